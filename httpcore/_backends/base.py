@@ -1,0 +1,174 @@
+"""What a world must offer: a clock, events, and streams of bytes.
+
+A function here is async exactly when it may wait. In `read`, `write_some` and `flush` the act that counts comes last:
+nothing is awaited after bytes have been taken from or given to the stream, so a cancelled call has either done nothing
+or returned. `take` and `close` never wait, can be called from anywhere at any time, and never raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+PIECE = 65536
+"""The most that one `read` returns or one `write_some` takes, in bytes."""
+
+SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class TLSInfo:
+    """What the handshake agreed on. `certificate` is the peer's, DER encoded."""
+
+    version: str
+    cipher: str
+    alpn: str | None
+    server_name: str | None
+    certificate: bytes | None
+    session_reused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """Who is at both ends, as text ("127.0.0.1:8080", "[::1]:8080", or a path), and the TLS facts where there is TLS."""
+
+    peer: str
+    local: str
+    tls: TLSInfo | None = None
+
+
+class Stream(Protocol):
+    """A two-way stream of bytes. One reader and one writer may use it at the same time; two readers may not.
+
+    Timeouts are in seconds; `None` waits for ever. A stream raises only errors of `httpcore._errors`, with `peer` and,
+    for timeouts, `limit` set.
+    """
+
+    @property
+    def owes(self) -> bool:
+        """True while bytes that `write_some` took have not left and `flush` has work to do (only under TLS)."""
+        ...
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        """Wait for bytes: 1 to min(max_bytes, PIECE) of them, or `b""` when the peer has ended its side.
+
+        Raises:
+            ReadTimeout: nothing came in time. Data that is there when the timer fires wins.
+            ReadError: the connection broke, or this stream was closed.
+        """
+        ...
+
+    async def write_some(
+        self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
+    ) -> int:
+        """Wait for room *or input*, then take up to PIECE bytes of `data` and return how many.
+
+        Returns 0, having taken nothing, when input waits to be read: the caller reads it and resumes, since a writer
+        that never reads deadlocks against a peer that answers early. With `duplex` input is somebody else's business:
+        it waits for room only and never returns 0 for data that is not empty.
+
+        Raises:
+            WriteTimeout: there was no room (and no input) in time.
+            WriteError: the connection broke, or this stream was closed. What the peer had sent before is not lost: it
+                is there for `take` and `read`.
+        """
+        ...
+
+    async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
+        """Send what `write_some` took and still holds. False when input waits first (never with `duplex`).
+
+        Raises as `write_some` does. What a cancelled flush leaves is sent by the next one.
+        """
+        ...
+
+    async def end(self, timeout: float | None) -> None:
+        """Half-close: tell the peer that no more bytes come (FIN; close_notify under TLS). Reading goes on."""
+        ...
+
+    def take(self) -> bytes | None:
+        """What is here now, at most PIECE bytes; `b""` when the peer has ended or the stream is broken or closed; None
+        when there is nothing. Bytes that are not for the caller (TLS session tickets) are dealt with and not counted.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection, now. A call that waits in another task or thread ends with an error at once."""
+        ...
+
+    def abandon(self) -> None:
+        """As `close`, in the child of a fork: the descriptor goes, and the parent's connection does not notice."""
+        ...
+
+    def watch(self, callback: Callable[[], None] | None) -> bool:
+        """Ask for a plain call when input or the end arrives while nobody reads; None ends it.
+
+        Returns False in a world that does not look at its sockets by itself.
+        """
+        ...
+
+    def info(self) -> StreamInfo:
+        """Both ends. Answered from memory; works after `close` too."""
+        ...
+
+
+class Event(Protocol):
+    """A flag that is raised once. `set` is plain and, in the world of threads, may be called from any thread."""
+
+    def set(self) -> None: ...
+
+    async def wait(self, timeout: float | None) -> bool:
+        """True when it is set; False when `timeout` seconds passed first. A flag set as the timer fires wins."""
+        ...
+
+
+class Backend(Protocol):
+    """One world. For an event loop, one instance belongs to one running loop."""
+
+    @property
+    def name(self) -> str:
+        """ "asyncio", "trio", "threads" or "memory"."""
+        ...
+
+    def is_current(self) -> bool:
+        """True when the calling code runs in this very world: the same running loop. Cheap: asked for every request."""
+        ...
+
+    def is_gone(self) -> bool:
+        """True when this world cannot run any more: its loop is closed."""
+        ...
+
+    def now(self) -> float:
+        """Seconds of a monotonic clock."""
+        ...
+
+    def event(self) -> Event: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    async def run_blocking(self, function: Callable[[], T]) -> T:
+        """Run a plain function that may block (a file, a TLS context) where it stops nobody else."""
+        ...
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None,
+        *,
+        local_address: str | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> Stream:
+        """Resolve `host` (a name in ASCII or an IP literal without brackets) and connect, TCP_NODELAY set.
+
+        Raises:
+            ConnectTimeout: resolving and connecting took longer than `timeout`.
+            ConnectError: every address failed; the message names each with its error, `errno` is the last one's.
+        """
+        ...
+
+    async def connect_unix(self, path: str, timeout: float | None) -> Stream:
+        """Connect to a unix domain socket. Raises as `connect_tcp` does."""
+        ...

@@ -1,0 +1,165 @@
+"""Settings as values: TLS, timeouts, limits. Hashable, compared by value, and checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from os import PathLike, fspath
+from typing import Final, Literal
+
+__all__ = ["PoolLimits", "SSLConfig", "TimeoutConfig"]
+
+CertFile = str | tuple[str, str] | tuple[str, str | None, str | bytes | None]
+
+
+class Unset(Enum):
+    """Tells "not given" from None, which means "no limit"."""
+
+    UNSET = "not given"
+
+
+UNSET: Final = Unset.UNSET
+Seconds = float | None
+
+DEFAULT_TIMEOUT: Final = 5.0
+
+
+def _checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {value!r}: seconds as a number, or None for no limit, are allowed")
+    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} is {value!r}: a number of seconds from 0 up is allowed, or None for no limit")
+    return None if value == math.inf else float(value)
+
+
+def _checked_count(name: str, value: int | None, *, least: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}: a whole number, or None for no further limit, is allowed")
+    if value < least:
+        raise ValueError(f"{name} is {value!r}: a whole number from {least} up is allowed, or None for no further limit")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class TimeoutConfig:
+    """How long each kind of wait may take, in seconds; `None` is no limit.
+
+    Arguments:
+        timeout: what each of the four below is when it is left out. Default 5.0.
+        connect_timeout: resolving the name, connecting and the TLS handshake, together.
+        read_timeout: each wait for bytes of the response.
+        write_timeout: each wait for room to send bytes of the request. It bounds the wait, not the delivery.
+        pool_timeout: the wait for a connection, when the pool is at its limit.
+        total_timeout: the whole exchange, from the call of `request` to the last byte of the response body. It fires
+            only where something waits. Default None: no limit.
+
+    Raises:
+        TypeError, ValueError: a value is not a number of seconds from 0 up.
+    """
+
+    connect_timeout: Seconds
+    read_timeout: Seconds
+    write_timeout: Seconds
+    pool_timeout: Seconds
+    total_timeout: Seconds
+
+    def __init__(
+        self,
+        timeout: Seconds = DEFAULT_TIMEOUT,
+        *,
+        connect_timeout: Seconds | Unset = UNSET,
+        read_timeout: Seconds | Unset = UNSET,
+        write_timeout: Seconds | Unset = UNSET,
+        pool_timeout: Seconds | Unset = UNSET,
+        total_timeout: Seconds = None,
+    ) -> None:
+        default = _checked_seconds("timeout", timeout)
+        four = {
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "write_timeout": write_timeout,
+            "pool_timeout": pool_timeout,
+        }
+        for name, value in four.items():
+            object.__setattr__(self, name, default if value is UNSET else _checked_seconds(name, value))
+        object.__setattr__(self, "total_timeout", _checked_seconds("total_timeout", total_timeout, zero=False))
+
+    @classmethod
+    def of(cls, value: TimeoutConfig | Seconds) -> TimeoutConfig:
+        """The value itself, or a number of seconds (None: no limit) for all four."""
+        return value if isinstance(value, TimeoutConfig) else cls(value)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections a pool may have. `None` is no further limit.
+
+    Attributes:
+        max_connections: open and dialing, in all. Default 100.
+        max_connections_per_origin: the same, for one scheme, host and port. Default None.
+        max_keepalive: how many may stay open with no request on them. Default None: all.
+        keepalive_expiry: seconds after which a connection with no request on it is not used again. Default 30.0.
+
+    Raises:
+        TypeError, ValueError: a value is not a number, or too small.
+    """
+
+    max_connections: int | None = 100
+    max_connections_per_origin: int | None = None
+    max_keepalive: int | None = None
+    keepalive_expiry: Seconds = 30.0
+
+    def __post_init__(self) -> None:
+        _checked_count("max_connections", self.max_connections, least=1)
+        _checked_count("max_connections_per_origin", self.max_connections_per_origin, least=1)
+        _checked_count("max_keepalive", self.max_keepalive, least=0)
+        object.__setattr__(self, "keepalive_expiry", _checked_seconds("keepalive_expiry", self.keepalive_expiry))
+
+
+@dataclass(frozen=True, slots=True)
+class SSLConfig:
+    """What to trust and how to identify ourselves under TLS. Equal values share connections and one `ssl.SSLContext`.
+
+    Attributes:
+        cert: a client certificate: one PEM file with certificate and key, `(certificate, key)`, or
+            `(certificate, key, password)`; paths. Default None.
+        verify: True trusts certifi's bundle, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name when they are set; a path
+            of a PEM file or of a directory of them trusts that instead; False accepts any certificate.
+        trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are heeded. Default True.
+
+    Raises:
+        TypeError, ValueError: an argument has another shape. Files are read at the first https request.
+    """
+
+    cert: CertFile | None = None
+    verify: bool | str | Literal["system"] = True
+    trust_env: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cert", _checked_cert(self.cert))
+        if isinstance(self.verify, PathLike):
+            object.__setattr__(self, "verify", fspath(self.verify))
+        if not isinstance(self.verify, (bool, str)) or self.verify == "":
+            raise TypeError(f"verify is {self.verify!r}: True, False or the path of a file or directory is allowed")
+
+
+def _checked_cert(cert: object) -> CertFile | None:
+    if cert is None:
+        return None
+    if isinstance(cert, (str, PathLike)):
+        return fspath(cert)
+    if isinstance(cert, Sequence) and not isinstance(cert, (bytes, bytearray)) and len(cert) in (2, 3):
+        parts = [fspath(part) if isinstance(part, PathLike) else part for part in cert]
+        password = parts[2] if len(parts) == 3 else None
+        if isinstance(parts[0], str) and (parts[1] is None or isinstance(parts[1], str)):
+            if password is None or isinstance(password, (str, bytes)):
+                return (parts[0], parts[1], password)
+    shape = type(cert).__name__  # never the value: it may hold a password
+    raise TypeError(
+        f"cert is a {shape}: a path, (certificate, key) or (certificate, key, password) is allowed, or None"
+    )

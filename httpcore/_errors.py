@@ -1,0 +1,230 @@
+"""What can go wrong, whose fault it is, and whether the caller may try again.
+
+One base, `HTTPCoreError`; below it the classes are split by fault: ours, the peer's, the network's, time, a limit, or
+misuse of a response. Network errors are also `OSError`; timeouts are not, because code written to this API catches
+`OSError` first and the timeouts after it. Where an error is raised only part of the facts is known (a stream knows its
+peer, not the URL), so each rim that it passes adds what it knows with `add`, and the text is made when it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "HTTPCoreError",
+    "LocalProtocolError",
+    "InvalidURL",
+    "UnsupportedProtocol",
+    "RemoteProtocolError",
+    "DecodingError",
+    "ProxyError",
+    "NetworkError",
+    "ConnectError",
+    "TLSError",
+    "ReadError",
+    "WriteError",
+    "Timeout",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "WriteTimeout",
+    "PoolTimeout",
+    "TotalTimeout",
+    "LimitExceeded",
+    "PolicyError",
+    "PoolClosed",
+    "ResponseError",
+    "ResponseClosed",
+    "ResponseNotRead",
+    "StreamConsumed",
+    "show",
+]
+
+_FACTS = ("phase", "method", "url", "peer", "limit", "elapsed", "safe_to_retry")
+_SHOWN = 200
+
+
+def show(raw: bytes | str) -> str:
+    """Text of what a peer or a caller gave, safe to print: escaped, at most 200 characters."""
+    text = repr(bytes(raw[:_SHOWN]) if not isinstance(raw, str) else raw[:_SHOWN])
+    text = text[1:] if text.startswith("b") else text
+    return text if len(raw) <= _SHOWN and len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}... ({len(raw)} long)"
+
+
+def _rebuild(kind: type[HTTPCoreError], message: str, facts: dict[str, Any]) -> HTTPCoreError:
+    error = kind(message)
+    for name, value in facts.items():
+        setattr(error, name, value)
+    return error
+
+
+class HTTPCoreError(Exception):
+    """Base of every error that this library raises on purpose.
+
+    Attributes, each `None` where it is not known:
+        phase: what was being done, e.g. "connect", "write the request", "read the response body".
+        method, url: the request, as text; user name and password are removed from the URL.
+        peer: the address at the other end, e.g. "127.0.0.1:443".
+        limit: the timeout in seconds, or the size in bytes, that was exceeded.
+        elapsed: seconds since the request began.
+        safe_to_retry: True when the peer cannot have acted on the request.
+    """
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.phase: str | None = None
+        self.method: str | None = None
+        self.url: str | None = None
+        self.peer: str | None = None
+        self.limit: float | None = None
+        self.elapsed: float | None = None
+        self.safe_to_retry: bool | None = None
+        if facts:
+            self.add(**facts)
+
+    def add(self, **facts: Any) -> None:
+        """Fill in facts that are not known yet; what is known stays."""
+        for name, value in facts.items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
+
+    def __str__(self) -> str:
+        where = []
+        if self.phase is not None:
+            where.append(f"phase: {self.phase}")
+        if self.url is not None:
+            where.append(f"request: {self.method} {self.url}")
+        if self.peer is not None:
+            where.append(f"peer: {self.peer}")
+        if self.limit is not None:
+            where.append(f"limit: {self.limit:g}")
+        if self.elapsed is not None:
+            where.append(f"elapsed: {self.elapsed:.3f} s")
+        message = self.message or type(self).__name__
+        return f"{message} [{'; '.join(where)}]" if where else message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {name: value for name, value in self.__dict__.items() if name not in ("message", "__notes__")}
+        return _rebuild, (type(self), self.message, facts)
+
+
+# Ours to fix.
+
+
+class LocalProtocolError(HTTPCoreError):
+    """The request cannot be sent as given: the argument, what was seen and what is allowed are in the message."""
+
+
+class InvalidURL(HTTPCoreError, ValueError):
+    """The URL has no usable scheme, host, port or target."""
+
+
+class UnsupportedProtocol(HTTPCoreError):
+    """The URL's scheme, or what the peer chose to speak, is not one that this library speaks."""
+
+
+# The peer's fault.
+
+
+class RemoteProtocolError(HTTPCoreError):
+    """The peer sent what HTTP does not allow, or stopped in the middle of a message."""
+
+
+class DecodingError(HTTPCoreError):
+    """A content coding is damaged, cut short, or its library is not installed."""
+
+
+class ProxyError(HTTPCoreError):
+    """A proxy refused or broke the connection to the origin."""
+
+
+# The network's.
+
+
+class NetworkError(HTTPCoreError, OSError):
+    """The connection failed. Also an `OSError`; `errno` is set when the system gave one."""
+
+    def __init__(self, message: str = "", *, errno: int | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.errno = errno
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind, (cls, message, facts) = super().__reduce__()
+        return kind, (cls, message, {**facts, "errno": self.errno})
+
+
+class ConnectError(NetworkError):
+    """No connection: the name does not resolve, the address refuses or cannot be reached, the handshake failed."""
+
+
+class TLSError(ConnectError):
+    """The TLS handshake failed: certificate, host name, protocol version, or the peer does not speak TLS."""
+
+
+class ReadError(NetworkError):
+    """The connection broke while reading."""
+
+
+class WriteError(NetworkError):
+    """The connection broke while writing."""
+
+
+# Time.
+
+
+class Timeout(HTTPCoreError):
+    """Something took longer than its limit. Not an `OSError`."""
+
+
+class ConnectTimeout(Timeout):
+    """Resolving, connecting and the TLS handshake took longer than `connect_timeout`."""
+
+
+class ReadTimeout(Timeout):
+    """Not one byte came for `read_timeout` seconds."""
+
+
+class WriteTimeout(Timeout):
+    """There was no room for one byte for `write_timeout` seconds."""
+
+
+class PoolTimeout(Timeout):
+    """No connection came free for `pool_timeout` seconds."""
+
+
+class TotalTimeout(Timeout):
+    """The whole exchange, the response body included, took longer than `total_timeout`."""
+
+
+# Limits and policy.
+
+
+class LimitExceeded(HTTPCoreError):
+    """The peer sent more than a limit of ours allows."""
+
+
+class PolicyError(HTTPCoreError):
+    """The network policy denies the address."""
+
+
+# Misuse.
+
+
+class PoolClosed(HTTPCoreError):
+    """The pool was closed before or while the request waited for a connection."""
+
+
+class ResponseError(HTTPCoreError):
+    """A response was used in a way that its standing does not allow."""
+
+
+class ResponseClosed(ResponseError):
+    """The response was closed before its body was read to the end."""
+
+
+class ResponseNotRead(ResponseError):
+    """`body` was asked for before `read()`."""
+
+
+class StreamConsumed(ResponseError):
+    """The body has been read once and was not kept."""

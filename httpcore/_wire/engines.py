@@ -1,0 +1,69 @@
+"""The small interface behind which HTTP/1.1 is parsed: bytes in, parts of a response out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class Head:
+    """Status line and header section of one response, interim (1xx) or final.
+
+    `headers` has lower-cased names, `raw_headers` the names as sent; both in wire order.
+    """
+
+    status: int
+    reason: bytes
+    version: bytes
+    headers: Headers
+    raw_headers: Headers
+
+
+@dataclass(slots=True)
+class End:
+    """The message is complete. `trailers` have lower-cased names."""
+
+    trailers: Headers
+
+
+Part = Head | bytes | End
+
+
+class ResponseParser(Protocol):
+    """Reads the responses of one connection, one exchange after another. Requests are written elsewhere.
+
+    Raises:
+        RemoteProtocolError: from `receive`, when the grammar of RFC 9112 is violated.
+        LimitExceeded: from `receive`, when a limit on sizes or counts is.
+    """
+
+    @property
+    def name(self) -> str:
+        """Library and version, e.g. "h11 0.16.0"."""
+        ...
+
+    @property
+    def reusable(self) -> bool:
+        """After `End`: the connection may carry another exchange (version, Connection, framing, no surplus bytes)."""
+        ...
+
+    @property
+    def surplus(self) -> bytes:
+        """After `End`, a 101 or a 2xx to CONNECT: bytes that came behind the message."""
+        ...
+
+    @property
+    def unfinished(self) -> str:
+        """What is missing, for an error message: "the response head", "1,024 bytes of the body"..."""
+        ...
+
+    def begin(self, method: bytes, *, upgrade: bool = False, close: bool = False) -> None:
+        """A request with this method has been written. `upgrade`: it had an Upgrade header; `close`: Connection: close."""
+        ...
+
+    def receive(self, data: bytes) -> list[Part]:
+        """Feed what was read, `b""` at the end of the stream; get the parts that are complete now, in order."""
+        ...
