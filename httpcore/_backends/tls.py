@@ -1,0 +1,531 @@
+"""TLS over any stream: an `ssl.SSLObject` between two memory buffers, the same class in every world.
+
+Two buffers hold ciphertext. What came from the peer goes into `_incoming` and is decrypted at once, all of it. What
+OpenSSL makes for the peer comes out of `_outgoing`, in the order in which it was made, and `_outbox` is the part that
+is on its way. These are the reasons for who may do what:
+
+Encrypting counts before the ciphertext leaves: a record that was made and then dropped or made again gives the peer
+BAD_RECORD_MAC. So `write_some` sends what is left first, encrypts last, and awaits nothing after that; what a cancelled
+call leaves in the outbox goes with the next one.
+
+Only the writer sends. A read may make ciphertext too (the answer to a KeyUpdate, an alert), but leaves it in
+`_outgoing` for the next write, so bytes leave in the order of the buffer although a reader and a writer work at once.
+There is one writer, hence nobody to take turns with: there is no turn to wait for, and a thread that writes can not
+block a thread that reads. What is left to protect is OpenSSL's own state, which two threads must not enter together
+(`ssl` lets go of the GIL while it works): a plain lock around each step into it, never held over an await.
+
+A timeout is for the whole call, not for each wait in it, or a peer that sends one record byte by byte would hold a
+`read` for hours. Records have at most 16 KiB, so that is what must come, or leave, within the timeout.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final
+
+from .._errors import (
+    ConnectTimeout,
+    HTTPCoreError,
+    LocalProtocolError,
+    NetworkError,
+    ReadError,
+    ReadTimeout,
+    Timeout,
+    TLSError,
+    WriteError,
+    WriteTimeout,
+    show,
+)
+from .base import PIECE, Stream, StreamInfo, TLSInfo
+
+__all__ = ["TLSStream", "start_tls"]
+
+_RECORD: Final = 16384
+"""The most plaintext that one record holds (RFC 8446, section 5.1)."""
+
+_CIPHERTEXT: Final = PIECE - _RECORD - 1024
+"""What is read at once. With the part of a record that OpenSSL may hold already it decrypts to at most PIECE."""
+
+_BARREN: Final = 256 * 1024
+"""How much ciphertext may come without one byte of data in it, and how much OpenSSL may owe the peer while nobody
+writes: session tickets take some hundred bytes, so a peer that goes beyond this only keeps us busy."""
+
+_NOTHING: Final = memoryview(b"")
+
+
+async def start_tls(
+    stream: Stream,
+    context: ssl.SSLContext,
+    server_name: str | None,
+    *,
+    timeout: float | None,
+    now: Callable[[], float],
+) -> TLSStream:
+    """Shake hands as the client over `stream`, which belongs to the new stream from now on: on failure it is closed.
+
+    Arguments:
+        server_name: the host as in the URL, a name in ASCII or an IP literal without brackets. The certificate must be
+            for it. A name is also sent (SNI); an IP address is not (RFC 6066, section 3).
+        timeout: seconds for the whole handshake, however slowly the peer answers; None is no limit.
+        now: the clock of the stream's world, in seconds.
+
+    Raises:
+        TLSError: the certificate is not accepted, the peer does not speak TLS, refuses, or closes. `cause` is chained.
+        ConnectTimeout: the handshake took longer than `timeout`.
+        LocalProtocolError: `server_name` cannot be a host, or is None though the context checks it.
+    """
+    try:
+        secured = TLSStream(stream, context, server_name, now)
+        await secured._shake_hands(timeout)
+    except BaseException:
+        stream.close()
+        raise
+    return secured
+
+
+class TLSStream:
+    """The encrypted side of a stream. One reader and one writer, in two threads if need be; `take` is a reader too.
+
+    Attributes:
+        truncated: True when the peer's side ended without close_notify, so that an attacker may have cut it short
+            (RFC 8446, section 6.1). Matters where only the end of the stream ends the message (RFC 9112, section 9.8).
+    """
+
+    __slots__ = (
+        "_barren",
+        "_closed",
+        "_ended",
+        "_fault",
+        "_incoming",
+        "_info",
+        "_inner",
+        "_lock",
+        "_notified",
+        "_now",
+        "_outbox",
+        "_outgoing",
+        "_plain",
+        "_server_name",
+        "_session",
+        "truncated",
+    )
+
+    def __init__(
+        self, inner: Stream, context: ssl.SSLContext, server_name: str | None, now: Callable[[], float]
+    ) -> None:
+        self.truncated = False
+        self._inner = inner
+        self._info = inner.info()
+        self._server_name = None if server_name is None else _checked_name(server_name)
+        self._now = now
+        self._lock = Lock()
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._session = self._begin(context)
+        self._outbox = _NOTHING  # ciphertext on its way
+        self._plain = b""  # data that came and was not asked for yet
+        self._barren = 0  # bytes that came since there was data in them
+        self._fault: ssl.SSLError | None = None  # what broke the session while reading
+        self._notified = False  # close_notify came
+        self._ended = False  # close_notify was made
+        self._closed = False
+
+    def _begin(self, context: ssl.SSLContext) -> ssl.SSLObject:
+        try:
+            return context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
+        except (ValueError, TypeError, ssl.SSLError) as error:
+            seen = "None" if self._server_name is None else show(self._server_name)
+            message = f"TLS cannot begin with server_name {seen} and this context: {error}"
+            raise LocalProtocolError(message, peer=self._info.peer) from error
+
+    # Reading.
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        """Wait for data: 1 to min(max_bytes, PIECE) bytes, or `b""` when the peer has ended its side; see `truncated`.
+
+        Raises:
+            ReadTimeout: no whole record with data came in time.
+            ReadError: the connection or the TLS session broke, or this stream was closed.
+        """
+        if self._closed:
+            raise ReadError("this TLS stream is closed", peer=self._info.peer)
+        deadline = None if timeout is None else self._now() + timeout
+        left = timeout
+        while not self._plain:
+            if self._fault is not None:
+                raise ReadError(f"TLS failed while reading: {_reason(self._fault)}", peer=self._info.peer) from (
+                    self._fault
+                )
+            if self._notified:
+                return b""
+            try:
+                raw = await self._inner.read(_CIPHERTEXT, left)
+            except ReadTimeout as error:
+                if left == timeout:
+                    raise
+                message = "not one whole TLS record with data came in time, only parts or session tickets"
+                raise ReadTimeout(message, limit=timeout, peer=self._info.peer) from error
+            if not raw:
+                self.truncated = True
+                return b""
+            self._feed(raw)
+            left = self._left(deadline)
+        return self._pop(max_bytes)
+
+    def take(self) -> bytes | None:
+        """The data that is here now, `b""` at the end or when broken or closed; None when there is none.
+
+        Session tickets are swallowed: an idle TLS 1.3 connection with only those behind it has nothing.
+        """
+        if self._closed:
+            return b""
+        while not self._plain:
+            if self._notified or self._fault is not None:
+                return b""
+            raw = self._inner.take()
+            if raw is None:
+                return None
+            if not raw:
+                self.truncated = True
+                return b""
+            self._feed(raw)
+        return self._pop(PIECE)
+
+    def watch(self, callback: Callable[[], None] | None) -> bool:
+        """Ask for a call when data or the end arrives while nobody reads. What only TLS needed is not news."""
+        if callback is None:
+            return self._inner.watch(None)
+
+        def woken() -> None:
+            if not self._closed and self._has_news():
+                callback()
+
+        return self._inner.watch(woken)
+
+    @property
+    def _input_waits(self) -> bool:
+        """Whether a read would answer at once, from what is decrypted: data, the end, or a fault."""
+        return bool(self._plain) or self._notified or self._fault is not None
+
+    def _has_news(self) -> bool:
+        """Decrypt what waits below, and tell whether it is for the caller."""
+        if self._input_waits:
+            return True
+        raw = self._inner.take()
+        if raw:
+            self._feed(raw)
+        return raw == b"" or self._input_waits
+
+    def _feed(self, raw: bytes) -> None:
+        """Decrypt what came, all of it. Never raises: what is wrong is kept in `_fault`, behind the data before it."""
+        with self._lock:
+            self._incoming.write(raw)
+            pieces = self._decrypt()
+            owed = self._outgoing.pending
+        if pieces:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self._plain = self._plain + data if self._plain else data
+            self._barren = 0
+        else:
+            self._barren += len(raw)
+        if (self._barren > _BARREN or owed > _BARREN) and self._fault is None:
+            self._fault = ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data")
+
+    def _decrypt(self) -> list[bytes]:
+        """Every record that is whole. Asked for a full record each time, OpenSSL keeps no plaintext back."""
+        pieces: list[bytes] = []
+        try:
+            # An empty buffer ends the loop without the exception, which costs as much as decrypting a short record.
+            while self._incoming.pending and not self._notified:
+                piece = self._session.read(_RECORD)
+                if piece:
+                    pieces.append(piece)
+                else:
+                    self._notified = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._notified = True
+        except ssl.SSLError as error:
+            self._fault = error
+        return pieces
+
+    def _pop(self, max_bytes: int) -> bytes:
+        plain = self._plain
+        size = min(max_bytes, PIECE)
+        if len(plain) <= size:
+            self._plain = b""
+            return plain
+        self._plain = plain[size:]
+        return plain[:size]
+
+    # Writing.
+
+    @property
+    def owes(self) -> bool:
+        """True while ciphertext is here that has not left."""
+        # Without the lock: a number that a reader in another thread is about to raise is as good as the new one.
+        return bool(self._outbox) or self._outgoing.pending > 0 or self._inner.owes
+
+    async def write_some(
+        self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
+    ) -> int:
+        """Send what is owed, then encrypt up to 16 KiB of `data` and return how many; they leave with the next call.
+
+        Returns 0, having taken nothing, when data, the end or a fault waits to be read (never with `duplex`).
+
+        Raises:
+            WriteTimeout: what was owed did not leave in time.
+            WriteError: the connection or the TLS session broke, or this side was ended or closed.
+        """
+        if self._closed or self._ended:
+            what = "closed" if self._closed else "ended for writing"
+            raise WriteError(f"this TLS stream is {what}", peer=self._info.peer)
+        if not duplex and self._input_waits:
+            return 0
+        if self.owes and not await self._send(timeout, duplex):
+            return 0
+        return self._encrypt(data)
+
+    async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
+        """Send what is owed. False when data, the end or a fault waits to be read first (never with `duplex`).
+
+        Raises as `write_some` does. What a cancelled flush leaves is sent by the next one.
+        """
+        if self._closed:
+            raise WriteError("this TLS stream is closed", peer=self._info.peer)
+        return await self._send(timeout, duplex)
+
+    async def end(self, timeout: float | None) -> None:
+        """Tell the peer that no more data comes (close_notify; RFC 8446, section 6.1). Reading goes on.
+
+        Raises as `write_some` does. When it was cancelled, call it again.
+        """
+        if not self._ended:
+            self._ended = True
+            try:
+                # Everything that came is decrypted already, so this finds no data that it could stumble over.
+                with self._lock:
+                    self._session.unwrap()
+            except ssl.SSLError:
+                pass  # normally "the peer's close_notify is not here yet", for which nobody waits
+        await self.flush(timeout, duplex=True)
+
+    def _encrypt(self, data: bytes | bytearray | memoryview) -> int:
+        if len(data) > _RECORD:
+            data = memoryview(data)[:_RECORD]
+        elif not data:
+            return 0
+        try:
+            with self._lock:
+                return self._session.write(data)
+        except ssl.SSLWantReadError as error:
+            message = "TLS failed while writing: the peer wants to negotiate again, which is not supported"
+            raise WriteError(message, peer=self._info.peer) from error
+        except ssl.SSLError as error:
+            cause = self._fault or error
+            raise WriteError(f"TLS failed while writing: {_reason(cause)}", peer=self._info.peer) from error
+
+    async def _send(self, timeout: float | None, duplex: bool) -> bool:
+        """Send the outbox and what the stream below then owes; only the one writer comes here."""
+        deadline = None if timeout is None else self._now() + timeout
+        left = timeout
+        try:
+            while self._fill_outbox():
+                if not duplex and self._input_waits:
+                    return False
+                sent = await self._inner.write_some(self._outbox, left, duplex=duplex)
+                self._outbox = self._outbox[sent:]
+                # Input waits below: if it was but a session ticket it is out of the way now, and sending goes on.
+                if not sent and not duplex and self._has_news():
+                    return False
+                left = self._left(deadline)
+            while self._inner.owes:
+                if not await self._inner.flush(left, duplex=duplex) and self._has_news():
+                    return False
+                left = self._left(deadline)
+        except WriteTimeout as error:
+            error.limit = timeout
+            raise
+        return True
+
+    def _fill_outbox(self) -> bool:
+        if not self._outbox:
+            with self._lock:
+                self._outbox = memoryview(self._outgoing.read())
+        return bool(self._outbox)
+
+    def _left(self, deadline: float | None) -> float | None:
+        return None if deadline is None else max(0.0, deadline - self._now())
+
+    # Letting go, and who is there.
+
+    def close(self) -> None:
+        """Let go of the connection, now. No close_notify: it could not be sent without waiting, and a message that
+        is complete does not need it. Who has time to be polite awaits `end` first."""
+        self._closed = True
+        self._inner.close()
+
+    def abandon(self) -> None:
+        """As `close`, in the child of a fork: nothing is sent, and the parent's connection does not notice."""
+        self._closed = True
+        self._inner.abandon()
+
+    def info(self) -> StreamInfo:
+        """Both ends and what the handshake agreed on."""
+        return self._info
+
+    # The handshake.
+
+    async def _shake_hands(self, timeout: float | None) -> None:
+        deadline = None if timeout is None else self._now() + timeout
+        heard = b""
+        try:
+            while not await self._step(deadline, heard):
+                raw = await self._inner.read(PIECE, self._left(deadline))
+                if not raw:
+                    raise self._failure(_closed_early(heard))
+                heard += raw[: max(0, 200 - len(heard))]
+                with self._lock:
+                    self._incoming.write(raw)
+        except Timeout as error:
+            message = f"the TLS handshake with {self._whom()} was not finished in time"
+            raise ConnectTimeout(message, limit=timeout, peer=self._info.peer) from error
+        except TLSError:
+            raise
+        except NetworkError as error:
+            failure = self._failure(f"the connection broke: {error.message}")
+            failure.errno = error.errno
+            raise failure from error
+        self._agreed()
+
+    async def _step(self, deadline: float | None, heard: bytes) -> bool:
+        """As far as what came allows, and what is then to be said; True when hands are shaken."""
+        done = True
+        try:
+            with self._lock:
+                self._session.do_handshake()
+        except ssl.SSLWantReadError:
+            done = False
+        except ssl.SSLError as error:
+            await self._say_why(deadline)
+            raise self._failure(_explain(error, heard, self._session, self._server_name)) from error
+        await self._send(self._left(deadline), True)
+        return done
+
+    async def _say_why(self, deadline: float | None) -> None:
+        """Send the alert that OpenSSL has prepared, so that the peer's log tells the reason too."""
+        try:
+            await self._send(self._left(deadline), True)
+        except HTTPCoreError:
+            pass  # the handshake has failed already, and why is known
+
+    def _agreed(self) -> None:
+        session = self._session
+        cipher = session.cipher()
+        below = self._info
+        tls = TLSInfo(
+            version=session.version() or "",
+            cipher=cipher[0] if cipher else "",
+            alpn=session.selected_alpn_protocol(),
+            server_name=self._server_name,
+            certificate=session.getpeercert(binary_form=True),
+            session_reused=bool(session.session_reused),
+        )
+        self._info = StreamInfo(below.peer, below.local, tls)
+        with self._lock:
+            # Data may have come right behind the handshake.
+            self._plain = b"".join(self._decrypt())
+
+    def _failure(self, why: str) -> TLSError:
+        return TLSError(f"the TLS handshake with {self._whom()} failed: {why}", peer=self._info.peer)
+
+    def _whom(self) -> str:
+        return show(self._server_name or self._info.peer)
+
+
+def _checked_name(server_name: str) -> str:
+    """As OpenSSL compares it: without the root's dot (RFC 6066, section 3) and without the zone of an IPv6 address."""
+    if ":" in server_name:
+        server_name = server_name.partition("%")[0]
+    elif server_name.endswith("."):
+        server_name = server_name[:-1]
+    return server_name
+
+
+# What went wrong, in plain words.
+
+# OpenSSL's X509_V_ERR_... codes; `ssl` has no names for them.
+_NOT_TRUSTED: Final = {2, 18, 19, 20, 21}  # no issuer found, or it is self-signed
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
+_WRONG_HOST: Final = {62, 64}  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
+
+_HINTS: Final = {
+    "certificate required": "it wants a client certificate: SSLConfig(cert=...)",
+    "handshake failure": "no version, cipher or certificate that both sides accept",
+    "protocol version": "it speaks no TLS version that we allow",
+    "no application protocol": "it speaks none of the protocols that we offer",
+    "unrecognized name": "it does not know this host name",
+    "unsupported protocol": "the peer speaks no TLS version that we allow",
+}
+
+
+def _explain(error: ssl.SSLError, heard: bytes, session: ssl.SSLObject, server_name: str | None) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _rejected(error, session, server_name)
+    if heard and not _is_tls(heard):
+        return _plain_text(heard)
+    return _reason(error)
+
+
+def _rejected(error: ssl.SSLCertVerificationError, session: ssl.SSLObject, server_name: str | None) -> str:
+    code, message = error.verify_code, error.verify_message
+    if code in _WRONG_HOST:
+        return f"the certificate is not for host {show(server_name or '')}{_names(session)}"
+    if code == _EXPIRED:
+        return "the certificate, or one that it depends on, has expired"
+    if code == _NOT_YET_VALID:
+        return "the certificate, or one that it depends on, is not valid yet"
+    if code in _NOT_TRUSTED:
+        return f"the certificate is not trusted: {message}"
+    return f"the certificate is not accepted: {message}"
+
+
+def _names(session: ssl.SSLObject) -> str:
+    """For whom the certificate is. `ssl` tells it only after a good handshake, except by this private way."""
+    try:
+        inside: Any = session
+        found = inside._sslobj.get_unverified_chain()[0].get_info()["subjectAltName"]
+        names = [show(str(name)) for _, name in found]
+    except Exception:  # another Python: then without the names
+        return ""
+    return f"; it is for {', '.join(names[:8])}{' and others' if len(names) > 8 else ''}"
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's reason in words: "TLSV1_ALERT_PROTOCOL_VERSION" is an alert that the peer sent."""
+    code: str | None = getattr(error, "reason", None)
+    if not code:
+        return str(error.args[-1]) if error.args else type(error).__name__
+    sent, is_alert, alert = code.partition("_ALERT_")
+    words = (alert if is_alert else sent).replace("_", " ").lower()
+    text = f'the peer sent the alert "{words}"' if is_alert else words
+    return f"{text} ({_HINTS[words]})" if words in _HINTS else text
+
+
+def _is_tls(heard: bytes) -> bool:
+    """Whether this begins a record: handshake or alert, and a version 3.x (RFC 8446, section 5.1)."""
+    return heard[0] in (21, 22) and heard[1:2] in (b"", b"\x03")
+
+
+def _plain_text(heard: bytes) -> str:
+    return f"the peer does not speak TLS, it looks like a plain-text server: it sent {show(heard)}"
+
+
+def _closed_early(heard: bytes) -> str:
+    if heard and not _is_tls(heard):
+        return _plain_text(heard)
+    return "the peer closed the connection " + ("before the handshake was done" if heard else "without an answer")
