@@ -1,0 +1,1146 @@
+"""The deterministic world keeps what base.py promises, plays a seed again, and names a deadlock."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from httpcore._backends import memory
+from httpcore._backends.base import PIECE, Backend, Stream
+from httpcore._backends.memory import Cancelled, Deadlock, PeerGone, ServerEnd, World, at_every_point
+from httpcore._errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
+
+Body = Callable[[Stream, ServerEnd], Coroutine[Any, Any, None]]
+
+
+def joined(body: Body, world: World | None = None, **place: Any) -> World:
+    """Run `body` with both ends of one connection in hand."""
+    world = world or World()
+    ends: list[ServerEnd] = []
+
+    async def hold(peer: ServerEnd) -> None:
+        ends.append(peer)
+        await world.event().wait(None)
+
+    async def main() -> None:
+        stream = await world.backend().connect_tcp("a.test", 80, 5.0)
+        await world.sleep(0)
+        await body(stream, ends[0])
+
+    world.listen("a.test", 80, hold, **place)
+    world.run(main())
+    return world
+
+
+async def write_all(stream: Stream, data: bytes, timeout: float | None = 5.0) -> None:
+    while data:
+        data = data[await stream.write_some(data, timeout, duplex=True) :]
+
+
+# The clock and the scheduler.
+
+
+def test_the_clock_jumps_to_the_next_timer() -> None:
+    world = World()
+    seen: list[float] = []
+
+    async def nap(seconds: float) -> None:
+        await world.sleep(seconds)
+        seen.append(world.backend().now())
+
+    async def main() -> None:
+        for seconds in (3600.0, 0.5, 20.0):
+            world.spawn(nap(seconds))
+        await world.sleep(4000.0)
+
+    world.run(main())
+    assert seen == [0.5, 20.0, 3600.0]
+    assert world.now == 4000.0
+
+
+def order_of_turns(seed: int, shuffle: bool) -> list[str]:
+    world = World(seed, shuffle=shuffle)
+    order: list[str] = []
+
+    async def walk(name: str) -> None:
+        for _ in range(4):
+            order.append(name)
+            await world.sleep(0)
+
+    async def main() -> None:
+        tasks = [world.spawn(walk(name)) for name in "abcd"]
+        for task in tasks:
+            await task.wait()
+
+    world.run(main())
+    return order
+
+
+def test_without_shuffle_tasks_take_turns() -> None:
+    assert order_of_turns(0, shuffle=False) == list("abcd" * 4)
+    assert order_of_turns(7, shuffle=False) == list("abcd" * 4)
+
+
+def test_the_same_seed_plays_the_same_schedule_and_seeds_differ() -> None:
+    schedules = [order_of_turns(seed, shuffle=True) for seed in range(10)]
+    assert schedules == [order_of_turns(seed, shuffle=True) for seed in range(10)]
+    assert len({tuple(schedule) for schedule in schedules}) > 5
+    assert all(sorted(schedule) == sorted("abcd" * 4) for schedule in schedules)
+
+
+def test_a_deadlock_names_who_waits_for_what() -> None:
+    world = World(seed=12)
+
+    async def stuck() -> None:
+        await world.backend().event().wait(None)
+
+    async def main() -> None:
+        await world.spawn(stuck(), "the reader").wait()
+
+    with pytest.raises(Deadlock) as caught:
+        world.run(main())
+    assert "seed 12" in str(caught.value)
+    assert "main waits for the end of the reader" in str(caught.value)
+    assert "the reader waits for an event" in str(caught.value)
+
+
+def test_turns_without_end_are_a_deadlock_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_TURNS", 1000)
+    world = World()
+
+    async def main() -> None:
+        while True:
+            await world.sleep(0)
+
+    with pytest.raises(Deadlock, match="no end after 1,000 turns"):
+        world.run(main())
+
+
+def test_the_failure_of_a_task_that_nobody_looks_at_fails_the_run() -> None:
+    world = World()
+
+    async def fail() -> None:
+        raise ValueError("lost?")
+
+    async def main(look: bool) -> None:
+        task = world.spawn(fail())
+        await task.wait()
+        if look:
+            assert isinstance(task.error, ValueError)
+            with pytest.raises(ValueError, match="lost"):
+                task.result()
+
+    with pytest.raises(ValueError, match="lost"):
+        world.run(main(look=False))
+    world = World()
+    world.run(main(look=True))
+
+
+def test_a_deadlock_after_a_failed_server_tells_of_the_server() -> None:
+    async def serve(peer: ServerEnd) -> None:
+        peer.connection.cut()
+        raise ValueError("bad script")
+
+    async def main() -> None:
+        stream = await world.backend().connect_tcp("a.test", 80, None)
+        await stream.read(10, None)
+
+    world = World()
+    world.listen("a.test", 80, serve)
+    with pytest.raises(Deadlock) as caught:
+        world.run(main())
+    assert "ValueError: bad script" in "".join(caught.value.__notes__)
+
+
+def test_result_before_the_end_says_so() -> None:
+    world = World()
+
+    async def main() -> None:
+        task = world.spawn(world.sleep(1.0), "nap")
+        with pytest.raises(RuntimeError, match="nap is not done"):
+            task.result()
+        await task.wait()
+        assert task.result() is None
+
+    world.run(main())
+
+
+def test_a_world_runs_once_and_is_current_only_meanwhile() -> None:
+    world = World()
+    backend = world.backend()
+
+    async def main() -> Backend | None:
+        assert backend.is_current()
+        assert not backend.is_gone()
+        assert not other.backend().is_current()
+        return memory.current()
+
+    async def outer() -> None:
+        assert world.run(main()) is backend
+        assert memory.current() is other.backend()
+
+    other = World()
+    assert memory.current() is None
+    other.run(outer())
+    assert memory.current() is None
+    assert backend.name == "memory"
+    assert backend.is_gone()
+    assert not backend.is_current()
+    with pytest.raises(RuntimeError, match="has run already"):
+        world.run(main())
+
+
+def test_what_is_not_of_this_world_is_named() -> None:
+    class Foreign:
+        def __await__(self) -> Any:
+            yield self
+
+    async def main() -> None:
+        await Foreign()
+
+    with pytest.raises(RuntimeError, match=r"Foreign object.*not of this world"):
+        World().run(main())
+
+    other = World()
+    with pytest.raises(RuntimeError, match=r"outside of World\.run"):
+        other.sleep(1.0).send(None)
+
+
+def test_run_blocking_calls_after_one_suspension() -> None:
+    for checkpoints in (True, False):
+        world = World(checkpoints=checkpoints)
+
+        async def main(world: World = world) -> None:
+            task = world.spawn(world.backend().run_blocking(lambda: 42))
+            await task.wait()
+            assert task.result() == 42
+            assert task.suspensions == 1
+
+        world.run(main())
+
+
+def test_bad_knobs_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_read is 0"):
+        World(max_read=0)
+    with pytest.raises(ValueError, match="max_write is -1"):
+        World(max_write=-1)
+
+
+# Events.
+
+
+def test_an_event_is_raised_once_for_all_who_wait_and_for_those_who_come_later() -> None:
+    world = World()
+    event = world.backend().event()
+    results: list[bool] = []
+
+    async def wait() -> None:
+        results.append(await event.wait(5.0))
+
+    async def main() -> None:
+        tasks = [world.spawn(wait()) for _ in range(3)]
+        await world.sleep(1.0)
+        event.set()
+        for task in tasks:
+            await task.wait()
+        assert await event.wait(0.0)
+
+    world.run(main())
+    assert results == [True, True, True]
+    assert world.now == 1.0
+
+
+def test_an_event_times_out_and_a_flag_set_as_the_timer_fires_wins() -> None:
+    world = World()
+    late, just = world.backend().event(), world.backend().event()
+
+    async def set_at_five() -> None:
+        await world.sleep(3.0)
+        just.set()
+
+    async def main() -> None:
+        assert not await late.wait(2.0)
+        assert world.now == 2.0
+        world.spawn(set_at_five())
+        waiter = world.spawn(just.wait(3.0))
+        await waiter.wait()
+        assert world.now == 5.0
+        assert waiter.result()
+
+    world.run(main())
+
+
+# Cancelling tasks.
+
+
+def test_cancel_throws_at_the_await_and_takes_the_timer_along() -> None:
+    world = World()
+
+    async def main() -> None:
+        task = world.spawn(world.sleep(100.0))
+        await world.sleep(1.0)
+        assert task.cancel()
+        await task.wait()
+        assert task.cancelled
+        assert isinstance(task.error, Cancelled)
+        assert not task.cancel()
+
+    world.run(main())
+    assert world.now == 1.0
+
+
+def test_a_task_whose_event_was_set_can_still_be_cancelled_before_it_runs() -> None:
+    world = World()
+    event = world.event()
+
+    async def main() -> None:
+        task = world.spawn(event.wait(None))
+        await world.sleep(1.0)
+        event.set()
+        task.cancel()
+        await task.wait()
+        assert task.cancelled
+
+    world.run(main())
+
+
+def test_a_task_cancelled_before_its_first_turn_never_runs() -> None:
+    world = World()
+    ran: list[bool] = []
+
+    async def run() -> None:
+        ran.append(True)
+
+    async def main() -> None:
+        task = world.spawn(run())
+        task.cancel()
+        await task.wait()
+        assert task.cancelled
+
+    world.run(main())
+    assert ran == []
+
+
+def test_a_task_that_cancels_itself_ends_at_its_next_await() -> None:
+    world = World()
+    reached: list[int] = []
+
+    async def victim() -> None:
+        tasks[0].cancel()
+        reached.append(1)
+        await world.event().wait(None)
+        reached.append(2)
+
+    async def main() -> None:
+        tasks.append(world.spawn(victim()))
+        await tasks[0].wait()
+        assert tasks[0].cancelled
+
+    tasks: list[memory.Task[None]] = []
+    world.run(main())
+    assert reached == [1]
+
+
+def test_a_swallowed_cancellation_fails_the_run() -> None:
+    world = World()
+
+    async def swallow() -> str:
+        try:
+            await world.sleep(1.0)
+        except BaseException:
+            return "as if nothing had happened"
+        return ""
+
+    async def main() -> None:
+        task = world.spawn(swallow(), "glutton")
+        await world.sleep(0)
+        task.cancel()
+        await task.wait()
+
+    with pytest.raises(AssertionError, match="glutton was cancelled and returned"):
+        world.run(main())
+
+
+def test_clean_up_that_waits_is_told_and_can_be_cancelled_again() -> None:
+    world = World()
+
+    async def linger() -> None:
+        try:
+            await world.sleep(1.0)
+        finally:
+            await world.sleep(50.0)
+
+    async def main() -> None:
+        task = world.spawn(linger())
+        await world.sleep(0)
+        task.cancel()
+        await world.sleep(2.0)
+        assert not task.done
+        assert any("50 s to pass" in what for what in task.lingered)
+        task.cancel()
+        await task.wait()
+        assert task.cancelled
+
+    world.run(main())
+    assert world.now == 2.0
+
+
+def test_tasks_left_when_main_ends_are_cancelled() -> None:
+    world = World()
+    ends: list[str] = []
+
+    async def left() -> None:
+        try:
+            await world.event().wait(None)
+        except Cancelled:
+            ends.append("cancelled")
+            raise
+
+    async def main() -> None:
+        world.spawn(left())
+        world.spawn(left())
+        await world.sleep(0)
+
+    world.run(main())
+    assert ends == ["cancelled", "cancelled"]
+
+
+# Connecting.
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "number"),
+    [("refuses.test", 80, errno.ECONNREFUSED), ("a.test", 81, errno.ECONNREFUSED), ("nowhere.test", 80, -2)],
+)
+def test_a_connect_that_fails_says_why(host: str, port: int, number: int) -> None:
+    world = World()
+
+    async def serve(peer: ServerEnd) -> None:
+        pass
+
+    async def main() -> None:
+        with pytest.raises(ConnectError) as caught:
+            await world.backend().connect_tcp(host, port, 5.0)
+        assert caught.value.errno == number
+        assert host in str(caught.value)
+        assert caught.value.peer == f"{host}:{port}"
+
+    world.refuse("refuses.test", 80)
+    world.listen("a.test", 80, serve)
+    world.run(main())
+    assert world.connections == []
+    assert world.attempts == [(host, port)]
+
+
+def test_a_connect_without_an_answer_times_out() -> None:
+    world = World()
+
+    async def serve(peer: ServerEnd) -> None:
+        pass
+
+    async def main() -> None:
+        for host in ("hole.test", "slow.test"):
+            with pytest.raises(ConnectTimeout) as caught:
+                await world.backend().connect_tcp(host, 80, 3.0)
+            assert caught.value.limit == 3.0
+            assert caught.value.peer == f"{host}:80"
+
+    world.blackhole("hole.test", 80)
+    world.listen("slow.test", 80, serve, connect_delay=3.1)
+    world.run(main())
+    assert world.now == 6.0
+    assert world.connections == []
+
+
+def test_a_connect_takes_its_delay_and_an_answer_as_the_timer_fires_wins() -> None:
+    world = World()
+
+    async def serve(peer: ServerEnd) -> None:
+        pass
+
+    async def main() -> None:
+        options = [(6, 1, 1)]
+        await world.backend().connect_tcp("a.test", 80, 3.0, local_address="10.0.0.1", socket_options=options)
+
+    world.listen("a.test", 80, serve, connect_delay=3.0)
+    world.run(main())
+    assert world.now == 3.0
+    [connection] = world.connections
+    assert connection.opened_at == 3.0
+    assert connection.local_address == "10.0.0.1"
+    assert connection.socket_options == ((6, 1, 1),)
+
+
+def test_unix_sockets_are_places_without_a_port() -> None:
+    world = World()
+
+    async def serve(peer: ServerEnd) -> None:
+        await peer.send(b"hi")
+
+    async def main() -> None:
+        stream = await world.backend().connect_unix("/run/a.sock", 5.0)
+        assert await stream.read(10, 5.0) == b"hi"
+        assert stream.info().peer == "/run/a.sock"
+        with pytest.raises(ConnectError) as caught:
+            await world.backend().connect_unix("/run/b.sock", 5.0)
+        assert caught.value.errno == errno.ENOENT
+
+    world.listen("/run/a.sock", None, serve)
+    world.run(main())
+
+
+def test_an_address_of_ip_version_6_is_shown_in_brackets() -> None:
+    world = World()
+
+    async def serve(peer: ServerEnd) -> None:
+        pass
+
+    async def main() -> None:
+        stream = await world.backend().connect_tcp("::1", 80, 5.0)
+        assert stream.info().peer == "[::1]:80"
+        assert stream.info().tls is None
+        stream.close()
+        assert stream.info().peer == "[::1]:80"
+
+    world.listen("::1", 80, serve)
+    world.run(main())
+
+
+# Reading.
+
+
+def test_bytes_go_both_ways_and_the_end_is_empty_bytes() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        assert await stream.write_some(b"ping\r\n", 5.0) == 6
+        assert await stream.flush(5.0)
+        assert stream.owes is False
+        assert stream.truncated is False
+        assert await peer.recv_until(b"\r\n") == b"ping\r\n"
+        await peer.send(b"pong")
+        assert await stream.read(3, 5.0) == b"pon"
+        assert await stream.read(3, 5.0) == b"g"
+        peer.end()
+        assert await stream.read(3, 5.0) == b""
+        assert await stream.read(3, 5.0) == b""
+        assert await stream.write_some(b"more", 5.0) == 4
+        assert await peer.recv_exactly(4) == b"more"
+
+    [connection] = joined(body).connections
+    assert connection.sent == b"ping\r\nmore"
+    assert connection.replied == b"pong"
+
+
+def test_a_read_returns_at_most_a_piece() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await peer.send(b"x" * (PIECE + 10))
+        assert len(await stream.read(10**9, 5.0)) == PIECE
+        assert len(stream.take() or b"") == 10
+
+    joined(body, window=2 * PIECE)
+
+
+def test_reads_can_be_split_into_single_bytes() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await peer.send(b"abc")
+        assert await stream.read(100, 5.0) == b"a"
+        assert stream.take() == b"b"
+        assert await stream.write_some(b"xyz", 5.0, duplex=True) == 2
+
+    joined(body, World(max_read=1, max_write=2))
+
+
+def test_a_read_times_out_and_nothing_is_lost() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        with pytest.raises(ReadTimeout) as caught:
+            await stream.read(10, 2.0)
+        assert (caught.value.limit, caught.value.peer) == (2.0, "a.test:80")
+        with pytest.raises(ReadTimeout):
+            await stream.read(10, 0.0)
+        await peer.send(b"late")
+        assert await stream.read(10, 0.0) == b"late"
+
+    assert joined(body).now == 2.0
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_data_that_is_there_when_the_timer_fires_wins(checkpoints: bool) -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await peer.send(b"just in time")  # lands 2.0 later
+        assert await stream.read(100, 2.0) == b"just in time"
+        await peer.send(b"too late")
+        with pytest.raises(ReadTimeout):
+            await stream.read(100, 1.9)
+
+    world = joined(body, World(checkpoints=checkpoints), delay_back=2.0)
+    assert world.now == 3.9
+
+
+def test_a_skipped_clock_makes_timer_and_data_due_at_once_and_data_wins() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await peer.send(b"late")
+        reader = peer._world.spawn(stream.read(10, 1.0))
+        await peer._world.sleep(0.5)
+        peer._world.skip(100.0)
+        await reader.wait()
+        assert reader.result() == b"late"
+
+    joined(body, delay_back=2.0)
+
+
+def test_two_readers_are_refused() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        first = peer._world.spawn(stream.read(10, None))
+        await peer._world.sleep(0)
+        with pytest.raises(RuntimeError, match="two tasks read"):
+            await stream.read(10, None)
+        await peer.send(b"x")
+        await first.wait()
+        assert first.result() == b"x"
+
+    joined(body)
+
+
+def test_a_reset_gives_the_unread_bytes_first() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await peer.send(b"413")
+        peer.reset()
+        with pytest.raises(WriteError) as lost:
+            await stream.write_some(b"x", 5.0)
+        assert lost.value.errno == errno.ECONNRESET
+        assert await stream.read(10, 5.0) == b"413"
+        with pytest.raises(ReadError) as caught:
+            await stream.read(10, 5.0)
+        assert (caught.value.errno, caught.value.peer) == (errno.ECONNRESET, "a.test:80")
+        assert stream.take() == b""
+
+    joined(body)
+
+
+def test_a_reset_that_discards_loses_the_unread_bytes() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await peer.send(b"413")
+        peer.reset(discard=True)
+        with pytest.raises(ReadError):
+            await stream.read(10, 5.0)
+
+    joined(body)
+
+
+def test_take_tells_nothing_from_data_from_the_end() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        assert stream.take() is None
+        await peer.send(b"x")
+        peer.close()
+        assert stream.take() == b"x"
+        assert stream.take() == b""
+        stream.close()
+        assert stream.take() == b""
+
+    joined(body)
+
+
+def test_bytes_never_overtake_each_other() -> None:
+    world = World()
+
+    async def serve(peer: ServerEnd) -> None:
+        await peer.send(b"abcdef", piece=2, delay=1.0)
+        peer.end()
+
+    async def main() -> None:
+        stream = await world.backend().connect_tcp("a.test", 80, 5.0)
+        got = []
+        while data := await stream.read(100, 5.0):
+            got.append((world.now, data))
+        assert got == [(0.25, b"ab"), (1.25, b"cd"), (2.25, b"ef")]
+
+    world.listen("a.test", 80, serve, delay_back=0.25)
+    world.run(main())
+
+
+# Writing.
+
+
+def test_a_writer_that_nobody_reads_waits_for_room() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        assert await stream.write_some(b"x" * 100_000, 5.0) == PIECE
+        with pytest.raises(WriteTimeout) as caught:
+            await stream.write_some(b"y", 2.0)
+        assert (caught.value.limit, caught.value.peer) == (2.0, "a.test:80")
+        writer = peer._world.spawn(stream.write_some(b"yyy", None))
+        await peer._world.sleep(1.0)
+        assert not writer.done
+        assert len(await peer.recv(2)) == 2
+        await writer.wait()
+        assert writer.result() == 2
+
+    [connection] = joined(body).connections
+    assert connection.sent == b"x" * PIECE + b"yy"
+
+
+def test_a_writer_stops_when_input_waits_and_goes_on_when_it_was_read() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await write_all(stream, b"x" * PIECE)
+        writer = peer._world.spawn(stream.write_some(b"y", None))
+        await peer._world.sleep(1.0)
+        await peer.send(b"413")
+        await writer.wait()
+        assert writer.result() == 0
+        assert await stream.write_some(b"y", 5.0) == 0
+        assert await stream.read(10, 5.0) == b"413"
+        await peer.recv()
+        assert await stream.write_some(b"y", 5.0) == 1
+
+    joined(body)
+
+
+def test_the_end_of_input_stops_a_writer_once() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        peer.end()
+        assert await stream.write_some(b"y", 5.0) == 0
+        assert await stream.read(10, 5.0) == b""
+        assert await stream.write_some(b"y", 5.0) == 1
+
+    joined(body)
+
+
+def test_in_duplex_input_is_somebody_elses_business() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await peer.send(b"input")
+        assert await stream.write_some(b"x" * 100_000, 5.0, duplex=True) == PIECE
+        with pytest.raises(WriteTimeout):
+            await stream.write_some(b"y", 2.0, duplex=True)
+        assert await stream.read(10, 5.0) == b"input"
+
+    joined(body)
+
+
+def test_any_buffer_can_be_written() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        assert await stream.write_some(bytearray(b"ab"), 5.0) == 2
+        assert await stream.write_some(memoryview(b"xcdx")[1:3], 5.0) == 2
+        assert await stream.write_some(b"", 5.0) == 0
+        assert await peer.recv() == b"abcd"
+
+    joined(body)
+
+
+def test_end_is_a_half_close() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await stream.write_some(b"last", 5.0)
+        await stream.end(5.0)
+        await stream.end(5.0)
+        assert not peer.eof
+        assert await peer.recv() == b"last"
+        assert await peer.recv() == b""
+        assert peer.eof
+        await peer.send(b"answer")
+        assert await stream.read(10, 5.0) == b"answer"
+        with pytest.raises(WriteError) as caught:
+            await stream.write_some(b"x", 5.0)
+        assert caught.value.errno == errno.EPIPE
+
+    joined(body)
+
+
+def test_writing_to_a_peer_that_closed_works_once_and_then_the_reset_comes() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await write_all(stream, b"x" * PIECE)
+        await peer.send(b"413")
+        peer.close()
+        assert await stream.write_some(b"y", 5.0, duplex=True) == 1  # lands at a closed socket
+        with pytest.raises(WriteError):
+            await stream.write_some(b"z", 5.0, duplex=True)
+        assert await stream.read(10, 5.0) == b"413"
+        assert await stream.read(10, 5.0) == b""
+
+    joined(body)
+
+
+def test_one_may_read_while_another_writes_and_two_writers_are_refused() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        world = peer._world
+        await write_all(stream, b"x" * PIECE)
+        reader = world.spawn(stream.read(10, None))
+        writer = world.spawn(stream.write_some(b"y", None, duplex=True))
+        await world.sleep(1.0)
+        with pytest.raises(RuntimeError, match="two tasks write"):
+            await stream.write_some(b"z", None)
+        await peer.recv()
+        await peer.send(b"r")
+        await reader.wait()
+        await writer.wait()
+        assert (reader.result(), writer.result()) == (b"r", 1)
+
+    joined(body)
+
+
+# Closing.
+
+
+def test_close_ends_the_calls_that_wait_and_the_server_sees_the_end() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        world = peer._world
+        await write_all(stream, b"x" * PIECE)
+        reader = world.spawn(stream.read(10, None))
+        writer = world.spawn(stream.write_some(b"y", None))
+        await world.sleep(1.0)
+        stream.close()
+        stream.close()
+        await reader.wait()
+        await writer.wait()
+        assert isinstance(reader.error, ReadError)
+        assert isinstance(writer.error, WriteError)
+        for call in (stream.read(1, 5.0), stream.write_some(b"y", 5.0), stream.flush(5.0), stream.end(5.0)):
+            with pytest.raises((ReadError, WriteError), match="closed on this side"):
+                await call
+        assert len(await peer.recv()) == PIECE
+        assert await peer.recv() == b""
+        await peer.send(b"to nobody")
+        with pytest.raises(PeerGone):
+            await peer.send(b"again")
+
+    world = joined(body)
+    [connection] = world.connections
+    assert connection.client_closed
+    assert connection.closed_by == "client"
+    assert world.open_connections == []
+
+
+def test_who_closed_first_is_kept_and_what_stays_open_is_listed() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        peer.close()
+
+    world = joined(body)
+    assert world.connections[0].closed_by == "server"
+    assert world.open_connections == world.connections
+
+
+def test_close_after_the_world_has_gone_is_quiet() -> None:
+    streams: list[Stream] = []
+
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        streams.append(stream)
+
+    world = joined(body)
+    streams[0].close()
+    assert world.open_connections == []
+
+
+def test_abandon_is_not_noticed_by_the_peer() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        reader = peer._world.spawn(stream.read(10, None))
+        await peer._world.sleep(1.0)
+        stream.abandon()
+        await reader.wait()
+        assert isinstance(reader.error, ReadError)
+        await peer.send(b"x")
+        await peer.send(b"y")
+        assert not peer.eof
+        assert stream.take() == b""
+
+    [connection] = joined(body).connections
+    assert connection.abandoned
+    assert not connection.client_closed
+
+
+# Watching.
+
+
+def test_a_watcher_is_called_when_input_or_the_end_comes_while_nobody_reads() -> None:
+    calls: list[float] = []
+
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        world = peer._world
+        assert stream.watch(lambda: calls.append(world.now))
+        await world.sleep(1.0)
+        await peer.send(b"x")
+        await world.sleep(1.0)
+        assert calls == [1.0]
+        stream.take()
+        reader = world.spawn(stream.read(10, None))
+        await world.sleep(1.0)
+        await peer.send(b"for the reader")
+        await reader.wait()
+        assert calls == [1.0]
+        peer.end()
+        await world.sleep(1.0)
+        assert calls == [1.0, 3.0]
+        assert stream.watch(None)
+        peer.connection.reset()
+        await world.sleep(1.0)
+        assert calls == [1.0, 3.0]
+
+    joined(body)
+
+
+def test_a_closed_stream_calls_no_watcher() -> None:
+    calls: list[bool] = []
+
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        stream.watch(lambda: calls.append(True))
+        await peer.send(b"x")
+        stream.close()
+        await peer._world.sleep(1.0)
+
+    joined(body)
+    assert calls == []
+
+
+def test_a_world_without_watches_says_so() -> None:
+    calls: list[bool] = []
+
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        assert not stream.watch(lambda: calls.append(True))
+        await peer.send(b"x")
+        await peer._world.sleep(1.0)
+
+    joined(body, World(watches=False))
+    assert calls == []
+
+
+# Faults.
+
+
+def test_after_a_cut_bytes_vanish_both_ways_and_nobody_is_told() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        world = peer._world
+        await peer.send(b"under way")
+        world.cut()
+        with pytest.raises(ReadTimeout):
+            await stream.read(10, 5.0)
+        await write_all(stream, b"x" * PIECE)
+        with pytest.raises(WriteTimeout):  # no acknowledgement comes, so the window stays full
+            await stream.write_some(b"y", 5.0)
+        with pytest.raises(ConnectTimeout):
+            await world.backend().connect_tcp("a.test", 80, 5.0)
+        assert stream.take() is None
+        assert not peer._in.waits()
+
+    assert joined(body, delay_back=1.0).now == 15.0
+
+
+def test_a_cut_of_one_host_leaves_the_others() -> None:
+    world = World()
+
+    async def echo(peer: ServerEnd) -> None:
+        while data := await peer.recv():
+            await peer.send(data)
+
+    async def main() -> None:
+        a = await world.backend().connect_tcp("a.test", 80, 5.0)
+        b = await world.backend().connect_tcp("b.test", 80, 5.0)
+        world.cut("a.test")
+        await a.write_some(b"x", 5.0)
+        await b.write_some(b"x", 5.0)
+        assert await b.read(1, 5.0) == b"x"
+        with pytest.raises(ReadTimeout):
+            await a.read(1, 5.0)
+
+    world.listen("a.test", 80, echo)
+    world.listen("b.test", 80, echo)
+    world.run(main())
+
+
+def test_a_connection_can_be_reset_for_both_ends() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        writer = peer._world.spawn(stream.read(10, None))
+        await peer._world.sleep(1.0)
+        peer.connection.reset()
+        await writer.wait()
+        assert isinstance(writer.error, ReadError)
+        with pytest.raises(PeerGone):
+            await peer.recv()
+        with pytest.raises(PeerGone):
+            await peer.send(b"x")
+
+    joined(body)
+
+
+def test_a_server_that_waits_for_room_hears_the_reset() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        sender = peer._world.spawn(peer.send(b"x" * 2 * PIECE))
+        await peer._world.sleep(1.0)
+        assert not sender.done
+        stream.close()
+        await sender.wait()  # closing made room, and what came then was answered with RST
+        with pytest.raises(PeerGone):
+            await peer.send(b"more")
+        assert sender.error is None or isinstance(sender.error, PeerGone)
+
+    joined(body)
+
+
+def test_a_server_asking_for_more_than_came_is_told_that_the_client_left() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        await stream.write_some(b"GET / HT", 5.0)
+        stream.close()
+        with pytest.raises(PeerGone):
+            await peer.recv_until(b"\r\n\r\n")
+        with pytest.raises(PeerGone):
+            await peer.recv_exactly(100)
+        assert await peer.recv() == b"GET / HT"
+
+    joined(body)
+
+
+# At every point.
+
+
+def fetching(checkpoints: bool, fetched: list[bytes]) -> Callable[[World], Coroutine[Any, Any, None]]:
+    """A client that asks and reads three pieces, from a server that answers slowly."""
+
+    async def serve(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\n")
+        await peer.send(b"abc", piece=1, delay=1.0)
+
+    async def fetch(world: World) -> bytes:
+        stream = await world.backend().connect_tcp("a.test", 80, 5.0)
+        try:
+            await stream.write_some(b"please\n", 5.0)
+            got = b""
+            while data := await stream.read(100, 5.0):
+                got += data
+            return got
+        finally:
+            stream.close()
+
+    async def scenario(world: World) -> None:
+        world.listen("a.test", 80, serve, connect_delay=0.5)
+        task = await world.victim(fetch(world))
+        assert world.open_connections == []
+        assert task.lingered == []
+        if task.error is None:
+            fetched.append(task.result())
+
+    return scenario
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cancellation_at_every_point_leaves_no_socket_open(checkpoints: bool, seed: int) -> None:
+    fetched: list[bytes] = []
+
+    def make() -> World:
+        return World(seed, shuffle=True, checkpoints=checkpoints)
+
+    points = at_every_point(fetching(checkpoints, fetched), lambda world, victim: victim.cancel(), make=make)
+    assert points >= (15 if checkpoints else 9)
+    assert fetched == [b"abc"]  # the run that counts; every other was cancelled
+
+
+@pytest.mark.parametrize(
+    ("act", "errors"),
+    [
+        (lambda world, victim: world.cut(), (ConnectTimeout, ReadTimeout)),
+        (lambda world, victim: world.skip(10.0), (ConnectTimeout, ReadTimeout)),
+        (lambda world, victim: [c.reset() for c in world.connections], (ReadError, WriteError)),
+        (lambda world, victim: world.refuse("a.test", 80), (ConnectError,)),
+    ],
+    ids=["cut", "time out", "reset", "refuse"],
+)
+def test_a_fault_at_every_point_ends_as_an_error_or_whole(act: memory.Act, errors: tuple[type[Exception], ...]) -> None:
+    ends: list[object] = []
+
+    def note(world: World, victim: memory.Task[Any]) -> None:
+        ends.append(victim)
+        act(world, victim)
+
+    fetched: list[bytes] = []
+    points = at_every_point(fetching(True, fetched), note)
+    assert len(ends) == points
+    assert set(fetched) == {b"abc"}
+    failures = [victim.error for victim in ends if isinstance(victim, memory.Task) and victim.error is not None]
+    assert failures
+    assert all(isinstance(failure, errors) for failure in failures)
+    assert len(failures) + len(fetched) == points + 1
+
+
+def test_a_leak_is_found_and_the_note_says_at_which_moment() -> None:
+    async def serve(peer: ServerEnd) -> None:
+        await peer.recv()
+
+    async def leaky(world: World) -> None:
+        stream = await world.backend().connect_tcp("a.test", 80, 5.0)
+        await stream.write_some(b"x", 5.0)  # a cancellation here leaks the stream
+        stream.close()
+
+    async def scenario(world: World) -> None:
+        world.listen("a.test", 80, serve)
+        await world.victim(leaky(world))
+        assert world.open_connections == []
+
+    with pytest.raises(AssertionError) as caught:
+        at_every_point(scenario, lambda world, victim: victim.cancel())
+    assert any("wait for a turn, before room to write to a.test:80; seed 0" in note for note in caught.value.__notes__)
+
+
+def test_a_grant_that_arrives_with_the_cancellation_is_tried() -> None:
+    """The moment just before the victim goes on: what it waited for has happened already."""
+    granted_and_cancelled: list[bool] = []
+
+    async def scenario(world: World) -> None:
+        event = world.event()
+
+        async def grant() -> None:
+            await world.sleep(1.0)
+            granted.append(True)
+            event.set()
+
+        async def wait() -> None:
+            try:
+                await event.wait(None)
+            except Cancelled:
+                granted_and_cancelled.append(bool(granted))
+                raise
+
+        granted: list[bool] = []
+        world.spawn(grant())
+        await world.victim(wait())
+
+    at_every_point(scenario, lambda world, victim: victim.cancel())
+    assert True in granted_and_cancelled
+    assert False in granted_and_cancelled
+
+
+def test_the_second_act_hits_the_clean_up_of_the_first() -> None:
+    cleaned: list[str] = []
+
+    async def scenario(world: World) -> None:
+        async def wait() -> None:
+            try:
+                await world.sleep(1.0)
+            finally:
+                try:
+                    await world.sleep(1.0)
+                    cleaned.append("in peace")
+                except Cancelled:
+                    cleaned.append("cancelled again")
+                    raise
+
+        await world.victim(wait())
+
+    at_every_point(scenario, lambda world, victim: victim.cancel(), times=2)
+    assert "cancelled again" in cleaned
+    cleaned.clear()
+    at_every_point(scenario, lambda world, victim: victim.cancel(), times=1)
+    assert "in peace" in cleaned
+
+
+def test_a_scenario_without_a_victim_or_with_two_faces_is_refused() -> None:
+    async def nothing(world: World) -> None:
+        await world.sleep(1.0)
+
+    with pytest.raises(AssertionError, match="no victim"):
+        at_every_point(nothing, lambda world, victim: victim.cancel())
+
+    runs: list[int] = []
+
+    async def fickle(world: World) -> None:
+        runs.append(1)
+        await world.victim(world.sleep(1.0 if len(runs) == 1 else 0.0))
+
+    with pytest.raises(AssertionError, match="two runs of the scenario differ"):
+        at_every_point(fickle, lambda world, victim: None)
