@@ -1,0 +1,463 @@
+"""Content codings undone: gzip, deflate, br, zstd, and chains of them, in pieces of bounded size. No I/O.
+
+A body of one megabyte may stand for a gigabyte, so nothing here decodes more than it is asked for: the caller feeds
+what it has read, and takes pieces of at most 64 KiB until there is none. Each coding is a stage that pulls from the
+stage before it, so a chain holds one piece per stage, and whoever stops taking has stopped the work.
+
+What is decided here, because no RFC does:
+
+- A coding that is not known, or whose library is missing, is an error and not a body handed on as it came: a caller who
+  asked for content must not get something else in silence. The caller who wants the bytes has `raw()`.
+- A body without one byte is an empty body under any coding (the answer to HEAD carries the coding, too).
+- A body cut short is an error, also when every byte of content was already there and only the checksum is missing.
+- gzip may have several members (RFC 1952 section 2.2) and zstd several frames (RFC 8878 section 3). At most 1,000, and
+  one more for each KiB decoded: `bgzip` makes one every 64 KiB, and a flood of empty ones is CPU time for nothing.
+- Zero bytes after gzip are padding (tapes and `tar` leave it; gzip itself skips it). Anything else after the end of a
+  coding is an error.
+- deflate is zlib (RFC 9110 section 8.4.1.2), and raw deflate where the first two bytes are no zlib header: servers send
+  both.
+- zstd windows above 8 MiB are refused (RFC 9659). brotli's format ends at 16 MiB.
+- A brotli library that cannot limit its output (before 1.2; brotlipy) counts as missing.
+- In a chain, at most 8 MiB pass from one coding to the next for one piece of content. Each coding may multiply by a
+  thousand, and the last may make nothing of it: five such would keep one call busy for years.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from importlib import import_module
+from typing import Any, Final, Protocol
+
+from ._errors import DecodingError, LimitExceeded, show
+
+__all__ = ["Decoder", "decoder_for", "supported_codings"]
+
+PIECE: Final = 65_536
+MAX_CODINGS: Final = 5
+MAX_MEMBERS: Final = 1_000
+BYTES_PER_FURTHER_MEMBER: Final = 1_024
+MAX_PASSED: Final = 8_388_608
+
+# zlib and brotli copy the input that they have not consumed at each call: small slices keep that linear.
+_SLICE: Final = 16_384
+# brotli grows its output by blocks of 32, 64, 256 KiB and looks at the limit between them: this stops after the first.
+_BROTLI_PIECE: Final = 32_000
+_ZSTD_WINDOW_LOG: Final = 23
+
+
+class _Source(Protocol):
+    """Where a stage gets its input: what was fed, or the stage before."""
+
+    def take(self) -> bytes:
+        """The next piece, b"" when there is none yet."""
+        ...
+
+
+class _Unpacker(Protocol):
+    """One member of one coding, in the words of the zstd library; the others are fitted to them."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Zlib:
+    """gzip or deflate as an `_Unpacker`. A `wbits` of 31 is gzip, 15 zlib, -15 raw deflate."""
+
+    __slots__ = ("_object", "needs_input")
+
+    def __init__(self, wbits: int) -> None:
+        import zlib  # only where a body has a coding
+
+        self._object = zlib.decompressobj(wbits)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._object.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._object.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        engine = self._object
+        piece = engine.decompress(data or engine.unconsumed_tail, max_length)
+        # A full piece may have left output inside zlib, with all of the input consumed.
+        self.needs_input = len(piece) < max_length and not engine.unconsumed_tail
+        return piece
+
+
+class _Deflate:
+    """deflate as an `_Unpacker`: zlib or raw, as the first two bytes tell."""
+
+    needs_input = True
+    eof = False
+    unused_data = b""
+
+    def __init__(self) -> None:
+        self._start = b""
+        self._inner: _Zlib | None = None
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        inner = self._inner or self._chosen(data)
+        if inner is None:
+            return b""
+        piece = inner.decompress(self._start + data, max_length)
+        self._start = b""
+        self.needs_input, self.eof, self.unused_data = inner.needs_input, inner.eof, inner.unused_data
+        return piece
+
+    def _chosen(self, data: bytes) -> _Zlib | None:
+        start = self._start + data
+        if len(start) < 2:
+            self._start = start
+            return None
+        self._inner = _Zlib(15 if _is_zlib_header(start) else -15)
+        return self._inner
+
+
+def _is_zlib_header(start: bytes) -> bool:
+    # RFC 1950 section 2.2. A raw stream cannot look so, unless it fills unused bits of a stored block with rubbish.
+    return start[0] & 0x0F == 8 and start[0] >> 4 <= 7 and (start[0] << 8 | start[1]) % 31 == 0
+
+
+class _Brotli:
+    """br as an `_Unpacker`. What follows the end is an error of the library's own, or waits in the source."""
+
+    unused_data = b""
+
+    def __init__(self, library: Any) -> None:
+        self._object = library.Decompressor()
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._object.is_finished())
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        piece = bytes(self._object.process(data, output_buffer_limit=min(max_length, _BROTLI_PIECE)))
+        # The library says that it accepts more while output is still inside it: only an empty piece tells.
+        self.needs_input = not piece and bool(self._object.can_accept_more_data())
+        return piece
+
+
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    """How one coding is undone: a new unpacker for each member, the library's error, and what may follow a member."""
+
+    name: str
+    unpacker: Callable[[], _Unpacker]
+    error: type[Exception]
+    many: bool = False
+    padding: bytes = b""
+
+
+def _gzip() -> _Coding:
+    import zlib
+
+    return _Coding("gzip", partial(_Zlib, 31), zlib.error, many=True, padding=b"\0")
+
+
+def _deflate() -> _Coding:
+    import zlib
+
+    return _Coding("deflate", _Deflate, zlib.error)
+
+
+def _br() -> _Coding | None:
+    for name in ("brotli", "brotlicffi"):
+        library = _library(name)
+        # The name `brotli` may be brotlipy, or too old; this method came together with the limit on the output.
+        if library is not None and hasattr(library.Decompressor, "can_accept_more_data"):
+            return _Coding("br", partial(_Brotli, library), library.error)
+    return None
+
+
+def _zstd() -> _Coding | None:
+    library = _library("compression.zstd") or _library("backports.zstd")
+    if library is None:
+        return None
+    options = {library.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+    return _Coding("zstd", partial(library.ZstdDecompressor, options=options), library.ZstdError, many=True)
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+_MAKERS: Final[dict[str, Callable[[], _Coding | None]]] = {
+    "gzip": _gzip,
+    "deflate": _deflate,
+    "br": _br,
+    "zstd": _zstd,
+}
+_ALIASES: Final = {"x-gzip": "gzip"}
+_EXTRAS: Final = {"br": "brotli", "zstd": "zstd"}
+
+
+@cache
+def _coding(name: str) -> _Coding | None:
+    """The coding of this name, None when its library is missing. A library is looked for once in a process."""
+    return _MAKERS[name]()
+
+
+def supported_codings() -> tuple[str, ...]:
+    """The content codings that can be decoded in this process, for Accept-Encoding (RFC 9110 section 12.5.3).
+
+    Always "gzip" and "deflate"; "br" and "zstd" when their libraries are installed. Imports them, so the first call
+    takes some milliseconds.
+    """
+    return tuple(name for name in _MAKERS if _coding(name) is not None)
+
+
+class _Stage:
+    """One coding of a body, undone in pieces of at most 64 KiB; input is pulled from `source` when it runs out."""
+
+    __slots__ = ("_members", "_source", "_surplus", "_unpacker", "coding", "decoded")
+
+    def __init__(self, coding: _Coding, source: _Source) -> None:
+        self.coding = coding
+        self.decoded = 0
+        self._source = source
+        self._unpacker: _Unpacker | None = None
+        self._members = 0
+        self._surplus = b""
+
+    @property
+    def complete(self) -> bool:
+        """Not in the middle of a member. True before the first byte."""
+        return self._unpacker is None
+
+    def take(self) -> bytes:
+        while True:
+            unpacker = self._unpacker
+            data = b""
+            if unpacker is None or unpacker.needs_input:
+                data = self._input()
+                if not data:
+                    return b""
+            if unpacker is None:
+                unpacker = self._unpacker = self._next_member()
+            piece = self._unpack(unpacker, data)
+            if unpacker.eof:
+                self._surplus = unpacker.unused_data
+                self._unpacker = None
+            elif not piece and not data and not unpacker.needs_input:
+                raise DecodingError(self._said("the library made no progress"))
+            if piece:
+                self.decoded += len(piece)
+                return piece
+
+    def _input(self) -> bytes:
+        if self._unpacker is not None or not self._members:
+            return self._source.take()
+        data = self._surplus or self._source.take()
+        self._surplus = b""
+        padding = self.coding.padding
+        while data and padding and not (data := data.lstrip(padding)):
+            data = self._source.take()
+        return data
+
+    def _next_member(self) -> _Unpacker:
+        if self._members and not self.coding.many:
+            raise DecodingError(self._said("bytes follow its end"))
+        if self._members >= MAX_MEMBERS + self.decoded // BYTES_PER_FURTHER_MEMBER:
+            raise DecodingError(self._said(f"it has more than {self._members} members: too many for so little content"))
+        self._members += 1
+        return self.coding.unpacker()
+
+    def _unpack(self, unpacker: _Unpacker, data: bytes) -> bytes:
+        try:
+            return unpacker.decompress(data, PIECE)
+        except self.coding.error as error:
+            raise DecodingError(self._said(show(str(error)))) from error
+
+    def _said(self, what: str) -> str:
+        where = f" in member {self._members}" if self._members > 1 else ""
+        return f"the {self.coding.name} body is damaged after {self.decoded} decoded bytes{where}: {what}"
+
+
+class _Inbox:
+    """What was fed and not yet taken, in slices of at most 16 KiB."""
+
+    __slots__ = ("_rest", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: deque[bytes] = deque()
+        self._rest: memoryview | None = None
+
+    def feed(self, data: bytes) -> None:
+        if data:
+            self._waiting.append(data)
+
+    def take(self) -> bytes:
+        if self._rest is not None:
+            return self._slice(self._rest)
+        if not self._waiting:
+            return b""
+        data = self._waiting.popleft()
+        return data if len(data) <= _SLICE else self._slice(memoryview(data))
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        self._rest = None
+
+    def _slice(self, view: memoryview) -> bytes:
+        self._rest = view[_SLICE:] if len(view) > _SLICE else None
+        return bytes(view[:_SLICE])
+
+
+class _Joint:
+    """Between two stages of a chain: counts what passes while one piece of content is made."""
+
+    def __init__(self, stage: _Stage) -> None:
+        self.passed = 0
+        self._stage = stage
+
+    def take(self) -> bytes:
+        piece = self._stage.take()
+        self.passed += len(piece)
+        if self.passed > MAX_PASSED:
+            name = self._stage.coding.name
+            raise DecodingError(f"a chain of codings is damaged: {self.passed} bytes out of {name} made no content")
+        return piece
+
+
+class Decoder:
+    """Undoes the content codings of one body (RFC 9110 section 8.4). Made by `decoder_for`.
+
+    `feed` what was read, then `take` until it gives b"", again and again; `finish` at the end of the body. Memory is
+    bounded by what was fed, one piece and one window per coding. After an error of any kind, `MemoryError` and
+    `KeyboardInterrupt` included, the decoder is closed: a decompressor that was stopped half way is never used again.
+
+    Attributes:
+        decoded: how many bytes `take` has given.
+    """
+
+    __slots__ = ("_inbox", "_joints", "_max_decoded", "_stages", "decoded")
+
+    def __init__(self, codings: Sequence[_Coding], max_decoded: int | None = None) -> None:
+        self.decoded = 0
+        self._max_decoded = max_decoded
+        self._inbox = _Inbox()
+        stages = [_Stage(codings[0], self._inbox)]
+        joints = []
+        for coding in codings[1:]:
+            joints.append(_Joint(stages[-1]))
+            stages.append(_Stage(coding, joints[-1]))
+        self._stages: Sequence[_Stage] = stages
+        self._joints: Sequence[_Joint] = joints
+
+    def feed(self, data: bytes) -> None:
+        """Give the next bytes of the body. Any size; it is kept until taken.
+
+        Raises:
+            DecodingError: the decoder is closed.
+        """
+        self._check_open()
+        self._inbox.feed(data)
+
+    def take(self) -> bytes:
+        """The next piece of content, 1 to 65,536 bytes; b"" means that more must be fed first.
+
+        Raises:
+            DecodingError: the body is damaged, goes on after the end of its coding, or the decoder is closed.
+            LimitExceeded: there is more content than `max_decoded`. All up to the limit, a last piece apart, was given.
+        """
+        if not self._stages:
+            self._check_open()
+        for joint in self._joints:
+            joint.passed = 0
+        try:
+            piece = self._stages[-1].take()
+            self.decoded += len(piece)
+            if self._max_decoded is not None and self.decoded > self._max_decoded:
+                raise _too_much(self._max_decoded)
+        except BaseException:
+            self.close()
+            raise
+        return piece
+
+    def finish(self) -> None:
+        """The body has ended, and `take` has given b"". Closes the decoder.
+
+        Raises:
+            DecodingError: a coding was cut short, or the decoder is closed.
+        """
+        self._check_open()
+        stages = self._stages
+        self.close()
+        for stage in stages:
+            if not stage.complete:
+                name = stage.coding.name
+                raise DecodingError(f"the {name} body was cut short: it ended after {self.decoded} decoded bytes")
+
+    def close(self) -> None:
+        """Let go of everything, at once. May be called at any time and again."""
+        self._stages = self._joints = ()
+        self._inbox.clear()
+
+    def _check_open(self) -> None:
+        if not self._stages:
+            raise DecodingError("the decoder of this body is closed: it was finished, or an error ended it before")
+
+
+def _too_much(limit: int) -> LimitExceeded:
+    return LimitExceeded(f"the body is more than max_decoded={limit} bytes when decoded", limit=limit)
+
+
+def decoder_for(headers: Iterable[tuple[bytes, bytes]], *, max_decoded: int | None = None) -> Decoder | None:
+    """The decoder that the Content-Encoding of a response asks for (RFC 9110 section 8.4); None when it asks for none.
+
+    Arguments:
+        headers: name and value pairs with lower-cased names, as in `Head.headers`. Several lines are one list; names of
+            codings are compared without case; "identity" and empty members of the list are passed over.
+        max_decoded: how many decoded bytes are allowed, in all. Default None: no limit.
+
+    Raises:
+        DecodingError: a coding is not known, its library is missing or too old, or there are more than 5. A response
+            that can have no body (HEAD, 204, 304, Content-Length: 0) needs no decoder, so do not ask for one.
+    """
+    values = [value for name, value in headers if name == b"content-encoding"]
+    if not values:
+        return None
+    codings = _codings(values[0] if len(values) == 1 else b",".join(values))
+    return Decoder(codings, max_decoded) if codings else None
+
+
+@lru_cache(maxsize=32)  # nearly every response has one of the same few values
+def _codings(value: bytes) -> tuple[_Coding, ...]:
+    """The codings that a Content-Encoding lists, in the order in which they are undone."""
+    members = [member.strip(b" \t").lower() for member in value.split(b",")]
+    names = [member for member in members if member not in (b"", b"identity")]
+    if len(names) > MAX_CODINGS:
+        raise DecodingError(f"the body has {len(names)} content codings: at most {MAX_CODINGS} are undone")
+    # The list is in the order of applying (RFC 9110 section 8.4), so the last is undone first.
+    return tuple(_known(name) for name in reversed(names))
+
+
+def _known(token: bytes) -> _Coding:
+    name = token.decode("latin-1")
+    name = _ALIASES.get(name, name)
+    if name not in _MAKERS:
+        known = ", ".join(_MAKERS)
+        raise DecodingError(f"the content coding {show(token)} is not known: {known} are; raw() gives the body as sent")
+    coding = _coding(name)
+    if coding is None:
+        extra = _EXTRAS[name]
+        raise DecodingError(
+            f"the content coding {name!r} needs a library that is missing or too old: "
+            f"install the extra [{extra}], as in pip install '.[{extra}]'; raw() gives the body as sent"
+        )
+    return coding
