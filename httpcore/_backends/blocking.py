@@ -1,0 +1,285 @@
+"""The world of plain threads: every wait blocks the calling thread, and no coroutine here ever suspends.
+
+So `coroutine.send(None)` runs any of them to its end. No event loop is looked at, which is why this world also works
+inside a running one. Ctrl-C ends each wait at once: all of them are system calls or locks that Python interrupts.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from .._errors import ReadError, ReadTimeout, WriteError, WriteTimeout
+from .base import SocketOption, StreamInfo
+from .descriptor import Descriptor, Tries, open_socket, open_unix_socket
+from .names import resolve, show_address
+
+T = TypeVar("T")
+
+_IN = getattr(select, "POLLIN", 1)
+_OUT = getattr(select, "POLLOUT", 4)
+_ERROR = getattr(select, "POLLERR", 8)
+
+# The longest wait that poll(2) can express, a little under 25 days, in milliseconds.
+_LONGEST = 2.0**31 - 1
+
+Wait = Callable[[float | None], list[tuple[int, int]]]
+
+
+def _waiter(descriptor: int, events: int) -> Wait:
+    """A function that waits so many milliseconds for `events`, and returns `[]` or one pair of descriptor and events.
+
+    Making a poll object costs a third of what waiting with it does, so those that are used often are kept.
+    """
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, events)
+        return poll.poll
+
+    def wait(milliseconds: float | None) -> list[tuple[int, int]]:
+        seconds = None if milliseconds is None else milliseconds / 1000
+        readable, writable, _ = select.select(
+            [descriptor] if events & _IN else [], [descriptor] if events & _OUT else [], [], seconds
+        )
+        found = (_IN if readable else 0) | (_OUT if writable else 0)
+        return [(descriptor, found)] if found else []
+
+    return wait
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    return min(max(seconds, 0.0) * 1000.0, _LONGEST)
+
+
+class _Waiting:
+    """One wait, in turns: what is left of its time, in milliseconds. Being woken for nothing never adds any."""
+
+    __slots__ = ("_until", "left")
+
+    def __init__(self, timeout: float | None) -> None:
+        self.left = _milliseconds(timeout)
+        self._until = None if self.left is None else time.monotonic() * 1000.0 + self.left
+
+    def again(self) -> None:
+        if self._until is not None:
+            self.left = max(self._until - time.monotonic() * 1000.0, 0.0)
+
+
+class BlockingStream:
+    """A `Stream` over a connected socket, for threads: one may read while another writes, and any may close it."""
+
+    __slots__ = ("_descriptor", "_either", "_input", "_inside", "_spoke")
+
+    # Nothing is held back: what `write_some` took is with the system. And TCP alone knows no end cut short.
+    owes = False
+    truncated = False
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        number = descriptor.sock.fileno()
+        self._descriptor = descriptor
+        self._input = _waiter(number, _IN)
+        self._either = _waiter(number, _IN | _OUT)
+        self._spoke = False
+        # One entry for each thread inside a call. `append` and `pop` are atomic, so nobody holds a lock: a thread that
+        # comes in after `is_closed` was set leaves the socket alone, and the last one to leave closes it.
+        self._inside: list[None] = []
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        self._spoke = False
+        descriptor = self._descriptor
+        try:
+            self._inside.append(None)
+            if descriptor.is_closed:
+                raise descriptor.error(ReadError, "reading")
+            waiting = _Waiting(timeout)
+            while descriptor.kept or self._input(waiting.left):
+                data = descriptor.receive(max_bytes)
+                if data is not None:
+                    return data
+                waiting.again()
+            raise ReadTimeout(f"nothing came for {timeout:g} seconds", peer=descriptor.info.peer, limit=timeout)
+        finally:
+            self._leave()
+
+    async def write_some(
+        self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
+    ) -> int:
+        descriptor = self._descriptor
+        try:
+            self._inside.append(None)
+            if descriptor.is_closed:
+                raise descriptor.error(WriteError, "writing")
+            # Input is looked for from the second call on that follows another with no look at the input between them:
+            # a request that fits one call, right after its connection was read or asked, costs one system call,
+            # and an upload still hears an early answer within one piece. When there is no room both are waited for.
+            if duplex or not self._spoke:
+                sent = descriptor.send(data)
+                if sent is not None:
+                    self._spoke = True
+                    return sent
+            return self._write_when_ready(data, timeout, duplex)
+        finally:
+            self._leave()
+
+    def _write_when_ready(self, data: bytes | bytearray | memoryview, timeout: float | None, duplex: bool) -> int:
+        descriptor = self._descriptor
+        # After the peer's end there is no input to wait for, and its descriptor would be readable for ever.
+        listens = not (duplex or descriptor.has_ended)
+        wait = self._either if listens else _waiter(descriptor.sock.fileno(), _OUT)
+        waiting = _Waiting(timeout)
+        while ready := wait(waiting.left):
+            events = ready[0][1]
+            # A reset makes the descriptor readable too. `send` tells it as what it is, and keeps the input.
+            if listens and events & _IN and not events & _ERROR:
+                return 0
+            sent = descriptor.send(data)
+            if sent is not None:
+                self._spoke = True
+                return sent
+            waiting.again()
+        raise WriteTimeout(f"no room to write for {timeout:g} seconds", peer=descriptor.info.peer, limit=timeout)
+
+    async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
+        return True
+
+    async def end(self, timeout: float | None) -> None:
+        descriptor = self._descriptor
+        try:
+            self._inside.append(None)
+            if descriptor.is_closed:
+                raise descriptor.error(WriteError, "ending the request")
+            descriptor.end()
+        finally:
+            self._leave()
+
+    def take(self) -> bytes | None:
+        self._spoke = False
+        try:
+            self._inside.append(None)
+            return self._descriptor.take()
+        finally:
+            self._leave()
+
+    def close(self) -> None:
+        if self._descriptor.sock.fileno() == -1:
+            return
+        self._descriptor.shut()
+        if not self._inside:
+            self._descriptor.sock.close()
+
+    def abandon(self) -> None:
+        # In the child of a fork the threads that were inside a call do not exist.
+        self._descriptor.is_closed = True
+        self._descriptor.sock.close()
+
+    def watch(self, callback: Callable[[], None] | None) -> bool:
+        return False
+
+    def info(self) -> StreamInfo:
+        return self._descriptor.info
+
+    def _leave(self) -> None:
+        self._inside.pop()
+        if self._descriptor.is_closed and not self._inside:
+            self._descriptor.sock.close()
+
+
+class BlockingEvent:
+    """An `Event` for threads: a lock that is held until the event is set, which is cheaper than `threading.Event`."""
+
+    __slots__ = ("_is_set", "_lock")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        self._is_set = True
+        self._open()
+
+    async def wait(self, timeout: float | None) -> bool:
+        if self._is_set:
+            return True
+        try:
+            self._lock.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+        finally:
+            # Whoever came through lets the next one through.
+            if self._is_set:
+                self._open()
+        return self._is_set
+
+    def _open(self) -> None:
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it is open: set twice, or two came through
+
+
+class BlockingBackend:
+    """The `Backend` of threads. It has no state: one instance serves any number of threads."""
+
+    name = "threads"
+    now = staticmethod(time.monotonic)
+
+    def is_current(self) -> bool:
+        return True
+
+    def is_gone(self) -> bool:
+        return False
+
+    def event(self) -> BlockingEvent:
+        return BlockingEvent()
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this world does
+
+    async def run_blocking(self, function: Callable[[], T]) -> T:
+        return function()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None,
+        *,
+        local_address: str | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> BlockingStream:
+        tries = Tries(show_address((host, port)), timeout, time.monotonic)
+        addresses = resolve(host, port, timeout)
+        for tried, address in enumerate(addresses):
+            seconds = tries.share(len(addresses) - tried)
+            try:
+                sock = open_socket(address.family, local_address, socket_options)
+                return _connect(sock, address.sockaddr, str(address), seconds)
+            except OSError as error:
+                tries.failed(str(address), error)
+        raise tries.error()
+
+    async def connect_unix(self, path: str, timeout: float | None) -> BlockingStream:
+        tries = Tries(path, timeout, time.monotonic)
+        try:
+            return _connect(open_unix_socket(), path, path, tries.share(1))
+        except OSError as error:
+            tries.failed(path, error)
+        raise tries.error()
+
+
+def _connect(
+    sock: socket.socket, sockaddr: tuple[object, ...] | str, peer: str, seconds: float | None
+) -> BlockingStream:
+    """Connect, or close the socket and raise `OSError`."""
+    try:
+        sock.settimeout(None if seconds is None else min(seconds, _LONGEST / 1000))
+        sock.connect(sockaddr)
+        return BlockingStream(Descriptor(sock, peer))
+    except BaseException:
+        sock.close()
+        raise

@@ -1,0 +1,203 @@
+"""One connected socket and what can be done with it without waiting, with errors in our words.
+
+The streams of the worlds that use plain sockets, blocking and trio, are this and a way to wait. The socket is always
+non-blocking: a timeout kept by the socket object is shared by the reader and the writer, costs 0.6 microseconds each
+time it changes, and makes `send` wait before it tries.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from .._errors import ConnectError, ConnectTimeout, NetworkError, ReadError, WriteError
+from .base import PIECE, SocketOption, StreamInfo
+from .names import connect_error, reason, show_address
+
+_MOST_KEPT = 16 * PIECE
+_SHORTEST_TRY = 0.001
+# A broken pipe is an error to return, not a signal to die of, also where a script has restored SIGPIPE.
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+
+Failure = TypeVar("Failure", bound=NetworkError)
+
+
+def open_socket(family: int, local_address: str | None, options: Sequence[SocketOption]) -> socket.socket:
+    """A TCP socket that is not connected yet, its options set. Raises `OSError`, and closes what it opened."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option in options:
+            sock.setsockopt(*option)
+        if local_address is not None:
+            sock.bind((local_address, 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def open_unix_socket() -> socket.socket:
+    """A unix domain socket that is not connected yet. Raises `OSError`."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "this system, or its Python, has no unix domain sockets")
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+
+class Tries:
+    """The time and the failures of one connect that tries address after address, each with a fair share of the rest.
+
+    So one address that never answers cannot use up the time of the others.
+    """
+
+    __slots__ = ("_failures", "_now", "_target", "_timeout", "_until")
+
+    def __init__(self, target: str, timeout: float | None, now: Callable[[], float]) -> None:
+        self._target = target
+        self._timeout = timeout
+        self._now = now
+        self._until = None if timeout is None else now() + timeout
+        self._failures: list[tuple[str, OSError]] = []
+
+    def share(self, addresses: int) -> float | None:
+        """Seconds for the next of so many addresses that are left; never 0, since that would be no try at all."""
+        if self._until is None:
+            return None
+        return max((self._until - self._now()) / addresses, _SHORTEST_TRY)
+
+    def failed(self, address: str, error: OSError) -> None:
+        self._failures.append((address, error))
+
+    def error(self) -> ConnectError | ConnectTimeout:
+        """The error to raise when every address has failed."""
+        failure = connect_error(self._target, self._failures)
+        if self._until is None or self._now() < self._until:
+            return failure
+        late = ConnectTimeout(failure.message, phase="connect", peer=failure.peer, limit=self._timeout)
+        late.__cause__ = failure.__cause__
+        return late
+
+
+class Descriptor:
+    """Calls on a connected socket that return at once. `close` is `sock.close`, called by whoever knows it is safe."""
+
+    __slots__ = ("_failure", "has_ended", "info", "is_closed", "kept", "sock")
+
+    def __init__(self, sock: socket.socket, peer: str) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.info = StreamInfo(peer, show_address(sock.getsockname()))
+        self.is_closed = False
+        self.has_ended = False
+        # What the peer had sent before a write failed. It is read before the socket is asked.
+        self.kept = bytearray()
+        # How the connection broke: stands where the system, which tells it only once, would then claim a clean end.
+        self._failure: OSError | None = None
+
+    def receive(self, max_bytes: int) -> bytes | None:
+        """What is here now, `b""` at the end, None when there is nothing. Raises ReadError."""
+        if self.kept:
+            return self._receive_kept(max_bytes)
+        try:
+            data = self.sock.recv(max_bytes if max_bytes < PIECE else PIECE)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._remember(error)
+            raise self.error(ReadError, "reading", error) from error
+        if not data:
+            self._check_end()
+        return data
+
+    def take(self) -> bytes | None:
+        """As `receive`; a broken or closed connection has ended."""
+        if self.is_closed:
+            return b""
+        try:
+            return self.receive(PIECE)
+        except ReadError:
+            return b""
+
+    def send(self, data: bytes | bytearray | memoryview) -> int | None:
+        """Hand over what there is room for, at most PIECE bytes; None when there is no room. Raises WriteError."""
+        try:
+            return self.sock.send(data if len(data) <= PIECE else memoryview(data)[:PIECE], _NO_SIGNAL)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._keep_input(error)
+            raise self.error(WriteError, "writing", self._failure or error) from error
+
+    def has_input(self) -> bool:
+        """Whether `receive` has news. A connection that broke has none: `send` tells it, and keeps what had come."""
+        if self.kept or self.has_ended:
+            return bool(self.kept)
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._remember(error)
+            return False
+        return True
+
+    def end(self) -> None:
+        """Tell the peer that no more bytes come. Raises WriteError."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._keep_input(error)
+            raise self.error(WriteError, "ending the request", error) from error
+
+    def shut(self) -> None:
+        """End both directions now: whoever waits for the socket is woken. The descriptor stays open. Never raises."""
+        self.is_closed = True
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the peer was faster
+
+    def error(self, kind: type[Failure], doing: str, cause: OSError | None = None) -> Failure:
+        """The error to raise. Closing wins: what the system says afterwards is only its consequence."""
+        if self.is_closed:
+            return kind(f"{doing} on a connection that was closed on this side", peer=self.info.peer)
+        if cause is None:
+            return kind(f"the connection broke while {doing}", peer=self.info.peer)
+        return kind(f"the connection broke while {doing}: {reason(cause)}", errno=cause.errno, peer=self.info.peer)
+
+    def _receive_kept(self, max_bytes: int) -> bytes:
+        piece = bytes(self.kept[: min(max_bytes, PIECE)])
+        del self.kept[: len(piece)]
+        return piece
+
+    def _check_end(self) -> None:
+        if self.is_closed or self._failure is not None:
+            raise self.error(ReadError, "reading", self._failure) from self._failure
+        self.has_ended = True
+
+    def _keep_input(self, failure: OSError) -> None:
+        """Take in what had come before a write failed: some systems drop it with the first call after a reset.
+
+        Without this a 413 followed by a reset is lost to the client that is still sending.
+        """
+        # A reset that comes after the peer's FIN is reported as EPIPE: then the input is whole and its end is clean.
+        if failure.errno != errno.EPIPE:
+            self._remember(failure)
+        try:
+            while len(self.kept) < _MOST_KEPT:
+                piece = self.sock.recv(PIECE)
+                if not piece:
+                    return
+                self.kept += piece
+        except BlockingIOError:
+            pass  # only our direction is shut
+        except OSError as error:
+            self._remember(error)
+
+    def _remember(self, error: OSError) -> None:
+        # A copy: the error itself holds, by its traceback, everything that was on the stack.
+        if self._failure is None:
+            self._failure = OSError(error.errno, error.strerror)

@@ -1,0 +1,332 @@
+"""The world of trio: plain non-blocking sockets, and trio only where something really has to wait.
+
+Trying comes first and costs no turn of the scheduler; what would block then waits. So that a fast peer cannot keep the
+other tasks out, or a cancellation unheard, a stream gives up its turn before the next piece once it has moved PIECE
+bytes without waiting. In both cases the act comes after the wait: a cancelled call has taken or given nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import trio
+
+from .._errors import ReadError, ReadTimeout, WriteError, WriteTimeout
+from .base import PIECE, SocketOption, StreamInfo
+from .descriptor import Descriptor, Tries, open_socket, open_unix_socket
+from .names import Address, Answer, accept, literal, look_up, no_answer, show_address
+
+T = TypeVar("T")
+Wait = Callable[[socket.socket], Awaitable[None]]
+
+
+def _seconds(timeout: float | None) -> float:
+    return math.inf if timeout is None else max(timeout, 0.0)
+
+
+async def _wait_for_either(sock: socket.socket) -> None:
+    """Wait for room or input. trio has no call for both, so two tasks wait, which is little beside a full buffer."""
+
+    async def wait_for(one: Wait) -> None:
+        try:
+            await one(sock)
+        except trio.ClosedResourceError:
+            pass  # closing ends both waits, and the caller looks for it
+        nursery.cancel_scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_for, trio.lowlevel.wait_readable)
+            nursery.start_soon(wait_for, trio.lowlevel.wait_writable)
+    except BaseExceptionGroup:
+        # Older trio tells the cancellation of two tasks as a group of two.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        raise
+
+
+class TrioStream:
+    """A `Stream` over a connected socket, for the tasks of one trio run. Any thread may close it."""
+
+    __slots__ = ("_descriptor", "_moved", "_spoke", "_token")
+
+    # Nothing is held back: what `write_some` took is with the system. And TCP alone knows no end cut short.
+    owes = False
+    truncated = False
+
+    def __init__(self, descriptor: Descriptor, token: trio.lowlevel.TrioToken) -> None:
+        self._descriptor = descriptor
+        self._token = token
+        self._spoke = False
+        # Bytes that have gone either way since this stream last let others run.
+        self._moved = 0
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        self._spoke = False
+        if self._moved >= PIECE:
+            await self._give_up_turn()
+        data = self._receive(max_bytes)
+        if data is None:
+            data = await self._when_ready(lambda: self._receive(max_bytes), trio.lowlevel.wait_readable, timeout)
+        if data is None:
+            raise ReadTimeout(f"nothing came for {timeout:g} seconds", peer=self.info().peer, limit=timeout)
+        return data
+
+    async def write_some(
+        self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
+    ) -> int:
+        if self._moved >= PIECE:
+            await self._give_up_turn()
+        # Input is looked for from the second call on that follows another with no look at the input between them:
+        # a request that fits one call, right after its connection was read or asked, costs one system call,
+        # and an upload still hears an early answer within one piece. When there is no room both are waited for.
+        sent = self._send(data, listens=self._spoke and not duplex)
+        if sent is None:
+            wait = self._wait_for_room(duplex)
+            sent = await self._when_ready(lambda: self._send(data, listens=not duplex), wait, timeout)
+        if sent is None:
+            raise WriteTimeout(f"no room to write for {timeout:g} seconds", peer=self.info().peer, limit=timeout)
+        return sent
+
+    async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
+        return True
+
+    async def end(self, timeout: float | None) -> None:
+        if self._descriptor.is_closed:
+            raise self._descriptor.error(WriteError, "ending the request")
+        self._descriptor.end()
+
+    def take(self) -> bytes | None:
+        self._spoke = False
+        return self._descriptor.take()
+
+    def close(self) -> None:
+        descriptor = self._descriptor
+        if descriptor.is_closed:
+            return
+        if _is_current(self._token):
+            descriptor.is_closed = True
+            self._close_here()
+            return
+        # From another thread: what waits is woken now, but only its own loop knows who still waits for the descriptor.
+        descriptor.shut()
+        try:
+            self._token.run_sync_soon(self._close_here)
+        except trio.RunFinishedError:
+            descriptor.sock.close()
+
+    def abandon(self) -> None:
+        self._descriptor.is_closed = True
+        self._descriptor.sock.close()
+
+    def watch(self, callback: Callable[[], None] | None) -> bool:
+        return False
+
+    def info(self) -> StreamInfo:
+        return self._descriptor.info
+
+    def _receive(self, max_bytes: int) -> bytes | None:
+        descriptor = self._descriptor
+        if descriptor.is_closed:
+            raise descriptor.error(ReadError, "reading")
+        data = descriptor.receive(max_bytes)
+        if data is not None:
+            self._moved += len(data)
+        return data
+
+    def _send(self, data: bytes | bytearray | memoryview, *, listens: bool) -> int | None:
+        descriptor = self._descriptor
+        if descriptor.is_closed:
+            raise descriptor.error(WriteError, "writing")
+        if listens and descriptor.has_input():
+            return 0
+        sent = descriptor.send(data)
+        if sent is not None:
+            self._spoke = True
+            self._moved += sent
+        return sent
+
+    def _wait_for_room(self, duplex: bool) -> Wait:
+        # After the peer's end there is no input to wait for, and its descriptor would be readable for ever.
+        if duplex or self._descriptor.has_ended:
+            return trio.lowlevel.wait_writable
+        return _wait_for_either
+
+    async def _when_ready(self, act: Callable[[], T | None], wait: Wait, timeout: float | None) -> T | None:
+        """What `act` gives once it gives something. None when time ran out first; a last try is made then."""
+        try:
+            with trio.move_on_after(_seconds(timeout)):
+                while True:
+                    await wait(self._descriptor.sock)
+                    self._moved = 0
+                    result = act()
+                    if result is not None:
+                        return result
+        except trio.ClosedResourceError:
+            pass  # `act` says what it means
+        return act()
+
+    async def _give_up_turn(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._moved = 0
+
+    def _close_here(self) -> None:
+        sock = self._descriptor.sock
+        if sock.fileno() != -1:
+            trio.lowlevel.notify_closing(sock)
+            sock.close()
+
+
+class TrioEvent:
+    """An `Event` for the tasks of one trio run."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, timeout: float | None) -> bool:
+        if not self._event.is_set():
+            with trio.move_on_after(_seconds(timeout)):
+                await self._event.wait()
+        return self._event.is_set()
+
+
+class TrioBackend:
+    """The `Backend` of one trio run: the one that is running when it is made.
+
+    Raises:
+        RuntimeError: trio is not running here.
+    """
+
+    name = "trio"
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+
+    @classmethod
+    def current(cls) -> TrioBackend:
+        return cls()
+
+    def is_current(self) -> bool:
+        return _is_current(self._token)
+
+    def is_gone(self) -> bool:
+        try:
+            # The one public question that any thread may ask: does the run still take calls?
+            self._token.run_sync_soon(_nothing, idempotent=True)
+        except trio.RunFinishedError:
+            return True
+        return False
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def event(self) -> TrioEvent:
+        return TrioEvent()
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(max(seconds, 0.0))
+
+    async def run_blocking(self, function: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None,
+        *,
+        local_address: str | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> TrioStream:
+        tries = Tries(show_address((host, port)), timeout, trio.current_time)
+        addresses = await self._resolve(host, port, timeout)
+        for tried, address in enumerate(addresses):
+            seconds = tries.share(len(addresses) - tried)
+            try:
+                sock = open_socket(address.family, local_address, socket_options)
+                return await self._connect(sock, address.sockaddr, str(address), seconds)
+            except OSError as error:
+                tries.failed(str(address), error)
+        raise tries.error()
+
+    async def connect_unix(self, path: str, timeout: float | None) -> TrioStream:
+        tries = Tries(path, timeout, trio.current_time)
+        try:
+            return await self._connect(open_unix_socket(), path, path, tries.share(1))
+        except OSError as error:
+            tries.failed(path, error)
+        raise tries.error()
+
+    async def _resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
+        address = literal(host, port)
+        if address is not None:
+            return [address]
+        with trio.move_on_after(_seconds(timeout)):
+            return accept(await self._look_up(host, port))
+        raise no_answer(host, timeout)
+
+    async def _look_up(self, host: str, port: int) -> Answer:
+        answers: list[Answer] = []
+        answered = trio.Event()
+
+        def done(answer: Answer) -> None:  # in the thread that resolved
+            answers.append(answer)
+            try:
+                self._token.run_sync_soon(answered.set)
+            except trio.RunFinishedError:
+                pass  # nobody waits any more
+
+        call = look_up(host, port, done)
+        try:
+            await answered.wait()
+        finally:
+            call.leave()
+        return answers[0]
+
+    async def _connect(
+        self, sock: socket.socket, sockaddr: tuple[object, ...] | str, peer: str, seconds: float | None
+    ) -> TrioStream:
+        """Connect, or close the socket and raise `OSError`."""
+        try:
+            sock.setblocking(False)
+            await _finish(sock, sockaddr, seconds)
+            return TrioStream(Descriptor(sock, peer), self._token)
+        except BaseException:
+            sock.close()
+            raise
+
+
+async def _finish(sock: socket.socket, sockaddr: tuple[object, ...] | str, seconds: float | None) -> None:
+    try:
+        sock.connect(sockaddr)
+        return
+    except BlockingIOError as error:
+        if error.errno == errno.EAGAIN:
+            raise  # a unix domain socket whose backlog is full: nothing has begun that could be waited for
+    with trio.move_on_after(_seconds(seconds)) as scope:
+        await trio.lowlevel.wait_writable(sock)
+    if scope.cancelled_caught:
+        raise TimeoutError("timed out")
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _is_current(token: trio.lowlevel.TrioToken) -> bool:
+    try:
+        return trio.lowlevel.current_trio_token() is token
+    except RuntimeError:
+        return False
+
+
+def _nothing() -> None:
+    pass
