@@ -1,0 +1,268 @@
+"""From a host name to the addresses to try, in a few threads of our own, and how an address is written in a message.
+
+A blocking `getaddrinfo` knows no timeout and cannot be called off, so it runs in a thread that nobody has to wait for:
+the waiter may leave, and the answer then goes nowhere. The threads are daemons and end when there is nothing to do.
+`loop.getaddrinfo` of asyncio is not used, because its default executor is joined at exit: a dead name server would hold
+up the whole program.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .._errors import ConnectError, ConnectTimeout, show
+
+__all__ = [
+    "MOST_ADDRESSES",
+    "Address",
+    "Call",
+    "Threads",
+    "connect_error",
+    "literal",
+    "look_up",
+    "resolve",
+    "show_address",
+]
+
+# A name may have a thousand addresses. The time to connect is shared by those that are tried: of the default 5 seconds
+# each of 16 still gets 300 ms, more than one round trip to anywhere. And a caller should hear of 16 failures at most.
+MOST_ADDRESSES = 16
+
+# As many lookups as run at the same time. A dead name server can hold this many threads, and then no more.
+_MOST_LOOKUPS = 8
+
+SockAddr = tuple[str | int | bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a socket is made of and connects to: `socket.AF_INET` or `AF_INET6`, and the tuple that `connect` takes."""
+
+    family: int
+    sockaddr: SockAddr
+
+    def __str__(self) -> str:
+        return show_address(self.sockaddr)
+
+
+Answer = list[Address] | ConnectError
+
+
+# Threads.
+
+
+class Call:
+    """One function that waits for its turn in a thread. Whoever does not need it any more says `leave`."""
+
+    __slots__ = ("_function", "is_wanted")
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self.is_wanted = True
+
+    def leave(self) -> None:
+        """It is not begun any more; one that has begun runs on, and nobody looks at the outcome."""
+        self.is_wanted = False
+
+    def run(self) -> None:
+        if self.is_wanted:
+            self._function()
+
+
+class Threads:
+    """At most so many daemon threads, started when there is something to do and gone when there is not.
+
+    Starting one takes some 50 microseconds, little beside what is done in it, and an idle program keeps none.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._begin()
+        if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        # The child of a fork has none of its parent's threads, and the lock may have been held by one of them.
+        self._lock = threading.Lock()
+        self._calls: deque[Call] = deque()
+        self._running = 0
+
+    def start(self, function: Callable[[], None]) -> Call:
+        """Have `function` called in a thread, as soon as one is free. It must not raise.
+
+        Raises:
+            ConnectError: there is no thread for it and the system does not give one.
+        """
+        call = Call(function)
+        with self._lock:
+            if self._running < self._most:
+                self._add_thread()
+            self._calls.append(call)
+        return call
+
+    def _add_thread(self) -> None:
+        # Under the lock: so `_running` never counts a thread that is not there, and its first step waits for the call.
+        try:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        except RuntimeError as error:
+            # Those that run will come to it. Only when there are none nobody would.
+            if not self._running:
+                raise ConnectError(f"cannot start a thread ({self._name}): {error}", errno=errno.EAGAIN) from error
+        else:
+            self._running += 1
+
+    def _work(self) -> None:
+        while (call := self._next()) is not None:
+            call.run()
+
+    def _next(self) -> Call | None:
+        with self._lock:
+            if self._calls:
+                return self._calls.popleft()
+            self._running -= 1
+            return None
+
+
+_lookups = Threads(_MOST_LOOKUPS, "httpcore: host names")
+
+
+# Names.
+
+
+def literal(host: str, port: int) -> Address | None:
+    """The address that an IP literal is: "127.0.0.1", "::1", "fe80::1%eth0". None for a name.
+
+    Raises:
+        ConnectError: the zone after "%" is no network interface of this machine.
+    """
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+        return Address(socket.AF_INET, (host, port))
+    except (OSError, ValueError):
+        pass
+    number, _, zone = host.partition("%")
+    try:
+        socket.inet_pton(socket.AF_INET6, number)
+    except (OSError, ValueError):
+        return None
+    return Address(socket.AF_INET6, (number, port, 0, _zone_index(host, zone)))
+
+
+def _zone_index(host: str, zone: str) -> int:
+    if zone.isascii() and zone.isdigit():
+        return int(zone)
+    if not zone and not host.endswith("%"):
+        return 0
+    try:
+        return socket.if_nametoindex(zone)
+    except (OSError, ValueError) as error:
+        raise ConnectError(f"{show(host)}: there is no network interface {show(zone)}") from error
+
+
+def look_up(host: str, port: int, done: Callable[[Answer], None]) -> Call:
+    """Resolve a name in a thread, and call `done` there with the addresses or the error. `leave` the call to give up.
+
+    Raises:
+        ConnectError: no thread can be started.
+    """
+    return _lookups.start(lambda: done(_answer(host, port)))
+
+
+def resolve(host: str, port: int, timeout: float | None) -> list[Address]:
+    """The addresses of `host`, at most `MOST_ADDRESSES`, in the order to try them. Blocks the calling thread.
+
+    Raises:
+        ConnectTimeout: there was no answer in `timeout` seconds.
+        ConnectError: the name does not resolve.
+    """
+    address = literal(host, port)
+    if address is not None:
+        return [address]
+    answers: deque[Answer] = deque()
+    is_done = threading.Lock()
+    is_done.acquire()
+
+    def done(answer: Answer) -> None:
+        answers.append(answer)
+        is_done.release()
+
+    call = look_up(host, port, done)
+    try:
+        is_done.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+    finally:
+        call.leave()
+    if not answers:
+        raise no_answer(host, timeout)
+    return accept(answers.popleft())
+
+
+def accept(answer: Answer) -> list[Address]:
+    """The addresses, or the error raised."""
+    if isinstance(answer, ConnectError):
+        raise answer
+    return answer
+
+
+def no_answer(host: str, timeout: float | None) -> ConnectTimeout:
+    return ConnectTimeout(f"resolving {show(host)} took too long", limit=timeout, phase="resolve")
+
+
+def _answer(host: str, port: int) -> Answer:
+    try:
+        # As bytes, or Python loads its IDNA codec; the name is in ASCII already.
+        found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+    except Exception as error:  # also UnicodeError, ValueError (a NUL), MemoryError: a thread has nobody to tell
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        failure = ConnectError(
+            f"the name {show(host)} does not resolve: {reason}", errno=getattr(error, "errno", None), phase="resolve"
+        )
+        failure.__cause__ = error
+        return failure
+    addresses = {Address(family, sockaddr): None for family, _, _, _, sockaddr in found if _is_internet(family)}
+    if not addresses:
+        return ConnectError(f"the name {show(host)} has no address", phase="resolve")
+    return list(addresses)[:MOST_ADDRESSES]
+
+
+def _is_internet(family: int) -> bool:
+    return family in (socket.AF_INET, socket.AF_INET6)
+
+
+# Messages.
+
+
+def show_address(sockaddr: object) -> str:
+    """A socket's address as text: "127.0.0.1:80", "[::1]:80", "[fe80::1%2]:80", a path, "@name" (abstract), or ""."""
+    if isinstance(sockaddr, tuple):
+        host, port = sockaddr[:2]
+        zone = sockaddr[3] if len(sockaddr) == 4 else 0
+        if zone and "%" not in host:
+            host = f"{host}%{zone}"
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    path = os.fsdecode(sockaddr) if isinstance(sockaddr, (bytes, str)) else ""
+    return f"@{path[1:]}" if path.startswith("\0") else path
+
+
+def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> ConnectError:
+    """One error for all that was tried: each address as text with what it said. `errno` and cause are the last one's.
+
+    `target` is what the caller asked for, e.g. "example.com:80". An address equal to it is not repeated.
+    """
+    told = [reason(error) if address == target else f"{address}: {reason(error)}" for address, error in failures]
+    last_address, last = failures[-1]
+    failure = ConnectError(f"cannot connect to {target}: {'; '.join(told)}", errno=last.errno, phase="connect")
+    failure.peer = last_address if len(failures) == 1 else None
+    failure.__cause__ = last
+    return failure
+
+
+def reason(error: OSError) -> str:
+    """What the system said, never empty."""
+    return error.strerror or str(error) or type(error).__name__
