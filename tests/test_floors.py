@@ -1,0 +1,218 @@
+"""Imports only go down, each foreign library has one owner, and `import httpcore` stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "httpcore"
+
+# From the ground up. A module imports from lower floors only, never from its own: so a new file needs a place here, and
+# an import that does not fit means that the idea belongs elsewhere. Types count: what is named is depended upon.
+FLOORS: list[set[str]] = [
+    {"_errors", "_trace", "_wire"},
+    {"_config", "_url", "_body", "_decoders"},
+    {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base"},
+    {"_request", "_route", "_wire/grammar", "_backends/names", "_backends/tls", "_backends/memory"},
+    {"_retry", "_wire/h11_engine", "_backends/descriptor"},
+    {"_backends/asyncio", "_backends/trio", "_backends/blocking", "_wire/http11"},
+    {"_backends", "_dial"},
+    {"_connection", "_response"},
+    {"_pool"},
+    {"_sync"},
+    {"__init__"},
+]
+NUMBER = {module: number for number, floor in enumerate(FLOORS) for module in floor}
+
+SOCKETS = {"_backends/names", "_backends/descriptor", "_backends/asyncio", "_backends/trio", "_backends/blocking"}
+OWNERS: dict[str, set[str]] = {
+    "asyncio": {"_backends/asyncio"},
+    "trio": {"_backends/trio"},
+    "socket": SOCKETS,
+    "select": SOCKETS,
+    "ssl": {"_contexts", "_backends/tls"},
+    "certifi": {"_contexts"},
+    "idna": {"_url"},
+    "h11": {"_wire/h11_engine"},
+    "zlib": {"_decoders"},
+    "brotli": {"_decoders"},
+}
+# These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
+SSL_TYPES = {"_route", "_dial", "_connection", "_pool", "_sync"}
+# At most one file, in `_wire`.
+ONE_OWNER = {"h2", "hpack", "hyperframe", "httptools", "ngh2"}
+
+HEAVY = (
+    "ssl",
+    "asyncio",
+    "trio",
+    "h2",
+    "h11",
+    "httptools",
+    "ngh2",
+    "certifi",
+    "idna",
+    "brotli",
+    "backports.zstd",
+    "zlib",
+)
+
+
+def module_of(path: Path) -> str:
+    """`_wire/http11` for its file, `_wire` for the package's own, `__init__` for the top."""
+    name = path.relative_to(PACKAGE).with_suffix("").as_posix()
+    return name.removesuffix("/__init__")
+
+
+FILES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+EACH = pytest.mark.parametrize("module", FILES)
+
+
+@cache
+def parsed(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_text(encoding="utf-8"))
+
+
+def imports(module: str, tree: ast.AST) -> Iterator[str]:
+    """Dotted names of everything imported in `tree`, wherever it stands; "httpcore." is in front of our own."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute(module, node)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield from (str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
+
+
+def absolute(module: str, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = ["httpcore", *(module.split("/") if module != "__init__" else [])]
+    is_package = FILES[module].name == "__init__.py"
+    parts = parts[: len(parts) - node.level + is_package]
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+def ours(module: str, tree: ast.AST) -> set[str]:
+    """The modules of this package that `tree` imports, without the packages on the way to them."""
+    names = {
+        name.removeprefix("httpcore.").replace(".", "/") for name in imports(module, tree) if name[:8] == "httpcore"
+    }
+    found = names & NUMBER.keys()
+    through = {other for other in found if any(name.startswith(f"{other}/") and name in NUMBER for name in names)}
+    return found - through - {module}
+
+
+def foreign(module: str, tree: ast.AST) -> set[str]:
+    return {name.split(".")[0] for name in imports(module, tree)} - {"httpcore", ""}
+
+
+def without_types(module: str) -> ast.Module:
+    """The module as it runs: `if TYPE_CHECKING` taken out."""
+
+    class Running(ast.NodeTransformer):
+        def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+            return node.orelse if "TYPE_CHECKING" in ast.unparse(node.test) else self.generic_visit(node)
+
+    return Running().visit(ast.parse(ast.unparse(parsed(module))))  # type: ignore[no-any-return]
+
+
+@cache
+def libraries(module: str) -> set[str]:
+    return foreign(module, parsed(module))
+
+
+def importers(library: str) -> set[str]:
+    return {module for module in FILES if library in libraries(module)}
+
+
+@EACH
+def test_each_module_has_a_floor(module: str) -> None:
+    assert module in NUMBER, f"{module} is new: give it a floor in {Path(__file__).name}"
+
+
+def test_no_module_has_two_floors() -> None:
+    assert sum(len(floor) for floor in FLOORS) == len(NUMBER)
+
+
+@EACH
+def test_imports_only_go_down(module: str) -> None:
+    up = {other: NUMBER[other] for other in ours(module, parsed(module)) if NUMBER[other] >= NUMBER.get(module, 0)}
+    assert not up, f"{module} (floor {NUMBER.get(module)}) imports upward: {up}"
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_library_is_imported_by_the_files_that_wrap_it(library: str) -> None:
+    allowed = OWNERS[library] | (SSL_TYPES if library == "ssl" else set())
+    assert importers(library) <= allowed
+
+
+@EACH
+def test_ssl_is_imported_where_it_runs_only_by_those_that_wrap_it(module: str) -> None:
+    assert "ssl" not in foreign(module, without_types(module)) or module in OWNERS["ssl"]
+
+
+@pytest.mark.parametrize("library", sorted(ONE_OWNER))
+def test_an_engine_is_imported_by_one_file(library: str) -> None:
+    found = importers(library)
+    assert len(found) <= 1
+    assert all(module.startswith("_wire/") for module in found)
+
+
+@EACH
+def test_each_module_says_what_it_is_in_its_first_line(module: str) -> None:
+    docstring = ast.get_docstring(parsed(module), clean=False) or ""
+    first = docstring.split("\n")[0]
+    assert first == first.strip()
+    assert len(first) > 20
+
+
+def test_importing_httpcore_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; before = set(sys.modules); import httpcore\n"
+        f"print(*[name for name in {HEAVY} if name in sys.modules and name not in before])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+# The test itself: what it must see.
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "found"),
+    [
+        ("_dial", "from ._pool import X", {"_pool"}),
+        ("_dial", "from . import _pool as p", {"_pool"}),
+        ("_dial", "import httpcore._pool", {"_pool"}),
+        ("_dial", "def f():\n    from httpcore._wire.http11 import X", {"_wire/http11"}),
+        ("_wire/http11", "from .._backends.base import X", {"_backends/base"}),
+        ("_wire/http11", "from .engines import X", {"_wire/engines"}),
+        ("_wire/http11", "from .._backends import asyncio, current", {"_backends/asyncio"}),
+        ("_wire/http11", "from .._backends import current", {"_backends"}),
+        ("_backends", "from .trio import X", {"_backends/trio"}),
+        ("_backends", "from .._errors import X", {"_errors"}),
+        ("__init__", "if TYPE_CHECKING:\n    from ._sync import X", {"_sync"}),
+        ("__init__", "import asyncio, h11", set()),
+        ("_dial", "import_module('httpcore._pool')", {"_pool"}),
+    ],
+)
+def test_imports_are_found_however_they_are_spelled(module: str, source: str, found: set[str]) -> None:
+    assert ours(module, ast.parse(source)) == found
+
+
+def test_an_import_of_something_above_is_seen() -> None:
+    assert NUMBER["_pool"] > NUMBER["_dial"]
+    assert foreign("_dial", ast.parse("import ssl, trio.lowlevel\nfrom asyncio import sleep")) == {
+        "ssl",
+        "trio",
+        "asyncio",
+    }
