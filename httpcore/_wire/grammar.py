@@ -1,0 +1,353 @@
+"""The one grammar of HTTP/1.x responses: what is accepted, how long it may be, and where a body ends. No I/O.
+
+It stands before every engine, so that which engine is installed never changes what is accepted. RFC 9112 lets a
+recipient be lenient in many places; each of them has been used to make two programs see two different messages in the
+same bytes. So, where there is a choice, we refuse:
+
+- A line ends in CRLF, nowhere in a lone LF or CR: status line, header, chunk line and trailer alike (2.2).
+- An empty line before a status line is refused: 2.2 forgives it before a request only.
+- Folded lines and white space before the colon are refused (5.1, 5.2), as are control characters other than HTAB.
+- One Content-Length of 1 to 19 digits, or one Transfer-Encoding that is `chunked` and nothing else, or neither; never
+  both, and no Transfer-Encoding in HTTP/1.0 (6.1, 6.3). This holds for responses without a body too, and for the 2xx to
+  CONNECT, where a *well-formed* field is ignored.
+- Trailers that speak of framing, Content-Length and Transfer-Encoding, are refused (RFC 9110, 6.5.1).
+- A chunk size has 1 to 16 hex digits with no white space behind it; extensions follow 7.1.1 and are dropped.
+- 101 is refused unless an upgrade was asked for (RFC 9110, 15.2.2).
+
+The reason phrase may be missing, with or without its space: too many servers leave it out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from httpcore._errors import LimitExceeded, RemoteProtocolError, show
+from httpcore._wire.engines import Headers
+
+# How much a peer may send before it has said something. Bytes, or counts where the name says so.
+
+HEAD_BYTES: Final = 65536
+"""All heads of one exchange together, interim and final, and separately its trailer section. h2 has the same limit."""
+
+FIELD_COUNT: Final = 256
+"""Fields in one head, or in one trailer section."""
+
+INTERIM_COUNT: Final = 32
+"""Interim (1xx) responses in one exchange, a 101 apart."""
+
+CHUNK_LINE_BYTES: Final = 16384
+"""One chunk's line: size, extensions and line ends."""
+
+EXTENSION_BYTES: Final = 65536
+"""Chunk extensions of one message, beyond as many bytes as its body has had so far."""
+
+_TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
+_TEXT = rb"[\t\x20-\x7e\x80-\xff]"
+_QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\' + _TEXT + rb')*+"'
+_STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + _TEXT + rb"*+))?"
+_FIELD_LINE = _TOKEN + rb":" + _TEXT + rb"*+"
+_FIELD_LINES = rb"(?:" + _FIELD_LINE + rb"\r\n)*+"
+_EXTENSION = rb"[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
+_CHUNK_LINE = rb"([0-9A-Fa-f]{1,16})((?:" + _EXTENSION + rb")*+)\r\n"
+
+STATUS_LINE: Final = re.compile(_STATUS_LINE)
+FIELD_LINE: Final = re.compile(_FIELD_LINE)
+HEAD: Final = re.compile(_STATUS_LINE + rb"\r\n" + _FIELD_LINES + rb"\r\n")
+TRAILERS: Final = re.compile(rb"\r\n" + _FIELD_LINES + rb"\r\n")  # from the line end of the last chunk's line on
+FIRST_CHUNK: Final = re.compile(_CHUNK_LINE)
+NEXT_CHUNK: Final = re.compile(rb"\r\n" + _CHUNK_LINE)  # from the end of the data of the chunk before
+CONTENT_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
+
+# These three look into sections that one of the patterns above has accepted.
+_FRAMING_FIELDS: Final = re.compile(rb"\n(content-length|transfer-encoding|connection):([^\r]*+)", re.IGNORECASE)
+_FIELDS: Final = re.compile(rb"\n([^:\r]++):[ \t]*+([^\r]*+)")
+_LONE_LF: Final = re.compile(rb"(?<!\r)\n")
+
+
+class Framing(Enum):
+    """What follows a head."""
+
+    INTERIM = "another head"
+    NOTHING = "no body, whatever the head says"
+    LENGTH = "a body of known length"
+    CHUNKED = "a chunked body"
+    UNTIL_CLOSE = "a body that ends with the connection"
+    SWITCHED = "another protocol"
+
+
+@dataclass(slots=True)
+class Outline:
+    """What a head says about the message. `length` is 0 but for `Framing.LENGTH`; `persistent` is the peer's word."""
+
+    status: int
+    framing: Framing
+    length: int
+    persistent: bool
+
+
+def read_outline(head: bytes, method: bytes, upgrade: bool) -> Outline:
+    """Check a whole head, its empty line included, and decide on the framing (RFC 9112, 6.3 and 9.3).
+
+    Raises:
+        RemoteProtocolError, LimitExceeded: the head breaks the grammar, or has too many fields.
+    """
+    match = HEAD.fullmatch(head)
+    if match is None:
+        raise _fault_of_head(head)
+    _check_field_count("head", head.count(b"\n") - 2)
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    options: list[bytes] = []
+    for name, value in _FRAMING_FIELDS.findall(head):
+        kind = len(name)  # the three names differ in length
+        (lengths if kind == 14 else codings if kind == 17 else options).append(value)
+    old = match[1] == b"0"
+    length = _one_length(lengths) if lengths else None
+    chunked = _is_chunked(codings, lengths, old) if codings else False
+    status = int(match[2])
+    framing = _framing(status, method, upgrade, length, chunked)
+    if length is None or framing is not Framing.LENGTH:
+        length = 0
+    return Outline(status, framing, length, _is_persistent(options, old))
+
+
+def _framing(status: int, method: bytes, upgrade: bool, length: int | None, chunked: bool) -> Framing:
+    if status == 101:
+        if not upgrade:
+            raise RemoteProtocolError("the peer switched protocols (101), which the request did not ask for")
+        return Framing.SWITCHED
+    if status < 200:
+        return Framing.INTERIM
+    if method == b"CONNECT" and status < 300:
+        return Framing.SWITCHED
+    if method == b"HEAD" or status == 204 or status == 304:
+        return Framing.NOTHING
+    if chunked:
+        return Framing.CHUNKED
+    return Framing.UNTIL_CLOSE if length is None else Framing.LENGTH
+
+
+def _one_length(values: list[bytes]) -> int:
+    if len(values) > 1:
+        seen = show(b",".join(values))
+        raise RemoteProtocolError(f"the peer sent {len(values)} Content-Length headers, one is allowed: {seen}")
+    digits = values[0].strip(b" \t")
+    if not CONTENT_LENGTH.fullmatch(digits):
+        raise RemoteProtocolError(f"the peer sent Content-Length {show(digits)}: 1 to 19 digits are allowed")
+    return int(digits)
+
+
+def _is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
+    coding = b",".join(codings).strip(b" \t")
+    if lengths:
+        raise RemoteProtocolError(
+            f"the peer sent Content-Length {show(lengths[0])} and Transfer-Encoding {show(coding)}"
+        )
+    if old:
+        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)} in an HTTP/1.0 response")
+    if len(codings) > 1 or coding.lower() != b"chunked":
+        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)}: one 'chunked' is allowed")
+    return True
+
+
+def _is_persistent(options: list[bytes], old: bool) -> bool:
+    if not options:
+        return not old
+    words = {word.strip(b" \t") for word in b",".join(options).lower().split(b",")}
+    return b"close" not in words and (not old or b"keep-alive" in words)
+
+
+def _check_field_count(where: str, count: int) -> None:
+    if count > FIELD_COUNT:
+        raise LimitExceeded(
+            f"the {where} of the response has {count} fields, {FIELD_COUNT} are allowed", limit=FIELD_COUNT
+        )
+
+
+def _fault_of_head(head: bytes) -> RemoteProtocolError:
+    status_line, _, rest = head.partition(b"\r\n")
+    if not STATUS_LINE.fullmatch(status_line):
+        return RemoteProtocolError(f"not a status line of HTTP/1.0 or HTTP/1.1: {show(status_line)}")
+    return _fault_of_fields("header", rest)
+
+
+def _fault_of_fields(what: str, section: bytes) -> RemoteProtocolError:
+    bad = next((line for line in section.split(b"\r\n") if line and not FIELD_LINE.fullmatch(line)), section)
+    rule = "name, colon and value on one line, no control characters, are allowed"
+    return RemoteProtocolError(f"not a {what} field: {show(bad)}: {rule}")
+
+
+class Section:
+    """Gathers a head or a trailer section up to its empty line, and stops a peer that never sends one.
+
+    `start` is what the section must begin with, so that a peer that speaks something else is found out at once. `room`
+    is how many bytes are left; what is returned is taken from it, so one `Section` serves an exchange's every head.
+    """
+
+    __slots__ = ("_held", "_start", "_what", "room")
+
+    def __init__(self, what: str, start: bytes) -> None:
+        self._what = what
+        self._start = start
+        self._held = bytearray()
+        self.room = HEAD_BYTES
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """The whole section and what follows it, or None: more is needed."""
+        held = self._held
+        seen = len(held)
+        if seen:
+            held += data
+            end = held.find(b"\r\n\r\n", max(0, seen - 3))
+        else:
+            end = data.find(b"\r\n\r\n")
+        if end < 0:
+            if not seen:
+                held += data
+            self._check(seen)
+            return None
+        if seen:
+            data = bytes(held)
+            held.clear()
+        end += 4
+        self.room -= end
+        if self.room < 0:
+            raise self._too_long()
+        return data[:end], data[end:]
+
+    def _check(self, seen: int) -> None:
+        held = self._held
+        if len(held) > self.room:
+            raise self._too_long()
+        if not held.startswith(self._start[: len(held)]):
+            raise RemoteProtocolError(f"not the beginning of a {self._what}: {show(bytes(held))}")
+        if _LONE_LF.search(held, seen):
+            raise RemoteProtocolError(f"a line of the {self._what} ends in LF without CR: {show(bytes(held))}")
+
+    def _too_long(self) -> LimitExceeded:
+        return LimitExceeded(f"the {self._what} is longer than {HEAD_BYTES} bytes", limit=HEAD_BYTES)
+
+
+def head_section() -> Section:
+    return Section("response head", b"HTTP/1.")
+
+
+class Chunks:
+    """Takes one chunked body apart (RFC 9112, 7.1).
+
+    Attributes:
+        length: bytes of the body so far.
+        trailers: None until the body is complete; names are lower-cased.
+        surplus: then, what came behind the message.
+    """
+
+    __slots__ = ("_extensions", "_held", "_left", "_line", "_section", "length", "surplus", "trailers")
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.trailers: Headers | None = None
+        self.surplus = b""
+        self._left = 0  # of the current chunk's data
+        self._line = FIRST_CHUNK
+        self._held = bytearray()  # the beginning of a line
+        self._extensions = 0
+        self._section: Section | None = None  # once the last chunk's line has come
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes of the body that are in `data`, in one piece.
+
+        Raises:
+            RemoteProtocolError, LimitExceeded: the chunks or trailers break the grammar, or exceed a limit.
+        """
+        if self._section is not None:
+            self._feed_trailers(self._section, data)
+            return b""
+        left = self._left
+        if len(data) <= left:
+            self._left = left - len(data)
+            self.length += len(data)
+            return data
+        pieces = [data[:left]] if left else []
+        if self._held:
+            data = self._join(data)
+        rest = self._feed_lines(data, left, pieces)
+        if rest is not None:
+            self._section = Section("trailer section", b"\r\n")
+            self._feed_trailers(self._section, rest)
+        return b"".join(pieces)
+
+    def _join(self, data: bytes) -> bytes:
+        held = self._held
+        # A line that arrives byte by byte is looked at when its end is there, not at every byte. Its first three bytes
+        # are looked at as they come: they tell a chunk that is longer than it said.
+        if len(held) > 2 and b"\n" not in data and len(held) + len(data) <= CHUNK_LINE_BYTES:
+            held += data
+            return b""
+        data = bytes(held) + data
+        held.clear()
+        return data
+
+    def _feed_lines(self, data: bytes, at: int, pieces: list[bytes]) -> bytes | None:
+        """Walk from line to line. Returns what follows the last chunk's size and extensions, once that has come."""
+        self.length += at
+        self._left = 0
+        end = len(data)
+        while at < end:
+            match = self._line.match(data, at)
+            if match is None:
+                self._hold(data[at:])
+                return None
+            digits, extensions = match.groups()
+            self._check_line(match.end() - at, len(extensions))
+            self._line = NEXT_CHUNK
+            at = match.end()
+            size = int(digits, 16)
+            if not size:
+                return data[at - 2 :]
+            pieces.append(data[at : at + size])
+            at += size
+            if at > end:
+                self._left = at - end
+            self.length += size - self._left
+        return None
+
+    def _check_line(self, line: int, extensions: int) -> None:
+        if line > CHUNK_LINE_BYTES:
+            raise LimitExceeded(f"a chunk's line is longer than {CHUNK_LINE_BYTES} bytes", limit=CHUNK_LINE_BYTES)
+        if extensions:
+            self._extensions += extensions
+            if self._extensions > self.length + EXTENSION_BYTES:
+                text = f"{self._extensions} bytes of chunk extensions in a body of {self.length} bytes so far"
+                raise LimitExceeded(
+                    f"{text}, {EXTENSION_BYTES} more than the body has are allowed", limit=EXTENSION_BYTES
+                )
+
+    def _hold(self, rest: bytes) -> None:
+        """Keep the beginning of a line, if it is one."""
+        lead = b"" if self._line is FIRST_CHUNK else b"\r\n"
+        if not rest.startswith(lead[: len(rest)]):
+            raise RemoteProtocolError(f"a chunk's data is not followed by CRLF but by {show(rest)}")
+        newline = rest.find(b"\n", len(lead))
+        self._check_line(newline + 1 or len(rest), 0)
+        if newline >= 0:
+            raise RemoteProtocolError(f"not a chunk's size and extensions: {show(rest[len(lead) : newline + 1])}")
+        self._held += rest
+
+    def _feed_trailers(self, section: Section, data: bytes) -> None:
+        got = section.feed(data)
+        if got is None:
+            return
+        raw, self.surplus = got
+        if not TRAILERS.fullmatch(raw):
+            raise _fault_of_fields("trailer", raw)
+        _check_field_count("trailer section", raw.count(b"\n") - 2)
+        self.trailers = [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELDS.findall(raw)]
+        for name, _ in self.trailers:
+            if name == b"content-length" or name == b"transfer-encoding":
+                raise RemoteProtocolError(f"the peer sent {show(name)} as a trailer, which may not speak of framing")

@@ -1,0 +1,254 @@
+"""Responses of HTTP/1.x, read with h11 behind our own strict grammar.
+
+h11 reads the heads. What it sees has passed `grammar`, which is stricter than it in every place, so it has no say in
+what is accepted or how a body is framed; and what it does not see it cannot read differently:
+
+- Bodies go around it. Where one ends is decided by `grammar` alone: by a count, by chunk lines that were all checked,
+  or by the end of the stream. Handing the bytes on is then a slice; through h11 each piece would be copied three times,
+  and a chunk of one byte cost twenty times as much.
+- It is not told of the request, unless the head is an interim one: its table lets a server answer at once, and a fresh
+  connection object for each head is cheaper than leading one through a whole cycle.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import h11
+
+from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
+from httpcore._wire.engines import End, Head, Headers, Part
+from httpcore._wire.grammar import (
+    HEAD_BYTES,
+    INTERIM_COUNT,
+    Chunks,
+    Framing,
+    Outline,
+    head_section,
+    read_outline,
+)
+
+# An interim head is only legal after a request, a 101 after one with an Upgrade header; so this one serves for all.
+_REQUEST = h11.Request(method="GET", target="/", headers=[("Host", "h"), ("Upgrade", "u"), ("Connection", "upgrade")])
+_REQUEST_END = h11.EndOfMessage()
+
+
+class _Phase(Enum):
+    IDLE = "between two exchanges"
+    HEAD = "a head is next"
+    LENGTH = "in a body of known length"
+    CHUNKED = "in a chunked body"
+    UNTIL_CLOSE = "in a body that ends with the connection"
+    SWITCHED = "not HTTP any more"
+    BROKEN = "after an error"
+
+
+_PHASE_AFTER_HEAD = {
+    Framing.NOTHING: _Phase.LENGTH,  # of 0 bytes
+    Framing.LENGTH: _Phase.LENGTH,
+    Framing.CHUNKED: _Phase.CHUNKED,
+    Framing.UNTIL_CLOSE: _Phase.UNTIL_CLOSE,
+}
+
+
+class H11Parser:
+    """Reads the responses of one connection, one exchange after another (RFC 9112). See `engines.ResponseParser`.
+
+    Attributes:
+        name: library and version, e.g. "h11 0.16.0".
+        started: a byte of a response to the current request has come, an interim one counts.
+        reusable: the connection may carry another exchange: True from the start until `begin`, and again after an `End`
+            that leaves it clean. Bytes or the end of the stream between two exchanges make it False.
+        surplus: bytes that came behind the message, or outside of any.
+    """
+
+    name = f"h11 {h11.__version__}"  # type: ignore[attr-defined]  # public, but missing in h11's list of exports
+
+    __slots__ = (
+        "_chunks",
+        "_close",
+        "_interims",
+        "_left",
+        "_length",
+        "_method",
+        "_persistent",
+        "_phase",
+        "_section",
+        "_upgrade",
+        "reusable",
+        "started",
+        "surplus",
+    )
+
+    def __init__(self) -> None:
+        self.started = False
+        self.reusable = True
+        self.surplus = b""
+        self._phase = _Phase.IDLE
+        self._section = head_section()
+        self._chunks = Chunks()
+        self._method = b""
+        self._upgrade = False
+        self._close = False
+        self._persistent = False
+        self._interims = 0
+        self._length = 0
+        self._left = 0
+
+    def begin(self, method: bytes, *, upgrade: bool = False, close: bool = False) -> None:
+        """A request with this method has been written.
+
+        Arguments:
+            method: as sent; HEAD and CONNECT change what a response may have.
+            upgrade: the request had an Upgrade header, so 101 may come. Default False.
+            close: the request had `Connection: close`. Default False.
+
+        Raises:
+            LocalProtocolError: the connection cannot carry another exchange: `reusable` is False.
+        """
+        if not self.reusable:
+            raise LocalProtocolError(f"this connection cannot carry another request: it is {self._phase.value}")
+        self.started = False
+        self.reusable = False
+        self._phase = _Phase.HEAD
+        self._section.room = HEAD_BYTES
+        self._method = method
+        self._upgrade = upgrade
+        self._close = close
+        self._interims = 0
+
+    def receive(self, data: bytes) -> list[Part]:
+        """Feed what was read, `b""` at the end of the stream; get the parts that are complete now, in order.
+
+        Body bytes come as one `bytes` for each call. Data behind the message goes to `surplus`.
+
+        Raises:
+            RemoteProtocolError: the grammar is violated, or the stream ended in the middle of a message. Parts that the
+                same `data` completed are lost with it: a message that is broken is not partly right.
+            LimitExceeded: a limit of `grammar` is, with `limit` set.
+        """
+        try:
+            return self._take(data) if data else self._take_end()
+        except HTTPCoreError:
+            self._phase = _Phase.BROKEN
+            raise
+
+    def _take(self, data: bytes) -> list[Part]:
+        phase = self._phase
+        if phase is _Phase.HEAD:
+            return self._take_heads(data)
+        if phase is _Phase.IDLE or phase is _Phase.SWITCHED:
+            self.surplus += data
+            self.reusable = False
+            return []
+        if phase is _Phase.BROKEN:
+            raise RemoteProtocolError("nothing can be read from this connection after the error before")
+        parts: list[Part] = []
+        self._take_body(data, parts)
+        return parts
+
+    def _take_heads(self, data: bytes) -> list[Part]:
+        self.started = True
+        parts: list[Part] = []
+        while data:
+            got = self._section.feed(data)
+            if got is None:
+                break
+            raw, data = got
+            outline = read_outline(raw, self._method, self._upgrade)
+            parts.append(_parse_head(raw, outline.status))
+            if outline.framing is not Framing.INTERIM:
+                self._start_body(outline, data, parts)
+                break
+            self._count_interim()
+        return parts
+
+    def _count_interim(self) -> None:
+        self._interims += 1
+        if self._interims > INTERIM_COUNT:
+            raise LimitExceeded(f"the peer sent more than {INTERIM_COUNT} interim responses", limit=INTERIM_COUNT)
+
+    def _start_body(self, outline: Outline, data: bytes, parts: list[Part]) -> None:
+        framing = outline.framing
+        if framing is Framing.SWITCHED:
+            self._phase = _Phase.SWITCHED
+            self.surplus = data
+            parts.append(End([]))
+            return
+        self._phase = _PHASE_AFTER_HEAD[framing]
+        self._persistent = outline.persistent and not self._close
+        self._length = self._left = outline.length
+        if framing is Framing.CHUNKED:
+            self._chunks = Chunks()
+        self._take_body(data, parts)
+
+    def _take_body(self, data: bytes, parts: list[Part]) -> None:
+        phase = self._phase
+        if phase is _Phase.LENGTH:
+            body = data[: self._left]  # the same object when all of it belongs to the body
+            self._left -= len(body)
+            if body:
+                parts.append(body)
+            if not self._left:
+                self._finish([], data[len(body) :], parts)
+        elif phase is _Phase.CHUNKED:
+            body = self._chunks.feed(data)
+            if body:
+                parts.append(body)
+            if self._chunks.trailers is not None:
+                self._finish(self._chunks.trailers, self._chunks.surplus, parts)
+        elif data:
+            parts.append(data)
+
+    def _finish(self, trailers: Headers, surplus: bytes, parts: list[Part]) -> None:
+        self._phase = _Phase.IDLE
+        self.surplus = surplus
+        self.reusable = self._persistent and not surplus
+        parts.append(End(trailers))
+
+    def _take_end(self) -> list[Part]:
+        self.reusable = False
+        phase = self._phase
+        if phase is _Phase.UNTIL_CLOSE:
+            self._phase = _Phase.IDLE
+            return [End([])]
+        if phase is _Phase.IDLE or phase is _Phase.SWITCHED:
+            return []
+        if phase is _Phase.HEAD and not self.started:
+            raise RemoteProtocolError("the peer ended the connection before any byte of a response")
+        raise RemoteProtocolError(f"the peer ended the connection too early, missing: {self.unfinished}")
+
+    @property
+    def unfinished(self) -> str:
+        """What is missing, for an error message: "the response head", "1,024 bytes of the body"..."""
+        phase = self._phase
+        if phase is _Phase.HEAD:
+            return self._unfinished_head()
+        if phase is _Phase.LENGTH:
+            return f"{self._left:,} bytes of the body, {self._length - self._left:,} of {self._length:,} came"
+        if phase is _Phase.CHUNKED:
+            return f"the end of a chunked body, {self._chunks.length:,} bytes of it came"
+        if phase is _Phase.UNTIL_CLOSE:
+            return "the end of the connection, which ends the body"
+        return "nothing" if phase is not _Phase.BROKEN else "a response without errors"
+
+    def _unfinished_head(self) -> str:
+        if len(self._section):
+            return f"the rest of the response head, {len(self._section):,} bytes of it came"
+        return "the response head" if not self._interims else "the final response head, after an interim one"
+
+
+def _parse_head(raw: bytes, status: int) -> Head:
+    connection = h11.Connection(h11.CLIENT, HEAD_BYTES)
+    try:
+        if status < 200:
+            connection.send(_REQUEST)
+            connection.send(_REQUEST_END)
+        connection.receive_data(raw)
+        event = connection.next_event()
+    except h11.ProtocolError as error:
+        raise RemoteProtocolError(f"h11 refuses the response head: {error}") from error
+    assert isinstance(event, (h11.Response, h11.InformationalResponse))
+    raw_headers = event.headers.raw_items()
+    headers = [(name.lower(), value) for name, value in raw_headers]
+    return Head(event.status_code, event.reason, event.http_version, headers, raw_headers)
