@@ -351,7 +351,7 @@ def _refuse_made(made: object) -> None:
     if isinstance(made, CoroutineType):
         made.close()
     raise LocalProtocolError(
-        f"body is a callable that returned a value of type {type(made).__name__}: an (async) iterable of bytes is allowed"
+        f"body is a callable that returned type {type(made).__name__}: an (async) iterable of bytes is allowed"
     )
 
 

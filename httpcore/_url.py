@@ -122,10 +122,10 @@ def _text(url: str | bytes) -> str:
 
 
 def _refuse(url: str, allowed: str) -> NoReturn:
-    raise InvalidURL(f"url is {_shown(url)}: {allowed}")
+    raise InvalidURL(f"url is {shown(url)}: {allowed}")
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """The text of a URL that may be wrong in any way, without what may be credentials."""
     credentials = _CREDENTIALS.match(url)
     return show(url if credentials is None else f"{credentials[1] or ''}***@{url[credentials.end() :]}")
@@ -141,17 +141,17 @@ def _parse(url: str) -> URL:
     scheme = scheme.lower()
     default = _DEFAULT_PORTS.get(scheme)
     if default is None:
-        raise UnsupportedProtocol(f"url is {_shown(url)}: the scheme must be http or https")
+        raise UnsupportedProtocol(f"url is {shown(url)}: the scheme must be http or https")
     userinfo, at, place = authority.rpartition("@")
     host, port = _host_and_port(url, place, default)
-    shown = f"[{host}]" if ":" in host else host
+    bracketed = f"[{host}]" if ":" in host else host
     return URL(
         scheme,
         host,
         port,
         _target(url, target),
-        (shown if port == default else f"{shown}:{port}").encode("ascii"),
-        f"{scheme}://{shown}:{port}",
+        (bracketed if port == default else f"{bracketed}:{port}").encode("ascii"),
+        f"{scheme}://{bracketed}:{port}",
         _userinfo(url, userinfo) if at else None,
     )
 
@@ -165,7 +165,7 @@ def _refuse_start(url: str) -> NoReturn:
         _refuse(url, "an absolute URL is allowed, one that begins with http:// or https://")
     if scheme[0].lower() in ("http:", "https:"):
         _refuse(url, "the scheme must be followed by // and a host")
-    raise UnsupportedProtocol(f"url is {_shown(url)}: the scheme must be http or https")
+    raise UnsupportedProtocol(f"url is {shown(url)}: the scheme must be http or https")
 
 
 def _target(url: str, target: str) -> bytes:
