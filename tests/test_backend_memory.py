@@ -155,6 +155,27 @@ def test_a_deadlock_after_a_failed_server_tells_of_the_server() -> None:
     assert "ValueError: bad script" in "".join(caught.value.__notes__)
 
 
+def test_a_timer_that_is_not_needed_any_more_does_not_move_the_clock() -> None:
+    world = World()
+    event = world.event()
+
+    async def serve(peer: ServerEnd) -> None:
+        pass
+
+    async def main() -> None:
+        task = world.spawn(event.wait(100.0))
+        with pytest.raises(ConnectTimeout):
+            await world.backend().connect_tcp("a.test", 80, 1.0)
+        event.set()
+        await task.wait()
+        await world.event().wait(None)
+
+    world.listen("a.test", 80, serve, connect_delay=50.0)
+    with pytest.raises(Deadlock):
+        world.run(main())
+    assert world.now == 1.0
+
+
 def test_result_before_the_end_says_so() -> None:
     world = World()
 
@@ -403,9 +424,12 @@ def test_tasks_left_when_main_ends_are_cancelled() -> None:
         world.spawn(left())
         world.spawn(left())
         await world.sleep(0)
+        late.append(world.spawn(left()))
 
+    late: list[memory.Task[None]] = []
     world.run(main())
     assert ends == ["cancelled", "cancelled"]
+    assert late[0].cancelled
 
 
 # Connecting.
@@ -712,7 +736,12 @@ def test_in_duplex_input_is_somebody_elses_business() -> None:
         assert await stream.write_some(b"x" * 100_000, 5.0, duplex=True) == PIECE
         with pytest.raises(WriteTimeout):
             await stream.write_some(b"y", 2.0, duplex=True)
-        assert await stream.read(10, 5.0) == b"input"
+        writer = peer._world.spawn(stream.write_some(b"y", 2.0, duplex=True))
+        await peer.send(b"more")
+        assert await stream.read(20, 5.0) == b"inputmore"
+        await writer.wait()
+        assert isinstance(writer.error, WriteTimeout)
+        assert writer.suspensions == 2  # its first turn and one wait: input did not wake it
 
     joined(body)
 
@@ -889,6 +918,24 @@ def test_a_closed_stream_calls_no_watcher() -> None:
     assert calls == []
 
 
+def test_a_watcher_that_fails_fails_the_run_and_ends_the_tasks() -> None:
+    ends: list[BaseException] = []
+
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        stream.watch(lambda: [].pop())
+        await peer.send(b"x")
+        try:
+            await peer._world.sleep(1.0)
+        except Cancelled as error:
+            ends.append(error)
+            raise
+
+    with pytest.raises(IndexError):
+        joined(body)
+    assert len(ends) == 1
+    assert memory.current() is None
+
+
 def test_a_world_without_watches_says_so() -> None:
     calls: list[bool] = []
 
@@ -959,6 +1006,45 @@ def test_a_connection_can_be_reset_for_both_ends() -> None:
     joined(body)
 
 
+def test_a_reset_takes_its_time_too() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        peer.connection.reset()
+        assert await stream.write_some(b"x", 5.0) == 1
+        with pytest.raises(ReadError) as caught:
+            await stream.read(10, 5.0)
+        assert caught.value.errno == errno.ECONNRESET
+        assert peer._world.now == 2.0
+
+    joined(body, delay_there=2.0, delay_back=2.0)
+
+
+def test_nothing_arrives_after_a_reset() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        peer.connection.reset()
+        await peer.send(b"x")  # the server has not heard of it yet
+        peer.end()
+        with pytest.raises(ReadError):
+            await stream.read(10, 5.0)
+        assert stream.take() == b""
+
+    joined(body, delay_there=2.0)
+
+
+def test_a_server_that_reset_sends_no_more() -> None:
+    async def body(stream: Stream, peer: ServerEnd) -> None:
+        peer.reset()
+        peer.reset()
+        peer.close()
+        with pytest.raises(PeerGone, match="closed on this side"):
+            await peer.send(b"x")
+        with pytest.raises(PeerGone, match="closed on this side"):
+            await peer.recv()
+
+    [connection] = joined(body).connections
+    assert connection.server_closed
+    assert connection.replied == b""
+
+
 def test_a_server_that_waits_for_room_hears_the_reset() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         sender = peer._world.spawn(peer.send(b"x" * 2 * PIECE))
@@ -970,7 +1056,24 @@ def test_a_server_that_waits_for_room_hears_the_reset() -> None:
             await peer.send(b"more")
         assert sender.error is None or isinstance(sender.error, PeerGone)
 
+    async def broken(stream: Stream, peer: ServerEnd) -> None:
+        sender = peer._world.spawn(peer.send(b"x" * 2 * PIECE))
+        await peer._world.sleep(1.0)
+        peer.connection.reset()
+        await sender.wait()
+        assert isinstance(sender.error, PeerGone)
+
+    async def answered(stream: Stream, peer: ServerEnd) -> None:
+        sender = peer._world.spawn(peer.send(b"x" * 2 * PIECE))
+        await peer._world.sleep(0.5)
+        stream.close()
+        await sender.wait()  # what was under way came to a closed socket
+        assert isinstance(sender.error, PeerGone)
+        assert peer._world.now == 2.0
+
     joined(body)
+    joined(broken)
+    joined(answered, delay_there=1.0, delay_back=1.0)
 
 
 def test_a_server_asking_for_more_than_came_is_told_that_the_client_left() -> None:

@@ -244,10 +244,11 @@ class World:
         before, _here.backend = current(), self._backend
         task = self.spawn(main, "main")
         try:
-            stuck = self._turns(task)
-            self._cancel_the_rest()
+            try:
+                stuck = self._turns(task)
+            finally:
+                self._cancel_the_rest()
         finally:
-            self._gone = True
             _here.backend = before
         self._report(([stuck] if stuck else []) + ([task._error] if task._error else []), main=task)
         return task.result()
@@ -286,7 +287,7 @@ class World:
             if self._ready:
                 self._step(self._next())
             elif self._timers:
-                self.now = max(self.now, self._timers[0][0])
+                self.now = self._timers[0][0]
             else:
                 return Deadlock(f"nobody can run and no timer is left; {self._who_waits()}")
         return Deadlock(f"no end after {_TURNS:,} turns, at {self.now:g} s; {self._who_waits()}")
@@ -556,8 +557,6 @@ class _Pipe:
         self._delay = delay
         self._window = window
         self._unread = 0
-        self._landings = 0
-        self._last = 0.0
 
     def room(self) -> int:
         return self._window - self._unread
@@ -580,7 +579,6 @@ class _Pipe:
             self._send(self._land_end)
 
     def reset(self, discard: bool = False) -> None:
-        self.finished = True
         self._send(lambda: self._land_reset(discard))
 
     def take(self, most: int) -> bytes:
@@ -595,16 +593,10 @@ class _Pipe:
         self.take(len(self.arrived))
 
     def _send(self, land: Callable[[], None]) -> None:
-        if self._delay == 0 and self._landings == 0:
-            return self._arrive(land)
-        self._landings += 1
-        self._last = max(self._last, self._world.now + self._delay)  # nothing overtakes
-        self._world._at(self._last, lambda: self._landed(land))
-        return None
-
-    def _landed(self, land: Callable[[], None]) -> None:
-        self._landings -= 1
-        self._arrive(land)
+        if self._delay:
+            self._world._at(self._world.now + self._delay, lambda: self._arrive(land))
+        else:
+            self._arrive(land)
 
     def _arrive(self, land: Callable[[], None]) -> None:
         if not self.cut:  # what is cut stays "under way" for ever, so the sender's window fills
@@ -613,15 +605,15 @@ class _Pipe:
 
     def _land(self, data: bytes) -> None:
         if self.deaf:
-            self._unread -= len(data)
             self.back.reset()
         elif not self.broken:
             self.arrived += data
             self.heard()
 
     def _land_end(self) -> None:
-        self.ended = True
-        self.heard()
+        if not self.broken:
+            self.ended = True
+            self.heard()
 
     def _land_reset(self, discard: bool) -> None:
         if discard:
@@ -764,6 +756,7 @@ class ServerEnd:
         """
         if not self.connection.server_closed:
             self.connection._closed("server")
+            self._out.finished = True
             self._out.reset(discard)
             self._in.shut_ears()
 
@@ -917,12 +910,11 @@ class MemoryStream:
     def _let_go(self) -> None:
         self._closed = True
         self._watcher = None
-        self._in.bell.ring()
-        self._out.bell.ring()
+        self._in.bell.ring()  # a reader and a writer wait there
 
     def _heard(self) -> None:
         # The call comes from the scheduler, as on an event loop, and not from inside the peer's task.
-        if self._watcher is not None and not self._reading:
+        if self._watcher is not None:
             self._world._at(self._world.now, self._call_watcher)
 
     def _call_watcher(self) -> None:
