@@ -42,7 +42,9 @@ def _checked_count(name: str, value: int | None, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} is {value!r}: a whole number, or None for no further limit, is allowed")
     if value < least:
-        raise ValueError(f"{name} is {value!r}: a whole number from {least} up is allowed, or None for no further limit")
+        raise ValueError(
+            f"{name} is {value!r}: a whole number from {least} up is allowed, or None for no further limit"
+        )
 
 
 @dataclass(frozen=True, slots=True, init=False)

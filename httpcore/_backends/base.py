@@ -52,6 +52,11 @@ class Stream(Protocol):
         """True while bytes that `write_some` took have not left and `flush` has work to do (only under TLS)."""
         ...
 
+    @property
+    def truncated(self) -> bool:
+        """True when the end came under TLS without close_notify: the last bytes may be missing. False elsewhere."""
+        ...
+
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         """Wait for bytes: 1 to min(max_bytes, PIECE) of them, or `b""` when the peer has ended its side.
 

@@ -56,6 +56,11 @@ class ResponseParser(Protocol):
         ...
 
     @property
+    def started(self) -> bool:
+        """A byte of this exchange's response has come."""
+        ...
+
+    @property
     def unfinished(self) -> str:
         """What is missing, for an error message: "the response head", "1,024 bytes of the body"..."""
         ...

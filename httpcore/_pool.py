@@ -1,0 +1,578 @@
+"""The pool: asks the ledger which connection a request gets, and does what it says.
+
+A request owns one ticket. Whatever happens to it (an answer, an error, a timeout, a cancellation, Ctrl-C), the ticket
+goes back through `_give_back`, a plain function; and should even that be interrupted, through the ticket's finaliser.
+The ledger decides under a lock that is held over plain code only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from itertools import count
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from warnings import warn
+
+from . import _trace as trace_events
+from ._backends import current
+from ._backends.base import Backend, Event
+from ._config import PoolLimits, SSLConfig, TimeoutConfig
+from ._connection import HTTPConnection
+from ._deadline import Deadline
+from ._errors import HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout, Timeout
+from ._ledger import Ledger, PoolStats, Standing, Ticket
+from ._request import Request
+from ._response import Informational, Response, ResponseInfo
+from ._retry import may_resend
+from ._route import Route, route_to
+from ._trace import Trace
+from ._wire.engines import Head, Headers
+from ._wire.http11 import HTTP11Exchange, RawStream
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+__all__ = ["ConnectionPool"]
+
+_numbers = count(1)
+_pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
+
+
+class ConnectionPool:
+    """Connections to any number of origins, shared by the tasks of one event loop (asyncio or trio).
+
+    Arguments:
+        ssl: how https origins are checked: an `SSLConfig`, or a ready `ssl.SSLContext`, which is never modified.
+            Default: certifi's bundle, TLS 1.2 or later.
+        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each.
+        limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive.
+        retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
+            where that is safe. Default True.
+        trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
+
+    Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
+
+    Raises:
+        TypeError: an argument has another type.
+    """
+
+    def __init__(
+        self,
+        ssl: SSLConfig | ssl_module.SSLContext | None = None,
+        timeout: TimeoutConfig | float | None = TimeoutConfig(),  # noqa: B008 - a frozen value
+        limits: PoolLimits | None = None,
+        *,
+        retry_stale: bool = True,
+        trace: Trace | None = None,
+    ) -> None:
+        self._ssl = SSLConfig() if ssl is None else _checked_ssl(ssl)
+        self._timeout = TimeoutConfig.of(timeout)
+        self._limits = PoolLimits() if limits is None else _checked_limits(limits)
+        self._retry_stale = retry_stale
+        self._trace = trace
+        self._backend: Backend | None = None
+        self._fixed = False
+        self._begin_afresh()
+        _pools.add(self)
+
+    def _begin_afresh(self) -> None:
+        self._lock = threading.Lock()
+        self._ledger = Ledger(self._limits)
+
+    @classmethod
+    def _in_world(cls, backend: Backend, *arguments: Any, **named: Any) -> Self:
+        """A pool that stays in one world, whatever loop may be running around it."""
+        pool = cls(*arguments, **named)
+        pool._backend = backend
+        pool._fixed = True
+        return pool
+
+    async def request(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: Any = None,
+        body: Any = b"",
+        stream: bool = False,
+        *,
+        ssl: SSLConfig | ssl_module.SSLContext | None = None,
+        timeout: TimeoutConfig | float | None = None,
+        target: str | bytes | None = None,
+        trailers: Any = None,
+        trace: Trace | None = None,
+    ) -> Response:
+        """Send one request and return its response.
+
+        Arguments:
+            method: e.g. "GET" (RFC 9110 section 9). Sent as given: methods are case-sensitive.
+            url: absolute, http or https. A fragment is not sent; user info is neither sent nor used.
+            headers: pairs of bytes or ASCII str, or a mapping. `Host`, and `Content-Length` or `Transfer-Encoding`, are
+                added when absent, nothing else.
+            body: bytes, str (UTF-8), an (async) iterable or iterator of bytes, a callable that returns one, a binary
+                file, or a `ReplayableBody`.
+            stream: False reads the whole body before returning; True returns at the head, and the response must be
+                read to its end or closed.
+            ssl: as for the pool, for this request. Default None: the pool's.
+            timeout: as for the pool, for this request. Default None: the pool's.
+            target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
+            trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
+            trace: as for the pool, for this request. Default None: the pool's.
+
+        Raises:
+            InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be sent as given.
+            ConnectError, TLSError, ReadError, WriteError: the network failed (all are OSError).
+            ConnectTimeout, ReadTimeout, WriteTimeout, PoolTimeout, TotalTimeout: it took too long.
+            RemoteProtocolError, DecodingError, LimitExceeded: the response cannot be accepted.
+            PoolClosed: the pool is closed.
+            Exception: whatever the body's iterator raises.
+        """
+        call = self._call(method, url, headers, body, target, trailers, ssl, timeout, trace)
+        delivery = await self._answered(call)
+        response = Response.received(delivery.head, delivery)
+        if not stream:
+            await response.read()
+        return response
+
+    async def close(self) -> None:
+        """Close the idle connections, now. Requests that wait or dial end with PoolClosed, as later ones do; those that
+        were sent run on, their bodies stay readable, and their connections close when they end.
+        """
+        self._close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def stats(self) -> PoolStats:
+        """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait for
+        one, in all and per origin: one consistent snapshot.
+        """
+        with self._lock:
+            self._ledger.expire(self._now())
+            self._perform()
+            return self._ledger.stats()
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return f"<{type(self).__name__} {stats.open} open, {stats.leased} leased, {stats.waiting} waiting>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"a {type(self).__name__} holds live connections and cannot be pickled")
+
+    def __del__(self) -> None:
+        # No request can be under way, since each holds its pool; so there is nobody to lock out.
+        ledger = self.__dict__.get("_ledger")
+        for slot in ledger.slots() if ledger is not None else ():
+            if slot.connection is not None:
+                slot.connection.close()
+
+    # One request.
+
+    def _call(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: Any,
+        body: Any,
+        target: str | bytes | None,
+        trailers: Any,
+        ssl: SSLConfig | ssl_module.SSLContext | None,
+        timeout: TimeoutConfig | float | None,
+        trace: Trace | None,
+    ) -> _Call:
+        request = Request.of(method, url, headers, body, target, trailers)
+        backend = self._enter()
+        route = route_to(request.url, self._ssl if ssl is None else _checked_ssl(ssl))
+        config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
+        return _Call(request, route, Deadline(config, backend.now), backend, trace or self._trace)
+
+    async def _answered(self, call: _Call) -> _Delivery:
+        """Send the request until a response's head has come: once, or twice where a stale connection allows it."""
+        fresh = False
+        while True:
+            ticket = self._ledger.ticket(call.route)
+            connection: HTTPConnection | None = None
+            exchange: HTTP11Exchange | None = None
+            try:
+                connection = await self._leased(ticket, call, fresh=fresh)
+                lease = _Lease(self, call, ticket, connection)
+                connected = call.now()
+                exchange = connection.exchange(call.request, call.deadline, call.interim)
+                return _Delivery(lease, exchange, await exchange.run(), connected)
+            except BaseException as error:
+                self._give_back(ticket, reusable=False)
+                retry = not fresh and exchange is not None and lease.reused and self._retry_stale
+                if exchange is None or not retry or not may_resend(call.request, error, exchange):
+                    explained = call.explained(error, connection)
+                    if explained is error:
+                        raise
+                    raise explained from error
+                fresh = True
+                call.retried(error)
+
+    async def _leased(self, ticket: Ticket, call: _Call, *, fresh: bool) -> HTTPConnection:
+        """Wait until `ticket` holds a connection that is open and quiet; with `fresh`, one that served nobody before."""
+        with self._lock:
+            self._ledger.ask(ticket, self._now())
+            event = self._armed(ticket)
+            self._perform()
+        while True:
+            standing = ticket.standing
+            if standing is Standing.HOLDING:
+                connection: HTTPConnection = ticket.slot.connection  # type: ignore[union-attr, assignment]
+                if connection.uses == 0 or (not fresh and connection.is_quiet()):
+                    return connection
+                with self._lock:
+                    self._ledger.redial(ticket, self._now())
+                    event = self._armed(ticket)
+                    self._perform()
+            elif standing is Standing.DIALING:
+                await self._dial(ticket, call)
+            elif standing is Standing.WAITING:
+                assert event is not None
+                await self._wait(ticket, event, call)
+            else:
+                raise PoolClosed("the pool is closed")
+
+    def _armed(self, ticket: Ticket) -> Event | None:
+        """Under the lock: a ticket that has to wait gets an event that its grant will set."""
+        if ticket.standing is not Standing.WAITING:
+            return None
+        assert self._backend is not None
+        event = self._backend.event()
+        ticket.wake = event.set
+        return event
+
+    async def _wait(self, ticket: Ticket, event: Event, call: _Call) -> None:
+        if call.trace is not None:
+            call.trace(trace_events.RequestQueued(call.now(), call.number, str(call.route)))
+        limit = call.deadline.config.pool_timeout
+        if await event.wait(call.deadline.within(limit)):
+            return
+        with self._lock:
+            if ticket.standing is not Standing.WAITING:
+                return  # granted as the timer fired
+            stats = self._ledger.stats()
+        raise PoolTimeout(
+            f"no connection to {call.route} came free: {stats.busy} of {self._limits.max_connections} connections are "
+            f"busy, {stats.dialing} dialing, {stats.waiting} requests wait",
+            phase="wait for a connection",
+            limit=limit,
+        )
+
+    async def _dial(self, ticket: Ticket, call: _Call) -> None:
+        connection = HTTPConnection(call.route)
+        slot = ticket.slot
+        assert slot is not None
+        slot.connection = connection
+        if call.trace is not None:
+            call.trace(trace_events.DialStarted(call.now(), call.number, str(call.route)))
+        try:
+            await connection.open(call.backend, call.deadline)
+        except Exception:
+            connection.close()
+            with self._lock:
+                self._ledger.failed(ticket, self._now())
+                self._perform()
+            raise
+        connection.watch(_Watch(self, slot))
+        with self._lock:
+            self._ledger.opened(ticket, self._now())
+            self._perform()
+        if call.trace is not None:
+            call.opened(connection)
+
+    def _give_back(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> None:
+        """The one way out for every ticket."""
+        with self._lock:
+            self._ledger.give_back(ticket, self._now(), reusable=reusable, expires=expires)
+            self._perform()
+
+    def _perform(self) -> None:
+        """Under the lock: do what the ledger wants done. Each act is plain, quick, and harmless when it is repeated."""
+        todo = self._ledger.todo
+        while todo:
+            todo[0].perform()
+            todo.popleft()
+
+    def _lost(self, slot: Any) -> None:
+        """A watched connection got bytes, or its end, while no request was on it."""
+        with self._lock:
+            if not slot.used:
+                self._ledger.lost(slot, self._now())
+                self._perform()
+
+    def _close(self) -> None:
+        with self._lock:
+            self._ledger.close(self._now())
+            self._perform()
+
+    # The world.
+
+    def _now(self) -> float:
+        return self._backend.now() if self._backend is not None else 0.0
+
+    def _enter(self) -> Backend:
+        backend = self._backend
+        if backend is not None and (self._fixed or backend.is_current()):
+            return backend
+        return self._settle_in(current())
+
+    def _settle_in(self, backend: Backend) -> Backend:
+        """The first request, or one from another loop: a pool can move only when its old loop is gone."""
+        if self._backend is not None:
+            if not self._backend.is_gone():
+                raise LocalProtocolError(
+                    f"this pool is in use in another {self._backend.name} event loop: a pool belongs to one loop"
+                )
+            self._leave()
+        self._backend = backend
+        return backend
+
+    def _leave(self) -> None:
+        """The loop is gone, and what its connections were doing with it."""
+        closed = self._ledger.closed
+        for slot in self._ledger.slots():
+            if slot.connection is not None:
+                slot.connection.close()
+        self._begin_afresh()
+        if closed:
+            self._ledger.close(0.0)
+
+    def _after_fork(self) -> None:
+        """In the child: the connections are the parent's. Fresh locks, an empty pool."""
+        for slot in self._ledger.slots():
+            if slot.connection is not None:
+                slot.connection.abandon()
+        self._begin_afresh()
+        if not self._fixed:
+            self._backend = None
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Watch:
+    """Tells the pool that a connection has news, without keeping the pool alive."""
+
+    __slots__ = ("_pool", "_slot")
+
+    def __init__(self, pool: ConnectionPool, slot: Any) -> None:
+        self._pool = weakref.ref(pool)
+        self._slot = slot
+
+    def __call__(self) -> None:
+        pool = self._pool()
+        if pool is not None and not self._slot.used:
+            pool._lost(self._slot)
+
+
+class _Call:
+    """One call of `request`: what was asked, in which world, by when, and who listens."""
+
+    __slots__ = ("attempts", "backend", "deadline", "number", "request", "route", "trace")
+
+    def __init__(
+        self, request: Request, route: Route, deadline: Deadline, backend: Backend, trace: Trace | None
+    ) -> None:
+        self.request = request
+        self.route = route
+        self.deadline = deadline
+        self.backend = backend
+        self.trace = trace
+        self.attempts = 1
+        self.number = 0
+        if trace is not None:
+            self.number = next(_numbers)
+            method = request.method.decode("ascii")
+            trace(trace_events.RequestStarted(deadline.began, self.number, method, request.url.redacted))
+
+    def now(self) -> float:
+        return self.deadline.now()
+
+    # For whoever listens.
+
+    def opened(self, connection: HTTPConnection) -> None:
+        assert self.trace is not None
+        info = connection.info
+        tls, alpn = (info.tls.version, info.tls.alpn) if info.tls is not None else (None, None)
+        self.trace(
+            trace_events.ConnectionOpened(
+                self.now(), self.number, str(self.route), info.peer, tls, alpn, connection.engine
+            )
+        )
+
+    def interim(self, head: Head) -> None:
+        if self.trace is not None:
+            self.trace(trace_events.InterimResponse(self.now(), self.number, head.status, tuple(head.headers)))
+
+    def answered(self, lease: _Lease, head: Head) -> None:
+        assert self.trace is not None
+        now, peer = self.now(), lease.connection.info.peer
+        self.trace(trace_events.RequestSent(now, self.number, peer, lease.reused))
+        self.trace(trace_events.ResponseStarted(now, self.number, head.status, tuple(head.headers)))
+
+    def retried(self, error: BaseException) -> None:
+        self.attempts += 1
+        if self.trace is not None:
+            self.trace(trace_events.RequestRetried(self.now(), self.number, str(error)))
+
+    def explained(self, error: BaseException, connection: HTTPConnection | None) -> BaseException:
+        """The error with what this request knows of it; a timeout becomes the total one if that was it."""
+        if isinstance(error, HTTPCoreError):
+            if isinstance(error, Timeout):
+                error = self.deadline.judged(error)
+            error.add(
+                method=self.request.method.decode("ascii"),
+                url=self.request.url.redacted,
+                elapsed=self.deadline.elapsed(),
+                peer=connection.info.peer or None if connection is not None else None,
+            )
+        if self.trace is not None:
+            text = f"{type(error).__name__}: {error}"
+            self.trace(trace_events.RequestFailed(self.now(), self.number, text))
+        return error
+
+
+class _Lease:
+    """A ticket and the connection that it holds, until it leaves."""
+
+    __slots__ = ("call", "connection", "expires", "pool", "reused", "ticket")
+
+    def __init__(self, pool: ConnectionPool, call: _Call, ticket: Ticket, connection: HTTPConnection) -> None:
+        self.pool = pool
+        self.call = call
+        self.ticket = ticket
+        self.connection = connection
+        self.reused = connection.uses > 0
+
+    @property
+    def left(self) -> bool:
+        return self.ticket.standing is Standing.DONE
+
+    def leave(self, reason: str | None, expires: float | None = None) -> None:
+        """Give the connection back, for others if there is no `reason` against it. Only the first call counts."""
+        if self.left:
+            return
+        self.pool._give_back(self.ticket, reusable=reason is None, expires=expires)
+        call = self.call
+        if reason is not None and call.trace is not None:
+            call.trace(trace_events.ConnectionClosed(call.now(), call.number, self.connection.info.peer, reason))
+
+    def close(self) -> None:
+        self.leave("the raw stream was closed")
+
+
+class _Delivery:
+    """A response on its way: what its `Response` reads from, and what gives its connection back."""
+
+    __slots__ = ("_call", "_connected", "_exchange", "_headed", "_lease", "connection", "head")
+
+    def __init__(self, lease: _Lease, exchange: HTTP11Exchange, head: Head, connected: float) -> None:
+        call = lease.call
+        self._call = call
+        self._lease = lease
+        self._exchange = exchange
+        self._connected = connected
+        self._headed = call.deadline.now()
+        self.head = head
+        self.connection: RawStream | None = None
+        if call.trace is not None:
+            call.answered(lease, head)
+        if exchange.switched:
+            self.connection = exchange.raw(lease.close)
+        elif exchange.ended:
+            self._end()
+
+    @property
+    def informational(self) -> list[Informational]:
+        return [Informational(head.status, head.headers) for head in self._exchange.interim]
+
+    @property
+    def trailers(self) -> Headers:
+        return self._exchange.trailers
+
+    @property
+    def info(self) -> ResponseInfo:
+        began, connection = self._call.deadline.began, self._lease.connection
+        return ResponseInfo.of(
+            connection.info,
+            engine=connection.engine,
+            reused=self._lease.reused,
+            attempts=self._call.attempts,
+            connected_after=self._connected - began,
+            head_after=self._headed - began,
+        )
+
+    def here(self) -> bytes | None:
+        return self._exchange.here()
+
+    async def next(self) -> bytes:
+        try:
+            data = await self._exchange.next()
+        except BaseException as error:
+            self._lease.leave(f"reading the body ended with {type(error).__name__}")
+            explained = self._call.explained(error, self._lease.connection)
+            if explained is error:
+                raise
+            raise explained from error
+        if not data:
+            self._end()
+        return data
+
+    def close(self) -> None:
+        """Nobody wants the rest. A raw stream has an owner of its own and stays."""
+        if self.connection is None and not self._lease.left:
+            self._exchange.drain()
+            self._end(None if self._exchange.clean else "the response was closed early")
+
+    def _end(self, reason: str | None = "") -> None:
+        lease, exchange, call = self._lease, self._exchange, self._call
+        if lease.left or self.connection is not None:
+            return
+        if reason == "":
+            reason = None if exchange.clean else "it cannot carry another exchange"
+        lease.leave(reason, None if reason else self._expires())
+        if call.trace is not None and exchange.ended:
+            call.trace(trace_events.ResponseComplete(call.now(), call.number, exchange.received))
+
+    def _expires(self) -> float | None:
+        """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""
+        for name, value in self.head.headers:
+            if name == b"keep-alive":
+                for part in value.split(b","):
+                    key, _, seconds = part.strip().partition(b"=")
+                    if key.lower() == b"timeout" and seconds.isdigit() and len(seconds) < 10:
+                        return self._call.now() + max(int(seconds) - 1, 0)
+        return None
+
+    def __del__(self) -> None:
+        # The ticket's own finaliser returns the slot; here only the culprit is named.
+        if not self._lease.left and self.connection is None:
+            warn(f"a response was dropped unread: {self._call.request.url.redacted}", ResourceWarning, source=self)
+
+
+def _checked_ssl(ssl: Any) -> Any:
+    module = sys.modules.get("ssl")  # whoever has a context has imported it
+    if isinstance(ssl, SSLConfig) or (module is not None and isinstance(ssl, module.SSLContext)):
+        return ssl
+    raise TypeError(f"ssl is a {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")
+
+
+def _checked_limits(limits: Any) -> PoolLimits:
+    if isinstance(limits, PoolLimits):
+        return limits
+    raise TypeError(f"limits is a {type(limits).__name__}: a PoolLimits is allowed, or None")

@@ -1,0 +1,405 @@
+"""A response: its head as values, its body once, whole or in pieces.
+
+Bodies are classes with `__anext__` and a plain `close()`, not async generators: the finaliser of a half-read generator
+runs in another task (PEP 789). Closing is plain calls throughout, so it cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from enum import Enum
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
+
+from ._backends.base import StreamInfo, TLSInfo
+from ._body import Body, BodyReader
+from ._decoders import Decoder, decoder_for
+from ._errors import LimitExceeded, LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, show
+from ._request import header_pairs
+from ._wire.engines import Head
+from ._wire.http11 import RawStream
+
+__all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
+
+T = TypeVar("T")
+
+BOMB_SIZE = 16 * 1024 * 1024
+BOMB_RATIO = 256
+"""`read()` refuses a body that decodes to more than BOMB_SIZE bytes and more than BOMB_RATIO times what was received."""
+
+
+class Informational(NamedTuple):
+    """A 1xx response that came before the final one (RFC 9110 15.2)."""
+
+    status_code: int
+    headers: list[tuple[bytes, bytes]]
+
+
+class ResponseInfo(NamedTuple):
+    """How the response came about. Times are seconds since `request()` was called.
+
+    Attributes:
+        peer, local: addresses of both ends of the connection, as text.
+        tls: what TLS agreed on, or None.
+        engine: library and version that parsed the response.
+        reused: the connection had served another request before.
+        attempts: 1, or more when a connection that had died in the pool was silently replaced.
+        connected_after: when a connection was there for the request.
+        head_after: when the head of the final response was there.
+    """
+
+    peer: str = ""
+    local: str = ""
+    tls: TLSInfo | None = None
+    engine: str = ""
+    reused: bool = False
+    attempts: int = 1
+    connected_after: float | None = None
+    head_after: float | None = None
+
+    @classmethod
+    def of(cls, stream: StreamInfo, **rest: Any) -> ResponseInfo:
+        return cls(stream.peer, stream.local, stream.tls, **rest)
+
+
+class Source(Protocol):
+    """Where a body comes from: a connection, or a value given by hand."""
+
+    @property
+    def informational(self) -> list[Informational]: ...
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]: ...
+    @property
+    def info(self) -> ResponseInfo: ...
+    @property
+    def connection(self) -> RawStream | None: ...
+    def here(self) -> bytes | None:
+        """The whole rest of the body, if none of it has to be waited for."""
+        ...
+
+    async def next(self) -> bytes:
+        """The next bytes as sent, `b""` at the end."""
+        ...
+
+    def close(self) -> None:
+        """Nobody wants the rest. Plain; again and again if need be."""
+        ...
+
+
+class _Standing(Enum):
+    UNREAD = "not read yet"
+    STREAMING = "being streamed"
+    READ = "read"
+    STREAMED = "streamed"
+    CLOSED = "closed"
+
+
+class Response:
+    """The answer to a request.
+
+    Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`
+    is then bytes, str, or an (async) iterable of bytes, as a server would send it.
+
+    Attributes:
+        status_code: the status, e.g. 200.
+        reason_phrase: the reason phrase as text, may be empty. `reason` is the same.
+        protocol: "HTTP/1.1" or "HTTP/1.0".
+        headers: pairs of bytes in wire order, names lower-cased. `raw_headers`: the same with names as sent.
+    """
+
+    __slots__ = ("_body", "_source", "_standing", "headers", "protocol", "raw_headers", "reason_phrase", "status_code")
+
+    def __init__(self, status_code: int, *, headers: Any = (), body: Any = b"") -> None:
+        if isinstance(status_code, bool) or not isinstance(status_code, int) or not 100 <= status_code <= 599:
+            raise LocalProtocolError(f"status_code is {show(str(status_code))}: a number from 100 to 599 is allowed")
+        pairs = header_pairs(headers)
+        self.status_code = int(status_code)
+        self.reason_phrase = _phrase(status_code)
+        self.protocol = "HTTP/1.1"
+        self.raw_headers = pairs
+        self.headers = [(name.lower(), value) for name, value in pairs]
+        self._source: Source = _Given(Body.of(body))
+        self._standing = _Standing.UNREAD
+        self._body: bytes | None = None
+        whole = self._source.here()
+        if whole is not None:
+            self._keep(self._decoded(whole))
+
+    @classmethod
+    def received(cls, head: Head, source: Source) -> Self:
+        """The response whose head has come and whose body `source` brings."""
+        self = cls.__new__(cls)
+        self.status_code = head.status
+        self.reason_phrase = head.reason.decode("latin-1")
+        self.protocol = "HTTP/1.1" if head.version == b"1.1" else "HTTP/" + head.version.decode("ascii")
+        self.headers = head.headers
+        self.raw_headers = head.raw_headers
+        self._source = source
+        self._standing = _Standing.UNREAD
+        self._body = None
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Response [{self.status_code} {self.reason_phrase}] {self._standing.value}>"
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase, as `http.client` names it."""
+        return self.reason_phrase
+
+    @property
+    def is_closed(self) -> bool:
+        """True when the body has been read to its end or the response was closed: it holds no connection."""
+        return self._standing in (_Standing.READ, _Standing.STREAMED, _Standing.CLOSED)
+
+    @property
+    def body(self) -> bytes:
+        """The whole body, decoded.
+
+        Raises:
+            ResponseNotRead: it was not read; `await response.read()` does.
+            StreamConsumed, ResponseClosed: it was streamed, or closed, and so not kept.
+        """
+        if self._body is None:
+            if self._standing is _Standing.UNREAD:
+                raise ResponseNotRead("the body was not read yet: call read() first")
+            self._check_unread()
+        assert self._body is not None
+        return self._body
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """Trailer fields, names lower-cased (RFC 9110 6.5). Empty until the body has been read to its end."""
+        return self._source.trailers
+
+    @property
+    def informational(self) -> list[Informational]:
+        """The 1xx responses that came before this one."""
+        return self._source.informational
+
+    @property
+    def connection(self) -> Any:
+        """The raw two-way stream after 101 or a 2xx to CONNECT, else None. It holds its place in the pool until it is
+        closed.
+        """
+        return self._source.connection
+
+    @property
+    def info(self) -> ResponseInfo:
+        """Peer, TLS, engine, whether the connection was reused, timings."""
+        return self._source.info
+
+    async def read(self) -> bytes:
+        """Read the whole body, undo its content codings, keep it in `body` and return it.
+
+        Raises:
+            ReadTimeout, TotalTimeout, ReadError: the network's part.
+            RemoteProtocolError: the body was cut short or breaks the grammar.
+            DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
+            LimitExceeded: it decodes to more than 16 MiB and 256 times what was received; `stream()` gives it in pieces.
+            StreamConsumed, ResponseClosed: it was streamed, or closed, before.
+        """
+        if self._body is not None:
+            return self._body
+        self._check_unread()
+        whole = self._source.here()
+        if whole is None:
+            self._standing = _Standing.STREAMING
+            whole = await self._gathered()
+        try:
+            return self._keep(self._decoded(whole))
+        except BaseException:
+            self._close()
+            raise
+
+    async def _gathered(self) -> bytes:
+        pieces = []
+        try:
+            while piece := await self._source.next():
+                pieces.append(piece)
+        except BaseException:
+            self._close()
+            raise
+        return b"".join(pieces)
+
+    def stream(self) -> BodyStream:
+        """The body in pieces of at most 64 KiB, content codings undone. Once only, unless `read()` has kept it.
+
+        Raises (while iterating): as `read()`, but no LimitExceeded.
+        """
+        if self._body is not None:
+            return BodyStream(self, _Given(Body.of(self._body)), decoded=False)
+        self._check_unread()
+        self._standing = _Standing.STREAMING
+        return BodyStream(self, self._source, decoded=True)
+
+    def raw(self) -> BodyStream:
+        """The body in pieces as the peer sent it, content codings left alone (transfer codings are undone).
+
+        Raises (while iterating): as `read()`, but neither DecodingError nor LimitExceeded.
+        """
+        if self._body is not None and not any(name == b"content-encoding" for name, _ in self.headers):
+            return BodyStream(self, _Given(Body.of(self._body)), decoded=False)
+        self._check_unread()
+        self._standing = _Standing.STREAMING
+        return BodyStream(self, self._source, decoded=False)
+
+    async def close(self) -> None:
+        """Let go of the connection. An unread rest is thrown away if it is small and here, else the connection closes.
+
+        There is no await inside, so it cannot be interrupted; closing twice does nothing.
+        """
+        self._close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close()
+
+    # Standing.
+
+    def _close(self) -> None:
+        if not self.is_closed:
+            self._standing = _Standing.CLOSED
+        self._source.close()
+
+    def _streamed(self) -> None:
+        """The end of the body has come, through the stream."""
+        if self._standing is _Standing.STREAMING:
+            self._standing = _Standing.STREAMED
+
+    def _check_unread(self) -> None:
+        if self._standing is _Standing.CLOSED:
+            raise ResponseClosed("the response was closed before its body was read")
+        if self._standing is not _Standing.UNREAD:
+            raise StreamConsumed(f"the body can be read once; it is {self._standing.value}")
+
+    def _keep(self, body: bytes) -> bytes:
+        self._standing = _Standing.READ
+        self._body = body
+        return body
+
+    def _decoded(self, raw: bytes) -> bytes:
+        decoder = decoder_for(self.headers) if raw else None
+        return raw if decoder is None else _unpacked(decoder, raw)
+
+
+class BodyStream:
+    """An iterator over a body. `close()` is plain and closes the response; leaving it half-read keeps the response open
+    until it is closed or dropped.
+    """
+
+    __slots__ = ("_decoded", "_decoder", "_done", "_response", "_source")
+
+    def __init__(self, response: Response, source: Source, *, decoded: bool) -> None:
+        self._response = response
+        self._source = source
+        self._decoded = decoded
+        self._decoder: Decoder | None = None
+        self._done = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._done:
+            raise StopAsyncIteration
+        if self._response._standing is _Standing.CLOSED:
+            raise ResponseClosed("the response was closed before its body was read to the end")
+        try:
+            piece = await (self._next_decoded() if self._decoded else self._source.next())
+        except BaseException:
+            self.close()
+            raise
+        if piece:
+            return piece
+        self._done = True
+        self._response._streamed()
+        raise StopAsyncIteration
+
+    async def _next_decoded(self) -> bytes:
+        decoder = self._decoder
+        while decoder is None or not (piece := decoder.take()):
+            data = await self._source.next()
+            if not data:
+                if decoder is not None:
+                    decoder.finish()
+                return b""
+            if decoder is None:  # made when the first byte is there: an empty body needs none
+                self._decoder = decoder = decoder_for(self._response.headers)
+            if decoder is None:
+                self._decoded = False
+                return data
+            decoder.feed(data)
+        return piece
+
+    def close(self) -> None:
+        """Close the response: the rest of the body is not wanted."""
+        self._done = True
+        self._response._close()
+
+    async def aclose(self) -> None:
+        """The same, for `contextlib.aclosing`."""
+        self.close()
+
+
+def _unpacked(decoder: Decoder, raw: bytes) -> bytes:
+    """Decode a whole body, within the bounds that keep one request from filling the memory."""
+    pieces, size = [], 0
+    decoder.feed(raw)
+    most = max(BOMB_SIZE, BOMB_RATIO * len(raw))
+    while piece := decoder.take():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise LimitExceeded(
+                f"a body of {len(raw):,} bytes decodes to more than {most:,}: stream() gives it in pieces", limit=most
+            )
+    decoder.finish()
+    return b"".join(pieces)
+
+
+def _phrase(status_code: int) -> str:
+    from http import HTTPStatus
+
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return ""
+
+
+class _Given:
+    """A body that was given by hand."""
+
+    connection = None
+    info = ResponseInfo()
+
+    def __init__(self, body: Body) -> None:
+        self.informational: list[Informational] = []
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self._body = body
+        self._reader: BodyReader | None = None
+        self._closed = False
+
+    def here(self) -> bytes | None:
+        data = self._body.data
+        return None if data is None else bytes(data)
+
+    async def next(self) -> bytes:
+        if self._closed:
+            return b""
+        if self._reader is None:
+            self._reader = self._body.start(_at_once)
+        return bytes(await self._reader.next() or b"")
+
+    def close(self) -> None:
+        self._closed = True
+        if self._reader is not None:
+            self._reader.close()
+
+
+async def _at_once(function: Callable[[], T]) -> T:
+    return function()

@@ -1,0 +1,250 @@
+"""The thread-blocking face of the pool: the same coroutines, driven to their end in one step.
+
+The world of threads never suspends: its waits block the thread. So a coroutine of the core runs from its start to its
+end in a single `send(None)`: no event loop, no second copy of the code, and it works inside a running loop too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ._backends.base import PIECE
+from ._backends.blocking import BlockingBackend
+from ._body import Body
+from ._config import PoolLimits, TimeoutConfig
+from ._errors import LocalProtocolError
+from ._ledger import PoolStats
+from ._pool import ConnectionPool
+from ._response import BodyStream, Informational, Response, ResponseInfo
+from ._trace import Trace
+from ._wire.http11 import RawStream
+
+__all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run"]
+
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Drive a coroutine of the blocking world to its end."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError(f"{coroutine!r} suspended, which nothing in the world of threads may do")
+
+
+class SyncConnectionPool:
+    """`ConnectionPool` for programs with threads: any number of them may share one pool.
+
+    Arguments, behaviour and errors are those of `ConnectionPool`; the timeouts bound the same waits. `total_timeout`
+    fires only where something waits: a request body's iterator that blocks is not interrupted.
+    """
+
+    def __init__(
+        self,
+        ssl: Any = None,
+        timeout: TimeoutConfig | float | None = TimeoutConfig(),  # noqa: B008 - a frozen value
+        limits: PoolLimits | None = None,
+        *,
+        retry_stale: bool = True,
+        trace: Trace | None = None,
+    ) -> None:
+        self._pool = ConnectionPool._in_world(
+            BlockingBackend(), ssl, timeout, limits, retry_stale=retry_stale, trace=trace
+        )
+
+    def request(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: Any = None,
+        body: Any = b"",
+        stream: bool = False,
+        *,
+        ssl: Any = None,
+        timeout: TimeoutConfig | float | None = None,
+        target: str | bytes | None = None,
+        trailers: Any = None,
+        trace: Trace | None = None,
+    ) -> SyncResponse:
+        """Send one request and return its response. As `ConnectionPool.request`, but it blocks the calling thread.
+
+        The body may be anything that does not need an event loop: bytes, str, an iterable of bytes, a callable that
+        returns one, a binary file, or a `ReplayableBody`.
+        """
+        given = Body.of(body)
+        if given.is_async:
+            raise LocalProtocolError("body is asynchronous: SyncConnectionPool takes a plain iterable of bytes")
+        return SyncResponse(
+            run(
+                self._pool.request(
+                    method,
+                    url,
+                    headers,
+                    given,
+                    stream,
+                    ssl=ssl,
+                    timeout=timeout,
+                    target=target,
+                    trailers=trailers,
+                    trace=trace,
+                )
+            )
+        )
+
+    def close(self) -> None:
+        """As `ConnectionPool.close`."""
+        run(self._pool.close())
+
+    def stats(self) -> PoolStats:
+        """As `ConnectionPool.stats`."""
+        return self._pool.stats()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._pool).replace("ConnectionPool", "SyncConnectionPool", 1)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a SyncConnectionPool holds live connections and cannot be pickled")
+
+
+class SyncResponse:
+    """`Response` for programs with threads: the same attributes; what is awaited there blocks here."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    def __repr__(self) -> str:
+        return repr(self._response)
+
+    @property
+    def status_code(self) -> int:
+        return self._response.status_code
+
+    @property
+    def reason_phrase(self) -> str:
+        return self._response.reason_phrase
+
+    @property
+    def reason(self) -> str:
+        return self._response.reason_phrase
+
+    @property
+    def protocol(self) -> str:
+        return self._response.protocol
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return self._response.headers
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        return self._response.raw_headers
+
+    @property
+    def is_closed(self) -> bool:
+        return self._response.is_closed
+
+    @property
+    def body(self) -> bytes:
+        return self._response.body
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        return self._response.trailers
+
+    @property
+    def informational(self) -> list[Informational]:
+        return self._response.informational
+
+    @property
+    def info(self) -> ResponseInfo:
+        return self._response.info
+
+    @property
+    def connection(self) -> SyncRawStream | None:
+        raw = self._response.connection
+        return None if raw is None else SyncRawStream(raw)
+
+    def read(self) -> bytes:
+        """As `Response.read`."""
+        return run(self._response.read())
+
+    def stream(self) -> SyncBodyStream:
+        """As `Response.stream`."""
+        return SyncBodyStream(self._response.stream())
+
+    def raw(self) -> SyncBodyStream:
+        """As `Response.raw`."""
+        return SyncBodyStream(self._response.raw())
+
+    def close(self) -> None:
+        """As `Response.close`."""
+        run(self._response.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SyncBodyStream:
+    """`BodyStream` for programs with threads: a plain iterator."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: BodyStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return run(self._stream.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """As `BodyStream.close`."""
+        self._stream.close()
+
+
+class SyncRawStream:
+    """`RawStream` for programs with threads: one thread may send while another receives."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: RawStream) -> None:
+        self._raw = raw
+
+    def recv(self, max_bytes: int = PIECE) -> bytes:
+        """As `RawStream.recv`."""
+        return run(self._raw.recv(max_bytes))
+
+    def send(self, data: bytes | bytearray | memoryview) -> None:
+        """As `RawStream.send`."""
+        run(self._raw.send(data))
+
+    def end(self) -> None:
+        """As `RawStream.end`."""
+        run(self._raw.end())
+
+    def close(self) -> None:
+        """As `RawStream.close`."""
+        self._raw.close()

@@ -1,0 +1,123 @@
+"""What happened, as frozen records handed to one callable.
+
+The callable is plain, is called in the task or thread of the request (never under a lock), and should be quick. What it
+raises ends the request like any other error. Nothing here is made unless somebody listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = [
+    "ConnectionClosed",
+    "ConnectionOpened",
+    "DialStarted",
+    "InterimResponse",
+    "RequestFailed",
+    "RequestQueued",
+    "RequestRetried",
+    "RequestSent",
+    "RequestStarted",
+    "ResponseComplete",
+    "ResponseStarted",
+    "Trace",
+    "TraceEvent",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEvent:
+    """`at`: seconds on the monotonic clock of the request's world. `request`: its number in this process, from 1."""
+
+    at: float
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted(TraceEvent):
+    """`request()` was called with valid arguments. `url` has no credentials."""
+
+    method: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestQueued(TraceEvent):
+    """The pool is at a limit: the request waits for a connection."""
+
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialStarted(TraceEvent):
+    """A new connection is being made."""
+
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOpened(TraceEvent):
+    """A new connection is there. `alpn` is what TLS agreed on, if anything."""
+
+    origin: str
+    peer: str
+    tls: str | None
+    alpn: str | None
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSent(TraceEvent):
+    """The request left us, or was cut short by an early answer. `reused`: the connection had served others before."""
+
+    peer: str
+    reused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InterimResponse(TraceEvent):
+    """A 1xx response came."""
+
+    status_code: int
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted(TraceEvent):
+    """The final status line and header section came."""
+
+    status_code: int
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseComplete(TraceEvent):
+    """The body was read to its end. `received`: its bytes as sent, before decoding."""
+
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed(TraceEvent):
+    """The request's connection will not be used again."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetried(TraceEvent):
+    """The attempt failed in a way that allows another one, silently. `reason`: the error's text."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFailed(TraceEvent):
+    """The request ended with an error, or was cancelled. `error`: the class's name and text."""
+
+    error: str
+
+
+Trace = Callable[[TraceEvent], None]

@@ -1,0 +1,395 @@
+"""HTTP/1.1 over one stream: one exchange at a time.
+
+An exchange sends a request and reads its response. While it sends it listens: a response that is final and an error,
+or that is complete already, stops the upload (RFC 9112 section 9.3 lets a server answer early, and a writer that cannot
+read deadlocks against one that does); any other early response waits until the request is sent. Whatever goes wrong
+here leaves the connection for its owner to close: `exchange.clean` says whether it may be used again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from .._backends.base import PIECE, Backend, Stream
+from .._body import BodyReader
+from .._deadline import Deadline
+from .._errors import HTTPCoreError, LocalProtocolError, ReadTimeout, RemoteProtocolError, WriteError
+from .._request import Request, chunk, last_chunk
+from .engines import End, Head, Headers, ResponseParser
+
+__all__ = ["HTTP11Connection", "HTTP11Exchange", "RawStream"]
+
+GO_AHEAD = 1.0
+"""Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
+
+SMALL_BODY = 16384
+"""A body in memory up to this size leaves in one piece with the head."""
+
+EARLY = 262144
+"""How much of an early response is held, in bytes, while the request is still being sent; then it has to wait."""
+
+DRAIN = 65536
+"""How much of an unread body is thrown away, if it is here already, to save a connection."""
+
+
+class HTTP11Connection:
+    """A stream and the parser of its responses. Carries `exchange()` after `exchange()`."""
+
+    protocol = "HTTP/1.1"
+
+    __slots__ = ("backend", "parser", "stream")
+
+    def __init__(self, stream: Stream, parser: ResponseParser, backend: Backend) -> None:
+        self.stream = stream
+        self.parser = parser
+        self.backend = backend
+
+    @property
+    def engine(self) -> str:
+        return self.parser.name
+
+    def is_quiet(self) -> bool:
+        """Between exchanges: nothing has arrived and the peer has not left. Anything else is not ours to interpret."""
+        return self.stream.take() is None
+
+    def exchange(self, request: Request, deadline: Deadline, hear: Callable[[Head], None]) -> HTTP11Exchange:
+        return HTTP11Exchange(self, request, deadline, hear)
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+class HTTP11Exchange:
+    """One request and its response.
+
+    Attributes:
+        sent: bytes of the request that were handed to the stream.
+        received: bytes of the response's body that were parsed so far.
+        interim: the 1xx heads that came so far.
+        trailers: of the response, once its end has come.
+    """
+
+    __slots__ = (
+        "_complete",
+        "_connection",
+        "_ended",
+        "_head",
+        "_hear",
+        "_held",
+        "_parser",
+        "_parts",
+        "_stream",
+        "_timeouts",
+        "deadline",
+        "interim",
+        "received",
+        "request",
+        "sent",
+        "trailers",
+    )
+
+    def __init__(
+        self, connection: HTTP11Connection, request: Request, deadline: Deadline, hear: Callable[[Head], None]
+    ) -> None:
+        self._connection = connection
+        self._stream = connection.stream
+        self._parser = connection.parser
+        self._timeouts = deadline.config
+        self._head: Head | None = None
+        self._parts: deque[bytes] = deque()
+        self._held = 0
+        self._ended = False
+        self._complete = False
+        self.request = request
+        self.deadline = deadline
+        self.interim: list[Head] = []
+        self._hear = hear
+        self.sent = 0
+        self.received = 0
+        self.trailers: Headers = []
+        self._parser.begin(request.method, upgrade=request.upgrade, close=request.close)
+
+    # What the owner asks.
+
+    @property
+    def started(self) -> bool:
+        """A byte of the response has come."""
+        return self._parser.started
+
+    @property
+    def ended(self) -> bool:
+        """The response is complete; parts of its body may still wait in `next`."""
+        return self._ended
+
+    @property
+    def clean(self) -> bool:
+        """Both messages are complete and the connection may carry another exchange."""
+        return self._ended and self._complete and self._parser.reusable
+
+    @property
+    def switched(self) -> bool:
+        """The response handed the connection over to another protocol: 101, or a 2xx to CONNECT (RFC 9110 9.3.6)."""
+        head = self._head
+        return head is not None and (
+            head.status == 101 or (self.request.method == b"CONNECT" and 200 <= head.status < 300)
+        )
+
+    async def run(self) -> Head:
+        """Send the request and wait for the head of its final response."""
+        try:
+            await self._send()
+        except WriteError:
+            if not self._hear_last_words():
+                raise
+        while self._head is None:
+            await self._read()
+        return self._head
+
+    async def next(self) -> bytes:
+        """The next bytes of the body as sent, `b""` at its end."""
+        while not self._parts:
+            if self._ended:
+                return b""
+            await self._read()
+        part = self._parts.popleft()
+        self._held -= len(part)
+        return part
+
+    def here(self) -> bytes | None:
+        """The rest of the body if it has all arrived, else None."""
+        if not self._ended:
+            return None
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._held = 0
+        return body
+
+    def drain(self) -> None:
+        """Throw away what is here already, as long as it is little; never wait."""
+        thrown = 0
+        try:
+            while not self._ended and thrown <= DRAIN:
+                data = self._stream.take()
+                if not data:
+                    return
+                thrown += len(data)
+                self._feed(data)
+        except HTTPCoreError:
+            return  # nobody wants this response any more; `clean` stays False
+
+    def raw(self, let_go: Callable[[], None]) -> RawStream:
+        """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
+        return RawStream(self._stream, self._parser.surplus, self.deadline, let_go)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # Sending.
+
+    async def _send(self) -> None:
+        request = self.request
+        body = request.body
+        data = body.data
+        if data is not None and len(data) <= SMALL_BODY and not request.expects_continue:
+            whole = request.head if not data else request.head + bytes(data)
+            self._complete = await self._write(whole) and await self._flush()
+            return
+        if request.expects_continue:
+            if not (await self._write(request.head) and await self._flush() and await self._may_go_ahead()):
+                return
+            await self._send_body(b"")
+        else:
+            await self._send_body(request.head)
+
+    async def _send_body(self, head: bytes) -> None:
+        """Send `head` with the first piece, then the rest; an early answer ends it."""
+        request = self.request
+        reader = request.body.start(self._connection.backend.run_blocking)
+        try:
+            if request.chunked:
+                done = await self._send_chunks(head, reader)
+            else:
+                done = await self._send_counted(head, reader)
+        except BaseException:
+            reader.close()
+            raise
+        if not done:
+            reader.close()
+            return
+        self._complete = await self._flush()
+
+    async def _send_chunks(self, head: bytes, reader: BodyReader) -> bool:
+        if head and not await self._write(head):
+            return False
+        while (piece := await reader.next()) is not None:
+            for buffer in chunk(piece):
+                if not await self._write(buffer):
+                    return False
+        return await self._write(last_chunk(self.request.final_trailers()))
+
+    async def _send_counted(self, head: bytes, reader: BodyReader) -> bool:
+        if head and not await self._write(head):
+            return False
+        declared = self.request.content_length or 0
+        given = 0
+        while (piece := await reader.next()) is not None:
+            given += len(piece)
+            if given > declared:
+                raise LocalProtocolError(
+                    f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
+                )
+            if not await self._write(piece):
+                return False
+        if given < declared:
+            raise LocalProtocolError(
+                f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
+            )
+        return True
+
+    async def _write(self, data: bytes | bytearray | memoryview) -> bool:
+        """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
+        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
+        size = len(data)
+        count = await stream.write_some(data, within(limit), duplex=self._held > EARLY)
+        self.sent += count
+        if count == size:
+            return True
+        view = memoryview(data)
+        while True:
+            if not count and not self._heed_input():
+                return False
+            view = view[count:]
+            if not view:
+                return True
+            count = await stream.write_some(view, within(limit), duplex=self._held > EARLY)
+            self.sent += count
+
+    async def _flush(self) -> bool:
+        stream = self._stream
+        while stream.owes:
+            if not await stream.flush(
+                self.deadline.within(self._timeouts.write_timeout), duplex=self._held > EARLY
+            ) and not (self._heed_input()):
+                return False
+        return True
+
+    def _heed_input(self) -> bool:
+        """Take what came while we were writing. False when there is no point in writing on."""
+        data = self._stream.take()
+        if data is not None:
+            self._feed(data)
+        return not (self._ended or (self._head is not None and self._head.status >= 400))
+
+    async def _may_go_ahead(self) -> bool:
+        """Wait, within bounds, for 100 (Continue). False when the final response came instead."""
+        ends = self.deadline.now() + GO_AHEAD
+        while self._head is None:
+            left = ends - self.deadline.now()
+            try:
+                if left <= 0 or 100 in await self._read(left):
+                    return True
+            except ReadTimeout:
+                self.deadline.within(None)  # the total timeout, if it was that one
+                return True
+        return False
+
+    def _hear_last_words(self) -> bool:
+        """After a failed write: whether the peer had said its final word before it left (a 413, then RST)."""
+        try:
+            while self._head is None:
+                data = self._stream.take()
+                if not data:
+                    return False
+                self._feed(data)
+        except HTTPCoreError:
+            return False
+        return True
+
+    # Receiving.
+
+    async def _read(self, at_most: float | None = None) -> list[int]:
+        """Wait for bytes and parse them; the interim statuses among them are returned."""
+        limit = self._timeouts.read_timeout
+        if at_most is not None and (limit is None or at_most < limit):
+            limit = at_most
+        data = await self._stream.read(PIECE, self.deadline.within(limit))
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> list[int]:
+        interim: list[int] = []
+        for part in self._parser.receive(data):
+            if isinstance(part, bytes):
+                self._parts.append(part)
+                self._held += len(part)
+                self.received += len(part)
+            elif isinstance(part, Head):
+                if part.status >= 200 or part.status == 101:
+                    self._head = part
+                else:
+                    interim.append(part.status)
+                    self.interim.append(part)
+                    self._hear(part)
+            else:
+                self._finish(part, data)
+        return interim
+
+    def _finish(self, end: End, data: bytes) -> None:
+        if not data and self._stream.truncated:
+            raise RemoteProtocolError(
+                f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that only "
+                "the end of the connection delimits"
+            )
+        self._ended = True
+        self.trailers = end.trailers
+
+
+class RawStream:
+    """The two-way stream of bytes after 101 (Switching Protocols) or a 2xx to CONNECT.
+
+    One task may send while another receives. Timeouts are those of the request. It holds its connection's place in the
+    pool until it is closed.
+    """
+
+    __slots__ = ("_behind", "_deadline", "_stream", "_let_go")
+
+    def __init__(self, stream: Stream, behind: bytes, deadline: Deadline, let_go: Callable[[], None]) -> None:
+        self._stream = stream
+        self._behind = behind
+        self._deadline = deadline
+        self._let_go = let_go
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        """Wait for bytes, at most `max_bytes`; `b""` when the peer has ended its side.
+
+        Raises:
+            ReadTimeout, TotalTimeout, ReadError: as for a response's body.
+        """
+        if self._behind:
+            data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
+            return data
+        return await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of `data`.
+
+        Raises:
+            WriteTimeout, TotalTimeout, WriteError: as for a request's body.
+        """
+        stream, deadline = self._stream, self._deadline
+        limit = deadline.config.write_timeout
+        view = memoryview(data)
+        while view:
+            view = view[await stream.write_some(view, deadline.within(limit), duplex=True) :]
+        while stream.owes:
+            await stream.flush(deadline.within(limit), duplex=True)
+
+    async def end(self) -> None:
+        """Tell the peer that no more bytes come. Receiving goes on."""
+        await self._stream.end(self._deadline.within(self._deadline.config.write_timeout))
+
+    def close(self) -> None:
+        """Close both ways, now."""
+        self._stream.close()
+        self._let_go()

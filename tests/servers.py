@@ -1,0 +1,200 @@
+"""Servers for tests, on loopback: one that follows a script byte for byte, and real ones in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class Peer:
+    """The server's end of one connection, for a script to speak on."""
+
+    def __init__(self, sock: socket.socket, number: int) -> None:
+        self.socket = sock
+        self.number = number
+        self._held = b""
+
+    def head(self) -> bytes:
+        """The next request head, its empty line included; `b""` when the client has left."""
+        return self.until(b"\r\n\r\n")
+
+    def until(self, mark: bytes) -> bytes:
+        while mark not in self._held:
+            data = self.socket.recv(65536)
+            if not data:
+                return b""
+            self._held += data
+        found, _, self._held = self._held.partition(mark)
+        return found + mark
+
+    def exactly(self, size: int) -> bytes:
+        """The next `size` bytes, fewer when the client leaves first."""
+        while len(self._held) < size:
+            data = self.socket.recv(65536)
+            if not data:
+                break
+            self._held += data
+        data, self._held = self._held[:size], self._held[size:]
+        return data
+
+    def rest(self) -> bytes:
+        """Everything until the client leaves."""
+        with suppress(OSError):
+            while data := self.socket.recv(65536):
+                self._held += data
+        data, self._held = self._held, b""
+        return data
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def reset(self) -> None:
+        """Leave with RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class ScriptedServer:
+    """Runs `script(peer)` in a thread for each connection; closes it when the script returns.
+
+    Attributes:
+        connections: how many were accepted so far.
+        heads: every request head that scripts have read with `Peer.head` is up to them to note.
+    """
+
+    def __init__(self, script: Callable[[Peer], None], context: ssl.SSLContext | None = None) -> None:
+        self._script = script
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self.connections = 0
+        self.failures: list[BaseException] = []
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                with self._lock:
+                    if self._stopped:
+                        sock.close()
+                        return
+                    self.connections += 1
+                    self._open.add(sock)
+                    number = self.connections
+                threading.Thread(target=self._serve, args=(sock, number), daemon=True).start()
+
+    def _serve(self, sock: socket.socket, number: int) -> None:
+        plain = sock
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is not None:
+                sock = self._context.wrap_socket(sock, server_side=True)
+            self._script(Peer(sock, number))
+        except (OSError, ValueError):
+            pass  # the client left, or a certificate was refused: what the test is about is seen by the client
+        except BaseException as error:
+            self.failures.append(error)
+        finally:
+            with self._lock:
+                self._open.discard(plain)
+            sock.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._stopped = True
+            left = list(self._open)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for sock in left:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> ScriptedServer:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+        if self.failures:
+            raise self.failures[0]
+
+
+def answering(*answers: bytes, then: Callable[[Peer], None] | None = None) -> Callable[[Peer], None]:
+    """A script: read a request head, send the next of `answers`; after the last, `then`, or close."""
+
+    def script(peer: Peer) -> None:
+        for answer in answers:
+            if not peer.head():
+                return
+            peer.send(answer)
+        if then is not None:
+            then(peer)
+
+    return script
+
+
+def ok(body: bytes = b"Hello, world", *fields: bytes) -> bytes:
+    """A plain 200 response with a Content-Length."""
+    lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *fields]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def process(command: list[str], port: int, *, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A server in a process of its own, until it accepts connections on `port`; killed at the end."""
+    server = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, cwd=HERE.parent
+    )
+    try:
+        for _ in range(400):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            if server.poll() is not None:
+                assert server.stderr is not None
+                raise RuntimeError(f"{command[0]} ended: {server.stderr.read().decode(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+        else:
+            raise RuntimeError(f"{' '.join(command)} did not listen on {port} in 20 s")
+        yield server
+    finally:
+        server.terminate()
+        try:
+            server.wait(5)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        assert server.stderr is not None
+        server.stderr.close()
+
+
+@contextmanager
+def uvicorn(app: str, *options: str) -> Iterator[int]:
+    """uvicorn serving `app` ("tests.apps:app"); gives its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "error", *options]
+    with process(command, port):
+        yield port
