@@ -1,0 +1,298 @@
+"""What is special to trio: cancellation loses nothing, other tasks get their turns, a run that is over is quiet."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from httpcore._backends.base import PIECE
+from httpcore._backends.trio import TrioBackend, TrioStream
+from httpcore._errors import ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
+
+LONG = 10.0
+SHORT = 0.02
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[TrioStream, socket.socket]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = await TrioBackend.current().connect_tcp(*listener.getsockname(), LONG)
+        peer, _ = listener.accept()
+    with peer:
+        yield stream, peer
+        stream.close()
+
+
+async def fill(stream: TrioStream) -> int:
+    """Write until there is no room, and return how much went."""
+    written = 0
+    while True:
+        try:
+            written += await stream.write_some(bytes(PIECE), SHORT)
+        except WriteTimeout:
+            return written
+
+
+async def error_of(call: Callable[[], Awaitable[object]], kind: type[BaseException]) -> None:
+    with pytest.raises(kind):
+        await call()
+
+
+def test_a_cancelled_read_has_lost_nothing() -> None:
+    async def main() -> None:
+        async with connected() as (stream, peer):
+            for _ in range(2):
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await stream.read(PIECE, LONG)
+                assert scope.cancelled_caught
+            peer.sendall(b"all of it")
+            assert await stream.read(PIECE, LONG) == b"all of it"
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("duplex", [False, True])
+def test_a_cancelled_write_has_sent_nothing_and_the_stream_goes_on(duplex: bool) -> None:
+    async def main() -> None:
+        async with connected() as (stream, peer):
+            written = await fill(stream)
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                with pytest.raises(trio.Cancelled):
+                    await stream.write_some(b"x" * PIECE, LONG, duplex=duplex)
+                await trio.lowlevel.checkpoint()
+            assert scope.cancelled_caught
+            arrived = 0
+            while arrived < written:
+                arrived += len(peer.recv(PIECE))
+            await stream.end(LONG)
+            assert arrived == written
+            assert peer.recv(1) == b""
+
+    trio.run(main)
+
+
+def test_a_cancelled_connect_leaves_no_socket() -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as one, socket.socket() as two:
+            for queued in (one, two):
+                queued.setblocking(False)
+                queued.connect_ex(full.getsockname())
+            with socket.socket() as probe:
+                free = probe.fileno()
+            with trio.move_on_after(SHORT) as scope:
+                await TrioBackend.current().connect_tcp(*full.getsockname(), None)
+            assert scope.cancelled_caught
+            with socket.socket() as probe:
+                assert probe.fileno() == free
+
+    trio.run(main)
+
+
+async def count_turns(until: trio.Event, turns: list[int]) -> None:
+    while not until.is_set():
+        turns.append(1)
+        await trio.lowlevel.checkpoint()
+
+
+def test_a_download_that_never_has_to_wait_lets_others_run_once_in_a_piece() -> None:
+    async def main() -> None:
+        async with connected() as (stream, peer):
+            peer.setblocking(False)
+            there = 0
+            while there < 8 * PIECE:
+                there += peer.send(bytes(8 * PIECE - there))
+            done, turns = trio.Event(), []
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(count_turns, done, turns)
+                while there:
+                    there -= len(await stream.read(1000, LONG))
+                done.set()
+            assert len(turns) >= 7
+
+    trio.run(main)
+
+
+def test_an_upload_that_never_has_to_wait_hears_its_cancellation_within_a_piece() -> None:
+    async def main() -> None:
+        async with connected() as (stream, _):
+            written = 0
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                while True:
+                    written += await stream.write_some(b"x" * 1000, LONG)
+            assert scope.cancelled_caught
+            assert 0 < written <= PIECE + 1000
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("kind", [ReadError, WriteError])
+def test_closing_ends_what_waits_in_another_task(kind: type[Exception]) -> None:
+    async def main() -> None:
+        async with connected() as (stream, _):
+            await fill(stream)
+            async with trio.open_nursery() as nursery:
+                if kind is ReadError:
+                    nursery.start_soon(error_of, lambda: stream.read(PIECE, None), kind)
+                else:
+                    nursery.start_soon(error_of, lambda: stream.write_some(b"x", None), kind)
+                await trio.testing.wait_all_tasks_blocked()
+                stream.close()
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("duplex", [False, True])
+def test_closing_from_another_thread_ends_what_waits_and_the_loop_closes_the_descriptor(duplex: bool) -> None:
+    async def main() -> None:
+        async with connected() as (stream, _):
+            await fill(stream)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(error_of, lambda: stream.read(PIECE, None), ReadError)
+                if duplex:
+                    nursery.start_soon(error_of, lambda: stream.write_some(b"x", None, duplex=True), WriteError)
+                await trio.testing.wait_all_tasks_blocked()
+                thread = threading.Thread(target=stream.close)
+                thread.start()
+                thread.join(LONG)
+            await TrioBackend.current().sleep(0)
+            assert stream._descriptor.sock.fileno() == -1
+
+    trio.run(main)
+
+
+def test_one_task_reads_while_another_waits_for_room() -> None:
+    async def main() -> None:
+        async with connected() as (stream, peer):
+            written = await fill(stream)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stream.read, PIECE, LONG)
+                nursery.start_soon(lambda: stream.write_some(b"x", LONG, duplex=True))
+                await trio.testing.wait_all_tasks_blocked()
+                while written:
+                    written -= len(peer.recv(min(PIECE, written)))
+                peer.sendall(b"answer")
+            await stream.end(LONG)
+            assert peer.recv(10) == b"x"
+
+    trio.run(main)
+
+
+def test_a_stream_of_a_run_that_is_over_closes_its_descriptor_and_says_nothing() -> None:
+    async def main() -> tuple[TrioStream, socket.socket, TrioBackend]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            stream = await TrioBackend.current().connect_tcp(*listener.getsockname(), LONG)
+            return stream, listener.accept()[0], TrioBackend.current()
+
+    stream, peer, backend = trio.run(main)
+    with peer:
+        assert backend.is_gone()
+        assert not backend.is_current()
+        stream.close()
+        assert stream._descriptor.sock.fileno() == -1
+        assert peer.recv(1) == b""
+
+
+def test_a_backend_is_current_in_its_own_run_only() -> None:
+    async def main() -> TrioBackend:
+        backend = TrioBackend.current()
+        assert backend.is_current()
+        assert await trio.to_thread.run_sync(backend.is_current) is False
+        assert await trio.to_thread.run_sync(backend.is_gone) is False
+        return backend
+
+    async def another(backend: TrioBackend) -> None:
+        assert not backend.is_current()
+        assert backend.is_gone()
+        assert TrioBackend.current().is_current()
+
+    trio.run(another, trio.run(main))
+
+
+def test_trio_has_to_be_running() -> None:
+    with pytest.raises(RuntimeError):
+        TrioBackend.current()
+
+
+def with_own_clock(main: Callable[[TrioBackend], Awaitable[None]]) -> None:
+    async def in_trio() -> None:
+        await main(TrioBackend.current())
+
+    trio.run(in_trio, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_time_runs_out_when_it_should_and_not_before() -> None:
+    async def main(backend: TrioBackend) -> None:
+        async with connected() as (stream, _):
+            begun = backend.now()
+            with pytest.raises(ReadTimeout):
+                await stream.read(PIECE, 3.0)
+            assert backend.now() == pytest.approx(begun + 3.0)
+            assert await backend.event().wait(4.0) is False
+            assert backend.now() == pytest.approx(begun + 7.0)
+            await backend.sleep(5.0)
+            assert backend.now() == pytest.approx(begun + 12.0)
+
+    with_own_clock(main)
+
+
+def test_an_event_set_by_another_task_is_heard() -> None:
+    async def main(backend: TrioBackend) -> None:
+        event = backend.event()
+        async with trio.open_nursery() as nursery:
+
+            async def set_later() -> None:
+                await backend.sleep(2.0)
+                event.set()
+
+            nursery.start_soon(set_later)
+            begun = backend.now()
+            assert await event.wait(None) is True
+            assert backend.now() == pytest.approx(begun + 2.0)
+
+    with_own_clock(main)
+
+
+def test_a_name_server_that_is_silent_is_a_connect_timeout_and_the_lookup_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = threading.Event()
+    release = threading.Event()
+
+    def silent(*_: Any, **__: Any) -> list[Any]:
+        asked.set()
+        release.wait(LONG)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+
+    async def main() -> None:
+        with pytest.raises(ConnectTimeout, match=r"silent\.test") as caught:
+            await TrioBackend.current().connect_tcp("silent.test", 80, SHORT)
+        assert caught.value.limit == SHORT
+
+    trio.run(main)
+    assert asked.wait(LONG)
+    # The answer comes when the run is over: nobody hears it, and nothing is raised in the thread.
+    release.set()
+
+
+def test_blocking_work_is_left_when_its_caller_is_cancelled() -> None:
+    release = threading.Event()
+
+    async def main() -> None:
+        with trio.move_on_after(SHORT) as scope:
+            await TrioBackend.current().run_blocking(lambda: release.wait(LONG))
+        assert scope.cancelled_caught
+
+    trio.run(main)
+    release.set()

@@ -1,0 +1,683 @@
+"""What a stream promises in every world, against real sockets on loopback: one test body, run in each of them."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import resource
+import socket
+import struct
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from httpcore import _errors as errors
+from httpcore._backends.base import PIECE
+
+Main = Callable[[Any], Awaitable[Any]]
+
+LONG = 10.0
+SHORT = 0.02
+
+
+def run_threads(main: Main) -> Any:
+    from httpcore._backends.blocking import BlockingBackend
+
+    coroutine: Any = main(BlockingBackend())
+    with pytest.raises(StopIteration) as end:
+        coroutine.send(None)
+    return end.value.value
+
+
+def run_trio(main: Main) -> Any:
+    import trio
+
+    from httpcore._backends.trio import TrioBackend
+
+    async def in_trio() -> Any:
+        return await main(TrioBackend.current())
+
+    return trio.run(in_trio)
+
+
+async def in_asyncio(main: Main) -> Any:
+    from httpcore._backends.asyncio import AsyncioBackend
+
+    return await main(AsyncioBackend.current())
+
+
+def run_asyncio(main: Main) -> Any:
+    import asyncio
+
+    return asyncio.run(in_asyncio(main))
+
+
+def run_uvloop(main: Main) -> Any:
+    uvloop = pytest.importorskip("uvloop")
+    import asyncio
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(in_asyncio(main))
+
+
+WORLDS = {"threads": run_threads, "trio": run_trio, "asyncio": run_asyncio, "uvloop": run_uvloop}
+MODULES = {"threads": "blocking", "uvloop": "asyncio"}
+
+
+@pytest.fixture(params=WORLDS)
+def run(request: pytest.FixtureRequest) -> Callable[[Main], Any]:
+    """Runs `main(backend)` to its end in one world."""
+    module = MODULES.get(request.param, request.param)
+    if importlib.util.find_spec(f"httpcore._backends.{module}") is None:
+        pytest.skip(f"there is no world of {request.param} yet")
+    return WORLDS[request.param]
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+class Peer:
+    """A connected pair: our stream, and the peer's plain socket."""
+
+    def __init__(self, stream: Any, sock: socket.socket) -> None:
+        self.stream = stream
+        self.sock = sock
+        sock.settimeout(LONG)
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+        self.sock.close()
+
+    def reset(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+async def connect(backend: Any, listener: socket.socket, **named: Any) -> Peer:
+    """The kernel accepts for the listener, so no second thread is needed."""
+    host, port = listener.getsockname()[:2]
+    stream = await backend.connect_tcp(host, port, LONG, **named)
+    return Peer(stream, listener.accept()[0])
+
+
+async def read_all(stream: Any) -> bytes:
+    found = bytearray()
+    while data := await stream.read(PIECE, LONG):
+        found += data
+    return bytes(found)
+
+
+async def write_for_ever(stream: Any, timeout: float, *, duplex: bool = False) -> None:
+    """Until that raises. 0 is for a writer that heeds the input, which a duplex one does not."""
+    while await stream.write_some(bytes(PIECE), timeout, duplex=duplex):
+        pass
+    raise AssertionError("write_some returned 0")
+
+
+@contextmanager
+def thread(target: Callable[[], object]) -> Iterator[None]:
+    """A peer that acts on its own, joined at the end; what it raised fails the test."""
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            target()
+        except BaseException as error:
+            failures.append(error)
+
+    running = threading.Thread(target=guarded)
+    running.start()
+    try:
+        yield
+    finally:
+        running.join(LONG)
+        assert not running.is_alive()
+    assert failures == []
+
+
+# Reading.
+
+
+def test_a_read_gives_what_has_come_and_then_the_end_as_often_as_it_is_asked(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> list[bytes]:
+        with await connect(backend, listener) as peer:
+            peer.sock.sendall(b"abc")
+            first = await peer.stream.read(PIECE, LONG)
+            peer.sock.sendall(b"def")
+            peer.sock.close()
+            rest = await read_all(peer.stream)
+            return [first, rest, await peer.stream.read(PIECE, LONG), await peer.stream.read(PIECE, None)]
+
+    assert run(main) == [b"abc", b"def", b"", b""]
+
+
+def test_a_read_returns_no_more_than_was_asked_for_and_the_next_goes_on_there(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> list[bytes]:
+        with await connect(backend, listener) as peer:
+            peer.sock.sendall(b"abcdef")
+            return [await peer.stream.read(2, LONG), await peer.stream.read(3, LONG), await peer.stream.read(1, LONG)]
+
+    assert run(main) == [b"ab", b"cde", b"f"]
+
+
+def test_a_read_returns_at_most_one_piece_whatever_is_asked_for(run: Any, listener: Any) -> None:
+    sent = os.urandom(5 * PIECE + 1)
+
+    async def main(backend: Any) -> list[bytes]:
+        with await connect(backend, listener) as peer, thread(lambda: (peer.sock.sendall(sent), peer.sock.close())):
+            parts = []
+            while data := await peer.stream.read(10 * PIECE, LONG):
+                parts.append(data)
+            return parts
+
+    parts = run(main)
+    assert b"".join(parts) == sent
+    assert max(map(len, parts)) <= PIECE
+
+
+def test_a_read_that_gets_nothing_times_out_says_so_and_leaves_the_stream_usable(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            before = backend.now()
+            with pytest.raises(errors.ReadTimeout) as caught:
+                await peer.stream.read(PIECE, SHORT)
+            assert backend.now() - before >= SHORT * 0.9
+            assert caught.value.limit == SHORT
+            assert caught.value.peer == peer.stream.info().peer
+            peer.sock.sendall(b"late")
+            assert await peer.stream.read(PIECE, LONG) == b"late"
+
+    run(main)
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0])
+def test_without_any_time_left_data_that_is_there_wins(run: Any, listener: Any, timeout: float) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            with pytest.raises(errors.ReadTimeout):
+                await peer.stream.read(PIECE, timeout)
+            peer.sock.sendall(b"here")
+            assert await peer.stream.read(PIECE, timeout) == b"here"
+
+    run(main)
+
+
+@pytest.mark.parametrize("timeout", [None, 1e9, 1e300])
+def test_a_timeout_may_be_longer_than_the_system_can_wait(run: Any, listener: Any, timeout: float | None) -> None:
+    async def main(backend: Any) -> bytes:
+        with await connect(backend, listener) as peer, thread(lambda: peer.sock.sendall(b"x")):
+            return bytes(await peer.stream.read(PIECE, timeout))
+
+    assert run(main) == b"x"
+
+
+def test_a_reset_is_a_read_error_and_never_a_clean_end(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            peer.reset()
+            for _ in range(3):
+                with pytest.raises(errors.ReadError) as caught:
+                    await peer.stream.read(PIECE, LONG)
+                assert caught.value.peer == peer.stream.info().peer
+            assert peer.stream.take() == b""
+            with pytest.raises(errors.ReadError):
+                await peer.stream.read(PIECE, LONG)
+
+    run(main)
+
+
+def test_a_reset_that_take_has_seen_is_not_forgotten_by_read(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            peer.reset()
+            assert peer.stream.take() == b""
+            with pytest.raises(errors.ReadError):
+                await peer.stream.read(PIECE, LONG)
+
+    run(main)
+
+
+# Taking.
+
+
+def test_take_gives_what_is_here_now_or_nothing_or_the_end(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> list[bytes | None]:
+        with await connect(backend, listener) as peer:
+            taken = [peer.stream.take()]
+            peer.sock.sendall(b"abc")
+            taken += [peer.stream.take(), peer.stream.take()]
+            peer.sock.close()
+            return [*taken, peer.stream.take(), peer.stream.take()]
+
+    assert run(main) == [None, b"abc", None, b"", b""]
+
+
+def test_take_and_read_share_one_order(run: Any, listener: Any) -> None:
+    sent = os.urandom(3 * PIECE)
+
+    async def main(backend: Any) -> bytes:
+        with await connect(backend, listener) as peer, thread(lambda: (peer.sock.sendall(sent), peer.sock.close())):
+            found = bytearray()
+            while data := await peer.stream.read(1000, LONG):
+                found += data
+                found += peer.stream.take() or b""
+            return bytes(found)
+
+    assert run(main) == sent
+
+
+# Writing.
+
+
+def test_everything_written_arrives_in_order_and_no_call_takes_more_than_a_piece(run: Any, listener: Any) -> None:
+    sent = os.urandom(30 * PIECE + 7)
+    arrived = bytearray()
+
+    async def main(backend: Any) -> list[int]:
+        with await connect(backend, listener) as peer:
+
+            def receive() -> None:
+                while data := peer.sock.recv(PIECE):
+                    arrived.extend(data)
+
+            with thread(receive):
+                view, counts = memoryview(sent), []
+                while view:
+                    counts.append(await peer.stream.write_some(view, LONG))
+                    view = view[counts[-1] :]
+                await peer.stream.end(LONG)
+            return counts
+
+    counts = run(main)
+    assert bytes(arrived) == sent
+    assert 0 < min(counts) <= max(counts) <= PIECE
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_kind_of_bytes_can_be_written(run: Any, listener: Any, kind: Any) -> None:
+    async def main(backend: Any) -> bytes:
+        with await connect(backend, listener) as peer:
+            assert await peer.stream.write_some(kind(b"hello"), LONG) == 5
+            assert await peer.stream.flush(LONG)
+            assert not peer.stream.owes
+            assert not peer.stream.truncated
+            return peer.sock.recv(100)
+
+    assert run(main) == b"hello"
+
+
+@pytest.mark.parametrize("duplex", [False, True])
+def test_a_writer_without_room_times_out_and_the_stream_can_still_be_read(
+    run: Any, listener: Any, duplex: bool
+) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            with pytest.raises(errors.WriteTimeout) as caught:
+                await write_for_ever(peer.stream, SHORT, duplex=duplex)
+            assert caught.value.limit == SHORT
+            assert caught.value.peer == peer.stream.info().peer
+            peer.sock.sendall(b"still here")
+            assert await peer.stream.read(PIECE, LONG) == b"still here"
+
+    run(main)
+
+
+def test_an_early_answer_interrupts_an_upload_while_there_is_room(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            assert await peer.stream.write_some(bytes(PIECE), LONG)
+            peer.sock.sendall(b"413")
+            # A loop hears its sockets only when the upload gives up its turn, which it does once in a piece.
+            counts = [await peer.stream.write_some(bytes(PIECE), LONG) for _ in range(3)]
+            assert 0 in counts
+            assert await peer.stream.read(PIECE, LONG) == b"413"
+            assert await peer.stream.write_some(b"x", LONG) == 1
+
+    run(main)
+
+
+def test_an_early_answer_interrupts_an_upload_that_waits_for_room(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> bytes:
+        with await connect(backend, listener) as peer:
+            with pytest.raises(errors.WriteTimeout):
+                await write_for_ever(peer.stream, SHORT)
+            with thread(lambda: peer.sock.sendall(b"413")):
+                assert await peer.stream.write_some(bytes(PIECE), LONG) == 0
+            return bytes(await peer.stream.read(PIECE, LONG))
+
+    assert run(main) == b"413"
+
+
+def test_with_duplex_waiting_input_stops_no_writer(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            peer.sock.sendall(b"not your business")
+            counts = [await peer.stream.write_some(b"x", LONG, duplex=True) for _ in range(5)]
+            assert counts == [1] * 5
+            with pytest.raises(errors.WriteTimeout):
+                await write_for_ever(peer.stream, SHORT, duplex=True)
+            assert await peer.stream.read(PIECE, LONG) == b"not your business"
+
+    run(main)
+
+
+def test_a_peer_that_has_ended_its_side_can_still_be_written_to(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> bytes:
+        with await connect(backend, listener) as peer:
+            peer.sock.shutdown(socket.SHUT_WR)
+            assert await peer.stream.read(PIECE, LONG) == b""
+            written = 0
+            while written < 5:
+                written += await peer.stream.write_some(b"hello"[written:], LONG)
+                assert await peer.stream.read(PIECE, LONG) == b""
+            return peer.sock.recv(100)
+
+    assert run(main) == b"hello"
+
+
+def test_the_answer_of_a_server_that_refuses_an_upload_with_a_reset_is_never_lost(run: Any, listener: Any) -> None:
+    answer = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n"
+
+    def refuse() -> None:
+        sock, _ = listener.accept()
+        sock.settimeout(LONG)
+        sock.recv(PIECE)
+        sock.sendall(answer)
+        sock.close()  # with input unread: that is a reset
+
+    async def upload(backend: Any) -> bytes:
+        stream = await backend.connect_tcp(*listener.getsockname(), LONG)
+        found = bytearray()
+        try:
+            # A client that does not look at the input until the write fails: the worst case.
+            await write_for_ever(stream, LONG, duplex=True)
+        except errors.WriteError:
+            pass
+        try:
+            while data := await stream.read(7, LONG):
+                found += data
+        except errors.ReadError:
+            pass
+        finally:
+            stream.close()
+        return bytes(found)
+
+    for _ in range(20):
+        with thread(refuse):
+            assert run(upload) == answer
+
+
+def test_take_too_gives_what_came_before_a_write_failed_and_then_the_end(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> list[bytes | None]:
+        with await connect(backend, listener) as peer:
+            assert await peer.stream.write_some(b"unread", LONG) == 6
+            peer.sock.sendall(b"last words")
+            peer.sock.close()
+            with pytest.raises(errors.WriteError):
+                await write_for_ever(peer.stream, LONG, duplex=True)
+            return [peer.stream.take(), peer.stream.take()]
+
+    assert run(main) == [b"last words", b""]
+
+
+def test_end_tells_the_peer_and_reading_goes_on(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> bytes:
+        with await connect(backend, listener) as peer:
+            assert await peer.stream.write_some(b"question", LONG) == 8
+            await peer.stream.end(LONG)
+            assert peer.sock.recv(100) == b"question"
+            assert peer.sock.recv(100) == b""
+            peer.sock.sendall(b"answer")
+            peer.sock.close()
+            return await read_all(peer.stream)
+
+    assert run(main) == b"answer"
+
+
+# Closing.
+
+
+def test_a_closed_stream_says_so_takes_nothing_and_still_knows_who_it_was(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            before = peer.stream.info()
+            peer.stream.close()
+            peer.stream.close()
+            with pytest.raises(errors.ReadError):
+                await peer.stream.read(PIECE, LONG)
+            with pytest.raises(errors.WriteError):
+                await peer.stream.write_some(b"x", LONG)
+            assert peer.stream.take() == b""
+            assert peer.stream.info() == before
+
+    run(main)
+
+
+def test_a_closed_stream_gives_the_peer_its_end(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> bytes:
+        with await connect(backend, listener) as peer:
+            peer.stream.close()
+            return peer.sock.recv(100)
+
+    assert run(main) == b""
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_child_of_a_fork_abandons_its_descriptor_and_the_parent_does_not_notice(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            child = os.fork()
+            if not child:
+                _end_the_child(peer.stream)
+            _, status = os.waitpid(child, 0)  # noqa: ASYNC222 - it ends at once, and nothing else runs here
+            assert os.waitstatus_to_exitcode(status) == 0
+            peer.sock.sendall(b"hello")
+            assert await peer.stream.read(PIECE, LONG) == b"hello"
+            assert await peer.stream.write_some(b"and back", LONG) == 8
+            assert peer.sock.recv(100) == b"and back"
+
+    run(main)
+
+
+def _end_the_child(stream: Any) -> None:
+    """Abandon, and say by the exit code whether a descriptor went."""
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        stream.abandon()
+        os._exit(0 if len(os.listdir("/proc/self/fd")) < before and stream.take() == b"" else 1)
+    finally:
+        os._exit(2)
+
+
+# Connecting.
+
+
+def test_info_tells_both_ends_from_memory(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            info = peer.stream.info()
+            assert info.peer == f"127.0.0.1:{listener.getsockname()[1]}"
+            assert info.local == f"127.0.0.1:{peer.sock.getpeername()[1]}"
+            assert info.tls is None
+
+    run(main)
+
+
+def test_it_connects_from_the_local_address(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> str:
+        with await connect(backend, listener, local_address="127.0.0.3") as peer:
+            return str(peer.sock.getpeername()[0])
+
+    assert run(main) == "127.0.0.3"
+
+
+def test_a_name_is_resolved(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        stream = await backend.connect_tcp("localhost", listener.getsockname()[1], LONG)
+        stream.close()
+        assert stream.info().peer == f"127.0.0.1:{listener.getsockname()[1]}"
+
+    run(main)
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def test_a_refusal_is_a_connect_error_with_address_and_errno(run: Any) -> None:
+    port = unused_port()
+
+    async def main(backend: Any) -> None:
+        with pytest.raises(errors.ConnectError, match=f"127.0.0.1:{port}.*refused") as caught:
+            await backend.connect_tcp("127.0.0.1", port, LONG)
+        assert caught.value.errno == errno.ECONNREFUSED
+        assert caught.value.peer == f"127.0.0.1:{port}"
+
+    run(main)
+
+
+def test_a_name_that_does_not_resolve_is_a_connect_error(run: Any) -> None:
+    async def main(backend: Any) -> None:
+        with pytest.raises(errors.ConnectError, match=r"a\.\.invalid"):
+            await backend.connect_tcp("a..invalid", 80, LONG)
+
+    run(main)
+
+
+def test_an_address_that_does_not_answer_is_a_connect_timeout(run: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first, socket.socket() as second:
+        for queued in (first, second):
+            queued.setblocking(False)
+            queued.connect_ex(full.getsockname())
+
+        async def main(backend: Any) -> None:
+            with pytest.raises(errors.ConnectTimeout) as caught:
+                await backend.connect_tcp(*full.getsockname(), 0.1)
+            assert caught.value.limit == 0.1
+
+        run(main)
+
+
+def test_a_local_address_that_is_not_ours_is_a_connect_error(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with pytest.raises(errors.ConnectError) as caught:
+            await backend.connect_tcp(*listener.getsockname(), LONG, local_address="192.0.2.1")
+        assert caught.value.errno == errno.EADDRNOTAVAIL
+
+    run(main)
+
+
+def test_no_descriptor_left_in_the_system_is_a_connect_error(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+            with pytest.raises(errors.ConnectError) as caught:
+                await backend.connect_tcp(*listener.getsockname(), LONG)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert caught.value.errno == errno.EMFILE
+
+    run(main)
+
+
+def test_a_unix_domain_socket_is_connected_by_its_path(run: Any, tmp_path: Any) -> None:
+    path = str(tmp_path / "socket")
+
+    async def main(backend: Any) -> bytes:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            stream = await backend.connect_unix(path, LONG)
+            with Peer(stream, listener.accept()[0]) as peer:
+                assert stream.info().peer == path
+                peer.sock.sendall(b"hello")
+                return bytes(await stream.read(PIECE, LONG))
+
+    assert run(main) == b"hello"
+
+
+def test_a_unix_domain_socket_that_is_not_there_is_a_connect_error(run: Any, tmp_path: Any) -> None:
+    async def main(backend: Any) -> None:
+        with pytest.raises(errors.ConnectError) as caught:
+            await backend.connect_unix(str(tmp_path / "nothing"), LONG)
+        assert caught.value.errno == errno.ENOENT
+        with pytest.raises(errors.ConnectError):
+            await backend.connect_unix(str(tmp_path / ("long" * 100)), LONG)
+
+    run(main)
+
+
+def test_neither_success_nor_failure_leaves_a_descriptor(run: Any, listener: Any, tmp_path: Any) -> None:
+    async def each(backend: Any) -> None:
+        with await connect(backend, listener) as peer, pytest.raises(errors.ReadTimeout):
+            await peer.stream.read(PIECE, 0)
+        for attempt in (
+            backend.connect_tcp("127.0.0.1", unused_port(), LONG),
+            backend.connect_tcp(*listener.getsockname(), LONG, local_address="192.0.2.1"),
+            backend.connect_tcp(*listener.getsockname(), LONG, socket_options=[(9999, 1, 1)]),
+            backend.connect_unix(str(tmp_path / "nothing"), LONG),
+        ):
+            with pytest.raises(errors.ConnectError):
+                await attempt
+        await backend.sleep(0)
+
+    async def main(backend: Any) -> None:
+        await each(backend)
+        before = sorted(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            await each(backend)
+        assert sorted(os.listdir("/proc/self/fd")) == before
+
+    run(main)
+
+
+# The rest of a world.
+
+
+def test_an_event_that_is_set_is_heard_before_and_after_and_otherwise_time_runs_out(run: Any) -> None:
+    async def main(backend: Any) -> None:
+        event = backend.event()
+        assert await event.wait(SHORT) is False
+        assert await event.wait(0) is False
+        assert await event.wait(-1.0) is False
+        event.set()
+        event.set()
+        assert await event.wait(0) is True
+        assert await event.wait(None) is True
+        assert await event.wait(LONG) is True
+
+    run(main)
+
+
+def test_blocking_work_gives_its_result_or_its_error(run: Any) -> None:
+    async def main(backend: Any) -> None:
+        assert await backend.run_blocking(lambda: 6 * 7) == 42
+        with pytest.raises(ZeroDivisionError):
+            await backend.run_blocking(lambda: 1 // 0)
+
+    run(main)
+
+
+def test_a_running_world_is_current_and_not_gone_and_its_clock_goes_on(run: Any) -> None:
+    async def main(backend: Any) -> None:
+        assert backend.is_current()
+        assert not backend.is_gone()
+        before = backend.now()
+        await backend.sleep(SHORT)
+        assert backend.now() - before >= SHORT * 0.9
+
+    run(main)
