@@ -170,7 +170,9 @@ class AsyncioStream:
             await self._wait_for_input(timeout)
         if self._pieces:
             return self._next(max_bytes)
-        # Told by the descriptor: the end, or how it broke, or that it is closed.
+        if self._descriptor.is_closed:
+            raise self._descriptor.error(ReadError, "reading")
+        # Told by the descriptor: the end, or how it broke.
         self._end_is_told = True
         return self._descriptor.receive(max_bytes) or b""
 

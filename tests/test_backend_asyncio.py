@@ -1,0 +1,1216 @@
+"""What is particular to the world of asyncio, on its own loop and on uvloop: the loop, its timers, and its end.
+
+What every world promises is tested in `test_streams.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import os
+import resource
+import select
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+from httpcore._backends import names
+from httpcore._backends.asyncio import AsyncioBackend, AsyncioEvent, AsyncioStream
+from httpcore._backends.base import PIECE
+from httpcore._errors import (
+    ConnectError,
+    ConnectTimeout,
+    LocalProtocolError,
+    ReadError,
+    ReadTimeout,
+    WriteError,
+    WriteTimeout,
+)
+
+Main = Callable[[], Awaitable[Any]]
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+LONG = 10.0
+SHORT = 0.02
+
+LOOPS: dict[str, NewLoop] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(params=LOOPS)
+def new_loop(request: pytest.FixtureRequest) -> NewLoop:
+    return LOOPS[request.param]
+
+
+@pytest.fixture
+def run(new_loop: NewLoop) -> Callable[[Main], Any]:
+    """Runs a body in a loop; whatever the loop's exception handler hears of fails the test."""
+
+    def run_body(main: Main) -> Any:
+        heard: list[Any] = []
+
+        async def watched() -> Any:
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+            return await main()
+
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            result = runner.run(watched())
+        assert heard == []
+        return result
+
+    return run_body
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+class Pair:
+    """Our stream and the peer's plain socket."""
+
+    def __init__(self, stream: AsyncioStream, peer: socket.socket) -> None:
+        self.stream = stream
+        self.peer = peer
+        peer.settimeout(LONG)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+        self.peer.close()
+
+    @property
+    def sock(self) -> socket.socket:
+        return self.stream._descriptor.sock
+
+    def reset(self) -> None:
+        """The peer leaves with RST, and we wait until the system has heard it, not the loop."""
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.peer.close()
+        poll = select.poll()
+        poll.register(self.sock, 0)  # errors are always told
+        assert poll.poll(LONG * 1000)
+
+    def wait_until_here(self) -> None:
+        """Wait, with the loop standing still, until the system has input for us."""
+        assert select.select([self.sock], [], [], LONG)[0]
+
+    def fill(self) -> None:
+        """Leave no room for a single byte."""
+        while True:
+            try:
+                self.sock.send(bytes(PIECE))
+            except BlockingIOError:
+                # What is under way may still find room at the peer and make some here.
+                if not select.select([], [self.sock], [], SHORT)[1]:
+                    return
+
+
+async def connect(listener: socket.socket, **named: Any) -> Pair:
+    """The kernel accepts for the listener, so no second thread is needed."""
+    host, port = listener.getsockname()[:2]
+    stream = await AsyncioBackend.current().connect_tcp(host, port, LONG, **named)
+    return Pair(stream, listener.accept()[0])
+
+
+def is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def open_descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+@contextmanager
+def thread(target: Callable[[], object]) -> Iterator[None]:
+    """Another thread, joined at the end; what it raised fails the test."""
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            target()
+        except BaseException as error:
+            failures.append(error)
+
+    running = threading.Thread(target=guarded)
+    running.start()
+    try:
+        yield
+    finally:
+        running.join(LONG)
+        assert not running.is_alive()
+    assert failures == []
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def waiting(task: asyncio.Task[Any]) -> None:
+    """Until the task has come to its wait."""
+    await turns(3)
+    assert not task.done()
+
+
+# Reading.
+
+
+def test_bytes_that_came_in_the_turn_in_which_the_reader_is_cancelled_are_not_lost(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            for _ in range(20):
+                reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+                await waiting(reader)
+                pair.peer.sendall(b"kept")
+                pair.wait_until_here()
+                # The loop hears of the bytes, and before the reader gets its turn somebody cancels it.
+                asyncio.get_running_loop().call_soon(reader.cancel)
+                with pytest.raises(asyncio.CancelledError):
+                    await reader
+                assert await pair.stream.read(PIECE, LONG) == b"kept"
+
+    run(main)
+
+
+@pytest.mark.parametrize("turns_before", range(6))
+def test_a_reader_that_is_cancelled_at_any_turn_has_either_all_or_nothing(
+    run: Any, listener: Any, turns_before: int
+) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+            await waiting(reader)
+            pair.peer.sendall(b"once")
+            pair.wait_until_here()
+            await turns(turns_before)
+            reader.cancel()
+            try:
+                got = await reader
+            except asyncio.CancelledError:
+                got = await pair.stream.read(PIECE, LONG)
+            assert got == b"once"
+            assert pair.stream.take() is None
+
+    run(main)
+
+
+def test_data_that_came_while_the_loop_was_busy_wins_over_the_timer(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, SHORT))
+            await waiting(reader)
+            pair.peer.sendall(b"in time")
+            time.sleep(3 * SHORT)  # noqa: ASYNC251 - the busy loop is what this is about
+            assert await reader == b"in time"
+
+    run(main)
+
+
+def test_the_time_to_wait_begins_with_the_wait_however_long_the_loop_was_busy_before(run: Any, listener: Any) -> None:
+    # uvloop's clock stands still while code runs, so a deadline taken from it would have passed already.
+    async def main() -> None:
+        with await connect(listener) as pair:
+            await asyncio.sleep(0)
+            time.sleep(0.2)  # noqa: ASYNC251
+            begun = time.monotonic()
+            with pytest.raises(ReadTimeout):
+                await pair.stream.read(PIECE, 0.1)
+            assert time.monotonic() - begun >= 0.1
+            await asyncio.sleep(0)
+            time.sleep(0.2)  # noqa: ASYNC251
+            begun = time.monotonic()
+            assert not await AsyncioBackend.current().event().wait(0.1)
+            assert time.monotonic() - begun >= 0.1
+
+    run(main)
+
+
+def test_a_thousand_reads_and_writes_with_timeouts_set_one_timer(listener: Any) -> None:
+    class Counting(asyncio.SelectorEventLoop):
+        timers = 0
+
+        def call_later(self, *arguments: Any, **named: Any) -> Any:
+            self.timers += 1
+            return super().call_later(*arguments, **named)
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        with await connect(listener) as pair:
+            loop.timers = 0
+            for _ in range(1000):
+                reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+                await asyncio.sleep(0)
+                pair.peer.send(b"x")
+                assert await reader == b"x"
+                assert await pair.stream.write_some(b"y", LONG) == 1
+            assert loop.timers == 1
+
+    with asyncio.Runner(loop_factory=Counting) as runner:
+        runner.run(main())
+
+
+class OwnClock(asyncio.SelectorEventLoop):
+    """A loop whose time is ours: `pass_time` moves it, and nothing else does."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        super().__init__()
+
+    def time(self) -> float:
+        return self._now
+
+    async def pass_time(self, seconds: float) -> None:
+        self._now += seconds
+        await turns(5)
+
+
+def in_own_clock(main: Callable[[OwnClock], Awaitable[None]]) -> None:
+    async def with_loop() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, OwnClock)
+        await main(loop)
+
+    with asyncio.Runner(loop_factory=OwnClock) as runner:
+        runner.run(with_loop())
+
+
+def test_a_timer_left_by_an_earlier_read_does_not_shorten_or_lengthen_a_later_one(listener: Any) -> None:
+    async def main(loop: OwnClock) -> None:
+        with await connect(listener) as pair:
+            pair.peer.sendall(b"x")
+            assert await pair.stream.read(PIECE, 5.0) == b"x"
+            first = asyncio.ensure_future(pair.stream.read(PIECE, 5.0))
+            await waiting(first)
+            await loop.pass_time(3)
+            pair.peer.sendall(b"y")
+            pair.wait_until_here()
+            assert await first == b"y"
+
+            later = asyncio.ensure_future(pair.stream.read(PIECE, 5.0))
+            await waiting(later)
+            await loop.pass_time(2.5)  # the timer of the one before has rung
+            await loop.pass_time(2.4)
+            assert not later.done()
+            await loop.pass_time(0.2)
+            assert isinstance(later.exception(), ReadTimeout)
+
+            patient = asyncio.ensure_future(pair.stream.read(PIECE, 100.0))
+            await waiting(patient)
+            await loop.pass_time(1)
+            patient.cancel()
+            await turns(2)
+
+            shorter = asyncio.ensure_future(pair.stream.read(PIECE, 1.0))
+            await waiting(shorter)
+            await loop.pass_time(1.1)
+            assert isinstance(shorter.exception(), ReadTimeout)
+
+    in_own_clock(main)
+
+
+def test_a_reader_and_a_writer_that_wait_at_once_each_have_their_own_time(listener: Any) -> None:
+    async def main(loop: OwnClock) -> None:
+        with await connect(listener) as pair:
+            pair.fill()
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, 10.0))
+            writer = asyncio.ensure_future(pair.stream.write_some(b"x", 4.0, duplex=True))
+            await waiting(writer)
+            await loop.pass_time(3.9)
+            assert not writer.done()
+            await loop.pass_time(0.2)
+            assert isinstance(writer.exception(), WriteTimeout)
+            assert not reader.done()
+            await loop.pass_time(5.8)
+            assert not reader.done()
+            await loop.pass_time(0.2)
+            assert isinstance(reader.exception(), ReadTimeout)
+
+    in_own_clock(main)
+
+
+def test_what_is_kept_of_a_peer_that_floods_is_bounded_and_nothing_is_lost(run: Any, listener: Any) -> None:
+    sent = os.urandom(1024) * 4096
+
+    async def main() -> None:
+        with await connect(listener) as pair, thread(lambda: pair.peer.sendall(sent)):
+            while pair.stream._is_listening:
+                await turns(1)
+            await turns(100)
+            kept = sum(map(len, pair.stream._pieces))
+            assert 4 * PIECE <= kept <= 5 * PIECE
+            got = bytearray()
+            while len(got) < len(sent):
+                got += await pair.stream.read(PIECE, LONG)
+                assert sum(map(len, pair.stream._pieces)) <= 5 * PIECE
+            assert got == sent
+
+    run(main)
+
+
+def test_a_peer_that_sends_single_bytes_cannot_make_many_pieces(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            for _ in range(2000):
+                pair.peer.send(b"x")
+                await asyncio.sleep(0)
+            assert len(pair.stream._pieces) == 256
+            got = b""
+            while len(got) < 2000:
+                got += await pair.stream.read(1, LONG)
+            assert got == b"x" * 2000
+
+    run(main)
+
+
+def test_reading_a_large_piece_byte_by_byte_gives_every_byte_once(run: Any, listener: Any) -> None:
+    sent = os.urandom(50_000)
+
+    async def main() -> None:
+        with await connect(listener) as pair:
+            pair.peer.sendall(sent)
+            got = bytearray()
+            while len(got) < len(sent):
+                got += await pair.stream.read(len(got) % 7 + 1, LONG)
+            assert got == sent
+
+    run(main)
+
+
+def test_the_other_tasks_run_during_a_download_that_never_has_to_wait(run: Any, listener: Any) -> None:
+    size = 256 * PIECE
+
+    async def main() -> None:
+        ran = 0
+
+        async def other() -> None:
+            nonlocal ran
+            while True:
+                await asyncio.sleep(0)
+                ran += 1
+
+        with await connect(listener) as pair, thread(lambda: pair.peer.sendall(bytes(size))):
+            beside = asyncio.ensure_future(other())
+            got = 0
+            while got < size:
+                got += len(await pair.stream.read(PIECE, LONG))
+            beside.cancel()
+            assert ran >= size // (8 * PIECE)
+
+    run(main)
+
+
+def test_input_that_came_with_a_reset_is_read_to_its_end_before_the_error(run: Any, listener: Any) -> None:
+    # uvloop tells of both at once and never again: whoever waited for another word would wait for ever.
+    sent = os.urandom(200_000)
+    room = (socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+
+    async def main() -> None:
+        with await connect(listener, socket_options=[room]) as pair:
+            pair.peer.sendall(sent)
+            pair.reset()
+            got = bytearray()
+            while len(got) < len(sent):
+                got += await pair.stream.read(PIECE, LONG)
+            with pytest.raises(ReadError):
+                await pair.stream.read(PIECE, LONG)
+            assert got == sent
+
+    run(main)
+
+
+def test_a_reset_that_came_with_the_head_of_a_message_does_not_let_the_reader_wait(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+            await waiting(reader)
+            pair.peer.sendall(b"HTTP/1.1 200 OK\r\n")
+            pair.reset()
+            begun = time.monotonic()
+            assert await reader == b"HTTP/1.1 200 OK\r\n"
+            with pytest.raises(ReadError):
+                await pair.stream.read(PIECE, LONG)
+            assert time.monotonic() - begun < LONG / 2
+
+    run(main)
+
+
+# Taking and watching.
+
+
+def test_take_sees_what_the_loop_was_too_busy_to_tell(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            assert pair.stream.take() is None
+            pair.peer.sendall(b"first")
+            pair.wait_until_here()
+            assert pair.stream.take() == b"first"
+            pair.peer.sendall(b"second")
+            await turns(3)
+            pair.peer.sendall(b"third")
+            pair.wait_until_here()
+            assert pair.stream.take() == b"second"
+            assert pair.stream.take() == b"third"
+            pair.peer.close()
+            pair.wait_until_here()
+            assert pair.stream.take() == b""
+            assert pair.stream.take() == b""
+
+    run(main)
+
+
+def test_take_tells_a_reset_as_the_end(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            pair.reset()
+            assert pair.stream.take() == b""
+            with pytest.raises(ReadError):
+                await pair.stream.read(PIECE, LONG)
+
+    run(main)
+
+
+def test_watch_calls_when_input_or_the_end_arrives_and_nobody_reads(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        called = asyncio.Event()
+        with await connect(listener) as pair:
+            assert pair.stream.watch(called.set)
+            await turns(3)
+            assert not called.is_set()
+
+            pair.peer.sendall(b"x")
+            await asyncio.wait_for(called.wait(), LONG)
+            assert pair.stream.take() == b"x"
+
+            called.clear()
+            pair.peer.shutdown(socket.SHUT_WR)
+            await asyncio.wait_for(called.wait(), LONG)
+            assert pair.stream.take() == b""
+
+    run(main)
+
+
+def test_watch_is_silent_while_somebody_reads_and_after_it_was_ended(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        calls: list[None] = []
+        with await connect(listener) as pair:
+            pair.stream.watch(lambda: calls.append(None))
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+            await waiting(reader)
+            pair.peer.sendall(b"x")
+            assert await reader == b"x"
+            pair.stream.watch(None)
+            pair.peer.sendall(b"y")
+            pair.wait_until_here()
+            await turns(5)
+            assert pair.stream.take() == b"y"
+            assert calls == []
+
+    run(main)
+
+
+def test_watch_tells_also_of_what_had_come_before(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        called = asyncio.Event()
+        with await connect(listener) as pair:
+            pair.peer.close()
+            pair.wait_until_here()
+            await turns(3)
+            pair.stream.watch(called.set)
+            assert not called.is_set()
+            await asyncio.wait_for(called.wait(), LONG)
+
+    run(main)
+
+
+def test_a_watcher_may_close_the_stream(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            number = pair.sock.fileno()
+            pair.stream.watch(pair.stream.close)
+            pair.peer.close()
+            pair.wait_until_here()
+            await turns(5)
+            assert not is_open(number)
+
+    run(main)
+
+
+# Writing.
+
+
+def test_an_upload_lets_the_other_tasks_run_and_takes_no_byte_before_its_turn(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener, socket_options=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 21)]) as pair:
+            sent = await pair.stream.write_some(bytes(PIECE), LONG, duplex=True)
+            while sent < PIECE:
+                sent += await pair.stream.write_some(bytes(PIECE - sent), LONG, duplex=True)
+            writer = asyncio.ensure_future(pair.stream.write_some(b"more", LONG, duplex=True))
+            await asyncio.sleep(0)
+            writer.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writer
+            pair.stream.close()
+            got = 0
+            while data := pair.peer.recv(PIECE):
+                got += len(data)
+            assert got == PIECE
+
+    run(main)
+
+
+def test_a_cancelled_writer_that_waited_for_room_has_sent_nothing_and_the_next_goes_on(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            pair.fill()
+            writer = asyncio.ensure_future(pair.stream.write_some(b"lost", LONG))
+            await waiting(writer)
+            writer.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writer
+
+            got = bytearray()
+
+            def read_all() -> None:
+                while data := pair.peer.recv(1 << 20):
+                    got.extend(data)
+
+            with thread(read_all):
+                assert await pair.stream.write_some(b"end", LONG) == 3
+                await pair.stream.end(LONG)
+            assert got.endswith(b"\0end")
+            assert b"lost" not in got
+
+    run(main)
+
+
+def test_a_writer_that_waits_for_room_writes_when_there_is_some(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            pair.fill()
+            writer = asyncio.ensure_future(pair.stream.write_some(b"x", LONG))
+            await waiting(writer)
+            got = bytearray()
+
+            def read_all() -> None:
+                while not got.endswith(b"x"):
+                    got.extend(pair.peer.recv(1 << 20))
+
+            with thread(read_all):
+                assert await writer == 1
+
+    run(main)
+
+
+def test_input_that_comes_while_a_writer_waits_for_room_ends_its_wait(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            pair.fill()
+            writer = asyncio.ensure_future(pair.stream.write_some(b"x", LONG))
+            await waiting(writer)
+            pair.peer.sendall(b"413")
+            assert await writer == 0
+            pair.fill()
+            duplex = asyncio.ensure_future(pair.stream.write_some(b"x", LONG, duplex=True))
+            await waiting(duplex)
+            assert await pair.stream.read(PIECE, LONG) == b"413"
+            pair.stream.close()
+            with pytest.raises(WriteError):
+                await duplex
+
+    run(main)
+
+
+def test_the_end_of_the_peer_stops_a_writer_once_and_only_until_it_was_read(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            pair.peer.shutdown(socket.SHUT_WR)
+            pair.wait_until_here()
+            await turns(3)
+            assert await pair.stream.write_some(b"x", LONG) == 0
+            assert await pair.stream.read(PIECE, LONG) == b""
+            assert await pair.stream.write_some(b"x", LONG) == 1
+            assert pair.peer.recv(1) == b"x"
+
+    run(main)
+
+
+def test_after_end_nothing_can_be_written(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            await pair.stream.end(LONG)
+            assert pair.peer.recv(1) == b""
+            with pytest.raises(WriteError):
+                await pair.stream.write_some(b"x", LONG)
+            pair.peer.sendall(b"still heard")
+            assert await pair.stream.read(PIECE, LONG) == b"still heard"
+
+    run(main)
+
+
+# Letting go.
+
+
+def test_close_wakes_the_reader_and_the_writer_and_frees_the_descriptor_at_once(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            pair.fill()
+            number = pair.sock.fileno()
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+            writer = asyncio.ensure_future(pair.stream.write_some(b"x", LONG, duplex=True))
+            await waiting(writer)
+            pair.stream.close()
+            assert not is_open(number)
+            pair.stream.close()
+            with pytest.raises(ReadError, match="closed on this side"):
+                await reader
+            with pytest.raises(WriteError, match="closed on this side"):
+                await writer
+            with pytest.raises(WriteError, match="closed on this side"):
+                await pair.stream.write_some(b"x", LONG)
+            with pytest.raises(WriteError, match="closed on this side"):
+                await pair.stream.end(LONG)
+
+    run(main)
+
+
+def test_a_descriptor_number_that_is_used_again_hears_nothing_of_the_stream_before(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as old:
+            old.fill()
+            writer = asyncio.ensure_future(old.stream.write_some(b"x", LONG, duplex=True))
+            await waiting(writer)
+            number = old.sock.fileno()
+            old.stream.close()
+            with await connect(listener) as new:
+                assert new.sock.fileno() == number
+                with pytest.raises(WriteError):
+                    await writer
+                reader = asyncio.ensure_future(new.stream.read(PIECE, LONG))
+                await waiting(reader)
+                new.peer.sendall(b"for the new one")
+                assert await reader == b"for the new one"
+
+    run(main)
+
+
+def test_close_sends_what_was_written_and_a_proper_end(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            await pair.stream.write_some(b"goodbye", LONG)
+            pair.stream.close()
+            assert pair.peer.recv(PIECE) == b"goodbye"
+            assert pair.peer.recv(PIECE) == b""
+
+    run(main)
+
+
+def test_another_thread_may_close_while_the_loop_runs(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            number = pair.sock.fileno()
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+            await waiting(reader)
+            with thread(pair.stream.close):
+                pass
+            assert pair.stream.take() == b""
+            with pytest.raises(ReadError, match="closed on this side"):
+                await reader
+            await turns(3)
+            assert not is_open(number)
+            assert pair.peer.recv(1) == b""
+
+    run(main)
+
+
+@pytest.mark.parametrize("loop_is", ["stopped", "closed"])
+@pytest.mark.parametrize("how", ["close", "drop"])
+def test_a_stream_outlives_its_loop_and_goes_quietly(new_loop: NewLoop, listener: Any, loop_is: str, how: str) -> None:
+    loop = new_loop()
+    pairs = [loop.run_until_complete(connect(listener))]
+    number = pairs[0].sock.fileno()
+    peer = pairs[0].peer
+    if loop_is == "closed":
+        loop.close()
+    assert pairs[0].stream.take() is None
+    if how == "close":
+        pairs[0].stream.close()
+    pairs.clear()
+    gc.collect()
+    assert not is_open(number)
+    assert peer.recv(1) == b""
+    peer.close()
+    loop.close()
+
+
+def test_a_stream_that_was_dropped_frees_its_descriptor_at_once_and_says_nothing(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        pair = await connect(listener)
+        pair.stream.watch(lambda: None)
+        pair.peer.sendall(b"x")
+        assert await pair.stream.read(PIECE, LONG) == b"x"  # with a timer that still stands
+        number, peer = pair.sock.fileno(), pair.peer
+        del pair
+        assert not is_open(number)
+        assert peer.recv(1) == b""
+        peer.close()
+        await turns(3)
+
+    run(main)
+
+
+def test_a_stream_dropped_by_another_thread_is_let_go_by_its_own(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        pairs = [await connect(listener)]
+        number, peer = pairs[0].sock.fileno(), pairs[0].peer
+        with thread(pairs.clear):
+            pass
+        await turns(5)
+        assert not is_open(number)
+        assert peer.recv(1) == b""
+        peer.close()
+
+    run(main)
+
+
+FORK = """
+import asyncio, os, socket, sys, warnings
+warnings.simplefilter("ignore")
+from httpcore._backends.asyncio import AsyncioBackend
+
+async def main():
+    listener = socket.create_server(("127.0.0.1", 0))
+    stream = await AsyncioBackend.current().connect_tcp("127.0.0.1", listener.getsockname()[1], 5)
+    peer = listener.accept()[0]
+    child = os.fork()
+    if not child:
+        number = stream._number
+        stream.HOW()
+        try:
+            os.fstat(number)
+        except OSError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    reader = asyncio.ensure_future(stream.read(100, 5))
+    await asyncio.sleep(0)
+    peer.sendall(b"still here")
+    print(await reader, flush=True)
+    stream.close()
+
+RUN(main())
+"""
+
+
+@pytest.mark.parametrize("runner", ["asyncio.run", "__import__('uvloop').run"])
+@pytest.mark.parametrize("how", ["abandon", "close", "__del__"])
+def test_the_child_of_a_fork_lets_go_and_the_parent_notices_nothing(runner: str, how: str) -> None:
+    script = FORK.replace("HOW", how).replace("RUN", runner)
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=LONG)
+    assert (outcome.stdout, outcome.stderr, outcome.returncode) == ("b'still here'\n", "", 0)
+
+
+# Connecting.
+
+
+@contextmanager
+def black_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A port that answers nothing: its queue is full, so that the system ignores whoever else knocks."""
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(0)
+        with socket.socket() as first:
+            first.connect(listening.getsockname())
+            yield listening.getsockname()[1]
+
+
+def resolves_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    def getaddrinfo(_: object, port: int, **__: object) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def test_an_address_that_never_answers_leaves_time_for_the_next(
+    run: Any, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = listener.getsockname()[1]
+    resolves_to(monkeypatch, "127.0.0.2", "127.0.0.3", "127.0.0.1")
+
+    async def main() -> str:
+        stream = await AsyncioBackend.current().connect_tcp("example.com", port, 0.9)
+        peer = stream.info().peer
+        stream.close()
+        return peer
+
+    with black_hole("127.0.0.2", port), black_hole("127.0.0.3", port):
+        assert run(main) == f"127.0.0.1:{port}"
+
+
+def test_addresses_that_never_answer_are_a_connect_timeout_that_names_them(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolves_to(monkeypatch, "127.0.0.1", "127.0.0.2")
+
+    async def main(port: int) -> None:
+        before = open_descriptors()
+        begun = time.monotonic()
+        with pytest.raises(
+            ConnectTimeout, match=rf"example\.com.*127\.0\.0\.1:{port}: .+127\.0\.0\.2:{port}: .+"
+        ) as late:
+            await AsyncioBackend.current().connect_tcp("example.com", port, 0.1)
+        assert 0.1 <= time.monotonic() - begun < LONG
+        assert late.value.limit == 0.1
+        assert open_descriptors() == before
+
+    with black_hole() as port, black_hole("127.0.0.2", port):
+        run(lambda: main(port))
+
+
+def test_addresses_that_refuse_are_a_connect_error_that_names_them(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    resolves_to(monkeypatch, "127.0.0.1", "127.0.0.2")
+
+    async def main() -> None:
+        with pytest.raises(ConnectError, match=rf"127\.0\.0\.1:{port}: .+127\.0\.0\.2:{port}: .+") as failure:
+            await AsyncioBackend.current().connect_tcp("example.com", port, LONG)
+        assert failure.value.errno == errno.ECONNREFUSED
+
+    run(main)
+
+
+def test_a_connect_that_succeeded_while_the_loop_was_busy_is_no_timeout(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        connecting = asyncio.ensure_future(
+            AsyncioBackend.current().connect_tcp("127.0.0.1", listener.getsockname()[1], SHORT)
+        )
+        await asyncio.sleep(0)
+        time.sleep(3 * SHORT)  # noqa: ASYNC251
+        (await connecting).close()
+
+    run(main)
+
+
+def test_a_cancelled_connect_leaves_no_descriptor_behind(run: Any) -> None:
+    async def main(port: int) -> None:
+        before = open_descriptors()
+        connecting = asyncio.ensure_future(AsyncioBackend.current().connect_tcp("127.0.0.1", port, LONG))
+        await waiting(connecting)
+        assert open_descriptors() != before
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        assert open_descriptors() == before
+
+    with black_hole() as port:
+        run(lambda: main(port))
+
+
+def test_a_connect_that_is_cancelled_in_the_turn_of_its_success_leaves_no_descriptor_behind(
+    run: Any, listener: Any
+) -> None:
+    async def main() -> None:
+        for count in range(8):
+            before = open_descriptors()
+            connecting = asyncio.ensure_future(
+                AsyncioBackend.current().connect_tcp("127.0.0.1", listener.getsockname()[1], LONG)
+            )
+            await turns(count)
+            connecting.cancel()
+            try:
+                stream = await connecting
+            except asyncio.CancelledError:
+                pass
+            else:
+                stream.close()
+                del stream
+            del connecting
+            assert open_descriptors() == before
+
+    run(main)
+
+
+def test_whoever_waits_for_a_name_may_leave_at_once_and_may_lose_patience(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+
+    def getaddrinfo(*_: object, **__: object) -> Any:
+        assert answered.wait(LONG)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(names, "_lookups", names.Threads(8, "test"))
+
+    async def main() -> None:
+        backend = AsyncioBackend.current()
+        connecting = asyncio.ensure_future(backend.connect_tcp("example.com", 80, LONG))
+        await waiting(connecting)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        with pytest.raises(ConnectTimeout, match=r"'example\.com'") as late:
+            await backend.connect_tcp("example.com", 80, SHORT)
+        assert late.value.limit == SHORT
+
+    try:
+        run(main)
+    finally:
+        answered.set()
+
+
+def test_a_name_that_is_answered_when_the_loop_is_gone_disturbs_nobody(
+    new_loop: NewLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, over = threading.Event(), threading.Event()
+    real = names._answer
+
+    def slow(host: str, port: int) -> Any:
+        assert gate.wait(LONG)
+        return real("127.0.0.1", port)
+
+    class Telling(names.Threads):
+        def _work(self) -> None:
+            super()._work()
+            over.set()
+
+    monkeypatch.setattr(names, "_answer", slow)
+    monkeypatch.setattr(names, "_lookups", Telling(8, "test"))
+
+    async def main() -> None:
+        with pytest.raises(ConnectTimeout):
+            await AsyncioBackend.current().connect_tcp("example.com", 80, SHORT)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+    gate.set()
+    assert over.wait(LONG)  # an exception in the thread would have ended it before this, and failed the test
+
+
+def test_the_local_address_and_the_options_are_those_of_the_socket(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        option = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+        with await connect(listener, local_address="127.0.0.9", socket_options=[option]) as pair:
+            assert pair.peer.getpeername()[0] == "127.0.0.9"
+            assert pair.stream.info().local.startswith("127.0.0.9:")
+            assert pair.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
+            assert pair.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+        with await connect(listener) as pair:
+            assert pair.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+    run(main)
+
+
+def test_a_local_address_of_another_family_or_by_name_is_refused(run: Any, listener: Any) -> None:
+    port = listener.getsockname()[1]
+
+    async def main() -> None:
+        backend = AsyncioBackend.current()
+        with pytest.raises(ConnectError, match="local address ::1 is of another family") as failure:
+            await backend.connect_tcp("127.0.0.1", port, LONG, local_address="::1")
+        assert failure.value.errno == errno.EAFNOSUPPORT
+        with pytest.raises(LocalProtocolError, match="local_address is 'localhost'"):
+            await backend.connect_tcp("127.0.0.1", port, LONG, local_address="localhost")
+
+    run(main)
+
+
+def test_no_descriptor_left_is_a_connect_error_and_those_in_use_go_on(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            lowest = os.dup(0)
+            os.close(lowest)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+            try:
+                with pytest.raises(ConnectError) as failure:
+                    await AsyncioBackend.current().connect_tcp("127.0.0.1", listener.getsockname()[1], LONG)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert failure.value.errno == errno.EMFILE
+            pair.peer.sendall(b"unharmed")
+            assert await pair.stream.read(PIECE, LONG) == b"unharmed"
+
+    run(main)
+
+
+def test_a_unix_socket_whose_queue_is_full_is_tried_until_there_is_room_or_no_time(run: Any, tmp_path: Any) -> None:
+    path = str(tmp_path / "it.sock")
+
+    async def main() -> None:
+        backend = AsyncioBackend.current()
+        # A queue of one takes two on Linux.
+        streams = [await backend.connect_unix(path, LONG) for _ in range(2)]
+        with pytest.raises(ConnectTimeout) as late:
+            await backend.connect_unix(path, 3 * SHORT)
+        assert late.value.limit == 3 * SHORT
+        waiter = asyncio.ensure_future(backend.connect_unix(path, LONG))
+        await waiting(waiter)
+        accepted = [listening.accept()[0]]
+        streams.append(await waiter)
+        for end in (*streams, *accepted):
+            end.close()
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(1)
+        run(main)
+
+
+def test_a_path_with_a_nul_or_too_long_is_a_connect_error(run: Any, tmp_path: Any) -> None:
+    async def main() -> None:
+        before = open_descriptors()
+        for path in ("/tmp/a\0b", "/tmp/" + "x" * 200):
+            with pytest.raises(ConnectError):
+                await AsyncioBackend.current().connect_unix(path, LONG)
+        assert open_descriptors() == before
+
+    run(main)
+
+
+def test_a_loop_that_cannot_watch_sockets_is_a_connect_error_that_says_so(listener: Any) -> None:
+    class Deaf(asyncio.SelectorEventLoop):
+        def add_reader(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+        def add_writer(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+    async def main() -> None:
+        before = open_descriptors()
+        with pytest.raises(ConnectError, match=r"this event loop \(Deaf\) has no add_reader"):
+            await AsyncioBackend.current().connect_tcp("127.0.0.1", listener.getsockname()[1], LONG)
+        assert open_descriptors() == before
+
+    with asyncio.Runner(loop_factory=Deaf) as runner:
+        runner.run(main())
+
+
+# The rest of the world.
+
+
+def test_a_backend_belongs_to_one_loop(run: Any, new_loop: NewLoop) -> None:
+    async def main() -> AsyncioBackend:
+        backend = AsyncioBackend.current()
+        assert backend.is_current()
+        assert not backend.is_gone()
+        found: list[bool] = []
+        with thread(lambda: found.append(backend.is_current())):
+            pass
+        assert found == [False]
+        before = backend.now()
+        await backend.sleep(0.01)
+        assert backend.now() >= before + 0.009
+        return backend
+
+    backend = run(main)
+    assert not backend.is_current()
+    assert backend.is_gone()
+    backend.event().set()
+
+    async def other() -> None:
+        assert not backend.is_current()
+
+    run(other)
+
+
+def test_an_event_is_heard_from_its_own_loop_and_from_another_thread(run: Any) -> None:
+    async def main() -> None:
+        backend = AsyncioBackend.current()
+        own, other = backend.event(), backend.event()
+        waiters = [asyncio.ensure_future(event.wait(LONG)) for event in (own, other)]
+        await turns(2)
+        own.set()
+        with thread(other.set):
+            pass
+        assert await asyncio.gather(*waiters) == [True, True]
+        assert await own.wait(0.0)
+
+    run(main)
+
+
+def test_a_waiter_may_leave_an_event_and_another_may_come(run: Any) -> None:
+    async def main() -> None:
+        event = AsyncioEvent(AsyncioBackend.current())
+        waiter = asyncio.ensure_future(event.wait(LONG))
+        await waiting(waiter)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        assert not await event.wait(SHORT)
+        waiter = asyncio.ensure_future(event.wait(None))
+        await waiting(waiter)
+        event.set()
+        assert await waiter
+
+    run(main)
+
+
+def test_a_flag_set_while_the_loop_was_busy_wins_over_the_timer(run: Any) -> None:
+    async def main() -> None:
+        event = AsyncioBackend.current().event()
+        waiter = asyncio.ensure_future(event.wait(SHORT))
+        await waiting(waiter)
+        with thread(event.set):
+            pass
+        time.sleep(3 * SHORT)  # noqa: ASYNC251
+        assert await waiter
+
+    run(main)
+
+
+def test_blocking_work_runs_in_a_daemon_thread_and_keeps_its_exception(run: Any) -> None:
+    async def main() -> None:
+        backend = AsyncioBackend.current()
+        worker = await backend.run_blocking(threading.current_thread)
+        assert worker is not threading.current_thread()
+        assert worker.daemon
+
+        def fail() -> None:
+            raise ZeroDivisionError("this one")
+
+        with pytest.raises(ZeroDivisionError, match="this one"):
+            await backend.run_blocking(fail)
+
+    run(main)
+
+
+def test_whoever_waits_for_blocking_work_may_leave_at_once(run: Any) -> None:
+    async def main() -> None:
+        begun, gate, done = threading.Event(), threading.Event(), threading.Event()
+
+        def work() -> None:
+            begun.set()
+            assert gate.wait(LONG)
+            done.set()
+
+        waiter = asyncio.ensure_future(AsyncioBackend.current().run_blocking(work))
+        await waiting(waiter)
+        assert begun.wait(LONG)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        assert not done.is_set()
+        gate.set()
+        assert done.wait(LONG)
+
+    run(main)
