@@ -551,6 +551,7 @@ def test_the_parser_fits_the_contract() -> None:
 def test_one_parser_reads_many_exchanges() -> None:
     parser = H11Parser()
     assert parser.reusable
+    assert not parser.started
     for asked, raw in [
         (HEAD, CHUNKED),
         (GET, CHUNKED + b"1\r\na\r\n0\r\n\r\n"),
@@ -602,7 +603,8 @@ def test_nothing_is_read_after_an_error() -> None:
 
 def test_the_allowance_for_heads_is_fresh_for_each_exchange() -> None:
     parser = H11Parser()
-    raw = with_head(b"A: " + b"x" * (grammar.HEAD_BYTES // 2), b"Content-Length: 0")
+    interim = with_head(status=b"HTTP/1.1 100 x") * (grammar.INTERIM_COUNT - 1)
+    raw = interim + with_head(b"A: " + b"x" * (grammar.HEAD_BYTES // 2), b"Content-Length: 0")
     for _ in range(4):
         parser.begin(b"GET")
         assert isinstance(parser.receive(raw)[-1], End)
@@ -659,6 +661,13 @@ def test_a_body_until_the_end_ends_with_the_stream_and_the_connection() -> None:
 def test_what_is_missing_is_said(raw: bytes, missing: str) -> None:
     _, parser = play([raw] if raw else [])
     assert parser.unfinished == missing
+
+
+def test_the_bytes_of_a_chunked_body_are_counted_however_they_are_cut() -> None:
+    raw = CHUNKED + b"3\r\nabc\r\n9\r\ndefg"
+    for pieces in ways_to_cut(raw):
+        _, parser = play(pieces)
+        assert parser.unfinished == "the end of a chunked body, 7 bytes of it came"
 
 
 def test_after_an_error_a_response_without_errors_is_missing() -> None:
@@ -741,9 +750,23 @@ def test_a_chunk_line_may_be_as_long_as_the_limit_and_not_a_byte_longer() -> Non
                 assert _fits(pieces) == fits
 
 
+def test_a_chunk_line_that_is_too_long_is_that_first_and_wrong_second() -> None:
+    raw = CHUNKED + b"?" * grammar.CHUNK_LINE_BYTES + b"\r\n"
+    for pieces in ([raw], single_bytes(raw)):
+        assert not _fits(pieces)
+
+
+def test_bytes_that_a_chunk_has_too_many_are_refused_as_they_come() -> None:
+    for pieces in ([b"1\r\nax"], [b"1\r\na", b"x"], [b"1\r\na\r", b"x"], [b"1\r\na", b"\r", b"x"]):
+        with pytest.raises(RemoteProtocolError, match="not followed by CRLF"):
+            play([CHUNKED, *pieces])
+
+
 def test_extensions_may_be_as_long_as_the_body_and_an_allowance() -> None:
     chunk = b"64;" + b"x" * 99 + b"\r\n" + b"y" * 100 + b"\r\n"  # 100 bytes of each
-    assert _fits([CHUNKED, chunk * 2000, b"0\r\n\r\n"])
+    raw = chunk * 2000 + b"0\r\n\r\n"
+    assert _fits([CHUNKED, raw])
+    assert _fits([CHUNKED, *(raw[at : at + 70] for at in range(0, len(raw), 70))])
     chunk = b"1;" + b"x" * 8191 + b"\r\ny\r\n"
     assert _fits([CHUNKED, chunk * 8, b"0\r\n\r\n"])
     assert not _fits([CHUNKED, chunk * 9, b"0\r\n\r\n"])

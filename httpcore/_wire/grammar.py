@@ -148,7 +148,7 @@ def _is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
         )
     if old:
         raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)} in an HTTP/1.0 response")
-    if len(codings) > 1 or coding.lower() != b"chunked":
+    if coding.lower() != b"chunked":
         raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)}: one 'chunked' is allowed")
     return True
 
