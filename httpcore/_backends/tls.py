@@ -109,6 +109,7 @@ class TLSStream:
         "_plain",
         "_server_name",
         "_session",
+        "_told",
         "truncated",
     )
 
@@ -129,11 +130,15 @@ class TLSStream:
         self._barren = 0  # bytes that came since there was data in them
         self._fault: ssl.SSLError | None = None  # what broke the session while reading
         self._notified = False  # close_notify came
+        self._told = False  # the caller knows of the end or the fault
         self._ended = False  # close_notify was made
         self._closed = False
 
     def _begin(self, context: ssl.SSLContext) -> ssl.SSLObject:
         try:
+            if self._server_name is None and context.check_hostname:
+                # `wrap_socket` refuses this; `wrap_bio` does not, and accepts a certificate for any host.
+                raise ValueError("the context checks host names")
             return context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
         except (ValueError, TypeError, ssl.SSLError) as error:
             seen = "None" if self._server_name is None else show(self._server_name)
@@ -154,12 +159,8 @@ class TLSStream:
         deadline = None if timeout is None else self._now() + timeout
         left = timeout
         while not self._plain:
-            if self._fault is not None:
-                raise ReadError(f"TLS failed while reading: {_reason(self._fault)}", peer=self._info.peer) from (
-                    self._fault
-                )
-            if self._notified:
-                return b""
+            if self._over:
+                return self._tell_the_end()
             try:
                 raw = await self._inner.read(_CIPHERTEXT, left)
             except ReadTimeout as error:
@@ -182,7 +183,8 @@ class TLSStream:
         if self._closed:
             return b""
         while not self._plain:
-            if self._notified or self._fault is not None:
+            if self._over:
+                self._told = True
                 return b""
             raw = self._inner.take()
             if raw is None:
@@ -206,8 +208,20 @@ class TLSStream:
 
     @property
     def _input_waits(self) -> bool:
-        """Whether a read would answer at once, from what is decrypted: data, the end, or a fault."""
-        return bool(self._plain) or self._notified or self._fault is not None
+        """Whether here is what the caller does not know yet: data, the end, or a fault."""
+        return bool(self._plain) or (self._over and not self._told)
+
+    @property
+    def _over(self) -> bool:
+        return self._notified or self._fault is not None
+
+    def _tell_the_end(self) -> bytes:
+        """What a read answers when no more data comes."""
+        self._told = True
+        if self._fault is not None:
+            message = f"TLS failed while reading: {_reason(self._fault)}"
+            raise ReadError(message, peer=self._info.peer) from self._fault
+        return b""
 
     def _has_news(self) -> bool:
         """Decrypt what waits below, and tell whether it is for the caller."""
@@ -220,6 +234,8 @@ class TLSStream:
 
     def _feed(self, raw: bytes) -> None:
         """Decrypt what came, all of it. Never raises: what is wrong is kept in `_fault`, behind the data before it."""
+        if self._over:
+            return  # what comes behind close_notify is ignored (RFC 8446, section 6.1)
         with self._lock:
             self._incoming.write(raw)
             pieces = self._decrypt()

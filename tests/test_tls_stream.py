@@ -1,0 +1,1155 @@
+"""TLS over any stream: what is checked, what leaves when, what a cancelled call leaves behind, what errors say."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import pytest
+import trustme
+
+from httpcore._backends.base import PIECE, Stream, StreamInfo
+from httpcore._backends.memory import PeerGone, ServerEnd, World, at_every_point
+from httpcore._backends.tls import TLSStream, start_tls
+from httpcore._errors import (
+    ConnectTimeout,
+    HTTPCoreError,
+    LocalProtocolError,
+    ReadError,
+    ReadTimeout,
+    TLSError,
+    WriteError,
+    WriteTimeout,
+)
+
+NAME = "a.test"
+TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert(NAME)
+MUCH = bytes(range(256)) * 1200  # 300 KB
+
+Body = Callable[[TLSStream, "TLSPeer"], Coroutine[Any, Any, None]]
+
+
+def client_context(*, version: ssl.TLSVersion = TLS13, trusted: trustme.CA = AUTHORITY) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False
+    context.maximum_version = version
+    trusted.configure_trust(context)
+    return context
+
+
+def server_context(certificate: trustme.LeafCert = CERTIFICATE, *, tickets: int = 2) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    context.num_tickets = tickets
+    return context
+
+
+CLIENT = client_context()
+SERVER = server_context()
+
+
+class TLSPeer:
+    """The server's side: plain bytes above, records below. Itself an end, so that one can stand on another."""
+
+    def __init__(self, below: ServerEnd | TLSPeer, context: ssl.SSLContext = SERVER) -> None:
+        self.below = below
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self.session = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+
+    async def shake_hands(self) -> None:
+        await self._until_done(self.session.do_handshake)
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        try:
+            return cast(bytes, await self._until_done(lambda: self.session.read(max_bytes)))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    async def recv_exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = await self.recv(size - len(data))
+            assert piece, f"the client ended after {len(data)} of {size} bytes"
+            data += piece
+        return data
+
+    async def recv_all(self) -> bytes:
+        data = b""
+        while piece := await self.recv():
+            data += piece
+        return data
+
+    def record(self, data: bytes) -> bytes:
+        self.session.write(data)
+        return self.outgoing.read()
+
+    async def send(self, data: bytes) -> None:
+        for start in range(0, len(data), 16384):
+            await self.below.send(self.record(data[start : start + 16384]))
+
+    async def end(self) -> None:
+        with pytest.raises(ssl.SSLError):  # the client's own close_notify is not there yet
+            self.session.unwrap()
+        await self.below.send(self.outgoing.read())
+
+    async def _until_done(self, act: Callable[[], object]) -> object:
+        while True:
+            try:
+                result = act()
+            except ssl.SSLWantReadError:
+                await self._exchange()
+            except ssl.SSLError:
+                await self.below.send(self.outgoing.read())
+                raise
+            else:
+                await self.below.send(self.outgoing.read())
+                return result
+
+    async def _exchange(self) -> None:
+        await self.below.send(self.outgoing.read())
+        data = await self.below.recv()
+        if data:
+            self.incoming.write(data)
+        else:
+            self.incoming.write_eof()
+
+
+async def hold(world: World) -> None:
+    await world.event().wait(None)
+
+
+async def connect(world: World, context: ssl.SSLContext = CLIENT, name: str | None = NAME) -> TLSStream:
+    stream = await world.backend().connect_tcp(NAME, 443, 5.0)
+    return await start_tls(stream, context, name, timeout=5.0, now=world.backend().now)
+
+
+def joined(
+    body: Body,
+    world: World | None = None,
+    *,
+    client: ssl.SSLContext = CLIENT,
+    server: ssl.SSLContext = SERVER,
+    **place: Any,
+) -> World:
+    """Run `body` with both ends of one connection in hand, the handshake done."""
+    world = world or World()
+    peers: list[TLSPeer] = []
+
+    async def serve(end: ServerEnd) -> None:
+        peer = TLSPeer(end, server)
+        await peer.shake_hands()
+        peers.append(peer)
+        await hold(world)
+
+    async def main() -> None:
+        stream = await connect(world, client)
+        while not peers:
+            await world.sleep(0.001)
+        await body(stream, peers[0])
+
+    world.listen(NAME, 443, serve, **place)
+    world.run(main())
+    return world
+
+
+def handshake_error(
+    serve: Callable[[ServerEnd], Coroutine[Any, Any, None]],
+    client: ssl.SSLContext = CLIENT,
+    name: str | None = NAME,
+) -> tuple[HTTPCoreError, World]:
+    """How a handshake fails; whatever the reason, the connection is closed after it."""
+    world = World()
+    world.listen(NAME, 443, serve)
+
+    async def main() -> HTTPCoreError:
+        with pytest.raises(HTTPCoreError) as caught:
+            await connect(world, client, name)
+        assert world.connections[0].client_closed
+        caught.value.add(elapsed=world.now)
+        await world.sleep(0)  # the server hears of it
+        return caught.value
+
+    error = world.run(main())
+    assert error.peer == "a.test:443"
+    return error, world
+
+
+def tls_server(context: ssl.SSLContext) -> Callable[[ServerEnd], Coroutine[Any, Any, None]]:
+    async def serve(end: ServerEnd) -> None:
+        try:
+            await TLSPeer(end, context).shake_hands()
+        except ssl.SSLError:
+            pass
+        await end.recv()
+
+    return serve
+
+
+async def write_all(stream: Stream, data: bytes, timeout: float | None = 5.0) -> None:
+    taken = 0
+    while taken < len(data):
+        taken += await stream.write_some(data[taken:], timeout, duplex=True)
+    assert await stream.flush(timeout, duplex=True)
+
+
+async def read_exactly(stream: Stream, size: int, timeout: float | None = 5.0) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = await stream.read(size - len(data), timeout)
+        assert piece, f"the server ended after {len(data)} of {size} bytes"
+        data += piece
+    return data
+
+
+# The handshake: whom we trust.
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "accepted"),
+    [
+        (["a.test"], "a.test", True),
+        (["a.test"], "A.TEST", True),
+        (["a.test"], "a.test.", True),
+        (["a.test"], "b.test", False),
+        (["a.test"], "b.a.test", False),
+        (["a.test", "b.test"], "b.test", True),
+        (["*.a.test"], "b.a.test", True),
+        (["*.a.test"], "a.test", False),
+        (["*.a.test"], "c.b.a.test", False),
+        (["xn--bcher-kva.test"], "xn--bcher-kva.test", True),
+        (["127.0.0.1"], "127.0.0.1", True),
+        (["127.0.0.1"], "127.0.0.2", False),
+        (["::1"], "::1", True),
+        (["::1"], "0:0:0:0:0:0:0:1", True),
+        (["fe80::1"], "fe80::1%eth0", True),
+        (["0:0:0:0:0:0:0:1"], "::2", False),
+        (["127.0.0.1"], "::ffff:127.0.0.1", False),
+        (["a.test"], "127.0.0.1", False),
+        (["127.0.0.1"], "a.test", False),
+    ],
+)
+def test_the_certificate_must_be_for_the_host(names: list[str], host: str, accepted: bool) -> None:
+    server = server_context(AUTHORITY.issue_cert(*names))
+    if accepted:
+        world = World()
+        world.listen(NAME, 443, tls_server(server))
+        world.run(connect(world, CLIENT, host))
+    else:
+        error, _ = handshake_error(tls_server(server), name=host)
+        assert type(error) is TLSError
+        assert f"not for host {host!r}; it is for {names[0]!r}" in str(error)
+
+
+def test_a_common_name_is_not_a_host_name() -> None:
+    server = server_context(AUTHORITY.issue_cert("b.test", common_name="a.test"))
+    error, _ = handshake_error(tls_server(server))
+    assert "it is for 'b.test'" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [("a.test", "a.test"), ("a.test.", "a.test"), ("127.0.0.1", None), ("::1", None), ("fe80::1%eth0", None)],
+)
+def test_names_are_sent_in_the_handshake_and_addresses_are_not(host: str, sent: str | None) -> None:
+    seen: list[str | None] = []
+    server = server_context(AUTHORITY.issue_cert("a.test", "127.0.0.1", "::1", "fe80::1"))
+    server.sni_callback = lambda session, name, context: seen.append(name)
+    world = World()
+    world.listen(NAME, 443, tls_server(server))
+    world.run(connect(world, CLIENT, host))
+    assert seen == [sent]
+
+
+def test_info_tells_what_was_agreed_on_and_both_ends() -> None:
+    client, server = client_context(), server_context()
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    server.set_alpn_protocols(["http/1.1"])
+    infos: list[StreamInfo] = []
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        stream.close()
+        infos.append(stream.info())
+
+    joined(body, client=client, server=server)
+    tls = infos[0].tls
+    assert infos[0].peer == "a.test:443"
+    assert tls is not None
+    assert (tls.version, tls.alpn, tls.server_name, tls.session_reused) == ("TLSv1.3", "http/1.1", NAME, False)
+    assert tls.cipher.startswith("TLS_")
+    assert tls.certificate == ssl.PEM_cert_to_DER_cert(CERTIFICATE.cert_chain_pems[0].bytes().decode())
+
+
+def test_no_protocol_is_named_when_the_server_picks_none() -> None:
+    client = client_context()
+    client.set_alpn_protocols(["h2"])
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        tls = stream.info().tls
+        assert tls is not None
+        assert tls.alpn is None
+
+    joined(body, client=client)
+
+
+# The handshake: how it fails.
+
+
+def test_a_stranger_s_certificate_is_not_trusted_and_the_server_is_told() -> None:
+    heard: list[ssl.SSLError] = []
+
+    async def serve(end: ServerEnd) -> None:
+        try:
+            await TLSPeer(end).shake_hands()
+        except ssl.SSLError as error:
+            heard.append(error)
+
+    error, _ = handshake_error(serve, client_context(trusted=trustme.CA()))
+    assert type(error) is TLSError
+    assert "with 'a.test' failed: the certificate is not trusted: unable to get local issuer" in str(error)
+    assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+    assert heard[0].reason == "TLSV1_ALERT_UNKNOWN_CA"
+
+
+def test_an_expired_certificate_is_called_expired() -> None:
+    past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    server = server_context(AUTHORITY.issue_cert(NAME, not_before=past.replace(year=2001), not_after=past))
+    error, _ = handshake_error(tls_server(server))
+    assert "has expired" in str(error)
+
+
+def test_a_certificate_of_tomorrow_is_not_valid_yet() -> None:
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    server = server_context(AUTHORITY.issue_cert(NAME, not_before=soon, not_after=soon.replace(year=2099)))
+    error, _ = handshake_error(tls_server(server))
+    assert "is not valid yet" in str(error)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", b"220 mail\x1b[2J\r\n", b"\x16H"]
+)
+def test_a_server_of_plain_text_is_quoted(answer: bytes) -> None:
+    async def serve(end: ServerEnd) -> None:
+        await end.recv()
+        await end.send(answer, piece=7)
+
+    error, _ = handshake_error(serve)
+    assert type(error) is TLSError
+    assert "does not speak TLS, it looks like a plain-text server: it sent " in str(error)
+    assert repr(answer[:7])[2:-1] in str(error)
+    assert "\x1b" not in str(error)
+
+
+@pytest.mark.parametrize(("sent", "words"), [(b"", "without an answer"), (b"\x16\x03\x03", "before the handshake")])
+def test_a_server_that_closes_during_the_handshake(sent: bytes, words: str) -> None:
+    async def serve(end: ServerEnd) -> None:
+        await end.recv()
+        await end.send(sent)
+
+    error, _ = handshake_error(serve)
+    assert type(error) is TLSError
+    assert f"the peer closed the connection {words}" in str(error)
+
+
+def test_a_reset_during_the_handshake_keeps_its_number() -> None:
+    async def serve(end: ServerEnd) -> None:
+        await end.recv()
+        end.reset()
+
+    error, _ = handshake_error(serve)
+    assert type(error) is TLSError
+    assert error.errno is not None
+    assert isinstance(error.__cause__, ReadError)
+
+
+def test_a_server_without_our_versions_sends_an_alert_that_is_explained() -> None:
+    server = server_context()
+    server.minimum_version = TLS13
+    error, _ = handshake_error(tls_server(server), client_context(version=TLS12))
+    assert 'the peer sent the alert "protocol version" (it speaks no TLS version that we allow)' in str(error)
+
+
+def test_a_server_that_wants_a_certificate_says_so_in_the_handshake_of_tls_1_2() -> None:
+    server = server_context()
+    server.verify_mode = ssl.CERT_REQUIRED
+    error, _ = handshake_error(tls_server(server), client_context(version=TLS12))
+    assert 'the peer sent the alert "handshake failure"' in str(error)
+
+
+@pytest.mark.parametrize("noise", [b"\x16\x03\x03\x00\x10" + b"\xff" * 16, b"\x15\x03\x03\x00\x02\x02\x28"])
+def test_records_that_make_no_sense_are_a_tls_error(noise: bytes) -> None:
+    async def serve(end: ServerEnd) -> None:
+        await end.recv()
+        await end.send(noise)
+        await end.recv()
+
+    error, _ = handshake_error(serve)
+    assert type(error) is TLSError
+    assert isinstance(error.__cause__, ssl.SSLError)
+
+
+@pytest.mark.parametrize(
+    ("piece", "delay"), [(0, 0.0), (1, 1.0), (1, 0.01)], ids=["silent", "a byte per second", "100 bytes per second"]
+)
+def test_the_handshake_ends_at_its_deadline_however_the_server_drips(piece: int, delay: float) -> None:
+    async def serve(end: ServerEnd) -> None:
+        peer = TLSPeer(end)
+        peer.incoming.write(await end.recv())
+        with pytest.raises(ssl.SSLWantReadError):
+            peer.session.do_handshake()
+        if piece:
+            await end.send(peer.outgoing.read(), piece=piece, delay=delay)
+        await end.recv()
+
+    error, _ = handshake_error(serve)
+    assert type(error) is ConnectTimeout
+    assert error.limit == 5.0
+    assert error.elapsed == pytest.approx(5.0, abs=0.001)
+
+
+def test_a_handshake_cancelled_anywhere_closes_its_connection() -> None:
+    async def scenario(world: World) -> None:
+        world.listen(NAME, 443, tls_server(SERVER))
+        stream = await world.backend().connect_tcp(NAME, 443, 5.0)
+        task = await world.victim(start_tls(stream, CLIENT, NAME, timeout=5.0, now=world.backend().now))
+        if task.cancelled and task.suspensions:
+            assert world.connections[0].client_closed
+            assert task.lingered == []
+
+    assert at_every_point(scenario, lambda world, task: task.cancel()) > 5
+
+
+@pytest.mark.parametrize("name", [None, "", ".a.test", "a\0b", "a" * 64 + ".test"])
+def test_a_name_that_cannot_be_checked_is_refused(name: str | None) -> None:
+    error, world = handshake_error(tls_server(SERVER), name=name)
+    assert type(error) is LocalProtocolError
+    assert f"server_name {name!r}" in str(error)
+    assert world.connections[0].sent == b""
+
+
+# Reading and writing.
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+@pytest.mark.parametrize(
+    "make",
+    [World, lambda: World(checkpoints=False), lambda: World(max_read=1000, max_write=777)],
+    ids=["as trio", "as asyncio", "small steps"],
+)
+def test_bytes_of_every_length_go_there_and_come_back(version: ssl.TLSVersion, make: Callable[[], World]) -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        for size in (1, 16383, 16384, 16385, len(MUCH)):
+            back = world.spawn(peer.recv_exactly(size))
+            await write_all(stream, MUCH[:size])
+            await back.wait()
+            assert back.result() == MUCH[:size]
+            world.spawn(peer.send(MUCH[:size]))
+            assert await read_exactly(stream, size) == MUCH[:size]
+
+    world = make()
+    joined(body, world, client=client_context(version=version), window=30_000)
+
+
+def test_a_read_returns_at_most_what_was_asked_for_and_keeps_the_rest() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"0123456789")
+        assert await stream.read(4, 5.0) == b"0123"
+        assert await stream.read(4, 5.0) == b"4567"
+        assert await stream.read(4, 5.0) == b"89"
+        await peer.below.send(b"".join(peer.record(b"x" * 16384) for _ in range(5)))  # ServerEnd has room for 64 KiB
+        assert len(await stream.read(10**9, 5.0)) <= PIECE
+
+    joined(body, window=200_000)
+
+
+def test_what_is_whole_comes_in_one_piece() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.below.send(b"".join(peer.record(b"x" * 10_000) for _ in range(4)))
+        assert len(await stream.read(PIECE, 5.0)) == 40_000
+
+    joined(body)
+
+
+def test_data_right_behind_the_handshake_is_there() -> None:
+    """In TLS 1.2 the server speaks last, so that its first data can come with the end of its handshake."""
+    world = World()
+
+    async def serve(end: ServerEnd) -> None:
+        peer = TLSPeer(end)
+        for _ in range(2):
+            peer.incoming.write(await end.recv())
+            try:
+                peer.session.do_handshake()
+            except ssl.SSLWantReadError:
+                await end.send(peer.outgoing.read())
+        await end.send(peer.outgoing.read() + peer.record(b"hello"))
+        await hold(world)
+
+    async def main() -> None:
+        stream = await connect(world, client_context(version=TLS12))
+        assert stream.take() == b"hello"
+
+    world.listen(NAME, 443, serve)
+    world.run(main())
+
+
+def test_reading_sends_nothing() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        sent = world.connections[0].sent
+        await peer.send(MUCH[:50_000])
+        assert await read_exactly(stream, 50_000) == MUCH[:50_000]
+        assert world.connections[0].sent == sent
+
+    world = World()
+    joined(body, world)
+
+
+def test_a_write_takes_one_record_and_leaves_it_for_the_next_call() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        sent = len(world.connections[0].sent)
+        assert await stream.write_some(MUCH, 5.0, duplex=True) == 16384
+        assert len(world.connections[0].sent) == sent
+        assert stream.owes
+        assert await stream.write_some(MUCH[16384:], 5.0, duplex=True) == 16384
+        assert sent + 16384 < len(world.connections[0].sent) < sent + 17_000
+        assert await stream.flush(5.0)
+        assert not stream.owes
+        assert await peer.recv_exactly(32768) == MUCH[:32768]
+
+    world = World()
+    joined(body, world)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_kind_of_bytes_can_be_written_and_nothing_is_nothing(kind: Callable[[bytes], Any]) -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        assert await stream.write_some(kind(b""), 5.0) == 0
+        assert not stream.owes
+        assert await stream.write_some(kind(b"x" * 20_000), 5.0) == 16384
+        assert await stream.flush(5.0)
+        assert await peer.recv_exactly(16384) == b"x" * 16384
+
+    joined(body)
+
+
+def test_an_early_answer_is_seen_by_one_who_writes() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"413")
+        taken = 0
+        while step := await stream.write_some(MUCH, 5.0):
+            taken += step
+        assert taken <= 16384  # only the record that was made before anybody looked
+        assert not await stream.flush(5.0)
+        assert stream.take() == b"413"
+        assert await stream.flush(5.0)  # read, so it does not stand in the way
+
+    joined(body)
+
+
+def test_with_duplex_input_is_somebody_else_s_business() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"news")
+        for _ in range(3):
+            assert await stream.write_some(b"x" * 10, 5.0, duplex=True) == 10
+        assert await stream.flush(5.0, duplex=True)
+        assert await peer.recv_exactly(30) == b"x" * 30
+        assert await stream.read(100, 5.0) == b"news"
+
+    joined(body)
+
+
+def test_a_session_ticket_is_not_input() -> None:
+    """After the handshake of TLS 1.3 the socket is readable, with only tickets behind it: nothing that HTTP sent."""
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        waiting = world.connections[0]
+        assert len(waiting.replied) > 0
+        await stream.write_some(b"x" * 10, 5.0)
+        assert await stream.flush(5.0)  # not stopped by the tickets
+        assert await peer.recv_exactly(10) == b"x" * 10
+        assert stream.take() is None
+        await write_all(stream, b"again")
+        assert await peer.recv_exactly(5) == b"again"
+        await peer.send(b"yes")
+        assert await stream.read(10, 5.0) == b"yes"
+
+    world = World()
+    joined(body, world)
+
+
+def test_take_skips_tickets_and_finds_data_behind_them() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        assert stream.take() is None
+        await peer.send(b"surplus")
+        assert stream.take() == b"surplus"
+        assert stream.take() is None
+        await peer.end()
+        assert stream.take() == b""
+
+    joined(body)
+
+
+def test_tickets_without_end_are_the_end() -> None:
+    world = World()
+
+    async def main() -> None:
+        stream = await connect(world)
+        while (taken := stream.take()) is None:
+            await world.sleep(0.01)
+        assert taken == b""
+        with pytest.raises(ReadError, match="bytes of records that carry no data"):
+            await stream.read(10, 5.0)
+
+    world.listen(NAME, 443, tls_server(server_context(tickets=1500)))
+    world.run(main())
+    assert len(world.connections[0].replied) > 256 * 1024
+
+
+def test_only_data_and_the_end_are_news_for_one_who_watches() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        calls: list[bytes | None] = []
+        assert stream.watch(lambda: calls.append(stream.take()))
+
+        async def calls_after(data: bytes) -> list[bytes | None]:
+            await peer.below.send(data)
+            await world.sleep(0.1)
+            return calls
+
+        record = peer.record(b"news")
+        assert await calls_after(record[:10]) == []
+        assert await calls_after(record[10:]) == [b"news"]
+        await peer.end()
+        assert await calls_after(b"") == [b"news", b""]
+        stream.watch(None)
+        assert len(await calls_after(b"ignored")) == 2
+
+    world = World()
+    joined(body, world)
+
+
+def test_tickets_do_not_wake_one_who_watches() -> None:
+    world = World()
+    taken: list[bytes | None] = []
+
+    async def serve(end: ServerEnd) -> None:
+        peer = TLSPeer(end)
+        await peer.shake_hands()
+        await world.sleep(1.0)
+        assert len(world.connections[0].replied) > 0
+        assert taken == []
+        await peer.send(b"late")
+        await hold(world)
+
+    async def main() -> None:
+        stream = await connect(world)
+        assert stream.watch(lambda: taken.append(stream.take()))
+        await world.sleep(2.0)
+        assert taken == [b"late"]
+
+    world.listen(NAME, 443, serve, delay_back=0.1)
+    world.run(main())
+
+
+# The end.
+
+
+def test_the_end_with_close_notify_is_whole() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"last")
+        await peer.end()
+        assert await stream.read(10, 5.0) == b"last"
+        assert await stream.read(10, 5.0) == b""
+        assert await stream.read(10, 5.0) == b""
+        assert not stream.truncated
+
+    joined(body)
+
+
+@pytest.mark.parametrize("part", [0, 10], ids=["between records", "within a record"])
+def test_the_end_without_close_notify_is_told_apart(part: int) -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"last")
+        await peer.below.send(peer.record(b"lost")[:part])
+        cast(ServerEnd, peer.below).close()
+        assert await stream.read(10, 5.0) == b"last"
+        assert not stream.truncated
+        assert await stream.read(10, 5.0) == b""
+        assert stream.truncated
+        assert stream.take() == b""
+
+    joined(body)
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_a_half_close_ends_our_side_only(version: ssl.TLSVersion) -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"before ")
+        await stream.write_some(b"question", 5.0, duplex=True)
+        await stream.end(5.0)
+        await stream.end(5.0)
+        with pytest.raises(WriteError, match="ended for writing"):
+            await stream.write_some(b"more", 5.0)
+        assert await peer.recv_all() == b"question"
+        if version is TLS13:  # in TLS 1.2 a close_notify ends both sides
+            peer.session.write(MUCH[:40_000])
+            await peer.below.send(peer.outgoing.read())
+            assert await read_exactly(stream, 40_007) == b"before " + MUCH[:40_000]
+        else:
+            assert await stream.read(10, 5.0) == b"before "
+
+    joined(body, client=client_context(version=version))
+
+
+def test_input_that_came_before_a_half_close_is_not_lost() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"0123456789")
+        assert await stream.read(2, 5.0) == b"01"
+        record = peer.record(b"abcdef")
+        await peer.below.send(record[:9])
+        await stream.end(5.0)
+        assert await stream.read(20, 5.0) == b"23456789"
+        await peer.below.send(record[9:])
+        assert await stream.read(20, 5.0) == b"abcdef"
+
+    joined(body)
+
+
+def test_after_the_peer_s_end_was_read_writing_goes_on() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.end()
+        await stream.write_some(b"x", 5.0)
+        assert not await stream.flush(5.0)
+        assert await stream.write_some(b"x", 5.0) == 0
+        assert await stream.read(10, 5.0) == b""
+        assert await stream.write_some(b"y", 5.0) == 1
+        assert await stream.flush(5.0)
+        assert await peer.recv_exactly(2) == b"xy"
+
+    joined(body)
+
+
+def test_close_is_immediate_and_sends_nothing() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"unread")
+        await stream.write_some(b"unsent", 5.0)
+        sent = world.connections[0].sent
+        stream.close()
+        stream.close()
+        assert world.connections[0].client_closed
+        assert world.connections[0].sent == sent
+        assert stream.take() == b""
+        with pytest.raises(ReadError, match="closed"):
+            await stream.read(10, 5.0)
+        with pytest.raises(WriteError, match="closed"):
+            await stream.write_some(b"x", 5.0)
+        with pytest.raises(WriteError, match="closed"):
+            await stream.flush(5.0)
+
+    world = World()
+    joined(body, world)
+
+
+def test_close_ends_a_read_that_waits() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        waiting = world.spawn(stream.read(10, None))
+        await world.sleep(1.0)
+        stream.close()
+        await waiting.wait()
+        assert isinstance(waiting.error, ReadError)
+
+    world = World()
+    joined(body, world)
+
+
+def test_abandon_goes_to_the_stream_below() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        stream.abandon()
+        assert world.connections[0].abandoned
+        assert stream.take() == b""
+
+    world = World()
+    joined(body, world)
+
+
+# What breaks.
+
+
+def test_a_damaged_record_is_a_read_error_behind_the_data_before_it() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        good, bad = peer.record(b"good"), bytearray(peer.record(b"evil"))
+        bad[-1] ^= 1
+        await peer.below.send(good + bytes(bad))
+        assert await stream.read(10, 5.0) == b"good"
+        for _ in range(2):
+            with pytest.raises(ReadError, match=r"TLS failed while reading: .*bad record mac") as caught:
+                await stream.read(10, 5.0)
+        assert isinstance(caught.value.__cause__, ssl.SSLError)
+        assert caught.value.peer == "a.test:443"
+        assert stream.take() == b""
+        with pytest.raises(WriteError, match=r"TLS failed while writing: .*bad record mac"):
+            await stream.write_some(b"x", 5.0)
+
+    joined(body)
+
+
+def test_a_refused_client_certificate_in_tls_1_3_is_explained_at_the_first_read() -> None:
+    world = World()
+    server = server_context()
+    server.verify_mode = ssl.CERT_REQUIRED
+
+    async def main() -> None:
+        stream = await connect(world)
+        with pytest.raises(ReadError, match=r'the alert "certificate required".*SSLConfig\(cert=') as caught:
+            await stream.read(10, 5.0)
+        assert isinstance(caught.value.__cause__, ssl.SSLError)
+
+    world.listen(NAME, 443, tls_server(server))
+    world.run(main())
+
+
+def test_a_broken_connection_below_is_told_as_it_is() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        cast(ServerEnd, peer.below).reset()
+        with pytest.raises(ReadError, match="reset"):
+            await stream.read(10, 5.0)
+        await stream.write_some(b"x", 5.0, duplex=True)
+        with pytest.raises(WriteError):
+            await stream.flush(5.0, duplex=True)
+
+    joined(body)
+
+
+# Time.
+
+
+@pytest.mark.parametrize("delay", [0.0, 1.0], ids=["silence", "one byte of a record per second"])
+def test_a_read_ends_at_its_deadline(delay: float) -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        began = world.now
+        record = peer.record(b"x" * 100)
+        if delay:
+            world.spawn(cast(ServerEnd, peer.below).send(record, piece=1, delay=delay))
+        with pytest.raises(ReadTimeout) as caught:
+            await stream.read(10, 3.5)
+        assert caught.value.limit == 3.5
+        assert world.now - began == pytest.approx(3.5, abs=0.01)
+        if delay:
+            assert await stream.read(1000, None) == b"x" * 100  # and nothing of it is lost
+
+    world = World()
+    joined(body, world)
+
+
+def test_a_write_without_room_ends_at_its_deadline_and_can_be_repeated() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        began = world.now
+        taken = await stream.write_some(MUCH, 2.0, duplex=True)
+        taken += await stream.write_some(MUCH[taken:], 2.0, duplex=True)
+        with pytest.raises(WriteTimeout) as caught:
+            await stream.write_some(MUCH[taken:], 2.0, duplex=True)
+        assert caught.value.limit == 2.0
+        assert world.now - began == pytest.approx(2.0, abs=0.01)
+        rest = world.spawn(write_all(stream, MUCH[taken:]))
+        assert await peer.recv_exactly(len(MUCH)) == MUCH
+        await rest.wait()
+
+    world = World()
+    joined(body, world, window=20_000)
+
+
+# Cancellation.
+
+
+def cancel(world: World, task: Any) -> None:
+    task.cancel()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("duplex", [False, True])
+def test_a_cancelled_write_that_is_repeated_gives_the_peer_each_byte_once(times: int, duplex: bool) -> None:
+    data = MUCH[:50_000]
+
+    async def upload(stream: Stream, taken: list[int]) -> None:
+        while taken[0] < len(data):
+            taken[0] += await stream.write_some(data[taken[0] :], 5.0, duplex=duplex)
+        while not await stream.flush(5.0, duplex=duplex):
+            pass
+        await stream.end(5.0)
+
+    async def scenario(world: World) -> None:
+        async def serve(end: ServerEnd) -> None:
+            peer = TLSPeer(end)
+            await peer.shake_hands()
+            received.append(await peer.recv_all())
+
+        received: list[bytes] = []
+        world.listen(NAME, 443, serve, window=3000)
+        stream = await connect(world)
+        taken = [0]
+        for _ in range(times):
+            task = await world.victim(upload(stream, taken))
+            assert task.lingered == []
+        await upload(stream, taken)
+        stream.close()
+        await world.sleep(1.0)
+        assert received == [data]
+
+    assert at_every_point(scenario, cancel, times=times) > 20
+
+
+def test_a_cancelled_read_loses_nothing() -> None:
+    data = MUCH[:40_000]
+
+    async def download(stream: Stream, got: list[bytes]) -> None:
+        while piece := await stream.read(PIECE, 5.0):
+            got.append(piece)
+
+    async def scenario(world: World) -> None:
+        async def serve(end: ServerEnd) -> None:
+            peer = TLSPeer(end)
+            await peer.shake_hands()
+            await peer.send(data)
+            await peer.end()
+            await hold(world)
+
+        world.listen(NAME, 443, serve)
+        stream = await connect(world)
+        got: list[bytes] = []
+        await world.victim(download(stream, got))
+        await download(stream, got)
+        assert b"".join(got) == data
+        assert not stream.truncated
+
+    def make() -> World:
+        return World(max_read=3000)
+
+    assert at_every_point(scenario, cancel, make=make) > 20
+
+
+def test_a_cancelled_half_close_is_finished_by_the_next() -> None:
+    async def scenario(world: World) -> None:
+        received: list[bytes] = []
+
+        async def serve(end: ServerEnd) -> None:
+            peer = TLSPeer(end)
+            await peer.shake_hands()
+            received.append(await peer.recv_all())
+            assert not end.eof  # it was close_notify that told, not the FIN
+
+        world.listen(NAME, 443, serve)
+        stream = await connect(world)
+        await stream.write_some(b"all", 5.0, duplex=True)
+        await world.victim(stream.end(5.0))
+        await stream.end(5.0)
+        await world.sleep(1.0)
+        assert received == [b"all"]
+
+    assert at_every_point(scenario, cancel) > 2
+
+
+# Both directions at once.
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_reads_while_another_writes(seed: int) -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        tasks: list[Any] = [
+            world.spawn(write_all(stream, MUCH)),
+            world.spawn(peer.send(MUCH)),
+            world.spawn(read_exactly(stream, len(MUCH))),
+            world.spawn(peer.recv_exactly(len(MUCH))),
+        ]
+        for task in tasks:
+            await task.wait()
+        assert tasks[2].result() == tasks[3].result() == MUCH
+
+    world = World(seed, shuffle=True, max_read=7000, max_write=5000)
+    joined(body, world, window=10_000)
+
+
+class SocketStream:
+    """As much of a Stream over a blocking socket as two threads need."""
+
+    owes = False
+    truncated = False
+
+    def __init__(self, end: socket.socket) -> None:
+        self.end_ = end
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        return self.end_.recv(max_bytes)
+
+    async def write_some(self, data: Any, timeout: float | None, *, duplex: bool = False) -> int:
+        return self.end_.send(data)
+
+    async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.end_.close()
+
+    def info(self) -> StreamInfo:
+        return StreamInfo("there", "here")
+
+
+def driven(coro: Coroutine[Any, None, Any]) -> Any:
+    """To its end, in this thread: nothing in it suspends."""
+    with pytest.raises(StopIteration) as stop:
+        coro.send(None)
+    return stop.value.value
+
+
+def test_two_threads_use_one_stream_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    rounds = 12
+    received: list[bytes] = []
+
+    def echo() -> None:
+        with SERVER.wrap_socket(theirs, server_side=True) as server:
+            while data := server.recv(PIECE):
+                server.sendall(data)
+
+    async def download(stream: TLSStream) -> None:
+        received.append(await read_exactly(stream, rounds * len(MUCH)))
+
+    async def upload(stream: TLSStream) -> None:
+        for _ in range(rounds):
+            await write_all(stream, MUCH)
+
+    server = threading.Thread(target=echo)
+    server.start()
+    below = cast(Stream, SocketStream(ours))
+    stream = driven(start_tls(below, CLIENT, NAME, timeout=5.0, now=time.monotonic))
+    reader = threading.Thread(target=lambda: driven(download(stream)))
+    reader.start()
+    driven(upload(stream))
+    reader.join(60)
+    driven(stream.end(5.0))
+    stream.close()
+    server.join(60)
+    assert received == [MUCH * rounds]
+
+
+# TLS within TLS, as over an https proxy.
+
+
+def within(body: Body, world: World, *, window: int = PIECE) -> None:
+    peers: list[TLSPeer] = []
+
+    async def serve(end: ServerEnd) -> None:
+        outer = TLSPeer(end, server_context(AUTHORITY.issue_cert("proxy.test")))
+        await outer.shake_hands()
+        inner = TLSPeer(outer)
+        await inner.shake_hands()
+        peers.append(inner)
+        await hold(world)
+
+    async def main() -> None:
+        outer = await connect(world, CLIENT, "proxy.test")
+        inner = await start_tls(outer, CLIENT, NAME, timeout=5.0, now=world.backend().now)
+        while not peers:
+            await world.sleep(0.001)
+        await body(inner, peers[0])
+
+    world.listen(NAME, 443, serve, window=window)
+    world.run(main())
+
+
+def test_tls_within_tls_carries_bytes_both_ways() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        tls = stream.info().tls
+        assert tls is not None
+        assert tls.server_name == NAME
+        writing = world.spawn(write_all(stream, MUCH))
+        assert await peer.recv_exactly(len(MUCH)) == MUCH
+        await writing.wait()
+        assert not stream.owes
+        assert stream.take() is None  # the tickets of both
+        world.spawn(peer.send(MUCH))
+        assert await read_exactly(stream, len(MUCH)) == MUCH
+        await stream.write_some(b"x" * 100_000, 5.0)
+        assert stream.owes
+        assert await stream.flush(5.0)  # through both
+        assert await peer.recv_exactly(16384) == b"x" * 16384
+        await peer.send(b"early")
+        await stream.write_some(b"y", 5.0)
+        assert not await stream.flush(5.0)
+        assert await stream.read(10, 5.0) == b"early"
+        await peer.end()
+        assert await stream.read(10, 5.0) == b""
+        assert not stream.truncated
+
+    world = World()
+    within(body, world, window=40_000)
+
+
+def test_a_cancelled_write_through_both_gives_each_byte_once() -> None:
+    data = MUCH[:20_000]
+
+    async def upload(stream: Stream, taken: list[int]) -> None:
+        while taken[0] < len(data):
+            taken[0] += await stream.write_some(data[taken[0] :], 5.0)
+        assert await stream.flush(5.0)
+
+    async def scenario(world: World) -> None:
+        async def serve(end: ServerEnd) -> None:
+            outer = TLSPeer(end, server_context(AUTHORITY.issue_cert("proxy.test")))
+            await outer.shake_hands()
+            inner = TLSPeer(outer)
+            await inner.shake_hands()
+            received.append(await inner.recv_exactly(len(data)))
+            await hold(world)
+
+        received: list[bytes] = []
+        world.listen(NAME, 443, serve, window=6000)
+        outer = await connect(world, CLIENT, "proxy.test")
+        stream = await start_tls(outer, CLIENT, NAME, timeout=5.0, now=world.backend().now)
+        taken = [0]
+        await world.victim(upload(stream, taken))
+        await upload(stream, taken)
+        await world.sleep(1.0)
+        assert received == [data]
+
+    assert at_every_point(scenario, cancel) > 10
+
+
+def test_a_reset_or_a_cut_at_every_point_is_an_error_of_ours_and_never_of_ssl() -> None:
+    async def exchange(world: World) -> None:
+        stream = await connect(world)
+        try:
+            await write_all(stream, MUCH[:20_000], 1.0)
+            await read_exactly(stream, 20_000, 1.0)
+        finally:
+            stream.close()
+            await world.sleep(0)  # a reset at the last moment wakes the victim once more
+
+    def scenario(world: World) -> Coroutine[Any, Any, None]:
+        async def serve(end: ServerEnd) -> None:
+            peer = TLSPeer(end)
+            try:
+                await peer.shake_hands()
+                await peer.send(await peer.recv_exactly(20_000))
+            except (ssl.SSLError, AssertionError, PeerGone):
+                pass
+
+        async def run() -> None:
+            task = await world.victim(exchange(world))
+            assert task.error is None or isinstance(task.error, HTTPCoreError)
+            assert all(connection.client_closed for connection in world.connections)
+
+        world.listen(NAME, 443, serve, window=9000)
+        return run()
+
+    def reset(world: World, task: Any) -> None:
+        for connection in world.connections:
+            connection.reset()
+
+    assert at_every_point(scenario, reset) > 20
+    assert at_every_point(scenario, lambda world, task: world.cut()) > 20
