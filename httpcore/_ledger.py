@@ -5,12 +5,13 @@ on its `Ticket`: it waits, dials or holds, and `give_back` is the one way out of
 same with ten connections, waiters and origins as with ten thousand.
 
 Why this is fair. Inside an origin, first come, first served. Between origins, a freed connection serves its own origin
-first, since that is free and a new connection is not; but every time it does so while another origin waits for room,
-that is counted, and after 2 x `max_connections` times the connection is closed and its room goes to the head of the
-ring. The ring holds each origin that has a waiter whom room would help: one that is at its own limit is not in it, and
-so is in nobody's way. Room that comes free goes to the head, and whoever had a turn goes to the end. So an origin with
-p others before it has its turn after at most (p + 1) x (2 x `max_connections` + 1) connections have come free, whatever
-the others do. (An HTTP/2 connection that must go takes no more requests and goes when its last stream ends.)
+first, since that is free and a new connection is not. But there is a ring of those origins whose first waiter would be
+helped by room for a connection, and when the head of the ring has been passed over 2 x `max_connections` times, the
+next freed connection is closed and the head dials in its place. Room that comes free otherwise goes to the head too.
+Whoever had a turn goes to the end, as does the head when it is served by a connection of its own. So an origin with p
+others before it has its turn after at most (p + 1) x (2 x `max_connections` + 1) connections have come free, whatever
+the others do. (An HTTP/2 connection that must go takes no more requests, and goes when its last stream ends.) An origin
+at its own limit is not in the ring, and so in nobody's way.
 
 Ctrl-C may leave a step half done. Two dicts, of claims and of slots, and the standing of each claim and slot are the
 truth; everything else follows from them. Each step changes the truth in an order that makes sense wherever it stops,
@@ -312,7 +313,7 @@ class Ledger:
         self._dialing = 0
         self._waiting = 0
         self._ring: OrderedDict[Origin, None] = OrderedDict()
-        self._passed = 0  # freed connections that did not go to the ring since it last had a turn
+        self._passed = 0  # freed connections that did not go to the head of the ring since it is the head
 
         self._known: OrderedDict[Hashable, Speaks] = OrderedDict()
         self._numbers = 0  # of slots
@@ -482,9 +483,13 @@ class Ledger:
             self.rebuild()
         self._torn = True
         while self.dropped:
-            self._release(self.dropped.popleft(), now)
+            claim = self.dropped.popleft()
+            if claim in self._claims:  # most tickets die when they are done
+                self._release(claim, now)
         if now >= self._next_expiry:
             self._expire(now)
+        if self._ring:  # what came free just now is not for the one who asks next
+            self._fill()
 
     def _end(self) -> None:
         if self._ring:
@@ -557,13 +562,15 @@ class Ledger:
                 slot.standing = _LEAVING  # before the claim is DONE: nobody may think that it is clean
             else:
                 slot.since = now
-                slot.expires = now + self._keepalive
+                slot.expires = until = now + self._keepalive
+                if expires is not None and expires < until:
+                    slot.expires = expires
             claim.standing = _DONE
             claim.slot = None
             del self._claims[claim]
             slot.used -= 1
             if reusable:
-                self._freed(slot, now, expires)
+                self._freed(slot, now)
             else:
                 self._unoffer(slot)
         elif standing is _WAITING:
@@ -573,7 +580,7 @@ class Ledger:
             self._bury(slot)
             # A cancelled dial is a freed connection: its own origin's waiter takes it over.
             if slot.origin in self._ring and not self._must_yield(slot.origin):
-                self._turn(slot.origin)
+                self._dial_for_first(slot.origin)
         else:
             claim.standing = _DONE
 
@@ -600,10 +607,11 @@ class Ledger:
 
     # What may become of a slot.
 
-    def _freed(self, slot: Slot, now: float, expires: float | None) -> None:
+    def _freed(self, slot: Slot, now: float) -> None:
         """Someone has given back an open, clean connection."""
         origin = slot.origin
-        if self._ring and self._must_yield(origin):
+        if self._ring and slot.used < slot.capacity and self._must_yield(origin):
+            self._passed = 0  # it takes time when others use it still, and no further one is to go meanwhile
             self._leave(slot)
             return
         if slot.used < slot.capacity:
@@ -613,12 +621,11 @@ class Ledger:
         if origin.waiters:
             self._serve(origin)
         if not slot.used:
-            self._rest(slot, now, expires)
+            self._rest(slot, now)
 
-    def _rest(self, slot: Slot, now: float, expires: float | None) -> None:
+    def _rest(self, slot: Slot, now: float) -> None:
         """It stays idle, for as long as it may."""
-        if expires is not None and expires < slot.expires:
-            slot.expires = expires
+        if slot.expires < now + self._keepalive:
             self._note_early(slot)
         if len(self._idle) > self._most_idle:
             self._bury(next(iter(self._idle)))
@@ -697,12 +704,12 @@ class Ledger:
             origin = next(iter(self._ring))
             if not self._make_room(origin):
                 break
-            self._turn(origin)
+            self._passed = 0
+            self._ring.move_to_end(origin)
+            self._dial_for_first(origin)
 
-    def _turn(self, origin: Origin) -> None:
+    def _dial_for_first(self, origin: Origin) -> None:
         """There is room, and it is for this origin's first waiter."""
-        self._passed = 0
-        self._ring.move_to_end(origin)
         claim = self._call_first(origin)
         self._dial(claim, origin)
         self.todo.append(claim)
@@ -714,17 +721,12 @@ class Ledger:
 
     def _must_yield(self, origin: Origin) -> bool:
         """Whether what this origin frees goes to the head of the ring. What it keeps is counted."""
-        head = next(iter(self._ring))
-        if head is origin and len(self._ring) == 1:
-            return False  # nobody else is passed over
-        if self._passed < self._patience:
-            self._passed += 1
+        if next(iter(self._ring)) is origin:
+            self._ring.move_to_end(origin)  # what it frees serves it: that was its turn
+            self._passed = 0
             return False
-        self._passed = 0
-        if head is origin:
-            self._ring.move_to_end(origin)  # that was its turn
-            return False
-        return True
+        self._passed += 1
+        return self._passed > self._patience
 
     def _make_room(self, origin: Origin) -> bool:
         """Whether this origin may dial, if need be in the place of the connection that was idle for longest."""
@@ -740,10 +742,10 @@ class Ledger:
     def _rank(self, origin: Origin) -> None:
         """In the ring or not."""
         if origin.count < self._most_per_origin and origin.wants_room():
-            if not self._ring:
-                self._passed = 0
             self._ring.setdefault(origin, None)
         elif origin in self._ring:
+            if next(iter(self._ring)) is origin:
+                self._passed = 0
             del self._ring[origin]
 
     def _tidy(self, origin: Origin) -> None:

@@ -1,0 +1,1076 @@
+"""The ledger's promises: examples for each rule, random moves against a slow model, Ctrl-C anywhere, flat cost."""
+
+from __future__ import annotations
+
+import gc
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from httpcore._config import PoolLimits
+from httpcore._ledger import REMEMBERED, Ledger, OriginStats, Slot, SlotStanding, Standing, Ticket
+
+NEW, WAITING, DIALING, HOLDING, DONE = Standing
+
+
+class Connection:
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def abandon(self) -> None:
+        raise AssertionError("nobody forked")
+
+
+class Pool:
+    """What the pool does around a ledger, with a clock that stands still."""
+
+    def __init__(self, most: int | None = 100, per_origin: int | None = None, **limits: Any) -> None:
+        self.ledger = Ledger(PoolLimits(most, per_origin, **limits))
+        self.now = 100.0
+        self.woken: list[Ticket] = []
+
+    def ask(self, key: object, *, may_share: bool = False) -> Ticket:
+        ticket = self.ledger.ticket(key, may_share)
+        self.ledger.ask(ticket, self.now)
+        self.arm(ticket)
+        self.perform()
+        return ticket
+
+    def arm(self, ticket: Ticket) -> None:
+        if ticket.standing is WAITING:
+            claim = ticket.claim
+            ticket.wake = lambda: self.woken.extend(filter(None, [claim()]))
+        elif ticket.standing is DIALING:
+            ticket.slot.connection = Connection()
+
+    def opened(self, ticket: Ticket, **answer: Any) -> Ticket:
+        self.ledger.opened(ticket, self.now, **answer)
+        self.perform()
+        return ticket
+
+    def open(self, key: object, **answer: Any) -> Ticket:
+        return self.opened(self.ask(key), **answer)
+
+    def give_back(self, *tickets: Ticket, reusable: bool = True, expires: float | None = None) -> None:
+        for ticket in tickets:
+            self.ledger.give_back(ticket, self.now, reusable=reusable, expires=expires)
+            self.perform()
+
+    def step(self, name: str, *arguments: Any) -> None:
+        getattr(self.ledger, name)(*arguments, self.now)
+        self.perform()
+
+    def perform(self) -> None:
+        todo = self.ledger.todo
+        while todo:
+            todo[0].perform()
+            todo.popleft()
+
+    @property
+    def counts(self) -> tuple[int, int, int, int, int]:
+        stats = self.ledger.stats()
+        assert stats.connections == stats.idle + stats.busy + stats.dialing
+        assert stats.open == stats.idle + stats.busy
+        return stats.idle, stats.busy, stats.dialing, stats.leased, stats.waiting
+
+
+def standings(*tickets: Ticket) -> list[Standing]:
+    return [ticket.standing for ticket in tickets]
+
+
+def slot_of(ticket: Ticket) -> Slot:
+    assert ticket.slot is not None
+    return ticket.slot
+
+
+# One connection.
+
+
+def test_the_first_to_ask_dials_and_then_holds() -> None:
+    pool = Pool()
+    ticket = pool.ask("a")
+    slot = slot_of(ticket)
+    assert (ticket.standing, slot.standing, pool.counts) == (DIALING, SlotStanding.DIALING, (0, 0, 1, 0, 0))
+    pool.opened(ticket)
+    assert (ticket.standing, slot.standing, pool.counts) == (HOLDING, SlotStanding.OPEN, (0, 1, 0, 1, 0))
+    pool.give_back(ticket)
+    assert (ticket.standing, ticket.slot, slot.used, pool.counts) == (DONE, None, 0, (1, 0, 0, 0, 0))
+
+
+def test_a_clean_connection_is_used_again_and_one_that_is_not_is_closed_once() -> None:
+    pool = Pool()
+    ticket = pool.open("a")
+    connection = slot_of(ticket).connection
+    pool.give_back(ticket)
+    again = pool.ask("a")
+    assert again.standing is HOLDING
+    assert slot_of(again).connection is connection
+    pool.give_back(again, reusable=False)
+    assert connection.closed == 1
+    assert pool.counts == (0, 0, 0, 0, 0)
+    assert pool.ask("a").standing is DIALING
+
+
+def test_the_most_recently_used_connection_goes_first() -> None:
+    pool = Pool()
+    first, second, third = pool.open("a"), pool.open("a"), pool.open("a")
+    newest = slot_of(first)
+    pool.give_back(second, third, first)
+    assert slot_of(pool.ask("a")) is newest
+
+
+@pytest.mark.parametrize("standing", list(Standing))
+def test_give_back_is_the_way_out_from_every_standing_and_may_come_twice(standing: Standing) -> None:
+    pool = Pool(1)
+    ticket = pool.ledger.ticket("a")
+    if standing is WAITING:
+        other = pool.ask("b")
+    if standing is not NEW:
+        pool.ledger.ask(ticket, 0.0)
+    if standing in (HOLDING, DONE):
+        pool.opened(ticket)
+    if standing is DONE:
+        pool.give_back(ticket)
+        pool.give_back(pool.ask("a"), reusable=False)
+    assert ticket.standing is standing
+    pool.give_back(ticket, reusable=False)
+    pool.give_back(ticket, reusable=False)
+    if standing is WAITING:
+        pool.give_back(other)
+    assert (ticket.standing, ticket.slot, pool.counts) == (DONE, None, (0, 0, 0, 0, 0))
+
+
+def test_a_failed_dial_frees_its_room() -> None:
+    pool = Pool(1)
+    ticket, other = pool.ask("a"), pool.ask("b")
+    connection = slot_of(ticket).connection
+    pool.step("failed", ticket)
+    assert standings(ticket, other) == [DONE, DIALING]
+    assert connection.closed == 1
+    assert pool.woken == [other]
+
+
+@pytest.mark.parametrize(
+    ("step", "standing"),
+    [("ask", DIALING), ("opened", NEW), ("failed", NEW), ("redial", DIALING), ("opened", HOLDING), ("redial", NEW)],
+)
+def test_a_step_out_of_place_says_what_it_saw_and_changes_nothing(step: str, standing: Standing) -> None:
+    pool = Pool()
+    ticket = pool.ledger.ticket("here") if standing is NEW else pool.ask("here")
+    if standing is HOLDING:
+        pool.opened(ticket)
+    before = pool.counts
+    with pytest.raises(ValueError, match=f"^{step}: the ticket for here is {standing.name}, only [A-Z]+ is allowed$"):
+        pool.step(step, ticket)
+    assert (ticket.standing, pool.counts) == (standing, before)
+
+
+# Limits.
+
+
+def test_at_the_limit_the_connection_that_was_idle_for_longest_makes_room_for_another_origin() -> None:
+    pool = Pool(2)
+    old, young = pool.open("a"), pool.open("b")
+    slots = slot_of(old), slot_of(young)
+    pool.give_back(old, young)
+    assert pool.ask("c").standing is DIALING
+    assert [slot.standing for slot in slots] == [SlotStanding.GONE, SlotStanding.OPEN]
+    assert slots[0].connection.closed == 1
+    assert "a" not in pool.ledger.stats().origins
+
+
+def test_a_connection_that_turns_idle_while_another_origin_waits_is_closed_for_it() -> None:
+    pool = Pool(1)
+    ticket, other = pool.open("a"), pool.ask("b")
+    assert other.standing is WAITING
+    pool.give_back(ticket)
+    assert other.standing is DIALING
+    assert pool.woken == [other]
+
+
+def test_an_origin_at_its_own_limit_is_in_nobodys_way() -> None:
+    pool = Pool(3, 1)
+    a, a_waits = pool.open("a"), pool.ask("a")
+    b, c = pool.open("b"), pool.open("c")
+    b_waits, d_waits = pool.ask("b"), pool.ask("d")
+    assert standings(a_waits, b_waits, d_waits) == [WAITING] * 3
+    pool.give_back(c)
+    assert standings(a_waits, b_waits, d_waits) == [WAITING, WAITING, DIALING]
+    pool.give_back(a, b, reusable=False)
+    assert standings(a_waits, b_waits) == [DIALING, DIALING]
+
+
+def test_max_keepalive_bounds_the_idle_and_the_oldest_goes() -> None:
+    pool = Pool(max_keepalive=1)
+    a, b = pool.open("a"), pool.open("b")
+    oldest = slot_of(a)
+    pool.give_back(a, b)
+    assert oldest.standing is SlotStanding.GONE
+    assert pool.counts == (1, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("limits", [{"max_keepalive": 0}, {"keepalive_expiry": 0.0}])
+def test_without_keep_alive_a_connection_still_goes_straight_to_a_waiter_of_its_origin(limits: dict[str, Any]) -> None:
+    pool = Pool(1, **limits)
+    ticket, waiter = pool.open("a"), pool.ask("a")
+    slot = slot_of(ticket)
+    pool.give_back(ticket)
+    assert waiter.slot is slot
+    pool.give_back(waiter)
+    assert (slot.standing, pool.counts) == (SlotStanding.GONE, (0, 0, 0, 0, 0))
+
+
+# Time.
+
+
+@pytest.mark.parametrize(
+    ("expires", "after", "kept"),
+    [(None, 29.9, True), (None, 30.0, False), (105.0, 4.9, True), (105.0, 5.0, False), (1e9, 30.0, False)],
+)
+def test_an_idle_connection_lives_for_the_pools_time_or_the_peers_whichever_is_shorter(
+    expires: float | None, after: float, kept: bool
+) -> None:
+    pool = Pool(keepalive_expiry=30.0)
+    ticket = pool.open("a")
+    connection = slot_of(ticket).connection
+    pool.give_back(ticket, expires=expires)
+    pool.now += after
+    pool.step("expire")
+    assert (connection.closed, pool.counts[0]) == ((0, 1) if kept else (1, 0))
+    assert pool.ask("a").standing is (HOLDING if kept else DIALING)
+
+
+def test_a_connection_whose_time_was_over_when_it_came_back_is_closed() -> None:
+    pool = Pool(1)
+    ticket, waiter = pool.open("a"), pool.ask("a")
+    pool.give_back(ticket, expires=pool.now)
+    assert waiter.standing is DIALING
+
+
+def test_the_peers_time_is_for_one_idle_life_only() -> None:
+    pool = Pool(keepalive_expiry=None)
+    ticket = pool.open("a")
+    pool.give_back(ticket, expires=pool.now + 5)
+    ticket = pool.ask("a")
+    pool.give_back(ticket)
+    pool.now += 1e6
+    assert pool.ask("a").standing is HOLDING
+
+
+def test_who_must_go_early_goes_while_older_ones_stay() -> None:
+    pool = Pool()
+    a, b = pool.open("a"), pool.open("b")
+    pool.give_back(a)
+    pool.give_back(b, expires=pool.now + 5)
+    pool.now += 6
+    pool.step("expire")
+    assert set(pool.ledger.stats().origins) == {"a"}
+
+
+def test_notes_of_early_ends_do_not_pile_up() -> None:
+    pool = Pool(keepalive_expiry=None)
+    pool.give_back(pool.open("a"))
+    for _ in range(1000):
+        pool.now += 1
+        pool.give_back(pool.ask("a"), expires=pool.now + 1e6)
+    assert len(pool.ledger._early) < 100
+    pool.now += 1e6
+    pool.step("expire")
+    assert pool.counts == (0, 0, 0, 0, 0)
+
+
+# Fairness.
+
+
+def test_first_come_first_served_inside_an_origin() -> None:
+    pool = Pool(1)
+    holder, *waiters = [pool.open("a")] + [pool.ask("a") for _ in range(5)]
+    for waiter in waiters:
+        pool.give_back(holder)
+        assert waiter.standing is HOLDING
+        holder = waiter
+    assert pool.woken == waiters
+
+
+def test_a_cancelled_waiter_gives_its_turn_to_the_next() -> None:
+    pool = Pool(1)
+    holder, first, second = pool.open("a"), pool.ask("a"), pool.ask("a")
+    pool.give_back(first, holder)
+    assert standings(first, second) == [DONE, HOLDING]
+
+
+def test_a_waiter_cancelled_after_its_grant_passes_it_on() -> None:
+    pool = Pool(1)
+    holder, first, second = pool.open("a"), pool.ask("a"), pool.ask("a")
+    pool.ledger.give_back(holder, 0.0, reusable=True)
+    assert first.standing is HOLDING  # and has not been told yet
+    pool.give_back(first)
+    assert second.standing is HOLDING
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_an_origin_keeps_what_it_frees_until_another_was_passed_over_twice_the_limit(most: int) -> None:
+    pool = Pool(most)
+    holders = [pool.open("busy") for _ in range(most)]
+    other = pool.ask("other")
+    waiters = [pool.ask("busy") for _ in range(10 * most)]
+    kept = 0
+    while other.standing is WAITING:
+        pool.give_back(holders.pop(0))
+        kept += other.standing is WAITING
+        holders += [waiters.pop(0)] if waiters[0].standing is HOLDING else []
+    assert kept == 2 * most
+    assert other.standing is DIALING
+
+
+def test_origins_that_wait_for_room_take_turns() -> None:
+    pool = Pool(1)
+    holder = pool.open("z")
+    waiters = [pool.ask(key) for key in "aaabbc"]
+    order = []
+    while waiters:
+        pool.give_back(holder, reusable=False)
+        [holder] = [ticket for ticket in waiters if ticket.standing is DIALING]
+        waiters.remove(holder)
+        order.append(holder.key)
+        pool.opened(holder)
+    assert order == ["a", "b", "c", "a", "b", "a"]
+
+
+def test_an_origin_whose_own_connection_served_it_had_its_turn() -> None:
+    pool = Pool(2)
+    a, c = pool.open("a"), pool.open("c")
+    a_waits, *others = [pool.ask("a"), pool.ask("b"), pool.ask("a")]
+    pool.give_back(a)
+    assert a_waits.standing is HOLDING
+    pool.give_back(c)
+    assert standings(*others) == [DIALING, WAITING]
+
+
+@pytest.mark.parametrize("capacity", [1, 3])
+def test_whoever_waits_for_room_gets_it_whatever_two_busy_origins_do(capacity: int) -> None:
+    """A ring whose head is always served from its own connections would starve who stands behind it."""
+    pool = Pool(2)
+    tickets = {
+        key: [pool.open(key, capacity=capacity, protocol="HTTP/2" if capacity > 1 else "HTTP/1.1")] for key in "ab"
+    }
+    for key in "ab":
+        tickets[key] += [pool.ask(key) for _ in range(10)]
+    other = pool.ask("other")
+    freed = 0
+    while other.standing is WAITING:
+        for key in "ab":
+            tickets[key].append(pool.ask(key))
+            for ticket in tickets[key]:
+                if ticket.standing is DIALING:
+                    pool.opened(ticket, capacity=capacity, protocol="HTTP/2" if capacity > 1 else "HTTP/1.1")
+            held = next(ticket for ticket in tickets[key] if ticket.standing is HOLDING)
+            tickets[key].remove(held)
+            pool.give_back(held)
+            freed += 1
+        assert freed < 3 * (2 * 2 + 1) + 2 * capacity + 2
+    assert other.standing is DIALING
+
+
+def test_a_shared_connection_in_constant_use_gives_way_to_another_origin() -> None:
+    pool = Pool(1)
+    holders = [pool.open("busy", capacity=10, protocol="HTTP/2")]
+    slot = slot_of(holders[0])
+    other = pool.ask("other")
+    for _ in range(20):
+        holders.append(pool.ask("busy"))
+        pool.give_back(holders.pop(0))
+    assert slot.standing is SlotStanding.GONE
+    assert other.standing is DIALING
+
+
+# Sharing.
+
+
+def test_a_burst_to_an_unknown_origin_waits_on_the_first_dial() -> None:
+    pool = Pool()
+    tickets = [pool.ask("a", may_share=True) for _ in range(5)]
+    assert standings(*tickets) == [DIALING, *[WAITING] * 4]
+    assert pool.ask("a").standing is DIALING  # this one may not share
+
+
+def test_when_it_is_http2_the_burst_gets_in_up_to_the_limit_of_streams_and_the_rest_dials() -> None:
+    pool = Pool()
+    tickets = [pool.ask("a", may_share=True) for _ in range(6)]
+    pool.opened(tickets[0], capacity=3, protocol="HTTP/2")
+    assert standings(*tickets) == [HOLDING] * 3 + [DIALING, WAITING, WAITING]
+    assert len({ticket.slot for ticket in tickets[:3]}) == 1
+    assert pool.counts == (0, 1, 1, 3, 2)
+    pool.opened(tickets[3], capacity=3, protocol="HTTP/2")
+    assert standings(*tickets) == [HOLDING] * 6
+
+
+def test_when_it_is_http11_all_dial_what_they_need_at_once() -> None:
+    pool = Pool(4)
+    tickets = [pool.ask("a", may_share=True) for _ in range(6)]
+    pool.opened(tickets[0])
+    assert standings(*tickets) == [HOLDING, DIALING, DIALING, DIALING, WAITING, WAITING]
+    assert pool.woken == tickets[1:4]
+
+
+def test_when_the_first_dial_fails_the_followers_dial_each_its_own() -> None:
+    pool = Pool()
+    tickets = [pool.ask("a", may_share=True) for _ in range(4)]
+    pool.step("failed", tickets[0])
+    assert standings(*tickets) == [DONE, DIALING, DIALING, DIALING]
+    late = pool.ask("a", may_share=True)
+    assert late.standing is WAITING
+    for ticket in tickets[1:]:
+        pool.step("failed", ticket)
+    assert late.standing is DIALING
+
+
+def test_followers_of_a_failed_dial_that_found_no_room_dial_as_it_comes() -> None:
+    pool = Pool(2)
+    busy = pool.open("busy")
+    tickets = [pool.ask("a", may_share=True) for _ in range(3)]
+    pool.step("failed", tickets[0])
+    assert standings(*tickets) == [DONE, DIALING, WAITING]
+    pool.give_back(busy)
+    assert tickets[2].standing is DIALING
+
+
+def test_when_the_one_who_dials_is_cancelled_one_follower_takes_over() -> None:
+    pool = Pool()
+    tickets = [pool.ask("a", may_share=True) for _ in range(4)]
+    connection = slot_of(tickets[0]).connection
+    pool.give_back(tickets[0], reusable=False)
+    assert standings(*tickets) == [DONE, DIALING, WAITING, WAITING]
+    assert connection.closed == 1
+    assert pool.woken == [tickets[1]]
+
+
+def test_a_cancelled_dial_stays_with_its_origin_until_others_were_passed_over_too_often() -> None:
+    pool = Pool(1)
+    first, other = pool.ask("a"), pool.ask("b")
+    mine = [first] + [pool.ask("a") for _ in range(4)]
+    for ticket in mine:
+        if other.standing is WAITING:
+            assert ticket.standing is DIALING
+            pool.give_back(ticket)
+    assert standings(*mine, other) == [DONE, DONE, DONE, WAITING, WAITING, DIALING]
+
+
+def test_what_an_origin_speaks_is_remembered_after_it_is_forgotten() -> None:
+    pool = Pool()
+    pool.give_back(pool.open("a", capacity=9, protocol="HTTP/2"), pool.open("b"), reusable=False)
+    assert pool.ledger._origins == {}
+    tickets = [pool.ask(key, may_share=True) for key in "aabb"]
+    assert standings(*tickets) == [DIALING, WAITING, DIALING, DIALING]
+
+
+def test_of_the_thousand_origins_remembered_the_one_unused_for_longest_goes() -> None:
+    pool = Pool()
+    for number in range(REMEMBERED):
+        pool.give_back(pool.open(number), reusable=False)
+    pool.give_back(pool.ask(0))  # asked for again
+    pool.give_back(pool.open("one more"), reusable=False)
+    assert len(pool.ledger._known) == REMEMBERED
+    assert 0 in pool.ledger._known
+    assert 1 not in pool.ledger._known
+
+
+def test_a_full_http2_connection_makes_its_origin_dial_or_wait_for_a_stream() -> None:
+    pool = Pool(2)
+    first = pool.open("a", capacity=1, protocol="HTTP/2")
+    second, third = pool.ask("a"), pool.ask("a")
+    assert standings(second, third) == [DIALING, WAITING]
+    pool.opened(second, capacity=1, protocol="HTTP/2")
+    assert third.standing is WAITING
+    pool.give_back(first)
+    assert third.standing is HOLDING
+
+
+def test_resize_lets_more_in_and_takes_nothing_from_who_is_in() -> None:
+    pool = Pool(1)
+    tickets = [pool.open("a", capacity=2, protocol="HTTP/2")] + [pool.ask("a") for _ in range(4)]
+    slot = slot_of(tickets[0])
+    pool.step("resize", slot, 4)
+    assert standings(*tickets) == [HOLDING] * 4 + [WAITING]
+    pool.step("resize", slot, 1)
+    assert (slot.used, pool.counts) == (4, (0, 1, 0, 4, 1))
+    pool.give_back(*tickets[:3])
+    assert tickets[4].standing is WAITING
+    pool.give_back(tickets[3])
+    assert tickets[4].standing is HOLDING
+
+
+def test_a_connection_without_streams_serves_nobody_until_it_has_some() -> None:
+    pool = Pool(1, 1)
+    ticket = pool.open("a", capacity=2, protocol="HTTP/2")
+    slot = slot_of(ticket)
+    pool.step("resize", slot, 0)
+    pool.give_back(ticket)
+    waiter = pool.ask("a")
+    assert waiter.standing is WAITING
+    pool.step("resize", slot, 1)
+    assert waiter.slot is slot
+
+
+# What ends before its time.
+
+
+@pytest.mark.parametrize("step", ["lost", "retire"])
+def test_a_connection_that_leaves_serves_nobody_new_and_closes_after_its_last_user(step: str) -> None:
+    pool = Pool()
+    first = pool.open("a", capacity=5, protocol="HTTP/2")
+    second = pool.ask("a")
+    slot = slot_of(first)
+    pool.step(step, slot)
+    assert (slot.standing, slot.used) == (SlotStanding.LEAVING, 2)
+    assert pool.ask("a").standing is DIALING
+    pool.give_back(first)
+    assert slot.connection.closed == 0
+    pool.give_back(second)
+    assert (slot.standing, slot.connection.closed) == (SlotStanding.GONE, 1)
+    pool.step(step, slot)
+    assert slot.connection.closed == 1
+
+
+@pytest.mark.parametrize("step", ["lost", "retire"])
+def test_an_idle_connection_that_leaves_goes_at_once(step: str) -> None:
+    pool = Pool()
+    ticket = pool.open("a")
+    slot = slot_of(ticket)
+    pool.give_back(ticket)
+    pool.step(step, slot)
+    assert (slot.connection.closed, pool.counts) == (1, (0, 0, 0, 0, 0))
+
+
+def test_a_connection_lost_before_it_was_reported_open_is_for_its_dialer_only() -> None:
+    pool = Pool()
+    ticket = pool.ask("a")
+    pool.step("lost", slot_of(ticket))
+    pool.opened(ticket, capacity=5, protocol="HTTP/2")
+    assert ticket.standing is HOLDING
+    assert pool.ask("a").standing is DIALING
+
+
+def test_redial_keeps_the_place_of_the_only_user_ahead_of_all_waiters() -> None:
+    pool = Pool(1)
+    ticket, same, other = pool.open("a"), pool.ask("a"), pool.ask("b")
+    dead = slot_of(ticket)
+    pool.step("redial", ticket)
+    assert standings(ticket, same, other) == [DIALING, WAITING, WAITING]
+    assert (dead.connection.closed, ticket.slot is dead) == (1, False)
+    assert pool.counts == (0, 0, 1, 0, 2)
+
+
+def test_redial_without_room_is_first_in_the_queue() -> None:
+    pool = Pool(1)
+    first = pool.open("a", capacity=2, protocol="HTTP/2")
+    second, waiter = pool.ask("a"), pool.ask("a")
+    pool.step("redial", second)
+    assert standings(first, second, waiter) == [HOLDING, WAITING, WAITING]
+    pool.give_back(first)
+    assert standings(second, waiter) == [DIALING, WAITING]
+
+
+def test_when_a_shared_connection_is_dead_one_of_its_users_dials_for_all() -> None:
+    pool = Pool()
+    first = pool.open("a", capacity=4, protocol="HTTP/2")
+    tickets = [first] + [pool.ask("a") for _ in range(3)]
+    for ticket in tickets:
+        pool.step("redial", ticket)
+    assert standings(*tickets) == [DIALING, WAITING, WAITING, WAITING]
+    pool.opened(first, capacity=4, protocol="HTTP/2")
+    assert standings(*tickets) == [HOLDING] * 4
+
+
+def test_redial_without_room_takes_another_connection_of_its_origin() -> None:
+    pool = Pool(2, 2)
+    first = pool.open("a", capacity=2, protocol="HTTP/2")
+    second, third = pool.ask("a"), pool.open("a", capacity=2, protocol="HTTP/2")
+    pool.step("redial", second)
+    assert second.slot is slot_of(third)
+    assert first.standing is HOLDING
+
+
+def test_close_ends_who_waits_and_dials_and_lets_who_holds_finish() -> None:
+    pool = Pool(3)
+    idle, holder, dialer, waiter = pool.open("a"), pool.open("b"), pool.ask("c"), pool.ask("c", may_share=True)
+    slots = [slot_of(ticket) for ticket in (idle, holder, dialer)]
+    pool.give_back(idle)
+    waiter = pool.ask("b")
+    extra = pool.ask("b")
+    pool.step("close")
+    assert standings(holder, dialer, waiter, extra) == [HOLDING, DONE, DONE, DONE]
+    assert [ticket.closed for ticket in (holder, dialer, waiter, extra)] == [False, True, True, True]
+    assert [slot.connection.closed for slot in slots] == [1, 0, 1]
+    assert pool.ledger.closed
+    late = pool.ask("a")
+    assert (late.standing, late.closed) == (DONE, True)
+    pool.opened(dialer)
+    pool.step("failed", dialer)
+    assert dialer.standing is DONE
+    pool.step("redial", holder)
+    assert (holder.standing, holder.closed, slots[1].connection.closed) == (DONE, True, 1)
+    pool.step("close")
+    assert pool.counts == (0, 0, 0, 0, 0)
+    assert pool.ledger.slots() == []
+
+
+# Tickets that nobody holds.
+
+
+@pytest.mark.parametrize("standing", [WAITING, DIALING, HOLDING])
+def test_a_dropped_ticket_gives_back_at_the_next_step_as_not_reusable(standing: Standing) -> None:
+    pool = Pool(1)
+    other = pool.open("b") if standing is WAITING else None
+    ticket = pool.ask("a")
+    if standing is HOLDING:
+        pool.opened(ticket)
+    assert ticket.standing is standing
+    slot = ticket.slot
+    del ticket
+    gc.collect()
+    assert len(pool.ledger.dropped) == 1
+    pool.step("expire")
+    if other is not None:
+        pool.give_back(other)
+        assert pool.counts == (1, 0, 0, 0, 0)
+    else:
+        assert slot.connection.closed == 1
+        assert pool.counts == (0, 0, 0, 0, 0)
+
+
+def test_a_dropped_ticket_in_a_reference_cycle_gives_back_too() -> None:
+    pool = Pool(1)
+    holder: list[object] = [pool.open("a")]
+    holder.append(holder)
+    del holder
+    gc.collect()
+    assert pool.counts == (0, 0, 0, 0, 0)
+    pool.perform()
+
+
+def test_a_dropped_stream_does_not_harm_its_siblings() -> None:
+    pool = Pool(1)
+    first = pool.open("a", capacity=2, protocol="HTTP/2")
+    slot = slot_of(first)
+    second = pool.ask("a")
+    del second
+    pool.step("expire")
+    assert (slot.standing, slot.used, slot.connection.closed) == (SlotStanding.LEAVING, 1, 0)
+    pool.give_back(first)
+    assert slot.connection.closed == 1
+
+
+# Looking at it.
+
+
+def test_stats_name_each_origin_that_has_something_and_sum_those_of_one_name() -> None:
+    class Key(str):
+        __slots__ = ("tls",)
+
+        def __eq__(self, other: object) -> bool:
+            return self is other
+
+        __hash__ = object.__hash__
+
+    pool = Pool(4)
+    one, other = Key("a"), Key("a")
+    pool.give_back(pool.open(one))
+    tickets = [pool.open(other, capacity=2, protocol="HTTP/2"), *(pool.ask(key) for key in (other, "b", "c", "b"))]
+    assert standings(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one made room
+    pool.opened(tickets[3])
+    pool.give_back(tickets[3])
+    tickets += [pool.ask(one), pool.ask("b")]
+    stats = pool.ledger.stats()
+    assert stats.origins == {
+        "a": OriginStats(connections=2, busy=1, dialing=1, leased=2),
+        "b": OriginStats(connections=2, dialing=2, waiting=1),
+    }
+    assert (stats.connections, stats.idle, stats.busy, stats.dialing) == (4, 0, 1, 3)
+    assert (stats.open, stats.leased, stats.waiting, stats.origins["a"].open) == (1, 2, 1, 1)
+
+
+def test_an_origin_with_nothing_is_forgotten() -> None:
+    pool = Pool(1)
+    ticket = pool.open("a")
+    for key in range(50):
+        pool.give_back(pool.ask(key))
+    pool.give_back(ticket, reusable=False)
+    assert pool.ledger._origins == {}
+
+
+# Random moves. The world keeps its own books, the slow and obvious way, and compares.
+
+
+class Request:
+    """A ticket, and what its owner knows."""
+
+    def __init__(self, world: World, key: str) -> None:
+        self.key = key
+        self.ticket = world.ledger.ticket(key, world.may_share[key])
+        self.told = 0
+        self.solo = False  # the dial that it waited on has failed
+
+    @property
+    def standing(self) -> Standing:
+        return self.ticket.standing
+
+    @property
+    def slot(self) -> Slot:
+        return slot_of(self.ticket)
+
+    def wake(self) -> None:
+        self.told += 1
+
+
+class World:
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        choose = self.random.choice
+        keys = "abcdefgh"[: choose([1, 2, 3, 8])]
+        self.keys = keys
+        self.limits = PoolLimits(
+            choose([1, 2, 3, 5, None]),
+            choose([1, 2, None, None]),
+            choose([0, 1, 2, None, None]),
+            choose([5.0, 50.0, None]),
+        )
+        self.ledger = Ledger(self.limits)
+        self.now = 0.0
+        self.streams = {key: choose([1, 1, 2, 5]) for key in keys}
+        self.may_share = {key: self.streams[key] > 1 or choose([True, False]) for key in keys}
+        self.crowd = choose([4, 12, 25])
+        self.requests: list[Request] = []
+        self.acting: Request | None = None  # whose step it is
+        self.queues: dict[str, list[Request]] = {key: [] for key in keys}
+        self.alive: dict[Slot, None] = {}
+        self.closes: Counter[Slot] = Counter()
+        self.dirty: set[Slot] = set()
+        self.resized: set[Slot] = set()
+        self.deadline: dict[Slot, float] = {}
+        self.protocol: dict[str, str] = {}
+
+    # One move.
+
+    def move(self) -> None:
+        self.now += self.random.choice([0, 0, 0.01, 1])
+        moves = [move for move, wanted in self.moves() if wanted]
+        self.random.choice(moves)()
+        self.settle()
+
+    def moves(self) -> list[tuple[Callable[[], None], bool]]:
+        standings = {request.standing for request in self.requests}
+        return [
+            (self.ask, len(self.requests) < self.crowd),
+            (self.ask, len(self.requests) < self.crowd),
+            (self.opened, DIALING in standings),
+            (self.opened, DIALING in standings),
+            (self.failed, DIALING in standings and self.random.random() < 0.3),
+            (self.give_back, HOLDING in standings),
+            (self.give_back, HOLDING in standings),
+            (self.cancel, bool(standings) and self.random.random() < 0.3),
+            (self.drop, bool(standings) and self.random.random() < 0.2),
+            (self.redial, HOLDING in standings and self.random.random() < 0.3),
+            (self.leave, bool(self.alive) and self.random.random() < 0.2),
+            (self.resize, bool(self.alive) and self.random.random() < 0.3),
+            (self.expire, True),
+        ]
+
+    def pick(self, *standings: Standing) -> Request:
+        self.acting = self.random.choice([one for one in self.requests if not standings or one.standing in standings])
+        return self.acting
+
+    def ask(self) -> None:
+        self.acting = request = Request(self, self.random.choice(self.keys))
+        ahead = list(self.queues[request.key])
+        self.requests.append(request)
+        self.ledger.ask(request.ticket, self.now)
+        self.arm(request)
+        assert request.standing is WAITING or all(other.standing is not WAITING for other in ahead), "overtaken"
+
+    def arm(self, request: Request, *, first: bool = False) -> None:
+        """As the pool does in the same locked step as `ask` and `redial`."""
+        if request.standing is WAITING:
+            request.ticket.wake = request.wake
+            queue = self.queues[request.key]
+            request.solo = first and bool(queue) and queue[0].solo
+            queue.insert(0 if first else len(queue), request)
+        elif request.standing is DIALING:
+            request.slot.connection = Connection()
+
+    def opened(self) -> None:
+        request = self.pick(DIALING)
+        request.slot.connection = request.slot.connection or Connection()
+        protocol = "HTTP/2" if self.streams[request.key] > 1 else "HTTP/1.1"
+        self.ledger.opened(request.ticket, self.now, capacity=self.streams[request.key], protocol=protocol)
+        self.protocol[request.key] = protocol
+
+    def failed(self) -> None:
+        request = self.pick(DIALING)
+        self.ledger.failed(request.ticket, self.now)
+        for other in self.queues[request.key]:
+            other.solo = True
+
+    def give_back(self) -> None:
+        self.end(self.pick(HOLDING), reusable=self.random.random() < 0.8)
+
+    def cancel(self) -> None:
+        self.end(self.pick(), reusable=False)
+
+    def end(self, request: Request, *, reusable: bool) -> None:
+        """A dirty connection is noted first: however the step goes, it must serve nobody else."""
+        expires = self.now + self.random.choice([0, 1, 100]) if self.random.random() < 0.3 else None
+        slot = request.ticket.slot
+        if request.standing is HOLDING and slot is not None:
+            if not reusable:
+                self.dirty.add(slot)
+            kept = [expires] if expires is not None else []
+            kept += [self.now + self.limits.keepalive_expiry] if self.limits.keepalive_expiry is not None else []
+            self.deadline[slot] = min(kept, default=float("inf"))
+        self.ledger.give_back(request.ticket, self.now, reusable=reusable, expires=expires)
+
+    def drop(self) -> None:
+        self.forget(self.pick())
+        self.expire()
+
+    def forget(self, request: Request) -> None:
+        if request.standing is HOLDING and request.ticket.slot is not None:
+            self.dirty.add(request.ticket.slot)
+        request.ticket.wake = None  # it refers to the request
+        self.requests.remove(request)
+        if request in self.queues[request.key]:
+            self.queues[request.key].remove(request)
+        del request.ticket
+
+    def redial(self) -> None:
+        request = self.pick(HOLDING)
+        self.dirty.add(request.slot)
+        self.ledger.redial(request.ticket, self.now)
+        self.arm(request, first=True)
+
+    def leave(self) -> None:
+        slot = self.random.choice(list(self.alive))
+        self.ledger.retire(slot, self.now)
+        self.dirty.add(slot)
+
+    def resize(self) -> None:
+        slot = self.random.choice(list(self.alive))
+        self.resized.add(slot)
+        capacity = self.random.choice([0, 1, 2, 5]) if self.streams[str(slot.key)] > 1 else 1
+        self.ledger.resize(slot, capacity, self.now)
+
+    def expire(self) -> None:
+        self.ledger.expire(self.now)
+
+    # The books.
+
+    def settle(self) -> None:
+        """Do what the ledger says, and see who was served: always the first of a queue, and he is told."""
+        while self.ledger.todo:
+            item = self.ledger.todo[0]
+            item.perform()
+            self.ledger.todo.popleft()
+            if isinstance(item, Slot):
+                self.closes[item] += 1
+        for queue in self.queues.values():
+            served = [request.standing is not WAITING for request in queue]
+            left = [request for request in queue if request.standing is not DONE]
+            turns = [request.standing is not WAITING for request in left]
+            assert turns == sorted(turns, reverse=True), "served out of turn"
+            for request in [request for request in left if request.standing is not WAITING]:
+                assert request.told, "served and not told"
+                request.told = 0
+            if any(served):
+                queue[:] = [request for request in queue if request.standing is WAITING]
+        self.requests = [request for request in self.requests if request.standing is not DONE]
+        for request in self.requests:
+            if request.standing is DIALING and request.slot.connection is None:
+                request.slot.connection = Connection()
+        self.alive = dict.fromkeys(self.ledger.slots())
+
+    def check(self) -> None:
+        limits, slots = self.limits, list(self.alive)
+        users = Counter(request.slot for request in self.requests if request.standing is HOLDING)
+        dialed = Counter(request.slot for request in self.requests if request.standing is DIALING)
+        idle = [slot for slot in slots if slot.standing is SlotStanding.OPEN and not users[slot]]
+        assert limits.max_connections is None or len(slots) <= limits.max_connections
+        assert limits.max_keepalive is None or len(idle) <= limits.max_keepalive
+        for slot in slots:
+            self.check_slot(slot, users[slot], dialed[slot])
+        assert set(users) | set(dialed) <= set(slots), "held and gone"
+        for key in self.keys:
+            self.check_origin(key, [slot for slot in slots if slot.key == key], bool(idle))
+        assert set(self.ledger._origins) == {slot.key for slot in slots} | {
+            key for key in self.keys if self.queues[key]
+        }
+        self.check_stats(users, dialed, idle)
+        assert self.ledger.todo == type(self.ledger.todo)()
+
+    def check_slot(self, slot: Slot, users: int, dialers: int) -> None:
+        assert self.closes[slot] == 0
+        assert slot.used == users
+        assert users <= slot.capacity or slot in self.resized
+        if slot.standing is SlotStanding.DIALING:
+            assert (dialers, users) == (1, 0)
+        elif slot.standing is SlotStanding.LEAVING:
+            assert users
+        else:
+            assert (slot.standing, dialers) == (SlotStanding.OPEN, 0)
+            assert slot not in self.dirty
+            assert users or self.deadline[slot] > self.now
+
+    def check_origin(self, key: str, slots: list[Slot], anyone_idle: bool) -> None:
+        """Nobody waits who could be served."""
+        limits, queue = self.limits, self.queues[key]
+        assert limits.max_connections_per_origin is None or len(slots) <= limits.max_connections_per_origin
+        if not queue:
+            return
+        assert not [slot for slot in slots if slot.standing is SlotStanding.OPEN and slot.used < slot.capacity]
+        dials = any(slot.standing is SlotStanding.DIALING for slot in slots)
+        protocol = self.protocol.get(key)
+        shares = protocol == "HTTP/2" or (protocol is None and self.may_share[key])
+        if dials and shares and not queue[0].solo:
+            return
+        at_own_limit = len(slots) == limits.max_connections_per_origin
+        at_limit = len(self.alive) == limits.max_connections and not anyone_idle
+        assert at_own_limit or at_limit, "waits for nothing"
+
+    def check_stats(self, users: Counter[Slot], dialed: Counter[Slot], idle: list[Slot]) -> None:
+        stats = self.ledger.stats()
+        waiting = sum(map(len, self.queues.values()))
+        busy = len([slot for slot in self.alive if users[slot]])
+        assert (stats.connections, stats.dialing, stats.idle) == (len(self.alive), len(dialed), len(idle))
+        assert (stats.busy, stats.leased, stats.waiting) == (busy, users.total(), waiting)
+        for field in ("connections", "idle", "busy", "dialing", "leased", "waiting"):
+            assert getattr(stats, field) == sum(getattr(origin, field) for origin in stats.origins.values())
+        assert set(stats.origins) == {str(key) for key in self.ledger._origins}
+
+    def wind_up(self) -> None:
+        """All leave, one after another, and nothing is left."""
+        while self.requests:
+            self.end(self.requests[0], reusable=True)
+            self.settle()
+            self.check()
+        self.now += 1e6
+        if self.limits.keepalive_expiry is None:
+            self.ledger.close(self.now)
+        self.expire()
+        self.settle()
+        assert (self.ledger.slots(), self.ledger._origins) == ([], {})
+        assert not self.ledger._claims
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_moves_break_no_promise(seed: int) -> None:
+    world = World(seed)
+    for number in range(5000):
+        world.move()
+        if number % 8 == 0 or number < 300:
+            world.check()
+    if seed % 3 == 0:
+        held = [request for request in world.requests if request.standing is HOLDING]
+        world.dirty.update(request.slot for request in held)
+        world.ledger.close(world.now)
+        world.settle()
+        world.check()
+        assert world.requests == held
+    world.wind_up()
+    assert set(world.closes.values()) <= {1}
+
+
+# Ctrl-C.
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt before the n-th bytecode that the ledger's code runs inside the block."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __enter__(self) -> Interrupt:
+        sys.settrace(self.trace)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.settrace(None)
+
+    def trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code.co_filename != LEDGER:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self.trace
+
+
+LEDGER = Ledger.ask.__code__.co_filename
+
+
+class InterruptedWorld(World):
+    """Any step may be interrupted; then its request ends as in the pool, by `give_back` in a `finally`; this may be
+    interrupted too, and then the ticket is dropped."""
+
+    def interrupted_move(self) -> bool:
+        """Whether it was."""
+        self.acting = None
+        moves = [
+            *(move for move, wanted in self.moves() if wanted),
+            *([self.close] if self.random.random() < 0.1 else []),
+        ]
+        try:
+            with Interrupt(self.random.randrange(1, 400)):
+                self.random.choice(moves)()
+        except KeyboardInterrupt:
+            if self.acting in self.requests:
+                self.clean_up(self.acting)
+            return True
+        finally:
+            self.look_again()
+        return False
+
+    def close(self) -> None:
+        self.ledger.close(self.now)
+
+    def clean_up(self, request: Request) -> None:
+        try:
+            with Interrupt(self.random.randrange(1, 600)):
+                self.end(request, reusable=False)
+        except KeyboardInterrupt:
+            self.forget(request)
+
+    def look_again(self) -> None:
+        try:
+            with Interrupt(self.random.randrange(1, 4000)):
+                self.ledger.expire(self.now)
+        except KeyboardInterrupt:
+            self.ledger.expire(self.now)
+        if self.ledger.closed:
+            self.dirty.update(self.alive)
+        self.settle()
+        self.check()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_ctrl_c_at_any_bytecode_loses_nothing_and_serves_nobody_twice(seed: int) -> None:
+    hits = 0
+    for number in range(200):
+        world = InterruptedWorld(1000 * seed + number)
+        for _ in range(world.random.randrange(60)):
+            world.move()
+        for _ in range(2):
+            hits += world.interrupted_move()
+        for _ in range(5):
+            world.move()
+            world.check()
+        world.wind_up()
+    assert hits > 150
