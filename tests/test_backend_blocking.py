@@ -40,14 +40,9 @@ def connected() -> Iterator[tuple[BlockingStream, socket.socket]]:
         stream.close()
 
 
-def fill(stream: BlockingStream) -> None:
-    """Write until there is no room."""
-    with pytest.raises(WriteTimeout):
-        write_for_ever(stream, SHORT)
-
-
-def write_for_ever(stream: BlockingStream, timeout: float) -> None:
-    while run(stream.write_some(bytes(PIECE), timeout)) or stream.take() is not None:
+async def write_for_ever(stream: BlockingStream, timeout: float | None, *, duplex: bool = False) -> None:
+    """Until input comes, or an error. One write may still find room after another has found none for a while."""
+    while await stream.write_some(bytes(PIECE), timeout, duplex=duplex):
         pass
 
 
@@ -149,6 +144,11 @@ def wait_until_inside(stream: BlockingStream) -> None:
         pass
 
 
+def wait_until_waiting_for_room(stream: BlockingStream) -> None:
+    while select.select([], [stream._descriptor.sock], [], 0)[1]:
+        pass
+
+
 def test_closing_ends_a_read_that_waits_in_another_thread() -> None:
     with connected() as (stream, peer):
         join = in_thread(stream.read(PIECE, None))
@@ -162,9 +162,8 @@ def test_closing_ends_a_read_that_waits_in_another_thread() -> None:
 @pytest.mark.parametrize("duplex", [False, True])
 def test_closing_ends_a_write_that_waits_in_another_thread(duplex: bool) -> None:
     with connected() as (stream, _):
-        fill(stream)
-        join = in_thread(stream.write_some(b"x", None, duplex=duplex))
-        wait_until_inside(stream)
+        join = in_thread(write_for_ever(stream, None, duplex=duplex))
+        wait_until_waiting_for_room(stream)
         stream.close()
         assert isinstance(join(), WriteError)
         assert stream._descriptor.sock.fileno() == -1
@@ -237,9 +236,8 @@ def test_ctrl_c_ends_a_read_and_the_stream_goes_on() -> None:
 
 def test_ctrl_c_ends_a_write() -> None:
     with connected() as (stream, _):
-        fill(stream)
         with ctrl_c():
-            run(stream.write_some(b"x", None))
+            run(write_for_ever(stream, None))
         stream.close()
         assert stream._descriptor.sock.fileno() == -1
 
@@ -298,11 +296,11 @@ def test_without_poll_select_does_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     with connected() as (stream, peer):
         with pytest.raises(ReadTimeout):
             run(stream.read(PIECE, SHORT))
-        fill(stream)
-        with pytest.raises(WriteTimeout):
-            run(stream.write_some(b"x", SHORT, duplex=True))
+        for duplex in (False, True):
+            with pytest.raises(WriteTimeout):
+                run(write_for_ever(stream, SHORT, duplex=duplex))
         peer.sendall(b"413")
-        assert run(stream.write_some(b"x", LONG)) == 0
+        run(write_for_ever(stream, LONG))
         assert run(stream.read(PIECE, None)) == b"413"
 
 
@@ -312,7 +310,7 @@ def test_a_script_that_dies_of_sigpipe_still_gets_a_write_error() -> None:
         with connected() as (stream, peer):
             peer.close()
             with pytest.raises(WriteError):
-                write_for_ever(stream, LONG)
+                run(write_for_ever(stream, LONG, duplex=True))
     finally:
         signal.signal(signal.SIGPIPE, before)
 

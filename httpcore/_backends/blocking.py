@@ -135,6 +135,8 @@ class BlockingStream:
         waiting = _Waiting(timeout)
         while ready := wait(waiting.left):
             events = ready[0][1]
+            if descriptor.is_closed:  # which woke us, and looks like input
+                raise descriptor.error(WriteError, "writing")
             # A reset makes the descriptor readable too. `send` tells it as what it is, and keeps the input.
             if listens and events & _IN and not events & _ERROR:
                 return 0
