@@ -735,6 +735,20 @@ def test_after_the_peer_s_end_was_read_writing_goes_on() -> None:
     joined(body)
 
 
+def test_what_comes_behind_close_notify_is_ignored() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.end()
+        assert await stream.read(10, 5.0) == b""
+        for _ in range(10):
+            await peer.below.send(b"\x17" * 60_000)
+            await stream.write_some(b"x", 5.0)
+            assert await stream.flush(5.0)
+            assert await stream.read(10, 5.0) == b""
+        assert not stream.truncated
+
+    joined(body)
+
+
 def test_close_is_immediate_and_sends_nothing() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"unread")
@@ -1035,6 +1049,38 @@ def test_two_threads_use_one_stream_at_once() -> None:
     stream.close()
     server.join(60)
     assert received == [MUCH * rounds]
+
+
+class Guarded:
+    """Stands for an object of `ssl` and fails when it is used without the lock."""
+
+    def __init__(self, used: Any, lock: threading.Lock, calls: set[str]) -> None:
+        self.used, self.lock, self.calls = used, lock, calls
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "pending":  # a count, which `owes` may read at any time
+            assert self.lock.locked(), f"{name} without the lock"
+            self.calls.add(name)
+        return getattr(self.used, name)
+
+
+def test_openssl_is_entered_only_with_the_lock() -> None:
+    """Two threads in it at once go wrong too rarely to be caught at it."""
+    calls: set[str] = set()
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        for part in ("_session", "_incoming", "_outgoing"):
+            setattr(stream, part, Guarded(getattr(stream, part), stream._lock, calls))
+        await write_all(stream, MUCH[:40_000])
+        assert await peer.recv_exactly(40_000) == MUCH[:40_000]
+        await peer.send(b"answer")
+        assert stream.take() == b"answer"
+        await peer.send(b"answer")
+        assert await stream.read(10, 5.0) == b"answer"
+        await stream.end(5.0)
+
+    joined(body)
+    assert calls == {"read", "write", "unwrap"}
 
 
 # TLS within TLS, as over an https proxy.
