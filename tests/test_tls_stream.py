@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 import trustme
 
+from httpcore._backends import tls
 from httpcore._backends.base import PIECE, Stream, StreamInfo
 from httpcore._backends.memory import PeerGone, ServerEnd, World, at_every_point
 from httpcore._backends.tls import TLSStream, start_tls
@@ -292,9 +293,9 @@ def test_no_protocol_is_named_when_the_server_picks_none() -> None:
     client.set_alpn_protocols(["h2"])
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        tls = stream.info().tls
-        assert tls is not None
-        assert tls.alpn is None
+        agreed = stream.info().tls
+        assert agreed is not None
+        assert agreed.alpn is None
 
     joined(body, client=client)
 
@@ -610,6 +611,23 @@ def test_tickets_without_end_are_the_end() -> None:
     world.listen(NAME, 443, tls_server(server_context(tickets=1500)))
     world.run(main())
     assert len(world.connections[0].replied) > 256 * 1024
+
+
+def test_what_the_peer_makes_us_owe_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each KeyUpdate asks for an answer, which waits for the next write; `ssl` has no way to send one, so a write
+    that was not flushed stands for the answers here."""
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await stream.write_some(b"x" * 10_000, 5.0)
+        await peer.send(b"fine")
+        assert await stream.read(10, 5.0) == b"fine"
+        monkeypatch.setattr(tls, "_BARREN", 9_999)
+        await peer.send(b"too much")
+        assert await stream.read(10, 5.0) == b"too much"
+        with pytest.raises(ReadError, match="records that carry no data"):
+            await stream.read(10, 5.0)
+
+    joined(body)
 
 
 def test_only_data_and_the_end_are_news_for_one_who_watches() -> None:
@@ -1110,9 +1128,9 @@ def within(body: Body, world: World, *, window: int = PIECE) -> None:
 
 def test_tls_within_tls_carries_bytes_both_ways() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        tls = stream.info().tls
-        assert tls is not None
-        assert tls.server_name == NAME
+        agreed = stream.info().tls
+        assert agreed is not None
+        assert agreed.server_name == NAME
         writing = world.spawn(write_all(stream, MUCH))
         assert await peer.recv_exactly(len(MUCH)) == MUCH
         await writing.wait()

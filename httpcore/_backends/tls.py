@@ -52,8 +52,6 @@ _BARREN: Final = 256 * 1024
 """How much ciphertext may come without one byte of data in it, and how much OpenSSL may owe the peer while nobody
 writes: session tickets take some hundred bytes, so a peer that goes beyond this only keeps us busy."""
 
-_NOTHING: Final = memoryview(b"")
-
 
 async def start_tls(
     stream: Stream,
@@ -102,10 +100,10 @@ class TLSStream:
         "_info",
         "_inner",
         "_lock",
-        "_notified",
         "_now",
         "_outbox",
         "_outgoing",
+        "_over",
         "_plain",
         "_server_name",
         "_session",
@@ -125,12 +123,12 @@ class TLSStream:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._session = self._begin(context)
-        self._outbox = _NOTHING  # ciphertext on its way
+        self._outbox: bytes | memoryview = b""  # ciphertext on its way
         self._plain = b""  # data that came and was not asked for yet
         self._barren = 0  # bytes that came since there was data in them
         self._fault: ssl.SSLError | None = None  # what broke the session while reading
-        self._notified = False  # close_notify came
-        self._told = False  # the caller knows of the end or the fault
+        self._over = False  # close_notify came, or the fault
+        self._told = False  # and the caller knows
         self._ended = False  # close_notify was made
         self._closed = False
 
@@ -172,7 +170,8 @@ class TLSStream:
                 self.truncated = True
                 return b""
             self._feed(raw)
-            left = self._left(deadline)
+            if not self._plain:
+                left = self._left(deadline)
         return self._pop(max_bytes)
 
     def take(self) -> bytes | None:
@@ -211,10 +210,6 @@ class TLSStream:
         """Whether here is what the caller does not know yet: data, the end, or a fault."""
         return bool(self._plain) or (self._over and not self._told)
 
-    @property
-    def _over(self) -> bool:
-        return self._notified or self._fault is not None
-
     def _tell_the_end(self) -> bytes:
         """What a read answers when no more data comes."""
         self._told = True
@@ -247,26 +242,30 @@ class TLSStream:
         else:
             self._barren += len(raw)
         if (self._barren > _BARREN or owed > _BARREN) and self._fault is None:
-            self._fault = ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data")
+            self._break(ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data"))
 
     def _decrypt(self) -> list[bytes]:
         """Every record that is whole. Asked for a full record each time, OpenSSL keeps no plaintext back."""
         pieces: list[bytes] = []
         try:
             # An empty buffer ends the loop without the exception, which costs as much as decrypting a short record.
-            while self._incoming.pending and not self._notified:
+            while self._incoming.pending and not self._over:
                 piece = self._session.read(_RECORD)
                 if piece:
                     pieces.append(piece)
                 else:
-                    self._notified = True
+                    self._over = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
-            self._notified = True
+            self._over = True
         except ssl.SSLError as error:
-            self._fault = error
+            self._break(error)
         return pieces
+
+    def _break(self, fault: ssl.SSLError) -> None:
+        self._fault = fault
+        self._over = True
 
     def _pop(self, max_bytes: int) -> bytes:
         plain = self._plain
@@ -353,25 +352,29 @@ class TLSStream:
                 if not duplex and self._input_waits:
                     return False
                 sent = await self._inner.write_some(self._outbox, left, duplex=duplex)
-                self._outbox = self._outbox[sent:]
+                if sent == len(self._outbox):
+                    self._outbox = b""
+                    if not self._outgoing.pending:
+                        break  # as nearly always; then nobody asks the clock
+                else:
+                    self._outbox = memoryview(self._outbox)[sent:]
                 # Input waits below: if it was but a session ticket it is out of the way now, and sending goes on.
                 if not sent and not duplex and self._has_news():
                     return False
                 left = self._left(deadline)
             while self._inner.owes:
-                if not await self._inner.flush(left, duplex=duplex) and self._has_news():
+                if not await self._inner.flush(self._left(deadline), duplex=duplex) and self._has_news():
                     return False
-                left = self._left(deadline)
         except WriteTimeout as error:
             error.limit = timeout
             raise
         return True
 
     def _fill_outbox(self) -> bool:
-        if not self._outbox:
+        if not self._outbox and self._outgoing.pending:
             with self._lock:
-                self._outbox = memoryview(self._outgoing.read())
-        return bool(self._outbox)
+                self._outbox = self._outgoing.read()
+        return len(self._outbox) > 0
 
     def _left(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(0.0, deadline - self._now())
