@@ -150,6 +150,12 @@ class SSLConfig:
             raise TypeError(f"verify is {self.verify!r}: True, False or the path of a file or directory is allowed")
 
 
+    def __repr__(self) -> str:
+        cert = self.cert
+        shown = cert if not isinstance(cert, tuple) or cert[-1] is None else (*cert[:-1], "***")  # no passwords
+        return f"SSLConfig(cert={shown!r}, verify={self.verify!r}, trust_env={self.trust_env!r})"
+
+
 def _checked_cert(cert: object) -> CertFile | None:
     if cert is None:
         return None
