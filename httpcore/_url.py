@@ -49,7 +49,7 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
 _A_LABEL = re.compile(r"xn--[a-z0-9\-]{1,59}")
 
 # Up to the last thing that is, or looks like, the "@" behind a user name and password; the scheme stays.
-_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*:/+)?.*(?:@|%40|\uff20|\ufe6b)", re.DOTALL)
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+:/++)?+.*(?:@|%40|\uff20|\ufe6b)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
