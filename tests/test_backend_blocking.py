@@ -115,6 +115,15 @@ def test_an_upload_looks_for_input_from_its_second_piece_on() -> None:
         assert calls == ["send", "poll either", "send", "poll either", "send"]
 
 
+def test_the_end_of_the_peers_side_is_news_once_and_then_stops_no_writer() -> None:
+    with connected() as (stream, peer):
+        assert run(stream.write_some(b"x", LONG)) == 1
+        peer.shutdown(socket.SHUT_WR)
+        assert run(stream.write_some(b"x", LONG)) == 0
+        assert run(stream.read(PIECE, LONG)) == b""
+        assert [run(stream.write_some(b"x", LONG)) for _ in range(5)] == [1] * 5
+
+
 def test_a_stream_whose_input_was_just_asked_for_is_written_to_at_once() -> None:
     with connected() as (stream, _):
         assert run(stream.write_some(b"one", LONG)) == 3

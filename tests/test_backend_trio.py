@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 from httpcore._backends.base import PIECE
+from httpcore._backends.names import Call
 from httpcore._backends.trio import TrioBackend, TrioStream
 from httpcore._errors import ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 
@@ -190,6 +191,30 @@ def test_closing_from_another_thread_ends_what_waits_and_the_loop_closes_the_des
     trio.run(main)
 
 
+def test_closing_from_another_thread_tells_the_peer_even_while_the_loop_is_busy() -> None:
+    async def main() -> None:
+        async with connected() as (stream, peer):
+            thread = threading.Thread(target=stream.close)
+            thread.start()
+            thread.join(LONG)  # this loop does nothing meanwhile
+            peer.settimeout(LONG)
+            assert peer.recv(1) == b""
+
+    trio.run(main)
+
+
+def test_the_end_of_the_peers_side_is_news_once_and_then_stops_no_writer() -> None:
+    async def main() -> None:
+        async with connected() as (stream, peer):
+            assert await stream.write_some(b"x", LONG) == 1
+            peer.shutdown(socket.SHUT_WR)
+            assert await stream.write_some(b"x", LONG) == 0
+            assert await stream.read(PIECE, LONG) == b""
+            assert [await stream.write_some(b"x", LONG) for _ in range(5)] == [1] * 5
+
+    trio.run(main)
+
+
 def test_one_task_reads_while_another_waits_for_room() -> None:
     async def main() -> None:
         async with connected() as (stream, peer):
@@ -304,6 +329,18 @@ def test_a_name_server_that_is_silent_is_a_connect_timeout_and_the_lookup_is_lef
     assert asked.wait(LONG)
     # The answer comes when the run is over: nobody hears it, and nothing is raised in the thread.
     release.set()
+
+
+def test_a_lookup_that_nobody_waits_for_any_more_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    queued = Call(lambda: None)
+    monkeypatch.setattr("httpcore._backends.trio.look_up", lambda host, port, done: queued)
+
+    async def main() -> None:
+        with trio.move_on_after(SHORT):
+            await TrioBackend.current().connect_tcp("silent.test", 80, None)
+
+    trio.run(main)
+    assert not queued.is_wanted
 
 
 def test_blocking_work_is_left_when_its_caller_is_cancelled() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 
 import pytest
 
@@ -121,3 +122,40 @@ def test_after_shut_what_the_system_says_is_told_as_our_own_closing(pair: tuple)
     with pytest.raises(WriteError, match="closed on this side"):
         descriptor.send(b"x")
     assert descriptor.take() == b""
+
+
+@pytest.fixture
+def tcp_pair() -> object:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    with ours, theirs:
+        yield Descriptor(ours, "the peer"), theirs
+
+
+def send_until_it_fails(descriptor: Descriptor) -> None:
+    while True:
+        descriptor.send(b"x")
+
+
+def test_input_that_a_reset_cut_off_is_kept_but_has_no_clean_end(tcp_pair: tuple) -> None:
+    descriptor, theirs = tcp_pair
+    theirs.sendall(b"half an ans")
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    theirs.close()
+    for _ in range(2):  # the system tells of the reset only once
+        with pytest.raises(WriteError):
+            send_until_it_fails(descriptor)
+    assert descriptor.receive(100) == b"half an ans"
+    with pytest.raises(ReadError, match="reset"):
+        descriptor.receive(100)
+
+
+def test_input_that_had_ended_before_the_reset_keeps_its_clean_end(tcp_pair: tuple) -> None:
+    descriptor, theirs = tcp_pair
+    theirs.sendall(b"answer")
+    theirs.close()  # all was read there, so this is no reset: our next bytes cause it
+    with pytest.raises(WriteError):
+        send_until_it_fails(descriptor)
+    assert descriptor.receive(100) == b"answer"
+    assert descriptor.receive(100) == b""
