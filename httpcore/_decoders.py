@@ -17,7 +17,8 @@ What is decided here, because no RFC does:
 - deflate is zlib (RFC 9110 section 8.4.1.2), and raw deflate where the first two bytes are no zlib header: servers send
   both.
 - zstd windows above 8 MiB are refused (RFC 9659). brotli's format ends at 16 MiB.
-- A brotli library that cannot limit its output (before 1.2; brotlipy) counts as missing.
+- A brotli library that cannot limit its output (before 1.2; brotlipy) is used where there is no better one, and is fed 16
+  bytes at a time: each such step can give some 32 MiB at the worst, where a whole piece could give gigabytes.
 - In a chain, at most 8 MiB pass from one coding to the next for one piece of content. Each coding may multiply by a
   thousand, and the last may make nothing of it: five such would keep one call busy for years.
 """
@@ -46,6 +47,8 @@ _SLICE: Final = 16_384
 # brotli grows its output by blocks of 32, 64, 256 KiB and looks at the limit between them: this stops after the first.
 _BROTLI_PIECE: Final = 32_000
 _ZSTD_WINDOW_LOG: Final = 23
+# 10 bytes or so can begin a block that stands for 16 MiB.
+_OLD_BROTLI_STEP: Final = 16
 
 
 class _Source(Protocol):
@@ -149,6 +152,50 @@ class _Brotli:
         return piece
 
 
+class _OldBrotli:
+    """br as an `_Unpacker`, with a library whose output has no limit: what a small step gives is handed out in pieces.
+
+    Such a library does not tell what followed the end inside the last step, so up to 15 bytes of garbage pass unseen.
+    """
+
+    def __init__(self, library: Any) -> None:
+        self._object = library.Decompressor()
+        self._step = getattr(self._object, "decompress", None) or self._object.process  # brotlipy's name, Brotli's name
+        self._error = library.error
+        self._input = memoryview(b"")
+        self._output = memoryview(b"")
+        self._over = False
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._over and not self._output
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._input)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        if data:
+            self._input = memoryview(bytes(self._input) + data)
+        while self._input and not self._output and not self._over:
+            step, self._input = self._input[:_OLD_BROTLI_STEP], self._input[_OLD_BROTLI_STEP:]
+            self._output = memoryview(self._step(bytes(step)))
+            self._over = self._is_over()
+        piece, self._output = bytes(self._output[:max_length]), self._output[max_length:]
+        self.needs_input = not self._output and not self._input
+        return piece
+
+    def _is_over(self) -> bool:
+        if hasattr(self._object, "is_finished"):
+            return bool(self._object.is_finished())
+        try:
+            self._object.finish()  # brotlipy: changes nothing, and raises, or asserts, in the middle of a stream
+        except (self._error, AssertionError):
+            return False
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class _Coding:
     """How one coding is undone: a new unpacker for each member, the library's error, and what may follow a member."""
@@ -173,12 +220,12 @@ def _deflate() -> _Coding:
 
 
 def _br() -> _Coding | None:
-    for name in ("brotli", "brotlicffi"):
-        library = _library(name)
+    libraries = [library for library in (_library("brotli"), _library("brotlicffi")) if library is not None]
+    for library in libraries:
         # The name `brotli` may be brotlipy, or too old; this method came together with the limit on the output.
-        if library is not None and hasattr(library.Decompressor, "can_accept_more_data"):
+        if hasattr(library.Decompressor, "can_accept_more_data"):
             return _Coding("br", partial(_Brotli, library), library.error)
-    return None
+    return _Coding("br", partial(_OldBrotli, libraries[0]), libraries[0].error) if libraries else None
 
 
 def _zstd() -> _Coding | None:
@@ -426,7 +473,7 @@ def decoder_for(headers: Iterable[tuple[bytes, bytes]], *, max_decoded: int | No
         max_decoded: how many decoded bytes are allowed, in all. Default None: no limit.
 
     Raises:
-        DecodingError: a coding is not known, its library is missing or too old, or there are more than 5. A response
+        DecodingError: a coding is not known, its library is missing, or there are more than 5. A response
             that can have no body (HEAD, 204, 304, Content-Length: 0) needs no decoder, so do not ask for one.
     """
     values = [value for name, value in headers if name == b"content-encoding"]
@@ -457,7 +504,7 @@ def _known(token: bytes) -> _Coding:
     if coding is None:
         extra = _EXTRAS[name]
         raise DecodingError(
-            f"the content coding {name!r} needs a library that is missing or too old: "
+            f"the content coding {name!r} needs a library that is missing: "
             f"install the extra [{extra}], as in pip install '.[{extra}]'; raw() gives the body as sent"
         )
     return coding

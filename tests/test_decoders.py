@@ -477,9 +477,35 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object],
         each()
 
 
-def old_brotli(**methods: object) -> types.ModuleType:
+class OldDecompressor:
+    """What brotlipy's `Decompressor` does, and under the names of Brotli 1.1 what that does: no limit on the output."""
+
+    def __init__(self) -> None:
+        self._real = brotli.Decompressor()
+        self.fed: list[int] = []
+
+    def decompress(self, data: bytes) -> bytes:
+        self.fed.append(len(data))
+        return b"" if self._real.is_finished() else self._real.process(data)
+
+    def finish(self) -> bytes:
+        assert len(self.fed) % 2 or self._real.is_finished(), "output is held back: this is how brotlipy says so"
+        if not self._real.is_finished():
+            raise brotli.error("incomplete")
+        return b""
+
+
+class Brotli11Decompressor:
+    def __init__(self) -> None:
+        self._real = brotli.Decompressor()
+        self.process = self._real.process
+        self.is_finished = self._real.is_finished
+
+
+def old_brotli(kind: type) -> types.ModuleType:
     module = types.ModuleType("brotli")
-    module.Decompressor = type("Decompressor", (), methods)  # type: ignore[attr-defined]
+    module.Decompressor = kind  # type: ignore[attr-defined]
+    module.error = brotli.error  # type: ignore[attr-defined]
     return module
 
 
@@ -501,23 +527,45 @@ def test_a_missing_library_is_an_error_that_names_the_extra(
         decoder(coding)
 
 
-@pytest.mark.parametrize(
-    "old",
-    [old_brotli(decompress=None, flush=None), old_brotli(process=None, is_finished=None)],
-    ids=["brotlipy", "1.1"],
-)
-def test_a_brotli_that_cannot_limit_its_output_counts_as_missing(
-    modules: Callable[[str, object], None], old: types.ModuleType
+each_old_brotli = pytest.mark.parametrize("old", [OldDecompressor, Brotli11Decompressor], ids=["brotlipy", "1.1"])
+
+
+@each_old_brotli
+def test_a_brotli_that_cannot_limit_its_output_works_too_in_small_steps(
+    modules: Callable[[str, object], None], old: type
 ) -> None:
-    modules("brotli", old)
+    modules("brotli", old_brotli(old))
     modules("brotlicffi", None)
-    assert supported_codings() == ("gzip", "deflate", "zstd")
-    with pytest.raises(DecodingError, match="missing or too old"):
-        decoder("br")
+    assert "br" in supported_codings()
+    words = random.Random(7).randbytes(70_000) + WORDS
+    assert decoded(brotli.compress(words), "br") == words
+    engine = decoder("br")
+    engine.feed(brotli.compress(bytes(3_000_000)))
+    pieces = []
+    while piece := engine.take():
+        pieces.append(len(piece))
+    engine.finish()
+    assert sum(pieces) == 3_000_000
+    assert max(pieces) <= 65_536
 
 
-def test_brotlicffi_is_used_where_brotli_is_of_no_use(modules: Callable[[str, object], None]) -> None:
-    modules("brotli", old_brotli(decompress=None))
+@each_old_brotli
+def test_a_br_body_cut_short_is_an_error_with_an_old_brotli_too(
+    modules: Callable[[str, object], None], old: type
+) -> None:
+    modules("brotli", old_brotli(old))
+    modules("brotlicffi", None)
+    with pytest.raises(DecodingError, match="cut short"):
+        decoded(brotli.compress(WORDS)[:-3], "br")
+    with pytest.raises(DecodingError, match=r"follow|damaged"):
+        decoded(brotli.compress(WORDS) + b"garbage" * 9, "br")
+
+
+def test_brotlicffi_is_used_where_brotli_cannot_limit_its_output(modules: Callable[[str, object], None]) -> None:
+    def never() -> None:
+        raise AssertionError("the old library was used")
+
+    modules("brotli", types.SimpleNamespace(Decompressor=never, error=brotli.error))
     modules("brotlicffi", brotli)
     assert decoded(brotli.compress(WORDS), "br") == WORDS
 
