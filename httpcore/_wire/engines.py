@@ -1,9 +1,12 @@
-"""The small interface behind which HTTP/1.1 is parsed: bytes in, parts of a response out."""
+"""The two small interfaces behind which protocols are parsed: bytes in, parts of a response or events out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
+
+from httpcore._errors import HTTPCoreError
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -12,7 +15,8 @@ Headers = list[tuple[bytes, bytes]]
 class Head:
     """Status line and header section of one response, interim (1xx) or final.
 
-    `headers` has lower-cased names, `raw_headers` the names as sent; both in wire order.
+    `headers` has lower-cased names, `raw_headers` the names as sent; both in wire order. `version` is b"1.0", b"1.1" or
+    b"2"; HTTP/2 has no reason phrase: `reason` is b"" there.
     """
 
     status: int
@@ -66,9 +70,248 @@ class ResponseParser(Protocol):
         ...
 
     def begin(self, method: bytes, *, upgrade: bool = False, close: bool = False) -> None:
-        """A request with this method has been written. `upgrade`: it had an Upgrade header; `close`: Connection: close."""
+        """A request with this method was written. `upgrade`: it had an Upgrade header; `close`: Connection: close."""
         ...
 
     def receive(self, data: bytes) -> list[Part]:
         """Feed what was read, `b""` at the end of the stream; get the parts that are complete now, in order."""
+        ...
+
+
+# HTTP/2.
+
+
+class Code(IntEnum):
+    """Error codes of RFC 9113, section 7. A peer may send others, so an event's `code` is an int."""
+
+    NO_ERROR = 0
+    PROTOCOL_ERROR = 1
+    INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
+    STREAM_CLOSED = 5
+    FRAME_SIZE_ERROR = 6
+    REFUSED_STREAM = 7
+    CANCEL = 8
+    COMPRESSION_ERROR = 9
+    CONNECT_ERROR = 10
+    ENHANCE_YOUR_CALM = 11
+    INADEQUATE_SECURITY = 12
+    HTTP_1_1_REQUIRED = 13
+
+
+@dataclass(slots=True)
+class HeadReceived:
+    """A head, interim (1xx, any number of them) or final (one)."""
+
+    stream: int
+    head: Head
+
+
+@dataclass(slots=True)
+class BodyReceived:
+    """Bytes of a body, never none. `credit` is what to give to `HTTP2Engine.consumed` for them: padding counts too.
+
+    What came in one `receive` for one stream comes as one event as far as nothing stands between. A peer may still send
+    byte by byte: whoever keeps these should join small ones, or each costs a hundred times its credit.
+    """
+
+    stream: int
+    data: bytes
+    credit: int
+
+
+@dataclass(slots=True)
+class Ended:
+    """The response is complete. `trailers` have lower-cased names. The request may still be on its way."""
+
+    stream: int
+    trailers: Headers
+
+
+@dataclass(slots=True)
+class WasReset:
+    """The peer ended the stream, both ways. After `Ended` it only means that nothing more need be sent."""
+
+    stream: int
+    code: int
+
+
+@dataclass(slots=True)
+class Malformed:
+    """The peer broke the rules on this stream, which has been reset; the others go on. It may follow `Ended`."""
+
+    stream: int
+    error: HTTPCoreError
+
+
+@dataclass(slots=True)
+class WentAway:
+    """The peer takes no new streams. Those above `last_stream` are gone, unprocessed; the others run to their end.
+
+    May come again, with the same or a lower `last_stream`: a higher one is not believed.
+    """
+
+    last_stream: int
+    code: int
+    debug: bytes
+
+
+@dataclass(slots=True)
+class SettingsChanged:
+    """The peer's SETTINGS came, for the first time or again. `max_streams` is what it allows from now on."""
+
+    max_streams: int
+
+
+@dataclass(slots=True)
+class WindowOpened:
+    """More may be sent on `stream`; 0 means perhaps on any."""
+
+    stream: int
+
+
+@dataclass(slots=True)
+class Ponged:
+    """The answer to `ping`, or at least one that looks like it."""
+
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Failed:
+    """The connection is over: the peer broke the rules for all. Always the last event; `take` has the GOAWAY."""
+
+    error: HTTPCoreError
+
+
+Event = (
+    HeadReceived
+    | BodyReceived
+    | Ended
+    | WasReset
+    | Malformed
+    | WentAway
+    | SettingsChanged
+    | WindowOpened
+    | Ponged
+    | Failed
+)
+
+
+class HTTP2Engine(Protocol):
+    """The client's side of one HTTP/2 connection (RFC 9113) without I/O: bytes in, events out, bytes to send.
+
+    Not thread-safe: whoever shares it holds a lock around each call. A stream is known from `request` until both
+    messages are complete or either side has reset it; afterwards `window` is 0 and `reset` does nothing.
+    """
+
+    @property
+    def name(self) -> str:
+        """Library and version."""
+        ...
+
+    @property
+    def max_streams(self) -> int:
+        """How many streams the peer allows at once: 100 until its SETTINGS came, at most 2**31 - 1."""
+        ...
+
+    @property
+    def open_streams(self) -> int:
+        """Streams that count against `max_streams`."""
+        ...
+
+    @property
+    def settings_seen(self) -> bool:
+        """The peer's first SETTINGS came."""
+        ...
+
+    @property
+    def extended_connect(self) -> bool:
+        """The peer takes `:protocol` (RFC 8441)."""
+        ...
+
+    @property
+    def max_frame(self) -> int:
+        """The largest DATA frame that we send, in bytes."""
+        ...
+
+    @property
+    def owed(self) -> int:
+        """Bytes that `take` would return."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Over: nothing may be sent any more, but for what `take` still has. After `goaway`, or a `Failed` event."""
+        ...
+
+    def start(self) -> None:
+        """Send the preface and our SETTINGS. Before all else, once."""
+        ...
+
+    def request(self, headers: Headers, *, end: bool) -> int:
+        """Open a stream. Returns its id.
+
+        Arguments:
+            headers: as they go out: pseudo-headers first, names lower-cased, nothing connection-specific.
+            end: there is no body and there are no trailers.
+
+        Raises:
+            LocalProtocolError: the ids are used up, the peer went away, it allows no more streams or no `:protocol`,
+                or the connection is over.
+        """
+        ...
+
+    def data(self, stream: int, data: bytes | bytearray | memoryview, *, end: bool) -> None:
+        """Send bytes of the body, at most `window(stream)`, in as many frames as needed.
+
+        Raises:
+            LocalProtocolError: there are more bytes than the window has room for, or the stream takes none.
+        """
+        ...
+
+    def trailers(self, stream: int, headers: Headers) -> None:
+        """Send trailers, which end the request.
+
+        Raises:
+            LocalProtocolError: the stream takes none.
+        """
+        ...
+
+    def window(self, stream: int) -> int:
+        """How many bytes `data` takes now; 0 also when the stream is gone."""
+        ...
+
+    def reset(self, stream: int, code: int) -> None:
+        """Give the stream up, both ways. What still comes for it is thrown away, and credited."""
+        ...
+
+    def consumed(self, stream: int, credit: int) -> None:
+        """The reader took that much, so the peer may send as much again. Also for what was thrown away, also when the
+        stream is gone: the connection gets its credit back in any case."""
+        ...
+
+    def ping(self, payload: bytes) -> None:
+        """Send a PING with these 8 bytes."""
+        ...
+
+    def goaway(self, code: int) -> None:
+        """Say that we leave. What was queued still goes out; nothing more may be sent."""
+        ...
+
+    def receive(self, data: bytes, now: float | None = None) -> list[Event]:
+        """Feed what was read. Never raises: `Malformed` and `Failed` are events, in their place among the others.
+
+        Arguments:
+            data: any bytes, cut anywhere.
+            now: seconds of any clock that does not go back. With it, frames that bring nothing are forgiven in time;
+                without, they are only weighed against those that do, and a quiet connection kept up by the peer's
+                PING alone ends after a thousand.
+        """
+        ...
+
+    def take(self) -> bytes:
+        """All that is to be sent, b"" when nothing. Take it when it can be written, not before: what answers the peer
+        is bounded only while it waits here."""
         ...
