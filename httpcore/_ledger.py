@@ -500,15 +500,13 @@ class Ledger:
     # the claim leaves the dict last of all.
 
     def _hold(self, claim: Claim, slot: Slot) -> None:
-        """From a slot that is `ready`."""
+        """From the slot that is last in `ready`, where it stays until it is full."""
         claim.slot = slot
         claim.standing = _HOLDING
         if not slot.used:
             del self._idle[slot]
         slot.used += 1
-        if slot.used < slot.capacity:
-            slot.origin.ready.move_to_end(slot)
-        else:
+        if slot.used >= slot.capacity:
             del slot.origin.ready[slot]
 
     def _dial(self, claim: Claim, origin: Origin) -> None:
@@ -783,7 +781,8 @@ class Ledger:
     # After Ctrl-C.
 
     def rebuild(self) -> None:
-        """Make all that follows from claims and slots anew. May itself be interrupted, and then begins again."""
+        """Make all that follows from claims and slots anew. May itself be interrupted: the next step begins again."""
+        self._torn = True
         for claim in list(self._claims):
             self._mend_claim(claim)
         holders = Counter(claim.slot for claim in self._claims if claim.standing is _HOLDING)
@@ -805,8 +804,6 @@ class Ledger:
         slot = claim.slot
         if claim.standing is _WAITING:
             claim.slot = None
-        elif claim.standing is _DIALING and slot is not None and slot.standing in (_OPEN, _LEAVING):
-            claim.standing = _HOLDING  # `opened` was interrupted
         if claim() is None:  # dropped
             if claim.standing is _HOLDING and slot is not None and slot.standing is _OPEN:
                 slot.standing = _LEAVING

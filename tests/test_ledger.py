@@ -355,6 +355,29 @@ def test_an_origin_whose_own_connection_served_it_had_its_turn() -> None:
     assert standings(*others) == [DIALING, WAITING]
 
 
+def test_passing_over_is_counted_anew_for_whoever_comes_to_the_head_of_the_ring() -> None:
+    pool = Pool(1)
+    holder = pool.open("busy")
+    head, second = pool.ask("b"), pool.ask("c")
+    waiters = [pool.ask("busy") for _ in range(10)]
+    for kept, waiter in enumerate(waiters):
+        if kept == 2:
+            pool.give_back(head)
+        pool.give_back(holder)
+        holder = waiter
+        if second.standing is DIALING:
+            break
+    assert kept == 2 + 2
+
+
+def test_what_comes_free_as_one_asks_is_for_those_who_wait() -> None:
+    pool = Pool(1)
+    holder, waiter = pool.open("a"), pool.ask("b")
+    del holder
+    assert pool.ask("c").standing is WAITING
+    assert waiter.standing is DIALING
+
+
 @pytest.mark.parametrize("capacity", [1, 3])
 def test_whoever_waits_for_room_gets_it_whatever_two_busy_origins_do(capacity: int) -> None:
     """A ring whose head is always served from its own connections would starve who stands behind it."""
@@ -390,6 +413,36 @@ def test_a_shared_connection_in_constant_use_gives_way_to_another_origin() -> No
         pool.give_back(holders.pop(0))
     assert slot.standing is SlotStanding.GONE
     assert other.standing is DIALING
+
+
+def test_a_stream_given_back_above_a_lowered_limit_frees_nothing_and_is_nobodys_turn() -> None:
+    pool = Pool(1)
+    holders = [pool.open("a", capacity=3, protocol="HTTP/2"), pool.ask("a"), pool.ask("a")]
+    waiters = [pool.ask("a") for _ in range(10)]
+    other = pool.ask("other")
+    pool.step("resize", slot_of(holders[0]), 1)
+    pool.give_back(*holders)
+    kept = 0
+    while waiters[kept].standing is HOLDING:
+        pool.give_back(waiters[kept])
+        kept += 1
+    assert (kept, other.standing) == (2 + 1, DIALING)
+
+
+def test_one_shared_connection_at_a_time_gives_way() -> None:
+    pool = Pool(2)
+    first = pool.open("busy", capacity=1, protocol="HTTP/2")
+    second = pool.open("busy", capacity=1, protocol="HTTP/2")
+    slots = slot_of(first), slot_of(second)
+    for slot in slots:
+        pool.step("resize", slot, 3)
+    holders = [first, second, *(pool.ask("busy") for _ in range(4))]
+    other = pool.ask("other")
+    for _ in range(2 * 2 + 2):
+        holders.append(pool.ask("busy"))
+        pool.give_back(next(ticket for ticket in holders if ticket.standing is HOLDING))
+    assert sorted(slot.standing.name for slot in slots) == ["LEAVING", "OPEN"]
+    assert other.standing is WAITING
 
 
 # Sharing.
@@ -590,6 +643,19 @@ def test_when_a_shared_connection_is_dead_one_of_its_users_dials_for_all() -> No
     assert standings(*tickets) == [HOLDING] * 4
 
 
+def test_redial_behind_a_failed_dial_waits_on_nobody_elses_dial() -> None:
+    pool = Pool(3)
+    blocker = pool.open("other")
+    first = pool.open("a", capacity=2, protocol="HTTP/2")
+    second = pool.ask("a")
+    failing, dialer, waiter = pool.ask("a"), pool.ask("a"), pool.ask("a")
+    pool.step("failed", failing)
+    assert standings(dialer, waiter) == [DIALING, WAITING]
+    pool.step("redial", second)
+    pool.give_back(blocker, reusable=False)
+    assert standings(first, second, dialer, waiter) == [HOLDING, DIALING, DIALING, WAITING]
+
+
 def test_redial_without_room_takes_another_connection_of_its_origin() -> None:
     pool = Pool(2, 2)
     first = pool.open("a", capacity=2, protocol="HTTP/2")
@@ -782,6 +848,7 @@ class World:
             (self.leave, bool(self.alive) and seldom),
             (self.resize, bool(self.alive) and sometimes),
             (self.expire, True),
+            (self.rebuild, seldom),
         ]
 
     def pick(self, *standings: Standing) -> Request:
@@ -870,6 +937,11 @@ class World:
     def expire(self) -> None:
         self.ledger.expire(self.now)
 
+    def rebuild(self) -> None:
+        """It breaks nothing where nothing is broken."""
+        self.ledger.rebuild()
+        self.expire()
+
     # The books.
 
     def settle(self) -> None:
@@ -887,7 +959,9 @@ class World:
             slot = request.claim.slot
             if slot is not None and slot.connection is None:
                 slot.connection = Connection()
-        self.alive = dict.fromkeys(self.ledger.slots())
+        alive = dict.fromkeys(self.ledger.slots())
+        assert all(slot in alive or self.closes[slot] for slot in self.alive), "gone and not closed"
+        self.alive = alive
 
     def settle_queue(self, queue: list[Request]) -> None:
         left = [request for request in queue if request.claim.standing is WAITING]
@@ -896,8 +970,8 @@ class World:
         served = [request for request in queue if request.standing in (DIALING, HOLDING)]
         alive = [request for request in queue if request.standing is not DONE]
         assert alive == served + left, "served out of turn"
-        for request in served:
-            assert request.told, "served and not told"
+        for request in served + [request for request in queue if request.claim.closed]:
+            assert request.told, "served or sent away, and not told"
             request.told = 0
         queue[:] = left
 
@@ -1078,6 +1152,24 @@ def test_ctrl_c_at_any_bytecode_loses_nothing_and_serves_nobody_twice(seed: int)
             world.check()
         world.wind_up()
     assert hits > 100
+
+
+@pytest.mark.parametrize("seed", [1, 4, 8])
+def test_ctrl_c_at_each_bytecode_of_close_leaves_nobody_waiting(seed: int) -> None:
+    after, interrupted = 0, True
+    while interrupted:
+        after, interrupted = after + 1, False
+        world = InterruptedWorld(seed)
+        for _ in range(15):
+            world.move()
+        try:
+            with Interrupt(after):
+                world.close()
+        except KeyboardInterrupt:
+            interrupted = True
+        world.look_again()
+        assert not world.ledger.closed or not world.ledger.stats().waiting
+    assert after > 100
 
 
 # Cost.
