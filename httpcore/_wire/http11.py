@@ -192,46 +192,42 @@ class HTTP11Exchange:
         request = self.request
         body = request.body
         data = body.data
-        if data is not None and len(data) <= SMALL_BODY and not request.expects_continue:
+        if data is not None and len(data) <= SMALL_BODY and not (request.expects_continue or request.chunked):
             whole = request.head if not data else request.head + bytes(data)
             self._complete = await self._write(whole) and await self._flush()
             return
-        if request.expects_continue:
-            if not (await self._write(request.head) and await self._flush() and await self._may_go_ahead()):
-                return
-            await self._send_body(b"")
-        else:
-            await self._send_body(request.head)
-
-    async def _send_body(self, head: bytes) -> None:
-        """Send `head` with the first piece, then the rest; an early answer ends it."""
-        request = self.request
-        reader = request.body.start(self._connection.backend.run_blocking)
+        reader = body.start(
+            self._connection.backend.run_blocking
+        )  # a body of the wrong kind is refused before any byte
         try:
-            if request.chunked:
-                done = await self._send_chunks(head, reader)
-            else:
-                done = await self._send_counted(head, reader)
+            self._complete = await self._send_with(reader)
+        except WriteError:
+            raise  # the stream still has the peer's last words
         except BaseException:
-            reader.close()
+            self.close()  # before the user's own clean-up: a request cut short must not look complete
             raise
-        if not done:
+        finally:
             reader.close()
-            return
-        self._complete = await self._flush()
+            await reader.aclose()
 
-    async def _send_chunks(self, head: bytes, reader: BodyReader) -> bool:
-        if head and not await self._write(head):
+    async def _send_with(self, reader: BodyReader) -> bool:
+        """Send the head and what `reader` gives. False when an early answer ended it."""
+        request = self.request
+        if not await self._write(request.head):
             return False
+        if request.expects_continue and not (await self._flush() and await self._may_go_ahead()):
+            return False
+        send = self._send_chunks if request.chunked else self._send_counted
+        return await send(reader) and await self._flush()
+
+    async def _send_chunks(self, reader: BodyReader) -> bool:
         while (piece := await reader.next()) is not None:
             for buffer in chunk(piece):
                 if not await self._write(buffer):
                     return False
         return await self._write(last_chunk(self.request.final_trailers()))
 
-    async def _send_counted(self, head: bytes, reader: BodyReader) -> bool:
-        if head and not await self._write(head):
-            return False
+    async def _send_counted(self, reader: BodyReader) -> bool:
         declared = self.request.content_length or 0
         given = 0
         while (piece := await reader.next()) is not None:
