@@ -54,21 +54,13 @@ def _waiter(descriptor: int, events: int) -> Wait:
 def _milliseconds(seconds: float | None) -> float | None:
     if seconds is None:
         return None
-    return min(max(seconds, 0.0) * 1000.0, _LONGEST)
+    milliseconds = seconds * 1000.0
+    return milliseconds if 0.0 <= milliseconds <= _LONGEST else min(max(milliseconds, 0.0), _LONGEST)
 
 
-class _Waiting:
-    """One wait, in turns: what is left of its time, in milliseconds. Being woken for nothing never adds any."""
-
-    __slots__ = ("_until", "left")
-
-    def __init__(self, timeout: float | None) -> None:
-        self.left = _milliseconds(timeout)
-        self._until = None if self.left is None else time.monotonic() * 1000.0 + self.left
-
-    def again(self) -> None:
-        if self._until is not None:
-            self.left = max(self._until - time.monotonic() * 1000.0, 0.0)
+def _left(timeout: float | None, begun: float) -> float | None:
+    """Milliseconds left of a wait that was woken for nothing: that never adds any."""
+    return None if timeout is None else _milliseconds(timeout - (time.monotonic() - begun))
 
 
 class BlockingStream:
@@ -97,12 +89,13 @@ class BlockingStream:
             self._inside.append(None)
             if descriptor.is_closed:
                 raise descriptor.error(ReadError, "reading")
-            waiting = _Waiting(timeout)
-            while descriptor.kept or self._input(waiting.left):
+            begun = time.monotonic()
+            left = _milliseconds(timeout)
+            while descriptor.kept or self._input(left):
                 data = descriptor.receive(max_bytes)
                 if data is not None:
                     return data
-                waiting.again()
+                left = _left(timeout, begun)
             raise ReadTimeout(f"nothing came for {timeout:g} seconds", peer=descriptor.info.peer, limit=timeout)
         finally:
             self._leave()
@@ -132,8 +125,9 @@ class BlockingStream:
         # After the peer's end there is no input to wait for, and its descriptor would be readable for ever.
         listens = not (duplex or descriptor.has_ended)
         wait = self._either if listens else _waiter(descriptor.sock.fileno(), _OUT)
-        waiting = _Waiting(timeout)
-        while ready := wait(waiting.left):
+        begun = time.monotonic()
+        left = _milliseconds(timeout)
+        while ready := wait(left):
             events = ready[0][1]
             if descriptor.is_closed:  # which woke us, and looks like input
                 raise descriptor.error(WriteError, "writing")
@@ -144,7 +138,7 @@ class BlockingStream:
             if sent is not None:
                 self._spoke = True
                 return sent
-            waiting.again()
+            left = _left(timeout, begun)
         raise WriteTimeout(f"no room to write for {timeout:g} seconds", peer=descriptor.info.peer, limit=timeout)
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
