@@ -141,8 +141,8 @@ class Claim(weakref.ref["Ticket"]):
     slot: Slot | None
     wake: Callable[[], None] | None
     closed: bool
-    turn: int  # the place in its origin's queue
-    joined: int  # when it began to wait, counted in waits
+    turn: int  # the place in its origin's queue; there once it has waited
+    joined: int  # when it began to wait, counted in waits; as `turn`
 
     # A weak reference is hashed and compared by what it refers to; a claim is itself.
     __hash__ = object.__hash__
@@ -170,7 +170,6 @@ class Ticket:
         claim.slot = None
         claim.wake = None
         claim.closed = False
-        claim.turn = claim.joined = 0
 
     @property
     def key(self) -> Hashable:
@@ -618,11 +617,9 @@ class Ledger:
             self._idle[slot] = None
         if origin.waiters:
             self._serve(origin)
-        if not slot.used:
-            self._rest(slot, now)
-
-    def _rest(self, slot: Slot, now: float) -> None:
-        """It stays idle, for as long as it may."""
+        if slot.used:
+            return
+        # It stays idle, for as long as it may.
         if slot.expires < now + self._keepalive:
             self._note_early(slot)
         if len(self._idle) > self._most_idle:
