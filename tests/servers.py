@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -166,16 +167,17 @@ def free_port() -> int:
 @contextmanager
 def process(command: list[str], port: int, *, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process of its own, until it accepts connections on `port`; killed at the end."""
+    said = tempfile.TemporaryFile()  # a pipe that nobody reads would stop a server that says much
     server = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, cwd=HERE.parent
+        command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **(env or {})}, cwd=HERE.parent
     )
     try:
         for _ in range(400):
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             if server.poll() is not None:
-                assert server.stderr is not None
-                raise RuntimeError(f"{command[0]} ended: {server.stderr.read().decode(errors='replace')[-2000:]}")
+                said.seek(0)
+                raise RuntimeError(f"{command[0]} ended: {said.read().decode(errors='replace')[-2000:]}")
             time.sleep(0.05)
         else:
             raise RuntimeError(f"{' '.join(command)} did not listen on {port} in 20 s")
@@ -187,8 +189,7 @@ def process(command: list[str], port: int, *, env: dict[str, str] | None = None)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-        assert server.stderr is not None
-        server.stderr.close()
+        said.close()
 
 
 @contextmanager
