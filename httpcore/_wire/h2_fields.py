@@ -72,11 +72,15 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
             fields = [pair for pair in fields if pair[0] not in nominated]
         if _takes_trailers(request.headers):
             fields.append((b"te", b"trailers"))
-    authority = host or request.url.host_header
     if method == b"CONNECT" and protocol is None:
         return [(b":method", method), (b":authority", request.target), *fields]
     scheme = request.url.scheme.encode()
-    path = request.target if protocol is None else request.url.target
+    path = request.target
+    if protocol is not None:
+        path = request.url.target
+        if host == request.target:  # what a CONNECT was given when its user gave none
+            host = b""
+    authority = host or request.url.host_header
     if path[:1] != b"/" and (absolute := _ABSOLUTE_FORM.fullmatch(path)):
         scheme, authority, path = absolute[1].lower(), absolute[2], absolute[3]
         if path[:1] != b"/":
