@@ -210,7 +210,8 @@ class ConnectionPool:
                 self._give_back(ticket, reusable=False)
                 retry = not fresh and exchange is not None and lease.reused and self._retry_stale
                 if exchange is None or not retry or not may_resend(call.request, error, exchange):
-                    explained = call.explained(error, connection)
+                    phase = "connect" if exchange is None else exchange.phase
+                    explained = call.explained(error, connection, phase)
                     if explained is error:
                         raise
                     raise explained from error
@@ -239,7 +240,7 @@ class ConnectionPool:
                 assert event is not None
                 await self._wait(ticket, event, call)
             else:
-                raise PoolClosed("the pool is closed")
+                raise PoolClosed("the pool is closed", phase="wait for a connection")
 
     def _armed(self, ticket: Ticket) -> Event | None:
         """Under the lock: a ticket that has to wait gets an event that its grant will set."""
@@ -430,12 +431,13 @@ class _Call:
         if self.trace is not None:
             self.trace(trace_events.RequestRetried(self.now(), self.number, str(error)))
 
-    def explained(self, error: BaseException, connection: HTTPConnection | None) -> BaseException:
+    def explained(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
         """The error with what this request knows of it; a timeout becomes the total one if that was it."""
         if isinstance(error, HTTPCoreError):
             if isinstance(error, Timeout):
                 error = self.deadline.judged(error)
             error.add(
+                phase=phase,
                 method=self.request.method.decode("ascii"),
                 url=self.request.url.redacted,
                 elapsed=self.deadline.elapsed(),
@@ -525,7 +527,7 @@ class _Delivery:
             data = await self._exchange.next()
         except BaseException as error:
             self._lease.leave(f"reading the body ended with {type(error).__name__}")
-            explained = self._call.explained(error, self._lease.connection)
+            explained = self._call.explained(error, self._lease.connection, "read the response body")
             if explained is error:
                 raise
             raise explained from error

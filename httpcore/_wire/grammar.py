@@ -132,7 +132,7 @@ def _framing(status: int, method: bytes, upgrade: bool, length: int | None, chun
 
 def _one_length(values: list[bytes]) -> int:
     if len(values) > 1:
-        seen = show(b",".join(values))
+        seen = show(b",".join(values).strip())
         raise RemoteProtocolError(f"the peer sent {len(values)} Content-Length headers, one is allowed: {seen}")
     digits = values[0].strip(b" \t")
     if not CONTENT_LENGTH.fullmatch(digits):
@@ -144,7 +144,7 @@ def _is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
     coding = b",".join(codings).strip(b" \t")
     if lengths:
         raise RemoteProtocolError(
-            f"the peer sent Content-Length {show(lengths[0])} and Transfer-Encoding {show(coding)}"
+            f"the peer sent Content-Length {show(lengths[0].strip())} and Transfer-Encoding {show(coding)}"
         )
     if old:
         raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)} in an HTTP/1.0 response")

@@ -135,6 +135,11 @@ class HTTP11Exchange:
             head.status == 101 or (self.request.method == b"CONNECT" and 200 <= head.status < 300)
         )
 
+    @property
+    def phase(self) -> str:
+        """What `run` is doing, for an error message."""
+        return "read the response head" if self._complete else "write the request"
+
     async def run(self) -> Head:
         """Send the request and wait for the head of its final response."""
         try:
@@ -348,7 +353,7 @@ class RawStream:
     pool until it is closed.
     """
 
-    __slots__ = ("_behind", "_deadline", "_stream", "_let_go")
+    __slots__ = ("_behind", "_deadline", "_let_go", "_stream")
 
     def __init__(self, stream: Stream, behind: bytes, deadline: Deadline, let_go: Callable[[], None]) -> None:
         self._stream = stream

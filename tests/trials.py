@@ -1,0 +1,148 @@
+"""A pool against a peer that misbehaves, and what must hold when it is over.
+
+`HostileServer` does something bad to every request but those for /clean. `trial` gives a pool, and when its block ends
+it checks what every fault must leave behind: nobody holds or waits, no socket is open that the pool does not count, a
+clean request to the same server works at once, and a closed pool has no socket left.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
+
+import pytest
+from servers import Peer, ScriptedServer, ok
+from worlds import WORLDS, World
+
+import httpcore
+
+Act = Callable[[Peer], object]
+
+PROMPT = 5.0
+"""Seconds within which what should be at once has to be done on a busy machine."""
+
+
+class HostileServer(ScriptedServer):
+    """Answers requests for /clean, and calls `act(peer)` when any other request head has come. The connection is closed
+    after `act`, unless it returns something true.
+
+    Attributes:
+        lines: the request line of every request that came, without the version: "GET /".
+    """
+
+    def __init__(self, act: Act, context: ssl.SSLContext | None = None) -> None:
+        self.lines: list[str] = []
+        self._act = act
+        super().__init__(self._follow, context)
+
+    def _follow(self, peer: Peer) -> None:
+        while head := peer.head():
+            line = head.partition(b" HTTP/1.1\r\n")[0].decode()
+            self.lines.append(line)
+            if line == "GET /clean":
+                peer.send(ok(b"clean"))
+            elif not self._act(peer):
+                return
+
+    @property
+    def bad_lines(self) -> list[str]:
+        """The request lines of all but the clean requests."""
+        return [line for line in self.lines if line != "GET /clean"]
+
+    def __enter__(self) -> Self:
+        return self
+
+
+@asynccontextmanager
+async def trial(world: World, server: ScriptedServer, *arguments: Any, **named: Any) -> AsyncIterator[Any]:
+    """A pool in `world` for the block; then `check_healthy`, and the pool is closed without a socket left."""
+    pool = world.pool(*arguments, **named)
+    try:
+        yield pool
+        await check_healthy(world, pool, server)
+    finally:
+        await pool.close()
+    await eventually(world, lambda: client_sockets(server.port) == 0, "the closed pool has no socket")
+
+
+async def check_healthy(world: World, pool: Any, server: ScriptedServer) -> None:
+    await check_quiet(world, pool, server)
+    began = time.monotonic()
+    response = await pool.request("GET", f"{server.url}/clean")
+    assert (response.status_code, response.body) == (200, b"clean")
+    assert time.monotonic() - began < PROMPT
+    await check_quiet(world, pool, server)
+
+
+async def check_quiet(world: World, pool: Any, server: ScriptedServer) -> None:
+    """Nobody holds or waits, and the sockets are those that the pool counts."""
+    stats = pool.stats()
+    assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
+    await eventually(
+        world, lambda: client_sockets(server.port) == pool.stats().connections, "the pool counts every socket"
+    )
+
+
+async def eventually(world: World, holds: Callable[[], bool], what: str) -> None:
+    """Wait until `holds`: a loop closes sockets in a later turn, and the kernel takes its time too."""
+    ends = time.monotonic() + PROMPT
+    while not holds():
+        assert time.monotonic() < ends, f"it never came true that {what}"
+        await world.sleep(0.002)
+
+
+def client_sockets(port: int) -> int:
+    """How many of this process's sockets are connected to `port`."""
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(name))) as copy:
+                    peer = copy.getpeername()
+                    count += isinstance(peer, tuple) and peer[1] == port
+    return count
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(scope="session")
+def every_world_has_run() -> None:
+    """What a loop opens once for the whole process (uvloop does) is not a leak."""
+
+    async def body() -> None: ...
+
+    for world in WORLDS:
+        world.run(body)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_open(every_world_has_run: None) -> Iterator[None]:
+    """A module that imports this has every test end with the descriptors that it began with."""
+    before = descriptors()
+    yield
+    ends = time.monotonic() + PROMPT
+    while descriptors() > before and time.monotonic() < ends:
+        time.sleep(0.002)  # a server's thread is about to close its end
+    assert descriptors() <= before
+
+
+def checked(error: httpcore.HTTPCoreError, server: ScriptedServer, method: str = "GET") -> str:
+    """The error knows its request and peer, and its text is safe to print. Returns the text."""
+    assert error.method == method
+    assert error.url is not None
+    assert error.url.startswith(server.url)
+    assert error.peer == f"127.0.0.1:{server.port}"
+    assert error.elapsed is not None
+    assert 0 <= error.elapsed < 60
+    text = str(error)
+    assert text.isprintable()
+    assert text.isascii()
+    assert len(text) < 1000
+    return text
