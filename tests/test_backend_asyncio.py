@@ -559,6 +559,56 @@ def test_watch_is_silent_while_somebody_reads_and_after_it_was_ended(run: Any, l
     run(main)
 
 
+@pytest.mark.parametrize("turns_before", range(4))
+def test_watch_tells_of_what_came_for_a_reader_that_was_cancelled(run: Any, listener: Any, turns_before: int) -> None:
+    async def main() -> None:
+        called = asyncio.Event()
+        with await connect(listener) as pair:
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+            await waiting(reader)
+            pair.stream.watch(called.set)
+            pair.peer.sendall(b"x")
+            pair.wait_until_here()
+            await turns(turns_before)
+            reader.cancel()
+            await asyncio.wait([reader])
+            if reader.cancelled():
+                await asyncio.wait_for(called.wait(), LONG)
+                assert pair.stream.take() == b"x"
+            else:
+                assert reader.result() == b"x"
+                await turns(3)
+                assert not called.is_set()
+
+    run(main)
+
+
+def test_a_reader_whose_bytes_were_taken_by_somebody_else_waits_on_and_sees_no_end(run: Any, listener: Any) -> None:
+    async def main() -> None:
+        with await connect(listener) as pair:
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+            await waiting(reader)
+            pair.peer.sendall(b"taken")
+            pair.wait_until_here()
+            assert pair.stream.take() == b"taken"
+            await turns(3)
+            pair.peer.sendall(b"read")
+            assert await reader == b"read"
+            pair.stream._on_input()  # as a loop does that tells of what is no longer there
+
+            reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
+            await waiting(reader)
+            pair.peer.sendall(b"taken")
+            pair.wait_until_here()
+            pair.stream._on_input()
+            assert pair.stream.take() == b"taken"
+            await turns(3)
+            pair.peer.sendall(b"read")
+            assert await reader == b"read"
+
+    run(main)
+
+
 def test_watch_tells_also_of_what_had_come_before(run: Any, listener: Any) -> None:
     async def main() -> None:
         called = asyncio.Event()

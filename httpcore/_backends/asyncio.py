@@ -1,11 +1,12 @@
 """The world of asyncio, on its own loops and on uvloop: streams over sockets that the loop only watches.
 
 The loop is asked for `add_reader`, `add_writer` and timers; the bytes go through our own socket, with no transport
-between. Measured against an `asyncio.Protocol` that does the same, microseconds of CPU for a small request and its
-answer: 44 against 78 on asyncio (its transport makes a buffer of 256 KiB for each read), 27 against 27 on uvloop.
-What a transport would make hard is then plain: input is read whenever somebody wants to know, a reset loses nothing
-that came before it, `close` frees the descriptor at once and also when the loop is gone, and nothing is written that
-the system has not taken. The price is that a loop without `add_reader`, Windows' proactor, cannot be used.
+between. Measured bare against a bare `asyncio.Protocol`, CPU for a small request and its answer: 43 against 46
+microseconds on asyncio, 26 against 31 with 20 at once, 26 against 25 on uvloop; a download of 400 MB takes half as long
+or less. (asyncio's transport makes a buffer of 256 KiB for each read. Where the allocator hands that back to the system
+each time, the 46 were 78.) And what a transport makes hard is plain: input is read whenever somebody wants to know, a
+reset loses nothing that came before it, `close` frees the descriptor at once and also when the loop is gone, and a byte
+that was taken is with the system. The price: a loop without `add_reader`, Windows' proactor, cannot be used.
 
 There is no task, and one timer per stream: a wait notes its deadline and sets the timer only if none rings before it; a
 timer that rings too early is set again, and one that nobody needs lapses.
@@ -166,7 +167,7 @@ class AsyncioStream:
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         self._spoke = False
-        if not self._pieces:
+        while not self._pieces and not self._is_over:
             await self._wait_for_input(timeout)
         if self._pieces:
             return self._next(max_bytes)
@@ -188,8 +189,7 @@ class AsyncioStream:
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
         self._watcher = callback
-        if callback is not None and (self._pieces or self._is_over):
-            self._loop.call_soon(self._tell)
+        self._tell_soon()
         return True
 
     def _next(self, max_bytes: int) -> bytes:
@@ -269,8 +269,12 @@ class AsyncioStream:
             self._read_by = inf
         try:
             in_time = await reader
-        finally:
+        except BaseException:
+            # Cancelled: what came in this very turn is there for nobody now.
             self._reader = None
+            self._tell_soon()
+            raise
+        self._reader = None
         # A loop that was busy has not told yet what is there: it wins over the timer.
         if not in_time and not self._pieces and not self._is_over and not self._receive():
             raise ReadTimeout(f"nothing came for {timeout:g} seconds", peer=self._descriptor.info.peer, limit=timeout)
@@ -280,12 +284,18 @@ class AsyncioStream:
             return
         if self._reader is not None:
             _settle(self._reader, True)
+        elif self._watcher is not None:
+            self._watcher()
         if self._writer is not None and self._writer_listens:
             _settle(self._writer, True)
-        self._tell()
+
+    def _tell_soon(self) -> None:
+        if self._watcher is not None and (self._pieces or self._is_over):
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon(self._tell)
 
     def _tell(self) -> None:
-        if self._watcher is not None and self._reader is None:
+        if self._watcher is not None and self._reader is None and (self._pieces or self._is_over):
             self._watcher()
 
     def _listen(self) -> None:
@@ -308,21 +318,8 @@ class AsyncioStream:
         # request that fits one call costs one system call, and an upload still hears an early answer within one piece.
         if self._spoke and not duplex:
             self._look()
-        until = inf
-        in_time = True
-        while True:
-            if not duplex and self._input_waits():
-                return 0
-            sent = self._send(data)
-            if sent is not None:
-                return sent
-            if not in_time:
-                raise WriteTimeout(
-                    f"no room to write for {timeout:g} seconds", peer=self._descriptor.info.peer, limit=timeout
-                )
-            if timeout is not None and until is inf:
-                until = self._clock() + timeout
-            in_time = await self._wait_for_room(until, listens=not duplex)
+        sent = self._try_to_write(data, duplex)
+        return await self._write_when_ready(data, timeout, duplex) if sent is None else sent
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
         return True
@@ -335,14 +332,27 @@ class AsyncioStream:
         finally:
             self._keep()
 
-    def _input_waits(self) -> bool:
-        return bool(self._pieces) or (self._descriptor.has_ended and not self._end_is_told)
+    async def _write_when_ready(self, data: bytes | bytearray | memoryview, timeout: float | None, duplex: bool) -> int:
+        until = inf if timeout is None else self._clock() + timeout
+        while True:
+            in_time = await self._wait_for_room(until, listens=not duplex)
+            sent = self._try_to_write(data, duplex)
+            if sent is not None:
+                return sent
+            if not in_time:
+                raise WriteTimeout(
+                    f"no room to write for {timeout:g} seconds", peer=self._descriptor.info.peer, limit=timeout
+                )
 
-    def _send(self, data: bytes | bytearray | memoryview) -> int | None:
-        if self._descriptor.is_closed:
-            raise self._descriptor.error(WriteError, "writing")
+    def _try_to_write(self, data: bytes | bytearray | memoryview, duplex: bool) -> int | None:
+        """What `write_some` returns, or None when there is neither room nor input."""
+        descriptor = self._descriptor
+        if descriptor.is_closed:
+            raise descriptor.error(WriteError, "writing")
+        if not duplex and (self._pieces or (descriptor.has_ended and not self._end_is_told)):
+            return 0
         try:
-            sent = self._descriptor.send(data)
+            sent = descriptor.send(data)
         except WriteError:
             self._keep()
             raise
