@@ -20,7 +20,7 @@ FLOORS: list[set[str]] = [
     {"_config", "_url", "_body", "_decoders"},
     {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base"},
     {"_request", "_route", "_wire/grammar", "_backends/names", "_backends/tls", "_backends/memory"},
-    {"_retry", "_wire/h11_engine", "_wire/h2_fields", "_backends/descriptor"},
+    {"_retry", "_wire/h11_engine", "_wire/h2_encoder", "_wire/h2_fields", "_backends/descriptor"},
     {"_backends/asyncio", "_backends/trio", "_backends/blocking", "_wire/http11", "_wire/h2_engine"},
     {"_backends", "_dial"},
     {"_connection", "_response"},

@@ -37,6 +37,7 @@ from httpcore._wire.engines import (
     WindowOpened,
 )
 from httpcore._wire.grammar import HEAD_BYTES, INTERIM_COUNT
+from httpcore._wire.h2_encoder import FieldEncoder
 from httpcore._wire.h2_fields import read_fields, read_status
 
 __all__ = ["H2Engine"]
@@ -86,11 +87,6 @@ REMEMBERED_COUNT: Final = 4096
 
 SENT_FRAME: Final = 65536
 """The largest DATA frame that we send, where the peer takes more than the default of 16 KiB."""
-
-TABLE_BYTES: Final = 4096
-"""Of the encoder's dynamic table at most, however much the peer offers."""
-
-_SENSITIVE: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))  # never indexed (RFC 7541, 7.1.3)
 
 _LAST_ID: Final = 2**31 - 1
 _LARGEST_WINDOW: Final = 2**31 - 1
@@ -207,7 +203,7 @@ class H2Engine:
         self.owed = 0
         self._outbox: list[bytes | bytearray | memoryview] = []
         self._answers = 0  # bytes in the outbox that nobody here asked for
-        self._encoder = hpack.Encoder()
+        self._encoder = FieldEncoder()
         self._decoder = hpack.Decoder(HEAD_BYTES)
         self._streams: dict[int, _Stream] = {}
         self._given_up: dict[int, int] = {}  # reset by us while the peer was sending: what is left of its window
@@ -368,9 +364,7 @@ class H2Engine:
         self.owed += size + 9
 
     def _send_block(self, stream: int, headers: Headers, end: bool) -> None:
-        block = self._encoder.encode(
-            [(name, value, True) if name in _SENSITIVE else (name, value) for name, value in headers]
-        )
+        block = self._encoder.encode(headers)
         flags = _END_STREAM if end else 0
         kind = _HEADERS
         limit = self.max_frame
@@ -761,9 +755,7 @@ class H2Engine:
                 raise _fault(Code.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE {value:,}: 16,384 to 16,777,215 is allowed")
             self.max_frame = min(value, SENT_FRAME)
         elif setting == _HEADER_TABLE_SIZE:
-            size = min(value, TABLE_BYTES)
-            if size != self._encoder.header_table_size:  # setting it twice to the same would lose the change
-                self._encoder.header_table_size = size
+            self._encoder.resize(value)
         elif setting == _ENABLE_PUSH:
             if value:
                 raise _fault(Code.PROTOCOL_ERROR, f"SETTINGS_ENABLE_PUSH {value} from a server: 0 is allowed")

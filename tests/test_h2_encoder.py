@@ -1,0 +1,102 @@
+"""Compression of request fields, with hpack's decoder as the judge."""
+
+from __future__ import annotations
+
+import random
+
+import hpack
+import pytest
+from hpack.table import HeaderTable
+
+from httpcore._wire import h2_encoder
+from httpcore._wire.h2_encoder import TABLE_BYTES, FieldEncoder
+
+GET = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a.test"), (b":path", b"/x"), (b"accept", b"*/*")]
+
+
+def decoder(limit: int = TABLE_BYTES) -> hpack.Decoder:
+    judge = hpack.Decoder(1 << 30)
+    judge.max_allowed_table_size = limit
+    return judge
+
+
+def test_the_static_table_is_the_standards() -> None:
+    assert tuple(h2_encoder._STATIC_PAIRS) == HeaderTable.STATIC_TABLE
+
+
+def test_what_is_said_again_costs_a_byte() -> None:
+    encoder, judge = FieldEncoder(), decoder()
+    first = encoder.encode(GET)
+    again = encoder.encode(GET)
+    assert list(judge.decode(first, raw=True)) == list(judge.decode(again, raw=True)) == GET
+    assert len(again) == 4 + len(b"\x04\x02/x")
+
+
+@pytest.mark.parametrize("name", [b":path", b"content-length", b"range", b"authorization", b"cookie"])
+def test_what_hardly_repeats_and_what_is_secret_enters_no_table(name: bytes) -> None:
+    encoder, judge = FieldEncoder(), decoder()
+    judge.decode(encoder.encode([(name, b"value")]))
+    assert not judge.header_table.dynamic_entries
+    assert encoder.encode([(name, b"value")]) == encoder.encode([(name, b"value")])
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"cookie", b"proxy-authorization"])
+def test_secrets_are_marked_as_never_to_be_indexed(name: bytes) -> None:
+    (pair,) = decoder().decode(FieldEncoder().encode([(name, b"secret")]), raw=True)
+    assert isinstance(pair, hpack.NeverIndexedHeaderTuple)
+
+
+def test_a_large_field_drives_nothing_out() -> None:
+    encoder, judge = FieldEncoder(), decoder()
+    judge.decode(encoder.encode([*GET, (b"x-large", bytes(TABLE_BYTES // 4))]))
+    assert {name for name, _ in judge.header_table.dynamic_entries} == {b":authority", b"accept"}
+
+
+@pytest.mark.parametrize("length", [0, 1, 126, 127, 128, 254, 255, 256, 16383, 16510, 16511, 70_000])
+def test_lengths_of_one_byte_and_of_many(length: int) -> None:
+    pair = (b"n" * length or b"n", b"v" * length)
+    assert list(decoder().decode(FieldEncoder().encode([pair]), raw=True)) == [pair]
+
+
+def test_a_size_is_told_once_and_the_smallest_first() -> None:
+    encoder, judge = FieldEncoder(), decoder()
+    judge.decode(encoder.encode(GET))
+    for size in (100, 0, 300, 300):
+        encoder.resize(size)
+    block = encoder.encode([])
+    assert block == b"\x20" + b"\x3f\x8d\x02"
+    judge.decode(block)
+    assert judge.header_table_size == 300
+    assert not judge.header_table.dynamic_entries
+    assert encoder.encode([]) == b""
+
+
+def test_no_more_of_the_peers_table_is_used_than_we_mean_to_keep() -> None:
+    encoder = FieldEncoder()
+    encoder.resize(1 << 31)
+    assert encoder.encode([]) == b""
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_both_ends_stay_in_step(seed: int) -> None:
+    rand = random.Random(seed)
+    encoder, judge = FieldEncoder(), decoder()
+    names = [b":authority", b"accept", b"user-agent", b"x-a", b"x-b", b"cookie", b":path", b"x-" + b"long" * 40]
+    for _ in range(200):
+        if rand.random() < 0.1:
+            size = rand.choice((0, 50, 100, 500, 4096, 10_000))
+            encoder.resize(size)
+            judge.max_allowed_table_size = max(size, judge.max_allowed_table_size)
+        values = [b"", b"/", b"v" * rand.randrange(300), b"%d" % rand.randrange(150)]
+        fields = [(rand.choice(names), rand.choice(values)) for _ in range(rand.randrange(12))]
+        assert list(judge.decode(encoder.encode(fields), raw=True)) == fields
+        assert [*reversed(judge.header_table.dynamic_entries)] == [*encoder._entries]
+        assert encoder._table.keys() == set(encoder._entries)
+        assert encoder._size == judge.header_table._current_size <= min(encoder._limit, TABLE_BYTES)
+
+
+def test_the_table_holds_no_more_than_its_size() -> None:
+    encoder = FieldEncoder()
+    for index in range(10_000, 20_000):
+        encoder.encode([(b"x", b"%d" % index)])
+    assert len(encoder._entries) == TABLE_BYTES // (32 + 1 + 5)
