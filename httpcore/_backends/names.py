@@ -21,11 +21,15 @@ from .._errors import ConnectError, ConnectTimeout, show
 __all__ = [
     "MOST_ADDRESSES",
     "Address",
+    "Answer",
     "Call",
     "Threads",
+    "accept",
     "connect_error",
     "literal",
     "look_up",
+    "no_answer",
+    "reason",
     "resolve",
     "show_address",
 ]
@@ -211,6 +215,7 @@ def accept(answer: Answer) -> list[Address]:
 
 
 def no_answer(host: str, timeout: float | None) -> ConnectTimeout:
+    """The error to raise when `timeout` seconds passed before a name was resolved."""
     return ConnectTimeout(f"resolving {show(host)} took too long", limit=timeout, phase="resolve")
 
 
