@@ -259,6 +259,9 @@ CASES = [
     # 4.3: header compression.
     Case("4.3", "an index of 0", frame(HEADERS, END_HEADERS, GOT, INDEX_0), COMPRESSION),
     Case("4.3", "an index beyond the table", frame(HEADERS, END_HEADERS, GOT, INDEX_BEYOND), COMPRESSION),
+    Case("4.3", "an index of the empty dynamic table", frame(HEADERS, END_HEADERS, GOT, b"\x88\xbe"), COMPRESSION),
+    Case("4.3", "fields of the tables alone", frame(HEADERS, END_HEADERS | END_STREAM, GOT, b"\x88\x90"), FINE),
+    Case("4.3", "a last byte that begins an integer", frame(HEADERS, END_HEADERS, GOT, b"\x88\xff"), COMPRESSION),
     Case("4.3", "a table larger than allowed", frame(HEADERS, END_HEADERS, GOT, RESIZE_TO_5000), COMPRESSION),
     Case("4.3", "a field cut short", frame(HEADERS, END_HEADERS, GOT, TRUNCATED), COMPRESSION),
     Case("4.3", "an endless integer", frame(HEADERS, END_HEADERS, GOT, LONG_INTEGER), COMPRESSION),

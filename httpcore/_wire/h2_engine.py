@@ -13,7 +13,7 @@ siblings go on (5.4.2). Everything else ends the connection with a GOAWAY that s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final
 
@@ -125,6 +125,11 @@ _frame = Struct(">HBBBL")  # length in two parts, type, flags, stream
 _setting = Struct(">HL")
 _number = Struct(">L")
 _two_numbers = Struct(">LL")
+
+
+_FEW_FIELDS: Final = HEAD_BYTES // 4096
+
+_Fields = Sequence[tuple[bytes, bytes]]
 
 
 class _Fault(Exception):
@@ -267,7 +272,11 @@ class H2Engine:
             raise LocalProtocolError(
                 f"{len(self._streams)} streams are open on this HTTP/2 connection: the peer allows {self.max_streams}"
             )
-        if not self.extended_connect and any(name == b":protocol" for name, _ in headers[:5]):
+        if (
+            headers[0][1] == b"CONNECT"
+            and not self.extended_connect
+            and any(name == b":protocol" for name, _ in headers)
+        ):
             raise LocalProtocolError("the peer takes no :protocol: it has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL")
 
     def data(self, stream: int, data: bytes | bytearray | memoryview, *, end: bool) -> None:
@@ -473,7 +482,8 @@ class H2Engine:
 
     def _relax(self) -> None:
         """Something came that brings something, or we gave the peer a reason to send."""
-        self._patience = max(self._patience, IDLE_COUNT)
+        if self._patience < IDLE_COUNT:
+            self._patience = IDLE_COUNT
 
     def _weigh(self, cost: int = 1) -> None:
         """A frame came that brings nothing."""
@@ -653,15 +663,19 @@ class H2Engine:
         except LimitExceeded as error:
             self._malformed(state, Code.ENHANCE_YOUR_CALM, error, events)
 
-    def _decode(self, block: bytes) -> list[hpack.HeaderTuple]:
+    def _decode(self, block: bytes) -> _Fields:
         try:
-            return self._decoder.decode(block, raw=True)  # type: ignore[return-value]  # a list, declared as an iterable
+            # Nothing but fields of the tables, at most 4 KiB each: what a server says again and again. 6.1 in a line.
+            if 0 < len(block) <= _FEW_FIELDS and min(block) > 0x80 and max(block) < 0xFF:
+                find = self._decoder.header_table.get_by_index
+                return [find(byte & 0x7F) for byte in block]
+            return self._decoder.decode(block, raw=True)  # type: ignore[return-value]  # a list, but not declared as one
         except hpack.OversizedHeaderListError:
             raise _too_much("the peer sends a head of too many bytes when decompressed", HEAD_BYTES) from None
         except (hpack.HPACKError, IndexError) as error:
             raise _fault(Code.COMPRESSION_ERROR, f"a header block cannot be decompressed: {error}") from error
 
-    def _on_head(self, state: _Stream, ends: int, fields: list[hpack.HeaderTuple], events: list[Event]) -> None:
+    def _on_head(self, state: _Stream, ends: int, fields: _Fields, events: list[Event]) -> None:
         status = read_status(fields)
         headers, length = read_fields(fields[1:])
         if status < 200:
@@ -683,7 +697,7 @@ class H2Engine:
         if ends:
             self._end(state, [], events)
 
-    def _count_interim(self, state: _Stream, ends: int, fields: list[hpack.HeaderTuple]) -> None:
+    def _count_interim(self, state: _Stream, ends: int, fields: _Fields) -> None:
         if ends:
             raise RemoteProtocolError("the peer ended the stream with an interim response")
         state.interims += 1
@@ -694,7 +708,7 @@ class H2Engine:
             raise LimitExceeded(f"the interim responses are longer than {HEAD_BYTES} bytes", limit=HEAD_BYTES)
         self._weigh()
 
-    def _on_trailers(self, state: _Stream, ends: int, fields: list[hpack.HeaderTuple], events: list[Event]) -> None:
+    def _on_trailers(self, state: _Stream, ends: int, fields: _Fields, events: list[Event]) -> None:
         if state.tunnel:
             raise RemoteProtocolError("the peer sent HEADERS within a tunnel")
         if not ends:
