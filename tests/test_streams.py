@@ -682,3 +682,36 @@ def test_a_running_world_is_current_and_not_gone_and_its_clock_goes_on(run: Any)
         assert backend.now() - before >= SHORT * 0.9
 
     run(main)
+
+
+# The plain write.
+
+
+def test_give_hands_over_what_there_is_room_for_and_never_waits(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> tuple[list[int], int]:
+        with await connect(backend, listener) as peer:
+            given = [peer.stream.give(b"hello")]
+            while given[-1]:
+                given.append(peer.stream.give(bytes(PIECE)))
+            found = 0
+            while found < sum(given):
+                found += len(peer.sock.recv(1 << 20))
+            return given, found
+
+    given, found = run(main)
+    assert given[0] == 5
+    assert given[-1] == 0
+    assert found == sum(given) > PIECE
+
+
+def test_give_on_a_closed_or_broken_stream_takes_nothing_and_the_next_write_tells(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            peer.reset()
+            while peer.stream.give(b"x"):
+                await backend.sleep(0.001)
+            with pytest.raises(errors.WriteError):
+                await write_for_ever(peer.stream, LONG)
+        assert peer.stream.give(b"x") == 0
+
+    run(main)

@@ -1217,3 +1217,34 @@ def test_a_reset_or_a_cut_at_every_point_is_an_error_of_ours_and_never_of_ssl() 
 
     assert at_every_point(scenario, reset) > 20
     assert at_every_point(scenario, lambda world, task: world.cut()) > 20
+
+
+# The plain write.
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_what_give_takes_arrives_in_order_with_what_is_written(version: ssl.TLSVersion) -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        assert stream.give(b"one ") == 4
+        assert not stream.owes
+        await write_all(stream, b"two ")
+        assert stream.give(bytes(40_000)) == 16384  # a record at most
+        assert await peer.recv_exactly(8 + 16384) == b"one two " + bytes(16384)
+
+    joined(body, client=client_context(version=version))
+
+
+def test_without_room_give_keeps_what_it_has_encrypted_and_takes_no_more() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        given = 0
+        while count := stream.give(bytes(16384)):
+            given += count
+        assert stream.owes
+        assert stream.give(b"x") == 0
+        back = world.spawn(peer.recv_exactly(given))
+        assert await stream.flush(5.0)
+        await back.wait()
+        assert back.result() == bytes(given)
+
+    world = World()
+    joined(body, world, window=30_000)

@@ -321,6 +321,12 @@ class AsyncioStream:
         sent = self._try_to_write(data, duplex)
         return await self._write_when_ready(data, timeout, duplex) if sent is None else sent
 
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        try:
+            return self._try_to_write(data, duplex=True) or 0
+        except WriteError:
+            return 0
+
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
         return True
 

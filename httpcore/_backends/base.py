@@ -2,7 +2,7 @@
 
 A function here is async exactly when it may wait. In `read`, `write_some` and `flush` the act that counts comes last:
 nothing is awaited after bytes have been taken from or given to the stream, so a cancelled call has either done nothing
-or returned. `take` and `close` never wait, can be called from anywhere at any time, and never raise.
+or returned. `take`, `give` and `close` never wait, and never raise.
 """
 
 from __future__ import annotations
@@ -96,6 +96,12 @@ class Stream(Protocol):
     def take(self) -> bytes | None:
         """What is here now, at most PIECE bytes; `b""` when the peer has ended or the stream is broken or closed; None
         when there is nothing. Bytes that are not for the caller (TLS session tickets) are dealt with and not counted.
+        """
+        ...
+
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        """Hand over what there is room for now, and return how many bytes: the counterpart of `take`. 0 also when the
+        stream is broken or closed, which the next `write_some` tells. Not while another call writes.
         """
         ...
 

@@ -162,6 +162,13 @@ class BlockingStream:
         finally:
             self._leave()
 
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        try:
+            self._inside.append(None)
+            return self._descriptor.give(data)
+        finally:
+            self._leave()
+
     def close(self) -> None:
         if self._descriptor.sock.fileno() == -1:
             return

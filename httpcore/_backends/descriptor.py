@@ -131,6 +131,15 @@ class Descriptor:
             self._keep_input(error)
             raise self.error(WriteError, "writing", self._failure or error) from error
 
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        """As `send`; a broken or closed connection has no room."""
+        if self.is_closed:
+            return 0
+        try:
+            return self.send(data) or 0
+        except WriteError:
+            return 0
+
     def has_input(self) -> bool:
         """Whether `receive` has news. A connection that broke has none: `send` tells it, and keeps what had come."""
         if self.kept or self.has_ended:

@@ -868,6 +868,15 @@ class MemoryStream:
             return b""
         return self._take(PIECE) if self._in.arrived or self._in.over() else None
 
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        if self._writing:
+            raise RuntimeError(f"two tasks write to {self._connection.info.peer} at once")
+        piece = bytes(data)[: min(self._out.room(), self._world._max_write)]
+        if not piece or self._unwritable():
+            return 0
+        self._out.put(piece)
+        return len(piece)
+
     def close(self) -> None:
         if not self._closed:
             self._connection._closed("client")

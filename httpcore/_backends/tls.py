@@ -304,6 +304,26 @@ class TLSStream:
             return 0
         return self._encrypt(data)
 
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        """Encrypt what there is room for, up to 16 KiB, and hand it over; what does not leave at once is owed."""
+        if self._closed or self._ended or not self._give_owed():
+            return 0
+        try:
+            count = self._encrypt(data)
+        except WriteError:
+            return 0
+        self._give_owed()
+        return count
+
+    def _give_owed(self) -> bool:
+        while self._fill_outbox():
+            sent = self._inner.give(self._outbox)
+            if sent < len(self._outbox):
+                self._outbox = memoryview(self._outbox)[sent:]
+                return False
+            self._outbox = b""
+        return not self._inner.owes
+
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
         """Send what is owed. False when data, the end or a fault waits to be read first (never with `duplex`).
 

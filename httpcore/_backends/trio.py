@@ -104,6 +104,9 @@ class TrioStream:
         self._spoke = False
         return self._descriptor.take()
 
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        return self._descriptor.give(data)
+
     def close(self) -> None:
         descriptor = self._descriptor
         if descriptor.is_closed:
