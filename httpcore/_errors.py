@@ -8,6 +8,7 @@ peer, not the URL), so each rim that it passes adds what it knows with `add`, an
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "InvalidURL",
     "UnsupportedProtocol",
     "RemoteProtocolError",
+    "StreamReset",
+    "GoAway",
     "DecodingError",
     "ProxyError",
     "NetworkError",
@@ -36,6 +39,7 @@ __all__ = [
     "ResponseClosed",
     "ResponseNotRead",
     "StreamConsumed",
+    "Code",
     "show",
 ]
 
@@ -54,6 +58,12 @@ def _rebuild(kind: type[HTTPCoreError], message: str, facts: dict[str, Any]) -> 
     error = kind(message)
     for name, value in facts.items():
         setattr(error, name, value)
+    return error
+
+
+def _rebuild_coded(kind: type[HTTPCoreError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> HTTPCoreError:
+    error = kind(*arguments)
+    error.__dict__.update(facts)
     return error
 
 
@@ -128,6 +138,69 @@ class UnsupportedProtocol(HTTPCoreError):
 
 class RemoteProtocolError(HTTPCoreError):
     """The peer sent what HTTP does not allow, or stopped in the middle of a message."""
+
+
+class Code(IntEnum):
+    """Error codes of HTTP/2 (RFC 9113, section 7). A peer may send others, so that what it sent is an int."""
+
+    NO_ERROR = 0
+    PROTOCOL_ERROR = 1
+    INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
+    STREAM_CLOSED = 5
+    FRAME_SIZE_ERROR = 6
+    REFUSED_STREAM = 7
+    CANCEL = 8
+    COMPRESSION_ERROR = 9
+    CONNECT_ERROR = 10
+    ENHANCE_YOUR_CALM = 11
+    INADEQUATE_SECURITY = 12
+    HTTP_1_1_REQUIRED = 13
+
+
+def _named(code: int) -> str:
+    return f"{Code(code).name} ({code})" if code in Code._value2member_map_ else f"an unknown code ({code})"
+
+
+class StreamReset(RemoteProtocolError):
+    """The server ended this request's HTTP/2 stream before its response was complete (RST_STREAM, RFC 9113 6.4).
+
+    Attributes:
+        code: why, as the server said it (RFC 9113, section 7).
+    """
+
+    def __init__(self, code: int, message: str = "", **facts: Any) -> None:
+        super().__init__(message or f"the server reset the stream: {_named(code)}", **facts)
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
+        return _rebuild_coded, (type(self), (self.code,), facts)
+
+
+class GoAway(RemoteProtocolError):
+    """The server left the HTTP/2 connection before this request was answered (GOAWAY, RFC 9113 6.8).
+
+    Attributes:
+        code: why, as the server said it (RFC 9113, section 7).
+        last_stream_id: the last stream that it may have acted on.
+        debug_data: what else it said.
+    """
+
+    def __init__(
+        self, code: int, last_stream_id: int, debug_data: bytes = b"", message: str = "", **facts: Any
+    ) -> None:
+        said = f", saying {show(debug_data)}" if debug_data else ""
+        text = f"the server went away: {_named(code)}, last stream {last_stream_id}{said}"
+        super().__init__(message or text, **facts)
+        self.code = code
+        self.last_stream_id = last_stream_id
+        self.debug_data = debug_data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
+        return _rebuild_coded, (type(self), (self.code, self.last_stream_id, self.debug_data), facts)
 
 
 class DecodingError(HTTPCoreError):

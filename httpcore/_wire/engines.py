@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Protocol
 
+from httpcore._errors import Code as Code
 from httpcore._errors import HTTPCoreError
 
 Headers = list[tuple[bytes, bytes]]
@@ -79,25 +79,6 @@ class ResponseParser(Protocol):
 
 
 # HTTP/2.
-
-
-class Code(IntEnum):
-    """Error codes of RFC 9113, section 7. A peer may send others, so an event's `code` is an int."""
-
-    NO_ERROR = 0
-    PROTOCOL_ERROR = 1
-    INTERNAL_ERROR = 2
-    FLOW_CONTROL_ERROR = 3
-    SETTINGS_TIMEOUT = 4
-    STREAM_CLOSED = 5
-    FRAME_SIZE_ERROR = 6
-    REFUSED_STREAM = 7
-    CANCEL = 8
-    COMPRESSION_ERROR = 9
-    CONNECT_ERROR = 10
-    ENHANCE_YOUR_CALM = 11
-    INADEQUATE_SECURITY = 12
-    HTTP_1_1_REQUIRED = 13
 
 
 @dataclass(slots=True)
