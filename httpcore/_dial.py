@@ -38,14 +38,18 @@ async def dial(backend: Backend, route: Route, deadline: Deadline, reached: Call
             raise ConnectTimeout("connecting took too long", phase="connect", limit=limit)
         return deadline.within(rest)
 
-    stream = await backend.connect_tcp(route.host, route.port, left())
     try:
-        reached(stream)
-        if route.tls is not None:
-            stream = await _secured(backend, stream, route, route.tls, left)
+        stream = await backend.connect_tcp(route.host, route.port, left())
+        try:
             reached(stream)
-    except BaseException:
-        stream.close()
+            if route.tls is not None:
+                stream = await _secured(backend, stream, route, route.tls, left)
+                reached(stream)
+        except BaseException:
+            stream.close()
+            raise
+    except ConnectTimeout as error:
+        error.limit = limit  # each step knew only what the others had left of it
         raise
     return stream
 

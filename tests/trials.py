@@ -33,10 +33,12 @@ class HostileServer(ScriptedServer):
 
     Attributes:
         lines: the request line of every request that came, without the version: "GET /".
+        heads: their whole heads.
     """
 
     def __init__(self, act: Act, context: ssl.SSLContext | None = None) -> None:
         self.lines: list[str] = []
+        self.heads: list[bytes] = []
         self._act = act
         super().__init__(self._follow, context)
 
@@ -44,6 +46,7 @@ class HostileServer(ScriptedServer):
         while head := peer.head():
             line = head.partition(b" HTTP/1.1\r\n")[0].decode()
             self.lines.append(line)
+            self.heads.append(head)
             if line == "GET /clean":
                 peer.send(ok(b"clean"))
             elif not self._act(peer):

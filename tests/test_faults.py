@@ -1,0 +1,1064 @@
+"""What goes wrong on the way: connections that close, break, hang or refuse, bodies that fail, limits of the system.
+
+The rows are those of the catalogue of faults in docs/security.md. After each, the pool is healthy (see `trials`), and
+the server's log says that nothing was sent twice that may not be.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from servers import Peer, ScriptedServer, ok
+from trials import (  # noqa: F401  # fixtures
+    PROMPT,
+    HostileServer,
+    check_quiet,
+    checked,
+    client_sockets,
+    eventually,
+    every_world_has_run,
+    nothing_is_left_open,
+    trial,
+)
+from worlds import World, each_world
+
+import httpcore
+from httpcore._backends import memory
+from httpcore._wire import http11
+
+MIB = 1024 * 1024
+BUSY = 2.0
+"""Seconds that a machine with other work to do may be late."""
+
+LARGE = 16 * MIB
+"""More than the kernel's buffers take."""
+
+
+def pieces(world: World, *given: bytes, then: BaseException | None = None) -> Any:
+    """A generator of a request's body in the shape that `world` takes; at its end it raises `then`."""
+
+    def plain() -> Iterator[bytes]:
+        yield from given
+        if then is not None:
+            raise then
+
+    async def asynchronous() -> AsyncIterator[bytes]:
+        for piece in given:
+            yield piece
+        if then is not None:
+            raise then
+
+    return plain() if world.name == "threads" else asynchronous()
+
+
+# A connection that dies under a request: rows 2 and 3.
+
+
+class Dying(HostileServer):
+    """Answers /first on its first connection, and leaves under the next request with FIN or RST, having read all of it
+    and sent only `before`. Later connections serve, unless `every` one dies, at its first request.
+    """
+
+    def __init__(self, leave: str, *, every: bool = False, before: bytes = b"") -> None:
+        self._leave = leave
+        self._every = every
+        self._before = before
+        super().__init__(self._die)
+
+    def _die(self, peer: Peer) -> bool:
+        line, head = self.lines[-1], self.heads[-1]
+        if b"Content-Length: 4" in head:
+            assert peer.exactly(4) == b"once"
+        elif b"chunked" in head:
+            assert peer.until(b"0\r\n\r\n") == b"4\r\nonce\r\n0\r\n\r\n"
+        if line.endswith("/first") and not self._every:
+            peer.send(ok(b"first"))
+            return True
+        if peer.number > 1 and not self._every:
+            peer.send(ok(b"again" if not line.startswith("HEAD") else b""))
+            return True
+        peer.send(self._before)
+        if self._leave == "RST":
+            peer.reset()
+        return False
+
+
+GONE = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
+BODIES: dict[str, Callable[[World], Any]] = {
+    "none": lambda world: b"",
+    "bytes": lambda world: b"once",
+    "generator": lambda world: pieces(world, b"once"),
+    "replayable": lambda world: httpcore.ReplayableBody(lambda: [b"once"]),
+}
+STALE = [  # method, body, headers, and whether it is sent again
+    ("GET", "none", {}, True),
+    ("HEAD", "none", {}, True),
+    ("DELETE", "none", {}, True),
+    ("OPTIONS", "none", {}, True),
+    ("PUT", "bytes", {}, True),
+    ("PUT", "replayable", {}, True),
+    ("PUT", "generator", {}, False),
+    ("POST", "none", {}, False),
+    ("POST", "bytes", {}, False),
+    ("POST", "replayable", {}, False),
+    ("POST", "generator", {}, False),
+    ("POST", "bytes", {"Idempotency-Key": "1"}, True),
+    ("POST", "generator", {"Idempotency-Key": "1"}, False),
+    ("PATCH", "bytes", {}, False),
+    ("BREW", "none", {}, False),
+]
+
+
+@each_world
+@pytest.mark.parametrize("leave", ["FIN", "RST"])
+@pytest.mark.parametrize(("method", "shape", "headers", "again"), STALE)
+def test_a_reused_connection_that_dies_is_replaced_once_where_acting_twice_is_harmless(
+    world: World, leave: str, method: str, shape: str, headers: dict[str, str], again: bool
+) -> None:
+    async def body() -> None:
+        with Dying(leave) as server:
+            async with trial(world, server) as pool:
+                await pool.request("GET", f"{server.url}/first")
+                request = pool.request(method, server.url, headers, BODIES[shape](world))
+                if again:
+                    response = await request
+                    assert (response.info.attempts, response.info.reused) == (2, False)
+                    assert response.body == (b"again" if method != "HEAD" else b"")
+                else:
+                    with pytest.raises(
+                        (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
+                    ) as caught:
+                        await request
+                    checked(caught.value, server, method)
+            # Once, or twice where that is allowed; and never a third time.
+            assert server.bad_lines == ["GET /first"] + [f"{method} /"] * (2 if again else 1)
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("leave", ["FIN", "RST"])
+def test_a_first_connection_that_dies_is_an_error_and_nothing_is_sent_again(world: World, leave: str) -> None:
+    async def body() -> None:
+        with Dying(leave, every=True) as server:
+            async with trial(world, server) as pool:
+                with pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError)) as caught:
+                    await pool.request("GET", server.url)
+                checked(caught.value, server)
+            assert server.bad_lines == ["GET /"]
+
+    world.run(body)
+
+
+@each_world
+def test_the_replacement_is_a_fresh_connection_and_when_it_dies_too_that_is_the_end(world: World) -> None:
+    """Also where other stale connections are idle: an endless supply of them must not be tried one by one."""
+    together = threading.Barrier(3)
+    dying = threading.Event()
+
+    def act(peer: Peer) -> bool:
+        if dying.is_set():
+            return False
+        together.wait(10)
+        peer.send(ok(b"first"))
+        return True
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                await world.gather(*[lambda: pool.request("GET", f"{server.url}/first")] * 3)
+                assert pool.stats().idle == 3
+                dying.set()
+                with pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError)):
+                    await pool.request("GET", server.url)
+            assert server.bad_lines == ["GET /first"] * 3 + ["GET /"] * 2
+            assert server.connections == 4
+
+    world.run(body)
+
+
+@each_world
+def test_without_retry_stale_a_reused_connection_that_dies_is_an_error(world: World) -> None:
+    async def body() -> None:
+        with Dying("FIN") as server:
+            async with trial(world, server, retry_stale=False) as pool:
+                await pool.request("GET", f"{server.url}/first")
+                with pytest.raises(httpcore.RemoteProtocolError, match="before any byte of a response"):
+                    await pool.request("GET", server.url)
+            assert server.bad_lines == ["GET /first", "GET /"]
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize(
+    "before", [b"H", b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"]
+)
+def test_once_a_byte_of_a_response_has_come_nothing_is_sent_again(world: World, before: bytes) -> None:
+    async def body() -> None:
+        with Dying("FIN", before=before) as server:
+            async with trial(world, server) as pool:
+                await pool.request("GET", f"{server.url}/first")
+                with pytest.raises(httpcore.RemoteProtocolError, match="too early"):
+                    await pool.request("GET", server.url)
+            assert server.bad_lines == ["GET /first", "GET /"]
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("phase", ["accept", "head", "body"])
+def test_a_reset_in_any_phase_of_a_first_request_is_one_error(world: World, phase: str) -> None:
+    """At once, in the middle of the head, in the middle of the body."""
+
+    def script(peer: Peer) -> None:
+        if phase == "head":
+            peer.exactly(10)
+        elif phase == "body":
+            peer.exactly(100_000)
+        if phase == "accept" or peer.number == 1:
+            peer.reset()
+
+    def serve(peer: Peer) -> None:
+        if peer.number == 1:
+            script(peer)
+        else:
+            assert peer.head()
+            peer.send(ok(b"clean"))
+            peer.rest()
+
+    async def body() -> None:
+        with ScriptedServer(serve) as server:
+            async with trial(world, server) as pool:
+                with pytest.raises((httpcore.WriteError, httpcore.ReadError, httpcore.ConnectError)) as caught:
+                    await pool.request("POST", server.url, body=pieces(world, *[bytes(65536)] * 256))
+                assert caught.value.errno is not None
+                assert isinstance(caught.value, OSError)
+            assert server.connections == 2
+
+    world.run(body)
+
+
+# Answers that come while the request is still on its way: rows 4, 5 and 9.
+
+
+@each_world
+@pytest.mark.parametrize("shape", ["bytes", "generator"])
+def test_an_early_413_with_a_reset_behind_it_is_seen_20_times_of_20(world: World, shape: str) -> None:
+    def act(peer: Peer) -> None:
+        peer.exactly(100_000)
+        peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge")
+        peer.reset()
+
+    async def body() -> None:
+        data = bytes(LARGE)
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                for _ in range(20):
+                    content = data if shape == "bytes" else pieces(world, *[data[:65536]] * 256)
+                    response = await pool.request("POST", server.url, body=content)
+                    assert (response.status_code, response.body) == (413, b"large")
+                    assert pool.stats().connections == 0
+            assert server.bad_lines == ["POST /"] * 20
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("status", [200, 204, 303, 401, 413, 500])
+def test_an_early_response_that_is_complete_ends_the_upload_and_the_connection(world: World, status: int) -> None:
+    gone = threading.Event()
+
+    def act(peer: Peer) -> None:
+        length = b"" if status == 204 else b"Content-Length: 0\r\n"
+        peer.send(b"HTTP/1.1 %d Early\r\n%b\r\n" % (status, length))
+        assert not peer.rest().endswith(b"0\r\n\r\n")  # the upload does not look complete
+        gone.set()
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                taken = 0
+
+                def count() -> None:
+                    nonlocal taken
+                    taken += 1
+
+                response = await pool.request("POST", server.url, body=endless(world, count))
+                assert (response.status_code, response.body) == (status, b"")
+                assert pool.stats().connections == 0
+                assert taken < 1000  # 64 KiB each: as much as the kernel's buffers took
+                await eventually(world, gone.is_set, "the server sees the connection closed")
+
+    world.run(body)
+
+
+def endless(world: World, taken: Callable[[], None]) -> Any:
+    """A body without end; `taken` is called for each piece."""
+
+    def plain() -> Iterator[bytes]:
+        while True:
+            taken()
+            yield bytes(65536)
+
+    async def asynchronous() -> AsyncIterator[bytes]:
+        for piece in plain():
+            yield piece
+
+    return plain() if world.name == "threads" else asynchronous()
+
+
+@each_world
+def test_an_early_200_that_goes_on_does_not_stop_the_upload_and_the_connection_stays(world: World) -> None:
+    size = 200_000  # less than is held while the upload goes on
+
+    def act(peer: Peer) -> bool:
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size - 1))
+        assert len(peer.exactly(LARGE)) == LARGE
+        peer.send(b"!")
+        return True
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                response = await pool.request("POST", server.url, body=bytes(LARGE))
+                assert response.body == bytes(size - 1) + b"!"
+                assert pool.stats().idle == 1  # both messages are complete
+
+    world.run(body)
+
+
+@each_world
+def test_an_early_200_without_end_is_held_only_so_far_and_then_the_upload_times_out(world: World) -> None:
+    """What a peer makes us keep is bounded, and a peer that reads only what we have read is no hang."""
+    sent = 0
+
+    def act(peer: Peer) -> None:
+        nonlocal sent
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            peer.send(bytes(16384))
+            sent += 16384
+
+    async def body() -> None:
+        timeout = httpcore.TimeoutConfig(write_timeout=0.3)
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                with pytest.raises(httpcore.WriteTimeout):
+                    await pool.request("POST", server.url, body=bytes(LARGE), timeout=timeout)
+            assert sent < 8 * MIB  # what was held and what the kernel's buffers take
+
+    world.run(body)
+
+
+EXPECT = {"Expect": "100-continue"}
+
+
+@each_world
+def test_a_go_ahead_that_never_comes_is_not_waited_for_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http11, "GO_AHEAD", 0.1)
+    waited = 0.0
+
+    def act(peer: Peer) -> bool:
+        nonlocal waited
+        began = time.monotonic()
+        assert peer.exactly(4) == b"body"
+        waited = time.monotonic() - began
+        peer.send(ok(b"good"))
+        return True
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                assert (await pool.request("POST", server.url, EXPECT, b"body")).body == b"good"
+            assert 0.05 < waited < PROMPT
+
+    world.run(body)
+
+
+def test_the_wait_for_a_go_ahead_is_one_second() -> None:
+    assert http11.GO_AHEAD == 1.0
+
+
+@each_world
+@pytest.mark.parametrize("status", [200, 303, 417])
+def test_a_final_answer_instead_of_a_go_ahead_keeps_the_body_back_and_closes(world: World, status: int) -> None:
+    rest: list[bytes] = []
+
+    def act(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 %d Final\r\nContent-Length: 5\r\n\r\nfinal" % status)
+        rest.append(peer.rest())
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                response = await pool.request("POST", server.url, EXPECT, b"body")
+                assert (response.status_code, response.body) == (status, b"final")
+                assert pool.stats().connections == 0  # the server may still take what comes next for the body
+                await eventually(world, lambda: rest == [b""], "not a byte of the body came")
+
+    world.run(body)
+
+
+@each_world
+def test_a_go_ahead_lets_the_body_go_at_once_and_the_connection_stays(world: World) -> None:
+    def act(peer: Peer) -> bool:
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert peer.exactly(4) == b"body"
+        peer.send(ok(b"good"))
+        return True
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                for number in range(2):
+                    response = await pool.request("POST", server.url, EXPECT, b"body")
+                    assert (response.body, response.info.reused) == (b"good", number > 0)
+                    assert [status for status, _ in response.informational] == [100]
+
+    world.run(body)
+
+
+# Keep-alive as the server wants it: rows 42 and 43.
+
+
+@each_world
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ok(b"last", b"Connection: close"),
+        ok(b"last", b"Connection: keep-alive, CLOSE"),
+        b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nlast",
+    ],
+    ids=["close", "close among others", "HTTP/1.0"],
+)
+def test_we_close_a_connection_that_the_server_calls_its_last_though_it_stays_open(world: World, answer: bytes) -> None:
+    left: list[bytes] = []
+
+    def act(peer: Peer) -> None:
+        peer.send(answer)
+        left.append(peer.rest())  # stays until we leave
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                assert (await pool.request("GET", server.url)).body == b"last"
+                assert pool.stats().connections == 0
+                await eventually(world, lambda: left == [b""], "the server sees us leave")
+
+    world.run(body)
+
+
+@each_world
+def test_we_close_after_a_request_that_said_connection_close(world: World) -> None:
+    async def body() -> None:
+        with HostileServer(lambda peer: peer.send(ok(b"good")) or True) as server:
+            async with trial(world, server) as pool:
+                assert (await pool.request("GET", server.url, {"Connection": "close"})).body == b"good"
+                assert pool.stats().connections == 0
+
+    world.run(body)
+
+
+@pytest.mark.parametrize(("pause", "reused"), [(0.9, True), (1.1, False)])
+def test_keep_alive_timeout_2_ends_the_idle_life_a_second_earlier(pause: float, reused: bool) -> None:
+    world = memory.World()
+
+    async def serve(end: memory.ServerEnd) -> None:
+        while True:
+            await end.recv_until(b"\r\n\r\n")
+            await end.send(ok(b"good", b"Keep-Alive: timeout=2, max=100"))
+
+    async def main() -> None:
+        pool = httpcore.ConnectionPool()
+        await pool.request("GET", "http://a.test/")
+        await world.sleep(pause)
+        assert pool.stats().idle == int(reused)
+        assert (await pool.request("GET", "http://a.test/")).info.reused is reused
+        await pool.close()
+
+    world.listen("a.test", 80, serve)
+    world.run(main())
+
+
+# No connection, or none that speaks TLS as it should: rows 10, 12, 13 and 33.
+
+AUTHORITY = trustme.CA()
+STRANGER = trustme.CA()
+YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+
+
+def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
+    path: Path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(path)
+    return httpcore.SSLConfig(verify=str(path))
+
+
+def issue(**named: Any) -> trustme.LeafCert:
+    return AUTHORITY.issue_cert("127.0.0.1", **named)
+
+
+CERTIFICATES = {
+    "a stranger's certificate": (lambda: STRANGER.issue_cert("127.0.0.1"), "certificate"),
+    "an expired certificate": (
+        lambda: issue(not_before=YESTERDAY - datetime.timedelta(days=1), not_after=YESTERDAY),
+        "expired",
+    ),
+    "a certificate of tomorrow": (
+        lambda: issue(not_before=YESTERDAY + datetime.timedelta(days=2), not_after=YESTERDAY + datetime.timedelta(9)),
+        "not valid yet",
+    ),
+    "another host's certificate": (lambda: AUTHORITY.issue_cert("other.test", "127.0.0.2"), "127.0.0.1"),
+}
+
+
+@each_world
+@pytest.mark.parametrize("case", CERTIFICATES)
+def test_a_certificate_that_does_not_fit_is_a_tls_error_before_any_request(
+    world: World, trusting: httpcore.SSLConfig, case: str
+) -> None:
+    make, words = CERTIFICATES[case]
+
+    async def body() -> None:
+        bad = HostileServer(lambda peer: peer.send(ok(b"secret")), server_context(make()))
+        good = HostileServer(lambda peer: peer.send(ok(b"good")), server_context(issue()))
+        with bad, good:
+            async with trial(world, good, trusting) as pool:
+                for _ in range(2):
+                    with pytest.raises(httpcore.TLSError) as caught:
+                        await pool.request("GET", bad.url)
+                    assert words in checked(caught.value, bad)
+                    assert isinstance(caught.value, httpcore.ConnectError)
+                await check_quiet(world, pool, good)
+                await eventually(world, lambda: client_sockets(bad.port) == 0, "no socket to the bad server is left")
+            assert (bad.lines, bad.connections) == ([], 2)  # nothing was said, and nothing tried again
+
+    world.run(body)
+
+
+@each_world
+def test_tls_to_a_plain_port_is_a_tls_error_that_quotes_what_came(world: World) -> None:
+    def script(peer: Peer) -> None:
+        if peer.number == 1:
+            peer.exactly(5)
+            peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        elif peer.head():
+            peer.send(ok(b"clean"))
+            peer.rest()
+
+    async def body() -> None:
+        with ScriptedServer(script) as server:
+            async with trial(world, server) as pool:
+                with pytest.raises(httpcore.TLSError) as caught:
+                    await pool.request("GET", server.url.replace("http:", "https:"))
+                assert "HTTP/1.1 400" in str(caught.value)
+                assert caught.value.peer == f"127.0.0.1:{server.port}"
+
+    world.run(body)
+
+
+@each_world
+def test_plain_http_to_a_tls_port_is_one_error(world: World, trusting: httpcore.SSLConfig) -> None:
+    async def body() -> None:
+        with HostileServer(lambda peer: peer.send(ok()), server_context(issue())) as server:
+            async with trial(world, server, trusting) as pool:
+                with pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError)):
+                    await pool.request("GET", server.url.replace("https:", "http:"))
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("silent", [False, True], ids=["the end", "silence"])
+def test_a_handshake_that_ends_or_hangs_is_an_error_and_closes_its_socket(world: World, silent: bool) -> None:
+    def script(peer: Peer) -> None:
+        peer.exactly(5)
+        if silent:
+            peer.rest()
+
+    async def body() -> None:
+        with ScriptedServer(script) as server:
+            pool = world.pool(timeout=httpcore.TimeoutConfig(connect_timeout=0.2))
+            with pytest.raises(httpcore.ConnectTimeout if silent else httpcore.TLSError):
+                await pool.request("GET", server.url.replace("http:", "https:"))
+            await check_quiet(world, pool, server)
+            assert pool.stats().connections == 0
+            await pool.close()
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("framing", ["length", "chunks", "the end"])
+@pytest.mark.parametrize("polite", [False, True], ids=["cut", "with close_notify"])
+def test_an_end_without_close_notify_is_a_fault_only_where_the_end_delimits_the_body(
+    world: World, trusting: httpcore.SSLConfig, framing: str, polite: bool
+) -> None:
+    answer = {
+        "length": ok(b"good"),
+        "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n",
+        "the end": b"HTTP/1.1 200 OK\r\n\r\ngood",
+    }[framing]
+
+    def act(peer: Peer) -> None:
+        peer.send(answer)
+        if polite:
+            with suppress(OSError):
+                peer.socket.unwrap()  # type: ignore[attr-defined]
+
+    async def body() -> None:
+        with HostileServer(act, server_context(issue())) as server:
+            async with trial(world, server, trusting) as pool:
+                if framing == "the end" and not polite:
+                    with pytest.raises(httpcore.RemoteProtocolError, match=r"no close_notify.* after 4 bytes"):
+                        await pool.request("GET", server.url)
+                else:
+                    assert (await pool.request("GET", server.url)).body == b"good"
+
+    world.run(body)
+
+
+@each_world
+def test_a_port_that_refuses_is_a_connect_error_that_names_the_address(world: World) -> None:
+    with socket.socket() as bound:  # bound and not listening: nobody else gets the port
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+
+        async def body() -> None:
+            with HostileServer(lambda peer: None) as server:
+                async with trial(world, server) as pool:
+                    with pytest.raises(httpcore.ConnectError) as caught:
+                        await pool.request("GET", f"http://127.0.0.1:{port}/")
+                    assert f"127.0.0.1:{port}" in str(caught.value)
+                    assert "refused" in str(caught.value)
+                    assert caught.value.errno == 111
+                    assert caught.value.phase == "connect"
+
+        world.run(body)
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port whose listener's queue is full, so that the kernel answers nobody."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            with suppress(BlockingIOError):
+                filler.connect(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@each_world
+def test_a_black_hole_is_a_connect_timeout_within_its_limit(world: World) -> None:
+    async def body() -> None:
+        with black_hole() as port, HostileServer(lambda peer: None) as server:
+            async with trial(world, server) as pool:
+                began = time.monotonic()
+                with pytest.raises(httpcore.ConnectTimeout) as caught:
+                    await pool.request(
+                        "GET", f"http://127.0.0.1:{port}/", timeout=httpcore.TimeoutConfig(connect_timeout=0.2)
+                    )
+                assert 0.19 < time.monotonic() - began < PROMPT
+                assert (caught.value.limit, caught.value.phase) == (0.2, "connect")
+                assert f"127.0.0.1:{port}" in str(caught.value)
+
+    world.run(body)
+
+
+EMFILE = """
+import os, resource, sys, threading
+sys.path[:0] = [{root!r}, {tests!r}]
+import httpcore
+from servers import ScriptedServer, ok
+from worlds import WORLDS
+
+finish = threading.Event()
+
+def script(peer):
+    assert peer.head()
+    peer.send(ok(b"good")[:-2])
+    assert finish.wait(10)
+    peer.send(b"od")
+    while peer.head():
+        peer.send(ok(b"good"))
+
+async def body(world):
+    pool = world.pool(timeout=httpcore.TimeoutConfig(connect_timeout=1))
+    hogs = []
+    under_way = await pool.request("GET", server.url, stream=True)
+    try:
+        while True:
+            hogs.append(os.dup(0))
+    except OSError:
+        pass
+    try:
+        try:
+            await pool.request("GET", server.url)
+        except httpcore.ConnectError as error:
+            assert error.errno == 24, error.errno
+            assert "Too many open files" in str(error), str(error)
+            assert error.phase == "connect", error.phase
+        else:
+            raise AssertionError("no error")
+        assert pool.stats().connections == 1
+        finish.set()
+        assert await under_way.read() == b"good"  # those who have a connection are unharmed
+        assert (await pool.request("GET", server.url)).info.reused
+    finally:
+        for hog in hogs:
+            os.close(hog)
+    stats = pool.stats()
+    assert (stats.leased, stats.busy, stats.dialing, stats.waiting, stats.idle) == (0, 0, 0, 0, 1), stats
+    await pool.close()
+
+world = next(world for world in WORLDS if world.name == sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+with ScriptedServer(script) as server:
+    world.run(body, world)
+print("done")
+"""
+
+
+@each_world
+def test_no_descriptor_left_is_a_connect_error_and_harms_nobody_else(world: World) -> None:
+    tests = Path(__file__).parent
+    program = textwrap.dedent(EMFILE).format(root=str(tests.parent), tests=str(tests))
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program, world.name], capture_output=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == (b"done\n", b"", 0)
+
+
+@each_world
+def test_no_thread_left_for_a_name_is_an_error_and_the_slot_comes_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def body() -> None:
+        with HostileServer(lambda peer: None) as server:
+            async with trial(world, server) as pool:
+                with monkeypatch.context() as patch:
+                    patch.setattr(threading.Thread, "start", no_thread)
+                    with pytest.raises(httpcore.ConnectError, match="thread"):
+                        await pool.request("GET", "http://no-such-name.invalid/")
+
+    world.run(body)
+
+
+# Time: rows 36, 38 and 45.
+
+
+@each_world
+@pytest.mark.parametrize("where", ["head", "chunk line", "body", "interim responses"])
+def test_a_drip_ends_at_the_total_timeout(world: World, where: str) -> None:
+    """Each byte restarts the read timeout, so only the whole has an end."""
+    start, drip = {
+        "head": (b"HTTP/1.1 200 OK\r\nA: ", b"b"),
+        "chunk line": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a=", b"b"),
+        "body": (b"HTTP/1.1 200 OK\r\n\r\n", b"b"),
+        "interim responses": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    }[where]
+
+    def act(peer: Peer) -> None:
+        peer.send(start)
+        while True:
+            time.sleep(0.05)
+            peer.send(drip)
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                began = time.monotonic()
+                with pytest.raises(httpcore.TotalTimeout) as caught:
+                    await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(1, total_timeout=0.5))
+                assert 0.49 <= time.monotonic() - began < 0.7 + BUSY
+                assert "limit: 0.5" in checked(caught.value, server)
+
+    world.run(body)
+
+
+@each_world
+def test_a_drip_of_requests_bodies_ends_at_the_total_timeout_too(world: World) -> None:
+    """The peer reads a little now and then, so that there is room again within each write timeout."""
+
+    def act(peer: Peer) -> None:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        while peer.socket.recv(4096):
+            time.sleep(0.02)
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                began = time.monotonic()
+                with pytest.raises(httpcore.TotalTimeout) as caught:
+                    await pool.request(
+                        "POST", server.url, body=bytes(LARGE), timeout=httpcore.TimeoutConfig(1, total_timeout=0.5)
+                    )
+                assert 0.49 <= time.monotonic() - began < 0.7 + BUSY
+                assert caught.value.phase == "write the request"
+
+    world.run(body)
+
+
+@each_world
+def test_silence_is_a_read_timeout_that_names_its_limit(world: World) -> None:
+    async def body() -> None:
+        with HostileServer(lambda peer: peer.rest()) as server:
+            async with trial(world, server) as pool:
+                with pytest.raises(httpcore.ReadTimeout) as caught:
+                    await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(read_timeout=0.1))
+                assert "limit: 0.1" in checked(caught.value, server)
+                assert caught.value.phase == "read the response head"
+            assert server.bad_lines == ["GET /"]
+
+    world.run(body)
+
+
+@each_world
+def test_a_peer_that_never_reads_is_a_write_timeout_and_the_body_is_not_pulled_ahead(world: World) -> None:
+    stop = threading.Event()
+    taken = 0
+
+    def count() -> None:
+        nonlocal taken
+        taken += 1
+
+    async def body() -> None:
+        timeout = httpcore.TimeoutConfig(write_timeout=0.2)
+        with HostileServer(lambda peer: stop.wait(10) and None) as server:
+            async with trial(world, server) as pool:
+                with pytest.raises(httpcore.WriteTimeout) as caught:
+                    await pool.request(
+                        "POST",
+                        server.url,
+                        body=endless(world, count),
+                        timeout=timeout,
+                    )
+                checked(caught.value, server, "POST")
+                assert taken * 65536 < 32 * MIB  # what the kernel's buffers took, and one piece
+                stop.set()
+
+    world.run(body)
+
+
+@each_world
+def test_data_that_is_there_when_a_busy_loop_comes_back_is_no_timeout(world: World) -> None:
+    asked = threading.Event()
+
+    def act(peer: Peer) -> bool:
+        asked.set()
+        time.sleep(0.05)
+        peer.send(ok(b"good"))
+        return True
+
+    async def block() -> None:
+        while not asked.is_set():
+            await world.sleep(0.001)
+        time.sleep(0.4)  # noqa: ASYNC251  # on purpose
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+
+                async def fetch() -> None:
+                    timeout = httpcore.TimeoutConfig(read_timeout=0.2)
+                    assert (await pool.request("GET", server.url, timeout=timeout)).body == b"good"
+
+                await world.gather(fetch, block)
+
+    world.run(body)
+
+
+# The user's own part: rows 39, 46 and 47.
+
+
+class Recording(ScriptedServer):
+    """Keeps what came on its first connection until the client left; later ones are served."""
+
+    def __init__(self) -> None:
+        self.came: list[bytes] = []
+        super().__init__(self._record)
+
+    def _record(self, peer: Peer) -> None:
+        if peer.number == 1:
+            self.came.append(peer.rest())
+        else:
+            while peer.head():
+                peer.send(ok(b"clean"))
+
+
+class Oops(Exception):
+    """The user's."""
+
+
+FAILING: dict[str, tuple[Callable[[World], Any], dict[str, str], type[Exception], str]] = {
+    "raises": (lambda world: pieces(world, b"half", then=Oops("half way")), {}, Oops, "half way"),
+    "gives a str": (lambda world: pieces(world, b"half", "text"), {}, httpcore.LocalProtocolError, "type str"),
+    "gives None": (lambda world: pieces(world, b"half", None), {}, httpcore.LocalProtocolError, "type NoneType"),
+    "is too short": (
+        lambda world: pieces(world, b"half"),
+        {"Content-Length": "8"},
+        httpcore.LocalProtocolError,
+        "shorter than its Content-Length: 4 bytes, 8 declared",
+    ),
+    "is too long": (
+        lambda world: pieces(world, b"half", b"more!"),
+        {"Content-Length": "8"},
+        httpcore.LocalProtocolError,
+        "longer than its Content-Length: 9 bytes or more, 8 declared",
+    ),
+}
+
+
+@each_world
+@pytest.mark.parametrize("case", FAILING)
+def test_a_body_that_fails_half_way_looks_cut_to_the_server_and_the_error_comes_out(world: World, case: str) -> None:
+    make, headers, error, words = FAILING[case]
+
+    async def body() -> None:
+        with Recording() as server:
+            async with trial(world, server) as pool:
+                with pytest.raises(error, match=re.escape(words)):
+                    await pool.request("POST", server.url, headers, make(world))
+                assert pool.stats().connections == 0
+                await eventually(world, lambda: len(server.came) == 1, "the server sees us leave")
+            head, _, rest = server.came[0].partition(b"\r\n\r\n")
+            assert head.startswith(b"POST / HTTP/1.1\r\n")
+            assert rest == (b"half" if headers else b"4\r\nhalf\r\n")  # never the last chunk, nor a byte too many
+
+    world.run(body)
+
+
+KNOWN_BEFORE = {
+    "a length too short": (b"body", {"Content-Length": "3"}),
+    "a length too long": (b"body", {"Content-Length": "5"}),
+    "two lengths": (b"body", [("Content-Length", "4"), ("content-length", "4")]),
+    "a length and chunks": (b"body", {"Content-Length": "4", "Transfer-Encoding": "chunked"}),
+    "a length that is none": (b"body", {"Content-Length": "+4"}),
+    "another coding": (b"body", {"Transfer-Encoding": "gzip, chunked"}),
+    "two hosts": (b"", [("Host", "a"), ("host", "b")]),
+    "a number as a body": (5, {}),
+    "a mapping as a body": ({"a": "b"}, {}),
+    "a list of text": (["text"], {}),
+    "a callable that gives text": (lambda: "text", {}),
+    "headers that are text": (b"", "a: b"),
+    "headers that are bytes": (b"", b"a: b"),
+    "headers that are a number": (b"", 5),
+    "headers that are three": (b"", [("a", "b", "c")]),
+    "headers that are single": (b"", [("a",)]),
+    "headers that are text in a list": (b"", ["ab", "cd"]),
+    "headers that are no text": (b"", [("a", 5)]),
+    "headers that are None": (b"", [("a", None)]),
+}
+
+
+@each_world
+@pytest.mark.parametrize("case", KNOWN_BEFORE)
+def test_what_is_known_to_be_wrong_is_refused_before_a_byte_leaves(world: World, case: str) -> None:
+    content, headers = KNOWN_BEFORE[case]
+
+    async def body() -> None:
+        with Recording() as server:
+            pool = world.pool()
+            with pytest.raises(httpcore.LocalProtocolError) as caught:
+                await pool.request("POST", server.url, headers, content)
+            assert "allowed" in str(caught.value) or "Content-Length" in str(caught.value)
+            stats = pool.stats()
+            assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
+            await pool.close()
+            await eventually(world, lambda: server.came in ([], [b""]), "nothing came")
+
+    world.run(body)
+
+
+@each_world
+def test_a_request_inside_the_body_of_the_only_connection_is_a_pool_timeout_and_no_deadlock(world: World) -> None:
+    async def body() -> None:
+        limits = httpcore.PoolLimits(max_connections=1)
+        timeout = httpcore.TimeoutConfig(pool_timeout=0.1)
+        with HostileServer(lambda peer: peer.rest()) as server:
+            async with trial(world, server, timeout=timeout, limits=limits) as pool:
+
+                async def asynchronous() -> AsyncIterator[bytes]:
+                    yield b"half"
+                    await pool.request("GET", f"{server.url}/clean")
+                    yield b"more"
+
+                def plain() -> Iterator[bytes]:
+                    yield b"half"
+                    pool.sync.request("GET", f"{server.url}/clean")
+                    yield b"more"
+
+                content = plain() if world.name == "threads" else asynchronous()
+                with pytest.raises(httpcore.PoolTimeout) as caught:
+                    await pool.request("POST", server.url, body=content)
+                assert "1 of 1 connections are busy" in str(caught.value)
+            assert server.bad_lines == ["POST /"]
+
+    world.run(body)
+
+
+EVENTS = [
+    httpcore.RequestStarted,
+    httpcore.DialStarted,
+    httpcore.ConnectionOpened,
+    httpcore.RequestSent,
+    httpcore.InterimResponse,
+    httpcore.ResponseStarted,
+    httpcore.ResponseComplete,
+]
+
+
+@each_world
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_exception_in_a_trace_callable_ends_the_request_and_frees_its_place(
+    world: World, event: type[httpcore.TraceEvent], stream: bool
+) -> None:
+    raised: list[httpcore.TraceEvent] = []
+
+    def trace(record: httpcore.TraceEvent) -> None:
+        if isinstance(record, event):
+            raised.append(record)
+            raise Oops("in the trace")
+
+    answer = b"HTTP/1.1 102 Processing\r\n\r\n" + ok(b"good")
+
+    async def fetch(pool: Any, url: str) -> None:
+        async with await pool.request("GET", url, stream=stream, trace=trace) as response:
+            await response.read()
+
+    async def body() -> None:
+        with HostileServer(lambda peer: peer.send(answer) or True) as server:
+            async with trial(world, server) as pool:
+                with pytest.raises(Oops, match="in the trace"):
+                    await fetch(pool, server.url)
+                assert len(raised) == 1
+
+    world.run(body)

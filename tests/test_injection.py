@@ -1,0 +1,230 @@
+"""What reaches the wire, whatever is asked for: exactly the request that was meant, or an error before any byte.
+
+Every byte value is tried at the start, in the middle and at the end of each field that reaches the wire, and what comes
+is read by a strict parser of its own: rows A1, A2, A3 and A5 of docs/security.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from servers import Peer, ScriptedServer, ok
+from trials import every_world_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
+from worlds import World, each_world
+
+import httpcore
+
+TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
+REQUEST_LINE = re.compile(rb"(" + TOKEN + rb') ([!"$-~]+) HTTP/1\.1')  # visible ASCII without a fragment
+FIELD = re.compile(rb"(" + TOKEN + rb"): ((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)")
+
+
+class Strict(ScriptedServer):
+    """Reads requests as RFC 9112 has them and nothing looser. Each is kept: method, target, fields, body, trailers."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes, list[tuple[bytes, bytes]]]] = []
+        super().__init__(self._read)
+
+    def _read(self, peer: Peer) -> None:
+        while head := peer.head():
+            line, *lines = head[:-4].split(b"\r\n")
+            match = REQUEST_LINE.fullmatch(line)
+            assert match is not None, line
+            fields = [self._field(line) for line in lines]
+            assert [name.lower() for name, _ in fields].count(b"host") == 1
+            body, trailers = self._body(peer, {name.lower(): value for name, value in fields})
+            self.requests.append((match[1], match[2], fields, body, trailers))
+            peer.send(ok(b"" if match[1] == b"HEAD" else b"clean") if match[1] != b"CONNECT" else ok(b"clean"))
+
+    def _body(self, peer: Peer, fields: dict[bytes, bytes]) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        if fields.get(b"transfer-encoding") != b"chunked":
+            return peer.exactly(int(fields.get(b"content-length", b"0"))), []
+        body = b""
+        while size := int(peer.until(b"\r\n"), 16):
+            body += peer.exactly(size)
+            assert peer.exactly(2) == b"\r\n"
+        trailers = []
+        while (line := peer.until(b"\r\n")) != b"\r\n":
+            trailers.append(self._field(line[:-2]))
+        return body, trailers
+
+    def _field(self, line: bytes) -> tuple[bytes, bytes]:
+        match = FIELD.fullmatch(line)
+        assert match is not None, line
+        return match[1], match[2]
+
+    def __enter__(self) -> Strict:
+        return self
+
+
+def spoiled(field: bytes) -> Iterator[bytes]:
+    """`field` with each byte value at its start, in its middle and at its end."""
+    middle = len(field) // 2
+    for value in range(256):
+        byte = bytes([value])
+        yield byte + field
+        yield field[:middle] + byte + field[middle:]
+        yield field + byte
+
+
+async def refused(pool: Any, given: dict[str, Any]) -> str | None:
+    """Make the request. The text of the error if it was refused, None if it was sent."""
+    try:
+        await pool.request(**given)
+    except REFUSED as error:
+        return str(error)
+    return None
+
+
+REFUSED = (httpcore.LocalProtocolError, httpcore.InvalidURL, httpcore.UnsupportedProtocol)
+FIELDS: dict[str, bytes] = {
+    "method": b"GET",
+    "target": b"/a?b",
+    "path": b"/path",
+    "query": b"/?query",
+    "user info": b"user",
+    "header name": b"X-Name",
+    "header value": b"value",
+    "host": b"a.test",
+    "content length": b"4",
+    "transfer encoding": b"chunked",
+    "trailer name": b"X-Name",
+    "trailer value": b"value",
+}
+
+
+def asked(url: str, field: str, value: bytes) -> dict[str, Any]:
+    """The arguments of `request` with one field spoiled."""
+    given: dict[str, Any] = {"method": "POST", "url": f"{url}/", "headers": [], "body": b"body"}
+    if field == "method":
+        given["method"] = value
+    elif field == "target":
+        given["target"] = value
+    elif field in ("path", "query"):
+        given["url"] = url.encode() + value
+    elif field == "user info":
+        given["url"] = url.encode().replace(b"://", b"://" + value + b"@") + b"/"
+    elif field.startswith("header"):
+        given["headers"] = [(value, b"value") if field.endswith("name") else (b"X-Name", value)]
+    elif field == "host":
+        given["headers"] = [(b"Host", value)]
+    elif field == "content length":
+        given["headers"] = [(b"Content-Length", value)]
+    elif field == "transfer encoding":
+        given["headers"] = [(b"Transfer-Encoding", value)]
+    else:
+        given["trailers"] = [(value, b"value") if field.endswith("name") else (b"X-Name", value)]
+    return given
+
+
+@each_world
+@pytest.mark.parametrize("field", FIELDS)
+def test_each_byte_in_each_field_is_one_request_as_meant_or_an_error_before_a_byte(world: World, field: str) -> None:
+    sent: list[tuple[bytes, dict[str, Any]]] = []
+
+    async def body() -> None:
+        async with trial(world, server) as pool:
+            for value in spoiled(FIELDS[field]):
+                if field == "user info" and re.search(b"[/?#]", value):
+                    continue  # these end the authority, so what they make is another URL
+                given = asked(server.url, field, value)
+                before = len(server.requests)
+                refusal = await refused(pool, given)
+                if refusal is None:
+                    sent.append((value, given))
+                else:
+                    assert refusal.isprintable()
+                    assert len(server.requests) == before
+
+    with Strict() as server:
+        world.run(body)
+    came = [request for request in server.requests if request[1] != b"/clean"]
+    assert len(came) == len(sent)
+    for (value, given), (method, target, fields, content, trailers) in zip(sent, came, strict=True):
+        assert method == (value if field == "method" else b"POST")
+        assert content == (b"body" if method != b"CONNECT" else b"")
+        if field == "target":
+            assert target == value
+        elif field not in ("path", "query"):
+            assert target == b"/"
+        meant = [(name.lower(), text) for name, text in given["headers"]]
+        meant += [(b"host", server.url[7:].encode())] if field != "host" else []
+        added = (b"transfer-encoding", b"chunked") if "trailer" in field else (b"content-length", b"4")
+        meant += [added] if field not in ("content length", "transfer encoding") else []
+        assert sorted((name.lower(), text) for name, text in fields) == sorted(meant)
+        assert trailers == given.get("trailers", [])
+        assert b"user" not in b"".join(text for _, text in fields)
+    assert len(sent) < 3 * 256
+    assert sent or field == "transfer encoding"  # where the one word is allowed and nothing around it
+
+
+SECRET = "hunter2"
+SMUGGLED = [
+    b"\r\nX-Evil: hunter2",
+    b"\nX-Evil: hunter2",
+    b"\rX-Evil: hunter2",
+    b"\r\n\r\nGET /evil HTTP/1.1\r\nHost: hunter2\r\n\r\n",
+    b"\0hunter2",
+    b" hunter2\x7f",
+]
+
+
+@each_world
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("smuggled", SMUGGLED)
+def test_a_line_smuggled_into_any_field_is_refused_and_a_value_is_not_repeated(
+    world: World, field: str, smuggled: bytes
+) -> None:
+    async def body() -> None:
+        async with trial(world, server) as pool:
+            for value in (FIELDS[field] + smuggled, smuggled + FIELDS[field]):
+                refusal = await refused(pool, asked(server.url, field, value))
+                assert refusal is not None
+                assert refusal.isprintable()
+                assert SECRET not in refusal or not field.endswith("value")
+
+    with Strict() as server:
+        world.run(body)
+    assert {request[1] for request in server.requests} == {b"/clean"}
+
+
+URLS = {
+    "no scheme": ("127.0.0.1/", httpcore.InvalidURL),
+    "no host": ("http:///path", httpcore.InvalidURL),
+    "no slashes": ("http:127.0.0.1/", httpcore.InvalidURL),
+    "another scheme": ("ftp://127.0.0.1/", httpcore.UnsupportedProtocol),
+    "a scheme of scripts": ("javascript:alert(1)", httpcore.UnsupportedProtocol),
+    "port 0": ("http://127.0.0.1:0/", httpcore.InvalidURL),
+    "port 65536": ("http://127.0.0.1:65536/", httpcore.InvalidURL),
+    "a port with a sign": ("http://127.0.0.1:+80/", httpcore.InvalidURL),
+    "a port of letters": ("http://127.0.0.1:http/", httpcore.InvalidURL),
+    "a space in the host": ("http://127.0.0.1 .test/", httpcore.InvalidURL),
+    "CR and LF in the host": ("http://127.0.0.1\r\nX: y/", httpcore.InvalidURL),
+    "NUL in the host": ("http://127.0.0.1\0.test/", httpcore.InvalidURL),
+    "a backslash": ("http://127.0.0.1\\@a.test/", httpcore.InvalidURL),
+    "a slash escaped in the host": ("http://127.0.0.1%2fa.test/", httpcore.InvalidURL),
+    "an open bracket": ("http://[::1/", httpcore.InvalidURL),
+    "a number of another base": ("http://0x7f000001/", httpcore.InvalidURL),
+    "a number as a host": ("http://2130706433/", httpcore.InvalidURL),
+    "nothing": ("", httpcore.InvalidURL),
+}
+
+
+@each_world
+@pytest.mark.parametrize("case", URLS)
+def test_a_url_that_is_none_is_refused_before_anything_is_opened(world: World, case: str) -> None:
+    url, error = URLS[case]
+
+    async def body() -> None:
+        async with trial(world, server) as pool:
+            with pytest.raises(error) as caught:
+                await pool.request("GET", url)
+            assert str(caught.value).isprintable()
+            assert pool.stats().connections == 0
+
+    with Strict() as server:
+        world.run(body)
