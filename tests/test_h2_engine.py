@@ -540,6 +540,12 @@ CASES = [
         body(LENGTH_5, content=b"1", stream=CONNECTED, status=b"407"),
         Stream(CONNECTED),
     ),
+    Case(
+        "8.5",
+        "a redirect is a response",
+        body(LENGTH_5, content=b"1", stream=CONNECTED, status=b"302"),
+        Stream(CONNECTED),
+    ),
     # 10.5: limits.
     Case(
         "10.5",
@@ -560,6 +566,13 @@ CASES = [
         "10.5",
         "a head of 64 KiB out of 6 KB",
         frame(HEADERS, END_HEADERS, GOT, b"\x88\x40\x01a\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 20),
+        CALM,
+    ),
+    Case(
+        "10.5",
+        "a head of 64 KiB out of 18 bytes",
+        frame(HEADERS, END_HEADERS, GOT, b"\x88\x40\x01a\x7f\xa1\x1e" + b"y" * 4000)
+        + frame(HEADERS, END_HEADERS, SIBLING, b"\x88" + b"\xbe" * 17),
         CALM,
     ),
     Case("10.5", "256 fields", head(GOT, *[(b"a", b"b")] * 256, end=True), FINE),
@@ -735,6 +748,10 @@ def test_a_flood_ends_the_connection(name: str) -> None:
     assert error.limit is not None
     assert codes(sent(engine), GOAWAY) == {0: Code.ENHANCE_YOUR_CALM}
     assert peak < 1_000_000
+
+
+def test_a_thousand_settings_weigh_more_than_one() -> None:
+    assert peer_sends(opened(), FLOODS["SETTINGS with a thousand settings"], 100)[0] < 15
 
 
 def test_what_is_useful_outweighs_what_is_not() -> None:
@@ -936,6 +953,34 @@ def test_settings_are_acknowledged_and_told() -> None:
 def test_settings_that_say_nothing_of_streams_allow_any_number() -> None:
     engine = bare()
     assert engine.receive(settings()) == [SettingsChanged(TOP)]
+
+
+def test_a_stream_that_sends_no_more_is_not_told_of_its_window() -> None:
+    engine = opened()
+    assert engine.receive(window_update(GOT, 1) + window_update(POSTED, 1)) == [WindowOpened(POSTED)]
+
+
+def test_a_response_that_ended_leaves_nothing_to_wait_for_when_its_upload_is_given_up() -> None:
+    engine = opened()
+    engine.receive(head(POSTED, end=True))
+    engine.reset(POSTED, Code.NO_ERROR)
+    assert codes(sent(engine), RST_STREAM) == {POSTED: Code.NO_ERROR}
+    assert feed(engine, data(POSTED, b"x"), 99).error is not None
+    assert codes(sent(engine), GOAWAY) == {0: Code.STREAM_CLOSED}
+
+
+def test_a_head_from_deep_in_the_table() -> None:
+    engine = bare()
+    engine.receive(settings())
+    peer = hpack.Encoder()
+    said = [(b"x%d" % index, b"") for index in range(100)]
+    stream = engine.request(GET, end=True)
+    engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, *said])))
+    for field_ in said:
+        stream = engine.request(GET, end=True)
+        (event, _) = engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, field_])))
+        assert isinstance(event, HeadReceived)
+        assert event.head.headers == [field_]
 
 
 # GOAWAY.
@@ -1154,6 +1199,33 @@ def test_a_response_that_nobody_reads_stops_at_its_window_and_the_reader_opens_i
     assert sent(engine) == [(WINDOW_UPDATE, 0, GOT, number(h2_engine.STREAM_WINDOW // 2))]
     assert feed(engine, whole * 32, 1 << 20).malformed == {}
     assert feed(engine, data(GOT, b"x"), 99).malformed.keys() == {GOT}
+
+
+def test_a_response_that_is_complete_gets_no_more_credit() -> None:
+    engine = opened()
+    engine.receive(head(POSTED) + data(POSTED, bytes(16384)) * 63 + data(POSTED, bytes(16384), end=True))
+    engine.consumed(POSTED, h2_engine.STREAM_WINDOW)
+    assert sent(engine) == []
+
+
+def test_padding_alone_is_credited_at_once() -> None:
+    engine = opened()
+    engine.receive(head(GOT))
+    engine._goal = 200
+    assert engine.receive(data(GOT, b"", pad=99)) == []
+    assert sent(engine) == [(WINDOW_UPDATE, 0, 0, number(100))]
+
+
+def test_the_connections_window_is_held() -> None:
+    engine = bare()
+    engine.receive(settings())
+    late = engine.request(GET, end=True)
+    engine.reset(late, Code.CANCEL)
+    for _ in range(h2_engine.CONNECTION_WINDOW // h2_engine.STREAM_WINDOW):
+        stream = engine.request(GET, end=True)
+        assert feed(engine, head(stream) + data(stream, bytes(16384)) * 64, 1 << 20).error is None
+    assert "connection's window" in str(feed(engine, data(late, b"x"), 99).error)
+    assert codes(sent(engine), GOAWAY) == {0: Code.FLOW_CONTROL_ERROR}
 
 
 def test_the_connection_is_credited_for_what_nobody_wants_any_more() -> None:
