@@ -921,6 +921,7 @@ FAILING: dict[str, tuple[Callable[[World], Any], dict[str, str], type[Exception]
     "raises": (lambda world: pieces(world, b"half", then=Oops("half way")), {}, Oops, "half way"),
     "gives a str": (lambda world: pieces(world, b"half", "text"), {}, httpcore.LocalProtocolError, "type str"),
     "gives None": (lambda world: pieces(world, b"half", None), {}, httpcore.LocalProtocolError, "type NoneType"),
+    "gives a str from a list": (lambda world: [b"half", "text"], {}, httpcore.LocalProtocolError, "type str"),
     "is too short": (
         lambda world: pieces(world, b"half"),
         {"Content-Length": "8"},
@@ -965,7 +966,6 @@ KNOWN_BEFORE = {
     "two hosts": (b"", [("Host", "a"), ("host", "b")]),
     "a number as a body": (5, {}),
     "a mapping as a body": ({"a": "b"}, {}),
-    "a list of text": (["text"], {}),
     "a callable that gives text": (lambda: "text", {}),
     "headers that are text": (b"", "a: b"),
     "headers that are bytes": (b"", b"a: b"),
@@ -983,16 +983,22 @@ KNOWN_BEFORE = {
 def test_what_is_known_to_be_wrong_is_refused_before_a_byte_leaves(world: World, case: str) -> None:
     content, headers = KNOWN_BEFORE[case]
 
+    opened: list[httpcore.TraceEvent] = []
+
+    def trace(event: httpcore.TraceEvent) -> None:
+        if isinstance(event, httpcore.ConnectionOpened):
+            opened.append(event)
+
     async def body() -> None:
         with Recording() as server:
-            pool = world.pool()
+            pool = world.pool(trace=trace)
             with pytest.raises(httpcore.LocalProtocolError) as caught:
                 await pool.request("POST", server.url, headers, content)
             assert "allowed" in str(caught.value) or "Content-Length" in str(caught.value)
-            stats = pool.stats()
-            assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
+            await check_quiet(world, pool, server)
             await pool.close()
-            await eventually(world, lambda: server.came in ([], [b""]), "nothing came")
+            assert len(opened) == (case == "a callable that gives text")  # which is called when it is needed
+            await eventually(world, lambda: server.came == [b""] * len(opened), "nothing came")
 
     world.run(body)
 
@@ -1062,3 +1068,26 @@ def test_an_exception_in_a_trace_callable_ends_the_request_and_frees_its_place(
                 assert len(raised) == 1
 
     world.run(body)
+
+
+# The loop is gone.
+
+
+@each_world
+def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(world: World) -> None:
+    kept: list[Any] = []
+
+    async def body() -> None:
+        pool = world.pool()
+        response = await pool.request("GET", server.url, stream=True)
+        pieces = response.raw()
+        assert await pieces.__anext__() == b"half"
+        kept.extend([pool, pieces])
+
+    with HostileServer(lambda peer: peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf") or peer.rest()) as server:
+        world.run(body)
+        pool, pieces = kept
+        assert pool.stats().leased == 1
+        pieces.close()
+        assert pool.stats().leased == 0
+        assert pool.stats().connections == 0

@@ -213,6 +213,7 @@ class TrioBackend:
 
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
+        self._clock = trio.lowlevel.current_clock()
 
     @classmethod
     def current(cls) -> TrioBackend:
@@ -230,7 +231,7 @@ class TrioBackend:
         return False
 
     def now(self) -> float:
-        return trio.current_time()
+        return self._clock.current_time()  # also asked in other threads, and when the run is over
 
     def event(self) -> TrioEvent:
         return TrioEvent()
@@ -250,7 +251,7 @@ class TrioBackend:
         local_address: str | None = None,
         socket_options: Sequence[SocketOption] = (),
     ) -> TrioStream:
-        tries = Tries(show_address((host, port)), timeout, trio.current_time)
+        tries = Tries(show_address((host, port)), timeout, self.now)
         addresses = await self._resolve(host, port, timeout)
         for tried, address in enumerate(addresses):
             seconds = tries.share(len(addresses) - tried)
@@ -262,7 +263,7 @@ class TrioBackend:
         raise tries.error()
 
     async def connect_unix(self, path: str, timeout: float | None) -> TrioStream:
-        tries = Tries(path, timeout, trio.current_time)
+        tries = Tries(path, timeout, self.now)
         try:
             return await self._connect(open_unix_socket(), path, path, tries.share(1))
         except OSError as error:
