@@ -6,6 +6,7 @@ the server's log says that nothing was sent twice that may not be.
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import re
 import socket
@@ -34,7 +35,7 @@ from trials import (  # noqa: F401  # fixtures
     nothing_is_left_open,
     trial,
 )
-from worlds import World, each_world
+from worlds import AsyncioWorld, World, each_world
 
 import httpcore
 from httpcore._backends import memory
@@ -1091,3 +1092,63 @@ def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(world:
         pieces.close()
         assert pool.stats().leased == 0
         assert pool.stats().connections == 0
+
+
+# A body that nobody reads to its end: row 27.
+
+
+@each_world
+@pytest.mark.parametrize("way", ["break", "exception", "never begun"])
+@pytest.mark.parametrize(("size", "kept"), [(30_000, True), (8 * MIB, False)], ids=["small and here", "large"])
+def test_a_body_left_half_read_is_thrown_away_if_it_is_small_and_here_and_else_costs_its_connection(
+    world: World, way: str, size: int, kept: bool
+) -> None:
+    sent = threading.Event()
+
+    def act(peer: Peer) -> bool:
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nfirst" % size)
+        if kept:
+            peer.send(bytes(size - 5))
+            sent.set()
+        else:
+            sent.set()
+            peer.send(bytes(size - 5))
+        return True
+
+    async def leave(pool: Any, url: str) -> None:
+        async with await pool.request("GET", url, stream=True) as response:
+            assert sent.wait(10)
+            if way == "never begun":
+                return
+            async for piece in response.stream():
+                assert piece.startswith(b"first")
+                if way == "break":
+                    break
+                raise Oops("the user's")
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                if way == "exception":
+                    with pytest.raises(Oops):
+                        await leave(pool, server.url)
+                else:
+                    await leave(pool, server.url)
+                assert pool.stats().connections == int(kept)
+                response = await pool.request("GET", f"{server.url}/clean")
+                assert (response.body, response.info.reused) == (b"clean", kept)
+
+    world.run(body)
+
+
+def test_asyncio_in_debug_mode_finds_nothing_to_complain_about(caplog: pytest.LogCaptureFixture) -> None:
+    world = AsyncioWorld()
+
+    async def body() -> None:
+        with HostileServer(lambda peer: peer.reset()) as server:
+            async with trial(world, server) as pool:
+                with pytest.raises((httpcore.ReadError, httpcore.RemoteProtocolError)):
+                    await pool.request("POST", server.url, body=pieces(world, b"a", b"b"))
+
+    asyncio.run(body(), debug=True)
+    assert [record for record in caplog.records if record.name == "asyncio" and record.levelname != "DEBUG"] == []

@@ -1,0 +1,58 @@
+"""The rule for sending again, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import httpcore
+from httpcore._request import Request
+from httpcore._retry import may_resend
+
+
+@dataclass
+class Attempt:
+    started: bool
+    sent: int
+
+
+NOTHING, SOMETHING, ANSWERED = Attempt(False, 0), Attempt(False, 90), Attempt(True, 90)
+GONE = httpcore.ReadError("gone")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "attempt", "error", "again"),
+    [
+        ("GET", b"", SOMETHING, GONE, True),
+        ("GET", b"", SOMETHING, httpcore.WriteError(), True),
+        ("GET", b"", SOMETHING, httpcore.RemoteProtocolError(), True),
+        ("POST", b"x", NOTHING, GONE, True),  # the peer cannot have seen it
+        ("POST", b"x", SOMETHING, GONE, False),
+        ("PUT", b"x", SOMETHING, GONE, True),
+        ("PUT", iter([b"x"]), NOTHING, GONE, True),  # not asked for an item yet
+        ("GET", b"", ANSWERED, GONE, False),
+        ("GET", b"", NOTHING, httpcore.ReadTimeout(), False),  # it may still be at work
+        ("GET", b"", NOTHING, httpcore.LocalProtocolError(), False),
+        ("GET", b"", NOTHING, httpcore.LimitExceeded(), False),
+        ("GET", b"", NOTHING, OSError(), False),  # the user's own
+        ("GET", b"", NOTHING, KeyboardInterrupt(), False),
+    ],
+)
+def test_a_request_is_sent_again_where_the_peer_cannot_have_acted_on_it_or_may_act_twice(
+    method: str, body: Any, attempt: Attempt, error: BaseException, again: bool
+) -> None:
+    assert may_resend(Request.of(method, "http://a.test/", None, body), error, attempt) is again
+
+
+async def run_blocking(function: Any) -> Any:
+    return function()
+
+
+def test_a_body_that_was_asked_for_an_item_is_never_sent_again() -> None:
+    request = Request.of("PUT", "http://a.test/", None, iter([b"x"]))
+    reader = request.body.start(run_blocking)
+    with pytest.raises(StopIteration):
+        reader.next().__await__().__next__()
+    assert not may_resend(request, GONE, NOTHING)
