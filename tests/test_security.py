@@ -1,0 +1,74 @@
+"""docs/security.md keeps its word: each row has a test that exists, or a reason; and what the source itself tells."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROW = re.compile(r"^\| (?P<name>[A-Z]?[0-9]+(?:-[0-9]+)?) \|.*\|.*\| (?P<proof>[^|]+) \|$", re.MULTILINE)
+TEST = re.compile(r"`(test_\w+)`")
+
+
+def rows() -> dict[str, str]:
+    """The last column of each row, by the row's name."""
+    return {match["name"]: match["proof"] for match in ROW.finditer((ROOT / "docs" / "security.md").read_text())}
+
+
+def names_of_tests() -> set[str]:
+    found = set()
+    for path in (ROOT / "tests").glob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
+                found.add(node.name)
+    return found
+
+
+def test_no_row_is_missing() -> None:
+    faults = {str(number) for number in range(1, 51)} - {"14", "15", "16", "17", "18"} | {"14-18"}
+    assert set(rows()) == {f"A{n}" for n in range(1, 11)} | {f"B{n}" for n in range(1, 17)} | faults
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = {name for proof in rows().values() for name in TEST.findall(proof)}
+    assert named
+    assert named - names_of_tests() == set()
+
+
+@pytest.mark.parametrize("row", rows())
+def test_each_row_has_a_test_a_reason_or_another_row_that_has(row: str) -> None:
+    proof = rows()[row]
+    for other in re.findall(r"\bas ([AB]?[0-9]+)", proof):
+        assert TEST.search(rows()[other]), f"{row} leans on {other}"
+    assert TEST.search(proof) or re.search(r"\breason: \w+|\bas [AB]?[0-9]+", proof)
+
+
+FORBIDDEN = {
+    "random": {"memory.py"},  # schedules of the world for tests
+    "pickle": set(),
+    "datetime": set(),
+    "tempfile": set(),
+}
+"""Modules that the library does not import, but for the files named."""
+
+
+def test_the_library_draws_no_random_numbers_and_reads_no_wall_clock() -> None:
+    for path in (ROOT / "httpcore").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            for name in names:
+                assert path.name in FORBIDDEN.get(name, {path.name}), f"{path.name} imports {name}"
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time":
+                assert node.attr in ("monotonic", "perf_counter", "sleep"), f"{path.name} reads time.{node.attr}"
+            if isinstance(node, ast.ImportFrom) and node.module == "time":
+                imported = {alias.name for alias in node.names}
+                assert imported <= {"monotonic", "perf_counter", "sleep"}, f"{path.name} imports {imported}"
