@@ -10,6 +10,7 @@ from ._errors import (
     ConnectError,
     ConnectTimeout,
     DecodingError,
+    GoAway,
     HTTPCoreError,
     InvalidURL,
     LimitExceeded,
@@ -26,6 +27,7 @@ from ._errors import (
     ResponseError,
     ResponseNotRead,
     StreamConsumed,
+    StreamReset,
     Timeout,
     TLSError,
     TotalTimeout,
@@ -50,7 +52,7 @@ from ._trace import (
     ResponseStarted,
     TraceEvent,
 )
-from ._wire.http11 import RawStream
+from ._wire.raw import RawStream
 
 if TYPE_CHECKING:
     from ._contexts import ssl_context
@@ -67,6 +69,7 @@ __all__ = [
     "ConnectionPool",
     "DecodingError",
     "DialStarted",
+    "GoAway",
     "HTTPCoreError",
     "Informational",
     "InterimResponse",
@@ -100,6 +103,7 @@ __all__ = [
     "ResponseStarted",
     "SSLConfig",
     "StreamConsumed",
+    "StreamReset",
     "SyncBodyStream",
     "SyncConnectionPool",
     "SyncRawStream",

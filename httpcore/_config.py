@@ -149,7 +149,6 @@ class SSLConfig:
         if not isinstance(self.verify, (bool, str)) or self.verify == "":
             raise TypeError(f"verify is {self.verify!r}: True, False or the path of a file or directory is allowed")
 
-
     def __repr__(self) -> str:
         cert = self.cert
         shown = cert if not isinstance(cert, tuple) or cert[-1] is None else (*cert[:-1], "***")  # no passwords

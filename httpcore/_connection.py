@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ._backends.base import Backend, Stream, StreamInfo
 from ._deadline import Deadline
@@ -11,12 +11,16 @@ from ._dial import dial
 from ._errors import PoolClosed, UnsupportedProtocol
 from ._request import Request
 from ._route import Route
+from ._wire.h2_exchange import HTTP2Exchange
+from ._wire.http2 import HTTP2Connection
 from ._wire.http11 import HTTP11Connection, HTTP11Exchange
 
 if TYPE_CHECKING:
-    from ._wire.engines import Head, ResponseParser
+    from ._wire.engines import Head, HTTP2Engine, ResponseParser
 
-__all__ = ["HTTPConnection"]
+__all__ = ["Exchange", "HTTPConnection"]
+
+Exchange = HTTP11Exchange | HTTP2Exchange
 
 NOWHERE = StreamInfo(peer="", local="")
 
@@ -30,11 +34,11 @@ class HTTPConnection:
         self.route = route
         self.uses = 0
         self._stream: Stream | None = None
-        self._wire: HTTP11Connection | None = None
+        self._wire: HTTP11Connection | HTTP2Connection | None = None
         self._closed = False
 
     async def open(self, backend: Backend, deadline: Deadline) -> None:
-        """Dial. Raises as `dial` does, UnsupportedProtocol for an ALPN answer that we do not speak, and PoolClosed
+        """Dial. Raises as `dial` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed
         when `close` came first.
         """
         try:
@@ -43,10 +47,21 @@ class HTTPConnection:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
             raise
-        self._wire = HTTP11Connection(stream, _parser(), backend)
+        if self._chosen(stream) == "h2":
+            self._wire = HTTP2Connection(stream, _engine(), backend)
+        else:
+            self._wire = HTTP11Connection(stream, _parser(), backend)
+
+    def _chosen(self, stream: Stream) -> str:
+        """What TLS agreed on. A server that has no ALPN speaks HTTP/1.1, or HTTP/2 where that alone is offered."""
+        offers = self.route.offers
         tls = stream.info().tls
-        if tls is not None and tls.alpn not in (None, "http/1.1"):
-            raise UnsupportedProtocol(f"the server chose {tls.alpn!r} by ALPN: http/1.1 is spoken here")
+        alpn = None if tls is None else tls.alpn
+        if alpn is None:
+            return "http/1.1" if "http/1.1" in offers else "h2"
+        if alpn not in offers:
+            raise UnsupportedProtocol(f"the server chose {alpn!r} by ALPN: {' or '.join(offers)} is spoken here")
+        return alpn
 
     def _reached(self, stream: Stream) -> None:
         self._stream = stream
@@ -55,9 +70,34 @@ class HTTPConnection:
             raise PoolClosed("the pool was closed while connecting")
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when something arrives while nobody reads, where the world can tell."""
-        if self._stream is not None:
-            self._stream.watch(callback)
+        """Have `callback` called when something arrives while nobody reads, where the world can tell; of a shared
+        connection, when `capacity` or `is_open` may have changed.
+        """
+        wire = self._wire
+        if isinstance(wire, HTTP2Connection):
+            wire.on_change = callback
+            wire.stream.watch(wire.listen)
+        elif wire is not None:
+            wire.stream.watch(callback)
+
+    @property
+    def is_shared(self) -> bool:
+        """It carries many exchanges at once."""
+        return isinstance(self._wire, HTTP2Connection)
+
+    @property
+    def protocol(self) -> Literal["HTTP/1.1", "HTTP/2"]:
+        return "HTTP/2" if self.is_shared else "HTTP/1.1"
+
+    @property
+    def capacity(self) -> int:
+        """How many exchanges it carries at once."""
+        return self._wire.capacity if isinstance(self._wire, HTTP2Connection) else 1
+
+    @property
+    def is_open(self) -> bool:
+        """Of a shared connection: it takes further exchanges."""
+        return isinstance(self._wire, HTTP2Connection) and self._wire.is_open
 
     @property
     def engine(self) -> str:
@@ -68,18 +108,31 @@ class HTTPConnection:
         return NOWHERE if self._stream is None else self._stream.info()
 
     def is_quiet(self) -> bool:
-        """Fit for another exchange: the peer has neither left nor said anything. Plain and cheap."""
+        """Fit for another exchange: the peer has neither left nor said anything against it. Plain and cheap."""
         return self._wire is not None and self._wire.is_quiet()
 
-    def exchange(self, request: Request, deadline: Deadline, hear: Callable[[Head], None]) -> HTTP11Exchange:
-        """Begin an exchange; `hear` is called with each 1xx head as it comes."""
-        assert self._wire is not None
+    def exchange(
+        self, request: Request, deadline: Deadline, hear: Callable[[Head], None], *, duplex: bool = False
+    ) -> Exchange:
+        """Begin an exchange; `hear` is called with each 1xx head as it comes. `duplex` means something over HTTP/2.
+
+        Raises:
+            UnsupportedProtocol: an extended CONNECT over HTTP/1.1.
+        """
+        wire = self._wire
+        assert wire is not None
         self.uses += 1
-        return self._wire.exchange(request, deadline, hear)
+        if isinstance(wire, HTTP2Connection):
+            return HTTP2Exchange(wire, request, deadline, hear, duplex)
+        if request.protocol is not None:
+            raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
+        return wire.exchange(request, deadline, hear)
 
     def close(self) -> None:
         self._closed = True
-        if self._stream is not None:
+        if self._wire is not None:
+            self._wire.close()
+        elif self._stream is not None:
             self._stream.close()
 
     def abandon(self) -> None:
@@ -93,3 +146,9 @@ def _parser() -> ResponseParser:
     from ._wire.h11_engine import H11Parser
 
     return H11Parser()
+
+
+def _engine() -> HTTP2Engine:
+    from ._wire.h2_engine import H2Engine
+
+    return H2Engine()

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["dial"]
 
-ALPN = ("http/1.1",)
-
 
 async def dial(backend: Backend, route: Route, deadline: Deadline, reached: Callable[[Stream], None]) -> Stream:
     """Connect to the route's origin. `reached` hears of each stream as it comes to be, so that others can close it.
@@ -64,5 +62,5 @@ async def _secured(
     from ._backends.tls import start_tls
     from ._contexts import context_for
 
-    context = await backend.run_blocking(lambda: context_for(tls, ALPN)) if isinstance(tls, SSLConfig) else tls
+    context = await backend.run_blocking(lambda: context_for(tls, route.offers)) if isinstance(tls, SSLConfig) else tls
     return await start_tls(stream, context, route.host, timeout=left(), now=backend.now)

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import weakref
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,23 +21,24 @@ from . import _trace as trace_events
 from ._backends import current
 from ._backends.base import Backend, Event
 from ._config import PoolLimits, SSLConfig, TimeoutConfig
-from ._connection import HTTPConnection
+from ._connection import Exchange, HTTPConnection
 from ._deadline import Deadline
 from ._errors import HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout, Timeout
-from ._ledger import Ledger, PoolStats, Standing, Ticket
+from ._ledger import Ledger, PoolStats, Slot, Standing, Ticket
 from ._request import Request
 from ._response import Informational, Response, ResponseInfo
-from ._retry import may_resend
+from ._retry import Again, again
 from ._route import Route, route_to
 from ._trace import Trace
 from ._wire.engines import Head, Headers
-from ._wire.http11 import HTTP11Exchange, RawStream
+from ._wire.raw import RawStream
 
 if TYPE_CHECKING:
     import ssl as ssl_module
 
 __all__ = ["ConnectionPool"]
 
+_HTTP11 = ("http/1.1",)
 _numbers = count(1)
 _pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
@@ -49,6 +51,9 @@ class ConnectionPool:
             Default: certifi's bundle, TLS 1.2 or later.
         timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each.
         limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive.
+        http1, http2: what may be spoken. Both (the default): whatever the server chooses by ALPN, and HTTP/1.1 over
+            plain http. `http1=False` is prior knowledge: HTTP/2 it is, over plain http too. An `SSLContext` means
+            HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
@@ -65,9 +70,12 @@ class ConnectionPool:
         timeout: TimeoutConfig | float | None = TimeoutConfig(),  # noqa: B008 - a frozen value
         limits: PoolLimits | None = None,
         *,
+        http1: bool = True,
+        http2: bool = True,
         retry_stale: bool = True,
         trace: Trace | None = None,
     ) -> None:
+        self._protocols = _checked_protocols(http1, http2)
         self._ssl = SSLConfig() if ssl is None else _checked_ssl(ssl)
         self._timeout = TimeoutConfig.of(timeout)
         self._limits = PoolLimits() if limits is None else _checked_limits(limits)
@@ -103,6 +111,7 @@ class ConnectionPool:
         target: str | bytes | None = None,
         trailers: Any = None,
         trace: Trace | None = None,
+        duplex: bool = False,
     ) -> Response:
         """Send one request and return its response.
 
@@ -120,6 +129,9 @@ class ConnectionPool:
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
             trace: as for the pool, for this request. Default None: the pool's.
+            duplex: over HTTP/2, leave the request open: the response returns at its head, and `response.connection`
+                sends more of the request (`body` is its beginning) and receives the response at the same time. Over
+                HTTP/1.1 it means nothing. Default False.
 
         Raises:
             InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be sent as given.
@@ -129,7 +141,7 @@ class ConnectionPool:
             PoolClosed: the pool is closed.
             Exception: whatever the body's iterator raises.
         """
-        call = self._call(method, url, headers, body, target, trailers, ssl, timeout, trace)
+        call = self._call(method, url, headers, body, target, trailers, ssl, timeout, trace, duplex)
         delivery = await self._answered(call)
         response = Response.received(delivery.head, delivery)
         if not stream:
@@ -186,40 +198,67 @@ class ConnectionPool:
         ssl: SSLConfig | ssl_module.SSLContext | None,
         timeout: TimeoutConfig | float | None,
         trace: Trace | None,
+        duplex: bool,
     ) -> _Call:
         request = Request.of(method, url, headers, body, target, trailers)
         backend = self._enter()
-        route = route_to(request.url, self._ssl if ssl is None else _checked_ssl(ssl))
+        tls = self._ssl if ssl is None else _checked_ssl(ssl)
+        route = route_to(request.url, tls, self._offers(request, tls))
         config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
-        return _Call(request, route, Deadline(config, backend.now), backend, trace or self._trace)
+        return _Call(request, route, Deadline(config, backend.now), backend, trace or self._trace, duplex)
+
+    def _offers(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> tuple[str, ...]:
+        """What may be spoken for this request."""
+        offers = self._protocols
+        if len(offers) == 1:
+            return offers
+        if request.upgrade or request.url.scheme == "http":  # HTTP/2 has no Upgrade
+            return _HTTP11
+        if isinstance(tls, SSLConfig):
+            return offers
+        from ._contexts import alpn_of
+
+        return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers
 
     async def _answered(self, call: _Call) -> _Delivery:
-        """Send the request until a response's head has come: once, or twice where a stale connection allows it."""
-        fresh = False
+        """Send the request until a response's head has come: once, or again where that is safe."""
+        avoid: HTTPConnection | None = None
+        resends = 0
         while True:
-            ticket = self._ledger.ticket(call.route)
+            ticket = self._ledger.ticket(call.route, "h2" in call.route.offers)
             connection: HTTPConnection | None = None
-            exchange: HTTP11Exchange | None = None
+            exchange: Exchange | None = None
             try:
-                connection = await self._leased(ticket, call, fresh=fresh)
+                connection = await self._leased(ticket, call, avoid)
                 lease = _Lease(self, call, ticket, connection)
                 connected = call.now()
-                exchange = connection.exchange(call.request, call.deadline, call.interim)
+                exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
                 return _Delivery(lease, exchange, await exchange.run(), connected)
             except BaseException as error:
-                self._give_back(ticket, reusable=False)
-                retry = not fresh and exchange is not None and lease.reused and self._retry_stale
-                if exchange is None or not retry or not may_resend(call.request, error, exchange):
+                slot = ticket.slot
+                self._give_back(ticket, reusable=exchange is not None and exchange.give_up())
+                where = None
+                if exchange is not None:
+                    reused = lease.reused and self._retry_stale
+                    where = again(call.request, error, exchange, reused=reused, resends=resends)
+                if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
                     phase = "connect" if exchange is None else exchange.phase
                     explained = call.explained(error, connection, phase)
                     if explained is error:
                         raise
                     raise explained from error
-                fresh = True
+                avoid = connection if where is Again.FRESH else None
+                if where is Again.HTTP11:
+                    call.route = call.route._replace(offers=_HTTP11)
+                elif slot is not None:
+                    self._notice(slot)
+                resends += 1
                 call.retried(error)
 
-    async def _leased(self, ticket: Ticket, call: _Call, *, fresh: bool) -> HTTPConnection:
-        """Wait until `ticket` holds a connection that is open and quiet; with `fresh`, one that served nobody before."""
+    async def _leased(self, ticket: Ticket, call: _Call, avoid: HTTPConnection | None) -> HTTPConnection:
+        """Wait until `ticket` holds a connection that is open and quiet; after one that failed, another, and for a
+        protocol that does not share its connections one that served nobody before.
+        """
         with self._lock:
             self._ledger.ask(ticket, self._now())
             event = self._armed(ticket)
@@ -228,7 +267,9 @@ class ConnectionPool:
             standing = ticket.standing
             if standing is Standing.HOLDING:
                 connection: HTTPConnection = ticket.slot.connection  # type: ignore[union-attr, assignment]
-                if connection.uses == 0 or (not fresh and connection.is_quiet()):
+                if connection.uses == 0 or (
+                    (avoid is None or (connection.is_shared and connection is not avoid)) and connection.is_quiet()
+                ):
                     return connection
                 with self._lock:
                     self._ledger.redial(ticket, self._now())
@@ -285,7 +326,7 @@ class ConnectionPool:
             raise
         connection.watch(_Watch(self, slot))
         with self._lock:
-            self._ledger.opened(ticket, self._now())
+            self._ledger.opened(ticket, self._now(), capacity=connection.capacity, protocol=connection.protocol)
             self._perform()
         if call.trace is not None:
             call.opened(connection)
@@ -303,12 +344,20 @@ class ConnectionPool:
             todo[0].perform()
             todo.popleft()
 
-    def _lost(self, slot: Any) -> None:
-        """A watched connection got bytes, or its end, while no request was on it."""
+    def _notice(self, slot: Slot) -> None:
+        """A watched connection got bytes, or its end, while no request was on it; or a shared one has changed."""
+        connection: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what `_dial` put there
         with self._lock:
-            if not slot.used:
-                self._ledger.lost(slot, self._now())
-                self._perform()
+            if connection is None:
+                return
+            if not connection.is_shared:
+                if not slot.used:
+                    self._ledger.lost(slot, self._now())
+            elif not connection.is_open:
+                self._ledger.retire(slot, self._now())
+            elif connection.capacity != slot.capacity:
+                self._ledger.resize(slot, connection.capacity, self._now())
+            self._perform()
 
     def _close(self) -> None:
         with self._lock:
@@ -371,29 +420,30 @@ class _Watch:
 
     __slots__ = ("_pool", "_slot")
 
-    def __init__(self, pool: ConnectionPool, slot: Any) -> None:
+    def __init__(self, pool: ConnectionPool, slot: Slot) -> None:
         self._pool = weakref.ref(pool)
         self._slot = slot
 
     def __call__(self) -> None:
         pool = self._pool()
-        if pool is not None and not self._slot.used:
-            pool._lost(self._slot)
+        if pool is not None:
+            pool._notice(self._slot)
 
 
 class _Call:
     """One call of `request`: what was asked, in which world, by when, and who listens."""
 
-    __slots__ = ("attempts", "backend", "deadline", "number", "request", "route", "trace")
+    __slots__ = ("attempts", "backend", "deadline", "duplex", "number", "request", "route", "trace")
 
     def __init__(
-        self, request: Request, route: Route, deadline: Deadline, backend: Backend, trace: Trace | None
+        self, request: Request, route: Route, deadline: Deadline, backend: Backend, trace: Trace | None, duplex: bool
     ) -> None:
         self.request = request
         self.route = route
         self.deadline = deadline
         self.backend = backend
         self.trace = trace
+        self.duplex = duplex
         self.attempts = 1
         self.number = 0
         if trace is not None:
@@ -474,8 +524,8 @@ class _Lease:
         if reason is not None and call.trace is not None:
             call.trace(trace_events.ConnectionClosed(call.now(), call.number, self.connection.info.peer, reason))
 
-    def close(self) -> None:
-        self.leave("the raw stream was closed")
+    def close(self, exchange: Exchange) -> None:
+        self.leave(None if exchange.give_up() else "the raw stream was closed")
 
 
 class _Delivery:
@@ -483,7 +533,7 @@ class _Delivery:
 
     __slots__ = ("_call", "_connected", "_exchange", "_headed", "_lease", "connection", "head")
 
-    def __init__(self, lease: _Lease, exchange: HTTP11Exchange, head: Head, connected: float) -> None:
+    def __init__(self, lease: _Lease, exchange: Exchange, head: Head, connected: float) -> None:
         call = lease.call
         self._call = call
         self._lease = lease
@@ -495,7 +545,7 @@ class _Delivery:
         if call.trace is not None:
             call.answered(lease, head)
         if exchange.switched:
-            self.connection = exchange.raw(lease.close)
+            self.connection = exchange.raw(partial(lease.close, exchange))
         elif exchange.ended:
             self._end()
 
@@ -520,13 +570,16 @@ class _Delivery:
         )
 
     def here(self) -> bytes | None:
-        return self._exchange.here()
+        return self._exchange.here() if self.connection is None else b""
 
     async def next(self) -> bytes:
+        if self.connection is not None:
+            return b""
         try:
             data = await self._exchange.next()
         except BaseException as error:
-            self._lease.leave(f"reading the body ended with {type(error).__name__}")
+            fine = self._exchange.give_up()
+            self._lease.leave(None if fine else f"reading the body ended with {type(error).__name__}")
             explained = self._call.explained(error, self._lease.connection, "read the response body")
             if explained is error:
                 raise
@@ -572,6 +625,12 @@ def _checked_ssl(ssl: Any) -> Any:
     if isinstance(ssl, SSLConfig) or (module is not None and isinstance(ssl, module.SSLContext)):
         return ssl
     raise TypeError(f"ssl is a {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")
+
+
+def _checked_protocols(http1: bool, http2: bool) -> tuple[str, ...]:
+    if not (http1 or http2):
+        raise ValueError("http1 and http2 are both False: at least one is to be spoken")
+    return (("h2",) if http2 else ()) + (_HTTP11 if http1 else ())
 
 
 def _checked_limits(limits: Any) -> PoolLimits:

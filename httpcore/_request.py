@@ -24,7 +24,7 @@ from ._body import Body, BodyContent
 from ._errors import LocalProtocolError, show
 from ._url import URL, shown
 
-__all__ = ["HeaderTypes", "Headers", "Request", "TrailerTypes", "chunk", "header_pairs", "last_chunk"]
+__all__ = ["HeaderTypes", "Headers", "Request", "TrailerTypes", "chunk", "header_pairs", "last_chunk", "trailer_pairs"]
 
 Headers = list[tuple[bytes, bytes]]
 HeaderTypes = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]] | None
@@ -83,6 +83,7 @@ class Request:
         close: `Connection: close` was asked for.
         upgrade: there is an Upgrade header.
         expects_continue: `Expect: 100-continue` was asked for, and there is a body to wait with.
+        protocol: the value of `:protocol` in an extended CONNECT (RFC 8441), or None.
         idempotent: acting on it twice is acting once (RFC 9110, section 9.2.2), or it has an Idempotency-Key.
         head: the HTTP/1.1 request line and header section, with the empty line.
     """
@@ -97,6 +98,7 @@ class Request:
         "headers",
         "idempotent",
         "method",
+        "protocol",
         "target",
         "trailers",
         "upgrade",
@@ -114,6 +116,7 @@ class Request:
     close: bool
     upgrade: bool
     expects_continue: bool
+    protocol: bytes | None
     idempotent: bool
     head: bytes
 
@@ -132,7 +135,8 @@ class Request:
         Arguments:
             method: a token (RFC 9110, section 5.6.2).
             url: absolute, http or https.
-            headers: a mapping, or an iterable of pairs, of str (ASCII) or bytes. Default None: none.
+            headers: a mapping, or an iterable of pairs, of str (ASCII) or bytes. Default None: none. With CONNECT the
+                first may be `:protocol` (RFC 8441): the request then goes to the URL's path, over HTTP/2 only.
             body: any shape that `Body.of` takes. Default b"": none. CONNECT and TRACE have none.
             target: what stands in the request line instead of the URL's path and query: origin-form, absolute-form
                 without user name, authority-form (CONNECT only) or `*` (OPTIONS only). It is sent as given, in visible
@@ -148,13 +152,18 @@ class Request:
         self.url = url = url if isinstance(url, URL) else URL.parse(url)
         self.method = method = (_METHODS.get(method) if type(method) is str else None) or _method(method)
         self.target = url.target if target is None and method != b"CONNECT" else _target(method, url, target)
+        self.protocol = None
+        if method == b"CONNECT" and headers:
+            self.protocol, headers = _protocol(_listed(headers, "headers"))
+            if self.protocol is not None and target is None:
+                self.target = url.target
         self.body = body = Body.of(body)
         self.trailers = _trailers(trailers) if trailers is not None else None
         self.headers, lines, marked = _fields(headers, "headers") if headers else ([], b"", {})
 
         host = b""
         if b"host" not in marked:
-            value = url.host_header if method != b"CONNECT" else self.target
+            value = url.host_header if method != b"CONNECT" or self.protocol is not None else self.target
             self.headers.insert(0, (b"Host", value))
             host = b"Host: %b\r\n" % value
         framing = b""
@@ -197,9 +206,7 @@ class Request:
             LocalProtocolError: the callable returned what may not be sent.
             Exception: whatever the callable raises, unchanged.
         """
-        if callable(self.trailers):
-            return _trailer_fields(self.trailers())
-        return [] if self.trailers is None else self.trailers
+        return trailer_pairs(self.trailers) if callable(self.trailers) else self.trailers or []
 
     def __repr__(self) -> str:
         return f"<Request {show(self.method)} {show(self.url.redacted)}>"
@@ -232,6 +239,15 @@ def header_pairs(headers: HeaderTypes) -> Headers:
     return _fields(headers, "headers")[0] if headers else []
 
 
+def trailer_pairs(trailers: TrailerTypes) -> Headers:
+    """Trailers in any shape that a request takes, as a new list of checked pairs of bytes; a callable is called now.
+
+    Raises:
+        LocalProtocolError: as `header_pairs`, or a field is one that may not stand in trailers.
+    """
+    return _trailer_fields(trailers() if callable(trailers) else trailers)
+
+
 # The parts of a request, each checked alone.
 
 
@@ -259,6 +275,17 @@ def _target(method: bytes, url: URL, target: object) -> bytes:
         seen = shown(target if isinstance(target, str) else target.decode("latin-1"))
     forms = "host:port" if method == b"CONNECT" else "/path?query, scheme://host/path or, for OPTIONS, *"
     raise LocalProtocolError(f"target is {seen}: {forms} in visible ASCII without # is allowed")
+
+
+def _protocol(headers: list[Any] | tuple[Any, ...]) -> tuple[bytes | None, list[Any] | tuple[Any, ...]]:
+    """The value of `:protocol`, if that is the first field, and the rest."""
+    first = headers[0]
+    if not isinstance(first, (tuple, list)) or len(first) != 2 or first[0] not in (":protocol", b":protocol"):
+        return None, headers
+    value = _ascii(first[1], "headers[0] (':protocol') has a value")
+    if not _TOKEN.fullmatch(value):
+        raise LocalProtocolError(f"headers[0] is ':protocol' with {show(value)}: a token is allowed")
+    return value, headers[1:]
 
 
 def _check_host(hosts: list[bytes]) -> None:

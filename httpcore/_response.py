@@ -17,7 +17,7 @@ from ._decoders import Decoder, decoder_for
 from ._errors import LimitExceeded, LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, show
 from ._request import header_pairs
 from ._wire.engines import Head
-from ._wire.http11 import RawStream
+from ._wire.raw import RawStream
 
 __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
 
@@ -103,7 +103,7 @@ class Response:
     Attributes:
         status_code: the status, e.g. 200.
         reason_phrase: the reason phrase as text, may be empty. `reason` is the same.
-        protocol: "HTTP/1.1" or "HTTP/1.0".
+        protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
         headers: pairs of bytes in wire order, names lower-cased. `raw_headers`: the same with names as sent.
     """
 
@@ -179,8 +179,8 @@ class Response:
 
     @property
     def connection(self) -> Any:
-        """The raw two-way stream after 101 or a 2xx to CONNECT, else None. It holds its place in the pool until it is
-        closed.
+        """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for
+        over HTTP/2; else None. It holds its place in the pool until it is closed. The body is then empty.
         """
         return self._source.connection
 

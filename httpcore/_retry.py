@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from enum import Enum
+from typing import Final, Protocol
 
-from ._errors import NetworkError, RemoteProtocolError
+from ._errors import Code, GoAway, NetworkError, RemoteProtocolError, StreamReset
 from ._request import Request
 
-__all__ = ["Attempt", "may_resend"]
+__all__ = ["Again", "Attempt", "again", "may_resend"]
+
+RESENDS: Final = 3
+"""How often one request is sent again at most, whatever the reasons."""
+
+RETURNS: Final = 100
+"""How often it may find, before anything was sent, that the connection it was given is full by now."""
 
 
 class Attempt(Protocol):
@@ -29,3 +36,47 @@ def may_resend(request: Request, error: BaseException, attempt: Attempt) -> bool
     if attempt.started or not isinstance(error, (NetworkError, RemoteProtocolError)):
         return False
     return request.body.replayable and (attempt.sent == 0 or request.idempotent)
+
+
+class Again(Enum):
+    """Where a request is sent again."""
+
+    FRESH = "on another connection"
+    ANYWHERE = "on any connection"
+    HTTP11 = "over HTTP/1.1"
+
+
+class MultiplexedAttempt(Attempt, Protocol):
+    """The same for a protocol in which a peer may refuse one request of many."""
+
+    @property
+    def refused(self) -> bool: ...
+    @property
+    def crowded(self) -> bool: ...
+
+
+def again(
+    request: Request, error: BaseException, attempt: MultiplexedAttempt, *, reused: bool, resends: int
+) -> Again | None:
+    """Where to send a request again whose attempt failed; None if nowhere.
+
+    What the peer has refused (REFUSED_STREAM, or a stream above the last one of GOAWAY; RFC 9113, 8.7) it has not
+    acted on, so that any method may be sent again. HTTP_1_1_REQUIRED says how. For the rest see `may_resend`.
+
+    Arguments:
+        reused: the connection had served others before; whether that counts is the caller's choice.
+        resends: how often the request was sent again before.
+    """
+    if not request.body.replayable or not isinstance(error, (NetworkError, RemoteProtocolError)):
+        return None
+    if attempt.crowded and attempt.refused and not attempt.sent:
+        return Again.ANYWHERE if resends < RETURNS else None
+    if resends >= RESENDS:
+        return None
+    if isinstance(error, (StreamReset, GoAway)) and error.code == Code.HTTP_1_1_REQUIRED:
+        return Again.HTTP11
+    if attempt.refused:
+        return Again.ANYWHERE if attempt.crowded else Again.FRESH
+    if reused and not resends and may_resend(request, error, attempt):
+        return Again.FRESH
+    return None

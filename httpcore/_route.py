@@ -18,17 +18,24 @@ __all__ = ["Route", "route_to"]
 
 
 class Route(NamedTuple):
-    """`tls` is None for plain http; a context that the caller made counts by identity."""
+    """Where to, and how.
+
+    Attributes:
+        tls: None for plain http; a context that the caller made counts by identity.
+        offers: what may be spoken there, best first, in the words of ALPN: "h2", "http/1.1". TLS agrees on one of them;
+            without it the first is spoken.
+    """
 
     scheme: str
     host: str
     port: int
     tls: SSLConfig | ssl.SSLContext | None
+    offers: tuple[str, ...] = ("http/1.1",)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def route_to(url: URL, tls: SSLConfig | ssl.SSLContext) -> Route:
-    return Route(url.scheme, url.host, url.port, tls if url.scheme == "https" else None)
+def route_to(url: URL, tls: SSLConfig | ssl.SSLContext, offers: tuple[str, ...]) -> Route:
+    return Route(url.scheme, url.host, url.port, tls if url.scheme == "https" else None, offers)

@@ -17,9 +17,10 @@ from ._config import PoolLimits, TimeoutConfig
 from ._errors import LocalProtocolError
 from ._ledger import PoolStats
 from ._pool import ConnectionPool
+from ._request import TrailerTypes
 from ._response import BodyStream, Informational, Response, ResponseInfo
 from ._trace import Trace
-from ._wire.http11 import RawStream
+from ._wire.raw import RawStream
 
 __all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run"]
 
@@ -49,11 +50,20 @@ class SyncConnectionPool:
         timeout: TimeoutConfig | float | None = TimeoutConfig(),  # noqa: B008 - a frozen value
         limits: PoolLimits | None = None,
         *,
+        http1: bool = True,
+        http2: bool = True,
         retry_stale: bool = True,
         trace: Trace | None = None,
     ) -> None:
         self._pool = ConnectionPool._in_world(
-            BlockingBackend(), ssl, timeout, limits, retry_stale=retry_stale, trace=trace
+            BlockingBackend(),
+            ssl,
+            timeout,
+            limits,
+            http1=http1,
+            http2=http2,
+            retry_stale=retry_stale,
+            trace=trace,
         )
 
     def request(
@@ -69,6 +79,7 @@ class SyncConnectionPool:
         target: str | bytes | None = None,
         trailers: Any = None,
         trace: Trace | None = None,
+        duplex: bool = False,
     ) -> SyncResponse:
         """Send one request and return its response. As `ConnectionPool.request`, but it blocks the calling thread.
 
@@ -91,6 +102,7 @@ class SyncConnectionPool:
                     target=target,
                     trailers=trailers,
                     trace=trace,
+                    duplex=duplex,
                 )
             )
         )
@@ -241,9 +253,9 @@ class SyncRawStream:
         """As `RawStream.send`."""
         run(self._raw.send(data))
 
-    def end(self) -> None:
+    def end(self, trailers: TrailerTypes = None) -> None:
         """As `RawStream.end`."""
-        run(self._raw.end())
+        run(self._raw.end(trailers))
 
     def close(self) -> None:
         """As `RawStream.close`."""

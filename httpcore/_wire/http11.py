@@ -15,10 +15,10 @@ from .._backends.base import PIECE, Backend, Stream
 from .._body import BodyReader
 from .._deadline import Deadline
 from .._errors import HTTPCoreError, LocalProtocolError, ReadTimeout, RemoteProtocolError, WriteError
-from .._request import Request, chunk, last_chunk
+from .._request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .engines import End, Head, Headers, ResponseParser
 
-__all__ = ["HTTP11Connection", "HTTP11Exchange", "RawStream"]
+__all__ = ["HTTP11Connection", "HTTP11Exchange", "HTTP11RawStream"]
 
 GO_AHEAD = 1.0
 """Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
@@ -63,12 +63,17 @@ class HTTP11Connection:
 class HTTP11Exchange:
     """One request and its response.
 
+    Nothing of it can be refused alone, so `refused` and `crowded` are False.
+
     Attributes:
         sent: bytes of the request that were handed to the stream.
         received: bytes of the response's body that were parsed so far.
         interim: the 1xx heads that came so far.
         trailers: of the response, once its end has come.
     """
+
+    refused = False
+    crowded = False
 
     __slots__ = (
         "_complete",
@@ -184,9 +189,13 @@ class HTTP11Exchange:
         except HTTPCoreError:
             return  # nobody wants this response any more; `clean` stays False
 
-    def raw(self, let_go: Callable[[], None]) -> RawStream:
+    def give_up(self) -> bool:
+        """End it here, whatever its standing. Tells whether the connection may carry others all the same."""
+        return False
+
+    def raw(self, let_go: Callable[[], None]) -> HTTP11RawStream:
         """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
-        return RawStream(self._stream, self._parser.surplus, self.deadline, let_go)
+        return HTTP11RawStream(self._stream, self._parser.surplus, self.deadline, let_go)
 
     def close(self) -> None:
         self._connection.close()
@@ -346,12 +355,8 @@ class HTTP11Exchange:
         self.trailers = end.trailers
 
 
-class RawStream:
-    """The two-way stream of bytes after 101 (Switching Protocols) or a 2xx to CONNECT.
-
-    One task may send while another receives. Timeouts are those of the request. It holds its connection's place in the
-    pool until it is closed.
-    """
+class HTTP11RawStream:
+    """See `RawStream`: the connection itself, after 101 (Switching Protocols) or a 2xx to CONNECT."""
 
     __slots__ = ("_behind", "_deadline", "_let_go", "_stream")
 
@@ -362,22 +367,12 @@ class RawStream:
         self._let_go = let_go
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:
-        """Wait for bytes, at most `max_bytes`; `b""` when the peer has ended its side.
-
-        Raises:
-            ReadTimeout, TotalTimeout, ReadError: as for a response's body.
-        """
         if self._behind:
             data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
             return data
         return await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of `data`.
-
-        Raises:
-            WriteTimeout, TotalTimeout, WriteError: as for a request's body.
-        """
         stream, deadline = self._stream, self._deadline
         limit = deadline.config.write_timeout
         view = memoryview(data)
@@ -386,11 +381,11 @@ class RawStream:
         while stream.owes:
             await stream.flush(deadline.within(limit), duplex=True)
 
-    async def end(self) -> None:
-        """Tell the peer that no more bytes come. Receiving goes on."""
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        if trailer_pairs(trailers):
+            raise LocalProtocolError("trailers cannot be sent here: over HTTP/1.1 this is a stream of bytes alone")
         await self._stream.end(self._deadline.within(self._deadline.config.write_timeout))
 
     def close(self) -> None:
-        """Close both ways, now."""
         self._stream.close()
         self._let_go()

@@ -1,0 +1,711 @@
+"""HTTP/2 over one stream: many exchanges at once, and no task of its own.
+
+Each exchange has an inbox. Whoever waits for something and finds nobody reading reads for all: what comes goes into the
+inboxes, and only those whose inbox got something are woken. Whoever has something to send and finds nobody writing
+writes for all. A reader or writer that leaves, for whatever reason, passes its turn on (see `baton`); since nothing is
+awaited after bytes were taken or handed over, it can leave at any await and harm nobody. Each waits with its own
+patience, which no turn prolongs.
+
+What is plain needs no turn to be waited for: a reset, an acknowledgement or a credit leaves at once if the system has
+room for it (`Stream.give`), otherwise with the next write. So closing an exchange never waits.
+
+Reading and writing are two turns, but a writer whose peer reads nothing until it is read from must read too. So it
+takes the turn to read if that is free, and heeds input; where somebody else reads it writes only, but looks again every
+`LOOK` seconds whether he still does.
+
+Memory is bounded: an unread response by its stream's window, which is given back as its owner takes data; the outbox by
+`OUTBOX`, beyond which uploads wait; and what answers the peer by the engine.
+
+Everything about frames, streams and windows is the engine's. One plain lock is around it and the inboxes, never held
+over an await. Should Ctrl-C come inside, the next one finds the mark and ends the connection, since nobody knows what
+the engine has done.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from copy import copy
+from threading import Lock
+from typing import Any, Final
+
+from .._backends.base import PIECE, Backend, Stream
+from .._backends.base import Event as Waiting
+from .._deadline import Deadline
+from .._errors import (
+    Code,
+    GoAway,
+    HTTPCoreError,
+    NetworkError,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    StreamReset,
+    WriteTimeout,
+)
+from .baton import Baton, Seat
+from .engines import (
+    BodyReceived,
+    Ended,
+    Failed,
+    Headers,
+    HeadReceived,
+    HTTP2Engine,
+    Malformed,
+    Ponged,
+    SettingsChanged,
+    WasReset,
+    WentAway,
+    WindowOpened,
+)
+from .inbox import Inbox
+
+__all__ = ["HTTP2Connection"]
+
+OUTBOX: Final = 65536
+"""Bytes that wait to be sent before uploads have to wait; one more piece of at most as many may join them."""
+
+LOOK: Final = 0.1
+"""Seconds after which a writer that must not read looks whether somebody else still does."""
+
+LAST_STREAM: Final = 2**31 - 1
+
+
+class HTTP2Connection:
+    """A stream and the engine that speaks HTTP/2 over it, shared by any number of exchanges.
+
+    Attributes:
+        on_change: called, with no lock held, when `capacity` or `is_open` may have changed. Default None.
+        dropped: inboxes whose exchanges were dropped; dealt with by whoever comes next. Finalisers only append.
+    """
+
+    protocol = "HTTP/2"
+
+    __slots__ = (
+        "_away",
+        "_baton",
+        "_broken",
+        "_changed",
+        "_closed",
+        "_engine",
+        "_failure",
+        "_for_room",
+        "_for_window",
+        "_inboxes",
+        "_lock",
+        "_now",
+        "_settling",
+        "_spent",
+        "_torn",
+        "_tries",
+        "_unsent",
+        "_written",
+        "backend",
+        "dropped",
+        "on_change",
+        "stream",
+    )
+
+    def __init__(self, stream: Stream, engine: HTTP2Engine, backend: Backend) -> None:
+        self.stream = stream
+        self.backend = backend
+        self.on_change: Callable[[], None] | None = None
+        self.dropped: deque[Inbox] = deque()
+        self._engine = engine
+        self._now = backend.now
+        self._lock = Lock()
+        self._baton = Baton(backend.event)
+        self._inboxes: dict[int, Inbox] = {}
+        self._settling: list[Inbox] = []  # those who wait for the peer's SETTINGS
+        self._unsent: bytes | memoryview = b""  # taken from the engine and not yet from us
+        self._written = 0  # bytes, in all
+        self._for_room: OrderedDict[Seat, None] = OrderedDict()  # who has a window, but the outbox is full
+        self._for_window: OrderedDict[Seat, None] = OrderedDict()
+        self._tries = 0  # how many of the latter are to look again
+        self._away: WentAway | None = None
+        self._spent = False  # no stream ids are left
+        self._broken: HTTPCoreError | None = None  # nothing can be sent any more
+        self._failure: HTTPCoreError | None = None  # nor received
+        self._closed = False
+        self._changed = False
+        self._torn = False  # a step runs, or was interrupted
+        engine.start()
+
+    @property
+    def engine(self) -> str:
+        return self._engine.name
+
+    @property
+    def capacity(self) -> int:
+        """How many exchanges there may be at once."""
+        return self._engine.max_streams
+
+    @property
+    def is_open(self) -> bool:
+        """It takes further exchanges."""
+        return self._failure is None and self._broken is None and self._away is None and not self._spent
+
+    def is_quiet(self) -> bool:
+        """It takes another exchange, after a look at what the peer has said meanwhile."""
+        self.listen()
+        return self.is_open
+
+    def listen(self) -> None:
+        """Hear and answer what is here, unless somebody reads. Plain: a world that watches its sockets calls this."""
+        with self._lock:
+            self._enter()
+            if self._baton.reader is None:
+                self._listen()
+                self._send_now()
+            self._torn = False
+        self._tell()
+
+    def close(self) -> None:
+        """Leave, now. Exchanges that are under way end with an error."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                if self._failure is None:
+                    self._engine.goaway(Code.NO_ERROR)
+                    self._send_now()
+                self._fail(ReadError("the connection was closed on this side", peer=self.stream.info().peer))
+            self._torn = False
+        self.stream.close()
+
+    def abandon(self) -> None:
+        """As `close`, in the child of a fork, where the lock may be held by a thread that does not exist."""
+        self._closed = True
+        self.stream.abandon()
+
+    # What an exchange asks for. Plain, each one step under the lock.
+
+    def open(self, inbox: Inbox, fields: Headers, data: bytes, *, end: bool) -> bool:
+        """Open a stream. `data` goes with the head, and `end` after it, if the windows have room for all of it; False
+        when they have not, and it is for the caller to send.
+
+        Raises:
+            RemoteProtocolError, ReadError, WriteError: this connection takes no more. `inbox.refused` is set.
+            LocalProtocolError: the peer does not take such a request.
+        """
+        with self._lock:
+            self._enter()
+            engine = self._engine
+            self._check_open(inbox)
+            inbox.begins = self._written + self._pending()
+            inbox.crowded = not engine.settings_seen  # it has not said yet how many streams it allows
+            try:
+                number = engine.request(fields, end=end and not data)
+            except HTTPCoreError:
+                self._torn = False
+                raise
+            inbox.number = number
+            self._inboxes[number] = inbox
+            if number >= LAST_STREAM:
+                self._spent = self._changed = True
+            whole = not data or len(data) <= engine.window(number)
+            if data and whole:
+                engine.data(number, data, end=end)
+            inbox.sent_all = whole and end
+            if len(self._inboxes) == 1:  # others may have something to send in a moment: then in one write
+                self._send_now()
+            self._torn = False
+            return whole
+
+    def put(self, inbox: Inbox, data: memoryview) -> int | None:
+        """Queue as much of `data` as may be sent now; tell how many bytes. None: no more of it is wanted."""
+        with self._lock:
+            self._enter()
+            if inbox.stopped or self._broken is not None:
+                self._torn = False
+                return None
+            size = 0
+            if self._pending() < OUTBOX:
+                size = min(len(data), self._engine.window(inbox.number), OUTBOX)
+                if size:
+                    self._engine.data(inbox.number, data[:size], end=False)
+                    self._call_a_sender()
+            self._torn = False
+            return size
+
+    def finish(self, inbox: Inbox, trailers: Headers) -> None:
+        """The request is complete."""
+        with self._lock:
+            self._enter()
+            if not inbox.stopped:
+                if trailers:
+                    self._engine.trailers(inbox.number, trailers)
+                else:
+                    self._engine.data(inbox.number, b"", end=True)
+                inbox.sent_all = inbox.stopped = True
+                if inbox.ended:
+                    self._inboxes.pop(inbox.number, None)
+            self._torn = False
+
+    def may_send(self, inbox: Inbox) -> bool:
+        """`put` has something to say. Asked under the lock."""
+        if inbox.stopped or self._broken is not None:
+            return True
+        return self._pending() < OUTBOX and self._engine.window(inbox.number) > 0
+
+    def take(self, inbox: Inbox, most: int) -> bytes | None:
+        """Bytes of the body, `b""` at its end, None when there are none yet; raises what ended it otherwise."""
+        with self._lock:
+            if not inbox.parts:
+                if inbox.error is not None:
+                    raise inbox.error
+                return b"" if inbox.ended else None
+            self._enter()
+            data = inbox.take(most)
+            self._credit(inbox.number, len(data))
+            self._torn = False
+            return data
+
+    def take_all(self, inbox: Inbox) -> bytes:
+        """The rest of a body that has ended."""
+        if not inbox.held:
+            return b""
+        with self._lock:
+            self._enter()
+            held = inbox.held
+            data = inbox.take_all()
+            self._credit(inbox.number, held)
+            self._torn = False
+            return data
+
+    def drop(self, inbox: Inbox) -> bool:
+        """Nobody wants this exchange any more: reset its stream, unless it is complete. Tells whether the connection is
+        still open."""
+        with self._lock:
+            self._enter()
+            self._drop(inbox)
+            self._send_now()
+            self._torn = False
+        self._tell()
+        return self.is_open
+
+    # What an exchange waits for.
+
+    async def push(self, inbox: Inbox, deadline: Deadline) -> None:
+        """See that what is queued leaves: write it, unless somebody else does, or no more of the request is wanted.
+
+        Raises:
+            WriteTimeout: there was no room for one byte for `write_timeout` seconds.
+        """
+        with self._lock:
+            if not self._unsent_is() or self._baton.writer is not None:
+                return
+            seat = Seat()
+            self._baton.writer = seat
+        limit = deadline.config.write_timeout
+        try:
+            since, written = self._now(), self._written
+            left = deadline.within(limit)
+            while not (await self._write(seat, left, None, inbox.is_stopped) or inbox.stopped):
+                if self._written != written:
+                    since, written = self._now(), self._written
+                left = deadline.within(limit)
+                if limit is not None and left is not None:
+                    left = min(left, limit - (self._now() - since))
+                    if left <= 0:
+                        raise WriteTimeout(
+                            f"no room to write for {limit:g} seconds", peer=self.stream.info().peer, limit=limit
+                        )
+        finally:
+            self._leave(seat)
+
+    async def settle(self, inbox: Inbox, deadline: Deadline) -> None:
+        """Wait until the peer has sent its SETTINGS.
+
+        Raises:
+            ReadTimeout: it has not, for `read_timeout` seconds.
+        """
+        limit = deadline.config.read_timeout
+        with self._lock:
+            self._settling.append(inbox)
+        try:
+            if not await self.attend(inbox, self._is_settled, deadline.within(limit)):
+                raise ReadTimeout(
+                    f"the server sent no SETTINGS for {limit:g} seconds", peer=self.stream.info().peer, limit=limit
+                )
+        finally:
+            with self._lock:
+                self._settling.remove(inbox)
+
+    def _is_settled(self) -> bool:
+        return self._engine.settings_seen or self._failure is not None
+
+    async def attend(
+        self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, *, sends: bool = False
+    ) -> bool:
+        """Wait until `ready()` holds, reading and writing for all meanwhile where nobody else does. False when
+        `patience` seconds passed first; what is here then wins.
+
+        Arguments:
+            sends: it is the sender of `inbox` who waits, not the receiver.
+        """
+        seat = Seat()
+        baton = self._baton
+        ends = None if patience is None else self._now() + patience
+        left = patience
+        tried = paused = False
+        try:
+            while True:
+                event = None
+                with self._lock:
+                    if ready():
+                        return True
+                    if tried and left is not None and left <= 0:
+                        return False
+                    if sends:
+                        inbox.sender = seat
+                    else:
+                        inbox.receiver = seat
+                    writes = self._unsent_is() and baton.may_write(seat)
+                    if not writes and not baton.may_read(seat):
+                        event = self._wait(inbox, seat, sends)
+                if writes and not paused and len(self._inboxes) > 1:
+                    await self.backend.sleep(0)  # those who run after us add to the same write
+                    paused = True
+                    continue
+                tried = True
+                if event is not None:
+                    await event.wait(left)
+                elif writes:
+                    await self._write(seat, left, ends, ready)
+                else:
+                    await self._read(left)
+                if ends is not None:
+                    left = max(0.0, ends - self._now())
+        finally:
+            self._leave(seat, inbox)
+
+    def _wait(self, inbox: Inbox, seat: Seat, sends: bool) -> Waiting:
+        if sends:
+            self._call_a_sender()
+            queue = self._for_room if self._engine.window(inbox.number) else self._for_window
+            queue[seat] = None
+        return self._baton.wait(seat)
+
+    def _leave(self, seat: Seat, inbox: Inbox | None = None) -> None:
+        with self._lock:
+            if inbox is not None:
+                self._for_room.pop(seat, None)
+                self._for_window.pop(seat, None)
+                if inbox.receiver is seat:
+                    inbox.receiver = None
+                if inbox.sender is seat:
+                    inbox.sender = None
+                    self._call_a_sender()
+            self._baton.leave(seat, unsent=self._unsent_is())
+
+    async def _read(self, left: float | None) -> None:
+        """Read once, for all."""
+        try:
+            data = await self.stream.read(PIECE, left)
+        except ReadTimeout:
+            return  # whoever waits looks at the clock
+        except NetworkError as error:
+            with self._lock:
+                self._fail(error)
+        except (KeyboardInterrupt, SystemExit):
+            self._interrupted()
+            raise
+        else:
+            with self._lock:
+                self._enter()
+                self._hear(data)
+                if self._engine.owed:
+                    self._send_now()
+                self._torn = False
+        self._tell()
+
+    async def _write(self, seat: Seat, left: float | None, ends: float | None, ready: Callable[[], bool]) -> bool:
+        """Write all that is queued, for all. False when it was left before the end: for the caller to look around.
+
+        Arguments:
+            left: seconds to wait for room, again after each progress.
+            ends: when that is over all the same; None: never.
+            ready: what the caller really waits for.
+        """
+        stream, baton = self.stream, self._baton
+        while True:
+            with self._lock:
+                self._enter()
+                data = self._unsent = self._unsent or self._engine.take()
+                self._torn = False
+                if not self._unsent_is():
+                    baton.writer = None
+                    return True
+                reads = baton.may_read(seat)
+            if ends is not None:
+                left = max(0.0, ends - self._now())
+            wait = left if reads or (left is not None and left < LOOK) else LOOK
+            try:
+                if data:
+                    count = await stream.write_some(data, wait, duplex=not reads)
+                else:
+                    await stream.flush(wait, duplex=not reads)
+                    count = 0
+            except WriteTimeout:
+                return False
+            except NetworkError as error:
+                with self._lock:
+                    self._break(error, listens=reads)
+                self._tell()
+                return True
+            except (KeyboardInterrupt, SystemExit):
+                self._interrupted()
+                raise
+            with self._lock:
+                self._enter()
+                self._wrote(data, count)
+                if reads and not count:
+                    self._listen()
+                self._call_a_sender()
+                self._torn = False
+            self._tell()
+            if ready():
+                return False
+
+    # Under the lock from here on, but for `_tell`.
+
+    def _enter(self) -> None:
+        if self._torn and self._failure is None:
+            self._fail(ReadError("the connection was in use when Ctrl-C came", peer=self.stream.info().peer))
+        self._torn = True
+        while self.dropped:
+            self._drop(self.dropped.popleft())
+
+    def _interrupted(self) -> None:
+        """Ctrl-C came while bytes were on their way: nobody knows whether they were taken."""
+        with self._lock:
+            self._fail(ReadError("the connection was in use when Ctrl-C came", peer=self.stream.info().peer))
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._changed:
+            self._changed = False
+            if self.on_change is not None:
+                self.on_change()
+
+    def _check_open(self, inbox: Inbox) -> None:
+        engine = self._engine
+        if self.is_open and engine.open_streams < engine.max_streams:
+            return
+        inbox.refused = True
+        inbox.crowded = self.is_open
+        self._torn = False
+        cause = self._failure or self._broken
+        if cause is not None:
+            raise _again(cause)
+        if self._away is not None:
+            raise self._went_away()
+        allowed = "has no more stream ids" if self._spent else f"takes {engine.max_streams} requests at once"
+        raise RemoteProtocolError(f"this HTTP/2 connection {allowed}", peer=self.stream.info().peer)
+
+    def _pending(self) -> int:
+        """Bytes that wait to be sent."""
+        return len(self._unsent) + self._engine.owed
+
+    def _unsent_is(self) -> bool:
+        """There is something to write."""
+        if self._failure is not None or self._broken is not None:
+            return False
+        return bool(self._unsent) or self._engine.owed > 0 or self.stream.owes
+
+    def _send_now(self) -> None:
+        """Send what is queued as far as there is room, unless somebody is at it; leave the rest to one who waits."""
+        if self._baton.writer is None and self._broken is None:
+            while data := self._unsent or self._engine.take():
+                count = self.stream.give(data)
+                self._wrote(data, count)
+                if not count:
+                    break
+            self._call_a_sender()
+        self._baton.pass_on(unsent=self._unsent_is())
+
+    def _wrote(self, data: bytes | memoryview, count: int) -> None:
+        self._written += count
+        self._unsent = b"" if count == len(data) else memoryview(data)[count:] if count else data
+
+    def _call_a_sender(self) -> None:
+        """One of those who wait to send looks again. He calls the next when he has sent, or when he cannot."""
+        if self._for_room and self._pending() < OUTBOX:
+            self._baton.call(self._for_room.popitem(last=False)[0])
+        elif self._for_window and self._tries:
+            self._tries -= 1
+            self._baton.call(self._for_window.popitem(last=False)[0])
+
+    def _credit(self, number: int, size: int) -> None:
+        engine = self._engine
+        engine.consumed(number, size)
+        if engine.owed and self._baton.writer is None:
+            self._send_now()
+
+    def _call(self, inbox: Inbox) -> None:
+        """Wake whoever waits for news of this one."""
+        if inbox.receiver is not None:
+            self._baton.call(inbox.receiver)
+        if inbox.sender is not None:
+            self._baton.call(inbox.sender)
+
+    def _drop(self, inbox: Inbox) -> None:
+        number = inbox.number
+        if number and self._inboxes.pop(number, None) is not None:
+            self._engine.reset(number, Code.CANCEL)
+        if inbox.held:
+            held, inbox.held = inbox.held, 0
+            inbox.parts.clear()
+            self._engine.consumed(number, held)
+        inbox.fail(ReadError("this exchange was closed on this side", peer=self.stream.info().peer))
+        self._call(inbox)
+
+    # What comes in.
+
+    def _listen(self) -> None:
+        """Take what is here; only while we have the turn to read, or nobody has."""
+        while self._failure is None:
+            data = self.stream.take()
+            if data is None:
+                return
+            self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        if self._failure is not None:
+            return
+        if not data:
+            peer = self.stream.info().peer
+            self._fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
+            return
+        for event in self._engine.receive(data, self._now()):
+            _HEARD[type(event)](self, event)
+
+    def _on_head(self, event: HeadReceived) -> None:
+        inbox = self._inboxes.get(event.stream)
+        if inbox is None:
+            return
+        inbox.started = True
+        if event.head.status < 200:
+            inbox.interims.append(event.head)
+        else:
+            inbox.head = event.head
+            if inbox.tunnel and not 200 <= event.head.status < 300:
+                inbox.two_way = False
+            if event.head.status >= 400 and not inbox.two_way:
+                inbox.stopped = True
+        self._call(inbox)
+
+    def _on_body(self, event: BodyReceived) -> None:
+        inbox = self._inboxes.get(event.stream)
+        size = 0
+        if inbox is not None:
+            inbox.add(event.data)
+            size = len(event.data)
+            if inbox.receiver is not None:
+                self._baton.call(inbox.receiver)
+        if event.credit > size:  # padding, which nobody reads
+            self._engine.consumed(event.stream, event.credit - size)
+
+    def _on_ended(self, event: Ended) -> None:
+        inbox = self._inboxes.get(event.stream)
+        if inbox is None:
+            return
+        inbox.ended = True
+        inbox.trailers = event.trailers
+        if inbox.sent_all or not inbox.two_way:
+            del self._inboxes[event.stream]
+            if not inbox.sent_all:  # an early answer: what it needs of the request it has (RFC 9113, 8.1)
+                inbox.stopped = True
+                self._engine.reset(event.stream, Code.NO_ERROR)
+        self._call(inbox)
+
+    def _on_reset(self, event: WasReset) -> None:
+        inbox = self._inboxes.pop(event.stream, None)
+        if inbox is not None:
+            inbox.started = True
+            error = StreamReset(event.code, peer=self.stream.info().peer)
+            inbox.fail(error, refused=event.code == Code.REFUSED_STREAM)
+            self._call(inbox)
+
+    def _on_malformed(self, event: Malformed) -> None:
+        inbox = self._inboxes.pop(event.stream, None)
+        if inbox is not None:
+            inbox.started = True
+            inbox.fail(event.error)
+            self._call(inbox)
+
+    def _on_away(self, event: WentAway) -> None:
+        self._away = event
+        self._changed = True
+        for number in [number for number in self._inboxes if number > event.last_stream]:
+            inbox = self._inboxes.pop(number)
+            inbox.fail(self._went_away(), refused=True)
+            self._call(inbox)
+
+    def _on_settings(self, event: SettingsChanged) -> None:
+        self._changed = True
+        for inbox in self._settling:
+            self._call(inbox)
+
+    def _on_window(self, event: WindowOpened) -> None:
+        if event.stream:
+            inbox = self._inboxes.get(event.stream)
+            if inbox is not None and inbox.sender is not None:
+                self._for_window.pop(inbox.sender, None)
+                self._baton.call(inbox.sender)
+        else:
+            self._tries = len(self._for_window)
+            self._call_a_sender()
+
+    def _on_pong(self, event: Ponged) -> None:
+        pass
+
+    def _on_failed(self, event: Failed) -> None:
+        self._send_now()  # the GOAWAY that says why
+        self._fail(event.error)
+
+    # How it ends.
+
+    def _fail(self, error: HTTPCoreError) -> None:
+        """Nothing more comes: the connection is over, and so is every exchange without a complete response."""
+        if self._failure is None:
+            self._failure = error
+            self._changed = True
+        for inbox in [*self._inboxes.values(), *self._settling]:
+            inbox.fail(self._went_away() if self._away is not None else _again(error))
+            self._call(inbox)
+        self._inboxes.clear()
+
+    def _break(self, error: HTTPCoreError, *, listens: bool) -> None:
+        """A write failed. What the peer had said before is here, for us or for whoever reads."""
+        self._broken = error
+        self._changed = True
+        if listens:
+            self._listen()
+            self._fail(error)
+
+    def _went_away(self) -> GoAway:
+        away = self._away
+        assert away is not None
+        return GoAway(away.code, away.last_stream, away.debug, peer=self.stream.info().peer)
+
+
+def _again(error: HTTPCoreError) -> HTTPCoreError:
+    """The same error for another exchange: each adds facts of its own."""
+    same = copy(error)
+    same.__cause__ = error
+    return same
+
+
+_HEARD: dict[type, Callable[[HTTP2Connection, Any], None]] = {
+    HeadReceived: HTTP2Connection._on_head,
+    BodyReceived: HTTP2Connection._on_body,
+    Ended: HTTP2Connection._on_ended,
+    WasReset: HTTP2Connection._on_reset,
+    Malformed: HTTP2Connection._on_malformed,
+    WentAway: HTTP2Connection._on_away,
+    SettingsChanged: HTTP2Connection._on_settings,
+    WindowOpened: HTTP2Connection._on_window,
+    Ponged: HTTP2Connection._on_pong,
+    Failed: HTTP2Connection._on_failed,
+}

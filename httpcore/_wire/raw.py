@@ -1,0 +1,48 @@
+"""The two-way stream behind a response, whatever the protocol: what 101, CONNECT and `duplex=True` give."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .._backends.base import PIECE
+from .._request import TrailerTypes
+
+__all__ = ["RawStream"]
+
+
+class RawStream(Protocol):
+    """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
+    CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT or for any request made with `duplex=True`.
+
+    One task or thread may send while another receives. Timeouts are those of the request. It holds its place in the
+    pool until it is closed.
+    """
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        """Wait for bytes, at most `max_bytes`; `b""` when the peer has ended its side.
+
+        Raises:
+            ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: as for a response's body.
+        """
+        ...
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of `data`.
+
+        Raises:
+            WriteTimeout, TotalTimeout, WriteError: as for a request's body.
+            StreamReset, GoAway: the peer wants no more of it (HTTP/2).
+        """
+        ...
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        """Tell the peer that no more bytes come, with `trailers` if there are any (HTTP/2 only). Receiving goes on.
+
+        Raises:
+            LocalProtocolError: the trailers cannot be sent as given, or here.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close both ways, now."""
+        ...
