@@ -1,0 +1,1 @@
+"""Programs that show how httpcore is used; each runs as `python -m examples.NAME`."""
