@@ -570,7 +570,12 @@ class _Delivery:
         )
 
     def here(self) -> bytes | None:
-        return self._exchange.here() if self.connection is None else b""
+        if self.connection is not None:
+            return b""
+        body = self._exchange.here()
+        if body is not None:
+            self._end()
+        return body
 
     async def next(self) -> bytes:
         if self.connection is not None:

@@ -43,10 +43,9 @@ class H2Peer:
 
     async def begin(self, **settings: int) -> None:
         """Send the preface; settings by their names, e.g. `MAX_CONCURRENT_STREAMS=1`."""
-        for name, value in settings.items():
-            self.h2.local_settings[Settings[name]] = value
-        self.h2.local_settings.acknowledge()
         self.h2.initiate_connection()
+        if settings:  # in a frame of their own: so h2 holds the client to them only when it has acknowledged them
+            self.h2.update_settings({Settings[name]: value for name, value in settings.items()})
         await self.flush()
 
     async def flush(self) -> None:
@@ -88,7 +87,9 @@ class H2Peer:
 
     def fields(self, stream: int) -> dict[str, str]:
         """The head of the request on this stream."""
-        return dict(next(e for e in self.seen if isinstance(e, h2.events.RequestReceived) and e.stream_id == stream).headers)
+        return dict(
+            next(e for e in self.seen if isinstance(e, h2.events.RequestReceived) and e.stream_id == stream).headers
+        )
 
     def body(self, stream: int) -> bytes:
         """What has come of the request's body."""
@@ -128,7 +129,9 @@ class H2Peer:
         await self.frame(7, 0, 0, payload)
 
     async def frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        await self.end.send(len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload)
+        await self.end.send(
+            len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+        )
 
     async def settings(self, **settings: int) -> None:
         self.h2.update_settings({Settings[name]: value for name, value in settings.items()})

@@ -2,25 +2,1309 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import h2.events
 import pytest
+from h2_peer import H2Peer, Server, Settings, echo, play
 
 import httpcore
-from h2_peer import H2Peer, Server, echo, play
-from httpcore._backends.memory import World
+from httpcore._backends.memory import World, at_every_point
+from httpcore._wire.engines import Code
 
+Pool = httpcore.ConnectionPool
 URL = "http://a.test/"
+WINDOW = 1 << 20  # of one stream, ours
+WORLDS: list[Callable[[], World]] = [
+    World,
+    lambda: World(checkpoints=False),
+    lambda: World(watches=False, max_read=777),
+]
+each_kind = pytest.mark.parametrize("make", WORLDS, ids=["as trio, watched", "as asyncio", "unwatched, small reads"])
 
 
-def test_a_request_is_answered() -> None:
-    async def main(pool: httpcore.ConnectionPool, server: Server) -> None:
-        response = await pool.request("GET", URL + "hello", headers=[("X-One", "1")])
+async def together(world: World, *coros: Any) -> list[Any]:
+    """Run all at once; results in order, errors as values."""
+    tasks = [world.spawn(coro) for coro in coros]
+    for task in tasks:
+        await task.wait()
+    return [task.error or task.result() for task in tasks]
+
+
+async def settled(server: Server) -> None:
+    """Let the peers read what was sent."""
+    await server.peers[0].end._world.sleep(0.001)
+
+
+def windows_are_whole(peer: H2Peer) -> bool:
+    """The peer may send as much as at the beginning, but for what is credited half a window at a time."""
+    return bool(peer.h2.outbound_flow_control_window >= (1 << 24) // 2)
+
+
+# Requests and responses.
+
+
+@each_kind
+def test_a_request_is_answered_and_the_next_uses_the_same_connection(make: Callable[[], World]) -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("GET", URL + "hello", headers=[("X-One", "1"), ("Connection", "close")])
         assert (response.status_code, response.body, response.protocol) == (200, b"/hello", "HTTP/2")
         fields = server.peers[0].fields(1)
         assert fields == {":method": "GET", ":scheme": "http", ":authority": "a.test", ":path": "/hello", "x-one": "1"}
         again = await pool.request("GET", URL + "again")
         assert (again.body, again.info.reused, len(server.peers)) == (b"/again", True, 1)
+        assert (pool.stats().idle, pool.stats().leased) == (1, 0)
+
+    play(main, echo, world=make())
+
+
+def test_the_preface_the_head_and_a_small_body_leave_in_one_piece() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        data = await peer.end.recv()
+        assert data.startswith(b"PRI * HTTP/2.0")
+        events = peer.h2.receive_data(data)
+        assert [type(event).__name__ for event in events if getattr(event, "stream_id", 0)] == [
+            "RequestReceived",
+            "DataReceived",
+            "StreamEnded",
+        ]
+        await peer.answer(1)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        assert (await pool.request("POST", URL, body=b"small")).body == b"ok"
+
+    play(main, serve)
+
+
+def test_a_hundred_requests_at_once_share_one_connection_and_leave_in_few_writes() -> None:
+    reads = []
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        while True:
+            before = len(peer.seen)
+            await peer.more()
+            fresh = [event for event in peer.seen[before:] if isinstance(event, h2.events.StreamEnded)]
+            reads.append(len(fresh))
+            for event in fresh:
+                peer.h2.send_headers(event.stream_id, [(":status", "200")])
+                peer.h2.send_data(event.stream_id, peer.path(event.stream_id).encode(), end_stream=True)
+            await peer.flush()
+
+    async def main(pool: Pool, server: Server) -> None:
+        responses = await together(world, *[pool.request("GET", f"{URL}{n}") for n in range(100)])
+        assert [response.body for response in responses] == [b"/%d" % n for n in range(100)]
+        assert len(server.peers) == 1
+        assert len([count for count in reads if count]) < 10
+
+    world = World(checkpoints=False)
+    play(main, serve, world=world)
+
+
+@each_kind
+def test_trailers_go_both_ways(make: Callable[[], World]) -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.whole()
+        sent = next(event for event in peer.seen if isinstance(event, h2.events.TrailersReceived))
+        assert dict(sent.headers) == {"x-sum": "5"}
+        assert peer.body(stream) == b"hello"
+        await peer.head(stream)
+        await peer.data(stream, b"ok")
+        await peer.trailers(stream, ("x-end", "yes"))
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("POST", URL, body=iter([b"hel", b"lo"]), trailers=[("X-Sum", "5")])
+        assert (response.body, response.trailers) == (b"ok", [(b"x-end", b"yes")])
+
+    play(main, serve, world=make())
+
+
+def test_interim_responses_are_on_the_response_and_in_the_trace() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.whole()
+        peer.h2.send_headers(stream, [(":status", "103"), ("link", "</style.css>")])
+        await peer.flush()
+        await peer.answer(stream)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        heard: list[Any] = []
+        response = await pool.request("GET", URL, trace=heard.append)
+        assert response.informational == [(103, [(b"link", b"</style.css>")])]
+        assert [event.status_code for event in heard if isinstance(event, httpcore.InterimResponse)] == [103]
+
+    play(main, serve)
+
+
+@pytest.mark.parametrize("go", [True, False], ids=["100", "417"])
+def test_a_body_that_waits_for_100_continue_is_sent_only_after_it(go: bool) -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.request()
+        assert peer.body(stream) == b""
+        if go:
+            await peer.head(stream, [(":status", "100")])
+            await peer.whole()
+            await peer.answer(stream, peer.body(stream))
+        else:
+            await peer.answer(stream, b"no", 417)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("POST", URL, headers=[("Expect", "100-continue")], body=b"hello")
+        assert (response.status_code, response.body) == ((200, b"hello") if go else (417, b"no"))
+        await settled(server)
+        assert server.peers[0].resets() == ({} if go else {1: Code.NO_ERROR})
+
+    play(main, serve)
+
+
+# A response closed early sends RST_STREAM(CANCEL), and the connection gets its credit back.
+
+
+@each_kind
+def test_a_response_closed_early_resets_its_stream_and_returns_the_credit(make: Callable[[], World]) -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        for _ in range(40):  # more than the connection's window in all, were it not for the credit
+            stream = await peer.whole()
+            await peer.head(stream)
+            while stream not in peer.resets():
+                size = min(peer.h2.local_flow_control_window(stream), 16384)
+                if not size:
+                    await peer.more()
+                    continue
+                await peer.data(stream, bytes(size))
+        stream = await peer.whole()
+        await peer.answer(stream)
+        assert windows_are_whole(peer)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        for _ in range(40):
+            response = await pool.request("GET", URL, stream=True)
+            async for piece in response.raw():
+                assert piece
+                break
+            await response.close()
+        assert (await pool.request("GET", URL)).body == b"ok"
+        assert len(server.peers) == 1
+        assert set(server.peers[0].resets().values()) == {Code.CANCEL}
+
+    play(main, serve, world=make(), place={"window": 1 << 22})
+
+
+def test_data_that_is_still_under_way_for_a_closed_response_is_credited_too() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        for _ in range(30):
+            stream = await peer.whole()
+            await peer.head(stream)
+            await peer.data(stream, bytes(900_000))
+        stream = await peer.whole()
+        await peer.answer(stream)
+        await peer.linger()
+        assert windows_are_whole(peer)
+
+    async def main(pool: Pool, server: Server) -> None:
+        for _ in range(30):
+            response = await pool.request("GET", URL, stream=True)
+            await response.close()
+            await world.sleep(1)
+        assert (await pool.request("GET", URL)).body == b"ok"
+
+    world = World()
+    play(main, serve, world=world, place={"window": 1 << 22, "delay_back": 0.1, "delay_there": 0.1})
+
+
+@pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
+def test_a_dropped_response_is_reset_by_whoever_comes_next() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.head(await peer.whole())
+        await peer.head(await peer.whole())
+        await peer.data(1, b"x" * 1000)
+        await peer.next(h2.events.StreamReset, 1)
+        await peer.data(3, b"ok", end=True)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        dropped = await pool.request("GET", URL, stream=True)
+        other = await pool.request("GET", URL, stream=True)
+        del dropped
+        gc.collect()
+        assert await other.read() == b"ok"
+
+    play(main, serve)
+
+
+# One stream's end never harms its siblings.
+
+
+async def slow_first(peer: H2Peer) -> None:
+    """Stream 1 is never answered; the others are, one second after they were complete."""
+    await peer.begin()
+    while True:
+        stream = await peer.whole()
+        if stream != 1:
+            await peer.end._world.sleep(1)
+            await peer.answer(stream, peer.path(stream).encode())
+
+
+@each_kind
+def test_the_timeout_of_the_stream_that_reads_for_all_harms_nobody(make: Callable[[], World]) -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        first = world.spawn(pool.request("GET", URL + "slow", timeout=0.5))
+        await world.sleep(0)
+        rest = await together(world, *[pool.request("GET", f"{URL}{n}") for n in range(3)])
+        assert [response.body for response in rest] == [b"/0", b"/1", b"/2"]
+        assert isinstance(first.error, httpcore.ReadTimeout)
+        assert first.error.limit == 0.5
+        assert server.peers[0].resets() == {1: Code.CANCEL}
+        assert len(server.peers) == 1
+        assert (pool.stats().idle, pool.stats().leased) == (1, 0)
+
+    world = make()
+    play(main, slow_first, world=world)
+
+
+@each_kind
+def test_the_cancellation_of_the_stream_that_reads_for_all_harms_nobody(make: Callable[[], World]) -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        first = world.spawn(pool.request("GET", URL + "slow"))
+        await world.sleep(0)
+        others = [world.spawn(pool.request("GET", f"{URL}{n}")) for n in range(3)]
+        await world.sleep(0.5)
+        first.cancel()
+        for other in others:
+            await other.wait()
+        assert [other.result().body for other in others] == [b"/0", b"/1", b"/2"]
+        assert not first.lingered
+        assert server.peers[0].resets() == {1: Code.CANCEL}
+
+    world = make()
+    play(main, slow_first, world=world)
+
+
+def test_each_waits_with_its_own_patience_which_no_turn_prolongs() -> None:
+    ended: dict[float, float] = {}
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        first = await peer.whole()
+        await peer.head(first)
+        while True:  # there is always something to read, but never for the others
+            await peer.data(first, b"x")
+            await world.sleep(0.25)
+
+    async def ask(pool: Pool, patience: float) -> None:
+        with pytest.raises(httpcore.ReadTimeout):
+            await pool.request("GET", URL, timeout=patience)
+        ended[patience] = world.now
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("GET", URL, stream=True)
+        await together(world, *[ask(pool, patience) for patience in (3.1, 1.1, 2.1)])
+        await response.close()
+        assert {patience: round(when, 6) for patience, when in ended.items()} == {1.1: 1.1, 2.1: 2.1, 3.1: 3.1}
+
+    world = World(checkpoints=False)
+    play(main, serve, world=world)
+
+
+def test_an_answer_that_is_here_is_delivered_at_once_not_after_another_stream_s_read() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.head(await peer.whole())
+        await peer.head(await peer.whole())
+        await peer.data(1, b"one", end=True)
+        await world.sleep(10)
+        await peer.data(3, b"three", end=True)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        one = await pool.request("GET", URL, stream=True)
+        three = await pool.request("GET", URL, stream=True, timeout=60)
+        reader = world.spawn(three.read())
+        await world.sleep(1)
+        assert await one.read() == b"one"
+        assert world.now == 1
+        await reader.wait()
+        assert reader.result() == b"three"
+
+    world = World()
+    play(main, serve, world=world)
+
+
+def test_cancelled_at_any_await_a_request_harms_neither_its_siblings_nor_the_connection() -> None:
+    """The victim reads and writes for all when it is struck, or waits while another does."""
+    runs = 0
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        while True:
+            stream = await peer.request()
+            if peer.path(stream) == "/victim":
+                await peer.head(stream)
+                continue
+            await peer.next(h2.events.StreamEnded, stream)
+            await peer.answer(stream, peer.path(stream).encode())
+
+    def scenario(first: bool) -> Callable[[World], Any]:
+        async def upload() -> AsyncIterator[bytes]:
+            for _ in range(3):
+                yield bytes(30_000)
+
+        async def victim(pool: Pool) -> None:
+            response = await pool.request("POST", URL + "victim", body=upload, stream=True, timeout=2)
+            await response.read()
+
+        async def run(world: World) -> None:
+            nonlocal runs
+            runs += 1
+            server = Server(world, serve, window=20_000)
+            async with Pool(http1=False) as pool:
+                siblings = [] if first else [world.spawn(pool.request("GET", f"{URL}{n}")) for n in range(3)]
+                task = await world.victim(victim(pool))
+                if first:
+                    siblings = [world.spawn(pool.request("GET", f"{URL}{n}")) for n in range(3)]
+                for sibling in siblings:
+                    await sibling.wait()
+                assert [sibling.result().body for sibling in siblings] == [b"/0", b"/1", b"/2"]
+                assert not task.lingered
+                assert (await pool.request("GET", URL + "after")).body == b"/after"
+                stats = pool.stats()
+                assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0)
+                assert stats.connections == len(world.open_connections) == 1
+                open_streams = [n for n, s in server.peers[-1].h2.streams.items() if not s.closed]
+                assert open_streams == []
+
+        return run
+
+    for first in (True, False):
+        for times in (1, 2):
+            for make in WORLDS:
+                at_every_point(scenario(first), lambda world, task: task.cancel(), times=times, make=make)
+    assert runs > 250
+
+
+# One count of streams.
+
+
+def limited(streams: int) -> Callable[[H2Peer], Any]:
+    """Answers what it has when `streams` are there, and no more come for a second."""
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(MAX_CONCURRENT_STREAMS=streams)
+        while True:
+            stream = await peer.whole()
+            await peer.end._world.sleep(1)
+            await peer.answer(stream, peer.path(stream).encode())
+
+    return serve
+
+
+def test_the_peer_s_limit_of_streams_is_kept_and_the_rest_wait_their_turn() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        answers = await together(world, *[pool.request("GET", f"{URL}{n}", timeout=60) for n in range(10)])
+        assert [answer.body for answer in answers] == [b"/%d" % n for n in range(10)]
+        assert len(server.peers) == 1
+
+    world = World()
+    play(main, limited(2), world=world, limits=httpcore.PoolLimits(max_connections=1))
+
+
+def test_a_second_connection_opens_when_the_first_is_full() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        await together(world, *[pool.request("GET", f"{URL}{n}", timeout=60) for n in range(4)])
+        assert len(server.peers) == 2
+
+    world = World()
+    play(main, limited(2), world=world)
+
+
+def test_the_pool_timeout_applies_to_the_wait_for_a_stream() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(MAX_CONCURRENT_STREAMS=1)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        task = world.spawn(pool.request("GET", URL, timeout=30))
+        await world.sleep(1)
+        with pytest.raises(httpcore.PoolTimeout):
+            await pool.request("GET", URL, timeout=httpcore.TimeoutConfig(30, pool_timeout=2))
+        assert world.now == 3
+        task.cancel()
+
+    world = World()
+    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+
+
+def test_settings_change_the_limit_while_requests_wait() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(MAX_CONCURRENT_STREAMS=1)
+        first = await peer.whole()
+        await world.sleep(1)
+        await peer.settings(MAX_CONCURRENT_STREAMS=10)
+        streams = [await peer.whole() for _ in range(5)]  # while the first is still open
+        for stream in [*streams, first]:
+            await peer.answer(stream)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        first = world.spawn(pool.request("GET", URL, timeout=30))
+        await world.sleep(0.5)
+        rest = await together(world, *[pool.request("GET", URL, timeout=30) for _ in range(5)])
+        assert [response.body for response in rest] == [b"ok"] * 5
+        await first.wait()
+        assert first.result().body == b"ok"
+        assert len(server.peers) == 1
+
+    world = World()
+    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+
+
+@each_kind
+def test_a_limit_lowered_below_what_is_open_queues_new_requests_and_no_more(make: Callable[[], World]) -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        streams = [await peer.whole() for _ in range(3)]
+        await peer.settings(MAX_CONCURRENT_STREAMS=1)
+        await world.sleep(1)
+        for stream in streams:
+            await peer.answer(stream)
+        stream = await peer.whole()
+        await peer.answer(stream, b"later")
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        tasks = [world.spawn(pool.request("GET", URL)) for _ in range(3)]
+        await world.sleep(0.5)
+        assert (await pool.request("GET", URL)).body == b"later"
+        assert [task.result().body for task in tasks] == [b"ok"] * 3
+
+    world = make()
+    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+
+
+def test_a_burst_that_goes_beyond_the_limit_before_it_was_known_is_sent_again_on_the_same_connection() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(MAX_CONCURRENT_STREAMS=2)
+        streams = [await peer.whole() for _ in range(5)]
+        for stream in streams[2:]:
+            await peer.reset(stream, Code.REFUSED_STREAM)
+        for stream in streams[:2]:
+            await peer.answer(stream)
+        while True:
+            await peer.answer(await peer.whole())
+
+    async def main(pool: Pool, server: Server) -> None:
+        answers = await together(world, *[pool.request("POST", URL, body=b"x") for _ in range(5)])
+        assert [answer.body for answer in answers] == [b"ok"] * 5
+        assert len(server.peers) == 1
+
+    world = World()
+    play(main, serve, world=world, place={"delay_back": 0.5}, limits=httpcore.PoolLimits(max_connections=1))
+
+
+# GOAWAY and refused streams.
+
+
+def test_what_goaway_did_not_process_is_sent_again_elsewhere_also_post_and_the_rest_runs_on() -> None:
+    async def leave(peer: H2Peer) -> None:
+        await peer.begin()
+        streams = [await peer.whole() for _ in range(3)]
+        await peer.goaway(last=streams[0])
+        await world.sleep(1)
+        await peer.answer(streams[0], b"old")
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        answers = await together(world, *[pool.request("POST", f"{URL}{n}", body=b"x") for n in range(3)])
+        assert [answer.body for answer in answers] == [b"old", b"/1", b"/2"]
+        assert len(server.peers) == 2
+        assert [answer.info.attempts for answer in answers] == [1, 2, 2]
+        stats = pool.stats()
+        assert (stats.idle, stats.busy) == (1, 0)
+        assert world.connections[0].client_closed
+
+    world = World()
+    play(main, leave, echo, world=world)
+
+
+def test_a_connection_that_went_away_takes_no_new_requests_and_its_responses_are_read_to_the_end() -> None:
+    async def leave(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.whole()
+        await peer.head(stream)
+        await peer.goaway(last=stream)
+        await world.sleep(2)
+        await peer.data(stream, b"body", end=True)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("GET", URL, stream=True)
+        await world.sleep(1)
+        assert (await pool.request("GET", URL + "new")).body == b"/new"
+        assert await response.read() == b"body"
+        assert (len(server.peers), pool.stats().connections) == (2, 1)
+
+    world = World()
+    play(main, leave, echo, world=world)
+
+
+def test_a_refused_stream_is_sent_again_on_a_fresh_connection_whatever_the_method() -> None:
+    async def refuse(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        await peer.reset(await peer.whole(), Code.REFUSED_STREAM)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        assert (await pool.request("POST", URL + "again", body=b"x")).body == b"/again"
+        assert len(server.peers) == 2
+
+    play(main, refuse, echo)
+
+
+def test_a_storm_of_refusals_ends_after_three_resends_with_the_code() -> None:
+    async def refuse(peer: H2Peer) -> None:
+        await peer.begin()
+        while True:
+            await peer.reset(await peer.whole(), Code.REFUSED_STREAM)
+
+    async def main(pool: Pool, server: Server) -> None:
+        with pytest.raises(httpcore.StreamReset) as caught:
+            await pool.request("GET", URL)
+        assert caught.value.code == Code.REFUSED_STREAM
+        assert "REFUSED_STREAM" in str(caught.value)
+        assert (
+            sum(len([e for e in peer.seen if isinstance(e, h2.events.RequestReceived)]) for peer in server.peers) == 4
+        )
+
+    play(main, refuse)
+
+
+def test_a_loop_of_goaways_ends_after_three_resends_with_the_code_and_what_it_said() -> None:
+    async def leave(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.whole()
+        await peer.goaway(last=0, code=Code.ENHANCE_YOUR_CALM, debug=b"too many")
+
+    async def main(pool: Pool, server: Server) -> None:
+        with pytest.raises(httpcore.GoAway) as caught:
+            await pool.request("GET", URL)
+        error = caught.value
+        assert (error.code, error.last_stream_id, error.debug_data) == (Code.ENHANCE_YOUR_CALM, 0, b"too many")
+        assert "ENHANCE_YOUR_CALM" in str(error)
+        assert "too many" in str(error)
+        assert pickle.loads(pickle.dumps(error)).__dict__ == error.__dict__
+        assert len(server.peers) == 4
+
+    play(main, leave)
+
+
+def test_what_cannot_be_sent_again_is_not() -> None:
+    async def refuse(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.reset(await peer.whole(), Code.REFUSED_STREAM)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        with pytest.raises(httpcore.StreamReset):
+            await pool.request("POST", URL, body=iter([b"once"]))
+        assert len(server.peers) == 1
+
+    play(main, refuse, echo)
+
+
+@pytest.mark.parametrize("code", [Code.CANCEL, Code.INTERNAL_ERROR, Code.NO_ERROR, 77])
+def test_any_other_reset_is_an_error_of_its_stream_that_names_the_code(code: int) -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        first, second = await peer.whole(), await peer.whole()
+        await peer.frame(3, 0, first, code.to_bytes(4, "big"))
+        await peer.answer(second)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        reset, fine = await together(world, pool.request("GET", URL), pool.request("GET", URL))
+        assert isinstance(reset, httpcore.StreamReset)
+        assert reset.code == code
+        assert (Code(code).name if code != 77 else "77") in str(reset)
+        assert fine.body == b"ok"
+        assert len(server.peers) == 1
+
+    world = World()
+    play(main, serve, world=world)
+
+
+def test_a_body_that_is_reset_half_way_gives_what_came_and_then_the_error() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.whole()
+        await peer.head(stream)
+        await peer.data(stream, b"half")
+        await peer.reset(stream, Code.INTERNAL_ERROR)
+        await peer.answer(await peer.whole())
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("GET", URL, stream=True)
+        stream = response.raw()
+        assert await stream.__anext__() == b"half"
+        with pytest.raises(httpcore.StreamReset) as caught:
+            await stream.__anext__()
+        assert caught.value.phase == "read the response body"
+        assert (await pool.request("GET", URL)).info.reused
+
+    play(main, serve)
+
+
+@pytest.mark.parametrize("code", [Code.NO_ERROR, Code.CANCEL])
+def test_a_reset_behind_a_complete_response_is_no_error(code: int) -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.request()
+        await peer.answer(stream, b"enough")
+        await peer.reset(stream, code)
+        await peer.linger()
+
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(10_000)
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("POST", URL, body=body)
+        assert response.body == b"enough"
+
+    play(main, serve)
+
+
+# Lost connections.
+
+
+@each_kind
+def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used(make: Callable[[], World]) -> None:
+    async def close(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        await peer.goaway(last=1)
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        await world.sleep(1)
+        if world._watches:
+            assert pool.stats().connections == 0
+        response = await pool.request("POST", URL + "new", body=b"x")
+        assert (response.body, response.info.attempts) == (b"/new", 1)
+
+    world = make()
+    play(main, close, echo, world=world)
+
+
+def test_when_a_used_connection_dies_its_requests_go_again_where_that_is_safe_over_one_new_connection() -> None:
+    async def die(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        for _ in range(100):
+            await peer.whole()
+        peer.end.reset()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        asked = [pool.request("POST" if n % 10 == 0 else "GET", f"{URL}{n}", body=b"") for n in range(100)]
+        answers = await together(world, *asked)
+        for number, answer in enumerate(answers):
+            if number % 10 == 0:
+                assert isinstance(answer, httpcore.ReadError)
+            else:
+                assert answer.body == b"/%d" % number
+        assert len(server.peers) == 2
+
+    world = World()
+    play(main, die, echo, world=world)
+
+
+def test_a_first_connection_that_dies_is_an_error_for_each_of_its_streams() -> None:
+    async def die(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.whole()
+
+    async def main(pool: Pool, server: Server) -> None:
+        with pytest.raises(httpcore.RemoteProtocolError, match="closed the HTTP/2 connection") as caught:
+            await pool.request("GET", URL)
+        assert caught.value.url == URL
+        assert caught.value.peer == "a.test:80"
+        assert pool.stats().connections == 0
+
+    play(main, die)
+
+
+def test_a_peer_that_breaks_the_rules_is_told_why_and_so_is_the_caller() -> None:
+    async def push(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.whole()
+        await peer.frame(5, 4, 1, (2).to_bytes(4, "big"))
+        gone = await peer.next(h2.events.ConnectionTerminated)
+        assert gone.error_code == Code.PROTOCOL_ERROR
+
+    async def main(pool: Pool, server: Server) -> None:
+        with pytest.raises(httpcore.RemoteProtocolError, match="PUSH_PROMISE"):
+            await pool.request("GET", URL)
+
+    play(main, push)
+
+
+def test_a_malformed_response_ends_its_stream_only() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        bad, good = await peer.whole(), await peer.whole()
+        await peer.head(bad, [(":status", "200"), ("content-length", "5")])
+        await peer.data(bad, b"toolong")
+        await peer.answer(good)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        bad, good = await together(world, pool.request("GET", URL), pool.request("GET", URL))
+        assert isinstance(bad, httpcore.RemoteProtocolError)
+        assert "Content-Length" in str(bad)
+        assert good.body == b"ok"
+        assert server.peers[0].resets() == {1: Code.PROTOCOL_ERROR}
+
+    world = World()
+    play(main, serve, world=world)
+
+
+# Windows.
+
+
+@each_kind
+def test_a_response_that_nobody_reads_stops_at_its_window_and_slows_no_other(make: Callable[[], World]) -> None:
+    sent = 0
+
+    async def serve(peer: H2Peer) -> None:
+        nonlocal sent
+        await peer.begin()
+        await peer.head(await peer.whole())
+        while size := min(peer.h2.local_flow_control_window(1), 16384):
+            await peer.data(1, bytes(size))
+            sent += size
+        while True:
+            await peer.answer(await peer.whole(), bytes(100_000))
+
+    async def main(pool: Pool, server: Server) -> None:
+        unread = await pool.request("GET", URL, stream=True)
+        for _ in range(30):  # 3 MB, and more would do
+            assert len((await pool.request("GET", URL)).body) == 100_000
+        assert sent == WINDOW
+        await unread.close()
+
+    play(main, serve, world=make(), place={"window": 1 << 22})
+
+
+def test_a_stream_s_window_is_refilled_as_its_reader_takes() -> None:
+    size = 5 * WINDOW
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.whole()
+        await peer.head(stream)
+        left = size
+        while left:
+            count = min(left, 16384, peer.h2.local_flow_control_window(stream))
+            if count:
+                await peer.data(stream, bytes(count), end=count == left)
+                left -= count
+            else:
+                await peer.more()
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("GET", URL, stream=True)
+        got = 0
+        async for piece in response.raw():
+            assert 0 < len(piece) <= 65536
+            got += len(piece)
+        assert got == size
+
+    play(main, serve)
+
+
+@each_kind
+def test_an_upload_of_any_size_goes_through_a_small_window_and_is_not_read_ahead(make: Callable[[], World]) -> None:
+    taken = 0
+
+    async def serve(peer: H2Peer) -> None:
+        peer.auto = False
+        await peer.begin(INITIAL_WINDOW_SIZE=1000)
+        await peer.answer(await peer.whole())
+        stream = await peer.request()
+        got = 0
+        while got < 300_000:
+            event = await peer.next(h2.events.DataReceived)
+            got += len(event.data)
+            assert taken - got <= 64 * 1024 + 3 * 10_000
+            peer.h2.acknowledge_received_data(event.flow_controlled_length, stream)
+            await peer.flush()
+        await peer.answer(stream, b"%d" % got)
+        await peer.linger()
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(30):
+            taken += 10_000
+            yield bytes(10_000)
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)  # so that the small window is known
+        assert (await pool.request("POST", URL, body=body)).body == b"300000"
+
+    play(main, serve, world=make())
+
+
+def test_the_write_timeout_bounds_the_wait_for_a_window() -> None:
+    async def serve(peer: H2Peer) -> None:
+        peer.auto = False
+        await peer.begin(INITIAL_WINDOW_SIZE=1000)
+        await peer.answer(await peer.whole())
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)  # so that the small window is known
+        with pytest.raises(httpcore.WriteTimeout) as caught:
+            await pool.request("POST", URL, body=bytes(100_000), timeout=httpcore.TimeoutConfig(50, write_timeout=2))
+        assert world.now == pytest.approx(2)
+        assert caught.value.limit == 2
+        assert caught.value.phase == "write the request"
+        await settled(server)
+        assert server.peers[0].resets() == {3: Code.CANCEL}
+        assert pool.stats().idle == 1
+
+    world = World()
+    play(main, serve, world=world)
+
+
+@each_kind
+@pytest.mark.parametrize("status", [413, 200])
+def test_an_upload_that_waits_for_a_window_sees_an_early_answer(make: Callable[[], World], status: int) -> None:
+    async def serve(peer: H2Peer) -> None:
+        peer.auto = False
+        await peer.begin(INITIAL_WINDOW_SIZE=1000)
+        await peer.answer(await peer.whole())
+        stream = await peer.request()
+        await peer.next(h2.events.DataReceived)
+        await peer.answer(stream, b"early", status)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)  # so that the small window is known
+        response = await pool.request("POST", URL, body=bytes(100_000))
+        assert (response.status_code, response.body) == (status, b"early")
+        await settled(server)
+        assert server.peers[0].resets() == {3: Code.NO_ERROR}
+        assert pool.stats().idle == 1
+
+    play(main, serve, world=make())
+
+
+def test_a_head_with_an_error_stops_the_upload_and_its_body_is_still_read() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.request()
+        await peer.head(stream, [(":status", "413")])
+        await world.sleep(1)
+        before = len(peer.body(stream))
+        await world.sleep(1)
+        assert len(peer.body(stream)) == before
+        await peer.data(stream, b"too large", end=True)
+        await peer.linger()
+
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(1000)
+            await world.sleep(0.1)
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("POST", URL, body=body)
+        assert (response.status_code, response.body) == (413, b"too large")
+        await settled(server)
+        assert server.peers[0].resets() == {1: Code.NO_ERROR}
+
+    world = World()
+    play(main, serve, world=world)
+
+
+def test_an_early_head_that_is_no_error_lets_the_upload_go_on() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.request()
+        await peer.head(stream)
+        await peer.whole()
+        await peer.data(stream, b"%d" % len(peer.body(stream)), end=True)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        assert (await pool.request("POST", URL, body=iter([bytes(50_000)] * 8))).body == b"400000"
+
+    play(main, serve)
+
+
+@each_kind
+def test_uploads_share_the_connection_s_window_and_all_get_through(make: Callable[[], World]) -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
+        for _ in range(10):
+            stream = await peer.whole()
+            await peer.answer(stream, b"%d" % len(peer.body(stream)))
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        answers = await together(world, *[pool.request("POST", URL, body=bytes(200_000)) for _ in range(10)])
+        assert [answer.body for answer in answers] == [b"200000"] * 10
+
+    world = make()
+    play(main, serve, world=world, place={"window": 30_000})
+
+
+@each_kind
+def test_no_deadlock_with_a_peer_that_reads_nothing_until_it_is_read(make: Callable[[], World]) -> None:
+    """It answers as it reads, and its answers fill its way to us."""
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
+        stream = await peer.request()
+        await peer.head(stream)
+        done = 0
+        while done < 500_000:
+            event = await peer.next(h2.events.DataReceived)
+            done += len(event.data)
+            await peer.data(stream, event.data)
+        await peer.data(stream, b"", end=True)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("POST", URL, body=iter([bytes(50_000)] * 10), timeout=20)
+        assert len(response.body) == 500_000
+
+    play(main, serve, world=make(), place={"window": 5000})
+
+
+def test_a_writer_takes_over_when_the_one_who_read_has_left() -> None:
+    """The upload is blocked on the socket while another reads; he leaves, and the peer sends before it reads on."""
+
+    async def serve(peer: H2Peer) -> None:
+        peer.auto = False
+        await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
+        await peer.request()
+        stream = await peer.request()
+        await world.sleep(2)
+        peer.h2.increment_flow_control_window(1 << 20)
+        await peer.flush()
+        await peer.head(stream)
+        await peer.data(stream, bytes(60_000))  # which nobody but the writer can take
+        while len(peer.body(stream)) < 300_000:
+            await peer.more()
+        await peer.data(stream, b"", end=True)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        other = world.spawn(pool.request("GET", URL + "other", timeout=1))
+        await world.sleep(0.5)
+        response = await pool.request("POST", URL, body=bytes(300_000), timeout=20)
+        assert len(response.body) == 60_000
+        assert isinstance(other.error, httpcore.ReadTimeout)
+        assert world.now < 5
+
+    world = World()
+    play(main, serve, world=world, place={"window": 10_000})
+
+
+# The body's own faults.
+
+
+def test_a_body_that_raises_resets_its_stream_before_its_clean_up_and_the_connection_goes_on() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.request()
+        await peer.next(h2.events.StreamReset)
+        await peer.answer(await peer.whole())
+        await peer.linger()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"one"
+        raise KeyError("mine")
+
+    async def main(pool: Pool, server: Server) -> None:
+        with pytest.raises(KeyError, match="mine"):
+            await pool.request("POST", URL, body=body)
+        assert (await pool.request("GET", URL)).info.reused
+        assert server.peers[0].resets() == {1: Code.CANCEL}
+
+    play(main, serve)
+
+
+@pytest.mark.parametrize(("pieces", "words"), [([b"abc"], "shorter"), ([b"abc", b"def"], "longer")])
+def test_a_body_of_another_length_than_declared_is_refused_and_reset(pieces: list[bytes], words: str) -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        with pytest.raises(httpcore.LocalProtocolError, match=words):
+            await pool.request("POST", URL, headers=[("Content-Length", "5")], body=iter(pieces))
+        assert (await pool.request("GET", URL + "x")).body == b"/x"
+        assert server.peers[0].resets() == {1: Code.CANCEL}
 
     play(main, echo)
+
+
+# Idle connections.
+
+
+def test_a_ping_is_answered_while_nobody_waits() -> None:
+    answered = []
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        await world.sleep(1)
+        peer.h2.ping(b"12345678")
+        await peer.flush()
+        answered.append((await peer.next(h2.events.PingAckReceived)).ping_data)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        await world.sleep(3)
+        assert answered == [b"12345678"]
+        assert pool.stats().idle == 1
+
+    world = World()
+    play(main, serve, world=world)
+
+
+@each_kind
+def test_an_idle_connection_that_says_something_harmless_stays(make: Callable[[], World]) -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        await peer.settings(MAX_CONCURRENT_STREAMS=7)
+        await peer.answer(await peer.whole(), b"second")
+        assert any(isinstance(event, h2.events.SettingsAcknowledged) for event in peer.seen)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        await world.sleep(1)
+        assert (await pool.request("GET", URL)).body == b"second"
+        assert len(server.peers) == 1
+
+    world = make()
+    play(main, serve, world=world)
+
+
+def test_a_closed_pool_lets_its_streams_end_and_says_goodbye() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.whole()
+        await peer.head(stream)
+        await world.sleep(1)
+        await peer.data(stream, b"late", end=True)
+        gone = await peer.next(h2.events.ConnectionTerminated)
+        assert gone.error_code == Code.NO_ERROR
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("GET", URL, stream=True)
+        await pool.close()
+        assert await response.read() == b"late"
+        assert world.open_connections == []
+        with pytest.raises(httpcore.PoolClosed):
+            await pool.request("GET", URL)
+
+    world = World()
+    play(main, serve, world=world)
+
+
+# Two-way streams.
+
+
+async def mirror(peer: H2Peer) -> None:
+    """Answers at once and sends back what comes; ends with a trailer when the client ends."""
+    await peer.begin(INITIAL_WINDOW_SIZE=5000, ENABLE_CONNECT_PROTOCOL=1)
+    stream = await peer.request()
+    await peer.head(stream)
+    told = 0
+    while not any(isinstance(event, h2.events.StreamEnded) for event in peer.seen):
+        body = peer.body(stream)
+        if len(body) > told:
+            await peer.data(stream, body[told:])
+            told = len(body)
+        else:
+            await peer.more()
+    await peer.data(stream, peer.body(stream)[told:], end=peer.fields(stream)[":method"] == "CONNECT")
+    if peer.fields(stream)[":method"] != "CONNECT":
+        await peer.trailers(stream, ("x-total", str(len(peer.body(stream)))))
+    await peer.linger()
+
+
+@each_kind
+def test_a_duplex_request_sends_and_receives_at_once_and_ends_with_trailers(make: Callable[[], World]) -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("POST", URL, body=b"first", duplex=True)
+        assert "content-length" not in server.peers[0].fields(1)
+        assert response.body == b""
+        raw = response.connection
+        assert raw is not None
+
+        async def send() -> None:
+            for _ in range(20):
+                await raw.send(bytes(10_000))
+            await raw.end([("X-Sent", "20")])
+
+        sender = world.spawn(send())
+        got = b""
+        while data := await raw.recv(3000):
+            assert len(data) <= 3000
+            got += data
+        await sender.wait()
+        sender.result()
+        assert len(got) == 200_005
+        assert got == b"first" + bytes(200_000)
+        assert response.trailers == [(b"x-total", b"200005")]
+        assert pool.stats().leased == 1
+        raw.close()
+        stats = pool.stats()
+        assert (stats.leased, stats.idle) == (0, 1)
+        assert server.peers[0].resets() == {}
+
+    world = make()
+    play(main, mirror, world=world)
+
+
+def test_a_duplex_stream_closed_under_way_is_reset_and_whoever_waits_on_it_is_told() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("POST", URL, duplex=True)
+        raw = response.connection
+        assert raw is not None
+        receiver = world.spawn(raw.recv())
+        await world.sleep(1)
+        raw.close()
+        await receiver.wait()
+        assert isinstance(receiver.error, httpcore.ReadError)
+        with pytest.raises(httpcore.ReadError):
+            await raw.send(b"x")
+        await world.sleep(1)
+        assert server.peers[0].resets() == {1: Code.CANCEL}
+        assert pool.stats().idle == 1
+
+    world = World()
+    play(main, mirror, world=world)
+
+
+def test_either_side_of_a_duplex_stream_may_be_cancelled_alone() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("POST", URL, duplex=True)
+        raw = response.connection
+        assert raw is not None
+        receiver = world.spawn(raw.recv())
+        await world.sleep(1)
+        receiver.cancel()
+        await receiver.wait()
+        await raw.send(b"still here")
+        assert await raw.recv() == b"still here"
+        raw.close()
+
+    world = World()
+    play(main, mirror, world=world)
+
+
+def test_connect_gives_a_stream_and_a_refusal_gives_a_response() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.request()
+        fields = peer.fields(stream)
+        assert fields == {":method": "CONNECT", ":authority": "b.test:443"}
+        await peer.head(stream)
+        event = await peer.next(h2.events.DataReceived)
+        await peer.data(stream, event.data.upper(), end=True)
+        stream = await peer.request()
+        await peer.answer(stream, b"not you", 403)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("CONNECT", URL, target="b.test:443")
+        raw = response.connection
+        assert raw is not None
+        await raw.send(b"hello")
+        assert await raw.recv() == b"HELLO"
+        assert await raw.recv() == b""
+        raw.close()
+        response = await pool.request("CONNECT", URL, target="b.test:443")
+        assert (response.status_code, response.body, response.connection) == (403, b"not you", None)
+        assert pool.stats().idle == 1
+
+    play(main, serve)
+
+
+@each_kind
+def test_extended_connect_waits_for_the_settings_that_allow_it(make: Callable[[], World]) -> None:
+    async def serve(peer: H2Peer) -> None:
+        await world.sleep(1)
+        await mirror(peer)
+
+    async def main(pool: Pool, server: Server) -> None:
+        response = await pool.request("CONNECT", URL + "chat", headers=[(":protocol", "websocket"), ("x-a", "b")])
+        fields = server.peers[0].fields(1)
+        assert fields == {
+            ":method": "CONNECT",
+            ":scheme": "http",
+            ":authority": "a.test",
+            ":path": "/chat",
+            ":protocol": "websocket",
+            "x-a": "b",
+        }
+        raw = response.connection
+        assert raw is not None
+        await raw.send(b"frame")
+        assert await raw.recv() == b"frame"
+        await raw.end()
+        assert await raw.recv() == b""
+        raw.close()
+
+    world = make()
+    play(main, serve, world=world)
+
+
+def test_extended_connect_to_a_server_that_does_not_take_it_is_refused_before_it_is_sent() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        with pytest.raises(httpcore.LocalProtocolError, match=":protocol"):
+            await pool.request("CONNECT", URL, headers=[(":protocol", "websocket")])
+        assert (await pool.request("GET", URL + "x")).info.reused
+
+    play(main, echo)
+
+
+def test_a_frozen_peer_costs_a_read_timeout_and_not_a_hang() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        world.cut()
+        results = await together(world, *[pool.request("GET", URL) for _ in range(5)])
+        assert all(isinstance(result, httpcore.ReadTimeout) for result in results)
+        assert world.now == 5
+
+    world = World()
+    play(main, echo, world=world)
+
+
+def test_neither_protocol_is_refused_and_the_settings_are_values() -> None:
+    with pytest.raises(ValueError, match="http1 and http2"):
+        httpcore.ConnectionPool(http1=False, http2=False)
+    assert Settings.MAX_CONCURRENT_STREAMS == 3

@@ -35,7 +35,7 @@ class HTTP2Exchange:
         request, deadline: as given.
     """
 
-    __slots__ = ("_connection", "_hear", "_heard", "_inbox", "deadline", "request")
+    __slots__ = ("_connection", "_hear", "_heard", "_inbox", "_sent", "deadline", "request")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class HTTP2Exchange:
         self._connection = connection
         self._hear = hear
         self._heard = 0  # of the interim heads
+        self._sent = False
         self._inbox = Inbox(two_way=duplex, tunnel=request.method == b"CONNECT")
 
     # What the owner asks.
@@ -108,7 +109,7 @@ class HTTP2Exchange:
     @property
     def phase(self) -> str:
         """What `run` is doing, for an error message."""
-        return "read the response head" if self._inbox.stopped or self._inbox.sent_all else "write the request"
+        return "read the response head" if self._sent else "write the request"
 
     async def run(self) -> Head:
         """Send the request and wait for the head of its final response."""
@@ -116,6 +117,7 @@ class HTTP2Exchange:
         if self.request.protocol is not None:
             await self._connection.settle(inbox, self.deadline)
         await self._send()
+        self._sent = True
         while True:
             self._tell_interims()
             if inbox.head is not None:
