@@ -957,6 +957,39 @@ def test_a_body_that_fails_half_way_looks_cut_to_the_server_and_the_error_comes_
     world.run(body)
 
 
+@each_world
+def test_the_server_sees_the_end_before_the_users_own_clean_up_runs(world: World) -> None:
+    """Which may take its time, and may even raise: until then the request must not look like one that goes on."""
+    order: list[str] = []
+
+    async def body() -> None:
+        with Recording() as server:
+            async with trial(world, server) as pool:
+
+                def plain() -> Iterator[Any]:
+                    try:
+                        yield from (b"half", "text")
+                    finally:
+                        ends = time.monotonic() + PROMPT
+                        while not server.came and time.monotonic() < ends:
+                            time.sleep(0.001)
+                        order.append("clean-up" if server.came else "too early")
+
+                async def waiting() -> AsyncIterator[Any]:
+                    try:
+                        yield b"half"
+                        yield "text"
+                    finally:
+                        await eventually(world, lambda: bool(server.came), "the server sees us leave")
+                        order.append("clean-up")
+
+                with pytest.raises(httpcore.LocalProtocolError, match="type str"):
+                    await pool.request("POST", server.url, body=plain() if world.name == "threads" else waiting())
+            assert order == ["clean-up"]
+
+    world.run(body)
+
+
 KNOWN_BEFORE = {
     "a length too short": (b"body", {"Content-Length": "3"}),
     "a length too long": (b"body", {"Content-Length": "5"}),
