@@ -7,7 +7,8 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -38,6 +39,14 @@ async def fetch(pool: httpcore.ConnectionPool, url: str, number: int) -> None:
     assert await response.read() == b"Hello, world"
 
 
+async def taken(act: Callable[[], Awaitable[object]]) -> float:
+    """Seconds that it takes when all is warm: moments are drawn from so long a time, on a slow machine too."""
+    await act()
+    began = time.perf_counter()
+    await act()
+    return time.perf_counter() - began
+
+
 async def check_is_clean(pool: httpcore.ConnectionPool, url: str) -> None:
     """Nobody holds or waits; the next hundred requests succeed."""
     stats = pool.stats()
@@ -53,10 +62,10 @@ def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_asyncio(ur
     moments = random.Random(SEED)
     cancelled = 0
 
-    async def victim(pool: httpcore.ConnectionPool, number: int) -> None:
+    async def victim(pool: httpcore.ConnectionPool, number: int, horizon: float) -> None:
         nonlocal cancelled
         task = asyncio.ensure_future(fetch(pool, url, number))
-        await asyncio.sleep(moments.random() * 0.02)
+        await asyncio.sleep(moments.random() * horizon)
         task.cancel()
         try:
             await task
@@ -66,43 +75,49 @@ def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_asyncio(ur
     async def body() -> None:
         before = descriptors()
         pool = httpcore.ConnectionPool(limits=LIMITS)
+        horizon = await taken(lambda: asyncio.gather(*[fetch(pool, url, n) for n in range(200)]))
         for first in range(0, REQUESTS, 200):
             numbers = range(first, first + 200)
-            await asyncio.gather(*[victim(pool, n) if n % 3 == 0 else fetch(pool, url, n) for n in numbers])
+            await asyncio.gather(*[victim(pool, n, horizon) if n % 3 == 0 else fetch(pool, url, n) for n in numbers])
         await check_is_clean(pool, url)
         assert len(asyncio.all_tasks()) == 1
         assert descriptors() == before
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(body())
-    assert cancelled > 500, f"{cancelled} requests were really cut off (seed {SEED})"
+    assert cancelled > 300, f"{cancelled} requests were really cut off (seed {SEED})"
 
 
 def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_trio(url: str) -> None:
     moments = random.Random(SEED)
     cancelled = 0
 
-    async def victim(pool: httpcore.ConnectionPool, number: int) -> None:
+    async def victim(pool: httpcore.ConnectionPool, number: int, horizon: float) -> None:
         nonlocal cancelled
-        with trio.move_on_after(moments.random() * 0.02) as scope:
+        with trio.move_on_after(moments.random() ** 3 * horizon) as scope:  # most are served early
             await fetch(pool, url, number)
         cancelled += scope.cancelled_caught
 
     async def body() -> None:
         before = descriptors()
         pool = httpcore.ConnectionPool(limits=LIMITS)
-        for first in range(0, REQUESTS, 200):
+
+        async def batch(first: int, horizon: float) -> None:
             async with trio.open_nursery() as nursery:
                 for number in range(first, first + 200):
-                    if number % 3 == 0:
-                        nursery.start_soon(victim, pool, number)
+                    if number % 3 == 0 and horizon:
+                        nursery.start_soon(victim, pool, number, horizon)
                     else:
                         nursery.start_soon(fetch, pool, url, number)
+
+        horizon = await taken(lambda: batch(0, 0))
+        for first in range(0, REQUESTS, 200):
+            await batch(first, horizon)
         await check_is_clean(pool, url)
         assert descriptors() == before
 
     trio.run(body)
-    assert cancelled > 500, f"{cancelled} requests were really cut off (seed {SEED})"
+    assert cancelled > 300, f"{cancelled} requests were really cut off (seed {SEED})"
 
 
 def test_requests_that_time_out_at_random_moments_leave_nothing_behind_in_threads(url: str) -> None:

@@ -1,0 +1,51 @@
+"""Every python block of the README runs, in order, against a real server."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+from servers import uvicorn
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    while scope["type"] == "http" and (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"Hello, world"})
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with uvicorn("tests.test_readme:app", "--lifespan", "off", "--app-dir", str(README.parent / "tests")) as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
+def test_every_python_block_runs(url: str) -> None:
+    names: dict[str, Any] = {"url": url}
+
+    async def run(code: CodeType) -> None:
+        result = eval(code, names)
+        if result is not None:
+            await result
+
+    assert len(BLOCKS) >= 7
+    for number, block in enumerate(BLOCKS, 1):
+        code = compile(block, f"README.md, block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        asyncio.run(run(code))
+
+
+def test_every_script_that_is_named_exists() -> None:
+    named = set(re.findall(r"(?:scripts|examples|docs|\.ci)/[\w.\-]+\w", README.read_text()))
+    missing = [name for name in named if not (README.parent / name).exists()]
+    assert {"scripts/demo", "scripts/test"} <= named
+    assert not missing, missing
