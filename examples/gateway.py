@@ -6,7 +6,8 @@ Path, query, body and its content coding go on byte for byte. What concerns one 
 7.6.1). An upstream that cannot be reached or breaks HTTP is a 502, one that takes too long a 504, too many requests at
 once a 503. Once the response has begun all that is left is to break it off. A client that leaves cancels its request.
 
-An https upstream is checked against certifi's bundle, or the one that UPSTREAM_CA names.
+An https upstream is checked against certifi's bundle, or the one that UPSTREAM_CA names. UPSTREAM_TIMEOUT is how many
+seconds it may be silent, 60 when it is not set.
 
 Host names the upstream; what the client asked for is in X-Forwarded-Host. uvicorn adds Date and Server by itself, so
 the upstream's are left out; with `--no-date-header --no-server-header`, set FORWARD_DATE=1 to hand them on instead.
@@ -27,6 +28,8 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+
+TIMEOUT = float(os.environ.get("UPSTREAM_TIMEOUT", "60"))
 
 ONE_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection".split()
@@ -80,7 +83,7 @@ class Gateway:
         self.prefix = path_of(self.upstream)
         self.http = http or httpcore.ConnectionPool(
             ssl=httpcore.SSLConfig(verify=os.environ.get("UPSTREAM_CA") or True),
-            timeout=httpcore.TimeoutConfig(connect_timeout=5, read_timeout=60, write_timeout=60, pool_timeout=5),
+            timeout=httpcore.TimeoutConfig(TIMEOUT, connect_timeout=5, pool_timeout=5),
             limits=httpcore.PoolLimits(max_connections=1000),
         )
 

@@ -1,0 +1,170 @@
+"""The examples do what they say: the gateway in front of a real upstream, the demo as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from servers import Peer, ScriptedServer, answering, free_port, ok, process, uvicorn
+
+import httpcore
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@contextmanager
+def gateway(upstream: str, **environment: str) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "examples.gateway:app", "--port", str(port), "--log-level", "critical"]
+    with process(command, port, env={"UPSTREAM": upstream, **environment}):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with uvicorn("apps:app", "--app-dir", "tests") as port, gateway(f"http://127.0.0.1:{port}") as url:
+        yield url
+
+
+@pytest.fixture
+def http() -> Iterator[httpcore.SyncConnectionPool]:
+    with httpcore.SyncConnectionPool(timeout=30) as pool:
+        yield pool
+
+
+def names(response: httpcore.SyncResponse) -> list[bytes]:
+    return [name for name, _ in response.headers]
+
+
+def test_the_gateway_passes_path_query_and_body_on(url: str, http: httpcore.SyncConnectionPool) -> None:
+    assert http.request("GET", url + "/a%2Fb%20c?d=%26").body == b"Hello, GET /a%2Fb%20c"
+    assert http.request("POST", url + "/echo", body=b"bytes").body == b"bytes"
+    assert http.request("POST", url + "/echo", body=iter([b"in ", b"chunks"])).body == b"in chunks"
+    assert http.request("PUT", url + "/digest", body=b"").body.startswith(b"0 ")
+
+
+def test_the_gateway_doubles_no_header_and_decodes_nothing(url: str, http: httpcore.SyncConnectionPool) -> None:
+    with http.request("GET", url + "/gzip", stream=True) as response:
+        assert len(names(response)) == len(set(names(response)))
+        raw = b"".join(response.raw())
+    assert raw[:2] == b"\x1f\x8b"
+    assert (b"content-length", str(len(raw)).encode()) in response.headers
+
+
+@pytest.mark.parametrize("status", [204, 304, 404])
+def test_the_gateway_passes_responses_without_a_body_on(
+    url: str, http: httpcore.SyncConnectionPool, status: int
+) -> None:
+    response = http.request("GET", f"{url}/status?n={status}")
+    assert (response.status_code, response.body) == (status, b"")
+    head = http.request("HEAD", f"{url}/hello")
+    assert (head.status_code, head.body) == (200, b"")
+    assert http.stats().connections == 1
+
+
+def test_the_gateway_removes_what_is_for_one_hop_only(http: httpcore.SyncConnectionPool) -> None:
+    heads: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        while head := peer.head():
+            heads.append(head)
+            peer.send(
+                ok(b"", b"Connection: x-mine", b"X-Mine: 1", b"Keep-Alive: timeout=9", b"X-Kept: 2", b"Date: now")
+            )
+
+    with ScriptedServer(script) as upstream, gateway(upstream.url) as url:
+        sent = [("Connection", "x-secret"), ("X-Secret", "1"), ("TE", "trailers"), ("X-Forwarded-For", "1.2.3.4")]
+        response = http.request("GET", url + "/", headers=[*sent, ("Proxy-Authorization", "b"), ("X-Kept", "yes")])
+    lines = heads[0].decode().lower().split("\r\n")
+    given = {line.partition(":")[0] for line in lines[1:] if line}
+    assert given == {"host", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-kept"}
+    # uvicorn believes this header of a client on its own machine, and tells it as the client's address.
+    assert "x-forwarded-for: 1.2.3.4, 1.2.3.4" in lines
+    assert names(response).count(b"date") == 1
+    assert b"x-kept" in names(response)
+    assert not {b"connection", b"x-mine", b"keep-alive"} & set(names(response))
+
+
+def test_the_gateway_answers_502_and_504_in_the_upstreams_place(http: httpcore.SyncConnectionPool) -> None:
+    with gateway(f"http://127.0.0.1:{free_port()}") as url:
+        response = http.request("GET", url + "/")
+        assert (response.status_code, response.body) == (502, b"ConnectError\n")
+    with ScriptedServer(answering(b"garbage\r\n\r\n")) as upstream, gateway(upstream.url) as url:
+        assert http.request("GET", url + "/").status_code == 502
+    with ScriptedServer(lambda peer: peer.rest()) as silent, gateway(silent.url, UPSTREAM_TIMEOUT="0.2") as url:
+        response = http.request("GET", url + "/")
+        assert (response.status_code, response.body) == (504, b"ReadTimeout\n")
+
+
+def test_the_gateway_breaks_off_what_the_upstream_broke_off(http: httpcore.SyncConnectionPool) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"
+    broken = pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError))
+    with ScriptedServer(answering(cut)) as upstream, gateway(upstream.url) as url, broken:
+        http.request("GET", url + "/")
+
+
+@pytest.mark.parametrize("where", ["before the head", "in the body"])
+def test_a_client_that_leaves_cancels_the_request_to_the_upstream(where: str) -> None:
+    left = threading.Event()
+    began = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        if where == "in the body":
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nsome")
+        began.set()
+        assert not peer.rest()
+        left.set()
+
+    with ScriptedServer(script) as upstream, gateway(upstream.url) as url:
+        port = int(url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert began.wait(10)
+            if where == "in the body":
+                assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        assert left.wait(10), "the upstream still has its connection"
+
+
+def test_a_hundred_megabytes_pass_the_gateway_both_ways_in_flat_memory() -> None:
+    size, piece = 100_000_000, os.urandom(50_000)
+    with uvicorn("apps:app", "--app-dir", "tests") as port, gateway(f"http://127.0.0.1:{port}") as url:
+        process = next(p for p in psutil.Process().children() if "examples.gateway:app" in p.cmdline())
+        with httpcore.SyncConnectionPool(timeout=60) as http:
+            http.request("GET", url + "/bytes?n=1000000")
+            before = process.memory_info().rss
+            digest = hashlib.sha256(piece * (size // len(piece))).hexdigest()
+            response = http.request("POST", url + "/digest", body=(piece for _ in range(size // len(piece))))
+            assert response.body.decode() == f"{size} {digest}"
+            with http.request("GET", f"{url}/bytes?n={size}", stream=True) as response:
+                assert sum(len(part) for part in response.raw()) == size
+            assert process.memory_info().rss - before < 30_000_000
+
+
+def test_fifty_requests_at_once_pass_the_gateway(url: str, http: httpcore.SyncConnectionPool) -> None:
+    def echo(number: int) -> bytes:
+        return http.request("POST", url + "/echo", body=f"number {number}".encode()).body
+
+    with ThreadPoolExecutor(50) as threads:
+        assert list(threads.map(echo, range(50))) == [f"number {number}".encode() for number in range(50)]
+
+
+def test_the_demo_says_that_all_worked() -> None:
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.demo"], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "all 9 steps worked" in done.stdout
+    assert time.monotonic() - began < 60
