@@ -26,7 +26,7 @@ Seconds = float | None
 DEFAULT_TIMEOUT: Final = 5.0
 
 
-def _checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
+def checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -80,7 +80,7 @@ class TimeoutConfig:
         pool_timeout: Seconds | Unset = UNSET,
         total_timeout: Seconds = None,
     ) -> None:
-        default = _checked_seconds("timeout", timeout)
+        default = checked_seconds("timeout", timeout)
         four = {
             "connect_timeout": connect_timeout,
             "read_timeout": read_timeout,
@@ -88,8 +88,8 @@ class TimeoutConfig:
             "pool_timeout": pool_timeout,
         }
         for name, value in four.items():
-            object.__setattr__(self, name, default if value is UNSET else _checked_seconds(name, value))
-        object.__setattr__(self, "total_timeout", _checked_seconds("total_timeout", total_timeout, zero=False))
+            object.__setattr__(self, name, default if value is UNSET else checked_seconds(name, value))
+        object.__setattr__(self, "total_timeout", checked_seconds("total_timeout", total_timeout, zero=False))
 
     @classmethod
     def of(cls, value: TimeoutConfig | Seconds) -> TimeoutConfig:
@@ -120,7 +120,7 @@ class PoolLimits:
         _checked_count("max_connections", self.max_connections, least=1)
         _checked_count("max_connections_per_origin", self.max_connections_per_origin, least=1)
         _checked_count("max_keepalive", self.max_keepalive, least=0)
-        object.__setattr__(self, "keepalive_expiry", _checked_seconds("keepalive_expiry", self.keepalive_expiry))
+        object.__setattr__(self, "keepalive_expiry", checked_seconds("keepalive_expiry", self.keepalive_expiry))
 
 
 @dataclass(frozen=True, slots=True)

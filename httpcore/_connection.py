@@ -28,27 +28,28 @@ NOWHERE = StreamInfo(peer="", local="")
 class HTTPConnection:
     """What a slot of the ledger stands for. `uses` counts the exchanges that it was given."""
 
-    __slots__ = ("_closed", "_stream", "_wire", "route", "uses")
+    __slots__ = ("_closed", "_ping_interval", "_stream", "_wire", "route", "uses")
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, ping_interval: float | None = None) -> None:
         self.route = route
+        self._ping_interval = ping_interval
         self.uses = 0
         self._stream: Stream | None = None
         self._wire: HTTP11Connection | HTTP2Connection | None = None
         self._closed = False
 
-    async def open(self, backend: Backend, deadline: Deadline) -> None:
-        """Dial. Raises as `dial` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed
+    async def open(self, backend: Backend, deadline: Deadline, spent: float = 0.0) -> None:
+        """Dial; `spent` seconds of the connect timeout are gone already. Raises as `dial` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed
         when `close` came first.
         """
         try:
-            stream = await dial(backend, self.route, deadline, self._reached)
+            stream = await dial(backend, self.route, deadline, self._reached, spent)
         except Exception as error:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
             raise
         if self._chosen(stream) == "h2":
-            self._wire = HTTP2Connection(stream, _engine(), backend)
+            self._wire = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
         else:
             self._wire = HTTP11Connection(stream, _parser(), backend)
 
@@ -110,6 +111,10 @@ class HTTPConnection:
     def is_quiet(self) -> bool:
         """Fit for another exchange: the peer has neither left nor said anything against it. Plain and cheap."""
         return self._wire is not None and self._wire.is_quiet()
+
+    async def is_alive(self) -> bool:
+        """Of a shared connection that has been quiet for the ping interval: it answers. Else True."""
+        return not isinstance(self._wire, HTTP2Connection) or await self._wire.is_alive()
 
     def exchange(
         self, request: Request, deadline: Deadline, hear: Callable[[Head], None], *, duplex: bool = False

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["dial"]
 
 
-async def dial(backend: Backend, route: Route, deadline: Deadline, reached: Callable[[Stream], None]) -> Stream:
+async def dial(
+    backend: Backend, route: Route, deadline: Deadline, reached: Callable[[Stream], None], spent: float = 0.0
+) -> Stream:
     """Connect to the route's origin. `reached` hears of each stream as it comes to be, so that others can close it.
+    `spent` seconds of the connect timeout are gone already.
 
     Raises:
         ConnectError, TLSError: no connection.
@@ -26,7 +29,7 @@ async def dial(backend: Backend, route: Route, deadline: Deadline, reached: Call
         LocalProtocolError: the TLS settings name files that cannot be used.
     """
     limit = deadline.config.connect_timeout
-    ends = None if limit is None else backend.now() + limit
+    ends = None if limit is None else backend.now() + limit - spent
 
     def left() -> float | None:
         if ends is None:

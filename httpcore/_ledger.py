@@ -193,7 +193,8 @@ class Ticket:
 
     @property
     def wake(self) -> Callable[[], None] | None:
-        """Called, possibly more than once, after the ticket stops WAITING. Set by the pool in the same locked step."""
+        """Called, possibly more than once, after the ticket stops WAITING, and when what it waits for changes (see
+        `Ledger.follows`). Set by the pool in a locked step."""
         return self.claim.wake
 
     @wake.setter
@@ -371,6 +372,7 @@ class Ledger:
         _demand("opened", claim, _DIALING)
         self._begin(now)
         if claim.standing is _DIALING and (slot := claim.slot):
+            led = self._is_followed(slot.origin)
             self._learn(slot.origin, protocol)
             slot.protocol = protocol
             slot.capacity = capacity
@@ -381,6 +383,8 @@ class Ledger:
             slot.origin.dialing -= 1
             self._dialing -= 1
             self._offer(slot)
+            if led:
+                self._tell_followers(slot.origin)
         self._end()
 
     def failed(self, ticket: Ticket, now: float) -> None:
@@ -393,9 +397,12 @@ class Ledger:
         _demand("failed", claim, _DIALING)
         self._begin(now)
         if claim.standing is _DIALING and (slot := claim.slot):
+            led = self._is_followed(slot.origin)
             slot.origin.solo = self._joins
             self._strike(claim)
             self._bury(slot)
+            if led:
+                self._tell_followers(slot.origin)
         self._end()
 
     def give_back(self, ticket: Ticket, now: float, *, reusable: bool = False, expires: float | None = None) -> None:
@@ -775,6 +782,19 @@ class Ledger:
         for slot in list(self._slots):
             self._leave(slot)
 
+    def _is_followed(self, origin: Origin) -> bool:
+        """Its last waiter, at least, waits on a dial of another. Nothing is open yet."""
+        if origin.count > origin.dialing or not origin.waiters:
+            return False
+        last = next(reversed(origin.waiters))
+        return last.joined > origin.solo and origin.shared_by(last)
+
+    def _tell_followers(self, origin: Origin) -> None:
+        """Who still waits waits for something else from now on: see `follows`."""
+        if self._ring:
+            self._fill()
+        self.todo.extend(origin.waiters)
+
     # After Ctrl-C.
 
     def rebuild(self) -> None:
@@ -852,6 +872,22 @@ class Ledger:
         return origins[key]
 
     # Looking at it.
+
+    def follows(self, ticket: Ticket) -> bool:
+        """It waits for the end of another's dial, since its origin has no connection yet. When this changes while it
+        waits, its `wake` is called."""
+        claim = ticket.claim
+        if claim.standing is not _WAITING:
+            return False
+        origin = self._origins[claim.key]
+        return origin.count == origin.dialing and claim.joined > origin.solo and origin.shared_by(claim)
+
+    def has_room(self, ticket: Ticket) -> bool:
+        """A dial for its origin could begin now."""
+        origin = self._origins.get(ticket.claim.key)
+        if origin is not None and origin.count >= self._most_per_origin:
+            return False
+        return len(self._slots) < self._most or bool(self._idle)
 
     @property
     def closed(self) -> bool:

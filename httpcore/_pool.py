@@ -19,11 +19,11 @@ from warnings import warn
 
 from . import _trace as trace_events
 from ._backends import current
-from ._backends.base import Backend, Event
-from ._config import PoolLimits, SSLConfig, TimeoutConfig
+from ._backends.base import Backend
+from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds
 from ._connection import Exchange, HTTPConnection
 from ._deadline import Deadline
-from ._errors import HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout, Timeout
+from ._errors import ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout, Timeout
 from ._ledger import Ledger, PoolStats, Slot, Standing, Ticket
 from ._request import Request
 from ._response import Informational, Response, ResponseInfo
@@ -56,6 +56,9 @@ class ConnectionPool:
             HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
+        ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
+            by whoever waits on it or is about to use it; without an answer in as many seconds more it is dead. Default
+            None: never.
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
 
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
@@ -73,8 +76,10 @@ class ConnectionPool:
         http1: bool = True,
         http2: bool = True,
         retry_stale: bool = True,
+        ping_interval: float | None = None,
         trace: Trace | None = None,
     ) -> None:
+        self._ping_interval = checked_seconds("ping_interval", ping_interval, zero=False)
         self._protocols = _checked_protocols(http1, http2)
         self._ssl = SSLConfig() if ssl is None else _checked_ssl(ssl)
         self._timeout = TimeoutConfig.of(timeout)
@@ -259,65 +264,84 @@ class ConnectionPool:
         """Wait until `ticket` holds a connection that is open and quiet; after one that failed, another, and for a
         protocol that does not share its connections one that served nobody before.
         """
+        call.followed = 0.0
         with self._lock:
             self._ledger.ask(ticket, self._now())
-            event = self._armed(ticket)
             self._perform()
         while True:
             standing = ticket.standing
             if standing is Standing.HOLDING:
                 connection: HTTPConnection = ticket.slot.connection  # type: ignore[union-attr, assignment]
-                if connection.uses == 0 or (
-                    (avoid is None or (connection.is_shared and connection is not avoid)) and connection.is_quiet()
-                ):
+                fit = connection.uses == 0 or (self._suits(connection, ticket, avoid) and connection.is_quiet())
+                if fit and (self._ping_interval is None or await connection.is_alive()):
                     return connection
                 with self._lock:
                     self._ledger.redial(ticket, self._now())
-                    event = self._armed(ticket)
                     self._perform()
             elif standing is Standing.DIALING:
                 await self._dial(ticket, call)
             elif standing is Standing.WAITING:
-                assert event is not None
-                await self._wait(ticket, event, call)
+                await self._wait(ticket, call)
             else:
                 raise PoolClosed("the pool is closed", phase="wait for a connection")
 
-    def _armed(self, ticket: Ticket) -> Event | None:
-        """Under the lock: a ticket that has to wait gets an event that its grant will set."""
-        if ticket.standing is not Standing.WAITING:
-            return None
-        assert self._backend is not None
-        event = self._backend.event()
-        ticket.wake = event.set
-        return event
+    def _suits(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection | None) -> bool:
+        """Whether a connection that served others before may serve this one, whose attempt on `avoid` failed."""
+        if avoid is None or (connection.is_shared and connection is not avoid):
+            return True
+        return connection.is_shared and not self._ledger.has_room(ticket)  # better the same than none
 
-    async def _wait(self, ticket: Ticket, event: Event, call: _Call) -> None:
+    async def _wait(self, ticket: Ticket, call: _Call) -> None:
+        """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""
         if call.trace is not None:
             call.trace(trace_events.RequestQueued(call.now(), call.number, str(call.route)))
-        limit = call.deadline.config.pool_timeout
-        if await event.wait(call.deadline.within(limit)):
-            return
-        with self._lock:
+        config = call.deadline.config
+        followed: bool | None = None
+        since = 0.0
+        while True:
+            event = call.backend.event()
+            with self._lock:
+                follows = self._ledger.follows(ticket)
+                ticket.wake = event.set
+            if follows is not followed:
+                if followed:
+                    call.followed += call.now() - since
+                followed, since = follows, call.now()
             if ticket.standing is not Standing.WAITING:
-                return  # granted as the timer fired
+                return
+            limit = call.connect_limit() if follows else config.pool_timeout
+            left = None if limit is None else max(0.0, since + limit - call.now())
+            if not await event.wait(call.deadline.within(left)):
+                self._check_granted(ticket, call, follows)
+
+    def _check_granted(self, ticket: Ticket, call: _Call, follows: bool) -> None:
+        """The timer fired. Raise, unless the ticket was granted in the same moment, or waits for something else now."""
+        with self._lock:
+            if ticket.standing is not Standing.WAITING or self._ledger.follows(ticket) is not follows:
+                return
             stats = self._ledger.stats()
+        if follows:
+            raise ConnectTimeout(
+                f"another request's connection to {call.route}, which this one would have shared, was not made in time",
+                phase="connect",
+                limit=call.deadline.config.connect_timeout,
+            )
         raise PoolTimeout(
             f"no connection to {call.route} came free: {stats.busy} of {self._limits.max_connections} connections are "
             f"busy, {stats.dialing} dialing, {stats.waiting} requests wait",
             phase="wait for a connection",
-            limit=limit,
+            limit=call.deadline.config.pool_timeout,
         )
 
     async def _dial(self, ticket: Ticket, call: _Call) -> None:
-        connection = HTTPConnection(call.route)
+        connection = HTTPConnection(call.route, self._ping_interval)
         slot = ticket.slot
         assert slot is not None
         slot.connection = connection
         if call.trace is not None:
             call.trace(trace_events.DialStarted(call.now(), call.number, str(call.route)))
         try:
-            await connection.open(call.backend, call.deadline)
+            await connection.open(call.backend, call.deadline, call.followed)
         except Exception:
             connection.close()
             with self._lock:
@@ -433,7 +457,7 @@ class _Watch:
 class _Call:
     """One call of `request`: what was asked, in which world, by when, and who listens."""
 
-    __slots__ = ("attempts", "backend", "deadline", "duplex", "number", "request", "route", "trace")
+    __slots__ = ("attempts", "backend", "deadline", "duplex", "followed", "number", "request", "route", "trace")
 
     def __init__(
         self, request: Request, route: Route, deadline: Deadline, backend: Backend, trace: Trace | None, duplex: bool
@@ -444,6 +468,7 @@ class _Call:
         self.backend = backend
         self.trace = trace
         self.duplex = duplex
+        self.followed = 0.0  # seconds of waiting for another's dial, which count as time to connect
         self.attempts = 1
         self.number = 0
         if trace is not None:
@@ -453,6 +478,10 @@ class _Call:
 
     def now(self) -> float:
         return self.deadline.now()
+
+    def connect_limit(self) -> float | None:
+        limit = self.deadline.config.connect_timeout
+        return None if limit is None else max(0.0, limit - self.followed)
 
     # For whoever listens.
 

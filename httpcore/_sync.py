@@ -53,6 +53,7 @@ class SyncConnectionPool:
         http1: bool = True,
         http2: bool = True,
         retry_stale: bool = True,
+        ping_interval: float | None = None,
         trace: Trace | None = None,
     ) -> None:
         self._pool = ConnectionPool._in_world(
@@ -63,6 +64,7 @@ class SyncConnectionPool:
             http1=http1,
             http2=http2,
             retry_stale=retry_stale,
+            ping_interval=ping_interval,
             trace=trace,
         )
 

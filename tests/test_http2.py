@@ -1308,3 +1308,100 @@ def test_neither_protocol_is_refused_and_the_settings_are_values() -> None:
     with pytest.raises(ValueError, match="http1 and http2"):
         httpcore.ConnectionPool(http1=False, http2=False)
     assert Settings.MAX_CONCURRENT_STREAMS == 3
+
+
+# Waiting for another's dial, and asking whether the peer is there.
+
+
+def test_a_burst_to_a_new_origin_waits_for_one_dial_and_that_is_time_to_connect() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        limits = httpcore.TimeoutConfig(30, connect_timeout=2, pool_timeout=0.1)
+        errors = await together(world, *[pool.request("GET", URL, timeout=limits) for _ in range(5)])
+        assert [type(error) for error in errors] == [httpcore.ConnectTimeout] * 5
+        assert world.now == 2
+        assert len(world.attempts) == 1
+        assert pool.stats().connections == 0
+
+    world = World()
+    play(main, echo, world=world, place={"connect_delay": 10.0})
+
+
+def test_after_the_dial_the_wait_for_a_stream_is_the_pool_s() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(MAX_CONCURRENT_STREAMS=1)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        limits = httpcore.TimeoutConfig(30, connect_timeout=None, pool_timeout=3)
+        results = [world.spawn(pool.request("GET", URL, timeout=limits)) for _ in range(101)]
+        await world.sleep(10)
+        assert isinstance(results[-1].error, httpcore.PoolTimeout)  # the dial took one second, then three
+        assert pool.stats().waiting == 0
+        for result in results:
+            result.cancel()
+
+    world = World()
+    limits = httpcore.PoolLimits(max_connections=1)
+    play(main, serve, world=world, place={"connect_delay": 1.0, "delay_back": 20.0}, limits=limits)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_connection_that_was_quiet_for_long_is_asked_before_it_is_used(cut: bool) -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        await world.sleep(20)
+        if cut:
+            world.connections[0].cut()
+        response = await pool.request("POST", URL + "x", body=b"not twice")
+        assert response.body == b"/x"
+        assert len(server.peers) == (2 if cut else 1)
+        assert world.now == (24 if cut else 20)
+        asked = [event for event in server.peers[0].seen if isinstance(event, h2.events.PingReceived)]
+        assert len(asked) == (0 if cut else 1)
+
+    world = World()
+    play(main, echo, world=world, ping_interval=4)
+
+
+def test_whoever_waits_on_a_quiet_connection_asks_whether_the_peer_is_there() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.whole()
+        for _ in range(3):
+            await peer.next(h2.events.PingReceived)
+        await peer.answer(stream)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        assert (await pool.request("GET", URL)).body == b"ok"
+        assert world.now == 12
+        world.cut()
+        with pytest.raises(httpcore.ReadError, match="PING"):
+            await pool.request("GET", URL)
+        assert world.now == 20
+        assert pool.stats().connections == 0
+
+    world = World()
+    play(main, serve, world=world, ping_interval=4, timeout=60, retry_stale=False)
+
+
+def test_a_refused_stream_is_sent_again_on_the_same_connection_where_there_is_room_for_no_other() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        held = await peer.whole()
+        await peer.reset(await peer.whole(), Code.REFUSED_STREAM)
+        await peer.answer(await peer.whole(), b"after all")
+        await peer.answer(held)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        held = world.spawn(pool.request("GET", URL))
+        await world.sleep(1)
+        assert (await pool.request("POST", URL, body=b"x")).body == b"after all"
+        await held.wait()
+        assert held.result().body == b"ok"
+
+    world = World()
+    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))

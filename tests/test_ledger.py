@@ -472,7 +472,32 @@ def test_when_it_is_http11_all_dial_what_they_need_at_once() -> None:
     tickets = [pool.ask("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0])
     assert standings(*tickets) == [HOLDING, DIALING, DIALING, DIALING, WAITING, WAITING]
-    assert pool.woken == tickets[1:4]
+    assert pool.woken == tickets[1:6]  # the last two, to see that they wait for something else now
+
+
+def test_who_follows_another_s_dial_is_told_when_that_has_ended() -> None:
+    pool = Pool(1)
+    dialing, following = pool.ask("a", may_share=True), pool.ask("a", may_share=True)
+    ledger = pool.ledger
+    assert [ledger.follows(ticket) for ticket in (dialing, following)] == [False, True]
+    pool.step("failed", dialing)
+    assert following.standing is DIALING
+    late = pool.ask("a", may_share=True)
+    assert ledger.follows(late)
+    pool.opened(following, capacity=1, protocol="HTTP/2")
+    assert not ledger.follows(late)
+    assert pool.woken == [following, late]
+
+
+def test_there_is_room_within_both_limits_or_in_the_place_of_an_idle_connection() -> None:
+    pool = Pool(2, 1)
+    first = pool.open("a")
+    assert not pool.ledger.has_room(first)
+    other = pool.open("b")
+    stranger = pool.ledger.ticket("c")
+    assert not pool.ledger.has_room(stranger)
+    pool.give_back(other)
+    assert pool.ledger.has_room(stranger)
 
 
 def test_when_the_first_dial_fails_the_followers_dial_each_its_own() -> None:

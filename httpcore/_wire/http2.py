@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from copy import copy
+from math import inf
 from threading import Lock
 from typing import Any, Final
 
@@ -75,6 +76,7 @@ class HTTP2Connection:
     """A stream and the engine that speaks HTTP/2 over it, shared by any number of exchanges.
 
     Attributes:
+        ping_interval: seconds of quiet after which the peer is asked whether it is there. It has as long to answer.
         on_change: called, with no lock held, when `capacity` or `is_open` may have changed. Default None.
         dropped: inboxes whose exchanges were dropped; dealt with by whoever comes next. Finalisers only append.
     """
@@ -91,9 +93,12 @@ class HTTP2Connection:
         "_failure",
         "_for_room",
         "_for_window",
+        "_heard",
         "_inboxes",
         "_lock",
         "_now",
+        "_ping_interval",
+        "_pinged",
         "_settling",
         "_spent",
         "_torn",
@@ -106,7 +111,9 @@ class HTTP2Connection:
         "stream",
     )
 
-    def __init__(self, stream: Stream, engine: HTTP2Engine, backend: Backend) -> None:
+    def __init__(
+        self, stream: Stream, engine: HTTP2Engine, backend: Backend, ping_interval: float | None = None
+    ) -> None:
         self.stream = stream
         self.backend = backend
         self.on_change: Callable[[], None] | None = None
@@ -116,7 +123,7 @@ class HTTP2Connection:
         self._lock = Lock()
         self._baton = Baton(backend.event)
         self._inboxes: dict[int, Inbox] = {}
-        self._settling: list[Inbox] = []  # those who wait for the peer's SETTINGS
+        self._settling: list[Inbox] = []  # those who wait for the peer's SETTINGS, or its answer to PING
         self._unsent: bytes | memoryview = b""  # taken from the engine and not yet from us
         self._written = 0  # bytes, in all
         self._for_room: OrderedDict[Seat, None] = OrderedDict()  # who has a window, but the outbox is full
@@ -126,6 +133,9 @@ class HTTP2Connection:
         self._spent = False  # no stream ids are left
         self._broken: HTTPCoreError | None = None  # nothing can be sent any more
         self._failure: HTTPCoreError | None = None  # nor received
+        self._ping_interval = ping_interval
+        self._heard = self._now()  # when something came last
+        self._pinged = -inf  # when it was asked last
         self._closed = False
         self._changed = False
         self._torn = False  # a step runs, or was interrupted
@@ -320,19 +330,33 @@ class HTTP2Connection:
             ReadTimeout: it has not, for `read_timeout` seconds.
         """
         limit = deadline.config.read_timeout
+        if not await self._attend_all(inbox, lambda: self._engine.settings_seen, deadline.within(limit)):
+            raise ReadTimeout(
+                f"the server sent no SETTINGS for {limit:g} seconds", peer=self.stream.info().peer, limit=limit
+            )
+
+    async def is_alive(self) -> bool:
+        """Whether the peer is there. When it has been quiet for the ping interval it is asked, and has as long to
+        answer."""
+        interval, now = self._ping_interval, self._now()
+        if interval is None or now < self._heard + interval:
+            return self.is_open
+        with self._lock:
+            self._enter()
+            self._probe(now)
+            self._torn = False
+        await self._attend_all(Inbox(), lambda: self._heard >= now, None)
+        return self.is_open
+
+    async def _attend_all(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
+        """As `attend`, for what concerns the whole connection. True also when that has failed."""
         with self._lock:
             self._settling.append(inbox)
         try:
-            if not await self.attend(inbox, self._is_settled, deadline.within(limit)):
-                raise ReadTimeout(
-                    f"the server sent no SETTINGS for {limit:g} seconds", peer=self.stream.info().peer, limit=limit
-                )
+            return await self.attend(inbox, lambda: ready() or self._failure is not None, patience)
         finally:
             with self._lock:
                 self._settling.remove(inbox)
-
-    def _is_settled(self) -> bool:
-        return self._engine.settings_seen or self._failure is not None
 
     async def attend(
         self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, *, sends: bool = False
@@ -400,10 +424,18 @@ class HTTP2Connection:
 
     async def _read(self, left: float | None) -> None:
         """Read once, for all."""
+        quiet = self._until_probe()
         try:
-            data = await self.stream.read(PIECE, left)
-        except ReadTimeout:
-            return  # whoever waits looks at the clock
+            data = await self.stream.read(
+                PIECE, left if quiet is None or (left is not None and left < quiet) else quiet
+            )
+        except ReadTimeout:  # whoever waits looks at the clock
+            if quiet is None:
+                return
+            with self._lock:
+                self._enter()
+                self._probe(self._now())
+                self._torn = False
         except NetworkError as error:
             with self._lock:
                 self._fail(error)
@@ -577,7 +609,8 @@ class HTTP2Connection:
             peer = self.stream.info().peer
             self._fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
             return
-        for event in self._engine.receive(data, self._now()):
+        self._heard = now = self._now()
+        for event in self._engine.receive(data, now):
             _HEARD[type(event)](self, event)
 
     def _on_head(self, event: HeadReceived) -> None:
@@ -658,11 +691,33 @@ class HTTP2Connection:
             self._call_a_sender()
 
     def _on_pong(self, event: Ponged) -> None:
-        pass
+        for inbox in self._settling:
+            self._call(inbox)
 
     def _on_failed(self, event: Failed) -> None:
         self._send_now()  # the GOAWAY that says why
         self._fail(event.error)
+
+    # Whether the peer is there.
+
+    def _until_probe(self) -> float | None:
+        """Seconds until it is time to ask, or to give up waiting for the answer."""
+        if self._ping_interval is None:
+            return None
+        return max(0.0, max(self._heard, self._pinged) + self._ping_interval - self._now())
+
+    def _probe(self, now: float) -> None:
+        """Ask, or give up, if it is time to."""
+        interval = self._ping_interval
+        if interval is None or now < max(self._heard, self._pinged) + interval:
+            return
+        if self._pinged > self._heard:
+            peer = self.stream.info().peer
+            self._fail(ReadError(f"the server did not answer a PING for {interval:g} seconds", peer=peer))
+        else:
+            self._pinged = now
+            self._engine.ping(b"httpcore")
+            self._send_now()
 
     # How it ends.
 
