@@ -168,8 +168,8 @@ class ConnectionPool:
         self._close()
 
     def stats(self) -> PoolStats:
-        """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait for
-        one, in all and per origin: one consistent snapshot.
+        """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
+        for one, in all and per origin: one consistent snapshot.
         """
         with self._lock:
             self._ledger.expire(self._now())
@@ -650,8 +650,10 @@ class _Delivery:
 
     def __del__(self) -> None:
         # The ticket's own finaliser returns the slot; here only the culprit is named.
-        if not self._lease.left and self.connection is None:
-            warn(f"a response was dropped unread: {self._call.request.url.redacted}", ResourceWarning, source=self)
+        lease: _Lease | None = getattr(self, "_lease", None)  # None: Ctrl-C came while this was made
+        if lease is not None and not lease.left and getattr(self, "connection", None) is None:
+            where = self._call.request.url.redacted
+            warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)
 
 
 def _checked_ssl(ssl: Any) -> Any:

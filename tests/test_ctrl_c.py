@@ -1,0 +1,98 @@
+"""Ctrl-C at every line of our code that a request passes: what is promised for a cancellation holds for it too.
+
+Left out: a line with `with`, since tracing comes to it a second time between the end of the block and the release of
+the lock, where CPython looks for no signals; the streams, whose marks are set by single C calls and which are tested
+with real signals; and finalisers, whose errors are only printed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from linecache import getline
+from types import FrameType
+from typing import Any
+
+import pytest
+from servers import ScriptedServer, ok
+
+import httpcore
+
+PACKAGE = os.path.dirname(httpcore.__file__)
+FOLDERS = (PACKAGE, os.path.join(PACKAGE, "_wire"))
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    def script(peer: Any) -> None:
+        while head := peer.head():
+            peer.send(ok(head.split(b" ")[1]))
+
+    with ScriptedServer(script) as server:
+        yield server.url
+
+
+def in_finaliser(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def interrupted(act: Callable[[], object], line: int) -> bool:
+    """Run `act`, with KeyboardInterrupt at the n-th line of httpcore that it comes to. False when it has fewer."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        if os.path.dirname(frame.f_code.co_filename) not in FOLDERS or in_finaliser(frame):
+            return None
+        if event == "line" and not getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
+            count += 1
+            if count == line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def is_clean(pool: httpcore.SyncConnectionPool, url: str) -> bool:
+    for number in range(3):
+        assert pool.request("GET", f"{url}/{number}").body == f"/{number}".encode()
+    stats = pool.stats()
+    return (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
+@pytest.mark.parametrize("warm", [True, False], ids=["reused connection", "new connection"])
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_at_every_line_of_a_request(url: str, warm: bool, stream: bool) -> None:
+    line, step = 1, 1 if warm else 3
+    while True:
+        pool = httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(max_connections=2))
+        if warm:
+            pool.request("GET", url + "/warm")
+
+        def act(pool: httpcore.SyncConnectionPool = pool) -> None:
+            with pool.request("GET", url + "/victim", stream=stream) as response:
+                assert response.read() == b"/victim"
+
+        struck = interrupted(act, line)
+        assert is_clean(pool, url), f"line {line}"
+        pool.close()
+        if not struck:
+            break
+        line += step
+    assert line > 100
