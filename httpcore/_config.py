@@ -163,9 +163,12 @@ def _checked_cert(cert: object) -> CertFile | None:
     if isinstance(cert, Sequence) and not isinstance(cert, (bytes, bytearray)) and len(cert) in (2, 3):
         parts = [fspath(part) if isinstance(part, PathLike) else part for part in cert]
         password = parts[2] if len(parts) == 3 else None
-        if isinstance(parts[0], str) and (parts[1] is None or isinstance(parts[1], str)):
-            if password is None or isinstance(password, (str, bytes)):
-                return (parts[0], parts[1], password)
+        if (
+            isinstance(parts[0], str)
+            and (parts[1] is None or isinstance(parts[1], str))
+            and (password is None or isinstance(password, (str, bytes)))
+        ):
+            return (parts[0], parts[1], password)
     shape = type(cert).__name__  # never the value: it may hold a password
     raise TypeError(
         f"cert is a {shape}: a path, (certificate, key) or (certificate, key, password) is allowed, or None"

@@ -39,8 +39,10 @@ class HTTPConnection:
         self._closed = False
 
     async def open(self, backend: Backend, deadline: Deadline, spent: float = 0.0) -> None:
-        """Dial; `spent` seconds of the connect timeout are gone already. Raises as `dial` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed
-        when `close` came first.
+        """Dial; `spent` seconds of the connect timeout are gone already.
+
+        Raises as `dial` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when `close`
+        came first.
         """
         try:
             stream = await dial(backend, self.route, deadline, self._reached, spent)

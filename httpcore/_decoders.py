@@ -17,8 +17,8 @@ What is decided here, because no RFC does:
 - deflate is zlib (RFC 9110 section 8.4.1.2), and raw deflate where the first two bytes are no zlib header: servers send
   both.
 - zstd windows above 8 MiB are refused (RFC 9659). brotli's format ends at 16 MiB.
-- A brotli library that cannot limit its output (before 1.2; brotlipy) is used where there is no better one, and is fed 16
-  bytes at a time: each such step can give some 32 MiB at the worst, where a whole piece could give gigabytes.
+- A brotli library that cannot limit its output (before 1.2; brotlipy) is used where there is no better one, and is fed
+  16 bytes at a time: each such step can give some 32 MiB at the worst, where a whole piece could give gigabytes.
 - In a chain, at most 8 MiB pass from one coding to the next for one piece of content. Each coding may multiply by a
   thousand, and the last may make nothing of it: five such would keep one call busy for years.
 """

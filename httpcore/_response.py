@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 BOMB_SIZE = 16 * 1024 * 1024
 BOMB_RATIO = 256
-"""`read()` refuses a body that decodes to more than BOMB_SIZE bytes and more than BOMB_RATIO times what was received."""
+"""`read()` refuses a body that decodes to more than BOMB_SIZE bytes and more than BOMB_RATIO times what came."""
 
 
 class Informational(NamedTuple):
@@ -196,7 +196,7 @@ class Response:
             ReadTimeout, TotalTimeout, ReadError: the network's part.
             RemoteProtocolError: the body was cut short or breaks the grammar.
             DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
-            LimitExceeded: it decodes to more than 16 MiB and 256 times what was received; `stream()` gives it in pieces.
+            LimitExceeded: it decodes to more than 16 MiB and 256 times what came; `stream()` gives it in pieces.
             StreamConsumed, ResponseClosed: it was streamed, or closed, before.
         """
         if self._body is not None:

@@ -167,7 +167,7 @@ def free_port() -> int:
 @contextmanager
 def process(command: list[str], port: int, *, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process of its own, until it accepts connections on `port`; killed at the end."""
-    said = tempfile.TemporaryFile()  # a pipe that nobody reads would stop a server that says much
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe that nobody reads would stop a server
     server = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **(env or {})}, cwd=HERE.parent
     )

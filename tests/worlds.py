@@ -114,7 +114,7 @@ class ThreadsWorld(World):
         return _unwrapped(results)
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - in the world of threads, waiting is blocking
 
 
 def _unwrapped(results: list[Any]) -> list[Any]:

@@ -33,7 +33,7 @@ class TLSInfo:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """Who is at both ends, as text ("127.0.0.1:8080", "[::1]:8080", or a path), and the TLS facts where there is TLS."""
+    """Who is at both ends, as text ("127.0.0.1:8080", "[::1]:8080", or a path), and what TLS agreed on."""
 
     peer: str
     local: str
