@@ -1,0 +1,273 @@
+"""From the first request to the end of the process: closing, dropping, other loops, forks, exits, sharing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from servers import Peer, ScriptedServer, ok
+from worlds import World, each_world
+
+import httpcore
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedServer]:
+    """Names the path in its body; /slow gives half of it, and the rest when the next byte comes."""
+
+    def script(peer: Peer) -> None:
+        while head := peer.head():
+            path = head.split(b" ")[1]
+            if path == b"/half":
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + bytes(100_000))
+                peer.send(bytes(100_000))
+            else:
+                peer.send(ok(path))
+
+    with ScriptedServer(script) as server:
+        yield server
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@each_world
+def test_closing_twice_and_using_it_afterwards(world: World, server: ScriptedServer) -> None:
+    async def main() -> None:
+        http = world.pool()
+        assert (await http.request("GET", server.url + "/a")).body == b"/a"
+        await http.close()
+        await http.close()
+        assert http.stats().connections == 0
+        with pytest.raises(httpcore.PoolClosed):
+            await http.request("GET", server.url + "/b")
+
+    world.run(main)
+
+
+@each_world
+def test_a_response_that_is_open_stays_readable_when_the_pool_closes(world: World, server: ScriptedServer) -> None:
+    async def main() -> None:
+        http = world.pool()
+        response = await http.request("GET", server.url + "/half", stream=True)
+        await http.close()
+        assert sum([len(piece) async for piece in response.raw()]) == 200_000
+        assert http.stats().connections == 0
+
+    world.run(main)
+
+
+@each_world
+def test_a_pool_that_is_dropped_closes_its_connections(world: World, server: ScriptedServer) -> None:
+    async def main() -> None:
+        before = descriptors()
+        http = world.pool()
+        await http.request("GET", server.url + "/a")
+        assert descriptors() > before
+        del http
+        gc.collect()
+        assert descriptors() == before
+
+    async def warm() -> None:  # a loop's own descriptors, and a selector's, come first
+        async with world.pool() as http:
+            await http.request("GET", server.url + "/a")
+        await main()
+
+    world.run(warm)
+
+
+@each_world
+def test_a_response_that_is_dropped_unread_is_told_and_gives_its_place_back(
+    world: World, server: ScriptedServer
+) -> None:
+    async def main() -> None:
+        async with world.pool(limits=httpcore.PoolLimits(max_connections=1)) as http:
+            response = await http.request("GET", server.url + "/half", stream=True)
+            with pytest.warns(ResourceWarning, match="dropped unread: http://127.0.0.1"):  # noqa: PT031
+                del response
+                gc.collect()
+            assert (await http.request("GET", server.url + "/next")).body == b"/next"
+            assert http.stats().leased == 0
+
+    world.run(main)
+
+
+@each_world
+def test_a_response_outlives_the_last_name_of_its_pool(world: World, server: ScriptedServer) -> None:
+    async def main() -> None:
+        http = world.pool()
+        response = await http.request("GET", server.url + "/half", stream=True)
+        del http
+        gc.collect()
+        assert sum([len(piece) async for piece in response.raw()]) == 200_000
+
+    world.run(main)
+
+
+def test_a_pool_moves_to_a_new_loop_when_its_old_one_is_gone(server: ScriptedServer) -> None:
+    pool = httpcore.ConnectionPool()
+
+    async def fetch() -> bytes:
+        return (await pool.request("GET", server.url + "/a")).body
+
+    assert asyncio.run(fetch()) == b"/a"
+    assert asyncio.run(fetch()) == b"/a"
+    asyncio.run(pool.close())
+
+
+def test_a_pool_refuses_a_second_loop_while_its_first_one_lives(server: ScriptedServer) -> None:
+    pool = httpcore.ConnectionPool()
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    first.run_until_complete(pool.request("GET", server.url + "/a"))
+    with pytest.raises(httpcore.LocalProtocolError, match="another asyncio event loop"):
+        second.run_until_complete(pool.request("GET", server.url + "/a"))
+    first.run_until_complete(pool.close())
+    first.close()
+    second.close()
+
+
+def test_without_a_loop_the_async_pool_says_which_one_to_use() -> None:
+    coroutine = httpcore.ConnectionPool().request("GET", "http://h/")
+    with pytest.raises(httpcore.LocalProtocolError, match="SyncConnectionPool"):
+        coroutine.send(None)
+
+
+def test_the_sync_pool_works_inside_a_running_loop(server: ScriptedServer) -> None:
+    async def notebook() -> bytes:
+        with httpcore.SyncConnectionPool() as http:
+            return http.request("GET", server.url + "/cell").body
+
+    assert asyncio.run(notebook()) == b"/cell"
+
+
+def test_a_hundred_threads_share_a_pool(server: ScriptedServer) -> None:
+    bodies: list[bytes] = []
+    with httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(max_connections=10)) as http:
+
+        def work(number: int) -> None:
+            for turn in range(5):
+                bodies.append(http.request("GET", f"{server.url}/{number}/{turn}", timeout=30).body)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(100)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert http.stats().open <= 10
+    assert sorted(bodies) == sorted(f"/{number}/{turn}".encode() for number in range(100) for turn in range(5))
+
+
+def test_collecting_garbage_at_any_moment_does_not_deadlock(server: ScriptedServer) -> None:
+    thresholds = gc.get_threshold()
+    with httpcore.SyncConnectionPool() as http, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.set_threshold(1)
+        try:
+            for number in range(50):
+                cycle: list[Any] = [http.request("GET", server.url + "/half", stream=True)]
+                cycle.append(cycle)
+                del cycle
+                assert http.request("GET", f"{server.url}/{number}").body == f"/{number}".encode()
+        finally:
+            gc.set_threshold(*thresholds)
+        gc.collect()
+        http.request("GET", server.url + "/last")
+        assert http.stats().leased == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_child_has_an_empty_pool_and_the_parents_connection_lives_on(server: ScriptedServer) -> None:
+    with httpcore.SyncConnectionPool() as http:
+        assert http.request("GET", server.url + "/parent").body == b"/parent"
+        child = os.fork()
+        if child == 0:
+            try:
+                empty = http.stats().connections == 0
+                right = http.request("GET", server.url + "/child").body == b"/child"
+                os._exit(0 if empty and right else 1)
+            finally:
+                os._exit(2)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        response = http.request("GET", server.url + "/parent")
+        assert response.body == b"/parent"
+        assert response.info.reused
+
+
+EXITS = {
+    "open sync pool": "pool = httpcore.SyncConnectionPool(); pool.request('GET', url)",
+    "open asyncio pool": (
+        "pool = httpcore.ConnectionPool()\nasync def main(): await pool.request('GET', url)\nasyncio.run(main())"
+    ),
+    "half-read response": (
+        "pool = httpcore.SyncConnectionPool(); response = pool.request('GET', url + 'half', stream=True)\n"
+        "part = next(iter(response.raw()))"
+    ),
+    "from a thread": (
+        "pool = httpcore.SyncConnectionPool()\nthreading.Thread(target=lambda: pool.request('GET', url)).start()"
+    ),
+    "from atexit": "pool = httpcore.SyncConnectionPool(); atexit.register(lambda: pool.request('GET', url))",
+    "a resolver that hangs": (
+        "import socket, time\n"
+        "socket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
+        "pool = httpcore.SyncConnectionPool(timeout=0.05)\n"
+        "try: pool.request('GET', 'http://name.test/')\n"
+        "except httpcore.ConnectTimeout: pass"
+    ),
+}
+
+
+@pytest.mark.parametrize("program", EXITS.values(), ids=EXITS)
+def test_a_process_ends_in_silence(program: str, server: ScriptedServer) -> None:
+    text = f"import asyncio, atexit, threading, httpcore\nurl = {server.url + '/'!r}\n{program}\n"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_pools_cannot_be_pickled_and_errors_can() -> None:
+    for pool in (httpcore.ConnectionPool(), httpcore.SyncConnectionPool()):
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            pickle.dumps(pool)
+    classes = [value for value in vars(httpcore).values() if isinstance(value, type)]
+    errors = [kind for kind in classes if issubclass(kind, httpcore.HTTPCoreError)]
+    assert len(errors) > 20
+    for kind in errors:
+        if kind in (httpcore.StreamReset, httpcore.GoAway):
+            continue  # they take a code: tests of HTTP/2
+        error = kind("it broke", peer="127.0.0.1:80", url="http://h/", method="GET", limit=5.0)
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), again.peer) == (kind, str(error), "127.0.0.1:80")
+
+
+def test_requests_leave_no_task_and_no_thread_behind(server: ScriptedServer) -> None:
+    async def main() -> None:
+        before = threading.active_count()
+        async with httpcore.ConnectionPool() as http:
+            for _ in range(5):
+                await http.request("GET", server.url + "/a")
+            assert len(asyncio.all_tasks()) == 1
+            assert threading.active_count() <= before + 1  # the server's, for our connection
+
+    asyncio.run(main())
+
+
+@each_world
+def test_a_connection_that_was_idle_for_too_long_is_not_used_again(world: World, server: ScriptedServer) -> None:
+    async def main() -> None:
+        async with world.pool(limits=httpcore.PoolLimits(keepalive_expiry=0.05)) as http:
+            await http.request("GET", server.url + "/a")
+            await world.sleep(0.1)
+            assert http.stats().connections == 0
+            assert not (await http.request("GET", server.url + "/a")).info.reused
+
+    world.run(main)
