@@ -1,0 +1,217 @@
+"""TimeoutConfig, PoolLimits and SSLConfig: what is left out, what may not be, and that equal values are the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import httpcore
+
+FOUR = ("connect_timeout", "read_timeout", "write_timeout", "pool_timeout")
+
+
+def four(config: httpcore.TimeoutConfig) -> list[float | None]:
+    return [getattr(config, name) for name in FOUR]
+
+
+# TimeoutConfig.
+
+
+def test_what_is_left_out_is_five_seconds_and_the_whole_is_not_limited() -> None:
+    config = httpcore.TimeoutConfig()
+    assert four(config) == [5.0] * 4
+    assert config.total_timeout is None
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_a_field_left_out_follows_timeout_and_one_that_is_given_stands(name: str) -> None:
+    config = httpcore.TimeoutConfig(2, **{name: 1})
+    assert getattr(config, name) == 1.0
+    assert sorted(four(config), key=str) == [1.0, 2.0, 2.0, 2.0]
+    assert config.total_timeout is None, "timeout is for each wait, not for the whole"
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_none_is_no_limit_and_not_the_default(name: str) -> None:
+    assert getattr(httpcore.TimeoutConfig(**{name: None}), name) is None
+    assert getattr(httpcore.TimeoutConfig(None, **{name: 1}), name) == 1.0
+    assert four(httpcore.TimeoutConfig(None)) == [None] * 4
+
+
+def test_infinity_is_no_limit_and_zero_is_no_patience() -> None:
+    config = httpcore.TimeoutConfig(math.inf, read_timeout=0, total_timeout=math.inf)
+    assert (config.connect_timeout, config.read_timeout, config.total_timeout) == (None, 0.0, None)
+
+
+@pytest.mark.parametrize("name", ["timeout", *FOUR, "total_timeout"])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [("5", TypeError), (True, TypeError), (object(), TypeError), (-1, ValueError), (math.nan, ValueError)],
+    ids=["text", "bool", "object", "negative", "nan"],
+)
+def test_a_timeout_that_is_no_number_of_seconds_is_refused_by_name(
+    name: str, value: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=f"^{name} is "):
+        httpcore.TimeoutConfig(**{name: value})
+
+
+def test_a_whole_that_may_take_no_time_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="total_timeout is 0"):
+        httpcore.TimeoutConfig(total_timeout=0)
+
+
+def test_timeouts_that_were_made_in_different_ways_and_are_equal_are_one() -> None:
+    made = {
+        httpcore.TimeoutConfig(1),
+        httpcore.TimeoutConfig(1.0),
+        httpcore.TimeoutConfig(9, connect_timeout=1, read_timeout=1, write_timeout=1, pool_timeout=1),
+        httpcore.TimeoutConfig.of(1),
+    }
+    assert len(made) == 1
+    assert httpcore.TimeoutConfig(1) != httpcore.TimeoutConfig(1, total_timeout=1)
+
+
+def test_a_number_none_or_a_config_means_a_config() -> None:
+    config = httpcore.TimeoutConfig(3)
+    assert httpcore.TimeoutConfig.of(config) is config
+    assert httpcore.TimeoutConfig.of(3) == config
+    assert four(httpcore.TimeoutConfig.of(None)) == [None] * 4
+
+
+def test_one_field_can_be_replaced_in_a_copy() -> None:
+    config = httpcore.TimeoutConfig(3, total_timeout=9)
+    changed = dataclasses.replace(config, read_timeout=60)
+    assert (changed.read_timeout, changed.connect_timeout, changed.total_timeout) == (60.0, 3.0, 9.0)
+
+
+# PoolLimits.
+
+
+def test_the_default_limits() -> None:
+    assert httpcore.PoolLimits() == httpcore.PoolLimits(100, None, None, 30.0)
+
+
+@pytest.mark.parametrize("name", ["max_connections", "max_connections_per_origin", "max_keepalive"])
+@pytest.mark.parametrize(("value", "error"), [(1.0, TypeError), (True, TypeError), ("1", TypeError), (-1, ValueError)])
+def test_a_limit_that_is_no_count_is_refused_by_name(name: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"^{name} is "):
+        httpcore.PoolLimits(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["max_connections", "max_connections_per_origin"])
+def test_a_pool_without_a_connection_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is 0: a whole number from 1 up"):
+        httpcore.PoolLimits(**{name: 0})
+
+
+def test_none_may_be_kept_and_all_may_be_unlimited() -> None:
+    assert httpcore.PoolLimits(max_keepalive=0).max_keepalive == 0
+    limits = httpcore.PoolLimits(None, None, None, None)
+    assert (limits.max_connections, limits.keepalive_expiry) == (None, None)
+    assert httpcore.PoolLimits(keepalive_expiry=math.inf).keepalive_expiry is None
+
+
+@pytest.mark.parametrize(("value", "error"), [("1", TypeError), (-1, ValueError), (math.nan, ValueError)])
+def test_an_expiry_that_is_no_number_of_seconds_is_refused(value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^keepalive_expiry is "):
+        httpcore.PoolLimits(keepalive_expiry=value)
+
+
+# SSLConfig.
+
+
+def test_a_path_is_the_same_as_its_text_and_a_missing_password_as_none() -> None:
+    made = {
+        httpcore.SSLConfig(cert=("a.pem", "a.key"), verify="ca.pem"),
+        httpcore.SSLConfig(cert=["a.pem", "a.key"], verify=Path("ca.pem")),  # type: ignore[arg-type]
+        httpcore.SSLConfig(cert=(Path("a.pem"), Path("a.key"), None), verify="ca.pem"),  # type: ignore[arg-type]
+    }
+    assert len(made) == 1
+    assert httpcore.SSLConfig(cert=Path("a.pem")) == httpcore.SSLConfig(cert="a.pem")  # type: ignore[arg-type]
+
+
+def test_whatever_differs_is_another_config() -> None:
+    different = {
+        httpcore.SSLConfig(),
+        httpcore.SSLConfig(verify=False),
+        httpcore.SSLConfig(verify="ca.pem"),
+        httpcore.SSLConfig(trust_env=False),
+        httpcore.SSLConfig(cert="a.pem"),
+        httpcore.SSLConfig(cert=("a.pem", "a.key")),
+        httpcore.SSLConfig(cert=("a.pem", "a.key", "password")),
+    }
+    assert len(different) == 7
+
+
+@pytest.mark.parametrize("verify", [None, 1, 0, "", b"ca.pem", ["ca.pem"], object()])
+def test_what_cannot_be_verified_with_is_refused(verify: Any) -> None:
+    with pytest.raises(TypeError, match=r"^verify is "):
+        httpcore.SSLConfig(verify=verify)
+
+
+@pytest.mark.parametrize(
+    "cert",
+    [1, b"a.pem", ("a.pem",), ("a.pem", "a.key", "p", "q"), (1, "a.key"), ("a.pem", 1), ("a.pem", "a.key", 1), {"a"}],
+)
+def test_what_is_no_certificate_is_refused(cert: Any) -> None:
+    with pytest.raises(TypeError, match=r"^cert is a "):
+        httpcore.SSLConfig(cert=cert)
+
+
+def test_a_password_is_neither_in_the_repr_nor_in_an_error() -> None:
+    config = httpcore.SSLConfig(cert=("a.pem", "a.key", "sesame"))
+    assert "sesame" not in repr(config)
+    assert "a.key" in repr(config)
+    with pytest.raises(TypeError) as caught:
+        httpcore.SSLConfig(cert=("a.pem", 1, "sesame"))  # type: ignore[arg-type]
+    assert "sesame" not in str(caught.value)
+
+
+# All three.
+
+VALUES = [
+    httpcore.TimeoutConfig(1, total_timeout=2),
+    httpcore.PoolLimits(1, 2, 3, 4.0),
+    httpcore.SSLConfig(cert=("a.pem", "a.key"), verify="ca.pem"),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_a_value_cannot_be_changed_and_survives_a_pickle(value: Any) -> None:
+    for field in dataclasses.fields(value):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field.name, None)
+    copy = pickle.loads(pickle.dumps(value))
+    assert copy == value
+    assert hash(copy) == hash(value)
+
+
+# What a pool takes of them.
+
+
+@pytest.mark.parametrize("pool", [httpcore.ConnectionPool, httpcore.SyncConnectionPool])
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"ssl": True}, TypeError, "ssl is a bool"),
+        ({"ssl": "ca.pem"}, TypeError, "ssl is a str"),
+        ({"timeout": "5"}, TypeError, "timeout is '5'"),
+        ({"timeout": -1}, ValueError, "timeout is -1"),
+        ({"limits": 10}, TypeError, "limits is a int"),
+        ({"http1": False, "http2": False}, ValueError, "http1 and http2"),
+        ({"ping_interval": 0}, ValueError, "ping_interval is 0"),
+        ({"ping_interval": "1"}, TypeError, "ping_interval is '1'"),
+        ({"verify": False}, TypeError, "verify"),
+    ],
+)
+def test_a_pool_refuses_settings_of_another_type_when_it_is_made(
+    pool: Any, settings: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        pool(**settings)

@@ -1,0 +1,74 @@
+"""What is left of a request's timeouts, on a clock that the test owns."""
+
+from __future__ import annotations
+
+import pytest
+
+import httpcore
+from httpcore._deadline import Deadline
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_without_a_total_each_wait_gets_its_own_limit_for_ever(clock: Clock) -> None:
+    deadline = Deadline(httpcore.TimeoutConfig(), clock)
+    clock.time += 1e6
+    assert deadline.within(5.0) == 5.0
+    assert deadline.within(None) is None
+    assert deadline.within(0.0) == 0.0
+
+
+def test_a_wait_gets_its_limit_or_what_is_left_of_the_whole(clock: Clock) -> None:
+    deadline = Deadline(httpcore.TimeoutConfig(total_timeout=10), clock)
+    assert deadline.within(4.0) == 4.0
+    assert deadline.within(None) == 10.0
+    clock.time += 7
+    assert deadline.within(4.0) == 3.0
+    assert deadline.within(2.0) == 2.0
+    assert deadline.within(None) == 3.0
+    assert deadline.elapsed() == 7.0
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5])
+def test_no_wait_begins_when_nothing_is_left(clock: Clock, late: float) -> None:
+    deadline = Deadline(httpcore.TimeoutConfig(total_timeout=10), clock)
+    clock.time += 10 + late
+    for limit in (4.0, None):
+        with pytest.raises(httpcore.TotalTimeout, match="total_timeout") as caught:
+            deadline.within(limit)
+        assert caught.value.limit == 10.0
+
+
+def test_a_wait_that_the_whole_cut_short_is_judged_a_total_timeout(clock: Clock) -> None:
+    deadline = Deadline(httpcore.TimeoutConfig(total_timeout=10), clock)
+    clock.time += 10
+    error = httpcore.ReadTimeout("late", peer="127.0.0.1:80", limit=3.0, phase="read the response head")
+    judged = deadline.judged(error)
+    assert type(judged) is httpcore.TotalTimeout
+    assert judged.__cause__ is error
+    assert (judged.peer, judged.phase, judged.limit) == ("127.0.0.1:80", "read the response head", 10.0)
+
+
+def test_a_wait_that_ended_before_the_whole_did_is_judged_by_its_own_name(clock: Clock) -> None:
+    error = httpcore.ReadTimeout("late")
+    clock.time += 1
+    assert Deadline(httpcore.TimeoutConfig(total_timeout=10), clock).judged(error) is error
+    assert Deadline(httpcore.TimeoutConfig(), clock).judged(error) is error
+
+
+def test_a_total_timeout_is_not_judged_again(clock: Clock) -> None:
+    deadline = Deadline(httpcore.TimeoutConfig(total_timeout=10), clock)
+    clock.time += 11
+    error = httpcore.TotalTimeout("late")
+    assert deadline.judged(error) is error

@@ -1,0 +1,167 @@
+"""What the errors are, what they say, and that they travel."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+import httpcore
+from httpcore import _errors
+from httpcore._errors import Code, show
+
+CLASSES: list[type[httpcore.HTTPCoreError]] = [
+    value
+    for name in _errors.__all__
+    if isinstance(value := getattr(_errors, name), type) and issubclass(value, httpcore.HTTPCoreError)
+]
+each_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+
+FACTS: dict[str, Any] = {
+    "phase": "connect",
+    "method": "GET",
+    "url": "http://example.com/",
+    "peer": "127.0.0.1:80",
+    "limit": 5.0,
+    "elapsed": 1.25,
+    "safe_to_retry": True,
+}
+
+
+def made(kind: type[Any], *message: str, **facts: Any) -> Any:
+    if kind is httpcore.StreamReset:
+        return kind(Code.CANCEL, *message, **facts)
+    if kind is httpcore.GoAway:
+        return kind(Code.NO_ERROR, 7, b"bye", *message, **facts)
+    return kind(*message, **facts)
+
+
+# Which is which.
+
+
+def test_every_class_is_public_and_has_one_base() -> None:
+    assert len(CLASSES) == 27
+    for kind in CLASSES:
+        assert getattr(httpcore, kind.__name__) is kind
+        assert issubclass(kind, httpcore.HTTPCoreError)
+
+
+def test_what_the_network_did_is_an_oserror_and_nothing_else_is() -> None:
+    network = {"NetworkError", "ConnectError", "TLSError", "ReadError", "WriteError"}
+    assert {kind.__name__ for kind in CLASSES if issubclass(kind, OSError)} == network
+
+
+def test_a_timeout_is_neither_an_oserror_nor_pythons_timeout() -> None:
+    kinds = {kind.__name__ for kind in CLASSES if issubclass(kind, httpcore.Timeout)}
+    assert kinds == {"Timeout", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "TotalTimeout"}
+    assert not any(issubclass(kind, TimeoutError) for kind in CLASSES), "Python's is an OSError"
+
+
+def test_the_classes_are_split_by_fault() -> None:
+    assert issubclass(httpcore.InvalidURL, ValueError)
+    assert issubclass(httpcore.TLSError, httpcore.ConnectError), "no connection came to be"
+    for kind in (httpcore.StreamReset, httpcore.GoAway):
+        assert issubclass(kind, httpcore.RemoteProtocolError)
+    for kind in (httpcore.ResponseClosed, httpcore.ResponseNotRead, httpcore.StreamConsumed):
+        assert issubclass(kind, httpcore.ResponseError)
+
+
+# What they say.
+
+
+@each_class
+def test_the_text_is_never_empty(kind: type[Any]) -> None:
+    assert str(made(kind))
+    assert "phase: connect" in str(made(kind, phase="connect"))
+    if kind not in (httpcore.StreamReset, httpcore.GoAway):
+        assert str(kind()) == kind.__name__
+
+
+@each_class
+def test_the_text_gives_every_fact_that_is_known(kind: type[Any]) -> None:
+    text = str(made(kind, "words", **FACTS))
+    assert text == (
+        "words [phase: connect; request: GET http://example.com/; peer: 127.0.0.1:80; limit: 5; elapsed: 1.250 s]"
+    )
+
+
+def test_what_is_known_first_stays_and_what_was_not_known_is_added() -> None:
+    error = httpcore.ReadTimeout("late", peer="127.0.0.1:80")
+    assert error.limit is None
+    error.add(peer="elsewhere", limit=5, phase="read the response body")
+    assert (error.peer, error.limit, error.phase) == ("127.0.0.1:80", 5, "read the response body")
+
+
+def test_a_fact_that_does_not_exist_is_a_mistake_and_not_lost() -> None:
+    with pytest.raises(AttributeError):
+        httpcore.ReadTimeout("late", pear="127.0.0.1:80")
+
+
+def test_an_error_of_the_network_has_the_number_that_the_system_gave() -> None:
+    assert httpcore.ConnectError("refused", errno=111).errno == 111
+    assert httpcore.ConnectError("refused").errno is None
+
+
+def test_the_codes_of_http2_are_named_and_unknown_ones_are_numbers() -> None:
+    assert "CANCEL (8)" in str(httpcore.StreamReset(8))
+    assert "unknown code (4242)" in str(httpcore.StreamReset(4242))
+    error = httpcore.GoAway(Code.ENHANCE_YOUR_CALM, 7, b"slow \x1b[31mdown")
+    assert "ENHANCE_YOUR_CALM (11), last stream 7, saying 'slow \\x1b[31mdown'" in str(error)
+    assert "saying" not in str(httpcore.GoAway(0, 7))
+
+
+# Travelling.
+
+
+@each_class
+def test_an_error_survives_a_pickle_with_all_its_facts(kind: type[Any]) -> None:
+    error = made(kind, "words", **FACTS)
+    if isinstance(error, OSError):
+        error.errno = 104
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is kind
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
+    if isinstance(error, OSError):
+        assert copy.errno == 104
+    if isinstance(error, httpcore.GoAway):
+        assert (copy.code, copy.last_stream_id, copy.debug_data) == (0, 7, b"bye")
+    if isinstance(error, httpcore.StreamReset):
+        assert copy.code == Code.CANCEL
+
+
+@each_class
+def test_an_error_can_be_noted_on_and_still_travels(kind: type[Any]) -> None:
+    error = made(kind, "words")
+    error.add_note("seen at noon")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+# What a peer or a caller gave.
+
+
+def test_what_is_shown_is_escaped() -> None:
+    assert show(b"a\r\n\x00\x1b\xff") == r"'a\r\n\x00\x1b\xff'"
+    assert show("it's") == '"it\'s"'
+    assert show(b"") == "''"
+
+
+@pytest.mark.parametrize("raw", [b"x" * 201, "x" * 201, b"\x00" * 100, "\x00" * 1000, b"x" * 1_000_000])
+def test_what_is_shown_is_short_and_says_how_long_it_was(raw: bytes | str) -> None:
+    text = show(raw)
+    assert len(text) < 250
+    assert text.endswith(f"... ({len(raw)} long)")
+
+
+def test_what_fits_is_shown_whole() -> None:
+    assert show(b"x" * 200) == "'" + "x" * 200 + "'"
+
+
+def test_a_long_value_is_not_copied_to_show_its_beginning() -> None:
+    class Counted(bytes):
+        def __getitem__(self, key: Any) -> Any:
+            assert key.stop == 200
+            return super().__getitem__(key)
+
+    assert show(Counted(b"x" * 1000)).endswith("(1000 long)")
