@@ -11,7 +11,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
-from ._backends.base import StreamInfo, TLSInfo
+from ._backends.base import PIECE, StreamInfo, TLSInfo
 from ._body import Body, BodyReader
 from ._decoders import Decoder, decoder_for
 from ._errors import LimitExceeded, LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, show
@@ -118,12 +118,10 @@ class Response:
         self.protocol = "HTTP/1.1"
         self.raw_headers = pairs
         self.headers = [(name.lower(), value) for name, value in pairs]
-        self._source: Source = _Given(Body.of(body))
-        self._standing = _Standing.UNREAD
+        given = Body.of(body)
+        self._source: Source = _Given(given)
+        self._standing = _Standing.UNREAD if given.data is None else _Standing.READ
         self._body: bytes | None = None
-        whole = self._source.here()
-        if whole is not None:
-            self._keep(self._decoded(whole))
 
     @classmethod
     def received(cls, head: Head, source: Source) -> Self:
@@ -159,12 +157,14 @@ class Response:
         Raises:
             ResponseNotRead: it was not read; `await response.read()` does.
             StreamConsumed, ResponseClosed: it was streamed, or closed, and so not kept.
+            DecodingError, LimitExceeded: as `read()`, of a response made by hand with bytes, which nobody had to read.
         """
         if self._body is None:
             if self._standing is _Standing.UNREAD:
                 raise ResponseNotRead("the body was not read yet: call read() first")
-            self._check_unread()
-        assert self._body is not None
+            if self._standing is not _Standing.READ:
+                self._check_unread()
+            self._body = self._decoded(self._source.here() or b"")
         return self._body
 
     @property
@@ -199,8 +199,8 @@ class Response:
             LimitExceeded: it decodes to more than 16 MiB and 256 times what came; `stream()` gives it in pieces.
             StreamConsumed, ResponseClosed: it was streamed, or closed, before.
         """
-        if self._body is not None:
-            return self._body
+        if self._standing is _Standing.READ:
+            return self.body
         self._check_unread()
         whole = self._source.here()
         if whole is None:
@@ -227,8 +227,9 @@ class Response:
 
         Raises (while iterating): as `read()`, but no LimitExceeded.
         """
-        if self._body is not None:
-            return BodyStream(self, _Given(Body.of(self._body)), decoded=False)
+        if self._standing is _Standing.READ:
+            given = self._given_again()
+            return BodyStream(self, given or _Given(Body.of(self._body)), decoded=given is not None)
         self._check_unread()
         self._standing = _Standing.STREAMING
         return BodyStream(self, self._source, decoded=True)
@@ -238,8 +239,10 @@ class Response:
 
         Raises (while iterating): as `read()`, but neither DecodingError nor LimitExceeded.
         """
-        if self._body is not None and not any(name == b"content-encoding" for name, _ in self.headers):
-            return BodyStream(self, _Given(Body.of(self._body)), decoded=False)
+        if self._standing is _Standing.READ:
+            given = self._given_again()
+            if given is not None or not any(name == b"content-encoding" for name, _ in self.headers):
+                return BodyStream(self, given or _Given(Body.of(self._body)), decoded=False)
         self._check_unread()
         self._standing = _Standing.STREAMING
         return BodyStream(self, self._source, decoded=False)
@@ -247,9 +250,12 @@ class Response:
     async def close(self) -> None:
         """Let go of the connection. An unread rest is thrown away if it is small and here, else the connection closes.
 
-        There is no await inside, so it cannot be interrupted; closing twice does nothing.
+        There is no await inside, so it cannot be interrupted; closing twice does nothing. (Of a response made by hand
+        an async generator is closed, too, and that waits if its own clean-up does.)
         """
         self._close()
+        if isinstance(self._source, _Given):
+            await self._source.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -257,9 +263,14 @@ class Response:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._close()
+        await self.close()
 
     # Standing.
+
+    def _given_again(self) -> _Given | None:
+        """A new run over the bytes that this response was made with, if it was: it can be read any number of times."""
+        source = self._source
+        return source.again() if isinstance(source, _Given) and source.here() is not None else None
 
     def _close(self) -> None:
         if not self.is_closed:
@@ -342,8 +353,9 @@ class BodyStream:
         self._response._close()
 
     async def aclose(self) -> None:
-        """The same, for `contextlib.aclosing`."""
-        self.close()
+        """The same, for `contextlib.aclosing`; as `Response.close` where the response was made by hand."""
+        self._done = True
+        await self._response.close()
 
 
 def _unpacked(decoder: Decoder, raw: bytes) -> bytes:
@@ -382,23 +394,29 @@ class _Given:
         self.trailers: list[tuple[bytes, bytes]] = []
         self._body = body
         self._reader: BodyReader | None = None
-        self._closed = False
+        self._rest = memoryview(b"")
 
     def here(self) -> bytes | None:
-        data = self._body.data
-        return None if data is None else bytes(data)
+        return self._body.data
+
+    def again(self) -> _Given:
+        return _Given(self._body)
 
     async def next(self) -> bytes:
-        if self._closed:
-            return b""
         if self._reader is None:
             self._reader = self._body.start(_at_once)
-        return bytes(await self._reader.next() or b"")
+        if not self._rest:
+            self._rest = memoryview(await self._reader.next() or b"")
+        piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
+        return bytes(piece)
 
     def close(self) -> None:
-        self._closed = True
         if self._reader is not None:
             self._reader.close()
+
+    async def aclose(self) -> None:
+        if self._reader is not None:
+            await self._reader.aclose()
 
 
 async def _at_once(function: Callable[[], T]) -> T:

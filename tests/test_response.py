@@ -1,0 +1,587 @@
+"""Response: what may be done in which standing, decoding, closing, and responses made by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import subprocess
+import sys
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+import trio
+
+import httpcore
+from httpcore._response import BOMB_RATIO, BOMB_SIZE, Response, ResponseInfo
+from httpcore._sync import run
+from httpcore._wire.engines import Head
+
+GZIP = [(b"content-encoding", b"gzip")]
+TEXT = b"Hello, world" * 1000
+
+
+class Wire:
+    """A source that behaves like a connection: pieces come one by one, and it counts how often it was closed."""
+
+    def __init__(self, *pieces: bytes, all_here: bool = False, then: Exception | None = None) -> None:
+        self.pieces = list(pieces)
+        self.all_here = all_here
+        self.then = then
+        self.closed = 0
+        self.informational = [httpcore.Informational(103, [(b"link", b"</a>")])]
+        self.info = ResponseInfo(peer="127.0.0.1:80")
+        self.connection = None
+        self._at_end = False
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        return [(b"x-sum", b"1")] if self._at_end else []
+
+    def here(self) -> bytes | None:
+        if not self.all_here:
+            return None
+        data, self.pieces, self._at_end = b"".join(self.pieces), [], True
+        return data
+
+    async def next(self) -> bytes:
+        if self.pieces:
+            return self.pieces.pop(0)
+        if self.then is not None:
+            raise self.then
+        self._at_end = True
+        return b""
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def received(wire: Wire, headers: list[tuple[bytes, bytes]] | None = None, status: int = 200) -> Response:
+    headers = headers or []
+    return Response.received(Head(status, b"OK", b"1.1", headers, headers), wire)
+
+
+async def joined(pieces: AsyncIterator[bytes]) -> bytes:
+    return b"".join([piece async for piece in pieces])
+
+
+# Standings: what was done before, and what each use then gives.
+
+
+async def nothing(response: Response) -> None: ...
+
+
+async def read(response: Response) -> None:
+    await response.read()
+
+
+async def begin_to_stream(response: Response) -> None:
+    assert await anext(response.stream()) == b"one, "
+
+
+async def stream_it_all(response: Response) -> None:
+    assert await joined(response.stream()) == b"one, two"
+
+
+async def take_it_raw(response: Response) -> None:
+    assert await joined(response.raw()) == b"one, two"
+
+
+async def close(response: Response) -> None:
+    await response.close()
+
+
+async def read_and_close(response: Response) -> None:
+    await response.read()
+    await response.close()
+
+
+async def begin_to_stream_and_close(response: Response) -> None:
+    await begin_to_stream(response)
+    await response.close()
+
+
+async def stream_it_all_and_close(response: Response) -> None:
+    await stream_it_all(response)
+    await response.close()
+
+
+NOT_READ, CONSUMED, CLOSED = httpcore.ResponseNotRead, httpcore.StreamConsumed, httpcore.ResponseClosed
+STANDINGS: list[tuple[Callable[[Response], Awaitable[None]], bool, Any, Any]] = [
+    # after, is_closed, what `body` gives, what read(), stream() and raw() give
+    (nothing, False, NOT_READ, b"one, two"),
+    (read, True, b"one, two", b"one, two"),
+    (begin_to_stream, False, CONSUMED, CONSUMED),
+    (stream_it_all, True, CONSUMED, CONSUMED),
+    (take_it_raw, True, CONSUMED, CONSUMED),
+    (close, True, CLOSED, CLOSED),
+    (read_and_close, True, b"one, two", b"one, two"),
+    (begin_to_stream_and_close, True, CLOSED, CLOSED),
+    (stream_it_all_and_close, True, CONSUMED, CONSUMED),
+]
+USES: dict[str, Callable[[Response], Awaitable[bytes]]] = {
+    "read": lambda response: response.read(),
+    "stream": lambda response: joined(response.stream()),
+    "raw": lambda response: joined(response.raw()),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    ("before", "is_closed", "body", "whole"), STANDINGS, ids=[standing[0].__name__ for standing in STANDINGS]
+)
+@pytest.mark.parametrize("make", ["received", "by hand"])
+def test_what_each_standing_allows(
+    make: str, before: Callable[[Response], Awaitable[None]], is_closed: bool, body: Any, whole: Any, use: str
+) -> None:
+    async def main() -> None:
+        response = received(Wire(b"one, ", b"two")) if make == "received" else Response(200, body=[b"one, ", b"two"])
+        await before(response)
+        assert response.is_closed is is_closed
+        if isinstance(body, bytes):
+            assert response.body == body
+        else:
+            with pytest.raises(body):
+                _ = response.body
+        if isinstance(whole, bytes):
+            assert await USES[use](response) == whole
+            assert response.is_closed
+        else:
+            with pytest.raises(whole):
+                await USES[use](response)
+            assert response.is_closed is is_closed, "a use that is refused changes nothing"
+
+    run(main())
+
+
+def test_a_misuse_is_told_when_the_call_is_made_and_says_why() -> None:
+    async def main() -> None:
+        response = received(Wire(b"x"))
+        with pytest.raises(httpcore.ResponseNotRead, match=r"call read\(\) first"):
+            _ = response.body
+        stream = response.stream()
+        with pytest.raises(httpcore.StreamConsumed, match="being streamed"):
+            response.raw()
+        assert await joined(stream) == b"x", "the stream that came first is not disturbed"
+        with pytest.raises(httpcore.StreamConsumed, match="it is streamed"):
+            response.stream()
+
+    run(main())
+
+
+def test_a_body_that_was_read_can_be_had_again_in_every_way_any_number_of_times() -> None:
+    async def main() -> None:
+        wire = Wire(b"one, ", b"two")
+        response = received(wire)
+        for _ in range(2):
+            assert await response.read() == b"one, two"
+            assert await joined(response.stream()) == b"one, two"
+            assert await joined(response.raw()) == b"one, two"
+            assert response.body == b"one, two"
+
+    run(main())
+
+
+def test_a_coded_body_that_was_read_is_not_kept_as_it_was_sent() -> None:
+    async def main() -> None:
+        response = received(Wire(gzip.compress(TEXT)), GZIP)
+        assert await response.read() == TEXT
+        assert await joined(response.stream()) == TEXT
+        with pytest.raises(httpcore.StreamConsumed):
+            response.raw()
+
+    run(main())
+
+
+def test_a_body_that_is_all_here_is_read_without_waiting() -> None:
+    response = received(Wire(b"one, ", b"two", all_here=True))
+    assert run(response.read()) == b"one, two"
+    assert response.trailers == [(b"x-sum", b"1")]
+
+
+def test_trailers_come_with_the_end_and_what_came_before_is_there_at_once() -> None:
+    async def main() -> None:
+        response = received(Wire(b"x"))
+        assert response.informational[0].status_code == 103
+        assert response.info.peer == "127.0.0.1:80"
+        assert response.connection is None
+        assert response.trailers == []
+        await response.read()
+        assert response.trailers == [(b"x-sum", b"1")]
+
+    run(main())
+
+
+# The end of a stream.
+
+
+def test_an_iterator_that_has_ended_stays_ended() -> None:
+    async def main() -> None:
+        stream = received(Wire(b"x")).stream()
+        assert await joined(stream) == b"x"
+        for _ in range(2):
+            with pytest.raises(StopAsyncIteration):
+                await anext(stream)
+
+    run(main())
+
+
+@pytest.mark.parametrize("way", ["stream", "raw", "read"])
+def test_an_error_in_the_middle_closes_the_response_and_is_not_repeated_as_an_end(way: str) -> None:
+    async def main() -> None:
+        wire = Wire(b"x", then=httpcore.ReadError("reset"))
+        response = received(wire)
+        with pytest.raises(httpcore.ReadError, match="reset"):
+            await USES[way](response)
+        assert response.is_closed
+        assert wire.closed
+        for use in USES.values():
+            with pytest.raises(httpcore.ResponseClosed):
+                await use(response)
+
+    run(main())
+
+
+def test_an_iterator_whose_response_was_closed_raises_and_does_not_pretend_to_end() -> None:
+    async def main() -> None:
+        response = received(Wire(b"one, ", b"two"))
+        stream = response.stream()
+        await anext(stream)
+        await response.close()
+        with pytest.raises(httpcore.ResponseClosed, match="before its body was read to the end"):
+            await anext(stream)
+
+    run(main())
+
+
+def test_closing_an_iterator_closes_its_response() -> None:
+    async def main() -> None:
+        for leave in ("close", "aclosing"):
+            wire = Wire(b"one, ", b"two")
+            response = received(wire)
+            stream = response.stream()
+            if leave == "close":
+                await anext(stream)
+                stream.close()
+            else:
+                async with aclosing(stream):
+                    await anext(stream)
+            assert response.is_closed
+            assert wire.closed
+            with pytest.raises(StopAsyncIteration):
+                await anext(stream)
+
+    run(main())
+
+
+def test_leaving_a_loop_keeps_the_response_open_until_it_is_closed() -> None:
+    async def main() -> None:
+        wire = Wire(b"one, ", b"two")
+        async with received(wire) as response:
+            async for _ in response.stream():
+                break
+            assert not response.is_closed
+            assert not wire.closed
+        assert response.is_closed
+        assert wire.closed
+
+    run(main())
+
+
+def test_closing_takes_one_step_and_closing_twice_does_nothing_more() -> None:
+    response = received(Wire(b"x"))
+    coroutine = response.close()
+    with pytest.raises(StopIteration):
+        coroutine.send(None)
+    run(response.close())
+    assert response.is_closed
+
+
+def test_a_block_closes_its_response_and_lets_errors_out() -> None:
+    async def main() -> None:
+        wire = Wire(b"x")
+        with pytest.raises(KeyError):
+            async with received(wire):
+                raise KeyError
+        assert wire.closed
+
+    run(main())
+
+
+# Decoding.
+
+
+def test_codings_are_undone_across_any_cut() -> None:
+    coded = gzip.compress(TEXT)
+
+    async def main() -> None:
+        for size in (1, 7, 1000):
+            pieces = [coded[at : at + size] for at in range(0, len(coded), size)]
+            assert await joined(received(Wire(*pieces), GZIP).stream()) == TEXT
+            assert await received(Wire(*pieces), GZIP).read() == TEXT
+            assert await joined(received(Wire(*pieces), GZIP).raw()) == coded
+
+    run(main())
+
+
+def test_chained_codings_are_undone_last_first() -> None:
+    async def main() -> None:
+        coded = gzip.compress(zlib.compress(TEXT))
+        for headers in (
+            [(b"content-encoding", b"deflate, gzip")],
+            [(b"content-encoding", b"Deflate"), (b"content-encoding", b"identity, GZIP")],
+        ):
+            assert await received(Wire(coded), headers).read() == TEXT
+
+    run(main())
+
+
+def test_an_empty_body_needs_no_coding_whatever_its_headers_say() -> None:
+    async def main() -> None:
+        headers = [(b"content-encoding", b"unheard-of")]
+        for wire in (Wire(), Wire(all_here=True)):
+            assert await received(wire, headers, 304).read() == b""
+        assert await joined(received(Wire(), headers).stream()) == b""
+
+    run(main())
+
+
+@pytest.mark.parametrize("way", ["read", "stream"])
+@pytest.mark.parametrize("all_here", [True, False])
+def test_a_body_that_cannot_be_decoded_closes_its_response(way: str, all_here: bool) -> None:
+    async def main() -> None:
+        for coded, coding in (
+            (gzip.compress(TEXT)[:-1], b"gzip"),
+            (b"no gzip at all", b"gzip"),
+            (TEXT, b"unheard-of"),
+        ):
+            wire = Wire(coded, all_here=all_here and way == "read")
+            response = received(wire, [(b"content-encoding", coding)])
+            with pytest.raises(httpcore.DecodingError):
+                await USES[way](response)
+            assert response.is_closed
+            assert wire.closed
+            with pytest.raises(httpcore.ResponseClosed):
+                _ = response.body
+
+    run(main())
+
+
+def test_read_refuses_what_grows_out_of_all_proportion_and_stream_gives_it_in_pieces() -> None:
+    size = BOMB_SIZE + 1
+    bomb = gzip.compress(bytes(size))
+    assert len(bomb) * BOMB_RATIO < size
+
+    async def main() -> None:
+        wire = Wire(bomb)
+        with pytest.raises(httpcore.LimitExceeded, match=r"stream\(\) gives it in pieces") as caught:
+            await received(wire, GZIP).read()
+        assert caught.value.limit == BOMB_SIZE
+        assert wire.closed
+        sizes = [len(piece) async for piece in received(Wire(bomb), GZIP).stream()]
+        assert sum(sizes) == size
+        assert max(sizes) <= 65536
+
+    run(main())
+
+
+def test_read_accepts_what_is_large_and_came_large() -> None:
+    size = BOMB_SIZE + 1
+    coded = zlib.compress(bytes(size), 0)
+    headers = [(b"content-encoding", b"deflate")]
+    assert len(run(received(Wire(coded), headers).read())) == size
+
+
+# Made by hand.
+
+
+def test_a_response_by_hand_has_the_parts_of_a_real_one() -> None:
+    response = Response(404, headers=[("X-A", "1"), (b"Set-Cookie", b"a"), (b"Set-Cookie", b"b")], body=b"gone")
+    assert (response.status_code, response.reason_phrase, response.reason) == (404, "Not Found", "Not Found")
+    assert response.protocol == "HTTP/1.1"
+    assert response.headers == [(b"x-a", b"1"), (b"set-cookie", b"a"), (b"set-cookie", b"b")]
+    assert response.raw_headers == [(b"X-A", b"1"), (b"Set-Cookie", b"a"), (b"Set-Cookie", b"b")]
+    assert (response.body, response.is_closed) == (b"gone", True)
+    assert (response.trailers, response.informational, response.connection) == ([], [], None)
+    assert (response.info.reused, response.info.attempts, response.info.peer) == (False, 1, "")
+
+
+def test_a_status_that_nobody_named_has_an_empty_phrase() -> None:
+    assert Response(299).reason_phrase == ""
+    assert Response(299).body == b""
+
+
+@pytest.mark.parametrize("status", [99, 600, 0, -200, 200.0, "200", None, True])
+def test_what_is_no_status_is_refused(status: Any) -> None:
+    with pytest.raises(httpcore.LocalProtocolError, match="a number from 100 to 599 is allowed"):
+        Response(status)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[(b"a b", b"1")], [(b"a", b"1\r\nb: 2")], [("a",)], "a: 1", [(b"a", 1)]],
+    ids=lambda headers: str(headers),
+)
+def test_headers_by_hand_are_checked_as_those_of_a_request(headers: Any) -> None:
+    with pytest.raises(httpcore.LocalProtocolError):
+        Response(200, headers=headers)
+
+
+@pytest.mark.parametrize("body", [1, {"a": 1}, io.StringIO("text")], ids=["number", "mapping", "text file"])
+def test_a_body_by_hand_is_checked_as_that_of_a_request(body: Any) -> None:
+    with pytest.raises(httpcore.LocalProtocolError):
+        Response(200, body=body)
+
+
+async def asynchronous() -> AsyncIterator[bytes]:
+    yield b"one, "
+    yield b"two"
+
+
+def plain() -> Iterator[bytes]:
+    yield b"one, "
+    yield b"two"
+
+
+SHAPES: dict[str, Callable[[], Any]] = {
+    "bytes": lambda: b"one, two",
+    "bytearray": lambda: bytearray(b"one, two"),
+    "str": lambda: "one, two",
+    "list": lambda: [b"one, ", b"two"],
+    "generator": plain,
+    "async generator": asynchronous,
+    "callable": lambda: asynchronous,
+    "file": lambda: io.BytesIO(b"one, two"),
+    "replayable": lambda: httpcore.ReplayableBody(plain),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_body_by_hand_may_have_every_shape(shape: str, use: str) -> None:
+    in_memory = shape in ("bytes", "bytearray", "str")
+    response = Response(200, body=SHAPES[shape]())
+    assert response.is_closed is in_memory
+    assert run(USES[use](response)) == b"one, two"  # type: ignore[arg-type]
+    assert response.is_closed
+
+
+def test_a_coded_body_by_hand_can_be_had_decoded_and_as_it_is_in_any_order() -> None:
+    coded = gzip.compress(TEXT)
+
+    async def main() -> None:
+        response = Response(200, headers=GZIP, body=coded)
+        assert await joined(response.raw()) == coded
+        assert response.body == TEXT
+        assert await joined(response.stream()) == TEXT
+        assert await joined(response.raw()) == coded
+        assert await response.read() == TEXT
+        streamed = Response(200, headers=GZIP, body=[coded[:9], coded[9:]])
+        assert await joined(streamed.stream()) == TEXT
+
+    run(main())
+
+
+def test_a_coding_that_cannot_be_undone_is_told_when_the_body_is_asked_for_and_raw_works() -> None:
+    async def main() -> None:
+        response = Response(200, headers=[(b"content-encoding", b"unheard-of")], body=b"x")
+        with pytest.raises(httpcore.DecodingError, match="unheard-of"):
+            _ = response.body
+        with pytest.raises(httpcore.DecodingError, match="unheard-of"):
+            await response.read()
+        assert await joined(response.raw()) == b"x"
+
+    run(main())
+
+
+def test_large_bytes_by_hand_come_in_the_pieces_of_a_real_stream() -> None:
+    async def main() -> None:
+        for body in (bytes(200_000), [bytes(150_000), bytes(50_000)]):
+            sizes = [len(piece) async for piece in Response(200, body=body).stream()]
+            assert sum(sizes) == 200_000
+            assert max(sizes) == 65536
+
+    run(main())
+
+
+def test_an_error_of_the_body_by_hand_comes_out_unchanged() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x"
+        raise KeyError("mine")
+
+    async def main() -> None:
+        response = Response(200, body=broken())
+        with pytest.raises(KeyError, match="mine"):
+            await response.read()
+        assert response.is_closed
+
+    run(main())
+
+
+@pytest.mark.parametrize("run", [lambda main: asyncio.run(main()), trio.run], ids=["asyncio", "trio"])
+@pytest.mark.parametrize("leave", ["close", "block", "aclosing"])
+def test_an_async_generator_by_hand_is_closed_in_the_task_that_closes_the_response(run: Any, leave: str) -> None:
+    ended_in: list[object] = []
+
+    def task() -> object:
+        return asyncio.current_task() if run is not trio.run else trio.lowlevel.current_task()
+
+    async def generated() -> AsyncIterator[bytes]:
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            ended_in.append(task())
+
+    async def main() -> None:
+        response = Response(200, body=generated())
+        stream = response.stream()
+        if leave == "aclosing":
+            async with aclosing(stream):
+                await anext(stream)
+        elif leave == "block":
+            async with response:
+                await anext(stream)
+        else:
+            await anext(stream)
+            await response.close()
+        assert ended_in == [task()]
+
+    run(main)
+
+
+def test_a_plain_generator_by_hand_is_closed_with_its_response() -> None:
+    ended: list[bool] = []
+
+    def generated() -> Iterator[bytes]:
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            ended.append(True)
+
+    async def main() -> None:
+        response = Response(200, body=generated())
+        await anext(response.stream())
+        await response.close()
+
+    run(main())
+    assert ended == [True]
+
+
+def test_the_repr_says_status_and_standing_and_no_header() -> None:
+    response = Response(200, headers={"Set-Cookie": "secret"}, body=[b"x"])
+    assert repr(response) == "<Response [200 OK] not read yet>"
+    run(response.read())
+    assert repr(response) == "<Response [200 OK] read>"
+
+
+def test_making_a_response_imports_neither_a_loop_nor_tls() -> None:
+    program = (
+        "import sys, httpcore; httpcore.Response(200, headers=[('a', 'b')], body=b'x').body;"
+        "assert not {'ssl', 'asyncio', 'trio', 'h11', 'socket'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
