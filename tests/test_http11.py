@@ -1,0 +1,698 @@
+"""One HTTP/1.1 exchange after another over a scripted stream, on a clock that the test owns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+import httpcore
+from httpcore._backends.memory import ServerEnd, World
+from httpcore._deadline import Deadline
+from httpcore._request import Request
+from httpcore._wire.engines import Head
+from httpcore._wire.h11_engine import H11Parser
+from httpcore._wire.http11 import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Connection, HTTP11Exchange
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+PIECE = 65536
+Script = Callable[[ServerEnd], Awaitable[None]]
+
+
+class Line:
+    """The client's end of one connection to a scripted peer."""
+
+    def __init__(self, world: World, connection: HTTP11Connection) -> None:
+        self.world = world
+        self.connection = connection
+        self.heard: list[int] = []
+
+    @property
+    def sent(self) -> bytes:
+        return self.world.connections[0].sent
+
+    @property
+    def closed(self) -> bool:
+        return self.world.connections[0].client_closed
+
+    def exchange(self, method: str = "GET", timeout: Any = 5.0, **request: Any) -> HTTP11Exchange:
+        deadline = Deadline(httpcore.TimeoutConfig.of(timeout), self.world.backend().now)
+        made = Request.of(method, "http://a.test/", **request)
+        return self.connection.exchange(made, deadline, lambda head: self.heard.append(head.status))
+
+
+def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: Any) -> World:
+    """Run `body` with a `Line` to `script`, in a world with `settings`."""
+    window = settings.pop("window", PIECE)
+    world = World(**settings)
+    world.listen("a.test", 80, script, window=window)
+
+    async def main() -> None:
+        stream = await world.backend().connect_tcp("a.test", 80, None)
+        await body(Line(world, HTTP11Connection(stream, H11Parser(), world.backend())))
+
+    world.run(main())
+    return world
+
+
+def answering(*answers: bytes) -> Script:
+    """Reads a head, sends an answer, and so on; then keeps the connection open."""
+
+    async def script(peer: ServerEnd) -> None:
+        for answer in answers:
+            await peer.recv_until(b"\r\n\r\n")
+            await peer.send(answer)
+        await peer.recv()
+
+    return script
+
+
+async def silent(peer: ServerEnd) -> None:
+    await peer.recv_until(b"\r\n\r\n")
+    await peer._world.sleep(3600)
+
+
+async def whole(exchange: HTTP11Exchange) -> bytes:
+    pieces = []
+    while piece := await exchange.next():
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+# Plain exchanges.
+
+
+def test_exchanges_follow_each_other_on_one_connection() -> None:
+    async def body(line: Line) -> None:
+        for _ in range(3):
+            assert line.connection.is_quiet()
+            exchange = line.exchange()
+            assert (exchange.started, exchange.ended, exchange.clean, exchange.switched) == (False,) * 4
+            head = await exchange.run()
+            assert (head.status, head.reason) == (200, b"OK")
+            assert await whole(exchange) == b"ok"
+            assert (exchange.started, exchange.ended, exchange.clean) == (True,) * 3
+            assert exchange.sent == len(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        assert line.sent == b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n" * 3
+        assert not line.closed
+
+    talk(answering(OK, OK, OK), body)
+
+
+@pytest.mark.parametrize("most", [1, 7, None])
+def test_the_bytes_are_the_same_in_whatever_pieces_they_go_and_come(most: int | None) -> None:
+    async def body(line: Line) -> None:
+        exchange = line.exchange("POST", body=[b"one, ", b"two"], trailers={"X-Sum": "1"})
+        await exchange.run()
+        assert await whole(exchange) == b"Hello, world"
+        assert exchange.trailers == [(b"x-sum", b"2")]
+        assert exchange.received == 12
+        assert exchange.clean
+        assert line.sent == (
+            b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"5\r\none, \r\n3\r\ntwo\r\n0\r\nX-Sum: 1\r\n\r\n"
+        )
+
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"0\r\nX-Sum: 1\r\n\r\n")
+        await peer.send(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n7\r\n, world\r\n0\r\nX-Sum: 2\r\n\r\n"
+        )
+        await peer.recv()
+
+    talk(script, body, max_read=most, max_write=most)
+
+
+def test_a_small_body_leaves_in_one_piece_with_its_head() -> None:
+    first: list[bytes] = []
+
+    async def script(peer: ServerEnd) -> None:
+        first.append(await peer.recv())
+        await peer.send(OK)
+        await peer.recv()
+
+    async def body(line: Line) -> None:
+        await line.exchange("POST", body=bytes(SMALL_BODY)).run()
+        assert len(first[0]) == len(line.sent) > SMALL_BODY
+
+    talk(script, body)
+
+
+def test_a_response_that_ends_with_the_connection_is_whole_and_the_last() -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nuntil ")
+        await peer.send(b"the end")
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange()
+        await exchange.run()
+        assert await whole(exchange) == b"until the end"
+        assert exchange.ended
+        assert not exchange.clean
+
+    talk(script, body)
+
+
+def test_here_is_the_rest_of_a_body_that_has_all_come_and_else_nothing() -> None:
+    async def body(line: Line) -> None:
+        exchange = line.exchange()
+        await exchange.run()
+        assert exchange.here() == b"ok"
+        assert exchange.here() == b""
+        second = line.exchange()
+        await second.run()
+        assert second.here() is None
+        assert await second.next() == b"x"
+
+    talk(answering(OK, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx"), body)
+
+
+@pytest.mark.parametrize("what", [b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"\x00", b""], ids=["answer", "byte", "end"])
+def test_a_connection_on_which_anything_came_between_two_exchanges_is_not_quiet(what: bytes) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(OK)
+        await peer._world.sleep(1)
+        await peer.send(what)
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange()
+        await exchange.run()
+        assert exchange.clean
+        assert line.connection.is_quiet()
+        await line.world.sleep(2)
+        assert not line.connection.is_quiet()
+
+    talk(script, body)
+
+
+# Early answers.
+
+
+def uploads(count: int = 100) -> Iterator[bytes]:
+    for _ in range(count):
+        yield bytes(50_000)
+
+
+BODIES: dict[str, Callable[[], dict[str, Any]]] = {
+    "bytes": lambda: {"body": bytes(5_000_000)},
+    "counted": lambda: {"body": uploads(), "headers": {"Content-Length": "5000000"}},
+    "chunked": lambda: {"body": uploads()},
+}
+
+
+@pytest.mark.parametrize("shape", BODIES)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\n",
+        b"HTTP/1.1 503 Service Unavailable\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbig",
+        b"HTTP/1.1 303 See Other\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["error", "error without end", "complete", "complete without body"],
+)
+def test_an_early_answer_that_is_an_error_or_complete_stops_the_upload(answer: bytes, shape: str) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(answer)
+        await peer._world.sleep(3600)  # it reads no more
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("POST", **BODIES[shape]())
+        head = await exchange.run()
+        assert head.status == int(answer[9:12])
+        assert exchange.sent == len(line.sent) < 200_000
+        assert exchange.phase == "write the request"
+        assert line.world.now < 1
+        assert not exchange.clean, "half a request is on the wire"
+
+    talk(script, body)
+
+
+@pytest.mark.parametrize("shape", BODIES)
+def test_an_early_head_that_is_no_error_waits_until_the_request_is_sent(shape: str) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nup")
+        received = 0
+        while received < 5_000_000:
+            received += len(await peer.recv())
+        await peer.send(b"load")
+        while await peer.recv():
+            pass
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("POST", **BODIES[shape]())
+        head = await exchange.run()
+        assert head.status == 200
+        assert exchange.sent == len(line.sent) > 5_000_000
+        assert await whole(exchange) == b"upload"
+        assert exchange.clean
+
+    talk(script, body)
+
+
+def test_interim_answers_while_sending_are_heard_and_the_upload_goes_on() -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        received = 0
+        while received < 5_000_000:
+            if received < 300_000:
+                await peer.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+            received += len(await peer.recv())
+        await peer.send(OK)
+        await peer.recv()
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("POST", body=bytes(5_000_000))
+        assert (await exchange.run()).status == 200
+        assert len(line.heard) > 2
+        assert set(line.heard) == {102}
+        assert [head.status for head in exchange.interim] == line.heard
+        assert exchange.clean
+
+    talk(script, body)
+
+
+def test_of_an_early_answer_without_end_only_so_much_is_held() -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("POST", body=bytes(5_000_000))
+        with pytest.raises(httpcore.WriteTimeout):
+            await exchange.run()
+        assert exchange.received <= EARLY + PIECE
+        assert len(line.world.connections[0].replied) <= EARLY + 3 * PIECE, "the peer was held up"
+
+    talk(script, body)
+
+
+# Expect: 100-continue.
+
+EXPECT = {"Expect": "100-continue"}
+
+
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["100", "103 and 100"])
+def test_the_go_ahead_lets_the_body_go_at_once(interim: bytes) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer._world.sleep(0.25)
+        await peer.send(interim + b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert await peer.recv_exactly(4) == b"body"
+        await peer.send(OK)
+        await peer.recv()
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("PUT", headers=EXPECT, body=b"body")
+        assert (await exchange.run()).status == 200
+        assert line.world.now == 0.25
+        assert line.heard[-1] == 100
+        assert exchange.clean
+
+    talk(script, body)
+
+
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 102 Processing\r\n\r\n"], ids=["nothing", "another 1xx"])
+@pytest.mark.parametrize(("timeout", "waited"), [(5.0, GO_AHEAD), (None, GO_AHEAD), (0.5, 0.5)])
+def test_without_a_go_ahead_the_body_goes_after_a_second(interim: bytes, timeout: float | None, waited: float) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        if interim:
+            await peer.send(interim)
+        await peer.recv_exactly(4)
+        await peer.send(OK)
+        await peer.recv()
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("PUT", timeout, headers=EXPECT, body=b"body")
+        assert (await exchange.run()).status == 200
+        assert line.world.now == waited
+        assert exchange.clean
+
+    talk(script, body)
+
+
+@pytest.mark.parametrize("status", [b"417 Expectation Failed", b"200 OK"])
+def test_a_final_answer_in_its_place_keeps_the_body_back(status: bytes) -> None:
+    async def body(line: Line) -> None:
+        exchange = line.exchange("PUT", headers=EXPECT, body=b"body")
+        assert (await exchange.run()).status == int(status[:3])
+        assert line.sent.endswith(b"\r\n\r\n")
+        assert exchange.ended
+        assert not exchange.clean, "the peer may still wait for the body"
+
+    talk(answering(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n"), body)
+
+
+def test_the_whole_may_end_while_the_go_ahead_is_waited_for() -> None:
+    async def body(line: Line) -> None:
+        timeout = httpcore.TimeoutConfig(total_timeout=0.5)
+        with pytest.raises(httpcore.TotalTimeout):
+            await line.exchange("PUT", timeout, headers=EXPECT, body=b"body").run()
+        assert line.world.now == 0.5
+
+    talk(silent, body)
+
+
+# Last words.
+
+WORDS = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
+
+
+@pytest.mark.parametrize("shape", BODIES)
+def test_the_last_words_of_a_peer_that_resets_are_heard(shape: str) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(WORDS)
+        peer.reset()
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("POST", **BODIES[shape]())
+        assert (await exchange.run()).status == 413
+        assert await whole(exchange) == b"big"
+        assert not exchange.clean
+
+    talk(script, body)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"", WORDS[:20], b"HTTP/1.1 100 Continue\r\n\r\n"],
+    ids=["nothing", "half a head", "an interim one"],
+)
+def test_without_a_final_word_a_write_that_failed_stays_a_write_error(words: bytes) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(words)
+        peer.reset()
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("POST", body=bytes(5_000_000))
+        with pytest.raises(httpcore.WriteError, match="reset by the peer"):
+            await exchange.run()
+        assert not exchange.clean
+
+    talk(script, body)
+
+
+@pytest.mark.parametrize("shape", [b"x", [b"x"]], ids=["with the head", "in pieces"])
+def test_what_a_peer_says_before_it_is_asked_is_its_answer_if_it_is_one(shape: Any) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.send(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull")
+
+    async def body(line: Line) -> None:
+        await line.world.sleep(1)
+        exchange = line.exchange("POST", body=shape)
+        assert (await exchange.run()).status == 503
+        assert await whole(exchange) == b"full"
+        assert exchange.sent == 0
+        assert not exchange.clean
+
+    talk(script, body)
+
+
+# Bodies that fail.
+
+
+@pytest.mark.parametrize(
+    ("pieces", "words"),
+    [
+        ([b"12345"], "longer than its Content-Length: 5 bytes or more, 4 declared"),
+        ([b"123", b"45"], "longer than its Content-Length: 5 bytes or more, 4 declared"),
+        ([b"123"], "shorter than its Content-Length: 3 bytes, 4 declared"),
+        ([], "shorter than its Content-Length: 0 bytes, 4 declared"),
+    ],
+)
+def test_a_body_of_another_length_than_declared_closes_before_its_end(pieces: list[bytes], words: str) -> None:
+    async def body(line: Line) -> None:
+        exchange = line.exchange("PUT", headers={"Content-Length": "4"}, body=pieces)
+        with pytest.raises(httpcore.LocalProtocolError, match=words):
+            await exchange.run()
+        assert line.closed
+        assert len(line.sent.partition(b"\r\n\r\n")[2]) < 4
+
+    talk(silent, body)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "8"}], ids=["chunked", "counted"])
+def test_a_body_that_raises_is_cut_on_the_wire_before_its_own_clean_up_runs(headers: dict[str, str]) -> None:
+    async def body(line: Line) -> None:
+        closed_in_clean_up: list[bool] = []
+
+        async def generated() -> AsyncIterator[bytes]:
+            try:
+                yield b"1234"
+                yield "text"  # type: ignore[misc]  # the mistake that this is about
+            finally:
+                closed_in_clean_up.append(line.closed)
+
+        with pytest.raises(httpcore.LocalProtocolError, match="piece of type str"):
+            await line.exchange("PUT", headers=headers, body=generated()).run()
+        assert closed_in_clean_up == [True]
+        assert not line.sent.endswith(b"0\r\n\r\n")
+
+    talk(silent, body)
+
+
+def test_a_body_of_the_wrong_kind_is_refused_before_a_byte_leaves() -> None:
+    async def body(line: Line) -> None:
+        with pytest.raises(httpcore.LocalProtocolError, match="callable that returned type int"):
+            await line.exchange("PUT", body=lambda: 5).run()
+        assert line.sent == b""
+
+    talk(silent, body)
+
+
+def test_trailers_are_asked_for_when_the_body_has_been_sent() -> None:
+    order: list[str] = []
+
+    def generated() -> Iterator[bytes]:
+        order.append("body")
+        yield b"x"
+
+    def trailers() -> dict[str, str]:
+        order.append("trailers")
+        return {"X-Sum": "1"}
+
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n")
+        await peer.send(OK)
+        await peer.recv()
+
+    async def body(line: Line) -> None:
+        assert (await line.exchange("PUT", body=generated(), trailers=trailers).run()).status == 200
+        assert order == ["body", "trailers"]
+
+    talk(script, body)
+
+
+# Time.
+
+
+def test_a_peer_that_never_reads_is_a_write_timeout_after_that_long_without_room() -> None:
+    async def body(line: Line) -> None:
+        exchange = line.exchange("POST", httpcore.TimeoutConfig(9, write_timeout=2), body=bytes(5_000_000))
+        with pytest.raises(httpcore.WriteTimeout) as caught:
+            await exchange.run()
+        assert (line.world.now, caught.value.limit, exchange.phase) == (2.0, 2.0, "write the request")
+
+    talk(silent, body)
+
+
+def test_a_silent_peer_is_a_read_timeout_after_that_long_without_a_byte() -> None:
+    async def body(line: Line) -> None:
+        exchange = line.exchange("GET", httpcore.TimeoutConfig(9, read_timeout=2))
+        with pytest.raises(httpcore.ReadTimeout) as caught:
+            await exchange.run()
+        assert (line.world.now, caught.value.limit, exchange.phase) == (2.0, 2.0, "read the response head")
+
+    talk(silent, body)
+
+
+def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + bytes(100), piece=1, delay=1.5)
+
+    async def patient(line: Line) -> None:
+        exchange = line.exchange("GET", httpcore.TimeoutConfig(2))
+        await exchange.run()
+        assert len(await whole(exchange)) == 100
+        assert line.world.now > 150
+
+    async def hurried(line: Line) -> None:
+        exchange = line.exchange("GET", httpcore.TimeoutConfig(2, total_timeout=100))
+        await exchange.run()
+        with pytest.raises(httpcore.Timeout) as caught:
+            await whole(exchange)
+        assert isinstance(exchange.deadline.judged(caught.value), httpcore.TotalTimeout)
+        assert line.world.now == 100.0
+
+    talk(script, patient)
+    talk(script, hurried)
+
+
+# Letting go.
+
+
+@pytest.mark.parametrize(
+    ("size", "fine"),
+    [(0, True), (1000, True), (DRAIN, True), (4 * DRAIN, False)],
+    ids=["none", "small", "most", "large"],
+)
+def test_what_is_here_and_small_is_thrown_away_to_save_the_connection(size: int, fine: bool) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size + 1))
+        await peer.send(bytes(size + 1))
+        await peer.recv()
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange()
+        await exchange.run()
+        await line.world.sleep(1)
+        exchange.drain()
+        assert exchange.clean is fine
+
+    talk(script, body, window=8 * DRAIN)
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x00" * 3, b"3\r\nabcXX"], ids=["not here", "short", "broken"])
+def test_what_is_not_here_or_broken_costs_the_connection_and_no_wait(rest: bytes) -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        framing = b"Transfer-Encoding: chunked" if rest.startswith(b"3") else b"Content-Length: 9"
+        await peer.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
+        await peer._world.sleep(0.5)
+        await peer.send(rest)
+        await peer.recv()
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange()
+        await exchange.run()
+        await line.world.sleep(1)
+        exchange.drain()
+        assert line.world.now == 1
+        assert not exchange.clean
+
+    talk(script, body)
+
+
+# Not HTTP any more.
+
+SWITCH = {"Upgrade": "echo", "Connection": "Upgrade"}
+
+
+def switching(answer: bytes) -> Script:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(answer)
+        while data := await peer.recv():
+            await peer.send(data.upper())
+        await peer.send(b"bye")
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "answer"),
+    [
+        ("GET", SWITCH, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n"),
+        ("CONNECT", {}, b"HTTP/1.1 200 Connected\r\nContent-Length: 5\r\n\r\n"),
+        ("CONNECT", {}, b"HTTP/1.1 204 Fine\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ],
+    ids=["101", "CONNECT", "CONNECT, 204"],
+)
+def test_the_raw_stream_begins_with_the_bytes_behind_the_head(method: str, headers: Any, answer: bytes) -> None:
+    async def body(line: Line) -> None:
+        let_go: list[bool] = []
+        exchange = line.exchange(method, headers=headers)
+        await exchange.run()
+        assert exchange.switched
+        raw = exchange.raw(lambda: let_go.append(True))
+        assert await raw.recv(3) == b"wel"
+        assert await raw.recv() == b"come"
+        await raw.send(b"hello")
+        assert await raw.recv() == b"HELLO"
+        with pytest.raises(httpcore.LocalProtocolError, match="trailers cannot be sent here"):
+            await raw.end({"X-Sum": "1"})
+        await raw.end()
+        assert await raw.recv() == b"bye"
+        assert await raw.recv() == b""
+        assert not let_go
+        raw.close()
+        assert let_go == [True]
+        assert line.closed
+
+    talk(switching(answer + b"welcome"), body)
+
+
+def test_the_timeouts_of_the_request_are_those_of_its_raw_stream() -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        await peer._world.sleep(3600)
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("CONNECT", httpcore.TimeoutConfig(2, write_timeout=3))
+        await exchange.run()
+        raw = exchange.raw(lambda: None)
+        with pytest.raises(httpcore.ReadTimeout):
+            await raw.recv()
+        assert line.world.now == 2
+        with pytest.raises(httpcore.WriteTimeout):
+            await raw.send(bytes(1_000_000))
+        assert line.world.now == 5
+
+    talk(script, body)
+
+
+def test_what_the_raw_stream_sends_waits_for_room_and_not_for_what_comes() -> None:
+    async def script(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nunread")
+        assert len(await peer.recv_exactly(1_000_000)) == 1_000_000
+        await peer.recv()
+
+    async def body(line: Line) -> None:
+        exchange = line.exchange("CONNECT")
+        await exchange.run()
+        raw = exchange.raw(lambda: None)
+        await raw.send(bytearray(1_000_000))
+        assert await raw.recv() == b"unread"
+        raw.close()
+
+    talk(script, body)
+
+
+def test_a_connect_that_is_refused_is_an_ordinary_response() -> None:
+    async def body(line: Line) -> None:
+        exchange = line.exchange("CONNECT")
+        assert (await exchange.run()).status == 407
+        assert not exchange.switched
+        assert await whole(exchange) == b"no"
+        assert exchange.clean
+
+    talk(answering(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 2\r\n\r\nno"), body)
+
+
+def test_every_interim_head_is_heard_in_order_with_its_fields() -> None:
+    async def body(line: Line) -> None:
+        exchange = line.exchange()
+        assert (await exchange.run()).status == 200
+        assert line.heard == [102, 103, 103]
+        assert [head.headers for head in exchange.interim] == [[], [(b"link", b"</a>")], [(b"link", b"</b>")]]
+        assert all(isinstance(head, Head) for head in exchange.interim)
+
+    talk(
+        answering(
+            b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+            b"HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\n" + OK
+        ),
+        body,
+    )
