@@ -1248,3 +1248,27 @@ def test_without_room_give_keeps_what_it_has_encrypted_and_takes_no_more() -> No
 
     world = World()
     joined(body, world, window=30_000)
+
+
+# The watcher, and who waits meanwhile.
+
+
+def test_what_a_writer_heeds_is_not_taken_from_under_him_by_a_watcher() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        stream.watch(lambda: None)
+        while await stream.write_some(bytes(16384), 5.0) and not stream.owes:
+            pass
+        writing = world.spawn(write_all(stream, bytes(100_000)))
+        await world.sleep(1)
+        await peer.send(b"read me first")
+        await writing.wait()
+        with pytest.raises(AssertionError, match="input"):
+            writing.result()
+        assert stream.take() == b"read me first"
+
+    async def write_all(stream: TLSStream, data: bytes) -> None:
+        for _ in range(100):
+            assert await stream.write_some(data, 5.0), "input waits"
+
+    world = World()
+    joined(body, world, window=30_000)

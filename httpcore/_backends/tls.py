@@ -96,6 +96,7 @@ class TLSStream:
         "_closed",
         "_ended",
         "_fault",
+        "_heeding",
         "_incoming",
         "_info",
         "_inner",
@@ -105,6 +106,7 @@ class TLSStream:
         "_outgoing",
         "_over",
         "_plain",
+        "_reading",
         "_server_name",
         "_session",
         "_told",
@@ -131,6 +133,8 @@ class TLSStream:
         self._told = False  # and the caller knows
         self._ended = False  # close_notify was made
         self._closed = False
+        self._reading = False  # a read waits below
+        self._heeding = False  # a write waits below, for input too
 
     def _begin(self, context: ssl.SSLContext) -> ssl.SSLObject:
         try:
@@ -154,11 +158,22 @@ class TLSStream:
         """
         if self._closed:
             raise ReadError("this TLS stream is closed", peer=self._info.peer)
+        if not self._plain:
+            self._reading = True
+            try:
+                if not await self._fill(timeout):
+                    return self._tell_the_end() if self._over else b""
+            finally:
+                self._reading = False
+        return self._pop(max_bytes)
+
+    async def _fill(self, timeout: float | None) -> bool:
+        """Wait for data. False when there will be none."""
         deadline = None if timeout is None else self._now() + timeout
         left = timeout
         while not self._plain:
             if self._over:
-                return self._tell_the_end()
+                return False
             try:
                 raw = await self._inner.read(_CIPHERTEXT, left)
             except ReadTimeout as error:
@@ -168,11 +183,11 @@ class TLSStream:
                 raise ReadTimeout(message, limit=timeout, peer=self._info.peer) from error
             if not raw:
                 self.truncated = True
-                return b""
+                return False
             self._feed(raw)
             if not self._plain:
                 left = self._left(deadline)
-        return self._pop(max_bytes)
+        return True
 
     def take(self) -> bytes | None:
         """The data that is here now, `b""` at the end or when broken or closed; None when there is none.
@@ -195,12 +210,15 @@ class TLSStream:
         return self._pop(PIECE)
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
-        """Ask for a call when data or the end arrives while nobody reads. What only TLS needed is not news."""
+        """Ask for a call when data or the end arrives while nobody reads. What only TLS needed is not news.
+
+        Who reads, or writes and heeds input, waits for what comes below: it must not be taken from under him.
+        """
         if callback is None:
             return self._inner.watch(None)
 
         def woken() -> None:
-            if not self._closed and self._has_news():
+            if not (self._closed or self._reading or self._heeding) and self._has_news():
                 callback()
 
         return self._inner.watch(woken)
@@ -367,6 +385,7 @@ class TLSStream:
         """Send the outbox and what the stream below then owes; only the one writer comes here."""
         deadline = None if timeout is None else self._now() + timeout
         left = timeout
+        self._heeding = not duplex
         try:
             while self._fill_outbox():
                 if not duplex and self._input_waits:
@@ -388,6 +407,8 @@ class TLSStream:
         except WriteTimeout as error:
             error.limit = timeout
             raise
+        finally:
+            self._heeding = False
         return True
 
     def _fill_outbox(self) -> bool:
