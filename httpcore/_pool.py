@@ -272,7 +272,8 @@ class ConnectionPool:
             standing = ticket.standing
             if standing is Standing.HOLDING:
                 connection: HTTPConnection = ticket.slot.connection  # type: ignore[union-attr, assignment]
-                fit = connection.uses == 0 or (self._suits(connection, ticket, avoid) and connection.is_quiet())
+                suits = avoid is None or self._suits(connection, ticket, avoid)
+                fit = connection.uses == 0 or (suits and connection.is_quiet())
                 if fit and (self._ping_interval is None or await connection.is_alive()):
                     return connection
                 with self._lock:
@@ -285,11 +286,11 @@ class ConnectionPool:
             else:
                 raise PoolClosed("the pool is closed", phase="wait for a connection")
 
-    def _suits(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection | None) -> bool:
+    def _suits(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection) -> bool:
         """Whether a connection that served others before may serve this one, whose attempt on `avoid` failed."""
-        if avoid is None or (connection.is_shared and connection is not avoid):
-            return True
-        return connection.is_shared and not self._ledger.has_room(ticket)  # better the same than none
+        if not connection.is_shared:
+            return False
+        return connection is not avoid or not self._ledger.has_room(ticket)  # better the same than none
 
     async def _wait(self, ticket: Ticket, call: _Call) -> None:
         """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""

@@ -1405,3 +1405,142 @@ def test_a_refused_stream_is_sent_again_on_the_same_connection_where_there_is_ro
 
     world = World()
     play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+
+
+def test_total_timeout_ends_a_wait_that_has_no_other_limit() -> None:
+    async def serve(peer: H2Peer) -> None:
+        peer.auto = False
+        await peer.begin(INITIAL_WINDOW_SIZE=0)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        limits = httpcore.TimeoutConfig(None, total_timeout=3)
+        for body in (b"", bytes(100_000)):
+            began = world.now
+            with pytest.raises(httpcore.TotalTimeout):
+                await pool.request("POST", URL, body=body, timeout=limits)
+            assert world.now == pytest.approx(began + 3)
+        assert pool.stats().idle == 1
+
+    world = World()
+    play(main, serve, world=world)
+
+
+# Everything, everywhere.
+
+
+async def generous(peer: H2Peer) -> None:
+    """Answers each request, as soon as its head is there or when it is whole, with its path, in parts."""
+    await peer.begin(MAX_CONCURRENT_STREAMS=4, INITIAL_WINDOW_SIZE=3000)
+    while True:
+        event = await peer.next(h2.events.Event)
+        stream = getattr(event, "stream_id", 0)
+        whole = isinstance(event, h2.events.StreamEnded)
+        early = stream and "early" in peer.path(stream)
+        if isinstance(event, h2.events.RequestReceived if early else h2.events.StreamEnded):
+            await unless_reset(peer, stream, peer.head, stream)
+        if whole:
+            path = peer.path(stream)
+            await unless_reset(peer, stream, peer.data, stream, path.encode())
+            await unless_reset(peer, stream, peer.data, stream, b"!")
+            await unless_reset(peer, stream, peer.trailers, stream, ("x-path", path))
+
+
+async def unless_reset(peer: H2Peer, stream: int, act: Any, *arguments: Any) -> None:
+    if stream not in peer.resets():
+        await act(*arguments)
+
+
+async def mixed(world: World, pool: Pool, number: int) -> None:
+    """One of several kinds of request; each sees only its own answer, or an error of ours."""
+    path = f"{number}-early" if number % 2 else str(number)
+    kind = number % 5
+
+    async def body() -> AsyncIterator[bytes]:
+        for size in (1, 9000, 70_000):
+            yield bytes(size)
+
+    try:
+        content: Any = (b"", b"small", body, bytes(50_000), body)[kind]
+        response = await pool.request("POST", URL + path, body=content, stream=True)
+        if kind == 1:
+            await response.close()
+            return
+        assert await response.read() == f"/{path}!".encode()
+        assert response.trailers == [(b"x-path", f"/{path}".encode())]
+    except httpcore.HTTPCoreError:
+        await world.sleep(0)
+
+
+def check_is_clean(world: World, pool: Pool, server: Server) -> None:
+    stats = pool.stats()
+    assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0)
+    assert stats.connections == len(world.open_connections)
+    for peer in server.peers:
+        connection = peer.end.connection
+        if not connection.client_closed and not connection._there.cut:
+            assert [number for number, stream in peer.h2.streams.items() if not stream.closed] == []
+
+
+@pytest.mark.parametrize("act", ["cancel", "reset", "cut", "close"])
+def test_whatever_happens_at_any_await_every_request_ends_and_the_pool_is_clean(act: str) -> None:
+    def strike(world: World, task: Any) -> None:
+        if act == "cancel":
+            task.cancel()
+        elif act == "close":
+            pools[-1]._close()
+        elif act == "cut":
+            for connection in world.connections:
+                connection.cut()
+        else:
+            for connection in world.connections:
+                connection.reset()
+
+    pools: list[Pool] = []
+
+    def scenario(victim: int) -> Callable[[World], Any]:
+        async def run(world: World) -> None:
+            server = Server(world, generous, window=8000)
+            async with Pool(http1=False, limits=httpcore.PoolLimits(max_connections=1)) as pool:
+                pools.append(pool)
+                others = [world.spawn(mixed(world, pool, number)) for number in (5, 6, 7) if number != victim]
+                await world.victim(mixed(world, pool, victim))
+                for other in others:
+                    await other.wait()
+                    other.result()
+                await mixed(world, pool, 0)  # what could not leave before leaves now
+                await world.sleep(1)
+                check_is_clean(world, pool, server)
+
+        return run
+
+    moments = 0
+    for victim in (6, 7, 8):
+        for make in (World, lambda: World(checkpoints=False)):
+            moments += at_every_point(scenario(victim), strike, make=make)
+    assert moments > 200
+
+
+@pytest.mark.parametrize("first", range(0, 200, 20))
+def test_in_any_order_of_turns_every_request_gets_its_own_answer(first: int) -> None:
+    def run(seed: int) -> None:
+        world = World(seed, shuffle=True, max_read=100 + 37 * seed, watches=seed % 2 == 0, checkpoints=seed % 3 != 0)
+
+        async def main(pool: Pool, server: Server) -> None:
+            tasks = [world.spawn(mixed(world, pool, number)) for number in range(15)]
+            await world.sleep(0.001 * (seed % 7))
+            for task in tasks[::4]:
+                task.cancel()
+            for task in tasks:
+                await task.wait()
+                if not task.cancelled:
+                    task.result()
+            await world.sleep(1)
+            check_is_clean(world, pool, server)
+            assert len(server.peers) <= 2, f"seed {seed}"  # whoever dialed first may have been cancelled
+
+        place = {"window": 5000 + 300 * seed, "delay_back": 0.001 * (seed % 3), "delay_there": 0.001 * (seed % 2)}
+        play(main, generous, world=world, place=place, limits=httpcore.PoolLimits(max_connections=1))
+
+    for seed in range(first, first + 20):
+        run(seed)

@@ -4,7 +4,8 @@ There are two turns, and whoever waits may get either. A turn that is let go whi
 of the waiting, in constant time, so no turn is ever free while somebody who could take it sleeps. It goes to whoever
 came last: where answers come in the order of their questions he stays longest, and turns change hands least.
 
-All of this is plain, and is called under the connection's lock; only the event that `wait` returns is awaited.
+All of this is plain, and is called under the connection's lock; only the event that `wait` returns is awaited. Whoever
+is woken is woken first and given the turn then, so that Ctrl-C between the two loses neither.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class Baton:
     def call(self, seat: Seat) -> None:
         """There is news for this one. One who does not wait looks for himself before he does."""
         if seat in self._waiting:
-            del self._waiting[seat]
             seat.event.set()
+            del self._waiting[seat]
 
     def leave(self, seat: Seat, *, unsent: bool) -> None:
         """Let go of what this one has, in favour of one who waits. `unsent`: there is something to write."""
@@ -80,9 +81,10 @@ class Baton:
         reads = self.reader is None
         writes = unsent and self.writer is None
         if waiting and (reads or writes):
-            seat, _ = waiting.popitem()
+            seat = next(reversed(waiting))
+            seat.event.set()
             if reads:
                 self.reader = seat
             if writes:
                 self.writer = seat
-            seat.event.set()
+            del waiting[seat]

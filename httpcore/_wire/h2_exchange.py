@@ -147,8 +147,8 @@ class HTTP2Exchange:
         return HTTP2RawStream(self, let_go)
 
     def __del__(self) -> None:
-        inbox = self._inbox
-        if inbox.held or inbox.number in self._connection._inboxes:
+        inbox: Inbox | None = getattr(self, "_inbox", None)  # Ctrl-C may have come while it was made
+        if inbox is not None and (inbox.held or inbox.number in self._connection._inboxes):
             self._connection.dropped.append(inbox)
 
     # Sending.
@@ -221,10 +221,10 @@ class HTTP2Exchange:
     async def _room(self) -> None:
         limit = self.deadline.config.write_timeout
         connection, inbox = self._connection, self._inbox
-        within = self.deadline.within(limit)
-        if not await connection.attend(inbox, lambda: connection.may_send(inbox), within, sends=True):
+        patience = self.deadline.within(limit)
+        if not await connection.attend(inbox, lambda: connection.may_send(inbox), patience, sends=True):
             raise WriteTimeout(
-                f"the peer took no more of the body for {limit:g} seconds: its window for this stream is closed",
+                f"the peer took no more of the body for {patience:g} seconds",
                 peer=connection.stream.info().peer,
                 limit=limit,
             )
@@ -256,9 +256,10 @@ class HTTP2Exchange:
 
     async def _receive(self, ready: Callable[[], bool]) -> None:
         limit = self.deadline.config.read_timeout
-        if not await self._connection.attend(self._inbox, ready, self.deadline.within(limit)):
+        patience = self.deadline.within(limit)
+        if not await self._connection.attend(self._inbox, ready, patience):
             raise ReadTimeout(
-                f"nothing came on this stream for {limit:g} seconds",
+                f"nothing came on this stream for {patience:g} seconds",
                 peer=self._connection.stream.info().peer,
                 limit=limit,
             )

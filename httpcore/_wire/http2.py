@@ -17,8 +17,7 @@ Memory is bounded: an unread response by its stream's window, which is given bac
 `OUTBOX`, beyond which uploads wait; and what answers the peer by the engine.
 
 Everything about frames, streams and windows is the engine's. One plain lock is around it and the inboxes, never held
-over an await. Should Ctrl-C come inside, the next one finds the mark and ends the connection, since nobody knows what
-the engine has done.
+over an await. A step that Ctrl-C interrupts ends the connection, since nobody knows what the engine has done.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from collections.abc import Callable
 from copy import copy
 from math import inf
 from threading import Lock
+from types import TracebackType
 from typing import Any, Final
 
 from .._backends.base import PIECE, Backend, Stream
@@ -162,24 +162,21 @@ class HTTP2Connection:
 
     def listen(self) -> None:
         """Hear and answer what is here, unless somebody reads. Plain: a world that watches its sockets calls this."""
-        with self._lock:
-            self._enter()
+        with self._lock, self:
             if self._baton.reader is None:
                 self._listen()
                 self._send_now()
-            self._torn = False
         self._tell()
 
     def close(self) -> None:
         """Leave, now. Exchanges that are under way end with an error."""
-        with self._lock:
+        with self._lock, self:
             if not self._closed:
                 self._closed = True
                 if self._failure is None:
                     self._engine.goaway(Code.NO_ERROR)
                     self._send_now()
                 self._fail(ReadError("the connection was closed on this side", peer=self.stream.info().peer))
-            self._torn = False
         self.stream.close()
 
     def abandon(self) -> None:
@@ -197,17 +194,12 @@ class HTTP2Connection:
             RemoteProtocolError, ReadError, WriteError: this connection takes no more. `inbox.refused` is set.
             LocalProtocolError: the peer does not take such a request.
         """
-        with self._lock:
-            self._enter()
+        with self._lock, self:
             engine = self._engine
             self._check_open(inbox)
             inbox.begins = self._written + self._pending()
             inbox.crowded = not engine.settings_seen  # it has not said yet how many streams it allows
-            try:
-                number = engine.request(fields, end=end and not data)
-            except HTTPCoreError:
-                self._torn = False
-                raise
+            number = engine.request(fields, end=end and not data)
             inbox.number = number
             self._inboxes[number] = inbox
             if number >= LAST_STREAM:
@@ -218,15 +210,12 @@ class HTTP2Connection:
             inbox.sent_all = whole and end
             if len(self._inboxes) == 1:  # others may have something to send in a moment: then in one write
                 self._send_now()
-            self._torn = False
             return whole
 
     def put(self, inbox: Inbox, data: memoryview) -> int | None:
         """Queue as much of `data` as may be sent now; tell how many bytes. None: no more of it is wanted."""
-        with self._lock:
-            self._enter()
+        with self._lock, self:
             if inbox.stopped or self._broken is not None:
-                self._torn = False
                 return None
             size = 0
             if self._pending() < OUTBOX:
@@ -234,13 +223,11 @@ class HTTP2Connection:
                 if size:
                     self._engine.data(inbox.number, data[:size], end=False)
                     self._call_a_sender()
-            self._torn = False
             return size
 
     def finish(self, inbox: Inbox, trailers: Headers) -> None:
         """The request is complete."""
-        with self._lock:
-            self._enter()
+        with self._lock, self:
             if not inbox.stopped:
                 if trailers:
                     self._engine.trailers(inbox.number, trailers)
@@ -249,10 +236,9 @@ class HTTP2Connection:
                 inbox.sent_all = inbox.stopped = True
                 if inbox.ended:
                     self._inboxes.pop(inbox.number, None)
-            self._torn = False
 
     def may_send(self, inbox: Inbox) -> bool:
-        """`put` has something to say. Asked under the lock."""
+        """`put` has something to say."""
         if inbox.stopped or self._broken is not None:
             return True
         return self._pending() < OUTBOX and self._engine.window(inbox.number) > 0
@@ -264,32 +250,27 @@ class HTTP2Connection:
                 if inbox.error is not None:
                     raise inbox.error
                 return b"" if inbox.ended else None
-            self._enter()
-            data = inbox.take(most)
-            self._credit(inbox.number, len(data))
-            self._torn = False
-            return data
+            with self:
+                data = inbox.take(most)
+                self._credit(inbox.number, len(data))
+                return data
 
     def take_all(self, inbox: Inbox) -> bytes:
         """The rest of a body that has ended."""
         if not inbox.held:
             return b""
-        with self._lock:
-            self._enter()
+        with self._lock, self:
             held = inbox.held
             data = inbox.take_all()
             self._credit(inbox.number, held)
-            self._torn = False
             return data
 
     def drop(self, inbox: Inbox) -> bool:
         """Nobody wants this exchange any more: reset its stream, unless it is complete. Tells whether the connection is
         still open."""
-        with self._lock:
-            self._enter()
+        with self._lock, self:
             self._drop(inbox)
             self._send_now()
-            self._torn = False
         self._tell()
         return self.is_open
 
@@ -301,13 +282,12 @@ class HTTP2Connection:
         Raises:
             WriteTimeout: there was no room for one byte for `write_timeout` seconds.
         """
-        with self._lock:
-            if not self._unsent_is() or self._baton.writer is not None:
-                return
-            seat = Seat()
-            self._baton.writer = seat
+        seat = Seat()
         limit = deadline.config.write_timeout
         try:
+            with self._lock:
+                if not self._unsent_is() or not self._baton.may_write(seat):
+                    return
             since, written = self._now(), self._written
             left = deadline.within(limit)
             while not (await self._write(seat, left, None, inbox.is_stopped) or inbox.stopped):
@@ -321,7 +301,11 @@ class HTTP2Connection:
                             f"no room to write for {limit:g} seconds", peer=self.stream.info().peer, limit=limit
                         )
         finally:
-            self._leave(seat)
+            try:
+                self._leave(seat)
+            except BaseException:  # Ctrl-C: the turn must not be lost
+                self._leave(seat)
+                raise
 
     async def settle(self, inbox: Inbox, deadline: Deadline) -> None:
         """Wait until the peer has sent its SETTINGS.
@@ -330,10 +314,10 @@ class HTTP2Connection:
             ReadTimeout: it has not, for `read_timeout` seconds.
         """
         limit = deadline.config.read_timeout
-        if not await self._attend_all(inbox, lambda: self._engine.settings_seen, deadline.within(limit)):
-            raise ReadTimeout(
-                f"the server sent no SETTINGS for {limit:g} seconds", peer=self.stream.info().peer, limit=limit
-            )
+        patience = deadline.within(limit)
+        if not await self._attend_all(inbox, lambda: self._engine.settings_seen, patience):
+            peer = self.stream.info().peer
+            raise ReadTimeout(f"the server sent no SETTINGS for {patience:g} seconds", peer=peer, limit=limit)
 
     async def is_alive(self) -> bool:
         """Whether the peer is there. When it has been quiet for the ping interval it is asked, and has as long to
@@ -341,10 +325,8 @@ class HTTP2Connection:
         interval, now = self._ping_interval, self._now()
         if interval is None or now < self._heard + interval:
             return self.is_open
-        with self._lock:
-            self._enter()
+        with self._lock, self:
             self._probe(now)
-            self._torn = False
         await self._attend_all(Inbox(), lambda: self._heard >= now, None)
         return self.is_open
 
@@ -401,7 +383,11 @@ class HTTP2Connection:
                 if ends is not None:
                     left = max(0.0, ends - self._now())
         finally:
-            self._leave(seat, inbox)
+            try:
+                self._leave(seat, inbox)
+            except BaseException:  # Ctrl-C: the turn must not be lost
+                self._leave(seat, inbox)
+                raise
 
     def _wait(self, inbox: Inbox, seat: Seat, sends: bool) -> Waiting:
         if sends:
@@ -420,35 +406,34 @@ class HTTP2Connection:
                 if inbox.sender is seat:
                     inbox.sender = None
                     self._call_a_sender()
-            self._baton.leave(seat, unsent=self._unsent_is())
+            unsent = self._unsent_is()
+            self._baton.leave(seat, unsent=unsent)
+            if unsent and self._baton.writer is None:  # nobody waits who could go on with it
+                with self:
+                    self._send_now()
 
     async def _read(self, left: float | None) -> None:
         """Read once, for all."""
         quiet = self._until_probe()
+        if quiet is not None and (left is None or quiet < left):
+            left = quiet
         try:
-            data = await self.stream.read(
-                PIECE, left if quiet is None or (left is not None and left < quiet) else quiet
-            )
+            data = await self.stream.read(PIECE, left)
+            with self._lock, self:
+                self._hear(data)
+                if self._engine.owed:
+                    self._send_now()
         except ReadTimeout:  # whoever waits looks at the clock
             if quiet is None:
                 return
-            with self._lock:
-                self._enter()
+            with self._lock, self:
                 self._probe(self._now())
-                self._torn = False
         except NetworkError as error:
             with self._lock:
                 self._fail(error)
         except (KeyboardInterrupt, SystemExit):
             self._interrupted()
             raise
-        else:
-            with self._lock:
-                self._enter()
-                self._hear(data)
-                if self._engine.owed:
-                    self._send_now()
-                self._torn = False
         self._tell()
 
     async def _write(self, seat: Seat, left: float | None, ends: float | None, ready: Callable[[], bool]) -> bool:
@@ -459,59 +444,71 @@ class HTTP2Connection:
             ends: when that is over all the same; None: never.
             ready: what the caller really waits for.
         """
-        stream, baton = self.stream, self._baton
         while True:
-            with self._lock:
-                self._enter()
+            with self._lock, self:
                 data = self._unsent = self._unsent or self._engine.take()
-                self._torn = False
                 if not self._unsent_is():
-                    baton.writer = None
+                    self._baton.writer = None
                     return True
-                reads = baton.may_read(seat)
+                reads = self._baton.may_read(seat)
             if ends is not None:
                 left = max(0.0, ends - self._now())
-            wait = left if reads or (left is not None and left < LOOK) else LOOK
-            try:
-                if data:
-                    count = await stream.write_some(data, wait, duplex=not reads)
-                else:
-                    await stream.flush(wait, duplex=not reads)
-                    count = 0
-            except WriteTimeout:
+            goes_on = await self._write_once(data, left, reads)
+            self._tell()
+            if not goes_on or ready():
                 return False
-            except NetworkError as error:
-                with self._lock:
-                    self._break(error, listens=reads)
-                self._tell()
-                return True
-            except (KeyboardInterrupt, SystemExit):
-                self._interrupted()
-                raise
-            with self._lock:
-                self._enter()
+
+    async def _write_once(self, data: bytes | memoryview, left: float | None, reads: bool) -> bool:
+        """Write some of `data`, or what the stream still owes; False when time was up.
+
+        Arguments:
+            reads: we have the turn to read, too, and heed input.
+        """
+        if not reads and (left is None or left > LOOK):
+            left = LOOK
+        try:
+            count = 0
+            if data:
+                count = await self.stream.write_some(data, left, duplex=not reads)
+            else:
+                await self.stream.flush(left, duplex=not reads)
+            with self._lock, self:
                 self._wrote(data, count)
                 if reads and not count:
                     self._listen()
                 self._call_a_sender()
-                self._torn = False
-            self._tell()
-            if ready():
-                return False
+        except WriteTimeout:
+            return False
+        except NetworkError as error:
+            with self._lock:
+                self._break(error, listens=reads)
+        except (KeyboardInterrupt, SystemExit):
+            self._interrupted()
+            raise
+        return True
 
     # Under the lock from here on, but for `_tell`.
 
-    def _enter(self) -> None:
-        if self._torn and self._failure is None:
-            self._fail(ReadError("the connection was in use when Ctrl-C came", peer=self.stream.info().peer))
+    def __enter__(self) -> None:
+        """Begin a step, inside the lock: what it does to the engine and the inboxes is done whole, or is the end."""
+        if self._torn:
+            self._fail(self._in_use())
         self._torn = True
         while self.dropped:
             self._drop(self.dropped.popleft())
 
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is not None and not issubclass(kind, HTTPCoreError):  # Ctrl-C, or a fault of ours
+            self._fail(self._in_use())
+        self._torn = False
+
+    def _in_use(self) -> ReadError:
+        return ReadError("the connection was in use when Ctrl-C or a fault came", peer=self.stream.info().peer)
+
     def _interrupted(self) -> None:
         """Ctrl-C came while bytes were on their way: nobody knows whether they were taken."""
         with self._lock:
-            self._fail(ReadError("the connection was in use when Ctrl-C came", peer=self.stream.info().peer))
+            self._fail(self._in_use())
         self._tell()
 
     def _tell(self) -> None:
@@ -526,7 +523,6 @@ class HTTP2Connection:
             return
         inbox.refused = True
         inbox.crowded = self.is_open
-        self._torn = False
         cause = self._failure or self._broken
         if cause is not None:
             raise _again(cause)
@@ -547,7 +543,7 @@ class HTTP2Connection:
 
     def _send_now(self) -> None:
         """Send what is queued as far as there is room, unless somebody is at it; leave the rest to one who waits."""
-        if self._baton.writer is None and self._broken is None:
+        if self._baton.writer is None and self._broken is None and self._failure is None:
             while data := self._unsent or self._engine.take():
                 count = self.stream.give(data)
                 self._wrote(data, count)
@@ -730,6 +726,7 @@ class HTTP2Connection:
             inbox.fail(self._went_away() if self._away is not None else _again(error))
             self._call(inbox)
         self._inboxes.clear()
+        self.stream.close()  # whoever reads or writes at this moment ends now
 
     def _break(self, error: HTTPCoreError, *, listens: bool) -> None:
         """A write failed. What the peer had said before is here, for us or for whoever reads."""

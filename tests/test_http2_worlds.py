@@ -1,0 +1,399 @@
+"""HTTP/2 over real sockets in every world: what ALPN decides, many at once, early leavers, threads that share."""
+
+from __future__ import annotations
+
+import random
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from linecache import getline
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import pytest
+import trustme
+from servers import Peer, ScriptedServer, ok
+from worlds import ThreadsWorld, World, each_world
+
+import httpcore
+
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert("127.0.0.1", "localhost")
+SEED = 20_261_121
+HTTP_1_1_REQUIRED = 13
+
+
+def server_context(*alpn: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    CERTIFICATE.configure_cert(context)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+@pytest.fixture(scope="module")
+def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(str(path))
+    return httpcore.SSLConfig(verify=str(path))
+
+
+class Conversation:
+    """One HTTP/2 connection from its server's side: answers each whole request with its path and its body's length.
+
+    `/N/...` answers N bytes more, as far as the windows allow at any time. `/never` is not answered, `/old` is refused
+    with HTTP_1_1_REQUIRED. The connection's window is credited as bodies come.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="latin-1"))
+        self.paths: dict[int, str] = {}
+        self.sizes: dict[int, int] = {}
+        self.whole: dict[int, None] = {}  # requests that are complete
+        self.left: dict[int, int] = {}
+
+    def run(self) -> None:
+        self.h2.initiate_connection()
+        self.h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 500})
+        self.peer.send(self.h2.data_to_send())
+        while data := self.peer.socket.recv(65536):
+            for event in self.h2.receive_data(data):
+                self.heed(event)
+            for stream in self.whole:
+                self.answer(stream, self.paths[stream])
+            self.whole.clear()
+            for stream in list(self.left):
+                self.pump(stream)
+            self.peer.send(self.h2.data_to_send())
+
+    def heed(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            self.paths[event.stream_id] = dict(event.headers)[":path"]
+            self.sizes[event.stream_id] = 0
+        elif isinstance(event, h2.events.DataReceived):
+            self.sizes[event.stream_id] += len(event.data)
+            self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded):
+            self.whole[event.stream_id] = None
+        elif isinstance(event, h2.events.StreamReset):
+            self.left.pop(event.stream_id, None)
+            self.whole.pop(event.stream_id, None)
+
+    def answer(self, stream: int, path: str) -> None:
+        if path == "/old":
+            self.h2.reset_stream(stream, HTTP_1_1_REQUIRED)
+        elif path != "/never":
+            self.h2.send_headers(stream, [(":status", "200"), ("x-size", str(self.sizes[stream]))])
+            self.h2.send_data(stream, path.encode())
+            self.left[stream] = int(path.split("/")[1])
+
+    def pump(self, stream: int) -> None:
+        while True:
+            size = min(self.left[stream], 16384, self.h2.local_flow_control_window(stream))
+            self.left[stream] -= size
+            if not self.left[stream]:
+                del self.left[stream]
+                self.h2.send_data(stream, b"x" * size, end_stream=True)
+                return
+            if not size:
+                return
+            self.h2.send_data(stream, b"x" * size)
+
+
+def converse(peer: Peer) -> None:
+    sock: Any = peer.socket
+    if isinstance(sock, ssl.SSLSocket) and sock.selected_alpn_protocol() != "h2":
+        while head := peer.head():
+            peer.send(ok(head.split(b" ")[1]))
+        return
+    Conversation(peer).run()
+
+
+@contextmanager
+def serving(*alpn: str, plain: bool = False) -> Iterator[ScriptedServer]:
+    with ScriptedServer(converse, None if plain else server_context(*alpn)) as server:
+        yield server
+
+
+@each_world
+@pytest.mark.parametrize(
+    ("offered", "options", "protocol"),
+    [
+        (("h2", "http/1.1"), {}, "HTTP/2"),
+        (("h2", "http/1.1"), {"http2": False}, "HTTP/1.1"),
+        (("http/1.1",), {}, "HTTP/1.1"),
+        ((), {}, "HTTP/1.1"),
+        (("h2",), {"http1": False}, "HTTP/2"),
+    ],
+)
+def test_alpn_decides_between_what_the_pool_offers(
+    world: World, trusting: httpcore.SSLConfig, offered: tuple[str, ...], options: dict[str, bool], protocol: str
+) -> None:
+    async def body() -> None:
+        async with world.pool(trusting, **options) as pool:
+            for path in ("/0/a", "/0/b"):
+                response = await pool.request("GET", server.url + path)
+                assert (response.protocol, response.body) == (protocol, path.encode())
+            assert pool.stats().connections == 1
+
+    with serving(*offered) as server:
+        world.run(body)
+
+
+@each_world
+def test_a_context_means_http11_unless_it_was_made_to_offer_more(world: World, trusting: httpcore.SSLConfig) -> None:
+    own = ssl.create_default_context(cafile=str(trusting.verify))
+
+    async def body() -> None:
+        async with world.pool() as pool:
+            for context, protocol in [
+                (own, "HTTP/1.1"),
+                (httpcore.ssl_context(trusting), "HTTP/1.1"),
+                (httpcore.ssl_context(trusting, alpn=("h2", "http/1.1")), "HTTP/2"),
+            ]:
+                assert (await pool.request("GET", server.url + "/0/x", ssl=context)).protocol == protocol
+
+    with serving("h2", "http/1.1") as server:
+        world.run(body)
+
+
+@each_world
+def test_a_burst_to_a_new_origin_shares_one_connection(world: World, trusting: httpcore.SSLConfig) -> None:
+    async def body() -> None:
+        async with world.pool(trusting) as pool:
+            asked = [lambda n=n: pool.request("GET", f"{server.url}/{n}/x") for n in range(60)]
+            answers = await world.gather(*asked)
+            for number, answer in enumerate(answers):
+                assert answer.body == b"/%d/x" % number + b"x" * number
+            assert pool.stats().connections == server.connections == 1
+
+    with serving("h2", "http/1.1") as server:
+        world.run(body)
+
+
+@each_world
+def test_a_burst_to_an_origin_that_speaks_http11_dials_what_it_needs(
+    world: World, trusting: httpcore.SSLConfig
+) -> None:
+    async def body() -> None:
+        async with world.pool(trusting, limits=httpcore.PoolLimits(max_connections=5)) as pool:
+            asked = [lambda n=n: pool.request("GET", f"{server.url}/{n}") for n in range(20)]
+            assert [answer.body for answer in await world.gather(*asked)] == [b"/%d" % n for n in range(20)]
+            assert 1 < server.connections <= 5
+
+    with serving("http/1.1") as server:
+        world.run(body)
+
+
+@each_world
+def test_what_needs_http11_is_sent_again_over_it(world: World, trusting: httpcore.SSLConfig) -> None:
+    async def body() -> None:
+        async with world.pool(trusting) as pool:
+            response = await pool.request("POST", server.url + "/old", body=b"x")
+            assert (response.protocol, response.info.attempts) == ("HTTP/1.1", 2)
+            response = await pool.request("GET", server.url + "/0/ws", headers=[("Upgrade", "websocket")])
+            assert response.protocol == "HTTP/1.1"  # HTTP/2 has no Upgrade
+        async with world.pool(trusting, http1=False) as pool:
+            with pytest.raises(httpcore.StreamReset) as caught:
+                await pool.request("GET", server.url + "/old")
+            assert caught.value.code == HTTP_1_1_REQUIRED
+
+    with serving("h2", "http/1.1") as server:
+        world.run(body)
+
+
+@each_world
+def test_twenty_megabytes_go_both_ways_at_once(world: World, trusting: httpcore.SSLConfig) -> None:
+    size = 20_000_000
+
+    async def download(pool: Any) -> int:
+        response = await pool.request("GET", f"{server.url}/{size}/x", stream=True)
+        got = 0
+        async for piece in response.raw():
+            got += len(piece)
+        return got - len(f"/{size}/x")
+
+    async def upload(pool: Any) -> int:
+        response = await pool.request("POST", server.url + "/0/x", body=iter([bytes(100_000)] * (size // 100_000)))
+        return int(dict(response.headers)[b"x-size"])
+
+    async def body() -> None:
+        async with world.pool(trusting, timeout=30) as pool:
+            assert await world.gather(lambda: download(pool), lambda: upload(pool)) == [size, size]
+            assert server.connections == 1
+
+    with serving("h2") as server:
+        world.run(body)
+
+
+@each_world
+def test_early_leavers_among_many_harm_nobody(world: World) -> None:
+    """Requests that time out, responses that are closed early: every other body is right, and no stream stays open."""
+
+    async def one(pool: Any, number: int) -> None:
+        kind = random.Random(SEED + number).randrange(4)
+        if kind == 0:
+            with pytest.raises(httpcore.ReadTimeout):
+                await pool.request("GET", server.url + "/never", timeout=httpcore.TimeoutConfig(30, read_timeout=0.01))
+            return
+        size = random.Random(number).randrange(200_000)
+        response = await pool.request("GET", f"{server.url}/{size}/x", stream=True, timeout=30)
+        if kind == 1:
+            await response.close()
+        else:
+            assert len(await response.read()) == size + len(f"/{size}/x")
+
+    async def several(pool: Any, first: int) -> None:
+        for number in range(first, first + 20):
+            await one(pool, number)
+
+    async def body() -> None:
+        async with world.pool(http1=False, limits=httpcore.PoolLimits(max_connections=1)) as pool:
+            await world.gather(*[lambda first=first: several(pool, first) for first in range(0, 500, 20)])
+            assert (await pool.request("GET", server.url + "/0/end")).body == b"/0/end"
+            stats = pool.stats()
+            assert (stats.leased, stats.waiting, stats.idle) == (0, 0, 1)
+            assert conversations[0].h2.open_inbound_streams == 0
+            assert server.connections == 1
+
+    conversations: list[Conversation] = []
+
+    def script(peer: Peer) -> None:
+        conversations.append(Conversation(peer))
+        conversations[-1].run()
+
+    with ScriptedServer(script) as server:
+        world.run(body)
+
+
+@each_world
+def test_a_two_way_stream_is_used_from_two_sides_at_once(world: World) -> None:
+    def script(peer: Peer) -> None:
+        conversation = Conversation(peer)
+
+        def heed(event: h2.events.Event) -> None:
+            if isinstance(event, h2.events.RequestReceived):
+                conversation.h2.send_headers(event.stream_id, [(":status", "200")])
+            elif isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
+                conversation.h2.send_data(event.stream_id, event.data)
+                conversation.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, h2.events.StreamEnded):
+                conversation.h2.send_headers(event.stream_id, [("x-end", "yes")], end_stream=True)
+
+        conversation.heed = heed  # type: ignore[method-assign]
+        conversation.run()
+
+    async def body() -> None:
+        async with world.pool(http1=False) as pool:
+            response = await pool.request("POST", server.url + "/", duplex=True)
+            raw = response.connection
+
+            async def send() -> int:
+                for _ in range(100):
+                    await raw.send(bytes(5_000))
+                await raw.end()
+                return 500_000
+
+            async def receive() -> int:
+                got = 0
+                while data := await raw.recv():
+                    got += len(data)
+                return got
+
+            assert await world.gather(send, receive) == [500_000, 500_000]
+            assert response.trailers == [(b"x-end", b"yes")]
+            raw.close()
+            assert pool.stats().idle == 1
+
+    with ScriptedServer(script) as server:
+        world.run(body)
+
+
+def test_a_hundred_threads_share_one_connection() -> None:
+    world = ThreadsWorld()
+
+    async def several(pool: Any, first: int) -> None:
+        for number in range(first, first + 20):
+            response = await pool.request("GET", f"{server.url}/{number}/x")
+            assert len(response.body) == number + len(f"/{number}/x")
+
+    async def body() -> None:
+        async with world.pool(http1=False, timeout=60, limits=httpcore.PoolLimits(max_connections=1)) as pool:
+            await world.gather(*[lambda first=first: several(pool, first) for first in range(0, 2000, 20)])
+            assert (pool.stats().leased, pool.stats().idle) == (0, 1)
+
+    with serving(plain=True) as server:
+        world.run(body)
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside others"])
+def test_ctrl_c_at_any_line_leaves_a_pool_that_works(alone: bool) -> None:
+    """KeyboardInterrupt is raised at each line of the HTTP/2 modules in turn, in the thread that makes the request.
+
+    Left out are lines with `with`: tracing comes to them a second time between the end of the block and the release of
+    the lock, where CPython looks for no signals, nor at a `try`. And finalisers, whose errors are only printed.
+    """
+    modules = tuple(f"_wire/{name}.py" for name in ("http2", "h2_exchange", "baton", "inbox"))
+    options: dict[str, Any] = {"limits": httpcore.PoolLimits(max_connections=1), "timeout": 5}
+
+    def interrupted_at(line: int, pool: httpcore.SyncConnectionPool) -> bool:
+        seen = 0
+
+        def trace(frame: Any, event: str, argument: Any) -> Any:
+            nonlocal seen
+            if not frame.f_code.co_filename.endswith(modules) or frame.f_code.co_name == "__del__":
+                return trace
+            if event == "line" and not getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith(
+                ("with ", "try:")
+            ):
+                seen += 1
+                if seen == line:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            pool.request("POST", server.url + "/3000/x", body=iter([b"one", b"two"]))
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    def sibling(pool: httpcore.SyncConnectionPool, failures: list[BaseException]) -> None:
+        try:
+            response = pool.request("GET", server.url + "/100/x")
+            assert len(response.body) == 106
+        except httpcore.ReadError:
+            pass  # the connection was in use by the one that was interrupted
+        except BaseException as error:
+            failures.append(error)
+
+    with serving(plain=True) as server:
+        line, struck = 0, True
+        while struck:
+            line += 1 if alone else 5
+            failures: list[BaseException] = []
+            with httpcore.SyncConnectionPool(http1=False, **options) as pool:
+                pool.request("GET", server.url + "/0/x")
+                others = [] if alone else [threading.Thread(target=sibling, args=(pool, failures)) for _ in range(3)]
+                for other in others:
+                    other.start()
+                struck = interrupted_at(line, pool)
+                for other in others:
+                    other.join(10)
+                    assert not other.is_alive(), f"line {line}: a sibling hangs"
+                assert not failures, f"line {line}"
+                response = pool.request("GET", server.url + "/10/x")
+                assert response.body == b"/10/x" + b"x" * 10, f"line {line}"
+                stats = pool.stats()
+                assert (stats.leased, stats.waiting, stats.dialing) == (0, 0, 0), f"line {line}"
+        assert line > 200
