@@ -305,6 +305,10 @@ CASES = [
     Case("5.1", "WINDOW_UPDATE on an idle stream", window_update(4001, 1), PROTOCOL),
     Case("5.1", "PRIORITY on an idle stream", frame(PRIORITY, 0, 4001, bytes(5)), FINE),
     Case("5.1", "DATA behind the end, both sides done", data(FINISHED, b"x"), CLOSED),
+    Case("5.1", "empty DATA behind the end, both sides done", data(FINISHED, b"", end=True), FINE),  # nginx does it
+    Case("5.1", "empty DATA behind the end while we still send", head(POSTED, end=True) + data(POSTED, b""), FINE),
+    Case("5.1", "padded DATA behind the end", frame(DATA, 0x8, FINISHED, bytes(3)), CLOSED),
+    Case("5.1", "empty DATA on an idle stream", data(4001, b""), PROTOCOL),
     Case("5.1", "HEADERS behind the end, both sides done", head(FINISHED), CLOSED),
     Case("5.1", "WINDOW_UPDATE behind the end", window_update(FINISHED, 1), FINE),
     Case("5.1", "RST_STREAM behind the end", rst(FINISHED), FINE),

@@ -560,6 +560,11 @@ class H2Engine:
         if self._room < 0:
             raise _fault(Code.FLOW_CONTROL_ERROR, "the peer sent more DATA than the connection's window allows")
         state = self._streams.get(stream)
+        if not credit and (state is None or state.ended):
+            # nginx 1.22 ends an empty file twice when many streams compete: it says nothing, and so it harms nobody.
+            self._check_opened(_DATA, stream)
+            self._weigh()
+            return
         if state is None:
             self._gone(_DATA, stream, credit)
             self.consumed(stream, credit)
