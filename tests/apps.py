@@ -8,10 +8,15 @@ import hashlib
 from typing import Any
 from urllib.parse import parse_qs
 
+PATTERN = bytes(range(251)) * 400
+"""What `/size-N` is made of, over and over."""
+
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """/echo gives the body back; /digest its length and SHA-256; /bytes?n=N gives N bytes; /gzip compressed text;
-    /status?n=N that status; /slow answers after a second; anything else says hello and names the request.
+    /status?n=N that status; /slow answers after a second; /size-N as in `real_servers`; /trailers ends with one, and
+    /hints begins with 103, where the server can; /version names the protocol; anything else says hello and names the
+    request. A WebSocket gets back what it sends, until it closes.
     """
     if scope["type"] == "lifespan":
         while True:
@@ -19,6 +24,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": f"{kind}.complete"})
             if kind == "lifespan.shutdown":
                 return
+    if scope["type"] == "websocket":
+        await talk(receive, send)
+        return
     path, query = scope["path"], parse_qs(scope["query_string"].decode())
     number = int(query.get("n", ["0"])[0])
     if path == "/bytes":
@@ -38,6 +46,19 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     elif path == "/slow":
         await asyncio.sleep(1)
         await answer(send, b"at last")
+    elif path.startswith("/size-"):
+        await send_bytes(send, int(path[6:]), PATTERN)
+    elif path == "/trailers":
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+        await send({"type": "http.response.body", "body": b"Hello, world"})
+        await send({"type": "http.response.trailers", "headers": [(b"x-word", b"fine")]})
+    elif path == "/hints":
+        await send({"type": "http.response.early_hint", "links": [b"</style.css>; rel=preload"]})
+        await answer(send, b"Hello, world")
+    elif path == "/version":
+        await answer(send, scope["http_version"].encode())
+    elif path == "/hello":
+        await answer(send, b"Hello, world")
     else:
         async for _ in pieces(receive):
             pass
@@ -62,13 +83,19 @@ async def answer(send: Any, body: bytes, *headers: tuple[bytes, bytes], status: 
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_bytes(send: Any, size: int) -> None:
+async def send_bytes(send: Any, size: int, piece: bytes = bytes(65536)) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(size).encode())]})
-    piece = bytes(65536)
     while size > 0:
         await send({"type": "http.response.body", "body": piece[:size], "more_body": True})
         size -= len(piece)
     await send({"type": "http.response.body"})
+
+
+async def talk(receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
 
 
 async def echo(receive: Any, send: Any) -> None:

@@ -1,0 +1,53 @@
+"""What more than one file of tests needs, made once and when the first test asks for it: certificates, real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import real_servers
+import trustme
+from real_servers import Ports
+from servers import uvicorn
+
+import httpcore
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `ca.pem`, `server.pem` (for localhost and 127.0.0.1, its key included), and `documents`."""
+    folder = tmp_path_factory.mktemp("real")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    real_servers.documents(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trusting_real(place: Path) -> httpcore.SSLConfig:
+    """Trusts those servers."""
+    return httpcore.SSLConfig(verify=str(place / "ca.pem"))
+
+
+@pytest.fixture(scope="session")
+def nginx(place: Path) -> Iterator[Ports]:
+    with (
+        uvicorn("apps:app", "--app-dir", "tests") as app,
+        real_servers.nginx(place, place / "server.pem", app) as ports,
+    ):
+        yield ports
+
+
+@pytest.fixture(scope="session")
+def nghttpd(place: Path) -> Iterator[Ports]:
+    with real_servers.nghttpd(place, place / "server.pem") as ports:
+        yield ports
+
+
+@pytest.fixture(scope="session")
+def hypercorn(place: Path) -> Iterator[Ports]:
+    with real_servers.hypercorn(place, place / "server.pem") as ports:
+        yield ports

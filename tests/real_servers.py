@@ -1,0 +1,128 @@
+"""Servers that people run, as processes of their own, speaking HTTP/2: nginx, nghttpd and hypercorn.
+
+All of them know `/hello`, and `/size-N` for each of `SIZES`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from apps import PATTERN
+from servers import free_port, process
+
+
+class Ports(NamedTuple):
+    plain: int
+    secure: int
+    tired: int = 0
+
+
+def patterned(size: int) -> bytes:
+    """The body of `/size-N`, for small ones."""
+    return (PATTERN * (size // len(PATTERN) + 1))[:size]
+
+
+SIZES = (0, 1, 100, 16_384, 16_385, 65_536, 200_000, 100_000_000)
+"""Which N there are where files are served."""
+
+
+def program(name: str) -> str:
+    """Where a server of Debian is; without it the test is left out, but for CI, where that is a failure."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no {name} here: run scripts/install")
+    return found
+
+
+def documents(folder: Path) -> Path:
+    """A folder of files, `size-N` for each of `SIZES` and `hello`."""
+    place = folder / "documents"
+    place.mkdir()
+    (place / "hello").write_bytes(b"Hello, world")
+    for size in SIZES:
+        with (place / f"size-{size}").open("wb") as file:
+            for _ in range(size // len(PATTERN)):
+                file.write(PATTERN)
+            file.write(PATTERN[: size % len(PATTERN)])
+    folder.chmod(0o755)
+    return place
+
+
+NGINX = """
+worker_processes 1; daemon off; error_log {folder}/error.log; pid {folder}/nginx.pid; {user}
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; default_type application/octet-stream; keepalive_timeout 1000s; client_max_body_size 0;
+  keepalive_requests 100000000; http2_max_concurrent_streams 1000; http2_recv_buffer_size 1m;
+  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols TLSv1.2 TLSv1.3;
+  upstream app {{ server 127.0.0.1:{app}; keepalive 32; }}
+  server {{
+    listen 127.0.0.1:{plain} http2; listen 127.0.0.1:{secure} ssl http2;
+    root {documents};
+    location = /hello {{ }}
+    location /size- {{ }}
+    location /trailers {{ add_trailer x-sent $body_bytes_sent; add_trailer x-word fine; return 200 "Hello, world"; }}
+    location /small {{ client_max_body_size 1m; proxy_pass http://app; }}
+    location / {{
+      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off;
+    }}
+  }}
+  server {{
+    listen 127.0.0.1:{tired} http2; keepalive_requests 50; root {documents};
+  }}
+}}
+"""
+
+
+@contextmanager
+def nginx(folder: Path, pem: Path, app: int) -> Iterator[Ports]:
+    """nginx with HTTP/2 everywhere: files, `/trailers`, and all else handed on to the `app` on that port. What comes to
+    `/small` may have a megabyte. On the third port a connection is good for 50 requests.
+    """
+    place = folder / "nginx"
+    place.mkdir()
+    ports = Ports(*(free_port() for _ in range(3)))
+    user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""  # the files are in a folder of ours
+    (place / "nginx.conf").write_text(
+        NGINX.format(folder=place, documents=folder / "documents", pem=pem, app=app, user=user, **ports._asdict())
+    )
+    with process([program("nginx"), "-c", str(place / "nginx.conf"), "-e", str(place / "error.log")], ports.plain):
+        yield ports
+
+
+@contextmanager
+def nghttpd(folder: Path, pem: Path) -> Iterator[Ports]:
+    """nghttpd, plain and over TLS: files with the trailer `x-word: fine`; what is posted comes back."""
+    plain, secure = free_port(), free_port()
+    options = ["--address=127.0.0.1", f"--htdocs={folder / 'documents'}", "--max-concurrent-streams=1000"]
+    command = [program("nghttpd"), *options, "--echo-upload", "--trailer=x-word: fine"]
+    with (
+        process([*command, "--no-tls", str(plain)], plain),
+        process([*command, str(secure), str(pem), str(pem)], secure),
+    ):
+        yield Ports(plain, secure)
+
+
+@contextmanager
+def hypercorn(folder: Path, pem: Path) -> Iterator[Ports]:
+    """hypercorn serving tests/apps.py, plain and over TLS, on uvloop."""
+    plain, secure = free_port(), free_port()
+    settings = folder / "hypercorn.toml"
+    settings.write_text(
+        f'bind = ["127.0.0.1:{secure}"]\ninsecure_bind = ["127.0.0.1:{plain}"]\nkeyfile = "{pem}"\ncertfile = "{pem}"\n'
+        'h2_max_concurrent_streams = 1000\nkeep_alive_max_requests = 100000000\nworker_class = "uvloop"\n'
+        "graceful_timeout = 0\n"
+    )
+    command = [sys.executable, "-m", "hypercorn", "--config", str(settings), "tests.apps:app"]
+    with process(command, plain):
+        yield Ports(plain, secure)

@@ -1,0 +1,111 @@
+"""What a request costs grows neither with how many others wait nor with how many connections are idle.
+
+Counted in lines of Python that the thread executes, ours and the event loop's: unlike seconds they are the same on a
+busy machine. What they cannot show is a search inside one call of C, such as `deque.remove`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+from servers import free_port, process
+from worlds import WORLDS, World, each_world
+
+import httpcore
+
+MORE = 1.2
+SAMPLE = 200
+IMPATIENT = httpcore.TimeoutConfig(60, pool_timeout=0)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    port = free_port()
+    with process([sys.executable, "-m", "tests.fast_server", str(port)], port):
+        yield f"http://127.0.0.1:{port}"
+
+
+class Lines:
+    """Counts the lines that this thread executes between `start` and `stop`."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def start(self) -> None:
+        self._before = sys.gettrace()  # coverage's, perhaps
+        sys.settrace(self._step)
+
+    def stop(self) -> None:
+        sys.settrace(self._before)
+
+    def _step(self, frame: FrameType, event: str, argument: Any) -> Any:
+        self.count += event == "line"
+        return self._step
+
+
+async def lines_in_a_crowd(world: World, url: str, size: int) -> tuple[float, float]:
+    """With `size` requests that wait: the lines of one more that asks and gives up, and of one that is served."""
+    asking, serving = Lines(), Lines()
+    done = 0
+    async with world.pool(limits=httpcore.PoolLimits(max_connections=10), timeout=60) as http:
+        # More than one read gives, so that each keeps its connection until it is read.
+        held = [await http.request("GET", f"{url}/100000", stream=True) for _ in range(10)]
+
+        async def fetch() -> None:
+            nonlocal done
+            assert (await http.request("GET", url)).body == b"Hello, world"
+            done += 1
+            if done == SAMPLE:
+                serving.stop()
+
+        async def watch() -> None:
+            await world.sleep(0)
+            assert http.stats().waiting == size
+            asking.start()
+            for _ in range(SAMPLE):
+                with pytest.raises(httpcore.PoolTimeout):
+                    await http.request("GET", url, timeout=IMPATIENT)
+            asking.stop()
+            assert http.stats().waiting == size
+            serving.start()
+            for response in held:
+                await response.read()
+
+        await world.gather(*[fetch] * size, watch)
+        assert done == size
+    return asking.count / SAMPLE, serving.count / SAMPLE
+
+
+@pytest.mark.parametrize("world", WORLDS[:3], ids=lambda world: world.name)
+def test_among_ten_thousand_that_wait_a_request_costs_what_it_costs_among_a_thousand(world: World, url: str) -> None:
+    few = world.run(lines_in_a_crowd, world, url, 1_000)
+    many = world.run(lines_in_a_crowd, world, url, 10_000)
+    assert many[0] <= MORE * few[0], f"to ask and give up: {many[0]:.0f} lines among 10,000, {few[0]:.0f} among 1,000"
+    assert many[1] <= MORE * few[1], f"to be served: {many[1]:.0f} lines among 10,000, {few[1]:.0f} among 1,000"
+
+
+async def lines_beside_idle_connections(world: World, url: str, idle: int) -> float:
+    """Lines for each request of a pool that has `idle` connections."""
+    async with world.pool(limits=httpcore.PoolLimits(max_connections=None)) as http:
+        opened = [await http.request("GET", f"{url}/100000", stream=True) for _ in range(idle)]
+        for response in opened:
+            await response.read()
+        assert http.stats().idle == idle
+        lines = Lines()
+        lines.start()
+        for _ in range(SAMPLE):
+            await http.request("GET", url)
+        lines.stop()
+        assert http.stats().idle == idle
+    return lines.count / SAMPLE
+
+
+@each_world
+def test_a_thousand_idle_connections_cost_a_request_no_more_than_ten(world: World, url: str) -> None:
+    few = world.run(lines_beside_idle_connections, world, url, 10)
+    many = world.run(lines_beside_idle_connections, world, url, 1_000)
+    assert many <= MORE * few, f"{many:.0f} lines beside 1,000 idle connections, {few:.0f} beside 10"
