@@ -7,20 +7,18 @@ time in the victim's clean-up, just after the victim begins to wait and just bef
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from strikes import ACTS, SEEDS, cancel, check
 
 import httpcore
 from httpcore._backends.memory import Cancelled, ServerEnd, Task, World, at_every_point
 
 HOSTS = ("a.test", "b.test")
-SEEDS = int(os.environ.get("HTTPCORE_SEEDS", "30"))
-"""How many random schedules each scenario is struck in, beside the one in order."""
 
 runs = 0
 sweeps = 0
@@ -178,38 +176,6 @@ SCENARIOS = {
     "one connection, three others": Scenario(wait_for_the_only_connection, nothing, CROWD, ONE),
     "one per origin, three others": Scenario(wait_for_the_only_connection, warm_up, CROWD, PER_ORIGIN),
 }
-
-
-# What strikes.
-
-
-def cancel(world: World, victim: Task[Any]) -> None:
-    victim.cancel()
-
-
-def let_time_pass(world: World, victim: Task[Any]) -> None:
-    world.skip(10.0)
-
-
-def reset(world: World, victim: Task[Any]) -> None:
-    for connection in world.open_connections:
-        connection.reset()
-
-
-def cut(world: World, victim: Task[Any]) -> None:
-    for connection in world.open_connections:
-        connection.cut()
-
-
-ACTS = {"cancelled": cancel, "timed out": let_time_pass, "reset": reset, "cut": cut}
-
-
-def check(world: World, pool: Pool) -> None:
-    """Nobody holds, dials or waits, and the pool counts what is open."""
-    stats = pool.stats()
-    assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0), stats
-    assert stats.connections == stats.idle
-    assert len([c for c in world.connections if not c.client_closed]) == stats.idle
 
 
 async def still_works(pool: Pool) -> None:
