@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import proxies
 import pytest
 import real_servers
 import trustme
@@ -51,3 +52,33 @@ def nghttpd(place: Path) -> Iterator[Ports]:
 def hypercorn(place: Path) -> Iterator[Ports]:
     with real_servers.hypercorn(place, place / "server.pem") as ports:
         yield ports
+
+
+@pytest.fixture(scope="session")
+def squid(place: Path) -> Iterator[proxies.Ports]:
+    with proxies.squid(place / "server.pem") as ports:
+        yield ports
+
+
+@pytest.fixture(scope="session")
+def tinyproxy(place: Path) -> Iterator[proxies.Ports]:
+    with proxies.tinyproxy(place) as ports:
+        yield ports
+
+
+@pytest.fixture(scope="session")
+def dante(place: Path) -> Iterator[proxies.Ports]:
+    with proxies.dante(place) as ports:
+        yield ports
+
+
+@pytest.fixture(scope="session")
+def microsocks() -> Iterator[proxies.Ports]:
+    with proxies.microsocks() as ports:
+        yield ports
+
+
+@pytest.fixture(scope="session")
+def uvicorn_socket() -> Iterator[str]:
+    with proxies.uvicorn_on_a_socket("apps:app") as path:
+        yield path

@@ -164,16 +164,32 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def _connected(port: int | str) -> socket.socket:
+    if isinstance(port, int):
+        return socket.create_connection(("127.0.0.1", port), 1)
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.connect(port)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 @contextmanager
-def process(command: list[str], port: int, *, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A server in a process of its own, until it accepts connections on `port`; killed at the end."""
+def process(
+    command: list[str], port: int | str, *, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server in a process of its own, given when it accepts connections on `port`, or on the unix socket of that
+    path; killed at the end.
+    """
     said = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe that nobody reads would stop a server
     server = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **(env or {})}, cwd=HERE.parent
     )
     try:
         for _ in range(400):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            with suppress(OSError), _connected(port):
                 break
             if server.poll() is not None:
                 said.seek(0)
