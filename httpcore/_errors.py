@@ -277,7 +277,26 @@ class LimitExceeded(HTTPCoreError):
 
 
 class PolicyError(HTTPCoreError):
-    """The network policy denies the address."""
+    """The network policy denies the address. No connection to it was begun.
+
+    Attributes:
+        address, port: where to.
+        rule: which rule denies it, as text.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        address: str | None = None,
+        port: int | None = None,
+        rule: str | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.address = address
+        self.port = port
+        self.rule = rule
 
 
 # Misuse.

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "httpcore"
 # an import that does not fit means that the idea belongs elsewhere. Types count: what is named is depended upon.
 FLOORS: list[set[str]] = [
     {"_errors", "_trace", "_wire"},
-    {"_config", "_url", "_body", "_decoders"},
+    {"_config", "_url", "_body", "_decoders", "_policy"},
     {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base"},
     {"_request", "_route", "_wire/grammar", "_wire/baton", "_backends/names", "_backends/tls", "_backends/memory"},
     {
