@@ -36,6 +36,7 @@ from ._errors import (
     WriteTimeout,
 )
 from ._ledger import OriginStats, PoolStats
+from ._policy import NetworkPolicy
 from ._pool import ConnectionPool
 from ._response import BodyStream, Informational, Response, ResponseInfo
 from ._trace import (
@@ -77,6 +78,7 @@ __all__ = [
     "LimitExceeded",
     "LocalProtocolError",
     "NetworkError",
+    "NetworkPolicy",
     "OriginStats",
     "PolicyError",
     "PoolClosed",
