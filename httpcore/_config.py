@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from os import PathLike, fspath
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 __all__ = ["PoolLimits", "SSLConfig", "TimeoutConfig"]
 
@@ -173,3 +174,10 @@ def _checked_cert(cert: object) -> CertFile | None:
     raise TypeError(
         f"cert is a {shape}: a path, (certificate, key) or (certificate, key, password) is allowed, or None"
     )
+
+
+def checked_ssl(ssl: Any) -> Any:
+    module = sys.modules.get("ssl")  # whoever has a context has imported it
+    if isinstance(ssl, SSLConfig) or (module is not None and isinstance(ssl, module.SSLContext)):
+        return ssl
+    raise TypeError(f"ssl is a {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")

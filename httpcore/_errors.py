@@ -208,7 +208,27 @@ class DecodingError(HTTPCoreError):
 
 
 class ProxyError(HTTPCoreError):
-    """A proxy refused or broke the connection to the origin."""
+    """A proxy refused or broke the connection to the origin.
+
+    Attributes:
+        status_code: of an HTTP proxy's answer to CONNECT, e.g. 407; None where there was none.
+        reason: its reason phrase.
+        headers: its header fields, with lower-cased names.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int | None = None,
+        reason: str = "",
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.status_code = status_code
+        self.reason = reason
+        self.headers = headers
 
 
 # The network's.

@@ -199,6 +199,23 @@ class Request:
             return b"Content-Length: %b\r\n" % length
         return b""
 
+    def forward(self, fields: Headers) -> None:
+        """Make it one for a proxy: the target in absolute-form (RFC 9112, section 3.2.2), and these fields with it.
+
+        A Proxy-Authorization among them gives way to the caller's own.
+        """
+        if any(name.lower() == b"proxy-authorization" for name, _ in self.headers):
+            fields = [field for field in fields if field[0].lower() != b"proxy-authorization"]
+        target = self.target
+        if target == b"*":  # of OPTIONS: then an empty path (3.2.4)
+            self.target = b"http://" + self.url.host_header
+        elif target.startswith(b"/"):
+            self.target = b"http://%b%b" % (self.url.host_header, target)
+        self.headers.extend(fields)
+        rest = self.head[len(self.method) + len(target) + 1 : -2]
+        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+        self.head = b"%b %b%b%b\r\n" % (self.method, self.target, rest, lines)
+
     def final_trailers(self) -> Headers:
         """The trailers, to be asked for once the body has been sent: a callable is called now.
 

@@ -1,7 +1,7 @@
 """How to get to an origin, as one value; connections with equal routes may be shared.
 
 Everything that affects a connection and may differ between two requests of one pool is a field here. What is the same
-for all of a pool's connections need not be.
+for all of a pool's connections (`Network`) need not be.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._config import SSLConfig
+from ._proxy import Proxy
 from ._url import URL
 
 if TYPE_CHECKING:
@@ -18,12 +19,17 @@ __all__ = ["Route", "route_to"]
 
 
 class Route(NamedTuple):
-    """Where to, and how.
+    """Where to, and how. `_dial` walks it: to the proxy or the origin, TLS with the proxy, the tunnel, TLS with the
+    origin; each if there is such a thing.
 
     Attributes:
+        scheme, host, port: of the origin; of the proxy, if that `forwards`.
         tls: None for plain http; a context that the caller made counts by identity.
         offers: what may be spoken there, best first, in the words of ALPN: "h2", "http/1.1". TLS agrees on one of them;
             without it the first is spoken.
+        proxy: what is connected to instead.
+        forwards: the proxy gets the requests themselves, for whatever http origins (absolute-form, RFC 9112, 3.2.2).
+        uds: path of the unix domain socket that is connected to instead.
     """
 
     scheme: str
@@ -31,11 +37,32 @@ class Route(NamedTuple):
     port: int
     tls: SSLConfig | ssl.SSLContext | None
     offers: tuple[str, ...] = ("http/1.1",)
+    proxy: Proxy | None = None
+    forwards: bool = False
+    uds: str | None = None
+
+    @property
+    def authority(self) -> str:
+        """Host and port, always both: what CONNECT names."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{self.authority}"
 
 
-def route_to(url: URL, tls: SSLConfig | ssl.SSLContext, offers: tuple[str, ...]) -> Route:
-    return Route(url.scheme, url.host, url.port, tls if url.scheme == "https" else None, offers)
+def route_to(
+    url: URL,
+    tls: SSLConfig | ssl.SSLContext,
+    offers: tuple[str, ...],
+    proxy: Proxy | None = None,
+    uds: str | None = None,
+    *,
+    tunnel: bool = False,
+) -> Route:
+    """`tunnel`: this request is for the origin alone, also where a proxy would forward it."""
+    forwards = proxy is not None and proxy.is_http and url.scheme == "http" and not (tunnel or proxy.tunnel)
+    if forwards and "http/1.1" in offers:
+        assert proxy is not None
+        return Route(proxy.scheme, proxy.host, proxy.port, None, ("http/1.1",), proxy, True)
+    return Route(url.scheme, url.host, url.port, tls if url.scheme == "https" else None, offers, proxy, False, uds)

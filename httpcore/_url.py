@@ -26,9 +26,10 @@ from typing import Final, NoReturn
 
 from ._errors import InvalidURL, UnsupportedProtocol, show
 
-__all__ = ["URL"]
+__all__ = ["URL", "parse_proxy"]
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_PROXY_PORTS: Final = {**_DEFAULT_PORTS, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
 _CACHED_LENGTH: Final = 2048  # characters; a longer URL is seldom asked for twice
 _NAME_LENGTH: Final = 253  # RFC 1035, section 2.3.4, as text and without the trailing dot
 
@@ -131,7 +132,26 @@ def shown(url: str) -> str:
     return show(url if credentials is None else f"{credentials[1] or ''}***@{url[credentials.end() :]}")
 
 
-def _parse(url: str) -> URL:
+def parse_proxy(url: str | bytes) -> URL:
+    """The URL of a proxy, by the same rules; it names a place and nothing there.
+
+    Raises:
+        InvalidURL: as `URL.parse`, also for a scheme that no proxy has.
+    """
+    if not isinstance(url, (str, bytes)):
+        raise TypeError(f"a proxy's url is of type {type(url).__name__}: str or bytes is allowed")
+    try:
+        place = _parse(_text(url), _PROXY_PORTS)
+    except (InvalidURL, UnsupportedProtocol) as error:
+        schemes = "http, https, socks5, socks5h, socks4 or socks4a"
+        message = error.message.replace("must be http or https", f"must be {schemes}")
+        raise InvalidURL(f"the proxy's {message}") from None
+    if place.target != b"/":
+        raise InvalidURL(f"the proxy's url is {show(place.redacted)}: nothing is allowed behind host and port")
+    return place
+
+
+def _parse(url: str, ports: dict[str, int] = _DEFAULT_PORTS) -> URL:
     if _REFUSED.search(url):
         _refuse(url, "a space, a control character or a backslash is allowed nowhere")
     parts = _PARTS.match(url)
@@ -139,7 +159,7 @@ def _parse(url: str) -> URL:
         _refuse_start(url)
     scheme, authority, target = parts.groups()
     scheme = scheme.lower()
-    default = _DEFAULT_PORTS.get(scheme)
+    default = ports.get(scheme)
     if default is None:
         raise UnsupportedProtocol(f"url is {shown(url)}: the scheme must be http or https")
     userinfo, at, place = authority.rpartition("@")

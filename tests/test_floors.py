@@ -17,11 +17,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "httpcore"
 # an import that does not fit means that the idea belongs elsewhere. Types count: what is named is depended upon.
 FLOORS: list[set[str]] = [
     {"_errors", "_trace", "_wire"},
-    {"_config", "_url", "_body", "_decoders", "_policy"},
+    {"_config", "_url", "_body", "_decoders", "_policy", "_wire/socks"},
     {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base"},
-    {"_request", "_route", "_wire/grammar", "_wire/baton", "_backends/names", "_backends/tls", "_backends/memory"},
+    {"_request", "_wire/grammar", "_wire/baton", "_backends/names", "_backends/tls", "_backends/memory"},
     {
         "_retry",
+        "_proxy",
         "_wire/raw",
         "_wire/inbox",
         "_wire/h11_engine",
@@ -29,8 +30,17 @@ FLOORS: list[set[str]] = [
         "_wire/h2_fields",
         "_backends/descriptor",
     },
-    {"_backends/asyncio", "_backends/trio", "_backends/blocking", "_wire/http11", "_wire/http2", "_wire/h2_engine"},
-    {"_backends", "_dial", "_wire/h2_exchange"},
+    {
+        "_backends/asyncio",
+        "_backends/trio",
+        "_backends/blocking",
+        "_route",
+        "_wire/http11",
+        "_wire/http2",
+        "_wire/h2_engine",
+    },
+    {"_backends", "_wire/h2_exchange", "_wire/tunnel"},
+    {"_dial"},
     {"_connection", "_response"},
     {"_pool"},
     {"_sync"},
@@ -52,7 +62,7 @@ OWNERS: dict[str, set[str]] = {
     "brotli": {"_decoders"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
-SSL_TYPES = {"_route", "_dial", "_connection", "_pool", "_sync"}
+SSL_TYPES = {"_proxy", "_route", "_dial", "_connection", "_pool", "_sync"}
 # At most one file, in `_wire`.
 ONE_OWNER = {"h2", "hpack", "hyperframe", "httptools", "ngh2"}
 

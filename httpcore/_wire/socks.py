@@ -1,0 +1,132 @@
+"""SOCKS as bytes: what is said to a proxy so that it connects to a host for us. No I/O.
+
+A conversation is a generator. It yields bytes, which are to be sent, or a number, which asks for exactly so many bytes
+of the answer; it returns when the proxy has connected. Nothing is read beyond the answer, so what follows belongs to
+whoever speaks next. SOCKS5 is RFC 1928, its passwords RFC 1929; SOCKS4 and 4a have no RFC, only their authors' notes.
+
+The one library that has this without I/O, socksio, had its last release in 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from .._errors import LocalProtocolError, ProxyError, show
+
+__all__ = ["Conversation", "socks4", "socks5"]
+
+Conversation = Generator[bytes | int, bytes, None]
+
+_NO_PASSWORD: Final = 0
+_PASSWORD: Final = 2
+_NOTHING: Final = 0xFF
+
+_REPLIES_5: Final = {
+    1: "general failure",
+    2: "its rules do not allow the connection",
+    3: "the network cannot be reached",
+    4: "the host cannot be reached",
+    5: "the host refused the connection",
+    6: "the time to live is over",
+    7: "it does not know CONNECT",
+    8: "it does not know such addresses",
+}
+_REPLIES_4: Final = {
+    91: "rejected or failed",
+    92: "it cannot ask who we are (identd)",
+    93: "identd and the user name do not agree",
+}
+
+
+def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversation:
+    """Connect to `host`: an IP address as text, or a name in ASCII, which the proxy then resolves.
+
+    Raises:
+        ProxyError: the proxy refused, or said what the protocol does not know.
+        LocalProtocolError: the name, the user name or the password does not fit into the message.
+    """
+    destination = _address_5(host) + port.to_bytes(2, "big")
+    methods = bytes([_NO_PASSWORD, _PASSWORD]) if auth is not None else bytes([_NO_PASSWORD])
+    yield b"\x05%c%b" % (len(methods), methods)
+    version, method = yield 2
+    _check("version", version, 5)
+    if method == _PASSWORD and auth is not None:
+        yield _password(auth)
+        _, status = yield 2  # the version of this part is 1, but some proxies say 5
+        if status:
+            raise ProxyError(f"the proxy refused the user name and password (status {status})")
+    elif method == _NOTHING:
+        wanted = "neither no password nor this one" if auth is not None else "no connection without a password"
+        raise ProxyError(f"the proxy allows {wanted}: it takes none of the methods offered")
+    elif method != _NO_PASSWORD:
+        raise ProxyError(f"the proxy chose method {method}, which was not offered")
+    yield b"\x05\x01\x00" + destination
+    version, reply, _, kind = yield 4
+    _check("version", version, 5)
+    if reply:
+        raise ProxyError(f"the proxy did not connect: {_REPLIES_5.get(reply, 'it does not say why')} (reply {reply})")
+    yield from _skip_bound(kind)
+
+
+def _skip_bound(kind: int) -> Conversation:
+    """The address that the proxy connects from; nobody needs it."""
+    if kind == 3:
+        (size,) = yield 1
+    elif kind in (1, 4):
+        size = 4 * kind
+    else:
+        raise ProxyError(f"the proxy sent an address of type {kind}: 1, 3 and 4 are known")
+    yield size + 2
+
+
+def _address_5(host: str) -> bytes:
+    address = _literal(host)
+    if address is not None:
+        return bytes([1 if address.version == 4 else 4]) + address.packed
+    name = host.encode("ascii")
+    if not 0 < len(name) < 256:
+        raise LocalProtocolError(f"the host {show(host)} has {len(name)} characters: 1 to 255 fit into SOCKS5")
+    return b"\x03%c%b" % (len(name), name)
+
+
+def _password(auth: tuple[bytes, bytes]) -> bytes:
+    for part, name in zip(auth, ("user name", "password"), strict=True):
+        if not 0 < len(part) < 256:
+            raise LocalProtocolError(f"the proxy's {name} has {len(part)} bytes: 1 to 255 fit into SOCKS5")
+    user, password = auth
+    return b"\x01%c%b%c%b" % (len(user), user, len(password), password)
+
+
+def socks4(host: str, port: int, user: bytes) -> Conversation:
+    """Connect to `host`: an IPv4 address as text, or, with SOCKS4a, a name, which the proxy then resolves.
+
+    Raises:
+        ProxyError: the proxy refused, or said what the protocol does not know.
+        LocalProtocolError: an IPv6 address, or a zero byte in what ends with one.
+    """
+    address = _literal(host)
+    if isinstance(address, IPv6Address):
+        raise LocalProtocolError(f"the host is {host}: SOCKS4 knows IPv4 addresses only")
+    if b"\0" in user:
+        raise LocalProtocolError("the proxy's user name has a zero byte, which ends it in SOCKS4")
+    packed, name = (b"\0\0\0\1", host.encode("ascii") + b"\0") if address is None else (address.packed, b"")
+    yield b"\x04\x01%b%b%b\0%b" % (port.to_bytes(2, "big"), packed, user, name)
+    version, reply, *_ = yield 8
+    _check("version", version, 0)
+    if reply != 90:
+        raise ProxyError(f"the proxy did not connect: {_REPLIES_4.get(reply, 'it does not say why')} (reply {reply})")
+
+
+def _check(what: str, seen: int, right: int) -> None:
+    if seen != right:
+        text = " (is it an HTTP proxy?)" if seen == ord("H") else ""
+        raise ProxyError(f"the proxy answered with {what} {seen} where SOCKS has {right}{text}")
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
