@@ -1,4 +1,4 @@
-"""Proxies that people run, as processes of their own: squid, tinyproxy, dante and microsocks; and uvicorn on a socket."""
+"""Proxies that people run, in processes of their own: squid, tinyproxy, dante, microsocks; and uvicorn on a socket."""
 
 from __future__ import annotations
 
@@ -118,9 +118,11 @@ def dante(folder: Path) -> Iterator[Ports]:
 def microsocks() -> Iterator[Ports]:
     """SOCKS5; one process a port."""
     ports, base = Ports(free_port(), free_port()), [program("microsocks"), "-i", "127.0.0.1", "-p"]
-    with process([*base, str(ports.open)], ports.open):
-        with process([*base, str(ports.guarded), "-u", USER, "-P", PASSWORD], ports.guarded):
-            yield ports
+    with (
+        process([*base, str(ports.open)], ports.open),
+        process([*base, str(ports.guarded), "-u", USER, "-P", PASSWORD], ports.guarded),
+    ):
+        yield ports
 
 
 @contextmanager
