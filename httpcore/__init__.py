@@ -38,6 +38,7 @@ from ._errors import (
 from ._ledger import OriginStats, PoolStats
 from ._policy import NetworkPolicy
 from ._pool import ConnectionPool
+from ._proxy import Proxy, ProxyChooser
 from ._response import BodyStream, Informational, Response, ResponseInfo
 from ._trace import (
     ConnectionClosed,
@@ -85,6 +86,8 @@ __all__ = [
     "PoolLimits",
     "PoolStats",
     "PoolTimeout",
+    "Proxy",
+    "ProxyChooser",
     "ProxyError",
     "RawStream",
     "ReadError",

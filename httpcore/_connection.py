@@ -45,7 +45,7 @@ class HTTPConnection:
         came first.
         """
         try:
-            stream = await dial(backend, self.route, deadline, self._reached, spent)
+            stream = await dial(backend, self.route, deadline, self._reached, _parser, spent)
         except Exception as error:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error

@@ -1,32 +1,63 @@
-"""Walks a route: connects, then TLS; gives a stream. All of it together takes at most the connect timeout."""
+"""Walks a route; gives a stream that leads to its origin. All of it together takes at most the connect timeout.
+
+To the proxy or the origin; TLS with the proxy; the tunnel; TLS with the origin: each if there is such a thing. Since
+this is the one path, every option holds on every way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from ._backends.base import Backend, Stream
-from ._config import SSLConfig
+from ._config import SSLConfig, TimeoutConfig
 from ._deadline import Deadline
-from ._errors import ConnectTimeout
+from ._errors import (
+    ConnectError,
+    ConnectTimeout,
+    LimitExceeded,
+    NetworkError,
+    PolicyError,
+    ProxyError,
+    RemoteProtocolError,
+    Timeout,
+)
+from ._proxy import Proxy
 from ._route import Route
+from ._wire.engines import ResponseParser
 
 if TYPE_CHECKING:
     import ssl
 
+    from ._wire.socks import Conversation
+
 __all__ = ["dial"]
+
+T = TypeVar("T")
+Left = Callable[[], float | None]
 
 
 async def dial(
-    backend: Backend, route: Route, deadline: Deadline, reached: Callable[[Stream], None], spent: float = 0.0
+    backend: Backend,
+    route: Route,
+    deadline: Deadline,
+    reached: Callable[[Stream], None],
+    parser: Callable[[], ResponseParser],
+    spent: float = 0.0,
 ) -> Stream:
-    """Connect to the route's origin. `reached` hears of each stream as it comes to be, so that others can close it.
-    `spent` seconds of the connect timeout are gone already.
+    """Connect to the route's origin, or to the proxy that forwards to it.
+
+    Arguments:
+        reached: hears of each stream as it comes to be, so that others can close it.
+        parser: makes what reads an HTTP proxy's answers.
+        spent: seconds of the connect timeout that are gone already.
 
     Raises:
         ConnectError, TLSError: no connection.
+        ProxyError: the proxy refused to make one, or did not keep to the protocol.
         ConnectTimeout, TotalTimeout: not in time.
-        LocalProtocolError: the TLS settings name files that cannot be used.
+        PolicyError: it would lead to an address that may not be reached.
+        LocalProtocolError: the TLS settings name files that cannot be used, or a name does not fit into SOCKS.
     """
     limit = deadline.config.connect_timeout
     ends = None if limit is None else backend.now() + limit - spent
@@ -39,12 +70,23 @@ async def dial(
             raise ConnectTimeout("connecting took too long", phase="connect", limit=limit)
         return deadline.within(rest)
 
+    proxy = route.proxy
     try:
-        stream = await backend.connect_tcp(route.host, route.port, left())
+        if route.uds is not None:
+            stream = await backend.connect_unix(route.uds, left())
+        elif proxy is not None:
+            stream = await _naming(proxy, _reach(backend, proxy.host, proxy.port, left))
+        else:
+            stream = await _reach(backend, route.host, route.port, left)
         try:
             reached(stream)
+            if proxy is not None and proxy.scheme == "https":
+                stream = await _naming(proxy, _secured(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left))
+                reached(stream)
+            if proxy is not None and not route.forwards:
+                await _tunnelled(backend, stream, route, proxy, left, parser)
             if route.tls is not None:
-                stream = await _secured(backend, stream, route, route.tls, left)
+                stream = await _through(proxy, _secured(backend, stream, route.tls, route.host, route.offers, left))
                 reached(stream)
         except BaseException:
             stream.close()
@@ -55,15 +97,112 @@ async def dial(
     return stream
 
 
+async def _reach(backend: Backend, host: str, port: int, left: Left) -> Stream:
+    return await backend.connect_tcp(host, port, left())
+
+
 async def _secured(
     backend: Backend,
     stream: Stream,
-    route: Route,
     tls: SSLConfig | ssl.SSLContext,
-    left: Callable[[], float | None],
+    host: str,
+    offers: tuple[str, ...],
+    left: Left,
 ) -> Stream:
     from ._backends.tls import start_tls
     from ._contexts import context_for
 
-    context = await backend.run_blocking(lambda: context_for(tls, route.offers)) if isinstance(tls, SSLConfig) else tls
-    return await start_tls(stream, context, route.host, timeout=left(), now=backend.now)
+    context = await backend.run_blocking(lambda: context_for(tls, offers)) if isinstance(tls, SSLConfig) else tls
+    return await start_tls(stream, context, host, timeout=left(), now=backend.now)
+
+
+# Proxies.
+
+
+async def _tunnelled(
+    backend: Backend, stream: Stream, route: Route, proxy: Proxy, left: Left, parser: Callable[[], ResponseParser]
+) -> None:
+    """Have the proxy connect `stream` to the origin."""
+    host = await _destination(backend, route, proxy, left)
+    try:
+        if proxy.is_http:
+            from ._wire.tunnel import open_tunnel
+
+            authority = f"[{host}]:{route.port}" if ":" in host else f"{host}:{route.port}"
+            deadline = Deadline(TimeoutConfig(None, total_timeout=left()), backend.now)
+            await open_tunnel(stream, parser(), backend, authority, proxy.fields, deadline)
+        else:
+            await _hold(_socks(proxy, host, route.port), stream, left)
+    except Timeout as error:
+        raise ConnectTimeout(f"the proxy {proxy} did not answer in time", phase="ask the proxy") from error
+    except (NetworkError, RemoteProtocolError, LimitExceeded) as error:
+        message = f"the proxy {proxy} made no tunnel: {error.message}"
+        raise ProxyError(message, phase="ask the proxy", peer=error.peer, safe_to_retry=True) from error
+    except ProxyError as error:
+        error.message = f"{error.message}; the proxy is {proxy}"
+        error.add(phase="ask the proxy", safe_to_retry=True)
+        raise
+
+
+async def _destination(backend: Backend, route: Route, proxy: Proxy, left: Left) -> str:
+    """What the proxy is told: the name, or an address where it cannot resolve."""
+    return route.host
+
+
+def _socks(proxy: Proxy, host: str, port: int) -> Conversation:
+    from ._wire.socks import socks4, socks5
+
+    if proxy.scheme.startswith("socks5"):
+        return socks5(host, port, proxy.auth)
+    return socks4(host, port, proxy.auth[0] if proxy.auth is not None else b"")
+
+
+async def _hold(conversation: Conversation, stream: Stream, left: Left) -> None:
+    """Say and hear what the conversation wants."""
+    step = next(conversation)
+    try:
+        while True:
+            if isinstance(step, bytes):
+                await _send(stream, step, left)
+                step = next(conversation)
+            else:
+                step = conversation.send(await _exactly(stream, step, left))
+    except StopIteration:
+        return
+
+
+async def _send(stream: Stream, data: bytes, left: Left) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[await stream.write_some(view, left(), duplex=True) :]
+    while stream.owes:
+        await stream.flush(left(), duplex=True)
+
+
+async def _exactly(stream: Stream, size: int, left: Left) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = await stream.read(size - len(data), left())
+        if not piece:
+            raise ProxyError("the proxy closed the connection in the middle of its answer")
+        data += piece
+    return data
+
+
+async def _naming(proxy: Proxy, step: Awaitable[T]) -> T:
+    """The step leads to the proxy: an error says so."""
+    try:
+        return await step
+    except (NetworkError, Timeout, PolicyError) as error:
+        error.message = f"the proxy {proxy}: {error.message}"
+        raise
+
+
+async def _through(proxy: Proxy | None, step: Awaitable[T]) -> T:
+    """The step goes through the proxy, if there is one: an error says so."""
+    try:
+        return await step
+    except (ConnectError, Timeout) as error:
+        if proxy is not None:
+            error.message = f"{error.message}, through the proxy {proxy}"
+        raise

@@ -8,9 +8,9 @@ The ledger decides under a lock that is held over plain code only.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from types import TracebackType
@@ -20,11 +20,12 @@ from warnings import warn
 from . import _trace as trace_events
 from ._backends import current
 from ._backends.base import Backend
-from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds
+from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
 from ._connection import Exchange, HTTPConnection
 from ._deadline import Deadline
 from ._errors import ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout, Timeout
 from ._ledger import Ledger, PoolStats, Slot, Standing, Ticket
+from ._proxy import Proxy, ProxyChooser
 from ._request import Request
 from ._response import Informational, Response, ResponseInfo
 from ._retry import Again, again
@@ -54,6 +55,10 @@ class ConnectionPool:
         http1, http2: what may be spoken. Both (the default): whatever the server chooses by ALPN, and HTTP/1.1 over
             plain http. `http1=False` is prior knowledge: HTTP/2 it is, over plain http too. An `SSLContext` means
             HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it.
+        proxy: the way to all origins: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
+            `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
+            `proxies_from_environment()`. Default None: none, whatever the environment says.
+        uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
         ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
@@ -75,13 +80,17 @@ class ConnectionPool:
         *,
         http1: bool = True,
         http2: bool = True,
+        proxy: Proxy | ProxyChooser | str | bytes | None = None,
+        uds: str | os.PathLike[str] | None = None,
         retry_stale: bool = True,
         ping_interval: float | None = None,
         trace: Trace | None = None,
     ) -> None:
         self._ping_interval = checked_seconds("ping_interval", ping_interval, zero=False)
         self._protocols = _checked_protocols(http1, http2)
-        self._ssl = SSLConfig() if ssl is None else _checked_ssl(ssl)
+        self._proxy, self._choose = _checked_proxy(proxy)
+        self._uds = _checked_uds(uds, proxy)
+        self._ssl = SSLConfig() if ssl is None else checked_ssl(ssl)
         self._timeout = TimeoutConfig.of(timeout)
         self._limits = PoolLimits() if limits is None else _checked_limits(limits)
         self._retry_stale = retry_stale
@@ -207,10 +216,27 @@ class ConnectionPool:
     ) -> _Call:
         request = Request.of(method, url, headers, body, target, trailers)
         backend = self._enter()
-        tls = self._ssl if ssl is None else _checked_ssl(ssl)
-        route = route_to(request.url, tls, self._offers(request, tls))
+        tls = self._ssl if ssl is None else checked_ssl(ssl)
+        route = self._route(request, tls)
         config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
         return _Call(request, route, Deadline(config, backend.now), backend, trace or self._trace, duplex)
+
+    def _route(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> Route:
+        offers = self._offers(request, tls)
+        proxy = self._proxy
+        if self._choose is not None:
+            url = request.url
+            proxy = self._choose(url.scheme, url.host, url.port)
+            if proxy is not None:
+                proxy = Proxy.of(proxy)
+        if proxy is None:
+            return route_to(request.url, tls, offers, None, self._uds)
+        # These make a connection into something that is for one origin alone.
+        tunnel = request.upgrade or request.method == b"CONNECT"
+        route = route_to(request.url, tls, offers, proxy, tunnel=tunnel)
+        if route.forwards:
+            request.forward(proxy.fields)
+        return route
 
     def _offers(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> tuple[str, ...]:
         """What may be spoken for this request."""
@@ -657,11 +683,23 @@ class _Delivery:
             warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)
 
 
-def _checked_ssl(ssl: Any) -> Any:
-    module = sys.modules.get("ssl")  # whoever has a context has imported it
-    if isinstance(ssl, SSLConfig) or (module is not None and isinstance(ssl, module.SSLContext)):
-        return ssl
-    raise TypeError(f"ssl is a {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")
+def _checked_proxy(proxy: Any) -> tuple[Proxy | None, Callable[[str, str, int], Proxy | None] | None]:
+    if proxy is None:
+        return None, None
+    choose = getattr(proxy, "proxy_for", None)
+    if choose is not None:
+        return None, choose
+    return Proxy.of(proxy), None
+
+
+def _checked_uds(uds: Any, proxy: object) -> str | None:
+    if uds is None:
+        return None
+    if not isinstance(uds, (str, os.PathLike)) or not isinstance(os.fspath(uds), str):
+        raise TypeError(f"uds is a {type(uds).__name__}: the path of a unix domain socket is allowed, or None")
+    if proxy is not None:
+        raise ValueError("uds and proxy are both given: one of them is allowed")
+    return os.fspath(uds)
 
 
 def _checked_protocols(http1: bool, http2: bool) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ end in a single `send(None)`: no event loop, no second copy of the code, and it 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -17,6 +18,7 @@ from ._config import PoolLimits, TimeoutConfig
 from ._errors import LocalProtocolError
 from ._ledger import PoolStats
 from ._pool import ConnectionPool
+from ._proxy import Proxy, ProxyChooser
 from ._request import TrailerTypes
 from ._response import BodyStream, Informational, Response, ResponseInfo
 from ._trace import Trace
@@ -52,6 +54,8 @@ class SyncConnectionPool:
         *,
         http1: bool = True,
         http2: bool = True,
+        proxy: Proxy | ProxyChooser | str | bytes | None = None,
+        uds: str | os.PathLike[str] | None = None,
         retry_stale: bool = True,
         ping_interval: float | None = None,
         trace: Trace | None = None,
@@ -63,6 +67,8 @@ class SyncConnectionPool:
             limits,
             http1=http1,
             http2=http2,
+            proxy=proxy,
+            uds=uds,
             retry_stale=retry_stale,
             ping_interval=ping_interval,
             trace=trace,

@@ -1,0 +1,150 @@
+"""What is said to a SOCKS proxy, byte by byte; nothing is connected."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import httpcore
+from httpcore._wire.socks import Conversation, socks4, socks5
+
+AUTH = (b"user", b"secret")
+BOUND_4 = b"\x01\x7f\0\0\1\x04\x38"
+GRANTED_5 = b"\x05\0\0" + BOUND_4
+
+
+def hold(conversation: Conversation, answers: bytes) -> tuple[bytes, bytes]:
+    """What was sent, and what of the answers was left. A proxy that answers no more ends it with an AssertionError."""
+    sent = b""
+    step = next(conversation)
+    try:
+        while True:
+            if isinstance(step, bytes):
+                sent += step
+                step = next(conversation)
+            else:
+                assert len(answers) >= step, "more is asked for"
+                piece, answers = answers[:step], answers[step:]
+                step = conversation.send(piece)
+    except StopIteration:
+        return sent, answers
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [
+        ("example.com", b"\x05\x01\0\x03\x0bexample.com\x01\xbb"),
+        ("192.0.2.1", b"\x05\x01\0\x01\xc0\0\x02\x01\x01\xbb"),
+        ("2001:db8::1", b"\x05\x01\0\x04\x20\x01\x0d\xb8" + bytes(11) + b"\x01\x01\xbb"),
+        ("a" * 255, b"\x05\x01\0\x03\xff" + b"a" * 255 + b"\x01\xbb"),
+    ],
+)
+def test_socks5_names_the_host_as_it_is(host: str, sent: bytes) -> None:
+    assert hold(socks5(host, 443, None), b"\x05\0" + GRANTED_5) == (b"\x05\x01\0" + sent, b"")
+
+
+def test_socks5_gives_the_password_when_it_is_asked_for() -> None:
+    sent, _ = hold(socks5("a", 80, AUTH), b"\x05\x02" + b"\x01\0" + GRANTED_5)
+    assert sent == b"\x05\x02\0\x02" + b"\x01\x04user\x06secret" + b"\x05\x01\0\x03\x01a\0P"
+
+
+def test_socks5_keeps_the_password_when_it_is_not_asked_for() -> None:
+    sent, _ = hold(socks5("a", 80, AUTH), b"\x05\0" + GRANTED_5)
+    assert b"secret" not in sent
+
+
+@pytest.mark.parametrize(
+    "bound", [BOUND_4, b"\x04" + bytes(18), b"\x03\x03abc\0P", b"\x03\xff" + bytes(257), b"\x03\0\0P"]
+)
+def test_what_follows_the_answer_is_left_alone(bound: bytes) -> None:
+    assert hold(socks5("a", 80, None), b"\x05\0\x05\0\0" + bound + b"HTTP/1.1")[1] == b"HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (b"\x04\0", "version 4 where SOCKS has 5"),
+        (b"HT", "is it an HTTP proxy?"),
+        (b"\x05\xff", "allows no connection without a password"),
+        (b"\x05\x02", "method 2, which was not offered"),
+        (b"\x05\x01", "method 1, which was not offered"),
+        (b"\x05\0\x04\0\0\1", "version 4"),
+        (b"\x05\0\x05\x01\0\1", "general failure (reply 1)"),
+        (b"\x05\0\x05\x02\0\1", "its rules do not allow"),
+        (b"\x05\0\x05\x05\0\1", "the host refused the connection (reply 5)"),
+        (b"\x05\0\x05\x63\0\1", "it does not say why (reply 99)"),
+        (b"\x05\0\x05\0\0\x02", "address of type 2"),
+    ],
+)
+def test_socks5_refusals_are_told_in_words(answers: bytes, told: str) -> None:
+    with pytest.raises(httpcore.ProxyError) as caught:
+        hold(socks5("a", 80, None), answers)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (b"\x05\x02\x01\x01", "refused the user name and password (status 1)"),
+        (b"\x05\xff", "neither no password nor this one"),
+    ],
+)
+def test_socks5_passwords_that_are_refused(answers: bytes, told: str) -> None:
+    with pytest.raises(httpcore.ProxyError) as caught:
+        hold(socks5("a", 80, AUTH), answers)
+    assert told in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "auth", [(b"", b"p"), (b"u", b""), (b"u" * 256, b"p"), (b"u", b"p" * 256)], ids=["no user", "no password", "u", "p"]
+)
+def test_what_does_not_fit_into_socks5_is_refused(auth: tuple[bytes, bytes]) -> None:
+    with pytest.raises(httpcore.LocalProtocolError):
+        hold(socks5("a", 80, auth), b"\x05\x02\x01\0" + GRANTED_5)
+    with pytest.raises(httpcore.LocalProtocolError):
+        hold(socks5("a" * 256, 80, None), b"\x05\0" + GRANTED_5)
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [
+        ("192.0.2.1", b"\x04\x01\0P\xc0\0\x02\x01user\0"),
+        ("example.com", b"\x04\x01\0P\0\0\0\x01user\0example.com\0"),
+    ],
+)
+def test_socks4_gives_an_address_and_4a_a_name(host: str, sent: bytes) -> None:
+    assert hold(socks4(host, 80, b"user"), b"\0\x5a" + bytes(6) + b"more") == (sent, b"more")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"\0\x5b" + bytes(6), "rejected or failed (reply 91)"),
+        (b"\0\x5d" + bytes(6), "identd and the user name do not agree"),
+        (b"\x05\x5a" + bytes(6), "version 5 where SOCKS has 0"),
+        (b"HTTP/1.1", "is it an HTTP proxy?"),
+    ],
+)
+def test_socks4_refusals_are_told_in_words(answer: bytes, told: str) -> None:
+    with pytest.raises(httpcore.ProxyError) as caught:
+        hold(socks4("192.0.2.1", 80, b""), answer)
+    assert told in str(caught.value)
+
+
+def test_socks4_knows_neither_ipv6_nor_zero_bytes() -> None:
+    for host, user in [("::1", b""), ("192.0.2.1", b"a\0b")]:
+        with pytest.raises(httpcore.LocalProtocolError):
+            hold(socks4(host, 80, user), b"\0\x5a" + bytes(6))
+
+
+@given(st.binary(max_size=600), st.booleans(), st.booleans())
+def test_whatever_a_proxy_says_ends_in_a_connection_or_a_proxy_error(answers: bytes, five: bool, auth: bool) -> None:
+    """And reads no more than the longest answer: 2 bytes, 2 for the password, 5 and 257 for the address."""
+    conversation = socks5("a", 80, AUTH if auth else None) if five else socks4("192.0.2.1", 80, b"")
+    try:
+        _, left = hold(conversation, answers + bytes(600))
+    except httpcore.ProxyError:
+        return
+    assert len(left) >= len(answers) + 600 - 266
