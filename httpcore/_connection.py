@@ -114,9 +114,14 @@ class HTTPConnection:
         """Fit for another exchange: the peer has neither left nor said anything against it. Plain and cheap."""
         return self._wire is not None and self._wire.is_quiet()
 
-    async def is_alive(self) -> bool:
-        """Of a shared connection that has been quiet for the ping interval: it answers. Else True."""
-        return not isinstance(self._wire, HTTP2Connection) or await self._wire.is_alive()
+    @property
+    def is_doubtful(self) -> bool:
+        """Of a shared connection: the peer is to show that it is there first."""
+        return isinstance(self._wire, HTTP2Connection) and self._wire.is_doubtful
+
+    async def is_alive(self, deadline: Deadline) -> bool:
+        """Of a shared connection that is doubtful: the peer says that it is there. Else True."""
+        return not isinstance(self._wire, HTTP2Connection) or await self._wire.is_alive(deadline)
 
     def exchange(
         self, request: Request, deadline: Deadline, hear: Callable[[Head], None], *, duplex: bool = False

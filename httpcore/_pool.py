@@ -300,7 +300,7 @@ class ConnectionPool:
                 connection: HTTPConnection = ticket.slot.connection  # type: ignore[union-attr, assignment]
                 suits = avoid is None or self._suits(connection, ticket, avoid)
                 fit = connection.uses == 0 or (suits and connection.is_quiet())
-                if fit and (self._ping_interval is None or await connection.is_alive()):
+                if fit and (not connection.is_doubtful or await connection.is_alive(call.deadline)):
                     return connection
                 with self._lock:
                     self._ledger.redial(ticket, self._now())

@@ -1001,6 +1001,38 @@ def test_no_deadlock_with_a_peer_that_reads_nothing_until_it_is_read(make: Calla
     play(main, serve, world=make(), place={"window": 5000})
 
 
+@each_kind
+def test_one_who_reads_takes_over_when_the_one_who_wrote_has_left(make: Callable[[], World]) -> None:
+    """Found by the sweeps, with seed 2: its own request waits behind an upload that nobody goes on with."""
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        first = await peer.whole()
+        upload = await peer.request()
+        await world.sleep(1)
+        await peer.answer(first, b"first")  # who read for all leaves: the last one is next
+        await world.sleep(1)
+        await peer.answer(upload, b"enough", 413)  # and now who wrote for all does
+        await peer.answer(await peer.whole(), b"last")
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        first = world.spawn(pool.request("GET", URL))
+        await world.sleep(0.1)
+        upload = world.spawn(pool.request("POST", URL, body=bytes(100_000)))
+        await world.sleep(0.1)
+        last = world.spawn(pool.request("GET", URL))
+        for task, body in ((first, b"first"), (upload, b"enough"), (last, b"last")):
+            await task.wait()
+            assert task.result().body == body
+        assert world.now < 3
+
+    world = make()
+    play(main, serve, world=world, place={"window": 8192})
+
+
 def test_a_writer_takes_over_when_the_one_who_read_has_left() -> None:
     """The upload is blocked on the socket while another reads; he leaves, and the peer sends before it reads on."""
 
@@ -1383,6 +1415,81 @@ def test_whoever_waits_on_a_quiet_connection_asks_whether_the_peer_is_there() ->
 
     world = World()
     play(main, serve, world=world, ping_interval=4, timeout=60, retry_stale=False)
+
+
+def test_a_peer_that_is_there_but_slow_keeps_its_connection_when_requests_time_out() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        for _ in range(5):
+            with pytest.raises(httpcore.ReadTimeout):
+                await pool.request("GET", URL)
+        assert len(server.peers) == 1
+        await world.sleep(1)
+        assert sum(isinstance(event, h2.events.PingReceived) for event in server.peers[0].seen) == 5
+
+    async def silent(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.linger()
+
+    world = World(watches=False)
+    play(main, silent, world=world, place={"delay_there": 0.1, "delay_back": 0.1})
+
+
+@each_kind
+def test_a_connection_whose_peer_is_gone_costs_one_timeout_and_is_used_no_more(make: Callable[[], World]) -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        reader = world.spawn(pool.request("GET", URL, timeout=30))
+        await world.sleep(1)
+        world.connections[0].cut()
+        with pytest.raises(httpcore.ReadTimeout):
+            await pool.request("GET", URL)
+        assert world.now == 6
+        assert (await pool.request("GET", URL + "again")).body == b"/again"
+        assert (await pool.request("POST", URL + "thrice")).body == b"/thrice"
+        assert (world.now, len(server.peers)) == (7, 2)
+        await reader.wait()
+        assert isinstance(reader.error, httpcore.ReadTimeout)
+        assert world.now == 30
+        assert pool.stats().connections == 1
+
+    async def deaf_at_first(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        await peer.linger()
+
+    world = make()
+    play(main, deaf_at_first, echo, world=world)
+
+
+def test_one_who_gives_up_soon_does_not_ask_whether_the_peer_is_there() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        with pytest.raises(httpcore.ReadTimeout):
+            await pool.request("GET", URL, timeout=0.5)
+        await settled(server)
+        assert not any(isinstance(event, h2.events.PingReceived) for event in server.peers[0].seen)
+
+    async def once(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        await peer.linger()
+
+    play(main, once)
+
+
+def test_the_total_timeout_holds_while_the_peer_is_asked_whether_it_is_there() -> None:
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        world.connections[0].cut()
+        with pytest.raises(httpcore.ReadTimeout):
+            await pool.request("GET", URL)
+        began = world.now
+        with pytest.raises(httpcore.TotalTimeout):
+            await pool.request("GET", URL, timeout=httpcore.TimeoutConfig(5, total_timeout=0.3))
+        assert world.now == pytest.approx(began + 0.3)
+
+    world = World()
+    play(main, echo, world=world)
 
 
 def test_a_refused_stream_is_sent_again_on_the_same_connection_where_there_is_room_for_no_other() -> None:

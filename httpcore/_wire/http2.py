@@ -11,7 +11,7 @@ room for it (`Stream.give`), otherwise with the next write. So closing an exchan
 
 Reading and writing are two turns, but a writer whose peer reads nothing until it is read from must read too. So it
 takes the turn to read if that is free, and heeds input; where somebody else reads it writes only, but looks again every
-`LOOK` seconds whether he still does.
+`LOOK` seconds whether he still does. So does who reads while somebody else writes.
 
 Memory is bounded: an unread response by its stream's window, which is given back as its owner takes data; the outbox by
 `OUTBOX`, beyond which uploads wait; and what answers the peer by the engine.
@@ -67,7 +67,11 @@ OUTBOX: Final = 65536
 """Bytes that wait to be sent before uploads have to wait; one more piece of at most as many may join them."""
 
 LOOK: Final = 0.1
-"""Seconds after which a writer that must not read looks whether somebody else still does."""
+"""Seconds after which a writer that must not read looks whether somebody else still does, and the other way round."""
+
+DOUBT: Final = 1.0
+"""Seconds of silence after which an exchange that is given up makes us ask whether the peer is there. Within as many it
+has to answer, before the next exchange begins here; those that are under way have their own patience."""
 
 LAST_STREAM: Final = 2**31 - 1
 
@@ -84,6 +88,7 @@ class HTTP2Connection:
     protocol = "HTTP/2"
 
     __slots__ = (
+        "_asked",
         "_away",
         "_baton",
         "_broken",
@@ -96,6 +101,7 @@ class HTTP2Connection:
         "_heard",
         "_inboxes",
         "_lock",
+        "_lost",
         "_now",
         "_ping_interval",
         "_pinged",
@@ -135,6 +141,8 @@ class HTTP2Connection:
         self._failure: HTTPCoreError | None = None  # nor received
         self._ping_interval = ping_interval
         self._heard = self._now()  # when something came last
+        self._asked: float | None = None  # when it was doubted whether the peer is there, until something comes
+        self._lost = False  # it did not say so
         self._pinged = -inf  # when it was asked last
         self._closed = False
         self._changed = False
@@ -153,7 +161,13 @@ class HTTP2Connection:
     @property
     def is_open(self) -> bool:
         """It takes further exchanges."""
-        return self._failure is None and self._broken is None and self._away is None and not self._spent
+        return not (self._failure or self._broken or self._away or self._spent or self._lost)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """The peer is to show that it is there before another exchange begins: see `is_alive`."""
+        interval = self._ping_interval
+        return self._asked is not None or (interval is not None and self._now() >= self._heard + interval)
 
     def is_quiet(self) -> bool:
         """It takes another exchange, after a look at what the peer has said meanwhile."""
@@ -319,15 +333,23 @@ class HTTP2Connection:
             peer = self.stream.info().peer
             raise ReadTimeout(f"the server sent no SETTINGS for {patience:g} seconds", peer=peer, limit=limit)
 
-    async def is_alive(self) -> bool:
+    async def is_alive(self, deadline: Deadline) -> bool:
         """Whether the peer is there. When it has been quiet for the ping interval it is asked, and has as long to
-        answer."""
+        answer. When it was asked since an exchange was given up it has a moment."""
+        asked = self._asked
+        if asked is not None:
+            left = max(0.0, asked + DOUBT - self._now())
+            heard = await self._attend_all(Inbox(), lambda: self._asked is None, deadline.within(left))
+            if not heard and self._now() >= asked + DOUBT:
+                self._lost = self._changed = True
+                self._tell()
+                return False
         interval, now = self._ping_interval, self._now()
         if interval is None or now < self._heard + interval:
             return self.is_open
         with self._lock, self:
             self._probe(now)
-        await self._attend_all(Inbox(), lambda: self._heard >= now, None)
+        await self._attend_all(Inbox(), lambda: self._heard >= now, deadline.within(None))
         return self.is_open
 
     async def _attend_all(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
@@ -379,7 +401,7 @@ class HTTP2Connection:
                 elif writes:
                     await self._write(seat, left, ends, ready)
                 else:
-                    await self._read(left)
+                    await self._read(self._until_look(left))
                 if ends is not None:
                     left = max(0.0, ends - self._now())
         finally:
@@ -388,6 +410,10 @@ class HTTP2Connection:
             except BaseException:  # Ctrl-C: the turn must not be lost
                 self._leave(seat, inbox)
                 raise
+
+    def _until_look(self, left: float | None) -> float | None:
+        """How long to read for, of `left` seconds: who writes now may leave before what we need has been sent."""
+        return LOOK if self._unsent_is() and (left is None or left > LOOK) else left
 
     def _wait(self, inbox: Inbox, seat: Seat, sends: bool) -> Waiting:
         if sends:
@@ -421,7 +447,7 @@ class HTTP2Connection:
             data = await self.stream.read(PIECE, left)
             with self._lock, self:
                 self._hear(data)
-                if self._engine.owed:
+                if self._engine.owed or self._unsent:
                     self._send_now()
         except ReadTimeout:  # whoever waits looks at the clock
             if quiet is None:
@@ -581,6 +607,7 @@ class HTTP2Connection:
         number = inbox.number
         if number and self._inboxes.pop(number, None) is not None:
             self._engine.reset(number, Code.CANCEL)
+            self._doubt(self._now())
         if inbox.held:
             held, inbox.held = inbox.held, 0
             inbox.parts.clear()
@@ -606,6 +633,7 @@ class HTTP2Connection:
             self._fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
             return
         self._heard = now = self._now()
+        self._asked = None
         for event in self._engine.receive(data, now):
             _HEARD[type(event)](self, event)
 
@@ -695,6 +723,12 @@ class HTTP2Connection:
         self._fail(event.error)
 
     # Whether the peer is there.
+
+    def _doubt(self, now: float) -> None:
+        """Somebody gives up. If nothing came for long, ask; whoever is to begin an exchange sees what becomes of it."""
+        if self._asked is None and now >= self._heard + DOUBT:
+            self._asked = now
+            self._engine.ping(b"httpcore")
 
     def _until_probe(self) -> float | None:
         """Seconds until it is time to ask, or to give up waiting for the answer."""
