@@ -1,0 +1,487 @@
+"""The proof for HTTP/2: every scenario is struck at every await, by every misfortune, and what must hold is checked.
+
+As `test_sweeps`, in the deterministic world. The peer is spoken by the h2 library, which raises when we break a rule,
+and keeps a log of the requests that it acted on. The windows are made small, so that credit flows in every scenario.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import h2.events
+import pytest
+from h2_peer import H2Peer, Left
+from strikes import ACTS, SEEDS, cancel, check
+
+import httpcore
+from httpcore._backends.memory import Cancelled, ServerEnd, Task, World, at_every_point
+from httpcore._wire import h2_engine
+from httpcore._wire.engines import Code
+from httpcore._wire.h2_engine import H2Engine
+from httpcore._wire.http2 import HTTP2Connection
+
+HOSTS = ("a.test", "b.test")
+STREAM_WINDOW = 16384
+BIG = 3 * STREAM_WINDOW
+
+runs = 0
+sweeps = 0
+Pool = httpcore.ConnectionPool
+
+
+@pytest.fixture(autouse=True)
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(h2_engine, "STREAM_WINDOW", STREAM_WINDOW)
+    monkeypatch.setattr(h2_engine, "CONNECTION_WINDOW", 1 << 17)
+
+
+# The server.
+
+
+class Host:
+    """One origin, over any number of connections. Its answer to a request is its method and path, in parts, with
+    trailers; some paths have a life of their own.
+
+    Attributes:
+        acted: how often it acted on a request, by method and path; not on what it refused.
+    """
+
+    def __init__(self, settings: dict[str, int]) -> None:
+        self.acted: Counter[str] = Counter()
+        self.peers: list[H2Peer] = []
+        self._settings = settings
+        self._seen: set[str] = set()
+
+    async def serve(self, end: ServerEnd) -> None:
+        peer = H2Peer(end, len(self.peers) + 1)
+        self.peers.append(peer)
+        with suppress(Left):
+            await Visit(self, peer).run()
+
+    def first(self, path: str) -> bool:
+        """Whether nobody asked for this before."""
+        new = path not in self._seen
+        self._seen.add(path)
+        return new
+
+
+class Visit:
+    """One connection of a host."""
+
+    def __init__(self, host: Host, peer: H2Peer) -> None:
+        self.host = host
+        self.peer = peer
+        self.left: dict[int, int] = {}  # of the big answers
+        self.last: int | None = None  # the stream behind which we left
+        self.mirrored: set[int] = set()
+        self.refused: set[int] = set()
+
+    async def run(self) -> None:
+        peer = self.peer
+        await peer.begin(**{"MAX_CONCURRENT_STREAMS": 20, "INITIAL_WINDOW_SIZE": 3000, **self.host._settings})
+        while True:
+            event = await peer.next(h2.events.Event)
+            stream = getattr(event, "stream_id", 0) or 0
+            if stream and self.is_over(stream):
+                self.left.pop(stream, None)
+            elif isinstance(event, h2.events.RequestReceived):
+                await self.begun(stream, peer.path(stream))
+            elif isinstance(event, h2.events.DataReceived) and stream in self.mirrored:
+                await peer.data(stream, event.data)
+            elif isinstance(event, h2.events.StreamEnded):
+                await self.ended(stream)
+            for open_stream in list(self.left):
+                if self.is_over(open_stream):
+                    del self.left[open_stream]
+                else:
+                    await self.pump(open_stream)
+            if self.last is not None and not peer.h2.open_inbound_streams:
+                return
+
+    def is_over(self, stream: int) -> bool:
+        return stream in self.refused or stream in self.peer.resets() or (self.last is not None and stream > self.last)
+
+    async def begun(self, stream: int, path: str) -> None:
+        peer = self.peer
+        if path == "/early":
+            await peer.answer(stream, b"/early", 413)
+        elif path == "/told":
+            await peer.head(stream, [(":status", "100")])
+        elif path == "/mirror":
+            self.mirrored.add(stream)
+            await peer.head(stream)
+        elif path == "/window":
+            await peer.settings(INITIAL_WINDOW_SIZE=2000)
+        elif path == "/refused" and self.host.first(path):
+            self.refused.add(stream)
+            await peer.reset(stream, Code.REFUSED_STREAM)
+        elif path == "/goaway" and self.host.first(path):
+            await self.leave(stream - 2)
+        elif path == "/last":
+            await self.leave(stream)
+
+    async def leave(self, last: int) -> None:
+        self.last = max(0, last)
+        await self.peer.goaway(self.last)
+
+    async def ended(self, stream: int) -> None:
+        peer = self.peer
+        path = peer.path(stream)
+        if path == "/early":
+            return
+        if stream in self.mirrored:
+            if peer.fields(stream)[":method"] == "CONNECT":  # nothing but DATA in a tunnel
+                await peer.data(stream, b"", end=True)
+            else:
+                await peer.trailers(stream, ("x-path", path))
+            return
+        what = f"{peer.fields(stream)[':method']} {path}"
+        self.host.acted[what] += 1
+        if path == "/lower":
+            await peer.settings(MAX_CONCURRENT_STREAMS=1)
+        if path == "/hints":
+            await peer.head(stream, [(":status", "103"), ("link", "</x>")])
+        await peer.head(stream)
+        if path == "/big":
+            self.left[stream] = BIG
+            return
+        for part in (what[:3], what[3:]):
+            if path == "/slow":
+                await peer.end._world.sleep(0.05)
+            await peer.data(stream, part.encode())
+        await peer.trailers(stream, ("x-path", path))
+
+    async def pump(self, stream: int) -> None:
+        left = self.left[stream]
+        size = min(left, self.peer.h2.local_flow_control_window(stream))
+        self.left[stream] -= size
+        if size == left:
+            del self.left[stream]
+        if size:
+            await self.peer.data(stream, bytes(size), end=size == left)
+
+
+# What the victim does, and the others.
+
+
+def url(path: str, host: str = "a.test") -> str:
+    return f"http://{host}{path}"
+
+
+async def fetch(pool: Pool, path: str, host: str = "a.test", method: str = "GET") -> None:
+    response = await pool.request(method, url(path, host))
+    assert response.body == f"{method} {path}".encode()
+    assert response.trailers == [(b"x-path", path.encode())]
+
+
+async def get(pool: Pool) -> None:
+    await fetch(pool, "/one")
+
+
+async def post_small(pool: Pool) -> None:
+    assert (await pool.request("POST", url("/small"), body=b"z" * 200)).body == b"POST /small"
+
+
+async def get_slowly(pool: Pool) -> None:
+    await fetch(pool, "/slow")
+
+
+async def get_and_be_hinted(pool: Pool) -> None:
+    response = await pool.request("GET", url("/hints"))
+    assert response.body == b"GET /hints"
+    assert [interim.status_code for interim in response.informational] == [103]
+
+
+async def get_big(pool: Pool) -> None:
+    assert (await pool.request("GET", url("/big"))).body == bytes(BIG)
+
+
+async def read_in_pieces(pool: Pool) -> None:
+    async with await pool.request("GET", url("/big"), stream=True) as response:
+        assert b"".join([piece async for piece in response.stream()]) == bytes(BIG)
+
+
+async def leave_half_read(pool: Pool) -> None:
+    async with await pool.request("GET", url("/big"), stream=True) as response:
+        async for piece in response.raw():
+            assert not any(piece)
+            break
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    for size in (1, 2500, 7000):
+        yield b"y" * size
+
+
+async def post_through_a_small_window(pool: Pool) -> None:
+    assert (await pool.request("POST", url("/chunks"), body=chunks)).body == b"POST /chunks"
+
+
+async def post_through_a_closed_window(pool: Pool) -> None:
+    assert (await pool.request("POST", url("/window"), body=b"z" * 5000)).body == b"POST /window"
+
+
+async def post_more_than_is_read(pool: Pool) -> None:
+    response = await pool.request("POST", url("/early"), body=b"z" * 100_000)
+    assert (response.status_code, response.body) == (413, b"/early")
+
+
+async def post_when_told(pool: Pool) -> None:
+    response = await pool.request("POST", url("/told"), {"Expect": "100-continue"}, b"z" * 200)
+    assert response.body == b"POST /told"
+
+
+async def talk(pool: Pool) -> None:
+    await converse(await pool.request("POST", url("/mirror"), duplex=True))
+
+
+async def open_a_tunnel(pool: Pool) -> None:
+    await converse(await pool.request("CONNECT", url("/mirror"), headers=[(":protocol", "websocket")]))
+
+
+async def converse(response: httpcore.Response) -> None:
+    raw = response.connection
+    assert raw is not None
+    try:
+        for said in (b"there and back", b"x" * 3000):
+            await raw.send(said)
+            heard = b""
+            while len(heard) < len(said):
+                piece = await raw.recv(2000)
+                assert piece
+                heard += piece
+            assert heard == said
+        await raw.end()
+        assert await raw.recv() == b""
+        assert response.trailers in ([(b"x-path", b"/mirror")], [])
+    finally:
+        raw.close()
+
+
+async def post_and_be_refused(pool: Pool) -> None:
+    assert (await pool.request("POST", url("/refused"), body=b"z" * 200)).body == b"POST /refused"
+
+
+async def post_behind_the_last(pool: Pool) -> None:
+    assert (await pool.request("POST", url("/goaway"), body=b"z" * 200)).body == b"POST /goaway"
+
+
+async def lower_the_limit(pool: Pool) -> None:
+    await fetch(pool, "/lower")
+
+
+# What came before.
+
+
+async def nothing(pool: Pool) -> None:
+    pass
+
+
+async def warm_up(pool: Pool) -> None:
+    await fetch(pool, "/warm")
+
+
+async def leave_a_stale_connection(pool: Pool) -> None:
+    await fetch(pool, "/last")
+
+
+async def leave_a_quiet_connection(pool: Pool) -> None:
+    await fetch(pool, "/warm")
+    backend = pool._backend
+    assert backend is not None
+    await backend.sleep(3.0)
+
+
+async def read_what_nobody_has_read(pool: Pool) -> None:
+    """An unread response beside the victim's. It is read when the victim has had a second."""
+    backend = pool._backend
+    assert backend is not None
+    async with await pool.request("GET", url("/big"), stream=True) as response:
+        await backend.sleep(1.0)
+        assert await response.read() == bytes(BIG)
+
+
+def other(path: str, host: str = "a.test", method: str = "GET") -> Callable[[Pool], Coroutine[Any, Any, None]]:
+    return lambda pool: fetch(pool, path, host, method)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A pool, what came before, who else wants something, what the victim does, and what the server says first."""
+
+    victim: Callable[[Pool], Coroutine[Any, Any, None]]
+    before: Callable[[Pool], Awaitable[None]] = nothing
+    others: tuple[Callable[[Pool], Coroutine[Any, Any, None]], ...] = ()
+    limits: httpcore.PoolLimits = field(default_factory=httpcore.PoolLimits)
+    settings: dict[str, int] = field(default_factory=dict)
+    ping_interval: float | None = None
+
+
+ONE = httpcore.PoolLimits(max_connections=1)
+TWO = httpcore.PoolLimits(max_connections_per_origin=2)
+CROWD = (other("/other"), other("/third"), other("/post", method="POST"))
+UNREAD = (read_what_nobody_has_read, read_what_nobody_has_read)
+SCENARIOS = {
+    "new connection": Scenario(get),
+    "reused connection": Scenario(post_small, warm_up),
+    "stale connection": Scenario(get, leave_a_stale_connection),
+    "interim response": Scenario(get_and_be_hinted),
+    "large response": Scenario(get_big, warm_up),
+    "small response, siblings unread": Scenario(get, warm_up, UNREAD),
+    "streamed": Scenario(read_in_pieces, nothing, CROWD),
+    "left half-read": Scenario(leave_half_read, nothing, CROWD),
+    "small window": Scenario(post_through_a_small_window, warm_up),
+    "closed window": Scenario(post_through_a_closed_window, nothing, CROWD, settings={"INITIAL_WINDOW_SIZE": 0}),
+    "early answer to a large body": Scenario(post_more_than_is_read, nothing, CROWD),
+    "expect": Scenario(post_when_told),
+    "burst on a new origin": Scenario(get, nothing, (*CROWD, other("/far", "b.test"))),
+    "duplex": Scenario(talk, nothing, CROWD),
+    "tunnel": Scenario(open_a_tunnel, settings={"ENABLE_CONNECT_PROTOCOL": 1}),
+    "refused": Scenario(post_and_be_refused, warm_up, CROWD),
+    "behind the last of GOAWAY": Scenario(post_behind_the_last, warm_up, CROWD),
+    "below the last of GOAWAY": Scenario(get_slowly, warm_up, (other("/last"), *CROWD)),
+    "limit lowered": Scenario(lower_the_limit, nothing, CROWD, ONE),
+    "one stream at a time": Scenario(post_small, warm_up, CROWD, ONE, {"MAX_CONCURRENT_STREAMS": 1}),
+    "second connection": Scenario(get, warm_up, CROWD, TWO, {"MAX_CONCURRENT_STREAMS": 1}),
+    "one connection for two origins": Scenario(get, warm_up, (*CROWD, other("/far", "b.test")), ONE),
+    "asked whether it is there": Scenario(get, leave_a_quiet_connection, CROWD, ping_interval=1.0),
+}
+
+
+# What must hold.
+
+
+def check_wires(pool: Pool) -> None:
+    """No stream is open, nobody is thought to read, write or wait, and every byte of credit has come back."""
+    for slot in pool._ledger.slots():
+        wire = slot.connection._wire  # type: ignore[attr-defined]
+        assert isinstance(wire, HTTP2Connection)
+        assert wire._inboxes == {}
+        assert wire._settling == []
+        assert not wire._for_room
+        assert not wire._for_window
+        assert (wire._baton.reader, wire._baton.writer) == (None, None)
+        engine = wire._engine
+        if isinstance(engine, H2Engine):
+            assert engine.open_streams == 0
+            assert engine._room + engine._uncredited == engine._goal
+
+
+def check_hosts(hosts: dict[str, Host]) -> None:
+    """Nobody acted twice on what may not be sent twice, and the peers think of the streams as we do."""
+    for host in hosts.values():
+        for what, count in host.acted.items():
+            if what.startswith("POST"):
+                assert count == 1, what
+        for peer in host.peers:
+            connection = peer.end.connection
+            if not connection.client_closed and not connection._there.cut:
+                assert [number for number, stream in peer.h2.streams.items() if not stream.closed] == []
+
+
+async def still_works(pool: Pool) -> None:
+    """Both hosts answer rightly; a connection that was cut while it was idle may cost a timeout each."""
+    for number, host in enumerate(HOSTS):
+        for _ in range(4):
+            with suppress(httpcore.ReadTimeout):
+                await fetch(pool, f"/after{number}", host)
+                break
+        else:
+            raise AssertionError("four timeouts in a row")
+
+
+def listen(world: World, scenario: Scenario) -> dict[str, Host]:
+    hosts = {name: Host(scenario.settings) for name in HOSTS}
+    for name, host in hosts.items():
+        world.listen(name, 80, host.serve, connect_delay=0.05, delay_there=0.01, delay_back=0.01, window=8192)
+    return hosts
+
+
+def make_pool(scenario: Scenario, **more: Any) -> Pool:
+    return Pool(http1=False, limits=scenario.limits, ping_interval=scenario.ping_interval, **more)
+
+
+def play(scenario: Scenario, act: Callable[[World, Task[Any]], None], *, spares_others: bool) -> Any:
+    global sweeps
+    sweeps += 1
+
+    async def scene(world: World) -> None:
+        global runs
+        runs += 1
+        hosts = listen(world, scenario)
+        pool = make_pool(scenario, timeout=httpcore.TimeoutConfig(5.0, pool_timeout=20.0))
+        await scenario.before(pool)
+        others = [world.spawn(one(pool)) for one in scenario.others]
+        victim = await world.victim(scenario.victim(pool))
+        if world._strike is None:
+            victim.result()
+        assert victim.error is None or isinstance(victim.error, (Cancelled, httpcore.HTTPCoreError)), victim.error
+        assert victim.lingered == [], "nothing is awaited by one who was cancelled"
+        for one in others:
+            await one.wait()
+            assert one.error is None or (not spares_others and isinstance(one.error, httpcore.HTTPCoreError))
+        check(world, pool)
+        check_wires(pool)
+        await still_works(pool)
+        await world.sleep(1.0)
+        check(world, pool)
+        check_wires(pool)
+        check_hosts(hosts)
+        await pool.close()
+        assert all(connection.client_closed for connection in world.connections)
+
+    return scene
+
+
+@pytest.mark.parametrize("watches", [True, False], ids=["watched", "unwatched"])
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_struck_at_every_await(name: str, act: str, watches: bool) -> None:
+    scene = play(SCENARIOS[name], ACTS[act], spares_others=act == "cancelled")
+    for times in (1, 2) if act == "cancelled" else (1,):
+        points = at_every_point(scene, ACTS[act], times=times, make=lambda: World(watches=watches))
+        assert points >= 5
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_cancelled_at_every_await_of_random_schedules(name: str) -> None:
+    scene = play(SCENARIOS[name], cancel, spares_others=True)
+    for seed in range(1 + SEEDS // 10):
+        at_every_point(scene, cancel, make=lambda seed=seed: World(seed, shuffle=True, checkpoints=seed % 2 == 0))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_pool_closed_at_every_await(name: str) -> None:
+    """A request that was sent runs on; one that was not ends with PoolClosed; nothing stays open."""
+    scenario = SCENARIOS[name]
+
+    async def scene(world: World) -> None:
+        global runs
+        runs += 1
+        listen(world, scenario)
+        pools.append(pool := make_pool(scenario))
+        await scenario.before(pool)
+        others = [world.spawn(one(pool)) for one in scenario.others]
+        victim = await world.victim(scenario.victim(pool))
+        if world._strike is None:
+            victim.result()
+        assert victim.error is None or isinstance(victim.error, httpcore.PoolClosed), victim.error
+        for one in others:
+            await one.wait()
+            assert one.error is None or isinstance(one.error, httpcore.PoolClosed), one.error
+        await pool.close()
+        assert pool.stats().connections == 0
+        assert all(connection.client_closed for connection in world.connections)
+
+    pools: list[Pool] = []
+    at_every_point(scene, lambda world, victim: pools[-1]._close())
+
+
+def test_that_was_a_great_many_trials() -> None:
+    """Last in the file: a sweep that quietly stopped sweeping would be noticed here."""
+    print(f"{runs:,} trials in {sweeps} sweeps")
+    assert runs >= 20 * sweeps
