@@ -58,7 +58,7 @@ class HTTPConnection:
     def _chosen(self, stream: Stream) -> str:
         """What TLS agreed on. A server that has no ALPN speaks HTTP/1.1, or HTTP/2 where that alone is offered."""
         offers = self.route.offers
-        tls = stream.info().tls
+        tls = stream.info().tls if self.route.tls is not None else None  # else it is the proxy's
         alpn = None if tls is None else tls.alpn
         if alpn is None:
             return "http/1.1" if "http/1.1" in offers else "h2"
