@@ -77,16 +77,21 @@ class ScriptedServer:
         heads: every request head that scripts have read with `Peer.head` is up to them to note.
     """
 
-    def __init__(self, script: Callable[[Peer], None], context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        script: Callable[[Peer], None],
+        context: ssl.SSLContext | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
         self._script = script
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._stopped = False
         self.connections = 0
         self.failures: list[BaseException] = []
-        self.port: int = self._listener.getsockname()[1]
+        self.port: int = self._listener.getsockname()[1] if listener is None else 0
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -106,7 +111,8 @@ class ScriptedServer:
     def _serve(self, sock: socket.socket, number: int) -> None:
         plain = sock
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is not None:
                 sock = self._context.wrap_socket(sock, server_side=True)
             self._script(Peer(sock, number))
