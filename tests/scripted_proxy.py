@@ -1,0 +1,323 @@
+"""A proxy and the origin behind it, played by one scripted peer over real sockets: every hop of a way, byte for byte.
+
+A way is a list of steps. For each connection the peer takes one after the other and notes what it hears, in the clear,
+under the step's name. `acts` replace single steps: so that a proxy refuses, resets, talks nonsense or falls silent just
+there.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import trustme
+from servers import Peer, ScriptedServer, ok
+
+# The steps.
+TLS_PROXY = "TLS with the proxy"
+CONNECT = "CONNECT"
+GREETING = "SOCKS5 greeting"
+PASSWORD = "SOCKS5 password"
+SOCKS5 = "SOCKS5 request"
+SOCKS4 = "SOCKS4 request"
+TLS_ORIGIN = "TLS with the origin"
+EXCHANGE = "exchange"
+CERTIFICATE = "certificate"
+"""No step: what a client showed at either TLS."""
+
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+BODY = b"Hello, world"
+GARBAGE = b"\xff\xfe! this is not what you asked for\r\n\r\n" * 3
+
+
+class Secured:
+    """The server's side of TLS over anything that has `recv` and `sendall`, be it another of these."""
+
+    def __init__(self, under: Any, context: ssl.SSLContext) -> None:
+        self._under = under
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self._done(self.tls.do_handshake)
+
+    def _done(self, act: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return act()
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self._under.recv(65536)
+                if data:
+                    self._in.write(data)
+                else:
+                    self._in.write_eof()
+            finally:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._out.pending:
+            self._under.sendall(self._out.read())
+
+    def recv(self, size: int) -> bytes:
+        try:
+            data: bytes = self._done(lambda: self.tls.read(size))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+        return data
+
+    def sendall(self, data: bytes) -> None:
+        self._done(lambda: self.tls.write(data))
+
+
+class Visit(Peer):
+    """One connection. `step` is the one that it is at; `number` counts from 1."""
+
+    def __init__(self, proxy: ScriptedProxy, bottom: socket.socket, number: int) -> None:
+        super().__init__(bottom, number)
+        self.proxy = proxy
+        self.bottom = bottom
+        self.step = ""
+
+    def hear(self, data: bytes) -> bytes:
+        self.proxy.note(self.step, data)
+        return data
+
+    def something(self) -> None:
+        """Wait until the client has said something."""
+        if not self._held:
+            self._held = self.socket.recv(65536)
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        assert not self._held, "the client spoke before it was asked"
+        secured = Secured(self.socket, context)
+        self.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
+        self.hear((getattr(secured.tls, "asked_for", None) or "").encode())
+        if certificate := secured.tls.getpeercert(binary_form=True):
+            self.proxy.note(CERTIFICATE, certificate)
+
+    def reset(self) -> None:
+        self.bottom.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.bottom.close()
+
+
+Act = Callable[[Visit], object]
+
+
+class ScriptedProxy(ScriptedServer):
+    """Takes `steps` with each connection; `acts` replace some of them for the first `faulty` connections. When an act
+    has returned, the way goes on if it returned something true, and else the connection is closed.
+
+    Arguments:
+        proxy, origin: contexts for TLS at either hop.
+        path: of a unix socket to listen on instead.
+
+    Attributes:
+        heard: what came at each step, in order, as (step, bytes); of TLS the server name that was asked for.
+        raw: all bytes of all connections, as they came.
+        begun: how many times each step was reached.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[str],
+        acts: Mapping[str, Act] | None = None,
+        *,
+        faulty: int = 1_000_000,
+        proxy: ssl.SSLContext | None = None,
+        origin: ssl.SSLContext | None = None,
+        path: str | None = None,
+    ) -> None:
+        self._steps = tuple(steps)
+        self.asks_for_password = PASSWORD in steps
+        self._acts = dict(acts or {})
+        self._faulty = faulty
+        self._contexts = {TLS_PROXY: proxy, TLS_ORIGIN: origin}
+        self._noting = threading.Condition()
+        self.heard: list[tuple[str, bytes]] = []
+        self.begun: Counter[str] = Counter()
+        self.raw = bytearray()
+        listener = None
+        if path is not None:
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(path)
+            listener.listen(64)
+        super().__init__(self._walk, listener=listener)
+
+    def note(self, step: str, data: bytes) -> None:
+        with self._noting:
+            self.heard.append((step, data))
+
+    def said(self, step: str) -> list[bytes]:
+        """What came at that step, connection by connection."""
+        with self._noting:
+            return [data for at, data in self.heard if at == step]
+
+    @property
+    def open(self) -> int:
+        """How many connections its clients have not left."""
+        return len(self._open)
+
+    def _walk(self, peer: Peer) -> None:
+        visit = Visit(self, _Tap(peer.socket, self.raw), peer.number)  # type: ignore[arg-type]
+        for step in self._steps:
+            visit.step = step
+            with self._noting:
+                self.begun[step] += 1
+            act = self._acts.get(step) if visit.number <= self._faulty else None
+            if act is not None:
+                if not act(visit):
+                    return
+            elif (context := self._contexts.get(step)) is not None:
+                visit.secure(context)
+            else:
+                USUAL[step](visit)
+
+
+class _Tap:
+    """A socket that keeps what comes."""
+
+    def __init__(self, sock: socket.socket, kept: bytearray) -> None:
+        self._socket = sock
+        self._kept = kept
+
+    def recv(self, size: int) -> bytes:
+        data = self._socket.recv(size)
+        self._kept += data
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+def server_context(certificate: trustme.LeafCert, *offers: str, clients: trustme.CA | None = None) -> ssl.SSLContext:
+    """For one hop; it knows the name that a client asks for. With `clients` it asks for their certificates."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    context.set_alpn_protocols(list(offers))
+    context.sni_callback = lambda tls, name, _: setattr(tls, "asked_for", name)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        clients.configure_trust(context)
+    return context
+
+
+# What a peer that is in order does at each step.
+
+
+def connect(visit: Visit) -> None:
+    visit.hear(visit.head())
+    visit.send(ESTABLISHED)
+
+
+def greet(visit: Visit) -> None:
+    head = visit.exactly(2)
+    methods = visit.exactly(head[1])
+    visit.hear(head + methods)
+    visit.send(b"\x05\x02" if visit.proxy.asks_for_password else b"\x05\x00")
+
+
+def password(visit: Visit) -> None:
+    said = visit.exactly(2)
+    said += visit.exactly(said[1] + 1)
+    visit.hear(said + visit.exactly(said[-1]))
+    visit.send(b"\x01\x00")
+
+
+def socks5(visit: Visit) -> None:
+    said = visit.exactly(5)
+    size = {1: 4, 4: 16, 3: said[4] + 1}[said[3]]
+    visit.hear(said + visit.exactly(size - 1 + 2))
+    visit.send(b"\x05\x00\x00\x03\x04some\x00\x50")  # the address may be a name
+
+
+def socks4(visit: Visit) -> None:
+    said = visit.exactly(8) + visit.until(b"\0")
+    if said[4:7] == b"\0\0\0" and said[7]:
+        said += visit.until(b"\0")
+    visit.hear(said)
+    visit.send(b"\x00\x5a" + bytes(6))
+
+
+def exchange(visit: Visit) -> None:
+    """An origin that says hello to each request until the client leaves, over whatever the client speaks."""
+    visit.something()
+    if visit._held.startswith(b"PRI"):
+        _exchange_2(visit)
+        return
+    while head := visit.head():
+        visit.hear(head)
+        visit.send(ok(BODY))
+
+
+def _exchange_2(visit: Visit) -> None:
+    peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
+    peer.initiate_connection()
+    data, visit._held = visit._held, b""
+    while data:
+        for event in peer.receive_data(data):
+            if isinstance(event, h2.events.RequestReceived):
+                visit.hear(b"".join(b"%b: %b\r\n" % (bytes(name), bytes(value)) for name, value in event.headers))
+            elif isinstance(event, h2.events.StreamEnded):
+                peer.send_headers(event.stream_id, [(b":status", b"200"), (b"content-length", b"%d" % len(BODY))])
+                peer.send_data(event.stream_id, BODY, end_stream=True)
+        visit.send(peer.data_to_send())
+        data = visit.socket.recv(65536)
+
+
+USUAL: dict[str, Callable[[Visit], None]] = {
+    CONNECT: connect,
+    GREETING: greet,
+    PASSWORD: password,
+    SOCKS5: socks5,
+    SOCKS4: socks4,
+    EXCHANGE: exchange,
+}
+
+
+# Acts: what may go wrong, at any step.
+
+
+def reset(visit: Visit) -> None:
+    visit.something()
+    visit.reset()
+
+
+def end(visit: Visit) -> None:
+    visit.something()
+
+
+def garbage(visit: Visit) -> None:
+    visit.something()
+    visit.send(GARBAGE)
+    visit.rest()
+
+
+def silence(visit: Visit) -> None:
+    visit.rest()
+
+
+def refusal(visit: Visit) -> None:
+    """In the words of the step."""
+    visit.something()
+    with suppress(OSError):
+        visit.send(REFUSALS[visit.step])
+    visit.rest()
+
+
+REFUSALS = {
+    TLS_PROXY: b"\x15\x03\x03\x00\x02\x02\x28",  # alert, fatal, handshake_failure
+    TLS_ORIGIN: b"\x15\x03\x03\x00\x02\x02\x28",
+    CONNECT: b"HTTP/1.1 403 Not for you\r\nX-Why: rules\r\nContent-Length: 4\r\n\r\nbody",
+    GREETING: b"\x05\xff",
+    PASSWORD: b"\x01\x01",
+    SOCKS5: b"\x05\x05\x00\x01" + bytes(6),
+    SOCKS4: b"\x00\x5b" + bytes(6),
+}

@@ -1,0 +1,274 @@
+"""The table: every way to an origin, in every world, over both protocols; and each way broken at each of its hops.
+
+The proxies and origins are `ScriptedProxy`, over real sockets. Their two certificates are by different authorities, and
+the origin's name means nothing here where somebody else is to resolve it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trio
+import trustme
+from scripted_proxy import (
+    BODY,
+    CONNECT,
+    EXCHANGE,
+    GREETING,
+    PASSWORD,
+    SOCKS4,
+    SOCKS5,
+    TLS_ORIGIN,
+    TLS_PROXY,
+    Act,
+    ScriptedProxy,
+    end,
+    garbage,
+    refusal,
+    reset,
+    server_context,
+    silence,
+)
+from servers import free_port
+from worlds import ThreadsWorld, TrioWorld, World, each_world
+
+import httpcore
+
+AUTH = ("Aladdin", "open sesame")
+KINDS = ("none", "http", "tunnel", "https", "socks4", "socks4a", "socks5", "socks5h", "uds")
+"""`tunnel`: through an HTTP proxy to http origins too."""
+PROTOCOLS = ("HTTP/1.1", "HTTP/2")
+
+
+class Way(NamedTuple):
+    kind: str
+    scheme: str
+    protocol: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.scheme}-{self.protocol[5:]}"
+
+    @property
+    def steps(self) -> list[str]:
+        """What the other side goes through."""
+        forwards = self.scheme == "http" and self.protocol == "HTTP/1.1"  # HTTP/2 needs a tunnel
+        steps = [TLS_PROXY] if self.kind == "https" else []
+        if self.kind == "tunnel" or (self.kind in ("http", "https") and not forwards):
+            steps.append(CONNECT)
+        elif self.kind == "socks5":
+            steps += [GREETING, SOCKS5]
+        elif self.kind == "socks5h":
+            steps += [GREETING, PASSWORD, SOCKS5]
+        elif self.kind in ("socks4", "socks4a"):
+            steps.append(SOCKS4)
+        return [*steps, *([TLS_ORIGIN] if self.scheme == "https" else []), EXCHANGE]
+
+    @property
+    def host(self) -> str:
+        """A name that is known here, if it is resolved here."""
+        return "localhost" if self.kind in ("none", "socks4", "socks5") else "origin.test"
+
+
+WAYS = [Way(*way) for way in ((k, s, p) for k in KINDS for s in ("http", "https") for p in PROTOCOLS)]
+each_way = pytest.mark.parametrize("way", WAYS, ids=str)
+
+
+class Hops(NamedTuple):
+    """How the two hops identify themselves, and what trusts each of them alone."""
+
+    proxy: trustme.LeafCert
+    origin: trustme.LeafCert
+    trusting_proxy: httpcore.SSLConfig
+    trusting_origin: httpcore.SSLConfig
+
+
+@pytest.fixture(scope="module")
+def hops(tmp_path_factory: pytest.TempPathFactory) -> Hops:
+    folder = tmp_path_factory.mktemp("hops")
+    proxy, origin = trustme.CA(), trustme.CA()
+    for name, authority in (("proxy", proxy), ("origin", origin)):
+        authority.cert_pem.write_to_path(str(folder / name))
+    return Hops(
+        proxy.issue_cert("127.0.0.1"),
+        origin.issue_cert("localhost", "origin.test"),
+        httpcore.SSLConfig(verify=str(folder / "proxy")),
+        httpcore.SSLConfig(verify=str(folder / "origin")),
+    )
+
+
+class Scene(NamedTuple):
+    """The other side of a way, and what a pool and a request need to go that way. `who` is the proxy, as errors name
+    it, or the origin.
+    """
+
+    server: ScriptedProxy
+    settings: dict[str, Any]
+    url: str
+    who: str
+
+    async def hello(self, pool: Any) -> Any:
+        response = await pool.request("GET", f"{self.url}/hello")
+        assert (response.status_code, response.body) == (200, BODY)
+        return response
+
+
+@contextmanager
+def scene(way: Way, hops: Hops, acts: Mapping[str, Act] | None = None, *, faulty: int = 1) -> Iterator[Scene]:
+    """`acts` happen to the first `faulty` connections."""
+    with ExitStack() as stack:
+        path = None
+        if way.kind == "uds":
+            path = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "socket")
+        server = ScriptedProxy(
+            way.steps,
+            acts,
+            faulty=faulty,
+            proxy=server_context(hops.proxy, "http/1.1"),
+            origin=server_context(hops.origin, "h2" if way.protocol == "HTTP/2" else "http/1.1"),
+            path=path,
+        )
+        stack.enter_context(server)
+        yield scene_at(way, hops, server, server.port, path)
+
+
+def scene_at(way: Way, hops: Hops, server: Any, port: int, path: str | None) -> Scene:
+    settings: dict[str, Any] = {"ssl": hops.trusting_origin, "http1": way.protocol == "HTTP/1.1"}
+    where = f"127.0.0.1:{port}"
+    url, who = f"{way.scheme}://{way.host}:{port}", where
+    if path is not None:
+        settings["uds"] = who = path
+    elif way.kind == "https":
+        settings["proxy"] = httpcore.Proxy(f"https://{where}", auth=AUTH, ssl=hops.trusting_proxy)
+    elif way.kind in ("http", "tunnel"):
+        settings["proxy"] = httpcore.Proxy(f"http://{where}", auth=AUTH, tunnel=way.kind == "tunnel")
+    elif way.kind != "none":
+        settings["proxy"] = httpcore.Proxy(f"{way.kind}://{where}", auth=AUTH if way.kind == "socks5h" else None)
+    if "proxy" in settings:
+        url, who = f"{way.scheme}://{way.host}:8000", str(settings["proxy"])
+    return Scene(server, settings, url, who)
+
+
+async def gone(world: World, server: ScriptedProxy) -> None:
+    """The client has no socket left."""
+    for _ in range(2000):
+        if not server.open:
+            return
+        await world.sleep(0.005)
+    raise AssertionError(f"{server.open} connections are open")
+
+
+# Where it works.
+
+
+@each_world
+@each_way
+def test_a_way_leads_to_its_origin_hop_by_hop_and_its_connection_is_kept(world: World, way: Way, hops: Hops) -> None:
+    async def body() -> None:
+        with scene(way, hops) as here:
+            async with world.pool(**here.settings) as pool:
+                first, second = await here.hello(pool), await here.hello(pool)
+                assert {first.protocol, second.protocol} == {way.protocol}
+                assert (first.info.reused, second.info.reused) == (False, True)
+                stats = pool.stats()
+                assert (stats.connections, stats.idle, stats.leased) == (1, 1, 0)
+            await gone(world, here.server)
+            check_what_was_heard(way, here)
+
+    world.run(body)
+
+
+def check_what_was_heard(way: Way, here: Scene) -> None:
+    server = here.server
+    assert [step for step, _ in server.heard] == [*way.steps, EXCHANGE]
+    named = f"{way.host}:8000".encode()
+    if CONNECT in way.steps:
+        (head,) = server.said(CONNECT)
+        assert head.startswith(b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n" % (named, named))
+        assert b"\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n" in head
+    if way.kind == "socks5h":
+        assert server.said(PASSWORD) == [b"\x01\x07Aladdin\x0bopen sesame"]
+        assert server.said(SOCKS5) == [b"\x05\x01\x00\x03\x0borigin.test\x1f\x40"]
+    if way.kind == "socks5":
+        assert server.said(GREETING) == [b"\x05\x01\x00"]
+        assert server.said(SOCKS5)[0] in (
+            b"\x05\x01\x00\x01\x7f\x00\x00\x01\x1f\x40",
+            b"\x05\x01\x00\x04" + bytes(15) + b"\x01\x1f\x40",
+        )
+    if way.kind == "socks4":
+        assert server.said(SOCKS4) == [b"\x04\x01\x1f\x40\x7f\x00\x00\x01\0"]
+    if way.kind == "socks4a":
+        assert server.said(SOCKS4) == [b"\x04\x01\x1f\x40\0\0\0\1\0origin.test\0"]
+    if way.scheme == "https":
+        assert server.said(TLS_ORIGIN) == [way.host.encode()]
+    for head in server.said(EXCHANGE):
+        forwarded = here.settings.get("proxy") is not None and way.steps[-2:] in ([EXCHANGE], [TLS_PROXY, EXCHANGE])
+        absolute = head.startswith(b"GET http://%b/hello HTTP/1.1\r\n" % named)
+        assert absolute is forwarded
+        assert (b"proxy-authorization" in head.lower()) is forwarded
+
+
+# Where it does not.
+
+STRAYS = {
+    "refusal": refusal,
+    "reset": reset,
+    "end": end,
+    "garbage": garbage,
+}
+
+
+def wanted(way: Way, step: str, stray: str) -> type[Exception] | tuple[type[Exception], ...]:
+    if step in (CONNECT, GREETING, PASSWORD, SOCKS5, SOCKS4):
+        return httpcore.ProxyError
+    if step in (TLS_PROXY, TLS_ORIGIN):
+        return httpcore.TLSError if stray in ("refusal", "garbage") else httpcore.ConnectError
+    if stray == "garbage":
+        return httpcore.RemoteProtocolError
+    return (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
+
+
+def complaint(error: BaseException, kinds: Any, here: Scene, step: str) -> str | None:
+    """What is wrong with the error, if something is."""
+    if not isinstance(error, kinds):
+        return f"{type(error).__name__}: {error}"
+    if here.who not in str(error) and step != EXCHANGE:
+        return f"it does not name {here.who}: {error}"
+    return None
+
+
+@each_world
+@pytest.mark.parametrize("stray", STRAYS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hop_that_goes_astray_is_one_error_that_names_it_and_then_all_is_well(
+    world: World, kind: str, scheme: str, stray: str, hops: Hops
+) -> None:
+    complaints: dict[str, str | None] = {}
+
+    async def body(way: Way, step: str) -> None:
+        with scene(way, hops, {step: STRAYS[stray]}) as here:
+            async with world.pool(**here.settings) as pool:
+                error: BaseException | None = None
+                try:
+                    await pool.request("GET", f"{here.url}/hello")
+                except Exception as raised:
+                    error = raised
+                assert error is not None
+                complaints[f"{way} at {step}"] = complaint(error, wanted(way, step, stray), here, step)
+                stats = pool.stats()
+                assert (stats.connections, stats.leased, stats.waiting) == (0, 0, 0)
+                await here.hello(pool)
+            await gone(world, here.server)
+
+    for way in (Way(kind, scheme, protocol) for protocol in PROTOCOLS):
+        for step in way.steps:
+            if (step, stray) != (EXCHANGE, "refusal"):  # that would be a response
+                world.run(body, way, step)
+    assert {where: what for where, what in complaints.items() if what} == {}
