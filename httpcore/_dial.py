@@ -70,7 +70,7 @@ async def dial(
             raise ConnectTimeout("connecting took too long", phase="connect", limit=limit)
         return deadline.within(rest)
 
-    proxy = route.proxy
+    proxy, stream = route.proxy, None
     try:
         if route.uds is not None:
             stream = await backend.connect_unix(route.uds, left())
@@ -78,21 +78,20 @@ async def dial(
             stream = await _naming(proxy, _reach(backend, proxy.host, proxy.port, left))
         else:
             stream = await _reach(backend, route.host, route.port, left)
-        try:
+        reached(stream)
+        if proxy is not None and proxy.scheme == "https":
+            stream = await _naming(proxy, _secured(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left))
             reached(stream)
-            if proxy is not None and proxy.scheme == "https":
-                stream = await _naming(proxy, _secured(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left))
-                reached(stream)
-            if proxy is not None and not route.forwards:
-                await _tunnelled(backend, stream, route, proxy, left, parser)
-            if route.tls is not None:
-                stream = await _through(proxy, _secured(backend, stream, route.tls, route.host, route.offers, left))
-                reached(stream)
-        except BaseException:
+        if proxy is not None and not route.forwards:
+            await _tunnelled(backend, stream, route, proxy, left, parser)
+        if route.tls is not None:
+            stream = await _through(proxy, _secured(backend, stream, route.tls, route.host, route.offers, left))
+            reached(stream)
+    except BaseException as error:
+        if stream is not None:
             stream.close()
-            raise
-    except ConnectTimeout as error:
-        error.limit = limit  # each step knew only what the others had left of it
+        if isinstance(error, ConnectTimeout):
+            error.limit = limit  # each step knew only what the others had left of it
         raise
     return stream
 
