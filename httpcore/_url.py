@@ -26,7 +26,7 @@ from typing import Final, NoReturn
 
 from ._errors import InvalidURL, UnsupportedProtocol, show
 
-__all__ = ["URL", "parse_proxy"]
+__all__ = ["URL", "parse_host", "parse_proxy"]
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PROXY_PORTS: Final = {**_DEFAULT_PORTS, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
@@ -149,6 +149,20 @@ def parse_proxy(url: str | bytes) -> URL:
     if place.target != b"/":
         raise InvalidURL(f"the proxy's url is {show(place.redacted)}: nothing is allowed behind host and port")
     return place
+
+
+def parse_host(host: str) -> str:
+    """A host by the same rules, in the form that `URL.host` has: a name or an IP address, brackets as you like.
+
+    Raises:
+        InvalidURL: as `URL.parse`.
+    """
+    try:
+        if host.startswith("["):
+            return _ipv6(host, host)
+        return _ipv6(host, f"[{host}]") if ":" in host else _name(host, host)
+    except InvalidURL as error:
+        raise InvalidURL(error.message.replace("url is", "the host is", 1)) from None
 
 
 def _parse(url: str, ports: dict[str, int] = _DEFAULT_PORTS) -> URL:

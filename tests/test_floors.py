@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "httpcore"
 FLOORS: list[set[str]] = [
     {"_errors", "_trace", "_wire"},
     {"_config", "_url", "_body", "_decoders", "_policy", "_wire/socks"},
-    {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base"},
-    {"_request", "_wire/grammar", "_wire/baton", "_backends/names", "_backends/tls", "_backends/memory"},
+    {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base", "_backends/race"},
+    {"_request", "_network", "_wire/grammar", "_wire/baton", "_backends/names", "_backends/tls", "_backends/memory"},
     {
         "_retry",
         "_proxy",

@@ -163,20 +163,41 @@ class Backend(Protocol):
         """Run a plain function that may block (a file, a TLS context) where it stops nobody else."""
         ...
 
+    async def look_up(self, host: str, timeout: float | None) -> list[str]:
+        """Ask the operating system for the IP addresses of a name in ASCII: as text, each once, in its order.
+
+        The zone of a link-local address stands behind a "%".
+
+        Raises:
+            ConnectTimeout: there was no answer within `timeout`.
+            ConnectError: the name does not resolve.
+        """
+        ...
+
     async def connect_tcp(
         self,
-        host: str,
+        addresses: Sequence[str],
         port: int,
         timeout: float | None,
         *,
+        target: str | None = None,
         local_address: str | None = None,
         socket_options: Sequence[SocketOption] = (),
     ) -> Stream:
-        """Resolve `host` (a name in ASCII or an IP literal without brackets) and connect, TCP_NODELAY set.
+        """Connect to one of the IP addresses, TCP_NODELAY and SO_KEEPALIVE set: to the first that answers.
+
+        A quarter of a second after an address was tried, or as soon as one has failed, the next is tried beside it
+        (RFC 8305, "Happy Eyeballs"). The losers are closed.
+
+        Arguments:
+            target: what is connected to, for messages. Default: the first address with its port.
+            local_address: an IP address of this machine, of the same family as the others.
+            socket_options: set after those two.
 
         Raises:
-            ConnectTimeout: resolving and connecting took longer than `timeout`.
-            ConnectError: every address failed; the message names each with its error, `errno` is the last one's.
+            ConnectTimeout: none answered within `timeout`.
+            ConnectError: every address failed.
+            In both cases the message names each that was tried with its error, and `errno` is the last one's.
         """
         ...
 

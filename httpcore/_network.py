@@ -1,0 +1,327 @@
+"""From a host name to a connected TCP stream: who is asked for its addresses, which may be used, in which order.
+
+What connects is the world's, `Backend.connect_tcp`. It is given addresses, never a name: the very ones that were
+checked, so that a name which leads elsewhere a moment later leads nowhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+from ._backends.base import Backend, SocketOption, Stream
+from ._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
+from ._policy import NetworkPolicy
+from ._url import parse_host
+
+__all__ = ["MOST_ADDRESSES", "CachingResolver", "Network", "Resolver", "addresses_of", "reach"]
+
+Left = Callable[[], float | None]
+System = Callable[[str], Awaitable[Sequence[str]]]
+
+# A name may have a thousand addresses. 16 are begun within the default 5 seconds, a quarter of a second apart. And a
+# caller should hear of 16 failures at most.
+MOST_ADDRESSES = 16
+
+
+# Who is asked.
+
+
+class Resolver(Protocol):
+    """Finds the addresses of a host. One resolver serves any number of pools, tasks and threads at once."""
+
+    async def resolve(self, host: str, system: System) -> Sequence[str]:
+        """The IP addresses of `host`, as text, in the order to try them.
+
+        Arguments:
+            host: a name in lower-case ASCII, never an IP address.
+            system: asks the operating system in whatever world this is: `await system(host)`. It keeps the connect
+                timeout; what else a resolver waits for it has to bound itself. In threads (`SyncConnectionPool`)
+                nothing may suspend: such a resolver blocks, or awaits `system` alone.
+
+        Raises:
+            ConnectError: the name does not resolve. Other errors of this library pass as well, and any other exception
+                goes to whoever made the request as it is.
+        """
+        ...
+
+
+class CachingResolver:
+    """Remembers the addresses of names for a while. Errors are not remembered; the system tells no TTL, so all names
+    have the same.
+
+    Two who ask for one name at the same time may both ask the system.
+
+    Arguments:
+        ttl: seconds that an answer is good for. Default 60.0.
+        most: names that are remembered; the oldest gives way. Default 1000.
+        resolver: who is asked. Default None: the system.
+        clock: seconds of a monotonic clock.
+
+    Raises:
+        ValueError: `ttl` is negative or `most` less than 1.
+    """
+
+    def __init__(
+        self,
+        ttl: float = 60.0,
+        most: int = 1000,
+        resolver: Resolver | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not ttl >= 0:
+            raise ValueError(f"ttl is {ttl!r}: a number of seconds from 0 up is allowed")
+        if not most >= 1:
+            raise ValueError(f"most is {most!r}: a number of names from 1 up is allowed")
+        self._ttl = ttl
+        self._most = most
+        self._resolver = resolver
+        self._clock = clock
+        # Until when, and what; the oldest first. Threads share it without a lock, which the child of a fork might find
+        # held: each step is one call of the dictionary, and at worst a name is asked for once more.
+        self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
+
+    async def resolve(self, host: str, system: System) -> Sequence[str]:
+        until, addresses = self._known.get(host, (0.0, ()))
+        if addresses and self._clock() < until:
+            return addresses
+        asked = system(host) if self._resolver is None else self._resolver.resolve(host, system)
+        addresses = tuple(await asked)
+        self._keep(host, addresses)
+        return addresses
+
+    def _keep(self, host: str, addresses: tuple[str, ...]) -> None:
+        self._known.pop(host, None)
+        if not addresses or not self._ttl:
+            return
+        self._known[host] = (self._clock() + self._ttl, addresses)
+        while len(self._known) > self._most:
+            try:
+                self._known.pop(next(iter(self._known)), None)
+            except (RuntimeError, StopIteration):
+                pass  # another thread changed it between the two calls
+
+    def __repr__(self) -> str:
+        return f"<CachingResolver of {len(self._known)} names>"
+
+
+# What is the same for all connections of a pool.
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How a pool reaches hosts; a value.
+
+    Arguments:
+        resolver: who is asked for the addresses of a name. Default None: the operating system.
+        resolve: addresses that need no asking, as with curl's `--resolve`: from a host (a name, or an IP address) to an
+            IP address or a sequence of them. URL, `Host`, TLS and the pool still see the name.
+        policy: which addresses may be connected to. Default None: all.
+        local_address: an IP address of this machine to connect from. Hosts are then reached by that family only.
+        socket_options: for `setsockopt`, set after TCP_NODELAY and SO_KEEPALIVE, which they can turn off again.
+
+    Raises:
+        TypeError, ValueError: a value is none of these.
+    """
+
+    resolver: Resolver | None = None
+    resolve: Mapping[str, str | Sequence[str]] | None = field(default=None, hash=False)
+    policy: NetworkPolicy | None = None
+    local_address: str | None = None
+    socket_options: Sequence[SocketOption] = ()
+    # By canonical host, without a trailing dot.
+    known: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", MappingProxyType(_known(self.resolve)))
+        object.__setattr__(self, "socket_options", _options(self.socket_options))
+        if self.local_address is not None:
+            address = _canonical(self.local_address)
+            if address is None:
+                raise ValueError(
+                    f"local_address is {self.local_address!r}: an IP address of this machine is allowed, as text"
+                )
+            object.__setattr__(self, "local_address", address)
+
+
+def _known(resolve: object) -> dict[str, tuple[str, ...]]:
+    if resolve is None:
+        return {}
+    if not isinstance(resolve, Mapping):
+        raise TypeError(f"resolve is {resolve!r}: a mapping from hosts to IP addresses is allowed")
+    return {_host(host): _given(host, addresses) for host, addresses in resolve.items()}
+
+
+def _host(host: object) -> str:
+    if not isinstance(host, str):
+        raise TypeError(f"resolve has the host {host!r}: str is allowed")
+    try:
+        return parse_host(host).removesuffix(".")
+    except InvalidURL as error:
+        raise ValueError(f"resolve: {error.message}") from None
+
+
+def _given(host: str, given: object) -> tuple[str, ...]:
+    several = [given] if isinstance(given, str) else given
+    if not isinstance(several, Iterable) or isinstance(several, (bytes, Mapping)):
+        raise TypeError(f"resolve has {given!r} for {host}: an IP address as text, or a sequence of them, is allowed")
+    addresses = tuple(several)
+    checked = tuple([text for text in map(_canonical, addresses) if text is not None])
+    if not checked or len(checked) != len(addresses):
+        raise ValueError(f"resolve has {given!r} for {host}: IP addresses as text are allowed, at least one")
+    return checked
+
+
+def _options(options: object) -> tuple[SocketOption, ...]:
+    allowed = "a sequence of (level, name, value) is allowed, the value an int or bytes"
+    if isinstance(options, (str, bytes)) or not isinstance(options, Iterable):
+        raise TypeError(f"socket_options is {options!r}: {allowed}")
+    checked = tuple([tuple(option) if isinstance(option, list) else option for option in options])
+    for option in checked:
+        if not _is_option(option):
+            raise TypeError(f"socket_options has {option!r}: {allowed}")
+    return checked
+
+
+def _is_option(option: object) -> bool:
+    if not isinstance(option, tuple) or len(option) != 3:
+        return False
+    level, name, value = option
+    return isinstance(level, int) and isinstance(name, int) and isinstance(value, (int, bytes))
+
+
+def _canonical(address: object) -> str | None:
+    """An IP address in its one spelling, or None for what is none. Two readers of it then see the same address."""
+    import ipaddress
+
+    try:
+        return str(ipaddress.ip_address(address)) if isinstance(address, str) else None
+    except ValueError:
+        return None
+
+
+# Getting there.
+
+
+async def reach(backend: Backend, network: Network, host: str, port: int, left: Left) -> Stream:
+    """Connect to `host` by one of its addresses.
+
+    Arguments:
+        host: as in a `URL`: in lower-case ASCII, an IPv6 address without brackets.
+        left: seconds that are left; asked before each wait.
+
+    Raises:
+        ConnectError: the name does not resolve, or no address could be connected to; each that was tried is told.
+        ConnectTimeout: not in time.
+        PolicyError: every address is denied. A denied one among others is left out.
+        LocalProtocolError: the resolver's answer is none.
+    """
+    addresses = await _allowed_addresses(backend, network, host, port, left)
+    local = network.local_address
+    if local is not None:
+        addresses = _of_the_family_of(local, host, addresses)
+    return await backend.connect_tcp(
+        _in_order(addresses),
+        port,
+        left(),
+        target=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        local_address=local,
+        socket_options=network.socket_options,
+    )
+
+
+async def addresses_of(backend: Backend, network: Network, host: str, port: int, left: Left) -> list[str]:
+    """The addresses that `reach` would try. Raises as `reach` does, short of connecting."""
+    return _in_order(await _allowed_addresses(backend, network, host, port, left))
+
+
+async def _allowed_addresses(backend: Backend, network: Network, host: str, port: int, left: Left) -> Sequence[str]:
+    found = await _found(backend, network, host, left)
+    return found if network.policy is None else _allowed(network.policy, found, host, port)
+
+
+async def _found(backend: Backend, network: Network, host: str, left: Left) -> Sequence[str]:
+    if network.known:
+        known = network.known.get(host.removesuffix("."))
+        if known is not None:
+            return known
+    if is_address(host):
+        return [host]
+    if network.resolver is None:
+        return await backend.look_up(host, left())
+    return _checked(network.resolver, host, await network.resolver.resolve(host, _system(backend, left)))
+
+
+def is_address(host: str) -> bool:
+    """Whether the host of a URL is an IP address. No name ends in a number there."""
+    return ":" in host or host.rpartition(".")[2].isdigit()
+
+
+def _system(backend: Backend, left: Left) -> System:
+    def look_up(host: str) -> Awaitable[Sequence[str]]:
+        return backend.look_up(host, left())
+
+    return look_up
+
+
+def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
+    if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+        raise LocalProtocolError(f"{_who(resolver)} answered {answer!r} for {host}: a sequence of text is allowed")
+    addresses = []
+    for each in answer:
+        address = _canonical(each)
+        if address is None:
+            given = show(each) if isinstance(each, (str, bytes)) else repr(each)
+            raise LocalProtocolError(
+                f"{_who(resolver)} answered {given} for {host}: IP addresses as text are allowed", phase="resolve"
+            )
+        addresses.append(address)
+    if not addresses:
+        raise ConnectError(f"{_who(resolver)} knows no address of {show(host)}", phase="resolve")
+    return addresses
+
+
+def _who(resolver: Resolver) -> str:
+    return f"the resolver {type(resolver).__qualname__}"
+
+
+def _allowed(policy: NetworkPolicy, addresses: Sequence[str], host: str, port: int) -> list[str]:
+    allowed = []
+    denial: PolicyError | None = None
+    for address in addresses:
+        try:
+            policy.check(address, port)
+        except PolicyError as error:
+            denial = denial or error
+        else:
+            allowed.append(address)
+    if denial is not None and not allowed:
+        if denial.address != host:
+            denial.message = f"{host}: {denial.message}"
+        denial.add(phase="connect")
+        raise denial
+    return allowed
+
+
+def _of_the_family_of(local: str, host: str, addresses: Sequence[str]) -> list[str]:
+    same = [address for address in addresses if (":" in address) == (":" in local)]
+    if not same:
+        others = ", ".join(addresses[:MOST_ADDRESSES])
+        raise ConnectError(
+            f"cannot connect to {host}: the local address {local} is of another family than {others}", phase="connect"
+        )
+    return same
+
+
+def _in_order(addresses: Sequence[str]) -> list[str]:
+    """By turns of both families, the first of them first (RFC 8305, section 4); each once, and not too many."""
+    unique = list(dict.fromkeys(addresses))
+    first = [address for address in unique if (":" in address) == (":" in unique[0])]
+    second = [address for address in unique if (":" in address) != (":" in unique[0])]
+    both = min(len(first), len(second))
+    turns = [address for pair in zip(first, second, strict=False) for address in pair]
+    return [*turns, *first[both:], *second[both:]][:MOST_ADDRESSES]
