@@ -58,6 +58,7 @@ from ._wire.raw import RawStream
 
 if TYPE_CHECKING:
     from ._contexts import ssl_context
+    from ._environment import EnvironmentProxies, proxies_from_environment
     from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse
 
 __version__ = "0.1.0"
@@ -71,6 +72,7 @@ __all__ = [
     "ConnectionPool",
     "DecodingError",
     "DialStarted",
+    "EnvironmentProxies",
     "GoAway",
     "HTTPCoreError",
     "Informational",
@@ -121,6 +123,7 @@ __all__ = [
     "UnsupportedProtocol",
     "WriteError",
     "WriteTimeout",
+    "proxies_from_environment",
     "ssl_context",
 ]
 
@@ -131,6 +134,8 @@ _LAZY = {
     "SyncBodyStream": "_sync",
     "SyncRawStream": "_sync",
     "ssl_context": "_contexts",
+    "EnvironmentProxies": "_environment",
+    "proxies_from_environment": "_environment",
 }
 
 

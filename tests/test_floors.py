@@ -35,6 +35,7 @@ FLOORS: list[set[str]] = [
         "_backends/trio",
         "_backends/blocking",
         "_route",
+        "_environment",
         "_wire/http11",
         "_wire/http2",
         "_wire/h2_engine",
