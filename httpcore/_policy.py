@@ -186,8 +186,6 @@ def _read(address: str) -> tuple[_Point, tuple[_Point, ...]] | None:
     """The address as a number, and every IPv4 address that may be meant by it; None if it is no address."""
     import ipaddress
 
-    if not isinstance(address, str):
-        return None
     bare, _, _ = address.partition("%") if ":" in address else (address, "", "")
     try:
         parsed = ipaddress.ip_address(bare)
