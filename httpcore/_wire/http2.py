@@ -720,7 +720,7 @@ class HTTP2Connection:
 
     def _on_failed(self, event: Failed) -> None:
         self._send_now()  # the GOAWAY that says why
-        self._fail(event.error)
+        self._fail(event.error, fault=True)
 
     # Whether the peer is there.
 
@@ -751,13 +751,14 @@ class HTTP2Connection:
 
     # How it ends.
 
-    def _fail(self, error: HTTPCoreError) -> None:
-        """Nothing more comes: the connection is over, and so is every exchange without a complete response."""
+    def _fail(self, error: HTTPCoreError, *, fault: bool = False) -> None:
+        """Nothing more comes: the connection is over, and so is every exchange without a complete response. If the peer
+        had said that it would go, that is the reason, unless it has broken the rules since."""
         if self._failure is None:
             self._failure = error
             self._changed = True
         for inbox in [*self._inboxes.values(), *self._settling]:
-            inbox.fail(self._went_away() if self._away is not None else _again(error))
+            inbox.fail(_again(error) if fault or self._away is None else self._went_away())
             self._call(inbox)
         self._inboxes.clear()
         self.stream.close()  # whoever reads or writes at this moment ends now

@@ -1,0 +1,580 @@
+"""HTTP/2 peers that flood, lie, stall or never stop, over real sockets in every world: each is left, in flat memory.
+
+What a frame may be is the table of `test_h2_engine`; here is what becomes of the request, the pool and the peer. Where
+time matters the memory world has the test, here or in `test_http2`.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import hpack
+import pytest
+from servers import Peer, ScriptedServer
+from test_h2_engine import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    GOAWAY,
+    HEADERS,
+    OK,
+    PING,
+    PRIORITY,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    TOP,
+    UNKNOWN,
+    WINDOW_UPDATE,
+    data,
+    fields,
+    frame,
+    goaway,
+    head,
+    number,
+    rst,
+    settings,
+    window_update,
+)
+from trials import PROMPT, checked, eventually, every_world_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
+from worlds import World, each_world
+
+import httpcore
+from httpcore import LimitExceeded, RemoteProtocolError
+from httpcore._wire import h2_engine
+from httpcore._wire.engines import Code
+
+MIB = 1 << 20
+STREAM_WINDOW = h2_engine.STREAM_WINDOW
+CONNECTION_WINDOW = h2_engine.CONNECTION_WINDOW
+
+
+class Talk:
+    """One connection from its server's side, in frames.
+
+    Attributes:
+        left: streams that the client has reset, with the codes; and 0 when it went away.
+        room: what may be sent on each stream, and on 0 for the connection, as the client granted it.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.left: dict[int, int] = {}
+        self.room: dict[int, int] = {0: 65535}
+        self.paths: dict[int, str] = {}
+        self._decoder = hpack.Decoder()
+
+    def begin(self, *pairs: tuple[int, int]) -> None:
+        self.peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+        self.send(settings(*pairs))
+        assert self.peer.exactly(24) == b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+    def send(self, frames: bytes) -> None:
+        self.peer.send(frames)
+
+    def frames(self) -> Iterator[tuple[int, int, int, bytes]]:
+        """What the client sends, until it leaves: kind, flags, stream, payload."""
+        while len(header := self.peer.exactly(9)) == 9:
+            payload = self.peer.exactly(int.from_bytes(header[:3], "big"))
+            kind, flags, stream = header[3], header[4], int.from_bytes(header[5:], "big")
+            self._note(kind, stream, payload)
+            yield kind, flags, stream, payload
+
+    def _note(self, kind: int, stream: int, payload: bytes) -> None:
+        if kind == HEADERS:
+            self.paths[stream] = dict(self._decoder.decode(payload)).get(":path", "")
+            self.room[stream] = STREAM_WINDOW
+        elif kind == WINDOW_UPDATE:
+            self.room[stream] = self.room.get(stream, 0) + int.from_bytes(payload, "big")
+        elif kind == RST_STREAM:
+            self.left[stream] = int.from_bytes(payload, "big")
+        elif kind == GOAWAY:
+            self.left[0] = int.from_bytes(payload[4:8], "big")
+
+    def request(self) -> int:
+        """The stream of the next request; 0 when the client leaves."""
+        for kind, _, stream, _ in self.frames():
+            if kind == HEADERS:
+                return stream
+        return 0
+
+    def answer(self, stream: int, body: bytes) -> None:
+        self.send(head(stream) + data(stream, body, end=True))
+
+    def hear_the_rest(self) -> None:
+        with suppress(OSError):
+            for _ in self.frames():
+                pass
+
+
+class Hostile(ScriptedServer):
+    """Answers requests for /clean with "clean" and for /path with "/path"; hands those for / to `act(talk, stream)`,
+    and closes the connection when that gives something true.
+
+    Attributes:
+        talks: every connection.
+        bad: how many requests for / came.
+    """
+
+    def __init__(self, act: Callable[[Talk, int], object], *pairs: tuple[int, int]) -> None:
+        self.talks: list[Talk] = []
+        self.bad = 0
+        self._act = act
+        self._pairs = pairs
+        super().__init__(self._follow)
+
+    def _follow(self, peer: Peer) -> None:
+        talk = Talk(peer)
+        self.talks.append(talk)
+        talk.begin(*self._pairs)
+        while stream := talk.request():
+            path = talk.paths[stream]
+            if path != "/":
+                talk.answer(stream, path[1:].encode() if path == "/clean" else path.encode())
+                continue
+            self.bad += 1
+            try:
+                if self._act(talk, stream):
+                    return
+            except OSError:
+                talk.hear_the_rest()
+                return
+
+    def __enter__(self) -> Hostile:
+        return self
+
+
+PRIOR = {"http1": False}
+
+
+@contextmanager
+def bounded(memory: int, seconds: float = 2.0) -> Iterator[None]:
+    """The block allocates at most so many bytes at once, this process's servers included, and computes for so long."""
+    tracemalloc.start()
+    began = time.thread_time()
+    try:
+        yield
+        spent = time.thread_time() - began
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < memory
+    assert spent < seconds
+
+
+# Senders without end: rows F1 to F4. Each repeats a few frames until the client has enough of it.
+
+
+@dataclass(frozen=True)
+class Flood:
+    """What it begins with and what it repeats, for a stream; the limit that is exceeded."""
+
+    start: Callable[[int], bytes]
+    again: Callable[[int], bytes]
+    limit: int
+    times: int | None = None  # when that stream alone is reset: how often it does so
+
+
+def nothing(stream: int) -> bytes:
+    return b""
+
+
+IDLE = h2_engine.IDLE_COUNT
+FLOODS = {
+    "F1 PING": Flood(nothing, lambda stream: frame(PING, payload=bytes(8)) * 50, IDLE),
+    "F1 PONG": Flood(nothing, lambda stream: frame(PING, ACK, payload=bytes(8)) * 50, IDLE),
+    "F1 SETTINGS": Flood(nothing, lambda stream: settings((4, 65535)) * 50, IDLE),
+    "F1 SETTINGS of a thousand": Flood(nothing, lambda stream: settings(*[(3, 100)] * 1000), IDLE),
+    "F1 acknowledgements": Flood(nothing, lambda stream: frame(SETTINGS, ACK) * 50, IDLE),
+    "F1 PRIORITY": Flood(nothing, lambda stream: frame(PRIORITY, 0, stream, bytes(5)) * 50, IDLE),
+    "F1 WINDOW_UPDATE": Flood(nothing, lambda stream: window_update(0, 1) * 50, IDLE),
+    "F1 WINDOW_UPDATE of the stream": Flood(nothing, lambda stream: window_update(stream, 1) * 50, IDLE),
+    "F1 unknown frames": Flood(nothing, lambda stream: frame(UNKNOWN, 0, stream, bytes(100)) * 50, IDLE),
+    "F1 GOAWAY": Flood(nothing, lambda stream: goaway(TOP, 0, b"bye") * 50, IDLE),
+    "F2 empty DATA": Flood(head, lambda stream: data(stream, b"") * 50, IDLE),
+    "F2 DATA of padding": Flood(head, lambda stream: data(stream, b"", pad=10) * 50, IDLE),
+    "F2 a byte in the most padding": Flood(head, lambda stream: data(stream, b"x", pad=255) * 10, IDLE),
+    "F3 CONTINUATION, empty": Flood(
+        lambda stream: frame(HEADERS, 0, stream, fields(OK)), lambda stream: frame(CONTINUATION, 0, stream) * 10, 64
+    ),
+    "F3 CONTINUATION": Flood(
+        lambda stream: frame(HEADERS, 0, stream, fields(OK)),
+        lambda stream: frame(CONTINUATION, 0, stream, fields((b"a", b"b" * 100)) * 100),
+        65536,
+    ),
+    "F3 a head that unpacks to megabytes": Flood(
+        nothing,
+        lambda stream: frame(
+            HEADERS, END_HEADERS, stream, b"\x88\x40\x01a\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 12_000
+        ),
+        65536,
+    ),
+    "F4 interim responses": Flood(nothing, lambda stream: head(stream, status=b"103") * 10, 32, 20),
+    "F4 interim responses with fields": Flood(
+        nothing, lambda stream: head(stream, *[(b"link", b"x" * 120)] * 25, status=b"103"), 65536, 100
+    ),
+}
+
+
+@each_world
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_is_stopped_and_told_why_in_flat_memory(world: World, name: str) -> None:
+    flood = FLOODS[name]
+    sent = 0
+
+    def act(talk: Talk, stream: int) -> None:
+        nonlocal sent
+        talk.send(flood.start(stream))
+        piece = flood.again(stream)
+        for _ in range(flood.times or 64 * MIB // len(piece)):
+            talk.send(piece)
+            sent += len(piece)
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with bounded(2 * MIB), pytest.raises(LimitExceeded) as caught:
+                    await pool.request("POST", server.url, body=b"x")
+                checked(caught.value, server, "POST")
+                assert caught.value.limit == flood.limit
+            assert sent < 4 * MIB
+            assert server.bad == 1
+            talk = server.talks[0]
+            await eventually(world, lambda: bool(talk.left), "the peer is told")
+            assert talk.left[1 if flood.times else 0] == Code.ENHANCE_YOUR_CALM
+            assert len(server.talks) == (1 if flood.times else 2)
+
+    world.run(body)
+
+
+# Data without end: rows F7, F8, F10 and 37. A peer that would send ten gigabytes, as fast as it can.
+
+
+class Endless(ScriptedServer):
+    """Answers /clean with "clean", and all else with a body without end, as fast and as far as the windows allow.
+
+    Attributes:
+        sent: bytes of DATA, by stream, over all connections.
+    """
+
+    def __init__(self) -> None:
+        self.sent: dict[int, int] = {}
+        self.talks: list[Talk] = []
+        super().__init__(self._follow)
+
+    def _follow(self, peer: Peer) -> None:
+        talk = Talk(peer)
+        self.talks.append(talk)
+        talk.begin((3, 1000))
+        for kind, _, stream, _ in talk.frames():
+            if kind == HEADERS and talk.paths[stream] == "/clean":
+                talk.answer(stream, b"clean")
+                talk.room[0] -= 5
+            elif kind == HEADERS:
+                talk.send(head(stream))
+                self.sent[stream] = 0
+            for open_stream in self.sent.keys() - talk.left:
+                self._pump(talk, open_stream)
+
+    def _pump(self, talk: Talk, stream: int) -> None:
+        while room := min(16384, talk.room[0], talk.room[stream]):
+            talk.send(data(stream, bytes(room)))
+            talk.room[0] -= room
+            talk.room[stream] -= room
+            self.sent[stream] += room
+
+    def __enter__(self) -> Endless:
+        return self
+
+
+def check_credit(pool: Any) -> None:
+    """No stream is open, and whatever came, of whichever stream, was credited to the connection or will be."""
+    core = pool.sync._pool if hasattr(pool, "sync") else pool
+    for slot in core._ledger.slots():
+        engine = slot.connection._wire._engine
+        if isinstance(engine, h2_engine.H2Engine):
+            assert engine.open_streams == 0
+            assert engine._room + engine._uncredited == engine._goal
+
+
+@each_world
+def test_responses_that_nobody_reads_stop_at_their_windows_and_slow_no_other(world: World) -> None:
+    unread = 20
+
+    async def body() -> None:
+        with Endless() as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with bounded((unread + 3) * STREAM_WINDOW, 20):
+                    responses = [await pool.request("GET", server.url, stream=True) for _ in range(unread)]
+                    ends = time.monotonic() + 20
+                    while sum(server.sent.values()) < unread * STREAM_WINDOW:  # where nobody reads, this reads for all
+                        assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+                        assert time.monotonic() < ends
+                    for _ in range(20):
+                        assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+                assert set(server.sent.values()) == {STREAM_WINDOW}
+                assert pool.stats().connections == 1
+                for response in responses:
+                    await response.close()
+                check_credit(pool)
+
+    world.run(body)
+
+
+@each_world
+def test_a_slow_reader_of_one_endless_response_gets_it_at_its_own_pace(world: World) -> None:
+    async def body() -> None:
+        with Endless() as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with bounded(4 * MIB, 20):
+                    async with await pool.request("GET", server.url, stream=True) as response:
+                        taken = 0
+                        pieces = response.raw()
+                        while taken < 8 * MIB:
+                            taken += len(await pieces.__anext__())
+                            assert server.sent[1] <= taken + STREAM_WINDOW
+                check_credit(pool)
+
+    world.run(body)
+
+
+@each_world
+def test_after_many_early_leavers_the_window_is_whole(world: World) -> None:
+    leavers = 60
+
+    async def body() -> None:
+        with Endless() as server:
+            async with trial(world, server, **PRIOR) as pool:
+                for number in range(leavers):
+                    async with await pool.request("GET", server.url, stream=True) as response:
+                        if number % 2:
+                            assert await response.raw().__anext__()
+                for _ in range(3):
+                    assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+                    check_credit(pool)
+            assert len(server.talks) == 1
+            assert len(server.talks[0].left.keys() - {0}) == leavers
+            assert server.talks[0].room[0] >= CONNECTION_WINDOW // 2 - STREAM_WINDOW
+
+    world.run(body)
+
+
+@each_world
+def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(world: World) -> None:
+    sent = 0
+
+    def act(talk: Talk, stream: int) -> None:
+        nonlocal sent
+        talk.send(head(stream))
+        while sent < 64 * MIB:
+            talk.send(data(stream, bytes(16384)))
+            sent += 16384
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with bounded(4 * MIB):
+                    response = await pool.request("GET", server.url, stream=True)
+                    # Whoever waits for something else reads for all, and is sent to another connection.
+                    assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+                    with pytest.raises(RemoteProtocolError, match="FLOW_CONTROL_ERROR"):
+                        await response.read()
+            assert sent < 8 * MIB
+            assert server.talks[0].left.get(0, Code.FLOW_CONTROL_ERROR) == Code.FLOW_CONTROL_ERROR
+            assert len(server.talks) == 2
+
+    world.run(body)
+
+
+@each_world
+def test_a_peer_that_never_opens_its_window_is_a_write_timeout_and_the_body_is_not_pulled_ahead(world: World) -> None:
+    pulled = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal pulled
+        while True:
+            pulled += 16384
+            yield bytes(16384)
+
+    async def body() -> None:
+        with Hostile(lambda talk, stream: None) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                timeout = httpcore.TimeoutConfig(5, write_timeout=0.2)
+                with bounded(2 * MIB), pytest.raises(httpcore.WriteTimeout) as caught:
+                    await pool.request("POST", server.url, body=pieces, timeout=timeout)
+                checked(caught.value, server, "POST")
+            assert pulled <= 65535 + 2 * 16384
+            assert server.talks[0].left[1] == Code.CANCEL
+
+    world.run(body)
+
+
+@each_world
+def test_a_length_of_a_terabyte_is_not_allocated(world: World) -> None:
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(head(stream, (b"content-length", b"1000000000000")) + data(stream, b"x" * 1000) + rst(stream, 2))
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with bounded(MIB), pytest.raises(httpcore.StreamReset) as caught:
+                    await pool.request("GET", server.url)
+                assert caught.value.code == Code.INTERNAL_ERROR
+
+    world.run(body)
+
+
+# What breaks the rules: row F9. One stream's fault is that stream's; all else is the connection's end.
+
+OF_THE_CONNECTION: dict[str, tuple[Callable[[int], bytes], int]] = {
+    "a push": (
+        lambda stream: frame(PUSH_PROMISE, END_HEADERS, stream, number(2) + fields((b":method", b"GET"))),
+        Code.PROTOCOL_ERROR,
+    ),
+    "a response on an even stream": (lambda stream: head(2, end=True), Code.PROTOCOL_ERROR),
+    "a response on a stream of the future": (lambda stream: head(stream + 2, end=True), Code.PROTOCOL_ERROR),
+    "the window beyond its largest": (lambda stream: window_update(0, TOP), Code.FLOW_CONTROL_ERROR),
+    "MAX_FRAME_SIZE 0": (lambda stream: settings((5, 0)), Code.PROTOCOL_ERROR),
+    "a head that cannot be unpacked": (
+        lambda stream: frame(HEADERS, END_HEADERS, stream, b"\xff\x80\x01"),
+        Code.COMPRESSION_ERROR,
+    ),
+    "a frame beyond the largest": (lambda stream: frame(DATA, 0, stream, bytes(16385)), Code.FRAME_SIZE_ERROR),
+    "HTTP/1.1": (lambda stream: b"HTTP/1.1 400 Bad Request\r\n\r\n", Code.FRAME_SIZE_ERROR),
+}
+OF_THE_STREAM: dict[str, Callable[[int], bytes]] = {
+    "DATA before the head": lambda stream: data(stream, b"x"),
+    "two heads": lambda stream: head(stream) * 2,
+    "trailers that do not end the stream": lambda stream: head(stream) + head(stream, (b"a", b"b"), status=None),
+    "a pseudo-header field in trailers": lambda stream: head(stream) + head(stream, OK, status=None, end=True),
+    "more than its Content-Length": lambda stream: head(stream, (b"content-length", b"1")) + data(stream, b"xx"),
+    "less than its Content-Length": lambda stream: (
+        head(stream, (b"content-length", b"3")) + data(stream, b"xx", end=True)
+    ),
+    "an upper-case name": lambda stream: head(stream, (b"Name", b"x")),
+    "connection": lambda stream: head(stream, (b"connection", b"close")),
+    "a newline in a value": lambda stream: head(stream, (b"a", b"x\ny")),
+    "101": lambda stream: head(stream, status=b"101"),
+    "its window beyond the largest": lambda stream: window_update(stream, TOP),
+    "its window opened by 0": lambda stream: window_update(stream, 0),
+}
+
+
+@each_world
+@pytest.mark.parametrize("name", OF_THE_CONNECTION)
+def test_what_breaks_the_connection_ends_it_with_its_code_and_the_next_request_works(world: World, name: str) -> None:
+    script, code = OF_THE_CONNECTION[name]
+
+    async def body() -> None:
+        with Hostile(lambda talk, stream: talk.send(script(stream))) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with pytest.raises(RemoteProtocolError, match=code.name) as caught:
+                    await pool.request("POST", server.url, body=b"x")
+                checked(caught.value, server, "POST")
+            assert server.bad == 1
+            assert len(server.talks) == 2
+            await eventually(world, lambda: server.talks[0].left == {0: code}, "the peer is told")
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("name", OF_THE_STREAM)
+def test_what_breaks_a_stream_resets_it_and_its_siblings_go_on(world: World, name: str) -> None:
+    script = OF_THE_STREAM[name]
+
+    def act(talk: Talk, stream: int) -> None:
+        siblings = [talk.request(), talk.request()]
+        talk.send(script(stream))
+        for sibling in siblings:
+            talk.answer(sibling, b"fine")
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+
+                async def bad() -> None:
+                    with pytest.raises(RemoteProtocolError) as caught:
+                        await pool.request("POST", server.url, body=b"x")
+                    checked(caught.value, server, "POST")
+
+                async def good() -> None:
+                    while not server.bad:
+                        await world.sleep(0.001)
+                    assert (await pool.request("GET", server.url + "/sibling")).body == b"fine"
+
+                await world.gather(bad, good, good)
+            assert (server.bad, len(server.talks)) == (1, 1)
+            assert set(server.talks[0].left) - {0} == {3}
+            assert server.talks[0].left.get(0, Code.NO_ERROR) == Code.NO_ERROR  # the goodbye
+
+    world.run(body)
+
+
+# Storms and silence: rows F5 and F11.
+
+
+@each_world
+@pytest.mark.parametrize("name", ["REFUSED_STREAM", "GOAWAY"])
+def test_a_storm_of_refusals_is_three_resends_and_an_error(world: World, name: str) -> None:
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(rst(stream, Code.REFUSED_STREAM) if name == "REFUSED_STREAM" else goaway(0))
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with bounded(2 * MIB), pytest.raises(RemoteProtocolError, match=r"REFUSED_STREAM|NO_ERROR"):
+                    await pool.request("POST", server.url, body=b"x")
+            assert server.bad == 4
+
+    world.run(body)
+
+
+@each_world
+def test_a_peer_that_falls_silent_is_asked_and_left(world: World) -> None:
+    """The peer lives, but nobody there reads: its system takes the PING and nobody answers."""
+    silent = threading.Event()
+
+    async def body() -> None:
+        with Hostile(lambda talk, stream: silent.wait(30)) as server:
+            try:
+                async with trial(world, server, ping_interval=0.2, timeout=None, **PRIOR) as pool:
+                    assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+                    began = time.monotonic()
+                    with pytest.raises(httpcore.ReadError, match="did not answer a PING") as caught:
+                        await pool.request("POST", server.url, body=b"x")
+                    checked(caught.value, server, "POST")
+                    assert 0.4 <= time.monotonic() - began < PROMPT
+            finally:
+                silent.set()
+
+    world.run(body)
+
+
+@each_world
+def test_a_drip_of_frames_ends_at_the_total_timeout(world: World) -> None:
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(head(stream))
+        for byte in data(stream, b"x") * 12:
+            talk.send(bytes([byte]))
+            time.sleep(0.005)
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+                began = time.monotonic()
+                with pytest.raises(httpcore.TotalTimeout):
+                    await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(5, total_timeout=0.3))
+                assert 0.3 <= time.monotonic() - began < PROMPT
+
+    world.run(body)
