@@ -1,10 +1,11 @@
-"""One client, one scenario, one pinned process; prints what an operation cost, as JSON. `run.py` calls it.
+"""One client, one job, one pinned process; prints what an operation cost, as JSON. `run.py` calls it.
 
-    client.py CLIENT URL OPERATIONS CONCURRENCY CONNECTIONS
+    client.py CLIENT JOB URL OPERATIONS CONCURRENCY CONNECTIONS
 
-Costs are CPU seconds (user and system) of this process over the operations, after a warm-up, so that what else runs on
-the machine disturbs them little. Peers bring PyPI's `httpcore`, whose import name is ours, so each side has a virtual
-environment of its own.
+Jobs: `get` (a few bytes), `post` (10 KB), `down` and `up` (200 MB, streamed). Costs are CPU seconds (user and system)
+of this process over the operations, after a warm-up, so that what else runs on the machine disturbs them little. Peers
+bring PyPI's `httpcore`, whose import name is ours, so each side has a virtual environment of its own. `LOOP=uvloop`
+runs asyncio clients on uvloop.
 """
 
 from __future__ import annotations
@@ -15,13 +16,24 @@ import json
 import os
 import resource
 import socket
+import ssl
 import sys
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-NAME, URL, OPERATIONS, CONCURRENCY, CONNECTIONS = sys.argv[1], sys.argv[2], *(int(text) for text in sys.argv[3:6])
+NAME, JOB, URL, OPERATIONS, CONCURRENCY, CONNECTIONS = (*sys.argv[1:4], *(int(text) for text in sys.argv[4:7]))
+HTTP2 = URL.startswith("https://localhost:") and URL.split("/")[2].endswith("3")
+SIZE = 200_000_000
+PIECE = 262_144
+BODY = b"x" * 10_000
+MANY = max(1, OPERATIONS // 20)
+BULK = JOB in ("down", "up")
+
+Once = Callable[[], object]
+OnceAsync = Callable[[], Awaitable[object]]
 
 
 def clocks() -> tuple[float, float]:
@@ -29,26 +41,56 @@ def clocks() -> tuple[float, float]:
     return time.perf_counter(), usage.ru_utime + usage.ru_stime
 
 
-def report(start: tuple[float, float], operations: int) -> None:
+def report(start: tuple[float, float], operations: int, **more: float) -> None:
     end = clocks()
     cost = {
         "cpu_us": (end[1] - start[1]) / operations * 1e6,
         "wall_us": (end[0] - start[0]) / operations * 1e6,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        **more,
     }
     print(json.dumps(cost), flush=True)
+    os._exit(0)  # no farewell of anybody's counts
 
 
-def run_sync(once: Callable[[], object]) -> None:
-    for _ in range(max(1, OPERATIONS // 20)):
+def unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def pieces() -> Iterator[bytes]:
+    piece = bytes(PIECE)
+    for _ in range(SIZE // PIECE):
+        yield piece
+    yield bytes(SIZE % PIECE)
+
+
+async def async_pieces() -> Any:
+    for piece in pieces():
+        yield piece
+
+
+def run_sync(once: Once) -> None:
+    """By one thread, or by `CONCURRENCY` of them."""
+    for _ in range(MANY):
         once()
     start = clocks()
-    for _ in range(OPERATIONS):
-        once()
-    report(start, OPERATIONS)
+    if CONCURRENCY == 1:
+        for _ in range(OPERATIONS):
+            once()
+        report(start, OPERATIONS)
+    each = OPERATIONS // CONCURRENCY
+    threads = [threading.Thread(target=lambda: [once() for _ in range(each)]) for _ in range(CONCURRENCY)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    report(start, each * CONCURRENCY)
 
 
-def run_async(make: Callable[[], Awaitable[Callable[[], Awaitable[object]]]]) -> None:
+def run_async(make: Callable[[], Awaitable[OnceAsync]]) -> None:
     async def main() -> None:
         once = await make()
 
@@ -63,101 +105,449 @@ def run_async(make: Callable[[], Awaitable[Callable[[], Awaitable[object]]]]) ->
 
             await asyncio.gather(*[worker() for _ in range(CONCURRENCY)])
 
-        await work(max(CONCURRENCY, OPERATIONS // 20))
+        await work(max(CONCURRENCY if not BULK else 1, MANY))
         gc.collect()
+        selects = count_selects()
         start = clocks()
         await work(OPERATIONS)
-        report(start, OPERATIONS)
-        os._exit(0)  # no farewell of anybody's counts
+        report(start, OPERATIONS, selects=selects() / OPERATIONS)
 
-    asyncio.run(main())
+    if os.environ.get("LOOP") == "uvloop":
+        import uvloop
+
+        uvloop.run(main())
+    else:
+        asyncio.run(main())
+
+
+def count_selects() -> Callable[[], int]:
+    """How often asyncio asked its selector; 0 on uvloop, where nobody can tell."""
+    loop = asyncio.get_running_loop()
+    selector = getattr(loop, "_selector", None)
+    if selector is None:
+        return lambda: 0
+    asked, select_ = 0, selector.select
+
+    def counted(timeout: float | None = None) -> Any:
+        nonlocal asked
+        asked += 1
+        return select_(timeout)
+
+    selector.select = counted
+    return lambda: asked
+
+
+# The floors.
 
 
 def bare_socket() -> None:
-    """The floor of threads: a socket and nothing else."""
+    """A blocking socket and nothing else."""
     where = urlsplit(URL)
     sock = socket.create_connection((where.hostname or "", where.port or 80))
     request = f"GET {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
 
     def once() -> None:
         sock.sendall(request)
-        sock.recv(65536)
+        got = len(sock.recv(PIECE))
+        while JOB == "down" and got < SIZE:
+            got += len(sock.recv(PIECE))
 
     run_sync(once)
+
+
+def bare_protocol() -> None:
+    """An `asyncio.Protocol` and nothing else."""
+    where = urlsplit(URL)
+    request = f"GET {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
+
+    class Protocol(asyncio.Protocol):
+        waiter: Any = None
+        transport: Any = None
+
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            waiter, self.waiter = self.waiter, None
+            waiter.set_result(data)
+
+    async def make() -> OnceAsync:
+        loop = asyncio.get_running_loop()
+        idle = [
+            (await loop.create_connection(Protocol, where.hostname or "", where.port))[1] for _ in range(CONNECTIONS)
+        ]
+
+        async def once() -> None:
+            protocol = idle.pop()
+            protocol.waiter = loop.create_future()
+            protocol.transport.write(request)
+            await protocol.waiter
+            idle.append(protocol)
+
+        return once
+
+    run_async(make)
+
+
+def h2_alone() -> None:
+    """What the h2 library's client side costs for a small GET, with no network: the server's frames are ready."""
+    import h2.config
+    import h2.connection
+
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=False))
+    connection.initiate_connection()
+    connection.receive_data(bytes.fromhex("000000040000000000"))
+    headers = [(b":method", b"GET"), (b":authority", b"localhost:8443"), (b":scheme", b"https"), (b":path", b"/hello")]
+    head = bytes.fromhex("8861") + bytes([20]) + b"x" * 20 + bytes.fromhex("5f0a") + b"text/plain"  # date, content-type
+
+    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    def hundred() -> None:
+        numbers = []
+        for _ in range(100):
+            number = connection.get_next_available_stream_id()
+            connection.send_headers(number, headers, end_stream=True)
+            numbers.append(number)
+        connection.data_to_send()
+        answers = b"".join(frame(1, 4, number, head) + frame(0, 1, number, b"Hello, world!") for number in numbers)
+        for event in connection.receive_data(answers):
+            size = getattr(event, "flow_controlled_length", 0)
+            if size:
+                connection.acknowledge_received_data(size, event.stream_id)
+        connection.data_to_send()
+
+    hundred()
+    start = clocks()
+    for _ in range(OPERATIONS // 100):
+        hundred()
+    report(start, OPERATIONS // 100 * 100)
+
+
+# Ours.
+
+
+def settings() -> dict[str, Any]:
+    import httpcore
+
+    limits = httpcore.PoolLimits(max_connections=CONNECTIONS)
+    return {"ssl": httpcore.SSLConfig(verify=False), "timeout": 60, "limits": limits, "http2": HTTP2}
 
 
 def ours() -> None:
     import httpcore
 
-    pool = httpcore.SyncConnectionPool()
-    run_sync(lambda: pool.request("GET", URL).body)
+    pool = httpcore.SyncConnectionPool(**settings())
+
+    def down() -> None:
+        for _ in pool.request("GET", URL, stream=True).raw():
+            pass
+
+    jobs: dict[str, Once] = {
+        "get": lambda: pool.request("GET", URL).body,
+        "post": lambda: pool.request("POST", URL, body=BODY).body,
+        "up": lambda: pool.request("POST", URL, body=pieces()).body,
+        "down": down,
+    }
+    run_sync(jobs[JOB])
+
+
+def our_jobs(pool: Any) -> OnceAsync:
+    async def get() -> None:
+        await pool.request("GET", URL)
+
+    async def post() -> None:
+        await pool.request("POST", URL, body=BODY)
+
+    async def up() -> None:
+        await pool.request("POST", URL, body=pieces())
+
+    async def down() -> None:
+        async for _ in (await pool.request("GET", URL, stream=True)).raw():
+            pass
+
+    jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+    return jobs[JOB]
 
 
 def ours_async() -> None:
     import httpcore
 
-    async def make() -> Any:
-        pool = httpcore.ConnectionPool(timeout=60, limits=httpcore.PoolLimits(max_connections=CONNECTIONS))
-
-        async def once() -> bytes:
-            return (await pool.request("GET", URL)).body
-
-        return once
+    async def make() -> OnceAsync:
+        return our_jobs(httpcore.ConnectionPool(**settings()))
 
     run_async(make)
+
+
+def run_trio(make: Callable[[], Awaitable[OnceAsync]]) -> None:
+    import trio
+
+    async def main() -> None:
+        once = await make()
+
+        async def work(operations: int) -> None:
+            left = operations
+
+            async def worker() -> None:
+                nonlocal left
+                while left > 0:
+                    left -= 1
+                    await once()
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(CONCURRENCY):
+                    nursery.start_soon(worker)
+
+        await work(max(CONCURRENCY, MANY))
+        gc.collect()
+        start = clocks()
+        await work(OPERATIONS)
+        report(start, OPERATIONS)
+
+    trio.run(main)
+
+
+def ours_trio() -> None:
+    import httpcore
+
+    async def make() -> OnceAsync:
+        return our_jobs(httpcore.ConnectionPool(**settings()))
+
+    run_trio(make)
+
+
+# Peers.
 
 
 def httpcore2() -> None:
     import httpcore2 as peer
 
-    pool = peer.ConnectionPool()
-    run_sync(lambda: pool.request("GET", URL).content)
+    pool = peer.ConnectionPool(ssl_context=unverified(), http2=HTTP2, max_connections=CONNECTIONS)
+
+    def down() -> None:
+        with pool.stream("GET", URL) as response:
+            for _ in response.iter_stream():
+                pass
+
+    jobs: dict[str, Once] = {
+        "get": lambda: pool.request("GET", URL).content,
+        "post": lambda: pool.request("POST", URL, content=BODY).content,
+        "up": lambda: pool.request("POST", URL, headers={"Content-Length": str(SIZE)}, content=pieces()).content,
+        "down": down,
+    }
+    run_sync(jobs[JOB])
 
 
-def httpcore2_async() -> None:
+async def make_httpcore2() -> OnceAsync:
     import httpcore2 as peer
 
-    async def make() -> Any:
-        pool = peer.AsyncConnectionPool(max_connections=CONNECTIONS)
+    pool = peer.AsyncConnectionPool(ssl_context=unverified(), http2=HTTP2, max_connections=CONNECTIONS)
 
-        async def once() -> bytes:
-            return bytes((await pool.request("GET", URL)).content)
+    async def get() -> None:
+        await pool.request("GET", URL)
 
-        return once
+    async def post() -> None:
+        await pool.request("POST", URL, content=BODY)
+
+    async def up() -> None:
+        await pool.request("POST", URL, headers={"Content-Length": str(SIZE)}, content=async_pieces())
+
+    async def down() -> None:
+        async with pool.stream("GET", URL) as response:
+            async for _ in response.aiter_stream():
+                pass
+
+    jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+    return jobs[JOB]
+
+
+def httpx2_async() -> None:
+    import httpx2 as peer
+
+    async def make() -> OnceAsync:
+        limits = peer.Limits(max_connections=CONNECTIONS)
+        session = peer.AsyncClient(verify=False, http2=HTTP2, timeout=60, limits=limits)
+
+        async def get() -> None:
+            await session.get(URL)
+
+        async def post() -> None:
+            await session.post(URL, content=BODY)
+
+        async def up() -> None:
+            await session.post(URL, content=async_pieces())
+
+        async def down() -> None:
+            async with session.stream("GET", URL) as response:
+                async for _ in response.aiter_raw():
+                    pass
+
+        jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+        return jobs[JOB]
 
     run_async(make)
+
+
+def httpx2() -> None:
+    import httpx2 as peer
+
+    session = peer.Client(verify=False, http2=HTTP2, timeout=60)
+
+    def down() -> None:
+        with session.stream("GET", URL) as response:
+            for _ in response.iter_raw():
+                pass
+
+    jobs: dict[str, Once] = {
+        "get": lambda: session.get(URL).content,
+        "post": lambda: session.post(URL, content=BODY).content,
+        "up": lambda: session.post(URL, content=pieces()).content,
+        "down": down,
+    }
+    run_sync(jobs[JOB])
 
 
 def urllib3() -> None:
     import urllib3 as peer
 
-    pool = peer.PoolManager()
-    run_sync(lambda: pool.request("GET", URL).data)
+    peer.disable_warnings()
+    pool = peer.PoolManager(cert_reqs="CERT_NONE", maxsize=CONNECTIONS)
+
+    def down() -> None:
+        response = pool.request("GET", URL, preload_content=False)
+        for _ in response.stream(PIECE):
+            pass
+        response.release_conn()
+
+    jobs: dict[str, Once] = {
+        "get": lambda: pool.request("GET", URL).data,
+        "post": lambda: pool.request("POST", URL, body=BODY).data,
+        "up": lambda: pool.request("POST", URL, body=pieces(), headers={"Content-Length": str(SIZE)}).data,
+        "down": down,
+    }
+    run_sync(jobs[JOB])
+
+
+def requests(module: str = "requests", below: str = "urllib3") -> None:
+    peer = __import__(module)
+    __import__(below).disable_warnings()
+    session = peer.Session()
+    session.verify = False
+
+    def down() -> None:
+        for _ in session.get(URL, stream=True).iter_content(PIECE):
+            pass
+
+    jobs: dict[str, Once] = {
+        "get": lambda: session.get(URL).content,
+        "post": lambda: session.post(URL, data=BODY).content,
+        "up": lambda: session.post(URL, data=pieces()).content,
+        "down": down,
+    }
+    run_sync(jobs[JOB])
 
 
 def aiohttp_async() -> None:
     import aiohttp as peer
 
-    async def make() -> Any:
-        session = peer.ClientSession(connector=peer.TCPConnector(limit=CONNECTIONS))
+    async def make() -> OnceAsync:
+        session = peer.ClientSession(connector=peer.TCPConnector(limit=CONNECTIONS, ssl=False))
 
-        async def once() -> bytes:
+        async def get() -> None:
             async with session.get(URL) as response:
-                return bytes(await response.read())
+                await response.read()
 
-        return once
+        async def post() -> None:
+            async with session.post(URL, data=BODY) as response:
+                await response.read()
+
+        async def up() -> None:
+            async with session.post(URL, data=async_pieces(), headers={"Content-Length": str(SIZE)}) as response:
+                await response.read()
+
+        async def down() -> None:
+            async with session.get(URL) as response:
+                async for _ in response.content.iter_any():
+                    pass
+
+        jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+        return jobs[JOB]
 
     run_async(make)
 
 
-CLIENTS = {
+def pycurl() -> None:
+    from io import BytesIO
+
+    import pycurl as peer
+
+    curl = peer.Curl()
+    for option, value in ((peer.URL, URL), (peer.SSL_VERIFYPEER, 0), (peer.SSL_VERIFYHOST, 0)):
+        curl.setopt(option, value)
+    if not HTTP2:
+        curl.setopt(peer.HTTP_VERSION, peer.CURL_HTTP_VERSION_1_1)
+    if JOB == "post":
+        curl.setopt(peer.POSTFIELDS, BODY)
+        curl.setopt(peer.HTTPHEADER, ["Expect:"])
+
+    class Zeros:
+        left = SIZE
+
+        def read(self, size: int) -> bytes:
+            size = min(size, self.left)
+            self.left -= size
+            return bytes(size)
+
+    def once() -> None:
+        if JOB == "up":
+            curl.setopt(peer.POST, 1)
+            curl.setopt(peer.POSTFIELDSIZE_LARGE, SIZE)
+            curl.setopt(peer.HTTPHEADER, ["Expect:"])
+            curl.setopt(peer.READFUNCTION, Zeros().read)
+        if JOB == "down":
+            curl.setopt(peer.WRITEFUNCTION, lambda data: None)
+        else:
+            curl.setopt(peer.WRITEDATA, BytesIO())
+        curl.perform()
+
+    run_sync(once)
+
+
+def pyreqwest_async() -> None:
+    from pyreqwest.client import ClientBuilder
+
+    async def make() -> OnceAsync:
+        session = ClientBuilder().danger_accept_invalid_certs(True).build()
+
+        async def get() -> None:
+            await (await session.get(URL).build().send()).bytes()
+
+        async def post() -> None:
+            await (await session.post(URL).body_bytes(BODY).build().send()).bytes()
+
+        return {"get": get, "post": post}[JOB]
+
+    run_async(make)
+
+
+CLIENTS: dict[str, Callable[[], None]] = {
     "bare socket": bare_socket,
+    "bare Protocol": bare_protocol,
+    "h2 alone": h2_alone,
     "httpcore": ours,
     "httpcore async": ours_async,
+    "httpcore trio": ours_trio,
     "httpcore2": httpcore2,
-    "httpcore2 async": httpcore2_async,
+    "httpcore2 async": lambda: run_async(make_httpcore2),
+    "httpcore2 trio": lambda: run_trio(make_httpcore2),
+    "httpx2": httpx2,
+    "httpx2 async": httpx2_async,
     "urllib3": urllib3,
+    "requests": requests,
+    "niquests": lambda: requests("niquests", "urllib3_future"),
     "aiohttp": aiohttp_async,
+    "pycurl": pycurl,
+    "pyreqwest": pyreqwest_async,
 }
 
 if __name__ == "__main__":
