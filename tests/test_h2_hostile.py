@@ -6,6 +6,7 @@ time matters the memory world has the test, here or in `test_http2`.
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -15,8 +16,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import h2.events
 import hpack
 import pytest
+from h2_peer import H2Peer, Server, echo, play
 from servers import Peer, ScriptedServer
 from test_h2_engine import (
     ACK,
@@ -49,9 +52,11 @@ from worlds import World, each_world
 
 import httpcore
 from httpcore import LimitExceeded, RemoteProtocolError
+from httpcore._backends.memory import World as Memory
 from httpcore._wire import h2_engine
 from httpcore._wire.engines import Code
 
+URL = "http://a.test/"
 MIB = 1 << 20
 STREAM_WINDOW = h2_engine.STREAM_WINDOW
 CONNECTION_WINDOW = h2_engine.CONNECTION_WINDOW
@@ -578,3 +583,224 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(world: World) -> None:
                 assert 0.3 <= time.monotonic() - began < PROMPT
 
     world.run(body)
+
+
+# In the memory world: where time, or the order of things, is what matters.
+
+
+def test_a_peer_that_takes_no_streams_is_refused_by_three_resends_and_no_spin() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(MAX_CONCURRENT_STREAMS=0)
+        while True:
+            await peer.reset(await peer.request(), Code.REFUSED_STREAM)
+
+    async def main(pool: httpcore.ConnectionPool, server: Server) -> None:
+        for _ in range(2):
+            with pytest.raises(httpcore.StreamReset, match="REFUSED_STREAM"):
+                await pool.request("POST", URL, body=b"x")
+        assert len(server.peers) <= 8
+        assert world.now == 0
+
+    world = Memory()
+    play(main, serve, world=world)
+
+
+def test_while_the_peer_takes_no_more_streams_requests_wait_as_long_as_the_pool_timeout() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        held = await peer.whole()
+        await peer.settings(MAX_CONCURRENT_STREAMS=0)
+        await peer.end._world.sleep(10)
+        await peer.settings(MAX_CONCURRENT_STREAMS=1)
+        await peer.answer(held)
+        await peer.answer(await peer.whole(), b"at last")
+        await peer.linger()
+
+    async def main(pool: httpcore.ConnectionPool, server: Server) -> None:
+        held = world.spawn(pool.request("GET", URL, timeout=60))
+        await world.sleep(1)
+        with pytest.raises(httpcore.PoolTimeout):
+            await pool.request("GET", URL, timeout=3)
+        assert world.now == 4
+        assert (await pool.request("GET", URL, timeout=60)).body == b"at last"
+        assert world.now == 10
+        await held.wait()
+        assert held.result().body == b"ok"
+        assert len(server.peers) == 1
+
+    world = Memory()
+    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+
+
+def test_a_window_that_shrinks_below_nothing_stops_an_upload_until_it_opens() -> None:
+    async def serve(peer: H2Peer) -> None:
+        peer.auto = False
+        await peer.begin()
+        stream = await peer.request()
+        await peer.settings(INITIAL_WINDOW_SIZE=0)
+        await peer.end._world.sleep(1)
+        while sum(len(event.data) for event in peer.seen if isinstance(event, h2.events.DataReceived)) < 65535:
+            await peer.more()
+        for increment in (65535, 1, 34464):  # back to nothing, then what is left
+            peer.h2.increment_flow_control_window(increment, stream)
+            peer.h2.increment_flow_control_window(increment)
+            await peer.flush()
+            await peer.end._world.sleep(1)
+        await peer.whole()
+        await peer.answer(stream, str(len(peer.body(stream))).encode())
+        await peer.linger()
+
+    async def main(pool: httpcore.ConnectionPool, server: Server) -> None:
+        response = await pool.request("POST", URL, body=bytes(100_000))
+        assert response.body == b"100000"
+
+    play(main, serve)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_hundreds_of_cancellations_at_random_moments_the_window_is_whole(seed: int) -> None:
+    """Row F8: whatever had come, was on its way, padded, or came later, for whoever had left."""
+    chance = random.Random(seed)
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(MAX_CONCURRENT_STREAMS=1000)
+        while True:
+            event = await peer.next(h2.events.Event)
+            stream = getattr(event, "stream_id", 0) or 0
+            if isinstance(event, h2.events.StreamEnded) and stream not in peer.resets():
+                await peer.head(stream)
+                for _ in range(chance.randrange(6)):
+                    pad = chance.choice([None, 0, 255])
+                    peer.h2.send_data(stream, bytes(chance.randrange(16000)), pad_length=pad)
+                    await peer.flush()
+                    await peer.end._world.sleep(chance.choice([0, 0.01]))
+                if chance.random() < 0.5:
+                    await peer.data(stream, b"", end=True)
+
+    async def victim(pool: httpcore.ConnectionPool) -> None:
+        with suppress(httpcore.ReadTimeout):
+            async with await pool.request("GET", URL, stream=True, timeout=0.5) as response:
+                pieces = 0
+                async for _ in response.raw():
+                    pieces += 1
+                    if pieces > chance.randrange(6):
+                        break
+
+    async def main(pool: httpcore.ConnectionPool, server: Server) -> None:
+        for _ in range(10):
+            victims = [world.spawn(victim(pool)) for _ in range(30)]
+            while left := [task for task in victims if not task.done]:
+                await world.sleep(chance.choice([0, 0.01]))
+                chance.choice(left).cancel()
+        await world.sleep(2)
+        assert pool.stats().leased == 0
+        assert pool.stats().connections == len(server.peers)
+        check_credit(pool)
+        assert len(server.peers) <= 2  # who dials may be the one who is cancelled
+        assert sum(len(peer.end.connection.replied) for peer in server.peers) > 3 * MIB
+
+    world = Memory(seed, shuffle=True, checkpoints=seed % 2 == 0, watches=seed < 2)
+    play(main, serve, world=world, place={"delay_there": 0.01, "delay_back": 0.01, "window": 1 << 20})
+
+
+# What we send: rows A1 and A10. h2 refuses what breaks a rule of RFC 9113, and keeps the bytes.
+
+WHERE: dict[str, Callable[[bytes], dict[str, Any]]] = {
+    "method": lambda value: {"method": value},
+    "name": lambda value: {"headers": [(value, b"x")]},
+    "value": lambda value: {"headers": [(b"x-name", value)]},
+    "host": lambda value: {"headers": [(b"host", value)]},
+    "target": lambda value: {"target": b"/" + value},
+    "protocol": lambda value: {"method": b"CONNECT", "headers": [(b":protocol", value)]},
+    "trailer's name": lambda value: {"trailers": [(value, b"x")], "body": [b"x"]},
+    "trailer's value": lambda value: {"trailers": [(b"x-name", value)], "body": [b"x"]},
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_each_byte_in_each_field_over_http2_is_one_request_as_meant_or_an_error_before_a_byte(where: str) -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(ENABLE_CONNECT_PROTOCOL=1, MAX_CONCURRENT_STREAMS=1000)
+        while True:
+            event = await peer.next(h2.events.Event)
+            if isinstance(event, h2.events.RequestReceived) and dict(event.headers)[":method"] == "CONNECT":
+                await peer.head(event.stream_id, end=True)
+            elif (
+                isinstance(event, h2.events.StreamEnded) and dict(peer.fields(event.stream_id))[":method"] != "CONNECT"
+            ):
+                await peer.answer(event.stream_id)
+
+    async def main(pool: httpcore.ConnectionPool, server: Server) -> None:
+        await pool.request("GET", URL)
+        for byte in range(256):
+            for text in (b"%caa", b"a%ca", b"aa%c"):
+                given = {"method": b"POST", "url": URL, **WHERE[where](text % byte)}
+                try:
+                    response = await pool.request(**given)
+                except (httpcore.LocalProtocolError, httpcore.InvalidURL):
+                    continue
+                if response.connection is not None:
+                    response.connection.close()
+                asked.append(given)
+        await world.sleep(1)
+        assert len(server.peers) == 1
+        seen = server.peers[0].seen
+        heads = [event.headers for event in seen if isinstance(event, h2.events.RequestReceived)][1:]
+        trailers = [event.headers for event in seen if isinstance(event, h2.events.TrailersReceived)]
+        assert len(heads) == len(asked)
+        for given, fields_seen in zip(asked, heads, strict=True):
+            pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields_seen]
+            check_head(given, pairs)
+        meant = [given["trailers"][0] for given in asked if "trailers" in given]
+        came = [tuple(part.encode("latin-1") for part in fields_seen[0]) for fields_seen in trailers]
+        assert came == [(name.lower(), value) for name, value in meant]
+
+    world = Memory(checkpoints=False)
+    play(main, serve, world=world)
+    assert 50 < len(asked) < 700
+
+
+def check_head(given: dict[str, Any], pairs: list[tuple[bytes, bytes]]) -> None:
+    """The request is what was asked for, and nothing else."""
+    named = {name.lower(): value for name, value in given.get("headers", [])}
+    meant = {
+        b":method": given["method"],
+        b":scheme": b"http",
+        b":authority": b"a.test",
+        b":path": given.get("target", b"/"),
+    }
+    if b"host" in named:
+        meant[b":authority"] = named.pop(b"host")
+    meant |= named
+    optional = {b"content-length"}
+    assert {name: value for name, value in pairs if name not in optional} == meant
+    assert len(pairs) == len({name for name, _ in pairs})
+
+
+def test_what_speaks_of_one_connection_never_leaves_over_http2() -> None:
+    """A strict peer sees none of it, whatever a caller or a gateway passes on."""
+    given = [
+        ("Connection", "keep-alive, X-Hop"),
+        ("Keep-Alive", "timeout=5"),
+        ("Proxy-Connection", "keep-alive"),
+        ("Transfer-Encoding", "chunked"),
+        ("TE", "gzip, trailers"),
+        ("X-Hop", "1"),
+        ("X-Stay", "2"),
+        ("Host", "b.test"),
+    ]
+
+    async def main(pool: httpcore.ConnectionPool, server: Server) -> None:
+        assert (await pool.request("POST", URL, given, body=[b"x"])).body == b"/"
+        assert server.peers[0].fields(1) == {
+            ":method": "POST",
+            ":scheme": "http",
+            ":authority": "b.test",
+            ":path": "/",
+            "x-stay": "2",
+            "te": "trailers",
+        }
+
+    play(main, echo)
