@@ -16,7 +16,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     """/echo gives the body back; /digest its length and SHA-256; /bytes?n=N gives N bytes; /gzip compressed text;
     /status?n=N that status; /slow answers after a second; /size-N as in `real_servers`; /trailers ends with one, and
     /hints begins with 103, where the server can; /version names the protocol; anything else says hello and names the
-    request. A WebSocket gets back what it sends, until it closes.
+    request. A WebSocket to /refused is refused; any other gets back what it sends, until it closes, or says "bye".
     """
     if scope["type"] == "lifespan":
         while True:
@@ -25,7 +25,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             if kind == "lifespan.shutdown":
                 return
     if scope["type"] == "websocket":
-        await talk(receive, send)
+        await talk(scope["path"], receive, send)
         return
     path, query = scope["path"], parse_qs(scope["query_string"].decode())
     number = int(query.get("n", ["0"])[0])
@@ -91,10 +91,16 @@ async def send_bytes(send: Any, size: int, piece: bytes = bytes(65536)) -> None:
     await send({"type": "http.response.body"})
 
 
-async def talk(receive: Any, send: Any) -> None:
+async def talk(path: str, receive: Any, send: Any) -> None:
     await receive()
+    if path == "/refused":
+        await send({"type": "websocket.close"})
+        return
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
+        if message.get("text") == "bye":
+            await send({"type": "websocket.close", "code": 4001, "reason": "you said bye"})
+            continue  # until the client has closed too
         await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
 
 

@@ -1,0 +1,415 @@
+"""WebSockets on `response.connection`, in every world: over HTTP/2 by extended CONNECT (RFC 8441), many on one
+connection and beside ordinary requests, and over HTTP/1.1 by Upgrade. The frames are wsproto's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import trio
+from real_servers import Ports, patterned
+from servers import uvicorn
+from worlds import World, each_world
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
+
+import httpcore
+
+MEGABYTE = patterned(1_000_000)
+MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+KNOWS = {"http1": False}
+IMPATIENT = httpcore.TimeoutConfig(30, read_timeout=0.05)
+
+
+class Way(NamedTuple):
+    """Where a WebSocket leads, and over what."""
+
+    url: str
+    protocol: str
+    settings: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def uvicorn_port() -> Iterator[int]:
+    with uvicorn("apps:app", "--app-dir", "tests", "--ws", "wsproto") as port:
+        yield port
+
+
+@pytest.fixture(params=["HTTP/2, TLS", "HTTP/2, plain", "HTTP/1.1, TLS", "HTTP/1.1, plain", "HTTP/1.1, uvicorn"])
+def way(request: pytest.FixtureRequest, hypercorn: Ports, trusting_real: httpcore.SSLConfig) -> Way:
+    protocol, _, how = request.param.partition(", ")
+    if how == "uvicorn":
+        return Way(f"http://127.0.0.1:{request.getfixturevalue('uvicorn_port')}", protocol, {})
+    if how == "TLS":
+        return Way(f"https://localhost:{hypercorn.secure}", protocol, {"ssl": trusting_real})
+    return Way(f"http://127.0.0.1:{hypercorn.plain}", protocol, KNOWS if protocol == "HTTP/2" else {})
+
+
+@pytest.fixture(params=["TLS", "plain"])
+def way2(request: pytest.FixtureRequest, hypercorn: Ports, trusting_real: httpcore.SSLConfig) -> Way:
+    """Over HTTP/2."""
+    if request.param == "TLS":
+        return Way(f"https://localhost:{hypercorn.secure}", "HTTP/2", {"ssl": trusting_real})
+    return Way(f"http://127.0.0.1:{hypercorn.plain}", "HTTP/2", KNOWS)
+
+
+class WebSocket:
+    """One WebSocket, after its handshake. One side may send while the other receives."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.frames = Connection(ConnectionType.CLIENT)
+        self._events = self.frames.events()
+
+    async def send(self, event: Event) -> None:
+        await self.raw.send(self.frames.send(event))
+
+    async def say(self, data: str | bytes) -> None:
+        await self.send(TextMessage(data=data) if isinstance(data, str) else BytesMessage(data=data))
+
+    async def event(self) -> Event | None:
+        """The next; None at the end of the stream."""
+        while (event := next(self._events, None)) is None:
+            data = await self.raw.recv()
+            if not data:
+                return None
+            self.frames.receive_data(data)
+            self._events = self.frames.events()
+        return event
+
+    async def hear(self) -> str | bytes:
+        """The next whole message."""
+        parts: list[Any] = []
+        while True:
+            event = await self.event()
+            assert isinstance(event, Message), event
+            parts.append(event.data)
+            if event.message_finished:
+                return parts[0][:0].join(parts)  # type: ignore[no-any-return]
+
+
+async def opened(http: Any, way: Way, **options: Any) -> WebSocket:
+    return WebSocket((await shaken(http, way, "/talk", 200 if way.protocol == "HTTP/2" else 101, **options)).connection)
+
+
+async def shaken(http: Any, way: Way, path: str, status: int, **options: Any) -> Any:
+    """The response to a handshake."""
+    version = ("sec-websocket-version", "13")
+    if way.protocol == "HTTP/2":
+        headers = [(":protocol", "websocket"), version]
+        response = await http.request("CONNECT", way.url + path, headers, stream=True, **options)
+        assert (response.status_code, response.protocol) == (status, "HTTP/2")
+        return response
+    key = base64.b64encode(os.urandom(16))
+    headers = [("connection", "upgrade"), ("upgrade", "websocket"), version, ("sec-websocket-key", key.decode())]
+    response = await http.request("GET", way.url + path, headers, stream=True, **options)
+    assert (response.status_code, response.protocol) == (status, "HTTP/1.1")
+    if status == 101:
+        accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest())
+        assert (b"sec-websocket-accept", accept) in response.headers
+    return response
+
+
+def run(world: World, body: Any, **settings: Any) -> None:
+    async def main() -> None:
+        async with world.pool(**{"timeout": 30, **settings}) as http:
+            await body(http)
+            stats = http.stats()
+            assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
+
+    world.run(main)
+
+
+@each_world
+def test_text_and_bytes_come_back(world: World, way: Way) -> None:
+    async def body(http: Any) -> None:
+        web = await opened(http, way)
+        for said in (
+            "Hello, world",
+            "Zwölf Boxkämpfer",
+            b"\x00\xff",
+            "x" * 125,
+            b"y" * 126,
+            "z" * 65_535,
+            b"w" * 65_536,
+        ):
+            await web.say(said)
+            assert await web.hear() == said
+        await web.send(Ping(payload=b"there?"))
+        assert await web.event() == Pong(payload=b"there?")
+        assert http.stats().leased == 1
+        web.raw.close()
+
+    run(world, body, **way.settings)
+
+
+@each_world
+def test_megabytes_go_both_ways_at_once(world: World, way: Way) -> None:
+    """Five are sent whatever has come back: only one who receives meanwhile keeps both sides going."""
+
+    async def body(http: Any) -> None:
+        web = await opened(http, way)
+
+        async def speak() -> bool:
+            for number in range(5):
+                await web.say(MEGABYTE[number:])
+            return True
+
+        async def listen() -> bool:
+            return all([await web.hear() == MEGABYTE[number:] for number in range(5)])
+
+        assert await world.gather(speak, listen) == [True, True]
+        web.raw.close()
+
+    run(world, body, **way.settings)
+
+
+@each_world
+def test_the_closing_handshake_from_this_side(world: World, way: Way) -> None:
+    async def body(http: Any) -> None:
+        web = await opened(http, way)
+        await web.say("last words")
+        assert await web.hear() == "last words"
+        await web.send(CloseConnection(code=1000, reason="done"))
+        answer = await web.event()
+        assert isinstance(answer, CloseConnection)
+        assert (answer.code, web.frames.state) == (1000, ConnectionState.CLOSED)
+        if way.protocol == "HTTP/1.1":
+            assert await web.raw.recv() == b""
+        web.raw.close()
+        await fresh_or_shared(http, way)
+
+    run(world, body, **way.settings)
+
+
+@each_world
+def test_the_closing_handshake_from_the_server(world: World, way: Way) -> None:
+    async def body(http: Any) -> None:
+        web = await opened(http, way)
+        await web.say("bye")
+        event = await web.event()
+        assert isinstance(event, CloseConnection)
+        assert (event.code, event.reason) == (4001, "you said bye")
+        await web.send(event.response())
+        assert await web.raw.recv() == b""  # END_STREAM, or the connection's end
+        web.raw.close()
+        await fresh_or_shared(http, way)
+
+    run(world, body, **way.settings)
+
+
+async def fresh_or_shared(http: Any, way: Way) -> None:
+    """After a WebSocket: over HTTP/2 the connection goes on; over HTTP/1.1 it is gone with it."""
+    assert http.stats().connections == (1 if way.protocol == "HTTP/2" else 0)
+    response = await http.request("GET", way.url + "/hello")
+    assert (response.body, response.info.reused) == (b"Hello, world", way.protocol == "HTTP/2")
+
+
+@each_world
+def test_a_refused_handshake_is_a_plain_response(world: World, way: Way) -> None:
+    async def body(http: Any) -> None:
+        response = await shaken(http, way, "/refused", 403)
+        assert response.connection is None
+        assert await response.read() == b""
+        assert (await http.request("GET", way.url + "/hello")).body == b"Hello, world"
+
+    run(world, body, **way.settings)
+
+
+@each_world
+def test_a_message_that_comes_too_late_comes_to_the_next_who_asks(world: World, way: Way) -> None:
+    """A `recv` that timed out has taken nothing."""
+
+    async def body(http: Any) -> None:
+        web = await at_last(lambda: opened(http, way, timeout=IMPATIENT))
+        with pytest.raises(httpcore.ReadTimeout):
+            await web.hear()
+        await web.say("are you there?")
+        assert await at_last(web.hear) == "are you there?"
+        web.raw.close()
+
+    run(world, body, **way.settings)
+
+
+@each_world
+def test_a_receiver_that_is_interrupted_again_and_again_loses_nothing(world: World, way: Way) -> None:
+    """By cancellation; in threads by a timeout. What he was about to take is there for him when he comes back."""
+    messages = [f"{number} " * number for number in range(200)]
+    config = httpcore.TimeoutConfig(30, read_timeout=0.002 if world.name == "threads" else 30)
+
+    async def body(http: Any) -> None:
+        web = await at_last(lambda: opened(http, way, timeout=config))
+
+        async def speak() -> int:
+            for message in messages:
+                await web.say(message)
+            return 0
+
+        async def listen() -> int:
+            heard: list[str] = []
+            parts: list[str] = []
+            interruptions = 0
+            while len(heard) < len(messages):
+                event = await interrupted(world, web.event)
+                interruptions += event is None
+                if isinstance(event, TextMessage):
+                    parts.append(event.data)
+                    if event.message_finished:
+                        heard.append("".join(parts))
+                        parts.clear()
+            assert heard == messages
+            while not interruptions:
+                interruptions += await interrupted(world, web.event) is None
+            return interruptions
+
+        assert (await world.gather(speak, listen))[1] > 0
+        web.raw.close()
+
+    run(world, body, **way.settings)
+
+
+async def interrupted(world: World, thunk: Any) -> Any:
+    """Its result, or None when it took more than a moment and was interrupted."""
+    try:
+        if world.name == "trio":
+            with trio.move_on_after(0.002):
+                return await thunk()
+        elif world.name == "threads":
+            return await thunk()
+        else:
+            async with asyncio.timeout(0.002):
+                return await thunk()
+    except (httpcore.ReadTimeout, TimeoutError):
+        return None
+
+
+async def at_last(thunk: Any) -> Any:
+    """Its result: a slow machine may time out, too."""
+    while True:
+        try:
+            return await thunk()
+        except httpcore.ReadTimeout:
+            pass
+
+
+@each_world
+def test_many_websockets_and_requests_share_one_connection(world: World, way2: Way) -> None:
+    sockets, messages, requests = 20, 10, 50
+
+    async def body(http: Any) -> None:
+        await http.request("GET", way2.url + "/hello")
+
+        async def talk(number: int) -> bool:
+            web = await opened(http, way2)
+            for at in range(messages):
+                said = f"{number}, {at}: " + "x" * (at * 499)
+                await web.say(said if at % 2 else said.encode())
+                assert await web.hear() == (said if at % 2 else said.encode())
+            web.raw.close()
+            return True
+
+        async def ask(number: int) -> bool:
+            size = number * 1_009
+            response = await http.request("GET", f"{way2.url}/size-{size}")
+            return bool(response.body == patterned(size))
+
+        talks = [lambda number=number: talk(number) for number in range(sockets)]
+        asked = [lambda number=number: ask(number) for number in range(requests)]
+        assert all(await world.gather(*talks, *asked))
+        assert http.stats().connections == 1
+
+    run(world, body, **way2.settings)
+
+
+@each_world
+def test_an_open_websocket_holds_its_place_and_is_no_hindrance(world: World, way2: Way) -> None:
+    async def body(http: Any) -> None:
+        webs = [await opened(http, way2) for _ in range(5)]
+        assert (http.stats().leased, http.stats().connections) == (5, 1)
+        for number, web in enumerate(webs):
+            await web.say(f"{number}")
+        assert (await http.request("POST", way2.url + "/echo", body=MEGABYTE)).body == MEGABYTE
+        for number, web in reversed([*enumerate(webs)]):
+            assert await web.hear() == f"{number}"
+            web.raw.close()
+            assert http.stats().leased == number
+
+    run(world, body, **way2.settings)
+
+
+@each_world
+def test_one_who_has_ended_his_side_still_hears(world: World, way2: Way) -> None:
+    async def body(http: Any) -> None:
+        web = await opened(http, way2)
+        for number in range(100):
+            await web.say(f"{number} " + "x" * 10_000)
+        await web.raw.end()
+        with pytest.raises(httpcore.WriteError):
+            await web.say("one more")
+        for number in range(100):
+            assert await web.hear() == f"{number} " + "x" * 10_000
+        web.raw.close()
+        assert http.stats().connections == 1
+
+    run(world, body, **way2.settings)
+
+
+@each_world
+def test_one_that_is_left_in_the_middle_harms_no_other(world: World, way2: Way) -> None:
+    """Some stop listening to what they have asked for and close, some are closed while they wait, some time out."""
+
+    async def body(http: Any) -> None:
+        await http.request("GET", way2.url + "/hello")
+
+        async def stays(number: int) -> str:
+            web = await opened(http, way2)
+            for at in range(10):
+                await web.say(f"{number}, {at}" * 100)
+                assert await web.hear() == f"{number}, {at}" * 100
+            web.raw.close()
+            return "stayed"
+
+        async def leaves() -> str:
+            web = await opened(http, way2)
+            await web.say(MEGABYTE)
+            assert await web.raw.recv(1000)
+            web.raw.close()
+            return "left"
+
+        async def times_out() -> str:
+            web = await at_last(lambda: opened(http, way2, timeout=IMPATIENT))
+            with pytest.raises(httpcore.ReadTimeout):
+                await web.hear()
+            web.raw.close()
+            return "timed out"
+
+        async def is_closed() -> str:
+            web = await opened(http, way2)
+
+            async def listen() -> bool:
+                with pytest.raises(httpcore.ReadError):
+                    await web.hear()
+                return True
+
+            async def close() -> bool:
+                await world.sleep(0.05)
+                web.raw.close()
+                return True
+
+            assert all(await world.gather(listen, close))
+            return "closed"
+
+        stories: list[Any] = [leaves, times_out, is_closed] * 5
+        steady = [lambda number=number: stays(number) for number in range(10)]
+        told = await world.gather(*stories, *steady)
+        assert told == ["left", "timed out", "closed"] * 5 + ["stayed"] * 10
+        assert (await http.request("GET", way2.url + "/hello")).info.reused
+        assert http.stats().connections == 1
+
+    run(world, body, **way2.settings)
