@@ -22,6 +22,7 @@ from ._errors import (
     RemoteProtocolError,
     Timeout,
 )
+from ._network import Network, addresses_of, reach
 from ._proxy import Proxy
 from ._route import Route
 from ._wire.engines import ResponseParser
@@ -39,6 +40,7 @@ Left = Callable[[], float | None]
 
 async def dial(
     backend: Backend,
+    network: Network,
     route: Route,
     deadline: Deadline,
     reached: Callable[[Stream], None],
@@ -75,15 +77,15 @@ async def dial(
         if route.uds is not None:
             stream = await backend.connect_unix(route.uds, left())
         elif proxy is not None:
-            stream = await _naming(proxy, _reach(backend, proxy.host, proxy.port, left))
+            stream = await _naming(proxy, reach(backend, network, proxy.host, proxy.port, left))
         else:
-            stream = await _reach(backend, route.host, route.port, left)
+            stream = await reach(backend, network, route.host, route.port, left)
         reached(stream)
         if proxy is not None and proxy.scheme == "https":
             stream = await _naming(proxy, _secured(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left))
             reached(stream)
         if proxy is not None and not route.forwards:
-            await _tunnelled(backend, stream, route, proxy, left, parser)
+            await _tunnelled(backend, network, stream, route, proxy, left, parser)
         if route.tls is not None:
             stream = await _through(proxy, _secured(backend, stream, route.tls, route.host, route.offers, left))
             reached(stream)
@@ -94,10 +96,6 @@ async def dial(
             error.limit = limit  # each step knew only what the others had left of it
         raise
     return stream
-
-
-async def _reach(backend: Backend, host: str, port: int, left: Left) -> Stream:
-    return await backend.connect_tcp(host, port, left())
 
 
 async def _secured(
@@ -119,10 +117,16 @@ async def _secured(
 
 
 async def _tunnelled(
-    backend: Backend, stream: Stream, route: Route, proxy: Proxy, left: Left, parser: Callable[[], ResponseParser]
+    backend: Backend,
+    network: Network,
+    stream: Stream,
+    route: Route,
+    proxy: Proxy,
+    left: Left,
+    parser: Callable[[], ResponseParser],
 ) -> None:
     """Have the proxy connect `stream` to the origin."""
-    host = await _destination(backend, route, proxy, left)
+    host = await _destination(backend, network, route, proxy, left)
     try:
         if proxy.is_http:
             from ._wire.tunnel import open_tunnel
@@ -143,9 +147,19 @@ async def _tunnelled(
         raise
 
 
-async def _destination(backend: Backend, route: Route, proxy: Proxy, left: Left) -> str:
-    """What the proxy is told: the name, or an address where it cannot resolve."""
-    return route.host
+async def _destination(backend: Backend, network: Network, route: Route, proxy: Proxy, left: Left) -> str:
+    """What the proxy is told: the name, which it resolves; or an address, where it does not, or where a policy must see
+    what is connected to.
+    """
+    if network.policy is None and proxy.scheme not in ("socks4", "socks5"):
+        return route.host
+    addresses = await addresses_of(backend, network, route.host, route.port, left)
+    if not proxy.scheme.startswith("socks4"):
+        return addresses[0]
+    for address in addresses:
+        if ":" not in address:
+            return address
+    raise ConnectError(f"{route.host} has no IPv4 address, and {proxy} can connect to no other", phase="resolve")
 
 
 def _socks(proxy: Proxy, host: str, port: int) -> Conversation:

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from places import black_hole
 
 from httpcore._backends import names
 from httpcore._backends.asyncio import AsyncioBackend, AsyncioEvent, AsyncioStream
@@ -30,7 +31,6 @@ from httpcore._backends.base import PIECE
 from httpcore._errors import (
     ConnectError,
     ConnectTimeout,
-    LocalProtocolError,
     ReadError,
     ReadTimeout,
     WriteError,
@@ -122,7 +122,7 @@ class Pair:
 async def connect(listener: socket.socket, **named: Any) -> Pair:
     """The kernel accepts for the listener, so no second thread is needed."""
     host, port = listener.getsockname()[:2]
-    stream = await AsyncioBackend.current().connect_tcp(host, port, LONG, **named)
+    stream = await AsyncioBackend.current().connect_tcp([host], port, LONG, **named)
     return Pair(stream, listener.accept()[0])
 
 
@@ -242,7 +242,7 @@ def test_what_is_there_when_the_timer_rings_wins_though_the_loop_never_told_of_i
     async def connect_deaf(listener: Any) -> Pair:
         # The connection stands before the timer rings, and is no timeout either.
         host, port = listener.getsockname()
-        return Pair(await AsyncioBackend.current().connect_tcp(host, port, SHORT), listener.accept()[0])
+        return Pair(await AsyncioBackend.current().connect_tcp([host], port, SHORT), listener.accept()[0])
 
     with asyncio.Runner(loop_factory=Deaf) as runner:
         runner.run(main())
@@ -905,7 +905,7 @@ from httpcore._backends.asyncio import AsyncioBackend
 
 async def main():
     listener = socket.create_server(("127.0.0.1", 0))
-    stream = await AsyncioBackend.current().connect_tcp("127.0.0.1", listener.getsockname()[1], 5)
+    stream = await AsyncioBackend.current().connect_tcp(["127.0.0.1"], listener.getsockname()[1], 5)
     peer = listener.accept()[0]
     child = os.fork()
     if not child:
@@ -938,33 +938,12 @@ def test_the_child_of_a_fork_lets_go_and_the_parent_notices_nothing(runner: str,
 # Connecting.
 
 
-@contextmanager
-def black_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """A port that answers nothing: its queue is full, so that the system ignores whoever else knocks."""
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(0)
-        with socket.socket() as first:
-            first.connect(listening.getsockname())
-            yield listening.getsockname()[1]
-
-
-def resolves_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
-    def getaddrinfo(_: object, port: int, **__: object) -> Any:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-
-
-def test_an_address_that_never_answers_leaves_time_for_the_next(
-    run: Any, listener: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_that_never_answers_leaves_time_for_the_next(run: Any, listener: Any) -> None:
     port = listener.getsockname()[1]
-    resolves_to(monkeypatch, "127.0.0.2", "127.0.0.3", "127.0.0.1")
 
     async def main() -> str:
-        stream = await AsyncioBackend.current().connect_tcp("example.com", port, 0.9)
+        addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
+        stream = await AsyncioBackend.current().connect_tcp(addresses, port, 0.9)
         peer = stream.info().peer
         stream.close()
         return peer
@@ -973,10 +952,8 @@ def test_an_address_that_never_answers_leaves_time_for_the_next(
         assert run(main) == f"127.0.0.1:{port}"
 
 
-def test_addresses_that_never_answer_are_a_connect_timeout_that_names_them(
-    run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    resolves_to(monkeypatch, "127.0.0.1", "127.0.0.2")
+def test_addresses_that_never_answer_are_a_connect_timeout_that_names_them(run: Any) -> None:
+    addresses = ["127.0.0.1", "127.0.0.2"]
 
     async def main(port: int) -> None:
         before = open_descriptors()
@@ -984,7 +961,7 @@ def test_addresses_that_never_answer_are_a_connect_timeout_that_names_them(
         with pytest.raises(
             ConnectTimeout, match=rf"example\.com.*127\.0\.0\.1:{port}: .+127\.0\.0\.2:{port}: .+"
         ) as late:
-            await AsyncioBackend.current().connect_tcp("example.com", port, 0.1)
+            await AsyncioBackend.current().connect_tcp(addresses, port, 0.1, target=f"example.com:{port}")
         assert 0.1 <= time.monotonic() - begun < LONG
         assert late.value.limit == 0.1
         assert open_descriptors() == before
@@ -993,14 +970,13 @@ def test_addresses_that_never_answer_are_a_connect_timeout_that_names_them(
         run(lambda: main(port))
 
 
-def test_addresses_that_refuse_are_a_connect_error_that_names_them(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_that_refuse_are_a_connect_error_that_names_them(run: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    resolves_to(monkeypatch, "127.0.0.1", "127.0.0.2")
 
     async def main() -> None:
         with pytest.raises(ConnectError, match=rf"127\.0\.0\.1:{port}: .+127\.0\.0\.2:{port}: .+") as failure:
-            await AsyncioBackend.current().connect_tcp("example.com", port, LONG)
+            await AsyncioBackend.current().connect_tcp(["127.0.0.1", "127.0.0.2"], port, LONG)
         assert failure.value.errno == errno.ECONNREFUSED
 
     run(main)
@@ -1009,7 +985,7 @@ def test_addresses_that_refuse_are_a_connect_error_that_names_them(run: Any, mon
 def test_a_cancelled_connect_leaves_no_descriptor_behind(run: Any) -> None:
     async def main(port: int) -> None:
         before = open_descriptors()
-        connecting = asyncio.ensure_future(AsyncioBackend.current().connect_tcp("127.0.0.1", port, LONG))
+        connecting = asyncio.ensure_future(AsyncioBackend.current().connect_tcp(["127.0.0.1"], port, LONG))
         await waiting(connecting)
         assert open_descriptors() != before
         connecting.cancel()
@@ -1028,7 +1004,7 @@ def test_a_connect_that_is_cancelled_in_the_turn_of_its_success_leaves_no_descri
         for count in range(8):
             before = open_descriptors()
             connecting = asyncio.ensure_future(
-                AsyncioBackend.current().connect_tcp("127.0.0.1", listener.getsockname()[1], LONG)
+                AsyncioBackend.current().connect_tcp(["127.0.0.1"], listener.getsockname()[1], LONG)
             )
             await turns(count)
             connecting.cancel()
@@ -1059,13 +1035,13 @@ def test_whoever_waits_for_a_name_may_leave_at_once_and_may_lose_patience(
 
     async def main() -> None:
         backend = AsyncioBackend.current()
-        connecting = asyncio.ensure_future(backend.connect_tcp("example.com", 80, LONG))
+        connecting = asyncio.ensure_future(backend.look_up("example.com", LONG))
         await waiting(connecting)
         connecting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await connecting
         with pytest.raises(ConnectTimeout, match=r"'example\.com'") as late:
-            await backend.connect_tcp("example.com", 80, SHORT)
+            await backend.look_up("example.com", SHORT)
         assert late.value.limit == SHORT
 
     try:
@@ -1080,9 +1056,9 @@ def test_a_name_that_is_answered_when_the_loop_is_gone_disturbs_nobody(
     gate, over = threading.Event(), threading.Event()
     real = names._answer
 
-    def slow(host: str, port: int) -> Any:
+    def slow(host: str) -> Any:
         assert gate.wait(LONG)
-        return real("127.0.0.1", port)
+        return real("127.0.0.1")
 
     class Telling(names.Threads):
         def _work(self) -> None:
@@ -1094,7 +1070,7 @@ def test_a_name_that_is_answered_when_the_loop_is_gone_disturbs_nobody(
 
     async def main() -> None:
         with pytest.raises(ConnectTimeout):
-            await AsyncioBackend.current().connect_tcp("example.com", 80, SHORT)
+            await AsyncioBackend.current().look_up("example.com", SHORT)
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
@@ -1116,20 +1092,6 @@ def test_the_local_address_and_the_options_are_those_of_the_socket(run: Any, lis
     run(main)
 
 
-def test_a_local_address_of_another_family_or_by_name_is_refused(run: Any, listener: Any) -> None:
-    port = listener.getsockname()[1]
-
-    async def main() -> None:
-        backend = AsyncioBackend.current()
-        with pytest.raises(ConnectError, match="local address ::1 is of another family") as failure:
-            await backend.connect_tcp("127.0.0.1", port, LONG, local_address="::1")
-        assert failure.value.errno == errno.EAFNOSUPPORT
-        with pytest.raises(LocalProtocolError, match="local_address is 'localhost'"):
-            await backend.connect_tcp("127.0.0.1", port, LONG, local_address="localhost")
-
-    run(main)
-
-
 def test_no_descriptor_left_is_a_connect_error_and_those_in_use_go_on(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
@@ -1139,7 +1101,7 @@ def test_no_descriptor_left_is_a_connect_error_and_those_in_use_go_on(run: Any, 
             resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
             try:
                 with pytest.raises(ConnectError) as failure:
-                    await AsyncioBackend.current().connect_tcp("127.0.0.1", listener.getsockname()[1], LONG)
+                    await AsyncioBackend.current().connect_tcp(["127.0.0.1"], listener.getsockname()[1], LONG)
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             assert failure.value.errno == errno.EMFILE
@@ -1194,7 +1156,7 @@ def test_a_loop_that_cannot_watch_sockets_is_a_connect_error_that_says_so(listen
     async def main() -> None:
         before = open_descriptors()
         with pytest.raises(ConnectError, match=r"this event loop \(Unable\) has no add_reader"):
-            await AsyncioBackend.current().connect_tcp("127.0.0.1", listener.getsockname()[1], LONG)
+            await AsyncioBackend.current().connect_tcp(["127.0.0.1"], listener.getsockname()[1], LONG)
         assert open_descriptors() == before
 
     with asyncio.Runner(loop_factory=Unable) as runner:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from places import at
 
 from httpcore._backends.base import PIECE
 from httpcore._backends.blocking import BlockingBackend, BlockingStream
@@ -33,7 +34,7 @@ def run(coroutine: Any) -> Any:
 @contextmanager
 def connected() -> Iterator[tuple[BlockingStream, socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        stream = run(BlockingBackend().connect_tcp(*listener.getsockname(), LONG))
+        stream = run(BlockingBackend().connect_tcp(*at(listener), LONG))
         peer, _ = listener.accept()
     with peer:
         yield stream, peer
@@ -258,7 +259,7 @@ def test_ctrl_c_ends_a_connect_and_leaves_no_socket() -> None:
             queued.connect_ex(full.getsockname())
         free = _lowest_free_descriptor()
         with ctrl_c():
-            run(BlockingBackend().connect_tcp(*full.getsockname(), None))
+            run(BlockingBackend().connect_tcp(*at(full), None))
         assert _lowest_free_descriptor() == free
 
 

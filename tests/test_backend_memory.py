@@ -26,7 +26,7 @@ def joined(body: Body, world: World | None = None, **place: Any) -> World:
         await world.event().wait(None)
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp("a.test", 80, 5.0)
+        stream = await world.backend().connect_tcp(["a.test"], 80, 5.0)
         await world.sleep(0)
         await body(stream, ends[0])
 
@@ -145,7 +145,7 @@ def test_a_deadlock_after_a_failed_server_tells_of_the_server() -> None:
         raise ValueError("bad script")
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp("a.test", 80, None)
+        stream = await world.backend().connect_tcp(["a.test"], 80, None)
         await stream.read(10, None)
 
     world = World()
@@ -165,7 +165,7 @@ def test_a_timer_that_is_not_needed_any_more_does_not_move_the_clock() -> None:
     async def main() -> None:
         task = world.spawn(event.wait(100.0))
         with pytest.raises(ConnectTimeout):
-            await world.backend().connect_tcp("a.test", 80, 1.0)
+            await world.backend().connect_tcp(["a.test"], 80, 1.0)
         event.set()
         await task.wait()
         await world.event().wait(None)
@@ -437,7 +437,11 @@ def test_tasks_left_when_main_ends_are_cancelled() -> None:
 
 @pytest.mark.parametrize(
     ("host", "port", "number"),
-    [("refuses.test", 80, errno.ECONNREFUSED), ("a.test", 81, errno.ECONNREFUSED), ("nowhere.test", 80, -2)],
+    [
+        ("refuses.test", 80, errno.ECONNREFUSED),
+        ("a.test", 81, errno.ECONNREFUSED),
+        ("192.0.2.1", 80, errno.EHOSTUNREACH),
+    ],
 )
 def test_a_connect_that_fails_says_why(host: str, port: int, number: int) -> None:
     world = World()
@@ -447,7 +451,7 @@ def test_a_connect_that_fails_says_why(host: str, port: int, number: int) -> Non
 
     async def main() -> None:
         with pytest.raises(ConnectError) as caught:
-            await world.backend().connect_tcp(host, port, 5.0)
+            await world.backend().connect_tcp([host], port, 5.0)
         assert caught.value.errno == number
         assert host in str(caught.value)
         assert caught.value.peer == f"{host}:{port}"
@@ -468,7 +472,7 @@ def test_a_connect_without_an_answer_times_out() -> None:
     async def main() -> None:
         for host in ("hole.test", "slow.test"):
             with pytest.raises(ConnectTimeout) as caught:
-                await world.backend().connect_tcp(host, 80, 3.0)
+                await world.backend().connect_tcp([host], 80, 3.0)
             assert caught.value.limit == 3.0
             assert caught.value.peer == f"{host}:80"
 
@@ -487,7 +491,7 @@ def test_a_connect_takes_its_delay_and_an_answer_as_the_timer_fires_wins() -> No
 
     async def main() -> None:
         options = [(6, 1, 1)]
-        await world.backend().connect_tcp("a.test", 80, 3.0, local_address="10.0.0.1", socket_options=options)
+        await world.backend().connect_tcp(["a.test"], 80, 3.0, local_address="10.0.0.1", socket_options=options)
 
     world.listen("a.test", 80, serve, connect_delay=3.0)
     world.run(main())
@@ -523,7 +527,7 @@ def test_an_address_of_ip_version_6_is_shown_in_brackets() -> None:
         pass
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp("::1", 80, 5.0)
+        stream = await world.backend().connect_tcp(["::1"], 80, 5.0)
         assert stream.info().peer == "[::1]:80"
         assert stream.info().tls is None
         stream.close()
@@ -674,7 +678,7 @@ def test_bytes_never_overtake_each_other() -> None:
         peer.end()
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp("a.test", 80, 5.0)
+        stream = await world.backend().connect_tcp(["a.test"], 80, 5.0)
         got = []
         while data := await stream.read(100, 5.0):
             got.append((world.now, data))
@@ -962,7 +966,7 @@ def test_after_a_cut_bytes_vanish_both_ways_and_nobody_is_told() -> None:
         with pytest.raises(WriteTimeout):  # no acknowledgement comes, so the window stays full
             await stream.write_some(b"y", 5.0)
         with pytest.raises(ConnectTimeout):
-            await world.backend().connect_tcp("a.test", 80, 5.0)
+            await world.backend().connect_tcp(["a.test"], 80, 5.0)
         assert stream.take() is None
         assert not peer._in.waits()
 
@@ -977,8 +981,8 @@ def test_a_cut_of_one_host_leaves_the_others() -> None:
             await peer.send(data)
 
     async def main() -> None:
-        a = await world.backend().connect_tcp("a.test", 80, 5.0)
-        b = await world.backend().connect_tcp("b.test", 80, 5.0)
+        a = await world.backend().connect_tcp(["a.test"], 80, 5.0)
+        b = await world.backend().connect_tcp(["b.test"], 80, 5.0)
         world.cut("a.test")
         await a.write_some(b"x", 5.0)
         await b.write_some(b"x", 5.0)
@@ -1100,7 +1104,7 @@ def fetching(checkpoints: bool, fetched: list[bytes]) -> Callable[[World], Corou
         await peer.send(b"abc", piece=1, delay=1.0)
 
     async def fetch(world: World) -> bytes:
-        stream = await world.backend().connect_tcp("a.test", 80, 5.0)
+        stream = await world.backend().connect_tcp(["a.test"], 80, 5.0)
         try:
             await stream.write_some(b"please\n", 5.0)
             got = b""
@@ -1166,7 +1170,7 @@ def test_a_leak_is_found_and_the_note_says_at_which_moment() -> None:
         await peer.recv()
 
     async def leaky(world: World) -> None:
-        stream = await world.backend().connect_tcp("a.test", 80, 5.0)
+        stream = await world.backend().connect_tcp(["a.test"], 80, 5.0)
         await stream.write_some(b"x", 5.0)  # a cancellation here leaks the stream
         stream.close()
 

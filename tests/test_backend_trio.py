@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from places import at
 
 from httpcore._backends.base import PIECE
 from httpcore._backends.names import Call
@@ -24,7 +25,7 @@ SHORT = 0.02
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[TrioStream, socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        stream = await TrioBackend.current().connect_tcp(*listener.getsockname(), LONG)
+        stream = await TrioBackend.current().connect_tcp(*at(listener), LONG)
         peer, _ = listener.accept()
     with peer:
         yield stream, peer
@@ -94,7 +95,7 @@ def test_a_cancelled_connect_leaves_no_socket() -> None:
             with socket.socket() as probe:
                 free = probe.fileno()
             with trio.move_on_after(SHORT) as scope:
-                await TrioBackend.current().connect_tcp(*full.getsockname(), None)
+                await TrioBackend.current().connect_tcp(*at(full), None)
             assert scope.cancelled_caught
             with socket.socket() as probe:
                 assert probe.fileno() == free
@@ -235,7 +236,7 @@ def test_one_task_reads_while_another_waits_for_room() -> None:
 def test_a_stream_of_a_run_that_is_over_closes_its_descriptor_and_says_nothing() -> None:
     async def main() -> tuple[TrioStream, socket.socket, TrioBackend]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            stream = await TrioBackend.current().connect_tcp(*listener.getsockname(), LONG)
+            stream = await TrioBackend.current().connect_tcp(*at(listener), LONG)
             return stream, listener.accept()[0], TrioBackend.current()
 
     stream, peer, backend = trio.run(main)
@@ -322,7 +323,7 @@ def test_a_name_server_that_is_silent_is_a_connect_timeout_and_the_lookup_is_lef
 
     async def main() -> None:
         with pytest.raises(ConnectTimeout, match=r"silent\.test") as caught:
-            await TrioBackend.current().connect_tcp("silent.test", 80, SHORT)
+            await TrioBackend.current().look_up("silent.test", SHORT)
         assert caught.value.limit == SHORT
 
     trio.run(main)
@@ -333,11 +334,11 @@ def test_a_name_server_that_is_silent_is_a_connect_timeout_and_the_lookup_is_lef
 
 def test_a_lookup_that_nobody_waits_for_any_more_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     queued = Call(lambda: None)
-    monkeypatch.setattr("httpcore._backends.trio.look_up", lambda host, port, done: queued)
+    monkeypatch.setattr("httpcore._backends.trio.look_up", lambda host, done: queued)
 
     async def main() -> None:
         with trio.move_on_after(SHORT):
-            await TrioBackend.current().connect_tcp("silent.test", 80, None)
+            await TrioBackend.current().look_up("silent.test", None)
 
     trio.run(main)
     assert not queued.is_wanted

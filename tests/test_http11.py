@@ -49,7 +49,7 @@ def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: An
     world.listen("a.test", 80, script, window=window)
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp("a.test", 80, None)
+        stream = await world.backend().connect_tcp(["a.test"], 80, None)
         await body(Line(world, HTTP11Connection(stream, H11Parser(), world.backend())))
 
     world.run(main())

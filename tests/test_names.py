@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from httpcore._backends import names
-from httpcore._backends.names import Address, Answer, Threads, connect_error, literal, look_up, resolve, show_address
+from httpcore._backends.names import Address, Answer, Threads, literal, look_up, numeric, resolve, show_address
+from httpcore._backends.race import connect_error
 from httpcore._errors import ConnectError, ConnectTimeout
 
 LONG = 10.0
@@ -118,11 +119,8 @@ class Answers:
         ("fe80::1%7", socket.AF_INET6, ("fe80::1", 80, 0, 7)),
     ],
 )
-def test_an_ip_literal_is_its_own_address_and_asks_nobody(answer: Any, host: str, family: int, sockaddr: Any) -> None:
-    asked = answer(found("203.0.113.1"))
-    assert literal(host, 80) == Address(family, sockaddr)
-    assert resolve(host, 80, 0.0) == [Address(family, sockaddr)]
-    assert asked == []
+def test_an_ip_literal_is_its_own_address(host: str, family: int, sockaddr: Any) -> None:
+    assert literal(host, 80) == numeric(host, 80) == Address(family, sockaddr)
 
 
 def test_a_zone_may_be_the_name_of_a_network_interface() -> None:
@@ -139,42 +137,39 @@ def test_a_zone_that_is_no_network_interface_is_a_connect_error(host: str) -> No
 @pytest.mark.parametrize("host", ["example.com", "localhost", "127.1", "0x7f.0.0.1", "1.2.3.4.5", "", "a%b", "\0", "☃"])
 def test_everything_else_is_a_name(host: str) -> None:
     assert literal(host, 80) is None
+    with pytest.raises(OSError, match="no IP address"):
+        numeric(host, 80)
 
 
 # Answers.
 
 
 def test_a_name_that_the_system_knows_is_resolved() -> None:
-    addresses = resolve("localhost", 80, LONG)
-    assert {address.sockaddr[0] for address in addresses} <= {"127.0.0.1", "::1"}
+    addresses = resolve("localhost", LONG)
+    assert set(addresses) <= {"127.0.0.1", "::1"}
     assert addresses
 
 
 def test_addresses_come_in_the_order_of_the_system_each_once(answer: Any, threads: Threads) -> None:
     asked = answer(found("::1", "127.0.0.1", "::1", "127.0.0.2"))
-    assert [str(address) for address in resolve("example.com", 80, LONG)] == [
-        "[::1]:80",
-        "127.0.0.1:80",
-        "127.0.0.2:80",
-    ]
+    assert resolve("example.com", LONG) == ["::1", "127.0.0.1", "127.0.0.2"]
     assert asked == [b"example.com"]
 
 
-def test_of_a_thousand_addresses_sixteen_are_tried(answer: Any, threads: Threads) -> None:
-    answer(found(*[f"10.0.{number // 250}.{number % 250}" for number in range(1000)]))
-    addresses = resolve("example.com", 80, LONG)
-    assert [address.sockaddr[0] for address in addresses] == [f"10.0.0.{number}" for number in range(16)]
+def test_the_zone_of_an_address_is_kept(answer: Any, threads: Threads) -> None:
+    answer([(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fe80::1", 0, 0, number)) for number in (1, 2)])
+    assert resolve("example.com", LONG) == ["fe80::1%1", "fe80::1%2"]
 
 
 def test_an_address_of_a_family_that_is_not_ip_is_left_out(answer: Any, threads: Threads) -> None:
     answer([(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", "/x"), *found("127.0.0.1")])
-    assert resolve("example.com", 80, LONG) == [Address(socket.AF_INET, ("127.0.0.1", 80))]
+    assert resolve("example.com", LONG) == ["127.0.0.1"]
 
 
 def test_a_name_without_addresses_is_a_connect_error(answer: Any, threads: Threads) -> None:
     answer([])
     with pytest.raises(ConnectError, match=r"'example.com' has no address"):
-        resolve("example.com", 80, LONG)
+        resolve("example.com", LONG)
 
 
 def test_a_name_that_does_not_exist_is_a_connect_error_with_the_name_and_what_the_system_said(
@@ -182,7 +177,7 @@ def test_a_name_that_does_not_exist_is_a_connect_error_with_the_name_and_what_th
 ) -> None:
     answer(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
     with pytest.raises(ConnectError, match=r"'nobody\.invalid' does not resolve: Name or service not known") as failure:
-        resolve("nobody.invalid", 80, LONG)
+        resolve("nobody.invalid", LONG)
     assert failure.value.errno == socket.EAI_NONAME
     assert isinstance(failure.value.__cause__, socket.gaierror)
 
@@ -190,13 +185,13 @@ def test_a_name_that_does_not_exist_is_a_connect_error_with_the_name_and_what_th
 @pytest.mark.parametrize("host", ["☃.example", "a\0b", "x" * 300, "a..b"])
 def test_what_cannot_be_a_name_is_a_connect_error(host: str) -> None:
     with pytest.raises(ConnectError, match=r"does not resolve: .+"):
-        resolve(host, 80, LONG)
+        resolve(host, LONG)
 
 
 def test_an_error_without_words_still_has_a_message(answer: Any, threads: Threads) -> None:
     answer(MemoryError())
     with pytest.raises(ConnectError, match=r"'example.com' does not resolve: MemoryError"):
-        resolve("example.com", 80, LONG)
+        resolve("example.com", LONG)
 
 
 # Threads.
@@ -204,29 +199,29 @@ def test_an_error_without_words_still_has_a_message(answer: Any, threads: Thread
 
 def test_a_name_server_that_does_not_answer_is_a_connect_timeout(stuck: Stuck) -> None:
     with pytest.raises(ConnectTimeout, match=r"'example.com'") as failure:
-        resolve("example.com", 80, SHORT)
+        resolve("example.com", SHORT)
     assert failure.value.limit == SHORT
 
 
 def test_at_most_eight_names_are_looked_up_at_once_and_the_others_get_their_turn(stuck: Stuck) -> None:
     answers = Answers()
     for number in range(20):
-        look_up(f"{number}.example", 80, answers)
+        look_up(f"{number}.example", answers)
     stuck.wait_until_begun(8)
     assert not stuck.more_have_begun()
     stuck.release()
-    assert answers.wait(20) == [[Address(socket.AF_INET, ("127.0.0.1", 80))]] * 20
+    assert answers.wait(20) == [["127.0.0.1"]] * 20
 
 
 def test_a_lookup_that_nobody_wants_any_more_is_not_begun(stuck: Stuck, answer: Any) -> None:
     answers, unwanted = Answers(), Answers()
     for number in range(8):
-        look_up(f"{number}.example", 80, answers)
+        look_up(f"{number}.example", answers)
     stuck.wait_until_begun(8)
     asked = answer(found("127.0.0.1"))
     asked.clear()
-    look_up("left.example", 80, unwanted).leave()
-    look_up("last.example", 80, answers)
+    look_up("left.example", unwanted).leave()
+    look_up("last.example", answers)
     stuck.release()
     answers.wait(9)
     assert asked == [b"last.example"]
@@ -242,7 +237,7 @@ def test_the_threads_end_when_there_is_nothing_to_do(answer: Any, threads: Threa
 
     answer(lookup)
     for _ in range(3):
-        resolve("example.com", 80, LONG)
+        resolve("example.com", LONG)
     for worker in workers:
         worker.join(LONG)
         assert worker.daemon
@@ -261,23 +256,23 @@ def test_a_thread_that_cannot_start_is_a_connect_error_and_takes_no_place(
         patch.setattr(threading.Thread, "start", refuse)
         for _ in range(9):
             with pytest.raises(ConnectError, match=r"cannot start a thread.*can't start new thread") as failure:
-                resolve("example.com", 80, LONG)
+                resolve("example.com", LONG)
             assert failure.value.errno == errno.EAGAIN
-    assert resolve("example.com", 80, LONG)
+    assert resolve("example.com", LONG)
 
 
 def test_a_thread_that_cannot_start_leaves_its_work_to_those_that_run(
     stuck: Stuck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = Answers()
-    look_up("first.example", 80, answers)
+    look_up("first.example", answers)
     stuck.wait_until_begun(1)
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    look_up("second.example", 80, answers)
+    look_up("second.example", answers)
     stuck.release()
     answers.wait(2)
 
@@ -292,7 +287,7 @@ def test_the_program_ends_without_waiting_for_a_name_server() -> None:
         "from httpcore._backends.names import resolve\n"
         "from httpcore._errors import ConnectTimeout\n"
         "socket.getaddrinfo = lambda *a, **k: threading.Event().wait()\n"
-        "try:\n    resolve('example.com', 80, 0.01)\n"
+        "try:\n    resolve('example.com', 0.01)\n"
         "except ConnectTimeout:\n    print('too long')\n"
     )
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "too long\n", "")
@@ -307,13 +302,13 @@ def test_the_child_of_a_fork_has_threads_of_its_own() -> None:
         "begun = threading.Semaphore(0)\n"
         "def stuck(*a, **k):\n    begun.release()\n    threading.Event().wait()\n"
         "real, socket.getaddrinfo = socket.getaddrinfo, stuck\n"
-        "for number in range(20):\n    names.look_up('example.com', 80, print)\n"
+        "for number in range(20):\n    names.look_up('example.com', print)\n"
         "for _ in range(8):\n    begun.acquire()\n"
         "names._lookups._lock.acquire()\n"
         "child = os.fork()\n"
         "if not child:\n"
         "    socket.getaddrinfo = real\n"
-        "    os._exit(0 if names.resolve('localhost', 80, 5) else 1)\n"
+        "    os._exit(0 if names.resolve('localhost', 5) else 1)\n"
         "os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from places import at
 
 from httpcore import _errors as errors
 from httpcore._backends.base import PIECE
@@ -106,7 +107,7 @@ class Peer:
 async def connect(backend: Any, listener: socket.socket, **named: Any) -> Peer:
     """The kernel accepts for the listener, so no second thread is needed."""
     host, port = listener.getsockname()[:2]
-    stream = await backend.connect_tcp(host, port, LONG, **named)
+    stream = await backend.connect_tcp([host], port, LONG, **named)
     return Peer(stream, listener.accept()[0])
 
 
@@ -397,7 +398,7 @@ def test_the_answer_of_a_server_that_refuses_an_upload_with_a_reset_is_never_los
         sock.close()  # with input unread: that is a reset
 
     async def upload(backend: Any) -> bytes:
-        stream = await backend.connect_tcp(*listener.getsockname(), LONG)
+        stream = await backend.connect_tcp(*at(listener), LONG)
         found = bytearray()
         try:
             # A client that does not look at the input until the write fails: the worst case.
@@ -524,7 +525,9 @@ def test_it_connects_from_the_local_address(run: Any, listener: Any) -> None:
 
 def test_a_name_is_resolved(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> None:
-        stream = await backend.connect_tcp("localhost", listener.getsockname()[1], LONG)
+        addresses = await backend.look_up("localhost", LONG)
+        assert "127.0.0.1" in addresses
+        stream = await backend.connect_tcp(addresses, listener.getsockname()[1], LONG)
         stream.close()
         assert stream.info().peer == f"127.0.0.1:{listener.getsockname()[1]}"
 
@@ -541,7 +544,7 @@ def test_a_refusal_is_a_connect_error_with_address_and_errno(run: Any) -> None:
 
     async def main(backend: Any) -> None:
         with pytest.raises(errors.ConnectError, match=f"127.0.0.1:{port}.*refused") as caught:
-            await backend.connect_tcp("127.0.0.1", port, LONG)
+            await backend.connect_tcp(["127.0.0.1"], port, LONG)
         assert caught.value.errno == errno.ECONNREFUSED
         assert caught.value.peer == f"127.0.0.1:{port}"
 
@@ -551,7 +554,7 @@ def test_a_refusal_is_a_connect_error_with_address_and_errno(run: Any) -> None:
 def test_a_name_that_does_not_resolve_is_a_connect_error(run: Any) -> None:
     async def main(backend: Any) -> None:
         with pytest.raises(errors.ConnectError, match=r"a\.\.invalid"):
-            await backend.connect_tcp("a..invalid", 80, LONG)
+            await backend.look_up("a..invalid", LONG)
 
     run(main)
 
@@ -564,7 +567,7 @@ def test_an_address_that_does_not_answer_is_a_connect_timeout(run: Any) -> None:
 
         async def main(backend: Any) -> None:
             with pytest.raises(errors.ConnectTimeout) as caught:
-                await backend.connect_tcp(*full.getsockname(), 0.1)
+                await backend.connect_tcp(*at(full), 0.1)
             assert caught.value.limit == 0.1
 
         run(main)
@@ -573,7 +576,7 @@ def test_an_address_that_does_not_answer_is_a_connect_timeout(run: Any) -> None:
 def test_a_local_address_that_is_not_ours_is_a_connect_error(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> None:
         with pytest.raises(errors.ConnectError) as caught:
-            await backend.connect_tcp(*listener.getsockname(), LONG, local_address="192.0.2.1")
+            await backend.connect_tcp(*at(listener), LONG, local_address="192.0.2.1")
         assert caught.value.errno == errno.EADDRNOTAVAIL
 
     run(main)
@@ -587,7 +590,7 @@ def test_no_descriptor_left_in_the_system_is_a_connect_error(run: Any, listener:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
             with pytest.raises(errors.ConnectError) as caught:
-                await backend.connect_tcp(*listener.getsockname(), LONG)
+                await backend.connect_tcp(*at(listener), LONG)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
         assert caught.value.errno == errno.EMFILE
@@ -627,9 +630,9 @@ def test_neither_success_nor_failure_leaves_a_descriptor(run: Any, listener: Any
         with await connect(backend, listener) as peer, pytest.raises(errors.ReadTimeout):
             await peer.stream.read(PIECE, 0)
         for attempt in (
-            backend.connect_tcp("127.0.0.1", unused_port(), LONG),
-            backend.connect_tcp(*listener.getsockname(), LONG, local_address="192.0.2.1"),
-            backend.connect_tcp(*listener.getsockname(), LONG, socket_options=[(9999, 1, 1)]),
+            backend.connect_tcp(["127.0.0.1"], unused_port(), LONG),
+            backend.connect_tcp(*at(listener), LONG, local_address="192.0.2.1"),
+            backend.connect_tcp(*at(listener), LONG, socket_options=[(9999, 1, 1)]),
             backend.connect_unix(str(tmp_path / "nothing"), LONG),
         ):
             with pytest.raises(errors.ConnectError):

@@ -128,7 +128,7 @@ async def hold(world: World) -> None:
 
 
 async def connect(world: World, context: ssl.SSLContext = CLIENT, name: str | None = NAME) -> TLSStream:
-    stream = await world.backend().connect_tcp(NAME, 443, 5.0)
+    stream = await world.backend().connect_tcp([NAME], 443, 5.0)
     return await start_tls(stream, context, name, timeout=5.0, now=world.backend().now)
 
 
@@ -418,7 +418,7 @@ def test_the_handshake_ends_at_its_deadline_however_the_server_drips(piece: int,
 def test_a_handshake_cancelled_anywhere_closes_its_connection() -> None:
     async def scenario(world: World) -> None:
         world.listen(NAME, 443, tls_server(SERVER))
-        stream = await world.backend().connect_tcp(NAME, 443, 5.0)
+        stream = await world.backend().connect_tcp([NAME], 443, 5.0)
         task = await world.victim(start_tls(stream, CLIENT, NAME, timeout=5.0, now=world.backend().now))
         if task.cancelled and task.suspensions:
             assert world.connections[0].client_closed

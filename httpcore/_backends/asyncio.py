@@ -24,14 +24,15 @@ import time
 import weakref
 from asyncio import _get_running_loop
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import TypeVar
 
-from .._errors import LocalProtocolError, ReadError, ReadTimeout, WriteError, WriteTimeout, show
+from .._errors import ConnectError, ReadError, ReadTimeout, WriteError, WriteTimeout
 from .base import PIECE, SocketOption, StreamInfo
-from .descriptor import Descriptor, Tries, open_socket, open_unix_socket
-from .names import Address, Answer, Threads, accept, literal, look_up, no_answer, show_address
+from .descriptor import Connecting, Descriptor, connect_unix
+from .names import Answer, Threads, accept, look_up, no_answer
+from .race import connect_error
 
 __all__ = ["AsyncioBackend", "AsyncioEvent", "AsyncioStream"]
 
@@ -52,9 +53,6 @@ _TURN_READING = 2 * PIECE
 _TICK = 0.001
 # No timer is set for longer: it rings and is set again.
 _LONGEST = 86400.0
-
-# A unix socket whose peer is slow to accept says "try again" and gives nothing to wait for.
-_UNIX_RETRY = 0.01
 
 _HAS_POLL = hasattr(select, "poll")
 
@@ -577,42 +575,7 @@ class AsyncioBackend:
             call.leave()
         return outcome()
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None,
-        *,
-        local_address: str | None = None,
-        socket_options: Sequence[SocketOption] = (),
-    ) -> AsyncioStream:
-        tries = Tries(show_address((host, port)), timeout, self._clock)
-        local = _local(local_address)
-        addresses = await self._resolve(host, port, timeout)
-        for tried, address in enumerate(addresses):
-            until = self._until(tries.share(len(addresses) - tried))
-            try:
-                if local is not None and local.family != address.family:
-                    raise OSError(errno.EAFNOSUPPORT, f"the local address {local_address} is of another family")
-                sock = open_socket(address.family, local_address, socket_options)
-                return await self._connect(sock, address.sockaddr, str(address), until)
-            except OSError as error:
-                tries.failed(str(address), error)
-        raise tries.error()
-
-    async def connect_unix(self, path: str, timeout: float | None) -> AsyncioStream:
-        peer = show_address(path)
-        tries = Tries(peer, timeout, self._clock)
-        try:
-            return await self._connect(open_unix_socket(), path, peer, self._until(tries.share(1)))
-        except OSError as error:
-            tries.failed(peer, error)
-        raise tries.error()
-
-    async def _resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
-        address = literal(host, port)
-        if address is not None:
-            return [address]
+    async def look_up(self, host: str, timeout: float | None) -> list[str]:
         answers: list[Answer] = []
         future: Future = self._loop.create_future()
 
@@ -620,7 +583,7 @@ class AsyncioBackend:
             answers.append(answer)
             _post(self._loop, future, True)
 
-        call = look_up(host, port, done)
+        call = look_up(host, done)
         try:
             await self._in_time(future, self._until(timeout))
         finally:
@@ -629,44 +592,59 @@ class AsyncioBackend:
             raise no_answer(host, timeout)
         return accept(answers[0])
 
-    async def _connect(
-        self, sock: socket.socket, address: tuple[str | int | bytes, ...] | str, peer: str, until: float
+    async def connect_tcp(
+        self,
+        addresses: Sequence[str],
+        port: int,
+        timeout: float | None,
+        *,
+        target: str | None = None,
+        local_address: str | None = None,
+        socket_options: Sequence[SocketOption] = (),
     ) -> AsyncioStream:
-        """Connect and own the socket: it is closed unless it comes back in a stream. Raises `OSError`."""
+        connecting = Connecting(addresses, port, timeout, self._clock, target, local_address, socket_options)
         try:
-            sock.setblocking(False)
-            code = _begin_to_connect(sock, address)
-            while code == errno.EAGAIN and self._clock() < until:
-                await asyncio.sleep(_UNIX_RETRY)
-                code = _begin_to_connect(sock, address)
-            if code == errno.EINPROGRESS:
-                code = await self._wait_for_connect(sock, until)
-            if code:
-                raise OSError(code, os.strerror(code))
-            return AsyncioStream(self._loop, self._clock, Descriptor(sock, peer))
+            while (descriptor := connecting.step()) is None:
+                await self._writable(connecting.sockets, connecting.wait())
+            connecting.keep(descriptor)
+        finally:
+            connecting.close()
+        return self._stream(descriptor)
+
+    async def connect_unix(self, path: str, timeout: float | None) -> AsyncioStream:
+        descriptor = await connect_unix(path, timeout, self._clock, self.sleep)
+        return self._stream(descriptor)
+
+    def _stream(self, descriptor: Descriptor) -> AsyncioStream:
+        """A stream that owns the socket."""
+        try:
+            return AsyncioStream(self._loop, self._clock, descriptor)
         except NotImplementedError as error:
-            sock.close()
-            # Windows' proactor. asyncio.SelectorEventLoop works there too.
-            kind = type(self._loop).__name__
-            raise OSError(
-                errno.ENOTSUP, f"this event loop ({kind}) has no add_reader and cannot watch sockets"
-            ) from error
+            descriptor.sock.close()
+            raise self._unable(descriptor.info.peer) from error
         except BaseException:
-            sock.close()
+            descriptor.sock.close()
             raise
 
-    async def _wait_for_connect(self, sock: socket.socket, until: float) -> int:
-        """What came of a connect that was begun: 0, or the code of the error."""
-        number = sock.fileno()
+    def _unable(self, peer: str) -> ConnectError:
+        # Windows' proactor. asyncio.SelectorEventLoop works there too.
+        kind = type(self._loop).__name__
+        message = f"this event loop ({kind}) has no add_reader and cannot watch sockets"
+        return connect_error(peer, [(peer, OSError(errno.ENOTSUP, message))])
+
+    async def _writable(self, sockets: Mapping[socket.socket, str], seconds: float | None) -> None:
+        """Wait until one of the sockets is writable, or for so many seconds."""
+        numbers = [sock.fileno() for sock in sockets]
         future: Future = self._loop.create_future()
-        self._loop.add_writer(number, _settle, future, True)
         try:
-            in_time = await self._in_time(future, until)
+            for number in numbers:
+                self._loop.add_writer(number, _settle, future, True)
+            await self._in_time(future, self._until(seconds))
+        except NotImplementedError as error:
+            raise self._unable(next(iter(sockets.values()))) from error
         finally:
-            self._loop.remove_writer(number)
-        if not in_time and not _is_connected(sock):
-            return errno.ETIMEDOUT
-        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            for number in numbers:
+                self._loop.remove_writer(number)
 
     def _until(self, timeout: float | None) -> float:
         return inf if timeout is None else self._clock() + timeout
@@ -680,32 +658,6 @@ class AsyncioBackend:
             return await future
         finally:
             alarm.cancel()
-
-
-def _local(local_address: str | None) -> Address | None:
-    if local_address is None:
-        return None
-    address = literal(local_address, 0)
-    if address is None:
-        raise LocalProtocolError(f"local_address is {show(local_address)}: an IP address of this machine is allowed")
-    return address
-
-
-def _begin_to_connect(sock: socket.socket, address: tuple[str | int | bytes, ...] | str) -> int:
-    try:
-        code = sock.connect_ex(address)
-    except ValueError as error:  # a NUL in the path
-        raise OSError(errno.EINVAL, str(error)) from error
-    # A connect that a signal interrupted goes on like one that is in progress.
-    return errno.EINPROGRESS if code in (errno.EINTR, errno.EALREADY) else code
-
-
-def _is_connected(sock: socket.socket) -> bool:
-    try:
-        sock.getpeername()
-    except OSError:
-        return False
-    return True
 
 
 def _outcome(function: Callable[[], T]) -> Callable[[], T]:

@@ -7,7 +7,6 @@ inside a running one. Ctrl-C ends each wait at once: all of them are system call
 from __future__ import annotations
 
 import select
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +14,8 @@ from typing import TypeVar
 
 from .._errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 from .base import SocketOption, StreamInfo
-from .descriptor import Descriptor, Tries, open_socket, open_unix_socket
-from .names import resolve, show_address
+from .descriptor import Connecting, Descriptor, connect_unix
+from .names import resolve
 
 T = TypeVar("T")
 
@@ -246,43 +245,39 @@ class BlockingBackend:
     async def run_blocking(self, function: Callable[[], T]) -> T:
         return function()
 
+    async def look_up(self, host: str, timeout: float | None) -> list[str]:
+        return resolve(host, timeout)
+
     async def connect_tcp(
         self,
-        host: str,
+        addresses: Sequence[str],
         port: int,
         timeout: float | None,
         *,
+        target: str | None = None,
         local_address: str | None = None,
         socket_options: Sequence[SocketOption] = (),
     ) -> BlockingStream:
-        tries = Tries(show_address((host, port)), timeout, time.monotonic)
-        addresses = resolve(host, port, timeout)
-        for tried, address in enumerate(addresses):
-            seconds = tries.share(len(addresses) - tried)
-            try:
-                sock = open_socket(address.family, local_address, socket_options)
-                return _connect(sock, address.sockaddr, str(address), seconds)
-            except OSError as error:
-                tries.failed(str(address), error)
-        raise tries.error()
+        connecting = Connecting(addresses, port, timeout, time.monotonic, target, local_address, socket_options)
+        try:
+            while (descriptor := connecting.step()) is None:
+                _wait_for_outcome(connecting)
+            connecting.keep(descriptor)
+        finally:
+            connecting.close()
+        return BlockingStream(descriptor)
 
     async def connect_unix(self, path: str, timeout: float | None) -> BlockingStream:
-        tries = Tries(path, timeout, time.monotonic)
-        try:
-            return _connect(open_unix_socket(), path, path, tries.share(1))
-        except OSError as error:
-            tries.failed(path, error)
-        raise tries.error()
+        return BlockingStream(await connect_unix(path, timeout, time.monotonic, self.sleep))
 
 
-def _connect(
-    sock: socket.socket, sockaddr: tuple[object, ...] | str, peer: str, seconds: float | None
-) -> BlockingStream:
-    """Connect, or close the socket and raise `OSError`."""
-    try:
-        sock.settimeout(None if seconds is None else min(seconds, _LONGEST / 1000))
-        sock.connect(sockaddr)
-        return BlockingStream(Descriptor(sock, peer))
-    except BaseException:
-        sock.close()
-        raise
+def _wait_for_outcome(connecting: Connecting) -> None:
+    seconds = connecting.wait()
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        for sock in connecting.sockets:
+            poll.register(sock, _OUT)
+        poll.poll(_milliseconds(seconds))
+    else:  # Windows tells of a failure as an exception
+        sockets = list(connecting.sockets)
+        select.select([], sockets, sockets, seconds)

@@ -8,16 +8,22 @@ time it changes, and makes `send` wait before it tries.
 from __future__ import annotations
 
 import errno
+import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from .._errors import ConnectError, ConnectTimeout, NetworkError, ReadError, WriteError
+from .._errors import NetworkError, ReadError, WriteError
 from .base import PIECE, SocketOption, StreamInfo
-from .names import connect_error, reason, show_address
+from .names import numeric, show_address
+from .race import Race, connect_error, reason
 
 _MOST_KEPT = 16 * PIECE
-_SHORTEST_TRY = 0.001
+_UNIX_RETRY = 0.01
+# What a connect says that goes on. One that a signal interrupted does, too.
+_GOES_ON = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
+if errno.EWOULDBLOCK != errno.EAGAIN:
+    _GOES_ON.add(errno.EWOULDBLOCK)  # Windows
 # A broken pipe is an error to return, not a signal to die of, also where a script has restored SIGPIPE.
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
@@ -28,6 +34,7 @@ def open_socket(family: int, local_address: str | None, options: Sequence[Socket
     """A TCP socket that is not connected yet, its options set. Raises `OSError`, and closes what it opened."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
+        sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option in options:
@@ -38,47 +45,6 @@ def open_socket(family: int, local_address: str | None, options: Sequence[Socket
         sock.close()
         raise
     return sock
-
-
-def open_unix_socket() -> socket.socket:
-    """A unix domain socket that is not connected yet. Raises `OSError`."""
-    if not hasattr(socket, "AF_UNIX"):
-        raise OSError(errno.EAFNOSUPPORT, "this system, or its Python, has no unix domain sockets")
-    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-
-
-class Tries:
-    """The time and the failures of one connect that tries address after address, each with a fair share of the rest.
-
-    So one address that never answers cannot use up the time of the others.
-    """
-
-    __slots__ = ("_failures", "_now", "_target", "_timeout", "_until")
-
-    def __init__(self, target: str, timeout: float | None, now: Callable[[], float]) -> None:
-        self._target = target
-        self._timeout = timeout
-        self._now = now
-        self._until = None if timeout is None else now() + timeout
-        self._failures: list[tuple[str, OSError]] = []
-
-    def share(self, addresses: int) -> float | None:
-        """Seconds for the next of so many addresses that are left; never 0, since that would be no try at all."""
-        if self._until is None:
-            return None
-        return max((self._until - self._now()) / addresses, _SHORTEST_TRY)
-
-    def failed(self, address: str, error: OSError) -> None:
-        self._failures.append((address, error))
-
-    def error(self) -> ConnectError | ConnectTimeout:
-        """The error to raise when every address has failed."""
-        failure = connect_error(self._target, self._failures)
-        if self._until is None or self._now() < self._until:
-            return failure
-        late = ConnectTimeout(failure.message, phase="connect", peer=failure.peer, limit=self._timeout)
-        late.__cause__ = failure.__cause__
-        return late
 
 
 class Descriptor:
@@ -210,3 +176,148 @@ class Descriptor:
         # A copy: the error itself holds, by its traceback, everything that was on the stack.
         if self._failure is None:
             self._failure = OSError(error.errno, error.strerror)
+
+
+class Connecting:
+    """Sockets under way to the addresses of one host, of which the first that is connected is kept.
+
+    All of a connect but the waiting, which each world does in its way: until one of `sockets` is writable, or for
+    `wait()` seconds. Whoever makes one calls `close` in the end, whatever happens.
+    """
+
+    __slots__ = ("_local_address", "_options", "_port", "_race", "sockets")
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        port: int,
+        timeout: float | None,
+        now: Callable[[], float],
+        target: str | None,
+        local_address: str | None,
+        options: Sequence[SocketOption],
+    ) -> None:
+        self._race = Race(target or show_address((addresses[0], port)), addresses, timeout, now)
+        self._port = port
+        self._local_address = local_address
+        self._options = options
+        # Each with the address that it leads to, as text.
+        self.sockets: dict[socket.socket, str] = {}
+
+    def step(self) -> Descriptor | None:
+        """Look at what is under way, and begin what is due. Returns the connection, once there is one.
+
+        Raises:
+            ConnectError, ConnectTimeout: there will be none.
+        """
+        for sock, peer in list(self.sockets.items()):
+            if (found := self._look(sock, peer)) is not None:
+                return found
+        while (address := self._race.next()) is not None:
+            if (found := self._begin(address)) is not None:
+                return found
+        self._race.check(self.sockets.values())
+        return None
+
+    def wait(self) -> float | None:
+        """Seconds until the next step, if no socket is writable before."""
+        return self._race.wait()
+
+    def keep(self, descriptor: Descriptor) -> None:
+        """The caller owns it from now on."""
+        del self.sockets[descriptor.sock]
+
+    def close(self) -> None:
+        """Close what is under way."""
+        while self.sockets:
+            self.sockets.popitem()[0].close()
+
+    def _begin(self, address: str) -> Descriptor | None:
+        peer = show_address((address, self._port))
+        try:
+            place = numeric(address, self._port)
+            sock = open_socket(place.family, self._local_address, self._options)
+        except OSError as error:
+            self._race.failed(peer, error)
+            return None
+        self.sockets[sock] = peer
+        code = _begin_to_connect(sock, place.sockaddr)
+        if code == errno.EINPROGRESS:
+            return None
+        return self._outcome(sock, peer, code)
+
+    def _look(self, sock: socket.socket, peer: str) -> Descriptor | None:
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not code and not _is_connected(sock):
+            return None
+        return self._outcome(sock, peer, code)
+
+    def _outcome(self, sock: socket.socket, peer: str, code: int) -> Descriptor | None:
+        if not code:
+            try:
+                return Descriptor(sock, peer)
+            except OSError as error:
+                code = error.errno or errno.ECONNABORTED
+        del self.sockets[sock]
+        sock.close()
+        self._race.failed(peer, OSError(code, os.strerror(code)))
+        return None
+
+
+async def connect_unix(
+    path: str, timeout: float | None, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
+) -> Descriptor:
+    """Connect to a unix domain socket. One whose queue is full gives nothing to wait for, and is tried again.
+
+    Raises:
+        ConnectError, ConnectTimeout: it is not there, or its queue is full all the time.
+    """
+    peer = show_address(path)
+    race = Race(peer, [path], timeout, now)
+    race.next()
+    while True:
+        try:
+            found = _connect_unix(path, peer)
+        except OSError as error:
+            raise connect_error(peer, [(peer, error)]) from error
+        if found is not None:
+            return found
+        race.check([peer])
+        left = race.wait()
+        await sleep(_UNIX_RETRY if left is None else min(_UNIX_RETRY, left))
+
+
+def _connect_unix(path: str, peer: str) -> Descriptor | None:
+    """The connection, or None when the queue is full. Raises `OSError`, and closes what it opened."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "this system, or its Python, has no unix domain sockets")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        code = _begin_to_connect(sock, path)
+        if not code:
+            return Descriptor(sock, peer)
+        if code != errno.EAGAIN:
+            raise OSError(code, os.strerror(code))
+    except BaseException:
+        sock.close()
+        raise
+    sock.close()
+    return None
+
+
+def _begin_to_connect(sock: socket.socket, address: tuple[str | int | bytes, ...] | str) -> int:
+    """0, or the code of the error; EINPROGRESS when the socket becomes writable once there is an outcome."""
+    try:
+        code = sock.connect_ex(address)
+    except ValueError as error:  # a NUL in the path
+        raise OSError(errno.EINVAL, str(error)) from error
+    return errno.EINPROGRESS if code in _GOES_ON else code
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True

@@ -32,6 +32,7 @@ from typing import Any, Generic, TypeVar
 
 from .._errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 from .base import PIECE, Backend, Event, SocketOption, Stream, StreamInfo
+from .race import Race
 
 __all__ = [
     "World",
@@ -178,7 +179,8 @@ class World:
 
     Attributes:
         now: seconds since the world began.
-        attempts: host and port of each connect, in order.
+        attempts: host or address, and port, of each connect that was begun, in order.
+        lookups: each name that the system was asked for, in order.
         connections: every connection that was opened, in order.
 
     Raises:
@@ -201,6 +203,7 @@ class World:
         self.seed = seed
         self.now = 0.0
         self.attempts: list[tuple[str, int | None]] = []
+        self.lookups: list[str] = []
         self.connections: list[Connection] = []
         self._random = random.Random(seed) if shuffle else None  # noqa: S311  # schedules, not secrets
         self._checkpoints = checkpoints
@@ -209,6 +212,7 @@ class World:
         self._max_write = min(max_write or PIECE, PIECE)
         self._backend = MemoryBackend(self)
         self._places: dict[tuple[str, int | None], _Place] = {}
+        self._names: dict[str, tuple[list[str], float]] = {}
         self._tasks: list[Task[Any]] = []
         self._spawned = 0
         self._ready: deque[Task[Any]] = deque()
@@ -448,12 +452,22 @@ class World:
         self._places[host, port] = _Place(handler, connect_delay, delay_there, delay_back, window)
 
     def refuse(self, host: str, port: int | None, *, connect_delay: float = 0.0) -> None:
-        """The host is there, and nobody listens. (A host that was never named does not resolve.)"""
+        """The host is there, and nobody listens. (A name that was never heard of does not resolve.)"""
         self._places[host, port] = _Place(None, connect_delay)
 
     def blackhole(self, host: str, port: int | None) -> None:
         """From now on a connect gets no answer."""
         self._places[host, port] = _Place(None, connect_delay=inf)
+
+    def resolve(self, host: str, addresses: Sequence[str], *, delay: float = 0.0) -> None:
+        """From now on the name leads to these places, which `listen` and the like name; to none: it does not resolve.
+
+        A name that was never given any is its own address.
+
+        Arguments:
+            delay: seconds that the answer takes.
+        """
+        self._names[host] = (list(addresses), delay)
 
     def cut(self, host: str | None = None) -> None:
         """From now on no byte to or from `host` (None: any) arrives, even if under way, and no connect is answered."""
@@ -472,41 +486,108 @@ class World:
     def _place(self, host: str, port: int | None) -> _Place:
         return self._places.get((host, port), _NOWHERE)
 
-    async def _connect(
-        self, host: str, port: int | None, timeout: float | None, local: str | None, options: Sequence[SocketOption]
-    ) -> MemoryStream:
-        peer = _text(host, port)
-        self.attempts.append((host, port))
-        arrival = self.now + self._place(host, port).connect_delay
+    async def _look_up(self, host: str, timeout: float | None) -> list[str]:
+        self.lookups.append(host)
+        _, delay = self._names.get(host, ([], 0.0))
+        answer = self.now + delay
         answered = _Bell(self)
-        timer = self._at(arrival, answered.ring) if arrival < inf else None
+        timer = self._at(answer, answered.ring) if answer < inf else None
         try:
-            there = await self._until(
-                lambda: arrival <= self.now and self._place(host, port).connect_delay < inf,
-                f"a connection to {peer}",
-                timeout,
-                answered,
-            )
+            there = await self._until(lambda: answer <= self.now, f"the addresses of {host}", timeout, answered)
         finally:
             if timer is not None:
                 timer.call = None
         if not there:
-            raise ConnectTimeout(f"no connection within {timeout:g} s", peer=peer, limit=timeout)
-        place = self._place(host, port)  # it may have changed meanwhile
-        if place.handler is None:
-            raise self._no_connection(host, port)
-        connection = Connection(self, place, len(self.connections), host, port, local, tuple(options))
+            raise ConnectTimeout(f"resolving {host} took too long", phase="resolve", limit=timeout)
+        known = [host] if any(host == place for place, _ in self._places) else []
+        addresses, _ = self._names.get(host, (known, 0.0))
+        if not addresses:
+            raise ConnectError(f"{host}: the name does not resolve", phase="resolve", errno=NOT_RESOLVED)
+        return list(addresses)
+
+    async def _connect(
+        self,
+        hosts: Sequence[str],
+        port: int | None,
+        timeout: float | None,
+        target: str | None,
+        local: str | None,
+        options: Sequence[SocketOption],
+    ) -> MemoryStream:
+        race = Race(target or _text(hosts[0], port), hosts, timeout, lambda: self.now)
+        under_way: list[_Attempt] = []
+        try:
+            while (won := self._won(race, under_way, port)) is None:
+                what = " or ".join([attempt.peer for attempt in under_way])
+                bells = [attempt.answered for attempt in under_way]
+                await self._until(
+                    lambda: any(attempt.outcome() for attempt in under_way),
+                    f"a connection to {what}",
+                    race.wait(),
+                    *bells,
+                )
+        finally:
+            for attempt in under_way:
+                attempt.leave()
+        connection = Connection(self, won, len(self.connections), local, tuple(options))
         self.connections.append(connection)
-        self.spawn(_serve(place.handler, ServerEnd(connection)), f"server {len(self.connections)} ({peer})")
+        self.spawn(_serve(won.handler, ServerEnd(connection)), f"server {len(self.connections)} ({won.peer})")
         return MemoryStream(self, connection)
 
-    def _no_connection(self, host: str, port: int | None) -> ConnectError:
-        peer = _text(host, port)
+    def _won(self, race: Race[str], under_way: list[_Attempt], port: int | None) -> _Won | None:
+        """Look at what is under way, and begin what is due."""
+        for attempt in list(under_way):
+            place = attempt.outcome()
+            if place is not None and place.handler is not None:
+                return _Won(attempt.host, port, attempt.peer, place, place.handler)
+            if place is not None:
+                under_way.remove(attempt)
+                race.failed(attempt.peer, self._no_connection(attempt.host, port))
+        while (host := race.next()) is not None:
+            self.attempts.append((host, port))
+            under_way.append(_Attempt(self, host, port))
+        race.check([attempt.peer for attempt in under_way])
+        return None
+
+    def _no_connection(self, host: str, port: int | None) -> OSError:
         if any(host == known for known, _ in self._places):
-            return ConnectError(f"{peer}: connection refused", errno=errno.ECONNREFUSED, peer=peer)
+            return OSError(errno.ECONNREFUSED, "connection refused")
         if port is None:
-            return ConnectError(f"{peer}: no such socket", errno=errno.ENOENT, peer=peer)
-        return ConnectError(f"{host}: the name does not resolve", errno=NOT_RESOLVED, peer=peer)
+            return OSError(errno.ENOENT, "no such socket")
+        return OSError(errno.EHOSTUNREACH, "no route to host")
+
+
+class _Attempt:
+    """A connect that is under way."""
+
+    def __init__(self, world: World, host: str, port: int | None) -> None:
+        self.host = host
+        self.peer = _text(host, port)
+        self.answered = _Bell(world)
+        self._world = world
+        self._port = port
+        self._arrival = world.now + world._place(host, port).connect_delay
+        self._timer = world._at(self._arrival, self.answered.ring) if self._arrival < inf else None
+
+    def outcome(self) -> _Place | None:
+        """What is there, once it has answered; it may have changed meanwhile."""
+        place = self._world._place(self.host, self._port)
+        return place if self._arrival <= self._world.now and place.connect_delay < inf else None
+
+    def leave(self) -> None:
+        if self._timer is not None:
+            self._timer.call = None
+
+
+@dataclass(frozen=True)
+class _Won:
+    """The attempt that was answered first, and what answered."""
+
+    host: str
+    port: int | None
+    peer: str
+    place: _Place
+    handler: Handler
 
 
 @dataclass(frozen=True)
@@ -636,15 +717,13 @@ class Connection:
     def __init__(
         self,
         world: World,
-        place: _Place,
+        to: _Won,
         number: int,
-        host: str,
-        port: int | None,
         local_address: str | None,
         socket_options: tuple[SocketOption, ...],
     ) -> None:
-        self.host = host
-        self.port = port
+        self.host = to.host
+        self.port = to.port
         self.local_address = local_address
         self.socket_options = socket_options
         self.opened_at = world.now
@@ -652,11 +731,11 @@ class Connection:
         self.server_closed = False
         self.abandoned = False
         self.closed_by: str | None = None
-        local = "" if port is None else _text(local_address or "127.0.0.1", 49152 + number)
-        self.info = StreamInfo(peer=_text(host, port), local=local)
+        local = "" if to.port is None else _text(local_address or "127.0.0.1", 49152 + number)
+        self.info = StreamInfo(peer=to.peer, local=local)
         self._world = world
-        self._there = _Pipe(world, place.delay_there, place.window)
-        self._back = _Pipe(world, place.delay_back, place.window)
+        self._there = _Pipe(world, to.place.delay_there, to.place.window)
+        self._back = _Pipe(world, to.place.delay_back, to.place.window)
         self._there.back, self._back.back = self._back, self._there
 
     @property
@@ -972,19 +1051,23 @@ class MemoryBackend:
         await self._world.sleep(0)
         return function()
 
+    async def look_up(self, host: str, timeout: float | None) -> list[str]:
+        return await self._world._look_up(host, timeout)
+
     async def connect_tcp(
         self,
-        host: str,
+        addresses: Sequence[str],
         port: int,
         timeout: float | None,
         *,
+        target: str | None = None,
         local_address: str | None = None,
         socket_options: Sequence[SocketOption] = (),
     ) -> Stream:
-        return await self._world._connect(host, port, timeout, local_address, socket_options)
+        return await self._world._connect(addresses, port, timeout, target, local_address, socket_options)
 
     async def connect_unix(self, path: str, timeout: float | None) -> Stream:
-        return await self._world._connect(path, None, timeout, None, ())
+        return await self._world._connect([path], None, timeout, None, None, ())
 
 
 def at_every_point(

@@ -13,30 +13,24 @@ import os
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._errors import ConnectError, ConnectTimeout, show
 
 __all__ = [
-    "MOST_ADDRESSES",
     "Address",
     "Answer",
     "Call",
     "Threads",
     "accept",
-    "connect_error",
     "literal",
     "look_up",
     "no_answer",
-    "reason",
+    "numeric",
     "resolve",
     "show_address",
 ]
-
-# A name may have a thousand addresses. The time to connect is shared by those that are tried: of the default 5 seconds
-# each of 16 still gets 300 ms, more than one round trip to anywhere. And a caller should hear of 16 failures at most.
-MOST_ADDRESSES = 16
 
 # As many lookups as run at the same time. A dead name server can hold this many threads, and then no more.
 _MOST_LOOKUPS = 8
@@ -55,7 +49,7 @@ class Address:
         return show_address(self.sockaddr)
 
 
-Answer = list[Address] | ConnectError
+Answer = list[str] | ConnectError
 
 
 # Threads.
@@ -170,25 +164,34 @@ def _zone_index(host: str, zone: str) -> int:
         raise ConnectError(f"{show(host)}: there is no network interface {show(zone)}") from error
 
 
-def look_up(host: str, port: int, done: Callable[[Answer], None]) -> Call:
+def numeric(address: str, port: int) -> Address:
+    """As `literal`, of what must be one.
+
+    Raises:
+        OSError: it is no IP address, or its zone no network interface.
+    """
+    found = literal(address, port)
+    if found is None:
+        raise OSError(errno.EINVAL, f"{show(address)} is no IP address")
+    return found
+
+
+def look_up(host: str, done: Callable[[Answer], None]) -> Call:
     """Resolve a name in a thread, and call `done` there with the addresses or the error. `leave` the call to give up.
 
     Raises:
         ConnectError: no thread can be started.
     """
-    return _lookups.start(lambda: done(_answer(host, port)))
+    return _lookups.start(lambda: done(_answer(host)))
 
 
-def resolve(host: str, port: int, timeout: float | None) -> list[Address]:
-    """The addresses of `host`, at most `MOST_ADDRESSES`, in the order to try them. Blocks the calling thread.
+def resolve(host: str, timeout: float | None) -> list[str]:
+    """The IP addresses of `host`, in the order of the system. Blocks the calling thread.
 
     Raises:
         ConnectTimeout: there was no answer in `timeout` seconds.
         ConnectError: the name does not resolve.
     """
-    address = literal(host, port)
-    if address is not None:
-        return [address]
     answers: deque[Answer] = deque()
     is_done = threading.Lock()
     is_done.acquire()
@@ -197,7 +200,7 @@ def resolve(host: str, port: int, timeout: float | None) -> list[Address]:
         answers.append(answer)
         is_done.release()
 
-    call = look_up(host, port, done)
+    call = look_up(host, done)
     try:
         is_done.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
     finally:
@@ -207,7 +210,7 @@ def resolve(host: str, port: int, timeout: float | None) -> list[Address]:
     return accept(answers.popleft())
 
 
-def accept(answer: Answer) -> list[Address]:
+def accept(answer: Answer) -> list[str]:
     """The addresses, or the error raised."""
     if isinstance(answer, ConnectError):
         raise answer
@@ -219,10 +222,10 @@ def no_answer(host: str, timeout: float | None) -> ConnectTimeout:
     return ConnectTimeout(f"resolving {show(host)} took too long", limit=timeout, phase="resolve")
 
 
-def _answer(host: str, port: int) -> Answer:
+def _answer(host: str) -> Answer:
     try:
         # As bytes, or Python loads its IDNA codec; the name is in ASCII already.
-        found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
     except Exception as error:  # also UnicodeError, ValueError (a NUL), MemoryError: a thread has nobody to tell
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         failure = ConnectError(
@@ -230,14 +233,21 @@ def _answer(host: str, port: int) -> Answer:
         )
         failure.__cause__ = error
         return failure
-    addresses = {Address(family, sockaddr): None for family, _, _, _, sockaddr in found if _is_internet(family)}
+    addresses = {_text(sockaddr): None for family, _, _, _, sockaddr in found if _is_internet(family)}
     if not addresses:
         return ConnectError(f"the name {show(host)} has no address", phase="resolve")
-    return list(addresses)[:MOST_ADDRESSES]
+    return list(addresses)
 
 
 def _is_internet(family: int) -> bool:
     return family in (socket.AF_INET, socket.AF_INET6)
+
+
+def _text(sockaddr: SockAddr) -> str:
+    """The address without its port; a zone as the number of its interface."""
+    address = str(sockaddr[0])
+    zone = int(sockaddr[3]) if len(sockaddr) == 4 else 0
+    return f"{address}%{zone}" if zone and "%" not in address else address
 
 
 # Messages.
@@ -253,21 +263,3 @@ def show_address(sockaddr: object) -> str:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     path = os.fsdecode(sockaddr) if isinstance(sockaddr, (bytes, str)) else ""
     return f"@{path[1:]}" if path.startswith("\0") else path
-
-
-def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> ConnectError:
-    """One error for all that was tried: each address as text with what it said. `errno` and cause are the last one's.
-
-    `target` is what the caller asked for, e.g. "example.com:80". An address equal to it is not repeated.
-    """
-    told = [reason(error) if address == target else f"{address}: {reason(error)}" for address, error in failures]
-    last_address, last = failures[-1]
-    failure = ConnectError(f"cannot connect to {target}: {'; '.join(told)}", errno=last.errno, phase="connect")
-    failure.peer = last_address if len(failures) == 1 else None
-    failure.__cause__ = last
-    return failure
-
-
-def reason(error: OSError) -> str:
-    """What the system said, never empty."""
-    return error.strerror or str(error) or type(error).__name__

@@ -7,9 +7,7 @@ bytes without waiting. In both cases the act comes after the wait: a cancelled c
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -18,8 +16,8 @@ import trio
 
 from .._errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 from .base import PIECE, SocketOption, StreamInfo
-from .descriptor import Descriptor, Tries, open_socket, open_unix_socket
-from .names import Address, Answer, accept, literal, look_up, no_answer, show_address
+from .descriptor import Connecting, Descriptor, connect_unix
+from .names import Answer, accept, look_up, no_answer
 
 T = TypeVar("T")
 Wait = Callable[[socket.socket], Awaitable[None]]
@@ -30,21 +28,26 @@ def _seconds(timeout: float | None) -> float:
 
 
 async def _wait_for_either(sock: socket.socket) -> None:
-    """Wait for room or input. trio has no call for both, so two tasks wait, which is little beside a full buffer."""
+    """Wait for room or input."""
+    await _wait_for_one_of([(trio.lowlevel.wait_readable, sock), (trio.lowlevel.wait_writable, sock)])
 
-    async def wait_for(one: Wait) -> None:
+
+async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
+    """trio has no call for several, so a task waits for each, which is little beside a full buffer, or a slow peer."""
+
+    async def wait_for(one: Wait, sock: socket.socket) -> None:
         try:
             await one(sock)
         except trio.ClosedResourceError:
-            pass  # closing ends both waits, and the caller looks for it
+            pass  # closing ends the waits, and the caller looks for it
         nursery.cancel_scope.cancel()
 
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait_for, trio.lowlevel.wait_readable)
-            nursery.start_soon(wait_for, trio.lowlevel.wait_writable)
+            for one, sock in waits:
+                nursery.start_soon(wait_for, one, sock)
     except BaseExceptionGroup:
-        # Older trio tells the cancellation of two tasks as a group of two.
+        # Older trio tells the cancellation of several tasks as a group.
         await trio.lowlevel.checkpoint_if_cancelled()
         raise
 
@@ -242,43 +245,34 @@ class TrioBackend:
     async def run_blocking(self, function: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
+    async def look_up(self, host: str, timeout: float | None) -> list[str]:
+        with trio.move_on_after(_seconds(timeout)):
+            return accept(await self._look_up(host))
+        raise no_answer(host, timeout)
+
     async def connect_tcp(
         self,
-        host: str,
+        addresses: Sequence[str],
         port: int,
         timeout: float | None,
         *,
+        target: str | None = None,
         local_address: str | None = None,
         socket_options: Sequence[SocketOption] = (),
     ) -> TrioStream:
-        tries = Tries(show_address((host, port)), timeout, self.now)
-        addresses = await self._resolve(host, port, timeout)
-        for tried, address in enumerate(addresses):
-            seconds = tries.share(len(addresses) - tried)
-            try:
-                sock = open_socket(address.family, local_address, socket_options)
-                return await self._connect(sock, address.sockaddr, str(address), seconds)
-            except OSError as error:
-                tries.failed(str(address), error)
-        raise tries.error()
+        connecting = Connecting(addresses, port, timeout, self.now, target, local_address, socket_options)
+        try:
+            while (descriptor := connecting.step()) is None:
+                await _wait_for_outcome(connecting)
+            connecting.keep(descriptor)
+        finally:
+            connecting.close()
+        return TrioStream(descriptor, self._token)
 
     async def connect_unix(self, path: str, timeout: float | None) -> TrioStream:
-        tries = Tries(path, timeout, self.now)
-        try:
-            return await self._connect(open_unix_socket(), path, path, tries.share(1))
-        except OSError as error:
-            tries.failed(path, error)
-        raise tries.error()
+        return TrioStream(await connect_unix(path, timeout, self.now, self.sleep), self._token)
 
-    async def _resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
-        address = literal(host, port)
-        if address is not None:
-            return [address]
-        with trio.move_on_after(_seconds(timeout)):
-            return accept(await self._look_up(host, port))
-        raise no_answer(host, timeout)
-
-    async def _look_up(self, host: str, port: int) -> Answer:
+    async def _look_up(self, host: str) -> Answer:
         answers: list[Answer] = []
         answered = trio.Event()
 
@@ -289,40 +283,21 @@ class TrioBackend:
             except trio.RunFinishedError:
                 pass  # nobody waits any more
 
-        call = look_up(host, port, done)
+        call = look_up(host, done)
         try:
             await answered.wait()
         finally:
             call.leave()
         return answers[0]
 
-    async def _connect(
-        self, sock: socket.socket, sockaddr: tuple[object, ...] | str, peer: str, seconds: float | None
-    ) -> TrioStream:
-        """Connect, or close the socket and raise `OSError`."""
-        try:
-            sock.setblocking(False)
-            await _finish(sock, sockaddr, seconds)
-            return TrioStream(Descriptor(sock, peer), self._token)
-        except BaseException:
-            sock.close()
-            raise
 
-
-async def _finish(sock: socket.socket, sockaddr: tuple[object, ...] | str, seconds: float | None) -> None:
-    try:
-        sock.connect(sockaddr)
-        return
-    except BlockingIOError as error:
-        if error.errno == errno.EAGAIN:
-            raise  # a unix domain socket whose backlog is full: nothing has begun that could be waited for
-    with trio.move_on_after(_seconds(seconds)) as scope:
-        await trio.lowlevel.wait_writable(sock)
-    if scope.cancelled_caught:
-        raise TimeoutError("timed out")
-    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code:
-        raise OSError(code, os.strerror(code))
+async def _wait_for_outcome(connecting: Connecting) -> None:
+    writable = trio.lowlevel.wait_writable
+    with trio.move_on_after(_seconds(connecting.wait())):
+        if len(connecting.sockets) == 1:
+            await writable(next(iter(connecting.sockets)))
+        else:
+            await _wait_for_one_of([(writable, sock) for sock in connecting.sockets])
 
 
 def _is_current(token: trio.lowlevel.TrioToken) -> bool:

@@ -1,0 +1,111 @@
+"""Which address is tried when, and what is said when none answers: RFC 8305, section 5. No I/O and no waiting.
+
+The next address is tried a quarter of a second after the last one was, or at once when one has failed; those before it
+go on beside it. When the time to connect is so short that some would never have their turn, the pace is quicker.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from typing import Generic, TypeVar
+
+from .._errors import ConnectError, ConnectTimeout
+
+__all__ = ["Race", "connect_error", "reason"]
+
+A = TypeVar("A")
+
+# RFC 8305, section 8: 250 milliseconds are recommended, and less than 10 forbidden.
+_DELAY = 0.25
+_SHORTEST_DELAY = 0.01
+# Adding up seconds loses this much at most: a timer that rings so early has rung in time.
+_EARLY = 1e-6
+
+
+class Race(Generic[A]):
+    """One connect to one of several addresses; whoever runs it says what has become of each.
+
+    Arguments:
+        target: what is connected to, for messages: "example.com:80".
+        addresses: in the order to try them.
+        timeout: seconds for all of it, or None.
+        now: the clock.
+    """
+
+    __slots__ = ("_delay", "_due", "_ends", "_failures", "_now", "_target", "_timeout", "_waiting")
+
+    def __init__(self, target: str, addresses: Sequence[A], timeout: float | None, now: Callable[[], float]) -> None:
+        begins = now()
+        self._target = target
+        self._timeout = timeout
+        self._now = now
+        self._waiting = deque(addresses)
+        self._due = begins
+        self._ends = inf if timeout is None else begins + timeout
+        self._delay = _DELAY
+        if timeout is not None and timeout < _DELAY * len(addresses):
+            self._delay = max(timeout / len(addresses), _SHORTEST_DELAY)
+        self._failures: list[tuple[str, OSError]] = []
+
+    def next(self) -> A | None:
+        """The address to try now, if there is one whose time has come."""
+        if not self._waiting:
+            return None
+        now = self._now()
+        if now < self._due - _EARLY:
+            return None
+        self._due = now + self._delay
+        return self._waiting.popleft()
+
+    def failed(self, address: str, error: OSError) -> None:
+        """An attempt has come to nothing: the next one need not wait."""
+        self._failures.append((address, error))
+        self._due = -inf
+
+    def wait(self) -> float | None:
+        """Seconds until there is something to do, if nothing happens before: until the next address, or the end."""
+        until = min(self._due, self._ends) if self._waiting else self._ends
+        return None if until == inf else max(until - self._now(), 0.0)
+
+    def check(self, under_way: Iterable[str]) -> None:
+        """Return while it can still be won. `under_way`: the attempts that have no outcome yet.
+
+        Raises:
+            ConnectError: every address has failed.
+            ConnectTimeout: the time is over.
+        """
+        rest = list(under_way)
+        if not rest and not self._waiting:
+            raise connect_error(self._target, self._failures)
+        if self._now() >= self._ends - _EARLY:
+            raise self._too_late(rest)
+
+    def _too_late(self, rest: list[str]) -> ConnectTimeout:
+        silent = [(address, TimeoutError(errno.ETIMEDOUT, "no answer in time")) for address in rest]
+        failure = connect_error(self._target, [*self._failures, *silent])
+        if self._waiting:
+            failure.message += f"; there was no time to try {len(self._waiting)} more"
+        late = ConnectTimeout(failure.message, phase="connect", peer=failure.peer, limit=self._timeout)
+        late.__cause__ = failure.__cause__
+        return late
+
+
+def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> ConnectError:
+    """One error for all that was tried: each address as text with what it said. `errno` and cause are the last one's.
+
+    `target` is what the caller asked for, e.g. "example.com:80". An address equal to it is not repeated.
+    """
+    told = [reason(error) if address == target else f"{address}: {reason(error)}" for address, error in failures]
+    last_address, last = failures[-1]
+    failure = ConnectError(f"cannot connect to {target}: {'; '.join(told)}", errno=last.errno, phase="connect")
+    failure.peer = last_address if len(failures) == 1 else None
+    failure.__cause__ = last
+    return failure
+
+
+def reason(error: OSError) -> str:
+    """What the system said, never empty."""
+    return error.strerror or str(error) or type(error).__name__
