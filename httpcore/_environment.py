@@ -41,7 +41,7 @@ from ._url import URL
 __all__ = ["EnvironmentProxies", "proxies_from_environment"]
 
 _NO_NAME = re.compile(r"[@:/?#\[\]\\]")
-_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([0-9]+))?")
+_BRACKETED = re.compile(r"\[([^\[\]]*:[^\[\]]*)\](?::([0-9]+))?")
 _WITH_PORT = re.compile(r"([^:]*):([0-9]+)")
 _PREFIXED = re.compile(r"([^/]+)/([0-9]{1,3})")
 
@@ -191,7 +191,7 @@ def _rule(entry: str) -> Literal[True] | _Networks | _Names | None:
     if address is not None:
         version, number, zone = address
         return _Networks(version, number, -1, zone, port)
-    return _name(host, port)
+    return _name(host, port)  # has no colon in it, or is none
 
 
 def _host_and_port(entry: str) -> tuple[str, int | None]:
