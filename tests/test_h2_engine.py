@@ -303,6 +303,8 @@ CASES = [
     Case("5.1", "RST_STREAM on an idle stream", rst(4001), PROTOCOL),
     Case("5.1", "RST_STREAM on an even stream", rst(2), PROTOCOL),
     Case("5.1", "WINDOW_UPDATE on an idle stream", window_update(4001, 1), PROTOCOL),
+    Case("5.1", "WINDOW_UPDATE on an even stream", window_update(2, 1), PROTOCOL),
+    Case("5.1", "CONTINUATION on an idle stream", frame(CONTINUATION, END_HEADERS, 4001, fields(OK)), PROTOCOL),
     Case("5.1", "PRIORITY on an idle stream", frame(PRIORITY, 0, 4001, bytes(5)), FINE),
     Case("5.1", "DATA behind the end, both sides done", data(FINISHED, b"x"), CLOSED),
     Case("5.1", "empty DATA behind the end, both sides done", data(FINISHED, b"", end=True), FINE),  # nginx does it
@@ -327,6 +329,7 @@ CASES = [
     ),
     Case("5.1", "DATA behind RST_STREAM", head(GOT) + rst(GOT) + data(GOT, b"x"), CLOSED),
     Case("5.1", "HEADERS behind RST_STREAM", rst(GOT) + head(GOT), CLOSED),
+    Case("5.1", "CONTINUATION behind RST_STREAM", rst(GOT) + frame(CONTINUATION, END_HEADERS, GOT), PROTOCOL),
     Case("5.1", "RST_STREAM twice", rst(GOT) + rst(GOT), FINE),
     Case("5.1", "late HEADERS for a stream we reset", head(CANCELLED), FINE),
     Case("5.1", "late DATA for a stream we reset", head(CANCELLED) + data(CANCELLED, b"x" * 99, end=True), FINE),
@@ -354,6 +357,7 @@ CASES = [
     ),
     Case("6.2", "padding too long", frame(HEADERS, END_HEADERS | PADDED, GOT, b"\x09" + fields(OK)[:8]), PROTOCOL),
     Case("6.2", "padding without its length", frame(HEADERS, END_HEADERS | PADDED, GOT), SIZE),
+    Case("6.2", "PRIORITY within", frame(HEADERS, 0, GOT, fields(OK)) + frame(PRIORITY, 0, GOT, bytes(5)), PROTOCOL),
     Case("6.2", "priority cut short", frame(HEADERS, END_HEADERS | WITH_PRIORITY, GOT, bytes(4)), SIZE),
     # 6.3: PRIORITY.
     Case("6.3", "PRIORITY on stream 0", frame(PRIORITY, 0, 0, bytes(5)), PROTOCOL),
@@ -424,6 +428,30 @@ CASES = [
         PROTOCOL,
     ),
     Case("6.10", "CONTINUATION on stream 0", frame(CONTINUATION, END_HEADERS, 0, fields(OK)), PROTOCOL),
+    Case(
+        "6.10",
+        "CONTINUATION on stream 0 within a header block",
+        frame(HEADERS, 0, GOT, fields(OK)) + frame(CONTINUATION, END_HEADERS, 0, fields((b"a", b"b"))),
+        PROTOCOL,
+    ),
+    Case(
+        "6.10",
+        "CONTINUATION behind END_STREAM and END_HEADERS",
+        head(GOT, end=True) + frame(CONTINUATION, END_HEADERS, GOT, fields((b"a", b"b"))),
+        PROTOCOL,
+    ),
+    Case(
+        "6.10",
+        "CONTINUATION behind the last CONTINUATION",
+        frame(HEADERS, END_STREAM, GOT, fields(OK)) + frame(CONTINUATION, END_HEADERS, GOT, fields((b"a", b"b"))) * 2,
+        PROTOCOL,
+    ),
+    Case(
+        "6.10",
+        "DATA behind a CONTINUATION that is not the last",
+        frame(HEADERS, 0, GOT, fields(OK)) + frame(CONTINUATION, 0, GOT, fields((b"a", b"b"))) + data(GOT, b"x"),
+        PROTOCOL,
+    ),
     # 8.1: messages.
     Case("8.1", "head and body", body(content=b"Hello"), FINE),
     Case("8.1", "a head that ends the stream", head(GOT, end=True), FINE),
