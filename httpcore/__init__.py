@@ -36,6 +36,7 @@ from ._errors import (
     WriteTimeout,
 )
 from ._ledger import OriginStats, PoolStats
+from ._network import CachingResolver, Resolver
 from ._policy import NetworkPolicy
 from ._pool import ConnectionPool
 from ._proxy import Proxy, ProxyChooser
@@ -65,6 +66,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BodyStream",
+    "CachingResolver",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionClosed",
@@ -101,6 +103,7 @@ __all__ = [
     "RequestRetried",
     "RequestSent",
     "RequestStarted",
+    "Resolver",
     "Response",
     "ResponseClosed",
     "ResponseComplete",

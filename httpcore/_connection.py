@@ -9,6 +9,7 @@ from ._backends.base import Backend, Stream, StreamInfo
 from ._deadline import Deadline
 from ._dial import dial
 from ._errors import PoolClosed, UnsupportedProtocol
+from ._network import Network
 from ._request import Request
 from ._route import Route
 from ._wire.h2_exchange import HTTP2Exchange
@@ -38,14 +39,14 @@ class HTTPConnection:
         self._wire: HTTP11Connection | HTTP2Connection | None = None
         self._closed = False
 
-    async def open(self, backend: Backend, deadline: Deadline, spent: float = 0.0) -> None:
+    async def open(self, backend: Backend, network: Network, deadline: Deadline, spent: float = 0.0) -> None:
         """Dial; `spent` seconds of the connect timeout are gone already.
 
         Raises as `dial` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when `close`
         came first.
         """
         try:
-            stream = await dial(backend, self.route, deadline, self._reached, _parser, spent)
+            stream = await dial(backend, network, self.route, deadline, self._reached, _parser, spent)
         except Exception as error:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error

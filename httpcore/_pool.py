@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from types import TracebackType
@@ -19,12 +19,14 @@ from warnings import warn
 
 from . import _trace as trace_events
 from ._backends import current
-from ._backends.base import Backend
+from ._backends.base import Backend, SocketOption
 from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
 from ._connection import Exchange, HTTPConnection
 from ._deadline import Deadline
 from ._errors import ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout, Timeout
 from ._ledger import Ledger, PoolStats, Slot, Standing, Ticket
+from ._network import Network, Resolver
+from ._policy import NetworkPolicy
 from ._proxy import Proxy, ProxyChooser
 from ._request import Request
 from ._response import Informational, Response, ResponseInfo
@@ -59,6 +61,15 @@ class ConnectionPool:
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
             `proxies_from_environment()`. Default None: none, whatever the environment says.
         uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
+        local_address: an IP address of this machine to connect from. Default None: the system chooses.
+        socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
+            every socket. Default none.
+        resolver: who finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. A name
+            has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
+        resolve: addresses that need no asking, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
+        network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: asked of each resolved
+            address, of proxies too. Under one an HTTP proxy tunnels all requests, and gets addresses that were checked
+            instead of names, so that names must resolve here. It means nothing to `uds`. Default None: all.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
         ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
@@ -82,6 +93,11 @@ class ConnectionPool:
         http2: bool = True,
         proxy: Proxy | ProxyChooser | str | bytes | None = None,
         uds: str | os.PathLike[str] | None = None,
+        local_address: str | None = None,
+        socket_options: Sequence[SocketOption] = (),
+        resolver: Resolver | None = None,
+        resolve: Mapping[str, str | Sequence[str]] | None = None,
+        network_policy: NetworkPolicy | None = None,
         retry_stale: bool = True,
         ping_interval: float | None = None,
         trace: Trace | None = None,
@@ -90,6 +106,7 @@ class ConnectionPool:
         self._protocols = _checked_protocols(http1, http2)
         self._proxy, self._choose = _checked_proxy(proxy)
         self._uds = _checked_uds(uds, proxy)
+        self._network = Network(resolver, resolve, _checked_policy(network_policy), local_address, socket_options)
         self._ssl = SSLConfig() if ssl is None else checked_ssl(ssl)
         self._timeout = TimeoutConfig.of(timeout)
         self._limits = PoolLimits() if limits is None else _checked_limits(limits)
@@ -231,8 +248,8 @@ class ConnectionPool:
                 proxy = Proxy.of(proxy)
         if proxy is None:
             return route_to(request.url, tls, offers, None, self._uds)
-        # These make a connection into something that is for one origin alone.
-        tunnel = request.upgrade or request.method == b"CONNECT"
+        # The first two make a connection into something for one origin alone; a policy must see where it leads.
+        tunnel = request.upgrade or request.method == b"CONNECT" or self._network.policy is not None
         route = route_to(request.url, tls, offers, proxy, tunnel=tunnel)
         if route.forwards:
             request.forward(proxy.fields)
@@ -368,7 +385,7 @@ class ConnectionPool:
         if call.trace is not None:
             call.trace(trace_events.DialStarted(call.now(), call.number, str(call.route)))
         try:
-            await connection.open(call.backend, call.deadline, call.followed)
+            await connection.open(call.backend, self._network, call.deadline, call.followed)
         except Exception:
             connection.close()
             with self._lock:
@@ -690,6 +707,12 @@ def _checked_proxy(proxy: Any) -> tuple[Proxy | None, Callable[[str, str, int], 
     if choose is not None:
         return None, choose
     return Proxy.of(proxy), None
+
+
+def _checked_policy(policy: Any) -> NetworkPolicy | None:
+    if policy is None or isinstance(policy, NetworkPolicy):
+        return policy
+    raise TypeError(f"network_policy is a {type(policy).__name__}: a NetworkPolicy is allowed, or None")
 
 
 def _checked_uds(uds: Any, proxy: object) -> str | None:

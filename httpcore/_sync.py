@@ -7,16 +7,18 @@ end in a single `send(None)`: no event loop, no second copy of the code, and it 
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ._backends.base import PIECE
+from ._backends.base import PIECE, SocketOption
 from ._backends.blocking import BlockingBackend
 from ._body import Body
 from ._config import PoolLimits, TimeoutConfig
 from ._errors import LocalProtocolError
 from ._ledger import PoolStats
+from ._network import Resolver
+from ._policy import NetworkPolicy
 from ._pool import ConnectionPool
 from ._proxy import Proxy, ProxyChooser
 from ._request import TrailerTypes
@@ -56,6 +58,11 @@ class SyncConnectionPool:
         http2: bool = True,
         proxy: Proxy | ProxyChooser | str | bytes | None = None,
         uds: str | os.PathLike[str] | None = None,
+        local_address: str | None = None,
+        socket_options: Sequence[SocketOption] = (),
+        resolver: Resolver | None = None,
+        resolve: Mapping[str, str | Sequence[str]] | None = None,
+        network_policy: NetworkPolicy | None = None,
         retry_stale: bool = True,
         ping_interval: float | None = None,
         trace: Trace | None = None,
@@ -69,6 +76,11 @@ class SyncConnectionPool:
             http2=http2,
             proxy=proxy,
             uds=uds,
+            local_address=local_address,
+            socket_options=socket_options,
+            resolver=resolver,
+            resolve=resolve,
+            network_policy=network_policy,
             retry_stale=retry_stale,
             ping_interval=ping_interval,
             trace=trace,

@@ -17,7 +17,6 @@ from trials import eventually, every_world_has_run, nothing_is_left_open  # noqa
 from worlds import World, each_world
 
 import httpcore
-from httpcore._backends import names
 from httpcore._backends.memory import ServerEnd
 from httpcore._backends.memory import World as MemoryWorld
 
@@ -104,16 +103,13 @@ def test_a_target_takes_the_place_of_path_and_query(world: World, method: str, t
 
 
 @each_world
-def test_an_international_name_is_resolved_and_named_in_its_ascii_form(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_international_name_is_resolved_and_named_in_its_ascii_form(world: World) -> None:
     asked: list[str] = []
 
-    def answer(host: str, port: int) -> names.Answer:
-        asked.append(host)
-        return [names.Address(socket.AF_INET, ("127.0.0.1", port))]
-
-    monkeypatch.setattr(names, "_answer", answer)
+    class Book:
+        async def resolve(self, host: str, system: object) -> list[str]:
+            asked.append(host)
+            return ["127.0.0.1"]
 
     async def body(http: Any) -> None:
         response = await http.request("GET", f"http://B\u00fccher.example:{server.port}/")
@@ -122,7 +118,7 @@ def test_an_international_name_is_resolved_and_named_in_its_ascii_form(
         assert b"\r\nHost: xn--bcher-kva.example:%d\r\n" % server.port in server.heads[0]
 
     with Recorder() as server:
-        run(world, body)
+        run(world, body, resolver=Book())
 
 
 @each_world
