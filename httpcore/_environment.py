@@ -36,11 +36,10 @@ from typing import Literal, NamedTuple
 
 from ._errors import InvalidURL
 from ._proxy import Proxy
-from ._url import URL
+from ._url import parse_host
 
 __all__ = ["EnvironmentProxies", "proxies_from_environment"]
 
-_NO_NAME = re.compile(r"[@:/?#\[\]\\]")
 _BRACKETED = re.compile(r"\[([^\[\]]*:[^\[\]]*)\](?::([0-9]+))?")
 _WITH_PORT = re.compile(r"([^:]*):([0-9]+)")
 _PREFIXED = re.compile(r"([^/]+)/([0-9]{1,3})")
@@ -191,7 +190,7 @@ def _rule(entry: str) -> Literal[True] | _Networks | _Names | None:
     if address is not None:
         version, number, zone = address
         return _Networks(version, number, -1, zone, port)
-    return _name(host, port)  # has no colon in it, or is none
+    return _name(host, port)
 
 
 def _host_and_port(entry: str) -> tuple[str, int | None]:
@@ -217,14 +216,10 @@ def _network(start: str, bits: int) -> _Networks | None:
 
 def _name(host: str, port: int | None) -> _Names | None:
     under_it = host.startswith("*.")
-    name = host[2:] if under_it else host.removeprefix(".")
-    if _NO_NAME.search(name):
-        return None
     try:
-        url = URL.parse(f"http://{name}")
+        name = parse_host(host[2:] if under_it else host.removeprefix(".")).removesuffix(".")
     except InvalidURL:
         return None
-    name = url.host.removesuffix(".")
     return None if _address(name) is not None else _Names(name, not under_it, port)
 
 
