@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from os import PathLike, fspath
 from typing import Any, Final, Literal
@@ -25,6 +26,9 @@ UNSET: Final = Unset.UNSET
 Seconds = float | None
 
 DEFAULT_TIMEOUT: Final = 5.0
+
+_HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._~-]+)?")
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 def checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
@@ -134,6 +138,13 @@ class SSLConfig:
         verify: True trusts certifi's bundle, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name when they are set; a path
             of a PEM file or of a directory of them trusts that instead; False accepts any certificate.
         trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are heeded. Default True.
+        server_hostname: the name that is sent (SNI) and that the certificate must be for, in place of the URL's host;
+            in ASCII ("xn--..."), or an IP address, which is checked but not sent. Default None: the URL's host.
+        alpn: the protocols to offer, best first, in place of what the pool speaks: a choice from it, another order,
+            further names. () sends no ALPN at all. "h2" and "http/1.1" are offered only where they can be spoken.
+            Default None.
+        fingerprints: SHA-256 of the certificates (the server's own, DER encoded) that are accepted, in hex, with or
+            without colons. Checked in addition to `verify`, and also when that is False. Default (): any.
 
     Raises:
         TypeError, ValueError: an argument has another shape. Files are read at the first https request.
@@ -142,6 +153,9 @@ class SSLConfig:
     cert: CertFile | None = None
     verify: bool | str | Literal["system"] = True
     trust_env: bool = True
+    server_hostname: str | None = field(default=None, kw_only=True)
+    alpn: tuple[str, ...] | None = field(default=None, kw_only=True)
+    fingerprints: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cert", _checked_cert(self.cert))
@@ -149,11 +163,54 @@ class SSLConfig:
             object.__setattr__(self, "verify", fspath(self.verify))
         if not isinstance(self.verify, (bool, str)) or self.verify == "":
             raise TypeError(f"verify is {self.verify!r}: True, False or the path of a file or directory is allowed")
+        _check_server_hostname(self.server_hostname)
+        if self.alpn is not None:
+            object.__setattr__(self, "alpn", checked_alpn(self.alpn))
+        object.__setattr__(self, "fingerprints", _checked_fingerprints(self.fingerprints))
 
     def __repr__(self) -> str:
         cert = self.cert
         shown = cert if not isinstance(cert, tuple) or cert[-1] is None else (*cert[:-1], "***")  # no passwords
-        return f"SSLConfig(cert={shown!r}, verify={self.verify!r}, trust_env={self.trust_env!r})"
+        text = f"SSLConfig(cert={shown!r}, verify={self.verify!r}, trust_env={self.trust_env!r}"
+        for name, default in (("server_hostname", None), ("alpn", None), ("fingerprints", ())):
+            value = getattr(self, name)
+            text += "" if value == default else f", {name}={value!r}"
+        return text + ")"
+
+
+def _check_server_hostname(name: object) -> None:
+    if name is None:
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"server_hostname is {name!r}: a host name or an IP address is allowed, or None")
+    if not _HOST.fullmatch(name):
+        raise ValueError(
+            f"server_hostname is {name!r}: a host name in ASCII (xn--... if need be) or an IP address without brackets "
+            "is allowed, or None"
+        )
+
+
+def checked_alpn(alpn: object) -> tuple[str, ...]:
+    """Protocol names, as many as there are."""
+    names = None if isinstance(alpn, (str, bytes)) or not isinstance(alpn, Iterable) else tuple(alpn)
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise TypeError(f'alpn is {alpn!r}: a sequence of protocol names is allowed, e.g. ("h2", "http/1.1")')
+    if not all(name.isascii() and 0 < len(name) < 256 for name in names):
+        raise ValueError(f"alpn is {alpn!r}: names of 1 to 255 ASCII characters are allowed")
+    return names
+
+
+def _checked_fingerprints(fingerprints: object) -> tuple[str, ...]:
+    given = None
+    if isinstance(fingerprints, Iterable) and not isinstance(fingerprints, (str, bytes)):
+        given = tuple(fingerprints)
+    if given is None or not all(isinstance(fingerprint, str) for fingerprint in given):
+        raise TypeError(f"fingerprints is {fingerprints!r}: a sequence of SHA-256 values in hex is allowed")
+    plain = tuple(fingerprint.replace(":", "").lower() for fingerprint in given)
+    for fingerprint, shown in zip(plain, given, strict=True):
+        if not _SHA256.fullmatch(fingerprint):
+            raise ValueError(f"fingerprints has {shown!r}: 64 hexadecimal digits (SHA-256) are allowed")
+    return plain
 
 
 def _checked_cert(cert: object) -> CertFile | None:

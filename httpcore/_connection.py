@@ -12,6 +12,7 @@ from ._errors import PoolClosed, UnsupportedProtocol
 from ._network import Network
 from ._request import Request
 from ._route import Route
+from ._secure import Sessions
 from ._wire.h2_exchange import HTTP2Exchange
 from ._wire.http2 import HTTP2Connection
 from ._wire.http11 import HTTP11Connection, HTTP11Exchange
@@ -39,14 +40,21 @@ class HTTPConnection:
         self._wire: HTTP11Connection | HTTP2Connection | None = None
         self._closed = False
 
-    async def open(self, backend: Backend, network: Network, deadline: Deadline, spent: float = 0.0) -> None:
-        """Dial; `spent` seconds of the connect timeout are gone already.
+    async def open(
+        self,
+        backend: Backend,
+        network: Network,
+        deadline: Deadline,
+        spent: float = 0.0,
+        sessions: Sessions | None = None,
+    ) -> None:
+        """Dial; `spent` seconds of the connect timeout are gone already, and `sessions` of TLS may be resumed.
 
         Raises as `dial` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when `close`
         came first.
         """
         try:
-            stream = await dial(backend, network, self.route, deadline, self._reached, _parser, spent)
+            stream = await dial(backend, network, self.route, deadline, self._reached, _parser, spent, sessions)
         except Exception as error:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error

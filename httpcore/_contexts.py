@@ -68,7 +68,7 @@ def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
         LocalProtocolError: a file or directory that `config` or the environment names cannot be used.
     """
     environment = _environment(config)
-    place = _place((config, alpn, environment))
+    place = _place((_plain(config), alpn, environment))
     with place.making:
         if place.context is None:
             place.context = _make(config, alpn, environment)
@@ -78,7 +78,7 @@ def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
 def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
     """The same, if it is made already; never waits and reads no file."""
     with _lock:
-        place = _places.get((config, alpn, _environment(config)))
+        place = _places.get((_plain(config), alpn, _environment(config)))
     return None if place is None else place.context
 
 
@@ -101,6 +101,13 @@ def alpn_of(context: ssl.SSLContext) -> tuple[str, ...]:
     """The protocols that `context` offers, if it was made here; any other context is taken to mean HTTP/1.1."""
     with _lock:
         return _offers.get(context, ("http/1.1",))
+
+
+def _plain(config: SSLConfig) -> SSLConfig:
+    """What of the config its context depends on: not whom it is used for, nor what `alpn` says already."""
+    if config.server_hostname is None and config.alpn is None and not config.fingerprints:
+        return config
+    return SSLConfig(config.cert, config.verify, config.trust_env)
 
 
 def _place(key: _Key) -> _Place:
@@ -156,7 +163,8 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
         _identify(context, config.cert)
     if environment.keylog_file:
         _log_keys(context, environment.keylog_file)
-    context.set_alpn_protocols(list(alpn))
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     with _lock:
         _offers[context] = alpn
     return context

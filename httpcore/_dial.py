@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from ._backends.base import Backend, Stream
-from ._config import SSLConfig, TimeoutConfig
+from ._config import TimeoutConfig
 from ._deadline import Deadline
 from ._errors import (
     ConnectError,
@@ -25,11 +25,10 @@ from ._errors import (
 from ._network import Network, addresses_of, reach
 from ._proxy import Proxy
 from ._route import Route
+from ._secure import Sessions, secure
 from ._wire.engines import ResponseParser
 
 if TYPE_CHECKING:
-    import ssl
-
     from ._wire.socks import Conversation
 
 __all__ = ["dial"]
@@ -46,6 +45,7 @@ async def dial(
     reached: Callable[[Stream], None],
     parser: Callable[[], ResponseParser],
     spent: float = 0.0,
+    sessions: Sessions | None = None,
 ) -> Stream:
     """Connect to the route's origin, or to the proxy that forwards to it.
 
@@ -53,6 +53,7 @@ async def dial(
         reached: hears of each stream as it comes to be, so that others can close it.
         parser: makes what reads an HTTP proxy's answers.
         spent: seconds of the connect timeout that are gone already.
+        sessions: of TLS, to resume from and to keep. Default None: none.
 
     Raises:
         ConnectError, TLSError: no connection.
@@ -82,12 +83,14 @@ async def dial(
             stream = await reach(backend, network, route.host, route.port, left)
         reached(stream)
         if proxy is not None and proxy.scheme == "https":
-            stream = await _naming(proxy, _secured(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left))
+            step = secure(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left, sessions, ("proxy", proxy))
+            stream = await _naming(proxy, step)
             reached(stream)
         if proxy is not None and not route.forwards:
             await _tunnelled(backend, network, stream, route, proxy, left, parser)
         if route.tls is not None:
-            stream = await _through(proxy, _secured(backend, stream, route.tls, route.host, route.offers, left))
+            step = secure(backend, stream, route.tls, route.host, route.offers, left, sessions, ("origin", route))
+            stream = await _through(proxy, step)
             reached(stream)
     except BaseException as error:
         if stream is not None:
@@ -96,21 +99,6 @@ async def dial(
             error.limit = limit  # each step knew only what the others had left of it
         raise
     return stream
-
-
-async def _secured(
-    backend: Backend,
-    stream: Stream,
-    tls: SSLConfig | ssl.SSLContext,
-    host: str,
-    offers: tuple[str, ...],
-    left: Left,
-) -> Stream:
-    from ._backends.tls import start_tls
-    from ._contexts import context_for
-
-    context = await backend.run_blocking(lambda: context_for(tls, offers)) if isinstance(tls, SSLConfig) else tls
-    return await start_tls(stream, context, host, timeout=left(), now=backend.now)
 
 
 # Proxies.

@@ -32,6 +32,7 @@ from ._request import Request
 from ._response import Informational, Response, ResponseInfo
 from ._retry import Again, again
 from ._route import Route, route_to
+from ._secure import Sessions
 from ._trace import Trace
 from ._wire.engines import Head, Headers
 from ._wire.raw import RawStream
@@ -120,6 +121,7 @@ class ConnectionPool:
     def _begin_afresh(self) -> None:
         self._lock = threading.Lock()
         self._ledger = Ledger(self._limits)
+        self._sessions = Sessions()
 
     @classmethod
     def _in_world(cls, backend: Backend, *arguments: Any, **named: Any) -> Self:
@@ -263,7 +265,7 @@ class ConnectionPool:
         if request.upgrade or request.url.scheme == "http":  # HTTP/2 has no Upgrade
             return _HTTP11
         if isinstance(tls, SSLConfig):
-            return offers
+            return offers if tls.alpn is None else tuple(name for name in tls.alpn if name in offers) or offers
         from ._contexts import alpn_of
 
         return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers
@@ -385,7 +387,7 @@ class ConnectionPool:
         if call.trace is not None:
             call.trace(trace_events.DialStarted(call.now(), call.number, str(call.route)))
         try:
-            await connection.open(call.backend, self._network, call.deadline, call.followed)
+            await connection.open(call.backend, self._network, call.deadline, call.followed, self._sessions)
         except Exception:
             connection.close()
             with self._lock:

@@ -23,6 +23,7 @@ FLOORS: list[set[str]] = [
     {
         "_retry",
         "_proxy",
+        "_secure",
         "_wire/raw",
         "_wire/inbox",
         "_wire/h11_engine",
@@ -63,7 +64,7 @@ OWNERS: dict[str, set[str]] = {
     "brotli": {"_decoders"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
-SSL_TYPES = {"_proxy", "_route", "_dial", "_connection", "_pool", "_sync"}
+SSL_TYPES = {"_proxy", "_route", "_secure", "_connection", "_pool", "_sync"}
 # At most one file, in `_wire`.
 ONE_OWNER = {"h2", "hpack", "hyperframe", "httptools", "ngh2"}
 

@@ -40,7 +40,7 @@ from .._errors import (
 )
 from .base import PIECE, Stream, StreamInfo, TLSInfo
 
-__all__ = ["TLSStream", "start_tls"]
+__all__ = ["Resumable", "TLSStream", "start_tls"]
 
 _RECORD: Final = 16384
 """The most plaintext that one record holds (RFC 8446, section 5.1)."""
@@ -60,6 +60,8 @@ async def start_tls(
     *,
     timeout: float | None,
     now: Callable[[], float],
+    session: ssl.SSLSession | None = None,
+    keep: Callable[[Resumable], None] | None = None,
 ) -> TLSStream:
     """Shake hands as the client over `stream`, which belongs to the new stream from now on: on failure it is closed.
 
@@ -68,6 +70,9 @@ async def start_tls(
             for it. A name is also sent (SNI); an IP address is not (RFC 6066, section 3).
         timeout: seconds for the whole handshake, however slowly the peer answers; None is no limit.
         now: the clock of the stream's world, in seconds.
+        session: to be resumed, if the server agrees. It must come from a connection to the same server under the same
+            name, made with the same context: OpenSSL does not check the name again.
+        keep: called when the first data is here, with what another connection may resume from.
 
     Raises:
         TLSError: the certificate is not accepted, the peer does not speak TLS, refuses, or closes. `cause` is chained.
@@ -75,12 +80,42 @@ async def start_tls(
         LocalProtocolError: `server_name` cannot be a host, or is None though the context checks it.
     """
     try:
-        secured = TLSStream(stream, context, server_name, now)
+        secured = TLSStream(stream, context, server_name, now, session, keep)
         await secured._shake_hands(timeout)
     except BaseException:
         stream.close()
         raise
     return secured
+
+
+class Resumable:
+    """Where a session can be had from, for one connection after this one, also when this one is closed by then.
+
+    With TLS 1.3 there is none before the server's tickets have come, which servers send between the handshake and their
+    first data (RFC 8446, section 4.6.1).
+    """
+
+    __slots__ = ("_lock", "_resumed", "_session")
+
+    def __init__(self, session: ssl.SSLObject, lock: Lock, resumed: ssl.SSLSession | None) -> None:
+        self._session: ssl.SSLObject | None = session
+        self._lock = lock  # the stream's own: a read may change the session
+        self._resumed = resumed
+
+    def spoil(self) -> None:
+        """The connection broke: nothing is resumed from it (RFC 5246, section 7.2.2)."""
+        self._session = None
+
+    def session(self) -> ssl.SSLSession | None:
+        """A copy of it; None when there is none, or no ticket that this connection was not itself made with."""
+        inside = self._session
+        if inside is None:
+            return None
+        with self._lock:
+            session, is_tls13 = inside.session, inside.version() == "TLSv1.3"
+        if session is None or not (session.has_ticket or (session.id and not is_tls13)):
+            return None
+        return None if is_tls13 and session == self._resumed else session
 
 
 class TLSStream:
@@ -100,6 +135,7 @@ class TLSStream:
         "_incoming",
         "_info",
         "_inner",
+        "_keep",
         "_lock",
         "_now",
         "_outbox",
@@ -107,6 +143,7 @@ class TLSStream:
         "_over",
         "_plain",
         "_reading",
+        "_resumable",
         "_server_name",
         "_session",
         "_told",
@@ -114,7 +151,13 @@ class TLSStream:
     )
 
     def __init__(
-        self, inner: Stream, context: ssl.SSLContext, server_name: str | None, now: Callable[[], float]
+        self,
+        inner: Stream,
+        context: ssl.SSLContext,
+        server_name: str | None,
+        now: Callable[[], float],
+        resumed: ssl.SSLSession | None = None,
+        keep: Callable[[Resumable], None] | None = None,
     ) -> None:
         self.truncated = False
         self._inner = inner
@@ -124,7 +167,12 @@ class TLSStream:
         self._lock = Lock()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._session = self._begin(context)
+        if type(context) is not ssl.SSLContext:
+            # Another class may check certificates in its own way, and miss in a resumed session what it looks for.
+            resumed = keep = None
+        self._session = self._begin(context, resumed)
+        self._resumable = Resumable(self._session, self._lock, resumed)
+        self._keep = keep
         self._outbox: bytes | memoryview = b""  # ciphertext on its way
         self._plain = b""  # data that came and was not asked for yet
         self._barren = 0  # bytes that came since there was data in them
@@ -136,12 +184,15 @@ class TLSStream:
         self._reading = False  # a read waits below
         self._heeding = False  # a write waits below, for input too
 
-    def _begin(self, context: ssl.SSLContext) -> ssl.SSLObject:
+    def _begin(self, context: ssl.SSLContext, resumed: ssl.SSLSession | None) -> ssl.SSLObject:
         try:
             if self._server_name is None and context.check_hostname:
                 # `wrap_socket` refuses this; `wrap_bio` does not, and accepts a certificate for any host.
                 raise ValueError("the context checks host names")
-            return context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
+            session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
+            if resumed is not None:
+                session.session = resumed
+            return session
         except (ValueError, TypeError, ssl.SSLError) as error:
             seen = "None" if self._server_name is None else show(self._server_name)
             message = f"TLS cannot begin with server_name {seen} and this context: {error}"
@@ -257,10 +308,18 @@ class TLSStream:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self._plain = self._plain + data if self._plain else data
             self._barren = 0
+            if self._keep is not None:
+                self._hand_over()
         else:
             self._barren += len(raw)
         if (self._barren > _BARREN or owed > _BARREN) and self._fault is None:
             self._break(ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data"))
+
+    def _hand_over(self) -> None:
+        """The first data is here, and so are the tickets."""
+        keep, self._keep = self._keep, None
+        if keep is not None:
+            keep(self._resumable)
 
     def _decrypt(self) -> list[bytes]:
         """Every record that is whole. Asked for a full record each time, OpenSSL keeps no plaintext back."""
@@ -284,6 +343,7 @@ class TLSStream:
     def _break(self, fault: ssl.SSLError) -> None:
         self._fault = fault
         self._over = True
+        self._resumable.spoil()
 
     def _pop(self, max_bytes: int) -> bytes:
         plain = self._plain
@@ -498,6 +558,8 @@ class TLSStream:
         with self._lock:
             # Data may have come right behind the handshake.
             self._plain = b"".join(self._decrypt())
+        if self._plain:
+            self._hand_over()
 
     def _failure(self, why: str) -> TLSError:
         return TLSError(f"the TLS handshake with {self._whom()} failed: {why}", peer=self._info.peer)

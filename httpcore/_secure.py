@@ -1,0 +1,136 @@
+"""TLS with one hop: a proxy or the origin. Which context, which name, whose certificate, and what is resumed.
+
+What a connection before this one agreed on with the same server makes the next handshake cheaper (RFC 8446, section
+2.2). Two facts decide how that is done here:
+
+OpenSSL does not look at the host name again when it resumes: it trusts that the session is used for whom it was made.
+So a session is kept by everything that names the hop: the route (or the proxy), its TLS settings, the context, the name
+that was checked and the protocols that were offered.
+
+Python copies a session, certificate and all, each time it is asked for or set (0.5 ms on a machine where a handshake
+takes 2.5). So nothing is copied until another connection wants it: what is kept is where the session can be had from.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from functools import partial
+from hashlib import sha256
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from ._backends.base import Backend, Stream
+from ._config import SSLConfig
+from ._errors import TLSError, show
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ._backends.tls import Resumable, TLSStream
+
+__all__ = ["Sessions", "secure"]
+
+_KEPT: Final = 128
+
+
+class Sessions:
+    """What connections left behind from which others may resume: the newest 128 of one pool. Any thread may call."""
+
+    __slots__ = ("_kept", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: deque[tuple[Hashable, Resumable]] = deque(maxlen=_KEPT)
+
+    def keep(self, key: Hashable, resumable: Resumable) -> None:
+        """For the next connection to what `key` names, all of it."""
+        with self._lock:
+            self._kept.append((key, resumable))
+
+    def take(self, key: Hashable) -> ssl.SSLSession | None:
+        """The newest session, for one connection: tickets are not used twice (RFC 8446, appendix C.4)."""
+        resumable = self._pop(key)
+        return None if resumable is None else resumable.session()
+
+    def _pop(self, key: Hashable) -> Resumable | None:
+        with self._lock:
+            kept = self._kept
+            for at in range(len(kept) - 1, -1, -1):
+                if kept[at][0] == key:
+                    resumable = kept[at][1]
+                    del kept[at]
+                    return resumable
+        return None
+
+
+async def secure(
+    backend: Backend,
+    stream: Stream,
+    tls: SSLConfig | ssl.SSLContext,
+    host: str,
+    offers: tuple[str, ...],
+    left: Callable[[], float | None],
+    sessions: Sessions | None,
+    hop: Hashable,
+) -> Stream:
+    """Shake hands over `stream`. Who called closes it when that fails.
+
+    Arguments:
+        host: whom we mean to talk to, as in the URL.
+        offers: what may be spoken, best first.
+        left: seconds that are left for it.
+        sessions: to resume from and to keep; None: none.
+        hop: what tells this hop from all others: sessions are shared between equal ones.
+
+    Raises:
+        TLSError, ConnectTimeout, LocalProtocolError: as `start_tls`; TLSError for a certificate that is not pinned.
+    """
+    from ._backends.tls import start_tls
+
+    context, name = await _context(backend, tls, offers), host
+    if isinstance(tls, SSLConfig) and tls.server_hostname is not None:
+        name = tls.server_hostname
+    key = (hop, tls, context, name, offers)
+    secured = await start_tls(
+        stream,
+        context,
+        name,
+        timeout=left(),
+        now=backend.now,
+        session=None if sessions is None else sessions.take(key),
+        keep=None if sessions is None else partial(sessions.keep, key),
+    )
+    if isinstance(tls, SSLConfig) and tls.fingerprints:
+        _check_pinned(secured, tls.fingerprints, name)
+    return secured
+
+
+async def _context(backend: Backend, tls: SSLConfig | ssl.SSLContext, offers: tuple[str, ...]) -> ssl.SSLContext:
+    if not isinstance(tls, SSLConfig):
+        return tls
+    from ._contexts import context_at_hand, context_for
+
+    alpn = _alpn(tls, offers)
+    context = context_at_hand(tls, alpn)
+    return await backend.run_blocking(partial(context_for, tls, alpn)) if context is None else context
+
+
+def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
+    """What is offered: the config's own words, except for what is not to be spoken on this connection."""
+    if tls.alpn is None:
+        return offers
+    return tuple(name for name in tls.alpn if name in offers or name not in ("h2", "http/1.1"))
+
+
+def _check_pinned(secured: TLSStream, fingerprints: tuple[str, ...], name: str) -> None:
+    tls = secured.info().tls
+    certificate = None if tls is None else tls.certificate
+    seen = "none" if certificate is None else sha256(certificate).hexdigest()
+    if seen in fingerprints:
+        return
+    raise TLSError(
+        f"the certificate of {show(name)} has the SHA-256 fingerprint {seen}, which is not pinned: "
+        f"{', '.join(fingerprints)} is allowed",
+        peer=secured.info().peer,
+    )
