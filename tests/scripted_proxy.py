@@ -11,7 +11,6 @@ import socket
 import ssl
 import struct
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -122,7 +121,7 @@ class ScriptedProxy(ScriptedServer):
     Attributes:
         heard: what came at each step, in order, as (step, bytes); of TLS the server name that was asked for.
         raw: all bytes of all connections, as they came.
-        begun: how many times each step was reached.
+        silent: how many connections have fallen silent.
     """
 
     def __init__(
@@ -140,9 +139,9 @@ class ScriptedProxy(ScriptedServer):
         self._acts = dict(acts or {})
         self._faulty = faulty
         self._contexts = {TLS_PROXY: proxy, TLS_ORIGIN: origin}
-        self._noting = threading.Condition()
+        self.noting = threading.Lock()
         self.heard: list[tuple[str, bytes]] = []
-        self.begun: Counter[str] = Counter()
+        self.silent = 0
         self.raw = bytearray()
         listener = None
         if path is not None:
@@ -152,12 +151,12 @@ class ScriptedProxy(ScriptedServer):
         super().__init__(self._walk, listener=listener)
 
     def note(self, step: str, data: bytes) -> None:
-        with self._noting:
+        with self.noting:
             self.heard.append((step, data))
 
     def said(self, step: str) -> list[bytes]:
         """What came at that step, connection by connection."""
-        with self._noting:
+        with self.noting:
             return [data for at, data in self.heard if at == step]
 
     @property
@@ -169,8 +168,6 @@ class ScriptedProxy(ScriptedServer):
         visit = Visit(self, _Tap(peer.socket, self.raw), peer.number)  # type: ignore[arg-type]
         for step in self._steps:
             visit.step = step
-            with self._noting:
-                self.begun[step] += 1
             act = self._acts.get(step) if visit.number <= self._faulty else None
             if act is not None:
                 if not act(visit):
@@ -301,6 +298,9 @@ def garbage(visit: Visit) -> None:
 
 
 def silence(visit: Visit) -> None:
+    visit.something()
+    with visit.proxy.noting:
+        visit.proxy.silent += 1
     visit.rest()
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,10 +83,10 @@ each_way = pytest.mark.parametrize("way", WAYS, ids=str)
 
 
 class Hops(NamedTuple):
-    """How the two hops identify themselves, and what trusts each of them alone."""
+    """How the two hops identify themselves (the origin by what it speaks), and what trusts each of them alone."""
 
-    proxy: trustme.LeafCert
-    origin: trustme.LeafCert
+    proxy: ssl.SSLContext
+    origin: dict[str, ssl.SSLContext]
     trusting_proxy: httpcore.SSLConfig
     trusting_origin: httpcore.SSLConfig
 
@@ -95,9 +97,10 @@ def hops(tmp_path_factory: pytest.TempPathFactory) -> Hops:
     proxy, origin = trustme.CA(), trustme.CA()
     for name, authority in (("proxy", proxy), ("origin", origin)):
         authority.cert_pem.write_to_path(str(folder / name))
+    certificate = origin.issue_cert("localhost", "origin.test")
     return Hops(
-        proxy.issue_cert("127.0.0.1"),
-        origin.issue_cert("localhost", "origin.test"),
+        server_context(proxy.issue_cert("127.0.0.1"), "http/1.1"),
+        {"HTTP/1.1": server_context(certificate, "http/1.1"), "HTTP/2": server_context(certificate, "h2")},
         httpcore.SSLConfig(verify=str(folder / "proxy")),
         httpcore.SSLConfig(verify=str(folder / "origin")),
     )
@@ -126,14 +129,8 @@ def scene(way: Way, hops: Hops, acts: Mapping[str, Act] | None = None, *, faulty
         path = None
         if way.kind == "uds":
             path = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "socket")
-        server = ScriptedProxy(
-            way.steps,
-            acts,
-            faulty=faulty,
-            proxy=server_context(hops.proxy, "http/1.1"),
-            origin=server_context(hops.origin, "h2" if way.protocol == "HTTP/2" else "http/1.1"),
-            path=path,
-        )
+        origin = hops.origin[way.protocol]
+        server = ScriptedProxy(way.steps, acts, faulty=faulty, proxy=hops.proxy, origin=origin, path=path)
         stack.enter_context(server)
         yield scene_at(way, hops, server, server.port, path)
 
@@ -141,18 +138,16 @@ def scene(way: Way, hops: Hops, acts: Mapping[str, Act] | None = None, *, faulty
 def scene_at(way: Way, hops: Hops, server: Any, port: int, path: str | None) -> Scene:
     settings: dict[str, Any] = {"ssl": hops.trusting_origin, "http1": way.protocol == "HTTP/1.1"}
     where = f"127.0.0.1:{port}"
-    url, who = f"{way.scheme}://{way.host}:{port}", where
+    url = f"{way.scheme}://{way.host}:{port if way.kind == 'none' else 8000}"
     if path is not None:
-        settings["uds"] = who = path
+        settings["uds"] = path
     elif way.kind == "https":
         settings["proxy"] = httpcore.Proxy(f"https://{where}", auth=AUTH, ssl=hops.trusting_proxy)
     elif way.kind in ("http", "tunnel"):
         settings["proxy"] = httpcore.Proxy(f"http://{where}", auth=AUTH, tunnel=way.kind == "tunnel")
     elif way.kind != "none":
         settings["proxy"] = httpcore.Proxy(f"{way.kind}://{where}", auth=AUTH if way.kind == "socks5h" else None)
-    if "proxy" in settings:
-        url, who = f"{way.scheme}://{way.host}:8000", str(settings["proxy"])
-    return Scene(server, settings, url, who)
+    return Scene(server, settings, url, str(settings.get("proxy", path or where)))
 
 
 async def gone(world: World, server: ScriptedProxy) -> None:
@@ -272,3 +267,176 @@ def test_a_hop_that_goes_astray_is_one_error_that_names_it_and_then_all_is_well(
             if (step, stray) != (EXCHANGE, "refusal"):  # that would be a response
                 world.run(body, way, step)
     assert {where: what for where, what in complaints.items() if what} == {}
+
+
+def at_each_step(kinds: tuple[str, ...] = KINDS) -> list[tuple[Way, str]]:
+    return [(way, step) for way in WAYS if way.kind in kinds for step in way.steps]
+
+
+@each_world
+def test_silence_at_any_hop_is_a_timeout_that_names_it(world: World, hops: Hops) -> None:
+    """All at once, since it takes the time."""
+    complaints: dict[str, str | None] = {}
+    limits = httpcore.TimeoutConfig(5, connect_timeout=1.5, read_timeout=0.3)
+    # HTTP/2 differs in the last step, or where it needs a tunnel.
+    cells = [(way, step) for way, step in at_each_step() if way.protocol == "HTTP/1.1" or step in (CONNECT, EXCHANGE)]
+
+    async def one(way: Way, step: str, here: Scene) -> None:
+        async with world.pool(timeout=limits, **here.settings) as pool:
+            kind = httpcore.ReadTimeout if step == EXCHANGE else httpcore.ConnectTimeout
+            with pytest.raises(httpcore.HTTPCoreError) as caught:
+                await pool.request("GET", f"{here.url}/hello")
+            what = complaint(caught.value, kind, here, step)
+            if here.server.silent != 1 or caught.value.limit != (0.3 if step == EXCHANGE else 1.5):
+                what = f"it is about something else: {caught.value}"
+            complaints[f"{way} at {step}"] = what
+            assert pool.stats().leased == 0
+        await gone(world, here.server)
+
+    async def body() -> None:
+        with ExitStack() as stack:
+            scenes = [(way, step, stack.enter_context(scene(way, hops, {step: silence}))) for way, step in cells]
+            await world.gather(*[partial(one, *each) for each in scenes])
+        assert len(complaints) == len(cells)
+
+    world.run(body)
+    assert {where: what for where, what in complaints.items() if what} == {}
+
+
+@each_world
+@pytest.mark.parametrize("kind", KINDS)
+def test_cancelled_at_any_hop_leaves_no_socket_and_the_pool_is_fit(world: World, kind: str, hops: Hops) -> None:
+    """Threads are not cancelled: there another thread closes the pool, and a request that was sent runs on."""
+    threads = isinstance(world, ThreadsWorld)
+
+    async def body(way: Way, step: str) -> None:
+        with scene(way, hops, {step: silence}) as here:
+            pool = world.pool(timeout=httpcore.TimeoutConfig(20), **here.settings)
+            try:
+                await struck(world, pool, lambda: here.hello(pool), lambda: here.server.silent == 1)
+                shared = way.protocol == "HTTP/2" and step == EXCHANGE  # only the one stream is reset
+                stats = pool.stats()
+                assert (stats.connections, stats.leased, stats.waiting) == (int(shared), 0, 0)
+                if not shared:
+                    await gone(world, here.server)
+                    if not threads:
+                        await here.hello(pool)
+            finally:
+                await pool.close()
+            await gone(world, here.server)
+
+    for way, step in at_each_step((kind,)):
+        if not (threads and step == EXCHANGE):
+            world.run(body, way, step)
+
+
+async def struck(world: World, pool: Any, request: Callable[[], Awaitable[Any]], ready: Callable[[], bool]) -> None:
+    """Run a request until `ready`, then cancel it; in threads, close its pool. It ends in no other way."""
+
+    async def strike() -> None:
+        while not ready():
+            await world.sleep(0.002)
+
+    if isinstance(world, ThreadsWorld):
+
+        async def close() -> None:
+            await strike()
+            await pool.close()
+
+        with pytest.raises(httpcore.PoolClosed):
+            await world.gather(request, close)
+    elif isinstance(world, TrioWorld):
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
+
+            async def cancelled() -> None:
+                with scope:
+                    await request()
+
+            nursery.start_soon(cancelled)
+            await strike()
+            scope.cancel()
+        assert scope.cancelled_caught
+    else:
+        task = asyncio.ensure_future(request())
+        await strike()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+# Where there is nobody at the first hop.
+
+
+def nobody(way: Way, hops: Hops, folder: Path) -> Scene:
+    """A port that refuses, or a path without a socket."""
+    return scene_at(way, hops, None, free_port(), str(folder / "nothing") if way.kind == "uds" else None)
+
+
+@each_world
+@each_way
+def test_a_first_hop_that_refuses_is_a_connect_error_that_names_it(
+    world: World, way: Way, hops: Hops, tmp_path: Path
+) -> None:
+    async def body() -> None:
+        here = nobody(way, hops, tmp_path)
+        async with world.pool(**here.settings) as pool:
+            with pytest.raises(httpcore.ConnectError) as caught:
+                await pool.request("GET", here.url)
+            assert here.who in str(caught.value)
+            assert caught.value.errno is not None
+            assert not isinstance(caught.value, httpcore.TLSError)
+            assert pool.stats().connections == 0
+
+    world.run(body)
+
+
+@contextmanager
+def full() -> Iterator[int]:
+    """A port whose queue is full: who connects hears nothing."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@each_world
+def test_a_first_hop_that_never_answers_is_a_connect_timeout_that_names_it(world: World, hops: Hops) -> None:
+    ways = [way for way in WAYS if way.kind != "uds" and way.protocol == "HTTP/1.1"]
+    limits = httpcore.TimeoutConfig(5, connect_timeout=0.3)
+
+    async def one(way: Way) -> None:
+        with full() as port:
+            here = scene_at(way, hops, None, port, None)
+            async with world.pool(timeout=limits, **here.settings) as pool:
+                with pytest.raises(httpcore.ConnectTimeout) as caught:
+                    await pool.request("GET", here.url)
+                assert here.who in str(caught.value)
+                assert caught.value.limit == 0.3
+                assert pool.stats().connections == 0
+
+    async def body() -> None:
+        await world.gather(*[partial(one, way) for way in ways])
+
+    world.run(body)
+
+
+@each_world
+def test_cancelled_before_the_first_hop_answers(world: World, hops: Hops) -> None:
+    async def body(way: Way) -> None:
+        with full() as port:
+            here = scene_at(way, hops, None, port, None)
+            # Closing a pool does not interrupt the system's connect.
+            limits = httpcore.TimeoutConfig(20, connect_timeout=0.3 if isinstance(world, ThreadsWorld) else 20)
+            pool = world.pool(timeout=limits, **here.settings)
+            try:
+                await struck(world, pool, lambda: here.hello(pool), lambda: pool.stats().dialing == 1)
+                assert pool.stats().connections == 0
+            finally:
+                await pool.close()
+
+    for kind in ("none", "http", "https", "socks5h"):
+        world.run(body, Way(kind, "https", "HTTP/2"))
