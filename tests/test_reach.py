@@ -1,0 +1,458 @@
+"""Whom a request reaches: the host that its URL shows, by addresses that were checked, and nobody else."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import can_ada
+import pytest
+import trustme
+from hypothesis import example, given
+from hypothesis import strategies as st
+from servers import Peer, ScriptedServer, ok
+from worlds import World, each_world
+
+import httpcore
+from httpcore import InvalidURL, NetworkPolicy, PolicyError, Proxy, UnsupportedProtocol
+from httpcore._url import URL
+
+System = Callable[[str], Awaitable[Sequence[str]]]
+
+
+class Telling:
+    """A resolver that answers what it is told, the last answer again and again, and knows what it was asked."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str, system: System) -> Sequence[str]:
+        self.asked.append(host)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class Noting:
+    """Chooses no proxy, and knows for which origins it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, int]] = []
+
+    def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
+        self.asked.append((scheme, host, port))
+        return None
+
+
+# E1. The host that is shown, looked up, named in `Host`, under TLS and to whoever chooses a proxy: one text.
+# Port 81 stands for that of the server.
+
+TRICKS: list[tuple[str, str | None]] = [
+    ("http://example.com:81/", "example.com"),
+    ("http://EXAMPLE.com:81/", "example.com"),
+    ("HTTP://example.com:81", "example.com"),
+    ("http://example.com.:81/", "example.com."),
+    ("http://example.com:81?@evil.example/", "example.com"),
+    ("http://example.com:81#@evil.example/", "example.com"),
+    ("http://example.com:81/@evil.example/", "example.com"),
+    ("http://example.com:81//evil.example/", "example.com"),
+    ("http://example.com:81/../evil.example/", "example.com"),
+    ("http://evil.example@example.com:81/", "example.com"),
+    ("http://evil.example:80@example.com:81/", "example.com"),
+    ("http://evil.example%2f@example.com:81/", "example.com"),
+    ("http://%65vil.example%00@example.com:81/", "example.com"),
+    ("http://a.com:@example.com:81/", "example.com"),
+    ("http://b\xfccher.example:81/", "xn--bcher-kva.example"),
+    ("http://B\xdcCHER.example:81/", "xn--bcher-kva.example"),
+    ("http://xn--bcher-kva.example:81/", "xn--bcher-kva.example"),
+    ("http://XN--BCHER-kva.example:81/", "xn--bcher-kva.example"),
+    ("http://fa\xdf.example:81/", "xn--fa-hia.example"),
+    ("http://under_score.example:81/", "under_score.example"),
+    ("http://127.0.0.1:81/", "127.0.0.1"),
+    ("http://evil.example@127.0.0.1:81/", "127.0.0.1"),
+    ("http://[::ffff:127.0.0.1]:81/", "::ffff:7f00:1"),
+    ("http://[0:0::0:FFFF:7F00:1]:81/", "::ffff:7f00:1"),
+    # Two readers would take these for different hosts.
+    ("http://example.com\\@evil.example:81/", None),
+    ("http://evil.example\\.example.com:81/", None),
+    ("http:\\\\example.com:81/", None),
+    ("http:/\\example.com:81/", None),
+    ("http://a@b@example.com:81/", None),
+    ("http://example.com:80:81/", None),
+    ("http://exa\tmple.com:81/", None),
+    ("http://exa\nmple.com:81/", None),
+    ("http://exa\rmple.com:81/", None),
+    ("http://example.com :81/", None),
+    ("http:// example.com:81/", None),
+    (" http://example.com:81/", None),
+    ("http://example.com\x00:81/", None),
+    ("http://example.com\x00.evil.example:81/", None),
+    ("http://example%2ecom:81/", None),
+    ("http://example.com%2fevil.example:81/", None),
+    ("http://example.com%23@evil.example:81/", "evil.example"),
+    ("http://example.com%40evil.example:81/", None),
+    ("http:example.com:81/", None),
+    ("http:/example.com:81/", None),
+    ("http:///example.com:81/", None),
+    ("http:////example.com:81/", None),
+    ("//example.com:81/", None),
+    ("example.com:81", None),
+    ("http://:81/", None),
+    ("http://@:81/", None),
+    ("http://example.com:+81/", None),
+    ("http://example.com:081/", None),
+    ("http://example.com:8\u0661/", None),
+    ("http://example.com:0/", None),
+    ("http://example.com:65617/", None),
+    ("http://example\u3002com:81/", None),
+    ("http://example\uff0ecom:81/", None),
+    ("http://\uff45xample.com:81/", None),
+    ("http://\u24d4xample.com:81/", None),
+    ("http://ex\u00adample.com:81/", None),
+    ("http://example.com\uff0fevil.example:81/", None),
+    ("http://example.com\u2100.evil.example:81/", None),
+    ("http://xn--example-.com:81/", None),
+    ("http://xn--:81/", None),
+    ("http://127.1:81/", None),
+    ("http://2130706433:81/", None),
+    ("http://0x7f000001:81/", None),
+    ("http://0177.0.0.1:81/", None),
+    ("http://127.0.0.1.:81/", None),
+    ("http://127.0.0.01:81/", None),
+    ("http://\uff11\uff12\uff17.0.0.1:81/", None),
+    ("http://[127.0.0.1]:81/", None),
+    ("http://[::1%25lo]:81/", None),
+    ("http://[::1%lo]:81/", None),
+    ("http://[v1.x]:81/", None),
+    ("http://::1:81/", None),
+    ("http://[::1]evil.example:81/", None),
+    ("http://[::1]@evil.example:81/", None),
+    ("http://example.com[::1]:81/", None),
+]
+
+
+def noted(heads: list[bytes]) -> Callable[[Peer], None]:
+    def script(peer: Peer) -> None:
+        while head := peer.head():
+            heads.append(head)
+            peer.send(ok())
+
+    return script
+
+
+def both_families() -> socket.socket:
+    """A listener that `127.0.0.1` and `::ffff:127.0.0.1` lead to."""
+    return socket.create_server(("::", 0), family=socket.AF_INET6, backlog=64, dualstack_ipv6=True)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A server's certificate and key. Nobody checks it here: what is asked for is what counts."""
+    path = tmp_path_factory.mktemp("reach") / "server.pem"
+    trustme.CA().issue_cert("example.com").private_key_and_cert_chain_pem.write_to_path(str(path))
+    return path
+
+
+def host_of(head: bytes) -> bytes:
+    (value,) = [line[5:].strip() for line in head.split(b"\r\n") if line.lower().startswith(b"host:")]
+    return value
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_host_shown_is_the_host_looked_up_named_and_checked_or_nobody_is_reached(
+    scheme: str, certificate: Path
+) -> None:
+    heads: list[bytes] = []
+    named: list[str | None] = []
+    context = None
+    if scheme == "https":
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        context.sni_callback = lambda connection, name, _: named.append(name)  # type: ignore[assignment]
+    with both_families() as listener, ScriptedServer(noted(heads), context, listener) as server:
+        port = listener.getsockname()[1]
+        for trick, host in TRICKS:
+            text = trick.replace("81", str(port)).replace("http:", f"{scheme}:").replace("HTTP:", f"{scheme}:")
+            resolver, chooser = Telling(["127.0.0.1"]), Noting()
+            before = server.connections
+            with httpcore.SyncConnectionPool(
+                httpcore.SSLConfig(verify=False), resolver=resolver, proxy=chooser, http2=False
+            ) as http:
+                if host is None:
+                    with pytest.raises(InvalidURL):
+                        http.request("GET", text)
+                    assert (server.connections, resolver.asked, chooser.asked) == (before, [], []), trick
+                    continue
+                assert http.request("GET", text).status_code == 200
+            url = URL.parse(text)
+            assert (same(url.host), url.port) == (same(host), port), trick
+            shown = f"[{url.host}]" if ":" in host else url.host
+            is_name = isinstance(same(host), str)
+            assert resolver.asked == ([url.host] if is_name else []), trick
+            assert chooser.asked == [(scheme, url.host, port)], trick
+            assert host_of(heads.pop()) == f"{shown}:{port}".encode(), trick
+            assert server.connections == before + 1, trick
+            assert named == ([] if scheme == "http" else [url.host.removesuffix(".") if is_name else None]), trick
+            named.clear()
+
+
+def same(host: str) -> object:
+    """What to compare of a host: an IPv6 address may be written in several ways."""
+    try:
+        return ip_address(host.strip("[]"))
+    except ValueError:
+        return host
+
+
+# The judge: ada, the parser of browsers' URLs that Node has.
+
+
+def by_ada(text: str) -> tuple[object, int, str] | None:
+    """Host, port and scheme as ada takes them, or None if it takes them for nothing."""
+    try:
+        url = can_ada.parse(text)
+    except ValueError:
+        return None
+    scheme = str(url.protocol).removesuffix(":")
+    return same(url.hostname), int(url.port or {"http": 80, "https": 443}.get(scheme, 0)), scheme
+
+
+def by_us(text: str) -> tuple[object, int, str] | None:
+    try:
+        url = URL.parse(text)
+    except (InvalidURL, UnsupportedProtocol):
+        return None
+    return same(url.host), url.port, url.scheme
+
+
+@pytest.mark.parametrize("text", [text for text, _ in TRICKS], ids=ascii)
+def test_what_we_accept_leads_where_browsers_would_go(text: str) -> None:
+    ours = by_us(text)
+    assert ours is None or ours == by_ada(text)
+
+
+def test_browsers_accept_much_of_what_we_refuse() -> None:
+    """So the judge has an opinion of its own, and the tricks are tricks."""
+    assert sum(by_ada(text) is not None for text, host in TRICKS if host is None) > 20
+
+
+HOSTILE = st.text(alphabet="aZ09.-_@:/\\?#[]%xn \t\n\u00fc\u00df\u3002\uff0e\uff41\u00ad\u212a\u0661", max_size=14)
+TOKENS = "http:// https: // @ : 80 127.0.0.1 0x7f [::1] a.example %2f %40 # ? / . xn-- bcher-kva .. [ ] 1 %".split()
+PIECES = st.lists(st.sampled_from([*TOKENS, "\\", "\u3002", "\uff20", "\t", "\x00", "\u00df"]), max_size=8).map("".join)
+
+
+@given(st.sampled_from(["http://", "https://", "HTTP://"]), HOSTILE | PIECES | st.text(max_size=10))
+@example("http://", "a.example\\@b.example/")
+@example("http://", "xn--a-/")
+@example("http://", "a\u0300.example/")
+@example("http://", "a.example:00080/")
+def test_whatever_both_we_and_browsers_accept_is_one_host_and_port(scheme: str, rest: str) -> None:
+    ours, theirs = by_us(scheme + rest), by_ada(scheme + rest)
+    assert ours is None or theirs is None or ours == theirs
+
+
+# E4. What was checked is what is connected to.
+
+ONLY_HERE = NetworkPolicy(allow=("127.0.0.1",))
+"""In these tests 127.0.0.2 is where nobody may go, though somebody listens there."""
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """At 127.0.0.1, 127.0.0.2, and whatever else is loopback; one request a connection."""
+    with ScriptedServer(answering_once, None, both_families()) as server:
+        yield server
+
+
+def answering_once(peer: Peer) -> None:
+    head = peer.head()
+    if head:
+        peer.send(ok(head, b"Connection: close"))
+
+
+def port_of(server: ScriptedServer) -> int:
+    return int(server._listener.getsockname()[1])
+
+
+async def denied(http: Any, url: str) -> PolicyError:
+    with pytest.raises(PolicyError) as caught:
+        await http.request("GET", url)
+    assert http.stats().connections == 0
+    return caught.value
+
+
+@each_world
+def test_a_name_that_leads_elsewhere_the_second_time_leads_nowhere(world: World, server: ScriptedServer) -> None:
+    resolver = Telling(["127.0.0.1"], ["127.0.0.2"])
+
+    async def body() -> None:
+        async with world.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
+            url = f"http://rebinding.test:{port_of(server)}/"
+            response = await http.request("GET", url)
+            assert response.info.peer.startswith("127.0.0.1")
+            error = await denied(http, url)
+            assert (error.address, error.port) == ("127.0.0.2", port_of(server))
+            assert str(error).startswith("rebinding.test: the network policy denies '127.0.0.2' port ")
+
+    world.run(body)
+    assert server.connections == 1
+    assert resolver.asked == ["rebinding.test"] * 2  # once a connection: there is no second look between check and use
+
+
+@each_world
+def test_of_several_addresses_only_those_allowed_are_tried(world: World, server: ScriptedServer) -> None:
+    resolver = Telling(["127.0.0.2", "::ffff:127.0.0.2", "127.0.0.1", "::1"])
+
+    async def body() -> None:
+        async with world.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
+            for _ in range(3):
+                response = await http.request("GET", f"http://many.test:{port_of(server)}/")
+                assert response.info.peer.startswith("127.0.0.1:")
+
+    world.run(body)
+    assert server.connections == 3
+
+
+@each_world
+def test_a_connection_that_is_kept_keeps_its_verdict_and_asks_nobody(world: World) -> None:
+    resolver = Telling(["127.0.0.1"], ["127.0.0.2"])
+    heads: list[bytes] = []
+
+    async def body(server: ScriptedServer) -> None:
+        async with world.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
+            for _ in range(3):
+                response = await http.request("GET", f"http://rebinding.test:{server.port}/")
+                assert response.info.peer == f"127.0.0.1:{server.port}"
+
+    with ScriptedServer(noted(heads)) as server:
+        world.run(body, server)
+        assert server.connections == 1
+    assert resolver.asked == ["rebinding.test"]
+
+
+NOT_PUBLIC = [
+    "127.0.0.1",
+    "127.8.9.10",
+    "localhost",
+    "0.0.0.0",
+    "[::]",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::ffff:0.0.0.0]",
+    "10.0.0.1",
+    "169.254.169.254",
+    "[::ffff:169.254.169.254]",
+    "[fd00:ec2::254]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "100.64.0.1",
+    "255.255.255.255",
+]
+
+
+@each_world
+def test_under_public_only_no_spelling_of_what_is_here_is_connected_to(world: World, server: ScriptedServer) -> None:
+    async def body() -> None:
+        async with world.pool(network_policy=NetworkPolicy.public_only()) as http:
+            for host in NOT_PUBLIC:
+                await denied(http, f"http://{host}:{port_of(server)}/")
+
+    world.run(body)
+    assert server.connections == 0
+
+
+@each_world
+def test_addresses_that_need_no_asking_are_checked_too(world: World, server: ScriptedServer) -> None:
+    async def body() -> None:
+        resolve = {"here.test": "127.0.0.1", "there.test": ["127.0.0.2", "::ffff:127.0.0.2"], "127.0.0.1": "127.0.0.3"}
+        async with world.pool(resolve=resolve, network_policy=ONLY_HERE) as http:
+            await http.request("GET", f"http://here.test:{port_of(server)}/")
+            await denied(http, f"http://there.test:{port_of(server)}/")
+            await denied(http, f"http://127.0.0.1:{port_of(server)}/")
+
+    world.run(body)
+    assert server.connections == 1
+
+
+@each_world
+def test_another_port_is_denied(world: World, server: ScriptedServer) -> None:
+    async def body() -> None:
+        async with world.pool(network_policy=NetworkPolicy(ports=(80, 443))) as http:
+            error = await denied(http, f"http://127.0.0.1:{port_of(server)}/")
+            assert error.rule == "only ports 80, 443 are allowed"
+
+    world.run(body)
+    assert server.connections == 0
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h", "socks4", "socks4a"])
+def test_a_proxy_that_may_not_be_reached_is_not(world: World, scheme: str, server: ScriptedServer) -> None:
+    async def body() -> None:
+        proxy = f"{scheme}://proxy.test:{port_of(server)}"
+        async with world.pool(proxy=proxy, resolver=Telling(["127.0.0.2"]), network_policy=ONLY_HERE) as http:
+            error = await denied(http, "http://127.0.0.1/")
+            assert error.address == "127.0.0.2"
+
+    world.run(body)
+    assert server.connections == 0
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h", "socks4", "socks4a"])
+def test_no_proxy_is_asked_for_an_origin_that_may_not_be_reached(world: World, scheme: str) -> None:
+    """Nor does it get a name, which it would look up for itself."""
+    received: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        received.append(peer.rest())
+
+    async def body(server: ScriptedServer) -> None:
+        resolver = Telling(["127.0.0.2"])
+        async with world.pool(
+            proxy=f"{scheme}://127.0.0.1:{server.port}", resolver=resolver, network_policy=ONLY_HERE
+        ) as http:
+            for host in ("origin.test", "127.0.0.2", "[::ffff:127.0.0.2]"):
+                for target in ("http", "https"):
+                    await denied(http, f"{target}://{host}/")
+        assert resolver.asked == ["origin.test"] * 2
+
+    with ScriptedServer(script) as server:
+        world.run(body, server)
+    assert b"".join(received) == b""
+
+
+# E5. What is remembered of names is bounded.
+
+
+@each_world
+def test_the_oldest_of_too_many_names_is_forgotten(world: World, server: ScriptedServer) -> None:
+    source = Telling(["127.0.0.1"])
+    cache = httpcore.CachingResolver(most=3, resolver=source)
+
+    async def body() -> None:
+        async with world.pool(resolver=cache) as http:
+            for name in ("a", "b", "c", "b", "d", "c", "b", "a"):
+                await http.request("GET", f"http://{name}.test:{port_of(server)}/")
+
+    world.run(body)
+    assert source.asked == ["a.test", "b.test", "c.test", "d.test", "a.test"]
+    assert repr(cache) == "<CachingResolver of 3 names>"
+    assert httpcore.CachingResolver()._most == 1000
+
+
+@each_world
+def test_what_is_remembered_is_checked_each_time(world: World, server: ScriptedServer) -> None:
+    cache = httpcore.CachingResolver(resolver=Telling(["127.0.0.2"]))
+
+    async def body() -> None:
+        async with world.pool(resolver=cache) as careless, world.pool(resolver=cache, network_policy=ONLY_HERE) as http:
+            await careless.request("GET", f"http://cached.test:{port_of(server)}/")
+            await denied(http, f"http://cached.test:{port_of(server)}/")
+
+    world.run(body)
+    assert server.connections == 1
