@@ -220,7 +220,9 @@ async def reach(backend: Backend, network: Network, host: str, port: int, left: 
         PolicyError: every address is denied. A denied one among others is left out.
         LocalProtocolError: the resolver's answer is none.
     """
-    addresses = await _allowed_addresses(backend, network, host, port, left)
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left)
+    if network.policy is not None:
+        addresses = _allowed(network.policy, addresses, host, port)
     local = network.local_address
     if local is not None:
         addresses = _of_the_family_of(local, host, addresses)
@@ -234,23 +236,24 @@ async def reach(backend: Backend, network: Network, host: str, port: int, left: 
     )
 
 
-async def addresses_of(backend: Backend, network: Network, host: str, port: int, left: Left) -> list[str]:
+async def addresses_of(backend: Backend, network: Network, host: str, port: int, left: Left) -> Sequence[str]:
     """The addresses that `reach` would try. Raises as `reach` does, short of connecting."""
-    return _in_order(await _allowed_addresses(backend, network, host, port, left))
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left)
+    if network.policy is not None:
+        addresses = _allowed(network.policy, addresses, host, port)
+    return _in_order(addresses)
 
 
-async def _allowed_addresses(backend: Backend, network: Network, host: str, port: int, left: Left) -> Sequence[str]:
-    found = await _found(backend, network, host, left)
-    return found if network.policy is None else _allowed(network.policy, found, host, port)
-
-
-async def _found(backend: Backend, network: Network, host: str, left: Left) -> Sequence[str]:
+def _known_addresses(network: Network, host: str) -> Sequence[str]:
+    """Those that need no asking."""
     if network.known:
         known = network.known.get(host.removesuffix("."))
         if known is not None:
             return known
-    if is_address(host):
-        return [host]
+    return (host,) if is_address(host) else ()
+
+
+async def _asked(backend: Backend, network: Network, host: str, left: Left) -> Sequence[str]:
     if network.resolver is None:
         return await backend.look_up(host, left())
     return _checked(network.resolver, host, await network.resolver.resolve(host, _system(backend, left)))
@@ -317,8 +320,10 @@ def _of_the_family_of(local: str, host: str, addresses: Sequence[str]) -> list[s
     return same
 
 
-def _in_order(addresses: Sequence[str]) -> list[str]:
+def _in_order(addresses: Sequence[str]) -> Sequence[str]:
     """By turns of both families, the first of them first (RFC 8305, section 4); each once, and not too many."""
+    if len(addresses) == 1:
+        return addresses
     unique = list(dict.fromkeys(addresses))
     first = [address for address in unique if (":" in address) == (":" in unique[0])]
     second = [address for address in unique if (":" in address) != (":" in unique[0])]

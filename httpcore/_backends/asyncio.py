@@ -24,7 +24,7 @@ import time
 import weakref
 from asyncio import _get_running_loop
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import TypeVar
 
@@ -604,9 +604,12 @@ class AsyncioBackend:
     ) -> AsyncioStream:
         connecting = Connecting(addresses, port, timeout, self._clock, target, local_address, socket_options)
         try:
-            while (descriptor := connecting.step()) is None:
-                await self._writable(connecting.sockets, connecting.wait())
+            writable: Sequence[socket.socket] = ()
+            while (descriptor := connecting.step(writable)) is None:
+                writable = await self._writable(list(connecting.sockets), connecting.wait())
             connecting.keep(descriptor)
+        except NotImplementedError as error:
+            raise self._unable(target or " or ".join(addresses)) from error
         finally:
             connecting.close()
         return self._stream(descriptor)
@@ -632,16 +635,15 @@ class AsyncioBackend:
         message = f"this event loop ({kind}) has no add_reader and cannot watch sockets"
         return connect_error(peer, [(peer, OSError(errno.ENOTSUP, message))])
 
-    async def _writable(self, sockets: Mapping[socket.socket, str], seconds: float | None) -> None:
-        """Wait until one of the sockets is writable, or for so many seconds."""
-        numbers = [sock.fileno() for sock in sockets]
+    async def _writable(self, sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
+        """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
         future: Future = self._loop.create_future()
+        numbers = [sock.fileno() for sock in sockets]
         try:
             for number in numbers:
                 self._loop.add_writer(number, _settle, future, True)
-            await self._in_time(future, self._until(seconds))
-        except NotImplementedError as error:
-            raise self._unable(next(iter(sockets.values()))) from error
+            in_time = await self._in_time(future, self._until(seconds))
+            return sockets if in_time and len(sockets) == 1 else ()
         finally:
             for number in numbers:
                 self._loop.remove_writer(number)

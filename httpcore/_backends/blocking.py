@@ -7,6 +7,7 @@ inside a running one. Ctrl-C ends each wait at once: all of them are system call
 from __future__ import annotations
 
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -260,8 +261,9 @@ class BlockingBackend:
     ) -> BlockingStream:
         connecting = Connecting(addresses, port, timeout, time.monotonic, target, local_address, socket_options)
         try:
-            while (descriptor := connecting.step()) is None:
-                _wait_for_outcome(connecting)
+            writable: Sequence[socket.socket] = ()
+            while (descriptor := connecting.step(writable)) is None:
+                writable = _writable(list(connecting.sockets), connecting.wait())
             connecting.keep(descriptor)
         finally:
             connecting.close()
@@ -271,13 +273,12 @@ class BlockingBackend:
         return BlockingStream(await connect_unix(path, timeout, time.monotonic, self.sleep))
 
 
-def _wait_for_outcome(connecting: Connecting) -> None:
-    seconds = connecting.wait()
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        for sock in connecting.sockets:
-            poll.register(sock, _OUT)
-        poll.poll(_milliseconds(seconds))
-    else:  # Windows tells of a failure as an exception
-        sockets = list(connecting.sockets)
+def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
+    """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
+    if not hasattr(select, "poll"):  # Windows, which tells of a failure as an exception
         select.select([], sockets, sockets, seconds)
+        return ()
+    poll = select.poll()
+    for sock in sockets:
+        poll.register(sock.fileno(), _OUT)
+    return sockets if poll.poll(_milliseconds(seconds)) and len(sockets) == 1 else ()

@@ -19,6 +19,7 @@ from .names import numeric, show_address
 from .race import Race, connect_error, reason
 
 _MOST_KEPT = 16 * PIECE
+_NEVER_WAITS = getattr(socket, "SOCK_NONBLOCK", 0)  # Linux and the BSDs
 _UNIX_RETRY = 0.01
 # What a connect says that goes on. One that a signal interrupted does, too.
 _GOES_ON = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
@@ -30,11 +31,18 @@ _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 Failure = TypeVar("Failure", bound=NetworkError)
 
 
+def _open(family: int) -> socket.socket:
+    """A stream socket that never waits, from the first: one system call less."""
+    sock = socket.socket(family, socket.SOCK_STREAM | _NEVER_WAITS)
+    if not _NEVER_WAITS:
+        sock.setblocking(False)
+    return sock
+
+
 def open_socket(family: int, local_address: str | None, options: Sequence[SocketOption]) -> socket.socket:
     """A TCP socket that is not connected yet, its options set. Raises `OSError`, and closes what it opened."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = _open(family)
     try:
-        sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option in options:
@@ -53,7 +61,8 @@ class Descriptor:
     __slots__ = ("_failure", "has_ended", "info", "is_closed", "kept", "sock")
 
     def __init__(self, sock: socket.socket, peer: str) -> None:
-        sock.setblocking(False)
+        if sock.gettimeout() != 0.0:
+            sock.setblocking(False)
         self.sock = sock
         self.info = StreamInfo(peer, show_address(sock.getsockname()))
         self.is_closed = False
@@ -204,14 +213,17 @@ class Connecting:
         # Each with the address that it leads to, as text.
         self.sockets: dict[socket.socket, str] = {}
 
-    def step(self) -> Descriptor | None:
+    def step(self, writable: Sequence[socket.socket] = ()) -> Descriptor | None:
         """Look at what is under way, and begin what is due. Returns the connection, once there is one.
+
+        Arguments:
+            writable: the sockets that are known to be, if any are; else all are asked.
 
         Raises:
             ConnectError, ConnectTimeout: there will be none.
         """
-        for sock, peer in list(self.sockets.items()):
-            if (found := self._look(sock, peer)) is not None:
+        for sock in writable or list(self.sockets):
+            if (found := self._look(sock, is_sure=bool(writable))) is not None:
                 return found
         while (address := self._race.next()) is not None:
             if (found := self._begin(address)) is not None:
@@ -233,7 +245,7 @@ class Connecting:
             self.sockets.popitem()[0].close()
 
     def _begin(self, address: str) -> Descriptor | None:
-        peer = show_address((address, self._port))
+        peer = f"[{address}]:{self._port}" if ":" in address else f"{address}:{self._port}"
         try:
             place = numeric(address, self._port)
             sock = open_socket(place.family, self._local_address, self._options)
@@ -246,11 +258,11 @@ class Connecting:
             return None
         return self._outcome(sock, peer, code)
 
-    def _look(self, sock: socket.socket, peer: str) -> Descriptor | None:
+    def _look(self, sock: socket.socket, *, is_sure: bool) -> Descriptor | None:
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if not code and not _is_connected(sock):
+        if not (code or is_sure or _is_connected(sock)):
             return None
-        return self._outcome(sock, peer, code)
+        return self._outcome(sock, self.sockets[sock], code)
 
     def _outcome(self, sock: socket.socket, peer: str, code: int) -> Descriptor | None:
         if not code:
@@ -291,9 +303,8 @@ def _connect_unix(path: str, peer: str) -> Descriptor | None:
     """The connection, or None when the queue is full. Raises `OSError`, and closes what it opened."""
     if not hasattr(socket, "AF_UNIX"):
         raise OSError(errno.EAFNOSUPPORT, "this system, or its Python, has no unix domain sockets")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = _open(socket.AF_UNIX)
     try:
-        sock.setblocking(False)
         code = _begin_to_connect(sock, path)
         if not code:
             return Descriptor(sock, peer)

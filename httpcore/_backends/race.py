@@ -38,13 +38,12 @@ class Race(Generic[A]):
     __slots__ = ("_delay", "_due", "_ends", "_failures", "_now", "_target", "_timeout", "_waiting")
 
     def __init__(self, target: str, addresses: Sequence[A], timeout: float | None, now: Callable[[], float]) -> None:
-        begins = now()
         self._target = target
         self._timeout = timeout
         self._now = now
         self._waiting = deque(addresses)
-        self._due = begins
-        self._ends = inf if timeout is None else begins + timeout
+        self._due = -inf
+        self._ends = inf if timeout is None else now() + timeout
         self._delay = _DELAY
         if timeout is not None and timeout < _DELAY * len(addresses):
             self._delay = max(timeout / len(addresses), _SHORTEST_DELAY)
@@ -54,11 +53,12 @@ class Race(Generic[A]):
         """The address to try now, if there is one whose time has come."""
         if not self._waiting:
             return None
-        now = self._now()
-        if now < self._due - _EARLY:
+        if self._due != -inf and self._now() < self._due - _EARLY:
             return None
-        self._due = now + self._delay
-        return self._waiting.popleft()
+        address = self._waiting.popleft()
+        if self._waiting:
+            self._due = self._now() + self._delay
+        return address
 
     def failed(self, address: str, error: OSError) -> None:
         """An attempt has come to nothing: the next one need not wait."""

@@ -262,8 +262,9 @@ class TrioBackend:
     ) -> TrioStream:
         connecting = Connecting(addresses, port, timeout, self.now, target, local_address, socket_options)
         try:
-            while (descriptor := connecting.step()) is None:
-                await _wait_for_outcome(connecting)
+            writable: Sequence[socket.socket] = ()
+            while (descriptor := connecting.step(writable)) is None:
+                writable = await _writable(list(connecting.sockets), connecting.wait())
             connecting.keep(descriptor)
         finally:
             connecting.close()
@@ -291,13 +292,15 @@ class TrioBackend:
         return answers[0]
 
 
-async def _wait_for_outcome(connecting: Connecting) -> None:
-    writable = trio.lowlevel.wait_writable
-    with trio.move_on_after(_seconds(connecting.wait())):
-        if len(connecting.sockets) == 1:
-            await writable(next(iter(connecting.sockets)))
-        else:
-            await _wait_for_one_of([(writable, sock) for sock in connecting.sockets])
+async def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
+    """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
+    wait = trio.lowlevel.wait_writable
+    with trio.move_on_after(_seconds(seconds)):
+        if len(sockets) == 1:
+            await wait(sockets[0])
+            return sockets
+        await _wait_for_one_of([(wait, sock) for sock in sockets])
+    return ()
 
 
 def _is_current(token: trio.lowlevel.TrioToken) -> bool:
