@@ -153,11 +153,12 @@ def _checked_alpn(alpn: Sequence[str]) -> tuple[str, ...]:
 
 
 def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -> ssl.SSLContext:
-    context = _bare()
+    by_system = _system_checks(config, environment)
+    context = _bare(_checked_by_the_system() if by_system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     if config.verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    else:
+    elif not by_system:
         _trust(context, config.verify, environment)
     if config.cert is not None:
         _identify(context, config.cert)
@@ -170,9 +171,8 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
     return context
 
 
-def _bare() -> ssl.SSLContext:
-    """Every default, and no certificates yet."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name
+def _bare(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Every default, and no certificates yet. A client's context checks certificate and host name."""
     if context.minimum_version < ssl.TLSVersion.TLSv1_2:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -188,7 +188,7 @@ def _trust(context: ssl.SSLContext, verify: bool | str, environment: _Environmen
     elif environment.cert_file or environment.cert_dir:
         _trust_environment(context, environment)
     elif verify == "system":
-        _trust_system(context)
+        _trust_path(context, "the path that OpenSSL was built with", _system_path() or "")
     else:
         import certifi
 
@@ -207,20 +207,36 @@ def _trust_environment(context: ssl.SSLContext, environment: _Environment) -> No
         )
 
 
-def _trust_system(context: ssl.SSLContext) -> None:
-    """What OpenSSL was built to trust, and on Windows the system's store."""
-    if sys.platform == "win32":
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-        return
+def _system_checks(config: SSLConfig, environment: _Environment) -> bool:
+    """Whether the system itself is to be asked, by truststore, and not OpenSSL, which knows no certificates of it.
+
+    Elsewhere truststore would do as OpenSSL does, but read all certificates again for each connection: 70 ms.
+    """
+    named = environment.cert_file or environment.cert_dir
+    return config.verify == "system" and not named and _system_path() is None
+
+
+def _system_path() -> str | None:
+    """The file, or else the directory, of certificates that OpenSSL was built to trust."""
+    if sys.platform in ("win32", "darwin"):  # whatever is there, it is not the system's store
+        return None
     # Not `set_default_verify_paths`: it follows the environment even where `trust_env` says no.
     paths = ssl.get_default_verify_paths()
     file, directory = paths.openssl_cafile, paths.openssl_capath
     if os.path.isfile(file):
-        _trust_file(context, 'verify="system"', file)
-    elif not (os.path.isdir(directory) and _trust_directory(context, 'verify="system"', directory)):
+        return file
+    return directory if os.path.isdir(directory) and os.listdir(directory) else None
+
+
+def _checked_by_the_system() -> ssl.SSLContext:
+    try:
+        import truststore
+    except ImportError as error:
         raise LocalProtocolError(
-            f'verify is "system": neither the file {show(file)} nor certificate files in {show(directory)} are there'
-        )
+            'verify is "system": OpenSSL does not know the certificates of this system, and the package truststore, '
+            "which does, is not installed"
+        ) from error
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _trust_path(context: ssl.SSLContext, argument: str, path: str) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from ._backends.base import Backend, Stream
 from ._config import SSLConfig
-from ._errors import TLSError, show
+from ._errors import LocalProtocolError, TLSError, show
 
 if TYPE_CHECKING:
     import ssl
@@ -118,8 +118,10 @@ async def _context(backend: Backend, tls: SSLConfig | ssl.SSLContext, offers: tu
 
 def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
     """What is offered: the config's own words, except for what is not to be spoken on this connection."""
-    if tls.alpn is None:
-        return offers
+    if not tls.alpn:
+        return offers if tls.alpn is None else ()
+    if not any(name in offers for name in tls.alpn):
+        raise LocalProtocolError(f"SSLConfig.alpn is {tls.alpn!r}, but {' or '.join(offers)} is to be spoken here")
     return tuple(name for name in tls.alpn if name in offers or name not in ("h2", "http/1.1"))
 
 

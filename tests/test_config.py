@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,8 @@ def test_an_expiry_that_is_no_number_of_seconds_is_refused(value: Any, error: ty
 
 # SSLConfig.
 
+PIN = "0123456789abcdef" * 4
+
 
 def test_a_path_is_the_same_as_its_text_and_a_missing_password_as_none() -> None:
     made = {
@@ -145,8 +148,12 @@ def test_whatever_differs_is_another_config() -> None:
         httpcore.SSLConfig(cert="a.pem"),
         httpcore.SSLConfig(cert=("a.pem", "a.key")),
         httpcore.SSLConfig(cert=("a.pem", "a.key", "password")),
+        httpcore.SSLConfig(server_hostname="a.test"),
+        httpcore.SSLConfig(alpn=("h2",)),
+        httpcore.SSLConfig(alpn=()),
+        httpcore.SSLConfig(fingerprints=(PIN,)),
     }
-    assert len(different) == 7
+    assert len(different) == 11
 
 
 @pytest.mark.parametrize("verify", [None, 1, 0, "", b"ca.pem", ["ca.pem"], object()])
@@ -162,6 +169,67 @@ def test_what_cannot_be_verified_with_is_refused(verify: Any) -> None:
 def test_what_is_no_certificate_is_refused(cert: Any) -> None:
     with pytest.raises(TypeError, match=r"^cert is a "):
         httpcore.SSLConfig(cert=cert)
+
+
+def test_the_first_three_settings_of_tls_may_be_given_by_position_and_the_others_by_name() -> None:
+    assert httpcore.SSLConfig("a.pem", "ca.pem", False).trust_env is False
+    with pytest.raises(TypeError):
+        httpcore.SSLConfig("a.pem", "ca.pem", False, "a.test")  # type: ignore[misc]
+
+
+def test_fingerprints_and_protocols_are_the_same_however_they_are_written() -> None:
+    with_colons = ":".join(PIN[at : at + 2] for at in range(0, 64, 2)).upper()
+    config = httpcore.SSLConfig(fingerprints=[with_colons], alpn=["h2", "http/1.1"])  # type: ignore[arg-type]
+    assert config == httpcore.SSLConfig(fingerprints=(PIN,), alpn=("h2", "http/1.1"))
+    assert config.fingerprints == (PIN,)
+    assert hash(config) == hash(httpcore.SSLConfig(fingerprints=(PIN,), alpn=("h2", "http/1.1")))
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        ({"server_hostname": 1}, TypeError, "server_hostname is 1"),
+        ({"server_hostname": ""}, ValueError, "server_hostname is ''"),
+        ({"server_hostname": "a test"}, ValueError, "server_hostname is 'a test'"),
+        ({"server_hostname": "a.test\r\n"}, ValueError, "server_hostname is"),
+        ({"server_hostname": "a.test:443"}, ValueError, "server_hostname is 'a.test:443'"),
+        ({"server_hostname": "[::1]"}, ValueError, "without brackets"),
+        ({"server_hostname": "bücher.test"}, ValueError, "in ASCII"),
+        ({"server_hostname": ".a.test"}, ValueError, "server_hostname is"),
+        ({"server_hostname": "a..test"}, ValueError, "server_hostname is"),
+        ({"server_hostname": "a.test\0.b.test"}, ValueError, "server_hostname is"),
+        ({"alpn": "h2"}, TypeError, "a sequence of protocol names"),
+        ({"alpn": (b"h2",)}, TypeError, "a sequence of protocol names"),
+        ({"alpn": 1}, TypeError, "a sequence of protocol names"),
+        ({"alpn": ("",)}, ValueError, "names of 1 to 255"),
+        ({"alpn": ("x" * 256,)}, ValueError, "names of 1 to 255"),
+        ({"alpn": ("é",)}, ValueError, "names of 1 to 255"),
+        ({"fingerprints": PIN}, TypeError, "a sequence of SHA-256"),
+        ({"fingerprints": None}, TypeError, "a sequence of SHA-256"),
+        ({"fingerprints": (bytes(32),)}, TypeError, "a sequence of SHA-256"),
+        ({"fingerprints": (PIN[:-1],)}, ValueError, "64 hexadecimal digits"),
+        ({"fingerprints": (PIN, PIN[:40])}, ValueError, "64 hexadecimal digits"),
+        ({"fingerprints": ("x" * 64,)}, ValueError, "64 hexadecimal digits"),
+    ],
+)
+def test_a_setting_of_tls_that_makes_no_sense_is_refused_by_name(
+    setting: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        httpcore.SSLConfig(**setting)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.test", "a.test.", "localhost", "xn--bcher-kva.test", "_a.test", "::1", "127.0.0.1"]
+)
+def test_names_and_addresses_may_be_what_a_certificate_is_checked_for(name: str) -> None:
+    assert httpcore.SSLConfig(server_hostname=name).server_hostname == name
+
+
+def test_what_is_set_is_in_the_repr() -> None:
+    assert repr(httpcore.SSLConfig()) == "SSLConfig(cert=None, verify=True, trust_env=True)"
+    config = httpcore.SSLConfig(server_hostname="a.test", alpn=(), fingerprints=(PIN,))
+    assert eval(repr(config), {"SSLConfig": httpcore.SSLConfig}) == config
 
 
 def test_a_password_is_neither_in_the_repr_nor_in_an_error() -> None:

@@ -309,8 +309,50 @@ def test_the_system_s_certificates_can_be_asked_for(bundle: Path, monkeypatch: p
     assert accepts(ssl_context(SSLConfig(verify="system")))
     here = paths._replace(openssl_cafile="/nowhere", openssl_capath=str(bundle.parent))
     assert accepts(ssl_context(SSLConfig(verify="system")))
-    here = paths._replace(openssl_cafile="/nowhere", openssl_capath="/nowhere")
-    assert "neither the file '/nowhere' nor" in refusal(SSLConfig(verify="system"))
+
+
+@pytest.fixture(params=["nothing where OpenSSL looks", "darwin", "win32"])
+def unknown_to_openssl(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system whose certificates OpenSSL does not find."""
+    if request.param in ("darwin", "win32"):
+        monkeypatch.setattr(sys, "platform", request.param)
+        return
+    (tmp_path / "empty").mkdir()
+    here = ssl.get_default_verify_paths()._replace(openssl_cafile="/nowhere", openssl_capath=str(tmp_path / "empty"))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: here)
+
+
+@pytest.mark.usefixtures("unknown_to_openssl")
+def test_where_openssl_does_not_know_the_systems_certificates_truststore_asks_for_them(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import truststore
+
+    context = ssl_context(SSLConfig(verify="system"), alpn=("h2",))
+    assert type(context) is truststore.SSLContext
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_COMPRESSION
+    assert not context.hostname_checks_common_name
+    assert alpn_of(context) == ("h2",)
+    assert type(ssl_context(SSLConfig(verify=str(bundle)))) is ssl.SSLContext
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))  # whoever names a file wants that
+    assert type(ssl_context(SSLConfig(verify="system"))) is ssl.SSLContext
+
+
+@pytest.mark.usefixtures("unknown_to_openssl")
+def test_without_truststore_an_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "truststore", None)  # as if it was not installed
+    assert "the package truststore, which does, is not installed" in refusal(SSLConfig(verify="system"))
+
+
+def test_a_context_depends_on_whom_to_trust_and_not_on_whom_to_talk_to(bundle: Path) -> None:
+    config = SSLConfig(verify=str(bundle))
+    context = context_for(config, H1)
+    other = SSLConfig(verify=str(bundle), server_hostname="b.test", alpn=("h2",), fingerprints=("0" * 64,))
+    assert context_for(other, H1) is context
+    assert context_at_hand(other, H1) is context
+    assert context_for(other, ()) is not context
 
 
 # Who we are.
