@@ -1,0 +1,89 @@
+"""HTTP/2 under load: 100 threads, or tasks, share one connection for 20,000 requests, some of which are given up.
+
+The peer is h2 in a process of its own, whose count of open streams is the judge of whether any was left behind.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from h2_server import content
+from servers import free_port, process
+from worlds import World, each_world
+
+import httpcore
+
+SEED = 20_261_123
+WORKERS, REQUESTS = 100, 20_000
+
+KINDS = {"small": 79, "posted": 8, "large": 4, "closed at the head": 2, "closed in the body": 2, "timed out": 5}
+"""How many of a hundred requests are of which kind."""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    port = free_port()
+    with process([sys.executable, "-m", "tests.h2_server", str(port)], port):
+        yield f"http://127.0.0.1:{port}"
+
+
+class Worker:
+    """One thread or task: makes its share of the requests, and looks at every byte of the answers."""
+
+    def __init__(self, http: Any, url: str, number: int) -> None:
+        self.http = http
+        self.url = url
+        self.number = number
+        self.random = random.Random(SEED + number)
+        self.did: Counter[str] = Counter()
+
+    async def work(self) -> Counter[str]:
+        for at in range(REQUESTS // WORKERS):
+            (kind,) = self.random.choices([*KINDS], [*KINDS.values()])
+            await self.one(kind, f"{self.number}/{at}")
+            self.did[kind] += 1
+        return self.did
+
+    async def one(self, kind: str, name: str) -> None:
+        if kind == "timed out":
+            limit = httpcore.TimeoutConfig(60, read_timeout=self.random.random() / 20)
+            with pytest.raises(httpcore.ReadTimeout):
+                await self.http.request("GET", f"{self.url}/never/{name}", timeout=limit)
+        elif kind == "posted":
+            body = self.random.randbytes(self.random.randrange(10_000))
+            given = body if self.random.random() < 0.5 else iter([body[:4000], body[4000:]])
+            assert (await self.http.request("POST", f"{self.url}/echo/{name}", body=given)).body == body
+        elif kind in ("small", "large"):
+            size = self.random.randrange(1_000 if kind == "small" else 100_000)
+            path = f"/size/{size}/{name}"
+            assert (await self.http.request("GET", self.url + path)).body == content(path.encode(), size)
+        else:
+            path = f"/size/200000/{name}"
+            async with await self.http.request("GET", self.url + path, stream=True) as response:
+                if kind == "closed in the body":
+                    piece = await anext(response.raw())
+                    assert piece == content(path.encode(), 200_000)[: len(piece)]
+
+
+@each_world
+def test_a_hundred_at_once_share_one_connection_for_twenty_thousand_requests(world: World, url: str) -> None:
+    """Of every kind, in a random order: every body is right, and of what was given up nothing is left."""
+
+    async def main() -> None:
+        limits = httpcore.PoolLimits(max_connections=1)
+        async with world.pool(http1=False, timeout=60, limits=limits) as http:
+            workers = [Worker(http, url, number) for number in range(WORKERS)]
+            done: Counter[str] = sum(await world.gather(*[worker.work for worker in workers]), Counter())
+            assert done.total() == REQUESTS
+            assert {*done} == {*KINDS}
+            stats = http.stats()
+            assert (stats.connections, stats.idle, stats.leased, stats.waiting) == (1, 1, 0, 0)
+            response = await http.request("GET", url + "/open")
+            assert (response.body, response.info.reused) == (b"0", True)
+
+    world.run(main)
