@@ -1,0 +1,661 @@
+"""From a host name to the addresses that are tried: who is asked, what is allowed, in which order."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from servers import ScriptedServer, answering, ok
+from worlds import World, each_world
+
+import httpcore
+from httpcore import (
+    CachingResolver,
+    ConnectError,
+    ConnectTimeout,
+    LocalProtocolError,
+    NetworkPolicy,
+    PolicyError,
+)
+from httpcore._backends.base import Stream
+from httpcore._backends.memory import ServerEnd
+from httpcore._backends.memory import World as MemoryWorld
+from httpcore._network import MOST_ADDRESSES, Network, addresses_of, reach
+
+System = Callable[[str], Awaitable[Sequence[str]]]
+LONG = 10.0
+
+
+async def hold(peer: ServerEnd) -> None:
+    while await peer.recv():
+        pass
+
+
+class Answering:
+    """A resolver that gives one answer after the other, the last for ever, and notes what it was asked for."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str, system: System) -> Sequence[str]:
+        self.asked.append(host)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+
+def reaching(
+    host: str, network: Network | None = None, *, world: MemoryWorld | None = None, timeout: float | None = 5.0
+) -> tuple[MemoryWorld, list[Stream]]:
+    """Reach port 80 of a host in memory, where 192.0.2.1 and 2001:db8::1 listen. What went wrong is raised."""
+    world = world or MemoryWorld()
+    streams: list[Stream] = []
+    ends = None if timeout is None else timeout
+    world.listen("192.0.2.1", 80, hold)
+    world.listen("2001:db8::1", 80, hold)
+
+    def left() -> float | None:
+        return None if ends is None else ends - world.now
+
+    async def main() -> None:
+        streams.append(await reach(world.backend(), network or Network(), host, 80, left))
+
+    world.run(main())
+    return world, streams
+
+
+def tried(world: MemoryWorld) -> list[str]:
+    return [host for host, _ in world.attempts]
+
+
+# Who is asked.
+
+
+def test_a_name_is_asked_of_the_system_and_its_address_connected_to() -> None:
+    world = MemoryWorld()
+    world.resolve("a.test", ["192.0.2.1"])
+    _, [stream] = reaching("a.test", world=world)
+    assert stream.info().peer == "192.0.2.1:80"
+    assert world.lookups == ["a.test"]
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_an_ip_address_is_connected_to_and_nobody_asked(host: str) -> None:
+    resolver = Answering(["203.0.113.1"])
+    world, _ = reaching(host, Network(resolver))
+    assert (tried(world), world.lookups, resolver.asked) == ([host], [], [])
+
+
+def test_a_resolver_is_asked_instead_of_the_system() -> None:
+    resolver = Answering(["192.0.2.1"])
+    world, _ = reaching("a.test", Network(resolver))
+    assert (tried(world), world.lookups, resolver.asked) == (["192.0.2.1"], [], ["a.test"])
+
+
+def test_a_resolver_may_ask_the_system_for_this_or_another_name() -> None:
+    class Renaming:
+        async def resolve(self, host: str, system: System) -> Sequence[str]:
+            return await system(host.replace("alias", "real"))
+
+    world = MemoryWorld()
+    world.resolve("real.test", ["192.0.2.1"])
+    reaching("alias.test", Network(Renaming()), world=world)
+    assert (tried(world), world.lookups) == (["192.0.2.1"], ["real.test"])
+
+
+@pytest.mark.parametrize(
+    ("key", "host"),
+    [
+        ("a.test", "a.test"),
+        ("A.Test", "a.test"),
+        ("a.test.", "a.test"),
+        ("a.test", "a.test."),
+        ("bücher.test", "xn--bcher-kva.test"),
+        ("203.0.113.1", "203.0.113.1"),
+        ("[2001:DB8::9]", "2001:db8::9"),
+        ("2001:db8:0::9", "2001:db8::9"),
+    ],
+)
+def test_given_addresses_need_no_asking_however_the_host_is_spelled(key: str, host: str) -> None:
+    resolver = Answering(["203.0.113.1"])
+    world, _ = reaching(host, Network(resolver, {key: "192.0.2.1"}))
+    assert (tried(world), world.lookups, resolver.asked) == (["192.0.2.1"], [], [])
+
+
+def test_a_host_may_be_given_several_addresses() -> None:
+    world = MemoryWorld()
+    world.refuse("192.0.2.9", 80)
+    reaching("a.test", Network(resolve={"a.test": ["192.0.2.9", "192.0.2.1"]}), world=world)
+    assert tried(world) == ["192.0.2.9", "192.0.2.1"]
+
+
+def test_other_names_are_asked_for_as_ever() -> None:
+    world = MemoryWorld()
+    world.resolve("b.test", ["192.0.2.1"])
+    reaching("b.test", Network(resolve={"a.test": "192.0.2.9"}), world=world)
+    assert world.lookups == ["b.test"]
+
+
+# What a resolver may answer.
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (["a.test"], "'a.test'"),
+        (["192.0.2.1", "192.0.2.1:80"], "'192.0.2.1:80'"),
+        (["[2001:db8::1]"], r"'\[2001:db8::1\]'"),
+        (["192.0.2.01"], "'192.0.2.01'"),
+        (["0x7f000001"], "'0x7f000001'"),
+        ([""], "''"),
+        ([b"192.0.2.1"], r"'192\.0\.2\.1'"),
+        ([3221225985], "3221225985"),
+        ("192.0.2.1", "'192.0.2.1'"),
+        (None, "None"),
+    ],
+)
+def test_an_answer_that_is_no_address_is_an_error_that_names_the_resolver(answer: Any, told: str) -> None:
+    world = MemoryWorld()
+    with pytest.raises(LocalProtocolError, match=rf"the resolver Answering answered {told} for a\.test"):
+        reaching("a.test", Network(Answering(answer)), world=world)
+    assert world.attempts == []
+
+
+def test_an_empty_answer_is_a_connect_error_that_names_the_resolver_and_the_host() -> None:
+    with pytest.raises(ConnectError, match=r"the resolver Answering knows no address of 'a\.test'"):
+        reaching("a.test", Network(Answering([])))
+
+
+@pytest.mark.parametrize("error", [ConnectError("no such name", errno=-2), KeyError("a bug"), OSError(5, "disk")])
+def test_what_a_resolver_raises_is_raised_as_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught:
+        reaching("a.test", Network(Answering(error)))
+    assert caught.value is error
+
+
+def test_addresses_are_tried_in_their_one_spelling_each_once() -> None:
+    world = MemoryWorld()
+    for address in ("2001:db8::9", "192.0.2.9"):
+        world.refuse(address, 80)
+    answer = ["2001:DB8:0::9", "2001:db8::9", "192.0.2.9", "2001:db8:0:0::9"]
+    with pytest.raises(ConnectError):
+        reaching("a.test", Network(Answering(answer)), world=world)
+    assert tried(world) == ["2001:db8::9", "192.0.2.9"]
+
+
+# Errors and time (fault row 11).
+
+
+def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
+    with pytest.raises(ConnectError, match=r"nowhere\.test: the name does not resolve") as caught:
+        reaching("nowhere.test")
+    assert caught.value.phase == "resolve"
+
+
+def test_resolving_and_connecting_share_one_timeout() -> None:
+    world = MemoryWorld()
+    world.resolve("a.test", ["192.0.2.9"], delay=3.0)
+    world.blackhole("192.0.2.9", 80)
+    with pytest.raises(ConnectTimeout, match=r"192\.0\.2\.9:80: no answer in time"):
+        reaching("a.test", world=world, timeout=5.0)
+    assert world.now == pytest.approx(5.0)
+
+
+def test_a_name_server_that_is_too_slow_is_a_connect_timeout_that_says_so() -> None:
+    world = MemoryWorld()
+    world.resolve("a.test", ["192.0.2.1"], delay=6.0)
+    with pytest.raises(ConnectTimeout, match=r"resolving a\.test took too long") as caught:
+        reaching("a.test", world=world, timeout=5.0)
+    assert world.now == 5.0
+    assert caught.value.phase == "resolve"
+    assert world.attempts == []
+
+
+def test_the_system_keeps_the_connect_timeout_inside_a_resolver_too() -> None:
+    class Delegating:
+        async def resolve(self, host: str, system: System) -> Sequence[str]:
+            return await system(host)
+
+    world = MemoryWorld()
+    world.resolve("a.test", ["192.0.2.1"], delay=6.0)
+    with pytest.raises(ConnectTimeout):
+        reaching("a.test", Network(Delegating()), world=world, timeout=5.0)
+    assert world.now == 5.0
+
+
+@each_world
+def test_a_dead_name_server_costs_the_connect_timeout_and_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: gate.wait(LONG) and [])
+
+    async def body() -> None:
+        async with world.pool(timeout=httpcore.TimeoutConfig(connect_timeout=0.05)) as http:
+            with pytest.raises(ConnectTimeout, match=r"resolving 'a\.test' took too long") as caught:
+                await http.request("GET", "http://a.test/")
+            assert caught.value.limit == 0.05
+            assert http.stats().leased == 0
+
+    try:
+        world.run(body)
+    finally:
+        gate.set()
+
+
+# What is allowed.
+
+PUBLIC = NetworkPolicy.public_only(allow=["192.0.2.1", "2001:db8::1"])
+
+
+def test_a_denied_address_is_left_out_and_the_others_tried() -> None:
+    world = MemoryWorld()
+    resolver = Answering(["10.0.0.1", "192.0.2.1", "::ffff:127.0.0.1"])
+    reaching("a.test", Network(resolver, policy=PUBLIC), world=world)
+    assert tried(world) == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize("answer", [["10.0.0.1"], ["127.0.0.1", "::1"], ["::ffff:169.254.169.254"], ["fe80::1%1"]])
+@pytest.mark.parametrize("by", ["resolver", "resolve", "system"])
+def test_a_name_whose_addresses_are_all_denied_is_a_policy_error_and_never_a_connection(
+    answer: list[str], by: str
+) -> None:
+    world = MemoryWorld()
+    world.resolve("a.test", answer)
+    ways = {
+        "resolver": Network(Answering(answer), policy=PUBLIC),
+        "resolve": Network(resolve={"a.test": answer}, policy=PUBLIC),
+        "system": Network(policy=PUBLIC),
+    }
+    with pytest.raises(PolicyError, match=r"^a\.test: the network policy denies") as caught:
+        reaching("a.test", ways[by], world=world)
+    assert caught.value.address is not None
+    assert ip_address(caught.value.address) == ip_address(answer[0])  # Python 3.13 spells mapped ones in another way
+    assert caught.value.port == 80
+    assert caught.value.rule
+    assert world.attempts == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:10.0.0.1"])
+def test_an_ip_address_in_the_url_is_asked_of_the_policy_too(host: str) -> None:
+    world = MemoryWorld()
+    with pytest.raises(PolicyError, match=r"^the network policy denies"):
+        reaching(host, Network(policy=PUBLIC), world=world)
+    assert world.attempts == []
+
+
+def test_a_name_that_rebinds_never_leads_to_a_denied_address() -> None:
+    class Rebinding:
+        """Public when it is looked at, and private a moment later; in every order and company."""
+
+        def __init__(self) -> None:
+            self.turn = 0
+
+        async def resolve(self, host: str, system: System) -> Sequence[str]:
+            self.turn += 1
+            addresses = ["192.0.2.1", "127.0.0.1", "::ffff:10.0.0.1", "169.254.169.254"]
+            first = self.turn % 4
+            return (addresses[first:] + addresses[:first])[: 1 + self.turn % 3]
+
+    world = MemoryWorld()
+    for address in ("127.0.0.1", "::ffff:10.0.0.1", "169.254.169.254"):
+        world.listen(address, 80, hold)
+    world.listen("192.0.2.1", 80, hold)
+    network = Network(Rebinding(), policy=PUBLIC)
+    outcomes = []
+
+    async def main() -> None:
+        for _ in range(24):
+            try:
+                stream = await reach(world.backend(), network, "a.test", 80, lambda: 5.0)
+            except PolicyError:
+                outcomes.append("denied")
+            else:
+                outcomes.append(stream.info().peer)
+
+    world.run(main())
+    assert set(outcomes) == {"denied", "192.0.2.1:80"}
+    assert set(tried(world)) == {"192.0.2.1"}
+
+
+@each_world
+def test_a_rebinding_resolver_never_reaches_a_denied_address(world: World) -> None:
+    async def body() -> None:
+        resolver = Answering(["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["127.0.0.2"])
+        async with world.pool(resolver=resolver, network_policy=NetworkPolicy(deny=("127.0.0.2",))) as http:
+            url = f"http://a.test:{server.port}/"
+            for allowed in (True, False, True, False, False):
+                if allowed:
+                    response = await http.request("GET", url)
+                    assert response.body == b"Hello, world"
+                else:
+                    with pytest.raises(PolicyError) as caught:
+                        await http.request("GET", url)
+                    assert caught.value.address == "127.0.0.2"
+                assert http.stats().leased == 0
+            assert len(resolver.asked) == 5
+
+    with (
+        socket.create_server(("127.0.0.2", 0)) as denied,
+        socket.create_server(("127.0.0.1", denied.getsockname()[1])) as allowed_socket,
+        ScriptedServer(answering(ok(b"Hello, world", b"Connection: close")), listener=allowed_socket) as server,
+    ):
+        server.port = denied.getsockname()[1]
+        denied.setblocking(False)
+        world.run(body)
+        assert server.connections == 2
+        with pytest.raises(BlockingIOError):
+            denied.accept()
+
+
+# The order.
+
+V4 = [f"192.0.2.{number}" for number in range(1, 30)]
+V6 = [f"2001:db8::{number:x}" for number in range(1, 30)]
+
+
+@pytest.mark.parametrize(
+    ("found", "order"),
+    [
+        ([V6[0]], [V6[0]]),
+        ([V4[0], V4[1]], [V4[0], V4[1]]),
+        ([V6[0], V4[0]], [V6[0], V4[0]]),
+        ([V4[0], V6[0]], [V4[0], V6[0]]),
+        ([V6[0], V6[1], V4[0], V4[1]], [V6[0], V4[0], V6[1], V4[1]]),
+        ([V4[0], V4[1], V6[0], V6[1]], [V4[0], V6[0], V4[1], V6[1]]),
+        ([V6[0], V6[1], V6[2], V4[0]], [V6[0], V4[0], V6[1], V6[2]]),
+        ([V6[0], V4[0], V4[1], V4[2]], [V6[0], V4[0], V4[1], V4[2]]),
+        ([V4[0], V6[0], V4[1], V4[2], V6[1]], [V4[0], V6[0], V4[1], V6[1], V4[2]]),
+        ([V6[0], V6[0], V4[0], V6[0]], [V6[0], V4[0]]),
+    ],
+)
+def test_families_take_turns_and_the_resolver_says_which_is_first(found: list[str], order: list[str]) -> None:
+    world = MemoryWorld()
+    world.resolve("a.test", found)
+    answers: list[Sequence[str]] = []
+
+    async def main() -> None:
+        answers.append(await addresses_of(world.backend(), Network(), "a.test", 80, lambda: 5.0))
+
+    world.run(main())
+    assert [list(answer) for answer in answers] == [order]
+
+
+@pytest.mark.parametrize("last", ["192.0.2.200", "2001:db8::c8"])
+def test_of_a_thousand_addresses_sixteen_are_tried_and_a_lone_one_of_the_other_family_is_second(last: str) -> None:
+    form = "2001:db8:1::{:x}" if "." in last else "198.51.{0}.{1}"
+    many = [form.format(number) if "." in last else form.format(*divmod(number, 250)) for number in range(1000)]
+    answer = [*many, last]
+    world = MemoryWorld()
+    for address in answer:
+        world.refuse(address, 80)
+    with pytest.raises(ConnectError) as caught:
+        reaching("a.test", Network(Answering(answer)), world=world)
+    assert tried(world) == [many[0], last, *many[1 : MOST_ADDRESSES - 1]]
+    assert caught.value.message.count("connection refused") == MOST_ADDRESSES == 16
+
+
+def test_denied_addresses_do_not_count_against_the_sixteen() -> None:
+    world = MemoryWorld()
+    reaching(
+        "a.test", Network(Answering([*[f"10.0.0.{n}" for n in range(1, 101)], "192.0.2.1"]), policy=PUBLIC), world=world
+    )
+    assert tried(world) == ["192.0.2.1"]
+
+
+# Where from, and with which options.
+
+
+@pytest.mark.parametrize(("local", "peer"), [("127.0.0.9", "192.0.2.1"), ("::9", "2001:db8::1")])
+def test_with_a_local_address_only_its_family_is_tried(local: str, peer: str) -> None:
+    world = MemoryWorld()
+    world.resolve("a.test", ["2001:db8::1", "192.0.2.1"])
+    reaching("a.test", Network(local_address=local), world=world)
+    [connection] = world.connections
+    assert (tried(world), connection.local_address) == ([peer], local)
+
+
+def test_a_local_address_that_fits_no_address_is_a_connect_error() -> None:
+    world = MemoryWorld()
+    world.resolve("a.test", ["2001:db8::1"])
+    with pytest.raises(
+        ConnectError, match=r"a\.test: the local address 127\.0\.0\.9 is of another family.*2001:db8::1"
+    ):
+        reaching("a.test", Network(local_address="127.0.0.9"), world=world)
+    assert world.attempts == []
+
+
+@each_world
+def test_given_addresses_local_address_and_options_hold_for_the_connections_of_a_pool(world: World) -> None:
+    async def body() -> None:
+        async with world.pool(
+            resolve={"a.test": "127.0.0.1"},
+            local_address="127.0.0.5",
+            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)],
+        ) as http:
+            response = await http.request("GET", f"http://a.test:{server.port}/")
+            assert response.body == b"Hello, world"
+            assert response.info.peer == f"127.0.0.1:{server.port}"
+            assert response.info.local.startswith("127.0.0.5:")
+
+    with ScriptedServer(lambda peer: (heads.append(peer.head()), peer.send(ok()))[1]) as server:
+        heads: list[bytes] = []
+        world.run(body)
+    assert f"\r\nhost: a.test:{server.port}\r\n".encode() in heads[0].lower()
+
+
+@each_world
+def test_a_resolver_that_fails_leaves_the_pool_as_it_was(world: World) -> None:
+    async def body() -> None:
+        resolver = Answering(ZeroDivisionError("a bug of mine"), ["127.0.0.1"])
+        limits = httpcore.PoolLimits(max_connections=1)
+        async with world.pool(resolver=resolver, limits=limits) as http:
+            url = f"http://a.test:{server.port}/"
+            with pytest.raises(ZeroDivisionError, match="a bug of mine"):
+                await http.request("GET", url)
+            assert (http.stats().connections, http.stats().leased) == (0, 0)
+            assert (await http.request("GET", url)).status_code == 200
+
+    with ScriptedServer(answering(ok())) as server:
+        world.run(body)
+
+
+# A value that is checked when it is made.
+
+
+def test_settings_are_a_value() -> None:
+    ours = Network(resolve={"A.test": "2001:DB8::1"}, local_address="2001:DB8::2", socket_options=[(6, 1, 0)])
+    assert ours.known == {"a.test": ("2001:db8::1",)}
+    assert ours.local_address == "2001:db8::2"
+    assert ours.socket_options == ((6, 1, 0),)
+    assert Network() == Network()
+    assert hash(Network(local_address="127.0.0.1")) == hash(Network(local_address="127.0.0.1"))
+    assert Network(local_address="127.0.0.1") != Network()
+
+
+def test_settings_do_not_change_with_what_they_were_made_of() -> None:
+    mapping = {"a.test": ["192.0.2.1"]}
+    network = Network(resolve=mapping)
+    mapping["a.test"].append("10.0.0.1")
+    mapping["b.test"] = ["10.0.0.1"]
+    assert network.known == {"a.test": ("192.0.2.1",)}
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "told"),
+    [
+        ({"resolve": "a.test"}, TypeError, "resolve is 'a.test'"),
+        ({"resolve": {1: "127.0.0.1"}}, TypeError, "resolve has the host 1"),
+        ({"resolve": {"a test": "127.0.0.1"}}, ValueError, "the host is 'a test'"),
+        ({"resolve": {"a.test:80": "127.0.0.1"}}, ValueError, "the host is"),
+        ({"resolve": {"http://a.test": "127.0.0.1"}}, ValueError, "the host is"),
+        ({"resolve": {"0x7f000001": "127.0.0.1"}}, ValueError, "the host is '0x7f000001'"),
+        ({"resolve": {"": "127.0.0.1"}}, ValueError, "the host is ''"),
+        ({"resolve": {"a.test": "b.test"}}, ValueError, "'b.test' for a.test: IP addresses as text are allowed"),
+        ({"resolve": {"a.test": "127.1"}}, ValueError, "'127.1' for a.test"),
+        ({"resolve": {"a.test": []}}, ValueError, "at least one"),
+        ({"resolve": {"a.test": ["127.0.0.1", "x"]}}, ValueError, "'x'"),
+        ({"resolve": {"a.test": 2130706433}}, TypeError, "2130706433 for a.test"),
+        ({"resolve": {"a.test": b"127.0.0.1"}}, TypeError, "for a.test"),
+        ({"local_address": "localhost"}, ValueError, "local_address is 'localhost'"),
+        ({"local_address": "127.0.0.1:80"}, ValueError, "local_address is '127.0.0.1:80'"),
+        ({"local_address": 7}, ValueError, "local_address is 7"),
+        ({"socket_options": 6}, TypeError, "socket_options is 6"),
+        ({"socket_options": [(6, 1)]}, TypeError, r"socket_options has \(6, 1\)"),
+        ({"socket_options": [(6, 1, "on")]}, TypeError, "socket_options has"),
+        ({"socket_options": "abc"}, TypeError, "socket_options is 'abc'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_when_they_are_made(
+    named: dict[str, Any], kind: type[Exception], told: str
+) -> None:
+    with pytest.raises(kind, match=told):
+        Network(**named)
+
+
+# Remembering.
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def answers_of(resolver: CachingResolver, host: str, system: Any = None) -> Sequence[str]:
+    """What it says, asked where nothing suspends."""
+
+    async def nobody(host: str) -> Sequence[str]:
+        raise AssertionError(f"the system was asked for {host}")
+
+    coro = resolver.resolve(host, system or nobody)
+    with pytest.raises(StopIteration) as end:
+        coro.send(None)
+    value: Sequence[str] = end.value.value
+    return value
+
+
+def test_an_answer_is_remembered_for_its_time_and_no_longer() -> None:
+    clock, inner = Clock(), Answering(["192.0.2.1"], ["192.0.2.2"])
+    resolver = CachingResolver(60.0, resolver=inner, clock=clock)
+    for passed, answer in ((0.0, "192.0.2.1"), (59.9, "192.0.2.1"), (0.2, "192.0.2.2"), (59.0, "192.0.2.2")):
+        clock.now += passed
+        assert answers_of(resolver, "a.test") == (answer,)
+    assert inner.asked == ["a.test", "a.test"]
+
+
+def test_the_system_is_asked_when_there_is_no_other_resolver() -> None:
+    asked = []
+
+    async def system(host: str) -> list[str]:
+        asked.append(host)
+        return ["192.0.2.1"]
+
+    resolver = CachingResolver()
+    assert [answers_of(resolver, "a.test", system) for _ in range(3)] == [("192.0.2.1",)] * 3
+    assert asked == ["a.test"]
+
+
+def test_names_are_remembered_apart_and_the_oldest_gives_way() -> None:
+    inner = Answering(["192.0.2.1"])
+    resolver = CachingResolver(most=2, resolver=inner, clock=Clock())
+    for host in ("a.test", "b.test", "a.test", "c.test", "b.test", "a.test"):
+        answers_of(resolver, host)
+    assert inner.asked == ["a.test", "b.test", "c.test", "a.test"]
+
+
+def test_ten_thousand_names_leave_a_thousand() -> None:
+    resolver = CachingResolver(resolver=Answering(["192.0.2.1"]))
+    for number in range(10_000):
+        answers_of(resolver, f"{number}.test")
+    assert repr(resolver) == "<CachingResolver of 1000 names>"
+
+
+@pytest.mark.parametrize("bad", [ConnectError("no such name"), [], ConnectTimeout("slow")])
+def test_what_went_wrong_is_not_remembered(bad: Any) -> None:
+    inner = Answering(bad, ["192.0.2.1"])
+    resolver = CachingResolver(resolver=inner)
+    if isinstance(bad, Exception):
+        with pytest.raises(type(bad)):
+            resolver.resolve("a.test", None).send(None)  # type: ignore[arg-type]  # never asked
+    else:
+        assert answers_of(resolver, "a.test") == ()
+    assert answers_of(resolver, "a.test") == ("192.0.2.1",)
+
+
+def test_a_ttl_of_zero_remembers_nothing() -> None:
+    inner = Answering(["192.0.2.1"])
+    resolver = CachingResolver(0, resolver=inner)
+    for _ in range(3):
+        answers_of(resolver, "a.test")
+    assert len(inner.asked) == 3
+
+
+@pytest.mark.parametrize("named", [{"ttl": -1}, {"ttl": float("nan")}, {"most": 0}])
+def test_a_cache_of_no_size_or_time_is_refused(named: Any) -> None:
+    with pytest.raises(ValueError, match=next(iter(named))):
+        CachingResolver(**named)
+
+
+def test_threads_share_a_cache() -> None:
+    resolver = CachingResolver(most=10, resolver=Answering(["192.0.2.1"]))
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(2000):
+                assert answers_of(resolver, f"{(turn * 7 + number) % 40}.test") == ("192.0.2.1",)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    assert failures == []
+    assert len(resolver._known) <= 10
+
+
+@each_world
+def test_a_pool_with_a_cache_asks_the_system_once_for_many_connections(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def getaddrinfo(host: Any, port: Any, *_: Any, **__: Any) -> Any:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    async def body() -> None:
+        async with world.pool(resolver=CachingResolver()) as http:
+            for _ in range(3):
+                response = await http.request("GET", f"http://a.test:{server.port}/")
+                assert response.status_code == 200
+
+    with ScriptedServer(answering(ok(b"", b"Connection: close"))) as server:
+        world.run(body)
+        assert server.connections == 3
+    assert asked == [b"a.test"]
+
+
+def test_errno_of_a_refusal_is_that_of_the_last_address() -> None:
+    world = MemoryWorld()
+    world.refuse("192.0.2.9", 80)
+    with pytest.raises(ConnectError) as caught:
+        reaching("a.test", Network(resolve={"a.test": ["198.51.100.1", "192.0.2.9"]}), world=world)
+    assert caught.value.errno == errno.ECONNREFUSED
+    assert caught.value.message == (
+        "cannot connect to a.test:80: 198.51.100.1:80: no route to host; 192.0.2.9:80: connection refused"
+    )
