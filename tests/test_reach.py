@@ -14,7 +14,7 @@ import pytest
 import trustme
 from hypothesis import example, given
 from hypothesis import strategies as st
-from servers import Peer, ScriptedServer, ok
+from servers import Peer, ScriptedServer, free_port, ok
 from worlds import World, each_world
 
 import httpcore
@@ -450,6 +450,19 @@ def test_no_proxy_is_asked_for_an_origin_that_may_not_be_reached(world: World, s
     assert b"".join(received) == b""
 
 
+@each_world
+def test_of_a_thousand_addresses_sixteen_are_tried(world: World) -> None:
+    addresses = [f"127.0.{high}.{low}" for high in range(1, 5) for low in range(250)]
+
+    async def body() -> None:
+        async with world.pool(resolver=Telling(addresses)) as http:
+            with pytest.raises(httpcore.ConnectError) as caught:
+                await http.request("GET", f"http://thousand.test:{free_port()}/")
+        assert [address for address in addresses if f"{address}:" in str(caught.value)] == addresses[:16]
+
+    world.run(body)
+
+
 # E5. What is remembered of names is bounded.
 
 
@@ -480,3 +493,26 @@ def test_what_is_remembered_is_checked_each_time(world: World, server: ScriptedS
 
     world.run(body)
     assert server.connections == 1
+
+
+@each_world
+def test_what_is_remembered_is_forgotten_in_time(world: World, server: ScriptedServer) -> None:
+    clock = [0.0]
+    source = Telling(["127.0.0.1"], ["127.0.0.2"])
+    peers = []
+
+    async def body() -> None:
+        cache = httpcore.CachingResolver(ttl=10, resolver=source, clock=lambda: clock[0])
+        async with world.pool(resolver=cache) as http:
+            for now in (0.0, 9.9, 10.0, 19.9, 20.0):
+                clock[0] = now
+                response = await http.request("GET", f"http://moving.test:{port_of(server)}/")
+                peers.append(response.info.peer.rpartition(":")[0])
+            forgetful = httpcore.CachingResolver(ttl=0, resolver=source)
+        async with world.pool(resolver=forgetful) as http:
+            for _ in range(2):
+                await http.request("GET", f"http://moving.test:{port_of(server)}/")
+
+    world.run(body)
+    assert peers == ["127.0.0.1"] * 2 + ["127.0.0.2"] * 3
+    assert len(source.asked) == 3 + 2
