@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
+from real_servers import Ports
 from servers import Peer, ScriptedServer, answering, free_port, ok, process, uvicorn
 
 import httpcore
@@ -23,18 +25,58 @@ import httpcore
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+class Upstream(NamedTuple):
+    """What the gateway forwards to."""
+
+    url: str
+    version: bytes
+    app: str = "examples.gateway:app"
+    environment: dict[str, str] = {}  # noqa: RUF012 - never changed
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+
 @contextmanager
-def gateway(upstream: str, **environment: str) -> Iterator[str]:
+def gateway(upstream: str, app: str = "examples.gateway:app", **environment: str) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "examples.gateway:app", "--port", str(port), "--log-level", "critical"]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "critical"]
     with process(command, port, env={"UPSTREAM": upstream, **environment}):
         yield f"http://127.0.0.1:{port}"
 
 
+@pytest.fixture(scope="module", params=["HTTP/1.1", "HTTP/2 by ALPN", "HTTP/2 by prior knowledge"])
+def upstream(request: pytest.FixtureRequest, place: Path) -> Iterator[Upstream]:
+    if request.param == "HTTP/1.1":
+        with uvicorn("apps:app", "--app-dir", "tests") as port:
+            yield Upstream(f"http://127.0.0.1:{port}", b"1.1")
+        return
+    ports: Ports = request.getfixturevalue("hypercorn")
+    if request.param == "HTTP/2 by ALPN":
+        trust = {"UPSTREAM_CA": str(place / "ca.pem")}
+        yield Upstream(f"https://localhost:{ports.secure}", b"2", environment=trust)
+    else:
+        yield Upstream(f"http://127.0.0.1:{ports.plain}", b"2", "tests.h2_gateway:app")
+
+
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with uvicorn("apps:app", "--app-dir", "tests") as port, gateway(f"http://127.0.0.1:{port}") as url:
+def url(upstream: Upstream) -> Iterator[str]:
+    with gateway(upstream.url, upstream.app, **upstream.environment) as url:
         yield url
+
+
+def gateway_process(url: str) -> psutil.Process:
+    port = url.rpartition(":")[2]
+    return next(child for child in psutil.Process().children() if ["--port", port] == child.cmdline()[4:6])
+
+
+def connections(url: str, upstream: Upstream) -> int:
+    """How many the gateway has to its upstream, as the system counts them."""
+    return sum(
+        bool(found.raddr) and found.raddr.port == upstream.port and found.status == psutil.CONN_ESTABLISHED
+        for found in gateway_process(url).net_connections("tcp")
+    )
 
 
 @pytest.fixture
@@ -45,6 +87,13 @@ def http() -> Iterator[httpcore.SyncConnectionPool]:
 
 def names(response: httpcore.SyncResponse) -> list[bytes]:
     return [name for name, _ in response.headers]
+
+
+def test_the_gateway_speaks_the_protocol_of_its_upstream(
+    url: str, upstream: Upstream, http: httpcore.SyncConnectionPool
+) -> None:
+    response = http.request("GET", url + "/version")
+    assert (response.body, response.protocol) == (upstream.version, "HTTP/1.1")
 
 
 def test_the_gateway_passes_path_query_and_body_on(url: str, http: httpcore.SyncConnectionPool) -> None:
@@ -137,27 +186,60 @@ def test_a_client_that_leaves_cancels_the_request_to_the_upstream(where: str) ->
         assert left.wait(10), "the upstream still has its connection"
 
 
-def test_a_hundred_megabytes_pass_the_gateway_both_ways_in_flat_memory() -> None:
+def test_a_hundred_megabytes_pass_the_gateway_both_ways_in_flat_memory(
+    url: str, upstream: Upstream, http: httpcore.SyncConnectionPool
+) -> None:
     size, piece = 100_000_000, os.urandom(50_000)
-    with uvicorn("apps:app", "--app-dir", "tests") as port, gateway(f"http://127.0.0.1:{port}") as url:
-        process = next(p for p in psutil.Process().children() if "examples.gateway:app" in p.cmdline())
-        with httpcore.SyncConnectionPool(timeout=60) as http:
-            http.request("GET", url + "/bytes?n=1000000")
-            before = process.memory_info().rss
-            digest = hashlib.sha256(piece * (size // len(piece))).hexdigest()
-            response = http.request("POST", url + "/digest", body=(piece for _ in range(size // len(piece))))
-            assert response.body.decode() == f"{size} {digest}"
-            with http.request("GET", f"{url}/bytes?n={size}", stream=True) as response:
-                assert sum(len(part) for part in response.raw()) == size
-            assert process.memory_info().rss - before < 30_000_000
+    process = gateway_process(url)
+    http.request("GET", url + "/bytes?n=1000000")
+    before = process.memory_info().rss
+    digest = hashlib.sha256(piece * (size // len(piece))).hexdigest()
+    response = http.request("POST", url + "/digest", body=(piece for _ in range(size // len(piece))))
+    assert response.body.decode() == f"{size} {digest}"
+    with http.request("GET", f"{url}/bytes?n={size}", stream=True) as response:
+        assert sum(len(part) for part in response.raw()) == size
+    assert process.memory_info().rss - before < 30_000_000
 
 
-def test_fifty_requests_at_once_pass_the_gateway(url: str, http: httpcore.SyncConnectionPool) -> None:
+def test_fifty_requests_at_once_pass_the_gateway(
+    url: str, upstream: Upstream, http: httpcore.SyncConnectionPool
+) -> None:
+    """Over HTTP/2 they share one connection to the upstream."""
+
     def echo(number: int) -> bytes:
         return http.request("POST", url + "/echo", body=f"number {number}".encode()).body
 
     with ThreadPoolExecutor(50) as threads:
         assert list(threads.map(echo, range(50))) == [f"number {number}".encode() for number in range(50)]
+    if upstream.version == b"2":
+        assert connections(url, upstream) == 1
+
+
+def test_a_client_of_the_gateway_that_leaves_harms_no_other(
+    url: str, upstream: Upstream, http: httpcore.SyncConnectionPool
+) -> None:
+    def slow(number: int) -> bytes:
+        if number % 2:
+            with pytest.raises(httpcore.ReadTimeout):
+                http.request("GET", url + "/slow", timeout=httpcore.TimeoutConfig(30, read_timeout=0.1))
+            return b"gone"
+        return http.request("GET", url + "/slow").body
+
+    with ThreadPoolExecutor(20) as threads:
+        assert list(threads.map(slow, range(20))) == [b"at last", b"gone"] * 10
+    assert http.request("GET", url + "/hello").body == b"Hello, world"
+    if upstream.version == b"2":
+        assert connections(url, upstream) == 1
+
+
+def test_a_response_with_trailers_passes_the_gateway_without_them(
+    hypercorn: Ports, place: Path, http: httpcore.SyncConnectionPool
+) -> None:
+    """ASGI servers have no common way to send them; what came before is whole."""
+    with gateway(f"https://localhost:{hypercorn.secure}", UPSTREAM_CA=str(place / "ca.pem")) as url:
+        response = http.request("GET", url + "/trailers")
+        assert (response.body, response.trailers) == (b"Hello, world", [])
+        assert http.request("GET", url + "/hints").body == b"Hello, world"
 
 
 def test_the_demo_says_that_all_worked() -> None:

@@ -1,0 +1,10 @@
+"""The gateway of the examples, told that its upstream speaks HTTP/2: `uvicorn tests.h2_gateway:app`."""
+
+from __future__ import annotations
+
+import os
+
+import httpcore
+from examples.gateway import TIMEOUT, Gateway
+
+app = Gateway(os.environ["UPSTREAM"], httpcore.ConnectionPool(http1=False, timeout=TIMEOUT))
