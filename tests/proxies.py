@@ -46,6 +46,7 @@ https_port 127.0.0.1:{secure} tls-cert={pem}
 auth_param basic program {checker} {passwords}
 auth_param basic children 1 startup=1
 auth_param basic realm cave
+auth_param basic casesensitive on
 acl guarded localport {guarded}
 acl known proxy_auth REQUIRED
 acl forbidden dstdomain forbidden.test

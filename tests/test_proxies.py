@@ -1,0 +1,310 @@
+"""Real proxies in every world: squid, tinyproxy, dante and microsocks; in front of uvicorn, and of nginx and hypercorn
+for HTTP/2; and uvicorn on a unix socket. The scripted ones, hop by hop, are in test_routes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import proxies
+import pytest
+import real_servers
+from proxies import PASSWORD, TAME_PASSWORD, USER
+from real_servers import patterned
+from servers import free_port, uvicorn
+from worlds import World, each_world
+
+import httpcore
+
+AUTH = (USER, PASSWORD)
+WHO = f"{USER}:{quote(PASSWORD, safe='')}"
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[int]:
+    with uvicorn("apps:app", "--app-dir", "tests") as port:
+        yield port
+
+
+def fields(response: Any) -> dict[bytes, bytes]:
+    return dict(response.headers)
+
+
+async def exercise(world: World, pool: Any, url: str) -> Any:
+    """A body both ways, larger than any buffer; ten at once; the last small response."""
+    sent = patterned(300_000)
+    echoed = await pool.request("POST", f"{url}/echo", body=sent)
+    assert (echoed.status_code, echoed.body) == (200, sent)
+    replies = await world.gather(*[partial(pool.request, "GET", f"{url}/bytes?n={size}") for size in range(10)])
+    assert [reply.body for reply in replies] == [bytes(size) for size in range(10)]
+    async with await pool.request("GET", f"{url}/bytes?n=1000000", stream=True) as streamed:
+        assert sum([len(piece) async for piece in streamed.stream()]) == 1_000_000
+    hello = await pool.request("GET", f"{url}/hello")
+    assert hello.body == b"Hello, world"
+    assert hello.info.reused
+    stats = pool.stats()
+    assert stats.leased == stats.waiting == stats.dialing == 0
+    return hello
+
+
+# HTTP proxies.
+
+
+@each_world
+def test_squid_forwards_http_and_one_connection_serves_all_origins(
+    world: World, squid: proxies.Ports, origin: int
+) -> None:
+    async def body() -> None:
+        async with world.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
+            for host in ("127.0.0.1", "localhost", "127.0.0.1"):
+                response = await pool.request("GET", f"http://{host}:{origin}/hello")
+                assert (response.body, fields(response)[b"via"][:10]) == (b"Hello, world", b"1.1 squid ")
+            assert pool.stats().connections == 1
+            hello = await exercise(world, pool, f"http://127.0.0.1:{origin}")
+            assert b"via" in fields(hello)
+
+    world.run(body)
+
+
+@each_world
+def test_squid_tunnels_http_when_it_is_told_to(world: World, squid: proxies.Ports, origin: int) -> None:
+    async def body() -> None:
+        async with world.pool(proxy=httpcore.Proxy(f"http://127.0.0.1:{squid.open}", tunnel=True)) as pool:
+            hello = await exercise(world, pool, f"http://127.0.0.1:{origin}")
+            assert b"via" not in fields(hello)
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_squid_asks_who_we_are(world: World, squid: proxies.Ports, origin: int, nginx: Any, scheme: str) -> None:
+    port = origin if scheme == "http" else nginx.secure
+    url = f"{scheme}://127.0.0.1:{port}/hello"
+    insecure = httpcore.SSLConfig(verify=False)
+
+    async def body() -> None:
+        for proxy in (f"http://{WHO}@127.0.0.1:{squid.guarded}", httpcore.Proxy(guarded, auth=AUTH)):
+            async with world.pool(insecure, proxy=proxy) as pool:
+                for _ in range(2):
+                    response = await pool.request("GET", url)
+                    assert (response.status_code, response.body) == (200, b"Hello, world")
+        for auth in (None, (USER, "guess")):
+            async with world.pool(insecure, proxy=httpcore.Proxy(guarded, auth=auth)) as pool:
+                if scheme == "http":  # a message among messages: the proxy's own cannot be told from the origin's
+                    response = await pool.request("GET", url)
+                    assert (response.status_code, fields(response)[b"proxy-authenticate"]) == (407, challenge)
+                    continue
+                with pytest.raises(httpcore.ProxyError) as caught:
+                    await pool.request("GET", url)
+                error = caught.value
+                assert (error.status_code, error.reason) == (407, "Proxy Authentication Required")
+                assert dict(error.headers)[b"proxy-authenticate"] == challenge
+                assert guarded in str(error)
+                assert "guess" not in str(error) + repr(error)
+                assert pool.stats().connections == 0
+
+    challenge = b'Basic realm="cave"'
+    guarded = f"http://127.0.0.1:{squid.guarded}"
+    world.run(body)
+
+
+@each_world
+def test_squid_says_why_it_makes_no_tunnel(world: World, squid: proxies.Ports) -> None:
+    nowhere = free_port()
+
+    async def body() -> None:
+        async with world.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
+            for url, status in ((f"https://127.0.0.1:{nowhere}", 503), ("https://forbidden.test", 403)):
+                with pytest.raises(httpcore.ProxyError) as caught:
+                    await pool.request("GET", url)
+                assert caught.value.status_code == status
+                assert b"x-squid-error" in dict(caught.value.headers)
+                assert f"http://127.0.0.1:{squid.open}" in str(caught.value)
+                assert pool.stats().connections == 0
+
+    world.run(body)
+
+
+@each_world
+def test_what_squid_answers_itself_to_a_forwarded_request_is_a_response(world: World, squid: proxies.Ports) -> None:
+    nowhere = free_port()
+
+    async def body() -> None:
+        async with world.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
+            response = await pool.request("GET", f"http://127.0.0.1:{nowhere}/")
+            assert (response.status_code, fields(response)[b"server"][:6]) == (503, b"squid/")
+            assert pool.stats().leased == 0
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_squid_under_tls_forwards_and_tunnels(
+    world: World, squid: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any, scheme: str
+) -> None:
+    url = f"http://127.0.0.1:{origin}" if scheme == "http" else f"https://localhost:{nginx.secure}"
+
+    async def body() -> None:
+        proxy = httpcore.Proxy(f"https://localhost:{squid.secure}", ssl=trusting_real)
+        async with world.pool(trusting_real, proxy=proxy) as pool:
+            hello = await exercise(world, pool, url)
+            assert hello.protocol == ("HTTP/1.1" if scheme == "http" else "HTTP/2")
+        async with world.pool(trusting_real, proxy=httpcore.Proxy(f"https://localhost:{squid.secure}")) as pool:
+            with pytest.raises(httpcore.TLSError, match=f"the proxy https://localhost:{squid.secure}"):
+                await pool.request("GET", url)
+
+    world.run(body)
+
+
+@each_world
+def test_tinyproxy_forwards_and_tunnels_for_those_it_knows(
+    world: World, tinyproxy: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any
+) -> None:
+    async def body() -> None:
+        for proxy in (
+            httpcore.Proxy(f"http://127.0.0.1:{tinyproxy.open}"),
+            httpcore.Proxy(f"http://127.0.0.1:{tinyproxy.guarded}", auth=(USER, TAME_PASSWORD)),
+        ):
+            async with world.pool(trusting_real, proxy=proxy) as pool:
+                hello = await pool.request("GET", f"http://127.0.0.1:{origin}/hello")
+                assert hello.body == b"Hello, world"
+                assert b"tinyproxy" in fields(hello)[b"via"]
+                await exercise(world, pool, f"https://localhost:{nginx.secure}")
+        async with world.pool(trusting_real, proxy=f"http://127.0.0.1:{tinyproxy.guarded}") as pool:
+            with pytest.raises(httpcore.ProxyError) as caught:
+                await pool.request("GET", f"https://localhost:{nginx.secure}/hello")
+            assert caught.value.status_code == 407
+
+    world.run(body)
+
+
+# SOCKS.
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h"])
+def test_dante_leads_to_http_and_http_2(
+    world: World, dante: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any, scheme: str
+) -> None:
+    async def body() -> None:
+        async with world.pool(trusting_real, proxy=f"{scheme}://127.0.0.1:{dante.open}") as pool:
+            await exercise(world, pool, f"http://localhost:{origin}")
+            hello = await exercise(world, pool, f"https://localhost:{nginx.secure}")
+            assert hello.protocol == "HTTP/2"
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_microsocks_lets_through_whoever_has_the_password(
+    world: World, microsocks: proxies.Ports, trusting_real: httpcore.SSLConfig, nginx: Any, scheme: str
+) -> None:
+    url = f"https://localhost:{nginx.secure}"
+
+    async def body() -> None:
+        for proxy in (f"{scheme}://{WHO}@127.0.0.1:{microsocks.guarded}", f"{scheme}://127.0.0.1:{microsocks.open}"):
+            async with world.pool(trusting_real, proxy=proxy) as pool:
+                await exercise(world, pool, url)
+        guarded = f"{scheme}://127.0.0.1:{microsocks.guarded}"
+        for auth in (None, (USER, "guess")):
+            async with world.pool(trusting_real, proxy=httpcore.Proxy(guarded, auth=auth)) as pool:
+                with pytest.raises(httpcore.ProxyError) as caught:
+                    await pool.request("GET", f"{url}/hello")
+                assert guarded in str(caught.value)
+                assert "password" in str(caught.value)
+                assert "guess" not in str(caught.value)
+                assert pool.stats().connections == 0
+
+    world.run(body)
+
+
+@each_world
+def test_a_socks_proxy_says_in_words_why_it_does_not_connect(
+    world: World, dante: proxies.Ports, microsocks: proxies.Ports
+) -> None:
+    nowhere = free_port()
+
+    async def body() -> None:
+        for scheme, port, words in (
+            ("socks5", microsocks.open, "the host refused the connection (reply 5)"),
+            ("socks5h", dante.open, "the host refused the connection (reply 5)"),
+            ("socks4", dante.open, "rejected or failed (reply 91)"),
+        ):
+            async with world.pool(proxy=f"{scheme}://127.0.0.1:{port}") as pool:
+                with pytest.raises(httpcore.ProxyError) as caught:
+                    await pool.request("GET", f"http://127.0.0.1:{nowhere}/")
+                assert words in str(caught.value)
+                assert f"{scheme}://127.0.0.1:{port}" in str(caught.value)
+
+    world.run(body)
+
+
+# HTTP/2 behind each.
+
+EACH = ("squid", "squid under TLS", "tinyproxy", "dante", "microsocks")
+
+
+@pytest.fixture
+def each_proxy(
+    squid: proxies.Ports,
+    tinyproxy: proxies.Ports,
+    dante: proxies.Ports,
+    microsocks: proxies.Ports,
+    trusting_real: httpcore.SSLConfig,
+) -> dict[str, httpcore.Proxy]:
+    here = "127.0.0.1"
+    return {
+        "squid": httpcore.Proxy(f"http://{here}:{squid.guarded}", auth=AUTH),
+        "squid under TLS": httpcore.Proxy(f"https://{here}:{squid.secure}", ssl=trusting_real),
+        "tinyproxy": httpcore.Proxy(f"http://{here}:{tinyproxy.guarded}", auth=(USER, TAME_PASSWORD)),
+        "dante": httpcore.Proxy(f"socks5h://{here}:{dante.open}"),
+        "microsocks": httpcore.Proxy(f"socks5://{here}:{microsocks.guarded}", auth=AUTH),
+    }
+
+
+@each_world
+@pytest.mark.parametrize("which", EACH)
+def test_a_hundred_requests_at_once_share_one_http_2_connection_through_a_proxy(
+    world: World,
+    which: str,
+    each_proxy: dict[str, httpcore.Proxy],
+    trusting_real: httpcore.SSLConfig,
+    hypercorn: real_servers.Ports,
+) -> None:
+    """Origin: hypercorn. Over plain http it is HTTP/2 by prior knowledge, in a tunnel."""
+
+    async def body() -> None:
+        for url, http1 in (
+            (f"https://localhost:{hypercorn.secure}", True),
+            (f"http://localhost:{hypercorn.plain}", False),
+        ):
+            async with world.pool(trusting_real, proxy=each_proxy[which], http1=http1) as pool:
+                sizes = range(100)
+                replies = await world.gather(*[partial(pool.request, "GET", f"{url}/size-{size}") for size in sizes])
+                assert [reply.body for reply in replies] == [patterned(size) for size in sizes]
+                assert {reply.protocol for reply in replies} == {"HTTP/2"}
+                assert pool.stats().connections == 1
+
+    world.run(body)
+
+
+# A unix socket.
+
+
+@each_world
+def test_uvicorn_on_a_unix_socket(world: World, uvicorn_socket: str) -> None:
+    async def body() -> None:
+        async with world.pool(uds=uvicorn_socket) as pool:
+            hello = await exercise(world, pool, "http://whatever.test")
+            assert hello.info.peer == uvicorn_socket
+        async with world.pool(uds=f"{uvicorn_socket}-not") as pool:
+            with pytest.raises(httpcore.ConnectError, match=f"{uvicorn_socket}-not"):
+                await pool.request("GET", "http://whatever.test")
+
+    world.run(body)
