@@ -439,7 +439,7 @@ def play(scenario: Scenario, act: Callable[[World, Task[Any]], None], *, spares_
 
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_struck_at_every_await(name: str, act: str) -> None:
+def test_every_misfortune_at_every_await_over_http2(name: str, act: str) -> None:
     """Cancellation comes twice, too. A reset, and a clock that jumps, are the same whether idle sockets are watched."""
     scene = play(SCENARIOS[name], ACTS[act], spares_others=act == "cancelled")
     for watches in (True, False) if act in ("cancelled", "cut") else (True,):
@@ -449,14 +449,14 @@ def test_struck_at_every_await(name: str, act: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_cancelled_at_every_await_of_random_schedules(name: str) -> None:
+def test_cancelled_at_every_await_of_random_schedules_over_http2(name: str) -> None:
     scene = play(SCENARIOS[name], cancel, spares_others=True)
     for seed in range(SEEDS // 15):
         at_every_point(scene, cancel, make=lambda seed=seed: World(seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_pool_closed_at_every_await(name: str) -> None:
+def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
     """A request that was sent runs on; one that was not ends with PoolClosed; nothing stays open."""
     scenario = SCENARIOS[name]
 

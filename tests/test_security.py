@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROW = re.compile(r"^\| (?P<name>[A-Z]?[0-9]+(?:-[0-9]+)?) \|.*\|.*\| (?P<proof>[^|]+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (?P<name>[A-Z]?[0-9]+) \|.*\|.*\| (?P<proof>[^|]+) \|$", re.MULTILINE)
 TEST = re.compile(r"`(test_\w+)`")
 
 
@@ -28,8 +28,8 @@ def names_of_tests() -> set[str]:
 
 
 def test_no_row_is_missing() -> None:
-    faults = {str(number) for number in range(1, 51)} - {"14", "15", "16", "17", "18"} | {"14-18"}
-    sections = {"A": range(1, 11), "B": range(1, 17), "D": [7], "E": range(1, 7)}
+    faults = {str(number) for number in range(1, 51)}
+    sections = {"A": range(1, 11), "B": range(1, 17), "D": [7], "E": range(1, 7), "F": range(1, 12)}
     assert set(rows()) == {f"{section}{n}" for section, numbers in sections.items() for n in numbers} | faults
 
 
