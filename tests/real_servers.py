@@ -61,7 +61,7 @@ worker_processes 1; daemon off; error_log {folder}/error.log; pid {folder}/nginx
 events {{ worker_connections 4096; }}
 http {{
   access_log off; default_type application/octet-stream; keepalive_timeout 1000s; client_max_body_size 0;
-  keepalive_requests 100000000; http2_max_concurrent_streams 1000; http2_recv_buffer_size 1m;
+  keepalive_requests 100000000; http2_max_concurrent_streams 4000; http2_recv_buffer_size 1m;
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols TLSv1.2 TLSv1.3;

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from real_servers import Ports
 from servers import free_port, process
 from worlds import WORLDS, World, each_world
 
@@ -109,3 +110,28 @@ def test_a_thousand_idle_connections_cost_a_request_no_more_than_ten(world: Worl
     few = world.run(lines_beside_idle_connections, world, url, 10)
     many = world.run(lines_beside_idle_connections, world, url, 1_000)
     assert many <= MORE * few, f"{many:.0f} lines beside 1,000 idle connections, {few:.0f} beside 10"
+
+
+async def lines_beside_streams(world: World, url: str, streams: int) -> float:
+    """Lines for each request when so many are on one HTTP/2 connection at once."""
+    async with world.pool(http1=False, timeout=60) as http:
+
+        async def fetch() -> None:
+            assert (await http.request("GET", url)).body == b"Hello, world"
+
+        await fetch()
+        lines, rounds = Lines(), max(1, 300 // streams)
+        lines.start()
+        for _ in range(rounds):
+            await world.gather(*[fetch] * streams)
+        lines.stop()
+        assert http.stats().connections == 1
+    return lines.count / (rounds * streams)
+
+
+@pytest.mark.parametrize("world", WORLDS[0:3:2], ids=lambda world: world.name)
+def test_a_request_among_three_thousand_streams_costs_what_it_costs_among_a_hundred(world: World, nginx: Ports) -> None:
+    url = f"http://127.0.0.1:{nginx.plain}/hello"
+    few = world.run(lines_beside_streams, world, url, 100)
+    many = world.run(lines_beside_streams, world, url, 3_000)
+    assert many <= MORE * few, f"{many:.0f} lines among 3,000 streams, {few:.0f} among 100"
