@@ -390,8 +390,8 @@ def test_families_take_turns_and_the_resolver_says_which_is_first(found: list[st
 
 @pytest.mark.parametrize("last", ["192.0.2.200", "2001:db8::c8"])
 def test_of_a_thousand_addresses_sixteen_are_tried_and_a_lone_one_of_the_other_family_is_second(last: str) -> None:
-    form = "2001:db8:1::{:x}" if "." in last else "198.51.{0}.{1}"
-    many = [form.format(number) if "." in last else form.format(*divmod(number, 250)) for number in range(1000)]
+    form = "2001:db8:1::1:{:x}" if "." in last else "198.51.{0}.{1}"
+    many = [form.format(number) if "." in last else form.format(*divmod(number, 250)) for number in range(1, 1001)]
     answer = [*many, last]
     world = MemoryWorld()
     for address in answer:
