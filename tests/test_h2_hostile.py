@@ -53,7 +53,7 @@ from worlds import World, each_world
 import httpcore
 from httpcore import LimitExceeded, RemoteProtocolError
 from httpcore._backends.memory import World as Memory
-from httpcore._wire import h2_engine
+from httpcore._wire import h2_engine, http2
 from httpcore._wire.engines import Code
 
 URL = "http://a.test/"
@@ -559,6 +559,28 @@ def test_a_peer_that_falls_silent_is_asked_and_left(world: World) -> None:
                         await pool.request("POST", server.url, body=b"x")
                     checked(caught.value, server, "POST")
                     assert 0.2 <= time.monotonic() - began < PROMPT
+            finally:
+                silent.set()
+
+    world.run(body)
+
+
+@each_world
+def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, and nobody wanted it to be asked; the one who gives up asks nevertheless."""
+    monkeypatch.setattr(http2, "DOUBT", 0.2)
+    silent = threading.Event()
+
+    async def body() -> None:
+        with Hostile(lambda talk, stream: silent.wait(30)) as server:
+            try:
+                async with trial(world, server, **PRIOR) as pool:
+                    assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+                    with pytest.raises(httpcore.ReadTimeout):
+                        await pool.request("POST", server.url, body=b"x", timeout=0.3)
+                    for _ in range(3):
+                        assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+                    assert (len(server.talks), pool.stats().connections) == (2, 1)
             finally:
                 silent.set()
 
