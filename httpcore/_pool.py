@@ -75,7 +75,7 @@ class ConnectionPool:
             where that is safe. Default True.
         ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
             by whoever waits on it or is about to use it; without an answer in as many seconds more it is dead. Default
-            None: never.
+            None: only when somebody has given up after a second of silence.
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
 
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
