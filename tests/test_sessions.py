@@ -1,0 +1,379 @@
+"""TLS sessions: a connection resumes what one before it left, once, and only what was agreed with the same server under
+the same name and settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy
+from test_tls_stream import TLS12, TLS13, TLSPeer, client_context, joined, read_exactly, server_context
+from tls_origins import Origin
+from tls_origins import server_context as origin_context
+from worlds import World, each_world
+
+import httpcore
+from httpcore._backends import memory
+from httpcore._backends.base import StreamInfo
+from httpcore._backends.tls import Resumable, TLSStream, start_tls
+from httpcore._config import SSLConfig
+from httpcore._secure import Sessions
+
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert("localhost", "a.test", "127.0.0.1")
+PEM = CERTIFICATE.cert_chain_pems[0].bytes()
+PIN = sha256(ssl.PEM_cert_to_DER_cert(PEM.decode())).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`ca.pem` and the same as `too.pem`; a client's certificates `me.pem` and `you.pem`."""
+    folder = tmp_path_factory.mktemp("sessions")
+    for name in ("ca.pem", "too.pem"):
+        AUTHORITY.cert_pem.write_to_path(str(folder / name))
+    for name in ("me", "you"):
+        AUTHORITY.issue_cert(f"{name}@example.test").private_key_and_cert_chain_pem.write_to_path(
+            str(folder / f"{name}.pem")
+        )
+    return folder
+
+
+@pytest.fixture
+def trusting(folder: Path) -> SSLConfig:
+    return SSLConfig(verify=str(folder / "ca.pem"))
+
+
+def origin(context: ssl.SSLContext | None = None, *, close: bool = True, together: int = 1) -> Origin:
+    return Origin(origin_context(CERTIFICATE) if context is None else context, close=close, together=together)
+
+
+async def get(http: Any, url: str, **settings: Any) -> httpcore.ResponseInfo:
+    response = await http.request("GET", url, **settings)
+    assert response.status_code == 200
+    info: httpcore.ResponseInfo = response.info
+    return info
+
+
+# One after the other, and at once.
+
+
+@each_world
+@pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
+def test_of_a_hundred_connections_one_after_the_other_all_but_the_first_resume(
+    world: World, version: ssl.TLSVersion, trusting: SSLConfig
+) -> None:
+    async def main(server: Origin) -> None:
+        async with world.pool(trusting) as http:
+            reused = [(await get(http, server.url)).tls.session_reused for _ in range(100)]
+        assert reused == [False] + [True] * 99
+
+    with origin(origin_context(CERTIFICATE, newest=version)) as server:
+        world.run(main, server)
+        assert (server.connections, server.resumed) == (100, 99)
+
+
+@each_world
+def test_a_second_hundred_at_once_resumes_what_the_first_hundred_left(world: World, trusting: SSLConfig) -> None:
+    async def main(server: Origin) -> None:
+        async with world.pool(trusting, timeout=60.0) as http:
+            for resumed in (0, 100):
+                await world.gather(*[lambda: get(http, server.url)] * 100)
+                assert server.resumed == resumed
+
+    with origin(together=100) as server:
+        world.run(main, server)
+        assert server.connections == 200
+
+
+def test_a_resumed_handshake_brings_no_certificate_and_yet_the_same_facts(trusting: SSLConfig) -> None:
+    with origin() as server, httpcore.SyncConnectionPool(trusting) as http:
+        first, second = (http.request("GET", server.url).info.tls for _ in range(2))
+    assert first is not None
+    assert second == dataclasses.replace(first, session_reused=True)
+    assert second.certificate == ssl.PEM_cert_to_DER_cert(PEM.decode())
+
+
+# What is not resumed.
+
+
+def differing(folder: Path) -> dict[str, SSLConfig]:
+    """For each field of SSLConfig a config that differs from `SSLConfig(ca.pem, me.pem)` in that alone."""
+    base = SSLConfig(str(folder / "me.pem"), str(folder / "ca.pem"))
+    others: dict[str, Any] = {
+        "cert": str(folder / "you.pem"),
+        "verify": str(folder / "too.pem"),
+        "trust_env": False,
+        "server_hostname": "a.test",
+        "alpn": ("http/1.1", "http/1.0"),
+        "fingerprints": (PIN,),
+    }
+    return {name: dataclasses.replace(base, **{name: value}) for name, value in others.items()}
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(SSLConfig)])
+@pytest.mark.parametrize("close", [True, False], ids=["sessions", "connections"])
+def test_whatever_differs_shares_neither_connection_nor_session(field: str, close: bool, folder: Path) -> None:
+    other = differing(folder)[field]  # a KeyError: a new field needs a place there
+    base = SSLConfig(str(folder / "me.pem"), str(folder / "ca.pem"))
+    context = origin_context(CERTIFICATE, clients=AUTHORITY)
+    with origin(context, close=close) as server, httpcore.SyncConnectionPool(base) as http:
+        for config in (base, other, base, other):
+            assert http.request("GET", server.url, ssl=config).status_code == 200
+        if not close:
+            assert server.connections == 2
+        assert [shown.resumed for shown in server.shown][:2] == [False, False]
+        assert {shown.certificate for shown in server.shown} == certificates(folder, base, other)
+
+
+def certificates(folder: Path, *configs: SSLConfig) -> set[bytes]:
+    found = set()
+    for config in configs:
+        assert isinstance(config.cert, str)
+        text = Path(config.cert).read_text()
+        found.add(ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE") :]))
+    return found
+
+
+def test_an_origin_never_gets_the_session_of_another_though_it_could_use_it(trusting: SSLConfig) -> None:
+    context = origin_context(CERTIFICATE)  # one context: either would accept the other's tickets
+    with origin(context) as one, origin(context) as two, httpcore.SyncConnectionPool(trusting) as http:
+        for url in (one.url, two.url, one.url.replace("127.0.0.1", "localhost")):
+            http.request("GET", url)
+        assert (one.resumed, two.resumed) == (0, 0)
+        http.request("GET", two.url)
+        assert (one.resumed, two.resumed) == (0, 1)
+
+
+def test_pools_share_no_sessions(trusting: SSLConfig) -> None:
+    with origin() as server:
+        for _ in range(2):
+            with httpcore.SyncConnectionPool(trusting) as http:
+                http.request("GET", server.url)
+        assert server.resumed == 0
+
+
+def test_what_was_agreed_on_unchecked_is_not_resumed_by_who_checks(trusting: SSLConfig) -> None:
+    stranger = trustme.CA().issue_cert("127.0.0.1")
+    with origin(origin_context(stranger)) as server, httpcore.SyncConnectionPool(trusting) as http:
+        assert http.request("GET", server.url, ssl=SSLConfig(verify=False)).status_code == 200
+        with pytest.raises(httpcore.TLSError, match="not trusted"):
+            http.request("GET", server.url)
+        assert server.resumed == 0
+
+
+def test_when_the_environment_names_other_authorities_the_old_sessions_are_worth_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    with origin() as server, httpcore.SyncConnectionPool() as http:
+        monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
+        for _ in range(2):
+            http.request("GET", server.url)
+        assert server.resumed == 1
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))
+        with pytest.raises(httpcore.TLSError, match="not trusted"):
+            http.request("GET", server.url)
+
+
+@each_world
+def test_proxy_and_origin_resume_their_own_sessions_and_never_each_others(world: World, trusting: SSLConfig) -> None:
+    """Both hops end at one server, under one name and with one context, so that either ticket would be accepted."""
+    seen: list[tuple[bool, bool]] = []
+    context = origin_context(CERTIFICATE)
+
+    def note(visit: Any) -> bool:
+        at_origin = visit.socket.tls.session_reused
+        visit.hear(visit.head())
+        seen.append((at_proxy.pop(), at_origin))
+        visit.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        return False
+
+    def tunnel(visit: Any) -> bool:
+        at_proxy.append(visit.socket.tls.session_reused)
+        visit.hear(visit.head())
+        visit.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        return True
+
+    async def main(proxy: ScriptedProxy) -> None:
+        way = httpcore.Proxy(f"https://localhost:{proxy.port}", ssl=trusting)
+        async with world.pool(trusting, proxy=way) as http:
+            for _ in range(3):
+                await get(http, f"https://localhost:{proxy.port}/")
+
+    at_proxy: list[bool] = []
+    steps = (TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE)
+    with ScriptedProxy(steps, {CONNECT: tunnel, EXCHANGE: note}, proxy=context, origin=context) as proxy:
+        world.run(main, proxy)
+    assert seen == [(False, False), (True, True), (True, True)]
+
+
+def test_a_ticket_is_used_once(trusting: SSLConfig) -> None:
+    context = origin_context(CERTIFICATE)
+    with origin(context) as server, httpcore.SyncConnectionPool(trusting) as http:
+        http.request("GET", server.url)
+        context.num_tickets = 0  # the resumed connection gets no new one
+        for _ in range(3):
+            http.request("GET", server.url)
+        assert [shown.resumed for shown in server.shown] == [False, True, False, False]
+
+
+def test_a_server_that_has_forgotten_all_sessions_costs_nothing_but_the_handshake(trusting: SSLConfig) -> None:
+    contexts = [origin_context(CERTIFICATE), origin_context(CERTIFICATE)]
+    with origin(contexts[0]) as server, httpcore.SyncConnectionPool(trusting) as http:
+        http.request("GET", server.url)
+        server._context = contexts[1]  # other ticket keys
+        for _ in range(2):
+            assert http.request("GET", server.url).status_code == 200
+        assert [shown.resumed for shown in server.shown] == [False, False, True]
+
+
+def test_a_context_of_ones_own_is_resumed_with_and_of_another_class_is_not(folder: Path) -> None:
+    class Stricter(ssl.SSLContext):
+        """May look at the certificates after the handshake, as truststore's does."""
+
+    for kind, resumed in ((ssl.SSLContext, 1), (Stricter, 0)):
+        context = kind(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(folder / "ca.pem")
+        with origin() as server, httpcore.SyncConnectionPool(context) as http:
+            for _ in range(2):
+                http.request("GET", server.url)
+            assert server.resumed == resumed
+
+
+def test_after_a_fork_there_are_no_sessions(trusting: SSLConfig) -> None:
+    with origin() as server, httpcore.SyncConnectionPool(trusting) as http:
+        http.request("GET", server.url)
+        pool = http._pool
+        assert len(pool._sessions._kept) == 1
+        pool._after_fork()  # as in the child
+        assert len(pool._sessions._kept) == 0
+
+
+# Where a session is to be had from.
+
+
+class Left:
+    """Stands for what a connection left behind."""
+
+    def __init__(self, session: object) -> None:
+        self._session = session
+
+    def session(self) -> Any:
+        return self._session
+
+
+def test_the_newest_is_taken_first_and_each_once() -> None:
+    sessions = Sessions()
+    for number in range(3):
+        sessions.keep("a", Left(number))  # type: ignore[arg-type]
+    sessions.keep("b", Left("b"))  # type: ignore[arg-type]
+    assert [sessions.take("a") for _ in range(4)] == [2, 1, 0, None]
+    assert sessions.take("c") is None
+    assert sessions.take("b") == "b"
+
+
+def test_only_the_newest_128_are_kept() -> None:
+    sessions = Sessions()
+    for number in range(1000):
+        sessions.keep(number % 2, Left(number))  # type: ignore[arg-type]
+    taken = [sessions.take(0) for _ in range(65)]
+    assert taken == [*range(998, 870, -2), None]
+
+
+@pytest.mark.parametrize("tickets", [0, 1, 2])
+def test_with_tls_1_3_there_is_no_session_before_a_ticket_has_come(tickets: int) -> None:
+    kept: list[Resumable] = []
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        stream._keep = kept.append
+        assert stream._resumable.session() is None
+        await peer.send(b"data")
+        assert await read_exactly(stream, 4) == b"data"
+        stream.close()
+
+    joined(body, server=server_context(tickets=tickets))
+    assert len(kept) == 1
+    assert (kept[0].session() is not None) is (tickets > 0)  # of a stream that is closed by now
+
+
+def test_nothing_is_kept_of_a_connection_that_never_said_a_word() -> None:
+    kept: list[Resumable] = []
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        stream._keep = kept.append
+        stream.take()
+        stream.close()
+
+    joined(body)
+    assert kept == []
+
+
+def test_a_connection_that_broke_leaves_nothing() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"data")
+        await read_exactly(stream, 4)
+        assert stream._resumable.session() is not None
+        await peer.below.send(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that nobody encrypted
+        with pytest.raises(httpcore.ReadError):
+            await stream.read(1, 5.0)
+        assert stream._resumable.session() is None
+
+    joined(body)
+
+
+def test_data_right_behind_the_handshake_hands_it_over_too() -> None:
+    world = memory.World()
+    kept: list[Resumable] = []
+
+    async def serve(end: memory.ServerEnd) -> None:
+        peer = TLSPeer(end, server_context(tickets=2))
+        while True:  # the handshake by hand, so that data leaves with its last flight
+            try:
+                peer.session.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await peer._exchange()
+        await end.send(peer.outgoing.read() + peer.record(b"data"))
+        await end.recv()
+
+    async def main() -> None:
+        stream = await world.backend().connect_tcp(["a.test"], 443, 5.0)
+        secured = await start_tls(
+            stream, client_context(), "a.test", timeout=5.0, now=world.backend().now, keep=kept.append
+        )
+        assert await secured.read(4, 5.0) == b"data"
+        secured.close()
+
+    world.listen("a.test", 443, serve)
+    world.run(main())
+    assert [left.session() is not None for left in kept] == [True]
+
+
+def test_a_session_of_another_context_is_refused_before_a_byte_is_sent() -> None:
+    kept: list[Resumable] = []
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        await peer.send(b"data")
+        await read_exactly(stream, 4)
+        kept.append(stream._resumable)
+
+    joined(body)
+    with pytest.raises(httpcore.LocalProtocolError, match="Session refers to a different SSLContext"):
+        TLSStream(_Unused(), client_context(), "a.test", lambda: 0.0, kept[0].session())  # type: ignore[arg-type]
+
+
+class _Unused:
+    def info(self) -> StreamInfo:
+        return StreamInfo(peer="", local="")
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
+        monkeypatch.delenv(name, raising=False)

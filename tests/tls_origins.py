@@ -1,0 +1,180 @@
+"""Origins that speak TLS and note what each client showed; and certificates of any kind, also such as nobody issues."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from servers import Peer, ScriptedServer, ok
+
+CLOSE = b"Connection: close"
+
+
+class Shown(NamedTuple):
+    """What one handshake was like, as the server saw it. `began`: the first bytes that came under TLS."""
+
+    sni: str | None
+    resumed: bool
+    alpn: str | None
+    version: str
+    certificate: bytes | None
+    began: bytes
+
+
+def server_context(
+    certificate: trustme.LeafCert | Path,
+    *alpn: str,
+    clients: trustme.CA | None = None,
+    newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+    tickets: int = 2,
+) -> ssl.SSLContext:
+    """A server's. With `clients` a client must show a certificate of that authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if isinstance(certificate, Path):
+        context.load_cert_chain(certificate)
+    else:
+        certificate.configure_cert(context)
+    context.maximum_version = newest
+    context.num_tickets = tickets
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        clients.configure_trust(context)
+    context.sni_callback = lambda tls, name, _: setattr(tls, "asked_for", name)
+    return context
+
+
+class Origin(ScriptedServer):
+    """Says hello to every request, for as long as the client stays; with `close` once; with `together` only when
+    so many connections ask.
+
+    Attributes:
+        shown: one `Shown` for each connection that spoke.
+    """
+
+    def __init__(self, context: ssl.SSLContext, *, close: bool = False, together: int = 1) -> None:
+        self.shown: list[Shown] = []
+        self._noting = threading.Lock()
+        self._answer = ok(b"Hello, world", *([CLOSE] if close else []))
+        self._close = close
+        self._together = threading.Barrier(together)
+        super().__init__(self._speak, context)
+
+    def _speak(self, peer: Peer) -> None:
+        tls = peer.socket
+        assert isinstance(tls, ssl.SSLSocket)
+        head = peer.head()
+        shown = Shown(
+            getattr(tls, "asked_for", None),
+            bool(tls.session_reused),
+            tls.selected_alpn_protocol(),
+            tls.version() or "",
+            tls.getpeercert(binary_form=True),
+            head[:24],
+        )
+        with self._noting:
+            self.shown.append(shown)
+        self._together.wait(60)
+        while head:
+            peer.send(self._answer)
+            if self._close or head.startswith(b"PRI"):
+                return
+            head = peer.head()
+
+    @property
+    def resumed(self) -> int:
+        with self._noting:
+            return sum(shown.resumed for shown in self.shown)
+
+
+# Certificates.
+
+
+class Authority:
+    """Issues whatever it is asked for: of trustme's certificates none is wrong."""
+
+    def __init__(self, common_name: str = "An authority") -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = _name(common_name)
+        self.certificate = (
+            _builder(self.name, self.name, self.key, DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+
+    @classmethod
+    def of(cls, authority: trustme.CA) -> Authority:
+        """trustme's, so that it can issue what is wrong too."""
+        self = cls.__new__(cls)
+        key = load_pem_private_key(authority.private_key_pem.bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self.key = key
+        self.certificate = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+        self.name = self.certificate.subject
+        return self
+
+    def write(
+        self,
+        path: Path,
+        names: Sequence[x509.GeneralName] = (),
+        *,
+        common_name: str | None = None,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
+        days: tuple[int, int] = (-1, 30),
+        usage: Iterable[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
+    ) -> Path:
+        """One file with the certificate and its key."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(_name(common_name), self.name, key, days)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(list(usage)), critical=False)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        certificate = builder.sign(self.key, hashes.SHA256())
+        sealed = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path.write_bytes(sealed + certificate.public_bytes(Encoding.PEM))
+        return path
+
+    def write_itself(self, path: Path) -> Path:
+        path.write_bytes(self.certificate.public_bytes(Encoding.PEM))
+        return path
+
+
+DAYS = (-1, 30)
+
+
+def _name(common_name: str | None) -> x509.Name:
+    return x509.Name([] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    days: tuple[int, int],
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + datetime.timedelta(days=days[0]))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
+    )
