@@ -40,8 +40,9 @@ from ._url import parse_host
 
 __all__ = ["EnvironmentProxies", "proxies_from_environment"]
 
-_BRACKETED = re.compile(r"\[([^\[\]]*:[^\[\]]*)\](?::([0-9]+))?")
-_WITH_PORT = re.compile(r"([^:]*):([0-9]+)")
+_BRACKETED = re.compile(r"\[([^\[\]]*:[^\[\]]*)\](?::([1-9][0-9]{0,4}))?")
+_WITH_PORT = re.compile(r"([^:]*):([1-9][0-9]{0,4})")
+_CAPITALS_ONLY = os.name == "nt"  # there every spelling of a variable is the same one
 _PREFIXED = re.compile(r"([^/]+)/([0-9]{1,3})")
 
 
@@ -170,7 +171,7 @@ def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
 
 
 def _is_from_a_client(environ: Mapping[str, str], spelled: str) -> bool:
-    return "REQUEST_METHOD" in environ and (spelled.isupper() or os.name == "nt")  # Windows knows capitals only
+    return "REQUEST_METHOD" in environ and (spelled.isupper() or _CAPITALS_ONLY)
 
 
 # Entries of NO_PROXY, and what they are compared with.
@@ -184,8 +185,6 @@ def _rule(entry: str) -> Literal[True] | _Networks | _Names | None:
     if prefixed is not None:
         return _network(prefixed[1], int(prefixed[2]))
     host, port = _host_and_port(entry)
-    if port is not None and not 1 <= port <= 65535:
-        return None
     address = _address(host)
     if address is not None:
         version, number, zone = address
@@ -197,7 +196,7 @@ def _host_and_port(entry: str) -> tuple[str, int | None]:
     found = _BRACKETED.fullmatch(entry) or _WITH_PORT.fullmatch(entry)
     if found is None:
         return entry, None
-    return found[1], int(found[2][:6]) if found[2] else None
+    return found[1], int(found[2]) if found[2] else None
 
 
 def _network(start: str, bits: int) -> _Networks | None:

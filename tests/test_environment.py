@@ -103,6 +103,9 @@ TABLE: list[tuple[str, str, bool, str]] = [
     ("example.com:80", "http://example.com", DIRECT, LIKE_GO),
     ("example.com:0", "http://example.com", PROXIED, SAME),
     ("example.com:http", "http://example.com", PROXIED, SAME),
+    ("example.com:00080", "http://example.com", PROXIED, SAME),
+    ("example.com:65616", "http://example.com", PROXIED, SAME),
+    ("example.com:", "http://example.com", PROXIED, SAME),
     (".example.com:8080", "http://www.example.com:8080", DIRECT, LIKE_GO),
     ("*.example.com:8080", "http://www.example.com:8080", DIRECT, LIKE_GO),
     ("*.example.com:8080", "http://example.com:8080", PROXIED, SAME),
@@ -388,7 +391,7 @@ def test_which_variable_counts(environ: dict[str, str], http: str | None, https:
 
 
 def test_where_variables_know_capitals_only_a_cgi_program_reads_neither(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("httpcore._environment.os.name", "nt")
+    monkeypatch.setattr("httpcore._environment._CAPITALS_ONLY", True)
     assert chosen({"http_proxy": A, "HTTP_PROXY": A, "REQUEST_METHOD": "GET"}, "http://example.com") is None
     assert chosen({"http_proxy": A, "HTTP_PROXY": A}, "http://example.com") == A
 

@@ -478,6 +478,8 @@ def test_policies_with_the_same_rules_are_one_value() -> None:
     assert hash(one) == hash(other)
     assert len({one, other, PUBLIC, NetworkPolicy.public_only()}) == 2
     assert one != NetworkPolicy(allow=("10.0.0.0/8", "fd00::/8"), deny=("10.0.0.1",), ports=(443,))
+    many = tuple(f"{number}.0.0.0/8" for number in range(50))
+    assert NetworkPolicy(many, many) == NetworkPolicy(many[::-1], many[::-1])
     assert NetworkPolicy() != PUBLIC
     copy = pickle.loads(pickle.dumps(one))
     assert copy == one
