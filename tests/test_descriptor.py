@@ -1,4 +1,4 @@
-"""What a connected socket does without waiting, and how the addresses of one connect share its time."""
+"""What a connected socket does without waiting."""
 
 from __future__ import annotations
 
@@ -9,51 +9,8 @@ import struct
 import pytest
 
 from httpcore._backends.base import PIECE
-from httpcore._backends.descriptor import Descriptor, Tries, open_socket
-from httpcore._errors import ConnectError, ConnectTimeout, ReadError, WriteError
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-def test_each_address_gets_a_fair_share_of_what_the_earlier_ones_left() -> None:
-    clock = Clock()
-    tries = Tries("example.com:80", 6.0, clock)
-    assert tries.share(3) == 2.0
-    clock.time += 0.5  # it refused early: the others get what it did not use
-    assert tries.share(2) == 2.75
-    clock.time += 2.75
-    assert tries.share(1) == 2.75
-
-
-def test_an_address_is_tried_even_when_no_time_is_left() -> None:
-    clock = Clock()
-    tries = Tries("example.com:80", 1.0, clock)
-    clock.time += 5
-    assert 0 < (tries.share(1) or 0) < 0.01
-
-
-def test_without_a_timeout_no_share_is_limited() -> None:
-    assert Tries("example.com:80", None, Clock()).share(2) is None
-
-
-def test_failures_in_time_are_one_connect_error_and_the_last_that_ran_out_of_time_makes_it_a_timeout() -> None:
-    clock = Clock()
-    tries = Tries("example.com:80", 1.0, clock)
-    tries.failed("10.0.0.1:80", ConnectionRefusedError(111, "Connection refused"))
-    tries.failed("10.0.0.2:80", TimeoutError("timed out"))
-    assert type(tries.error()) is ConnectError
-    clock.time += 1
-    late = tries.error()
-    assert type(late) is ConnectTimeout
-    assert late.limit == 1.0
-    assert "10.0.0.1:80: Connection refused" in str(late)
-    assert "10.0.0.2:80: timed out" in str(late)
+from httpcore._backends.descriptor import Descriptor, open_socket
+from httpcore._errors import ReadError, WriteError
 
 
 def test_a_new_socket_sends_at_once_keeps_alive_and_has_the_callers_options_last() -> None:
