@@ -1,66 +1,69 @@
-"""A low-level HTTP client: one code base for asyncio, trio and threads."""
+"""A low-level HTTP client: one code base for asyncio, trio and threads.
+
+Importing it loads nothing else: a name brings what it needs when it is first asked for.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from ._body import ReplayableBody
-from ._config import PoolLimits, SSLConfig, TimeoutConfig
-from ._errors import (
-    ConnectError,
-    ConnectTimeout,
-    DecodingError,
-    GoAway,
-    HTTPCoreError,
-    InvalidURL,
-    LimitExceeded,
-    LocalProtocolError,
-    NetworkError,
-    PolicyError,
-    PoolClosed,
-    PoolTimeout,
-    ProxyError,
-    ReadError,
-    ReadTimeout,
-    RemoteProtocolError,
-    ResponseClosed,
-    ResponseError,
-    ResponseNotRead,
-    StreamConsumed,
-    StreamReset,
-    Timeout,
-    TLSError,
-    TotalTimeout,
-    UnsupportedProtocol,
-    WriteError,
-    WriteTimeout,
-)
-from ._ledger import OriginStats, PoolStats
-from ._network import CachingResolver, Resolver
-from ._policy import NetworkPolicy
-from ._pool import ConnectionPool
-from ._proxy import Proxy, ProxyChooser
-from ._response import BodyStream, Informational, Response, ResponseInfo
-from ._trace import (
-    ConnectionClosed,
-    ConnectionOpened,
-    DialStarted,
-    InterimResponse,
-    RequestFailed,
-    RequestQueued,
-    RequestRetried,
-    RequestSent,
-    RequestStarted,
-    ResponseComplete,
-    ResponseStarted,
-    TraceEvent,
-)
-from ._wire.raw import RawStream
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from ._body import ReplayableBody
+    from ._config import PoolLimits, SSLConfig, TimeoutConfig
     from ._contexts import ssl_context
     from ._environment import EnvironmentProxies, proxies_from_environment
+    from ._errors import (
+        ConnectError,
+        ConnectTimeout,
+        DecodingError,
+        GoAway,
+        HTTPCoreError,
+        InvalidURL,
+        LimitExceeded,
+        LocalProtocolError,
+        NetworkError,
+        PolicyError,
+        PoolClosed,
+        PoolTimeout,
+        ProxyError,
+        ReadError,
+        ReadTimeout,
+        RemoteProtocolError,
+        ResponseClosed,
+        ResponseError,
+        ResponseNotRead,
+        StreamConsumed,
+        StreamReset,
+        Timeout,
+        TLSError,
+        TotalTimeout,
+        UnsupportedProtocol,
+        WriteError,
+        WriteTimeout,
+    )
+    from ._ledger import OriginStats, PoolStats
+    from ._network import CachingResolver, Resolver
+    from ._policy import NetworkPolicy
+    from ._pool import ConnectionPool
+    from ._proxy import Proxy, ProxyChooser
+    from ._response import BodyStream, Informational, Response, ResponseInfo
     from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse
+    from ._trace import (
+        ConnectionClosed,
+        ConnectionOpened,
+        DialStarted,
+        InterimResponse,
+        RequestFailed,
+        RequestQueued,
+        RequestRetried,
+        RequestSent,
+        RequestStarted,
+        ResponseComplete,
+        ResponseStarted,
+        TraceEvent,
+    )
+    from ._wire.raw import RawStream
 
 __version__ = "0.1.0"
 
@@ -130,21 +133,101 @@ __all__ = [
     "ssl_context",
 ]
 
-# Loaded when they are first asked for: the world of threads brings `socket`, TLS brings `ssl`.
-_LAZY = {
-    "SyncConnectionPool": "_sync",
-    "SyncResponse": "_sync",
-    "SyncBodyStream": "_sync",
-    "SyncRawStream": "_sync",
-    "ssl_context": "_contexts",
-    "EnvironmentProxies": "_environment",
-    "proxies_from_environment": "_environment",
+_WHERE = {
+    "_body": ("ReplayableBody",),
+    "_config": (
+        "PoolLimits",
+        "SSLConfig",
+        "TimeoutConfig",
+    ),
+    "_contexts": ("ssl_context",),
+    "_environment": (
+        "EnvironmentProxies",
+        "proxies_from_environment",
+    ),
+    "_errors": (
+        "ConnectError",
+        "ConnectTimeout",
+        "DecodingError",
+        "GoAway",
+        "HTTPCoreError",
+        "InvalidURL",
+        "LimitExceeded",
+        "LocalProtocolError",
+        "NetworkError",
+        "PolicyError",
+        "PoolClosed",
+        "PoolTimeout",
+        "ProxyError",
+        "ReadError",
+        "ReadTimeout",
+        "RemoteProtocolError",
+        "ResponseClosed",
+        "ResponseError",
+        "ResponseNotRead",
+        "StreamConsumed",
+        "StreamReset",
+        "TLSError",
+        "Timeout",
+        "TotalTimeout",
+        "UnsupportedProtocol",
+        "WriteError",
+        "WriteTimeout",
+    ),
+    "_ledger": (
+        "OriginStats",
+        "PoolStats",
+    ),
+    "_network": (
+        "CachingResolver",
+        "Resolver",
+    ),
+    "_policy": ("NetworkPolicy",),
+    "_pool": ("ConnectionPool",),
+    "_proxy": (
+        "Proxy",
+        "ProxyChooser",
+    ),
+    "_response": (
+        "BodyStream",
+        "Informational",
+        "Response",
+        "ResponseInfo",
+    ),
+    "_sync": (
+        "SyncBodyStream",
+        "SyncConnectionPool",
+        "SyncRawStream",
+        "SyncResponse",
+    ),
+    "_trace": (
+        "ConnectionClosed",
+        "ConnectionOpened",
+        "DialStarted",
+        "InterimResponse",
+        "RequestFailed",
+        "RequestQueued",
+        "RequestRetried",
+        "RequestSent",
+        "RequestStarted",
+        "ResponseComplete",
+        "ResponseStarted",
+        "TraceEvent",
+    ),
+    "_wire.raw": ("RawStream",),
 }
+_MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import httpcore
+
 PACKAGE = Path(__file__).resolve().parent.parent / "httpcore"
 
 # From the ground up. A module imports from lower floors only, never from its own: so a new file needs a place here, and
@@ -198,13 +200,41 @@ def test_each_module_says_what_it_is_in_its_first_line(module: str) -> None:
     assert len(first) > 20
 
 
-def test_importing_httpcore_loads_nothing_heavy() -> None:
+def run(program: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "more", ["httpcore.ConnectionPool()", "httpcore.NetworkPolicy, httpcore.Proxy, httpcore.SSLConfig()"]
+)
+def test_importing_httpcore_and_making_a_pool_loads_nothing_heavy(more: str) -> None:
     program = (
-        "import sys; before = set(sys.modules); import httpcore\n"
+        f"import sys; before = set(sys.modules); import httpcore; {more}\n"
         f"print(*[name for name in {HEAVY} if name in sys.modules and name not in before])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent)
-    assert (done.stdout.strip(), done.stderr) == ("", "")
+    assert run(program) == []
+
+
+def test_importing_httpcore_alone_loads_nothing_at_all() -> None:
+    assert run("import sys; before = set(sys.modules); import httpcore; print(*{*sys.modules} - before)") == [
+        "httpcore"
+    ]
+
+
+def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
+    assert sorted(httpcore._MODULE) == sorted(httpcore.__all__)
+    typed = {
+        node.module: {alias.name for alias in node.names}
+        for node in ast.walk(parsed("__init__"))
+        if isinstance(node, ast.ImportFrom) and node.level
+    }
+    assert typed == {module: set(names) for module, names in httpcore._WHERE.items()}
+    for name in httpcore.__all__:
+        assert getattr(httpcore, name).__module__.startswith("httpcore") or name == "TraceEvent"
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = httpcore.Nothing
 
 
 # The test itself: what it must see.
