@@ -1,0 +1,559 @@
+"""Proxies that are curious, careless or hostile: who hears which secret, what opens a tunnel, and what never does."""
+
+from __future__ import annotations
+
+import ssl
+import time
+import traceback
+from base64 import b64encode
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+import trustme
+from scripted_proxy import (
+    BODY,
+    CERTIFICATE,
+    CONNECT,
+    ESTABLISHED,
+    EXCHANGE,
+    GREETING,
+    PASSWORD,
+    SOCKS4,
+    SOCKS5,
+    TLS_ORIGIN,
+    TLS_PROXY,
+    Act,
+    ScriptedProxy,
+    Visit,
+    end,
+    garbage,
+    refusal,
+    server_context,
+)
+from servers import ok
+from worlds import World, each_world
+
+import httpcore
+
+USER, SECRET, KEY = "proxy-user", "proxy-secret", "proxy-key"
+"""What the proxy may know."""
+TOKEN, NAME, WORD = "origin-token", "url-user", "url-word"
+"""What the origin may know, and what nobody may: the user info of a URL."""
+BASIC = b64encode(f"{USER}:{SECRET}".encode())
+OF_THE_PROXY = (USER.encode(), SECRET.encode(), BASIC, KEY.encode())
+OF_NOBODY = (NAME.encode(), WORD.encode(), b64encode(f"{NAME}:{WORD}".encode()))
+AT_THE_PROXY = (CONNECT, GREETING, PASSWORD, SOCKS5, SOCKS4)
+
+
+class Keys(NamedTuple):
+    """Certificates of the two hops and of the clients that each of them knows; all by different authorities."""
+
+    proxy: ssl.SSLContext
+    origin: ssl.SSLContext
+    trusting_proxy: str
+    trusting_origin: str
+    for_proxy: str
+    for_origin: str
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    folder = tmp_path_factory.mktemp("keys")
+    names = {"proxy": ("localhost", "127.0.0.1"), "origin": ("origin.test",)}
+    contexts, trusted, shown = {}, {}, {}
+    for hop, hosts in names.items():
+        authority, clients = trustme.CA(), trustme.CA()
+        trusted[hop], shown[hop] = str(folder / hop), str(folder / f"client-of-{hop}")
+        authority.cert_pem.write_to_path(trusted[hop])
+        clients.issue_cert(f"client-of-{hop}.test").private_key_and_cert_chain_pem.write_to_path(shown[hop])
+        contexts[hop] = server_context(authority.issue_cert(*hosts), "http/1.1", clients=clients)
+    return Keys(
+        contexts["proxy"], contexts["origin"], trusted["proxy"], trusted["origin"], shown["proxy"], shown["origin"]
+    )
+
+
+def scripted(steps: list[str], keys: Keys, acts: dict[str, Act] | None = None, *, faulty: int = 1) -> ScriptedProxy:
+    return ScriptedProxy(steps, acts, faulty=faulty, proxy=keys.proxy, origin=keys.origin)
+
+
+# Credentials stay at their hop.
+
+SECRETIVE = {
+    "forward": ("http", "http", [EXCHANGE]),
+    "forward under TLS": ("https", "http", [TLS_PROXY, EXCHANGE]),
+    "tunnel": ("http", "https", [CONNECT, TLS_ORIGIN, EXCHANGE]),
+    "plain tunnel": ("http+tunnel", "http", [CONNECT, EXCHANGE]),
+    "TLS in TLS": ("https", "https", [TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE]),
+    "SOCKS5": ("socks5h", "https", [GREETING, PASSWORD, SOCKS5, TLS_ORIGIN, EXCHANGE]),
+    "plain SOCKS5": ("socks5h", "http", [GREETING, PASSWORD, SOCKS5, EXCHANGE]),
+}
+each_secretive_way = pytest.mark.parametrize("way", SECRETIVE)
+
+
+def secretive(scheme: str, port: int, keys: Keys, *, in_url: bool = False) -> httpcore.Proxy:
+    scheme, _, tunnel = scheme.partition("+")
+    more: dict[str, Any] = {"tunnel": bool(tunnel)}
+    if scheme.startswith("http"):
+        more["headers"] = [("X-Proxy-Key", KEY)]
+    if scheme == "https":
+        more["ssl"] = httpcore.SSLConfig(verify=keys.trusting_proxy)
+    if in_url:
+        return httpcore.Proxy(f"{scheme}://{USER}:{SECRET}@127.0.0.1:{port}", **more)
+    return httpcore.Proxy(f"{scheme}://127.0.0.1:{port}", auth=(USER, SECRET), **more)
+
+
+@each_world
+@pytest.mark.parametrize("in_url", [False, True], ids=["argument", "url"])
+@each_secretive_way
+def test_credentials_never_leave_their_hop(world: World, way: str, in_url: bool, keys: Keys) -> None:
+    scheme, origin, steps = SECRETIVE[way]
+
+    async def body() -> None:
+        told: list[str] = []
+        with scripted(steps, keys) as server:
+            proxy = secretive(scheme, server.port, keys, in_url=in_url)
+            trust = httpcore.SSLConfig(verify=keys.trusting_origin)
+            async with world.pool(trust, proxy=proxy, trace=lambda event: told.append(repr(event))) as pool:
+                for _ in range(2):
+                    response = await pool.request(
+                        "GET", f"{origin}://{NAME}:{WORD}@origin.test/", [("Authorization", f"Bearer {TOKEN}")]
+                    )
+                    assert response.body == BODY
+                told += [repr(pool), repr(pool.stats()), repr(response.info), repr(proxy), str(proxy)]
+        at_proxy = b"".join(data for step, data in server.heard if step in AT_THE_PROXY)
+        at_origin = b"".join(server.said(EXCHANGE))
+        tunnelled = len(steps) > len({TLS_PROXY, EXCHANGE} & set(steps))
+        assert TOKEN.encode() in at_origin
+        assert TOKEN.encode() not in at_proxy
+        if tunnelled:
+            known = (BASIC, KEY.encode()) if scheme != "socks5h" else (USER.encode(), SECRET.encode())
+            assert all(at_proxy.count(secret) == 1 for secret in known)
+            assert not any(secret in at_origin for secret in OF_THE_PROXY)
+            assert b"proxy-" not in at_origin.lower()
+        else:
+            assert at_origin.count(BASIC) == at_origin.count(KEY.encode()) == 2
+        everything = b"".join(data for _, data in server.heard)
+        assert not any(secret in everything for secret in OF_NOBODY)
+        check_wire(server, origin, scheme)
+        check_silent("\n".join(told))
+
+    world.run(body)
+
+
+def check_wire(server: ScriptedProxy, origin: str, scheme: str) -> None:
+    """What TLS covers is nowhere in the clear."""
+    if origin == "https" or scheme == "https":
+        assert TOKEN.encode() not in server.raw
+    if scheme == "https":
+        assert not any(secret in server.raw for secret in (*OF_THE_PROXY, b"origin.test"))
+
+
+def check_silent(text: str) -> None:
+    shown = [secret for secret in (USER, SECRET, KEY, TOKEN, NAME, WORD, BASIC.decode()) if secret in text]
+    assert not shown, text
+
+
+@each_world
+@each_secretive_way
+def test_no_error_shows_a_secret_whatever_goes_wrong_where(world: World, way: str, keys: Keys) -> None:
+    scheme, origin, steps = SECRETIVE[way]
+    told: list[str] = []
+
+    async def body(step: str, act: Act) -> None:
+        with scripted(steps, keys, {step: act}) as server:
+            proxy = secretive(scheme, server.port, keys)
+            trust = httpcore.SSLConfig(verify=keys.trusting_origin)
+            async with world.pool(trust, proxy=proxy, trace=lambda event: told.append(repr(event))) as pool:
+                with pytest.raises(httpcore.HTTPCoreError) as caught:
+                    await pool.request(
+                        "GET", f"{origin}://{NAME}:{WORD}@origin.test/", [("Authorization", f"Bearer {TOKEN}")]
+                    )
+                error = caught.value
+                told.extend([str(error), repr(error), repr(vars(error)), *traceback.format_exception_only(error)])
+                cause = error.__cause__ or error.__context__
+                while cause is not None:
+                    told.append(f"{cause!r} {cause}")
+                    cause = cause.__cause__ or cause.__context__
+
+    for step in steps:
+        for act in (garbage, end, *([refusal] if step != EXCHANGE else [])):
+            world.run(body, step, act)
+    assert len(told) > 10
+    check_silent("\n".join(told))
+
+
+class Choosing:
+    """Another way for each host."""
+
+    def __init__(self, **proxies: httpcore.Proxy | None) -> None:
+        self.proxies = proxies
+
+    def proxy_for(self, scheme: str, host: str, port: int) -> httpcore.Proxy | None:
+        return self.proxies[host.partition(".")[0]]
+
+
+@each_world
+@pytest.mark.parametrize("tunnel", [False, True], ids=["forward", "tunnel"])
+def test_each_proxy_hears_its_own_credentials_and_the_origin_none(world: World, tunnel: bool, keys: Keys) -> None:
+    """Back and forth between two proxies and none, over connections that are kept."""
+    steps = [CONNECT, EXCHANGE] if tunnel else [EXCHANGE]
+
+    async def body() -> None:
+        with scripted(steps, keys) as one, scripted(steps, keys) as two, scripted([EXCHANGE], keys) as direct:
+            choosing = Choosing(
+                one=httpcore.Proxy(f"http://127.0.0.1:{one.port}", auth=("one", "first"), tunnel=tunnel),
+                two=httpcore.Proxy(f"http://127.0.0.1:{two.port}", auth=("two", "second"), tunnel=tunnel),
+                localhost=None,
+            )
+            async with world.pool(proxy=choosing) as pool:
+                for host in ("one.test", "two.test", "localhost", "two.test", "localhost", "one.test"):
+                    assert (await pool.request("GET", f"http://{host}:{direct.port}/")).body == BODY
+                assert pool.stats().connections == 3
+        first, second = b64encode(b"one:first"), b64encode(b"two:second")
+        each = 1 if tunnel else 2
+        assert (one.raw.count(first), one.raw.count(second), one.raw.count(b"two.test")) == (each, 0, 0)
+        assert (two.raw.count(second), two.raw.count(first), two.raw.count(b"one.test")) == (each, 0, 0)
+        assert b"proxy" not in direct.raw.lower()
+
+    world.run(body)
+
+
+@each_world
+def test_other_credentials_are_another_connection(world: World, keys: Keys) -> None:
+    """Who stops being somebody is not served over what somebody opened."""
+
+    async def body() -> None:
+        with scripted([CONNECT, EXCHANGE], keys) as server:
+            where = f"http://127.0.0.1:{server.port}"
+            choosing = Choosing()
+            async with world.pool(proxy=choosing) as pool:
+                for auth in (("u", "p"), ("u", "q"), None, ("u", "p")):
+                    choosing.proxies["origin"] = httpcore.Proxy(where, auth=auth, tunnel=True)
+                    await pool.request("GET", "http://origin.test/")
+                assert pool.stats().connections == 3
+            assert len(server.said(CONNECT)) == 3
+
+    world.run(body)
+
+
+# TLS with the proxy and TLS with the origin have nothing to do with each other (row D3).
+
+
+def twice_secured(port: int, keys: Keys, proxy: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
+    config = httpcore.SSLConfig(**{"verify": keys.trusting_proxy, **proxy})
+    return {
+        "ssl": httpcore.SSLConfig(**{"verify": keys.trusting_origin, **origin}),
+        "proxy": httpcore.Proxy(f"https://localhost:{port}", ssl=config),
+    }
+
+
+TLS_IN_TLS = [TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE]
+
+
+@each_world
+def test_each_hop_hears_its_own_name_and_sees_its_own_certificate(world: World, keys: Keys) -> None:
+    async def body() -> None:
+        for at_proxy, at_origin in ((True, False), (False, True), (True, True), (False, False)):
+            with scripted(TLS_IN_TLS, keys) as server:
+                proxy = {"cert": keys.for_proxy} if at_proxy else {}
+                origin = {"cert": keys.for_origin} if at_origin else {}
+                async with world.pool(**twice_secured(server.port, keys, proxy, origin)) as pool:
+                    assert (await pool.request("GET", "https://origin.test/")).body == BODY
+            assert server.said(TLS_PROXY) == [b"localhost"]
+            assert server.said(TLS_ORIGIN) == [b"origin.test"]
+            shown = [b"proxy" if b"client-of-proxy.test" in der else b"origin" for der in server.said(CERTIFICATE)]
+            assert shown == [b"proxy"] * at_proxy + [b"origin"] * at_origin
+            assert all(b"client-of-" in der for der in server.said(CERTIFICATE))
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("wrong", ["proxy", "origin"])
+def test_a_wrong_certificate_at_one_hop_is_not_excused_by_the_other(world: World, wrong: str, keys: Keys) -> None:
+    """Neither by what the other trusts, nor by its trusting everybody."""
+
+    async def body() -> None:
+        for other in ({}, {"verify": False}):
+            mine = {"verify": keys.trusting_origin if wrong == "proxy" else keys.trusting_proxy}
+            proxy, origin = (mine, other) if wrong == "proxy" else (other, mine)
+            with scripted(TLS_IN_TLS, keys) as server:
+                settings = twice_secured(server.port, keys, proxy, origin)
+                async with world.pool(**settings) as pool:
+                    with pytest.raises(httpcore.TLSError) as caught:
+                        await pool.request("GET", "https://origin.test/")
+                    assert str(settings["proxy"]) in str(caught.value)
+                    assert pool.stats().connections == 0
+            assert server.said(EXCHANGE) == []
+            assert (server.said(CONNECT) == []) is (wrong == "proxy")
+
+    world.run(body)
+
+
+# What comes behind the answer to CONNECT (row D4).
+
+
+def saying(answer: bytes) -> Act:
+    def act(visit: Visit) -> bool:
+        visit.hear(visit.head())
+        visit.send(answer)
+        return True
+
+    return act
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("surplus", [ok(b"poison"), b"\x16\x03\x03\x00\x00", b"x"], ids=["response", "record", "byte"])
+def test_what_comes_behind_the_answer_to_connect_ends_it(world: World, scheme: str, surplus: bytes, keys: Keys) -> None:
+    steps = [CONNECT, *([TLS_ORIGIN] if scheme == "https" else []), EXCHANGE]
+
+    async def body() -> None:
+        with scripted(steps, keys, {CONNECT: saying(ESTABLISHED + surplus)}) as server:
+            proxy = httpcore.Proxy(f"http://127.0.0.1:{server.port}", tunnel=True)
+            async with world.pool(httpcore.SSLConfig(verify=keys.trusting_origin), proxy=proxy) as pool:
+                with pytest.raises(httpcore.ProxyError, match="behind its answer to CONNECT") as caught:
+                    await pool.request("GET", f"{scheme}://origin.test/")
+                assert str(proxy) in str(caught.value)
+                assert pool.stats().connections == 0
+                assert (await pool.request("GET", f"{scheme}://origin.test/")).body == BODY
+            assert len(server.said(EXCHANGE)) == 1
+
+    world.run(body)
+
+
+@each_world
+def test_what_comes_behind_the_answer_of_socks_is_no_part_of_tls(world: World, keys: Keys) -> None:
+    def act(visit: Visit) -> bool:
+        visit.exactly(4 + 1 + len("origin.test") + 2)
+        visit.send(b"\x05\x00\x00\x01" + bytes(6) + b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00")
+        return True
+
+    async def body() -> None:
+        with scripted([GREETING, SOCKS5, TLS_ORIGIN, EXCHANGE], keys, {SOCKS5: act}) as server:
+            async with world.pool(
+                httpcore.SSLConfig(verify=keys.trusting_origin), proxy=f"socks5h://127.0.0.1:{server.port}"
+            ) as pool:
+                with pytest.raises(httpcore.TLSError):
+                    await pool.request("GET", "https://origin.test/")
+                assert pool.stats().connections == 0
+            assert server.said(EXCHANGE) == []
+
+    world.run(body)
+
+
+# What answers to CONNECT may be (row D5).
+
+REFUSED = {
+    "302": (b"HTTP/1.1 302 Found\r\nLocation: https://evil.test/\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", 302),
+    "401": (b"HTTP/1.1 401 Who\r\nWWW-Authenticate: Basic\r\nContent-Length: 4\r\n\r\nbody", 401),
+    "407": (b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\nContent-Length: 4\r\n\r\nbody", 407),
+    "404 without end": (b"HTTP/1.1 404 Not here\r\n\r\nand so on", 404),
+    "502 in chunks": (b"HTTP/1.1 502 Bad\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", 502),
+    "304": (b"HTTP/1.1 304 Not Modified\r\n\r\n", 304),
+    "an interim response, then 403": (b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 403 No\r\n\r\n", 403),
+    "101": (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", None),
+    "100 without end": (b"HTTP/1.1 100 Continue\r\n\r\n" * 40, None),
+    "a head without end": (b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 100_000, None),
+    "two lengths": (b"HTTP/1.1 403 No\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", None),
+    "no HTTP": (b"220 mail.test ESMTP\r\n", None),
+    "HTTP/2": (b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", None),
+    "half a head": (b"HTTP/1.1 200 OK\r\n", None),
+}
+
+
+@each_world
+@pytest.mark.parametrize("which", REFUSED)
+def test_what_a_proxy_answers_instead_of_a_tunnel_is_its_error_and_never_a_response(
+    world: World, which: str, keys: Keys
+) -> None:
+    answer, status = REFUSED[which]
+
+    def act(visit: Visit) -> None:
+        saying(answer)(visit)
+
+    async def body() -> None:
+        with scripted([CONNECT, TLS_ORIGIN, EXCHANGE], keys, {CONNECT: act}) as server:
+            proxy = f"http://127.0.0.1:{server.port}"
+            async with world.pool(httpcore.SSLConfig(verify=keys.trusting_origin), proxy=proxy) as pool:
+                with pytest.raises(httpcore.ProxyError) as caught:
+                    await pool.request("POST", "https://origin.test/", body=b"x")
+                error = caught.value
+                assert (error.status_code, error.safe_to_retry) == (status, True)
+                if status is not None:
+                    assert error.headers or which == "404 without end" or status in (304, 403)
+                assert proxy in str(error)
+                assert "https://origin.test" in str(error)
+                stats = pool.stats()
+                assert (stats.connections, stats.leased) == (0, 0)
+                assert server.connections == 1  # it was asked once: a 407 is not answered with the same again
+                assert (await pool.request("GET", "https://origin.test/")).body == BODY
+
+    world.run(body)
+
+
+OPENED = {
+    "204": b"HTTP/1.1 204 Fine\r\n\r\n",
+    "299": b"HTTP/1.1 299 \r\n\r\n",
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\n",
+    "a length": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "close": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+    "cookies": b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Encoding: gzip\r\n\r\n",
+    "interim responses": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+}
+
+
+@each_world
+@pytest.mark.parametrize("which", OPENED)
+def test_any_2xx_opens_the_tunnel_and_its_fields_mean_nothing(world: World, which: str, keys: Keys) -> None:
+    async def body() -> None:
+        with scripted([CONNECT, TLS_ORIGIN, EXCHANGE], keys, {CONNECT: saying(OPENED[which])}) as server:
+            async with world.pool(
+                httpcore.SSLConfig(verify=keys.trusting_origin), proxy=f"http://127.0.0.1:{server.port}"
+            ) as pool:
+                for _ in range(2):
+                    response = await pool.request("GET", "https://origin.test/")
+                    assert (response.body, response.headers) == (BODY, [(b"content-length", b"12")])
+                    assert response.informational == []
+            assert server.connections == 1
+
+    world.run(body)
+
+
+# Slow ones: the connect timeout holds for all hops together, and the total timeout too (rows D5, D8, 36).
+
+
+def dripping(answer: bytes) -> Act:
+    def act(visit: Visit) -> None:
+        visit.something()
+        for at in range(len(answer)):
+            visit.send(answer[at : at + 1])
+            time.sleep(0.1)
+
+    return act
+
+
+DRIPS: dict[str, tuple[str, str, list[str], bytes]] = {
+    "CONNECT": ("http", CONNECT, [CONNECT, TLS_ORIGIN], ESTABLISHED),
+    "SOCKS5 reply": ("socks5h", SOCKS5, [GREETING, SOCKS5], b"\x05\x00\x00\x03\x3f" + b"x" * 65),
+    "TLS": ("https", TLS_PROXY, [TLS_PROXY], b"\x16\x03\x03\x40\x00" + bytes(100)),
+}
+
+
+@each_world
+def test_a_hop_that_drips_ends_in_time(world: World, keys: Keys) -> None:
+    """All at once, since it takes the time."""
+
+    async def one(which: str, total: bool) -> None:
+        scheme, step, steps, answer = DRIPS[which]
+        limits = httpcore.TimeoutConfig(9, connect_timeout=0.4)
+        if total:
+            limits = httpcore.TimeoutConfig(None, total_timeout=0.4)
+        with scripted(steps, keys, {step: dripping(answer)}) as server:
+            proxy = httpcore.Proxy(f"{scheme}://127.0.0.1:{server.port}")
+            async with world.pool(proxy=proxy, timeout=limits) as pool:
+                with pytest.raises(httpcore.TotalTimeout if total else httpcore.ConnectTimeout) as caught:
+                    await pool.request("GET", "https://origin.test/")
+                error = caught.value
+                assert error.limit == 0.4
+                assert str(proxy) in str(error.__cause__ if total else error)
+                assert error.elapsed is not None
+                assert error.elapsed < 3  # the whole answer takes longer
+                assert pool.stats().connections == 0
+
+    async def body() -> None:
+        await world.gather(*[partial(one, which, total) for which in DRIPS for total in (False, True)])
+
+    world.run(body)
+
+
+# What SOCKS answers may be (row D8); their bytes one by one are in test_socks.py.
+
+
+@each_world
+@pytest.mark.parametrize(
+    "bound",
+    [b"\x01" + bytes(4), b"\x04" + bytes(16), b"\x03\x00", b"\x03\xff" + b"x" * 255],
+    ids=["IPv4", "IPv6", "no name", "long name"],
+)
+def test_whatever_address_a_socks_proxy_connects_from_the_tunnel_begins_right_behind_it(
+    world: World, bound: bytes, keys: Keys
+) -> None:
+    def act(visit: Visit) -> bool:
+        visit.exactly(4 + 1 + len("origin.test") + 2)
+        visit.send(b"\x05\x00\x00" + bound + b"\x00\x50")
+        return True
+
+    async def body() -> None:
+        with scripted([GREETING, SOCKS5, TLS_ORIGIN, EXCHANGE], keys, {SOCKS5: act}) as server:
+            async with world.pool(
+                httpcore.SSLConfig(verify=keys.trusting_origin), proxy=f"socks5h://127.0.0.1:{server.port}"
+            ) as pool:
+                assert (await pool.request("GET", "https://origin.test/")).body == BODY
+            assert server.connections == 1
+
+    world.run(body)
+
+
+@each_world
+def test_a_name_that_does_not_fit_into_socks_is_refused_before_anything_is_said_of_it(world: World, keys: Keys) -> None:
+    name = ".".join(["a" * 60] * 5)
+
+    async def body() -> None:
+        with scripted([GREETING, SOCKS5, EXCHANGE], keys) as server:
+            async with world.pool(proxy=f"socks5h://127.0.0.1:{server.port}") as pool:
+                with pytest.raises((httpcore.LocalProtocolError, httpcore.InvalidURL)):
+                    await pool.request("GET", f"http://{name}/")
+                assert pool.stats().connections == 0
+            assert server.said(SOCKS5) == []
+
+    world.run(body)
+
+
+# Tunnels that die (row 40).
+
+
+def one_answer(visit: Visit) -> None:
+    visit.hear(visit.head())
+    visit.send(ok(BODY))
+
+
+@each_world
+def test_a_kept_tunnel_that_has_died_is_replaced_by_another(world: World, keys: Keys) -> None:
+    async def body() -> None:
+        with scripted([CONNECT, TLS_ORIGIN, EXCHANGE], keys, {EXCHANGE: one_answer}, faulty=2) as server:
+            async with world.pool(
+                httpcore.SSLConfig(verify=keys.trusting_origin), proxy=f"http://127.0.0.1:{server.port}"
+            ) as pool:
+                for _ in range(3):
+                    assert (await pool.request("GET", "https://origin.test/")).body == BODY
+                assert pool.stats().connections == 1
+            assert len(server.said(CONNECT)) == 3
+
+    world.run(body)
+
+
+def dying(visit: Visit) -> None:
+    visit.hear(visit.head())
+    visit.send(ESTABLISHED)
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_tunnel_that_dies_after_200_is_an_error_and_not_tried_again(world: World, scheme: str, keys: Keys) -> None:
+    async def body() -> None:
+        with scripted([CONNECT, EXCHANGE], keys, {CONNECT: dying}) as server:
+            proxy = httpcore.Proxy(f"http://127.0.0.1:{server.port}", tunnel=True)
+            async with world.pool(proxy=proxy) as pool:
+                with pytest.raises(httpcore.HTTPCoreError) as caught:
+                    await pool.request("GET", f"{scheme}://origin.test/")
+                if scheme == "https":
+                    assert isinstance(caught.value, httpcore.ConnectError)
+                    assert str(proxy) in str(caught.value)
+                stats = pool.stats()
+                assert (stats.connections, stats.leased) == (0, 0)
+            assert server.connections == 1
+
+    world.run(body)
