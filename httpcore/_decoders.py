@@ -476,10 +476,11 @@ def decoder_for(headers: Iterable[tuple[bytes, bytes]], *, max_decoded: int | No
         DecodingError: a coding is not known, its library is missing, or there are more than 5. A response
             that can have no body (HEAD, 204, 304, Content-Length: 0) needs no decoder, so do not ask for one.
     """
-    values = [value for name, value in headers if name == b"content-encoding"]
-    if not values:
-        return None
-    codings = _codings(values[0] if len(values) == 1 else b",".join(values))
+    values = b""
+    for name, value in headers:
+        if name == b"content-encoding":
+            values = values + b"," + value if values else value
+    codings = _codings(values) if values else ()
     return Decoder(codings, max_decoded) if codings else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from enum import Enum
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
 
 from ._backends.base import PIECE, StreamInfo, TLSInfo
 from ._body import Body, BodyReader
@@ -92,6 +92,11 @@ class _Standing(Enum):
     READ = "read"
     STREAMED = "streamed"
     CLOSED = "closed"
+
+
+# The lookup of an Enum's member costs more than the comparison.
+_UNREAD: Final = _Standing.UNREAD
+_READ: Final = _Standing.READ
 
 
 class Response:
@@ -199,18 +204,22 @@ class Response:
             LimitExceeded: it decodes to more than 16 MiB and 256 times what came; `stream()` gives it in pieces.
             StreamConsumed, ResponseClosed: it was streamed, or closed, before.
         """
-        if self._standing is _Standing.READ:
-            return self.body
-        self._check_unread()
+        standing = self._standing
+        if standing is not _UNREAD:
+            if standing is _READ:
+                return self.body
+            self._check_unread()
         whole = self._source.here()
         if whole is None:
             self._standing = _Standing.STREAMING
             whole = await self._gathered()
         try:
-            return self._keep(self._decoded(whole))
+            self._body = body = self._decoded(whole)
         except BaseException:
             self._close()
             raise
+        self._standing = _READ
+        return body
 
     async def _gathered(self) -> bytes:
         pieces = []
@@ -287,11 +296,6 @@ class Response:
             raise ResponseClosed("the response was closed before its body was read")
         if self._standing is not _Standing.UNREAD:
             raise StreamConsumed(f"the body can be read once; it is {self._standing.value}")
-
-    def _keep(self, body: bytes) -> bytes:
-        self._standing = _Standing.READ
-        self._body = body
-        return body
 
     def _decoded(self, raw: bytes) -> bytes:
         decoder = decoder_for(self.headers) if raw else None

@@ -106,16 +106,17 @@ class SyncConnectionPool:
         The body may be anything that does not need an event loop: bytes, str, an iterable of bytes, a callable that
         returns one, a binary file, or a `ReplayableBody`.
         """
-        given = Body.of(body)
-        if given.is_async:
-            raise LocalProtocolError("body is asynchronous: SyncConnectionPool takes a plain iterable of bytes")
+        if type(body) is not bytes:
+            body = Body.of(body)
+            if body.is_async:
+                raise LocalProtocolError("body is asynchronous: SyncConnectionPool takes a plain iterable of bytes")
         return SyncResponse(
             run(
                 self._pool.request(
                     method,
                     url,
                     headers,
-                    given,
+                    body,
                     stream,
                     ssl=ssl,
                     timeout=timeout,

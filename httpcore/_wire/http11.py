@@ -152,8 +152,9 @@ class HTTP11Exchange:
         except WriteError:
             if not self._hear_last_words():
                 raise
+        stream, within, limit = self._stream, self.deadline.within, self._timeouts.read_timeout
         while self._head is None:
-            await self._read()
+            self._feed(await stream.read(PIECE, within(limit)))
         return self._head
 
     async def next(self) -> bytes:
@@ -208,11 +209,13 @@ class HTTP11Exchange:
         data = body.data
         if data is not None and len(data) <= SMALL_BODY and not (request.expects_continue or request.chunked):
             whole = request.head if not data else request.head + bytes(data)
-            self._complete = await self._write(whole) and await self._flush()
+            stream = self._stream
+            self.sent = await stream.write_some(whole, self.deadline.within(self._timeouts.write_timeout))
+            complete = self.sent == len(whole) or await self._write_on(whole, self.sent)
+            self._complete = complete and (not stream.owes or await self._flush())
             return
-        reader = body.start(
-            self._connection.backend.run_blocking
-        )  # a body of the wrong kind is refused before any byte
+        # A body of the wrong kind is refused before any byte.
+        reader = body.start(self._connection.backend.run_blocking)
         try:
             self._complete = await self._send_with(reader)
         except WriteError:
@@ -260,12 +263,14 @@ class HTTP11Exchange:
 
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
         """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
-        size = len(data)
-        count = await stream.write_some(data, within(limit), duplex=self._held > EARLY)
+        limit = self.deadline.within(self._timeouts.write_timeout)
+        count = await self._stream.write_some(data, limit, duplex=self._held > EARLY)
         self.sent += count
-        if count == size:
-            return True
+        return count == len(data) or await self._write_on(data, count)
+
+    async def _write_on(self, data: bytes | bytearray | memoryview, count: int) -> bool:
+        """As `_write`, when the stream took only `count` bytes, or none and wants its input looked at."""
+        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
         view = memoryview(data)
         while True:
             if not count and not self._heed_input():
