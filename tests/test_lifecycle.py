@@ -236,7 +236,7 @@ def test_pools_cannot_be_pickled_and_errors_can() -> None:
     for pool in (httpcore.ConnectionPool(), httpcore.SyncConnectionPool()):
         with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(pool)
-    classes = [value for value in vars(httpcore).values() if isinstance(value, type)]
+    classes = [value for name in httpcore.__all__ if isinstance(value := getattr(httpcore, name), type)]
     errors = [kind for kind in classes if issubclass(kind, httpcore.HTTPCoreError)]
     assert len(errors) > 20
     for kind in errors:
