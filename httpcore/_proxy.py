@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ._config import SSLConfig, checked_ssl
@@ -30,8 +31,9 @@ _OURS: Final = {
 """Fields that say whom a message is for and how it is framed."""
 
 
+@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
 class Proxy:
-    """A way to origins through another server. Hashable, compared by value; `repr` shows no secrets.
+    """A way to origins through another server. Hashable, compared by value, not to be changed; `repr` shows no secrets.
 
     Arguments:
         url: scheme, host and, if it is not the usual one, port. Nothing may follow them.
@@ -57,7 +59,14 @@ class Proxy:
         LocalProtocolError: a header cannot be sent.
     """
 
-    __slots__ = ("_hash", "auth", "headers", "host", "port", "scheme", "ssl", "tunnel")
+    scheme: str
+    host: str
+    port: int
+    auth: tuple[bytes, bytes] | None
+    headers: tuple[tuple[bytes, bytes], ...]
+    ssl: SSLConfig | ssl_module.SSLContext
+    tunnel: bool
+    _hash: int
 
     def __init__(
         self,
@@ -68,16 +77,21 @@ class Proxy:
         tunnel: bool = False,
     ) -> None:
         place = parse_proxy(url)
-        self.scheme: str = place.scheme
-        self.host: str = place.host
-        self.port: int = place.port
-        self.auth: tuple[bytes, bytes] | None = _auth(self.scheme, auth, place)
-        self.headers: tuple[tuple[bytes, bytes], ...] = _fields(self.scheme, headers, self.auth)
-        self.ssl: SSLConfig | ssl_module.SSLContext = SSLConfig() if ssl is None else checked_ssl(ssl)
-        if ssl is not None and self.scheme != "https":
-            raise ValueError(f"ssl is given, but the proxy's URL begins with {self.scheme}:// and not with https://")
-        self.tunnel: bool = bool(tunnel)
-        self._hash = hash(self._facts())
+        scheme, who = place.scheme, _auth(place.scheme, auth, place)
+        facts = {
+            "scheme": scheme,
+            "host": place.host,
+            "port": place.port,
+            "auth": who,
+            "headers": _fields(scheme, headers, who),
+            "ssl": SSLConfig() if ssl is None else checked_ssl(ssl),
+            "tunnel": bool(tunnel),
+        }
+        if ssl is not None and scheme != "https":
+            raise ValueError(f"ssl is given, but the proxy's URL begins with {scheme}:// and not with https://")
+        for name, value in facts.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_hash", hash(tuple(facts.values())))
 
     @classmethod
     def of(cls, value: Proxy | str | bytes) -> Proxy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import ssl
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
@@ -117,6 +118,17 @@ def test_proxies_are_values() -> None:
         Proxy("https://proxy", ("u", "p"), {"X-A": "b"}, httpcore.SSLConfig(verify=False), False),
     ]
     assert len({make(), *others}) == 1 + len(others)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Proxy)])
+def test_a_proxy_does_not_change(name: str) -> None:
+    """Connections are pooled under it: with other credentials it would go on as who it was."""
+    proxy = Proxy("http://proxy", auth=("user", CANARY))
+    with pytest.raises(FrozenInstanceError):
+        setattr(proxy, name, None)
+    with pytest.raises((FrozenInstanceError, TypeError)):
+        proxy.other = None  # type: ignore[attr-defined]
+    assert proxy == Proxy("http://proxy", auth=("user", CANARY))
 
 
 def test_neither_repr_nor_str_shows_secrets() -> None:
