@@ -1,0 +1,525 @@
+"""Who may share a connection. Everything that a request or a pool can be told is listed here as one of three things;
+what keeps connections apart is changed alone, and what does not is too. An argument that is not listed fails a test.
+
+The peer is one that everybody can talk to: proxies of all kinds and any number of origins, HTTP/1.1 and HTTP/2, with
+TLS and without, on the same two ports. Nothing but the pool keeps anybody apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from enum import Enum
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trustme
+from scripted_proxy import BODY, USUAL, Secured, Visit, server_context
+from scripted_proxy import CONNECT as CONNECT_STEP
+from scripted_proxy import EXCHANGE as EXCHANGE_STEP
+from scripted_proxy import SOCKS5 as SOCKS5_STEP
+from servers import Peer, ScriptedServer
+from worlds import WORLDS, World, each_world
+
+import httpcore
+from httpcore._connection import HTTPConnection
+from httpcore._dial import dial
+from httpcore._route import Route
+from httpcore._url import URL
+
+# A peer for everybody.
+
+
+class Rewound:
+    """A socket that gives once more what was read of it."""
+
+    def __init__(self, sock: Any, data: bytes) -> None:
+        self._socket = sock
+        self._data = data
+
+    def recv(self, size: int) -> bytes:
+        data, self._data = self._data[:size], self._data[size:]
+        return data or bytes(self._socket.recv(size))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+class Anybody(ScriptedServer):
+    """Goes along with whatever comes: TLS, CONNECT, SOCKS5, requests; one inside the other."""
+
+    asks_for_password = False
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._tls = context
+        super().__init__(self._talk)
+
+    def note(self, step: str, data: bytes) -> None:
+        """Nobody asks what was said here."""
+
+    def _talk(self, peer: Peer) -> None:
+        visit = Visit(self, peer.socket, peer.number)  # type: ignore[arg-type]  # it has what is needed of a proxy
+        while True:
+            visit.something()
+            held = visit._held
+            if held.startswith(b"\x16"):
+                visit._held = b""
+                secured = Secured(Rewound(visit.socket, held), self._tls)
+                visit.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
+            elif held.startswith(b"\x05"):
+                self._be_socks(visit)
+            elif held.startswith(b"CONNECT"):
+                USUAL[CONNECT_STEP](visit)
+            else:
+                USUAL[EXCHANGE_STEP](visit)
+                return
+
+    def _be_socks(self, visit: Visit) -> None:
+        _, count = visit.exactly(2)
+        methods = visit.exactly(count)
+        if b"\x02" in methods:
+            visit.send(b"\x05\x02")
+            _, size = visit.exactly(2)
+            (size,) = visit.exactly(size + 1)[-1:]
+            visit.exactly(size)
+            visit.send(b"\x01\x00")
+        else:
+            visit.send(b"\x05\x00")
+        USUAL[SOCKS5_STEP](visit)
+
+
+class Place(NamedTuple):
+    """Where the peers are, and files and pins of theirs."""
+
+    one: Anybody
+    two: Anybody
+    folder: Path
+    pin: str
+
+    def file(self, name: str) -> str:
+        return str(self.folder / name)
+
+    @property
+    def connections(self) -> int:
+        return self.one.connections + self.two.connections
+
+
+class Certificates(NamedTuple):
+    folder: Path
+    context: ssl.SSLContext
+    pin: str
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """`ca.pem` and the same as `too.pem`; a client's certificates `me.pem` and `you.pem`."""
+    folder, authority = tmp_path_factory.mktemp("pool-key"), trustme.CA()
+    for name in ("ca.pem", "too.pem"):
+        authority.cert_pem.write_to_path(str(folder / name))
+    for name in ("me", "you"):
+        authority.issue_cert(f"{name}.test").private_key_and_cert_chain_pem.write_to_path(str(folder / f"{name}.pem"))
+    certificate = authority.issue_cert("origin.test", "other.test", "localhost", "127.0.0.1")
+    context = server_context(certificate, "h2", "http/1.1", clients=authority)
+    pin = sha256(ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())).hexdigest()
+    return Certificates(folder, context, pin)
+
+
+@pytest.fixture
+def place(certificates: Certificates) -> Iterator[Place]:
+    with ExitStack() as stack:
+        one, two = (stack.enter_context(Anybody(certificates.context)) for _ in range(2))
+        yield Place(one, two, certificates.folder, certificates.pin)
+
+
+# What a request is, and what is changed about it.
+
+
+class Asked(NamedTuple):
+    """One request and the proxy that is chosen for it. In `url` are the ports of the peers: `{one}` and `{two}`."""
+
+    url: str = "https://origin.test:{one}/"
+    ssl: dict[str, Any] | None = None
+    proxy: str | None = None
+    proxy_ssl: dict[str, Any] | None = None
+    proxied: dict[str, Any] | None = None
+    more: dict[str, Any] | None = None
+
+    def but(self, **changed: Any) -> Asked:
+        return self._replace(**changed)
+
+
+def said(value: Any, place: Place) -> Any:
+    """A value, with the names of files and ports that are known only now."""
+    if isinstance(value, str):
+        for name, port in (("{one}", place.one.port), ("{two}", place.two.port)):
+            value = value.replace(name, str(port))
+        return value.replace("{pin}", place.pin).replace("{folder}", str(place.folder))
+    if isinstance(value, dict):
+        return {key: said(each, place) for key, each in value.items()}
+    return tuple(said(each, place) for each in value) if isinstance(value, tuple) else value
+
+
+def config(place: Place, settings: Mapping[str, Any] | None) -> Any:
+    """An SSLConfig; or under the name "context" a new context for the same, each time another."""
+    settings = {"verify": "{folder}/ca.pem", **(settings or {})}
+    own = settings.pop("context", False)
+    made = httpcore.SSLConfig(**said(settings, place))
+    return httpcore.ssl_context(made) if own else made
+
+
+class Prepared(NamedTuple):
+    """An `Asked` at a place. What it is made of is made once, as a user would."""
+
+    url: str
+    ssl: Any
+    proxy: httpcore.Proxy | None
+    more: dict[str, Any]
+
+    @classmethod
+    def of(cls, asked: Asked, place: Place) -> Prepared:
+        proxy = None
+        if asked.proxy is not None:
+            more = dict(asked.proxied or {})
+            if asked.proxy.startswith("https"):
+                more["ssl"] = config(place, asked.proxy_ssl)
+            proxy = httpcore.Proxy(said(asked.proxy, place), **more)
+        return cls(said(asked.url, place), config(place, asked.ssl), proxy, {"method": "GET", **(asked.more or {})})
+
+
+class Choosing:
+    """Whatever was said last."""
+
+    proxy: httpcore.Proxy | None = None
+
+    def proxy_for(self, scheme: str, host: str, port: int) -> httpcore.Proxy | None:
+        return self.proxy
+
+
+HERE = {"origin.test": "127.0.0.1", "other.test": "127.0.0.1"}
+
+
+@contextmanager
+def opened(world: World, **settings: Any) -> Iterator[tuple[Any, Choosing]]:
+    choosing = Choosing()
+    yield world.pool(proxy=choosing, resolve=HERE, **settings), choosing
+
+
+async def ask(pool: Any, choosing: Choosing, what: Prepared) -> bool:
+    """Whether it got a connection that was there."""
+    choosing.proxy = what.proxy
+    more = dict(what.more)
+    response = await pool.request(more.pop("method"), what.url, ssl=what.ssl, **more)
+    assert (response.status_code, response.body) == (200, BODY)
+    reused: bool = response.info.reused
+    return reused
+
+
+# The three things.
+
+
+class Kind(Enum):
+    APART = "what differs in it shares nothing"
+    FIXED = "cannot differ within a pool, and pools share nothing"
+    SHARED = "may differ between two requests on one connection"
+
+
+class Fact(NamedTuple):
+    """`pairs` differ in this alone; `http2`: whether that is so in pools that speak it, and in those that do not."""
+
+    kind: Kind
+    reason: str
+    pairs: tuple[tuple[Asked, Asked], ...] = ()
+    http2: tuple[bool, ...] = (True, False)
+
+
+def apart(reason: str, *pairs: tuple[Asked, Asked]) -> Fact:
+    return Fact(Kind.APART, reason, pairs)
+
+
+def fixed(reason: str) -> Fact:
+    return Fact(Kind.FIXED, reason)
+
+
+def shared(reason: str, *pairs: tuple[Asked, Asked]) -> Fact:
+    return Fact(Kind.SHARED, reason, pairs)
+
+
+def pair(base: Asked, **changed: Any) -> tuple[Asked, Asked]:
+    return base, base.but(**changed)
+
+
+DIRECT = Asked()
+PLAIN = Asked("http://origin.test:{one}/")
+TUNNEL = Asked(proxy="http://127.0.0.1:{one}", proxied={"tunnel": True})
+FORWARD = PLAIN.but(proxy="http://127.0.0.1:{one}")
+SECURE = Asked(proxy="https://127.0.0.1:{one}")
+SECURE_FORWARD = PLAIN.but(proxy="https://127.0.0.1:{one}")
+SOCKS = Asked(proxy="socks5h://127.0.0.1:{one}")
+WAYS = (DIRECT, TUNNEL, SECURE, SOCKS)
+"""To an https origin."""
+
+
+def everywhere(*ways: Asked, **changed: Any) -> tuple[tuple[Asked, Asked], ...]:
+    return tuple(pair(way, **changed) for way in ways)
+
+
+URLS = {
+    "scheme": apart("TLS or none", *everywhere(DIRECT, TUNNEL, SOCKS, url="http://origin.test:{one}/")),
+    "host": apart(
+        "another origin, though address and certificate be the same: nothing is coalesced",
+        *everywhere(*WAYS, url="https://other.test:{one}/"),
+        *everywhere(PLAIN, url="http://other.test:{one}/"),
+    ),
+    "port": apart("another origin", *everywhere(*WAYS, url="https://origin.test:{two}/")),
+    "target": shared("one origin has many resources", *everywhere(*WAYS, url="https://origin.test:{one}/else?where")),
+    "host_header": shared("said with each request; it follows from host and port"),
+    "origin": shared("for messages; it follows from scheme, host and port"),
+    "userinfo": shared("nothing is done with it", *everywhere(*WAYS, url="https://who:ever@origin.test:{one}/")),
+}
+
+TLS: dict[str, tuple[str, tuple[Any, Any]]] = {
+    "cert": ("whoever the client was", ("{folder}/me.pem", "{folder}/you.pem")),
+    "verify": ("whoever vouched for the server", ("{folder}/ca.pem", "{folder}/too.pem")),
+    "trust_env": ("whether the environment had a say", (True, False)),
+    "server_hostname": ("whoever the server had to be", (None, "other.test")),
+    "alpn": ("whatever it was offered", (None, ("http/1.1",))),
+    "fingerprints": ("which certificates would do", ((), ("{pin}",))),
+}
+"""Of an `SSLConfig`: what a connection has proved, and to whom."""
+MORE_TLS: dict[str, tuple[tuple[Any, Any], ...]] = {
+    "cert": ((None, "{folder}/me.pem"),),
+    "verify": (("{folder}/ca.pem", False),),
+    "server_hostname": (("origin.test", "other.test"), (None, "origin.test")),
+    "alpn": ((None, ()), (("h2", "http/1.1"), ("http/1.1", "h2"))),
+    "fingerprints": ((("{pin}",), ("{pin}", "0" * 64)),),
+}
+"""Further pairs for some."""
+CONTEXTS = ({"context": False}, {"context": True}, {"context": True})
+"""A config, and two contexts for the same."""
+
+
+def configs(where: str, ways: tuple[Asked, ...]) -> dict[str, Fact]:
+    """The fields of the `SSLConfig` for the origin (`ssl`) or for the proxy (`proxy_ssl`)."""
+    facts = {}
+    for name, (reason, values) in TLS.items():
+        cells = [(way, values) for way in ways] + [(ways[0], more) for more in MORE_TLS.get(name, ())]
+        facts[name] = apart(
+            reason, *((way.but(**{where: {name: one}}), way.but(**{where: {name: two}})) for way, (one, two) in cells)
+        )
+    return facts
+
+
+def contexts(where: str, way: Asked) -> tuple[tuple[Asked, Asked], ...]:
+    """Contexts count by identity."""
+    return tuple((way.but(**{where: one}), way.but(**{where: two})) for one, two in pairwise(CONTEXTS))
+
+
+SSL = configs("ssl", WAYS)
+PROXY_SSL = configs("proxy_ssl", (SECURE, SECURE_FORWARD))
+
+PROXY = {
+    "scheme": apart(
+        "how it is spoken to",
+        pair(TUNNEL, proxy="https://127.0.0.1:{one}"),
+        pair(SOCKS, proxy="socks5://127.0.0.1:{one}"),
+        pair(FORWARD, proxy="https://127.0.0.1:{one}"),
+    ),
+    "host": apart(
+        "another proxy, whatever its address",
+        pair(TUNNEL, proxy="http://localhost:{one}"),
+        pair(FORWARD, proxy="http://localhost:{one}"),
+        pair(SOCKS, proxy="socks5h://localhost:{one}"),
+    ),
+    "port": apart(
+        "another proxy",
+        pair(TUNNEL, proxy="http://127.0.0.1:{two}"),
+        pair(FORWARD, proxy="http://127.0.0.1:{two}"),
+        pair(SOCKS, proxy="socks5h://127.0.0.1:{two}"),
+    ),
+    "auth": apart(
+        "who we are there",
+        *(
+            (way.but(proxied={"auth": first}), way.but(proxied={"auth": second}))
+            for way in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD, SOCKS)
+            for first, second in ((None, ("u", "p")), (("u", "p"), ("v", "p")), (("u", "p"), ("u", "q")))
+        ),
+    ),
+    "headers": apart(
+        "they may say who we are there",
+        *(
+            (way.but(proxied={"headers": first}), way.but(proxied={"headers": second}))
+            for way in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD)
+            for first, second in (([], [("X-Key", "a")]), ([("X-Key", "a")], [("X-Key", "b")]))
+        ),
+    ),
+    "ssl": apart(
+        "each of its fields is; see PROXY_SSL", *(each for fact in PROXY_SSL.values() for each in fact.pairs[:1])
+    ),
+    "tunnel": apart(
+        "a tunnel leads to one origin",
+        pair(FORWARD, proxied={"tunnel": True}),
+        pair(SECURE_FORWARD, proxied={"tunnel": True}),
+    ),
+    "_hash": shared("follows from the others"),
+}
+
+REQUEST = {
+    "method": shared("said with each request", *everywhere(*WAYS, PLAIN, FORWARD, more={"method": "DELETE"})),
+    "url": apart(
+        "its scheme, host and port are; see URLS", *(URLS[name].pairs[0] for name in ("scheme", "host", "port"))
+    ),
+    "headers": shared(
+        "said with each request", *everywhere(*WAYS, PLAIN, FORWARD, more={"headers": [("Authorization", "me")]})
+    ),
+    "body": shared("said with each request"),
+    "stream": shared("how the response is read"),
+    "ssl": apart(
+        "each of its fields is; see SSL",
+        *contexts("ssl", DIRECT),
+        *(each for fact in SSL.values() for each in fact.pairs[:1]),
+    ),
+    "timeout": shared("bounds the waits of one request", *everywhere(*WAYS, FORWARD, more={"timeout": 60})),
+    "target": shared("said with each request", *everywhere(*WAYS, more={"target": "/x"})),
+    "trailers": shared("said with each request"),
+    "trace": shared("who hears of it", *everywhere(*WAYS, FORWARD, more={"trace": lambda event: None})),
+    "duplex": shared("how the request is written"),
+}
+
+POOL = {
+    "ssl": apart("a request may have its own; see SSL", *(each for fact in SSL.values() for each in fact.pairs[:1])),
+    "timeout": shared("a request may have its own; it bounds waits", *everywhere(DIRECT, more={"timeout": 60})),
+    "limits": fixed("how many connections there are, not where they lead"),
+    "http1": fixed("what is spoken; a single request may be in need of HTTP/1.1 and then has a route of its own"),
+    "http2": fixed("as http1"),
+    "proxy": apart(
+        "it may be chosen for each request; see PROXY",
+        *everywhere(DIRECT, proxy="http://127.0.0.1:{one}"),
+        *everywhere(DIRECT, proxy="socks5h://127.0.0.1:{one}"),
+        *everywhere(PLAIN, proxy="http://127.0.0.1:{one}"),
+        *everywhere(PLAIN, proxy="socks5h://127.0.0.1:{one}"),
+    ),
+    "uds": fixed("all requests of a pool go there"),
+    "local_address": fixed("all connections of a pool come from there"),
+    "socket_options": fixed("all connections of a pool have them"),
+    "resolver": fixed("asked for all connections of a pool"),
+    "resolve": fixed("copied, and heeded for all connections of a pool"),
+    "network_policy": fixed("asked for all connections of a pool; it does not change"),
+    "retry_stale": fixed("whether a request is sent again; it means nothing to a connection"),
+    "ping_interval": fixed("all connections of a pool have it"),
+    "trace": shared("a request may have its own", *everywhere(DIRECT, more={"trace": lambda event: None})),
+}
+
+ROUTE = {
+    "scheme": apart("see URLS; where a proxy forwards, see PROXY", *URLS["scheme"].pairs[:1]),
+    "host": apart("see URLS; where a proxy forwards, see PROXY", *URLS["host"].pairs[:1]),
+    "port": apart("see URLS; where a proxy forwards, see PROXY", *URLS["port"].pairs[:1]),
+    "tls": apart("see SSL", *SSL["cert"].pairs[:1]),
+    "offers": apart(
+        "a connection that may turn out as HTTP/2 is none for a request that needs HTTP/1.1",
+        *everywhere(*WAYS, more={"headers": [("Connection", "upgrade"), ("Upgrade", "x")]}),
+    )._replace(http2=(True,)),
+    "proxy": apart("see PROXY", *PROXY["host"].pairs[:1]),
+    "forwards": apart("see PROXY: tunnel", *PROXY["tunnel"].pairs[:1]),
+    "uds": fixed("see POOL"),
+}
+
+DIAL = {
+    "route": Fact(Kind.APART, "it is the key", ROUTE["host"].pairs[:1]),
+    "backend": fixed("a pool lives in one world at a time"),
+    "network": fixed("see POOL: local_address to network_policy"),
+    "deadline": shared("bounds the waits of one request"),
+    "reached": fixed("closes what is half made"),
+    "parser": fixed("one for all"),
+    "spent": shared("bounds the waits of one request"),
+    "sessions": fixed("of one pool, and kept by all that names a hop"),
+}
+CONNECTION = {
+    "route": DIAL["route"],
+    "ping_interval": fixed("see POOL"),
+}
+
+
+def arguments(call: Callable[..., Any]) -> set[str]:
+    return set(inspect.signature(call).parameters) - {"self"}
+
+
+def names(kind: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+TABLES: dict[str, tuple[dict[str, Fact], set[str]]] = {
+    "URL": (URLS, names(URL)),
+    "SSLConfig": (SSL, names(httpcore.SSLConfig)),
+    "SSLConfig of a proxy": (PROXY_SSL, names(httpcore.SSLConfig)),
+    "Proxy": (PROXY, names(httpcore.Proxy)),
+    "request": (REQUEST, arguments(httpcore.ConnectionPool.request)),
+    "pool": (POOL, arguments(httpcore.ConnectionPool)),
+    "Route": (ROUTE, set(Route._fields)),
+    "dial": (DIAL, arguments(dial)),
+    "connection": (CONNECTION, arguments(HTTPConnection)),
+}
+
+
+# The tests.
+
+
+@pytest.mark.parametrize("which", TABLES)
+def test_whatever_there_is_to_say_is_classified(which: str) -> None:
+    """A new field or argument has to be put into its table, as one of the three things, with pairs that prove it."""
+    table, there = TABLES[which]
+    assert there - set(table) == set(), "classify it"
+    assert set(table) - there == set(), "it is no more"
+    for name, fact in table.items():
+        assert fact.reason, name
+        assert fact.kind is not Kind.APART or fact.pairs, f"nothing proves that {name} keeps apart"
+
+
+def test_what_is_fixed_cannot_be_said_with_a_request_nor_changed_in_a_pool() -> None:
+    said_with_requests = arguments(httpcore.ConnectionPool.request)
+    public = {name for name in dir(httpcore.ConnectionPool) if not name.startswith("_")}
+    for name, fact in POOL.items():
+        assert (fact.kind is Kind.FIXED) == (name not in said_with_requests | {"proxy"}), name
+    assert public == {"close", "request", "stats"}
+
+
+def test_the_synchronous_pool_has_the_same_to_say() -> None:
+    assert arguments(httpcore.SyncConnectionPool) == arguments(httpcore.ConnectionPool)
+    assert arguments(httpcore.SyncConnectionPool.request) == arguments(httpcore.ConnectionPool.request)
+
+
+FACTS = [
+    pytest.param(fact, id=f"{which}-{name}")
+    for which, (table, _) in TABLES.items()
+    for name, fact in table.items()
+    if fact.pairs
+]
+
+
+@each_world
+@pytest.mark.parametrize("fact", FACTS)
+def test_what_keeps_apart_shares_nothing_and_what_does_not_shares_all(world: World, fact: Fact, place: Place) -> None:
+    """One pool; one thing is different; then the same again. What decides is the same in every world, so that one pair
+    does for most of them.
+    """
+
+    async def body(first: Asked, second: Asked, http2: bool) -> None:
+        one, other = Prepared.of(first, place), Prepared.of(second, place)
+        before = place.connections
+        with opened(world, http2=http2) as (pool, choosing):
+            async with pool:
+                reused = [await ask(pool, choosing, what) for what in (one, other, one, other)]
+                stats = pool.stats()
+        alike = fact.kind is Kind.SHARED
+        assert reused == [False, alike, True, True], (first, second)
+        assert (stats.connections, place.connections - before) == ((1, 1) if alike else (2, 2))
+
+    first, *others = fact.pairs
+    cells = [(*first, http2) for http2 in fact.http2] + [(*other, True) for other in others]
+    for cell in cells if world is WORLDS[0] else cells[:1]:
+        world.run(body, *cell)
