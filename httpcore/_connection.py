@@ -164,9 +164,9 @@ class HTTPConnection:
 
 
 def _parser() -> ResponseParser:
-    from ._wire.h11_engine import H11Parser
+    from ._wire.h1_parser import H1Parser
 
-    return H11Parser()
+    return H1Parser()
 
 
 def _engine() -> HTTP2Engine:

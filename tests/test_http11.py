@@ -12,7 +12,7 @@ from httpcore._backends.memory import ServerEnd, World
 from httpcore._deadline import Deadline
 from httpcore._request import Request
 from httpcore._wire.engines import Head
-from httpcore._wire.h11_engine import H11Parser
+from httpcore._wire.h1_parser import H1Parser
 from httpcore._wire.http11 import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Connection, HTTP11Exchange
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -50,7 +50,7 @@ def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: An
 
     async def main() -> None:
         stream = await world.backend().connect_tcp(["a.test"], 80, None)
-        await body(Line(world, HTTP11Connection(stream, H11Parser(), world.backend())))
+        await body(Line(world, HTTP11Connection(stream, H1Parser(), world.backend())))
 
     world.run(main())
     return world

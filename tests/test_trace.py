@@ -84,15 +84,11 @@ def started(path: str, method: str = "GET") -> RequestStarted:
     return RequestStarted(0.0, 0, method, f"http://a.test{path}")
 
 
-DIALED = [DialStarted(0.0, 0, ORIGIN), ConnectionOpened(0.0, 0, ORIGIN, PEER, None, None, "h11 0.16.0")]
+ENGINE = f"httpcore {httpcore.__version__}"
+DIALED = [DialStarted(0.0, 0, ORIGIN), ConnectionOpened(0.0, 0, ORIGIN, PEER, None, None, ENGINE)]
 FIRST = RequestSent(0.0, 0, PEER, False)
 AGAIN = RequestSent(0.0, 0, PEER, True)
 ANSWERED = [ResponseStarted(0.0, 0, 200, OK_FIELDS), ResponseComplete(0.0, 0, 2)]
-
-
-@pytest.fixture(autouse=True)
-def any_version_of_h11(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("httpcore._wire.h11_engine.H11Parser.name", "h11 0.16.0")
 
 
 def test_a_request_on_a_new_connection_and_one_on_the_same() -> None:

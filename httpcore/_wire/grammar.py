@@ -1,8 +1,7 @@
 """The one grammar of HTTP/1.x responses: what is accepted, how long it may be, and where a body ends. No I/O.
 
-It stands before every engine, so that which engine is installed never changes what is accepted. RFC 9112 lets a
-recipient be lenient in many places; each of them has been used to make two programs see two different messages in the
-same bytes. So, where there is a choice, we refuse:
+RFC 9112 lets a recipient be lenient in many places; each of them has been used to make two programs see two different
+messages in the same bytes. So, where there is a choice, we refuse:
 
 - A line ends in CRLF, nowhere in a lone LF or CR: status line, header, chunk line and trailer alike (2.2).
 - An empty line before a status line is refused: 2.2 forgives it before a request only.
@@ -20,12 +19,11 @@ The reason phrase may be missing, with or without its space: too many servers le
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from httpcore._errors import LimitExceeded, RemoteProtocolError, show
-from httpcore._wire.engines import Headers
+from httpcore._wire.engines import Head, Headers
 
 # How much a peer may send before it has said something. Bytes, or counts where the name says so.
 
@@ -78,30 +76,30 @@ class Framing(Enum):
     SWITCHED = "another protocol"
 
 
-@dataclass(slots=True)
-class Outline:
-    """What a head says about the message. `length` is 0 but for `Framing.LENGTH`; `persistent` is the peer's word."""
+class Outline(NamedTuple):
+    """A head and what follows it. `length` is 0 but for `Framing.LENGTH`; `persistent` is the peer's word."""
 
-    status: int
+    head: Head
     framing: Framing
     length: int
     persistent: bool
 
 
-def read_outline(head: bytes, method: bytes, upgrade: bool) -> Outline:
-    """Check a whole head, its empty line included, and decide on the framing (RFC 9112, 6.3 and 9.3).
+def read_head(raw: bytes, method: bytes, upgrade: bool) -> Outline:
+    """Read a whole head, its empty line included, and decide on the framing (RFC 9112, 6.3 and 9.3).
 
     Raises:
         RemoteProtocolError, LimitExceeded: the head breaks the grammar, or has too many fields.
     """
-    match = HEAD.fullmatch(head)
+    match = HEAD.fullmatch(raw)
     if match is None:
-        raise _fault_of_head(head)
-    _check_field_count("head", head.count(b"\n") - 2)
+        raise _fault_of_head(raw)
+    raw_headers = _read_fields(raw)
+    _check_field_count("head", len(raw_headers))
     lengths: list[bytes] = []
     codings: list[bytes] = []
     options: list[bytes] = []
-    for name, value in _FRAMING_FIELDS.findall(head):
+    for name, value in _FRAMING_FIELDS.findall(raw):
         kind = len(name)  # the three names differ in length
         (lengths if kind == 14 else codings if kind == 17 else options).append(value)
     old = match[1] == b"0"
@@ -111,7 +109,14 @@ def read_outline(head: bytes, method: bytes, upgrade: bool) -> Outline:
     framing = _framing(status, method, upgrade, length, chunked)
     if length is None or framing is not Framing.LENGTH:
         length = 0
-    return Outline(status, framing, length, _is_persistent(options, old))
+    headers = [(name.lower(), value) for name, value in raw_headers]
+    head = Head(status, match[3] or b"", b"1.0" if old else b"1.1", headers, raw_headers)
+    return Outline(head, framing, length, _is_persistent(options, old))
+
+
+def _read_fields(section: bytes) -> Headers:
+    """Names as sent, and values without the white space around them (RFC 9112, 5.1)."""
+    return [(name, value.rstrip(b" \t")) for name, value in _FIELDS.findall(section)]
 
 
 def _framing(status: int, method: bytes, upgrade: bool, length: int | None, chunked: bool) -> Framing:
@@ -346,8 +351,8 @@ class Chunks:
         raw, self.surplus = got
         if not TRAILERS.fullmatch(raw):
             raise _fault_of_fields("trailer", raw)
-        _check_field_count("trailer section", raw.count(b"\n") - 2)
-        self.trailers = [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELDS.findall(raw)]
+        self.trailers = [(name.lower(), value) for name, value in _read_fields(raw)]
+        _check_field_count("trailer section", len(self.trailers))
         for name, _ in self.trailers:
             if name == b"content-length" or name == b"transfer-encoding":
                 raise RemoteProtocolError(f"the peer sent {show(name)} as a trailer, which may not speak of framing")

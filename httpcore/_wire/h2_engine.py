@@ -21,6 +21,7 @@ import hpack
 
 from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError, show
 from httpcore._wire.engines import (
+    LIBRARY,
     BodyReceived,
     Code,
     Ended,
@@ -197,7 +198,7 @@ class H2Engine:
         owed: bytes that `take` would return.
     """
 
-    name = f"hpack {hpack.__version__}"
+    name = f"{LIBRARY}, hpack {hpack.__version__}"
 
     def __init__(self) -> None:
         self.max_streams = 100

@@ -1,23 +1,16 @@
-"""Responses of HTTP/1.x, read with h11 behind our own strict grammar.
+"""Responses of HTTP/1.x: bytes in any pieces in, heads and bodies out. No I/O.
 
-h11 reads the heads. What it sees has passed `grammar`, which is stricter than it in every place, so it has no say in
-what is accepted or how a body is framed; and what it does not see it cannot read differently:
-
-- Bodies go around it. Where one ends is decided by `grammar` alone: by a count, by chunk lines that were all checked,
-  or by the end of the stream. Handing the bytes on is then a slice; through h11 each piece would be copied three times,
-  and a chunk of one byte cost twenty times as much.
-- It is not told of the request, unless the head is an interim one: its table lets a server answer at once, and a fresh
-  connection object for each head is cheaper than leading one through a whole cycle.
+`grammar` says what is accepted and how a body is framed; here is what comes when. No other library is behind it: a head
+that the grammar has matched is a head that has been read, and a body ends by a count, by chunk lines that were all
+checked, or with the stream, so that handing its bytes on is a slice.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-import h11
-
 from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
-from httpcore._wire.engines import End, Head, Headers, Part
+from httpcore._wire.engines import LIBRARY, End, Headers, Part
 from httpcore._wire.grammar import (
     HEAD_BYTES,
     INTERIM_COUNT,
@@ -25,12 +18,10 @@ from httpcore._wire.grammar import (
     Framing,
     Outline,
     head_section,
-    read_outline,
+    read_head,
 )
 
-# An interim head is only legal after a request, a 101 after one with an Upgrade header; so this one serves for all.
-_REQUEST = h11.Request(method="GET", target="/", headers=[("Host", "h"), ("Upgrade", "u"), ("Connection", "upgrade")])
-_REQUEST_END = h11.EndOfMessage()
+__all__ = ["H1Parser"]
 
 
 class _Phase(Enum):
@@ -51,18 +42,18 @@ _PHASE_AFTER_HEAD = {
 }
 
 
-class H11Parser:
+class H1Parser:
     """Reads the responses of one connection, one exchange after another (RFC 9112). See `engines.ResponseParser`.
 
     Attributes:
-        name: library and version, e.g. "h11 0.16.0".
+        name: library and version, e.g. "httpcore 1.0".
         started: a byte of a response to the current request has come, an interim one counts.
         reusable: the connection may carry another exchange: True from the start until `begin`, and again after an `End`
             that leaves it clean. Bytes or the end of the stream between two exchanges make it False.
         surplus: bytes that came behind the message, or outside of any.
     """
 
-    name = f"h11 {h11.__version__}"  # type: ignore[attr-defined]  # public, but missing in h11's list of exports
+    name = LIBRARY
 
     __slots__ = (
         "_chunks",
@@ -155,8 +146,8 @@ class H11Parser:
             if got is None:
                 break
             raw, data = got
-            outline = read_outline(raw, self._method, self._upgrade)
-            parts.append(_parse_head(raw, outline.status))
+            outline = read_head(raw, self._method, self._upgrade)
+            parts.append(outline.head)
             if outline.framing is not Framing.INTERIM:
                 self._start_body(outline, data, parts)
                 break
@@ -236,19 +227,3 @@ class H11Parser:
         if len(self._section):
             return f"the rest of the response head, {len(self._section):,} bytes of it came"
         return "the response head" if not self._interims else "the final response head, after an interim one"
-
-
-def _parse_head(raw: bytes, status: int) -> Head:
-    connection = h11.Connection(h11.CLIENT, HEAD_BYTES)
-    try:
-        if status < 200:
-            connection.send(_REQUEST)
-            connection.send(_REQUEST_END)
-        connection.receive_data(raw)
-        event = connection.next_event()
-    except h11.ProtocolError as error:
-        raise RemoteProtocolError(f"h11 refuses the response head: {error}") from error
-    assert isinstance(event, (h11.Response, h11.InformationalResponse))
-    raw_headers = event.headers.raw_items()
-    headers = [(name.lower(), value) for name, value in raw_headers]
-    return Head(event.status_code, event.reason, event.http_version, headers, raw_headers)
