@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from warnings import warn
 
 from . import _trace as trace_events
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionPool"]
 
 _HTTP11 = ("http/1.1",)
+# The lookup of an Enum's member costs more than the comparison.
+_HOLDING: Final = Standing.HOLDING
+_DONE: Final = Standing.DONE
 _numbers = count(1)
 _pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
@@ -281,7 +284,7 @@ class ConnectionPool:
             try:
                 connection = await self._leased(ticket, call, avoid)
                 lease = _Lease(self, call, ticket, connection)
-                connected = call.now()
+                connected = call.deadline.now()
                 exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
                 return _Delivery(lease, exchange, await exchange.run(), connected)
             except BaseException as error:
@@ -310,19 +313,21 @@ class ConnectionPool:
         protocol that does not share its connections one that served nobody before.
         """
         call.followed = 0.0
+        ledger, claim, now = self._ledger, ticket.claim, call.deadline.now
         with self._lock:
-            self._ledger.ask(ticket, self._now())
-            self._perform()
+            ledger.ask(ticket, now())
+            if ledger.todo:
+                self._perform()
         while True:
-            standing = ticket.standing
-            if standing is Standing.HOLDING:
-                connection: HTTPConnection = ticket.slot.connection  # type: ignore[union-attr, assignment]
+            standing = claim.standing
+            if standing is _HOLDING:
+                connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
                 suits = avoid is None or self._suits(connection, ticket, avoid)
                 fit = connection.uses == 0 or (suits and connection.is_quiet())
                 if fit and (not connection.is_doubtful or await connection.is_alive(call.deadline)):
                     return connection
                 with self._lock:
-                    self._ledger.redial(ticket, self._now())
+                    ledger.redial(ticket, now())
                     self._perform()
             elif standing is Standing.DIALING:
                 await self._dial(ticket, call)
@@ -403,9 +408,11 @@ class ConnectionPool:
 
     def _give_back(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> None:
         """The one way out for every ticket."""
+        ledger = self._ledger
         with self._lock:
-            self._ledger.give_back(ticket, self._now(), reusable=reusable, expires=expires)
-            self._perform()
+            ledger.give_back(ticket, self._now(), reusable=reusable, expires=expires)
+            if ledger.todo:
+                self._perform()
 
     def _perform(self) -> None:
         """Under the lock: do what the ledger wants done. Each act is plain, quick, and harmless when it is repeated."""
@@ -588,7 +595,7 @@ class _Lease:
 
     @property
     def left(self) -> bool:
-        return self.ticket.standing is Standing.DONE
+        return self.ticket.claim.standing is _DONE
 
     def leave(self, reason: str | None, expires: float | None = None) -> None:
         """Give the connection back, for others if there is no `reason` against it. Only the first call counts."""
@@ -621,7 +628,7 @@ class _Delivery:
             call.answered(lease, head)
         if exchange.switched:
             self.connection = exchange.raw(partial(lease.close, exchange))
-        elif exchange.ended:
+        elif exchange.ended:  # all has come in one piece, as it mostly does
             self._end()
 
     @property
@@ -648,7 +655,7 @@ class _Delivery:
         if self.connection is not None:
             return b""
         body = self._exchange.here()
-        if body is not None:
+        if body is not None and self._lease.ticket.claim.standing is not _DONE:
             self._end()
         return body
 
@@ -697,7 +704,9 @@ class _Delivery:
     def __del__(self) -> None:
         # The ticket's own finaliser returns the slot; here only the culprit is named.
         lease: _Lease | None = getattr(self, "_lease", None)  # None: Ctrl-C came while this was made
-        if lease is not None and not lease.left and getattr(self, "connection", None) is None:
+        if lease is None or lease.ticket.claim.standing is _DONE:
+            return
+        if getattr(self, "connection", None) is None:
             where = self._call.request.url.redacted
             warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)
 
