@@ -91,7 +91,7 @@ class Proxy:
             raise ValueError(f"ssl is given, but the proxy's URL begins with {scheme}:// and not with https://")
         for name, value in facts.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "_hash", hash(tuple(facts.values())))
+        object.__setattr__(self, "_hash", hash(self._facts()))
 
     @classmethod
     def of(cls, value: Proxy | str | bytes) -> Proxy:
