@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import ssl
 import struct
@@ -167,8 +168,16 @@ def ok(body: bytes = b"Hello, world", *fields: bytes) -> bytes:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+    """A port where nobody listens, below those that the system hands out itself: else a connection of another test may
+    take it before its server does, and one that should be refused may be connected with itself.
+    """
+    while True:
+        port = _ports.randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+_ports = random.SystemRandom()  # processes that were forked or seeded alike draw apart
 
 
 def _connected(port: int | str) -> socket.socket:
