@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import httpcore
 from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
-from httpcore._wire import grammar, h1_parser
+from httpcore._wire import grammar
 from httpcore._wire.engines import End, Head, Part, ResponseParser
 from httpcore._wire.h1_parser import H1Parser
 
@@ -918,7 +918,3 @@ def test_the_framing_decision_is_all_in_the_grammar() -> None:
     raw = with_head(b"Content-Length: 5", b"Connection: close")
     _, *decided = grammar.read_head(raw, b"GET", False)
     assert decided == [grammar.Framing.LENGTH, 5, False]
-    assert set(h1_parser._PHASE_AFTER_HEAD) == set(grammar.Framing) - {
-        grammar.Framing.INTERIM,
-        grammar.Framing.SWITCHED,
-    }

@@ -12,11 +12,15 @@ from enum import Enum
 from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
 from httpcore._wire.engines import LIBRARY, End, Headers, Part
 from httpcore._wire.grammar import (
+    CHUNKED,
     HEAD_BYTES,
+    INTERIM,
     INTERIM_COUNT,
+    LENGTH,
+    SWITCHED,
+    UNTIL_CLOSE,
     Chunks,
     Framing,
-    Outline,
     head_section,
     read_head,
 )
@@ -25,21 +29,14 @@ __all__ = ["H1Parser"]
 
 
 class _Phase(Enum):
+    """Where we are when no head says it. See `Framing`."""
+
     IDLE = "between two exchanges"
-    HEAD = "a head is next"
-    LENGTH = "in a body of known length"
-    CHUNKED = "in a chunked body"
-    UNTIL_CLOSE = "in a body that ends with the connection"
-    SWITCHED = "not HTTP any more"
+    HEAD = "before a head"
     BROKEN = "after an error"
 
 
-_PHASE_AFTER_HEAD = {
-    Framing.NOTHING: _Phase.LENGTH,  # of 0 bytes
-    Framing.LENGTH: _Phase.LENGTH,
-    Framing.CHUNKED: _Phase.CHUNKED,
-    Framing.UNTIL_CLOSE: _Phase.UNTIL_CLOSE,
-}
+IDLE, HEAD, BROKEN = _Phase
 
 
 class H1Parser:
@@ -75,7 +72,7 @@ class H1Parser:
         self.started = False
         self.reusable = True
         self.surplus = b""
-        self._phase = _Phase.IDLE
+        self._phase: _Phase | Framing = IDLE
         self._section = head_section()
         self._chunks = Chunks()
         self._method = b""
@@ -101,7 +98,7 @@ class H1Parser:
             raise LocalProtocolError(f"this connection cannot carry another request: it is {self._phase.value}")
         self.started = False
         self.reusable = False
-        self._phase = _Phase.HEAD
+        self._phase = HEAD
         self._section.room = HEAD_BYTES
         self._method = method
         self._upgrade = upgrade
@@ -121,18 +118,18 @@ class H1Parser:
         try:
             return self._take(data) if data else self._take_end()
         except HTTPCoreError:
-            self._phase = _Phase.BROKEN
+            self._phase = BROKEN
             raise
 
     def _take(self, data: bytes) -> list[Part]:
         phase = self._phase
-        if phase is _Phase.HEAD:
+        if phase is HEAD:
             return self._take_heads(data)
-        if phase is _Phase.IDLE or phase is _Phase.SWITCHED:
+        if phase is IDLE or phase is SWITCHED:
             self.surplus += data
             self.reusable = False
             return []
-        if phase is _Phase.BROKEN:
+        if phase is BROKEN:
             raise RemoteProtocolError("nothing can be read from this connection after the error before")
         parts: list[Part] = []
         self._take_body(data, parts)
@@ -146,10 +143,13 @@ class H1Parser:
             if got is None:
                 break
             raw, data = got
-            outline = read_head(raw, self._method, self._upgrade)
-            parts.append(outline.head)
-            if outline.framing is not Framing.INTERIM:
-                self._start_body(outline, data, parts)
+            head, framing, length, persistent = read_head(raw, self._method, self._upgrade)
+            parts.append(head)
+            if framing is not INTERIM:
+                self._phase = framing
+                self._length = self._left = length
+                self._persistent = persistent and not self._close
+                self._start_body(framing, data, parts)
                 break
             self._count_interim()
         return parts
@@ -159,30 +159,25 @@ class H1Parser:
         if self._interims > INTERIM_COUNT:
             raise LimitExceeded(f"the peer sent more than {INTERIM_COUNT} interim responses", limit=INTERIM_COUNT)
 
-    def _start_body(self, outline: Outline, data: bytes, parts: list[Part]) -> None:
-        framing = outline.framing
-        if framing is Framing.SWITCHED:
-            self._phase = _Phase.SWITCHED
+    def _start_body(self, framing: Framing, data: bytes, parts: list[Part]) -> None:
+        if framing is SWITCHED:
             self.surplus = data
             parts.append(End([]))
             return
-        self._phase = _PHASE_AFTER_HEAD[framing]
-        self._persistent = outline.persistent and not self._close
-        self._length = self._left = outline.length
-        if framing is Framing.CHUNKED:
+        if framing is CHUNKED:
             self._chunks = Chunks()
         self._take_body(data, parts)
 
     def _take_body(self, data: bytes, parts: list[Part]) -> None:
         phase = self._phase
-        if phase is _Phase.LENGTH:
+        if phase is LENGTH:
             body = data[: self._left]  # the same object when all of it belongs to the body
             self._left -= len(body)
             if body:
                 parts.append(body)
             if not self._left:
                 self._finish([], data[len(body) :], parts)
-        elif phase is _Phase.CHUNKED:
+        elif phase is CHUNKED:
             body = self._chunks.feed(data)
             if body:
                 parts.append(body)
@@ -192,7 +187,7 @@ class H1Parser:
             parts.append(data)
 
     def _finish(self, trailers: Headers, surplus: bytes, parts: list[Part]) -> None:
-        self._phase = _Phase.IDLE
+        self._phase = IDLE
         self.surplus = surplus
         self.reusable = self._persistent and not surplus
         parts.append(End(trailers))
@@ -200,12 +195,12 @@ class H1Parser:
     def _take_end(self) -> list[Part]:
         self.reusable = False
         phase = self._phase
-        if phase is _Phase.UNTIL_CLOSE:
-            self._phase = _Phase.IDLE
+        if phase is UNTIL_CLOSE:
+            self._phase = IDLE
             return [End([])]
-        if phase is _Phase.IDLE or phase is _Phase.SWITCHED:
+        if phase is IDLE or phase is SWITCHED:
             return []
-        if phase is _Phase.HEAD and not self.started:
+        if phase is HEAD and not self.started:
             raise RemoteProtocolError("the peer ended the connection before any byte of a response")
         raise RemoteProtocolError(f"the peer ended the connection too early, missing: {self.unfinished}")
 
@@ -213,15 +208,15 @@ class H1Parser:
     def unfinished(self) -> str:
         """What is missing, for an error message: "the response head", "1,024 bytes of the body"..."""
         phase = self._phase
-        if phase is _Phase.HEAD:
+        if phase is HEAD:
             return self._unfinished_head()
-        if phase is _Phase.LENGTH:
+        if phase is LENGTH:
             return f"{self._left:,} bytes of the body, {self._length - self._left:,} of {self._length:,} came"
-        if phase is _Phase.CHUNKED:
+        if phase is CHUNKED:
             return f"the end of a chunked body, {self._chunks.length:,} bytes of it came"
-        if phase is _Phase.UNTIL_CLOSE:
+        if phase is UNTIL_CLOSE:
             return "the end of the connection, which ends the body"
-        return "nothing" if phase is not _Phase.BROKEN else "a response without errors"
+        return "nothing" if phase is not BROKEN else "a response without errors"
 
     def _unfinished_head(self) -> str:
         if len(self._section):
