@@ -137,17 +137,18 @@ async def _tunnelled(
 
 async def _destination(backend: Backend, network: Network, route: Route, proxy: Proxy, left: Left) -> str:
     """What the proxy is told: the name, which it resolves; or an address, where it does not, or where a policy must see
-    what is connected to.
+    what is connected to. Of several an IPv4 one, since it has one try, and not every proxy has IPv6.
     """
-    if network.policy is None and proxy.scheme not in ("socks4", "socks5"):
+    old = proxy.scheme.startswith("socks4")
+    if network.policy is None and proxy.scheme not in ("socks4", "socks5") and not (old and ":" in route.host):
         return route.host
     addresses = await addresses_of(backend, network, route.host, route.port, left)
-    if not proxy.scheme.startswith("socks4"):
-        return addresses[0]
     for address in addresses:
         if ":" not in address:
             return address
-    raise ConnectError(f"{route.host} has no IPv4 address, and {proxy} can connect to no other", phase="resolve")
+    if old:
+        raise ConnectError(f"{route.host} has no IPv4 address, and {proxy} can connect to no other", phase="resolve")
+    return addresses[0]
 
 
 def _socks(proxy: Proxy, host: str, port: int) -> Conversation:

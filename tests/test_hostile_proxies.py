@@ -512,6 +512,51 @@ def test_a_name_that_does_not_fit_into_socks_is_refused_before_anything_is_said_
     world.run(body)
 
 
+# Which address a proxy is told, where names are resolved here: it has one try.
+
+TOLD = {
+    "socks5": ("socks5", ["::1", "127.0.0.1", "127.0.0.2"], b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50"),
+    "socks5, IPv6 only": ("socks5", ["::2", "::1"], b"\x05\x01\x00\x04" + bytes(15) + b"\x02\x00\x50"),
+    "socks4": ("socks4", ["::1", "127.0.0.1"], b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00"),
+    "CONNECT": ("http", ["::1", "127.0.0.1"], b"CONNECT 127.0.0.1:80 HTTP/1.1\r\n"),
+    "CONNECT, IPv6 only": ("http", ["::1"], b"CONNECT [::1]:80 HTTP/1.1\r\n"),
+}
+
+
+@each_world
+@pytest.mark.parametrize("which", TOLD)
+def test_of_several_addresses_a_proxy_is_told_the_first_of_ipv4(world: World, which: str, keys: Keys) -> None:
+    scheme, addresses, told = TOLD[which]
+    steps = {"http": [CONNECT], "socks5": [GREETING, SOCKS5], "socks4": [SOCKS4]}[scheme]
+    policy = httpcore.NetworkPolicy() if scheme == "http" else None  # an HTTP proxy is told addresses only under one
+
+    async def body() -> None:
+        with scripted([*steps, EXCHANGE], keys) as server:
+            async with world.pool(
+                proxy=f"{scheme}://127.0.0.1:{server.port}", resolve={"two.test": addresses}, network_policy=policy
+            ) as pool:
+                assert (await pool.request("GET", "http://two.test/")).body == BODY
+            assert server.said(steps[-1])[0].startswith(told)
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["socks4", "socks4a"])
+def test_what_has_no_ipv4_address_is_none_of_socks4(world: World, scheme: str, keys: Keys) -> None:
+    async def body() -> None:
+        with scripted([SOCKS4, EXCHANGE], keys) as server:
+            proxy = f"{scheme}://127.0.0.1:{server.port}"
+            async with world.pool(proxy=proxy) as pool:
+                with pytest.raises(httpcore.ConnectError, match="::1 has no IPv4 address") as caught:
+                    await pool.request("GET", "http://[::1]/")
+                assert proxy in str(caught.value)
+                assert pool.stats().connections == 0
+            assert server.said(SOCKS4) == []
+
+    world.run(body)
+
+
 # Tunnels that die (row 40).
 
 
