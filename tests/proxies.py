@@ -20,6 +20,18 @@ USER, PASSWORD = "Aladdin", "open sesame:%"
 """Whom the guarded ports let through. Signs that a URL must escape are part of it."""
 TAME_PASSWORD = "open-sesame"
 """The same, for tinyproxy, which knows letters and digits."""
+ODD = {
+    USER: PASSWORD,
+    "müller": "pässwörd €",
+    "per%41cent": "50%:/?#[]@&+=",
+    "sp ace ": " first and last ",
+    "k\"e\\y'": "日本語",
+}
+"""Whom squid lets through: user names and passwords, sent as UTF-8. Its file must have MD5 or SHA in it: of the old
+crypt(3) it takes eight characters and refuses longer passwords.
+"""
+ORIGIN = "origin.test"
+"""Squid's name for this machine, which nobody else knows."""
 
 
 class Ports(NamedTuple):
@@ -59,6 +71,7 @@ access_log none
 cache_log /dev/null
 cache deny all
 cache_mem 0 MB
+hosts_file {hosts}
 max_filedescriptors 1024
 shutdown_lifetime 0 seconds
 pinger_enable off
@@ -74,9 +87,13 @@ def squid(pem: Path) -> Iterator[Ports]:
     checker = next(filter(None, map(shutil.which, checkers)), "")
     with public_folder() as folder:
         passwords, copy, settings = folder / "passwords", folder / "squid.pem", folder / "squid.conf"
-        passwords.write_text(f"{USER}:{hashlib.md5(PASSWORD.encode()).hexdigest()}\n")
+        hosts = folder / "hosts"
+        lines = [f"{user}:{hashlib.md5(password.encode()).hexdigest()}\n" for user, password in ODD.items()]
+        passwords.write_text("".join(lines), encoding="utf-8")
+        hosts.write_text(f"127.0.0.1 localhost {ORIGIN}\n")
         copy.write_bytes(pem.read_bytes())
-        settings.write_text(SQUID.format(pem=copy, checker=checker, passwords=passwords, **ports._asdict()))
+        files = {"pem": copy, "passwords": passwords, "hosts": hosts}
+        settings.write_text(SQUID.format(checker=checker, **files, **ports._asdict()))
         with process([found, "-N", "-f", str(settings)], ports.secure):
             yield ports
 

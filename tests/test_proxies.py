@@ -4,7 +4,9 @@ for HTTP/2; and uvicorn on a unix socket. The scripted ones, hop by hop, are in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +14,7 @@ from urllib.parse import quote
 import proxies
 import pytest
 import real_servers
-from proxies import PASSWORD, TAME_PASSWORD, USER
+from proxies import ODD, ORIGIN, PASSWORD, TAME_PASSWORD, USER
 from real_servers import patterned
 from servers import free_port, uvicorn
 from worlds import World, each_world
@@ -109,6 +111,24 @@ def test_squid_asks_who_we_are(world: World, squid: proxies.Ports, origin: int, 
 
     challenge = b'Basic realm="cave"'
     guarded = f"http://127.0.0.1:{squid.guarded}"
+    world.run(body)
+
+
+@each_world
+def test_squid_knows_us_by_any_name_and_password(world: World, squid: proxies.Ports, origin: int) -> None:
+    """As arguments and percent-encoded in the URL: spaces, colons, percent signs, other scripts."""
+    where = f"127.0.0.1:{squid.guarded}"
+
+    async def body() -> None:
+        for user, password in ODD.items():
+            for proxy in (
+                httpcore.Proxy(f"http://{where}", auth=(user, password)),
+                httpcore.Proxy(f"http://{quote(user, safe='')}:{quote(password, safe='')}@{where}", tunnel=True),
+            ):
+                async with world.pool(proxy=proxy) as pool:
+                    response = await pool.request("GET", f"http://127.0.0.1:{origin}/hello")
+                    assert (response.status_code, response.body) == (200, b"Hello, world")
+
     world.run(body)
 
 
@@ -241,6 +261,84 @@ def test_a_socks_proxy_says_in_words_why_it_does_not_connect(
                     await pool.request("GET", f"http://127.0.0.1:{nowhere}/")
                 assert words in str(caught.value)
                 assert f"{scheme}://127.0.0.1:{port}" in str(caught.value)
+
+    world.run(body)
+
+
+# What the environment says, and what a policy allows.
+
+
+@each_world
+def test_the_environment_leads_each_scheme_through_its_own_proxy(
+    world: World,
+    squid: proxies.Ports,
+    microsocks: proxies.Ports,
+    trusting_real: httpcore.SSLConfig,
+    origin: int,
+    nginx: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """http by squid, which knows the origin's name; all else by SOCKS; and some of it by neither."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("HTTP_PROXY", f"http://{WHO}@127.0.0.1:{squid.guarded}")
+    monkeypatch.setenv("all_proxy", f"socks5://{WHO}@127.0.0.1:{microsocks.guarded}")
+    monkeypatch.setenv("NO_PROXY", f"direct.test,{ORIGIN}:1")
+    known_here = {"secure.test": "127.0.0.1", "direct.test": "127.0.0.1"}
+    trust = replace(trusting_real, server_hostname="localhost")
+
+    async def body() -> None:
+        chooser = httpcore.proxies_from_environment()
+        async with world.pool(trust, proxy=chooser, resolve=known_here) as pool:
+            forwarded = await pool.request("GET", f"http://{ORIGIN}:{origin}/hello")
+            assert (forwarded.body, fields(forwarded)[b"via"][:10]) == (b"Hello, world", b"1.1 squid ")
+            secured = await pool.request("GET", f"https://secure.test:{nginx.secure}/hello")
+            assert (secured.body, secured.protocol) == (b"Hello, world", "HTTP/2")
+            assert secured.info.peer == f"127.0.0.1:{microsocks.guarded}"
+            for url in (f"http://direct.test:{origin}/hello", f"http://127.0.0.1:{origin}/hello"):
+                direct = await pool.request("GET", url)
+                assert (direct.body, b"via" in fields(direct)) == (b"Hello, world", False)
+                assert direct.info.peer == f"127.0.0.1:{origin}"
+            with pytest.raises(httpcore.ConnectError):  # NO_PROXY has it, and nobody but squid knows it
+                await pool.request("GET", f"http://{ORIGIN}:1/")
+            assert pool.stats().connections == 4
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("which", ["squid", "microsocks", "dante"])
+def test_under_a_policy_a_real_proxy_is_reached_and_leads_only_where_that_allows(
+    world: World,
+    which: str,
+    squid: proxies.Ports,
+    microsocks: proxies.Ports,
+    dante: proxies.Ports,
+    origin: int,
+) -> None:
+    """The proxy would connect to anything, and knows names that are unknown here."""
+    urls = {
+        "squid": f"http://{WHO}@127.0.0.1:{squid.guarded}",
+        "microsocks": f"socks5h://{WHO}@127.0.0.1:{microsocks.guarded}",
+        "dante": f"socks4a://127.0.0.1:{dante.open}",
+    }
+    proxy = httpcore.Proxy(urls[which])
+    policy = httpcore.NetworkPolicy(deny=("127.0.0.2",), ports=(origin, proxy.port))
+
+    async def body() -> None:
+        async with world.pool(proxy=proxy, network_policy=policy, resolve={"sly.test": "127.0.0.2"}) as pool:
+            response = await pool.request("GET", f"http://localhost:{origin}/hello")
+            assert (response.body, b"via" in fields(response)) == (b"Hello, world", False)
+            for url in (f"http://127.0.0.2:{origin}/", f"http://sly.test:{origin}/", "http://localhost:1/"):
+                with pytest.raises(httpcore.PolicyError):
+                    await pool.request("GET", url)
+            with pytest.raises(httpcore.ConnectError, match="does not resolve"):
+                await pool.request("GET", f"http://{ORIGIN}:{origin}/")
+            assert pool.stats().connections == 1
+        async with world.pool(proxy=proxy, network_policy=httpcore.NetworkPolicy(ports=(origin,))) as pool:
+            with pytest.raises(httpcore.PolicyError, match=re.escape(f"the proxy {proxy}")):
+                await pool.request("GET", f"http://localhost:{origin}/hello")
 
     world.run(body)
 
