@@ -1,10 +1,11 @@
 """One client, one job, one pinned process; prints what an operation cost, as JSON. `run.py` calls it.
 
-    client.py CLIENT JOB URL OPERATIONS CONCURRENCY CONNECTIONS
+    client.py CLIENT JOB WAY URL OPERATIONS CONCURRENCY CONNECTIONS
 
-Jobs: `get` (a few bytes), `post` (10 KB), `down` and `up` (200 MB, streamed). Costs are CPU seconds (user and system)
-of this process over the operations, after a warm-up, so that what else runs on the machine disturbs them little. Peers
-bring PyPI's `httpcore`, whose import name is ours, so each side has a virtual environment of its own. `LOOP=uvloop`
+Jobs: `get` (a few bytes), `post` (10 KB), `down` and `up` (200 MB, streamed). Ways: `plain`, `tls` (HTTP/1.1 both) and
+`h2`. Costs are CPU seconds (user and system) of this process over the operations, after a warm-up, so that what else
+runs on the machine disturbs them little. Peers may bring PyPI's `httpcore`, whose import name is ours, so each side has
+a virtual environment of its own. A client's name ends in ` fast` when it runs with the compiled engines. `LOOP=uvloop`
 runs asyncio clients on uvloop.
 """
 
@@ -24,8 +25,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-NAME, JOB, URL, OPERATIONS, CONCURRENCY, CONNECTIONS = (*sys.argv[1:4], *(int(text) for text in sys.argv[4:7]))
-HTTP2 = URL.startswith("https://localhost:") and URL.split("/")[2].endswith("3")
+NAME, JOB, WAY, URL = sys.argv[1:5]
+OPERATIONS, CONCURRENCY, CONNECTIONS = (int(text) for text in sys.argv[5:8])
+HTTP2 = WAY == "h2"
 SIZE = 200_000_000
 PIECE = 262_144
 BODY = b"x" * 10_000
@@ -74,19 +76,26 @@ async def async_pieces() -> Any:
 
 def run_sync(once: Once) -> None:
     """By one thread, or by `CONCURRENCY` of them."""
-    for _ in range(MANY):
-        once()
-    start = clocks()
-    if CONCURRENCY == 1:
-        for _ in range(OPERATIONS):
+
+    def work(operations: int) -> None:
+        for _ in range(operations):
             once()
-        report(start, OPERATIONS)
+
+    def all_work(each: int) -> None:
+        if CONCURRENCY == 1:
+            work(each)
+            return
+        threads = [threading.Thread(target=work, args=(each,)) for _ in range(CONCURRENCY)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    all_work(max(1, MANY // CONCURRENCY))
+    gc.collect()
+    start = clocks()
     each = OPERATIONS // CONCURRENCY
-    threads = [threading.Thread(target=lambda: [once() for _ in range(each)]) for _ in range(CONCURRENCY)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    all_work(each)
     report(start, each * CONCURRENCY)
 
 
@@ -141,16 +150,26 @@ def count_selects() -> Callable[[], int]:
 
 
 def bare_socket() -> None:
-    """A blocking socket and nothing else."""
+    """A blocking socket and nothing else; with TLS Python's own around it."""
     where = urlsplit(URL)
     sock = socket.create_connection((where.hostname or "", where.port or 80))
-    request = f"GET {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if WAY == "tls":
+        sock = unverified().wrap_socket(sock, server_hostname=where.hostname)
+    size = {"post": len(BODY), "up": SIZE}.get(JOB, 0)
+    length = f"Content-Length: {size}\r\n" if size else ""
+    head = f"{'POST' if size else 'GET'} {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\n{length}\r\n".encode()
+    small = head + BODY if JOB == "post" else head
+    buffer = memoryview(bytearray(PIECE))
 
     def once() -> None:
-        sock.sendall(request)
-        got = len(sock.recv(PIECE))
+        sock.sendall(small)
+        if JOB == "up":
+            for piece in pieces():
+                sock.sendall(piece)
+        got = sock.recv_into(buffer)
         while JOB == "down" and got < SIZE:
-            got += len(sock.recv(PIECE))
+            got += sock.recv_into(buffer)
 
     run_sync(once)
 
@@ -159,6 +178,8 @@ def bare_protocol() -> None:
     """An `asyncio.Protocol` and nothing else."""
     where = urlsplit(URL)
     request = f"GET {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
+    if JOB == "post":
+        request = request[:-2].replace(b"GET", b"POST") + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 
     class Protocol(asyncio.Protocol):
         waiter: Any = None
@@ -173,9 +194,12 @@ def bare_protocol() -> None:
 
     async def make() -> OnceAsync:
         loop = asyncio.get_running_loop()
-        idle = [
-            (await loop.create_connection(Protocol, where.hostname or "", where.port))[1] for _ in range(CONNECTIONS)
+        context = unverified() if WAY == "tls" else None
+        dialed = [
+            await loop.create_connection(Protocol, where.hostname or "", where.port or 80, ssl=context)
+            for _ in range(CONNECTIONS)
         ]
+        idle = [protocol for _, protocol in dialed]
 
         async def once() -> None:
             protocol = idle.pop()
@@ -214,7 +238,7 @@ def h2_alone() -> None:
         for event in connection.receive_data(answers):
             size = getattr(event, "flow_controlled_length", 0)
             if size:
-                connection.acknowledge_received_data(size, event.stream_id)
+                connection.acknowledge_received_data(size, getattr(event, "stream_id", 0))
         connection.data_to_send()
 
     hundred()
@@ -517,7 +541,8 @@ def pyreqwest_async() -> None:
     from pyreqwest.client import ClientBuilder
 
     async def make() -> OnceAsync:
-        session = ClientBuilder().danger_accept_invalid_certs(True).build()
+        builder = ClientBuilder().danger_accept_invalid_certs(True)
+        session = (builder if HTTP2 else builder.http1_only()).build()
 
         async def get() -> None:
             await (await session.get(URL).build().send()).bytes()
@@ -525,15 +550,44 @@ def pyreqwest_async() -> None:
         async def post() -> None:
             await (await session.post(URL).body_bytes(BODY).build().send()).bytes()
 
-        return {"get": get, "post": post}[JOB]
+        async def up() -> None:
+            await (await session.post(URL).body_stream(async_pieces()).build().send()).bytes()
+
+        async def down() -> None:
+            async with session.get(URL).build_streamed() as response:
+                while await response.body_reader.read_chunk():
+                    pass
+
+        jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+        return jobs[JOB]
 
     run_async(make)
+
+
+def pyreqwest() -> None:
+    from pyreqwest.client import SyncClientBuilder
+
+    builder = SyncClientBuilder().danger_accept_invalid_certs(True)
+    session = (builder if HTTP2 else builder.http1_only()).build()
+
+    def down() -> None:
+        with session.get(URL).build_streamed() as response:
+            while response.body_reader.read_chunk():
+                pass
+
+    jobs: dict[str, Once] = {
+        "get": lambda: session.get(URL).build().send().bytes(),
+        "post": lambda: session.post(URL).body_bytes(BODY).build().send().bytes(),
+        "up": lambda: session.post(URL).body_stream(pieces()).build().send().bytes(),
+        "down": down,
+    }
+    run_sync(jobs[JOB])
 
 
 CLIENTS: dict[str, Callable[[], None]] = {
     "bare socket": bare_socket,
     "bare Protocol": bare_protocol,
-    "h2 alone": h2_alone,
+    "bare h2": h2_alone,
     "httpcore": ours,
     "httpcore async": ours_async,
     "httpcore trio": ours_trio,
@@ -547,10 +601,11 @@ CLIENTS: dict[str, Callable[[], None]] = {
     "niquests": lambda: requests("niquests", "urllib3_future"),
     "aiohttp": aiohttp_async,
     "pycurl": pycurl,
-    "pyreqwest": pyreqwest_async,
+    "pyreqwest": pyreqwest,
+    "pyreqwest async": pyreqwest_async,
 }
 
 if __name__ == "__main__":
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    CLIENTS[NAME]()
+    CLIENTS[NAME.removesuffix(" fast")]()

@@ -1,145 +1,185 @@
-"""What requests cost, beside our peers: interleaved rounds, medians, ratios. `scripts/bench [ROUNDS] [WORD]` runs it.
+"""What requests cost, beside our peers: interleaved rounds, medians, ratios. `scripts/bench` runs it.
+
+    run.py PYTHON PEERS_PYTHON [ROUNDS [WORD]]
 
 Absolute figures are this machine's; what counts is the ratio within one run. Every client runs in a process of its own,
-pinned to one core, against nginx with one worker on another one. With a WORD, only the work whose name has it.
+pinned to the first core, against servers on the last one. A client that fails is told of and left out. A run of
+everything writes `docs/benchmarks.md` and `docs/benchmarks.svg`; `PAGES=folder` has any run write them there. With
+`CLIENTS="a, b"` only those are run.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any
 
-from server import nginx, url
+from page import page
+from picture import picture
+from results import Found, Results
+from server import pinned, servers, told
+from works import PAIRS, WORKS, Work, chosen, is_floor, is_ours
 
 HERE = Path(__file__).resolve().parent
-OURS, PEERS = sys.argv[1], sys.argv[2]
-ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 5
-WORD = sys.argv[4] if len(sys.argv) > 4 else ""
+LONGEST = 120
+"""Seconds that one client may take for one cell."""
+
+STRANGE = ("_proxy", "_ca_bundle", "ssl_cert_file", "ssl_cert_dir", "pythondontwritebytecode")
+"""Ends of environment variables that would change what is measured."""
 
 
-class Work(NamedTuple):
-    """`clients`: ours first; the ratios are to it."""
+class Bench:
+    """Runs cells, with each client's Python; `left_out` says which could not be and why."""
 
-    name: str
-    clients: tuple[str, ...]
-    way: str
-    job: str
-    operations: int
-    concurrency: int = 1
-    connections: int = 1
-    loop: str = ""
+    def __init__(self, ours: str, peers: str, urls: Mapping[str, str]) -> None:
+        self.ours = ours
+        self.peers = peers
+        self.urls = urls
+        self.left_out: dict[tuple[str, str], str] = {}
+        only = os.environ.get("CLIENTS")
+        self.only = only and {name.strip() for name in only.split(",")}
+        self.environment = {name: value for name, value in os.environ.items() if not name.lower().endswith(STRANGE)}
 
-    @property
-    def url(self) -> str:
-        return url(self.way, {"get": "/hello", "post": "/drain", "down": "/200m", "up": "/drain"}[self.job])
+    def command(self, work: Work, client: str) -> list[str]:
+        python = self.ours if is_ours(client) or (is_floor(client) and not Path(self.peers).exists()) else self.peers
+        arguments = [argument.format_map(self.urls) for argument in work.arguments]
+        return [python, str(HERE / work.script), client, *arguments]
 
-
-SYNC = ("httpcore", "bare socket", "pycurl", "httpcore2", "urllib3", "httpx2", "requests", "niquests")
-ASYNC = ("httpcore async", "bare Protocol", "aiohttp", "pyreqwest", "httpcore2 async", "httpx2 async")
-TRIO = ("httpcore trio", "httpcore2 trio")
-H2 = ("httpcore async", "h2 alone", "pyreqwest", "httpcore2 async", "httpx2 async")
-
-WORKS = [
-    Work("sync GET", SYNC, "plain", "get", 3000),
-    Work("sync GET, 16 threads", ("httpcore", "httpcore2", "urllib3"), "plain", "get", 8000, 16, 16),
-    Work("asyncio GET", ASYNC, "plain", "get", 3000),
-    Work("asyncio GET, 20 at once", ASYNC, "plain", "get", 6000, 20, 20),
-    Work("asyncio GET, 100 at once", ASYNC, "plain", "get", 6000, 100, 100),
-    Work("asyncio GET, 1,000 on 100", ("httpcore async", "aiohttp"), "plain", "get", 10000, 1000, 100),
-    Work("asyncio GET, 10,000 on 100", ("httpcore async", "aiohttp"), "plain", "get", 20000, 10000, 100),
-    Work("uvloop GET, 100 at once", ("httpcore async", "aiohttp"), "plain", "get", 6000, 100, 100, "uvloop"),
-    Work("trio GET", TRIO, "plain", "get", 2000),
-    Work("trio GET, 100 at once", TRIO, "plain", "get", 3000, 100, 100),
-    Work("sync GET, TLS", ("httpcore", "pycurl", "httpcore2", "urllib3"), "tls", "get", 2000),
-    Work(
-        "asyncio GET, TLS, 100 at once", ("httpcore async", "aiohttp", "httpcore2 async"), "tls", "get", 4000, 100, 100
-    ),
-    Work("HTTP/2 GET, 100 at once", H2, "h2", "get", 4000, 100),
-    Work("HTTP/2 GET, 3,000 at once", ("httpcore async",), "h2", "get", 12000, 3000),
-    Work("HTTP/2 GET, sync", ("httpcore", "pycurl", "httpcore2"), "h2", "get", 2000),
-    Work("HTTP/2 GET, trio, 100 at once", TRIO, "h2", "get", 3000, 100),
-    Work("sync POST 10 KB", ("httpcore", "pycurl", "httpcore2", "urllib3"), "plain", "post", 3000),
-    Work(
-        "asyncio POST 10 KB, 100 at once",
-        ("httpcore async", "aiohttp", "httpcore2 async"),
-        "plain",
-        "post",
-        4000,
-        100,
-        100,
-    ),
-    Work("200 MB down, sync", ("httpcore", "bare socket", "pycurl", "httpcore2", "urllib3"), "plain", "down", 2),
-    Work("200 MB down, asyncio", ("httpcore async", "aiohttp", "httpcore2 async"), "plain", "down", 2),
-    Work("200 MB down, TLS, sync", ("httpcore", "pycurl", "httpcore2", "urllib3"), "tls", "down", 2),
-    Work("200 MB down, TLS, asyncio", ("httpcore async", "aiohttp", "httpcore2 async"), "tls", "down", 2),
-    Work("200 MB down, HTTP/2, sync", ("httpcore", "pycurl", "httpcore2"), "h2", "down", 2),
-    Work("200 MB down, HTTP/2, asyncio", ("httpcore async", "httpcore2 async"), "h2", "down", 2),
-    Work("200 MB up, sync", ("httpcore", "pycurl", "httpcore2", "urllib3"), "plain", "up", 2),
-    Work("200 MB up, asyncio", ("httpcore async", "aiohttp", "httpcore2 async"), "plain", "up", 2),
-    Work("200 MB up, TLS, sync", ("httpcore", "pycurl", "httpcore2", "urllib3"), "tls", "up", 2),
-    Work("200 MB up, TLS, asyncio", ("httpcore async", "aiohttp", "httpcore2 async"), "tls", "up", 2),
-    Work("200 MB up, HTTP/2, sync", ("httpcore", "pycurl", "httpcore2"), "h2", "up", 2),
-    Work("200 MB up, HTTP/2, asyncio", ("httpcore async", "httpcore2 async"), "h2", "up", 2),
-]
-
-
-def cost(work: Work, client: str) -> dict[str, float] | None:
-    """None when the client cannot do it."""
-    python = OURS if client in ("httpcore", "httpcore async", "httpcore trio") else PEERS
-    numbers = [str(number) for number in (work.operations, work.concurrency, work.connections)]
-    command = [python, str(HERE / "client.py"), client, work.job, work.url, *numbers]
-    environment = {**os.environ, "LOOP": work.loop}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE, env=environment, timeout=300)
-    if done.returncode or not done.stdout.strip():
-        print(f"{work.name}: {client} failed: {done.stderr.strip()[-300:]}", file=sys.stderr)
-        return None
-    result: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result
-
-
-def measured(work: Work) -> dict[str, dict[str, float]]:
-    """Of each client the medians of its rounds; `ratio` is the median of the rounds' ratios."""
-    rounds = [{client: cost(work, client) for client in work.clients} for _ in range(ROUNDS)]
-    medians: dict[str, dict[str, float]] = {}
-    for client in work.clients:
-        mine = [(found, base) for r in rounds if (found := r[client]) and (base := r[work.clients[0]])]
-        if mine:
-            medians[client] = {key: median(found[key] for found, _ in mine) for key in mine[0][0]}
-            medians[client]["ratio"] = median(found["cpu_us"] / base["cpu_us"] for found, base in mine)
-    return medians
-
-
-def main() -> None:
-    print(f"CPU per operation, medians of {ROUNDS} interleaved rounds; 'of ours' is the median of the rounds' ratios")
-    print(f"\n{'':34}{'client':18}{'cpu us':>10}{'wall us':>10}{'peak MB':>9}{'of ours':>9}{'selects':>9}")
-    ours: dict[str, float] = {}
-    for work in WORKS:
-        if WORD not in work.name:
-            continue
-        name = work.name
-        for client, found in measured(work).items():
-            selects = f"{found['selects']:9.2f}" if found.get("selects") else ""
-            print(
-                f"{name:34}{client:18}{found['cpu_us']:10.1f}{found['wall_us']:10.1f}{found['peak_mb']:9.0f}"
-                f"{found['ratio']:9.2f}{selects}",
-                flush=True,
+    def cell(self, work: Work, client: str) -> dict[str, Any] | None:
+        """What one client's process told, in one round; None when it cannot do it, now and later."""
+        if (work.name, client) in self.left_out:
+            return None
+        engines = "compiled" if client.endswith(" fast") else "python"
+        environment = {**self.environment, "LOOP": work.loop, "HTTPCORE_ENGINES": engines}
+        try:
+            done = subprocess.run(
+                self.command(work, client),
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=HERE,
+                env=environment,
+                timeout=LONGEST,
+                preexec_fn=pinned(0),
             )
-            name = ""
-            if client == work.clients[0]:
-                ours[work.name] = found["cpu_us"]
-    for more, fewer in [
-        ("asyncio GET, 10,000 on 100", "asyncio GET, 1,000 on 100"),
-        ("HTTP/2 GET, 3,000 at once", "HTTP/2 GET, 100 at once"),
-    ]:
-        if more in ours and fewer in ours:
-            print(f"{more}: {ours[more] / ours[fewer]:.2f} times the cost of {fewer}")
+        except subprocess.TimeoutExpired:
+            reason = f"took longer than {LONGEST} seconds"
+        except OSError as error:
+            reason = str(error)
+        else:
+            if done.returncode == 0 and (found := told(done.stdout)):
+                return found
+            lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode} and without a word"]
+            reason = lines[-1][-300:]
+        self.left_out[work.name, client] = reason
+        print(f"bench: {work.name}: {client}: {reason}", file=sys.stderr, flush=True)
+        return None
+
+    def measured(self, work: Work, rounds: int) -> dict[str, Found]:
+        """Of each client the medians of its rounds. The ratio is the median of the rounds' ratios."""
+        clients = [client for client in work.clients if not self.only or client in self.only]
+        key = work.measure.key
+        all_rounds = []
+        for number in range(rounds):  # every other round backwards: who comes first gains nothing
+            order = clients if number % 2 == 0 else clients[::-1]
+            all_rounds.append({client: self.cell(work, client) for client in order})
+        floor = next((client for client in clients if is_floor(client)), None)
+
+        def ratio(client: str, to: str | None) -> float | None:
+            pairs = [(r[client], r[to]) for r in all_rounds if to is not None]
+            ratios = [mine[key] / max(base[key], 0.001) for mine, base in pairs if mine and base]
+            return median(ratios) if ratios else None
+
+        found = {}
+        for client in clients:
+            if mine := [cell for r in all_rounds if (cell := r[client])]:
+                middle = {name: of_all([cell[name] for cell in mine if name in cell]) for name in mine[0]}
+                found[client] = Found(middle, ratio(client, work.clients[0]), ratio(client, floor))
+        return found
+
+
+def of_all(values: list[Any]) -> Any:
+    return median(values) if not isinstance(values[0], str) else values[0]
+
+
+def show(work: Work, found: Mapping[str, Found]) -> None:
+    name = work.name
+    for client, cell in found.items():
+        print(f"{name:34}{client:21}{cell.line(work.measure)}", flush=True)
+        name = ""
+
+
+def growth(results: Results) -> list[str]:
+    """How the cost of ours grows with the number that wait."""
+    lines = []
+    for more, fewer in PAIRS:
+        for client in results.get(more, {}):
+            if is_ours(client) and client in results.get(fewer, {}):
+                times = results[more][client].values["cpu_us"] / results[fewer][client].values["cpu_us"]
+                lines.append(f"{client}: {more} costs {times:.2f} times what {fewer} does")
+    return lines
+
+
+VERSIONS = """
+import sys
+from importlib.metadata import distributions
+print("CPython", sys.version.split()[0])
+for d in distributions():
+    print(d.name.lower(), d.version)
+"""
+ENGINES = "cpython h11 hpack httptools ngh2 uvloop trio uvicorn"
+PEERS = f"{ENGINES} aiohttp httpcore2 httpx2 h2 urllib3 requests niquests pycurl pyreqwest"
+
+
+def versions(python: str, names: str) -> str:
+    """Which of those that Python has."""
+    done = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=False)
+    found = {line.split()[0].lower(): line for line in done.stdout.splitlines()}
+    return ", ".join(found[name] for name in names.split() if name in found)
+
+
+def main(ours: str, peers: str, rounds_text: str = "5", word: str = "") -> None:
+    if not rounds_text.isdigit() or not int(rounds_text):
+        raise SystemExit(f"bench: {rounds_text!r} is no number of rounds")
+    rounds = int(rounds_text)
+    try:
+        works = chosen(word)
+    except ValueError as error:
+        raise SystemExit(f"bench: {error}") from None
+    began = time.monotonic()
+    results: Results = {}
+    with servers() as urls:
+        bench = Bench(ours, peers, urls)
+        print(f"medians of {rounds} interleaved rounds; 'of ours' and 'of floor' are medians of the rounds' ratios\n")
+        print(f"{'':34}{'client':21}{Found.titles()}")
+        for work in works:
+            if found := bench.measured(work, rounds):
+                results[work.name] = found
+                show(work, found)
+    notes = growth(results)
+    print("", *notes, f"{time.monotonic() - began:.0f} seconds", sep="\n")
+    folder = os.environ.get("PAGES") or (str(HERE.parent / "docs") if works == WORKS and not bench.only else "")
+    if folder:
+        left_out = [f"{name}: {client}: {reason}" for (name, client), reason in bench.left_out.items()]
+        facts = [f"Ours on {versions(ours, ENGINES)}"]
+        if Path(peers).exists():
+            facts.append(f"Peers on {versions(peers, PEERS)}")
+        text = page(works, results, rounds, [*facts, *notes], left_out)
+        Path(folder, "benchmarks.md").write_text(text, encoding="utf-8")
+        pictured = [work for work in works if work.pictured or works != WORKS]
+        Path(folder, "benchmarks.svg").write_text(picture(pictured, results), encoding="utf-8")
+        print(f"bench: wrote benchmarks.md and benchmarks.svg into {folder}", file=sys.stderr)
+    if not results:
+        raise SystemExit("bench: nothing could be measured")
 
 
 if __name__ == "__main__":
-    with nginx():
-        main()
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:
+        raise SystemExit("bench: interrupted") from None

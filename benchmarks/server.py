@@ -1,20 +1,24 @@
-"""nginx for the benchmarks: one worker on one core, plain, TLS and HTTP/2, files and a drain for uploads."""
+"""The servers of the benchmarks, on one core of their own: nginx, and one that makes its clients hold connections."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-PORTS = {"plain": 18970, "tls": 18972, "h2": 18973}
-"""The last digit tells the clients what to speak: 3 is HTTP/2."""
+HERE = Path(__file__).resolve().parent
 
 CONFIGURATION = """
-worker_processes 1; worker_cpu_affinity 10; error_log {folder}/error.log; pid {folder}/nginx.pid; daemon off; {user}
+worker_processes 1; error_log {folder}/error.log; pid {folder}/nginx.pid; daemon off; {user}
 worker_rlimit_nofile 20000;
 events {{ worker_connections 10000; }}
 http {{
@@ -33,36 +37,101 @@ http {{
 """
 
 
-def url(way: str, path: str) -> str:
-    """`way`: "plain", "tls" or "h2"."""
-    return f"http{'' if way == 'plain' else 's'}://{'127.0.0.1' if way == 'plain' else 'localhost'}:{PORTS[way]}{path}"
+def program(name: str, package: str) -> str:
+    """Where a program is; ends the run with what to do when it is nowhere."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise SystemExit(
+            f"bench: {name} is not here. Debian: apt-get install {package}; scripts/install does it for root"
+        )
+    return found
+
+
+def cores() -> list[int]:
+    """Those that we may use; empty where nobody can tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def pinned(core: int) -> Callable[[], None]:
+    """Runs in a new process: puts it on the first core (0) or on the last one (-1)."""
+
+    def pin() -> None:
+        if found := cores():
+            os.sched_setaffinity(0, {found[core]})
+
+    return pin
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+def wait_for(port: int, process: subprocess.Popen[Any], complaint: Callable[[], str], seconds: float = 20) -> None:
+    """Until somebody listens; `complaint` is what the process left behind when it did not."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise SystemExit(f"bench: {process.args!r} does not listen: {complaint()}")
 
 
 @contextmanager
-def nginx() -> Iterator[None]:
-    import os
+def ended(process: subprocess.Popen[Any]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
+
+@contextmanager
+def servers() -> Iterator[dict[str, str]]:
+    """The URLs of the servers: "plain", "tls" and "h2" of nginx, "hold" and "hold tls" of `holding.py`."""
     import trustme
 
-    found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if found is None:
-        raise SystemExit("nginx is needed as the server: apt-get install nginx-light")
-    with TemporaryDirectory() as name:
+    nginx = program("nginx", "nginx-light")
+    with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
-        trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "pem")
+        pem = folder / "pem"
+        trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(pem)
         with (folder / "200m").open("wb") as file:
-            for _ in range(200):
-                file.write(bytes(1_000_000))
-        settings = folder / "nginx.conf"
+            file.truncate(200_000_000)
+        plain, tls, h2, hold, hold_tls = free_ports(5)
         user = "user root;" if os.geteuid() == 0 else ""
-        settings.write_text(CONFIGURATION.format(folder=folder, user=user, **PORTS))
-        server = subprocess.Popen([found, "-c", str(settings), "-e", str(folder / "error.log")])
-        try:
-            time.sleep(1)
-            if server.poll() is not None:
-                raise SystemExit(f"nginx did not start: {(folder / 'error.log').read_text()}")
-            yield
-        finally:
-            server.terminate()
-            server.wait()
+        settings, log = folder / "nginx.conf", folder / "error.log"
+        settings.write_text(CONFIGURATION.format(folder=folder, user=user, plain=plain, tls=tls, h2=h2))
+        process = subprocess.Popen([nginx, "-c", str(settings), "-e", str(log)], preexec_fn=pinned(-1))
+        stack.enter_context(ended(process))
+        wait_for(plain, process, log.read_text)
+        command = [sys.executable, str(HERE / "holding.py"), str(pem), str(hold), str(hold_tls)]
+        process = subprocess.Popen(command, preexec_fn=pinned(-1))
+        stack.enter_context(ended(process))
+        wait_for(hold_tls, process, lambda: "its own words are above")
+        yield {
+            "plain": f"http://127.0.0.1:{plain}",
+            "tls": f"https://localhost:{tls}",
+            "h2": f"https://localhost:{h2}",
+            "hold": f"http://127.0.0.1:{hold}",
+            "hold tls": f"https://localhost:{hold_tls}",
+        }
+
+
+def told(text: str) -> dict[str, Any] | None:
+    """What a measuring process has printed: JSON in its last line."""
+    lines = text.strip().splitlines()
+    try:
+        found: dict[str, Any] = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        return None
+    return found

@@ -1,0 +1,127 @@
+"""The gateway of `examples/`, as it is and with another client in it; `CLIENT` names whose. Served by uvicorn.
+
+The app is the same object of the same class: only what it asks for the upstream's response is swapped. `/-/cost`
+answers what this process has used so far, and a floor answers by itself, without any upstream.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from examples.gateway import Gateway, Headers, Receive, Scope, Send
+
+CLIENT = os.environ["CLIENT"]
+UPSTREAM = os.environ["UPSTREAM"]
+
+
+class Answer:
+    """What the gateway uses of a response, around a peer's."""
+
+    def __init__(self, status: int, headers: Headers, raw: AsyncIterator[bytes], close: Callable[[], Any]) -> None:
+        self.status_code = status
+        self.headers = [(name.lower(), value) for name, value in headers]
+        self._raw = raw
+        self._close = close
+
+    async def __aenter__(self) -> Answer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    def raw(self) -> AsyncIterator[bytes]:
+        return self._raw
+
+
+class OnHttpx2:
+    """httpx2, without the headers that its client adds."""
+
+    def __init__(self) -> None:
+        import httpx2
+
+        self.make = httpx2.Request
+        limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=1000)
+        self.client = httpx2.AsyncClient(limits=limits, timeout=60)
+
+    async def request(
+        self, method: str, url: str, headers: Headers, body: Any, *, stream: bool, target: bytes
+    ) -> Answer:
+        request = self.make(method, url[:-1] + target.decode(), headers=headers, content=body() if body else None)
+        response = await self.client.send(request, stream=stream)
+        return Answer(response.status_code, response.headers.raw, response.aiter_raw(), response.aclose)
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+
+class OnAiohttp:
+    """aiohttp, without the headers that it adds, cookies and decoding."""
+
+    session: Any = None
+
+    def make(self) -> Any:
+        """In a running loop."""
+        import aiohttp
+
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=1000),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding", "Content-Type"],
+            auto_decompress=False,
+        )
+
+    async def request(
+        self, method: str, url: str, headers: Headers, body: Any, *, stream: bool, target: bytes
+    ) -> Answer:
+        from yarl import URL
+
+        if self.session is None:
+            self.session = self.make()
+        response = await self.session.request(
+            method,
+            URL(url[:-1] + target.decode(), encoded=True),
+            headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
+            data=body() if body else None,
+            allow_redirects=False,
+        )
+
+        async def close() -> None:
+            response.release()
+
+        return Answer(response.status, response.raw_headers, response.content.iter_any(), close)
+
+    async def close(self) -> None:
+        if self.session is not None:
+            await self.session.close()
+
+
+async def alone(scope: Scope, receive: Receive, send: Send) -> None:
+    """The floor: what uvicorn and this process cost without an upstream."""
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"Hello, world!"})
+
+
+def inner() -> Any:
+    if CLIENT == "bare uvicorn":
+        return alone
+    clients: dict[str, Callable[[], Any]] = {"httpcore": lambda: None, "httpx2": OnHttpx2, "aiohttp": OnAiohttp}
+    return Gateway(UPSTREAM, clients[CLIENT.removesuffix(" async").removesuffix(" fast")]())
+
+
+GATEWAY = inner()
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http" or scope["path"] != "/-/cost":
+        await GATEWAY(scope, receive, send)
+        return
+    used = {"cpu": time.process_time(), "peak_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(used).encode()})

@@ -1,0 +1,71 @@
+"""The results as a page of Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+
+from results import TITLES, Results
+from works import Work, is_floor, is_ours
+
+INTRODUCTION = """\
+# Benchmarks
+
+`scripts/bench` has measured and written this, and the picture; it runs anywhere and sets itself up. Absolute figures
+are this machine's, the ratios are what counts.
+
+![Cost of the same work beside ours, by client](benchmarks.svg)
+
+- Each client runs in a process of its own on the first core, the server on the last one, in {rounds} interleaved
+  rounds. The figures are medians; the ratios are the medians of the rounds' ratios.
+- The cost of a request is the CPU time, user and system, that the client's process takes for it, after a warm-up; what
+  a server takes is in nobody's. `per second` is what one process did, and depends on the server and the rest of the
+  machine too.
+- `httpcore` runs on its default engines, `httpcore fast` on the compiled ones. A floor (in italics) is what the same
+  bytes cost with nothing around: a socket, an `asyncio.Protocol`; `bare h2` is that library alone, without a network;
+  `bare uvicorn` answers by itself.
+- Small GETs bring 13 bytes over connections that are kept alive. 200 MB are streamed, as the client hands them out by
+  default. "100 at once" are as many tasks on as many connections, or on one with HTTP/2; "10,000 on 100" are tasks that
+  wait for one of 100 connections.
+- The gateway is `examples/gateway.py` under uvicorn and wrk with 64 connections; the others are the same app with
+  another client in it (`benchmarks/gateways.py`).
+- Import times are net of the interpreter, with bytecode compiled. Memory is of the process, over 1,000 idle connections
+  or 100 pools.
+"""
+
+
+def machine() -> str:
+    """The processor, as the system names it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{name or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def page(
+    works: Sequence[Work], results: Results, rounds: int, facts: Sequence[str], left_out: Sequence[str] = ()
+) -> str:
+    """The whole page; `facts` are lines of their own, `left_out` says what failed."""
+    lines = [INTRODUCTION.format(rounds=rounds)]
+    lines += [f"- {fact}" for fact in (f"{date.today().isoformat()}, {machine()}", *facts)]
+    for work in works:
+        found = results.get(work.name, {})
+        if not found:
+            continue
+        kept = [n for n in range(len(TITLES)) if any(cell.cells(work.measure)[n] for cell in found.values())]
+        lines += ["", f"## {work.name}", "", row(["client", *(TITLES[n] for n in kept)])]
+        lines.append(row(["---"] + ["---" if not TITLES[n] else "---:" for n in kept]))
+        for client, cell in found.items():
+            mark = "**" if is_ours(client) else "*" if is_floor(client) else ""
+            cells = cell.cells(work.measure)
+            lines.append(row([f"{mark}{client}{mark}", *(cells[n] for n in kept)]))
+    if left_out:
+        lines += ["", "## Left out", "", *(f"- {reason}" for reason in left_out)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,167 @@
+"""What is measured: which work, by whom, against which server. Values only; `run.py` runs them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PATHS = {"get": "/hello", "post": "/drain", "down": "/200m", "up": "/drain"}
+
+
+class Measure(NamedTuple):
+    """A figure of a cell, and how it is written. The first of a work is compared; less is better."""
+
+    key: str
+    unit: str
+    digits: int = 1
+    scale: float = 1
+
+
+CPU = Measure("cpu_us", "µs CPU")
+BULK = Measure("cpu_us", "ms CPU", 0, 1e-3)
+FRESH = Measure("cpu_ms", "ms CPU")
+MEMORY = Measure("memory_kb", "KB")
+
+
+class Work(NamedTuple):
+    """`clients`: ours first; the ratios are to it. `script` gets the client and `arguments`, with {plain} and the like
+    replaced by the URLs of the servers. `pictured`: in the picture too, which has not the room for all."""
+
+    name: str
+    clients: tuple[str, ...]
+    measure: Measure
+    script: str
+    arguments: tuple[str, ...]
+    loop: str = ""
+    pictured: bool = False
+
+
+def is_floor(client: str) -> bool:
+    return client.startswith("bare ")
+
+
+def is_ours(client: str) -> bool:
+    return client.split()[0] == "httpcore"
+
+
+def requests(
+    name: str,
+    clients: tuple[str, ...],
+    way: str,
+    job: str,
+    operations: int,
+    concurrency: int = 1,
+    connections: int = 1,
+    loop: str = "",
+    pictured: bool = False,
+) -> Work:
+    numbers = [str(number) for number in (operations, concurrency, connections)]
+    arguments = (job, way, f"{{{way}}}{PATHS[job]}", *numbers)
+    return Work(name, clients, BULK if job in ("down", "up") else CPU, "client.py", arguments, loop, pictured)
+
+
+def gateway(name: str, loop: str, pictured: bool) -> Work:
+    clients = ("httpcore async", "httpcore async fast", "bare uvicorn", "aiohttp", "httpx2 async")
+    return Work(name, clients, CPU, "loading.py", (loop, "{plain}", "4", "64"), pictured=pictured)
+
+
+SYNC = ("httpcore", "httpcore fast")
+ASYNC = ("httpcore async", "httpcore async fast")
+TRIO = ("httpcore trio", "httpcore trio fast", "httpcore2 trio")
+ASYNC_PEERS = ("bare Protocol", "aiohttp", "pyreqwest async", "httpcore2 async", "httpx2 async")
+H2_PEERS = ("bare h2", "pyreqwest async", "httpcore2 async", "httpx2 async")
+SYNC_BULK = (*SYNC, "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2")
+ASYNC_BULK = (*ASYNC, "aiohttp", "pyreqwest async", "httpcore2 async")
+FIRST = ("httpcore", "httpcore async", "pycurl", "pyreqwest async", "urllib3", "httpcore2", "httpx2")
+ALL_FIRST = (*FIRST, "requests", "niquests", "aiohttp")
+HOLDERS = ("httpcore", "httpcore async", "urllib3", "aiohttp", "pyreqwest async", "requests")
+
+WORKS = [
+    requests(
+        "sync GET",
+        (*SYNC, "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2", "httpx2", "requests", "niquests"),
+        "plain",
+        "get",
+        2000,
+        pictured=True,
+    ),
+    requests(
+        "sync GET, 16 threads", (*SYNC, "urllib3", "pyreqwest", "httpcore2", "requests"), "plain", "get", 4000, 16, 16
+    ),
+    requests("asyncio GET", (*ASYNC, *ASYNC_PEERS), "plain", "get", 2000, pictured=True),
+    requests("asyncio GET, 20 at once", (*ASYNC, *ASYNC_PEERS), "plain", "get", 4000, 20, 20),
+    requests("asyncio GET, 100 at once", (*ASYNC, *ASYNC_PEERS), "plain", "get", 4000, 100, 100, pictured=True),
+    requests("asyncio GET, 1,000 on 100", (*ASYNC, "aiohttp"), "plain", "get", 8000, 1000, 100),
+    requests("asyncio GET, 10,000 on 100", (*ASYNC, "aiohttp"), "plain", "get", 20000, 10000, 100, pictured=True),
+    requests("uvloop GET", (*ASYNC, "aiohttp", "httpcore2 async"), "plain", "get", 2000, loop="uvloop"),
+    requests(
+        "uvloop GET, 100 at once",
+        (*ASYNC, "aiohttp", "httpcore2 async"),
+        "plain",
+        "get",
+        4000,
+        100,
+        100,
+        "uvloop",
+        True,
+    ),
+    requests("trio GET", TRIO, "plain", "get", 1500),
+    requests("trio GET, 100 at once", TRIO, "plain", "get", 2000, 100, 100, pictured=True),
+    requests(
+        "sync GET, TLS", (*SYNC, "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2"), "tls", "get", 1500
+    ),
+    requests("asyncio GET, TLS, 100 at once", (*ASYNC, *ASYNC_PEERS[:-1]), "tls", "get", 3000, 100, 100, pictured=True),
+    requests("HTTP/2 GET, sync", (*SYNC, "pycurl", "pyreqwest", "httpcore2"), "h2", "get", 1500),
+    requests("HTTP/2 GET, 100 at once", (*ASYNC, *H2_PEERS), "h2", "get", 3000, 100, pictured=True),
+    requests("HTTP/2 GET, 3,000 at once", ASYNC, "h2", "get", 9000, 3000),
+    requests("HTTP/2 GET, trio, 100 at once", TRIO, "h2", "get", 2000, 100),
+    requests(
+        "sync POST 10 KB", (*SYNC, "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2"), "plain", "post", 2000
+    ),
+    requests(
+        "asyncio POST 10 KB, 100 at once",
+        (*ASYNC, *ASYNC_PEERS[:-1]),
+        "plain",
+        "post",
+        3000,
+        100,
+        100,
+        pictured=True,
+    ),
+    *(
+        requests(f"200 MB {job}{label}, {world}", clients, way, job, 2, pictured=world == "asyncio")
+        for job in ("down", "up")
+        for way, label in (("plain", ""), ("tls", ", TLS"), ("h2", ", HTTP/2"))
+        for world, clients in (
+            ("sync", tuple(name for name in SYNC_BULK if way != "h2" or name not in ("bare socket", "urllib3"))),
+            ("asyncio", tuple(name for name in ASYNC_BULK if way != "h2" or name != "aiohttp")),
+        )
+    ),
+    gateway("gateway", "asyncio", True),
+    gateway("gateway, uvloop", "uvloop", False),
+    Work("import", ALL_FIRST, FRESH, "fresh.py", ("import", "{plain}/hello"), pictured=True),
+    Work("import and a pool", ALL_FIRST, FRESH, "fresh.py", ("pool", "{plain}/hello")),
+    Work("import and one GET", ALL_FIRST, FRESH, "fresh.py", ("get", "{plain}/hello"), pictured=True),
+    Work("a pool made", ALL_FIRST, CPU, "idle.py", ("make", "{plain}", "100")),
+    Work("memory of an idle pool", ALL_FIRST, MEMORY, "idle.py", ("make", "{plain}", "100")),
+    Work("memory of an idle connection", HOLDERS, MEMORY, "idle.py", ("hold", "{hold}", "1000")),
+    Work("memory of an idle connection, TLS", HOLDERS, MEMORY, "idle.py", ("hold", "{hold tls}", "1000")),
+]
+
+PAIRS = [
+    ("asyncio GET, 10,000 on 100", "asyncio GET, 1,000 on 100"),
+    ("asyncio GET, 10,000 on 100", "asyncio GET, 100 at once"),
+    ("HTTP/2 GET, 3,000 at once", "HTTP/2 GET, 100 at once"),
+]
+"""Work that must cost about the same: nothing scans."""
+
+
+def chosen(word: str) -> list[Work]:
+    """The one of that name, or else all that have the word in theirs.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = [work for work in WORKS if work.name == word] or [work for work in WORKS if word in work.name]
+    if not found:
+        raise ValueError(f"no work has {word!r} in its name. There are: {'; '.join(work.name for work in WORKS)}")
+    return found
