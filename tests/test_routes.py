@@ -427,7 +427,7 @@ def test_a_first_hop_that_never_answers_is_a_connect_timeout_that_names_it(world
 
 @each_world
 def test_cancelled_before_the_first_hop_answers(world: World, hops: Hops) -> None:
-    async def body(way: Way) -> None:
+    async def one(way: Way) -> None:
         with full() as port:
             here = scene_at(way, hops, None, port, None)
             # Closing a pool does not interrupt the system's connect.
@@ -439,5 +439,8 @@ def test_cancelled_before_the_first_hop_answers(world: World, hops: Hops) -> Non
             finally:
                 await pool.close()
 
-    for kind in ("none", "http", "https", "socks5h"):
-        world.run(body, Way(kind, "https", "HTTP/2"))
+    async def body() -> None:
+        kinds = ("none", "http", "https", "socks5h")
+        await world.gather(*[partial(one, Way(kind, "https", "HTTP/2")) for kind in kinds])
+
+    world.run(body)
