@@ -693,7 +693,7 @@ def test_bytes_never_overtake_each_other() -> None:
 
 def test_a_writer_that_nobody_reads_waits_for_room() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        assert await stream.write_some(b"x" * 100_000, 5.0) == PIECE
+        assert await stream.write_some(b"x" * (PIECE + 1), 5.0) == PIECE
         with pytest.raises(WriteTimeout) as caught:
             await stream.write_some(b"y", 2.0)
         assert (caught.value.limit, caught.value.peer) == (2.0, "a.test:80")
@@ -737,7 +737,7 @@ def test_the_end_of_input_stops_a_writer_once() -> None:
 def test_in_duplex_input_is_somebody_elses_business() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await peer.send(b"input")
-        assert await stream.write_some(b"x" * 100_000, 5.0, duplex=True) == PIECE
+        assert await stream.write_some(b"x" * (PIECE + 1), 5.0, duplex=True) == PIECE
         with pytest.raises(WriteTimeout):
             await stream.write_some(b"y", 2.0, duplex=True)
         writer = peer._world.spawn(stream.write_some(b"y", 2.0, duplex=True))

@@ -16,6 +16,7 @@ import pytest
 import trio
 
 import httpcore
+from httpcore._backends.base import PIECE
 from httpcore._response import BOMB_RATIO, BOMB_SIZE, Response, ResponseInfo
 from httpcore._sync import run
 from httpcore._wire.engines import Head
@@ -499,10 +500,10 @@ def test_a_coding_that_cannot_be_undone_is_told_when_the_body_is_asked_for_and_r
 
 def test_large_bytes_by_hand_come_in_the_pieces_of_a_real_stream() -> None:
     async def main() -> None:
-        for body in (bytes(200_000), [bytes(150_000), bytes(50_000)]):
+        for body in (bytes(3 * PIECE), [bytes(2 * PIECE), bytes(PIECE)]):
             sizes = [len(piece) async for piece in Response(200, body=body).stream()]
-            assert sum(sizes) == 200_000
-            assert max(sizes) == 65536
+            assert sum(sizes) == 3 * PIECE
+            assert max(sizes) == PIECE
 
     run(main())
 
