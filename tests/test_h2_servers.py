@@ -44,6 +44,13 @@ def real(request: pytest.FixtureRequest, trusting_real: httpcore.SSLConfig) -> R
     return Real(name, f"http://127.0.0.1:{ports.plain}", ports.plain, KNOWS)
 
 
+@pytest.fixture(scope="module", params=["nginx", "nghttpd", "hypercorn"])
+def secure(request: pytest.FixtureRequest, trusting_real: httpcore.SSLConfig) -> Real:
+    """Over TLS alone, for what takes long."""
+    ports: Ports = request.getfixturevalue(request.param)
+    return Real(request.param, f"https://localhost:{ports.secure}", ports.secure, {"ssl": trusting_real})
+
+
 def run(world: World, body: Any, **settings: Any) -> None:
     async def main() -> None:
         async with world.pool(**{"timeout": 60, **settings}) as http:
@@ -103,7 +110,7 @@ def test_bodies_of_every_kind_come_back(world: World, real: Real) -> None:
 
 
 @each_world
-def test_a_hundred_megabytes_go_up_and_come_down_in_flat_memory(world: World, real: Real) -> None:
+def test_a_hundred_megabytes_go_up_and_come_down_in_flat_memory(world: World, secure: Real) -> None:
     me = psutil.Process()
 
     def pieces() -> Iterator[bytes]:
@@ -121,25 +128,25 @@ def test_a_hundred_megabytes_go_up_and_come_down_in_flat_memory(world: World, re
         return size, digest.hexdigest(), peak
 
     async def body(http: Any) -> None:
-        await http.request("GET", real.url + "/size-200000")
+        await http.request("GET", secure.url + "/size-200000")
         before = me.memory_info().rss
-        async with await http.request("GET", f"{real.url}/size-{HUNDRED_MEGABYTES}", stream=True) as response:
+        async with await http.request("GET", f"{secure.url}/size-{HUNDRED_MEGABYTES}", stream=True) as response:
             size, digest, peak = await received(response)
         assert (size, digest) == (HUNDRED_MEGABYTES, digest_of_the_file())
         assert peak - before < 30_000_000
         sent = digest_of(pieces())
-        if real.name == "nghttpd":
-            async with await http.request("POST", real.url + "/echo", body=pieces(), stream=True) as response:
+        if secure.name == "nghttpd":
+            async with await http.request("POST", secure.url + "/echo", body=pieces(), stream=True) as response:
                 size, digest, peak = await received(response)
             assert (size, digest) == (HUNDRED_MEGABYTES, sent)
         else:
-            response = await http.request("POST", real.url + "/digest", body=pieces())
+            response = await http.request("POST", secure.url + "/digest", body=pieces())
             assert response.body.decode() == f"{HUNDRED_MEGABYTES} {sent}"
             peak = me.memory_info().rss
         assert peak - before < 30_000_000
-        assert (http.stats().connections, sockets_to(real.port)) == (1, 1)
+        assert (http.stats().connections, sockets_to(secure.port)) == (1, 1)
 
-    run(world, body, **real.settings)
+    run(world, body, **secure.settings)
 
 
 def digest_of(pieces: Iterator[bytes]) -> str:
