@@ -1,4 +1,4 @@
-"""One client, one job, one pinned process; prints what an operation cost, as JSON. `run.py` calls it.
+"""One client, one job, one process; prints what an operation cost, as JSON. `run.py` calls it, on one core.
 
     client.py CLIENT JOB WAY URL OPERATIONS CONCURRENCY CONNECTIONS
 
@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 NAME, JOB, WAY, URL = sys.argv[1:5]
 OPERATIONS, CONCURRENCY, CONNECTIONS = (int(text) for text in sys.argv[5:8])
+OPERATIONS = max(1, int(OPERATIONS * float(os.environ.get("SHARE", "1"))))
 HTTP2 = WAY == "h2"
 SIZE = 200_000_000
 PIECE = 262_144
@@ -606,6 +607,4 @@ CLIENTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     CLIENTS[NAME.removesuffix(" fast")]()

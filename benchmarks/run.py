@@ -5,12 +5,13 @@
 Absolute figures are this machine's; what counts is the ratio within one run. Every client runs in a process of its own,
 pinned to the first core, against servers on the last one. A client that fails is told of and left out. A run of
 everything writes `docs/benchmarks.md` and `docs/benchmarks.svg`; `PAGES=folder` has any run write them there. With
-`CLIENTS="a, b"` only those are run.
+`CLIENTS="a, b"` only those are run, with `SHARE=0.1` a tenth of the requests, to see whether all runs.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -179,6 +180,7 @@ def main(ours: str, peers: str, rounds_text: str = "5", word: str = "") -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))  # and so the servers end too
     try:
         main(*sys.argv[1:])
     except KeyboardInterrupt:
