@@ -94,6 +94,12 @@ class Visit(Peer):
         if not self._held:
             self._held = self.socket.recv(65536)
 
+    def exactly(self, size: int) -> bytes:
+        data = super().exactly(size)
+        if len(data) < size:
+            raise ConnectionResetError("the client left")
+        return data
+
     def secure(self, context: ssl.SSLContext) -> None:
         assert not self._held, "the client spoke before it was asked"
         secured = Secured(self.socket, context)

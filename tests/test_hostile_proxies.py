@@ -87,6 +87,7 @@ SECRETIVE = {
     "TLS in TLS": ("https", "https", [TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE]),
     "SOCKS5": ("socks5h", "https", [GREETING, PASSWORD, SOCKS5, TLS_ORIGIN, EXCHANGE]),
     "plain SOCKS5": ("socks5h", "http", [GREETING, PASSWORD, SOCKS5, EXCHANGE]),
+    "SOCKS4a": ("socks4a", "https", [SOCKS4, TLS_ORIGIN, EXCHANGE]),
 }
 each_secretive_way = pytest.mark.parametrize("way", SECRETIVE)
 
@@ -98,9 +99,10 @@ def secretive(scheme: str, port: int, keys: Keys, *, in_url: bool = False) -> ht
         more["headers"] = [("X-Proxy-Key", KEY)]
     if scheme == "https":
         more["ssl"] = httpcore.SSLConfig(verify=keys.trusting_proxy)
+    secret = "" if scheme == "socks4a" else SECRET  # it knows no passwords
     if in_url:
-        return httpcore.Proxy(f"{scheme}://{USER}:{SECRET}@127.0.0.1:{port}", **more)
-    return httpcore.Proxy(f"{scheme}://127.0.0.1:{port}", auth=(USER, SECRET), **more)
+        return httpcore.Proxy(f"{scheme}://{USER}:{secret}@127.0.0.1:{port}", **more)
+    return httpcore.Proxy(f"{scheme}://127.0.0.1:{port}", auth=(USER, secret), **more)
 
 
 @each_world
@@ -127,8 +129,8 @@ def test_credentials_never_leave_their_hop(world: World, way: str, in_url: bool,
         assert TOKEN.encode() in at_origin
         assert TOKEN.encode() not in at_proxy
         if tunnelled:
-            known = (BASIC, KEY.encode()) if scheme != "socks5h" else (USER.encode(), SECRET.encode())
-            assert all(at_proxy.count(secret) == 1 for secret in known)
+            known = {"socks5h": (USER.encode(), SECRET.encode()), "socks4a": (USER.encode(),)}
+            assert all(at_proxy.count(secret) == 1 for secret in known.get(scheme, (BASIC, KEY.encode())))
             assert not any(secret in at_origin for secret in OF_THE_PROXY)
             assert b"proxy-" not in at_origin.lower()
         else:
@@ -557,6 +559,46 @@ def test_what_has_no_ipv4_address_is_none_of_socks4(world: World, scheme: str, k
     world.run(body)
 
 
+# A proxy has addresses as an origin has (rows 10, 11, 12, 41 at its hop).
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["http", "socks5h", "socks4a"])
+def test_of_a_proxys_addresses_one_that_answers_will_do(world: World, scheme: str, keys: Keys) -> None:
+    steps = {"http": [EXCHANGE], "socks5h": [GREETING, SOCKS5, EXCHANGE], "socks4a": [SOCKS4, EXCHANGE]}[scheme]
+
+    async def body() -> None:
+        with scripted(steps, keys) as server:
+            proxy = f"{scheme}://proxy.test:{server.port}"
+            for living in (["::1", "127.0.0.1"], ["127.0.0.1", "::1"], ["127.0.0.2", "::1", "127.0.0.1"]):
+                async with world.pool(proxy=proxy, resolve={"proxy.test": living}) as pool:
+                    assert (await pool.request("GET", "http://origin.test/")).body == BODY
+            async with world.pool(proxy=proxy, resolve={"proxy.test": ["::1", "127.0.0.2"]}) as pool:
+                with pytest.raises(httpcore.ConnectError) as caught:
+                    await pool.request("GET", "http://origin.test/")
+                text = str(caught.value)
+                assert all(part in text for part in (f"the proxy {proxy}", "::1", "127.0.0.2"))
+
+    world.run(body)
+
+
+class Unknowing:
+    async def resolve(self, host: str, system: Any) -> list[str]:
+        raise httpcore.ConnectError(f"the name {host} does not resolve")
+
+
+@each_world
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h", "socks4", "socks4a"])
+def test_a_proxy_whose_name_does_not_resolve_is_an_error_that_names_it(world: World, scheme: str) -> None:
+    async def body() -> None:
+        async with world.pool(proxy=f"{scheme}://proxy.test", resolver=Unknowing()) as pool:
+            with pytest.raises(httpcore.ConnectError, match=f"the proxy {scheme}://proxy.test:.* does not resolve"):
+                await pool.request("GET", "https://127.0.0.1/")
+            assert pool.stats().connections == 0
+
+    world.run(body)
+
+
 # Tunnels that die (row 40).
 
 
@@ -600,5 +642,92 @@ def test_a_tunnel_that_dies_after_200_is_an_error_and_not_tried_again(world: Wor
                 stats = pool.stats()
                 assert (stats.connections, stats.leased) == (0, 0)
             assert server.connections == 1
+
+    world.run(body)
+
+
+# Faults of rows 1 to 9, seen through proxies (row 40): as without one.
+
+
+def answers_head(answer: bytes, *, reset: bool = False, after: int = 0) -> Act:
+    """Hear a head and `after` bytes of a body, say this, leave."""
+
+    def act(visit: Visit) -> None:
+        visit.hear(visit.head())
+        visit.exactly(after)
+        visit.send(answer)
+        if reset:
+            visit.reset()
+
+    return act
+
+
+def second(act: Act) -> Act:
+    """The fault comes with the second request of a connection."""
+
+    def acts(visit: Visit) -> object:
+        visit.hear(visit.head())
+        visit.send(ok(BODY))
+        return act(visit)
+
+    return acts
+
+
+TOO_LARGE = b"HTTP/1.1 413 No\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno!"
+FAULTS: dict[str, tuple[str, bytes, Act]] = {
+    "an end": ("GET", b"", answers_head(b"")),
+    "an end, not idempotent": ("POST", b"x", answers_head(b"", after=1)),
+    "a reset": ("GET", b"", answers_head(b"", reset=True)),
+    "a reset, not idempotent": ("POST", b"x", answers_head(b"", reset=True, after=1)),
+    "half a head": ("GET", b"", answers_head(b"HTTP/1.1 200 OK\r\nContent-")),
+    "half a body": ("GET", b"", answers_head(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")),
+    "half a body, reset": ("GET", b"", answers_head(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", reset=True)),
+    "half a chunk": ("GET", b"", answers_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf")),
+    "until the end": ("GET", b"", answers_head(b"HTTP/1.1 200 OK\r\n\r\nall of it")),
+    "an early answer": ("POST", bytes(4_000_000), answers_head(TOO_LARGE, reset=True, after=100_000)),
+    "surplus": ("GET", b"", answers_head(ok(BODY) + b"HTTP/1.1 200 OK\r\n\r\n")),
+    "two lengths": ("GET", b"", answers_head(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nno")),
+}
+THROUGH = {
+    "http": ("forward", "plain tunnel", "plain SOCKS5"),
+    "https": ("forward under TLS", "tunnel", "TLS in TLS", "SOCKS5"),
+}
+"""Ways that are like none, over http or https: what counts for the end of a body is TLS at the nearest hop."""
+
+
+async def seen(world: World, keys: Keys, way: str | None, scheme: str, fault: str, later: bool) -> tuple[Any, ...]:
+    """What became of the request, how many connections they took, and what the pool has left of them."""
+    proxied, origin, steps = "", scheme, [TLS_ORIGIN, EXCHANGE] if scheme == "https" else [EXCHANGE]
+    if way is not None:
+        proxied, origin, steps = SECRETIVE[way]
+    method, body, act = FAULTS[fault]
+    with scripted(steps, keys, {EXCHANGE: second(act) if later else act}) as server:
+        proxy = secretive(proxied, server.port, keys) if way is not None else None
+        url = f"{origin}://origin.test:{server.port}/"
+        trust = httpcore.SSLConfig(verify=keys.trusting_origin)
+        async with world.pool(trust, proxy=proxy, resolve={"origin.test": "127.0.0.1"}) as pool:
+            if later:
+                assert (await pool.request("GET", url)).body == BODY
+            try:
+                response = await pool.request(method, url, body=body)
+                became: object = (response.status_code, response.body)
+            except httpcore.HTTPCoreError as error:
+                became = (type(error), error.safe_to_retry)
+            stats = pool.stats()
+        return became, server.connections, stats.connections, stats.leased
+
+
+@each_world
+@pytest.mark.parametrize("later", [False, True], ids=["first", "reused"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_an_origin_does_wrong_is_the_same_through_each_proxy(
+    world: World, fault: str, later: bool, keys: Keys
+) -> None:
+    async def body() -> None:
+        for scheme, ways in THROUGH.items():
+            direct = await seen(world, keys, None, scheme, fault, later)
+            assert direct[-1] == 0
+            through = {way: await seen(world, keys, way, scheme, fault, later) for way in ways}
+            assert through == dict.fromkeys(ways, direct)
 
     world.run(body)
