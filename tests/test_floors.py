@@ -21,7 +21,16 @@ FLOORS: list[set[str]] = [
     {"_errors", "_trace", "_wire"},
     {"_config", "_url", "_body", "_decoders", "_policy", "_wire/socks"},
     {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base", "_backends/race"},
-    {"_request", "_network", "_wire/grammar", "_wire/baton", "_backends/names", "_backends/tls", "_backends/memory"},
+    {
+        "_request",
+        "_network",
+        "_wire/grammar",
+        "_wire/baton",
+        "_wire/h2_table",
+        "_backends/names",
+        "_backends/tls",
+        "_backends/memory",
+    },
     {
         "_retry",
         "_proxy",
@@ -29,6 +38,7 @@ FLOORS: list[set[str]] = [
         "_wire/raw",
         "_wire/inbox",
         "_wire/h1_parser",
+        "_wire/h2_decoder",
         "_wire/h2_encoder",
         "_wire/h2_fields",
         "_backends/descriptor",
@@ -62,7 +72,6 @@ OWNERS: dict[str, set[str]] = {
     "certifi": {"_contexts"},
     "truststore": {"_contexts"},
     "idna": {"_url"},
-    "hpack": {"_wire/h2_engine"},
     "zlib": {"_decoders"},
     "brotli": {"_decoders"},
 }

@@ -6,9 +6,7 @@ import random
 
 import hpack
 import pytest
-from hpack.table import HeaderTable
 
-from httpcore._wire import h2_encoder
 from httpcore._wire.h2_encoder import TABLE_BYTES, FieldEncoder
 
 GET = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a.test"), (b":path", b"/x"), (b"accept", b"*/*")]
@@ -18,10 +16,6 @@ def decoder(limit: int = TABLE_BYTES) -> hpack.Decoder:
     judge = hpack.Decoder(1 << 30)
     judge.max_allowed_table_size = limit
     return judge
-
-
-def test_the_static_table_is_the_standards() -> None:
-    assert tuple(h2_encoder._STATIC_PAIRS) == HeaderTable.STATIC_TABLE
 
 
 def test_what_is_said_again_costs_a_byte() -> None:

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from httpcore._wire.h2_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, PLAIN, RESIZED, STATIC_COUNT, STATIC_PAIRS
+
 __all__ = ["TABLE_BYTES", "FieldEncoder"]
 
 TABLE_BYTES: Final = 4096
@@ -20,23 +22,6 @@ TABLE_BYTES: Final = 4096
 _SECRET: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 # Hardly ever the same twice.
 _FLEETING: Final = frozenset((b":path", b"content-length", b"if-modified-since", b"if-none-match", b"range"))
-
-# Appendix A: names in the order of their index, from 1; those with a value have it behind a space.
-_STATIC: Final = """:authority|:method GET|:method POST|:path /|:path /index.html|:scheme http|:scheme https|:status 200
-:status 204|:status 206|:status 304|:status 400|:status 404|:status 500|accept-charset|accept-encoding gzip, deflate
-accept-language|accept-ranges|accept|access-control-allow-origin|age|allow|authorization|cache-control
-content-disposition|content-encoding|content-language|content-length|content-location|content-range|content-type|cookie
-date|etag|expect|expires|from|host|if-match|if-modified-since|if-none-match|if-range|if-unmodified-since|last-modified
-link|location|max-forwards|proxy-authenticate|proxy-authorization|range|referer|refresh|retry-after|server|set-cookie
-strict-transport-security|transfer-encoding|user-agent|vary|via|www-authenticate"""
-_STATIC_PAIRS: Final = [entry.partition(b" ")[::2] for entry in _STATIC.replace("\n", "|").encode().split(b"|")]
-_STATIC_COUNT: Final = len(_STATIC_PAIRS)
-
-_INDEXED: Final = 0x80  # how a field begins (6.1, 6.2), and the size of the table (6.3)
-_ADDED: Final = 0x40
-_RESIZED: Final = 0x20
-_NEVER: Final = 0x10
-_PLAIN: Final = 0x00
 
 
 def _integer(first: int, bits: int, value: int) -> bytes:
@@ -53,8 +38,8 @@ def _integer(first: int, bits: int, value: int) -> bytes:
     return bytes(out)
 
 
-_PAIRS: Final = {pair: _integer(_INDEXED, 7, index) for index, pair in enumerate(_STATIC_PAIRS, 1) if pair[1]}
-_NAMES: Final = {name: index for index, (name, _) in reversed(list(enumerate(_STATIC_PAIRS, 1)))}
+_PAIRS: Final = {pair: _integer(INDEXED, 7, index) for index, pair in enumerate(STATIC_PAIRS, 1) if pair[1]}
+_NAMES: Final = {name: index for index, (name, _) in reversed(list(enumerate(STATIC_PAIRS, 1)))}
 
 
 class FieldEncoder:
@@ -89,27 +74,27 @@ class FieldEncoder:
             code = _PAIRS.get(pair)
             if code is None:
                 place = table.get(pair)
-                code = self._literal(pair) if place is None else _integer(_INDEXED, 7, self._index(place))
+                code = self._literal(pair) if place is None else _integer(INDEXED, 7, self._index(place))
             out.append(code)
         return b"".join(out)
 
     def _index(self, place: int) -> int:
-        return _STATIC_COUNT + self._added - place
+        return STATIC_COUNT + self._added - place
 
     def _literal(self, pair: tuple[bytes, bytes]) -> bytes:
         name, value = pair
-        size = len(name) + len(value) + 32  # of an entry (4.1)
+        size = len(name) + len(value) + ENTRY_BYTES
         if name in _SECRET:
-            first, bits = _NEVER, 4
+            first, bits = NEVER, 4
         elif name in _FLEETING or size * 4 > self._limit:
-            first, bits = _PLAIN, 4
+            first, bits = PLAIN, 4
         else:
-            first, bits = _ADDED, 6
+            first, bits = ADDED, 6
         index = _NAMES.get(name, 0)
         code = _integer(first, bits, index)
         if not index:
             code += _integer(0, 7, len(name)) + name
-        if first == _ADDED:
+        if first == ADDED:
             self._add(pair, size)
         return code + _integer(0, 7, len(value)) + value
 
@@ -124,11 +109,11 @@ class FieldEncoder:
         while self._size > limit:
             pair = self._entries.popleft()
             del self._table[pair]
-            self._size -= len(pair[0]) + len(pair[1]) + 32
+            self._size -= len(pair[0]) + len(pair[1]) + ENTRY_BYTES
 
     def _sizes(self) -> bytes:
         """The smallest size since the last block, then the one that holds (4.2)."""
         sizes = (self._lowest, self._limit) if self._lowest < self._limit else (self._limit,)
         self._lowest = self._limit
         self._resized = False
-        return b"".join([_integer(_RESIZED, 5, size) for size in sizes])
+        return b"".join([_integer(RESIZED, 5, size) for size in sizes])

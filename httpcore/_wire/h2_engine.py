@@ -1,11 +1,11 @@
-"""The client's side of one HTTP/2 connection (RFC 9113): frames, streams and windows, over hpack. No I/O, no clock.
+"""The client's side of one HTTP/2 connection (RFC 9113): frames, streams and windows. No I/O, no clock.
 
-What is a frame, what may follow what, and how much of it, is decided here; `hpack` does the compression of header
-fields; `h2_fields` knows what the fields may be. The `h2` library, which stands on hpack as well, was tried first and
-left, since what a client owes its user cannot be done through what it offers: it ends the whole connection for one
-malformed message, and for a GOAWAY, though the streams below its last id run on; answers RST_STREAM with RST_STREAM;
-counts all streams anew for each request; and three quarters of its time are spent neither on compression nor on frames.
-The tests have it as the peer, and as the judge of what we accept.
+What is a frame, what may follow what, and how much of it, is decided here; `h2_encoder` and `h2_decoder` compress
+header fields; `h2_fields` knows what the fields may be. The `h2` library was tried first and left, since what a client
+owes its user cannot be done through what it offers: it ends the whole connection for one malformed message, and for a
+GOAWAY, though the streams below its last id run on; answers RST_STREAM with RST_STREAM; counts all streams anew for
+each request; and three quarters of its time are spent neither on compression nor on frames. The tests have it as the
+peer, and as the judge of what we accept.
 
 An error concerns one stream where the RFC lets us choose and the connection stays in step: that stream is reset, its
 siblings go on (5.4.2). Everything else ends the connection with a GOAWAY that says why (5.4.1).
@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final
-
-import hpack
 
 from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError, show
 from httpcore._wire.engines import (
@@ -38,6 +36,7 @@ from httpcore._wire.engines import (
     WindowOpened,
 )
 from httpcore._wire.grammar import HEAD_BYTES, INTERIM_COUNT
+from httpcore._wire.h2_decoder import FieldDecoder
 from httpcore._wire.h2_encoder import FieldEncoder
 from httpcore._wire.h2_fields import read_fields, read_status
 
@@ -126,10 +125,6 @@ _frame = Struct(">HBBBL")  # length in two parts, type, flags, stream
 _setting = Struct(">HL")
 _number = Struct(">L")
 _two_numbers = Struct(">LL")
-
-
-_FEW_FIELDS: Final = HEAD_BYTES // 4096
-
 _Fields = Sequence[tuple[bytes, bytes]]
 
 
@@ -192,13 +187,13 @@ class H2Engine:
     """See `engines.HTTP2Engine`, which says what the parts of this do.
 
     Attributes:
-        name: library and version, e.g. "hpack 4.2.0".
+        name: library and version, e.g. "httpcore 1.0".
         max_streams, max_frame, settings_seen, extended_connect: what the peer's SETTINGS say.
         closed: nothing may be sent any more, but for what `take` has.
         owed: bytes that `take` would return.
     """
 
-    name = f"{LIBRARY}, hpack {hpack.__version__}"
+    name = LIBRARY
 
     def __init__(self) -> None:
         self.max_streams = 100
@@ -210,7 +205,7 @@ class H2Engine:
         self._outbox: list[bytes | bytearray | memoryview] = []
         self._answers = 0  # bytes in the outbox that nobody here asked for
         self._encoder = FieldEncoder()
-        self._decoder = hpack.Decoder(HEAD_BYTES)
+        self._decoder = FieldDecoder(HEAD_BYTES)
         self._streams: dict[int, _Stream] = {}
         self._given_up: dict[int, int] = {}  # reset by us while the peer was sending: what is left of its window
         self._forgotten = 0  # the highest id that has been dropped from there
@@ -671,15 +666,11 @@ class H2Engine:
 
     def _decode(self, block: bytes) -> _Fields:
         try:
-            # Nothing but fields of the tables, at most 4 KiB each: what a server says again and again. 6.1 in a line.
-            if 0 < len(block) <= _FEW_FIELDS and min(block) > 0x80 and max(block) < 0xFF:
-                find = self._decoder.header_table.get_by_index
-                return [find(byte & 0x7F) for byte in block]
-            return self._decoder.decode(block, raw=True)  # type: ignore[return-value]  # a list, but not declared as one
-        except hpack.OversizedHeaderListError:
+            return self._decoder.decode(block)
+        except LimitExceeded:
             raise _too_much("the peer sends a head of too many bytes when decompressed", HEAD_BYTES) from None
-        except (hpack.HPACKError, IndexError) as error:
-            raise _fault(Code.COMPRESSION_ERROR, f"a header block cannot be decompressed: {error}") from error
+        except RemoteProtocolError as error:
+            raise _fault(Code.COMPRESSION_ERROR, str(error)) from None
 
     def _on_head(self, state: _Stream, ends: int, fields: _Fields, events: list[Event]) -> None:
         status = read_status(fields)

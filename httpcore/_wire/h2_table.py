@@ -1,0 +1,98 @@
+"""What both ends of HPACK know beforehand (RFC 7541): how a field begins, the static table, the Huffman code. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["ADDED", "ENTRY_BYTES", "INDEXED", "NEVER", "PLAIN", "RESIZED", "STATIC_COUNT", "STATIC_PAIRS", "unhuffman"]
+
+ENTRY_BYTES: Final = 32
+"""What a field counts in a table, or in a list, beyond its name and value (4.1)."""
+
+INDEXED: Final = 0x80  # how a field begins (6.1, 6.2), and the size of the table (6.3)
+ADDED: Final = 0x40
+RESIZED: Final = 0x20
+NEVER: Final = 0x10
+PLAIN: Final = 0x00
+
+# Appendix A: names in the order of their index, from 1; those with a value have it behind a space.
+_STATIC: Final = """:authority|:method GET|:method POST|:path /|:path /index.html|:scheme http|:scheme https|:status 200
+:status 204|:status 206|:status 304|:status 400|:status 404|:status 500|accept-charset|accept-encoding gzip, deflate
+accept-language|accept-ranges|accept|access-control-allow-origin|age|allow|authorization|cache-control
+content-disposition|content-encoding|content-language|content-length|content-location|content-range|content-type|cookie
+date|etag|expect|expires|from|host|if-match|if-modified-since|if-none-match|if-range|if-unmodified-since|last-modified
+link|location|max-forwards|proxy-authenticate|proxy-authorization|range|referer|refresh|retry-after|server|set-cookie
+strict-transport-security|transfer-encoding|user-agent|vary|via|www-authenticate"""
+STATIC_PAIRS: Final = [entry.partition(b" ")[::2] for entry in _STATIC.replace("\n", "|").encode().split(b"|")]
+STATIC_COUNT: Final = len(STATIC_PAIRS)
+
+# Appendix B. The code is canonical: among equally long ones the codes of the octets go up by one, and the shorter come
+# first. So their lengths say it all: a digit of base 36 each, and the last one is EOS.
+_LENGTHS: Final = """dnsssssssoussussssssssusssssssss6aacd68baa8b8666555666666678f6ca
+d67777777777777777777777878djde6f56565666577666567655677777fbeds
+kmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmolmnnllmlnmnnkmmmnmmn
+qqkjmnmpqqqrrqopjlqrrqrollqqsrrrkoklmllnmmppooqnqrqqrrrrrsrrrrrq
+u"""
+
+
+def _codes() -> dict[int, bytes]:
+    """What each code stands for. A code is a number that begins with a 1 which is not part of it."""
+    lengths = [int(digit, 36) for digit in _LENGTHS.replace("\n", "")]
+    known: dict[int, bytes] = {}
+    code, length = 1, 0
+    for octet in sorted(range(len(lengths)), key=lambda octet: (lengths[octet], octet)):
+        code <<= lengths[octet] - length
+        length = lengths[octet]
+        known[code] = bytes((octet,)) if octet < 256 else b""
+        code += 1
+    return known
+
+
+_CODES: Final = _codes()
+_PADDINGS: Final = frozenset(
+    (1 << bits) - 1 for bits in range(1, 9)
+)  # less than an octet of the first bits of EOS (5.2)
+
+
+class _Open(dict[int, "tuple[_Open, bytes]"]):
+    """A code that is open where an octet ends: the octet that comes next -> what is open behind it, what it means.
+
+    Learned as octets come, since most never do. There are 256 of these, so all of them together have a bound.
+    """
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def __missing__(self, octet: int) -> tuple[_Open, bytes]:
+        code, meant = self.code, b""
+        for bit in range(7, -1, -1):
+            code = code << 1 | octet >> bit & 1
+            if code in _CODES:
+                if not _CODES[code]:
+                    raise ValueError("a Huffman code is EOS")
+                meant += _CODES[code]
+                code = 1
+        step = self[octet] = _open.setdefault(code, _Open(code)), meant
+        return step
+
+
+_open: dict[int, _Open] = {1: _Open(1)}
+_FIRST: Final = _open[1]
+
+
+def unhuffman(data: bytes) -> bytes:
+    """What `data` stands for (5.2).
+
+    Raises:
+        ValueError: it has EOS, or ends in what is no padding.
+    """
+    out = []
+    step = _FIRST
+    for octet in data:
+        step, meant = step[octet]
+        out.append(meant)
+    if step.code not in _PADDINGS:
+        raise ValueError("a Huffman code is cut short, or padded with what is not EOS")
+    return b"".join(out)

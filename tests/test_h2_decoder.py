@@ -1,0 +1,308 @@
+"""Decompression of response fields, with hpack's encoder as the peer and its decoder as the judge."""
+
+from __future__ import annotations
+
+import hpack
+import pytest
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
+from hpack.table import HeaderTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import httpcore
+from httpcore._wire import h2_decoder, h2_table
+from httpcore._wire.h2_decoder import TABLE_BYTES, FieldDecoder
+from httpcore._wire.h2_encoder import FieldEncoder
+from httpcore._wire.h2_table import STATIC_PAIRS, unhuffman
+
+MOST = 65536
+Fields = list[tuple[bytes, bytes]]
+
+coder = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
+
+
+def number(first: int, bits: int, value: int) -> bytes:
+    code = bytearray(hpack.hpack.encode_integer(value, bits))
+    code[0] |= first
+    return bytes(code)
+
+
+def text(value: bytes, *, huffman: bool = False) -> bytes:
+    coded = coder.encode(value) if huffman else value
+    return number(0x80 if huffman else 0, 7, len(coded)) + coded
+
+
+def answer(decoder: FieldDecoder | hpack.Decoder, block: bytes) -> Fields | str:
+    """What is in the block, or who refuses it and how."""
+    try:
+        if isinstance(decoder, FieldDecoder):
+            return decoder.decode(block)
+        return [(bytes(name), bytes(value)) for name, value in decoder.decode(block, raw=True)]
+    except (httpcore.LimitExceeded, hpack.OversizedHeaderListError):
+        return "too much"
+    except (httpcore.RemoteProtocolError, hpack.HPACKError):
+        return "wrong"
+
+
+def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
+    """What we make of the blocks of one connection, up to the first that is refused; hpack makes the same of them."""
+    ours, judge = FieldDecoder(most), hpack.Decoder(most)
+    answers: list[Fields | str] = []
+    for block in blocks:
+        found = answer(ours, block)
+        assert found == answer(judge, block), block.hex()
+        answers.append(found)
+        if isinstance(found, str):
+            break
+        assert [pair for pair, _ in ours._entries] == list(judge.header_table.dynamic_entries)
+        assert ours._size == judge.header_table._current_size
+    return answers
+
+
+# What both ends know.
+
+
+def test_the_static_table_is_the_standards() -> None:
+    assert tuple(STATIC_PAIRS) == HeaderTable.STATIC_TABLE
+
+
+def test_the_huffman_code_is_the_standards() -> None:
+    codes = [code | 1 << length for code, length in zip(REQUEST_CODES, REQUEST_CODES_LENGTH, strict=True)]
+    assert {code: bytes((octet,)) if octet < 256 else b"" for octet, code in enumerate(codes)} == h2_table._CODES
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=50, deadline=None)
+def test_huffman_codes_come_back(data: bytes) -> None:
+    assert unhuffman(coder.encode(data)) == data
+
+
+@pytest.mark.parametrize("octet", range(256))
+def test_each_octet_comes_back_at_every_place(octet: int) -> None:
+    for before in (b"", b"0", b"00", b"000", b"0000", b"00000", b"000000", b"0000000"):  # of 5 bits each
+        data = before + bytes((octet,)) + b"0"
+        assert unhuffman(coder.encode(data)) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff\xff\xff",  # EOS
+        b"\xff\xff\xff\xfc",  # 30 bits of it, padded
+        b"\x07\xff\xff\xff\xff",  # behind something
+        b"\xff",  # eight bits of padding
+        b"\x07\xff",  # "0", three bits of padding and an octet more
+        b"\x00",  # "0", padded with zeros
+        b"\x06",  # "0", padded with ones and a zero
+    ],
+)
+def test_what_is_no_huffman_code_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="a Huffman code is"):
+        unhuffman(data)
+
+
+def test_huffman_codes_of_anything_take_bounded_memory() -> None:
+    for code in list(h2_table._open.values()):
+        for octet in range(256):
+            try:
+                code[octet]
+            except ValueError:
+                continue
+    assert len(h2_table._open) == 256
+    assert all(len(code) <= 256 for code in h2_table._open.values())
+
+
+# Blocks, as values.
+
+PLAIN = bytes.fromhex("8861") + text(b"Sat, 21 Nov 2026 10:00:00 GMT") + bytes.fromhex("5f") + text(b"text/plain")
+SECOND = [
+    (b":status", b"200"),
+    (b"date", b"Sat, 21 Nov 2026 10:00:00 GMT"),
+    (b"content-type", b"text/plain"),
+]
+
+RIGHT: dict[str, tuple[list[bytes], list[Fields]]] = {
+    "nothing": ([b""], [[]]),
+    "static fields": ([b"\x88\x8d"], [[(b":status", b"200"), (b":status", b"404")]]),
+    "the last of the static table": ([b"\xbd"], [[(b"www-authenticate", b"")]]),
+    "literals, and then their entries": ([PLAIN, b"\x88\xbf\xbe"], [SECOND, SECOND]),
+    "a name of its own": ([b"\x40" + text(b"a") + text(b"b"), b"\xbe"], [[(b"a", b"b")]] * 2),
+    "a name from the dynamic table": (
+        [b"\x40" + text(b"a") + text(b"b") + b"\x7e" + text(b"c")],
+        [[(b"a", b"b"), (b"a", b"c")]],
+    ),
+    "a name from far back in it": (
+        [b"".join(b"\x40" + text(b"a%d" % i) + text(b"") for i in range(9)) + number(0, 4, 70) + text(b"c")],
+        [[(b"a%d" % i, b"") for i in range(9)] + [(b"a0", b"c")]],
+    ),
+    "not added": ([b"\x00" + text(b"a") + text(b"b"), b"\x10" + text(b"a") + text(b"b")], [[(b"a", b"b")]] * 2),
+    "Huffman codes": (
+        [b"\x40" + text(b"custom", huffman=True) + text(b"value", huffman=True)],
+        [[(b"custom", b"value")]],
+    ),
+    "empty strings": ([b"\x00\x80\x80"], [[(b"", b"")]]),
+    "long strings": ([b"\x00" + text(b"n" * 127) + text(b"v" * 20_000)], [[(b"n" * 127, b"v" * 20_000)]]),
+    "integers with needless octets": (
+        [b"\x0f\x80\x80\x80\x80\x00\x7f\x80\x00" + b"v" * 127],
+        [[(b"accept-charset", b"v" * 127)]],
+    ),
+    "resized, twice, at the start": ([b"\x20\x3f\xe1\x1f\x88"], [[(b":status", b"200")]]),
+    "an entry larger than the table empties it": (
+        [b"\x41\x01a", b"\x40" + text(b"n") + text(b"v" * 5000), b"\x88"],
+        [[(b":authority", b"a")], [(b"n", b"v" * 5000)], [(b":status", b"200")]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_block_means(name: str) -> None:
+    blocks, fields = RIGHT[name]
+    assert both(blocks) == fields
+    assert both(blocks) == fields  # again, when the literals are known
+
+
+WRONG: dict[str, tuple[list[bytes], str]] = {
+    "index 0": ([b"\x80"], "there is no index 0"),
+    "an index beyond both tables": ([b"\xbe"], "no index 62: the tables have 61"),
+    "an index beyond the entries": ([b"\x41\x01a\xbf"], "no index 63: the tables have 62"),
+    "an entry that was driven out": ([b"\x41\x01a", b"\x20\xbe"], "no index 62"),
+    "a name beyond both tables": ([b"\x7e\x01a"], "no index 62"),
+    "resized behind a field": ([b"\x88\x20"], "resized behind the first field"),
+    "resized to more than was offered": ([b"\x3f\xe2\x1f"], "resized to 4,097 bytes: at most 4,096 were offered"),
+    "an integer without end": ([b"\xff" + b"\x80" * 10], "an integer has more than 5 octets"),
+    "a length without end": ([b"\x00\x7f" + b"\x80" * 10], "an integer has more than 5 octets"),
+    "an index that ends early": ([b"\xff"], "cut short"),
+    "a literal of one octet": ([b"\x41"], "cut short"),
+    "a name without its length": ([b"\x40"], "cut short"),
+    "a name without its value": ([b"\x40\x01a"], "cut short"),
+    "a name longer than the block": ([b"\x40\x05a"], "cut short"),
+    "a value longer than the block": ([b"\x41\x05a"], "cut short"),
+    "a value of 2**31 bytes": ([b"\x41\x7f\x81\xff\xff\xff\x07a"], "cut short"),
+    "a size that ends early": ([b"\x3f"], "cut short"),
+    "Huffman codes with EOS": ([b"\x41\x84\xff\xff\xff\xff"], "a Huffman code is EOS"),
+    "Huffman codes with an octet of padding": ([b"\x41\x81\xff"], "a Huffman code is cut short, or padded"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_block_is_refused(name: str) -> None:
+    blocks, message = WRONG[name]
+    assert both(blocks)[-1] == "wrong"
+    decoder = FieldDecoder(MOST)
+    for block in blocks[:-1]:
+        decoder.decode(block)
+    with pytest.raises(httpcore.RemoteProtocolError, match=message):
+        decoder.decode(blocks[-1])
+
+
+# How much.
+
+
+@pytest.mark.parametrize("huffman", [False, True])
+def test_fields_count_their_bytes_and_32_more(huffman: bool) -> None:
+    block = b"\x00" + text(b"name", huffman=huffman) + text(b"value", huffman=huffman) + b"\x88"
+    assert both([block], 9 + 32 + 10 + 32) == [[(b"name", b"value"), (b":status", b"200")]]
+    assert both([block], 9 + 32 + 10 + 31) == ["too much"]
+    with pytest.raises(httpcore.LimitExceeded) as caught:
+        FieldDecoder(82).decode(block)
+    assert caught.value.limit == 82
+
+
+def test_an_entry_that_is_repeated_without_end_is_stopped_early() -> None:
+    decoder = FieldDecoder(MOST)
+    decoder.decode(b"\x40" + text(b"n") + text(b"v" * 4000))
+    block = b"\xbe" * 20 + b"\x80" * 16_000  # an error, if it were read so far
+    assert answer(decoder, block) == "too much"
+
+
+def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
+    decoder = FieldDecoder(MOST)
+    decoder.decode(b"\x40" + text(b"n") + text(b"v" * (TABLE_BYTES - 33 - 33)))
+    decoder.decode(b"\x40" + text(b"m") + text(b""))
+    assert [pair[0] for pair, _ in decoder._entries] == [b"m", b"n"]
+    assert decoder._size == TABLE_BYTES
+    decoder.decode(b"\x40" + text(b"") + text(b""))
+    assert [pair[0] for pair, _ in decoder._entries] == [b"", b"m"]
+
+
+# What is remembered.
+
+
+def test_literals_are_remembered_for_all_connections_but_no_secret_and_no_name_of_one_connection() -> None:
+    h2_decoder._known.clear()
+    added = b"\x41" + text(b"known", huffman=True)
+    named = b"\x00" + text(b"name") + text(b"known")
+    FieldDecoder(MOST).decode(added + named + b"\x10" + text(b"set-cookie") + text(b"secret") + b"\x7e" + text(b"here"))
+    assert list(h2_decoder._known) == [added, named]
+
+
+def test_a_name_of_one_connection_is_that_of_each() -> None:
+    block = b"\x7e" + text(b"value")
+    for name in (b"a", b"b"):
+        assert both([b"\x40" + text(name) + text(b"") + block]) == [[(name, b""), (name, b"value")]]
+
+
+def test_what_is_remembered_has_a_bound() -> None:
+    h2_decoder._known.clear()
+    decoder = FieldDecoder(MOST)
+    for i in range(3 * h2_decoder._KNOWN):
+        decoder.decode(b"\x41" + text(b"%d" % i))
+        assert len(h2_decoder._known) <= h2_decoder._KNOWN
+    h2_decoder._known.clear()
+    decoder.decode(b"\x41" + text(b"v" * 126))
+    assert max(map(len, h2_decoder._known)) == 128
+    decoder.decode(b"\x41" + text(b"v" * 127))
+    decoder.decode(b"\x40" + text(b"n" * 64) + text(b"v" * 64))
+    assert len(h2_decoder._known) == 1
+
+
+# Anything, beside hpack.
+
+names = st.sampled_from([name for name, _ in STATIC_PAIRS]) | st.binary(max_size=8)
+values = st.sampled_from([value for _, value in STATIC_PAIRS]) | st.binary(max_size=20) | st.just(b"v" * 1500)
+fields = st.lists(st.tuples(names, values, st.booleans()), max_size=12)
+steps = st.lists(st.tuples(fields, st.none() | st.integers(0, TABLE_BYTES), st.booleans()), min_size=1, max_size=6)
+
+
+def encoded(script: list[tuple[list[tuple[bytes, bytes, bool]], int | None, bool]]) -> tuple[list[bytes], list[Fields]]:
+    peer = hpack.Encoder()
+    blocks, lists = [], []
+    for some, size, huffman in script:
+        if size is not None:
+            peer.header_table_size = size
+        blocks.append(peer.encode(some, huffman=huffman))
+        lists.append([(name, value) for name, value, _ in some])
+    return blocks, lists
+
+
+@given(steps)
+@settings(max_examples=100, deadline=None)
+def test_what_hpack_encodes_we_decode(script: list[tuple[list[tuple[bytes, bytes, bool]], int | None, bool]]) -> None:
+    blocks, lists = encoded(script)
+    assert both(blocks, 1 << 20) == lists
+
+
+@given(steps, st.data())
+@settings(max_examples=100, deadline=None)
+def test_damaged_blocks_mean_the_same_to_hpack(
+    script: list[tuple[list[tuple[bytes, bytes, bool]], int | None, bool]], data: st.DataObject
+) -> None:
+    blocks, _ = encoded(script)
+    damaged = bytearray(data.draw(st.sampled_from(blocks)))
+    at = data.draw(st.integers(0, len(damaged)))
+    damaged[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
+    both([*blocks, bytes(damaged), *blocks], data.draw(st.sampled_from([MOST, 500])))
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_mean_the_same_to_hpack(blocks: list[bytes]) -> None:
+    both(blocks)
+
+
+@given(st.lists(st.lists(st.tuples(names, values), max_size=12), max_size=6))
+@settings(max_examples=50, deadline=None)
+def test_our_two_ends_understand_each_other(lists: list[Fields]) -> None:
+    encoder, decoder = FieldEncoder(), FieldDecoder(1 << 20)
+    assert [decoder.decode(encoder.encode(some)) for some in lists] == lists
