@@ -13,12 +13,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from servers import Peer, ScriptedServer, ok
 
@@ -112,22 +107,11 @@ class Authority:
     def __init__(self, common_name: str = "An authority") -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = _name(common_name)
-        self.certificate = (
-            _builder(self.name, self.name, self.key, DAYS)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
-
-    @classmethod
-    def of(cls, authority: trustme.CA) -> Authority:
-        """trustme's, so that it can issue what is wrong too."""
-        self = cls.__new__(cls)
-        key = load_pem_private_key(authority.private_key_pem.bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        self.key = key
-        self.certificate = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
-        self.name = self.certificate.subject
-        return self
+        self._mark = x509.SubjectKeyIdentifier.from_public_key(self.key.public_key())
+        builder = _builder(self.name, self.name, self.key, (-1, 30))
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        builder = builder.add_extension(_signing(), critical=True).add_extension(self._mark, critical=False)
+        self.certificate = builder.sign(self.key, hashes.SHA256())
 
     def write(
         self,
@@ -143,6 +127,8 @@ class Authority:
         key = key or ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(common_name), self.name, key, days)
         builder = builder.add_extension(x509.ExtendedKeyUsage(list(usage)), critical=False)
+        by = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._mark)
+        builder = builder.add_extension(by, critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(self.key, hashes.SHA256())
@@ -155,11 +141,26 @@ class Authority:
         return path
 
 
-DAYS = (-1, 30)
-
-
 def _name(common_name: str | None) -> x509.Name:
-    return x509.Name([] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Tests")]
+    if common_name is not None:
+        parts.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+    return x509.Name(parts)
+
+
+def _signing() -> x509.KeyUsage:
+    no = dict.fromkeys(
+        (
+            "content_commitment",
+            "data_encipherment",
+            "decipher_only",
+            "encipher_only",
+            "key_agreement",
+            "key_encipherment",
+        ),
+        False,
+    )
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **no)
 
 
 def _builder(
