@@ -160,15 +160,14 @@ class FieldDecoder:
 
     def _add(self, entry: _Entry) -> None:
         """It drives out the oldest; one that is larger than the table, all (4.4)."""
-        size = entry[1]
-        self._shrink(self._limit - size)
+        entries, size = self._entries, self._size + entry[1]
+        while size > self._limit and entries:
+            size -= entries.pop()[1]
         if size <= self._limit:
-            self._entries.appendleft(entry)
-            self._size += size
-
-    def _shrink(self, limit: int) -> None:
-        while self._entries and self._size > limit:
-            self._size -= self._entries.pop()[1]
+            entries.appendleft(entry)
+        else:
+            size = 0
+        self._size = size
 
     def _resize(self, block: bytes, at: int) -> int:
         """The table takes fewer bytes from now on, or more again (6.3)."""
@@ -179,5 +178,6 @@ class FieldDecoder:
         if limit > TABLE_BYTES:
             raise ValueError(f"the table is resized to {limit:,} bytes: at most {TABLE_BYTES:,} were offered")
         self._limit = limit
-        self._shrink(limit)
+        while self._size > limit:
+            self._size -= self._entries.pop()[1]
         return at

@@ -38,6 +38,7 @@ def _integer(first: int, bits: int, value: int) -> bytes:
     return bytes(out)
 
 
+_LENGTHS: Final = [_integer(0, 7, length) for length in range(127)]
 _PAIRS: Final = {pair: _integer(INDEXED, 7, index) for index, pair in enumerate(STATIC_PAIRS, 1) if pair[1]}
 _NAMES: Final = {name: index for index, (name, _) in reversed(list(enumerate(STATIC_PAIRS, 1)))}
 
@@ -96,7 +97,8 @@ class FieldEncoder:
             code += _integer(0, 7, len(name)) + name
         if first == ADDED:
             self._add(pair, size)
-        return code + _integer(0, 7, len(value)) + value
+        length = len(value)
+        return code + (_LENGTHS[length] if length < 127 else _integer(0, 7, length)) + value
 
     def _add(self, pair: tuple[bytes, bytes], size: int) -> None:
         self._shrink(self._limit - size)
