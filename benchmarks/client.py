@@ -35,6 +35,9 @@ BODY = b"x" * 10_000
 MANY = max(1, OPERATIONS // 20)
 BULK = JOB in ("down", "up")
 
+uploads = 0
+"""How many were taken to their end, as a client may stop when it sees an answer."""
+
 Once = Callable[[], object]
 OnceAsync = Callable[[], Awaitable[object]]
 
@@ -46,6 +49,8 @@ def clocks() -> tuple[float, float]:
 
 def report(start: tuple[float, float], operations: int, **more: float) -> None:
     end = clocks()
+    if JOB == "up" and uploads < operations:
+        raise SystemExit(f"{uploads} uploads were sent whole, not {operations}")
     cost = {
         "cpu_us": (end[1] - start[1]) / operations * 1e6,
         "wall_us": (end[0] - start[0]) / operations * 1e6,
@@ -64,10 +69,12 @@ def unverified() -> ssl.SSLContext:
 
 
 def pieces() -> Iterator[bytes]:
+    global uploads
     piece = bytes(PIECE)
     for _ in range(SIZE // PIECE):
         yield piece
     yield bytes(SIZE % PIECE)
+    uploads += 1
 
 
 async def async_pieces() -> Any:
@@ -519,8 +526,10 @@ def pycurl() -> None:
         left = SIZE
 
         def read(self, size: int) -> bytes:
+            global uploads
             size = min(size, self.left)
             self.left -= size
+            uploads += self.left == 0 < size
             return bytes(size)
 
     def once() -> None:

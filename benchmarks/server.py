@@ -27,10 +27,15 @@ http {{
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; root {folder};
   ssl_certificate {folder}/pem; ssl_certificate_key {folder}/pem;
+  upstream thanks {{ server 127.0.0.1:{plain}; keepalive 200; keepalive_requests 100000000; }}
   server {{
     listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl; listen 127.0.0.1:{h2} ssl http2;
     location = /hello {{ return 200 "Hello, world!"; }}
-    location = /drain {{ return 200 "Thank you"; }}
+    location = /drain {{  # answers when it has the whole body, which `return` by itself does not wait for
+      client_body_buffer_size 256m; proxy_pass http://thanks/thanks; proxy_pass_request_body off;
+      proxy_set_header Content-Length ""; proxy_http_version 1.1; proxy_set_header Connection "";
+    }}
+    location = /thanks {{ return 200 "Thank you"; }}
     location / {{ }}
   }}
 }}
