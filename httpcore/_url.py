@@ -20,6 +20,7 @@ named in `Host` and checked under TLS is one and the same text. What the RFC lea
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NoReturn
@@ -143,12 +144,18 @@ def parse_proxy(url: str | bytes) -> URL:
     try:
         place = _parse(_text(url), _PROXY_PORTS)
     except (InvalidURL, UnsupportedProtocol) as error:
-        schemes = "http, https, socks5, socks5h, socks4 or socks4a"
-        message = error.message.replace("must be http or https", f"must be {schemes}")
+        message = error.message.replace("must be http or https", f"must be {_listed(_PROXY_PORTS)}")
+        starts = _listed(f"{scheme}://" for scheme in _PROXY_PORTS)
+        message = message.replace("begins with http:// or https://", f"begins with {starts}")
         raise InvalidURL(f"the proxy's {message}") from None
     if place.target != b"/":
         raise InvalidURL(f"the proxy's url is {show(place.redacted)}: nothing is allowed behind host and port")
     return place
+
+
+def _listed(names: Iterable[str]) -> str:
+    *names, last = names
+    return f"{', '.join(names)} or {last}"
 
 
 def parse_host(host: str) -> str:

@@ -69,6 +69,12 @@ def test_other_urls_are_refused_and_no_password_is_shown(url: str) -> None:
     assert CANARY not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["proxy:3128", "proxy", "ftp://proxy", "socks://proxy"])
+def test_a_scheme_that_is_missing_or_unknown_is_told_with_those_that_there_are(url: str) -> None:
+    with pytest.raises(httpcore.InvalidURL, match=r"http.*, https.*, socks5.*, socks5h.*, socks4.* or socks4a"):
+        Proxy(url)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
