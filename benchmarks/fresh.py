@@ -1,7 +1,7 @@
 """What a new interpreter pays, net of itself, as JSON: `fresh.py CLIENT WORK URL`.
 
 Works: `import`; `pool`: the import, and a pool or session made; `get`: a whole script of one request. Bytecode is
-compiled before anything is measured. Costs are milliseconds of CPU, the median of some processes, less the median of
+compiled before anything is measured. Costs are milliseconds of CPU, the median of three processes, less the median of
 as many that do nothing.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 PROJECT = Path(__file__).resolve().parent.parent
-TIMES = 7
+TIMES = 3
 
 CODES = {
     # client: (its module, how a pool is made, how a request)

@@ -55,7 +55,7 @@ def main(client: str, loop: str, upstream: str, seconds: str, connections: str) 
 
         with ended(process):
             wait_for(port, process, complaint)
-            wrk(f"{url}/hello", "2", connections)
+            wrk(f"{url}/hello", "1", connections)
             before = cost(url)
             found: dict[str, Any] = wrk(f"{url}/hello", seconds, connections)
             after = cost(url)

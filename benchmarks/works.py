@@ -61,7 +61,7 @@ def requests(
 
 def gateway(name: str, loop: str, pictured: bool) -> Work:
     clients = ("httpcore async", "httpcore async fast", "bare uvicorn", "aiohttp", "httpx2 async")
-    return Work(name, clients, CPU, "loading.py", (loop, "{plain}", "4", "64"), pictured=pictured)
+    return Work(name, clients, CPU, "loading.py", (loop, "{plain}", "3", "64"), pictured=pictured)
 
 
 SYNC = ("httpcore", "httpcore fast")
