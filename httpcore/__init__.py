@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ._pool import ConnectionPool
     from ._proxy import Proxy, ProxyChooser
     from ._response import BodyStream, Informational, Response, ResponseInfo
+    from ._retry_policy import RetryPolicy
     from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse
     from ._trace import (
         ConnectionClosed,
@@ -114,6 +115,7 @@ __all__ = [
     "ResponseInfo",
     "ResponseNotRead",
     "ResponseStarted",
+    "RetryPolicy",
     "SSLConfig",
     "StreamConsumed",
     "StreamReset",
@@ -194,6 +196,7 @@ _WHERE = {
         "Response",
         "ResponseInfo",
     ),
+    "_retry_policy": ("RetryPolicy",),
     "_sync": (
         "SyncBodyStream",
         "SyncConnectionPool",

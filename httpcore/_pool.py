@@ -19,7 +19,7 @@ from warnings import warn
 
 from . import _trace as trace_events
 from ._backends import current
-from ._backends.base import Backend, SocketOption
+from ._backends.base import Backend, Event, SocketOption
 from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
 from ._connection import Exchange, HTTPConnection
 from ._deadline import Deadline
@@ -31,6 +31,7 @@ from ._proxy import Proxy, ProxyChooser
 from ._request import Request
 from ._response import Informational, Response, ResponseInfo
 from ._retry import Again, again
+from ._retry_policy import Budget, RetryPolicy, pause_after
 from ._route import Route, route_to
 from ._secure import Sessions
 from ._trace import Trace
@@ -74,6 +75,9 @@ class ConnectionPool:
         network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: asked of each resolved
             address, of proxies too. Under one an HTTP proxy tunnels all requests, and gets addresses that were checked
             instead of names, so that names must resolve here. It means nothing to `uds`. Default None: all.
+        retries: how often a connection that cannot be made is tried again, after pauses that begin at half a second and
+            double; or a `RetryPolicy`, which also says which answers are asked for again. A paused request holds no
+            connection. Default 0.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
         ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
@@ -102,6 +106,7 @@ class ConnectionPool:
         resolver: Resolver | None = None,
         resolve: Mapping[str, str | Sequence[str]] | None = None,
         network_policy: NetworkPolicy | None = None,
+        retries: int | RetryPolicy = 0,
         retry_stale: bool = True,
         ping_interval: float | None = None,
         trace: Trace | None = None,
@@ -114,6 +119,7 @@ class ConnectionPool:
         self._ssl = SSLConfig() if ssl is None else checked_ssl(ssl)
         self._timeout = TimeoutConfig.of(timeout)
         self._limits = PoolLimits() if limits is None else _checked_limits(limits)
+        self._policy = RetryPolicy.of(retries)
         self._retry_stale = retry_stale
         self._trace = trace
         self._backend: Backend | None = None
@@ -125,6 +131,8 @@ class ConnectionPool:
         self._lock = threading.Lock()
         self._ledger = Ledger(self._limits)
         self._sessions = Sessions()
+        self._pausing: set[Event] = set()
+        self._budget = None if self._policy is None else Budget(self._policy)
 
     @classmethod
     def _in_world(cls, backend: Backend, *arguments: Any, **named: Any) -> Self:
@@ -274,10 +282,12 @@ class ConnectionPool:
         return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers
 
     async def _answered(self, call: _Call) -> _Delivery:
-        """Send the request until a response's head has come: once, or again where that is safe."""
+        """Send the request until a response's head has come: once; again where that is safe, or `retries` says so."""
+        policy = self._policy
         avoid: HTTPConnection | None = None
         resends = 0
         while True:
+            pause: float | None = None
             ticket = self._ledger.ticket(call.route, "h2" in call.route.offers)
             connection: HTTPConnection | None = None
             exchange: Exchange | None = None
@@ -286,7 +296,9 @@ class ConnectionPool:
                 lease = _Lease(self, call, ticket, connection)
                 connected = call.deadline.now()
                 exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
-                return _Delivery(lease, exchange, await exchange.run(), connected)
+                delivery = _Delivery(lease, exchange, await exchange.run(), connected)
+                if policy is None:
+                    return delivery
             except BaseException as error:
                 slot = ticket.slot
                 self._give_back(ticket, reusable=exchange is not None and exchange.give_up())
@@ -297,16 +309,77 @@ class ConnectionPool:
                 if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
                     phase = "connect" if exchange is None else exchange.phase
                     explained = call.explained(error, connection, phase)
-                    if explained is error:
-                        raise
-                    raise explained from error
-                avoid = connection if where is Again.FRESH else None
-                if where is Again.HTTP11:
-                    call.route = call.route._replace(offers=_HTTP11)
-                elif slot is not None:
-                    self._notice(slot)
-                resends += 1
-                call.retried(error)
+                    if policy is not None and exchange is None:
+                        pause = self._pause(policy, call, explained)
+                    if pause is None:
+                        call.failed(explained)
+                        if explained is error:
+                            raise
+                        raise explained from error
+                    avoid = None
+                    call.retried(explained, pause)
+                else:
+                    avoid = connection if where is Again.FRESH else None
+                    if where is Again.HTTP11:
+                        call.route = call.route._replace(offers=_HTTP11)
+                    elif slot is not None:
+                        self._notice(slot)
+                    resends += 1
+                    call.retried(error)
+            else:
+                pause = self._pause(policy, call, delivery.head)
+                if pause is None:
+                    return delivery
+                delivery.close()
+                avoid = None
+                call.retried(f"status {delivery.head.status}", pause)
+            if pause is not None:
+                await self._rest(call, pause)
+
+    def _pause(self, policy: RetryPolicy, call: _Call, outcome: BaseException | Head) -> float | None:
+        """How long to wait before the request is sent again; None if it is not. It is taken from the budget."""
+        assert self._budget is not None
+        if not isinstance(outcome, BaseException) and outcome.status not in policy.statuses:
+            with self._lock:
+                self._budget.earn()
+            return None
+        ends = call.deadline.ends
+        pause = pause_after(
+            policy,
+            call.request,
+            outcome if isinstance(outcome, BaseException) else (outcome.status, outcome.headers),
+            retries=call.pauses,
+            draw=self._draw(),
+            left=None if ends is None else ends - call.now(),
+            duplex=call.duplex,
+        )
+        if pause is None:
+            return None
+        with self._lock:
+            if self._ledger.closed or not self._budget.spend():
+                return None
+        call.pauses += 1
+        return pause
+
+    def _draw(self) -> float:
+        """A random number from 0 up to 1, to spread the pauses of those that failed together."""
+        return int.from_bytes(os.urandom(4)) / 2**32
+
+    async def _rest(self, call: _Call, seconds: float) -> None:
+        """Wait, holding nothing, until it is time for another attempt. The pool's close ends it."""
+        event = call.backend.event()
+        pausing = self._pausing
+        try:
+            with self._lock:
+                closed = self._ledger.closed
+                pausing.add(event)
+            if closed or await event.wait(seconds):
+                raise PoolClosed("the pool is closed")
+        except BaseException as error:
+            call.failed(call.explained(error, None, "pause before another attempt"))
+            raise
+        finally:
+            pausing.discard(event)
 
     async def _leased(self, ticket: Ticket, call: _Call, avoid: HTTPConnection | None) -> HTTPConnection:
         """Wait until `ticket` holds a connection that is open and quiet; after one that failed, another, and for a
@@ -440,6 +513,9 @@ class ConnectionPool:
         with self._lock:
             self._ledger.close(self._now())
             self._perform()
+            pausing = list(self._pausing)
+        for event in pausing:
+            event.set()
 
     # The world.
 
@@ -510,7 +586,18 @@ class _Watch:
 class _Call:
     """One call of `request`: what was asked, in which world, by when, and who listens."""
 
-    __slots__ = ("attempts", "backend", "deadline", "duplex", "followed", "number", "request", "route", "trace")
+    __slots__ = (
+        "attempts",
+        "backend",
+        "deadline",
+        "duplex",
+        "followed",
+        "number",
+        "pauses",
+        "request",
+        "route",
+        "trace",
+    )
 
     def __init__(
         self, request: Request, route: Route, deadline: Deadline, backend: Backend, trace: Trace | None, duplex: bool
@@ -523,6 +610,7 @@ class _Call:
         self.duplex = duplex
         self.followed = 0.0  # seconds of waiting for another's dial, which count as time to connect
         self.attempts = 1
+        self.pauses = 0  # those that the policy made
         self.number = 0
         if trace is not None:
             self.number = next(_numbers)
@@ -558,10 +646,15 @@ class _Call:
         self.trace(trace_events.RequestSent(now, self.number, peer, lease.reused))
         self.trace(trace_events.ResponseStarted(now, self.number, head.status, tuple(head.headers)))
 
-    def retried(self, error: BaseException) -> None:
+    def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
         self.attempts += 1
         if self.trace is not None:
-            self.trace(trace_events.RequestRetried(self.now(), self.number, str(error)))
+            self.trace(trace_events.RequestRetried(self.now(), self.number, str(reason), self.attempts, pause))
+
+    def failed(self, error: BaseException) -> None:
+        if self.trace is not None:
+            text = f"{type(error).__name__}: {error}"
+            self.trace(trace_events.RequestFailed(self.now(), self.number, text))
 
     def explained(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
         """The error with what this request knows of it; a timeout becomes the total one if that was it."""
@@ -575,9 +668,6 @@ class _Call:
                 elapsed=self.deadline.elapsed(),
                 peer=connection.info.peer or None if connection is not None else None,
             )
-        if self.trace is not None:
-            text = f"{type(error).__name__}: {error}"
-            self.trace(trace_events.RequestFailed(self.now(), self.number, text))
         return error
 
 
@@ -668,6 +758,7 @@ class _Delivery:
             fine = self._exchange.give_up()
             self._lease.leave(None if fine else f"reading the body ended with {type(error).__name__}")
             explained = self._call.explained(error, self._lease.connection, "read the response body")
+            self._call.failed(explained)
             if explained is error:
                 raise
             raise explained from error

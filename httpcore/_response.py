@@ -43,7 +43,8 @@ class ResponseInfo(NamedTuple):
         tls: what TLS agreed on, or None.
         engine: library and version that parsed the response.
         reused: the connection had served another request before.
-        attempts: 1, or more when a connection that had died in the pool was silently replaced.
+        attempts: 1, or more when the request was sent again: because its connection had died in the pool or the server
+            had refused it unprocessed, or as `retries` says.
         connected_after: when a connection was there for the request.
         head_after: when the head of the final response was there.
     """

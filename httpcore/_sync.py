@@ -23,6 +23,7 @@ from ._pool import ConnectionPool
 from ._proxy import Proxy, ProxyChooser
 from ._request import TrailerTypes
 from ._response import BodyStream, Informational, Response, ResponseInfo
+from ._retry_policy import RetryPolicy
 from ._trace import Trace
 from ._wire.raw import RawStream
 
@@ -63,6 +64,7 @@ class SyncConnectionPool:
         resolver: Resolver | None = None,
         resolve: Mapping[str, str | Sequence[str]] | None = None,
         network_policy: NetworkPolicy | None = None,
+        retries: int | RetryPolicy = 0,
         retry_stale: bool = True,
         ping_interval: float | None = None,
         trace: Trace | None = None,
@@ -81,6 +83,7 @@ class SyncConnectionPool:
             resolver=resolver,
             resolve=resolve,
             network_policy=network_policy,
+            retries=retries,
             retry_stale=retry_stale,
             ping_interval=ping_interval,
             trace=trace,

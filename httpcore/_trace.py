@@ -108,9 +108,14 @@ class ConnectionClosed(TraceEvent):
 
 @dataclass(frozen=True, slots=True)
 class RequestRetried(TraceEvent):
-    """The attempt failed in a way that allows another one, silently. `reason`: the error's text."""
+    """An attempt failed in a way that allows another one.
+
+    `reason`: the error's text, or "status 503". `attempt`: which one comes now, from 2. `pause`: after so many seconds.
+    """
 
     reason: str
+    attempt: int
+    pause: float
 
 
 @dataclass(frozen=True, slots=True)

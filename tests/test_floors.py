@@ -33,6 +33,7 @@ FLOORS: list[set[str]] = [
     },
     {
         "_retry",
+        "_retry_policy",
         "_proxy",
         "_secure",
         "_wire/raw",

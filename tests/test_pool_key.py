@@ -410,6 +410,7 @@ POOL = {
     "resolver": fixed("asked for all connections of a pool"),
     "resolve": fixed("copied, and heeded for all connections of a pool"),
     "network_policy": fixed("asked for all connections of a pool; it does not change"),
+    "retries": fixed("as retry_stale"),
     "retry_stale": fixed("whether a request is sent again; it means nothing to a connection"),
     "ping_interval": fixed("all connections of a pool have it"),
     "trace": shared("a request may have its own", *everywhere(DIRECT, more={"trace": lambda event: None})),

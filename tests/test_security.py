@@ -63,7 +63,7 @@ FORBIDDEN = {
 """Modules that the library does not import, but for the files named."""
 
 
-def test_the_library_draws_no_random_numbers_and_reads_no_wall_clock() -> None:
+def test_the_library_imports_no_random_numbers_and_reads_no_wall_clock() -> None:
     for path in (ROOT / "httpcore").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = (
