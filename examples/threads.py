@@ -25,4 +25,6 @@ def main(url: str, count: int = 100) -> None:
 
 
 if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 3:
+        sys.exit(__doc__)
     main(sys.argv[1], *(int(text) for text in sys.argv[2:3]))
