@@ -86,7 +86,7 @@ def picture(works: Sequence[Work], results: Results) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y:.0f}" width="{WIDTH}" height="{y:.0f}"'
             ' role="img" aria-label="Cost of the same work as a multiple of httpcore\'s">',
             f"<style>{STYLE}</style>",
-            text(8, 22, "Cost of the same work, as a multiple of httpcore's (shorter is better)", "title"),
+            text(8, 22, "Cost of the same work, as a multiple of httpcore's (to the left is cheaper)", "title"),
             *axis,
             *bars,
             "</svg>\n",
