@@ -378,7 +378,8 @@ def test_what_a_proxy_answers_instead_of_a_tunnel_is_its_error_and_never_a_respo
     async def body() -> None:
         with scripted([CONNECT, TLS_ORIGIN, EXCHANGE], keys, {CONNECT: act}) as server:
             proxy = f"http://127.0.0.1:{server.port}"
-            async with world.pool(httpcore.SSLConfig(verify=keys.trusting_origin), proxy=proxy) as pool:
+            trust = httpcore.SSLConfig(verify=keys.trusting_origin)
+            async with world.pool(trust, proxy=proxy, retries=3) as pool:
                 with pytest.raises(httpcore.ProxyError) as caught:
                     await pool.request("POST", "https://origin.test/", body=b"x")
                 error = caught.value
