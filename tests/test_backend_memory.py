@@ -1251,3 +1251,18 @@ def test_a_scenario_without_a_victim_or_with_two_faces_is_refused() -> None:
 
     with pytest.raises(AssertionError, match="two runs of the scenario differ"):
         at_every_point(fickle, lambda world, victim: None)
+
+
+def test_an_event_set_just_before_its_waiter_goes_on_wakes_it_once() -> None:
+    events: list[Any] = []
+
+    async def scenario(world: World) -> None:
+        async def wait() -> None:
+            events.append(world.event())
+            await events[-1].wait(1.0)
+
+        victim = await world.victim(wait())
+        await world.sleep(1.0)
+        assert victim.error is None
+
+    assert at_every_point(scenario, lambda world, victim: events[-1].set() if events else None) == 5

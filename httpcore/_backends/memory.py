@@ -157,7 +157,8 @@ class _Bell:
 
     def ring(self) -> None:
         for task, ready in self.waiting.items():
-            if ready():
+            # One that runs and still stands here goes on already: a strike at its moment rang.
+            if task is not self._world._running and ready():
                 self._world._wake(task)
 
 
