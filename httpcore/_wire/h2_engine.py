@@ -421,10 +421,10 @@ class H2Engine:
             self._relax()
         held = self._held
         if held:
-            held += data
-            if len(held) < self._need:
+            if len(held) + len(data) < self._need:
+                held += data
                 return events
-            data = bytes(held)
+            data = b"".join((held, data))
             held.clear()
         try:
             at = self._read_frames(data, events)
@@ -458,6 +458,8 @@ class H2Engine:
                 raise _fault(Code.PROTOCOL_ERROR, "the peer sent another frame within a header block")
             payload = data[at + 9 : end]
             if kind == _DATA:
+                if not flags and payload and data.startswith(data[at : at + 9], end):
+                    payload, end = self._join_data(data, at, end, stream)
                 self._on_data(flags, stream, payload, events)
             elif kind == _HEADERS:
                 self._on_headers(flags, stream, payload, events)
@@ -468,6 +470,22 @@ class H2Engine:
             at = end
         self._need = 9
         return at
+
+    def _join_data(self, data: bytes, at: int, end: int, stream: int) -> tuple[bytes, int]:
+        """One DATA frame and those with the same header behind it, as if they were one, and where they end: much of a
+        long body comes in frames that are alike. Only as far as it is all allowed."""
+        header = data[at : at + 9]
+        step = end - at
+        state = self._streams.get(stream)
+        room = 0 if state is None else min(self._room, state.room)
+        if state is not None and state.length is not None:
+            room = min(room, state.left)
+        last = min(len(data), at + room // (step - 9) * step)
+        parts = [data[at + 9 : end]]
+        while end + step <= last and data.startswith(header, end):
+            parts.append(data[end + 9 : end + step])
+            end += step
+        return b"".join(parts), end
 
     def _check_first(self, header: bytes, kind: int, flags: int) -> None:
         """The peer's preface: a SETTINGS frame that is not an acknowledgement (3.4)."""
