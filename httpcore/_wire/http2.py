@@ -129,7 +129,7 @@ class HTTP2Connection:
         self._lock = Lock()
         self._baton = Baton(backend.event)
         self._inboxes: dict[int, Inbox] = {}
-        self._settling: list[Inbox] = []  # those who wait for the peer's SETTINGS, or its answer to PING
+        self._settling: dict[Inbox, None] = {}  # those who wait for the peer's SETTINGS, or its answer to PING
         self._unsent: bytes | memoryview = b""  # taken from the engine and not yet from us
         self._written = 0  # bytes, in all
         self._for_room: OrderedDict[Seat, None] = OrderedDict()  # who has a window, but the outbox is full
@@ -355,12 +355,19 @@ class HTTP2Connection:
     async def _attend_all(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
         """As `attend`, for what concerns the whole connection. True also when that has failed."""
         with self._lock:
-            self._settling.append(inbox)
+            self._settling[inbox] = None
         try:
             return await self.attend(inbox, lambda: ready() or self._failure is not None, patience)
         finally:
-            with self._lock:
-                self._settling.remove(inbox)
+            try:
+                self._settled(inbox)
+            except BaseException:  # Ctrl-C
+                self._settled(inbox)
+                raise
+
+    def _settled(self, inbox: Inbox) -> None:
+        with self._lock:
+            self._settling.pop(inbox, None)
 
     async def attend(
         self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, *, sends: bool = False

@@ -1,0 +1,123 @@
+"""Ctrl-C at every line of the HTTP/2 modules, in the deterministic world: whoever it strikes, the others go on at once.
+
+A real Ctrl-C comes between two instructions of one thread. Here it comes at a line of the victim, while the others
+stand at their awaits; the schedules are many, and the clock shows whether anybody waited for what would never come.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from linecache import getline
+from typing import Any
+
+import pytest
+from strikes import check
+from test_h2_sweeps import SCENARIOS, Scenario, check_wires, listen, make_pool, small_windows, still_works
+
+import httpcore
+from httpcore._backends.memory import Task, World
+
+__all__ = ["small_windows"]
+
+MODULES = tuple(f"_wire/{name}.py" for name in ("http2", "h2_exchange", "baton", "inbox"))
+STRIDE = int(os.environ.get("HTTPCORE_STRIDE", "31"))
+SOON = 3.0
+"""Seconds of the world's clock in which everybody has his answer or an error. Each timeout is longer."""
+
+
+class Striking:
+    """Raises KeyboardInterrupt at one line that the victim comes to, counted over `MODULES`.
+
+    Left out are lines with `with`: tracing comes to them a second time between the end of the block and the release of
+    the lock, where CPython looks for no signals, nor at a `try`. And finalisers, whose errors are only printed.
+    """
+
+    def __init__(self, world: World, line: int) -> None:
+        self.world = world
+        self.line = line
+        self.seen = 0
+        self.where = ""
+
+    def __call__(self, frame: Any, event: str, argument: Any) -> Any:
+        code = frame.f_code
+        if not code.co_filename.endswith(MODULES) or code.co_name == "__del__":
+            return None
+        if event == "line" and not self.where and self.world._running is self.world._victim:
+            text = getline(code.co_filename, frame.f_lineno).strip()
+            if not text.startswith(("with ", "try:")):
+                self.seen += 1
+                if self.seen == self.line:
+                    self.where = f"{code.co_qualname}, line {frame.f_lineno}: {text}"
+                    raise KeyboardInterrupt
+        return self
+
+
+@contextmanager
+def traced(trace: Callable[[Any, str, Any], Any]) -> Iterator[None]:
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+async def interrupted(act: Any) -> None:
+    try:
+        await act
+    except KeyboardInterrupt:
+        pass  # ours
+
+
+def strike(scenario: Scenario, world: World, line: int) -> str:
+    """Run the scenario, interrupted at that line; tells where that was, "" if the victim came to its end first."""
+    striking = Striking(world, line)
+
+    async def scene() -> None:
+        listen(world, scenario)
+        pool = make_pool(scenario, timeout=httpcore.TimeoutConfig(5.0, pool_timeout=5.0))
+        await scenario.before(pool)
+        began = world.now
+        others: list[Task[None]] = [world.spawn(one(pool)) for one in scenario.others]
+        with traced(striking):
+            (await world.victim(interrupted(scenario.victim(pool)))).result()
+        for one in others:
+            await one.wait()
+            assert one.error is None or not isinstance(one.error, httpcore.Timeout), one.error
+            assert one.error is None or isinstance(one.error, httpcore.HTTPCoreError), one.error
+        assert world.now - began < SOON
+        if pool.stats().leased:
+            gc.collect()  # an error and the frames that it came through hold each other
+        for slot in pool._ledger.slots():  # a connection that it ended says so to whoever comes next
+            slot.connection._wire.listen()  # type: ignore[attr-defined]
+        check(world, pool)
+        check_wires(pool)
+        await still_works(pool)
+        assert world.now - began < SOON + 1
+        await world.sleep(1.0)
+        check(world, pool)
+        check_wires(pool)
+        await pool.close()
+        assert all(connection.client_closed for connection in world.connections)
+
+    try:
+        world.run(scene())
+    except BaseException as error:
+        error.add_note(f"struck {line}: {striking.where}; seed {world.seed}")
+        raise
+    return striking.where
+
+
+@pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_ctrl_c_at_any_line_harms_nobody_else(name: str) -> None:
+    """At one line of `STRIDE`, beginning elsewhere in each scenario; at all of them with `HTTPCORE_STRIDE=1`."""
+    line, lines = 1 + list(SCENARIOS).index(name) % STRIDE, 0
+    while strike(SCENARIOS[name], World(), line):
+        lines += 1
+        line += STRIDE
+    assert lines * STRIDE > 50
