@@ -110,13 +110,20 @@ class Pair:
 
     def fill(self) -> None:
         """Leave no room for a single byte."""
-        while True:
+        refused = 0
+        while refused < 2:
             try:
                 self.sock.send(bytes(PIECE))
+                refused = 0
             except BlockingIOError:
-                # What is under way may still find room at the peer and make some here.
-                if not select.select([], [self.sock], [], SHORT)[1]:
-                    return
+                # What is under way may still find room at the peer and make some here. That `select` finds no room is
+                # not enough: it wants a third of the buffer, and a write one byte.
+                select.select([], [self.sock], [], SHORT)
+                refused += not self._segments_under_way()
+
+    def _segments_under_way(self) -> int:
+        """What the peer's system has not acknowledged: `tcpi_unacked`."""
+        return int(struct.unpack_from("I", self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)[0])
 
 
 async def connect(listener: socket.socket, **named: Any) -> Pair:
