@@ -132,13 +132,16 @@ class Authority:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(self.key, hashes.SHA256())
-        sealed = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        path.write_bytes(sealed + certificate.public_bytes(Encoding.PEM))
+        path.write_bytes(_sealed(key) + certificate.public_bytes(Encoding.PEM))
         return path
 
-    def write_itself(self, path: Path) -> Path:
-        path.write_bytes(self.certificate.public_bytes(Encoding.PEM))
+    def write_itself(self, path: Path, *, with_key: bool = False) -> Path:
+        path.write_bytes((_sealed(self.key) if with_key else b"") + self.certificate.public_bytes(Encoding.PEM))
         return path
+
+
+def _sealed(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _name(common_name: str | None) -> x509.Name:

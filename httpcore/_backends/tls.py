@@ -43,6 +43,8 @@ from .base import PIECE, Stream, StreamInfo, TLSInfo
 __all__ = ["Resumable", "TLSStream", "start_tls"]
 
 _RECORD: Final = 16384
+_ENCRYPTED: Final = 4 * _RECORD
+"""What is encrypted, and then sent, at once."""
 """The most plaintext that one record holds (RFC 8446, section 5.1)."""
 
 _CIPHERTEXT: Final = PIECE - _RECORD - 1024
@@ -365,7 +367,7 @@ class TLSStream:
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        """Send what is owed, then encrypt up to 16 KiB of `data` and return how many; they leave with the next call.
+        """Send what is owed, then encrypt up to 64 KiB of `data` and return how many; they leave with the next call.
 
         Returns 0, having taken nothing, when data, the end or a fault waits to be read (never with `duplex`).
 
@@ -383,7 +385,7 @@ class TLSStream:
         return self._encrypt(data)
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
-        """Encrypt what there is room for, up to 16 KiB, and hand it over; what does not leave at once is owed."""
+        """Encrypt what there is room for, up to 64 KiB, and hand it over; what does not leave at once is owed."""
         if self._closed or self._ended or not self._give_owed():
             return 0
         try:
@@ -427,8 +429,8 @@ class TLSStream:
         await self.flush(timeout, duplex=True)
 
     def _encrypt(self, data: bytes | bytearray | memoryview) -> int:
-        if len(data) > _RECORD:
-            data = memoryview(data)[:_RECORD]
+        if len(data) > _ENCRYPTED:
+            data = memoryview(data)[:_ENCRYPTED]
         elif not data:
             return 0
         try:
@@ -629,13 +631,19 @@ def _names(session: ssl.SSLObject) -> str:
 
 def _reason(error: ssl.SSLError) -> str:
     """OpenSSL's reason in words: "TLSV1_ALERT_PROTOCOL_VERSION" is an alert that the peer sent."""
-    code: str | None = getattr(error, "reason", None)
+    message = str(error.args[-1]) if error.args else ""
+    code: str = getattr(error, "reason", None) or _nameless(message)
     if not code:
-        return str(error.args[-1]) if error.args else type(error).__name__
+        return message or type(error).__name__
     sent, is_alert, alert = code.partition("_ALERT_")
     words = (alert if is_alert else sent).replace("_", " ").lower()
     text = f'the peer sent the alert "{words}"' if is_alert else words
     return f"{text} ({_HINTS[words]})" if words in _HINTS else text
+
+
+def _nameless(message: str) -> str:
+    """The reason in OpenSSL's message, of which Python knows no name: "[SSL] tlsv1 alert ... (_ssl.c:1006)"."""
+    return message.partition("[SSL] ")[2].rpartition(" (_ssl.c")[0].replace(" ", "_").upper()
 
 
 def _is_tls(heard: bytes) -> bool:
