@@ -26,7 +26,7 @@ from httpcore._wire.grammar import HEAD_BYTES
 
 Fields = list[tuple[bytes, bytes]]
 EACH = 1500
-"""Messages for each rate of mistakes. The same in each run: what is new is looked for at leisure, with another number."""
+"""Messages for each rate of mistakes, the same in each run: what is new is looked for with another number."""
 
 
 @dataclass
