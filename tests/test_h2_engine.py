@@ -1219,6 +1219,36 @@ def test_extended_connect_needs_the_peers_word() -> None:
 # Windows that we grant.
 
 
+def test_data_frames_that_are_alike_come_as_one_event() -> None:
+    engine = opened()
+    engine.receive(head(GOT) + head(SIBLING))
+    pieces = [bytes([65 + i]) * 5000 for i in range(6)]
+    *whole, last = [data(GOT, piece) for piece in pieces]
+    come = b"".join(whole) + data(SIBLING, b"x" * 5000)
+    assert engine.receive(come + last[:100]) == [
+        BodyReceived(GOT, b"".join(pieces[:5]), 25_000),
+        BodyReceived(SIBLING, b"x" * 5000, 5000),
+    ]
+    assert engine.receive(last[100:] + data(GOT, b"y" * 5000, end=True)) == [
+        BodyReceived(GOT, pieces[5], 5000),
+        BodyReceived(GOT, b"y" * 5000, 5000),
+        Ended(GOT, []),
+    ]
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["length", "window"])
+def test_data_frames_that_are_alike_come_as_far_as_they_are_allowed(declared: bool) -> None:
+    engine = opened()
+    size = 8192
+    allowed = 3 if declared else h2_engine.STREAM_WINDOW // size
+    length = [(b"content-length", b"%d" % (3 * size + 1))] if declared else []
+    engine.receive(head(GOT, *length))
+    body, broken = engine.receive(data(GOT, bytes(size)) * (allowed + 1) + data(GOT, bytes(size)))[:2]
+    assert body == BodyReceived(GOT, bytes(allowed * size), allowed * size)
+    assert isinstance(broken, Malformed)
+    assert str(broken.error).startswith("the body is longer" if declared else "the peer sent more DATA than the stream")
+
+
 def test_a_response_that_nobody_reads_stops_at_its_window_and_the_reader_opens_it() -> None:
     engine = opened()
     engine.receive(head(GOT))
