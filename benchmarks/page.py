@@ -33,7 +33,7 @@ are this machine's, the ratios are what counts.
 - The gateway is `examples/gateway.py` under uvicorn and wrk with 64 connections; the others are the same app with
   another client in it (`benchmarks/gateways.py`).
 - Import times are net of the interpreter, with bytecode compiled. Memory is of the process, over 1,000 idle connections
-  or 100 pools.
+  or 100 pools, and taken in one round.
 """
 
 
