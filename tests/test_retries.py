@@ -10,6 +10,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from h2_peer import H2Peer, Server
+from h2_peer import play as play_h2
 from servers import Peer, ScriptedServer, ok
 from strikes import ACTS, cancel, check
 from worlds import WORLDS, each_world
@@ -241,6 +243,75 @@ def test_a_stale_connection_is_replaced_beside_the_policy_or_not_at_all() -> Non
     play(main)
 
 
+def test_over_http2_a_status_is_asked_again_on_the_same_connection_but_not_of_a_two_way_request() -> None:
+    async def later_twice(peer: H2Peer) -> None:
+        await peer.begin()
+        while True:
+            stream = await peer.whole()
+            await peer.answer(stream, b"body", 503 if stream < 5 else 200)
+
+    async def ask(pool: httpcore.ConnectionPool, server: Server) -> None:
+        response = await pool.request("GET", URL)
+        assert (response.status_code, response.info.attempts) == (200, 3)
+        assert len(server.peers) == 1
+
+    play_h2(ask, later_twice, retries=SURE)
+
+    async def refuse(peer: H2Peer) -> None:
+        await peer.begin()
+        while True:
+            await peer.answer(await peer.request(), b"body", 503)
+
+    async def converse(pool: httpcore.ConnectionPool, server: Server) -> None:
+        response = await pool.request("GET", URL, duplex=True, stream=True)
+        assert (response.status_code, response.info.attempts) == (503, 1)
+        response.connection.close()
+
+    play_h2(converse, refuse, retries=SURE)
+
+
+def test_over_http2_a_long_answer_that_nobody_wants_is_reset() -> None:
+    async def without_end(peer: H2Peer) -> None:
+        await peer.begin()
+        stream = await peer.whole()
+        await peer.head(stream, [(":status", "503")])
+        await peer.answer(await peer.whole())
+        assert list(peer.resets()) == [stream]
+
+    async def ask(pool: httpcore.ConnectionPool, server: Server) -> None:
+        response = await pool.request("GET", URL)
+        assert (response.status_code, response.info.attempts) == (200, 2)
+        assert len(server.peers) == 1
+
+    play_h2(ask, without_end, retries=SURE)
+
+
+@pytest.mark.parametrize(
+    ("retries", "status", "attempts"),
+    [(RetryPolicy(attempts=3), 503, 3), (RetryPolicy(attempts=3), 407, 1), (3, 503, 1)],
+)
+def test_a_tunnel_that_a_proxy_does_not_make_now_is_asked_for_again(retries: Any, status: int, attempts: int) -> None:
+    async def main(world: World) -> None:
+        world.listen("proxy.test", 80, answers(then=status))
+        async with httpcore.ConnectionPool(retries=retries, proxy="http://proxy.test:80") as pool:
+            with pytest.raises(httpcore.ProxyError):
+                await pool.request("POST", "https://a.test/", body=b"x")
+            check(world, pool)
+
+    world = play(main)
+    assert sum(connection.sent.count(b"CONNECT ") for connection in world.connections) == attempts
+
+
+def test_connect_is_never_sent_again_for_a_status() -> None:
+    async def main(world: World) -> None:
+        world.listen("a.test", 80, answers(then=503))
+        async with httpcore.ConnectionPool(retries=RetryPolicy(methods=frozenset({"CONNECT"}))) as pool:
+            response = await pool.request("CONNECT", URL, target="b.test:443")
+            assert (response.status_code, response.info.attempts) == (503, 1)
+
+    play(main)
+
+
 # The budget.
 
 
@@ -388,7 +459,7 @@ def test_struck_at_every_await_of_a_retried_request(name: str, act: str) -> None
 @pytest.mark.parametrize("name", SCENES)
 def test_cancelled_at_every_await_of_a_retried_request_in_random_schedules(name: str) -> None:
     scene = scene_of(SCENES[name], (Cancelled, httpcore.ConnectError), [])
-    for seed in range(10):
+    for seed in range(6):
         at_every_point(scene, cancel, make=lambda seed=seed: World(seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
