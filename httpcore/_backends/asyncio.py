@@ -45,6 +45,9 @@ Clock = Callable[[], float]
 _MOST_KEPT = 4 * PIECE
 _MOST_PIECES = 256
 
+# The least that is received at once, if it is there, however little a reader asks for.
+_AT_ONCE = 65536
+
 # After so many bytes without a wait the other tasks get a turn.
 _TURN = PIECE
 _TURN_READING = 2 * PIECE
@@ -101,6 +104,7 @@ class AsyncioStream:
 
     __slots__ = (
         "__weakref__",
+        "_at_once",
         "_burst",
         "_clock",
         "_descriptor",
@@ -142,6 +146,8 @@ class AsyncioStream:
         self._pieces: deque[bytes] = deque()
         self._offset = 0
         self._size = 0
+        # How much to receive: what the last reader asked for, so that nothing needs to be split.
+        self._at_once = PIECE
         # No more input will come: the end, a break, or closed. How it ended, the descriptor knows.
         self._is_over = False
         self._end_is_told = False
@@ -167,6 +173,7 @@ class AsyncioStream:
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         self._spoke = False
+        self._at_once = min(max(max_bytes, _AT_ONCE), PIECE)
         while not self._pieces and not self._is_over:
             await self._wait_for_input(timeout)
         if self._pieces:
@@ -216,7 +223,7 @@ class AsyncioStream:
         something and wants to wait for more asks the socket first, unless it has since taken what we sent.
         """
         try:
-            data = self._descriptor.receive(PIECE)
+            data = self._descriptor.receive(self._at_once)
         except ReadError:
             data = b""  # the descriptor remembers it
         if data is None:
