@@ -230,12 +230,11 @@ def _check_count(name: str, value: Any, *, least: int) -> None:
         raise ValueError(f"{name} is {value!r}: a whole number from {least} up is allowed")
 
 
-def _number(name: str, value: Any, *, most: float = math.inf) -> float:
+def _number(name: str, value: Any, *, most: float = 1e9) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is {value!r}: a number is allowed")
-    if not (0 <= value <= most and value < math.inf):
-        allowed = "a finite number from 0 up" if most == math.inf else f"a number from 0 to {most:g}"
-        raise ValueError(f"{name} is {value!r}: {allowed} is allowed")
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} is {value!r}: a number from 0 to {most:,.0f} is allowed")
     return float(value)
 
 

@@ -270,10 +270,11 @@ def test_policies_are_values() -> None:
         ("attempts", 0, ValueError, "attempts is 0: a whole number from 1 up is allowed"),
         ("attempts", 1.0, TypeError, "attempts is 1.0: a whole number is allowed"),
         ("attempts", True, TypeError, "attempts is True: a whole number is allowed"),
-        ("backoff", -1, ValueError, "backoff is -1: a finite number from 0 up is allowed"),
-        ("backoff", float("nan"), ValueError, "backoff is nan: a finite number from 0 up is allowed"),
-        ("max_backoff", float("inf"), ValueError, "max_backoff is inf: a finite number from 0 up is allowed"),
+        ("backoff", -1, ValueError, "backoff is -1: a number from 0 to 1,000,000,000 is allowed"),
+        ("backoff", float("nan"), ValueError, "backoff is nan: a number from 0 to 1,000,000,000 is allowed"),
+        ("max_backoff", float("inf"), ValueError, "max_backoff is inf: a number from 0 to 1,000,000,000 is allowed"),
         ("max_backoff", None, TypeError, "max_backoff is None: a number is allowed"),
+        ("backoff", 10**400, ValueError, f"backoff is {10**400}: a number from 0 to 1,000,000,000 is allowed"),
         ("jitter", 1.1, ValueError, "jitter is 1.1: a number from 0 to 1 is allowed"),
         ("statuses", 503, TypeError, "statuses is 503: a collection of status codes is allowed, e.g. {429, 503}"),
         ("statuses", ["503"], TypeError, "statuses has '503': whole numbers from 400 to 599 are allowed"),
@@ -284,7 +285,7 @@ def test_policies_are_values() -> None:
         ("max_retry_after", "1", TypeError, "max_retry_after is '1': a number is allowed"),
         ("budget", -1, ValueError, "budget is -1: a whole number from 0 up is allowed"),
         ("budget", 0.5, TypeError, "budget is 0.5: a whole number is allowed"),
-        ("budget_refill", -0.1, ValueError, "budget_refill is -0.1: a finite number from 0 up is allowed"),
+        ("budget_refill", -0.1, ValueError, "budget_refill is -0.1: a number from 0 to 1,000,000,000 is allowed"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: Any, kind: type[Exception], message: str) -> None:
