@@ -9,10 +9,17 @@ import proxies
 import pytest
 import real_servers
 import trustme
+from hypothesis import HealthCheck, settings
 from real_servers import Ports
 from servers import uvicorn
 
 import httpcore
+
+# Examples that are the same each time, and may take long: a busy machine is no failure.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
