@@ -96,6 +96,16 @@ def test_the_defaults_are_those_of_python_and_stricter_in_three_things() -> None
     assert ours.keylog_filename is None
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1 is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("least", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.MINIMUM_SUPPORTED])
+def test_tls_1_2_is_the_least_though_python_was_built_to_allow_less(least: ssl.TLSVersion) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = least
+    assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_3
+
+
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="Python is strict from 3.13 on")
 def test_certificates_are_checked_strictly_where_python_does() -> None:
     strict = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
