@@ -10,12 +10,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ._backends.base import Backend, SocketOption, Stream
 from ._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
-from ._policy import NetworkPolicy
 from ._url import parse_host
+
+if TYPE_CHECKING:
+    from ._policy import NetworkPolicy
 
 __all__ = ["MOST_ADDRESSES", "CachingResolver", "Network", "Resolver", "addresses_of", "reach"]
 

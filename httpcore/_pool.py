@@ -17,29 +17,30 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from warnings import warn
 
-from . import _trace as trace_events
 from ._backends import current
 from ._backends.base import Backend, Event, SocketOption
 from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
-from ._connection import Exchange, HTTPConnection
 from ._deadline import Deadline
 from ._errors import ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout, Timeout
 from ._ledger import Ledger, PoolStats, Slot, Standing, Ticket
 from ._network import Network, Resolver
-from ._policy import NetworkPolicy
 from ._proxy import Proxy, ProxyChooser
 from ._request import Request
 from ._response import Informational, Response, ResponseInfo
 from ._retry import Again, again
-from ._retry_policy import Budget, RetryPolicy, pause_after
 from ._route import Route, route_to
 from ._secure import Sessions
-from ._trace import Trace
-from ._wire.engines import Head, Headers
 from ._wire.raw import RawStream
 
+# What a pool needs later, or never, is loaded then: records of the trace, policies, all that speaks HTTP.
 if TYPE_CHECKING:
     import ssl as ssl_module
+
+    from ._connection import Exchange, HTTPConnection
+    from ._policy import NetworkPolicy
+    from ._retry_policy import Budget, RetryPolicy
+    from ._trace import Trace
+    from ._wire.engines import Head, Headers
 
 __all__ = ["ConnectionPool"]
 
@@ -119,7 +120,7 @@ class ConnectionPool:
         self._ssl = SSLConfig() if ssl is None else checked_ssl(ssl)
         self._timeout = TimeoutConfig.of(timeout)
         self._limits = PoolLimits() if limits is None else _checked_limits(limits)
-        self._policy = RetryPolicy.of(retries)
+        self._policy = _checked_retries(retries)
         self._retry_stale = retry_stale
         self._trace = trace
         self._backend: Backend | None = None
@@ -132,7 +133,7 @@ class ConnectionPool:
         self._ledger = Ledger(self._limits)
         self._sessions = Sessions()
         self._pausing: set[Event] = set()
-        self._budget = None if self._policy is None else Budget(self._policy)
+        self._budget = None if self._policy is None else _full_budget(self._policy)
 
     @classmethod
     def _in_world(cls, backend: Backend, *arguments: Any, **named: Any) -> Self:
@@ -344,6 +345,8 @@ class ConnectionPool:
                 self._budget.earn()
             return None
         ends = call.deadline.ends
+        from ._retry_policy import pause_after
+
         pause = pause_after(
             policy,
             call.request,
@@ -418,7 +421,9 @@ class ConnectionPool:
     async def _wait(self, ticket: Ticket, call: _Call) -> None:
         """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""
         if call.trace is not None:
-            call.trace(trace_events.RequestQueued(call.now(), call.number, str(call.route)))
+            from ._trace import RequestQueued
+
+            call.trace(RequestQueued(call.now(), call.number, str(call.route)))
         config = call.deadline.config
         followed: bool | None = None
         since = 0.0
@@ -458,12 +463,16 @@ class ConnectionPool:
         )
 
     async def _dial(self, ticket: Ticket, call: _Call) -> None:
+        from ._connection import HTTPConnection
+
         connection = HTTPConnection(call.route, self._ping_interval)
         slot = ticket.slot
         assert slot is not None
         slot.connection = connection
         if call.trace is not None:
-            call.trace(trace_events.DialStarted(call.now(), call.number, str(call.route)))
+            from ._trace import DialStarted
+
+            call.trace(DialStarted(call.now(), call.number, str(call.route)))
         try:
             await connection.open(call.backend, self._network, call.deadline, call.followed, self._sessions)
         except Exception:
@@ -615,7 +624,9 @@ class _Call:
         if trace is not None:
             self.number = next(_numbers)
             method = request.method.decode("ascii")
-            trace(trace_events.RequestStarted(deadline.began, self.number, method, request.url.redacted))
+            from ._trace import RequestStarted
+
+            trace(RequestStarted(deadline.began, self.number, method, request.url.redacted))
 
     def now(self) -> float:
         return self.deadline.now()
@@ -630,31 +641,37 @@ class _Call:
         assert self.trace is not None
         info = connection.info
         tls, alpn = (info.tls.version, info.tls.alpn) if info.tls is not None else (None, None)
-        self.trace(
-            trace_events.ConnectionOpened(
-                self.now(), self.number, str(self.route), info.peer, tls, alpn, connection.engine
-            )
-        )
+        from ._trace import ConnectionOpened
+
+        self.trace(ConnectionOpened(self.now(), self.number, str(self.route), info.peer, tls, alpn, connection.engine))
 
     def interim(self, head: Head) -> None:
         if self.trace is not None:
-            self.trace(trace_events.InterimResponse(self.now(), self.number, head.status, tuple(head.headers)))
+            from ._trace import InterimResponse
+
+            self.trace(InterimResponse(self.now(), self.number, head.status, tuple(head.headers)))
 
     def answered(self, lease: _Lease, head: Head) -> None:
+        from ._trace import RequestSent, ResponseStarted
+
         assert self.trace is not None
         now, peer = self.now(), lease.connection.info.peer
-        self.trace(trace_events.RequestSent(now, self.number, peer, lease.reused))
-        self.trace(trace_events.ResponseStarted(now, self.number, head.status, tuple(head.headers)))
+        self.trace(RequestSent(now, self.number, peer, lease.reused))
+        self.trace(ResponseStarted(now, self.number, head.status, tuple(head.headers)))
 
     def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
         self.attempts += 1
         if self.trace is not None:
-            self.trace(trace_events.RequestRetried(self.now(), self.number, str(reason), self.attempts, pause))
+            from ._trace import RequestRetried
+
+            self.trace(RequestRetried(self.now(), self.number, str(reason), self.attempts, pause))
 
     def failed(self, error: BaseException) -> None:
         if self.trace is not None:
             text = f"{type(error).__name__}: {error}"
-            self.trace(trace_events.RequestFailed(self.now(), self.number, text))
+            from ._trace import RequestFailed
+
+            self.trace(RequestFailed(self.now(), self.number, text))
 
     def explained(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
         """The error with what this request knows of it; a timeout becomes the total one if that was it."""
@@ -694,7 +711,9 @@ class _Lease:
         self.pool._give_back(self.ticket, reusable=reason is None, expires=expires)
         call = self.call
         if reason is not None and call.trace is not None:
-            call.trace(trace_events.ConnectionClosed(call.now(), call.number, self.connection.info.peer, reason))
+            from ._trace import ConnectionClosed
+
+            call.trace(ConnectionClosed(call.now(), call.number, self.connection.info.peer, reason))
 
     def close(self, exchange: Exchange) -> None:
         self.leave(None if exchange.give_up() else "the raw stream was closed")
@@ -780,7 +799,9 @@ class _Delivery:
             reason = None if exchange.clean else "it cannot carry another exchange"
         lease.leave(reason, None if reason else self._expires())
         if call.trace is not None and exchange.ended:
-            call.trace(trace_events.ResponseComplete(call.now(), call.number, exchange.received))
+            from ._trace import ResponseComplete
+
+            call.trace(ResponseComplete(call.now(), call.number, exchange.received))
 
     def _expires(self) -> float | None:
         """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""
@@ -811,8 +832,26 @@ def _checked_proxy(proxy: Any) -> tuple[Proxy | None, Callable[[str, str, int], 
     return Proxy.of(proxy), None
 
 
+def _full_budget(policy: RetryPolicy) -> Budget:
+    from ._retry_policy import Budget
+
+    return Budget(policy)
+
+
+def _checked_retries(retries: Any) -> RetryPolicy | None:
+    if type(retries) is int and not retries:
+        return None
+    from ._retry_policy import RetryPolicy
+
+    return RetryPolicy.of(retries)
+
+
 def _checked_policy(policy: Any) -> NetworkPolicy | None:
-    if policy is None or isinstance(policy, NetworkPolicy):
+    if policy is None:
+        return None
+    from ._policy import NetworkPolicy
+
+    if isinstance(policy, NetworkPolicy):
         return policy
     raise TypeError(f"network_policy is a {type(policy).__name__}: a NetworkPolicy is allowed, or None")
 

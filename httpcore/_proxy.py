@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -112,6 +111,8 @@ class Proxy:
         """What goes to an HTTP proxy with each request."""
         if self.auth is None:
             return list(self.headers)
+        from base64 import b64encode
+
         return [*self.headers, (b"Proxy-Authorization", b"Basic " + b64encode(b":".join(self.auth)))]
 
     def _facts(self) -> tuple[object, ...]:

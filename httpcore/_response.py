@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeVar
 
 from ._backends.base import PIECE, StreamInfo, TLSInfo
 from ._body import Body, BodyReader
 from ._decoders import Decoder, decoder_for
 from ._errors import LimitExceeded, LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, show
 from ._request import header_pairs
-from ._wire.engines import Head
 from ._wire.raw import RawStream
+
+if TYPE_CHECKING:
+    from ._wire.engines import Head
 
 __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
 

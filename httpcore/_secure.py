@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable
 from functools import partial
-from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -128,6 +127,8 @@ def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
 def _check_pinned(secured: TLSStream, fingerprints: tuple[str, ...], name: str) -> None:
     tls = secured.info().tls
     certificate = None if tls is None else tls.certificate
+    from hashlib import sha256
+
     seen = "none" if certificate is None else sha256(certificate).hexdigest()
     if seen in fingerprints:
         return
