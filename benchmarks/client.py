@@ -5,8 +5,7 @@
 Jobs: `get` (a few bytes), `post` (10 KB), `down` and `up` (200 MB, streamed). Ways: `plain`, `tls` (HTTP/1.1 both) and
 `h2`. Costs are CPU seconds (user and system) of this process over the operations, after a warm-up, so that what else
 runs on the machine disturbs them little. Peers may bring PyPI's `httpcore`, whose import name is ours, so each side has
-a virtual environment of its own. A client's name ends in ` fast` when it runs with the compiled engines. `LOOP=uvloop`
-runs asyncio clients on uvloop.
+a virtual environment of its own. `LOOP=uvloop` runs asyncio clients on uvloop.
 """
 
 from __future__ import annotations
@@ -616,4 +615,4 @@ CLIENTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    CLIENTS[NAME.removesuffix(" fast")]()
+    CLIENTS[NAME]()

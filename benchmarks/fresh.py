@@ -84,7 +84,6 @@ def brought(module: str) -> list[str]:
 
 
 def main(client: str, work: str, url: str) -> None:
-    client = client.removesuffix(" fast")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.chdir(PROJECT if client in ("httpcore", "httpcore async") else "/")  # where `-c` looks first
     text = code(client, work, url)

@@ -112,7 +112,7 @@ def inner() -> Any:
     if CLIENT == "bare uvicorn":
         return alone
     clients: dict[str, Callable[[], Any]] = {"httpcore": lambda: None, "httpx2": OnHttpx2, "aiohttp": OnAiohttp}
-    return Gateway(UPSTREAM, clients[CLIENT.removesuffix(" fast").removesuffix(" async")]())
+    return Gateway(UPSTREAM, clients[CLIENT.removesuffix(" async")]())
 
 
 GATEWAY = inner()

@@ -272,7 +272,7 @@ def told(opened: int, before: int, count: int) -> None:
 def main(name: str, work: str, url: str, count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4 * count)), hard))
-    client = CLIENTS[name.removesuffix(" fast")]()
+    client = CLIENTS[name]()
     if work == "make":
         asyncio.run(make(client.made, count))
     elif isinstance(client, Blocking):

@@ -24,9 +24,8 @@ are this machine's, the ratios are what counts.
 - The cost of a request is the CPU time, user and system, that the client's process takes for it, after a warm-up; what
   a server takes is in nobody's. `per second` is what one process did, and depends on the server and the rest of the
   machine too.
-- `httpcore` runs on its default engines, `httpcore fast` on the compiled ones. A floor (in italics) is what the same
-  bytes cost with nothing around: a socket, an `asyncio.Protocol`; `bare h2` is that library alone, without a network;
-  `bare uvicorn` answers by itself.
+- A floor (in italics) is what the same bytes cost with nothing around: a socket, an `asyncio.Protocol`; `bare h2` is
+  that library alone, without a network; `bare uvicorn` answers by itself.
 - Small GETs bring 13 bytes over connections that are kept alive. 200 MB are streamed, as the client hands them out by
   default. "100 at once" are as many tasks on as many connections, or on one with HTTP/2; "10,000 on 100" are tasks that
   wait for one of 100 connections.

@@ -55,8 +55,7 @@ class Bench:
         """What one client's process told, in one round; None when it cannot do it, now and later."""
         if (work.name, client) in self.left_out:
             return None
-        engines = "compiled" if client.endswith(" fast") else "python"
-        environment = {**self.environment, "LOOP": work.loop, "HTTPCORE_ENGINES": engines}
+        environment = {**self.environment, "LOOP": work.loop}
         try:
             done = subprocess.run(
                 self.command(work, client),

@@ -60,17 +60,15 @@ def requests(
 
 
 def gateway(name: str, loop: str, pictured: bool) -> Work:
-    clients = ("httpcore async", "httpcore async fast", "bare uvicorn", "aiohttp", "httpx2 async")
+    clients = ("httpcore async", "bare uvicorn", "aiohttp", "httpx2 async")
     return Work(name, clients, CPU, "loading.py", (loop, "{plain}", "3", "64"), pictured=pictured)
 
 
-SYNC = ("httpcore", "httpcore fast")
-ASYNC = ("httpcore async", "httpcore async fast")
-TRIO = ("httpcore trio", "httpcore trio fast", "httpcore2 trio")
+TRIO = ("httpcore trio", "httpcore2 trio")
 ASYNC_PEERS = ("bare Protocol", "aiohttp", "pyreqwest async", "httpcore2 async", "httpx2 async")
 H2_PEERS = ("bare h2", "pyreqwest async", "httpcore2 async", "httpx2 async")
-SYNC_BULK = (*SYNC, "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2")
-ASYNC_BULK = (*ASYNC, "aiohttp", "pyreqwest async", "httpcore2 async")
+SYNC_BULK = ("httpcore", "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2")
+ASYNC_BULK = ("httpcore async", "aiohttp", "pyreqwest async", "httpcore2 async")
 FIRST = ("httpcore", "httpcore async", "pycurl", "pyreqwest async", "urllib3", "httpcore2", "httpx2")
 ALL_FIRST = (*FIRST, "requests", "niquests", "aiohttp")
 HOLDERS = ("httpcore", "httpcore async", "urllib3", "aiohttp", "pyreqwest async", "requests")
@@ -78,24 +76,34 @@ HOLDERS = ("httpcore", "httpcore async", "urllib3", "aiohttp", "pyreqwest async"
 WORKS = [
     requests(
         "sync GET",
-        (*SYNC, "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2", "httpx2", "requests", "niquests"),
+        ("httpcore", "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2", "httpx2", "requests", "niquests"),
         "plain",
         "get",
         2000,
         pictured=True,
     ),
     requests(
-        "sync GET, 16 threads", (*SYNC, "urllib3", "pyreqwest", "httpcore2", "requests"), "plain", "get", 3200, 16, 16
+        "sync GET, 16 threads",
+        ("httpcore", "urllib3", "pyreqwest", "httpcore2", "requests"),
+        "plain",
+        "get",
+        3200,
+        16,
+        16,
     ),
-    requests("asyncio GET", (*ASYNC, *ASYNC_PEERS), "plain", "get", 2000, pictured=True),
-    requests("asyncio GET, 20 at once", (*ASYNC, *ASYNC_PEERS[:-1]), "plain", "get", 3000, 20, 20),
-    requests("asyncio GET, 100 at once", (*ASYNC, *ASYNC_PEERS), "plain", "get", 3000, 100, 100, pictured=True),
-    requests("asyncio GET, 1,000 on 100", (*ASYNC, "aiohttp"), "plain", "get", 8000, 1000, 100),
-    requests("asyncio GET, 10,000 on 100", (*ASYNC, "aiohttp"), "plain", "get", 20000, 10000, 100, pictured=True),
-    requests("uvloop GET", (*ASYNC, "aiohttp", "httpcore2 async"), "plain", "get", 2000, loop="uvloop"),
+    requests("asyncio GET", ("httpcore async", *ASYNC_PEERS), "plain", "get", 2000, pictured=True),
+    requests("asyncio GET, 20 at once", ("httpcore async", *ASYNC_PEERS[:-1]), "plain", "get", 3000, 20, 20),
+    requests(
+        "asyncio GET, 100 at once", ("httpcore async", *ASYNC_PEERS), "plain", "get", 3000, 100, 100, pictured=True
+    ),
+    requests("asyncio GET, 1,000 on 100", ("httpcore async", "aiohttp"), "plain", "get", 8000, 1000, 100),
+    requests(
+        "asyncio GET, 10,000 on 100", ("httpcore async", "aiohttp"), "plain", "get", 20000, 10000, 100, pictured=True
+    ),
+    requests("uvloop GET", ("httpcore async", "aiohttp", "httpcore2 async"), "plain", "get", 2000, loop="uvloop"),
     requests(
         "uvloop GET, 100 at once",
-        (*ASYNC, "aiohttp"),
+        ("httpcore async", "aiohttp"),
         "plain",
         "get",
         4000,
@@ -107,19 +115,32 @@ WORKS = [
     requests("trio GET", TRIO, "plain", "get", 1500),
     requests("trio GET, 100 at once", TRIO, "plain", "get", 2000, 100, 100, pictured=True),
     requests(
-        "sync GET, TLS", (*SYNC, "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2"), "tls", "get", 1500
+        "sync GET, TLS", ("httpcore", "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2"), "tls", "get", 1500
     ),
-    requests("asyncio GET, TLS, 100 at once", (*ASYNC, *ASYNC_PEERS[:-1]), "tls", "get", 2000, 100, 100, pictured=True),
-    requests("HTTP/2 GET, sync", (*SYNC, "pycurl", "pyreqwest", "httpcore2"), "h2", "get", 1500),
-    requests("HTTP/2 GET, 100 at once", (*ASYNC, *H2_PEERS), "h2", "get", 3000, 100, pictured=True),
-    requests("HTTP/2 GET, 3,000 at once", ASYNC, "h2", "get", 9000, 3000),
+    requests(
+        "asyncio GET, TLS, 100 at once",
+        ("httpcore async", *ASYNC_PEERS[:-1]),
+        "tls",
+        "get",
+        2000,
+        100,
+        100,
+        pictured=True,
+    ),
+    requests("HTTP/2 GET, sync", ("httpcore", "pycurl", "pyreqwest", "httpcore2"), "h2", "get", 1500),
+    requests("HTTP/2 GET, 100 at once", ("httpcore async", *H2_PEERS), "h2", "get", 3000, 100, pictured=True),
+    requests("HTTP/2 GET, 3,000 at once", ("httpcore async",), "h2", "get", 9000, 3000),
     requests("HTTP/2 GET, trio, 100 at once", TRIO, "h2", "get", 2000, 100),
     requests(
-        "sync POST 10 KB", (*SYNC, "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2"), "plain", "post", 2000
+        "sync POST 10 KB",
+        ("httpcore", "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2"),
+        "plain",
+        "post",
+        2000,
     ),
     requests(
         "asyncio POST 10 KB, 100 at once",
-        (*ASYNC, *ASYNC_PEERS[:-1]),
+        ("httpcore async", *ASYNC_PEERS[:-1]),
         "plain",
         "post",
         2000,
