@@ -49,8 +49,7 @@ _MOST_PIECES = 256
 _AT_ONCE = 65536
 
 # After so many bytes without a wait the other tasks get a turn.
-_TURN = PIECE
-_TURN_READING = 2 * PIECE
+_TURN = 2 * PIECE
 
 # A timer of uvloop counts whole milliseconds, so one that rang a little early is set for at least this long.
 _TICK = 0.001
@@ -260,7 +259,7 @@ class AsyncioStream:
         return bool(self._poll.poll(0))
 
     async def _wait_for_input(self, timeout: float | None) -> None:
-        if self._burst >= _TURN_READING:
+        if self._burst >= _TURN:
             await self._give_a_turn()
         if self._look_first:
             self._look()
