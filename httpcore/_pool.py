@@ -187,7 +187,8 @@ class ConnectionPool:
             Exception: whatever the body's iterator raises.
         """
         call = self._call(method, url, headers, body, target, trailers, ssl, timeout, trace, duplex)
-        delivery = await self._answered(call)
+        policy = self._policy
+        delivery = await (self._answered(call) if policy is None else self._persuaded(call, policy))
         response = Response.received(delivery.head, delivery)
         if not stream:
             await response.read()
@@ -283,23 +284,21 @@ class ConnectionPool:
         return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers
 
     async def _answered(self, call: _Call) -> _Delivery:
-        """Send the request until a response's head has come: once; again where that is safe, or `retries` says so."""
-        policy = self._policy
+        """Send the request until a response's head has come: once, or again where nobody can tell."""
         avoid: HTTPConnection | None = None
         resends = 0
         while True:
-            pause: float | None = None
             ticket = self._ledger.ticket(call.route, "h2" in call.route.offers)
             connection: HTTPConnection | None = None
             exchange: Exchange | None = None
+            call.is_connected = False
             try:
                 connection = await self._leased(ticket, call, avoid)
                 lease = _Lease(self, call, ticket, connection)
                 connected = call.deadline.now()
+                call.is_connected = True
                 exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
-                delivery = _Delivery(lease, exchange, await exchange.run(), connected)
-                if policy is None:
-                    return delivery
+                return _Delivery(lease, exchange, await exchange.run(), connected)
             except BaseException as error:
                 slot = ticket.slot
                 self._give_back(ticket, reusable=exchange is not None and exchange.give_up())
@@ -308,34 +307,40 @@ class ConnectionPool:
                     reused = lease.reused and self._retry_stale
                     where = again(call.request, error, exchange, reused=reused, resends=resends)
                 if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
-                    phase = "connect" if exchange is None else exchange.phase
-                    explained = call.explained(error, connection, phase)
-                    if policy is not None and exchange is None:
-                        pause = self._pause(policy, call, explained)
-                    if pause is None:
+                    explained = call.explained(error, connection, "connect" if exchange is None else exchange.phase)
+                    if self._policy is None:
                         call.failed(explained)
-                        if explained is error:
-                            raise
-                        raise explained from error
-                    avoid = None
-                    call.retried(explained, pause)
-                else:
-                    avoid = connection if where is Again.FRESH else None
-                    if where is Again.HTTP11:
-                        call.route = call.route._replace(offers=_HTTP11)
-                    elif slot is not None:
-                        self._notice(slot)
-                    resends += 1
-                    call.retried(error)
+                    if explained is error:
+                        raise
+                    raise explained from error
+                avoid = connection if where is Again.FRESH else None
+                if where is Again.HTTP11:
+                    call.route = call.route._replace(offers=_HTTP11)
+                elif slot is not None:
+                    self._notice(slot)
+                resends += 1
+                call.retried(error)
+
+    async def _persuaded(self, call: _Call, policy: RetryPolicy) -> _Delivery:
+        """As `_answered`, but what `policy` does not put up with is asked for again, after a pause."""
+        while True:
+            reason: BaseException | str
+            try:
+                delivery = await self._answered(call)
+            except BaseException as error:
+                pause = None if call.is_connected else self._pause(policy, call, error)
+                if pause is None:
+                    call.failed(error)
+                    raise
+                reason = error
             else:
                 pause = self._pause(policy, call, delivery.head)
                 if pause is None:
                     return delivery
                 delivery.close()
-                avoid = None
-                call.retried(f"status {delivery.head.status}", pause)
-            if pause is not None:
-                await self._rest(call, pause)
+                reason = f"status {delivery.head.status}"
+            call.retried(reason, pause)
+            await self._rest(call, pause)
 
     def _pause(self, policy: RetryPolicy, call: _Call, outcome: BaseException | Head) -> float | None:
         """How long to wait before the request is sent again; None if it is not. It is taken from the budget."""
@@ -601,6 +606,7 @@ class _Call:
         "deadline",
         "duplex",
         "followed",
+        "is_connected",
         "number",
         "pauses",
         "request",
@@ -618,6 +624,7 @@ class _Call:
         self.trace = trace
         self.duplex = duplex
         self.followed = 0.0  # seconds of waiting for another's dial, which count as time to connect
+        self.is_connected = False  # the attempt got as far as that
         self.attempts = 1
         self.pauses = 0  # those that the policy made
         self.number = 0
