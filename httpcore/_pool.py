@@ -437,14 +437,15 @@ class ConnectionPool:
             with self._lock:
                 follows = self._ledger.follows(ticket)
                 ticket.wake = event.set
+            now = call.now()
             if follows is not followed:
                 if followed:
-                    call.followed += call.now() - since
-                followed, since = follows, call.now()
+                    call.followed += now - since
+                followed, since = follows, now
             if ticket.standing is not Standing.WAITING:
                 return
             limit = call.connect_limit() if follows else config.pool_timeout
-            left = None if limit is None else max(0.0, since + limit - call.now())
+            left = None if limit is None else max(0.0, limit - (now - since))
             if not await event.wait(call.deadline.within(left)):
                 self._check_granted(ticket, call, follows)
 

@@ -323,6 +323,65 @@ def in_own_clock(main: Callable[[OwnClock], Awaitable[None]]) -> None:
         runner.run(with_loop())
 
 
+async def waits(backend: AsyncioBackend, timeout: float, count: int = 1) -> list[asyncio.Task[bool]]:
+    tasks = [asyncio.ensure_future(backend.event().wait(timeout)) for _ in range(count)]
+    await turns(2)
+    return tasks
+
+
+def test_waits_with_one_timeout_share_a_timer_and_each_ends_at_its_own_time() -> None:
+    async def main(loop: OwnClock) -> None:
+        backend = AsyncioBackend.current()
+        first = await waits(backend, 5.0, 100)
+        await loop.pass_time(2.0)
+        later = await waits(backend, 5.0, 100)
+        assert len(loop._scheduled) == 1  # type: ignore[attr-defined]
+        await loop.pass_time(3.0)
+        assert [task.result() for task in first] == [False] * 100
+        assert not any(task.done() for task in later)
+        await loop.pass_time(1.9)
+        assert not any(task.done() for task in later)
+        await loop.pass_time(0.2)
+        assert [task.result() for task in later] == [False] * 100
+        assert loop._scheduled == []  # type: ignore[attr-defined]
+
+    in_own_clock(main)
+
+
+def test_waits_that_are_over_leave_a_few_timers_at_most() -> None:
+    async def main(loop: OwnClock) -> None:
+        backend = AsyncioBackend.current()
+        for number in range(1000):
+            [wait] = await waits(backend, 5.0 + number)
+            wait.cancel()
+            await turns(1)
+        left = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+        assert 0 < len(left) < 10
+        [late] = await waits(backend, 1.0)
+        await loop.pass_time(0.9)
+        assert not late.done()
+        await loop.pass_time(0.2)
+        assert late.result() is False
+
+    in_own_clock(main)
+
+
+def test_a_wait_without_time_ends_at_once_and_one_that_is_set_does_not_time_out() -> None:
+    async def main(loop: OwnClock) -> None:
+        backend = AsyncioBackend.current()
+        assert await backend.event().wait(0.0) is False
+        assert await backend.event().wait(-1.0) is False
+        event = backend.event()
+        wait = asyncio.ensure_future(event.wait(5.0))
+        await turns(2)
+        await loop.pass_time(4.0)
+        event.set()
+        await loop.pass_time(2.0)
+        assert wait.result() is True
+
+    in_own_clock(main)
+
+
 def test_a_timer_left_by_an_earlier_read_does_not_shorten_or_lengthen_a_later_one(listener: Any) -> None:
     async def main(loop: OwnClock) -> None:
         with await connect(listener) as pair:

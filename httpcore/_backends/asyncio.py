@@ -23,7 +23,7 @@ import socket
 import time
 import weakref
 from asyncio import _get_running_loop
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import TypeVar
@@ -44,6 +44,9 @@ Clock = Callable[[], float]
 # the socket is left alone until half of it is gone, and the peer has to wait.
 _MOST_KEPT = 4 * PIECE
 _MOST_PIECES = 256
+
+# How many timers may stay with the loop for waits that are over, so that the next ones find them.
+_SPARE_ROWS = 8
 
 # The least that is received at once, if it is there, however little a reader asks for.
 _AT_ONCE = 65536
@@ -492,7 +495,7 @@ class AsyncioEvent:
             backend = self._backend
             self._waiter = backend._loop.create_future()
             try:
-                await backend._in_time(self._waiter, backend._until(timeout))
+                await backend._in_time(self._waiter, timeout)
             finally:
                 self._waiter = None
         return self._is_set
@@ -502,36 +505,56 @@ class AsyncioEvent:
             _settle(self._waiter, True)
 
 
-class _Alarm:
-    """Settles a future with False at a time, unless it is cancelled before."""
+class _Alarms:
+    """Settles futures with False when their time has come.
 
-    __slots__ = ("_clock", "_future", "_loop", "_timer", "_until")
+    Those with the same timeout ring in the order in which they were set, so they share a timer of the loop. It is set
+    again only when it rings: a wait that ends early, as nearly all do, costs the loop nothing.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, future: Future, until: float) -> None:
+    __slots__ = ("_clock", "_loop", "_rows")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._loop = loop
         self._clock = clock
-        self._future = future
-        self._until = until
-        self._set(max(until - clock(), 0.0))
+        # By their timeout: the futures and when they ring, the first first; and the timer.
+        self._rows: dict[float, tuple[OrderedDict[Future, float], asyncio.TimerHandle]] = {}
 
-    def cancel(self) -> None:
-        self._timer.cancel()
+    def set(self, future: Future, timeout: float) -> None:
+        row = self._rows.get(timeout)
+        if row is None:
+            row = self._rows[timeout] = OrderedDict(), self._timer(timeout, timeout)
+        row[0][future] = self._clock() + timeout
 
-    def _set(self, left: float) -> None:
-        self._timer = self._loop.call_later(min(left, _LONGEST), self._ring)
+    def cancel(self, future: Future, timeout: float) -> None:
+        row = self._rows.get(timeout)
+        if row is None:
+            return  # it has rung
+        row[0].pop(future, None)
+        if not row[0] and len(self._rows) > _SPARE_ROWS:
+            row[1].cancel()
+            del self._rows[timeout]
 
-    def _ring(self) -> None:
-        left = self._until - self._clock()
-        if left > 0.0:
-            self._set(max(left, _TICK))
-        else:
-            _settle(self._future, False)
+    def _timer(self, timeout: float, left: float) -> asyncio.TimerHandle:
+        return self._loop.call_later(min(max(left, 0.0), _LONGEST), self._ring, timeout)
+
+    def _ring(self, timeout: float) -> None:
+        futures, _ = self._rows[timeout]
+        now = self._clock()
+        while futures:
+            future, until = next(iter(futures.items()))
+            if until > now:
+                self._rows[timeout] = futures, self._timer(timeout, max(until - now, _TICK))
+                return
+            del futures[future]
+            _settle(future, False)
+        del self._rows[timeout]
 
 
 class AsyncioBackend:
-    """The `Backend` of one running loop. Cheap to make; it has no state of its own."""
+    """The `Backend` of one running loop."""
 
-    __slots__ = ("_loop", "now")
+    __slots__ = ("_alarms", "_loop", "now")
 
     name = "asyncio"
 
@@ -543,6 +566,7 @@ class AsyncioBackend:
         is_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
         is_usual = is_uvloop or getattr(loop.time, "__func__", None) is _USUAL_TIME
         self.now: Clock = time.monotonic if is_usual else loop.time
+        self._alarms = _Alarms(loop, self.now)
 
     @classmethod
     def current(cls) -> AsyncioBackend:
@@ -593,7 +617,7 @@ class AsyncioBackend:
 
         call = look_up(host, done)
         try:
-            await self._in_time(future, self._until(timeout))
+            await self._in_time(future, timeout)
         finally:
             call.leave()
         if not answers:
@@ -650,24 +674,21 @@ class AsyncioBackend:
         try:
             for number in numbers:
                 self._loop.add_writer(number, _settle, future, True)
-            in_time = await self._in_time(future, self._until(seconds))
+            in_time = await self._in_time(future, seconds)
             return sockets if in_time and len(sockets) == 1 else ()
         finally:
             for number in numbers:
                 self._loop.remove_writer(number)
 
-    def _until(self, timeout: float | None) -> float:
-        return inf if timeout is None else self.now() + timeout
-
-    async def _in_time(self, future: Future, until: float) -> bool:
-        """Wait for a future; False when it was not settled before `until`."""
-        if until is inf:
+    async def _in_time(self, future: Future, timeout: float | None) -> bool:
+        """Wait for a future; False when it was not settled within so many seconds."""
+        if timeout is None:
             return await future
-        alarm = _Alarm(self._loop, self.now, future, until)
+        self._alarms.set(future, timeout)
         try:
             return await future
         finally:
-            alarm.cancel()
+            self._alarms.cancel(future, timeout)
 
 
 def _outcome(function: Callable[[], T]) -> Callable[[], T]:
