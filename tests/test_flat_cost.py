@@ -17,6 +17,7 @@ from servers import free_port, process
 from worlds import WORLDS, World, each_world
 
 import httpcore
+from httpcore._backends.base import PIECE
 
 MORE = 1.2
 SAMPLE = 200
@@ -54,7 +55,7 @@ async def lines_in_a_crowd(world: World, url: str, size: int) -> tuple[float, fl
     done = 0
     async with world.pool(limits=httpcore.PoolLimits(max_connections=10), timeout=60) as http:
         # More than one read gives, so that each keeps its connection until it is read.
-        held = [await http.request("GET", f"{url}/100000", stream=True) for _ in range(10)]
+        held = [await http.request("GET", f"{url}/{2 * PIECE}", stream=True) for _ in range(10)]
 
         async def fetch() -> None:
             nonlocal done
@@ -92,7 +93,7 @@ def test_among_ten_thousand_that_wait_a_request_costs_what_it_costs_among_a_thou
 async def lines_beside_idle_connections(world: World, url: str, idle: int) -> float:
     """Lines for each request of a pool that has `idle` connections."""
     async with world.pool(limits=httpcore.PoolLimits(max_connections=None)) as http:
-        opened = [await http.request("GET", f"{url}/100000", stream=True) for _ in range(idle)]
+        opened = [await http.request("GET", f"{url}/{2 * PIECE}", stream=True) for _ in range(idle)]
         for response in opened:
             await response.read()
         assert http.stats().idle == idle

@@ -576,7 +576,7 @@ def test_headers_of_a_megabyte_take_linear_time(make: Callable[[int], Any]) -> N
     began = time.process_time()
     with suppress(LocalProtocolError):
         Request.of("GET", URL_, headers)
-    assert time.process_time() - began < 2  # seconds: it takes tens of milliseconds, and hours were it quadratic
+    assert time.process_time() - began < 20  # seconds: it takes less than one, and hours were it quadratic
 
 
 def test_names_that_are_remembered_stay_few() -> None:
