@@ -16,7 +16,7 @@ import trustme
 from httpcore._backends import tls
 from httpcore._backends.base import PIECE, Stream, StreamInfo
 from httpcore._backends.memory import PeerGone, ServerEnd, World, at_every_point
-from httpcore._backends.tls import TLSStream, start_tls
+from httpcore._backends.tls import _ENCRYPTED, TLSStream, start_tls
 from httpcore._errors import (
     ConnectTimeout,
     HTTPCoreError,
@@ -512,20 +512,20 @@ def test_reading_sends_nothing() -> None:
     joined(body, world)
 
 
-def test_a_write_takes_four_records_and_leaves_them_for_the_next_call() -> None:
+def test_a_write_takes_eight_records_and_leaves_them_for_the_next_call() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         sent = len(world.connections[0].sent)
-        assert await stream.write_some(MUCH, 5.0, duplex=True) == 65536
+        assert await stream.write_some(MUCH, 5.0, duplex=True) == _ENCRYPTED
         assert len(world.connections[0].sent) == sent
         assert stream.owes
-        assert await stream.write_some(MUCH[65536:], 5.0, duplex=True) == 65536
-        assert sent + 65536 < len(world.connections[0].sent) < sent + 66_000
+        assert await stream.write_some(MUCH[_ENCRYPTED:], 5.0, duplex=True) == _ENCRYPTED
+        assert sent + _ENCRYPTED < len(world.connections[0].sent) < sent + _ENCRYPTED + 500
         assert await stream.flush(5.0)
         assert not stream.owes
-        assert await peer.recv_exactly(131072) == MUCH[:131072]
+        assert await peer.recv_exactly(2 * _ENCRYPTED) == MUCH[: 2 * _ENCRYPTED]
 
     world = World()
-    joined(body, world)
+    joined(body, world, window=400_000)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -533,9 +533,9 @@ def test_any_kind_of_bytes_can_be_written_and_nothing_is_nothing(kind: Callable[
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         assert await stream.write_some(kind(b""), 5.0) == 0
         assert not stream.owes
-        assert await stream.write_some(kind(b"x" * 70_000), 5.0) == 65536
+        assert await stream.write_some(kind(b"x" * 140_000), 5.0) == _ENCRYPTED
         assert await stream.flush(5.0)
-        assert await peer.recv_exactly(65536) == b"x" * 65536
+        assert await peer.recv_exactly(_ENCRYPTED) == b"x" * _ENCRYPTED
 
     joined(body)
 
@@ -546,7 +546,7 @@ def test_an_early_answer_is_seen_by_one_who_writes() -> None:
         taken = 0
         while step := await stream.write_some(MUCH, 5.0):
             taken += step
-        assert taken <= 65536  # only what was encrypted before anybody looked
+        assert taken <= _ENCRYPTED  # only what was encrypted before anybody looked
         assert not await stream.flush(5.0)
         assert stream.take() == b"413"
         assert await stream.flush(5.0)  # read, so it does not stand in the way
@@ -893,7 +893,23 @@ def test_a_write_without_room_ends_at_its_deadline_and_can_be_repeated() -> None
         await rest.wait()
 
     world = World()
-    joined(body, world, window=70_000)
+    joined(body, world, window=140_000)
+
+
+def test_a_write_over_a_slow_way_has_its_timeout_for_each_wait_not_for_all_that_was_encrypted_at_once() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        upload = world.spawn(write_all(stream, MUCH, timeout=2.0))
+        began = world.now
+        got = 0
+        while got < len(MUCH):
+            await world.sleep(0.9)
+            got += len(await peer.recv_exactly(min(16384, len(MUCH) - got)))
+        await upload.wait()
+        assert upload.error is None
+        assert world.now - began > 10.0
+
+    world = World()
+    joined(body, world, window=20_000)
 
 
 # Cancellation.
@@ -1228,8 +1244,8 @@ def test_what_give_takes_arrives_in_order_with_what_is_written(version: ssl.TLSV
         assert stream.give(b"one ") == 4
         assert not stream.owes
         await write_all(stream, b"two ")
-        assert stream.give(bytes(70_000)) == 65536
-        assert await peer.recv_exactly(8 + 65536) == b"one two " + bytes(65536)
+        assert stream.give(bytes(140_000)) == _ENCRYPTED
+        assert await peer.recv_exactly(8 + _ENCRYPTED) == b"one two " + bytes(_ENCRYPTED)
 
     joined(body, client=client_context(version=version))
 

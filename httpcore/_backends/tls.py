@@ -14,8 +14,9 @@ There is one writer, hence nobody to take turns with: there is no turn to wait f
 block a thread that reads. What is left to protect is OpenSSL's own state, which two threads must not enter together
 (`ssl` lets go of the GIL while it works): a plain lock around each step into it, never held over an await.
 
-A timeout is for the whole call, not for each wait in it, or a peer that sends one record byte by byte would hold a
-`read` for hours. Records have at most 16 KiB, so that is what must come within the timeout; 64 KiB must leave.
+The timeout of a `read` is for the whole call, not for each wait in it, or a peer that sends one record byte by byte
+would hold it for hours. Records have at most 16 KiB, so that is what must come in time. Writing, as over TCP alone, it
+is for each wait for room: on a slow way what is encrypted at once may take longer than that.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ __all__ = ["Resumable", "TLSStream", "start_tls"]
 _RECORD: Final = 16384
 """The most plaintext that one record holds (RFC 8446, section 5.1)."""
 
-_ENCRYPTED: Final = 4 * _RECORD
-"""What is encrypted, and then sent, at once. An upload by single records cost 1.6 times as much."""
+_ENCRYPTED: Final = 8 * _RECORD
+"""What is encrypted, and then sent, at once. An upload by single records cost 1.8 times as much."""
 
 _CIPHERTEXT: Final = 131072 - _RECORD - 1024
 """What is read at once. With the part of a record that OpenSSL may hold already it decrypts to at most 128 KiB: from
@@ -369,7 +370,7 @@ class TLSStream:
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        """Send what is owed, then encrypt up to 64 KiB of `data` and return how many; they leave with the next call.
+        """Send what is owed, then encrypt up to 128 KiB of `data` and return how many; they leave with the next call.
 
         Returns 0, having taken nothing, when data, the end or a fault waits to be read (never with `duplex`).
 
@@ -387,7 +388,7 @@ class TLSStream:
         return self._encrypt(data)
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
-        """Encrypt what there is room for, up to 64 KiB, and hand it over; what does not leave at once is owed."""
+        """Encrypt what there is room for, up to 128 KiB, and hand it over; what does not leave at once is owed."""
         if self._closed or self._ended or not self._give_owed():
             return 0
         try:
@@ -461,8 +462,11 @@ class TLSStream:
                         break  # as nearly always; then nobody asks the clock
                 else:
                     self._outbox = memoryview(self._outbox)[sent:]
+                if sent:
+                    left, deadline = timeout, None if timeout is None else self._now() + timeout
+                    continue
                 # Input waits below: if it was but a session ticket it is out of the way now, and sending goes on.
-                if not sent and not duplex and self._has_news():
+                if not duplex and self._has_news():
                     return False
                 left = self._left(deadline)
             while self._inner.owes:
