@@ -286,7 +286,7 @@ class ConnectionPool:
     async def _answered(self, call: _Call) -> _Delivery:
         """Send the request until a response's head has come: once, or again where nobody can tell."""
         avoid: HTTPConnection | None = None
-        resends = 0
+        resends = returns = 0
         while True:
             ticket = self._ledger.ticket(call.route, "h2" in call.route.offers)
             connection: HTTPConnection | None = None
@@ -305,7 +305,7 @@ class ConnectionPool:
                 where = None
                 if exchange is not None:
                     reused = lease.reused and self._retry_stale
-                    where = again(call.request, error, exchange, reused=reused, resends=resends)
+                    where = again(call.request, error, exchange, reused=reused, resends=resends, returns=returns)
                 if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
                     explained = call.explained(error, connection, "connect" if exchange is None else exchange.phase)
                     if self._policy is None:
@@ -318,8 +318,11 @@ class ConnectionPool:
                     call.route = call.route._replace(offers=_HTTP11)
                 elif slot is not None:
                     self._notice(slot)
-                resends += 1
-                call.retried(error)
+                if where is Again.BACK:
+                    returns += 1
+                else:
+                    resends += 1
+                    call.retried(error)
 
     async def _persuaded(self, call: _Call, policy: RetryPolicy) -> _Delivery:
         """As `_answered`, but what `policy` does not put up with is asked for again, after a pause."""

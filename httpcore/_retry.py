@@ -44,6 +44,7 @@ class Again(Enum):
     FRESH = "on another connection"
     ANYWHERE = "on any connection"
     HTTP11 = "over HTTP/1.1"
+    BACK = "wherever there is room: it had found none, and nothing was sent"
 
 
 class MultiplexedAttempt(Attempt, Protocol):
@@ -56,7 +57,7 @@ class MultiplexedAttempt(Attempt, Protocol):
 
 
 def again(
-    request: Request, error: BaseException, attempt: MultiplexedAttempt, *, reused: bool, resends: int
+    request: Request, error: BaseException, attempt: MultiplexedAttempt, *, reused: bool, resends: int, returns: int
 ) -> Again | None:
     """Where to send a request again whose attempt failed; None if nowhere.
 
@@ -66,11 +67,12 @@ def again(
     Arguments:
         reused: the connection had served others before; whether that counts is the caller's choice.
         resends: how often the request was sent again before.
+        returns: how often it went back before.
     """
     if not request.body.replayable or not isinstance(error, (NetworkError, RemoteProtocolError)):
         return None
     if attempt.crowded and attempt.refused and not attempt.sent:
-        return Again.ANYWHERE if resends < RETURNS else None
+        return Again.BACK if returns < RETURNS else None
     if resends >= RESENDS:
         return None
     if isinstance(error, (StreamReset, GoAway)) and error.code == Code.HTTP_1_1_REQUIRED:

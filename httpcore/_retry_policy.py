@@ -19,6 +19,8 @@ __all__ = ["Budget", "RetryPolicy", "pause_after", "retry_after"]
 
 Headers = list[tuple[bytes, bytes]]
 
+_MOST: Final = 10**9  # of a count, so that it can be reckoned with
+
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -228,6 +230,8 @@ def _check_count(name: str, value: Any, *, least: int) -> None:
         raise TypeError(f"{name} is {value!r}: a whole number is allowed")
     if value < least:
         raise ValueError(f"{name} is {value!r}: a whole number from {least} up is allowed")
+    if value > _MOST:
+        raise ValueError(f"{name} is too large: a whole number up to {_MOST:,} is allowed")
 
 
 def _number(name: str, value: Any, *, most: float = 1e9) -> float:

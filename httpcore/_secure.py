@@ -13,7 +13,7 @@ takes 2.5). So nothing is copied until another connection wants it: what is kept
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
 from threading import Lock
@@ -30,22 +30,35 @@ if TYPE_CHECKING:
 
 __all__ = ["Sessions", "secure"]
 
-_KEPT: Final = 128
+_KEPT: Final = 256
+_KEPT_OF_ONE: Final = 128
 
 
 class Sessions:
-    """What connections left behind from which others may resume: the newest 128 of one pool. Any thread may call."""
+    """What connections left behind from which others may resume. Any thread may call.
+
+    The newest 128 of each hop, 256 of one pool: beyond that the oldest of the hop that was longest without any goes.
+    """
 
     __slots__ = ("_kept", "_lock")
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: deque[tuple[Hashable, Resumable]] = deque(maxlen=_KEPT)
+        self._kept: OrderedDict[Hashable, list[Resumable]] = OrderedDict()
 
     def keep(self, key: Hashable, resumable: Resumable) -> None:
         """For the next connection to what `key` names, all of it."""
         with self._lock:
-            self._kept.append((key, resumable))
+            mine = self._kept.setdefault(key, [])
+            self._kept.move_to_end(key)
+            mine.append(resumable)
+            if len(mine) > _KEPT_OF_ONE:
+                del mine[0]
+            elif sum(map(len, self._kept.values())) > _KEPT:
+                first = next(iter(self._kept))
+                del self._kept[first][:1]
+                if not self._kept[first]:
+                    del self._kept[first]
 
     def take(self, key: Hashable) -> ssl.SSLSession | None:
         """The newest session, for one connection: tickets are not used twice (RFC 8446, appendix C.4)."""
@@ -54,13 +67,13 @@ class Sessions:
 
     def _pop(self, key: Hashable) -> Resumable | None:
         with self._lock:
-            kept = self._kept
-            for at in range(len(kept) - 1, -1, -1):
-                if kept[at][0] == key:
-                    resumable = kept[at][1]
-                    del kept[at]
-                    return resumable
-        return None
+            mine = self._kept.get(key)
+            if not mine:
+                return None
+            resumable = mine.pop()
+            if not mine:
+                del self._kept[key]
+        return resumable
 
 
 async def secure(

@@ -284,6 +284,7 @@ def test_policies_are_values() -> None:
         ("methods", ["G T"], ValueError, "methods has 'G T': a token is allowed"),
         ("max_retry_after", "1", TypeError, "max_retry_after is '1': a number is allowed"),
         ("budget", -1, ValueError, "budget is -1: a whole number from 0 up is allowed"),
+        ("budget", 10**400, ValueError, "budget is too large: a whole number up to 1,000,000,000 is allowed"),
         ("budget", 0.5, TypeError, "budget is 0.5: a whole number is allowed"),
         ("budget_refill", -0.1, ValueError, "budget_refill is -0.1: a number from 0 to 1,000,000,000 is allowed"),
     ],

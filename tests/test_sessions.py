@@ -278,12 +278,30 @@ def test_the_newest_is_taken_first_and_each_once() -> None:
     assert sessions.take("b") == "b"
 
 
-def test_only_the_newest_128_are_kept() -> None:
+def taken_of(sessions: Sessions, key: str) -> list[Any]:
+    return list(iter(lambda: sessions.take(key), None))
+
+
+def test_only_the_newest_128_of_a_hop_are_kept() -> None:
     sessions = Sessions()
+    sessions.keep("quiet", Left("quiet"))  # type: ignore[arg-type]
     for number in range(1000):
-        sessions.keep(number % 2, Left(number))  # type: ignore[arg-type]
-    taken = [sessions.take(0) for _ in range(65)]
-    assert taken == [*range(998, 870, -2), None]
+        sessions.keep("busy", Left(number))  # type: ignore[arg-type]
+    assert taken_of(sessions, "busy") == [*range(999, 871, -1)]
+    assert taken_of(sessions, "quiet") == ["quiet"]
+
+
+def test_only_256_are_kept_in_all_and_of_the_hop_that_was_longest_without_any_the_oldest_goes() -> None:
+    sessions = Sessions()
+    for key in "abcd":
+        for number in range(64):
+            sessions.keep(key, Left(number))  # type: ignore[arg-type]
+    sessions.keep("e", Left("e"))  # type: ignore[arg-type]
+    assert taken_of(sessions, "a") == [*range(63, 0, -1)]
+    assert [len(taken_of(sessions, key)) for key in "bcde"] == [64, 64, 64, 1]
+    for number in range(1000):
+        sessions.keep(f"hop {number}", Left(number))  # type: ignore[arg-type]
+    assert len(sessions._kept) == 256
 
 
 @pytest.mark.parametrize("tickets", [0, 1, 2])

@@ -126,7 +126,8 @@ class H1Parser:
         if phase is HEAD:
             return self._take_heads(data)
         if phase is IDLE or phase is SWITCHED:
-            self.surplus += data
+            if len(self.surplus) < HEAD_BYTES:  # nobody reads it; an error shows its beginning
+                self.surplus += data
             self.reusable = False
             return []
         if phase is BROKEN:
