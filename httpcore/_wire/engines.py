@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from httpcore._errors import Code as Code
-from httpcore._errors import HTTPCoreError
+from .._errors import Code as Code
+from .._errors import HTTPCoreError
 
 LIBRARY: Final = "httpcore 0.1.0"
 """What reads both protocols, for `ResponseInfo.engine`; `httpcore.__version__` is the same."""
@@ -49,7 +49,7 @@ class ResponseParser(Protocol):
 
     @property
     def name(self) -> str:
-        """Library and version, e.g. "httpcore 1.0"."""
+        """Library and version, e.g. "httpcore 0.1.0"."""
         ...
 
     @property

@@ -22,13 +22,13 @@ import re
 from enum import Enum
 from typing import Final
 
-from httpcore._errors import LimitExceeded, RemoteProtocolError, show
-from httpcore._wire.engines import Head, Headers
+from .._errors import LimitExceeded, RemoteProtocolError, show
+from .engines import Head, Headers
 
 # How much a peer may send before it has said something. Bytes, or counts where the name says so.
 
 HEAD_BYTES: Final = 65536
-"""All heads of one exchange together, interim and final, and separately its trailer section. h2 has the same limit."""
+"""All heads of one exchange together, interim and final, and separately its trailer section. Over HTTP/2 too."""
 
 FIELD_COUNT: Final = 256
 """Fields in one head, or in one trailer section."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
-from httpcore._wire.engines import LIBRARY, End, Headers, Part
-from httpcore._wire.grammar import (
+from .._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
+from .engines import LIBRARY, End, Headers, Part
+from .grammar import (
     CHUNKED,
     HEAD_BYTES,
     INTERIM,
@@ -43,7 +43,7 @@ class H1Parser:
     """Reads the responses of one connection, one exchange after another (RFC 9112). See `engines.ResponseParser`.
 
     Attributes:
-        name: library and version, e.g. "httpcore 1.0".
+        name: library and version, e.g. "httpcore 0.1.0".
         started: a byte of a response to the current request has come, an interim one counts.
         reusable: the connection may carry another exchange: True from the start until `begin`, and again after an `End`
             that leaves it clean. Bytes or the end of the stream between two exchanges make it False.

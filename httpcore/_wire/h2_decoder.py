@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from httpcore._errors import LimitExceeded, RemoteProtocolError
-from httpcore._wire.h2_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, unhuffman
+from .._errors import LimitExceeded, RemoteProtocolError
+from .h2_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, unhuffman
 
 __all__ = ["TABLE_BYTES", "FieldDecoder"]
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from httpcore._wire.h2_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, PLAIN, RESIZED, STATIC_COUNT, STATIC_PAIRS
+from .h2_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, PLAIN, RESIZED, STATIC_COUNT, STATIC_PAIRS
 
 __all__ = ["TABLE_BYTES", "FieldEncoder"]
 

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final
 
-from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError, show
-from httpcore._wire.engines import (
+from .._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError, show
+from .engines import (
     LIBRARY,
     BodyReceived,
     Code,
@@ -35,10 +35,10 @@ from httpcore._wire.engines import (
     WentAway,
     WindowOpened,
 )
-from httpcore._wire.grammar import HEAD_BYTES, INTERIM_COUNT
-from httpcore._wire.h2_decoder import FieldDecoder
-from httpcore._wire.h2_encoder import FieldEncoder
-from httpcore._wire.h2_fields import read_fields, read_status
+from .grammar import HEAD_BYTES, INTERIM_COUNT
+from .h2_decoder import FieldDecoder
+from .h2_encoder import FieldEncoder
+from .h2_fields import read_fields, read_status
 
 __all__ = ["H2Engine"]
 
@@ -55,7 +55,7 @@ responses which nobody reads never stop one that somebody does."""
 # How much a peer may send before it has said something. Bytes, or counts where the name says so.
 
 MAX_FRAME: Final = 16384
-"""The largest frame that we take, RFC 9113's default. Larger ones were not faster: reads are of 64 KiB."""
+"""The largest frame that we take, RFC 9113's default. Larger ones were not faster."""
 
 CONTINUATION_COUNT: Final = 64
 """CONTINUATION frames of one header block."""
@@ -187,7 +187,7 @@ class H2Engine:
     """See `engines.HTTP2Engine`, which says what the parts of this do.
 
     Attributes:
-        name: library and version, e.g. "httpcore 1.0".
+        name: library and version, e.g. "httpcore 0.1.0".
         max_streams, max_frame, settings_seen, extended_connect: what the peer's SETTINGS say.
         closed: nothing may be sent any more, but for what `take` has.
         owed: bytes that `take` would return.

@@ -15,9 +15,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from httpcore._errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, show
-from httpcore._request import Request
-from httpcore._wire.engines import Headers
+from .._errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, show
+from .._request import Request
+from .engines import Headers
 
 __all__ = ["FIELD_COUNT", "read_fields", "read_status", "request_fields", "trailer_fields"]
 

@@ -49,9 +49,8 @@ def _codes() -> dict[int, bytes]:
 
 
 _CODES: Final = _codes()
-_PADDINGS: Final = frozenset(
-    (1 << bits) - 1 for bits in range(1, 9)
-)  # less than an octet of the first bits of EOS (5.2)
+# Less than an octet of the first bits of EOS (5.2).
+_PADDINGS: Final = frozenset((1 << bits) - 1 for bits in range(1, 9))
 
 
 class _Open(dict[int, "tuple[_Open, bytes]"]):
