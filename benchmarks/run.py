@@ -133,8 +133,8 @@ print("CPython", sys.version.split()[0])
 for d in distributions():
     print(d.name.lower(), d.version)
 """
-ENGINES = "cpython h11 hpack httptools ngh2 uvloop trio uvicorn"
-PEERS = f"{ENGINES} aiohttp httpcore2 httpx2 h2 urllib3 requests niquests pycurl pyreqwest"
+OURS = "cpython uvloop trio uvicorn"
+PEERS = f"{OURS} h11 hpack httptools ngh2 aiohttp httpcore2 httpx2 h2 urllib3 requests niquests pycurl pyreqwest"
 
 
 def versions(python: str, names: str) -> str:
@@ -167,7 +167,7 @@ def main(ours: str, peers: str, rounds_text: str = "5", word: str = "") -> None:
     folder = os.environ.get("PAGES") or (str(HERE.parent / "docs") if works == WORKS and not bench.only else "")
     if folder:
         left_out = [f"{name}: {client}: {reason}" for (name, client), reason in bench.left_out.items()]
-        facts = [f"Ours on {versions(ours, ENGINES)}"]
+        facts = [f"Ours on {versions(ours, OURS)}"]
         if Path(peers).exists():
             facts.append(f"Peers on {versions(peers, PEERS)}")
         text = page(works, results, rounds, [*facts, *notes], left_out)

@@ -37,7 +37,8 @@ def checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is {value!r}: seconds as a number, or None for no limit, are allowed")
     if math.isnan(value) or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} is {value!r}: a number of seconds from 0 up is allowed, or None for no limit")
+        least = "from 0 up" if zero else "above 0"
+        raise ValueError(f"{name} is {value!r}: a number of seconds {least} is allowed, or None for no limit")
     return None if value == math.inf else float(value)
 
 
@@ -63,7 +64,7 @@ class TimeoutConfig:
         write_timeout: each wait for room to send bytes of the request. It bounds the wait, not the delivery.
         pool_timeout: the wait for a connection, when the pool is at its limit.
         total_timeout: the whole exchange, from the call of `request` to the last byte of the response body. It fires
-            only where something waits. Default None: no limit.
+            only where something waits. Above 0. Default None: no limit.
 
     Raises:
         TypeError, ValueError: a value is not a number of seconds from 0 up.

@@ -1,7 +1,9 @@
-"""Walks a route; gives a stream that leads to its origin. All of it together takes at most the connect timeout.
+"""Walks a route; gives a stream that leads to its origin.
 
 To the proxy or the origin; TLS with the proxy; the tunnel; TLS with the origin: each if there is such a thing. Since
-this is the one path, every option holds on every way.
+this is the one path, every option holds on every way. All waits for the network together take at most the connect
+timeout. The reading of certificate files and what a resolver of the caller's waits for count, but nothing cuts them
+short.
 """
 
 from __future__ import annotations

@@ -105,6 +105,7 @@ class EnvironmentProxies:
         Arguments:
             scheme: "http" or "https".
             host: a name in ASCII, or an address without brackets: as `URL.host` is.
+            port: the origin's, for entries of `NO_PROXY` that name one.
         """
         proxy = self.https if scheme == "https" else self.http
         if proxy is None or self._everything:

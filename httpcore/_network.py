@@ -61,10 +61,10 @@ class CachingResolver:
         ttl: seconds that an answer is good for. Default 60.0.
         most: names that are remembered; the oldest gives way. Default 1000.
         resolver: who is asked. Default None: the system.
-        clock: seconds of a monotonic clock.
+        clock: seconds of a clock that only goes forward. Default `time.monotonic`.
 
     Raises:
-        ValueError: `ttl` is negative or `most` less than 1.
+        TypeError, ValueError: `ttl` is not a number of seconds from 0 up, or `most` not a whole number from 1 up.
     """
 
     def __init__(
@@ -75,6 +75,10 @@ class CachingResolver:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
+            raise TypeError(f"ttl is {ttl!r}: a number of seconds is allowed")
+        if isinstance(most, bool) or not isinstance(most, int):
+            raise TypeError(f"most is {most!r}: a whole number of names is allowed")
         if not ttl >= 0:
             raise ValueError(f"ttl is {ttl!r}: a number of seconds from 0 up is allowed")
         if not most >= 1:
@@ -88,6 +92,11 @@ class CachingResolver:
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     async def resolve(self, host: str, system: System) -> Sequence[str]:
+        """The addresses that are remembered, or those of whoever is asked. See `Resolver.resolve`.
+
+        Raises:
+            Exception: whatever the one who is asked raises.
+        """
         until, addresses = self._known.get(host, (0.0, ()))
         if addresses and self._clock() < until:
             return addresses

@@ -606,6 +606,21 @@ def test_a_cache_of_no_size_or_time_is_refused(named: Any) -> None:
         CachingResolver(**named)
 
 
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ({"ttl": "x"}, "ttl is 'x': a number of seconds"),
+        ({"ttl": True}, "ttl is True"),
+        ({"ttl": None}, "ttl is None"),
+        ({"most": "x"}, "most is 'x': a whole number"),
+        ({"most": 1.5}, "most is 1.5"),
+    ],
+)
+def test_a_cache_that_is_given_no_numbers_says_which(named: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=f"^{words}"):
+        CachingResolver(**named)
+
+
 def test_threads_share_a_cache() -> None:
     resolver = CachingResolver(most=10, resolver=Answering(["192.0.2.1"]))
     failures: list[BaseException] = []

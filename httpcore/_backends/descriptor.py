@@ -1,8 +1,8 @@
 """One connected socket and what can be done with it without waiting, with errors in our words.
 
-The streams of the worlds that use plain sockets, blocking and trio, are this and a way to wait. The socket is always
-non-blocking: a timeout kept by the socket object is shared by the reader and the writer, costs 0.6 microseconds each
-time it changes, and makes `send` wait before it tries.
+The streams of blocking, trio and asyncio are this and a way to wait. The socket is always non-blocking: a
+timeout kept by the socket object is shared by the reader and the writer, costs 0.6 microseconds each time it changes,
+and makes `send` wait before it tries.
 """
 
 from __future__ import annotations
