@@ -95,7 +95,9 @@ class ConnectionPool:
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
 
     Raises:
-        TypeError: an argument has another type.
+        TypeError, ValueError: an argument has another type, or a value that is not allowed; also `uds` with `proxy`,
+            and neither `http1` nor `http2`.
+        InvalidURL: `proxy` is not the URL of one (it is a ValueError).
     """
 
     def __init__(
@@ -186,12 +188,15 @@ class ConnectionPool:
                 HTTP/1.1 it means nothing. Default False.
 
         Raises:
+            TypeError, ValueError: `ssl`, `timeout` or the proxy that was chosen has another type, or is not allowed.
             InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be sent as given.
             ConnectError, TLSError, ReadError, WriteError: the network failed (all are OSError).
             ConnectTimeout, ReadTimeout, WriteTimeout, PoolTimeout, TotalTimeout: it took too long.
             RemoteProtocolError, DecodingError, LimitExceeded: the response cannot be accepted.
+            ProxyError: a proxy refused, or broke its protocol.
+            PolicyError: the network policy allows none of the host's addresses.
             PoolClosed: the pool is closed.
-            Exception: whatever the body's iterator raises.
+            Exception: whatever the body's iterator, `trailers`, a resolver, what chooses the proxy, or `trace` raises.
         """
         call = self._call(method, url, headers, body, target, trailers, ssl, timeout, trace, duplex)
         policy = self._policy

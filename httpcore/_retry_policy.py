@@ -28,13 +28,16 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 class RetryPolicy:
     """When a request is sent again, and after which pause. Values, compared by value.
 
-    Two things are reasons: a connection could not be made (any method, since nothing was sent; but not a TLS handshake
-    that failed, nor an address that the network policy denies), and an answer whose status is in `statuses`. A body
-    that cannot be sent again is a reason against both. A pause that the total timeout does not leave time for is not
-    begun: the last error is raised, or the last response returned, at once. The same when the budget is spent.
+    Two things are reasons: a connection could not be made (any method, since nothing was sent), and an answer whose
+    status is in `statuses`. None is a TLS handshake that failed, an address that the network policy denies, nor a proxy
+    that refuses a tunnel or breaks off what leads to it (CONNECT, SOCKS), unless it answers our CONNECT with one of
+    `statuses`; under a number, as `retries=3`, there are no `statuses`. A body that cannot be sent again is a reason
+    against both. A pause that the total timeout does not leave time for is not begun: the last error is raised, or the
+    last response returned, at once. The same when the budget is spent.
 
     Attributes:
-        attempts: how often a request is sent at most, the first time included. Default 4.
+        attempts: how often a request is sent at most, the first time included. What is sent again silently (a reused
+            connection was dead, see `retry_stale`; an HTTP/2 server did not process it) is not counted. Default 4.
         backoff: seconds of the first pause; each further one is twice as long as the one before. Default 0.5.
         max_backoff: where that ends, in seconds. Default 30.0.
         jitter: the share of each such pause that chance may take off, from 0 to 1, so that clients that failed together
