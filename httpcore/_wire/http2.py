@@ -63,7 +63,7 @@ from .inbox import Inbox
 
 __all__ = ["HTTP2Connection"]
 
-OUTBOX: Final = 65536
+OUTBOX: Final = 131072
 """Bytes that wait to be sent before uploads have to wait; one more piece of at most as many may join them."""
 
 LOOK: Final = 0.1
