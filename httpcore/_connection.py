@@ -60,7 +60,8 @@ class HTTPConnection:
                 raise PoolClosed("the pool was closed while connecting") from error
             raise
         if self._chosen(stream) == "h2":
-            self._wire = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
+            self._wire = wire = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
+            await wire.greet(deadline)
         else:
             self._wire = HTTP11Connection(stream, _parser(), backend)
 

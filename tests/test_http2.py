@@ -499,6 +499,7 @@ def test_a_limit_lowered_below_what_is_open_queues_new_requests_and_no_more(make
 
 def test_a_burst_that_goes_beyond_the_limit_before_it_was_known_is_sent_again_on_the_same_connection() -> None:
     async def serve(peer: H2Peer) -> None:
+        await world.sleep(1.5)  # longer than a new connection waits for it
         await peer.begin(MAX_CONCURRENT_STREAMS=2)
         streams = [await peer.whole() for _ in range(5)]
         for stream in streams[2:]:
@@ -515,6 +516,58 @@ def test_a_burst_that_goes_beyond_the_limit_before_it_was_known_is_sent_again_on
 
     world = World()
     play(main, serve, world=world, place={"delay_back": 0.5}, limits=httpcore.PoolLimits(max_connections=1))
+
+
+@pytest.mark.parametrize("most", [1, 5, 32])
+@pytest.mark.parametrize("connections", [1, 4, 100])
+def test_a_burst_to_a_new_origin_keeps_to_the_limit_that_its_settings_name(most: int, connections: int) -> None:
+    """Bodies that can be sent only once too: nothing is refused. h2, as a server, ends the connection otherwise."""
+    open_at_once = []
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(MAX_CONCURRENT_STREAMS=most)
+        while True:
+            held = [await peer.whole()]
+            await world.sleep(0.1)
+            while peer.h2.open_inbound_streams > len(held):
+                held.append(await peer.whole())
+            open_at_once.append(len(held))
+            for stream in held:
+                await peer.answer(stream)
+
+    async def once() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    async def main(pool: Pool, server: Server) -> None:
+        answers = await together(world, *[pool.request("POST", URL, body=once()) for _ in range(60)])
+        assert [answer.body for answer in answers] == [b"ok"] * 60
+        assert {answer.info.attempts for answer in answers} == {1}
+        assert max(open_at_once) == most
+        assert 1 <= len(server.peers) <= min(connections, -(-60 // most))
+
+    world = World()
+    limits = httpcore.PoolLimits(max_connections=connections)
+    play(main, serve, world=world, place={"delay_back": 0.05, "delay_there": 0.05}, limits=limits, timeout=60)
+
+
+def test_thousands_of_streams_may_each_have_an_interim_response() -> None:
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(MAX_CONCURRENT_STREAMS=5000)
+        streams = [await peer.whole() for _ in range(1500)]
+        for stream in streams:
+            peer.h2.send_headers(stream, [(b":status", b"103")])
+        await peer.flush()
+        for stream in streams:
+            await peer.answer(stream)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        answers = await together(world, *[pool.request("GET", URL) for _ in range(1500)])
+        assert [len(answer.informational) for answer in answers] == [1] * 1500
+        assert len(server.peers) == 1
+
+    world = World()
+    play(main, serve, world=world)
 
 
 # GOAWAY and refused streams.

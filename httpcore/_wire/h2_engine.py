@@ -721,7 +721,8 @@ class H2Engine:
         state.head_room -= sum([len(name) + len(value) for name, value in fields])
         if state.head_room < 0:
             raise LimitExceeded(f"the interim responses are longer than {HEAD_BYTES} bytes", limit=HEAD_BYTES)
-        self._weigh()
+        if state.interims > 1:  # thousands of streams may each have one
+            self._weigh()
 
     def _on_trailers(self, state: _Stream, ends: int, fields: _Fields, events: list[Event]) -> None:
         if state.tunnel:

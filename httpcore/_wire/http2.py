@@ -73,6 +73,9 @@ DOUBT: Final = 1.0
 """Seconds of silence after which an exchange that is given up makes us ask whether the peer is there. Within as many it
 has to answer, before the next exchange begins here; those that are under way have their own patience."""
 
+GREETING: Final = 1.0
+"""Seconds that a new connection waits for the peer's SETTINGS before its first exchange begins."""
+
 LAST_STREAM: Final = 2**31 - 1
 
 
@@ -320,6 +323,14 @@ class HTTP2Connection:
             except BaseException:  # Ctrl-C: the turn must not be lost
                 self._leave(seat)
                 raise
+
+    async def greet(self, deadline: Deadline) -> None:
+        """Wait a moment until the peer has said, in its SETTINGS, how many streams it allows.
+
+        Servers send them at once, many together with the end of the TLS handshake. Whoever opens more streams than are
+        allowed, because he did not wait, has them refused, and some servers end the connection.
+        """
+        await self._attend_all(Inbox(), lambda: self._engine.settings_seen, deadline.within(GREETING))
 
     async def settle(self, inbox: Inbox, deadline: Deadline) -> None:
         """Wait until the peer has sent its SETTINGS.
