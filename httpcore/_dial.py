@@ -78,7 +78,7 @@ async def dial(
     proxy, stream = route.proxy, None
     try:
         if route.uds is not None:
-            stream = await backend.connect_unix(route.uds, left())
+            stream = await backend.connect_unix(route.uds, left(), socket_options=network.socket_options)
         elif proxy is not None:
             stream = await _naming(proxy, reach(backend, network, proxy.host, proxy.port, left))
         else:

@@ -73,7 +73,7 @@ class ConnectionPool:
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
             `proxies_from_environment()`. Default None: none, whatever the environment says.
         uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
-        local_address: an IP address of this machine to connect from. Default None: the system chooses.
+        local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
             every socket. Default none.
         resolver: who finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. A name
@@ -123,7 +123,7 @@ class ConnectionPool:
         self._ping_interval = checked_seconds("ping_interval", ping_interval, zero=False)
         self._protocols = _checked_protocols(http1, http2)
         self._proxy, self._choose = _checked_proxy(proxy)
-        self._uds = _checked_uds(uds, proxy)
+        self._uds = _checked_uds(uds, proxy, local_address)
         network = (resolver, resolve, _checked_policy(network_policy), local_address, socket_options)
         self._network = _NETWORK if network == _NO_NETWORK else Network(*network)
         self._ssl = _SSL if ssl is None else checked_ssl(ssl)
@@ -879,13 +879,15 @@ def _checked_policy(policy: Any) -> NetworkPolicy | None:
     raise TypeError(f"network_policy is a {type(policy).__name__}: a NetworkPolicy is allowed, or None")
 
 
-def _checked_uds(uds: Any, proxy: object) -> str | None:
+def _checked_uds(uds: Any, proxy: object, local_address: object) -> str | None:
     if uds is None:
         return None
     if not isinstance(uds, (str, os.PathLike)) or not isinstance(os.fspath(uds), str):
         raise TypeError(f"uds is a {type(uds).__name__}: the path of a unix domain socket is allowed, or None")
     if proxy is not None:
         raise ValueError("uds and proxy are both given: one of them is allowed")
+    if local_address is not None:
+        raise ValueError("uds and local_address are both given: one of them is allowed")
     return os.fspath(uds)
 
 

@@ -222,3 +222,9 @@ def test_errors_are_short_whatever_the_peer_sent() -> None:
         read_status([(b":status", b"\x1b" * 60_000)])
     assert len(str(caught.value)) < 600
     assert "\x1b" not in str(caught.value)
+
+
+def test_cookie_crumbs_are_sent_as_given_each_a_field_of_its_own() -> None:
+    """RFC 9113, section 8.2.3."""
+    sent = of(("Cookie", "a=1"), ("cookie", "b=2"))
+    assert [pair for pair in sent if pair[0] == b"cookie"] == [(b"cookie", b"a=1"), (b"cookie", b"b=2")]

@@ -5,6 +5,7 @@ for HTTP/2; and uvicorn on a unix socket. The scripted ones, hop by hop, are in 
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -409,3 +410,25 @@ def test_uvicorn_on_a_unix_socket(world: World, uvicorn_socket: str) -> None:
                 await pool.request("GET", "http://whatever.test")
 
     world.run(body)
+
+
+@each_world
+def test_socket_options_are_set_on_a_unix_socket_too(world: World, uvicorn_socket: str) -> None:
+    async def body() -> None:
+        for option, works in (((socket.SOL_SOCKET, socket.SO_SNDBUF, 65536), True), ((9999, 1, 1), False)):
+            async with world.pool(uds=uvicorn_socket, socket_options=[option]) as pool:
+                if works:
+                    assert (await pool.request("GET", "http://whatever.test/hello")).status_code == 200
+                else:
+                    with pytest.raises(httpcore.ConnectError, match=uvicorn_socket):
+                        await pool.request("GET", "http://whatever.test/hello")
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("other", [{"proxy": "http://127.0.0.1:1"}, {"local_address": "127.0.0.1"}])
+def test_a_unix_socket_and_what_it_cannot_have_beside_it(other: dict[str, str]) -> None:
+    [name] = other
+    for pool in (httpcore.ConnectionPool, httpcore.SyncConnectionPool):
+        with pytest.raises(ValueError, match=f"uds and {name} are both given: one of them is allowed"):
+            pool(uds="/run/a.sock", **other)

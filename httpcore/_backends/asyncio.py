@@ -646,8 +646,10 @@ class AsyncioBackend:
             connecting.close()
         return self._stream(descriptor)
 
-    async def connect_unix(self, path: str, timeout: float | None) -> AsyncioStream:
-        descriptor = await connect_unix(path, timeout, self.now, self.sleep)
+    async def connect_unix(
+        self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
+    ) -> AsyncioStream:
+        descriptor = await connect_unix(path, timeout, self.now, self.sleep, socket_options)
         return self._stream(descriptor)
 
     def _stream(self, descriptor: Descriptor) -> AsyncioStream:

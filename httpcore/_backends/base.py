@@ -201,6 +201,8 @@ class Backend(Protocol):
         """
         ...
 
-    async def connect_unix(self, path: str, timeout: float | None) -> Stream:
-        """Connect to a unix domain socket. Raises as `connect_tcp` does."""
+    async def connect_unix(
+        self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
+    ) -> Stream:
+        """Connect to a unix domain socket. Arguments and errors as of `connect_tcp`."""
         ...

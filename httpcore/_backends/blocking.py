@@ -280,8 +280,10 @@ class BlockingBackend:
             connecting.close()
         return BlockingStream(descriptor)
 
-    async def connect_unix(self, path: str, timeout: float | None) -> BlockingStream:
-        return BlockingStream(await connect_unix(path, timeout, time.monotonic, self.sleep))
+    async def connect_unix(
+        self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
+    ) -> BlockingStream:
+        return BlockingStream(await connect_unix(path, timeout, time.monotonic, self.sleep, socket_options))
 
 
 def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:

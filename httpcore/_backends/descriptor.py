@@ -277,7 +277,11 @@ class Connecting:
 
 
 async def connect_unix(
-    path: str, timeout: float | None, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
+    path: str,
+    timeout: float | None,
+    now: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
+    options: Sequence[SocketOption] = (),
 ) -> Descriptor:
     """Connect to a unix domain socket. One whose queue is full gives nothing to wait for, and is tried again.
 
@@ -289,7 +293,7 @@ async def connect_unix(
     race.next()
     while True:
         try:
-            found = _connect_unix(path, peer)
+            found = _connect_unix(path, peer, options)
         except OSError as error:
             raise connect_error(peer, [(peer, error)]) from error
         if found is not None:
@@ -299,12 +303,14 @@ async def connect_unix(
         await sleep(_UNIX_RETRY if left is None else min(_UNIX_RETRY, left))
 
 
-def _connect_unix(path: str, peer: str) -> Descriptor | None:
+def _connect_unix(path: str, peer: str, options: Sequence[SocketOption]) -> Descriptor | None:
     """The connection, or None when the queue is full. Raises `OSError`, and closes what it opened."""
     if not hasattr(socket, "AF_UNIX"):
         raise OSError(errno.EAFNOSUPPORT, "this system, or its Python, has no unix domain sockets")
     sock = _open(socket.AF_UNIX)
     try:
+        for option in options:
+            sock.setsockopt(*option)
         code = _begin_to_connect(sock, path)
         if not code:
             return Descriptor(sock, peer)

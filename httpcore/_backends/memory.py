@@ -1067,8 +1067,10 @@ class MemoryBackend:
     ) -> Stream:
         return await self._world._connect(addresses, port, timeout, target, local_address, socket_options)
 
-    async def connect_unix(self, path: str, timeout: float | None) -> Stream:
-        return await self._world._connect([path], None, timeout, None, None, ())
+    async def connect_unix(
+        self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
+    ) -> Stream:
+        return await self._world._connect([path], None, timeout, None, None, socket_options)
 
 
 def at_every_point(

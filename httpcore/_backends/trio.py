@@ -270,8 +270,10 @@ class TrioBackend:
             connecting.close()
         return TrioStream(descriptor, self._token)
 
-    async def connect_unix(self, path: str, timeout: float | None) -> TrioStream:
-        return TrioStream(await connect_unix(path, timeout, self.now, self.sleep), self._token)
+    async def connect_unix(
+        self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
+    ) -> TrioStream:
+        return TrioStream(await connect_unix(path, timeout, self.now, self.sleep, socket_options), self._token)
 
     async def _look_up(self, host: str) -> Answer:
         answers: list[Answer] = []
