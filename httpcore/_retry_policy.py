@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from ._errors import ConnectError, ConnectTimeout, ProxyError, TLSError
+from ._errors import ConnectError, ConnectTimeout, NetworkError, ProxyError, TLSError
 from ._request import Request
 
 __all__ = ["Budget", "RetryPolicy", "pause_after", "retry_after"]
@@ -30,7 +30,7 @@ class RetryPolicy:
 
     Two things are reasons: a connection could not be made (any method, since nothing was sent), and an answer whose
     status is in `statuses`. None is a TLS handshake that failed, an address that the network policy denies, nor a proxy
-    that refuses a tunnel or breaks off what leads to it (CONNECT, SOCKS), unless it answers our CONNECT with one of
+    that refuses a tunnel or says what is no answer (to CONNECT, by SOCKS), unless it answers our CONNECT with one of
     `statuses`; under a number, as `retries=3`, there are no `statuses`. A body that cannot be sent again is a reason
     against both. A pause that the total timeout does not leave time for is not begun: the last error is raised, or the
     last response returned, at once. The same when the budget is spent.
@@ -140,8 +140,12 @@ def pause_after(
 
 def _is_passing(policy: RetryPolicy, request: Request, error: BaseException) -> bool:
     """Whether the reason why there is no connection may be gone a moment later."""
-    if isinstance(error, ProxyError):  # a proxy's answer to our CONNECT: the origin has not seen the request
-        return request.method != b"CONNECT" and error.status_code in policy.statuses
+    if isinstance(error, ProxyError):  # about our CONNECT, or over SOCKS: the origin has not seen the request
+        if request.method == b"CONNECT":
+            return False
+        if error.status_code is None:  # the connection to it broke; what it refuses by SOCKS it would refuse again
+            return isinstance(error.__cause__, NetworkError)
+        return error.status_code in policy.statuses
     return isinstance(error, (ConnectError, ConnectTimeout)) and not isinstance(error, TLSError)
 
 

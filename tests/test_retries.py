@@ -302,6 +302,24 @@ def test_a_tunnel_that_a_proxy_does_not_make_now_is_asked_for_again(retries: Any
     assert sum(connection.sent.count(b"CONNECT ") for connection in world.connections) == attempts
 
 
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+@pytest.mark.parametrize("retries", [2, RetryPolicy(attempts=3)])
+def test_a_proxy_that_resets_before_the_tunnel_is_there_is_asked_again(retries: Any, scheme: str) -> None:
+    async def drop(end: ServerEnd) -> None:
+        await end.recv(1)
+        end.reset()
+
+    async def main(world: World) -> None:
+        world.listen("a.test", 443, drop)
+        world.listen("proxy.test", 1080, drop)
+        async with httpcore.ConnectionPool(retries=retries, proxy=f"{scheme}://proxy.test:1080") as pool:
+            with pytest.raises(httpcore.ProxyError):
+                await pool.request("POST", "https://a.test/", body=b"x")
+            check(world, pool)
+
+    assert len(play(main).connections) == 3
+
+
 def test_connect_is_never_sent_again_for_a_status() -> None:
     async def main(world: World) -> None:
         world.listen("a.test", 80, answers(then=503))
