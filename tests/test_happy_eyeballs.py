@@ -102,7 +102,8 @@ def test_when_all_have_failed_the_error_tells_each_and_has_the_number_of_the_las
     with pytest.raises(ConnectError) as caught:
         race.check([])
     assert caught.value.message == (
-        "cannot connect to example.com:80: a:80: Connection refused; b:80: Network is unreachable"
+        "cannot connect to example.com:80: a:80: Connection refused (ECONNREFUSED); "
+        "b:80: Network is unreachable (ENETUNREACH)"
     )
     assert caught.value.errno == errno.ENETUNREACH
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
@@ -121,7 +122,8 @@ def test_when_time_is_over_the_error_tells_who_was_silent_who_failed_and_how_man
     with pytest.raises(ConnectTimeout) as caught:
         race.check(["b:80", "c:80"])
     assert caught.value.message == (
-        "cannot connect to example.com:80: a:80: Connection refused; b:80: no answer in time; c:80: no answer in time; "
+        "cannot connect to example.com:80: a:80: Connection refused (ECONNREFUSED); "
+        "b:80: no answer in time; c:80: no answer in time; "
         "there was no time to try 2 more"
     )
     assert caught.value.limit == 0.05

@@ -342,7 +342,8 @@ def test_one_error_tells_of_every_address_and_has_the_number_and_cause_of_the_la
     unreachable = OSError(errno.ENETUNREACH, "Network is unreachable")
     error = connect_error("example.com:80", [("127.0.0.1:80", refused), ("[::1]:80", unreachable)])
     assert error.message == (
-        "cannot connect to example.com:80: 127.0.0.1:80: Connection refused; [::1]:80: Network is unreachable"
+        "cannot connect to example.com:80: 127.0.0.1:80: Connection refused (ECONNREFUSED); "
+        "[::1]:80: Network is unreachable (ENETUNREACH)"
     )
     assert error.errno == errno.ENETUNREACH
     assert error.__cause__ is unreachable
@@ -354,7 +355,7 @@ def test_one_error_tells_of_every_address_and_has_the_number_and_cause_of_the_la
 def test_the_error_of_one_address_names_it_once() -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     error = connect_error("127.0.0.1:80", [("127.0.0.1:80", refused)])
-    assert error.message == "cannot connect to 127.0.0.1:80: Connection refused"
+    assert error.message == "cannot connect to 127.0.0.1:80: Connection refused (ECONNREFUSED)"
     assert error.peer == "127.0.0.1:80"
 
 

@@ -7,6 +7,7 @@ go on beside it. When the time to connect is so short that some would never have
 from __future__ import annotations
 
 import errno
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
@@ -98,12 +99,19 @@ def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> Conne
 
     `target` is what the caller asked for, e.g. "example.com:80". An address equal to it is not repeated.
     """
-    told = [reason(error) if address == target else f"{address}: {reason(error)}" for address, error in failures]
+    told = [_told(error) if address == target else f"{address}: {_told(error)}" for address, error in failures]
     last_address, last = failures[-1]
     failure = ConnectError(f"cannot connect to {target}: {'; '.join(told)}", errno=last.errno, phase="connect")
     failure.peer = last_address if len(failures) == 1 else None
     failure.__cause__ = last
     return failure
+
+
+def _told(error: OSError) -> str:
+    """The reason, and the name of its errno."""
+    number = error.errno
+    code = errno.errorcode.get(number) if number is not None and error.strerror == os.strerror(number) else None
+    return f"{reason(error)} ({code})" if code is not None else reason(error)
 
 
 def reason(error: OSError) -> str:
