@@ -11,26 +11,23 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
-from warnings import warn
 
 from ._backends import current
 from ._backends.base import Backend, Event, SocketOption
 from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
 from ._deadline import Deadline
-from ._errors import ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout, Timeout
+from ._delivery import Call, Delivery, Lease
+from ._errors import ConnectTimeout, LocalProtocolError, PoolClosed, PoolTimeout
 from ._ledger import Ledger, PoolStats, Slot, Standing, Ticket
 from ._network import Network, Resolver
 from ._proxy import Proxy, ProxyChooser
 from ._request import Request
-from ._response import Informational, Response, ResponseInfo
+from ._response import Response
 from ._retry import Again, again
 from ._route import Route, route_to
 from ._secure import Sessions
-from ._wire.raw import RawStream
 
 # What a pool needs later, or never, is loaded then: records of the trace, policies, all that speaks HTTP.
 if TYPE_CHECKING:
@@ -40,7 +37,7 @@ if TYPE_CHECKING:
     from ._policy import NetworkPolicy
     from ._retry_policy import Budget, RetryPolicy
     from ._trace import Trace
-    from ._wire.engines import Head, Headers
+    from ._wire.engines import Head
 
 __all__ = ["ConnectionPool"]
 
@@ -54,7 +51,6 @@ _LIMITS: Final = PoolLimits()
 _NO_NETWORK: Final = (None, None, None, None, ())
 _NETWORK: Final = Network()
 
-_numbers = count(1)
 _pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
 
@@ -257,13 +253,13 @@ class ConnectionPool:
         timeout: TimeoutConfig | float | None,
         trace: Trace | None,
         duplex: bool,
-    ) -> _Call:
+    ) -> Call:
         request = Request.of(method, url, headers, body, target, trailers)
         backend = self._enter()
         tls = self._ssl if ssl is None else checked_ssl(ssl)
         route = self._route(request, tls)
         config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
-        return _Call(request, route, Deadline(config, backend.now), backend, trace or self._trace, duplex)
+        return Call(request, route, Deadline(config, backend.now), backend, trace or self._trace, duplex)
 
     def _route(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> Route:
         offers = self._offers(request, tls)
@@ -295,7 +291,7 @@ class ConnectionPool:
 
         return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers
 
-    async def _answered(self, call: _Call) -> _Delivery:
+    async def _answered(self, call: Call) -> Delivery:
         """Send the request until a response's head has come: once, or again where nobody can tell."""
         avoid: HTTPConnection | None = None
         resends = returns = 0
@@ -306,11 +302,11 @@ class ConnectionPool:
             call.is_connected = False
             try:
                 connection = await self._leased(ticket, call, avoid)
-                lease = _Lease(self, call, ticket, connection)
+                lease = Lease(self._give_back, call, ticket, connection)
                 connected = call.deadline.now()
                 call.is_connected = True
                 exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
-                return _Delivery(lease, exchange, await exchange.run(), connected)
+                return Delivery(lease, exchange, await exchange.run(), connected)
             except BaseException as error:
                 slot = ticket.slot
                 self._give_back(ticket, reusable=exchange is not None and exchange.give_up())
@@ -336,7 +332,7 @@ class ConnectionPool:
                     resends += 1
                     call.retried(error)
 
-    async def _persuaded(self, call: _Call, policy: RetryPolicy) -> _Delivery:
+    async def _persuaded(self, call: Call, policy: RetryPolicy) -> Delivery:
         """As `_answered`, but what `policy` does not put up with is asked for again, after a pause."""
         while True:
             reason: BaseException | str
@@ -357,7 +353,7 @@ class ConnectionPool:
             call.retried(reason, pause)
             await self._rest(call, pause)
 
-    def _pause(self, policy: RetryPolicy, call: _Call, outcome: BaseException | Head) -> float | None:
+    def _pause(self, policy: RetryPolicy, call: Call, outcome: BaseException | Head) -> float | None:
         """How long to wait before the request is sent again; None if it is not. It is taken from the budget."""
         assert self._budget is not None
         if not isinstance(outcome, BaseException) and outcome.status not in policy.statuses:
@@ -388,7 +384,7 @@ class ConnectionPool:
         """A random number from 0 up to 1, to spread the pauses of those that failed together."""
         return int.from_bytes(os.urandom(4)) / 2**32
 
-    async def _rest(self, call: _Call, seconds: float) -> None:
+    async def _rest(self, call: Call, seconds: float) -> None:
         """Wait, holding nothing, until it is time for another attempt. The pool's close ends it."""
         event = call.backend.event()
         pausing = self._pausing
@@ -404,7 +400,7 @@ class ConnectionPool:
         finally:
             pausing.discard(event)
 
-    async def _leased(self, ticket: Ticket, call: _Call, avoid: HTTPConnection | None) -> HTTPConnection:
+    async def _leased(self, ticket: Ticket, call: Call, avoid: HTTPConnection | None) -> HTTPConnection:
         """Wait until `ticket` holds a connection that is open and quiet; after one that failed, another, and for a
         protocol that does not share its connections one that served nobody before.
         """
@@ -438,7 +434,7 @@ class ConnectionPool:
             return False
         return connection is not avoid or not self._ledger.has_room(ticket)  # better the same than none
 
-    async def _wait(self, ticket: Ticket, call: _Call) -> None:
+    async def _wait(self, ticket: Ticket, call: Call) -> None:
         """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""
         if call.trace is not None:
             from ._trace import RequestQueued
@@ -464,7 +460,7 @@ class ConnectionPool:
             if not await event.wait(call.deadline.within(left)):
                 self._check_granted(ticket, call, follows)
 
-    def _check_granted(self, ticket: Ticket, call: _Call, follows: bool) -> None:
+    def _check_granted(self, ticket: Ticket, call: Call, follows: bool) -> None:
         """The timer fired. Raise, unless the ticket was granted in the same moment, or waits for something else now."""
         with self._lock:
             if ticket.standing is not Standing.WAITING or self._ledger.follows(ticket) is not follows:
@@ -483,7 +479,7 @@ class ConnectionPool:
             limit=call.deadline.config.pool_timeout,
         )
 
-    async def _dial(self, ticket: Ticket, call: _Call) -> None:
+    async def _dial(self, ticket: Ticket, call: Call) -> None:
         from ._connection import HTTPConnection
 
         connection = HTTPConnection(call.route, self._ping_interval)
@@ -611,239 +607,6 @@ class _Watch:
         pool = self._pool()
         if pool is not None:
             pool._notice(self._slot)
-
-
-class _Call:
-    """One call of `request`: what was asked, in which world, by when, and who listens."""
-
-    __slots__ = (
-        "attempts",
-        "backend",
-        "deadline",
-        "duplex",
-        "followed",
-        "is_connected",
-        "number",
-        "pauses",
-        "request",
-        "route",
-        "trace",
-    )
-
-    def __init__(
-        self, request: Request, route: Route, deadline: Deadline, backend: Backend, trace: Trace | None, duplex: bool
-    ) -> None:
-        self.request = request
-        self.route = route
-        self.deadline = deadline
-        self.backend = backend
-        self.trace = trace
-        self.duplex = duplex
-        self.followed = 0.0  # seconds of waiting for another's dial, which count as time to connect
-        self.is_connected = False  # the attempt got as far as that
-        self.attempts = 1
-        self.pauses = 0  # those that the policy made
-        self.number = 0
-        if trace is not None:
-            self.number = next(_numbers)
-            method = request.method.decode("ascii")
-            from ._trace import RequestStarted
-
-            trace(RequestStarted(deadline.began, self.number, method, request.url.redacted))
-
-    def now(self) -> float:
-        return self.deadline.now()
-
-    def connect_limit(self) -> float | None:
-        limit = self.deadline.config.connect_timeout
-        return None if limit is None else max(0.0, limit - self.followed)
-
-    # For whoever listens.
-
-    def opened(self, connection: HTTPConnection) -> None:
-        assert self.trace is not None
-        info = connection.info
-        tls, alpn = (info.tls.version, info.tls.alpn) if info.tls is not None else (None, None)
-        from ._trace import ConnectionOpened
-
-        self.trace(ConnectionOpened(self.now(), self.number, str(self.route), info.peer, tls, alpn, connection.engine))
-
-    def interim(self, head: Head) -> None:
-        if self.trace is not None:
-            from ._trace import InterimResponse
-
-            self.trace(InterimResponse(self.now(), self.number, head.status, tuple(head.headers)))
-
-    def answered(self, lease: _Lease, head: Head) -> None:
-        from ._trace import RequestSent, ResponseStarted
-
-        assert self.trace is not None
-        now, peer = self.now(), lease.connection.info.peer
-        self.trace(RequestSent(now, self.number, peer, lease.reused))
-        self.trace(ResponseStarted(now, self.number, head.status, tuple(head.headers)))
-
-    def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
-        self.attempts += 1
-        if self.trace is not None:
-            from ._trace import RequestRetried
-
-            self.trace(RequestRetried(self.now(), self.number, str(reason), self.attempts, pause))
-
-    def failed(self, error: BaseException) -> None:
-        if self.trace is not None:
-            text = f"{type(error).__name__}: {error}"
-            from ._trace import RequestFailed
-
-            self.trace(RequestFailed(self.now(), self.number, text))
-
-    def explained(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
-        """The error with what this request knows of it; a timeout becomes the total one if that was it."""
-        if isinstance(error, HTTPCoreError):
-            if isinstance(error, Timeout):
-                error = self.deadline.judged(error)
-            error.add(
-                phase=phase,
-                method=self.request.method.decode("ascii"),
-                url=self.request.url.redacted,
-                elapsed=self.deadline.elapsed(),
-                peer=connection.info.peer or None if connection is not None else None,
-            )
-        return error
-
-
-class _Lease:
-    """A ticket and the connection that it holds, until it leaves."""
-
-    __slots__ = ("call", "connection", "expires", "pool", "reused", "ticket")
-
-    def __init__(self, pool: ConnectionPool, call: _Call, ticket: Ticket, connection: HTTPConnection) -> None:
-        self.pool = pool
-        self.call = call
-        self.ticket = ticket
-        self.connection = connection
-        self.reused = connection.uses > 0
-
-    @property
-    def left(self) -> bool:
-        return self.ticket.claim.standing is _DONE
-
-    def leave(self, reason: str | None, expires: float | None = None) -> None:
-        """Give the connection back, for others if there is no `reason` against it. Only the first call counts."""
-        if self.left:
-            return
-        self.pool._give_back(self.ticket, reusable=reason is None, expires=expires)
-        call = self.call
-        if reason is not None and call.trace is not None:
-            from ._trace import ConnectionClosed
-
-            call.trace(ConnectionClosed(call.now(), call.number, self.connection.info.peer, reason))
-
-    def close(self, exchange: Exchange) -> None:
-        self.leave(None if exchange.give_up() else "the raw stream was closed")
-
-
-class _Delivery:
-    """A response on its way: what its `Response` reads from, and what gives its connection back."""
-
-    __slots__ = ("_call", "_connected", "_exchange", "_headed", "_lease", "connection", "head")
-
-    def __init__(self, lease: _Lease, exchange: Exchange, head: Head, connected: float) -> None:
-        call = lease.call
-        self._call = call
-        self._lease = lease
-        self._exchange = exchange
-        self._connected = connected
-        self._headed = call.deadline.now()
-        self.head = head
-        self.connection: RawStream | None = None
-        if call.trace is not None:
-            call.answered(lease, head)
-        if exchange.switched:
-            self.connection = exchange.raw(partial(lease.close, exchange))
-        elif exchange.ended:  # all has come in one piece, as it mostly does
-            self._end()
-
-    @property
-    def informational(self) -> list[Informational]:
-        return [Informational(head.status, head.headers) for head in self._exchange.interim]
-
-    @property
-    def trailers(self) -> Headers:
-        return self._exchange.trailers
-
-    @property
-    def info(self) -> ResponseInfo:
-        began, connection = self._call.deadline.began, self._lease.connection
-        return ResponseInfo.of(
-            connection.info,
-            engine=connection.engine,
-            reused=self._lease.reused,
-            attempts=self._call.attempts,
-            connected_after=self._connected - began,
-            head_after=self._headed - began,
-        )
-
-    def here(self) -> bytes | None:
-        if self.connection is not None:
-            return b""
-        body = self._exchange.here()
-        if body is not None and self._lease.ticket.claim.standing is not _DONE:
-            self._end()
-        return body
-
-    async def next(self) -> bytes:
-        if self.connection is not None:
-            return b""
-        try:
-            data = await self._exchange.next()
-        except BaseException as error:
-            fine = self._exchange.give_up()
-            self._lease.leave(None if fine else f"reading the body ended with {type(error).__name__}")
-            explained = self._call.explained(error, self._lease.connection, "read the response body")
-            self._call.failed(explained)
-            if explained is error:
-                raise
-            raise explained from error
-        if not data:
-            self._end()
-        return data
-
-    def close(self) -> None:
-        """Nobody wants the rest. A raw stream has an owner of its own and stays."""
-        if self.connection is None and not self._lease.left:
-            self._exchange.drain()
-            self._end(None if self._exchange.clean else "the response was closed early")
-
-    def _end(self, reason: str | None = "") -> None:
-        lease, exchange, call = self._lease, self._exchange, self._call
-        if lease.left or self.connection is not None:
-            return
-        if reason == "":
-            reason = None if exchange.clean else "it cannot carry another exchange"
-        lease.leave(reason, None if reason else self._expires())
-        if call.trace is not None and exchange.ended:
-            from ._trace import ResponseComplete
-
-            call.trace(ResponseComplete(call.now(), call.number, exchange.received))
-
-    def _expires(self) -> float | None:
-        """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""
-        for name, value in self.head.headers:
-            if name == b"keep-alive":
-                for part in value.split(b","):
-                    key, _, seconds = part.strip().partition(b"=")
-                    if key.lower() == b"timeout" and seconds.isdigit() and len(seconds) < 10:
-                        return self._call.now() + max(int(seconds) - 1, 0)
-        return None
-
-    def __del__(self) -> None:
-        # The ticket's own finaliser returns the slot; here only the culprit is named.
-        lease: _Lease | None = getattr(self, "_lease", None)  # None: Ctrl-C came while this was made
-        if lease is None or lease.ticket.claim.standing is _DONE:
-            return
-        if getattr(self, "connection", None) is None:
-            where = self._call.request.url.redacted
-            warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)
 
 
 def _checked_proxy(proxy: Any) -> tuple[Proxy | None, Callable[[str, str, int], Proxy | None] | None]:

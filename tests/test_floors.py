@@ -57,6 +57,7 @@ FLOORS: list[set[str]] = [
     {"_backends", "_wire/h2_exchange", "_wire/tunnel"},
     {"_dial"},
     {"_connection", "_response"},
+    {"_delivery"},
     {"_pool"},
     {"_sync"},
     {"__init__"},

@@ -1,0 +1,268 @@
+"""One call of `request`: what was asked, the connection that it holds, and its response on the way."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Final, Protocol
+from warnings import warn
+
+from ._backends.base import Backend
+from ._deadline import Deadline
+from ._errors import HTTPCoreError, Timeout
+from ._ledger import Standing, Ticket
+from ._request import Request
+from ._response import Informational, ResponseInfo
+from ._route import Route
+from ._wire.raw import RawStream
+
+# Loaded when they are needed, as in `_pool`.
+if TYPE_CHECKING:
+    from ._connection import Exchange, HTTPConnection
+    from ._trace import Trace
+    from ._wire.engines import Head, Headers
+
+__all__ = ["Call", "Delivery", "Lease"]
+
+_DONE: Final = Standing.DONE  # the lookup of an Enum's member costs more than the comparison
+
+_numbers = count(1)
+
+
+class GiveBack(Protocol):
+    """The pool's one way out for every ticket."""
+
+    def __call__(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> None: ...
+
+
+class Call:
+    """One call of `request`: what was asked, in which world, by when, and who listens."""
+
+    __slots__ = (
+        "attempts",
+        "backend",
+        "deadline",
+        "duplex",
+        "followed",
+        "is_connected",
+        "number",
+        "pauses",
+        "request",
+        "route",
+        "trace",
+    )
+
+    def __init__(
+        self, request: Request, route: Route, deadline: Deadline, backend: Backend, trace: Trace | None, duplex: bool
+    ) -> None:
+        self.request = request
+        self.route = route
+        self.deadline = deadline
+        self.backend = backend
+        self.trace = trace
+        self.duplex = duplex
+        self.followed = 0.0  # seconds of waiting for another's dial, which count as time to connect
+        self.is_connected = False  # the attempt got as far as that
+        self.attempts = 1
+        self.pauses = 0  # those that the policy made
+        self.number = 0
+        if trace is not None:
+            self.number = next(_numbers)
+            method = request.method.decode("ascii")
+            from ._trace import RequestStarted
+
+            trace(RequestStarted(deadline.began, self.number, method, request.url.redacted))
+
+    def now(self) -> float:
+        return self.deadline.now()
+
+    def connect_limit(self) -> float | None:
+        limit = self.deadline.config.connect_timeout
+        return None if limit is None else max(0.0, limit - self.followed)
+
+    # For whoever listens.
+
+    def opened(self, connection: HTTPConnection) -> None:
+        assert self.trace is not None
+        info = connection.info
+        tls, alpn = (info.tls.version, info.tls.alpn) if info.tls is not None else (None, None)
+        from ._trace import ConnectionOpened
+
+        self.trace(ConnectionOpened(self.now(), self.number, str(self.route), info.peer, tls, alpn, connection.engine))
+
+    def interim(self, head: Head) -> None:
+        if self.trace is not None:
+            from ._trace import InterimResponse
+
+            self.trace(InterimResponse(self.now(), self.number, head.status, tuple(head.headers)))
+
+    def answered(self, lease: Lease, head: Head) -> None:
+        from ._trace import RequestSent, ResponseStarted
+
+        assert self.trace is not None
+        now, peer = self.now(), lease.connection.info.peer
+        self.trace(RequestSent(now, self.number, peer, lease.reused))
+        self.trace(ResponseStarted(now, self.number, head.status, tuple(head.headers)))
+
+    def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
+        self.attempts += 1
+        if self.trace is not None:
+            from ._trace import RequestRetried
+
+            self.trace(RequestRetried(self.now(), self.number, str(reason), self.attempts, pause))
+
+    def failed(self, error: BaseException) -> None:
+        if self.trace is not None:
+            text = f"{type(error).__name__}: {error}"
+            from ._trace import RequestFailed
+
+            self.trace(RequestFailed(self.now(), self.number, text))
+
+    def explained(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
+        """The error with what this request knows of it; a timeout becomes the total one if that was it."""
+        if isinstance(error, HTTPCoreError):
+            if isinstance(error, Timeout):
+                error = self.deadline.judged(error)
+            error.add(
+                phase=phase,
+                method=self.request.method.decode("ascii"),
+                url=self.request.url.redacted,
+                elapsed=self.deadline.elapsed(),
+                peer=connection.info.peer or None if connection is not None else None,
+            )
+        return error
+
+
+class Lease:
+    """A ticket and the connection that it holds, until it leaves."""
+
+    __slots__ = ("call", "connection", "give_back", "reused", "ticket")
+
+    def __init__(self, give_back: GiveBack, call: Call, ticket: Ticket, connection: HTTPConnection) -> None:
+        self.give_back = give_back
+        self.call = call
+        self.ticket = ticket
+        self.connection = connection
+        self.reused = connection.uses > 0
+
+    @property
+    def left(self) -> bool:
+        return self.ticket.claim.standing is _DONE
+
+    def leave(self, reason: str | None, expires: float | None = None) -> None:
+        """Give the connection back, for others if there is no `reason` against it. Only the first call counts."""
+        if self.left:
+            return
+        self.give_back(self.ticket, reusable=reason is None, expires=expires)
+        call = self.call
+        if reason is not None and call.trace is not None:
+            from ._trace import ConnectionClosed
+
+            call.trace(ConnectionClosed(call.now(), call.number, self.connection.info.peer, reason))
+
+    def close(self, exchange: Exchange) -> None:
+        self.leave(None if exchange.give_up() else "the raw stream was closed")
+
+
+class Delivery:
+    """A response on its way: what its `Response` reads from, and what gives its connection back."""
+
+    __slots__ = ("_call", "_connected", "_exchange", "_headed", "_lease", "connection", "head")
+
+    def __init__(self, lease: Lease, exchange: Exchange, head: Head, connected: float) -> None:
+        call = lease.call
+        self._call = call
+        self._lease = lease
+        self._exchange = exchange
+        self._connected = connected
+        self._headed = call.deadline.now()
+        self.head = head
+        self.connection: RawStream | None = None
+        if call.trace is not None:
+            call.answered(lease, head)
+        if exchange.switched:
+            self.connection = exchange.raw(partial(lease.close, exchange))
+        elif exchange.ended:  # all has come in one piece, as it mostly does
+            self._end()
+
+    @property
+    def informational(self) -> list[Informational]:
+        return [Informational(head.status, head.headers) for head in self._exchange.interim]
+
+    @property
+    def trailers(self) -> Headers:
+        return self._exchange.trailers
+
+    @property
+    def info(self) -> ResponseInfo:
+        began, connection = self._call.deadline.began, self._lease.connection
+        return ResponseInfo.of(
+            connection.info,
+            engine=connection.engine,
+            reused=self._lease.reused,
+            attempts=self._call.attempts,
+            connected_after=self._connected - began,
+            head_after=self._headed - began,
+        )
+
+    def here(self) -> bytes | None:
+        if self.connection is not None:
+            return b""
+        body = self._exchange.here()
+        if body is not None and self._lease.ticket.claim.standing is not _DONE:
+            self._end()
+        return body
+
+    async def next(self) -> bytes:
+        if self.connection is not None:
+            return b""
+        try:
+            data = await self._exchange.next()
+        except BaseException as error:
+            fine = self._exchange.give_up()
+            self._lease.leave(None if fine else f"reading the body ended with {type(error).__name__}")
+            explained = self._call.explained(error, self._lease.connection, "read the response body")
+            self._call.failed(explained)
+            if explained is error:
+                raise
+            raise explained from error
+        if not data:
+            self._end()
+        return data
+
+    def close(self) -> None:
+        """Nobody wants the rest. A raw stream has an owner of its own and stays."""
+        if self.connection is None and not self._lease.left:
+            self._exchange.drain()
+            self._end(None if self._exchange.clean else "the response was closed early")
+
+    def _end(self, reason: str | None = "") -> None:
+        lease, exchange, call = self._lease, self._exchange, self._call
+        if lease.left or self.connection is not None:
+            return
+        if reason == "":
+            reason = None if exchange.clean else "it cannot carry another exchange"
+        lease.leave(reason, None if reason else self._expires())
+        if call.trace is not None and exchange.ended:
+            from ._trace import ResponseComplete
+
+            call.trace(ResponseComplete(call.now(), call.number, exchange.received))
+
+    def _expires(self) -> float | None:
+        """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""
+        for name, value in self.head.headers:
+            if name == b"keep-alive":
+                for part in value.split(b","):
+                    key, _, seconds = part.strip().partition(b"=")
+                    if key.lower() == b"timeout" and seconds.isdigit() and len(seconds) < 10:
+                        return self._call.now() + max(int(seconds) - 1, 0)
+        return None
+
+    def __del__(self) -> None:
+        # The ticket's own finaliser returns the slot; here only the culprit is named.
+        lease: Lease | None = getattr(self, "_lease", None)  # None: Ctrl-C came while this was made
+        if lease is None or lease.ticket.claim.standing is _DONE:
+            return
+        if getattr(self, "connection", None) is None:
+            where = self._call.request.url.redacted
+            warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)
