@@ -50,8 +50,12 @@ class Lines:
 
 
 async def lines_in_a_crowd(world: World, url: str, size: int) -> tuple[float, float]:
-    """With `size` requests that wait: the lines of one more that asks and gives up, and of one that is served."""
+    """With `size` requests that wait: the lines of one more that asks and gives up, and of one that is served.
+
+    The least of a few samples: how many a turn of trio's loop serves differs, and the turn costs lines as well.
+    """
     asking, serving = Lines(), Lines()
+    samples: list[int] = []
     done = 0
     async with world.pool(limits=httpcore.PoolLimits(max_connections=10), timeout=60) as http:
         # More than one read gives, so that each keeps its connection until it is read.
@@ -61,8 +65,12 @@ async def lines_in_a_crowd(world: World, url: str, size: int) -> tuple[float, fl
             nonlocal done
             assert (await http.request("GET", url)).body == b"Hello, world"
             done += 1
-            if done == SAMPLE:
+            if done % SAMPLE == 0 and len(samples) < 4:
                 serving.stop()
+                samples.append(serving.count)
+                serving.count = 0
+                if len(samples) < 4:
+                    serving.start()
 
         async def watch() -> None:
             await world.sleep(0)
@@ -79,7 +87,7 @@ async def lines_in_a_crowd(world: World, url: str, size: int) -> tuple[float, fl
 
         await world.gather(*[fetch] * size, watch)
         assert done == size
-    return asking.count / SAMPLE, serving.count / SAMPLE
+    return asking.count / SAMPLE, min(samples) / SAMPLE
 
 
 @pytest.mark.parametrize("world", WORLDS[:3], ids=lambda world: world.name)
