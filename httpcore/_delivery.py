@@ -1,4 +1,4 @@
-"""One call of `request`: what was asked, the connection that it holds, and its response on the way."""
+"""One call of `request`: what was asked, and its response on the way with the connection that it holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._trace import Trace
     from ._wire.engines import Head, Headers
 
-__all__ = ["Call", "Delivery", "Lease"]
+__all__ = ["Call", "Delivery"]
 
 _DONE: Final = Standing.DONE  # the lookup of an Enum's member costs more than the comparison
 
@@ -44,6 +44,7 @@ class Call:
         "deadline",
         "duplex",
         "followed",
+        "give_back",
         "is_connected",
         "number",
         "pauses",
@@ -53,12 +54,20 @@ class Call:
     )
 
     def __init__(
-        self, request: Request, route: Route, deadline: Deadline, backend: Backend, trace: Trace | None, duplex: bool
+        self,
+        request: Request,
+        route: Route,
+        deadline: Deadline,
+        backend: Backend,
+        give_back: GiveBack,
+        trace: Trace | None,
+        duplex: bool,
     ) -> None:
         self.request = request
         self.route = route
         self.deadline = deadline
         self.backend = backend
+        self.give_back = give_back
         self.trace = trace
         self.duplex = duplex
         self.followed = 0.0  # seconds of waiting for another's dial, which count as time to connect
@@ -80,6 +89,22 @@ class Call:
         limit = self.deadline.config.connect_timeout
         return None if limit is None else max(0.0, limit - self.followed)
 
+    def leave(
+        self, ticket: Ticket, connection: HTTPConnection, reason: str | None, expires: float | None = None
+    ) -> None:
+        """Give the connection back, for others if there is no `reason` against it. Only the first call counts."""
+        if ticket.claim.standing is _DONE:
+            return
+        self.give_back(ticket, reusable=reason is None, expires=expires)
+        if reason is not None and self.trace is not None:
+            from ._trace import ConnectionClosed
+
+            self.trace(ConnectionClosed(self.now(), self.number, connection.info.peer, reason))
+
+    def let_go(self, ticket: Ticket, connection: HTTPConnection, exchange: Exchange) -> None:
+        """The raw stream was closed."""
+        self.leave(ticket, connection, None if exchange.give_up() else "the raw stream was closed")
+
     # For whoever listens.
 
     def opened(self, connection: HTTPConnection) -> None:
@@ -96,12 +121,12 @@ class Call:
 
             self.trace(InterimResponse(self.now(), self.number, head.status, tuple(head.headers)))
 
-    def answered(self, lease: Lease, head: Head) -> None:
+    def answered(self, connection: HTTPConnection, reused: bool, head: Head) -> None:
         from ._trace import RequestSent, ResponseStarted
 
         assert self.trace is not None
-        now, peer = self.now(), lease.connection.info.peer
-        self.trace(RequestSent(now, self.number, peer, lease.reused))
+        now, peer = self.now(), connection.info.peer
+        self.trace(RequestSent(now, self.number, peer, reused))
         self.trace(ResponseStarted(now, self.number, head.status, tuple(head.headers)))
 
     def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
@@ -133,55 +158,40 @@ class Call:
         return error
 
 
-class Lease:
-    """A ticket and the connection that it holds, until it leaves."""
-
-    __slots__ = ("call", "connection", "give_back", "reused", "ticket")
-
-    def __init__(self, give_back: GiveBack, call: Call, ticket: Ticket, connection: HTTPConnection) -> None:
-        self.give_back = give_back
-        self.call = call
-        self.ticket = ticket
-        self.connection = connection
-        self.reused = connection.uses > 0
-
-    @property
-    def left(self) -> bool:
-        return self.ticket.claim.standing is _DONE
-
-    def leave(self, reason: str | None, expires: float | None = None) -> None:
-        """Give the connection back, for others if there is no `reason` against it. Only the first call counts."""
-        if self.left:
-            return
-        self.give_back(self.ticket, reusable=reason is None, expires=expires)
-        call = self.call
-        if reason is not None and call.trace is not None:
-            from ._trace import ConnectionClosed
-
-            call.trace(ConnectionClosed(call.now(), call.number, self.connection.info.peer, reason))
-
-    def close(self, exchange: Exchange) -> None:
-        self.leave(None if exchange.give_up() else "the raw stream was closed")
-
-
 class Delivery:
-    """A response on its way: what its `Response` reads from, and what gives its connection back."""
+    """A response on its way: what its `Response` reads from, and what gives its connection back.
 
-    __slots__ = ("_call", "_connected", "_exchange", "_headed", "_lease", "connection", "head")
+    Arguments:
+        reused: the connection served others before.
+        connected: when the connection was there.
+    """
 
-    def __init__(self, lease: Lease, exchange: Exchange, head: Head, connected: float) -> None:
-        call = lease.call
+    __slots__ = ("_call", "_connected", "_exchange", "_headed", "_holds", "_reused", "_ticket", "connection", "head")
+
+    def __init__(
+        self,
+        call: Call,
+        ticket: Ticket,
+        holds: HTTPConnection,
+        exchange: Exchange,
+        head: Head,
+        reused: bool,
+        connected: float,
+    ) -> None:
         self._call = call
-        self._lease = lease
+        self._ticket = ticket
+        self._holds = holds
         self._exchange = exchange
+        self._reused = reused
         self._connected = connected
         self._headed = call.deadline.now()
         self.head = head
         self.connection: RawStream | None = None
         if call.trace is not None:
-            call.answered(lease, head)
+            call.answered(holds, reused, head)
         if exchange.switched:
-            self.connection = exchange.raw(partial(lease.close, exchange))
+            # Nothing of this object: the raw stream outlives the response.
+            self.connection = exchange.raw(partial(call.let_go, ticket, holds, exchange))
         elif exchange.ended:  # all has come in one piece, as it mostly does
             self._end()
 
@@ -195,11 +205,11 @@ class Delivery:
 
     @property
     def info(self) -> ResponseInfo:
-        began, connection = self._call.deadline.began, self._lease.connection
+        began, connection = self._call.deadline.began, self._holds
         return ResponseInfo.of(
             connection.info,
             engine=connection.engine,
-            reused=self._lease.reused,
+            reused=self._reused,
             attempts=self._call.attempts,
             connected_after=self._connected - began,
             head_after=self._headed - began,
@@ -209,7 +219,7 @@ class Delivery:
         if self.connection is not None:
             return b""
         body = self._exchange.here()
-        if body is not None and self._lease.ticket.claim.standing is not _DONE:
+        if body is not None and self._ticket.claim.standing is not _DONE:
             self._end()
         return body
 
@@ -220,8 +230,9 @@ class Delivery:
             data = await self._exchange.next()
         except BaseException as error:
             fine = self._exchange.give_up()
-            self._lease.leave(None if fine else f"reading the body ended with {type(error).__name__}")
-            explained = self._call.explained(error, self._lease.connection, "read the response body")
+            reason = None if fine else f"reading the body ended with {type(error).__name__}"
+            self._call.leave(self._ticket, self._holds, reason)
+            explained = self._call.explained(error, self._holds, "read the response body")
             self._call.failed(explained)
             if explained is error:
                 raise
@@ -232,17 +243,17 @@ class Delivery:
 
     def close(self) -> None:
         """Nobody wants the rest. A raw stream has an owner of its own and stays."""
-        if self.connection is None and not self._lease.left:
+        if self.connection is None and self._ticket.claim.standing is not _DONE:
             self._exchange.drain()
             self._end(None if self._exchange.clean else "the response was closed early")
 
     def _end(self, reason: str | None = "") -> None:
-        lease, exchange, call = self._lease, self._exchange, self._call
-        if lease.left or self.connection is not None:
+        ticket, exchange, call = self._ticket, self._exchange, self._call
+        if ticket.claim.standing is _DONE or self.connection is not None:
             return
         if reason == "":
             reason = None if exchange.clean else "it cannot carry another exchange"
-        lease.leave(reason, None if reason else self._expires())
+        call.leave(ticket, self._holds, reason, None if reason else self._expires())
         if call.trace is not None and exchange.ended:
             from ._trace import ResponseComplete
 
@@ -260,8 +271,8 @@ class Delivery:
 
     def __del__(self) -> None:
         # The ticket's own finaliser returns the slot; here only the culprit is named.
-        lease: Lease | None = getattr(self, "_lease", None)  # None: Ctrl-C came while this was made
-        if lease is None or lease.ticket.claim.standing is _DONE:
+        ticket: Ticket | None = getattr(self, "_ticket", None)  # None: Ctrl-C came while this was made
+        if ticket is None or ticket.claim.standing is _DONE:
             return
         if getattr(self, "connection", None) is None:
             where = self._call.request.url.redacted

@@ -18,7 +18,7 @@ from ._backends import current
 from ._backends.base import Backend, Event, SocketOption
 from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
 from ._deadline import Deadline
-from ._delivery import Call, Delivery, Lease
+from ._delivery import Call, Delivery
 from ._errors import ConnectTimeout, LocalProtocolError, PoolClosed, PoolTimeout
 from ._ledger import Ledger, PoolStats, Slot, Standing, Ticket
 from ._network import Network, Resolver
@@ -259,7 +259,8 @@ class ConnectionPool:
         tls = self._ssl if ssl is None else checked_ssl(ssl)
         route = self._route(request, tls)
         config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
-        return Call(request, route, Deadline(config, backend.now), backend, trace or self._trace, duplex)
+        deadline = Deadline(config, backend.now)
+        return Call(request, route, deadline, backend, self._give_back, trace or self._trace, duplex)
 
     def _route(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> Route:
         offers = self._offers(request, tls)
@@ -299,21 +300,21 @@ class ConnectionPool:
             ticket = self._ledger.ticket(call.route, "h2" in call.route.offers)
             connection: HTTPConnection | None = None
             exchange: Exchange | None = None
-            call.is_connected = False
+            reused = call.is_connected = False
             try:
                 connection = await self._leased(ticket, call, avoid)
-                lease = Lease(self._give_back, call, ticket, connection)
                 connected = call.deadline.now()
                 call.is_connected = True
+                reused = connection.uses > 0
                 exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
-                return Delivery(lease, exchange, await exchange.run(), connected)
+                return Delivery(call, ticket, connection, exchange, await exchange.run(), reused, connected)
             except BaseException as error:
                 slot = ticket.slot
                 self._give_back(ticket, reusable=exchange is not None and exchange.give_up())
                 where = None
                 if exchange is not None:
-                    reused = lease.reused and self._retry_stale
-                    where = again(call.request, error, exchange, reused=reused, resends=resends, returns=returns)
+                    stale = reused and self._retry_stale
+                    where = again(call.request, error, exchange, reused=stale, resends=resends, returns=returns)
                 if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
                     explained = call.explained(error, connection, "connect" if exchange is None else exchange.phase)
                     if self._policy is None:
