@@ -28,14 +28,24 @@ NOWHERE = StreamInfo(peer="", local="")
 
 
 class HTTPConnection:
-    """What a slot of the ledger stands for. `uses` counts the exchanges that it was given."""
+    """What a slot of the ledger stands for.
 
-    __slots__ = ("_closed", "_ping_interval", "_stream", "_wire", "route", "uses")
+    Attributes:
+        uses: counts the exchanges that it was given.
+        is_shared: it carries many exchanges at once.
+        is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
+            anything against it. Plain and cheap.
+    """
+
+    is_quiet: Callable[[], bool]
+
+    __slots__ = ("_closed", "_ping_interval", "_stream", "_wire", "is_quiet", "is_shared", "route", "uses")
 
     def __init__(self, route: Route, ping_interval: float | None = None) -> None:
         self.route = route
         self._ping_interval = ping_interval
         self.uses = 0
+        self.is_shared = False
         self._stream: Stream | None = None
         self._wire: HTTP11Connection | HTTP2Connection | None = None
         self._closed = False
@@ -61,9 +71,12 @@ class HTTPConnection:
             raise
         if self._chosen(stream) == "h2":
             self._wire = wire = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
+            self.is_shared = True
+            self.is_quiet = wire.is_quiet
             await wire.greet(deadline)
         else:
             self._wire = HTTP11Connection(stream, _parser(), backend)
+            self.is_quiet = self._wire.is_quiet
 
     def _chosen(self, stream: Stream) -> str:
         """What TLS agreed on. A server that has no ALPN speaks HTTP/1.1, or HTTP/2 where that alone is offered."""
@@ -94,11 +107,6 @@ class HTTPConnection:
             wire.stream.watch(callback)
 
     @property
-    def is_shared(self) -> bool:
-        """It carries many exchanges at once."""
-        return isinstance(self._wire, HTTP2Connection)
-
-    @property
     def protocol(self) -> Literal["HTTP/1.1", "HTTP/2"]:
         return "HTTP/2" if self.is_shared else "HTTP/1.1"
 
@@ -119,10 +127,6 @@ class HTTPConnection:
     @property
     def info(self) -> StreamInfo:
         return NOWHERE if self._stream is None else self._stream.info()
-
-    def is_quiet(self) -> bool:
-        """Fit for another exchange: the peer has neither left nor said anything against it. Plain and cheap."""
-        return self._wire is not None and self._wire.is_quiet()
 
     @property
     def is_doubtful(self) -> bool:
@@ -148,7 +152,7 @@ class HTTPConnection:
             return HTTP2Exchange(wire, request, deadline, hear, duplex)
         if request.protocol is not None:
             raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
-        return wire.exchange(request, deadline, hear)
+        return HTTP11Exchange(wire, request, deadline, hear)
 
     def close(self) -> None:
         self._closed = True

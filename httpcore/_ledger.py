@@ -342,7 +342,10 @@ class Ledger:
         claim = ticket.claim
         if claim.standing is not _NEW:
             raise _misplaced("ask", claim, _NEW)
-        self._begin(now)
+        if self._torn or self.dropped or self._ring or now >= self._next_expiry:
+            self._begin(now)
+        self._now = now
+        self._torn = True
         if self._closed:
             self._refuse(claim)
         else:
@@ -412,7 +415,10 @@ class Ledger:
             reusable: the connection is clean. Otherwise it serves nobody else, and closes when nobody uses it.
             expires: when the peer will close it if it stays idle, on the clock of `now`. Default None: not known.
         """
-        self._begin(now)
+        if self._torn or self.dropped or self._ring or now >= self._next_expiry:
+            self._begin(now)
+        self._now = now
+        self._torn = True
         self._release(ticket.claim, now, reusable, expires)
         if self._ring:
             self._fill()
@@ -481,7 +487,7 @@ class Ledger:
             origins=self._stats_by_origin(),
         )
 
-    # How a step begins and ends. `ask` and `give_back` spell out the end: they are the hot path.
+    # How a step begins and ends. `ask` and `give_back`, which are the hot path, spell it out.
 
     def _begin(self, now: float) -> None:
         self._now = now

@@ -417,7 +417,9 @@ class ConnectionPool:
                 connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
                 suits = avoid is None or self._suits(connection, ticket, avoid)
                 fit = connection.uses == 0 or (suits and connection.is_quiet())
-                if fit and (not connection.is_doubtful or await connection.is_alive(call.deadline)):
+                if fit and not (
+                    connection.is_shared and connection.is_doubtful and not await connection.is_alive(call.deadline)
+                ):
                     return connection
                 with self._lock:
                     ledger.redial(ticket, now())
@@ -508,9 +510,9 @@ class ConnectionPool:
 
     def _give_back(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> None:
         """The one way out for every ticket."""
-        ledger = self._ledger
+        ledger, backend = self._ledger, self._backend
         with self._lock:
-            ledger.give_back(ticket, self._now(), reusable=reusable, expires=expires)
+            ledger.give_back(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
             if ledger.todo:
                 self._perform()
 

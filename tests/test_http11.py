@@ -39,7 +39,7 @@ class Line:
     def exchange(self, method: str = "GET", timeout: Any = 5.0, **request: Any) -> HTTP11Exchange:
         deadline = Deadline(httpcore.TimeoutConfig.of(timeout), self.world.backend().now)
         made = Request.of(method, "http://a.test/", **request)
-        return self.connection.exchange(made, deadline, lambda head: self.heard.append(head.status))
+        return HTTP11Exchange(self.connection, made, deadline, lambda head: self.heard.append(head.status))
 
 
 def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: Any) -> World:

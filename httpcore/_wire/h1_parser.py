@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 
 from .._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
-from .engines import LIBRARY, End, Headers, Part
+from .engines import LIBRARY, End, Part
 from .grammar import (
     CHUNKED,
     HEAD_BYTES,
@@ -37,6 +37,9 @@ class _Phase(Enum):
 
 
 IDLE, HEAD, BROKEN = _Phase
+
+# The end of most messages. Nobody may put trailers into it.
+_END = End([])
 
 
 class H1Parser:
@@ -115,59 +118,53 @@ class H1Parser:
                 same `data` completed are lost with it: a message that is broken is not partly right.
             LimitExceeded: a limit of `grammar` is, with `limit` set.
         """
+        parts: list[Part] = []
         try:
-            return self._take(data) if data else self._take_end()
+            phase = self._phase
+            if not data:
+                self._take_end(parts)
+            elif phase is HEAD:
+                self._take_heads(data, parts)
+            elif phase is IDLE or phase is SWITCHED:
+                self._take_surplus(data)
+            elif phase is BROKEN:
+                raise RemoteProtocolError("nothing can be read from this connection after the error before")
+            else:
+                self._take_body(data, parts)
         except HTTPCoreError:
             self._phase = BROKEN
             raise
-
-    def _take(self, data: bytes) -> list[Part]:
-        phase = self._phase
-        if phase is HEAD:
-            return self._take_heads(data)
-        if phase is IDLE or phase is SWITCHED:
-            if len(self.surplus) < HEAD_BYTES:  # nobody reads it; an error shows its beginning
-                self.surplus += data
-            self.reusable = False
-            return []
-        if phase is BROKEN:
-            raise RemoteProtocolError("nothing can be read from this connection after the error before")
-        parts: list[Part] = []
-        self._take_body(data, parts)
         return parts
 
-    def _take_heads(self, data: bytes) -> list[Part]:
+    def _take_heads(self, data: bytes, parts: list[Part]) -> None:
         self.started = True
-        parts: list[Part] = []
         while data:
             got = self._section.feed(data)
             if got is None:
-                break
+                return
             raw, data = got
             head, framing, length, persistent = read_head(raw, self._method, self._upgrade)
             parts.append(head)
-            if framing is not INTERIM:
-                self._phase = framing
+            if framing is INTERIM:
+                self._count_interim()
+                continue
+            self._phase = framing
+            self._persistent = persistent and not self._close
+            if framing is LENGTH:
                 self._length = self._left = length
-                self._persistent = persistent and not self._close
-                self._start_body(framing, data, parts)
-                break
-            self._count_interim()
-        return parts
+            elif framing is CHUNKED:
+                self._chunks = Chunks()
+            elif framing is SWITCHED:
+                self.surplus = data
+                parts.append(_END)
+                return
+            self._take_body(data, parts)
+            return
 
     def _count_interim(self) -> None:
         self._interims += 1
         if self._interims > INTERIM_COUNT:
             raise LimitExceeded(f"the peer sent more than {INTERIM_COUNT} interim responses", limit=INTERIM_COUNT)
-
-    def _start_body(self, framing: Framing, data: bytes, parts: list[Part]) -> None:
-        if framing is SWITCHED:
-            self.surplus = data
-            parts.append(End([]))
-            return
-        if framing is CHUNKED:
-            self._chunks = Chunks()
-        self._take_body(data, parts)
 
     def _take_body(self, data: bytes, parts: list[Part]) -> None:
         phase = self._phase
@@ -177,30 +174,36 @@ class H1Parser:
             if body:
                 parts.append(body)
             if not self._left:
-                self._finish([], data[len(body) :], parts)
+                self._finish(_END, data[len(body) :], parts)
         elif phase is CHUNKED:
             body = self._chunks.feed(data)
             if body:
                 parts.append(body)
             if self._chunks.trailers is not None:
-                self._finish(self._chunks.trailers, self._chunks.surplus, parts)
+                self._finish(End(self._chunks.trailers), self._chunks.surplus, parts)
         elif data:
             parts.append(data)
 
-    def _finish(self, trailers: Headers, surplus: bytes, parts: list[Part]) -> None:
+    def _finish(self, end: End, surplus: bytes, parts: list[Part]) -> None:
         self._phase = IDLE
         self.surplus = surplus
         self.reusable = self._persistent and not surplus
-        parts.append(End(trailers))
+        parts.append(end)
 
-    def _take_end(self) -> list[Part]:
+    def _take_surplus(self, data: bytes) -> None:
+        if len(self.surplus) < HEAD_BYTES:  # nobody reads it; an error shows its beginning
+            self.surplus += data
+        self.reusable = False
+
+    def _take_end(self, parts: list[Part]) -> None:
         self.reusable = False
         phase = self._phase
         if phase is UNTIL_CLOSE:
             self._phase = IDLE
-            return [End([])]
+            parts.append(_END)
+            return
         if phase is IDLE or phase is SWITCHED:
-            return []
+            return
         if phase is HEAD and not self.started:
             raise RemoteProtocolError("the peer ended the connection before any byte of a response")
         raise RemoteProtocolError(f"the peer ended the connection too early, missing: {self.unfinished}")

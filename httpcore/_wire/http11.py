@@ -16,7 +16,7 @@ from .._body import BodyReader
 from .._deadline import Deadline
 from .._errors import HTTPCoreError, LocalProtocolError, ReadTimeout, RemoteProtocolError, WriteError
 from .._request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
-from .engines import End, Head, Headers, ResponseParser
+from .engines import Head, Headers, ResponseParser
 
 __all__ = ["HTTP11Connection", "HTTP11Exchange", "HTTP11RawStream"]
 
@@ -53,9 +53,6 @@ class HTTP11Connection:
         """Between exchanges: nothing has arrived and the peer has not left. Anything else is not ours to interpret."""
         return self.stream.take() is None
 
-    def exchange(self, request: Request, deadline: Deadline, hear: Callable[[Head], None]) -> HTTP11Exchange:
-        return HTTP11Exchange(self, request, deadline, hear)
-
     def close(self) -> None:
         self.stream.close()
 
@@ -66,6 +63,9 @@ class HTTP11Exchange:
     Nothing of it can be refused alone, so `refused` and `crowded` are False.
 
     Attributes:
+        ended: the response is complete; parts of its body may still wait in `next`.
+        switched: the response hands the connection over to another protocol: 101, or a 2xx to CONNECT (RFC 9110,
+            9.3.6).
         sent: bytes of the request that were handed to the stream.
         received: bytes of the response's body that were parsed so far.
         interim: the 1xx heads that came so far.
@@ -78,7 +78,6 @@ class HTTP11Exchange:
     __slots__ = (
         "_complete",
         "_connection",
-        "_ended",
         "_head",
         "_hear",
         "_held",
@@ -87,10 +86,12 @@ class HTTP11Exchange:
         "_stream",
         "_timeouts",
         "deadline",
+        "ended",
         "interim",
         "received",
         "request",
         "sent",
+        "switched",
         "trailers",
     )
 
@@ -104,8 +105,9 @@ class HTTP11Exchange:
         self._head: Head | None = None
         self._parts: deque[bytes] = deque()
         self._held = 0
-        self._ended = False
         self._complete = False
+        self.ended = False
+        self.switched = False
         self.request = request
         self.deadline = deadline
         self.interim: list[Head] = []
@@ -123,22 +125,9 @@ class HTTP11Exchange:
         return self._parser.started
 
     @property
-    def ended(self) -> bool:
-        """The response is complete; parts of its body may still wait in `next`."""
-        return self._ended
-
-    @property
     def clean(self) -> bool:
         """Both messages are complete and the connection may carry another exchange."""
-        return self._ended and self._complete and self._parser.reusable
-
-    @property
-    def switched(self) -> bool:
-        """The response handed the connection over to another protocol: 101, or a 2xx to CONNECT (RFC 9110 9.3.6)."""
-        head = self._head
-        return head is not None and (
-            head.status == 101 or (self.request.method == b"CONNECT" and 200 <= head.status < 300)
-        )
+        return self.ended and self._complete and self._parser.reusable
 
     @property
     def phase(self) -> str:
@@ -160,7 +149,7 @@ class HTTP11Exchange:
     async def next(self) -> bytes:
         """The next bytes of the body as sent, `b""` at its end."""
         while not self._parts:
-            if self._ended:
+            if self.ended:
                 return b""
             await self._read()
         part = self._parts.popleft()
@@ -169,7 +158,7 @@ class HTTP11Exchange:
 
     def here(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
-        if not self._ended:
+        if not self.ended:
             return None
         parts = self._parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -181,7 +170,7 @@ class HTTP11Exchange:
         """Throw away what is here already, as long as it is little; never wait."""
         thrown = 0
         try:
-            while not self._ended and thrown <= DRAIN:
+            while not self.ended and thrown <= DRAIN:
                 data = self._stream.take()
                 if not data:
                     return
@@ -295,7 +284,7 @@ class HTTP11Exchange:
         data = self._stream.take()
         if data is not None:
             self._feed(data)
-        return not (self._ended or (self._head is not None and self._head.status >= 400))
+        return not (self.ended or (self._head is not None and self._head.status >= 400))
 
     async def _may_go_ahead(self) -> bool:
         """Wait, within bounds, for 100 (Continue). False when the final response came instead."""
@@ -340,24 +329,24 @@ class HTTP11Exchange:
                 self._held += len(part)
                 self.received += len(part)
             elif isinstance(part, Head):
-                if part.status >= 200 or part.status == 101:
+                status = part.status
+                if status >= 200 or status == 101:
                     self._head = part
+                    self.switched = status == 101 or (status < 300 and self.request.method == b"CONNECT")
                 else:
-                    interim.append(part.status)
+                    interim.append(status)
                     self.interim.append(part)
                     self._hear(part)
             else:
-                self._finish(part, data)
+                if not data and self._stream.truncated:
+                    raise RemoteProtocolError(
+                        f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that "
+                        "only the end of the connection delimits"
+                    )
+                self.ended = True
+                if part.trailers:
+                    self.trailers = part.trailers
         return interim
-
-    def _finish(self, end: End, data: bytes) -> None:
-        if not data and self._stream.truncated:
-            raise RemoteProtocolError(
-                f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that only "
-                "the end of the connection delimits"
-            )
-        self._ended = True
-        self.trailers = end.trailers
 
 
 class HTTP11RawStream:

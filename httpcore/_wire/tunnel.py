@@ -7,7 +7,7 @@ from .._deadline import Deadline
 from .._errors import ProxyError, show
 from .._request import Headers, Request
 from .engines import Head, ResponseParser
-from .http11 import HTTP11Connection
+from .http11 import HTTP11Connection, HTTP11Exchange
 
 __all__ = ["open_tunnel"]
 
@@ -22,7 +22,7 @@ async def open_tunnel(
         RemoteProtocolError, LimitExceeded, NetworkError, Timeout: as in any exchange.
     """
     request = Request.of(b"CONNECT", f"http://{authority}", fields, target=authority)
-    exchange = HTTP11Connection(stream, parser, backend).exchange(request, deadline, _ignore)
+    exchange = HTTP11Exchange(HTTP11Connection(stream, parser, backend), request, deadline, _ignore)
     head = await exchange.run()
     if not exchange.switched:
         raise _refusal(head)
