@@ -31,6 +31,7 @@ HTTP2 = WAY == "h2"
 SIZE = 200_000_000
 PIECE = 262_144
 BODY = b"x" * 10_000
+COUNTED = {"Content-Length": str(SIZE)}
 MANY = max(1, OPERATIONS // 20)
 BULK = JOB in ("down", "up")
 
@@ -277,7 +278,7 @@ def ours() -> None:
     jobs: dict[str, Once] = {
         "get": lambda: pool.request("GET", URL).body,
         "post": lambda: pool.request("POST", URL, body=BODY).body,
-        "up": lambda: pool.request("POST", URL, body=pieces()).body,
+        "up": lambda: pool.request("POST", URL, COUNTED, pieces()).body,
         "down": down,
     }
     run_sync(jobs[JOB])
@@ -291,7 +292,7 @@ def our_jobs(pool: Any) -> OnceAsync:
         await pool.request("POST", URL, body=BODY)
 
     async def up() -> None:
-        await pool.request("POST", URL, body=pieces())
+        await pool.request("POST", URL, COUNTED, pieces())
 
     async def down() -> None:
         async for _ in (await pool.request("GET", URL, stream=True)).raw():
@@ -363,7 +364,7 @@ def httpcore2() -> None:
     jobs: dict[str, Once] = {
         "get": lambda: pool.request("GET", URL).content,
         "post": lambda: pool.request("POST", URL, content=BODY).content,
-        "up": lambda: pool.request("POST", URL, headers={"Content-Length": str(SIZE)}, content=pieces()).content,
+        "up": lambda: pool.request("POST", URL, headers=COUNTED, content=pieces()).content,
         "down": down,
     }
     run_sync(jobs[JOB])
@@ -381,7 +382,7 @@ async def make_httpcore2() -> OnceAsync:
         await pool.request("POST", URL, content=BODY)
 
     async def up() -> None:
-        await pool.request("POST", URL, headers={"Content-Length": str(SIZE)}, content=async_pieces())
+        await pool.request("POST", URL, headers=COUNTED, content=async_pieces())
 
     async def down() -> None:
         async with pool.stream("GET", URL) as response:
@@ -453,7 +454,7 @@ def urllib3() -> None:
     jobs: dict[str, Once] = {
         "get": lambda: pool.request("GET", URL).data,
         "post": lambda: pool.request("POST", URL, body=BODY).data,
-        "up": lambda: pool.request("POST", URL, body=pieces(), headers={"Content-Length": str(SIZE)}).data,
+        "up": lambda: pool.request("POST", URL, body=pieces(), headers=COUNTED).data,
         "down": down,
     }
     run_sync(jobs[JOB])
@@ -493,7 +494,7 @@ def aiohttp_async() -> None:
                 await response.read()
 
         async def up() -> None:
-            async with session.post(URL, data=async_pieces(), headers={"Content-Length": str(SIZE)}) as response:
+            async with session.post(URL, data=async_pieces(), headers=COUNTED) as response:
                 await response.read()
 
         async def down() -> None:
