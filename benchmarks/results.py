@@ -16,6 +16,8 @@ class Found(NamedTuple):
     of_floor: float | None
 
     def figure(self, measure: Measure) -> str:
+        if self.values[measure.key] < measure.least:
+            return f"under {measure.least * measure.scale:g} {measure.unit}"
         return f"{self.values[measure.key] * measure.scale:,.{measure.digits}f} {measure.unit}"
 
     def cells(self, measure: Measure) -> list[str]:

@@ -92,9 +92,11 @@ class Bench:
         floor = next((client for client in clients if is_floor(client)), None)
 
         def ratio(client: str, to: str | None) -> float | None:
-            pairs = [(r[client], r[to]) for r in all_rounds if to is not None]
-            ratios = [mine[key] / max(base[key], 0.001) for mine, base in pairs if mine and base]
-            return median(ratios) if ratios else None
+            cells = [(r[client], r[to]) for r in all_rounds if to is not None]
+            pairs = [(mine[key], base[key]) for mine, base in cells if mine and base]
+            if not pairs or median(base for _, base in pairs) <= work.measure.least:
+                return None
+            return float(median(mine / max(base, 0.001) for mine, base in pairs))
 
         found = {}
         for client in clients:
