@@ -16,8 +16,8 @@ messages in the same bytes. So, where there is a choice, we refuse:
 The reason phrase may be missing, with or without its space: too many servers leave it out.
 
 A section is looked at once for bytes that may not be there, then it is cut at its line ends and colons; names are
-checked alone, and remembered, as is a status line. (A regular expression for all fields of a head took three times as
-long for those that nginx sends.)
+checked alone, and remembered, as is a status line. (With one regular expression for all fields a head took a tenth more
+instructions.)
 """
 
 from __future__ import annotations
