@@ -491,7 +491,7 @@ def test_reading_a_large_piece_byte_by_byte_gives_every_byte_once(run: Any, list
 
 
 def test_the_other_tasks_run_during_a_download_that_never_has_to_wait(run: Any, listener: Any) -> None:
-    size = 8 * PIECE
+    size = 12 * PIECE
     room = (socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * size)
 
     async def main() -> None:
@@ -709,8 +709,8 @@ def test_an_upload_lets_the_other_tasks_run_and_takes_no_byte_before_its_turn(ru
     async def main() -> None:
         with await connect(listener) as pair:
             sent = got = 0
-            while sent < 2 * PIECE:
-                sent += await pair.stream.write_some(bytes(min(65536, 2 * PIECE - sent)), LONG, duplex=True)
+            while sent < 4 * PIECE:
+                sent += await pair.stream.write_some(bytes(min(65536, 4 * PIECE - sent)), LONG, duplex=True)
                 got += len(pair.peer.recv(PIECE))  # so that there is room
             writer = asyncio.ensure_future(pair.stream.write_some(b"more", LONG, duplex=True))
             await asyncio.sleep(0)
@@ -720,7 +720,7 @@ def test_an_upload_lets_the_other_tasks_run_and_takes_no_byte_before_its_turn(ru
             pair.stream.close()
             while data := pair.peer.recv(PIECE):
                 got += len(data)
-            assert got == 2 * PIECE
+            assert got == 4 * PIECE
 
     run(main)
 
