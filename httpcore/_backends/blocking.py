@@ -118,28 +118,32 @@ class BlockingStream:
                 if sent is not None:
                     self._spoke = True
                     return sent
-            # After the peer's end there is no input to wait for, and its descriptor would be readable for ever.
-            listens = not (duplex or descriptor.has_ended)
-            wait = self._either if listens else _waiter(descriptor.sock.fileno(), _OUT)
-            begun = time.monotonic()
-            left = _milliseconds(timeout)
-            while ready := wait(left):
-                events = ready[0][1]
-                if descriptor.is_closed:  # which woke us, and looks like input
-                    raise descriptor.error(WriteError, "writing")
-                # A reset makes the descriptor readable too. `send` tells it as what it is, and keeps the input.
-                if listens and events & _IN and not events & _ERROR:
-                    return 0
-                sent = descriptor.send(data)
-                if sent is not None:
-                    self._spoke = True
-                    return sent
-                left = _left(timeout, begun)
-            raise WriteTimeout(f"no room to write for {timeout:g} seconds", peer=descriptor.info.peer, limit=timeout)
+            return self._write_when_ready(data, timeout, duplex)
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
                 self._close_behind_all()
+
+    def _write_when_ready(self, data: bytes | bytearray | memoryview, timeout: float | None, duplex: bool) -> int:
+        descriptor = self._descriptor
+        # After the peer's end there is no input to wait for, and its descriptor would be readable for ever.
+        listens = not (duplex or descriptor.has_ended)
+        wait = self._either if listens else _waiter(descriptor.sock.fileno(), _OUT)
+        begun = time.monotonic()
+        left = _milliseconds(timeout)
+        while ready := wait(left):
+            events = ready[0][1]
+            if descriptor.is_closed:  # which woke us, and looks like input
+                raise descriptor.error(WriteError, "writing")
+            # A reset makes the descriptor readable too. `send` tells it as what it is, and keeps the input.
+            if listens and events & _IN and not events & _ERROR:
+                return 0
+            sent = descriptor.send(data)
+            if sent is not None:
+                self._spoke = True
+                return sent
+            left = _left(timeout, begun)
+        raise WriteTimeout(f"no room to write for {timeout:g} seconds", peer=descriptor.info.peer, limit=timeout)
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
         return True

@@ -234,7 +234,6 @@ class HTTP11Exchange:
         return await self._write(last_chunk(self.request.final_trailers()))
 
     async def _send_counted(self, reader: BodyReader) -> bool:
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
         declared = self.request.content_length or 0
         given = 0
         while (piece := await reader.next()) is not None:
@@ -243,9 +242,7 @@ class HTTP11Exchange:
                 raise LocalProtocolError(
                     f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
                 )
-            count = await stream.write_some(piece, within(limit), duplex=self._held > EARLY)
-            self.sent += count
-            if count != len(piece) and not await self._write_on(piece, count):
+            if not await self._write(piece):
                 return False
         if given < declared:
             raise LocalProtocolError(
