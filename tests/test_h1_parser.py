@@ -918,3 +918,25 @@ def test_the_framing_decision_is_all_in_the_grammar() -> None:
     raw = with_head(b"Content-Length: 5", b"Connection: close")
     _, *decided = grammar.read_head(raw, b"GET", False)
     assert decided == [grammar.Framing.LENGTH, 5, False]
+
+
+def test_names_and_status_lines_are_remembered_within_bounds() -> None:
+    many = 3 * grammar.REMEMBERED_COUNT
+    for number in range(many):
+        line = b"HTTP/1.1 200 number %d" % number
+        field = b"X-Number-%d: 1" % number
+        long = b"X-%s: 1" % (b"a" * grammar.REMEMBERED_BYTES)
+        parts, _ = play([line + b"\r\n" + b"\r\n".join([field, long]) + b"\r\nContent-Length: 0\r\n\r\n"])
+        assert isinstance(parts[0], Head)
+        assert (parts[0].reason, parts[0].headers[0]) == (b"number %d" % number, (b"x-number-%d" % number, b"1"))
+    for kept in (grammar._names, grammar._statuses):
+        assert len(kept) <= grammar.REMEMBERED_COUNT
+        assert max(map(len, kept)) <= grammar.REMEMBERED_BYTES
+
+
+@pytest.mark.parametrize("field", [b"X-Twice : 1", b"X Twice: 1", b": 1", b"X-Twice", b" X-Twice: 1"])
+def test_a_field_that_was_refused_is_refused_again(field: bytes) -> None:
+    play([with_head(b"X-Twice: 1", b"Content-Length: 0")])  # a name much like it is remembered
+    for _ in range(2):
+        with pytest.raises(RemoteProtocolError, match="not a header field"):
+            play([with_head(field, b"Content-Length: 0")])

@@ -47,8 +47,8 @@ EXTENSION_BYTES: Final = 65536
 """Chunk extensions of one message, beyond as many bytes as its body has had so far."""
 
 # What was right once: names and status lines up to a length and a count, so that no peer can fill the memory with them.
-_REMEMBERED_BYTES: Final = 64
-_REMEMBERED_COUNT: Final = 1024
+REMEMBERED_BYTES: Final = 64
+REMEMBERED_COUNT: Final = 1024
 _names: dict[bytes, bytes] = {}
 _statuses: dict[bytes, tuple[bool, int, bytes]] = {}
 
@@ -112,8 +112,8 @@ def _learn_status(line: bytes) -> tuple[bool, int, bytes]:
         raise RemoteProtocolError(f"not a status line of HTTP/1.0 or HTTP/1.1: {show(line)}")
     minor, digits, reason = match.groups(b"")
     known = (minor == b"0", int(digits), reason)
-    if len(line) <= _REMEMBERED_BYTES:
-        if len(_statuses) >= _REMEMBERED_COUNT:
+    if len(line) <= REMEMBERED_BYTES:
+        if len(_statuses) >= REMEMBERED_COUNT:
             _statuses.clear()
         _statuses[line] = known
     return known
@@ -124,8 +124,8 @@ def _learn_name(name: bytes) -> bytes:
     if not FIELD_NAME.fullmatch(name):
         return b""
     lower = name.lower()
-    if len(name) <= _REMEMBERED_BYTES:
-        if len(_names) >= _REMEMBERED_COUNT:
+    if len(name) <= REMEMBERED_BYTES:
+        if len(_names) >= REMEMBERED_COUNT:
             _names.clear()
         _names[name] = lower
     return lower
