@@ -1102,13 +1102,14 @@ class Interrupt:
 
     def __init__(self, after: int) -> None:
         self.left = after
+        self.before = sys.gettrace()  # coverage's, perhaps
 
     def __enter__(self) -> Interrupt:
         sys.settrace(self.trace)
         return self
 
     def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self.before)
 
     def trace(self, frame: FrameType, event: str, argument: object) -> Any:
         if frame.f_code.co_filename != LEDGER:
