@@ -39,19 +39,16 @@ async def fetch(pool: httpcore.ConnectionPool, url: str, number: int) -> None:
 
 
 class Aim:
-    """Random moments at which to cut requests off, such that a good third of them is, however fast the machine is."""
+    """Moments at which to cut requests off: from 10 microseconds to 100 ms, as many in each power of ten, so that some
+    hit and some do not, however fast the machine is.
+    """
 
     def __init__(self, seed: int = SEED) -> None:
-        self._moments = random.Random(seed)
-        self._horizon = 0.01  # seconds
+        self._random = random.Random(seed)
         self.hits = 0
 
     def moment(self) -> float:
-        return self._moments.random() * self._horizon
-
-    def learn(self, *, hit: bool) -> None:
-        self.hits += hit
-        self._horizon *= 1.03 if hit else 0.98
+        return 10.0 ** self._random.uniform(-5, -1)
 
 
 async def check_is_clean(pool: httpcore.ConnectionPool, url: str) -> None:
@@ -75,9 +72,7 @@ def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_asyncio(ur
         try:
             await task
         except asyncio.CancelledError:
-            aim.learn(hit=True)
-        else:
-            aim.learn(hit=False)
+            aim.hits += 1
 
     async def body() -> None:
         before = descriptors()
@@ -91,7 +86,7 @@ def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_asyncio(ur
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(body())
-    assert aim.hits > 1000, f"{aim.hits} requests were really cut off (seed {SEED})"
+    assert aim.hits > 300, f"{aim.hits} requests were really cut off (seed {SEED})"
 
 
 def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_trio(url: str) -> None:
@@ -100,7 +95,7 @@ def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_trio(url: 
     async def victim(pool: httpcore.ConnectionPool, number: int) -> None:
         with trio.move_on_after(aim.moment()) as scope:
             await fetch(pool, url, number)
-        aim.learn(hit=scope.cancelled_caught)
+        aim.hits += scope.cancelled_caught
 
     async def body() -> None:
         before = descriptors()
@@ -117,7 +112,7 @@ def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_trio(url: 
         assert descriptors() == before
 
     trio.run(body)
-    assert aim.hits > 1000, f"{aim.hits} requests were really cut off (seed {SEED})"
+    assert aim.hits > 300, f"{aim.hits} requests were really cut off (seed {SEED})"
 
 
 def test_requests_that_time_out_at_random_moments_leave_nothing_behind_in_threads(url: str) -> None:
@@ -129,15 +124,12 @@ def test_requests_that_time_out_at_random_moments_leave_nothing_behind_in_thread
     def work(aim: Aim) -> None:
         try:
             for number in range(REQUESTS // 16):
-                hurried = number % 3 == 0
+                limit = aim.moment() if number % 3 == 0 else 5
                 try:
-                    response = pool.request("GET", url, stream=number % 2 == 0, timeout=aim.moment() if hurried else 5)
+                    response = pool.request("GET", url, stream=number % 2 == 0, timeout=limit)
                     assert response.read() == b"Hello, world"
                 except httpcore.Timeout:
-                    aim.learn(hit=True)
-                else:
-                    if hurried:
-                        aim.learn(hit=False)
+                    aim.hits += 1
         except BaseException as error:
             failures.append(error)
 
@@ -148,7 +140,7 @@ def test_requests_that_time_out_at_random_moments_leave_nothing_behind_in_thread
         thread.join(120)
     assert not failures
     hits = sum(aim.hits for aim in aims)
-    assert hits > 500, f"{hits} requests really timed out (seed {SEED})"
+    assert hits > 200, f"{hits} requests really timed out (seed {SEED})"
     stats = pool.stats()
     assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0)
     for _ in range(100):
