@@ -1,7 +1,7 @@
 """A server that costs next to nothing, for tests that count requests or bytes. `python -m tests.fast_server PORT`.
 
-The path says what comes: /N answers N bytes, any other path "Hello, world"; a body of the request is read and thrown
-away, whatever its length.
+The path says what comes: /N answers N bytes, any other path "Hello, world", and /later that after 2 ms, so that even a
+slow client has to wait; a body of the request is read and thrown away, whatever its length.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import cast
 
 import uvloop
 
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello, world"
 PIECE = bytes(262144)
 LENGTH = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
 
@@ -56,7 +57,10 @@ class Server(asyncio.Protocol):
     def respond(self) -> None:
         size = int(self.path[1:]) if self.path[1:].isdigit() else None
         if size is None:
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello, world")
+            if self.path == b"/later":
+                asyncio.get_running_loop().call_later(0.002, self.transport.write, HELLO)
+            else:
+                self.transport.write(HELLO)
             return
         self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
         self.answer_left = size

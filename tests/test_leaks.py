@@ -26,7 +26,7 @@ LIMITS = httpcore.PoolLimits(max_connections=50)
 def url() -> Iterator[str]:
     port = free_port()
     with process([sys.executable, "-m", "tests.fast_server", str(port)], port):
-        yield f"http://127.0.0.1:{port}/hello"
+        yield f"http://127.0.0.1:{port}/later"
 
 
 def descriptors() -> int:
