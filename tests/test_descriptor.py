@@ -45,6 +45,23 @@ def test_input_from_before_a_failed_write_is_kept_in_order(pair: tuple) -> None:
     assert bytes(found) == sent
 
 
+def test_little_is_asked_for_until_as_much_has_come(pair: tuple) -> None:
+    descriptor, theirs = pair
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PIECE)
+    sock, asked = descriptor.sock, []
+
+    class Spy:
+        def recv(self, size: int) -> bytes:
+            asked.append(size)
+            return sock.recv(size)
+
+    descriptor.sock = Spy()
+    for size in (10, 65536, 100_000, 10, 65535):
+        theirs.sendall(bytes(size))
+        assert descriptor.receive(10 * PIECE) == bytes(size)
+    assert asked == [65536, 65536, PIECE, PIECE, 65536]
+
+
 def test_a_write_after_our_own_end_fails_and_the_input_goes_on(pair: tuple) -> None:
     descriptor, theirs = pair
     descriptor.end()
