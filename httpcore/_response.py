@@ -235,7 +235,7 @@ class Response:
         return b"".join(pieces)
 
     def stream(self) -> BodyStream:
-        """The body in pieces of at most 256 KiB, content codings undone. Once only, unless `read()` has kept it.
+        """The body in pieces of at most 512 KiB, content codings undone. Once only, unless `read()` has kept it.
 
         Raises (while iterating): as `read()`, but no LimitExceeded.
         """

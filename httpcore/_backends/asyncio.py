@@ -42,7 +42,7 @@ Clock = Callable[[], float]
 
 # What is kept for a caller who does not read: so much, in so many pieces, since a piece of one byte takes fifty. Then
 # the socket is left alone until half of it is gone, and the peer has to wait.
-_MOST_KEPT = 4 * PIECE
+_MOST_KEPT = 2 * PIECE
 _MOST_PIECES = 256
 
 # How many timers may stay with the loop for waits that are over, so that the next ones find them.
@@ -52,7 +52,7 @@ _SPARE_ROWS = 8
 _AT_ONCE = 65536
 
 # After so many bytes without a wait the other tasks get a turn: about a third of a millisecond over loopback.
-_TURN = 4 * PIECE
+_TURN = 2 * PIECE
 
 # A timer of uvloop counts whole milliseconds, so one that rang a little early is set for at least this long.
 _TICK = 0.001
