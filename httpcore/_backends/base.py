@@ -14,8 +14,9 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 PIECE = 524288
-"""The most that one `read` returns or one `write_some` takes, in bytes. From a bare socket a download by 64 KiB
-cost half as much again; ours by 256 KiB a fifth more (`scripts/bench 7 "200 MB down, sync"`: 1.56 and 1.31 of the floor)."""
+"""The most that one `read` returns or one `write_some` takes, in bytes. A download by 64 KiB costs a bare socket half
+as much again; ours in threads cost 1.56 times that floor by 256 KiB, and 1.31 so (`scripts/bench 7 "200 MB down, sync"`).
+"""
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
 
