@@ -15,8 +15,7 @@ T = TypeVar("T")
 
 PIECE = 524288
 """The most that one `read` returns or one `write_some` takes, in bytes. A download by 64 KiB costs a bare socket half
-as much again; ours in threads cost 1.56 times that floor by 256 KiB, and 1.31 so (`scripts/bench 7 "200 MB down, sync"`).
-"""
+as much again; ours in threads cost 1.56 times the floor by 256 KiB, and 1.31 by these (`scripts/bench 7 "200 MB"`)."""
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
 
