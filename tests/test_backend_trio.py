@@ -134,8 +134,9 @@ def test_a_download_that_never_has_to_wait_lets_others_run_once_in_a_piece() -> 
         async with connected_to_an_endless_peer() as stream, trio.open_nursery() as nursery:
             done, turns = trio.Event(), list[int]()
             nursery.start_soon(count_turns, done, turns)
-            for _ in range(8 * PIECE // 1024):
-                assert len(await stream.read(1024, LONG)) == 1024
+            got = 0
+            while got < 8 * PIECE:
+                got += len(await stream.read(PIECE, LONG))
             done.set()
         # 7 turns were given up; trio shuffles who is first in each.
         assert 6 <= len(turns) <= 8
@@ -150,9 +151,37 @@ def test_an_upload_that_never_has_to_wait_hears_its_cancellation_within_a_piece(
             with trio.CancelScope() as scope:
                 scope.cancel()
                 while True:
-                    written += await stream.write_some(bytes(1024), LONG, duplex=True)
+                    written += await stream.write_some(bytes(65536), LONG, duplex=True)
             assert scope.cancelled_caught
             assert written == PIECE
+
+    trio.run(main)
+
+
+def test_small_exchanges_that_never_have_to_wait_let_others_run_and_hear_their_cancellation() -> None:
+    async def main() -> None:
+        exchanges = 0
+
+        async def exchange(stream: TrioStream) -> None:
+            nonlocal exchanges
+            assert await stream.write_some(bytes(100), LONG) == 100
+            assert len(await stream.read(100, LONG)) == 100
+            exchanges += 1
+
+        async with connected_to_an_endless_peer() as stream, trio.open_nursery() as nursery:
+            done, turns = trio.Event(), list[int]()
+            nursery.start_soon(count_turns, done, turns)
+            while exchanges < 320:
+                await exchange(stream)
+            done.set()
+        assert 8 <= len(turns) <= 10
+        async with connected_to_an_endless_peer() as stream:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                while exchanges < 1_000:
+                    await exchange(stream)
+            assert scope.cancelled_caught
+            assert exchanges <= 320 + 32
 
     trio.run(main)
 

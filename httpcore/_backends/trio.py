@@ -2,7 +2,8 @@
 
 Trying comes first and costs no turn of the scheduler; what would block then waits. So that a fast peer cannot keep the
 other tasks out, or a cancellation unheard, a stream gives up its turn before the next piece once it has moved PIECE
-bytes without waiting. In both cases the act comes after the wait: a cancelled call has taken or given nothing.
+bytes without waiting, each call counting for some more. In both cases the act comes after the wait: a cancelled call has
+taken or given nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from .names import Answer, accept, look_up, no_answer
 
 T = TypeVar("T")
 Wait = Callable[[socket.socket], Awaitable[None]]
+
+# What a call counts for beside its bytes: 32 small requests whose answers are here already end with a turn for others,
+# too. It costs each 0.3 microseconds.
+_CALL = PIECE // 64
 
 
 def _seconds(timeout: float | None) -> float:
@@ -65,7 +70,7 @@ class TrioStream:
         self._descriptor = descriptor
         self._token = token
         self._spoke = False
-        # Bytes that have gone either way since this stream last let others run.
+        # Bytes that have gone either way since this stream last let others run, and `_CALL` for each call.
         self._moved = 0
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -141,7 +146,7 @@ class TrioStream:
             raise descriptor.error(ReadError, "reading")
         data = descriptor.receive(max_bytes)
         if data is not None:
-            self._moved += len(data)
+            self._moved += len(data) + _CALL
         return data
 
     def _send(self, data: bytes | bytearray | memoryview, *, listens: bool) -> int | None:
@@ -153,7 +158,7 @@ class TrioStream:
         sent = descriptor.send(data)
         if sent is not None:
             self._spoke = True
-            self._moved += sent
+            self._moved += sent + _CALL
         return sent
 
     def _wait_for_room(self, duplex: bool) -> Wait:
