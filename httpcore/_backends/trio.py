@@ -2,8 +2,8 @@
 
 Trying comes first and costs no turn of the scheduler; what would block then waits. So that a fast peer cannot keep the
 other tasks out, or a cancellation unheard, a stream gives up its turn before the next piece once it has moved PIECE
-bytes without waiting, each call counting for some more. In both cases the act comes after the wait: a cancelled call has
-taken or given nothing.
+bytes without waiting, each call counting for some more. In both cases the act comes after the wait: a cancelled call
+has taken or given nothing.
 """
 
 from __future__ import annotations
