@@ -175,7 +175,7 @@ class AsyncioStream:
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         self._spoke = False
-        self._at_once = min(max(max_bytes, _AT_ONCE), PIECE)
+        self._at_once = max(max_bytes, _AT_ONCE)  # the descriptor gives no more than a piece
         while not self._pieces and not self._is_over:
             await self._wait_for_input(timeout)
         if self._pieces:

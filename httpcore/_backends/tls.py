@@ -50,8 +50,9 @@ _ENCRYPTED: Final = 8 * _RECORD
 """What is encrypted, and then sent, at once. An upload by single records cost 1.8 times as much."""
 
 _CIPHERTEXT: Final = 131072 - _RECORD - 1024
-"""What is read at once. With the part of a record that OpenSSL may hold already it decrypts to at most 128 KiB: from
-there on each of the buffers on the way is mapped and unmapped anew, which nearly doubled the cost of a download."""
+"""What is read at once. With the part of a record that OpenSSL may hold already it decrypts to at most 128 KiB. Where
+malloc maps larger ones anew (see `descriptor`) they nearly doubled the cost of a download; elsewhere they gain nothing.
+"""
 
 _BARREN: Final = 256 * 1024
 """How much ciphertext may come without one byte of data in it, and how much OpenSSL may owe the peer while nobody
