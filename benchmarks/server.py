@@ -31,6 +31,12 @@ http {{
   server {{
     listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl; listen 127.0.0.1:{h2} ssl http2;
     location = /hello {{ return 200 "Hello, world!"; }}
+    location /varied/ {{  # twelve fields, of which three are never the same
+      add_header X-Request-Id $request_id; add_header X-Time $msec; add_header ETag "$request_id-$connection_requests";
+      add_header Cache-Control "private, max-age=60"; add_header Vary "Accept-Encoding, Accept";
+      add_header X-Frame-Options DENY; add_header Strict-Transport-Security "max-age=31536000";
+      return 200 "Hello, world!";
+    }}
     location = /drain {{  # answers when it has the whole body, which `return` by itself does not wait for
       client_body_buffer_size 256m; proxy_pass http://thanks/thanks; proxy_pass_request_body off;
       proxy_set_header Content-Length ""; proxy_http_version 1.1; proxy_set_header Connection "";
