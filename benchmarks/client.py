@@ -2,7 +2,9 @@
 
     client.py CLIENT JOB WAY URL OPERATIONS CONCURRENCY CONNECTIONS
 
-Jobs: `get` (a few bytes), `post` (10 KB), `down` and `up` (200 MB, streamed). Ways: `plain`, `tls` (HTTP/1.1 both) and
+Jobs: `get` (a few bytes), `vary` (the same, but nothing repeats: each URL is new, with five request fields, twelve
+response fields of which three always differ, and the list of them read), `post` (10 KB), `down` and `up` (200 MB,
+streamed). Ways: `plain`, `tls` (HTTP/1.1 both) and
 `h2`. Costs are CPU seconds (user and system) of this process over the operations, after a warm-up, so that what else
 runs on the machine disturbs them little. Peers may bring PyPI's `httpcore`, whose import name is ours, so each side has
 a virtual environment of its own. `LOOP=uvloop` runs asyncio clients on uvloop.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import json
 import os
 import resource
@@ -34,6 +37,18 @@ BODY = b"x" * 10_000
 COUNTED = {"Content-Length": str(SIZE)}
 MANY = max(1, OPERATIONS // 20)
 BULK = JOB in ("down", "up")
+
+FIELDS = {
+    "Accept": "*/*",
+    "Accept-Encoding": "gzip",
+    "User-Agent": "benchmark/1",
+    "Authorization": "Bearer 0123456789abcdef",
+}
+PAIRS = [(name.encode(), value.encode()) for name, value in FIELDS.items()]
+FEWEST = 11
+"""Response fields of the varied work at least: HTTP/2 has no `Connection`."""
+
+numbers = itertools.count()
 
 uploads = 0
 """How many were taken to their end, as a client may stop when it sees an answer."""
@@ -75,6 +90,18 @@ def pieces() -> Iterator[bytes]:
         yield piece
     yield bytes(SIZE % PIECE)
     uploads += 1
+
+
+def varied() -> tuple[str, dict[str, str]]:
+    """A URL and header fields that were not sent before."""
+    number = next(numbers)
+    return f"{URL}{number}?page={number}", {**FIELDS, "X-Number": str(number)}
+
+
+def varied_pairs() -> tuple[str, list[tuple[bytes, bytes]]]:
+    """The same, for clients whose native form is pairs of bytes."""
+    number = next(numbers)
+    return f"{URL}{number}?page={number}", [*PAIRS, (b"X-Number", b"%d" % number)]
 
 
 async def async_pieces() -> Any:
@@ -275,8 +302,14 @@ def ours() -> None:
         for _ in pool.request("GET", URL, stream=True).raw():
             pass
 
+    def vary() -> None:
+        response = pool.request("GET", *varied_pairs())
+        assert len(response.headers) >= FEWEST, response.headers
+        assert response.body
+
     jobs: dict[str, Once] = {
         "get": lambda: pool.request("GET", URL).body,
+        "vary": vary,
         "post": lambda: pool.request("POST", URL, body=BODY).body,
         "up": lambda: pool.request("POST", URL, COUNTED, pieces()).body,
         "down": down,
@@ -288,6 +321,10 @@ def our_jobs(pool: Any) -> OnceAsync:
     async def get() -> None:
         await pool.request("GET", URL)
 
+    async def vary() -> None:
+        response = await pool.request("GET", *varied_pairs())
+        assert len(response.headers) >= FEWEST, response.headers
+
     async def post() -> None:
         await pool.request("POST", URL, body=BODY)
 
@@ -298,7 +335,7 @@ def our_jobs(pool: Any) -> OnceAsync:
         async for _ in (await pool.request("GET", URL, stream=True)).raw():
             pass
 
-    jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+    jobs: dict[str, OnceAsync] = {"get": get, "vary": vary, "post": post, "up": up, "down": down}
     return jobs[JOB]
 
 
@@ -361,8 +398,14 @@ def httpcore2() -> None:
             for _ in response.iter_stream():
                 pass
 
+    def vary() -> None:
+        url, headers = varied_pairs()
+        response = pool.request("GET", url, headers=headers)
+        assert len(response.headers) >= FEWEST
+
     jobs: dict[str, Once] = {
         "get": lambda: pool.request("GET", URL).content,
+        "vary": vary,
         "post": lambda: pool.request("POST", URL, content=BODY).content,
         "up": lambda: pool.request("POST", URL, headers=COUNTED, content=pieces()).content,
         "down": down,
@@ -378,6 +421,11 @@ async def make_httpcore2() -> OnceAsync:
     async def get() -> None:
         await pool.request("GET", URL)
 
+    async def vary() -> None:
+        url, headers = varied_pairs()
+        response = await pool.request("GET", url, headers=headers)
+        assert len(response.headers) >= FEWEST
+
     async def post() -> None:
         await pool.request("POST", URL, content=BODY)
 
@@ -389,7 +437,7 @@ async def make_httpcore2() -> OnceAsync:
             async for _ in response.aiter_stream():
                 pass
 
-    jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+    jobs: dict[str, OnceAsync] = {"get": get, "vary": vary, "post": post, "up": up, "down": down}
     return jobs[JOB]
 
 
@@ -403,6 +451,10 @@ def httpx2_async() -> None:
         async def get() -> None:
             await session.get(URL)
 
+        async def vary() -> None:
+            url, headers = varied()
+            assert len((await session.get(url, headers=headers)).headers.multi_items()) >= FEWEST
+
         async def post() -> None:
             await session.post(URL, content=BODY)
 
@@ -414,7 +466,7 @@ def httpx2_async() -> None:
                 async for _ in response.aiter_raw():
                     pass
 
-        jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+        jobs: dict[str, OnceAsync] = {"get": get, "vary": vary, "post": post, "up": up, "down": down}
         return jobs[JOB]
 
     run_async(make)
@@ -430,8 +482,13 @@ def httpx2() -> None:
             for _ in response.iter_raw():
                 pass
 
+    def vary() -> None:
+        url, headers = varied()
+        assert len(session.get(url, headers=headers).headers.multi_items()) >= FEWEST
+
     jobs: dict[str, Once] = {
         "get": lambda: session.get(URL).content,
+        "vary": vary,
         "post": lambda: session.post(URL, content=BODY).content,
         "up": lambda: session.post(URL, content=pieces()).content,
         "down": down,
@@ -451,8 +508,15 @@ def urllib3() -> None:
             pass
         response.release_conn()
 
+    def vary() -> None:
+        url, headers = varied()
+        response = pool.request("GET", url, headers=headers)
+        assert response.data
+        assert len(list(response.headers.items())) >= FEWEST
+
     jobs: dict[str, Once] = {
         "get": lambda: pool.request("GET", URL).data,
+        "vary": vary,
         "post": lambda: pool.request("POST", URL, body=BODY).data,
         "up": lambda: pool.request("POST", URL, body=pieces(), headers=COUNTED).data,
         "down": down,
@@ -470,8 +534,13 @@ def requests(module: str = "requests", below: str = "urllib3") -> None:
         for _ in session.get(URL, stream=True).iter_content(PIECE):
             pass
 
+    def vary() -> None:
+        url, headers = varied()
+        assert len(list(session.get(url, headers=headers).headers.items())) >= FEWEST
+
     jobs: dict[str, Once] = {
         "get": lambda: session.get(URL).content,
+        "vary": vary,
         "post": lambda: session.post(URL, data=BODY).content,
         "up": lambda: session.post(URL, data=pieces()).content,
         "down": down,
@@ -489,6 +558,12 @@ def aiohttp_async() -> None:
             async with session.get(URL) as response:
                 await response.read()
 
+        async def vary() -> None:
+            url, headers = varied()
+            async with session.get(url, headers=headers) as response:
+                await response.read()
+                assert len(response.raw_headers) >= FEWEST
+
         async def post() -> None:
             async with session.post(URL, data=BODY) as response:
                 await response.read()
@@ -502,7 +577,7 @@ def aiohttp_async() -> None:
                 async for _ in response.content.iter_any():
                     pass
 
-        jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+        jobs: dict[str, OnceAsync] = {"get": get, "vary": vary, "post": post, "up": up, "down": down}
         return jobs[JOB]
 
     run_async(make)
@@ -532,7 +607,16 @@ def pycurl() -> None:
             uploads += self.left == 0 < size
             return bytes(size)
 
+    received: list[bytes] = []
+    if JOB == "vary":
+        curl.setopt(peer.HEADERFUNCTION, received.append)
+
     def once() -> None:
+        if JOB == "vary":
+            url, headers = varied()
+            curl.setopt(peer.URL, url)
+            curl.setopt(peer.HTTPHEADER, [f"{name}: {value}" for name, value in headers.items()])
+            received.clear()
         if JOB == "up":
             curl.setopt(peer.POST, 1)
             curl.setopt(peer.POSTFIELDSIZE_LARGE, SIZE)
@@ -543,6 +627,7 @@ def pycurl() -> None:
         else:
             curl.setopt(peer.WRITEDATA, BytesIO())
         curl.perform()
+        assert JOB != "vary" or len(received) > FEWEST
 
     run_sync(once)
 
@@ -557,6 +642,12 @@ def pyreqwest_async() -> None:
         async def get() -> None:
             await (await session.get(URL).build().send()).bytes()
 
+        async def vary() -> None:
+            url, headers = varied()
+            response = await session.get(url).headers(headers).build().send()
+            assert len(list(response.headers.items())) >= FEWEST
+            await response.bytes()
+
         async def post() -> None:
             await (await session.post(URL).body_bytes(BODY).build().send()).bytes()
 
@@ -568,7 +659,7 @@ def pyreqwest_async() -> None:
                 while await response.body_reader.read_chunk():
                     pass
 
-        jobs: dict[str, OnceAsync] = {"get": get, "post": post, "up": up, "down": down}
+        jobs: dict[str, OnceAsync] = {"get": get, "vary": vary, "post": post, "up": up, "down": down}
         return jobs[JOB]
 
     run_async(make)
@@ -585,8 +676,15 @@ def pyreqwest() -> None:
             while response.body_reader.read_chunk():
                 pass
 
+    def vary() -> None:
+        url, headers = varied()
+        response = session.get(url).headers(headers).build().send()
+        assert len(list(response.headers.items())) >= FEWEST
+        assert response.bytes()
+
     jobs: dict[str, Once] = {
         "get": lambda: session.get(URL).build().send().bytes(),
+        "vary": vary,
         "post": lambda: session.post(URL).body_bytes(BODY).build().send().bytes(),
         "up": lambda: session.post(URL).body_stream(pieces()).build().send().bytes(),
         "down": down,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-PATHS = {"get": "/hello", "post": "/drain", "down": "/200m", "up": "/drain"}
+PATHS = {"get": "/hello", "vary": "/varied/", "post": "/drain", "down": "/200m", "up": "/drain"}
 
 
 class Measure(NamedTuple):
@@ -150,6 +150,11 @@ WORKS = [
         100,
         pictured=True,
     ),
+    requests(
+        "sync GET, varied", ("httpcore", "pycurl", "pyreqwest", "urllib3", "httpcore2", "httpx2"), "plain", "vary", 2000
+    ),
+    requests("asyncio GET, varied, 100 at once", ("httpcore async", *ASYNC_PEERS[1:]), "plain", "vary", 3000, 100, 100),
+    requests("HTTP/2 GET, varied, 100 at once", ("httpcore async", *H2_PEERS[1:]), "h2", "vary", 3000, 100),
     *(
         requests(f"200 MB {job}{label}, {world}", clients, way, job, 2, pictured=world == "asyncio")
         for job in ("down", "up")
