@@ -26,9 +26,11 @@ are this machine's, the ratios are what counts.
   machine too.
 - A floor (in italics) is what the same bytes cost with nothing around: a socket, an `asyncio.Protocol`; `bare h2` is
   that library alone, without a network; `bare uvicorn` answers by itself.
-- Small GETs bring 13 bytes over connections that are kept alive. 200 MB are streamed, as the client hands them out by
-  default. "100 at once" are as many tasks on as many connections, or on one with HTTP/2; "10,000 on 100" are tasks that
-  wait for one of 100 connections.
+- Small GETs bring 13 bytes over connections that are kept alive. They flatter clients that remember: the request never
+  changes, and the server repeats its head for a second. In the *varied* work nothing repeats: each URL is new, with
+  five request fields and twelve response fields, of which three always differ, and the list of them is read.
+- 200 MB are streamed, as the client hands them out by default. "100 at once" are as many tasks on as many connections,
+  or on one with HTTP/2; "10,000 on 100" are tasks that wait for one of 100 connections.
 - The gateway is `examples/gateway.py` under uvicorn and wrk with 64 connections; the others are the same app with
   another client in it (`benchmarks/gateways.py`).
 - Import times are net of the interpreter, with bytecode compiled. Memory is of the process, over 1,000 idle connections

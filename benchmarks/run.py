@@ -129,9 +129,10 @@ def growth(results: Results) -> list[str]:
 
 
 VERSIONS = """
-import sys
+import sys, sysconfig
 from importlib.metadata import distributions
-print("CPython", sys.version.split()[0])
+pgo = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+print("CPython", sys.version.split()[0], "(profile-guided build)" if pgo else "(build without profile guidance)")
 for d in distributions():
     print(d.name.lower(), d.version)
 """

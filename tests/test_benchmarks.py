@@ -108,6 +108,8 @@ def test_a_round_prints_a_table_and_writes_page_and_picture(tmp_path: Path) -> N
             {"cpu_us", "wall_us", "peak_mb"},
         ),
         ("client.py", ("httpcore async", "get", "h2", "{h2}/hello", "40", "20", "1"), {"cpu_us", "selects"}),
+        ("client.py", ("httpcore", "vary", "plain", "{plain}/varied/", "40", "1", "1"), {"cpu_us"}),
+        ("client.py", ("httpcore async", "vary", "h2", "{h2}/varied/", "40", "20", "1"), {"cpu_us"}),
         ("idle.py", ("httpcore", "make", "{plain}", "20"), {"cpu_us", "memory_kb"}),
         ("idle.py", ("httpcore", "hold", "{hold}", "30"), {"memory_kb"}),
         ("idle.py", ("httpcore async", "hold", "{hold tls}", "30"), {"memory_kb"}),
