@@ -258,7 +258,7 @@ class Scheduler:
         """
         task = self._running
         if task is None:
-            raise RuntimeError(f"awaited outside of Simulation.run: {what}")
+            raise RuntimeError(f"awaited outside of Simulation.run: {what} (plain code uses Simulation.blocking)")
         deadline = None if timeout is None else self.now + timeout
         if self._checkpoints or timeout == 0:
             self._wake(task)
