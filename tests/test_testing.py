@@ -277,6 +277,85 @@ def test_blocking_retries_pause_by_the_virtual_clock() -> None:
     assert simulation.now > 0
 
 
+def test_a_blocking_request_waits_for_a_connection_in_virtual_time() -> None:
+    simulation = serving()
+    limits = httpcore.PoolLimits(max_connections=1)
+    with (
+        simulation.blocking() as backend,
+        httpcore.SyncConnectionPool(backend=backend, limits=limits, timeout=7) as http,
+        http.request("GET", URL + "a", stream=True) as response,
+    ):
+        response.close()
+        assert http.request("GET", URL).body == b"ok"
+        simulation.listen("example.com", 81, half)
+        with http.request("GET", "http://example.com:81/", stream=True), pytest.raises(httpcore.PoolTimeout):
+            http.request("GET", URL)
+    assert simulation.now == 7.0
+
+
+async def half(peer: ServerEnd) -> None:
+    await peer.recv_until(b"\r\n\r\n")
+    await peer.send(OK[:-1])
+    await peer.scheduler.sleep(3600)
+
+
+def test_blocking_upgrades_send_and_receive_both_ways() -> None:
+    async def upgrade(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+        while data := await peer.recv():
+            await peer.send(data.upper())
+        await peer.send(b"bye")
+
+    simulation = serving(upgrade)
+    with simulation.blocking() as backend, httpcore.SyncConnectionPool(backend=backend) as http:
+        fields = {"Connection": "upgrade", "Upgrade": "echo"}
+        raw = http.request("GET", URL, fields, stream=True).connection
+        assert raw is not None
+        raw.send(b"hello")
+        assert raw.recv() == b"HELLO"
+        raw.end()
+        assert raw.recv() == b"bye"
+        raw.close()
+
+
+def test_blocking_code_uploads_a_file_to_a_unix_socket(tmp_path: Path) -> None:
+    async def receive(peer: ServerEnd) -> None:
+        await peer.recv_until(b"\r\n\r\n")
+        received.append(await peer.recv_exactly(1_000_000))
+        await peer.send(OK)
+
+    received: list[bytes] = []
+    path = tmp_path / "body"
+    path.write_bytes(b"x" * 1_000_000)
+    simulation = Simulation()
+    simulation.listen("/run/app.sock", None, receive, window=1000)
+    with (
+        simulation.blocking() as backend,
+        httpcore.SyncConnectionPool(backend=backend, uds="/run/app.sock") as http,
+        path.open("rb") as file,
+    ):
+        assert http.request("PUT", URL, body=file).body == b"ok"
+    assert received == [b"x" * 1_000_000]
+
+
+def test_a_blocking_backend_waits_by_the_virtual_clock() -> None:
+    simulation = Simulation()
+    with simulation.blocking() as backend:
+        event = backend.event()
+        simulation.call_at(5.0, event.set)
+
+        async def wait() -> tuple[bool, bool]:
+            await backend.sleep(1.0)
+            return await event.wait(1.0), await event.wait(None)
+
+        with pytest.raises(StopIteration) as end:  # it never suspends
+            wait().send(None)
+    assert end.value.value == (False, True)
+    assert simulation.now == 5.0
+    assert backend.is_current()
+
+
 def test_a_failed_script_fails_the_blocking_run() -> None:
     async def broken(peer: ServerEnd) -> None:
         raise ValueError("bad script")
