@@ -198,10 +198,18 @@ class Scheduler:
         return task.result()
 
     def drive(self, coro: Coroutine[object, None, T], name: str = "") -> T:
-        """From plain code: run all tasks until `coro` has ended, and return its result. Only inside `session`."""
+        """From plain code: run all tasks until `coro` has ended, and return its result. Only inside `session`.
+
+        Raises:
+            Deadlock: `coro` cannot end.
+            Exception: what `coro` raised.
+            RuntimeError: a task of this scheduler calls it.
+        """
         if self._running is not None:
             coro.close()
-            raise RuntimeError(f"expected a blocking call from plain code, got one from the task {self._running.name}")
+            raise RuntimeError(
+                f"a blocking call came inside the task {self._running.name}: expected it from plain code"
+            )
         task = self.spawn(coro, name)
         task._seen = True
         with self._as_running():
