@@ -536,3 +536,46 @@ def test_awaiting_another_runtime_is_named(simulation: Simulation) -> None:
             simulation.run(main())
     finally:
         loop.close()
+
+
+def test_wake_ends_the_waits_of_a_stream_as_a_timeout_does() -> None:
+    async def never_read(peer: ServerEnd) -> None:
+        await testing.SimulatedEvent(peer.scheduler).wait(None)
+
+    simulation = serving(never_read, window=1)
+    backend = testing.SimulatedBackend(simulation, simulation)
+
+    async def main() -> None:
+        stream = testing.SimulatedStream(backend, await simulation.connect(["example.com"], 80, None, None, None, ()))
+        assert await stream.write_some(b"x", None) == 1
+        reading = simulation.spawn(stream.read(10, None))
+        writing = simulation.spawn(stream.write_some(b"y", None, duplex=True))
+        await simulation.sleep(1)
+        assert not reading.done
+        assert not writing.done
+        stream.wake()
+        await reading.wait()
+        await writing.wait()
+        assert isinstance(reading.error, httpcore.ReadTimeout)
+        assert isinstance(writing.error, httpcore.WriteTimeout)
+
+    simulation.run(main())
+    assert simulation.now == 1.0
+
+
+@pytest.mark.parametrize("watches", [True, False])
+def test_call_soon_calls_from_the_scheduler_where_streams_watch(watches: bool) -> None:
+    simulation = Simulation(watches=watches)
+    backend = testing.SimulatedBackend(simulation, simulation, watches=watches)
+    calls: list[float] = []
+
+    async def main() -> None:
+        assert backend.call_soon(lambda: calls.append(simulation.now)) is watches
+        assert not calls
+        await simulation.sleep(0)
+
+    simulation.run(main())
+    assert calls == ([0.0] if watches else [])
+    with Simulation().blocking() as blocking:
+        assert isinstance(blocking, testing.BlockingSimulatedBackend)
+        assert not blocking.call_soon(calls.clear)

@@ -25,6 +25,7 @@ class SimulatedStream:
 
     owes = False
     truncated = False
+    can_wake = True
 
     def __init__(self, backend: SimulatedBackend, connection: Connection) -> None:
         self._backend = backend
@@ -36,6 +37,7 @@ class SimulatedStream:
         self._closed = False
         self._reading = False
         self._writing = False
+        self._woken = 0  # how often `wake` was called
         self._watcher: Callable[[], None] | None = None
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -43,9 +45,14 @@ class SimulatedStream:
         if self._reading:
             raise RuntimeError(f"two tasks read from {peer} at once")
         self._reading = True
+        woken = self._woken
+
+        def ready() -> bool:
+            return self._closed or bool(self._in.arrived) or self._in.over()
+
         try:
-            in_time = await self._scheduler.wait_until(
-                lambda: self._closed or bool(self._in.arrived) or self._in.over(),
+            await self._scheduler.wait_until(
+                lambda: ready() or self._woken != woken,
                 f"bytes from {peer}",
                 timeout,
                 self._in.changed,
@@ -54,8 +61,8 @@ class SimulatedStream:
             self._reading = False
         if self._closed:
             raise ReadError("the stream was closed on this side", peer=peer)
-        if not in_time:
-            raise ReadTimeout(f"no bytes came for {timeout:g} s", peer=peer, limit=timeout)
+        if not ready():
+            raise ReadTimeout(f"no bytes came for {timeout} s", peer=peer, limit=timeout)
         if not self._in.arrived and not self._in.ended:
             self._in.end_seen = True
             raise ReadError("the connection was reset by the peer", errno=errno.ECONNRESET, peer=peer)
@@ -68,9 +75,14 @@ class SimulatedStream:
         if self._writing:
             raise RuntimeError(f"two tasks write to {peer} at once")
         self._writing = True
+        woken = self._woken
+
+        def ready() -> bool:
+            return self._unwritable() or self._out.room() > 0 or (not duplex and self._in.has_input())
+
         try:
-            in_time = await self._scheduler.wait_until(
-                lambda: self._unwritable() or self._out.room() > 0 or (not duplex and self._in.has_input()),
+            await self._scheduler.wait_until(
+                lambda: ready() or self._woken != woken,
                 f"room to write to {peer}",
                 timeout,
                 self._out.changed,
@@ -79,8 +91,8 @@ class SimulatedStream:
         finally:
             self._writing = False
         self._check_writable()
-        if not in_time:
-            raise WriteTimeout(f"no room for one byte in {timeout:g} s", peer=peer, limit=timeout)
+        if not ready():
+            raise WriteTimeout(f"no room for one byte in {timeout} s", peer=peer, limit=timeout)
         if not duplex and self._in.has_input():
             return 0
         size = min(self._out.room(), self._backend.max_write)
@@ -112,6 +124,10 @@ class SimulatedStream:
             return 0
         self._out.put(piece)
         return len(piece)
+
+    def wake(self) -> None:
+        self._woken += 1
+        self._in.changed.notify()  # a reader and a writer wait there
 
     def close(self) -> None:
         if not self._closed:
@@ -222,6 +238,11 @@ class SimulatedBackend:
     def event(self) -> Event:
         return SimulatedEvent(self.scheduler)
 
+    def call_soon(self, function: Callable[[], None]) -> bool:
+        if self.watches:
+            self.scheduler.call_at(self.scheduler.now, function)
+        return self.watches
+
     async def sleep(self, seconds: float) -> None:
         await self.scheduler.sleep(seconds)
 
@@ -282,6 +303,9 @@ class BlockingSimulatedBackend:
     def event(self) -> Event:
         return _BlockingEvent(self._backend.event(), self._drive)
 
+    def call_soon(self, function: Callable[[], None]) -> bool:
+        return False  # as in threads: no loop runs while the caller's code does
+
     async def sleep(self, seconds: float) -> None:
         self._drive(self._backend.scheduler.sleep(seconds), "sleep")
 
@@ -328,12 +352,14 @@ class _BlockingStream:
 
     owes = False
     truncated = False
+    can_wake = False
 
     def __init__(self, stream: SimulatedStream, drive: _Drive) -> None:
         self._stream = stream
         self._drive = drive
         self.take = stream.take
         self.give = stream.give
+        self.wake = stream.wake
         self.close = stream.close
         self.abandon = stream.abandon
         self.info = stream.info
