@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._backends import current_backend, threads_backend
+    from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
     from ._body import ReplayableBody
     from ._config import PoolLimits, SSLConfig, TimeoutConfig
     from ._contexts import ssl_context
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Backend",
     "BodyStream",
     "CachingResolver",
     "ConnectError",
@@ -79,6 +82,7 @@ __all__ = [
     "DecodingError",
     "DialStarted",
     "EnvironmentProxies",
+    "Event",
     "GoAway",
     "HTTPCoreError",
     "Informational",
@@ -117,13 +121,17 @@ __all__ = [
     "ResponseStarted",
     "RetryPolicy",
     "SSLConfig",
+    "SocketOption",
+    "Stream",
     "StreamConsumed",
+    "StreamInfo",
     "StreamReset",
     "SyncBodyStream",
     "SyncConnectionPool",
     "SyncRawStream",
     "SyncResponse",
     "TLSError",
+    "TLSInfo",
     "Timeout",
     "TimeoutConfig",
     "TotalTimeout",
@@ -131,11 +139,25 @@ __all__ = [
     "UnsupportedProtocol",
     "WriteError",
     "WriteTimeout",
+    "current_backend",
     "proxies_from_environment",
     "ssl_context",
+    "threads_backend",
 ]
 
 _WHERE = {
+    "_backends": (
+        "current_backend",
+        "threads_backend",
+    ),
+    "_backends.base": (
+        "Backend",
+        "Event",
+        "SocketOption",
+        "Stream",
+        "StreamInfo",
+        "TLSInfo",
+    ),
     "_body": ("ReplayableBody",),
     "_config": (
         "PoolLimits",

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ._backends import current
-from ._backends.base import Backend, Event, SocketOption
+from ._backends import current_backend
+from ._backends.base import Backend, Event, SocketOption, checked_backend
 from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
 from ._deadline import Deadline
 from ._delivery import Call, Delivery
@@ -87,6 +87,8 @@ class ConnectionPool:
             by whoever waits on it or is about to use it; without an answer in as many seconds more it is dead. Default
             None: only when somebody has given up after a second of silence.
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
+        backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing`), a wrapper around another
+            backend, or one of your own. Default None: asyncio or trio, whichever runs the first request.
 
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
 
@@ -115,6 +117,7 @@ class ConnectionPool:
         retry_stale: bool = True,
         ping_interval: float | None = None,
         trace: Trace | None = None,
+        backend: Backend | None = None,
     ) -> None:
         self._ping_interval = checked_seconds("ping_interval", ping_interval, zero=False)
         self._protocols = _checked_protocols(http1, http2)
@@ -128,8 +131,9 @@ class ConnectionPool:
         self._policy = _checked_retries(retries)
         self._retry_stale = retry_stale
         self._trace = trace
-        self._backend: Backend | None = None
-        self._fixed = False
+        # With `backend=` the pool stays with it, whatever loop may be running around it.
+        self._backend = None if backend is None else checked_backend(backend)
+        self._fixed = backend is not None
         self._begin_afresh()
         _pools.add(self)
 
@@ -139,14 +143,6 @@ class ConnectionPool:
         self._sessions = Sessions()
         self._pausing: set[Event] = set()
         self._budget = None if self._policy is None else _full_budget(self._policy)
-
-    @classmethod
-    def _in_world(cls, backend: Backend, *arguments: Any, **named: Any) -> Self:
-        """A pool that stays in one world, whatever loop may be running around it."""
-        pool = cls(*arguments, **named)
-        pool._backend = backend
-        pool._fixed = True
-        return pool
 
     async def request(
         self,
@@ -555,7 +551,7 @@ class ConnectionPool:
         backend = self._backend
         if backend is not None and (self._fixed or backend.is_current()):
             return backend
-        return self._settle_in(current())
+        return self._settle_in(current_backend())
 
     def _settle_in(self, backend: Backend) -> Backend:
         """The first request, or one from another loop: a pool can move only when its old loop is gone."""

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ._backends.base import PIECE, SocketOption
+from ._backends.base import PIECE, Backend, SocketOption
 from ._backends.blocking import BlockingBackend
 from ._body import Body
 from ._config import PoolLimits, TimeoutConfig
@@ -33,13 +33,16 @@ T = TypeVar("T")
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Drive a coroutine of the blocking world to its end."""
+    """Drive a coroutine that never suspends to its end."""
     try:
-        coroutine.send(None)
+        awaited = coroutine.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
     coroutine.close()
-    raise RuntimeError(f"{coroutine!r} suspended, which nothing in the world of threads may do")
+    raise RuntimeError(
+        f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: SyncConnectionPool expected a backend (and a "
+        "resolver) whose calls block the thread and never suspend, got one for an event loop"
+    )
 
 
 class SyncConnectionPool:
@@ -47,6 +50,9 @@ class SyncConnectionPool:
 
     Arguments, behaviour and errors are those of `ConnectionPool`; the timeouts bound the same waits. `total_timeout`
     fires only where something waits: a request body's iterator that blocks is not interrupted.
+
+    `backend` must never suspend: each of its calls blocks the thread until it is done, as those of
+    `httpcore.testing.Simulation.blocking` do. Default None: sockets. A call that suspends ends with `RuntimeError`.
     """
 
     def __init__(
@@ -68,9 +74,9 @@ class SyncConnectionPool:
         retry_stale: bool = True,
         ping_interval: float | None = None,
         trace: Trace | None = None,
+        backend: Backend | None = None,
     ) -> None:
-        self._pool = ConnectionPool._in_world(
-            BlockingBackend(),
+        self._pool = ConnectionPool(
             ssl,
             timeout,
             limits,
@@ -87,6 +93,7 @@ class SyncConnectionPool:
             retry_stale=retry_stale,
             ping_interval=ping_interval,
             trace=trace,
+            backend=BlockingBackend() if backend is None else backend,
         )
 
     def request(

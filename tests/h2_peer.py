@@ -12,7 +12,8 @@ import h2.events
 import h2.settings
 
 import httpcore
-from httpcore._backends.memory import ServerEnd, World
+from httpcore.testing import ServerEnd
+from httpcore.testing import Simulation as World
 
 T = TypeVar("T")
 Event = TypeVar("Event", bound=h2.events.Event)

@@ -9,7 +9,8 @@ import os
 from typing import Any
 
 import httpcore
-from httpcore._backends.memory import Task, World
+from httpcore.testing import Simulation as World
+from httpcore.testing import Task
 
 SEEDS = int(os.environ.get("HTTPCORE_SEEDS", "30"))
 """How many random schedules each scenario is struck in, beside the one in order."""

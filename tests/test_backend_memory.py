@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from httpcore._backends import memory
+from httpcore import testing
 from httpcore._backends.base import PIECE, Backend, Stream
-from httpcore._backends.memory import Cancelled, Deadlock, PeerGone, ServerEnd, World, at_every_point
 from httpcore._errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
+from httpcore.testing import Cancelled, Deadlock, PeerGone, ServerEnd, scheduler
+from httpcore.testing import Simulation as World
+from httpcore.testing import at_every_await as at_every_point
+from httpcore.testing.simulation import running_backend
 
 Body = Callable[[Stream, ServerEnd], Coroutine[Any, Any, None]]
 
@@ -108,7 +111,7 @@ def test_a_deadlock_names_who_waits_for_what() -> None:
 
 
 def test_turns_without_end_are_a_deadlock_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_TURNS", 1000)
+    monkeypatch.setattr(scheduler, "_TURNS", 1000)
     world = World()
 
     async def main() -> None:
@@ -197,17 +200,17 @@ def test_a_world_runs_once_and_is_current_only_meanwhile() -> None:
         assert backend.is_current()
         assert not backend.is_gone()
         assert not other.backend().is_current()
-        return memory.current()
+        return running_backend()
 
     async def outer() -> None:
         assert world.run(main()) is backend
-        assert memory.current() is other.backend()
+        assert running_backend() is other.backend()
 
     other = World()
-    assert memory.current() is None
+    assert running_backend() is None
     other.run(outer())
-    assert memory.current() is None
-    assert backend.name == "memory"
+    assert running_backend() is None
+    assert backend.name == "simulation"
     assert backend.is_gone()
     assert not backend.is_current()
     with pytest.raises(RuntimeError, match="has run already"):
@@ -222,11 +225,11 @@ def test_what_is_not_of_this_world_is_named() -> None:
     async def main() -> None:
         await Foreign()
 
-    with pytest.raises(RuntimeError, match=r"Foreign object.*not of this world"):
+    with pytest.raises(RuntimeError, match=r"Foreign object.*not of this simulation"):
         World().run(main())
 
     other = World()
-    with pytest.raises(RuntimeError, match=r"outside of World\.run"):
+    with pytest.raises(RuntimeError, match=r"outside of Simulation\.run"):
         other.sleep(1.0).send(None)
 
 
@@ -360,7 +363,7 @@ def test_a_task_that_cancels_itself_ends_at_its_next_await() -> None:
         await tasks[0].wait()
         assert tasks[0].cancelled
 
-    tasks: list[memory.Task[None]] = []
+    tasks: list[testing.Task[None]] = []
     world.run(main())
     assert reached == [1]
 
@@ -426,7 +429,7 @@ def test_tasks_left_when_main_ends_are_cancelled() -> None:
         await world.sleep(0)
         late.append(world.spawn(left()))
 
-    late: list[memory.Task[None]] = []
+    late: list[testing.Task[None]] = []
     world.run(main())
     assert ends == ["cancelled", "cancelled"]
     assert late[0].cancelled
@@ -609,9 +612,9 @@ def test_data_that_is_there_when_the_timer_fires_wins(checkpoints: bool) -> None
 def test_a_skipped_clock_makes_timer_and_data_due_at_once_and_data_wins() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await peer.send(b"late")
-        reader = peer._world.spawn(stream.read(10, 1.0))
-        await peer._world.sleep(0.5)
-        peer._world.skip(100.0)
+        reader = peer.scheduler.spawn(stream.read(10, 1.0))
+        await peer.scheduler.sleep(0.5)
+        peer.scheduler.skip(100.0)
         await reader.wait()
         assert reader.result() == b"late"
 
@@ -620,8 +623,8 @@ def test_a_skipped_clock_makes_timer_and_data_due_at_once_and_data_wins() -> Non
 
 def test_two_readers_are_refused() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        first = peer._world.spawn(stream.read(10, None))
-        await peer._world.sleep(0)
+        first = peer.scheduler.spawn(stream.read(10, None))
+        await peer.scheduler.sleep(0)
         with pytest.raises(RuntimeError, match="two tasks read"):
             await stream.read(10, None)
         await peer.send(b"x")
@@ -697,8 +700,8 @@ def test_a_writer_that_nobody_reads_waits_for_room() -> None:
         with pytest.raises(WriteTimeout) as caught:
             await stream.write_some(b"y", 2.0)
         assert (caught.value.limit, caught.value.peer) == (2.0, "a.test:80")
-        writer = peer._world.spawn(stream.write_some(b"yyy", None))
-        await peer._world.sleep(1.0)
+        writer = peer.scheduler.spawn(stream.write_some(b"yyy", None))
+        await peer.scheduler.sleep(1.0)
         assert not writer.done
         assert len(await peer.recv(2)) == 2
         await writer.wait()
@@ -711,8 +714,8 @@ def test_a_writer_that_nobody_reads_waits_for_room() -> None:
 def test_a_writer_stops_when_input_waits_and_goes_on_when_it_was_read() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await write_all(stream, b"x" * PIECE)
-        writer = peer._world.spawn(stream.write_some(b"y", None))
-        await peer._world.sleep(1.0)
+        writer = peer.scheduler.spawn(stream.write_some(b"y", None))
+        await peer.scheduler.sleep(1.0)
         await peer.send(b"413")
         await writer.wait()
         assert writer.result() == 0
@@ -740,7 +743,7 @@ def test_in_duplex_input_is_somebody_elses_business() -> None:
         assert await stream.write_some(b"x" * (PIECE + 1), 5.0, duplex=True) == PIECE
         with pytest.raises(WriteTimeout):
             await stream.write_some(b"y", 2.0, duplex=True)
-        writer = peer._world.spawn(stream.write_some(b"y", 2.0, duplex=True))
+        writer = peer.scheduler.spawn(stream.write_some(b"y", 2.0, duplex=True))
         await peer.send(b"more")
         assert await stream.read(20, 5.0) == b"inputmore"
         await writer.wait()
@@ -794,7 +797,7 @@ def test_writing_to_a_peer_that_closed_works_once_and_then_the_reset_comes() -> 
 
 def test_one_may_read_while_another_writes_and_two_writers_are_refused() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        world = peer._world
+        world = peer.scheduler
         await write_all(stream, b"x" * PIECE)
         reader = world.spawn(stream.read(10, None))
         writer = world.spawn(stream.write_some(b"y", None, duplex=True))
@@ -815,7 +818,7 @@ def test_one_may_read_while_another_writes_and_two_writers_are_refused() -> None
 
 def test_close_ends_the_calls_that_wait_and_the_server_sees_the_end() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        world = peer._world
+        world = peer.scheduler
         await write_all(stream, b"x" * PIECE)
         reader = world.spawn(stream.read(10, None))
         writer = world.spawn(stream.write_some(b"y", None))
@@ -864,8 +867,8 @@ def test_close_after_the_world_has_gone_is_quiet() -> None:
 
 def test_abandon_is_not_noticed_by_the_peer() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        reader = peer._world.spawn(stream.read(10, None))
-        await peer._world.sleep(1.0)
+        reader = peer.scheduler.spawn(stream.read(10, None))
+        await peer.scheduler.sleep(1.0)
         stream.abandon()
         await reader.wait()
         assert isinstance(reader.error, ReadError)
@@ -886,7 +889,7 @@ def test_a_watcher_is_called_when_input_or_the_end_comes_while_nobody_reads() ->
     calls: list[float] = []
 
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        world = peer._world
+        world = peer.scheduler
         assert stream.watch(lambda: calls.append(world.now))
         await world.sleep(1.0)
         await peer.send(b"x")
@@ -916,7 +919,7 @@ def test_a_closed_stream_calls_no_watcher() -> None:
         stream.watch(lambda: calls.append(True))
         await peer.send(b"x")
         stream.close()
-        await peer._world.sleep(1.0)
+        await peer.scheduler.sleep(1.0)
 
     joined(body)
     assert calls == []
@@ -929,7 +932,7 @@ def test_a_watcher_that_fails_fails_the_run_and_ends_the_tasks() -> None:
         stream.watch(lambda: [].pop())
         await peer.send(b"x")
         try:
-            await peer._world.sleep(1.0)
+            await peer.scheduler.sleep(1.0)
         except Cancelled as error:
             ends.append(error)
             raise
@@ -937,7 +940,7 @@ def test_a_watcher_that_fails_fails_the_run_and_ends_the_tasks() -> None:
     with pytest.raises(IndexError):
         joined(body)
     assert len(ends) == 1
-    assert memory.current() is None
+    assert running_backend() is None
 
 
 def test_a_world_without_watches_says_so() -> None:
@@ -946,7 +949,7 @@ def test_a_world_without_watches_says_so() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         assert not stream.watch(lambda: calls.append(True))
         await peer.send(b"x")
-        await peer._world.sleep(1.0)
+        await peer.scheduler.sleep(1.0)
 
     joined(body, World(watches=False))
     assert calls == []
@@ -957,7 +960,7 @@ def test_a_world_without_watches_says_so() -> None:
 
 def test_after_a_cut_bytes_vanish_both_ways_and_nobody_is_told() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        world = peer._world
+        world = peer.scheduler
         await peer.send(b"under way")
         world.cut()
         with pytest.raises(ReadTimeout):
@@ -968,9 +971,11 @@ def test_after_a_cut_bytes_vanish_both_ways_and_nobody_is_told() -> None:
         with pytest.raises(ConnectTimeout):
             await world.backend().connect_tcp(["a.test"], 80, 5.0)
         assert stream.take() is None
-        assert not peer._in.waits()
+        reader = world.spawn(peer.recv())
+        await world.sleep(1.0)
+        assert not reader.done
 
-    assert joined(body, delay_back=1.0).now == 15.0
+    assert joined(body, delay_back=1.0).now == 16.0
 
 
 def test_a_cut_of_one_host_leaves_the_others() -> None:
@@ -997,8 +1002,8 @@ def test_a_cut_of_one_host_leaves_the_others() -> None:
 
 def test_a_connection_can_be_reset_for_both_ends() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        writer = peer._world.spawn(stream.read(10, None))
-        await peer._world.sleep(1.0)
+        writer = peer.scheduler.spawn(stream.read(10, None))
+        await peer.scheduler.sleep(1.0)
         peer.connection.reset()
         await writer.wait()
         assert isinstance(writer.error, ReadError)
@@ -1017,7 +1022,7 @@ def test_a_reset_takes_its_time_too() -> None:
         with pytest.raises(ReadError) as caught:
             await stream.read(10, 5.0)
         assert caught.value.errno == errno.ECONNRESET
-        assert peer._world.now == 2.0
+        assert peer.scheduler.now == 2.0
 
     joined(body, delay_there=2.0, delay_back=2.0)
 
@@ -1051,8 +1056,8 @@ def test_a_server_that_reset_sends_no_more() -> None:
 
 def test_a_server_that_waits_for_room_hears_the_reset() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        sender = peer._world.spawn(peer.send(b"x" * 2 * PIECE))
-        await peer._world.sleep(1.0)
+        sender = peer.scheduler.spawn(peer.send(b"x" * 2 * PIECE))
+        await peer.scheduler.sleep(1.0)
         assert not sender.done
         stream.close()
         await sender.wait()  # closing made room, and what came then was answered with RST
@@ -1061,19 +1066,19 @@ def test_a_server_that_waits_for_room_hears_the_reset() -> None:
         assert sender.error is None or isinstance(sender.error, PeerGone)
 
     async def broken(stream: Stream, peer: ServerEnd) -> None:
-        sender = peer._world.spawn(peer.send(b"x" * 2 * PIECE))
-        await peer._world.sleep(1.0)
+        sender = peer.scheduler.spawn(peer.send(b"x" * 2 * PIECE))
+        await peer.scheduler.sleep(1.0)
         peer.connection.reset()
         await sender.wait()
         assert isinstance(sender.error, PeerGone)
 
     async def answered(stream: Stream, peer: ServerEnd) -> None:
-        sender = peer._world.spawn(peer.send(b"x" * 2 * PIECE))
-        await peer._world.sleep(0.5)
+        sender = peer.scheduler.spawn(peer.send(b"x" * 2 * PIECE))
+        await peer.scheduler.sleep(0.5)
         stream.close()
         await sender.wait()  # what was under way came to a closed socket
         assert isinstance(sender.error, PeerGone)
-        assert peer._world.now == 2.0
+        assert peer.scheduler.now == 2.0
 
     joined(body)
     joined(broken)
@@ -1148,10 +1153,12 @@ def test_a_cancellation_at_every_point_leaves_no_socket_open(checkpoints: bool, 
     ],
     ids=["cut", "time out", "reset", "refuse"],
 )
-def test_a_fault_at_every_point_ends_as_an_error_or_whole(act: memory.Act, errors: tuple[type[Exception], ...]) -> None:
+def test_a_fault_at_every_point_ends_as_an_error_or_whole(
+    act: testing.Strike, errors: tuple[type[Exception], ...]
+) -> None:
     ends: list[object] = []
 
-    def note(world: World, victim: memory.Task[Any]) -> None:
+    def note(world: World, victim: testing.Task[Any]) -> None:
         ends.append(victim)
         act(world, victim)
 
@@ -1159,7 +1166,7 @@ def test_a_fault_at_every_point_ends_as_an_error_or_whole(act: memory.Act, error
     points = at_every_point(fetching(True, fetched), note)
     assert len(ends) == points
     assert set(fetched) == {b"abc"}
-    failures = [victim.error for victim in ends if isinstance(victim, memory.Task) and victim.error is not None]
+    failures = [victim.error for victim in ends if isinstance(victim, testing.Task) and victim.error is not None]
     assert failures
     assert all(isinstance(failure, errors) for failure in failures)
     assert len(failures) + len(fetched) == points + 1

@@ -38,7 +38,7 @@ from trials import (  # noqa: F401  # fixtures
 from worlds import AsyncioWorld, World, each_world
 
 import httpcore
-from httpcore._backends import memory
+from httpcore import testing
 from httpcore._wire import http11
 
 MIB = 1024 * 1024
@@ -478,9 +478,9 @@ def test_we_close_after_a_request_that_said_connection_close(world: World) -> No
 
 @pytest.mark.parametrize(("pause", "reused"), [(0.9, True), (1.1, False)])
 def test_keep_alive_timeout_2_ends_the_idle_life_a_second_earlier(pause: float, reused: bool) -> None:
-    world = memory.World()
+    world = testing.Simulation()
 
-    async def serve(end: memory.ServerEnd) -> None:
+    async def serve(end: testing.ServerEnd) -> None:
         while True:
             await end.recv_until(b"\r\n\r\n")
             await end.send(ok(b"good", b"Keep-Alive: timeout=2, max=100"))

@@ -21,15 +21,22 @@ FLOORS: list[set[str]] = [
     {"_errors", "_trace", "_wire"},
     {"_config", "_url", "_body", "_decoders", "_policy", "_wire/socks"},
     {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base", "_backends/race"},
+    {"_backends/names", "_backends/tls"},
+    {"_backends/descriptor"},
+    {"_backends/asyncio", "_backends/trio", "_backends/blocking"},
+    {"_backends"},
+    {"testing/scheduler"},
+    {"testing/network"},
+    {"testing/backend"},
+    {"testing/simulation"},
+    {"testing/sweep"},
+    {"testing"},
     {
         "_request",
         "_network",
         "_wire/grammar",
         "_wire/baton",
         "_wire/h2_table",
-        "_backends/names",
-        "_backends/tls",
-        "_backends/memory",
     },
     {
         "_retry",
@@ -42,19 +49,15 @@ FLOORS: list[set[str]] = [
         "_wire/h2_decoder",
         "_wire/h2_encoder",
         "_wire/h2_fields",
-        "_backends/descriptor",
     },
     {
-        "_backends/asyncio",
-        "_backends/trio",
-        "_backends/blocking",
         "_route",
         "_environment",
         "_wire/http11",
         "_wire/http2",
         "_wire/h2_engine",
     },
-    {"_backends", "_wire/h2_exchange", "_wire/tunnel"},
+    {"_wire/h2_exchange", "_wire/tunnel"},
     {"_dial"},
     {"_connection", "_response"},
     {"_delivery"},
@@ -201,6 +204,27 @@ def test_another_parser_has_no_say(library: str) -> None:
     assert not importers(library)
 
 
+TESTING = {module for module in FILES if module.split("/")[0] == "testing"}
+
+
+@pytest.mark.parametrize("module", sorted(TESTING))
+def test_testing_stands_on_the_backends_interface_alone(module: str) -> None:
+    assert ours(module, parsed(module)) <= TESTING | {"_backends", "_backends/base", "_backends/race", "_errors"}
+
+
+def test_only_tests_import_testing() -> None:
+    assert not [module for module in FILES if module not in TESTING and ours(module, parsed(module)) & TESTING]
+
+
+@pytest.mark.parametrize("program", ["import httpcore.testing", "import httpcore; httpcore.ConnectionPool()"])
+def test_testing_is_loaded_only_when_asked_for_and_loads_nothing_heavy(program: str) -> None:
+    loaded = run(
+        f"import sys; before = set(sys.modules); {program}\n"
+        f"print(*[name for name in {(*HEAVY, 'socket', 'httpcore.testing')} if name in {{*sys.modules}} - before])"
+    )
+    assert loaded == (["httpcore.testing"] if "testing" in program else [])
+
+
 @EACH
 def test_each_module_says_what_it_is_in_its_first_line(module: str) -> None:
     docstring = ast.get_docstring(parsed(module), clean=False) or ""
@@ -241,7 +265,7 @@ def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
     }
     assert typed == {module: set(names) for module, names in httpcore._WHERE.items()}
     for name in httpcore.__all__:
-        assert getattr(httpcore, name).__module__.startswith("httpcore") or name == "TraceEvent"
+        assert getattr(httpcore, name).__module__.startswith("httpcore") or name in ("SocketOption", "TraceEvent")
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = httpcore.Nothing
 

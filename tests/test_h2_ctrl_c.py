@@ -19,7 +19,8 @@ from strikes import check
 from test_h2_sweeps import SCENARIOS, Scenario, check_wires, listen, make_pool, small_windows, still_works
 
 import httpcore
-from httpcore._backends.memory import Task, World
+from httpcore.testing import Simulation as World
+from httpcore.testing import Task
 
 __all__ = ["small_windows"]
 

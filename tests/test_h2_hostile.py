@@ -52,9 +52,9 @@ from worlds import World, each_world
 
 import httpcore
 from httpcore import LimitExceeded, RemoteProtocolError
-from httpcore._backends.memory import World as Memory
 from httpcore._wire import h2_engine, http2
 from httpcore._wire.engines import Code
+from httpcore.testing import Simulation as Memory
 
 URL = "http://a.test/"
 MIB = 1 << 20
@@ -648,7 +648,7 @@ def test_while_the_peer_takes_no_more_streams_requests_wait_as_long_as_the_pool_
         await peer.begin()
         held = await peer.whole()
         await peer.settings(MAX_CONCURRENT_STREAMS=0)
-        await peer.end._world.sleep(10)
+        await peer.end.scheduler.sleep(10)
         await peer.settings(MAX_CONCURRENT_STREAMS=1)
         await peer.answer(held)
         await peer.answer(await peer.whole(), b"at last")
@@ -676,14 +676,14 @@ def test_a_window_that_shrinks_below_nothing_stops_an_upload_until_it_opens() ->
         await peer.begin()
         stream = await peer.request()
         await peer.settings(INITIAL_WINDOW_SIZE=0)
-        await peer.end._world.sleep(1)
+        await peer.end.scheduler.sleep(1)
         while sum(len(event.data) for event in peer.seen if isinstance(event, h2.events.DataReceived)) < 65535:
             await peer.more()
         for increment in (65535, 1, 34464):  # back to nothing, then what is left
             peer.h2.increment_flow_control_window(increment, stream)
             peer.h2.increment_flow_control_window(increment)
             await peer.flush()
-            await peer.end._world.sleep(1)
+            await peer.end.scheduler.sleep(1)
         await peer.whole()
         await peer.answer(stream, str(len(peer.body(stream))).encode())
         await peer.linger()
@@ -711,7 +711,7 @@ def test_after_hundreds_of_cancellations_at_random_moments_the_window_is_whole(s
                     pad = chance.choice([None, 0, 255])
                     peer.h2.send_data(stream, bytes(chance.randrange(16000)), pad_length=pad)
                     await peer.flush()
-                    await peer.end._world.sleep(chance.choice([0, 0.01]))
+                    await peer.end.scheduler.sleep(chance.choice([0, 0.01]))
                 if chance.random() < 0.5:
                     await peer.data(stream, b"", end=True)
 

@@ -18,11 +18,13 @@ from h2_peer import H2Peer, Left
 from strikes import ACTS, SEEDS, cancel, check
 
 import httpcore
-from httpcore._backends.memory import Cancelled, ServerEnd, World, at_every_point
 from httpcore._wire import h2_engine
 from httpcore._wire.engines import Code
 from httpcore._wire.h2_engine import H2Engine
 from httpcore._wire.http2 import HTTP2Connection
+from httpcore.testing import Cancelled, ServerEnd
+from httpcore.testing import Simulation as World
+from httpcore.testing import at_every_await as at_every_point
 
 HOSTS = ("a.test", "b.test")
 STREAM_WINDOW = 16384
@@ -151,7 +153,7 @@ class Visit:
             return
         for part in (what[:3], what[3:]):
             if path == "/slow":
-                await peer.end._world.sleep(0.05)
+                await peer.end.scheduler.sleep(0.05)
             await peer.data(stream, part.encode())
         await peer.trailers(stream, ("x-path", path))
 

@@ -24,10 +24,11 @@ from worlds import World, each_world
 import httpcore
 from httpcore import ConnectError, ConnectTimeout, TimeoutConfig
 from httpcore._backends.base import Backend, Stream
-from httpcore._backends.memory import Connection, ServerEnd, Task, at_every_point
-from httpcore._backends.memory import World as MemoryWorld
 from httpcore._backends.race import Race
 from httpcore._network import Network, reach
+from httpcore.testing import Connection, ServerEnd, Task
+from httpcore.testing import Simulation as MemoryWorld
+from httpcore.testing import at_every_await as at_every_point
 
 LONG = 10.0
 DUAL = ["2001:db8::1", "192.0.2.1"]
@@ -335,9 +336,9 @@ def backend_of(world: World) -> Backend:
         from httpcore._backends.blocking import BlockingBackend
 
         return BlockingBackend()
-    from httpcore._backends import current
+    from httpcore._backends import current_backend
 
-    return current()
+    return current_backend()
 
 
 @each_world

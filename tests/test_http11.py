@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 import httpcore
-from httpcore._backends.memory import ServerEnd, World
 from httpcore._deadline import Deadline
 from httpcore._request import Request
 from httpcore._wire.engines import Head
 from httpcore._wire.h1_parser import H1Parser
 from httpcore._wire.http11 import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Connection, HTTP11Exchange
+from httpcore.testing import ServerEnd
+from httpcore.testing import Simulation as World
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PIECE = 65536
@@ -70,7 +71,7 @@ def answering(*answers: bytes) -> Script:
 
 async def silent(peer: ServerEnd) -> None:
     await peer.recv_until(b"\r\n\r\n")
-    await peer._world.sleep(3600)
+    await peer.scheduler.sleep(3600)
 
 
 async def whole(exchange: HTTP11Exchange) -> bytes:
@@ -174,7 +175,7 @@ def test_a_connection_on_which_anything_came_between_two_exchanges_is_not_quiet(
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(OK)
-        await peer._world.sleep(1)
+        await peer.scheduler.sleep(1)
         await peer.send(what)
 
     async def body(line: Line) -> None:
@@ -218,7 +219,7 @@ def test_an_early_answer_that_is_an_error_or_complete_stops_the_upload(answer: b
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(answer)
-        await peer._world.sleep(3600)  # it reads no more
+        await peer.scheduler.sleep(3600)  # it reads no more
 
     async def body(line: Line) -> None:
         exchange = line.exchange("POST", **BODIES[shape]())
@@ -301,7 +302,7 @@ EXPECT = {"Expect": "100-continue"}
 def test_the_go_ahead_lets_the_body_go_at_once(interim: bytes) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
-        await peer._world.sleep(0.25)
+        await peer.scheduler.sleep(0.25)
         await peer.send(interim + b"HTTP/1.1 100 Continue\r\n\r\n")
         assert await peer.recv_exactly(4) == b"body"
         await peer.send(OK)
@@ -568,7 +569,7 @@ def test_what_is_not_here_or_broken_costs_the_connection_and_no_wait(rest: bytes
         await peer.recv_until(b"\r\n\r\n")
         framing = b"Transfer-Encoding: chunked" if rest.startswith(b"3") else b"Content-Length: 9"
         await peer.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
-        await peer._world.sleep(0.5)
+        await peer.scheduler.sleep(0.5)
         await peer.send(rest)
         await peer.recv()
 
@@ -636,7 +637,7 @@ def test_the_timeouts_of_the_request_are_those_of_its_raw_stream() -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
-        await peer._world.sleep(3600)
+        await peer.scheduler.sleep(3600)
 
     async def body(line: Line) -> None:
         exchange = line.exchange("CONNECT", httpcore.TimeoutConfig(2, write_timeout=3))

@@ -12,8 +12,9 @@ import pytest
 from h2_peer import H2Peer, Server, Settings, echo, play
 
 import httpcore
-from httpcore._backends.memory import World, at_every_point
 from httpcore._wire.engines import Code
+from httpcore.testing import Simulation as World
+from httpcore.testing import at_every_await as at_every_point
 
 Pool = httpcore.ConnectionPool
 URL = "http://a.test/"
@@ -36,7 +37,7 @@ async def together(world: World, *coros: Any) -> list[Any]:
 
 async def settled(server: Server) -> None:
     """Let the peers read what was sent."""
-    await server.peers[0].end._world.sleep(0.001)
+    await server.peers[0].end.scheduler.sleep(0.001)
 
 
 def windows_are_whole(peer: H2Peer) -> bool:
@@ -255,7 +256,7 @@ async def slow_first(peer: H2Peer) -> None:
     while True:
         stream = await peer.whole()
         if stream != 1:
-            await peer.end._world.sleep(1)
+            await peer.end.scheduler.sleep(1)
             await peer.answer(stream, peer.path(stream).encode())
 
 
@@ -406,7 +407,7 @@ def limited(streams: int) -> Callable[[H2Peer], Any]:
         await peer.begin(MAX_CONCURRENT_STREAMS=streams)
         while True:
             stream = await peer.whole()
-            await peer.end._world.sleep(1)
+            await peer.end.scheduler.sleep(1)
             await peer.answer(stream, peer.path(stream).encode())
 
     return serve
@@ -758,7 +759,7 @@ def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used(make:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
         await world.sleep(1)
-        if world._watches:
+        if world.watches:
             assert pool.stats().connections == 0
         response = await pool.request("POST", URL + "new", body=b"x")
         assert (response.body, response.info.attempts) == (b"/new", 1)

@@ -23,9 +23,9 @@ from httpcore import (
     PolicyError,
 )
 from httpcore._backends.base import Stream
-from httpcore._backends.memory import ServerEnd
-from httpcore._backends.memory import World as MemoryWorld
 from httpcore._network import MOST_ADDRESSES, Network, addresses_of, reach
+from httpcore.testing import ServerEnd
+from httpcore.testing import Simulation as MemoryWorld
 
 System = Callable[[str], Awaitable[Sequence[str]]]
 LONG = 10.0

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import pytest
+from blocks import blocks_of, run_blocks
 from servers import uvicorn
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -31,17 +28,8 @@ def url() -> Iterator[str]:
 
 
 def test_every_python_block_runs(url: str) -> None:
-    names: dict[str, Any] = {"url": url}
-
-    async def run(code: CodeType) -> None:
-        result = eval(code, names)
-        if result is not None:
-            await result
-
-    assert len(BLOCKS) >= 7
-    for number, block in enumerate(BLOCKS, 1):
-        code = compile(block, f"README.md, block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        asyncio.run(run(code))
+    assert len(blocks_of(README)) >= 7
+    run_blocks(README, url=url)
 
 
 def test_every_script_that_is_named_exists() -> None:

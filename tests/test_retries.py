@@ -19,7 +19,9 @@ from worlds import World as RealWorld
 
 import httpcore
 from httpcore import RetryPolicy
-from httpcore._backends.memory import Cancelled, ServerEnd, Task, World, at_every_point
+from httpcore.testing import Cancelled, ServerEnd, Task
+from httpcore.testing import Simulation as World
+from httpcore.testing import at_every_await as at_every_point
 
 URL = "http://a.test/"
 SURE = RetryPolicy(backoff=1, jitter=0)

@@ -55,7 +55,7 @@ def test_each_row_has_a_test_a_reason_or_another_row_that_has(row: str) -> None:
 
 
 FORBIDDEN = {
-    "random": {"memory.py"},  # schedules of the world for tests
+    "random": {"scheduler.py"},  # schedules of simulations
     "pickle": set(),
     "datetime": set(),
     "tempfile": set(),

@@ -19,7 +19,7 @@ from tls_origins import server_context as origin_context
 from worlds import World, each_world
 
 import httpcore
-from httpcore._backends import memory
+from httpcore import testing
 from httpcore._backends.base import StreamInfo
 from httpcore._backends.tls import Resumable, TLSStream, start_tls
 from httpcore._config import SSLConfig
@@ -346,10 +346,10 @@ def test_a_connection_that_broke_leaves_nothing() -> None:
 
 
 def test_data_right_behind_the_handshake_hands_it_over_too() -> None:
-    world = memory.World()
+    world = testing.Simulation()
     kept: list[Resumable] = []
 
-    async def serve(end: memory.ServerEnd) -> None:
+    async def serve(end: testing.ServerEnd) -> None:
         peer = TLSPeer(end, server_context(tickets=2))
         while True:  # the handshake by hand, so that data leaves with its last flight
             try:

@@ -16,7 +16,9 @@ import pytest
 from strikes import ACTS, SEEDS, cancel, check
 
 import httpcore
-from httpcore._backends.memory import Cancelled, ServerEnd, Task, World, at_every_point
+from httpcore.testing import Cancelled, ServerEnd, Task
+from httpcore.testing import Simulation as World
+from httpcore.testing import at_every_await as at_every_point
 
 HOSTS = ("a.test", "b.test")
 

@@ -17,7 +17,7 @@ from test_tls_stream import TLSPeer, hold
 from tls_origins import Authority
 
 import httpcore
-from httpcore._backends import memory
+from httpcore import testing
 from httpcore._backends.tls import start_tls
 from httpcore._config import SSLConfig
 from httpcore._contexts import context_for
@@ -117,10 +117,10 @@ def trusting(folder: Path) -> ssl.SSLContext:
 
 def accepted(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> bool:
     """Whether hands are shaken with the host of that URL."""
-    world = memory.World()
+    world = testing.Simulation()
     name = URL.parse(f"https://{host}/").host
 
-    async def serve(end: memory.ServerEnd) -> None:
+    async def serve(end: testing.ServerEnd) -> None:
         try:
             await TLSPeer(end, server).shake_hands()
         except ssl.SSLError:

@@ -15,7 +15,6 @@ import trustme
 
 from httpcore._backends import tls
 from httpcore._backends.base import PIECE, Stream, StreamInfo
-from httpcore._backends.memory import PeerGone, ServerEnd, World, at_every_point
 from httpcore._backends.tls import _ENCRYPTED, TLSStream, start_tls
 from httpcore._errors import (
     ConnectTimeout,
@@ -27,6 +26,9 @@ from httpcore._errors import (
     WriteError,
     WriteTimeout,
 )
+from httpcore.testing import PeerGone, ServerEnd
+from httpcore.testing import Simulation as World
+from httpcore.testing import at_every_await as at_every_point
 
 NAME = "a.test"
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3

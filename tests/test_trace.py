@@ -23,7 +23,8 @@ from httpcore import (
     ResponseStarted,
     TraceEvent,
 )
-from httpcore._backends.memory import ServerEnd, World
+from httpcore.testing import ServerEnd
+from httpcore.testing import Simulation as World
 
 ORIGIN = "http://a.test:80"
 PEER = "a.test:80"
@@ -49,7 +50,7 @@ async def serve(peer: ServerEnd) -> None:
     while True:
         path = (await peer.recv_until(b"\r\n\r\n")).split()[1]
         if path == b"/slow":
-            await peer._world.sleep(2)
+            await peer.scheduler.sleep(2)
         if path == b"/hint":
             await peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
         if path == b"/half":

@@ -1,28 +1,45 @@
-"""The worlds: asyncio, trio, blocking threads, and one in memory for tests. Each is imported only when it is used."""
+"""The runtimes: asyncio, trio and threads. Each is imported only when it is used.
+
+A pool that was given `backend=` asks nothing here. Another asks `current_backend` at its first request, and again only
+when its backend says that another event loop runs.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from .._errors import LocalProtocolError
 from .base import Backend
 
-__all__ = ["current"]
+__all__ = ["current_backend", "register", "threads_backend"]
+
+_detectors: list[Callable[[], Backend | None]] = []
 
 
-def current() -> Backend:
-    """The world of the event loop that runs the calling code.
+def register(detect: Callable[[], Backend | None]) -> None:
+    """Have `current_backend` ask `detect` first: for a runtime beside ours, such as a simulation.
 
-    A world whose library was never imported cannot be running, so nothing is imported to find out.
+    Arguments:
+        detect: returns the backend when its runtime runs the calling code, else None. Never waits.
+    """
+    _detectors.append(detect)
+
+
+def current_backend() -> Backend:
+    """The backend of the event loop that runs the calling code: what a pool without `backend=` uses.
+
+    For backends that wrap another one. A runtime whose library was never imported cannot be running, so nothing is
+    imported to find out.
 
     Raises:
         LocalProtocolError: no event loop is running here.
     """
+    for detect in _detectors:
+        backend = detect()
+        if backend is not None:
+            return backend
     modules = sys.modules
-    memory = modules.get("httpcore._backends.memory")
-    world: Backend | None = memory.current() if memory is not None else None
-    if world is not None:
-        return world
     trio = modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
         from .trio import TrioBackend
@@ -36,3 +53,13 @@ def current() -> Backend:
     raise LocalProtocolError(
         "no event loop is running here: ConnectionPool works inside asyncio or trio, SyncConnectionPool without them"
     )
+
+
+def threads_backend() -> Backend:
+    """A backend whose calls block the calling thread and never suspend: what a `SyncConnectionPool` uses by default.
+
+    For backends that wrap another one.
+    """
+    from .blocking import BlockingBackend
+
+    return BlockingBackend()

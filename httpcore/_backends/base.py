@@ -1,8 +1,18 @@
-"""What a world must offer: a clock, events, and streams of bytes.
+"""The interface of a runtime: a clock, events, and streams of bytes. Public as `Backend`, `Stream` and `Event`.
 
-A function here is async exactly when it may wait. In `read`, `write_some` and `flush` the act that counts comes last:
-nothing is awaited after bytes have been taken from or given to the stream, so a cancelled call has either done nothing
-or returned. `take`, `give` and `close` never wait, and never raise.
+A runtime is asyncio, trio, threads, a simulation, or one of your own: `ConnectionPool(backend=)` takes any object with
+these methods. There is nothing to inherit from. What the library relies on, beside what each docstring says:
+
+- **async means "may wait".** A function here is async exactly when it may wait. `take`, `give`, `close`, `abandon`,
+  `set` and the like never wait, and never raise.
+- **A cancelled call has either done nothing or returned.** In `read`, `write_some` and `flush` the act that counts
+  comes last: nothing is awaited after bytes have been taken from or given to the connection.
+- **Cancellation is the runtime's own.** The library catches no cancellation and starts no task.
+- **Errors are httpcore's.** A stream raises `ReadError`, `ReadTimeout`, `WriteError`, `WriteTimeout`; a connect raises
+  `ConnectError`, `ConnectTimeout`. They take `peer=`, for timeouts `limit=` in seconds, and for network errors
+  `errno=`. Any other exception passes through to the caller, and the connection is closed.
+- **Timeouts are in seconds**, by the clock of `Backend.now`; `None` waits for ever.
+- **TLS is not the runtime's.** It stands on the stream's methods, for every runtime alike.
 """
 
 from __future__ import annotations
@@ -18,6 +28,7 @@ PIECE = 524288
 as much again; ours in threads cost 1.56 times the floor by 256 KiB, and 1.31 by these (`scripts/bench 7 "200 MB"`)."""
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
+"""Level, name and value, as `socket.setsockopt` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +45,7 @@ class TLSInfo:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """Who is at both ends, as text ("127.0.0.1:8080", "[::1]:8080", or a path), and what TLS agreed on."""
+    """Both ends of a stream as text ("127.0.0.1:8080", "[::1]:8080", or a path), and what TLS agreed on."""
 
     peer: str
     local: str
@@ -44,13 +55,15 @@ class StreamInfo:
 class Stream(Protocol):
     """A two-way stream of bytes. One reader and one writer may use it at the same time; two readers may not.
 
-    Timeouts are in seconds; `None` waits for ever. A stream raises only errors of `httpcore._errors`, with `peer` and,
-    for timeouts, `limit` set.
+    `close` may be called while others read and write; under a backend for threads, from any thread.
     """
 
     @property
     def owes(self) -> bool:
-        """True while bytes that `write_some` took have not left and `flush` has work to do (only under TLS)."""
+        """True while bytes that `write_some` took have not left and `flush` has work to do.
+
+        False for a stream that holds nothing back: all but TLS.
+        """
         ...
 
     @property
@@ -59,7 +72,7 @@ class Stream(Protocol):
         ...
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        """Wait for bytes: 1 to min(max_bytes, PIECE) of them, or `b""` when the peer has ended its side.
+        """Wait for bytes: 1 to `max_bytes` of them, never more than 512 KiB, or `b""` when the peer has ended its side.
 
         Raises:
             ReadTimeout: nothing came in time. Data that is there when the timer fires wins.
@@ -70,23 +83,25 @@ class Stream(Protocol):
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        """Wait for room *or input*, then take up to PIECE bytes of `data` and return how many.
+        """Wait for room *or input*, then take up to 512 KiB of `data` and return how many bytes.
 
         Returns 0, having taken nothing, when input waits to be read: the caller reads it and resumes, since a writer
-        that never reads deadlocks against a peer that answers early. With `duplex` input is somebody else's business:
-        it waits for room only and never returns 0 for data that is not empty.
+        that never reads deadlocks against a peer that answers early. With `duplex` another task reads: it waits for
+        room only and never returns 0 for data that is not empty. A stream that cannot tell whether input waits may
+        always act as with `duplex`, at the price that an early answer is seen late.
 
         Raises:
             WriteTimeout: there was no room (and no input) in time.
-            WriteError: the connection broke, or this stream was closed. What the peer had sent before is not lost: it
-                is there for `take` and `read`.
+            WriteError: the connection broke, or this stream was closed. Bytes that the peer had sent before are not
+                lost: they are there for `take` and `read`.
         """
         ...
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
         """Send what `write_some` took and still holds. False when input waits first (never with `duplex`).
 
-        Raises as `write_some` does. What a cancelled flush leaves is sent by the next one.
+        Raises as `write_some` does. What a cancelled flush leaves is sent by the next one. Where `owes` is always False
+        it returns True.
         """
         ...
 
@@ -95,29 +110,37 @@ class Stream(Protocol):
         ...
 
     def take(self) -> bytes | None:
-        """What is here now, at most PIECE bytes; `b""` when the peer has ended or the stream is broken or closed; None
-        when there is nothing. Bytes that are not for the caller (TLS session tickets) are dealt with and not counted.
+        """The bytes that can be read without waiting, at most 512 KiB.
+
+        `b""` when the peer has ended or the stream is broken or closed; None when there are none. Bytes that are not
+        for the caller (TLS session tickets) are dealt with and not counted. It must look at the connection itself, not
+        only at a buffer: the pool asks an idle connection so whether it is still open.
         """
         ...
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
-        """Hand over what there is room for now, and return how many bytes: the counterpart of `take`. 0 also when the
-        stream is broken or closed, which the next `write_some` tells. Not while another call writes.
+        """Send as much of `data` as there is room for without waiting, and return how many bytes: may be 0.
+
+        0 also when the stream is broken or closed, which the next `write_some` tells. Not while another call writes.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the connection, now. A call that waits in another task or thread ends with an error at once."""
+        """Release the connection, now. A call that waits in another task or thread ends with an error at once.
+
+        Harmless when it is closed already. Called also on a loop that has ended, and by finalisers.
+        """
         ...
 
     def abandon(self) -> None:
-        """As `close`, in the child of a fork: the descriptor goes, and the parent's connection does not notice."""
+        """As `close`, in the child of a fork: the descriptor is closed, and the parent's connection does not notice."""
         ...
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
-        """Ask for a plain call when input or the end arrives while nobody reads; None ends it.
+        """Ask for a plain call when input or the end arrives while no call reads; None ends it.
 
-        Returns False in a world that does not look at its sockets by itself.
+        Returns False, and never calls, in a runtime that does not look at its sockets by itself: then a dead idle
+        connection is noticed when it is to be used.
         """
         ...
 
@@ -127,9 +150,11 @@ class Stream(Protocol):
 
 
 class Event(Protocol):
-    """A flag that is raised once. `set` is plain and, in the world of threads, may be called from any thread."""
+    """A flag that is raised once."""
 
-    def set(self) -> None: ...
+    def set(self) -> None:
+        """Raise the flag: every task that waits goes on. Under a backend for threads, callable from any thread."""
+        ...
 
     async def wait(self, timeout: float | None) -> bool:
         """True when it is set; False when `timeout` seconds passed first. A flag set as the timer fires wins."""
@@ -137,31 +162,42 @@ class Event(Protocol):
 
 
 class Backend(Protocol):
-    """One world. For an event loop, one instance belongs to one running loop."""
+    """A runtime as the library sees it. For an event loop, one instance belongs to one running loop.
+
+    `ConnectionPool(backend=)` takes one and stays with it. For `SyncConnectionPool(backend=)` no coroutine of it, of
+    its streams and of its events may ever suspend: each blocks the calling thread until it is done.
+    """
 
     @property
     def name(self) -> str:
-        """ "asyncio", "trio", "threads" or "memory"."""
+        """For messages: "asyncio", "trio", "threads", "simulation", or your own."""
         ...
 
     def is_current(self) -> bool:
-        """True when the calling code runs in this very world: the same running loop. Cheap: asked for every request."""
+        """True when the calling code runs in this very runtime: the same running loop.
+
+        Cheap: asked for every request of a pool that found its backend by itself, never of one that was given it.
+        """
         ...
 
     def is_gone(self) -> bool:
-        """True when this world cannot run any more: its loop is closed."""
+        """True when this runtime cannot run any more: its loop is closed."""
         ...
 
     def now(self) -> float:
-        """Seconds of a monotonic clock."""
+        """Seconds of a monotonic clock, by which all timeouts are counted."""
         ...
 
-    def event(self) -> Event: ...
+    def event(self) -> Event:
+        """A new flag. Made without waiting, from any task."""
+        ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds; 0 lets the other tasks run."""
+        ...
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
-        """Run a plain function that may block (a file, a TLS context) where it stops nobody else."""
+        """Run a plain function that may block (a file, a TLS context) where it stops no other task."""
         ...
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
@@ -207,3 +243,18 @@ class Backend(Protocol):
     ) -> Stream:
         """Connect to a unix domain socket. Arguments and errors as of `connect_tcp`."""
         ...
+
+
+_METHODS = ("now", "event", "sleep", "run_blocking", "look_up", "connect_tcp", "connect_unix")
+
+
+def checked_backend(backend: Backend) -> Backend:
+    """The argument `backend=`, if it looks like a `Backend`; otherwise `TypeError`."""
+    if not isinstance(backend, type):
+        missing = [name for name in _METHODS if not hasattr(backend, name)]
+        if not missing:
+            return backend
+        raise TypeError(
+            f"backend is a {type(backend).__name__}: expected a Backend, or None, got one without {', '.join(missing)}"
+        )
+    raise TypeError(f"backend is the class {backend.__name__}: expected an instance of a Backend, or None")

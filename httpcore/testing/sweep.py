@@ -1,0 +1,101 @@
+"""Every await of a piece of code, struck one by one: cancelled, timed out, its connections cut or reset.
+
+A scenario is run once to count the moments of its victim, and then once for each moment, with the strike at that
+moment. So a clean-up that fails at one await out of fifty is found, and the note of the exception says at which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+
+from .scheduler import Task
+from .simulation import Simulation
+
+__all__ = ["Scenario", "Strike", "at_every_await", "cancel", "cut_connections", "reset_connections", "skip_time"]
+
+Scenario = Callable[[Simulation], Coroutine[object, None, object]]
+"""What is run again and again: it awaits `simulation.victim(...)` once, then checks what must hold."""
+
+Strike = Callable[[Simulation, Task[object]], object]
+"""What happens at the moment: a function of the simulation and the victim."""
+
+
+def cancel(simulation: Simulation, victim: Task[object]) -> None:
+    """A strike: cancel the victim."""
+    victim.cancel()
+
+
+def reset_connections(simulation: Simulation, victim: Task[object]) -> None:
+    """A strike: every open connection is reset."""
+    for connection in simulation.open_connections:
+        connection.reset()
+
+
+def cut_connections(simulation: Simulation, victim: Task[object]) -> None:
+    """A strike: from now on nothing arrives on any open connection, and neither end is told."""
+    for connection in simulation.open_connections:
+        connection.cut()
+
+
+def skip_time(seconds: float) -> Strike:
+    """A strike: the clock jumps by `seconds`, past every shorter timeout."""
+
+    def strike(simulation: Simulation, victim: Task[object]) -> None:
+        simulation.skip(seconds)
+
+    return strike
+
+
+def at_every_await(
+    scenario: Scenario,
+    strike: Strike,
+    *,
+    times: int = 1,
+    make: Callable[[], Simulation] = Simulation,
+) -> int:
+    """Run `scenario` in a new simulation once for every moment of its victim, and strike at that moment.
+
+    The scenario awaits `simulation.victim(coro)` once and then checks what must hold. The moments are: before the
+    first turn, and for each await just after the victim begins to wait and just before it goes on (so that what it
+    waited for has already happened). With `times=2` the strike comes again at the same moment of the victim's next
+    await, if there is one: it was cancelled, and is cancelled again in its clean-up.
+
+    Arguments:
+        scenario: see `Scenario`. Each run of it must do the same: no real time, no random choice of its own.
+        strike: e.g. `cancel`, `reset_connections`, `cut_connections`, `skip_time(60)`, or a function of your own.
+        times: how many awaits in succession are struck. Default 1.
+        make: makes the simulation of each run, e.g. one with `shuffle`. Default: `Simulation()`.
+
+    Returns:
+        How many moments there were.
+
+    Raises:
+        AssertionError: the scenario has no victim, or its runs differ.
+        Exception: whatever the scenario raises, with a note that says at which moment it came.
+    """
+    counting = make()
+    counting.run(scenario(counting))
+    if not counting._moments:
+        raise AssertionError("the scenario has no victim: it must await simulation.victim(...)")
+    for moment in range(1, counting._moments + 1):
+        _strike_at(moment, times, make(), scenario, strike)
+    return counting._moments
+
+
+def _strike_at(moment: int, times: int, simulation: Simulation, scenario: Scenario, strike: Strike) -> None:
+    struck: list[str] = []
+
+    def each_moment(now: int) -> None:
+        later = now - moment
+        if later >= 0 and later % 2 == 0 and later < 2 * times and simulation._victim is not None:
+            struck.append(("after" if now % 2 else "during") + f" its wait for {simulation._victim.waiting_for}")
+            strike(simulation, simulation._victim)
+
+    simulation._strike = each_moment
+    try:
+        simulation.run(scenario(simulation))
+    except BaseException as error:
+        error.add_note(f"moment {moment} of the victim, {' and '.join(struck)}; seed {simulation.seed}")
+        raise
+    if not struck:
+        raise AssertionError(f"moment {moment} never came: two runs of the scenario differ")
