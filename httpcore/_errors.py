@@ -11,6 +11,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+from ._exact import exact_bytes, exact_str
+
 __all__ = [
     "HTTPCoreError",
     "LocalProtocolError",
@@ -40,6 +42,7 @@ __all__ = [
     "ResponseNotRead",
     "StreamConsumed",
     "Code",
+    "printable",
     "show",
 ]
 
@@ -49,9 +52,17 @@ _SHOWN = 200
 
 def show(raw: bytes | str) -> str:
     """Text of what a peer or a caller gave, safe to print: escaped, at most 200 characters."""
-    text = repr(bytes(raw[:_SHOWN]) if not isinstance(raw, str) else raw[:_SHOWN])
-    text = text[1:] if text.startswith("b") else text
-    return text if len(raw) <= _SHOWN and len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}... ({len(raw)} long)"
+    if isinstance(raw, str):  # the methods of the built-in classes: those of a subclass might say anything
+        length, text = str.__len__(raw), repr(exact_str(str.__getitem__(raw, slice(_SHOWN))))
+    else:
+        octets = raw if isinstance(raw, bytes) else bytes(raw)
+        length, text = bytes.__len__(octets), repr(exact_bytes(bytes.__getitem__(octets, slice(_SHOWN))))[1:]
+    return text if length <= _SHOWN and len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}... ({length} long)"
+
+
+def printable(text: str) -> str:
+    """`text` as it is, but for what is not printable, which is escaped: control characters, C1 ones too."""
+    return text if text.isprintable() else "".join([c if c.isprintable() else repr(c)[1:-1] for c in text])
 
 
 def _rebuild(kind: type[HTTPCoreError], message: str, facts: dict[str, Any]) -> HTTPCoreError:

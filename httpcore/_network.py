@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ._backends.base import Backend, SocketOption, Stream
 from ._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
+from ._exact import exact_str
 from ._url import parse_host
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def _canonical(address: object) -> str | None:
     import ipaddress
 
     try:
-        return str(ipaddress.ip_address(address)) if isinstance(address, str) else None
+        return str(ipaddress.ip_address(exact_str(address))) if isinstance(address, str) else None
     except ValueError:
         return None
 

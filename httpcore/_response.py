@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeVa
 from ._backends.base import PIECE, StreamInfo, TLSInfo
 from ._body import Body, BodyReader
 from ._decoders import Decoder, decoder_for
-from ._errors import LimitExceeded, LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, show
+from ._errors import LimitExceeded, LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, printable, show
+from ._exact import exact_int
 from ._request import header_pairs
 from ._wire.raw import RawStream
 
@@ -118,11 +119,9 @@ class Response:
     __slots__ = ("_body", "_source", "_standing", "headers", "protocol", "raw_headers", "reason_phrase", "status_code")
 
     def __init__(self, status_code: int, *, headers: Any = (), body: Any = b"") -> None:
-        if isinstance(status_code, bool) or not isinstance(status_code, int) or not 100 <= status_code <= 599:
-            raise LocalProtocolError(f"status_code is {show(str(status_code))}: a number from 100 to 599 is allowed")
+        self.status_code = _checked_status(status_code)
         pairs = header_pairs(headers)
-        self.status_code = int(status_code)
-        self.reason_phrase = _phrase(status_code)
+        self.reason_phrase = _phrase(self.status_code)
         self.protocol = "HTTP/1.1"
         self.raw_headers = pairs
         self.headers = [(name.lower(), value) for name, value in pairs]
@@ -146,7 +145,7 @@ class Response:
         return self
 
     def __repr__(self) -> str:
-        return f"<Response [{self.status_code} {self.reason_phrase}] {self._standing.value}>"
+        return f"<Response [{self.status_code} {printable(self.reason_phrase)}] {self._standing.value}>"
 
     @property
     def reason(self) -> str:
@@ -379,6 +378,14 @@ def _unpacked(decoder: Decoder, raw: bytes) -> bytes:
             )
     decoder.finish()
     return b"".join(pieces)
+
+
+def _checked_status(status_code: object) -> int:
+    number = exact_int(status_code) if isinstance(status_code, int) else 0
+    if isinstance(status_code, bool) or not 100 <= number <= 599:
+        seen = show(str(status_code if number == 0 else number))
+        raise LocalProtocolError(f"status_code is {seen}: a number from 100 to 599 is allowed")
+    return number
 
 
 def _phrase(status_code: int) -> str:
