@@ -42,6 +42,9 @@ class Wire:
     def trailers(self) -> list[tuple[bytes, bytes]]:
         return [(b"x-sum", b"1")] if self._at_end else []
 
+    def explain(self, error: httpcore.HTTPCoreError) -> None:
+        error.add(phase="explained")
+
     def here(self) -> bytes | None:
         if not self.all_here:
             return None
