@@ -11,7 +11,7 @@ from enum import Enum
 from os import PathLike, fspath
 from typing import Any, Final, Literal
 
-from ._exact import exact_float, exact_int, exact_str
+from ._exact import exact_float, exact_str
 
 __all__ = ["PoolLimits", "SSLConfig", "TimeoutConfig"]
 
@@ -41,7 +41,7 @@ def checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
     try:
         seconds = exact_float(value)
     except OverflowError:  # a whole number of more than 308 digits
-        seconds = math.copysign(math.inf, exact_int(value))  # type: ignore[arg-type]
+        seconds = math.inf if value > 0 else -math.inf
     if math.isnan(seconds) or seconds < 0 or (seconds == 0 and not zero):
         least = "from 0 up" if zero else "above 0"
         raise ValueError(f"{name} is {value!r}: a number of seconds {least} is allowed, or None for no limit")

@@ -56,7 +56,7 @@ FLOORS: list[set[str]] = [
         "_wire/h2_engine",
     },
     {"_backends", "_wire/h2_exchange", "_wire/tunnel"},
-    {"_dial"},
+    {"_dial", "_arguments"},
     {"_connection", "_response"},
     {"_delivery"},
     {"_pool"},
