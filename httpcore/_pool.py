@@ -180,7 +180,8 @@ class ConnectionPool:
             method: e.g. "GET" (RFC 9110 section 9). Sent as given: methods are case-sensitive.
             url: absolute, http or https. A fragment is not sent; user info is neither sent nor used.
             headers: pairs of bytes or ASCII str, or a mapping. `Host`, and `Content-Length` or `Transfer-Encoding`, are
-                added when absent, nothing else.
+                added when absent, nothing else. In a pool with `proxy`, `Proxy-Authorization` is refused where no proxy
+                forwards the request, since its origin would get it.
             body: bytes, str (UTF-8), an (async) iterable or iterator of bytes, a callable that returns one, a binary
                 file, or a `ReplayableBody`.
             stream: False reads the whole body before returning; True returns at the head, and the response must be
@@ -283,12 +284,16 @@ class ConnectionPool:
             if proxy is not None:
                 proxy = Proxy.of(proxy)
         if proxy is None:
+            if self._choose is not None:
+                request.refuse_proxy_authorization("no proxy was chosen for this request")
             return route_to(request.url, tls, offers, None, self._uds)
         # The first two make a connection into something for one origin alone; a policy must see where it leads.
         tunnel = request.upgrade or request.method == b"CONNECT" or self._network.policy is not None
         route = route_to(request.url, tls, offers, proxy, tunnel=tunnel)
         if route.forwards:
             request.forward(proxy.fields)
+        else:
+            request.refuse_proxy_authorization("the proxy makes a tunnel for this request")
         return route
 
     def _offers(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> tuple[str, ...]:

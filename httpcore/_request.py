@@ -218,6 +218,18 @@ class Request:
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         self.head = b"%b %b%b%b\r\n" % (self.method, self.target, rest, lines)
 
+    def refuse_proxy_authorization(self, reason: str) -> None:
+        """Credentials for a proxy are for the next hop that is one (RFC 9110, section 11.7.2): here that is none.
+
+        Raises:
+            LocalProtocolError: the headers have Proxy-Authorization.
+        """
+        if any(name.lower() == b"proxy-authorization" for name, _ in self.headers):
+            raise LocalProtocolError(
+                f"headers has Proxy-Authorization, which the origin would get, since {reason}: "
+                "expected the credentials in Proxy(url, auth=(user, password)) or in Proxy(url, headers=...)"
+            )
+
     def final_trailers(self) -> Headers:
         """The trailers, to be asked for once the body has been sent: a callable is called now.
 
