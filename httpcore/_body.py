@@ -26,6 +26,7 @@ from typing import Any, Final, Protocol, TypeVar
 from warnings import warn
 
 from ._errors import LocalProtocolError
+from ._exact import exact_bytes, exact_int, exact_str
 
 __all__ = ["Body", "BodyContent", "BodyReader", "ReplayableBody"]
 
@@ -163,9 +164,9 @@ def _shaped(value: Any) -> Body:
     if isinstance(value, Body):
         return value
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return Body.of(bytes(value))
+        return Body.of(exact_bytes(value))
     if isinstance(value, str):
-        return Body.of(_encoded(value))
+        return Body.of(_encoded(exact_str(value)))
     if isinstance(value, ReplayableBody):
         return Body(None, None, _Pieces(value.factory, call=True, again=True))
     if hasattr(value, "__aiter__"):
@@ -201,7 +202,7 @@ def _unused(value: Any) -> Any:
 def _bytes(piece: object) -> bytes:
     """What the user's iterator or file gave, checked."""
     if isinstance(piece, (bytes, bytearray, memoryview)):
-        return bytes(piece)
+        return exact_bytes(piece)  # its length is sent in front of a chunk
     if isinstance(piece, CoroutineType):
         piece.close()  # else Python warns that it was never awaited, which would hide the message below
     raise LocalProtocolError(
@@ -239,10 +240,10 @@ def _file(value: Any) -> Body:
     began = length = None
     try:
         if value.seekable():
-            began = value.tell()
-            length = max(0, value.seek(0, 2) - began)
+            began = exact_int(value.tell())
+            length = max(0, exact_int(value.seek(0, 2)) - began)
             value.seek(began)
-    except (AttributeError, OSError, ValueError):  # it has no such method, or it cannot after all
+    except (AttributeError, OSError, TypeError, ValueError):  # it has no such method, or it cannot after all
         began = length = None
     return Body(None, length, _File(value, began, length))
 

@@ -11,6 +11,8 @@ from enum import Enum
 from os import PathLike, fspath
 from typing import Any, Final, Literal
 
+from ._exact import exact_float, exact_str
+
 __all__ = ["PoolLimits", "SSLConfig", "TimeoutConfig"]
 
 CertFile = str | tuple[str, str] | tuple[str, str | None, str | bytes | None]
@@ -36,10 +38,14 @@ def checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is {value!r}: seconds as a number, or None for no limit, are allowed")
-    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+    try:
+        seconds = exact_float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        seconds = math.inf if value > 0 else -math.inf
+    if math.isnan(seconds) or seconds < 0 or (seconds == 0 and not zero):
         least = "from 0 up" if zero else "above 0"
         raise ValueError(f"{name} is {value!r}: a number of seconds {least} is allowed, or None for no limit")
-    return None if value == math.inf else float(value)
+    return None if seconds == math.inf else seconds
 
 
 def _checked_count(name: str, value: int | None, *, least: int) -> None:
@@ -165,7 +171,7 @@ class SSLConfig:
             object.__setattr__(self, "verify", fspath(self.verify))
         if not isinstance(self.verify, (bool, str)) or self.verify == "":
             raise TypeError(f"verify is {self.verify!r}: True, False or the path of a file or directory is allowed")
-        _check_server_hostname(self.server_hostname)
+        object.__setattr__(self, "server_hostname", _checked_server_hostname(self.server_hostname))
         if self.alpn is not None:
             object.__setattr__(self, "alpn", checked_alpn(self.alpn))
         object.__setattr__(self, "fingerprints", _checked_fingerprints(self.fingerprints))
@@ -180,16 +186,18 @@ class SSLConfig:
         return text + ")"
 
 
-def _check_server_hostname(name: object) -> None:
+def _checked_server_hostname(name: object) -> str | None:
     if name is None:
-        return
+        return None
     if not isinstance(name, str):
         raise TypeError(f"server_hostname is {name!r}: a host name or an IP address is allowed, or None")
+    name = exact_str(name)
     if not _HOST.fullmatch(name):
         raise ValueError(
             f"server_hostname is {name!r}: a host name in ASCII (xn--... if need be) or an IP address without brackets "
             "is allowed, or None"
         )
+    return name
 
 
 def checked_alpn(alpn: object) -> tuple[str, ...]:
@@ -197,6 +205,7 @@ def checked_alpn(alpn: object) -> tuple[str, ...]:
     names = None if isinstance(alpn, (str, bytes)) or not isinstance(alpn, Iterable) else tuple(alpn)
     if names is None or not all(isinstance(name, str) for name in names):
         raise TypeError(f'alpn is {alpn!r}: a sequence of protocol names is allowed, e.g. ("h2", "http/1.1")')
+    names = tuple(map(exact_str, names))
     if not all(name.isascii() and 0 < len(name) < 256 for name in names):
         raise ValueError(f"alpn is {alpn!r}: names of 1 to 255 ASCII characters are allowed")
     return names
@@ -208,6 +217,7 @@ def _checked_fingerprints(fingerprints: object) -> tuple[str, ...]:
         given = tuple(fingerprints)
     if given is None or not all(isinstance(fingerprint, str) for fingerprint in given):
         raise TypeError(f"fingerprints is {fingerprints!r}: a sequence of SHA-256 values in hex is allowed")
+    given = tuple(map(exact_str, given))
     plain = tuple(fingerprint.replace(":", "").lower() for fingerprint in given)
     for fingerprint, shown in zip(plain, given, strict=True):
         if not _SHA256.fullmatch(fingerprint):

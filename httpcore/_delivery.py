@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from warnings import warn
 
-from ._backends.base import Backend
+from ._backends.base import PIECE, Backend
 from ._deadline import Deadline
-from ._errors import HTTPCoreError, Timeout
+from ._errors import DecodingError, HTTPCoreError, LimitExceeded, Timeout
 from ._ledger import Standing, Ticket
-from ._request import Request
+from ._request import Request, TrailerTypes
 from ._response import Informational, ResponseInfo
 from ._route import Route
 from ._wire.raw import RawStream
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Delivery"]
 
+T = TypeVar("T")
+
 _DONE: Final = Standing.DONE  # the lookup of an Enum's member costs more than the comparison
+
+_BODY: Final = "read the response body"
 
 _numbers = count(1)
 
@@ -143,8 +148,13 @@ class Call:
 
             self.trace(RequestFailed(self.now(), self.number, text))
 
-    def explained(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
-        """The error with what this request knows of it; a timeout becomes the total one if that was it."""
+    def explained(
+        self, error: BaseException, connection: HTTPConnection | None, phase: str, status: int | None = None
+    ) -> BaseException:
+        """The error with what this request knows of it; a timeout becomes the total one if that was it.
+
+        Every error of a request passes here: of its attempts, of the response's body, of decoding it, of a raw stream.
+        """
         if isinstance(error, HTTPCoreError):
             if isinstance(error, Timeout):
                 error = self.deadline.judged(error)
@@ -154,6 +164,7 @@ class Call:
                 url=self.request.url.redacted,
                 elapsed=self.deadline.elapsed(),
                 peer=connection.info.peer or None if connection is not None else None,
+                status_code=status,
             )
         return error
 
@@ -191,7 +202,8 @@ class Delivery:
             call.answered(holds, reused, head)
         if exchange.switched:
             # Nothing of this object: the raw stream outlives the response.
-            self.connection = exchange.raw(partial(call.let_go, ticket, holds, exchange))
+            raw = exchange.raw(partial(call.let_go, ticket, holds, exchange))
+            self.connection = _ExplainedStream(raw, call, holds, head.status)
         elif exchange.ended:  # all has come in one piece, as it mostly does
             self._end()
 
@@ -232,7 +244,7 @@ class Delivery:
             fine = self._exchange.give_up()
             reason = None if fine else f"reading the body ended with {type(error).__name__}"
             self._call.leave(self._ticket, self._holds, reason)
-            explained = self._call.explained(error, self._holds, "read the response body")
+            explained = self._call.explained(error, self._holds, _BODY, self.head.status)
             self._call.failed(explained)
             if explained is error:
                 raise
@@ -240,6 +252,13 @@ class Delivery:
         if not data:
             self._end()
         return data
+
+    def explain(self, error: HTTPCoreError) -> None:
+        """Add what is known of the request to an error about the body: of decoding it, or of how it was used."""
+        is_new = error.url is None and isinstance(error, (DecodingError, LimitExceeded))
+        self._call.explained(error, self._holds, _BODY, self.head.status)
+        if is_new:
+            self._call.failed(error)
 
     def close(self) -> None:
         """Nobody wants the rest. A raw stream has an owner of its own and stays."""
@@ -277,3 +296,36 @@ class Delivery:
         if getattr(self, "connection", None) is None:
             where = self._call.request.url.redacted
             warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)
+
+
+class _ExplainedStream:
+    """A `RawStream` whose errors say what request they belong to."""
+
+    __slots__ = ("_call", "_holds", "_raw", "_status")
+
+    def __init__(self, raw: RawStream, call: Call, holds: HTTPConnection, status: int) -> None:
+        self._raw = raw
+        self._call = call
+        self._holds = holds
+        self._status = status
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        return await self._explaining(self._raw.recv(max_bytes), "receive on the raw stream")
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        await self._explaining(self._raw.send(data), "send on the raw stream")
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        await self._explaining(self._raw.end(trailers), "end the raw stream")
+
+    def close(self) -> None:
+        self._raw.close()
+
+    async def _explaining(self, step: Awaitable[T], phase: str) -> T:
+        try:
+            return await step
+        except BaseException as error:
+            explained = self._call.explained(error, self._holds, phase, self._status)
+            if explained is error:
+                raise
+            raise explained from error

@@ -43,6 +43,7 @@ __all__ = ["EnvironmentProxies", "proxies_from_environment"]
 _BRACKETED = re.compile(r"\[([^\[\]]*:[^\[\]]*)\](?::([1-9][0-9]{0,4}))?")
 _WITH_PORT = re.compile(r"([^:]*):([1-9][0-9]{0,4})")
 _CAPITALS_ONLY = os.name == "nt"  # there every spelling of a variable is the same one
+_SCHEME_AND_SLASH = re.compile(r"(?:https?|socks(?:4a?|5h?)):/", re.IGNORECASE)  # a slash is missing
 _PREFIXED = re.compile(r"([^/]+)/([0-9]{1,3})")
 
 
@@ -156,10 +157,10 @@ def _proxy(environ: Mapping[str, str], name: str) -> Proxy | None:
     if not url:
         return None
     try:
-        return Proxy(url if "://" in url else f"http://{url}")
+        return Proxy(url if "://" in url or _SCHEME_AND_SLASH.match(url) else f"http://{url}")
     except ValueError as error:  # that of an invalid URL is one
         message = error.message if isinstance(error, InvalidURL) else str(error)
-        raise InvalidURL(f"{variable} in the environment: {message}") from None
+    raise InvalidURL(f"{variable} in the environment: {message}")
 
 
 def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+from ._exact import exact_bytes, exact_str
+
 __all__ = [
     "HTTPCoreError",
     "LocalProtocolError",
@@ -40,18 +42,27 @@ __all__ = [
     "ResponseNotRead",
     "StreamConsumed",
     "Code",
+    "of_attribute",
+    "printable",
     "show",
 ]
 
-_FACTS = ("phase", "method", "url", "peer", "limit", "elapsed", "safe_to_retry")
 _SHOWN = 200
 
 
 def show(raw: bytes | str) -> str:
     """Text of what a peer or a caller gave, safe to print: escaped, at most 200 characters."""
-    text = repr(bytes(raw[:_SHOWN]) if not isinstance(raw, str) else raw[:_SHOWN])
-    text = text[1:] if text.startswith("b") else text
-    return text if len(raw) <= _SHOWN and len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}... ({len(raw)} long)"
+    if isinstance(raw, str):  # the methods of the built-in classes: those of a subclass might say anything
+        length, text = str.__len__(raw), repr(exact_str(str.__getitem__(raw, slice(_SHOWN))))
+    else:
+        octets = raw if isinstance(raw, bytes) else bytes(raw)
+        length, text = bytes.__len__(octets), repr(exact_bytes(bytes.__getitem__(octets, slice(_SHOWN))))[1:]
+    return text if length <= _SHOWN and len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}... ({length} long)"
+
+
+def printable(text: str) -> str:
+    """`text` as it is, but for what is not printable, which is escaped: control characters, C1 ones too."""
+    return text if text.isprintable() else "".join([c if c.isprintable() else repr(c)[1:-1] for c in text])
 
 
 def _rebuild(kind: type[HTTPCoreError], message: str, facts: dict[str, Any]) -> HTTPCoreError:
@@ -74,9 +85,12 @@ class HTTPCoreError(Exception):
         phase: what was being done, e.g. "connect", "write the request", "read the response body".
         method, url: the request, as text; user name and password are removed from the URL.
         peer: the address at the other end, e.g. "127.0.0.1:443".
+        status_code: of the response whose body or raw stream failed; of a proxy's answer in a `ProxyError`.
         limit: the timeout in seconds, or the size in bytes, that was exceeded.
         elapsed: seconds since the request began.
         safe_to_retry: True when the peer cannot have acted on the request.
+
+    An error about an argument, which is raised before anything is sent, names the argument and has none of these.
     """
 
     def __init__(self, message: str = "", **facts: Any) -> None:
@@ -86,6 +100,7 @@ class HTTPCoreError(Exception):
         self.method: str | None = None
         self.url: str | None = None
         self.peer: str | None = None
+        self.status_code: int | None = None
         self.limit: float | None = None
         self.elapsed: float | None = None
         self.safe_to_retry: bool | None = None
@@ -110,6 +125,8 @@ class HTTPCoreError(Exception):
             where.append(f"limit: {self.limit:g}")
         if self.elapsed is not None:
             where.append(f"elapsed: {self.elapsed:.3f} s")
+        if self.status_code is not None:
+            where.append(f"status: {self.status_code}")
         message = self.message or type(self).__name__
         return f"{message} [{'; '.join(where)}]" if where else message
 
@@ -330,13 +347,38 @@ class ResponseError(HTTPCoreError):
     """A response was used in a way that its standing does not allow."""
 
 
-class ResponseClosed(ResponseError):
-    """The response was closed before its body was read to the end."""
+class _OfAttribute(HTTPCoreError, AttributeError):
+    """An error that reading an attribute may raise. As an `AttributeError` it makes `hasattr` False."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.obj = None  # else Python keeps the object here, and its traceback suggests another attribute of it
 
 
-class ResponseNotRead(ResponseError):
-    """`body` was asked for before `read()`."""
+class ResponseClosed(ResponseError, _OfAttribute):
+    """The response was closed before its body was read to the end. Also an `AttributeError`: `body` raises it."""
 
 
-class StreamConsumed(ResponseError):
-    """The body has been read once and was not kept."""
+class ResponseNotRead(ResponseError, _OfAttribute):
+    """`body` was asked for before `read()`. Also an `AttributeError`."""
+
+
+class StreamConsumed(ResponseError, _OfAttribute):
+    """The body has been read once and was not kept. Also an `AttributeError`: `body` raises it."""
+
+
+class _DecodingErrorOfAttribute(DecodingError, _OfAttribute):
+    """`body` of a response made by hand cannot be decoded."""
+
+
+class _LimitExceededOfAttribute(LimitExceeded, _OfAttribute):
+    """`body` of a response made by hand decodes to too much."""
+
+
+def of_attribute(error: DecodingError | LimitExceeded) -> HTTPCoreError:
+    """The same error for the access to an attribute."""
+    kind = _DecodingErrorOfAttribute if isinstance(error, DecodingError) else _LimitExceededOfAttribute
+    made = kind(error.message)
+    made.__dict__.update(error.__dict__)
+    made.__cause__ = error.__cause__
+    return made

@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from ._backends.base import Backend, SocketOption, Stream
 from ._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
+from ._exact import exact_str
 from ._url import parse_host
 
 if TYPE_CHECKING:
@@ -195,6 +197,8 @@ def _options(options: object) -> tuple[SocketOption, ...]:
     for option in checked:
         if not _is_option(option):
             raise TypeError(f"socket_options has {option!r}: {allowed}")
+        if any(isinstance(number, int) and not -(2**31) <= number < 2**31 for number in option):
+            raise ValueError(f"socket_options has {option!r}: expected numbers of 32 bits")
     return checked
 
 
@@ -210,7 +214,7 @@ def _canonical(address: object) -> str | None:
     import ipaddress
 
     try:
-        return str(ipaddress.ip_address(address)) if isinstance(address, str) else None
+        return str(ipaddress.ip_address(exact_str(address))) if isinstance(address, str) else None
     except ValueError:
         return None
 
@@ -267,7 +271,11 @@ def _known_addresses(network: Network, host: str) -> Sequence[str]:
 async def _asked(backend: Backend, network: Network, host: str, left: Left) -> Sequence[str]:
     if network.resolver is None:
         return await backend.look_up(host, left())
-    return _checked(network.resolver, host, await network.resolver.resolve(host, _system(backend, left)))
+    answer = network.resolver.resolve(host, _system(backend, left))
+    if not isawaitable(answer):
+        kind = type(answer).__name__
+        raise LocalProtocolError(f"{_who(network.resolver)} returned type {kind} for {host}: expected an awaitable")
+    return _checked(network.resolver, host, await answer)
 
 
 def is_address(host: str) -> bool:

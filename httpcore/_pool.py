@@ -10,10 +10,21 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from ._arguments import (
+    checked_flag,
+    checked_limits,
+    checked_policy,
+    checked_protocols,
+    checked_proxy,
+    checked_resolver,
+    checked_retries,
+    checked_trace,
+    checked_uds,
+)
 from ._backends import current_backend
 from ._backends.base import Backend, Event, SocketOption, checked_backend
 from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
@@ -48,7 +59,6 @@ _DONE: Final = Standing.DONE
 # What most pools have: to make and check these took three quarters of the time that making a pool takes.
 _SSL: Final = SSLConfig()
 _LIMITS: Final = PoolLimits()
-_NO_NETWORK: Final = (None, None, None, None, ())
 _NETWORK: Final = Network()
 
 _pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
@@ -120,17 +130,18 @@ class ConnectionPool:
         backend: Backend | None = None,
     ) -> None:
         self._ping_interval = checked_seconds("ping_interval", ping_interval, zero=False)
-        self._protocols = _checked_protocols(http1, http2)
-        self._proxy, self._choose = _checked_proxy(proxy)
-        self._uds = _checked_uds(uds, proxy, local_address)
-        network = (resolver, resolve, _checked_policy(network_policy), local_address, socket_options)
-        self._network = _NETWORK if network == _NO_NETWORK else Network(*network)
+        self._protocols = checked_protocols(http1, http2)
+        self._proxy, self._choose = checked_proxy(proxy)
+        self._uds = checked_uds(uds, proxy, local_address)
+        network = (checked_resolver(resolver), resolve, checked_policy(network_policy), local_address, socket_options)
+        is_default = all(each is None for each in network[:4]) and type(socket_options) is tuple and not socket_options
+        self._network = _NETWORK if is_default else Network(*network)
         self._ssl = _SSL if ssl is None else checked_ssl(ssl)
         self._timeout = TimeoutConfig.of(timeout)
-        self._limits = _LIMITS if limits is None else _checked_limits(limits)
-        self._policy = _checked_retries(retries)
-        self._retry_stale = retry_stale
-        self._trace = trace
+        self._limits = _LIMITS if limits is None else checked_limits(limits)
+        self._policy = checked_retries(retries)
+        self._retry_stale = checked_flag("retry_stale", retry_stale)
+        self._trace = checked_trace(trace)
         # With `backend=` the pool stays with it, whatever loop may be running around it.
         self._backend = None if backend is None else checked_backend(backend)
         self._fixed = backend is not None
@@ -165,7 +176,8 @@ class ConnectionPool:
             method: e.g. "GET" (RFC 9110 section 9). Sent as given: methods are case-sensitive.
             url: absolute, http or https. A fragment is not sent; user info is neither sent nor used.
             headers: pairs of bytes or ASCII str, or a mapping. `Host`, and `Content-Length` or `Transfer-Encoding`, are
-                added when absent, nothing else.
+                added when absent, nothing else. In a pool with `proxy`, `Proxy-Authorization` is refused where no proxy
+                forwards the request, since its origin would get it.
             body: bytes, str (UTF-8), an (async) iterable or iterator of bytes, a callable that returns one, a binary
                 file, or a `ReplayableBody`.
             stream: False reads the whole body before returning; True returns at the head, and the response must be
@@ -256,7 +268,8 @@ class ConnectionPool:
         route = self._route(request, tls)
         config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
         deadline = Deadline(config, backend.now)
-        return Call(request, route, deadline, backend, self._give_back, trace or self._trace, duplex)
+        listener = self._trace if trace is None else checked_trace(trace)
+        return Call(request, route, deadline, backend, self._give_back, listener, duplex)
 
     def _route(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> Route:
         offers = self._offers(request, tls)
@@ -267,12 +280,16 @@ class ConnectionPool:
             if proxy is not None:
                 proxy = Proxy.of(proxy)
         if proxy is None:
+            if self._choose is not None:
+                request.refuse_proxy_authorization("no proxy was chosen for this request")
             return route_to(request.url, tls, offers, None, self._uds)
         # The first two make a connection into something for one origin alone; a policy must see where it leads.
         tunnel = request.upgrade or request.method == b"CONNECT" or self._network.policy is not None
         route = route_to(request.url, tls, offers, proxy, tunnel=tunnel)
         if route.forwards:
             request.forward(proxy.fields)
+        else:
+            request.refuse_proxy_authorization("the proxy makes a tunnel for this request")
         return route
 
     def _offers(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> tuple[str, ...]:
@@ -608,58 +625,7 @@ class _Watch:
             pool._notice(self._slot)
 
 
-def _checked_proxy(proxy: Any) -> tuple[Proxy | None, Callable[[str, str, int], Proxy | None] | None]:
-    if proxy is None:
-        return None, None
-    choose = getattr(proxy, "proxy_for", None)
-    if choose is not None:
-        return None, choose
-    return Proxy.of(proxy), None
-
-
 def _full_budget(policy: RetryPolicy) -> Budget:
     from ._retry_policy import Budget
 
     return Budget(policy)
-
-
-def _checked_retries(retries: Any) -> RetryPolicy | None:
-    if type(retries) is int and not retries:
-        return None
-    from ._retry_policy import RetryPolicy
-
-    return RetryPolicy.of(retries)
-
-
-def _checked_policy(policy: Any) -> NetworkPolicy | None:
-    if policy is None:
-        return None
-    from ._policy import NetworkPolicy
-
-    if isinstance(policy, NetworkPolicy):
-        return policy
-    raise TypeError(f"network_policy is a {type(policy).__name__}: a NetworkPolicy is allowed, or None")
-
-
-def _checked_uds(uds: Any, proxy: object, local_address: object) -> str | None:
-    if uds is None:
-        return None
-    if not isinstance(uds, (str, os.PathLike)) or not isinstance(os.fspath(uds), str):
-        raise TypeError(f"uds is a {type(uds).__name__}: the path of a unix domain socket is allowed, or None")
-    if proxy is not None:
-        raise ValueError("uds and proxy are both given: one of them is allowed")
-    if local_address is not None:
-        raise ValueError("uds and local_address are both given: one of them is allowed")
-    return os.fspath(uds)
-
-
-def _checked_protocols(http1: bool, http2: bool) -> tuple[str, ...]:
-    if not (http1 or http2):
-        raise ValueError("http1 and http2 are both False: at least one is to be spoken")
-    return (("h2",) if http2 else ()) + (_HTTP11 if http1 else ())
-
-
-def _checked_limits(limits: Any) -> PoolLimits:
-    if isinstance(limits, PoolLimits):
-        return limits
-    raise TypeError(f"limits is a {type(limits).__name__}: a PoolLimits is allowed, or None")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ._config import SSLConfig, checked_ssl
+from ._exact import exact_bytes, exact_str
 from ._request import Headers, HeaderTypes, header_pairs
 from ._url import URL, parse_proxy
 
@@ -155,10 +156,11 @@ def _auth(scheme: str, auth: object, place: URL) -> tuple[bytes, bytes] | None:
             return None
     elif place.userinfo is not None:
         raise ValueError("the proxy's URL has a user name, and auth is given too: one of them is allowed")
-    elif isinstance(auth, Sequence) and not isinstance(auth, (str, bytes)) and len(auth) == 2:
-        pair = (_octets(auth[0]), _octets(auth[1]))
     else:
-        raise TypeError(f"auth is a {type(auth).__name__}: a pair of user name and password is allowed, or None")
+        two = tuple(auth) if isinstance(auth, Sequence) and not isinstance(auth, (str, bytes)) else ()
+        if len(two) != 2:
+            raise TypeError(f"auth is a {type(auth).__name__}: a pair of user name and password is allowed, or None")
+        pair = (_octets(two[0]), _octets(two[1]))
     user, password = pair
     if scheme.startswith("socks"):
         _check_socks_auth(scheme, user, password)
@@ -180,11 +182,15 @@ def _check_socks_auth(scheme: str, user: bytes, password: bytes) -> None:
 
 
 def _octets(text: object) -> bytes:
-    if isinstance(text, str):
-        return text.encode()
     if isinstance(text, bytes):
-        return text
-    raise TypeError(f"auth has a {type(text).__name__} in it: str or bytes is allowed")
+        return exact_bytes(text)
+    if not isinstance(text, str):
+        raise TypeError(f"auth has a {type(text).__name__} in it: str or bytes is allowed")
+    try:
+        return exact_str(text).encode()
+    except UnicodeEncodeError:
+        pass  # it would show the password, in its `object` and its repr
+    raise ValueError("auth has a str with a lone surrogate: expected what UTF-8 can encode")
 
 
 def _fields(scheme: str, headers: HeaderTypes, auth: object) -> tuple[tuple[bytes, bytes], ...]:

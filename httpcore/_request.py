@@ -6,7 +6,8 @@ credentials. How the body is framed is decided here, once; framing by the user t
 an error, never mended. Every field is checked before the first byte is written, and no error shows a header's value.
 
 Whitespace around a value is refused rather than stripped, so that what arrives is what was given. A `str` must be
-ASCII: ISO-8859-1 and UTF-8 are both in use, so the choice is left to whoever encodes.
+ASCII: ISO-8859-1 and UTF-8 are both in use, so the choice is left to whoever encodes. A value of a subclass of `str` or
+`bytes` is converted first, then checked, then sent (see `_exact`).
 
 The hot path joins the header lines and looks at them once, for bytes that may not be there (measured: a tenth of a
 regular expression). A CRLF inside a value would pass as another line, so what is left over must be the line ends and no
@@ -22,6 +23,7 @@ from typing import Any, Final
 
 from ._body import Body, BodyContent
 from ._errors import LocalProtocolError, show
+from ._exact import exact_bytes, exact_str
 from ._url import URL, shown
 
 __all__ = ["HeaderTypes", "Headers", "Request", "TrailerTypes", "chunk", "header_pairs", "last_chunk", "trailer_pairs"]
@@ -216,6 +218,18 @@ class Request:
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         self.head = b"%b %b%b%b\r\n" % (self.method, self.target, rest, lines)
 
+    def refuse_proxy_authorization(self, reason: str) -> None:
+        """Credentials for a proxy are for the next hop that is one (RFC 9110, section 11.7.2): here that is none.
+
+        Raises:
+            LocalProtocolError: the headers have Proxy-Authorization.
+        """
+        if any(name.lower() == b"proxy-authorization" for name, _ in self.headers):
+            raise LocalProtocolError(
+                f"headers has Proxy-Authorization, which the origin would get, since {reason}: "
+                "expected the credentials in Proxy(url, auth=(user, password)) or in Proxy(url, headers=...)"
+            )
+
     def final_trailers(self) -> Headers:
         """The trailers, to be asked for once the body has been sent: a callable is called now.
 
@@ -269,27 +283,35 @@ def trailer_pairs(trailers: TrailerTypes) -> Headers:
 
 
 def _method(method: object) -> bytes:
-    raw = method.encode() if isinstance(method, str) and method.isascii() else method
-    if not isinstance(raw, bytes) or not _TOKEN.fullmatch(raw):
+    raw = _octets(method)
+    if raw is None or not _TOKEN.fullmatch(raw):
         seen = show(method) if isinstance(method, (str, bytes)) else f"of type {type(method).__name__}"
         raise LocalProtocolError(f"method is {seen}: a token of ASCII letters, digits and !#$%&'*+-.^_`|~ is allowed")
-    return bytes(raw)
+    return raw
+
+
+def _octets(text: object) -> bytes | None:
+    """An ASCII str, or bytes, as exactly bytes; None of all else."""
+    if isinstance(text, str):
+        plain = exact_str(text)
+        return plain.encode("ascii") if plain.isascii() else None
+    return exact_bytes(text) if isinstance(text, bytes) else None
 
 
 def _target(method: bytes, url: URL, target: object) -> bytes:
     if target is None:
         return url.authority.encode("ascii")
-    raw = target.encode() if isinstance(target, str) and target.isascii() else target
-    if isinstance(raw, bytes):
+    raw = _octets(target)
+    if raw is not None:
         if method == b"CONNECT":
             if _AUTHORITY_FORM.fullmatch(raw):
-                return bytes(raw)
+                return raw
         elif _ORIGIN_FORM.fullmatch(raw) or _ABSOLUTE_FORM.fullmatch(raw) or (raw == b"*" and method == b"OPTIONS"):
-            return bytes(raw)
+            return raw
     if not isinstance(target, (str, bytes)):
         seen = f"of type {type(target).__name__}"
     else:
-        seen = shown(target if isinstance(target, str) else target.decode("latin-1"))
+        seen = shown(exact_str(target) if isinstance(target, str) else exact_bytes(target).decode("latin-1"))
     forms = "host:port" if method == b"CONNECT" else "/path?query, scheme://host/path or, for OPTIONS, *"
     raise LocalProtocolError(f"target is {seen}: {forms} in visible ASCII without # is allowed")
 
@@ -297,9 +319,10 @@ def _target(method: bytes, url: URL, target: object) -> bytes:
 def _protocol(headers: list[Any] | tuple[Any, ...]) -> tuple[bytes | None, list[Any] | tuple[Any, ...]]:
     """The value of `:protocol`, if that is the first field, and the rest."""
     first = headers[0]
-    if not isinstance(first, (tuple, list)) or len(first) != 2 or first[0] not in (":protocol", b":protocol"):
+    pair = tuple(first) if isinstance(first, (tuple, list)) else ()
+    if len(pair) != 2 or _octets(pair[0]) != b":protocol":
         return None, headers
-    value = _ascii(first[1], "headers[0] (':protocol') has a value")
+    value = _ascii(pair[1], "headers[0] (':protocol') has a value")
     if not _TOKEN.fullmatch(value):
         raise LocalProtocolError(f"headers[0] is ':protocol' with {show(value)}: a token is allowed")
     return value, headers[1:]
@@ -403,6 +426,8 @@ def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[b
             name, value = pair
             if type(name) is str:
                 name = name.encode("ascii")
+            elif type(name) is not bytes:  # one that only compares equal to a known name must not pass for it
+                return None
             if type(value) is str:
                 value = value.encode("ascii")
             if type(value) is not bytes or (type(pair) is not tuple and type(pair) is not list):
@@ -424,7 +449,7 @@ def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[b
 
 def _learn(name: bytes) -> tuple[bytes, bytes]:
     """Check and remember a name. A `ValueError` sends the caller to the slow path, which says what is wrong."""
-    if type(name) is not bytes or not _TOKEN.fullmatch(name):
+    if not _TOKEN.fullmatch(name):
         raise ValueError
     lower = name.lower()
     known = (name + b": ", lower if lower in _MARKED else b"")
@@ -440,12 +465,13 @@ def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:
     pairs: Headers = []
     for index, pair in enumerate(given):
         place = f"{argument}[{index}]"
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            size = f" of length {len(pair)}" if isinstance(pair, (tuple, list)) else ""
+        two = tuple(pair) if isinstance(pair, (tuple, list)) else None
+        if two is None or len(two) != 2:
+            size = f" of length {len(two)}" if two is not None else ""
             raise LocalProtocolError(
                 f"{place} is of type {type(pair).__name__}{size}: a pair of name and value is allowed"
             )
-        name = _ascii(pair[0], f"{place} has a name")
+        name = _ascii(two[0], f"{place} has a name")
         if not _TOKEN.fullmatch(name):
             good = _TOKEN.match(name)
             seen = name[: good.end() + 1 if good else 1]  # no more: a whole line given as a name has the value in it
@@ -453,7 +479,7 @@ def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:
                 f"{place} has a name that begins with {show(seen)}: "
                 "a token of ASCII letters, digits and !#$%&'*+-.^_`|~ is allowed"
             )
-        value = _ascii(pair[1], f"{place} ({show(name)}) has a value")
+        value = _ascii(two[1], f"{place} ({show(name)}) has a value")
         if not _VALUE.fullmatch(value):
             raise LocalProtocolError(
                 f"{place} ({show(name)}) has a value with a control character, or with whitespace at its start or end: "
@@ -464,10 +490,9 @@ def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:
 
 
 def _ascii(text: object, place: str) -> bytes:
-    if isinstance(text, bytes):
-        return bytes(text)
-    if not isinstance(text, str):
+    if not isinstance(text, (str, bytes)):
         raise LocalProtocolError(f"{place} of type {type(text).__name__}: str or bytes is allowed")
-    if not text.isascii():
+    octets = _octets(text)
+    if octets is None:
         raise LocalProtocolError(f"{place} with a non-ASCII character: ASCII is allowed in a str, more in bytes")
-    return str(text).encode("ascii")
+    return octets

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeVa
 from ._backends.base import PIECE, StreamInfo, TLSInfo
 from ._body import Body, BodyReader
 from ._decoders import Decoder, decoder_for
-from ._errors import LimitExceeded, LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, show
+from ._errors import (
+    DecodingError,
+    HTTPCoreError,
+    LimitExceeded,
+    LocalProtocolError,
+    ResponseClosed,
+    ResponseNotRead,
+    StreamConsumed,
+    of_attribute,
+    printable,
+    show,
+)
+from ._exact import exact_int
 from ._request import header_pairs
 from ._wire.raw import RawStream
 
@@ -24,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 BOMB_SIZE = 16 * 1024 * 1024
 BOMB_RATIO = 256
@@ -84,6 +97,10 @@ class Source(Protocol):
         """The next bytes as sent, `b""` at the end."""
         ...
 
+    def explain(self, error: HTTPCoreError) -> None:
+        """Add what is known of the request to an error about the body."""
+        ...
+
     def close(self) -> None:
         """Nobody wants the rest. Plain; again and again if need be."""
         ...
@@ -118,11 +135,9 @@ class Response:
     __slots__ = ("_body", "_source", "_standing", "headers", "protocol", "raw_headers", "reason_phrase", "status_code")
 
     def __init__(self, status_code: int, *, headers: Any = (), body: Any = b"") -> None:
-        if isinstance(status_code, bool) or not isinstance(status_code, int) or not 100 <= status_code <= 599:
-            raise LocalProtocolError(f"status_code is {show(str(status_code))}: a number from 100 to 599 is allowed")
+        self.status_code = _checked_status(status_code)
         pairs = header_pairs(headers)
-        self.status_code = int(status_code)
-        self.reason_phrase = _phrase(status_code)
+        self.reason_phrase = _phrase(self.status_code)
         self.protocol = "HTTP/1.1"
         self.raw_headers = pairs
         self.headers = [(name.lower(), value) for name, value in pairs]
@@ -146,7 +161,7 @@ class Response:
         return self
 
     def __repr__(self) -> str:
-        return f"<Response [{self.status_code} {self.reason_phrase}] {self._standing.value}>"
+        return f"<Response [{self.status_code} {printable(self.reason_phrase)}] {self._standing.value}>"
 
     @property
     def reason(self) -> str:
@@ -160,7 +175,7 @@ class Response:
 
     @property
     def body(self) -> bytes:
-        """The whole body, decoded.
+        """The whole body, decoded. What it raises is an AttributeError too: `hasattr` tells whether it is there.
 
         Raises:
             ResponseNotRead: it was not read; `await response.read()` does.
@@ -169,10 +184,13 @@ class Response:
         """
         if self._body is None:
             if self._standing is _Standing.UNREAD:
-                raise ResponseNotRead("the body was not read yet: call read() first")
+                raise self._explained(ResponseNotRead("the body was not read yet: call read() first"))
             if self._standing is not _Standing.READ:
                 self._check_unread()
-            self._body = self._decoded(self._source.here() or b"")
+            try:
+                self._body = self._decoded(self._source.here() or b"")
+            except (DecodingError, LimitExceeded) as error:
+                raise self._explained(of_attribute(error)) from error
         return self._body
 
     @property
@@ -212,26 +230,23 @@ class Response:
             if standing is _READ:
                 return self.body
             self._check_unread()
-        whole = self._source.here()
-        if whole is None:
-            self._standing = _Standing.STREAMING
-            whole = await self._gathered()
         try:
+            whole = self._source.here()
+            if whole is None:
+                self._standing = _Standing.STREAMING
+                whole = await self._gathered()
             self._body = body = self._decoded(whole)
-        except BaseException:
+        except BaseException as error:
             self._close()
+            self._explained(error)
             raise
         self._standing = _READ
         return body
 
     async def _gathered(self) -> bytes:
         pieces = []
-        try:
-            while piece := await self._source.next():
-                pieces.append(piece)
-        except BaseException:
-            self._close()
-            raise
+        while piece := await self._source.next():
+            pieces.append(piece)
         return b"".join(pieces)
 
     def stream(self) -> BodyStream:
@@ -296,9 +311,16 @@ class Response:
 
     def _check_unread(self) -> None:
         if self._standing is _Standing.CLOSED:
-            raise ResponseClosed("the response was closed before its body was read")
+            raise self._explained(ResponseClosed("the response was closed before its body was read"))
         if self._standing is not _Standing.UNREAD:
-            raise StreamConsumed(f"the body can be read once; it is {self._standing.value}")
+            raise self._explained(StreamConsumed(f"the body can be read once; it is {self._standing.value}"))
+
+    def _explained(self, error: E) -> E:
+        """The error with what is known of the request. Each one about the body passes here."""
+        if isinstance(error, HTTPCoreError):
+            self._source.explain(error)
+            error.add(status_code=self.status_code)
+        return error
 
     def _decoded(self, raw: bytes) -> bytes:
         decoder = decoder_for(self.headers) if raw else None
@@ -326,11 +348,13 @@ class BodyStream:
         if self._done:
             raise StopAsyncIteration
         if self._response._standing is _Standing.CLOSED:
-            raise ResponseClosed("the response was closed before its body was read to the end")
+            text = "the response was closed before its body was read to the end"
+            raise self._response._explained(ResponseClosed(text))
         try:
             piece = await (self._next_decoded() if self._decoded else self._source.next())
-        except BaseException:
+        except BaseException as error:
             self.close()
+            self._response._explained(error)
             raise
         if piece:
             return piece
@@ -381,6 +405,14 @@ def _unpacked(decoder: Decoder, raw: bytes) -> bytes:
     return b"".join(pieces)
 
 
+def _checked_status(status_code: object) -> int:
+    number = exact_int(status_code) if isinstance(status_code, int) else 0
+    if isinstance(status_code, bool) or not 100 <= number <= 599:
+        seen = show(str(status_code if number == 0 else number))
+        raise LocalProtocolError(f"status_code is {seen}: a number from 100 to 599 is allowed")
+    return number
+
+
 def _phrase(status_code: int) -> str:
     from http import HTTPStatus
 
@@ -416,6 +448,9 @@ class _Given:
             self._rest = memoryview(await self._reader.next() or b"")
         piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
         return bytes(piece)
+
+    def explain(self, error: HTTPCoreError) -> None:
+        error.add(phase="read the response body")
 
     def close(self) -> None:
         if self._reader is not None:

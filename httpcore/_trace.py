@@ -120,7 +120,10 @@ class RequestRetried(TraceEvent):
 
 @dataclass(frozen=True, slots=True)
 class RequestFailed(TraceEvent):
-    """The request ended with an error, or was cancelled. `error`: the class's name and text."""
+    """The request ended with an error, or was cancelled; or its body, which had come, could not be decoded.
+
+    `error`: the class's name and text.
+    """
 
     error: str
 

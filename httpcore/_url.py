@@ -12,7 +12,11 @@ named in `Host` and checked under TLS is one and the same text. What the RFC lea
   URIs.
 - A trailing dot stays in `host`, since it stops the resolver's search list, and is absent from `server_name`.
 - A non-ASCII label becomes an A-label (UTS 46). One that would become plain ASCII, or that holds another script's full
-  stop, is refused, since it shows one name and means another. An A-label must be what its decoding encodes to.
+  stop, is refused, since it shows one name and means another. An A-label is taken if it decodes to a label that UTS 46
+  leaves as it is and that encodes to the same A-label, as with browsers: so `xn--a` is refused, which would be U+0080,
+  and so is the encoding of a capital letter. A-labels of emoji, which IDNA 2008 forbids, are taken, since there are
+  names registered under them; in another script such a label is refused, as IDNA 2008 has it.
+- A host `http:` or `https:` is a scheme written twice: refused.
 - Port 0 cannot be connected to and leading zeros serve nobody: refused. An empty port is the default one.
 - User name and password are kept in `userinfo` for whoever asks, and are never sent (RFC 9110, section 4.2.4).
 """
@@ -26,6 +30,7 @@ from functools import lru_cache
 from typing import Final, NoReturn
 
 from ._errors import InvalidURL, UnsupportedProtocol, show
+from ._exact import exact_bytes, exact_str
 
 __all__ = ["URL", "parse_host", "parse_proxy"]
 
@@ -52,7 +57,14 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
 _A_LABEL = re.compile(r"xn--[a-z0-9\-]{1,59}")
 
 # Up to the last thing that is, or looks like, the "@" behind a user name and password; the scheme stays.
-_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+:/++)?+.*(?:@|%40|\uff20|\ufe6b)", re.DOTALL)
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+:/++)?+.*(?:@|%(?:25)*40|\uff20|\ufe6b)", re.DOTALL)
+# Of a text without such a thing: up to the end of the host. What follows a colon and is no port may be a password.
+_BEFORE_PORT = re.compile(
+    r"[\s/\\]*+(?:[A-Za-z][A-Za-z0-9+.\-]*:[/\\]++|https?:(?![0-9]))?+[/\\]*+(?:\[[^\]]*+\]?|[^/?#\\:]*+)"
+)
+_PORT = re.compile(r"(?::[0-9]{0,5})?+(?=[/?#\\]|\Z)")
+
+_ADVICE: Final = "percent-encode the password or pass Proxy(url, auth=(user, password))"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -107,8 +119,14 @@ class URL:
 
     @property
     def redacted(self) -> str:
-        """The URL as text for messages, with neither user name nor password nor fragment."""
-        return f"{self.scheme}://{self.host_header.decode()}{self.target.decode()}"
+        """The URL as text for messages, with neither user name nor password nor fragment.
+
+        An "@" in the target, too, may mean that the password has a "/" in it, which ended the host: then no target.
+        """
+        target = self.target.decode("ascii")
+        if self.userinfo is not None and ("@" in target or "%40" in target):
+            target = "/***"
+        return f"{self.scheme}://{self.host_header.decode('ascii')}{target}"
 
     def __repr__(self) -> str:
         return f"<URL {show(self.redacted)}>"
@@ -116,12 +134,12 @@ class URL:
 
 def _text(url: str | bytes) -> str:
     if isinstance(url, str):
-        return str(url)
-    if not url.isascii():
-        _refuse(
-            url.decode("latin-1"), "bytes must be ASCII; non-ASCII characters are percent-encoded or given in a str"
-        )
-    return url.decode("ascii")
+        return exact_str(url)
+    octets = exact_bytes(url)
+    if not octets.isascii():
+        text = octets.decode("utf-8", "backslashreplace")  # only to be shown: a full-width @ must be seen as one
+        _refuse(text, "bytes must be ASCII; non-ASCII characters are percent-encoded or given in a str")
+    return octets.decode("ascii")
 
 
 def _refuse(url: str, allowed: str) -> NoReturn:
@@ -129,9 +147,25 @@ def _refuse(url: str, allowed: str) -> NoReturn:
 
 
 def shown(url: str) -> str:
-    """The text of a URL that may be wrong in any way, without what may be credentials."""
+    """The text of a URL that may be wrong in any way, without what may be credentials.
+
+    Where there are credentials, only scheme, host and port are shown: what ends them, or the host, is anybody's guess.
+    """
     credentials = _CREDENTIALS.match(url)
-    return show(url if credentials is None else f"{credentials[1] or ''}***@{url[credentials.end() :]}")
+    if credentials is not None:
+        return show(f"{credentials[1] or ''}***@{_place(url[credentials.end() :])}")
+    place = _place(url)
+    return show(place if place.endswith(":***") else url)
+
+
+def _place(url: str) -> str:
+    """The beginning of a URL, up to the host's end and the port; three stars for a port that is none."""
+    host = _BEFORE_PORT.match(url)
+    assert host is not None  # it matches the empty text
+    port = _PORT.match(url, host.end())
+    if port is None:
+        return f"{host[0]}:***"
+    return host[0] + port[0]
 
 
 def parse_proxy(url: str | bytes) -> URL:
@@ -143,15 +177,19 @@ def parse_proxy(url: str | bytes) -> URL:
     if not isinstance(url, (str, bytes)):
         raise TypeError(f"a proxy's url is of type {type(url).__name__}: str or bytes is allowed")
     try:
-        place = _parse(_text(url), _PROXY_PORTS)
+        text = _text(url)
+        place = _parse(text, _PROXY_PORTS)
+        if place.target != b"/":
+            _refuse(text, "nothing is allowed behind host and port")
     except (InvalidURL, UnsupportedProtocol) as error:
         message = error.message.replace("must be http or https", f"must be {_listed(_PROXY_PORTS)}")
         starts = _listed(f"{scheme}://" for scheme in _PROXY_PORTS)
         message = message.replace("begins with http:// or https://", f"begins with {starts}")
-        raise InvalidURL(f"the proxy's {message}") from None
-    if place.target != b"/":
-        raise InvalidURL(f"the proxy's url is {show(place.redacted)}: nothing is allowed behind host and port")
-    return place
+    else:
+        return place
+    if "***" in message:  # something was taken for credentials
+        message = f"{message}; {_ADVICE}"
+    raise InvalidURL(f"the proxy's {message}")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -165,12 +203,14 @@ def parse_host(host: str) -> str:
     Raises:
         InvalidURL: as `URL.parse`.
     """
+    host = exact_str(host)
     try:
         if host.startswith("["):
             return _ipv6(host, host)
         return _ipv6(host, f"[{host}]") if ":" in host else _name(host, host)
     except InvalidURL as error:
-        raise InvalidURL(error.message.replace("url is", "the host is", 1)) from None
+        message = error.message.replace("url is", "the host is", 1)
+    raise InvalidURL(message)
 
 
 def _parse(url: str, ports: dict[str, int] = _DEFAULT_PORTS) -> URL:
@@ -215,6 +255,8 @@ def _target(url: str, target: str) -> bytes:
         try:
             target = _ENCODED.sub(_percent_encoded, target)
         except UnicodeEncodeError:
+            target = ""
+        if not target:
             _refuse(url, "a surrogate without its other half is no character")
         if not _TARGET.fullmatch(target):
             _refuse(url, "every % must be followed by two hex digits; % itself is written %25")
@@ -240,6 +282,8 @@ def _host_and_port(url: str, place: str, default: int) -> tuple[str, int]:
     found = _HOST_PORT.fullmatch(place)
     if found is None:
         _refuse(url, "after //, a host is allowed and then, if need be, : and a port from 1 to 65535 in digits 0-9")
+    if place.lower() in ("http:", "https:"):
+        _refuse(url, "after //, a host is allowed, not a scheme again")
     host, digits = found.groups()
     port = int(digits) if digits else default
     if not 1 <= port <= 65535:
@@ -295,13 +339,27 @@ def _a_label(url: str, label: str) -> str:
 
 
 def _check_a_labels(url: str, name: str) -> None:
-    """Refuse "xn--example-" and the like, which other readers decode to a name in plain ASCII."""
+    """Refuse "xn--example-" and the like, which other readers decode to plain ASCII, and what UTS 46 does not allow."""
     for label in name.split("."):
-        if label.startswith("xn--"):
-            try:
-                decoded = label[4:].encode("ascii").decode("punycode")
-                same = not decoded.isascii() and decoded.encode("punycode").decode("ascii") == label[4:]
-            except (UnicodeError, ValueError, OverflowError):
-                same = False
-            if not same:
-                _refuse(url, "the host has a label that begins with xn-- and is not the encoding of a non-ASCII one")
+        if label.startswith("xn--") and not _is_a_label(label):
+            _refuse(
+                url,
+                "the host has a label that begins with xn-- and does not decode to a non-ASCII one that UTS 46 allows",
+            )
+
+
+def _is_a_label(label: str) -> bool:
+    import idna
+
+    try:
+        decoded = label[4:].encode("ascii").decode("punycode")
+        idna.check_initial_combiner(decoded)
+        idna.check_bidi(decoded)
+        return (
+            not decoded.isascii()
+            and decoded.encode("punycode").decode("ascii") == label[4:]
+            and idna.uts46_remap(decoded) == decoded
+            and all(idna.valid_contextj(decoded, at) for at, joiner in enumerate(decoded) if joiner in "\u200c\u200d")
+        )
+    except (UnicodeError, ValueError, OverflowError):  # idna's own error is the first of them
+        return False

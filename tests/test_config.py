@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import functools
+import inspect
 import math
 import pickle
 import re
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 import httpcore
+import httpcore.testing
 
 FOUR = ("connect_timeout", "read_timeout", "write_timeout", "pool_timeout")
 
@@ -263,7 +267,11 @@ def test_a_value_cannot_be_changed_and_survives_a_pickle(value: Any) -> None:
 # What a pool takes of them.
 
 
-@pytest.mark.parametrize("pool", [httpcore.ConnectionPool, httpcore.SyncConnectionPool])
+POOLS: list[Any] = [httpcore.ConnectionPool, httpcore.SyncConnectionPool]
+each_pool = pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.__name__)
+
+
+@each_pool
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
@@ -276,6 +284,9 @@ def test_a_value_cannot_be_changed_and_survives_a_pickle(value: Any) -> None:
         ({"ping_interval": 0}, ValueError, "ping_interval is 0: a number of seconds above 0"),
         ({"ping_interval": "1"}, TypeError, "ping_interval is '1'"),
         ({"verify": False}, TypeError, "verify"),
+        ({"trace": 5}, TypeError, "trace is of type int: expected a plain callable that takes a TraceEvent, or None"),
+        ({"trace": []}, TypeError, "trace is of type list: expected"),
+        ({"retry_stale": None}, TypeError, "retry_stale is of type NoneType: expected True or False"),
     ],
 )
 def test_a_pool_refuses_settings_of_another_type_when_it_is_made(
@@ -283,3 +294,138 @@ def test_a_pool_refuses_settings_of_another_type_when_it_is_made(
 ) -> None:
     with pytest.raises(error, match=words):
         pool(**settings)
+
+
+async def later(*arguments: Any) -> None: ...
+
+
+class Later:
+    async def __call__(self, event: object) -> None: ...
+
+    async def proxy_for(self, scheme: str, host: str, port: int) -> None: ...
+
+
+class Chooser:
+    def proxy_for(self, scheme: str, host: str, port: int) -> None: ...
+
+
+class Resolver:
+    async def resolve(self, host: str, system: Any) -> list[str]:
+        return ["127.0.0.1"]
+
+    def __call__(self, event: object) -> None: ...
+
+
+class Endless:
+    resolve = proxy_for = 5
+
+
+class Yielding:
+    async def resolve(self, host: str, system: Any) -> Any:
+        yield host
+
+
+BIG = 10**400
+WRONG: dict[str, list[Any]] = {
+    "ssl": [True, 5, "ca.pem", b"ca.pem", [], {}, later, httpcore.SSLConfig],
+    "timeout": ["5", True, [], {}, later, -1, -BIG, math.nan, httpcore.TimeoutConfig],
+    "limits": [10, True, "10", [], {}, later, httpcore.PoolLimits],
+    "http1": [None, 0, 1, "yes", [], later],
+    "http2": [None, 0, 1, "yes", [], later],
+    "proxy": [5, True, [], {}, later, "", b"", "proxy", object(), Later(), Chooser, Endless(), httpcore.Proxy, BIG],
+    "uds": [5, b"path", "", "a\0b", [], later, Path, BIG],
+    "local_address": [5, b"127.0.0.1", "", "localhost", "127.0.0.1:80", "127.0.0.1\n", [], later],
+    "socket_options": [
+        5,
+        "abc",
+        None,
+        {"a": 1},
+        [5],
+        [()],
+        [(1, 2)],
+        [("1", 2, 3)],
+        [(1, 2, "3")],
+        [(1, 2, 2**31)],
+        later,
+    ],
+    "resolver": [5, True, "a.test", [], {}, later, lambda host: ["127.0.0.1"], Resolver, Endless(), Yielding()],
+    "resolve": [5, "a.test", [], later, {5: "127.0.0.1"}, {"a b": "127.0.0.1"}, {"a": "b"}, {"a": 5}, {"a": []}],
+    "network_policy": [5, "public", [], later, httpcore.NetworkPolicy],
+    "retries": [None, True, "3", -1, 1.5, [], later, httpcore.RetryPolicy, BIG],
+    "retry_stale": [None, 0, 1, "yes", [], later],
+    "ping_interval": [0, -1, "1", True, math.nan, [], later],
+    "trace": [0, 5, False, "", [], {}, later, Later(), functools.partial(later), Yielding().resolve],
+    "backend": [5, "asyncio", [], {}, later, object(), httpcore.testing.SimulatedBackend],
+}
+RIGHT: dict[str, list[Any]] = {
+    "ssl": [None, httpcore.SSLConfig(verify=False), httpcore.ssl_context()],
+    "timeout": [None, 0, 5, 1.5, math.inf, BIG, httpcore.TimeoutConfig(1)],
+    "limits": [None, httpcore.PoolLimits(1)],
+    "http1": [True, False],
+    "http2": [True, False],
+    "proxy": [
+        None,
+        "http://h",
+        b"http://h",
+        httpcore.Proxy("http://h"),
+        Chooser(),
+        httpcore.proxies_from_environment({}),
+    ],
+    "uds": [None, "/tmp/x", Path("/tmp/x")],
+    "local_address": [None, "127.0.0.1", "::1"],
+    "socket_options": [(), [], [(1, 2, 3)], ((1, 2, b"3"),), [[1, 2, 3]]],
+    "resolver": [None, Resolver(), httpcore.CachingResolver()],
+    "resolve": [None, {}, {"a.test": "127.0.0.1", "b.test": ["::1", "127.0.0.1"]}],
+    "network_policy": [None, httpcore.NetworkPolicy.public_only()],
+    "retries": [0, 3, httpcore.RetryPolicy()],
+    "retry_stale": [True, False],
+    "ping_interval": [None, 1, 0.5, math.inf],
+    "trace": [None, print, lambda event: None, [].append, functools.partial(print), Resolver()],
+    "backend": [None, httpcore.threads_backend()],
+}
+
+
+@each_pool
+def test_the_tables_have_every_argument_of_a_pool(pool: Any) -> None:
+    assert set(inspect.signature(pool).parameters) == set(WRONG) == set(RIGHT)
+
+
+@each_pool
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, values in WRONG.items() for value in values],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_each_argument_is_checked_when_the_pool_is_made(pool: Any, name: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        pool(**{name: value})
+    text = str(caught.value)
+    assert name in text
+    assert re.search("expected|allowed|must be|to be", text), text
+    assert len(text) < 700
+    assert caught.value.__cause__ is None
+
+
+@each_pool
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_an_argument_may_be_makes_a_pool(pool: Any, name: str) -> None:
+    for value in RIGHT[name]:
+        assert repr(pool(**{name: value}))
+
+
+@each_pool
+@pytest.mark.parametrize("value", WRONG["trace"], ids=lambda value: ascii(value)[:30])
+def test_the_trace_of_a_request_is_checked_before_it_is_sent(pool: Any, value: Any) -> None:
+    made = pool()
+
+    async def request() -> None:
+        await made.request("GET", "http://127.0.0.1:1/", trace=value)
+
+    def ask() -> None:
+        if pool is httpcore.SyncConnectionPool:
+            made.request("GET", "http://127.0.0.1:1/", trace=value)
+        asyncio.run(request())
+
+    with pytest.raises(TypeError, match=r"trace is .*: expected a plain callable"):
+        ask()
+    assert made.stats().connections == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 import httpcore
 from httpcore import _errors
 from httpcore._errors import Code, show
+from httpcore._sync import SyncResponse, run
 
 CLASSES: list[type[httpcore.HTTPCoreError]] = [
     value
@@ -25,6 +29,7 @@ FACTS: dict[str, Any] = {
     "peer": "127.0.0.1:80",
     "limit": 5.0,
     "elapsed": 1.25,
+    "status_code": 200,
     "safe_to_retry": True,
 }
 
@@ -82,7 +87,8 @@ def test_the_text_is_never_empty(kind: type[Any]) -> None:
 def test_the_text_gives_every_fact_that_is_known(kind: type[Any]) -> None:
     text = str(made(kind, "words", **FACTS))
     assert text == (
-        "words [phase: connect; request: GET http://example.com/; peer: 127.0.0.1:80; limit: 5; elapsed: 1.250 s]"
+        "words [phase: connect; request: GET http://example.com/; peer: 127.0.0.1:80; limit: 5; elapsed: 1.250 s; "
+        "status: 200]"
     )
 
 
@@ -165,3 +171,64 @@ def test_a_long_value_is_not_copied_to_show_its_beginning() -> None:
             return super().__getitem__(key)
 
     assert show(Counted(b"x" * 1000)).endswith("(1000 long)")
+
+
+# Attributes.
+
+
+def broken(coding: str, body: bytes) -> httpcore.Response:
+    return httpcore.Response(200, headers={"Content-Encoding": coding}, body=body)
+
+
+def streamed() -> httpcore.Response:
+    response = httpcore.Response(200, body=[b"x"])
+    stream = response.stream()
+    run(stream.__anext__())
+    return response
+
+
+def closed() -> httpcore.Response:
+    response = httpcore.Response(200, body=[b"x"])
+    run(response.close())
+    return response
+
+
+NO_BODY: dict[str, tuple[Callable[[], httpcore.Response], type[httpcore.HTTPCoreError]]] = {
+    "not read": (lambda: httpcore.Response(200, body=[b"x"]), httpcore.ResponseNotRead),
+    "being streamed": (streamed, httpcore.StreamConsumed),
+    "closed": (closed, httpcore.ResponseClosed),
+    "damaged": (lambda: broken("gzip", b"x"), httpcore.DecodingError),
+    "an unknown coding": (lambda: broken("nothing", b"x"), httpcore.DecodingError),
+    "too large": (lambda: broken("gzip", gzip.compress(bytes(80 << 20))), httpcore.LimitExceeded),
+}
+FACES: dict[str, Callable[[httpcore.Response], Any]] = {"async": lambda response: response, "sync": SyncResponse}
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("case", NO_BODY)
+def test_a_body_that_is_not_there_is_an_attribute_that_is_not(case: str, face: str) -> None:
+    make, kind = NO_BODY[case]
+    response = FACES[face](make())
+    assert not hasattr(response, "body")
+    assert getattr(response, "body", None) is None
+    with pytest.raises(kind) as caught:
+        _ = response.body
+    error: Any = caught.value
+    assert isinstance(error, AttributeError)
+    assert (error.status_code, error.phase) == (200, "read the response body")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+    assert error.obj is None, "the error would keep the response alive"
+    text = "".join(traceback.format_exception(error))
+    assert "Did you mean" not in text
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("case", ["read", *NO_BODY])
+def test_no_property_of_a_response_raises_but_attribute_errors(case: str, face: str) -> None:
+    response = FACES[face](NO_BODY[case][0]() if case in NO_BODY else httpcore.Response(200, body=b"x"))
+    names = [name for name in dir(type(response)) if isinstance(getattr(type(response), name), property)]
+    assert "body" in names
+    for name in names:
+        assert hasattr(response, name) or name == "body"
+    assert hasattr(response, "body") is (case == "read")

@@ -221,6 +221,66 @@ def test_each_proxy_hears_its_own_credentials_and_the_origin_none(world: World, 
     world.run(body)
 
 
+# Credentials for a proxy among the headers of a request.
+
+HERE = httpcore.NetworkPolicy(allow=["127.0.0.0/8"])
+NOT_FORWARDED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "a policy": ("http", {"network_policy": HERE, "resolve": {"origin.test": "127.0.0.1"}}, {}),
+    "an upgrade": ("http", {}, {"headers": {"Connection": "upgrade", "Upgrade": "websocket"}}),
+    "TLS": ("http", {}, {"url": "https://origin.test/"}),
+    "CONNECT": ("http", {}, {"method": "CONNECT"}),
+    "a proxy that tunnels": ("http+tunnel", {}, {}),
+    "HTTP/2": ("http", {"http1": False}, {}),
+    "SOCKS5": ("socks5h", {}, {}),
+    "SOCKS4": ("socks4a", {}, {}),
+    "no proxy for this host": ("", {}, {}),
+}
+
+
+@each_world
+@pytest.mark.parametrize("case", NOT_FORWARDED)
+@pytest.mark.parametrize("name", ["Proxy-Authorization", b"PROXY-authorization"])
+def test_a_requests_own_proxy_credentials_never_reach_an_origin(
+    world: World, case: str, name: str | bytes, keys: Keys
+) -> None:
+    scheme, settings, given = NOT_FORWARDED[case]
+
+    async def body() -> None:
+        with scripted([EXCHANGE], keys) as server:
+            proxy: Any = secretive(scheme, server.port, keys) if scheme else Choosing(origin=None)
+            async with world.pool(proxy=proxy, **settings) as pool:
+                request = {"method": "GET", "url": "http://origin.test/", **given}
+                request["headers"] = [*given.get("headers", {}).items(), (name, f"Basic {TOKEN}")]
+                with pytest.raises(httpcore.LocalProtocolError, match="which the origin would get, since") as caught:
+                    await pool.request(**request)
+                assert TOKEN not in str(caught.value)
+                assert "Proxy(url, auth=(user, password))" in str(caught.value)
+                assert pool.stats().connections == 0
+        assert server.raw == b""
+
+    world.run(body)
+
+
+@each_world
+def test_own_proxy_credentials_go_to_the_proxy_that_forwards(world: World, keys: Keys) -> None:
+    """In place of the proxy's; and without any proxy they go where the request goes, since that may be one."""
+    own = [("Proxy-Authorization", f"Basic {TOKEN}")]
+
+    async def body() -> None:
+        with scripted([EXCHANGE], keys) as server:
+            async with world.pool(proxy=secretive("http", server.port, keys)) as pool:
+                assert (await pool.request("GET", "http://origin.test/", own)).body == BODY
+            async with world.pool() as pool:
+                given = {"target": "http://origin.test/", "headers": own}
+                assert (await pool.request("GET", f"http://127.0.0.1:{server.port}/", **given)).body == BODY
+        for head in server.said(EXCHANGE):
+            assert head.startswith(b"GET http://origin.test/ HTTP/1.1\r\n")
+            assert head.lower().count(b"proxy-authorization") == head.count(TOKEN.encode()) == 1
+        assert len(server.said(EXCHANGE)) == 2
+
+    world.run(body)
+
+
 @each_world
 def test_other_credentials_are_another_connection(world: World, keys: Keys) -> None:
     """Who stops being somebody is not served over what somebody opened."""

@@ -1,13 +1,16 @@
 """What reaches the wire, whatever is asked for: exactly the request that was meant, or an error before any byte.
 
 Every byte value is tried at the start, in the middle and at the end of each field that reaches the wire, and what comes
-is read by a strict parser of its own: rows A1, A2, A3 and A5 of docs/security.md.
+is read by a strict parser of its own: rows A1, A2, A3, A5 and A11 of docs/security.md.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,12 @@ from trials import every_world_has_run, nothing_is_left_open, trial  # noqa: F40
 from worlds import World, each_world
 
 import httpcore
+from httpcore._body import Body
+from httpcore._config import SSLConfig
+from httpcore._errors import show
+from httpcore._network import Network
+from httpcore._request import Request, header_pairs, trailer_pairs
+from httpcore._url import URL, parse_host
 
 TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb') ([!"$-~]+) HTTP/1\.1')  # visible ASCII without a fragment
@@ -228,3 +237,191 @@ def test_a_url_that_is_none_is_refused_before_anything_is_opened(world: World, c
 
     with Strict() as server:
         world.run(body)
+
+
+# Values of subclasses, which say one thing to a check and another to the wire: row A11.
+
+KEPT = {
+    "__class__",
+    "__del__",
+    "__delattr__",
+    "__dir__",
+    "__getattribute__",
+    "__init__",
+    "__init_subclass__",
+    "__new__",
+    "__setattr__",
+    "__subclasshook__",
+}
+
+
+def liar(true: Any, claimed: Any) -> Any:
+    """What is `true` in memory, and `claimed` to every method that a subclass can have of its own.
+
+    Both are str, bytes, bytearray or int; of a list or tuple the items are such as well.
+    """
+    base = type(true)
+    if base in (list, tuple):
+        true = base(liar(one, other) for one, other in zip(true, claimed, strict=True))
+        if base is list or len(true) != 2:
+            return true
+
+    def lying(name: str) -> Any:
+        return lambda self, *arguments, **named: getattr(claimed, name)(*arguments, **named)
+
+    names = [name for name in dir(base) if callable(getattr(base, name)) and name not in KEPT]
+    methods = {name: lying(name) for name in names} if base is not tuple else {}
+    return type(f"Lying{base.__name__}", (base,), methods)(true)
+
+
+def test_a_liar_lies() -> None:
+    for true, claimed in ((b"true", b"claimed"), ("true", "claimed")):
+        lie = liar(true, claimed)
+        assert (len(lie), lie.lower(), lie[:3], str(lie), lie == claimed) == (
+            7,
+            claimed,
+            claimed[:3],
+            str(claimed),
+            True,
+        )
+        assert bytes(liar(b"true", b"claimed")) == b"claimed"
+    assert int(liar(4, 5)) == 5
+    assert list(liar((b"a", "b"), (b"c", "d"))) == [b"c", "d"]
+
+
+def lying(true: dict[str, Any], claimed: dict[str, Any]) -> dict[str, Any]:
+    return {name: liar(value, claimed[name]) if value else value for name, value in true.items()}
+
+
+def texts(given: dict[str, Any]) -> dict[str, Any]:
+    """The same in str instead of bytes, the body apart."""
+    return {
+        name: value.decode("latin-1")
+        if isinstance(value, bytes)
+        else [tuple(part.decode("latin-1") for part in pair) for pair in value]
+        if isinstance(value, list)
+        else value
+        for name, value in given.items()
+    }
+
+
+@each_world
+@pytest.mark.parametrize("as_text", [False, True], ids=["bytes", "str"])
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_value_is_sent_as_it_was_checked_whatever_it_says(world: World, field: str, as_text: bool) -> None:
+    refusals: list[str | None] = []
+
+    async def body() -> None:
+        async with trial(world, server) as pool:
+            good = asked(server.url, field, FIELDS[field])
+            for smuggled in SMUGGLED:
+                bad = asked(server.url, field, FIELDS[field] + smuggled)
+                forms = (texts(good), texts(bad)) if as_text else (good, bad)
+                assert await refused(pool, lying(*forms)) is None  # what is in memory is right, and is what is sent
+                refusals.append(await refused(pool, lying(*reversed(forms))))
+
+    with Strict() as server:
+        world.run(body)
+    assert None not in refusals
+    came = [request for request in server.requests if request[1] != b"/clean"]
+    assert len(came) == len(SMUGGLED)
+    assert all(request == came[0] for request in came)
+    assert SECRET.encode() not in repr(came).encode()
+
+
+@each_world
+def test_a_body_is_as_long_as_it_says_whatever_its_pieces_say(world: World) -> None:
+    longer, shorter = b"0\r\n\r\nGET /evil HTTP/1.1\r\n\r\n", b""
+    bodies = [liar(kind(b"body"), kind(lie)) for kind in (bytes, bytearray) for lie in (longer, shorter)]
+    bodies += [liar("body", "0\r\n\r\nGET /evil"), liar("body", "")]
+
+    async def body() -> None:
+        async with trial(world, server) as pool:
+            for each in bodies:
+                await pool.request("POST", f"{server.url}/whole", body=each)
+                if not isinstance(each, str):
+                    await pool.request("POST", f"{server.url}/chunks", body=iter([each, each]))
+                    await pool.request(
+                        "POST", f"{server.url}/counted", headers={"Content-Length": "4"}, body=iter([each])
+                    )
+
+    with Strict() as server:
+        world.run(body)
+    contents = {b"/whole": b"body", b"/chunks": b"bodybody", b"/counted": b"body", b"/clean": b""}
+    assert {request[1] for request in server.requests} == set(contents)
+    assert all(request[3] == contents[request[1]] for request in server.requests)
+
+
+def exact(value: Any) -> None:
+    """Nothing in it is of a subclass."""
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            exact(one)
+    else:
+        assert type(value) in (str, bytes, int, float, type(None))
+
+
+@pytest.mark.parametrize("lie", ["", "a.test", "a\r\nb: c", "\0" * 300])
+def test_what_is_kept_of_a_value_is_exact(lie: str) -> None:
+    octets = lie.encode()
+    name, text = liar("a.example", lie), liar(b"a.example", octets)
+    request = Request.of(text, "http://h/", [(text, name), (name, text)], text, None, [(name, text)])
+    extended = Request.of("CONNECT", "http://h/", [(liar(":protocol", lie), text)])
+    proxy = httpcore.Proxy("http://h", auth=(name, text), headers=[(name, text)])
+    socks = httpcore.Proxy("socks5://h", auth=(name, text))
+    config = SSLConfig(server_hostname=name, alpn=(name,), fingerprints=(liar("ab" * 32, lie),))
+    network = Network(resolve={name: liar("127.0.0.1", lie)}, local_address=liar("127.0.0.1", lie))
+    assert (request.method, request.body.data, request.target) == (b"a.example", b"a.example", b"/")
+    assert request.headers[1:3] == [(b"a.example", b"a.example")] * 2
+    assert extended.protocol == b"a.example"
+    assert proxy.auth == socks.auth == (b"a.example", b"a.example")
+    assert config.server_hostname == parse_host(name) == "a.example"
+    assert network.known == {"a.example": ("127.0.0.1",)}
+    for value in (
+        [request.method, request.target, request.headers, request.trailers, request.body.data, request.head],
+        [extended.protocol, extended.headers, extended.target, proxy.auth, proxy.headers, socks.auth, proxy.fields],
+        [config.server_hostname, config.alpn, config.fingerprints, network.local_address, *network.known.values()],
+        [header_pairs([(name, text)]), trailer_pairs([(name, text)]), parse_host(name), show(name), show(text)],
+        [URL.parse(liar("http://a.example/", lie)).host, httpcore.Response(liar(200, 5)).status_code],
+        [Body.of(liar("body", lie)).data, Body.of(liar(bytearray(b"body"), bytearray(octets))).data],
+        [httpcore.TimeoutConfig(liar(1, 5)).read_timeout, httpcore.TimeoutConfig(liar(1.0, 5.0)).read_timeout],
+    ):
+        exact(value)
+
+
+def test_a_name_that_only_equals_a_known_one_is_refused() -> None:
+    header_pairs([(b"X-Name", b"value")])  # it is remembered
+    with pytest.raises(httpcore.LocalProtocolError, match=r"headers\[0\] has a name"):
+        header_pairs([(liar(b"X-Name: a\r\nX-Evil", b"X-Name"), b"value")])
+
+
+def test_a_status_and_a_files_length_are_what_they_are() -> None:
+    class File:
+        def read(self, size: int) -> bytes:
+            return b""
+
+        def seekable(self) -> bool:
+            return True
+
+        def tell(self) -> int:
+            return int(liar(0, 7)) and 0
+
+        def seek(self, offset: int, whence: int = 0) -> Any:
+            return liar(4, 400)
+
+    request = Request.of("POST", "http://h/", None, File())
+    assert request.content_length == 4
+    exact(request.content_length)
+    with pytest.raises(httpcore.LocalProtocolError, match="status_code is '999'"):
+        httpcore.Response(liar(999, 200))
+
+
+def test_requests_of_every_kind_compare_no_bytes_with_text() -> None:
+    """`python -bb` makes an error of it. Both answer False otherwise, and a check that compares them checks nothing."""
+    with Strict() as server:
+        subprocess.run(
+            [sys.executable, "-bb", str(Path(__file__).with_name("strict_bytes.py")), server.url],
+            check=True,
+            timeout=120,
+        )
+        assert len(server.requests) > 100

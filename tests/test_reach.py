@@ -516,3 +516,18 @@ def test_what_is_remembered_is_forgotten_in_time(world: World, server: ScriptedS
     world.run(body)
     assert peers == ["127.0.0.1"] * 2 + ["127.0.0.2"] * 3
     assert len(source.asked) == 3 + 2
+
+
+class Plain:
+    def resolve(self, host: str, system: object) -> list[str]:
+        return ["127.0.0.1"]
+
+
+@each_world
+def test_a_resolver_that_returns_no_awaitable_is_an_error(world: World) -> None:
+    async def body() -> None:
+        async with world.pool(resolver=Plain()) as http:
+            with pytest.raises(httpcore.LocalProtocolError, match=r"returned type list for a\.test: expected an await"):
+                await http.request("GET", "http://a.test:1/")
+
+    world.run(body)

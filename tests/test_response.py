@@ -42,6 +42,9 @@ class Wire:
     def trailers(self) -> list[tuple[bytes, bytes]]:
         return [(b"x-sum", b"1")] if self._at_end else []
 
+    def explain(self, error: httpcore.HTTPCoreError) -> None:
+        error.add(phase="explained")
+
     def here(self) -> bytes | None:
         if not self.all_here:
             return None
@@ -578,6 +581,14 @@ def test_the_repr_says_status_and_standing_and_no_header() -> None:
     assert repr(response) == "<Response [200 OK] not read yet>"
     run(response.read())
     assert repr(response) == "<Response [200 OK] read>"
+
+
+@pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA1), 0xAD, 0x2028, 0x202E], ids=hex)
+def test_the_repr_escapes_what_a_terminal_would_act_on(code: int) -> None:
+    response = Response(200)
+    response.reason_phrase = f"Gr\u00fc\u00dfe{chr(code)}[31m"
+    assert repr(response).isprintable()
+    assert "Gr\u00fc\u00dfe\\" in repr(response)
 
 
 def test_making_a_response_imports_neither_a_loop_nor_tls() -> None:

@@ -206,8 +206,8 @@ class RawFace:
     async def send(self, data: bytes) -> None:
         self.sync.send(data)
 
-    async def end(self) -> None:
-        self.sync.end()
+    async def end(self, trailers: Any = None) -> None:
+        self.sync.end(trailers)
 
     def close(self) -> None:
         self.sync.close()

@@ -158,7 +158,11 @@ class H1Parser:
                 self.surplus = data
                 parts.append(_END)
                 return
-            self._take_body(data, parts)
+            try:
+                self._take_body(data, parts)
+            except HTTPCoreError as error:  # the same as if the body had come after its head
+                error.add(phase="read the response body", status_code=head.status)
+                raise
             return
 
     def _count_interim(self) -> None:

@@ -15,7 +15,7 @@ class RawStream(Protocol):
     CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT or for any request made with `duplex=True`.
 
     One task or thread may send while another receives. Timeouts are those of the request. It holds its place in the
-    pool until it is closed.
+    pool until it is closed. Errors say what was being done, and for which request.
     """
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:

@@ -1,0 +1,38 @@
+"""Exact built-in values of what a caller gave, so that what was checked is what is sent.
+
+A subclass of `str`, `bytes` or `int` can say one thing to a check and another to the wire: with its own `encode`,
+`__bytes__`, `__str__`, `__len__`, `__iter__` or `__eq__`. So a value is converted first, once, by the methods of the
+built-in class, which no subclass can replace; then it is checked; then that same object is sent.
+"""
+
+from __future__ import annotations
+
+__all__ = ["exact_bytes", "exact_float", "exact_int", "exact_str"]
+
+
+def exact_str(value: str) -> str:
+    """The characters of `value` as a `str` and no subclass of it."""
+    return value if type(value) is str else str.__str__(value)
+
+
+def exact_bytes(value: bytes | bytearray | memoryview) -> bytes:
+    """The octets of `value` as `bytes` and no subclass of it."""
+    if type(value) is bytes:
+        return value
+    if isinstance(value, memoryview):  # it has no subclasses
+        return bytes(value)
+    return bytes(bytearray.__getitem__(value, slice(None))) if isinstance(value, bytearray) else bytes.__bytes__(value)
+
+
+def exact_int(value: int) -> int:
+    """The number as an `int` and no subclass of it: a bool becomes 0 or 1."""
+    return value if type(value) is int else int.__int__(value)
+
+
+def exact_float(value: float) -> float:
+    """The number as a `float` and no subclass of it.
+
+    Raises:
+        OverflowError: a whole number that no float holds.
+    """
+    return float(exact_int(value)) if isinstance(value, int) else float.__float__(value)
