@@ -468,8 +468,10 @@ class AsyncioStream:
         self.abandon()
 
     def __del__(self) -> None:
-        # The loop holds no reference to the stream, so a stream that was dropped comes here at once.
-        self.close()
+        # The loop holds no reference to the stream, so a stream that was dropped comes here at once. One that was
+        # interrupted before `_me` was set has told the loop nothing, and has not all that `close` needs: see `_stream`.
+        if hasattr(self, "_me"):
+            self.close()
 
 
 class AsyncioEvent:
@@ -657,11 +659,22 @@ class AsyncioBackend:
         try:
             return AsyncioStream(self._loop, self.now, descriptor)
         except NotImplementedError as error:
-            descriptor.sock.close()
+            self._discard(descriptor)
             raise self._unable(descriptor.info.peer) from error
-        except BaseException:
-            descriptor.sock.close()
+        except BaseException:  # Ctrl-C
+            self._discard(descriptor)
             raise
+
+    def _discard(self, descriptor: Descriptor) -> None:
+        """Close the socket when no stream came of it. A half-made one may live on in the traceback; it must not stop
+        the loop from watching the next socket that gets this number.
+        """
+        if descriptor.is_closed:
+            return
+        descriptor.is_closed = True
+        with contextlib.suppress(NotImplementedError):
+            self._loop.remove_reader(descriptor.sock.fileno())
+        descriptor.sock.close()
 
     def _unable(self, peer: str) -> ConnectError:
         # Windows' proactor. asyncio.SelectorEventLoop works there too.
