@@ -36,6 +36,7 @@ __all__ = [
     "PolicyError",
     "PoolClosed",
     "ResponseError",
+    "ResponseBusy",
     "ResponseClosed",
     "ResponseNotRead",
     "StreamConsumed",
@@ -328,6 +329,10 @@ class PoolClosed(HTTPCoreError):
 
 class ResponseError(HTTPCoreError):
     """A response was used in a way that its standing does not allow."""
+
+
+class ResponseBusy(ResponseError):
+    """Another task or thread is reading the body, or using this direction of the raw stream. It is not disturbed."""
 
 
 class ResponseClosed(ResponseError):

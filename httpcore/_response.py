@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeVa
 from ._backends.base import PIECE, StreamInfo, TLSInfo
 from ._body import Body, BodyReader
 from ._decoders import Decoder, decoder_for
-from ._errors import LimitExceeded, LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, show
+from ._errors import (
+    HTTPCoreError,
+    LimitExceeded,
+    LocalProtocolError,
+    ResponseBusy,
+    ResponseClosed,
+    ResponseNotRead,
+    StreamConsumed,
+    show,
+)
 from ._request import header_pairs
 from ._wire.raw import RawStream
 
@@ -91,6 +100,7 @@ class Source(Protocol):
 
 class _Standing(Enum):
     UNREAD = "not read yet"
+    READING = "being read"
     STREAMING = "being streamed"
     READ = "read"
     STREAMED = "streamed"
@@ -99,6 +109,7 @@ class _Standing(Enum):
 
 # The lookup of an Enum's member costs more than the comparison.
 _UNREAD: Final = _Standing.UNREAD
+_READING: Final = _Standing.READING
 _READ: Final = _Standing.READ
 
 
@@ -205,39 +216,38 @@ class Response:
             RemoteProtocolError: the body was cut short or breaks the grammar.
             DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
             LimitExceeded: it decodes to more than 16 MiB and 256 times what came; `stream()` gives it in pieces.
-            StreamConsumed, ResponseClosed: it was streamed, or closed, before.
+            StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another task or thread is reading it,
+                or closes it meanwhile.
         """
         standing = self._standing
         if standing is not _UNREAD:
             if standing is _READ:
                 return self.body
             self._check_unread()
-        whole = self._source.here()
-        if whole is None:
-            self._standing = _Standing.STREAMING
-            whole = await self._gathered()
+        self._standing = _READING  # before any call, so that of two threads one gets here
         try:
+            whole = self._source.here()
+            if whole is None:
+                whole = await self._gathered()
             self._body = body = self._decoded(whole)
-        except BaseException:
-            self._close()
+        except BaseException as error:
+            self._fail(error)
             raise
         self._standing = _READ
         return body
 
     async def _gathered(self) -> bytes:
         pieces = []
-        try:
-            while piece := await self._source.next():
-                pieces.append(piece)
-        except BaseException:
-            self._close()
-            raise
+        while piece := await self._source.next():
+            pieces.append(piece)
+        self._check_open()
         return b"".join(pieces)
 
     def stream(self) -> BodyStream:
         """The body in pieces of at most 512 KiB, content codings undone. Once only, unless `read()` has kept it.
 
-        Raises (while iterating): as `read()`, but no LimitExceeded.
+        Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another task or thread waits
+            for the next piece of the same iterator.
         """
         if self._standing is _Standing.READ:
             given = self._given_again()
@@ -249,7 +259,7 @@ class Response:
     def raw(self) -> BodyStream:
         """The body in pieces as the peer sent it, content codings left alone (transfer codings are undone).
 
-        Raises (while iterating): as `read()`, but neither DecodingError nor LimitExceeded.
+        Raises (while iterating): as `stream()`, but no DecodingError.
         """
         if self._standing is _Standing.READ:
             given = self._given_again()
@@ -262,6 +272,7 @@ class Response:
     async def close(self) -> None:
         """Let go of the connection. An unread rest is thrown away if it is small and here, else the connection closes.
 
+        A task or thread that waits for the body gets ResponseClosed.
         There is no await inside, so it cannot be interrupted; closing twice does nothing. (Of a response made by hand
         an async generator is closed, too, and that waits if its own clean-up does.)
         """
@@ -289,6 +300,20 @@ class Response:
             self._standing = _Standing.CLOSED
         self._source.close()
 
+    def _fail(self, error: BaseException) -> None:
+        """Reading the body ended with `error`: close. Raises ResponseClosed if another task closed it before."""
+        is_closed = self._standing is _Standing.CLOSED
+        if is_closed and isinstance(error, HTTPCoreError) and not isinstance(error, ResponseClosed):
+            closed = _closed_meanwhile()
+            closed.add(phase=error.phase, method=error.method, url=error.url, peer=error.peer, elapsed=error.elapsed)
+            raise closed from error
+        self._close()
+
+    def _check_open(self) -> None:
+        """The end has come. If the response was closed meanwhile it is no end: what had come was thrown away."""
+        if self._standing is _Standing.CLOSED:
+            raise _closed_meanwhile()
+
     def _streamed(self) -> None:
         """The end of the body has come, through the stream."""
         if self._standing is _Standing.STREAMING:
@@ -297,6 +322,8 @@ class Response:
     def _check_unread(self) -> None:
         if self._standing is _Standing.CLOSED:
             raise ResponseClosed("the response was closed before its body was read")
+        if self._standing is _READING:
+            raise StreamConsumed("the body can be read once; it is being read by another task or thread")
         if self._standing is not _Standing.UNREAD:
             raise StreamConsumed(f"the body can be read once; it is {self._standing.value}")
 
@@ -310,7 +337,7 @@ class BodyStream:
     until it is closed or dropped.
     """
 
-    __slots__ = ("_decoded", "_decoder", "_done", "_response", "_source")
+    __slots__ = ("_decoded", "_decoder", "_done", "_reading", "_response", "_source")
 
     def __init__(self, response: Response, source: Source, *, decoded: bool) -> None:
         self._response = response
@@ -318,6 +345,7 @@ class BodyStream:
         self._decoded = decoded
         self._decoder: Decoder | None = None
         self._done = False
+        self._reading = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -327,11 +355,20 @@ class BodyStream:
             raise StopAsyncIteration
         if self._response._standing is _Standing.CLOSED:
             raise ResponseClosed("the response was closed before its body was read to the end")
+        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        if self._reading:
+            raise ResponseBusy("another task or thread is reading this body")
         try:
+            self._reading = True
             piece = await (self._next_decoded() if self._decoded else self._source.next())
-        except BaseException:
-            self.close()
+            if not piece:
+                self._response._check_open()
+        except BaseException as error:
+            self._done = True
+            self._response._fail(error)
             raise
+        finally:
+            self._reading = False
         if piece:
             return piece
         self._done = True
@@ -363,6 +400,10 @@ class BodyStream:
         """The same, for `contextlib.aclosing`; as `Response.close` where the response was made by hand."""
         self._done = True
         await self._response.close()
+
+
+def _closed_meanwhile() -> ResponseClosed:
+    return ResponseClosed("the response was closed by another task or thread while its body was being read")
 
 
 def _unpacked(decoder: Decoder, raw: bytes) -> bytes:

@@ -870,6 +870,7 @@ class MemoryStream:
 
     owes = False
     truncated = False
+    can_wake = True
 
     def __init__(self, world: World, connection: Connection) -> None:
         self._world = world
@@ -880,6 +881,7 @@ class MemoryStream:
         self._closed = False
         self._reading = False
         self._writing = False
+        self._woken = 0  # how often `wake` was called
         self._watcher: Callable[[], None] | None = None
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -887,9 +889,10 @@ class MemoryStream:
         if self._reading:
             raise RuntimeError(f"two tasks read from {peer} at once")
         self._reading = True
+        woken = self._woken
         try:
             there = await self._world._until(
-                lambda: self._closed or bool(self._in.arrived) or self._in.over(),
+                lambda: self._closed or bool(self._in.arrived) or self._in.over() or self._woken != woken,
                 f"bytes from {peer}",
                 timeout,
                 self._in.bell,
@@ -898,8 +901,8 @@ class MemoryStream:
             self._reading = False
         if self._closed:
             raise ReadError("the stream was closed on this side", peer=peer)
-        if not there:
-            raise ReadTimeout(f"no bytes came for {timeout:g} s", peer=peer, limit=timeout)
+        if not (there and (self._in.arrived or self._in.over())):
+            raise ReadTimeout(f"no bytes came for {timeout} s", peer=peer, limit=timeout)
         if not self._in.arrived and not self._in.ended:
             self._in.told = True
             raise ReadError("the connection was reset by the peer", errno=errno.ECONNRESET, peer=peer)
@@ -912,9 +915,14 @@ class MemoryStream:
         if self._writing:
             raise RuntimeError(f"two tasks write to {peer} at once")
         self._writing = True
+        woken = self._woken
+
+        def ready() -> bool:
+            return self._unwritable() or self._out.room() > 0 or (not duplex and self._in.waits())
+
         try:
             there = await self._world._until(
-                lambda: self._unwritable() or self._out.room() > 0 or (not duplex and self._in.waits()),
+                lambda: ready() or self._woken != woken,
                 f"room to write to {peer}",
                 timeout,
                 self._out.bell,
@@ -923,8 +931,8 @@ class MemoryStream:
         finally:
             self._writing = False
         self._check_writable()
-        if not there:
-            raise WriteTimeout(f"no room for one byte in {timeout:g} s", peer=peer, limit=timeout)
+        if not (there and ready()):
+            raise WriteTimeout(f"no room for one byte in {timeout} s", peer=peer, limit=timeout)
         if not duplex and self._in.waits():
             return 0
         size = min(self._out.room(), self._world._max_write)
@@ -956,6 +964,10 @@ class MemoryStream:
             return 0
         self._out.put(piece)
         return len(piece)
+
+    def wake(self) -> None:
+        self._woken += 1
+        self._in.bell.ring()  # a reader and a writer wait there
 
     def close(self) -> None:
         if not self._closed:
