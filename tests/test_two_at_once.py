@@ -343,6 +343,44 @@ def test_close_ends_a_waiting_read_with_response_closed(
     world.run(main)
 
 
+@pytest.mark.parametrize("way", [WAYS[name] for name in MAIN], ids=MAIN)
+@pytest.mark.parametrize("closes", [False, True], ids=["read to the end", "closed"])
+def test_threads_that_share_an_iterator_get_each_byte_once(origin: Origin, closes: bool) -> None:
+    """Also where one closes the response just then; and nothing but our own errors comes out."""
+    origin.go.set()
+    raised: list[BaseException] = []
+
+    def take(body: httpcore.SyncBodyStream, pieces: list[bytes]) -> None:
+        while True:
+            try:
+                pieces.append(next(body))
+            except httpcore.ResponseBusy:
+                continue
+            except (StopIteration, httpcore.ResponseClosed):
+                return
+            except BaseException as error:
+                raised.append(error)
+                return
+
+    with httpcore.SyncConnectionPool(**origin.settings) as pool:
+        for _ in range(40):
+            pieces: list[bytes] = []
+            response = pool.request("GET", origin.url + "/slow", stream=True)
+            body = response.stream()
+            threads = [threading.Thread(target=take, args=(body, pieces)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            if closes:
+                response.close()
+            for thread in threads:
+                thread.join(PROMPT)
+                assert not thread.is_alive()
+            if not closes:
+                assert sorted(b"".join(pieces)) == sorted(b"hello, world"), "two may note their pieces in either order"
+        assert raised == []
+        assert pool.stats().leased == 0
+
+
 # Raw streams.
 
 
