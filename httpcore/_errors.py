@@ -38,6 +38,7 @@ __all__ = [
     "PolicyError",
     "PoolClosed",
     "ResponseError",
+    "ResponseBusy",
     "ResponseClosed",
     "ResponseNotRead",
     "StreamConsumed",
@@ -345,6 +346,10 @@ class PoolClosed(HTTPCoreError):
 
 class ResponseError(HTTPCoreError):
     """A response was used in a way that its standing does not allow."""
+
+
+class ResponseBusy(ResponseError):
+    """Another task or thread is reading the body, or using this direction of the raw stream. It is not disturbed."""
 
 
 class _OfAttribute(HTTPCoreError, AttributeError):

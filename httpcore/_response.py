@@ -19,6 +19,7 @@ from ._errors import (
     HTTPCoreError,
     LimitExceeded,
     LocalProtocolError,
+    ResponseBusy,
     ResponseClosed,
     ResponseNotRead,
     StreamConsumed,
@@ -108,6 +109,7 @@ class Source(Protocol):
 
 class _Standing(Enum):
     UNREAD = "not read yet"
+    READING = "being read"
     STREAMING = "being streamed"
     READ = "read"
     STREAMED = "streamed"
@@ -116,6 +118,7 @@ class _Standing(Enum):
 
 # The lookup of an Enum's member costs more than the comparison.
 _UNREAD: Final = _Standing.UNREAD
+_READING: Final = _Standing.READING
 _READ: Final = _Standing.READ
 
 
@@ -223,22 +226,22 @@ class Response:
             RemoteProtocolError: the body was cut short or breaks the grammar.
             DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
             LimitExceeded: it decodes to more than 16 MiB and 256 times what came; `stream()` gives it in pieces.
-            StreamConsumed, ResponseClosed: it was streamed, or closed, before.
+            StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another task or thread is reading it,
+                or closes it meanwhile.
         """
         standing = self._standing
         if standing is not _UNREAD:
             if standing is _READ:
                 return self.body
             self._check_unread()
+        self._standing = _READING  # before any call, so that of two threads one gets here
         try:
             whole = self._source.here()
             if whole is None:
-                self._standing = _Standing.STREAMING
                 whole = await self._gathered()
             self._body = body = self._decoded(whole)
         except BaseException as error:
-            self._close()
-            self._explained(error)
+            self._fail(error)
             raise
         self._standing = _READ
         return body
@@ -247,12 +250,14 @@ class Response:
         pieces = []
         while piece := await self._source.next():
             pieces.append(piece)
+        self._check_open()
         return b"".join(pieces)
 
     def stream(self) -> BodyStream:
         """The body in pieces of at most 512 KiB, content codings undone. Once only, unless `read()` has kept it.
 
-        Raises (while iterating): as `read()`, but no LimitExceeded.
+        Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another task or thread waits
+            for the next piece of the same iterator.
         """
         if self._standing is _Standing.READ:
             given = self._given_again()
@@ -264,7 +269,7 @@ class Response:
     def raw(self) -> BodyStream:
         """The body in pieces as the peer sent it, content codings left alone (transfer codings are undone).
 
-        Raises (while iterating): as `read()`, but neither DecodingError nor LimitExceeded.
+        Raises (while iterating): as `stream()`, but no DecodingError.
         """
         if self._standing is _Standing.READ:
             given = self._given_again()
@@ -277,6 +282,7 @@ class Response:
     async def close(self) -> None:
         """Let go of the connection. An unread rest is thrown away if it is small and here, else the connection closes.
 
+        A task or thread that waits for the body gets ResponseClosed.
         There is no await inside, so it cannot be interrupted; closing twice does nothing. (Of a response made by hand
         an async generator is closed, too, and that waits if its own clean-up does.)
         """
@@ -304,6 +310,19 @@ class Response:
             self._standing = _Standing.CLOSED
         self._source.close()
 
+    def _fail(self, error: BaseException) -> None:
+        """Reading the body ended with `error`: close. Raises ResponseClosed if another task closed it before."""
+        is_closed = self._standing is _Standing.CLOSED
+        self._explained(error)
+        if is_closed and isinstance(error, HTTPCoreError) and not isinstance(error, ResponseClosed):
+            raise self._explained(_closed_meanwhile()) from error
+        self._close()
+
+    def _check_open(self) -> None:
+        """The end has come. If the response was closed meanwhile it is no end: what had come was thrown away."""
+        if self._standing is _Standing.CLOSED:
+            raise self._explained(_closed_meanwhile())
+
     def _streamed(self) -> None:
         """The end of the body has come, through the stream."""
         if self._standing is _Standing.STREAMING:
@@ -312,6 +331,9 @@ class Response:
     def _check_unread(self) -> None:
         if self._standing is _Standing.CLOSED:
             raise self._explained(ResponseClosed("the response was closed before its body was read"))
+        if self._standing is _READING:
+            text = "the body can be read once; it is being read by another task or thread"
+            raise self._explained(StreamConsumed(text))
         if self._standing is not _Standing.UNREAD:
             raise self._explained(StreamConsumed(f"the body can be read once; it is {self._standing.value}"))
 
@@ -332,7 +354,7 @@ class BodyStream:
     until it is closed or dropped.
     """
 
-    __slots__ = ("_decoded", "_decoder", "_done", "_response", "_source")
+    __slots__ = ("_decoded", "_decoder", "_done", "_reading", "_response", "_source")
 
     def __init__(self, response: Response, source: Source, *, decoded: bool) -> None:
         self._response = response
@@ -340,6 +362,7 @@ class BodyStream:
         self._decoded = decoded
         self._decoder: Decoder | None = None
         self._done = False
+        self._reading = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -350,12 +373,20 @@ class BodyStream:
         if self._response._standing is _Standing.CLOSED:
             text = "the response was closed before its body was read to the end"
             raise self._response._explained(ResponseClosed(text))
+        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        if self._reading:
+            raise self._response._explained(ResponseBusy("another task or thread is reading this body"))
         try:
+            self._reading = True
             piece = await (self._next_decoded() if self._decoded else self._source.next())
+            if not piece:
+                self._response._check_open()
         except BaseException as error:
-            self.close()
-            self._response._explained(error)
+            self._done = True
+            self._response._fail(error)
             raise
+        finally:
+            self._reading = False
         if piece:
             return piece
         self._done = True
@@ -387,6 +418,10 @@ class BodyStream:
         """The same, for `contextlib.aclosing`; as `Response.close` where the response was made by hand."""
         self._done = True
         await self._response.close()
+
+
+def _closed_meanwhile() -> ResponseClosed:
+    return ResponseClosed("the response was closed by another task or thread while its body was being read")
 
 
 def _unpacked(decoder: Decoder, raw: bytes) -> bytes:

@@ -46,7 +46,7 @@ def made(kind: type[Any], *message: str, **facts: Any) -> Any:
 
 
 def test_every_class_is_public_and_has_one_base() -> None:
-    assert len(CLASSES) == 27
+    assert len(CLASSES) == 28
     for kind in CLASSES:
         assert getattr(httpcore, kind.__name__) is kind
         assert issubclass(kind, httpcore.HTTPCoreError)
@@ -68,7 +68,7 @@ def test_the_classes_are_split_by_fault() -> None:
     assert issubclass(httpcore.TLSError, httpcore.ConnectError), "no connection came to be"
     for kind in (httpcore.StreamReset, httpcore.GoAway):
         assert issubclass(kind, httpcore.RemoteProtocolError)
-    for kind in (httpcore.ResponseClosed, httpcore.ResponseNotRead, httpcore.StreamConsumed):
+    for kind in (httpcore.ResponseBusy, httpcore.ResponseClosed, httpcore.ResponseNotRead, httpcore.StreamConsumed):
         assert issubclass(kind, httpcore.ResponseError)
 
 

@@ -261,6 +261,29 @@ def test_an_iterator_whose_response_was_closed_raises_and_does_not_pretend_to_en
     run(main())
 
 
+@pytest.mark.parametrize("way", ["read", "stream", "raw"])
+@pytest.mark.parametrize("then", [None, httpcore.ReadError("closed on this side", phase="read the response body")])
+def test_a_response_closed_while_it_is_read_ends_in_an_error(way: str, then: httpcore.ReadError | None) -> None:
+    """Whatever its source then says: that it broke, or that it ended, when it has thrown away what had come."""
+
+    class Closed(Wire):
+        async def next(self) -> bytes:
+            if not self.pieces:
+                await response.close()
+            return await super().next()
+
+    async def main() -> None:
+        with pytest.raises(httpcore.ResponseClosed, match="by another task or thread") as caught:
+            await USES[way](response)
+        assert caught.value.phase == "explained"  # by its source, which knows the request
+        assert response.is_closed
+        with pytest.raises(httpcore.ResponseClosed):
+            await response.read()
+
+    response = received(Closed(b"one", then=then))
+    run(main())
+
+
 def test_closing_an_iterator_closes_its_response() -> None:
     async def main() -> None:
         for leave in ("close", "aclosing"):

@@ -718,3 +718,146 @@ def test_give_on_a_closed_or_broken_stream_takes_nothing_and_the_next_write_tell
         assert peer.stream.give(b"x") == 0
 
     run(main)
+
+
+# Two at once.
+
+
+async def at_once(backend: Any, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """Run the calls in tasks or threads, each a moment after the one before: what each returned
+    or raised, in a list.
+    """
+    results: list[Any] = [None] * len(calls)
+
+    async def one(at: int, call: Callable[[], Awaitable[Any]]) -> None:
+        await backend.sleep(at * 3 * SHORT)
+        try:
+            results[at] = await call()
+        except errors.HTTPCoreError as error:
+            results[at] = error
+
+    if backend.name == "trio":
+        import trio
+
+        async with trio.open_nursery() as nursery:
+            for at_, call in enumerate(calls):
+                nursery.start_soon(one, at_, call)
+    elif backend.name == "asyncio":
+        import asyncio
+
+        await asyncio.gather(*[one(at_, call) for at_, call in enumerate(calls)])
+    else:
+        coroutines: list[Any] = [one(at_, call) for at_, call in enumerate(calls)]
+        threads = [threading.Thread(target=lambda it=it: it.send(None), daemon=True) for it in coroutines]
+        before, threading.excepthook = threading.excepthook, lambda _: None  # each ends with StopIteration
+        try:
+            for running in threads:
+                running.start()
+            for running in threads:
+                running.join(LONG)
+                assert not running.is_alive()
+        finally:
+            threading.excepthook = before
+    return results
+
+
+def test_a_second_reader_is_refused_and_the_first_gets_its_bytes(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+
+            async def late() -> bytes | None:
+                peer.sock.sendall(b"for the first")
+                return None
+
+            def read() -> Awaitable[Any]:
+                return peer.stream.read(PIECE, LONG)  # type: ignore[no-any-return]
+
+            first, second, third, _ = await at_once(backend, read, read, read, late)
+            assert first == b"for the first"
+            for error in (second, third):
+                assert isinstance(error, errors.ResponseBusy)
+                assert "another task or thread is reading" in str(error)
+                assert error.peer == peer.stream.info().peer
+
+    run(main)
+
+
+@pytest.mark.parametrize("duplex", [True, False], ids=["duplex", "heeding input"])
+def test_a_second_writer_is_refused_and_the_first_times_out(run: Any, listener: Any, duplex: bool) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+
+            def write() -> Awaitable[Any]:
+                return write_for_ever(peer.stream, 20 * SHORT, duplex=duplex)
+
+            first, second = await at_once(backend, write, write)
+            assert isinstance(first, errors.WriteTimeout)
+            if (
+                backend.name != "threads"
+            ):  # there two wait side by side, each with its own limit, unless both heed input
+                assert isinstance(second, errors.ResponseBusy)
+                assert "another task or thread is writing" in str(second)
+            else:
+                assert isinstance(second, errors.WriteTimeout if duplex else errors.ResponseBusy)
+
+    run(main)
+
+
+def test_take_and_give_are_quiet_while_another_waits(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+
+            async def take() -> Any:
+                return [peer.stream.take(), peer.stream.give(b"x"), peer.sock.sendall(b"answer")]
+
+            read, taken = await at_once(backend, lambda: peer.stream.read(PIECE, LONG), take)
+            assert read == b"answer"
+            assert taken == [None, 1, None]
+
+    run(main)
+
+
+async def fill(backend: Any, stream: Any) -> None:
+    """Send until there is no room, and none comes of what the system moves on to the peer."""
+    empty = 0
+    while empty < 5:
+        if stream.give(bytes(PIECE)):
+            empty = 0
+        else:
+            empty += 1
+            await backend.sleep(SHORT)
+
+
+@pytest.mark.parametrize("limit", [LONG, None])
+def test_wake_ends_what_waits_as_if_its_time_were_over(run: Any, listener: Any, limit: float | None) -> None:
+    async def main(backend: Any) -> None:
+        with await connect(backend, listener) as peer:
+            assert peer.stream.can_wake is (backend.name != "threads")
+            if not peer.stream.can_wake:
+                peer.stream.wake()
+                return
+
+            async def wake() -> None:
+                peer.stream.wake()
+
+            async def wake_in_a_thread() -> None:
+                await backend.run_blocking(peer.stream.wake)
+
+            def read() -> Awaitable[Any]:
+                return peer.stream.read(PIECE, limit)  # type: ignore[no-any-return]
+
+            async def write() -> None:
+                await peer.stream.write_some(bytes(PIECE), limit, duplex=True)
+
+            await fill(backend, peer.stream)
+            for waker in (wake, wake_in_a_thread):
+                before = backend.now()
+                reader, writer, _ = await at_once(backend, read, write, waker)
+                assert isinstance(reader, errors.ReadTimeout)
+                assert isinstance(writer, errors.WriteTimeout)
+                assert backend.now() - before < LONG / 2
+            peer.stream.wake()  # nothing waits
+            peer.sock.sendall(b"after")
+            assert await peer.stream.read(PIECE, limit) == b"after"
+
+    run(main)

@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import TypeVar
 
-from .._errors import ConnectError, ReadError, ReadTimeout, WriteError, WriteTimeout
+from .._errors import ConnectError, ReadError, WriteError
 from .base import PIECE, SocketOption, StreamInfo
 from .descriptor import Connecting, Descriptor, connect_unix
 from .names import Answer, Threads, accept, look_up, no_answer
@@ -127,6 +127,7 @@ class AsyncioStream:
         "_spoke",
         "_timer",
         "_timer_at",
+        "_wakes",
         "_watcher",
         "_write_by",
         "_writer",
@@ -136,6 +137,7 @@ class AsyncioStream:
     # Nothing is held back: what `write_some` took is with the system. And TCP alone knows no end cut short.
     owes = False
     truncated = False
+    can_wake = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, descriptor: Descriptor) -> None:
         self._descriptor = descriptor
@@ -167,6 +169,7 @@ class AsyncioStream:
         self._write_by = inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
+        self._wakes = 0  # how often `wake` was called
         self._watcher: Callable[[], None] | None = None
         self._me = weakref.ref(self)
         self._listen()
@@ -262,12 +265,16 @@ class AsyncioStream:
         return bool(self._poll.poll(0))
 
     async def _wait_for_input(self, timeout: float | None) -> None:
-        if self._burst >= _TURN:
-            await self._give_a_turn()
+        if self._burst >= _TURN and await self._is_woken_in_a_turn():
+            self._look_first = False
+            if not self._receive():
+                raise self._descriptor.read_timeout(timeout)
         if self._look_first:
             self._look()
         if self._pieces or self._is_over:
             return
+        if self._reader is not None:  # it would be forgotten, and wait for ever
+            raise self._descriptor.busy("reading from")
         self._burst = 0
         reader: Future = self._loop.create_future()
         self._reader = reader
@@ -287,7 +294,7 @@ class AsyncioStream:
         self._reader = None
         # A loop that was busy has not told yet what is there: it wins over the timer.
         if not in_time and not self._pieces and not self._is_over and not self._receive():
-            raise ReadTimeout(f"nothing came for {timeout:g} seconds", peer=self._descriptor.info.peer, limit=timeout)
+            raise self._descriptor.read_timeout(timeout)
 
     def _on_input(self) -> None:
         if self._is_over or not self._receive():
@@ -322,8 +329,8 @@ class AsyncioStream:
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        if self._burst >= _TURN:
-            await self._give_a_turn()
+        if self._burst >= _TURN and await self._is_woken_in_a_turn():
+            raise self._descriptor.write_timeout(timeout)
         # Input is asked for from the second call on that follows another with no look at the input between them: a
         # request that fits one call costs one system call, and an upload still hears an early answer within one piece.
         if self._spoke and not duplex:
@@ -356,9 +363,7 @@ class AsyncioStream:
             if sent is not None:
                 return sent
             if not in_time:
-                raise WriteTimeout(
-                    f"no room to write for {timeout:g} seconds", peer=self._descriptor.info.peer, limit=timeout
-                )
+                raise self._descriptor.write_timeout(timeout)
 
     def _try_to_write(self, data: bytes | bytearray | memoryview, duplex: bool) -> int | None:
         """What `write_some` returns, or None when there is neither room nor input."""
@@ -383,12 +388,18 @@ class AsyncioStream:
         while self._descriptor.kept:
             self._receive()
 
-    async def _give_a_turn(self) -> None:
-        """Let others run: before any bytes go or are taken, so that a cancelled call has done nothing."""
+    async def _is_woken_in_a_turn(self) -> bool:
+        """Let others run: before any bytes go or are taken, so that a cancelled call has done nothing. Tells whether
+        one of them called `wake`, which found no call that waits.
+        """
         self._burst = 0
+        wakes = self._wakes
         await asyncio.sleep(0)
+        return self._wakes != wakes
 
     async def _wait_for_room(self, until: float, *, listens: bool) -> bool:
+        if self._writer is not None:
+            raise self._descriptor.busy("writing to")
         self._burst = 0
         writer: Future = self._loop.create_future()
         self._writer = writer
@@ -426,6 +437,19 @@ class AsyncioStream:
                 self._set_timer(until, least=_TICK)
 
     # Letting go.
+
+    def wake(self) -> None:
+        if _get_running_loop() is self._loop:
+            self._wake()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._wakes += 1
+        for waiter in (self._reader, self._writer):
+            if waiter is not None:
+                _settle(waiter, False)
 
     def close(self) -> None:
         if self._descriptor.is_closed:
@@ -468,8 +492,10 @@ class AsyncioStream:
         self.abandon()
 
     def __del__(self) -> None:
-        # The loop holds no reference to the stream, so a stream that was dropped comes here at once.
-        self.close()
+        # The loop holds no reference to the stream, so a stream that was dropped comes here at once. One that was
+        # interrupted before `_me` was set has told the loop nothing, and has not all that `close` needs: see `_stream`.
+        if hasattr(self, "_me"):
+            self.close()
 
 
 class AsyncioEvent:
@@ -657,11 +683,22 @@ class AsyncioBackend:
         try:
             return AsyncioStream(self._loop, self.now, descriptor)
         except NotImplementedError as error:
-            descriptor.sock.close()
+            self._discard(descriptor)
             raise self._unable(descriptor.info.peer) from error
-        except BaseException:
-            descriptor.sock.close()
+        except BaseException:  # Ctrl-C
+            self._discard(descriptor)
             raise
+
+    def _discard(self, descriptor: Descriptor) -> None:
+        """Close the socket when no stream came of it. A half-made one may live on in the traceback; it must not stop
+        the loop from watching the next socket that gets this number.
+        """
+        if descriptor.is_closed:
+            return
+        descriptor.is_closed = True
+        with contextlib.suppress(NotImplementedError):
+            self._loop.remove_reader(descriptor.sock.fileno())
+        descriptor.sock.close()
 
     def _unable(self, peer: str) -> ConnectError:
         # Windows' proactor. asyncio.SelectorEventLoop works there too.

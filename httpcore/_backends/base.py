@@ -53,7 +53,9 @@ class StreamInfo:
 
 
 class Stream(Protocol):
-    """A two-way stream of bytes. One reader and one writer may use it at the same time; two readers may not.
+    """A two-way stream of bytes. One reader and one writer may use it at the same time. While one reads (or
+    writes) and waits, a second one gets `ResponseBusy`; a second one that finds no other waiting is not noticed, so the
+    layer above must keep them apart.
 
     `close` may be called while others read and write; under a backend for threads, from any thread.
     """
@@ -69,6 +71,11 @@ class Stream(Protocol):
     @property
     def truncated(self) -> bool:
         """True when the end came under TLS without close_notify: the last bytes may be missing. False elsewhere."""
+        ...
+
+    @property
+    def can_wake(self) -> bool:
+        """Whether `wake` works: not in threads, whose waits are system calls that only the socket ends."""
         ...
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -123,6 +130,10 @@ class Stream(Protocol):
 
         0 also when the stream is broken or closed, which the next `write_some` tells. Not while another call writes.
         """
+        ...
+
+    def wake(self) -> None:
+        """End the calls that wait in other tasks as if their time were over, if `can_wake`. Any thread may call it."""
         ...
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from .._errors import ReadError, ReadTimeout, WriteError, WriteTimeout
+from .._errors import ReadError, WriteError
 from .base import SocketOption, StreamInfo
 from .descriptor import Connecting, Descriptor, connect_unix
 from .names import resolve
@@ -71,6 +71,7 @@ class BlockingStream:
     # Nothing is held back: what `write_some` took is with the system. And TCP alone knows no end cut short.
     owes = False
     truncated = False
+    can_wake = False
 
     def __init__(self, descriptor: Descriptor) -> None:
         number = descriptor.sock.fileno()
@@ -96,7 +97,9 @@ class BlockingStream:
                 if data is not None:
                     return data
                 left = _left(timeout, begun)
-            raise ReadTimeout(f"nothing came for {timeout:g} seconds", peer=descriptor.info.peer, limit=timeout)
+            raise descriptor.read_timeout(timeout)
+        except RuntimeError as error:  # how a poll object that another thread waits with says so
+            raise descriptor.busy("reading from") from error
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
@@ -119,6 +122,8 @@ class BlockingStream:
                     self._spoke = True
                     return sent
             return self._write_when_ready(data, timeout, duplex)
+        except RuntimeError as error:  # as in `read`
+            raise descriptor.busy("writing to") from error
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
@@ -143,7 +148,7 @@ class BlockingStream:
                 self._spoke = True
                 return sent
             left = _left(timeout, begun)
-        raise WriteTimeout(f"no room to write for {timeout:g} seconds", peer=descriptor.info.peer, limit=timeout)
+        raise descriptor.write_timeout(timeout)
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
         return True
@@ -167,6 +172,8 @@ class BlockingStream:
             descriptor = self._descriptor
             # To ask poll(2) costs a third of a `recv` that finds nothing.
             return descriptor.take() if descriptor.kept or self._input(0) else None
+        except RuntimeError:  # another thread reads: what comes is for it
+            return None
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
@@ -180,6 +187,9 @@ class BlockingStream:
             self._inside.pop()
             if self._descriptor.is_closed:
                 self._close_behind_all()
+
+    def wake(self) -> None:
+        pass
 
     def close(self) -> None:
         if self._descriptor.sock.fileno() == -1:

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from .._errors import NetworkError, ReadError, WriteError
+from .._errors import NetworkError, ReadError, ReadTimeout, ResponseBusy, WriteError, WriteTimeout
 from .base import PIECE, SocketOption, StreamInfo
 from .names import numeric, show_address
 from .race import Race, connect_error, reason
@@ -166,6 +166,19 @@ class Descriptor:
         if cause is None:
             return kind(f"the connection broke while {doing}", peer=self.info.peer)
         return kind(f"the connection broke while {doing}: {reason(cause)}", errno=cause.errno, peer=self.info.peer)
+
+    def read_timeout(self, timeout: float | None) -> ReadTimeout:
+        """The error of a read whose time is over, or that `Stream.wake` ended."""
+        message = "the wait for input was ended" if timeout is None else f"nothing came for {timeout:g} seconds"
+        return ReadTimeout(message, peer=self.info.peer, limit=timeout)
+
+    def write_timeout(self, timeout: float | None) -> WriteTimeout:
+        message = "the wait for room was ended" if timeout is None else f"no room to write for {timeout:g} seconds"
+        return WriteTimeout(message, peer=self.info.peer, limit=timeout)
+
+    def busy(self, doing: str) -> ResponseBusy:
+        """The error of a second reader, or writer. Raised before it has touched anything."""
+        return ResponseBusy(f"another task or thread is {doing} this connection", peer=self.info.peer)
 
     def _receive_kept(self, max_bytes: int) -> bytes:
         piece = bytes(self.kept[: min(max_bytes, PIECE)])

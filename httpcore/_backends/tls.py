@@ -491,6 +491,15 @@ class TLSStream:
 
     # Letting go, and who is there.
 
+    @property
+    def can_wake(self) -> bool:
+        """Whether `wake` works."""
+        return self._inner.can_wake
+
+    def wake(self) -> None:
+        """End the calls that wait in other tasks, as if their time were over."""
+        self._inner.wake()
+
     def close(self) -> None:
         """Let go of the connection, now. No close_notify: it could not be sent without waiting, and a message that
         is complete does not need it. Who has time to be polite awaits `end` first."""

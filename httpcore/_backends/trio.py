@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import trio
 
-from .._errors import ReadError, ReadTimeout, WriteError, WriteTimeout
+from .._errors import ReadError, WriteError
 from .base import PIECE, SocketOption, StreamInfo
 from .descriptor import Connecting, Descriptor, connect_unix
 from .names import Answer, accept, look_up, no_answer
@@ -40,11 +40,16 @@ async def _wait_for_either(sock: socket.socket) -> None:
 async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
     """trio has no call for several, so a task waits for each, which is little beside a full buffer, or a slow peer."""
 
+    busy = False
+
     async def wait_for(one: Wait, sock: socket.socket) -> None:
+        nonlocal busy
         try:
             await one(sock)
         except trio.ClosedResourceError:
             pass  # closing ends the waits, and the caller looks for it
+        except trio.BusyResourceError:
+            busy = True  # raised outside the nursery, which would make a group of it
         nursery.cancel_scope.cancel()
 
     try:
@@ -55,16 +60,19 @@ async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
         # Older trio tells the cancellation of several tasks as a group.
         await trio.lowlevel.checkpoint_if_cancelled()
         raise
+    if busy:
+        raise trio.BusyResourceError("another task waits for this socket")
 
 
 class TrioStream:
     """A `Stream` over a connected socket, for the tasks of one trio run. Any thread may close it."""
 
-    __slots__ = ("_descriptor", "_moved", "_spoke", "_token")
+    __slots__ = ("_descriptor", "_moved", "_spoke", "_token", "_waits", "_wakes")
 
     # Nothing is held back: what `write_some` took is with the system. And TCP alone knows no end cut short.
     owes = False
     truncated = False
+    can_wake = True
 
     def __init__(self, descriptor: Descriptor, token: trio.lowlevel.TrioToken) -> None:
         self._descriptor = descriptor
@@ -72,32 +80,34 @@ class TrioStream:
         self._spoke = False
         # Bytes that have gone either way since this stream last let others run, and `_CALL` for each call.
         self._moved = 0
+        self._waits: list[trio.CancelScope] = []  # what waits at this moment, for `wake`
+        self._wakes = 0  # how often that was called
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         self._spoke = False
-        if self._moved >= PIECE:
-            await self._give_up_turn()
+        is_woken = self._moved >= PIECE and await self._is_woken_in_a_turn()
         data = self._receive(max_bytes)
+        if data is None and not is_woken:
+            wait = trio.lowlevel.wait_readable
+            data = await self._when_ready(lambda: self._receive(max_bytes), wait, timeout, "reading from")
         if data is None:
-            data = await self._when_ready(lambda: self._receive(max_bytes), trio.lowlevel.wait_readable, timeout)
-        if data is None:
-            raise ReadTimeout(f"nothing came for {timeout:g} seconds", peer=self.info().peer, limit=timeout)
+            raise self._descriptor.read_timeout(timeout)
         return data
 
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        if self._moved >= PIECE:
-            await self._give_up_turn()
+        if self._moved >= PIECE and await self._is_woken_in_a_turn():
+            raise self._descriptor.write_timeout(timeout)
         # Input is looked for from the second call on that follows another with no look at the input between them:
         # a request that fits one call, right after its connection was read or asked, costs one system call,
         # and an upload still hears an early answer within one piece. When there is no room both are waited for.
         sent = self._send(data, listens=self._spoke and not duplex)
         if sent is None:
             wait = self._wait_for_room(duplex)
-            sent = await self._when_ready(lambda: self._send(data, listens=not duplex), wait, timeout)
+            sent = await self._when_ready(lambda: self._send(data, listens=not duplex), wait, timeout, "writing to")
         if sent is None:
-            raise WriteTimeout(f"no room to write for {timeout:g} seconds", peer=self.info().peer, limit=timeout)
+            raise self._descriptor.write_timeout(timeout)
         return sent
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
@@ -114,6 +124,15 @@ class TrioStream:
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
         return self._descriptor.give(data)
+
+    def wake(self) -> None:
+        if _is_current(self._token):
+            self._wake()
+            return
+        try:
+            self._token.run_sync_soon(self._wake)
+        except trio.RunFinishedError:
+            pass  # nothing waits any more
 
     def close(self) -> None:
         descriptor = self._descriptor
@@ -167,10 +186,12 @@ class TrioStream:
             return trio.lowlevel.wait_writable
         return _wait_for_either
 
-    async def _when_ready(self, act: Callable[[], T | None], wait: Wait, timeout: float | None) -> T | None:
+    async def _when_ready(self, act: Callable[[], T | None], wait: Wait, timeout: float | None, doing: str) -> T | None:
         """What `act` gives once it gives something. None when time ran out first; a last try is made then."""
+        scope = trio.move_on_after(_seconds(timeout))
         try:
-            with trio.move_on_after(_seconds(timeout)):
+            self._waits.append(scope)
+            with scope:
                 while True:
                     await wait(self._descriptor.sock)
                     self._moved = 0
@@ -179,11 +200,23 @@ class TrioStream:
                         return result
         except trio.ClosedResourceError:
             pass  # `act` says what it means
+        except trio.BusyResourceError:
+            raise self._descriptor.busy(doing) from None
+        finally:
+            self._waits.remove(scope)
         return act()
 
-    async def _give_up_turn(self) -> None:
+    def _wake(self) -> None:
+        self._wakes += 1
+        for scope in self._waits:
+            scope.cancel()
+
+    async def _is_woken_in_a_turn(self) -> bool:
+        """Let others run. Tells whether one of them called `wake`, which found no call that waits."""
+        wakes = self._wakes
         await trio.lowlevel.checkpoint()
         self._moved = 0
+        return self._wakes != wakes
 
     def _close_here(self) -> None:
         sock = self._descriptor.sock

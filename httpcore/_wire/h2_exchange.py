@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from .._backends.base import PIECE
+from .._backends.base import PIECE, Stream
 from .._body import BodyReader
 from .._deadline import Deadline
-from .._errors import LocalProtocolError, ReadTimeout, WriteError, WriteTimeout
+from .._errors import LocalProtocolError, ReadError, ReadTimeout, WriteError, WriteTimeout
 from .._request import Request, TrailerTypes, trailer_pairs
 from .engines import Head, Headers
 from .h2_fields import request_fields, trailer_fields
 from .http2 import HTTP2Connection
 from .inbox import Inbox
+from .raw import busy
 
 __all__ = ["HTTP2Exchange", "HTTP2RawStream"]
 
@@ -54,6 +55,11 @@ class HTTP2Exchange:
         self._inbox = Inbox(two_way=duplex, tunnel=request.method == b"CONNECT")
 
     # What the owner asks.
+
+    @property
+    def stream(self) -> Stream:
+        """What the connection is over."""
+        return self._connection.stream
 
     @property
     def started(self) -> bool:
@@ -277,21 +283,43 @@ class HTTP2Exchange:
 class HTTP2RawStream:
     """See `RawStream`: one stream of a connection that others use too, with a window of its own."""
 
-    __slots__ = ("_exchange", "_let_go")
+    __slots__ = ("_closed", "_exchange", "_let_go", "_receiving", "_sending")
 
     def __init__(self, exchange: HTTP2Exchange, let_go: Callable[[], None]) -> None:
         self._exchange = exchange
         self._let_go = let_go
+        self._closed = False
+        self._receiving = False
+        self._sending = False
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:
-        return await self._exchange.recv(max_bytes)
+        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        if self._receiving:
+            raise busy("receiving from", self._exchange.stream)
+        try:
+            self._receiving = True
+            data = await self._exchange.recv(max_bytes)
+        finally:
+            self._receiving = False
+        if not data and self._closed:  # what had come before the end was thrown away
+            raise ReadError("this raw stream was closed on this side", peer=self._exchange.stream.info().peer)
+        return data
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
-        await self._exchange.send(data)
+        if self._sending:
+            raise busy("sending on", self._exchange.stream)
+        try:
+            self._sending = True
+            await self._exchange.send(data)
+        finally:
+            self._sending = False
 
     async def end(self, trailers: TrailerTypes = None) -> None:
+        if self._sending:
+            raise busy("sending on", self._exchange.stream)
         await self._exchange.finish(trailer_pairs(trailers))
 
     def close(self) -> None:
+        self._closed = True
         self._exchange.give_up()
         self._let_go()

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from .._backends.base import PIECE, Backend, Stream
 from .._body import BodyReader
 from .._deadline import Deadline
-from .._errors import HTTPCoreError, LocalProtocolError, ReadTimeout, RemoteProtocolError, WriteError
+from .._errors import HTTPCoreError, LocalProtocolError, ReadTimeout, RemoteProtocolError, ResponseBusy, WriteError
 from .._request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .engines import Head, Headers, ResponseParser
+from .raw import busy
 
 __all__ = ["HTTP11Connection", "HTTP11Exchange", "HTTP11RawStream"]
 
@@ -83,6 +84,7 @@ class HTTP11Exchange:
         "_held",
         "_parser",
         "_parts",
+        "_reading",
         "_stream",
         "_timeouts",
         "deadline",
@@ -105,6 +107,7 @@ class HTTP11Exchange:
         self._head: Head | None = None
         self._parts: deque[bytes] = deque()
         self._held = 0
+        self._reading = False  # a task or thread is in `next` or `drain`
         self._complete = False
         self.ended = False
         self.switched = False
@@ -148,13 +151,20 @@ class HTTP11Exchange:
 
     async def next(self) -> bytes:
         """The next bytes of the body as sent, `b""` at its end."""
-        while not self._parts:
-            if self.ended:
-                return b""
-            await self._read()
-        part = self._parts.popleft()
-        self._held -= len(part)
-        return part
+        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        if self._reading:
+            raise ResponseBusy("another task or thread is reading this body")
+        try:
+            self._reading = True
+            while not self._parts:
+                if self.ended:
+                    return b""
+                await self._read()
+            part = self._parts.popleft()
+            self._held -= len(part)
+            return part
+        finally:
+            self._reading = False
 
     def here(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
@@ -167,9 +177,12 @@ class HTTP11Exchange:
         return body
 
     def drain(self) -> None:
-        """Throw away what is here already, as long as it is little; never wait."""
+        """Throw away what is here already, as long as it is little and no task waits for it; never wait."""
+        if self._reading:
+            return
         thrown = 0
         try:
+            self._reading = True
             while not self.ended and thrown <= DRAIN:
                 data = self._stream.take()
                 if not data:
@@ -178,6 +191,8 @@ class HTTP11Exchange:
                 self._feed(data)
         except HTTPCoreError:
             return  # nobody wants this response any more; `clean` stays False
+        finally:
+            self._reading = False
 
     def give_up(self) -> bool:
         """End it here, whatever its standing. Tells whether the connection may carry others all the same."""
@@ -352,34 +367,55 @@ class HTTP11Exchange:
 class HTTP11RawStream:
     """See `RawStream`: the connection itself, after 101 (Switching Protocols) or a 2xx to CONNECT."""
 
-    __slots__ = ("_behind", "_deadline", "_let_go", "_stream")
+    __slots__ = ("_behind", "_deadline", "_let_go", "_receiving", "_sending", "_stream")
 
     def __init__(self, stream: Stream, behind: bytes, deadline: Deadline, let_go: Callable[[], None]) -> None:
         self._stream = stream
         self._behind = behind
         self._deadline = deadline
         self._let_go = let_go
+        self._receiving = False
+        self._sending = False
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:
-        if self._behind:
-            data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
-            return data
-        return await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
+        if self._receiving:
+            raise busy("receiving from", self._stream)
+        try:
+            self._receiving = True
+            if self._behind:
+                data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
+                return data
+            return await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
+        finally:
+            self._receiving = False
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
+        if self._sending:
+            raise busy("sending on", self._stream)
         stream, deadline = self._stream, self._deadline
         limit = deadline.config.write_timeout
-        view = memoryview(data)
-        while view:
-            view = view[await stream.write_some(view, deadline.within(limit), duplex=True) :]
-        while stream.owes:
-            await stream.flush(deadline.within(limit), duplex=True)
+        try:
+            self._sending = True
+            view = memoryview(data)
+            while view:
+                view = view[await stream.write_some(view, deadline.within(limit), duplex=True) :]
+            while stream.owes:
+                await stream.flush(deadline.within(limit), duplex=True)
+        finally:
+            self._sending = False
 
     async def end(self, trailers: TrailerTypes = None) -> None:
         if trailer_pairs(trailers):
             raise LocalProtocolError("trailers cannot be sent here: over HTTP/1.1 this is a stream of bytes alone")
-        await self._stream.end(self._deadline.within(self._deadline.config.write_timeout))
+        if self._sending:
+            raise busy("sending on", self._stream)
+        try:
+            self._sending = True
+            await self._stream.end(self._deadline.within(self._deadline.config.write_timeout))
+        finally:
+            self._sending = False
 
     def close(self) -> None:
+        self._behind = b""
         self._stream.close()
         self._let_go()

@@ -305,6 +305,7 @@ class HTTP2Connection:
             with self._lock:
                 if not self._unsent_is() or not self._baton.may_write(seat):
                     return
+                inbox.sender = seat
             since, written = self._now(), self._written
             left = deadline.within(limit)
             while not (await self._write(seat, left, None, inbox.is_stopped) or inbox.stopped):
@@ -319,9 +320,9 @@ class HTTP2Connection:
                         )
         finally:
             try:
-                self._leave(seat)
+                self._leave(seat, inbox)
             except BaseException:  # Ctrl-C: the turn must not be lost
-                self._leave(seat)
+                self._leave(seat, inbox)
                 raise
 
     async def greet(self, deadline: Deadline) -> None:
@@ -430,8 +431,10 @@ class HTTP2Connection:
                 raise
 
     def _until_look(self, left: float | None) -> float | None:
-        """How long to read for, of `left` seconds: who writes now may leave before what we need has been sent."""
-        return LOOK if self._unsent_is() and (left is None or left > LOOK) else left
+        """How long to read for, of `left` seconds: who writes now may leave before what we need has been sent. And what
+        cannot be woken looks whether its exchange was closed."""
+        looks = self._unsent_is() or not self.stream.can_wake
+        return LOOK if looks and (left is None or left > LOOK) else left
 
     def _wait(self, inbox: Inbox, seat: Seat, sends: bool) -> Waiting:
         if sends:
@@ -508,7 +511,7 @@ class HTTP2Connection:
         Arguments:
             reads: we have the turn to read, too, and heed input.
         """
-        if not reads and (left is None or left > LOOK):
+        if not (reads and self.stream.can_wake) and (left is None or left > LOOK):
             left = LOOK
         try:
             count = 0
@@ -632,6 +635,10 @@ class HTTP2Connection:
             self._engine.consumed(number, held)
         inbox.fail(ReadError("this exchange was closed on this side", peer=self.stream.info().peer))
         self._call(inbox)
+        for seat in (inbox.receiver, inbox.sender):
+            # It reads or writes for all at this moment: it waits for the socket, and not for its event.
+            if seat is not None and (seat is self._baton.reader or seat is self._baton.writer):
+                self.stream.wake()
 
     # What comes in.
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .._backends.base import PIECE
+from .._backends.base import PIECE, Stream
+from .._errors import ResponseBusy
 from .._request import TrailerTypes
 
-__all__ = ["RawStream"]
+__all__ = ["RawStream", "busy"]
 
 
 class RawStream(Protocol):
     """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
     CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT or for any request made with `duplex=True`.
 
-    One task or thread may send while another receives. Timeouts are those of the request. It holds its place in the
-    pool until it is closed. Errors say what was being done, and for which request.
+    One task or thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the
+    first is not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed. Errors
+    say what was being done, and for which request.
     """
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:
@@ -23,6 +25,8 @@ class RawStream(Protocol):
 
         Raises:
             ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: as for a response's body.
+            ReadError: also when `close` is called meanwhile, or was before.
+            ResponseBusy: another task or thread is receiving.
         """
         ...
 
@@ -32,6 +36,8 @@ class RawStream(Protocol):
         Raises:
             WriteTimeout, TotalTimeout, WriteError: as for a request's body.
             StreamReset, GoAway: the peer wants no more of it (HTTP/2).
+            WriteError, ReadError: also when `close` is called meanwhile, or was before.
+            ResponseBusy: another task or thread is sending or ending.
         """
         ...
 
@@ -40,9 +46,15 @@ class RawStream(Protocol):
 
         Raises:
             LocalProtocolError: the trailers cannot be sent as given, or here.
+            ResponseBusy: another task or thread is sending or ending.
         """
         ...
 
     def close(self) -> None:
-        """Close both ways, now."""
+        """Close both ways, now. Calls that wait in other tasks or threads end with an error."""
         ...
+
+
+def busy(doing: str, stream: Stream) -> ResponseBusy:
+    """The error of a second task or thread in the same direction."""
+    return ResponseBusy(f"another task or thread is {doing} this raw stream", peer=stream.info().peer)

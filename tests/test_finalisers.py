@@ -1,0 +1,220 @@
+"""Finalisers of objects that were never finished: Ctrl-C may come at any line of a constructor, and what is then
+dropped must go without an error, which nobody could catch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import os
+import pkgutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import httpcore
+from httpcore._backends.asyncio import AsyncioBackend, AsyncioStream
+from httpcore._backends.blocking import BlockingBackend, BlockingStream
+from httpcore._backends.descriptor import Descriptor
+from httpcore._config import PoolLimits, TimeoutConfig
+from httpcore._connection import HTTPConnection
+from httpcore._deadline import Deadline
+from httpcore._delivery import Call, Delivery
+from httpcore._ledger import Ledger
+from httpcore._pool import ConnectionPool
+from httpcore._request import Request
+from httpcore._route import Route
+from httpcore._wire.engines import Head
+from httpcore._wire.h1_parser import H1Parser
+from httpcore._wire.h2_engine import H2Engine
+from httpcore._wire.h2_exchange import HTTP2Exchange
+from httpcore._wire.http2 import HTTP2Connection
+from httpcore._wire.http11 import HTTP11Connection, HTTP11Exchange
+
+PACKAGE = os.path.dirname(httpcore.__file__)
+
+
+def modules() -> Iterator[Any]:
+    for found in pkgutil.walk_packages(httpcore.__path__, "httpcore."):
+        yield importlib.import_module(found.name)
+
+
+FINALISED = {
+    value
+    for module in modules()
+    for value in vars(module).values()
+    if isinstance(value, type) and value.__module__ == module.__name__ and "__del__" in vars(value)
+}
+
+
+@pytest.fixture
+def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What finalisers raised."""
+    found: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda it: found.append(f"{it.exc_value!r} in {it.object!r}"))
+    return found
+
+
+def interrupted(act: Callable[[], object], line: int) -> bool:
+    """Run `act` with KeyboardInterrupt at the n-th line of httpcore that it comes to. False when it has fewer."""
+    return interrupted_and_kept(act, line)[0]
+
+
+def interrupted_and_kept(act: Callable[[], object], line: int) -> tuple[bool, object]:
+    """The same, and the KeyboardInterrupt, which keeps all that was on the stack alive; or what `act` returned."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        if not frame.f_code.co_filename.startswith(PACKAGE) or frame.f_code.co_name == "__del__":
+            return None
+        if event == "line":
+            count += 1
+            if count == line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        return False, act()
+    except KeyboardInterrupt as struck:
+        return True, struck
+    finally:
+        sys.settrace(before)
+
+
+Make = Callable[[], object]
+
+
+@contextmanager
+def a_pool() -> Iterator[Make]:
+    yield lambda: ConnectionPool(retries=1)
+
+
+@contextmanager
+def a_stream() -> Iterator[Make]:
+    loop = asyncio.new_event_loop()
+    backend = AsyncioBackend(loop)
+    peers = []
+
+    def make() -> object:
+        ours, theirs = socket.socketpair()
+        peers.append(theirs)
+        return backend._stream(Descriptor(ours, "peer"))
+
+    yield make
+    for sock in peers:
+        sock.close()
+    loop.close()
+
+
+@contextmanager
+def blocking_stream() -> Iterator[BlockingStream]:
+    ours, theirs = socket.socketpair()
+    stream = BlockingStream(Descriptor(ours, "peer"))
+    with theirs:
+        yield stream
+        stream.close()
+
+
+@contextmanager
+def an_exchange() -> Iterator[Make]:
+    with blocking_stream() as stream:
+        connection = HTTP2Connection(stream, H2Engine(), BlockingBackend())
+        deadline = Deadline(TimeoutConfig(), time.monotonic)
+        request = Request.of(b"GET", "http://a.test/")
+        yield lambda: HTTP2Exchange(connection, request, deadline, lambda head: None, False)
+
+
+@contextmanager
+def a_delivery() -> Iterator[Make]:
+    """Of a response without a body, so that it is done when it is made."""
+    with blocking_stream() as stream:
+        backend = BlockingBackend()
+        request = Request.of(b"GET", "http://a.test/")
+        deadline = Deadline(TimeoutConfig(), time.monotonic)
+        call: Any = Call(
+            request, Route("http", "a.test", 80, None), deadline, backend, lambda *_, **__: None, None, False
+        )
+        head = Head(200, b"OK", b"1.1", [], [])
+        ledger = Ledger(PoolLimits())
+
+        def make() -> object:
+            exchange = HTTP11Exchange(HTTP11Connection(stream, H1Parser(), backend), request, deadline, call.interim)
+            ticket = ledger.ticket("key", may_share=False)
+            connection: Any = HTTPConnection.__new__(HTTPConnection)
+            delivery = Delivery(call, ticket, connection, exchange, head, False, 0.0)
+            delivery.connection = exchange.raw(lambda: None)  # so that nothing is told of it
+            return delivery
+
+        yield make
+
+
+MADE: dict[type, Callable[[], AbstractContextManager[Make]]] = {
+    ConnectionPool: a_pool,
+    AsyncioStream: a_stream,
+    HTTP2Exchange: an_exchange,
+    Delivery: a_delivery,
+}
+
+
+def test_each_class_with_a_finaliser_is_interrupted_below() -> None:
+    assert set(MADE) == FINALISED
+
+
+@pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
+def test_a_finaliser_copes_with_an_object_that_has_nothing(kind: type, unraisable: list[str]) -> None:
+    empty: Any = kind.__new__(kind)
+    empty.__del__()
+    del empty
+    assert unraisable == []
+
+
+@pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
+def test_a_constructor_interrupted_at_any_line_leaves_no_error(kind: type, unraisable: list[str]) -> None:
+    with MADE[kind]() as make:
+        make()  # what is made but once is there
+        line = 1
+        while interrupted(make, line):
+            gc.collect(0)
+            assert unraisable == [], f"line {line}"
+            line += 1
+        assert line > 5
+
+
+def test_an_interrupted_stream_never_touches_the_next_socket_with_its_number() -> None:
+    loop = asyncio.new_event_loop()
+    backend = AsyncioBackend(loop)
+    line = 0
+    struck = True
+    while struck:
+        line += 1
+        ours, theirs = socket.socketpair()
+        number = ours.fileno()
+        descriptor: Any = Descriptor(ours, "peer")
+        struck, kept = interrupted_and_kept(lambda given=descriptor: backend._stream(given), line)
+        if ours.fileno() != -1 and struck:
+            ours.close()  # it was struck before it had a stream
+        if struck:
+            again = os.dup(theirs.fileno())
+            if again != number:
+                os.dup2(theirs.fileno(), number)
+                os.close(again)
+            loop.add_reader(number, print)
+            del kept, descriptor, ours
+            gc.collect(0)
+            assert loop.remove_reader(number), f"line {line}"
+            os.close(number)
+        theirs.close()
+    loop.close()
+    assert line > 20
