@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeVa
 
 from ._backends.base import PIECE, StreamInfo, TLSInfo
 from ._body import Body, BodyReader
-from ._decoders import Decoder, decoder_for
-from ._errors import LimitExceeded, LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, show
+from ._config import UNSET, Unset, checked_size
+from ._content import Content, ContentSource, check_size, collected, decoded
+from ._decoders import is_coded
+from ._errors import LocalProtocolError, ResponseClosed, ResponseNotRead, StreamConsumed, show
 from ._request import header_pairs
 from ._wire.raw import RawStream
 
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
 
 T = TypeVar("T")
-
-BOMB_SIZE = 16 * 1024 * 1024
-BOMB_RATIO = 256
-"""`read()` refuses a body that decodes to more than BOMB_SIZE bytes and more than BOMB_RATIO times what came."""
 
 
 class Informational(NamedTuple):
@@ -65,7 +63,7 @@ class ResponseInfo(NamedTuple):
         return cls(stream.peer, stream.local, stream.tls, **rest)
 
 
-class Source(Protocol):
+class Source(ContentSource, Protocol):
     """Where a body comes from: a connection, or a value given by hand."""
 
     @property
@@ -78,10 +76,6 @@ class Source(Protocol):
     def connection(self) -> RawStream | None: ...
     def here(self) -> bytes | None:
         """The whole rest of the body, if none of it has to be waited for."""
-        ...
-
-    async def next(self) -> bytes:
-        """The next bytes as sent, `b""` at the end."""
         ...
 
     def close(self) -> None:
@@ -106,7 +100,8 @@ class Response:
     """The answer to a request.
 
     Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`
-    is then bytes, str, or an (async) iterable of bytes, as a server would send it.
+    is then bytes, str, or an (async) iterable of bytes, as a server would send it. `max_body` is that of
+    `ConnectionPool.request`.
 
     Attributes:
         status_code: the status, e.g. 200.
@@ -115,9 +110,21 @@ class Response:
         headers: pairs of bytes in wire order, names lower-cased. `raw_headers`: the same with names as sent.
     """
 
-    __slots__ = ("_body", "_source", "_standing", "headers", "protocol", "raw_headers", "reason_phrase", "status_code")
+    __slots__ = (
+        "_body",
+        "_max_body",
+        "_source",
+        "_standing",
+        "headers",
+        "protocol",
+        "raw_headers",
+        "reason_phrase",
+        "status_code",
+    )
 
-    def __init__(self, status_code: int, *, headers: Any = (), body: Any = b"") -> None:
+    def __init__(
+        self, status_code: int, *, headers: Any = (), body: Any = b"", max_body: int | Unset | None = UNSET
+    ) -> None:
         if isinstance(status_code, bool) or not isinstance(status_code, int) or not 100 <= status_code <= 599:
             raise LocalProtocolError(f"status_code is {show(str(status_code))}: a number from 100 to 599 is allowed")
         pairs = header_pairs(headers)
@@ -130,9 +137,10 @@ class Response:
         self._source: Source = _Given(given)
         self._standing = _Standing.UNREAD if given.data is None else _Standing.READ
         self._body: bytes | None = None
+        self._max_body = checked_size("max_body", max_body)
 
     @classmethod
-    def received(cls, head: Head, source: Source) -> Self:
+    def received(cls, head: Head, source: Source, max_body: int | Unset | None = UNSET) -> Self:
         """The response whose head has come and whose body `source` brings."""
         self = cls.__new__(cls)
         self.status_code = head.status
@@ -143,6 +151,7 @@ class Response:
         self._source = source
         self._standing = _Standing.UNREAD
         self._body = None
+        self._max_body = max_body
         return self
 
     def __repr__(self) -> str:
@@ -172,7 +181,7 @@ class Response:
                 raise ResponseNotRead("the body was not read yet: call read() first")
             if self._standing is not _Standing.READ:
                 self._check_unread()
-            self._body = self._decoded(self._source.here() or b"")
+            self._body = decoded(self._source.here() or b"", self.headers, self._max_body)
         return self._body
 
     @property
@@ -204,7 +213,8 @@ class Response:
             ReadTimeout, TotalTimeout, ReadError: the network's part.
             RemoteProtocolError: the body was cut short or breaks the grammar.
             DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
-            LimitExceeded: it decodes to more than 16 MiB and 256 times what came; `stream()` gives it in pieces.
+            LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
+                more than 64 MiB and 32 times the bytes received. `stream()` gives it in pieces.
             StreamConsumed, ResponseClosed: it was streamed, or closed, before.
         """
         standing = self._standing
@@ -212,27 +222,20 @@ class Response:
             if standing is _READ:
                 return self.body
             self._check_unread()
-        whole = self._source.here()
-        if whole is None:
-            self._standing = _Standing.STREAMING
-            whole = await self._gathered()
+        source, limit = self._source, self._max_body
+        whole = source.here()
         try:
-            self._body = body = self._decoded(whole)
+            if whole is None or (whole and is_coded(self.headers)):
+                self._standing = _Standing.STREAMING
+                whole = await collected(source, self.headers, limit, whole)
+            elif limit is not UNSET:
+                check_size(len(whole), limit)
         except BaseException:
             self._close()
             raise
+        self._body = whole
         self._standing = _READ
-        return body
-
-    async def _gathered(self) -> bytes:
-        pieces = []
-        try:
-            while piece := await self._source.next():
-                pieces.append(piece)
-        except BaseException:
-            self._close()
-            raise
-        return b"".join(pieces)
+        return whole
 
     def stream(self) -> BodyStream:
         """The body in pieces of at most 512 KiB, content codings undone. Once only, unless `read()` has kept it.
@@ -300,23 +303,17 @@ class Response:
         if self._standing is not _Standing.UNREAD:
             raise StreamConsumed(f"the body can be read once; it is {self._standing.value}")
 
-    def _decoded(self, raw: bytes) -> bytes:
-        decoder = decoder_for(self.headers) if raw else None
-        return raw if decoder is None else _unpacked(decoder, raw)
-
 
 class BodyStream:
     """An iterator over a body. `close()` is plain and closes the response; leaving it half-read keeps the response open
     until it is closed or dropped.
     """
 
-    __slots__ = ("_decoded", "_decoder", "_done", "_response", "_source")
+    __slots__ = ("_content", "_done", "_response")
 
     def __init__(self, response: Response, source: Source, *, decoded: bool) -> None:
         self._response = response
-        self._source = source
-        self._decoded = decoded
-        self._decoder: Decoder | None = None
+        self._content: Content | Source = Content(source, response.headers) if decoded else source
         self._done = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -328,7 +325,7 @@ class BodyStream:
         if self._response._standing is _Standing.CLOSED:
             raise ResponseClosed("the response was closed before its body was read to the end")
         try:
-            piece = await (self._next_decoded() if self._decoded else self._source.next())
+            piece = await self._content.next()
         except BaseException:
             self.close()
             raise
@@ -337,22 +334,6 @@ class BodyStream:
         self._done = True
         self._response._streamed()
         raise StopAsyncIteration
-
-    async def _next_decoded(self) -> bytes:
-        decoder = self._decoder
-        while decoder is None or not (piece := decoder.take()):
-            data = await self._source.next()
-            if not data:
-                if decoder is not None:
-                    decoder.finish()
-                return b""
-            if decoder is None:  # made when the first byte is there: an empty body needs none
-                self._decoder = decoder = decoder_for(self._response.headers)
-            if decoder is None:
-                self._decoded = False
-                return data
-            decoder.feed(data)
-        return piece
 
     def close(self) -> None:
         """Close the response: the rest of the body is not wanted."""
@@ -363,22 +344,6 @@ class BodyStream:
         """The same, for `contextlib.aclosing`; as `Response.close` where the response was made by hand."""
         self._done = True
         await self._response.close()
-
-
-def _unpacked(decoder: Decoder, raw: bytes) -> bytes:
-    """Decode a whole body, within the bounds that keep one request from filling the memory."""
-    pieces, size = [], 0
-    decoder.feed(raw)
-    most = max(BOMB_SIZE, BOMB_RATIO * len(raw))
-    while piece := decoder.take():
-        pieces.append(piece)
-        size += len(piece)
-        if size > most:
-            raise LimitExceeded(
-                f"a body of {len(raw):,} bytes decodes to more than {most:,}: stream() gives it in pieces", limit=most
-            )
-    decoder.finish()
-    return b"".join(pieces)
 
 
 def _phrase(status_code: int) -> str:
@@ -403,6 +368,10 @@ class _Given:
         self._reader: BodyReader | None = None
         self._rest = memoryview(b"")
 
+    @property
+    def length(self) -> int | None:
+        return self._body.length
+
     def here(self) -> bytes | None:
         return self._body.data
 
@@ -416,6 +385,9 @@ class _Given:
             self._rest = memoryview(await self._reader.next() or b"")
         piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
         return bytes(piece)
+
+    async def turn(self) -> None:
+        """No runtime is known here."""
 
     def close(self) -> None:
         if self._reader is not None:

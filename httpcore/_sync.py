@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from ._backends.base import PIECE, SocketOption
 from ._backends.blocking import BlockingBackend
 from ._body import Body
-from ._config import PoolLimits, TimeoutConfig
+from ._config import UNSET, PoolLimits, TimeoutConfig, Unset
 from ._errors import LocalProtocolError
 from ._ledger import PoolStats
 from ._network import Resolver
@@ -67,6 +67,7 @@ class SyncConnectionPool:
         retries: int | RetryPolicy = 0,
         retry_stale: bool = True,
         ping_interval: float | None = None,
+        max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
     ) -> None:
         self._pool = ConnectionPool._in_world(
@@ -86,6 +87,7 @@ class SyncConnectionPool:
             retries=retries,
             retry_stale=retry_stale,
             ping_interval=ping_interval,
+            max_body=max_body,
             trace=trace,
         )
 
@@ -101,6 +103,7 @@ class SyncConnectionPool:
         timeout: TimeoutConfig | float | None = None,
         target: str | bytes | None = None,
         trailers: Any = None,
+        max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         duplex: bool = False,
     ) -> SyncResponse:
@@ -125,6 +128,7 @@ class SyncConnectionPool:
                     timeout=timeout,
                     target=target,
                     trailers=trailers,
+                    max_body=max_body,
                     trace=trace,
                     duplex=duplex,
                 )

@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "httpcore"
 FLOORS: list[set[str]] = [
     {"_errors", "_trace", "_wire"},
     {"_config", "_url", "_body", "_decoders", "_policy", "_wire/socks"},
-    {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base", "_backends/race"},
+    {"_deadline", "_content", "_contexts", "_ledger", "_wire/engines", "_backends/base", "_backends/race"},
     {
         "_request",
         "_network",
