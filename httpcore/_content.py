@@ -132,7 +132,7 @@ class _Keeper:
     __slots__ = ("_declared", "_decoder", "_ended", "_headers", "_kept", "_max_body", "_received")
 
     def __init__(self, headers: Headers, max_body: MaxBody, declared: int | None) -> None:
-        if declared is not None:
+        if declared is not None and max_body is not UNSET:
             check_size(declared, max_body, "was declared to be")
         self._headers = headers
         self._max_body = max_body
@@ -148,10 +148,11 @@ class _Keeper:
         self._ended = ended
         if not data:
             return
-        check_size(self._received + len(data), self._max_body, "is at least")
         if not self._received:
             self._decoder = decoder_for(self._headers)
         self._received += len(data)
+        if self._max_body is not UNSET:
+            check_size(self._received, self._max_body, "is at least")
         if self._decoder is None:
             self._kept.write(data)
         else:
@@ -160,12 +161,13 @@ class _Keeper:
     def step(self) -> bool:
         """Decode one piece, or a part of one. False when there is nothing to do before more is received."""
         decoder = self._decoder
-        if decoder is None or not self._may_go_on():
+        if decoder is None or (decoder.decoded > KEPT_AT_LEAST and not self._may_go_on()):
             return False
         piece = decoder.step()
         if piece:
             self._kept.write(piece)
-            check_size(self._kept.tell(), self._max_body, "decodes to at least")
+            if self._max_body is not UNSET:
+                check_size(decoder.decoded, self._max_body, "decodes to at least")
         return piece != b""
 
     def _may_go_on(self) -> bool:

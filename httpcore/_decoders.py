@@ -743,7 +743,10 @@ def decoder_for(headers: Iterable[tuple[bytes, bytes]], *, max_decoded: int | No
 
 def is_coded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether there is a Content-Encoding at all, be it only "identity"."""
-    return b"content-encoding" in dict(headers)
+    for name, _ in headers:  # noqa: SIM110 - any() would cost more than all the rest of it, for each response
+        if name == b"content-encoding":
+            return True
+    return False
 
 
 @lru_cache(maxsize=32)  # nearly every response has one of the same few values
