@@ -17,6 +17,8 @@ import brotli
 import pytest
 import trio
 from servers import Peer, ok
+from test_h2_engine import data, head
+from test_h2_hostile import PRIOR, Hostile, Talk
 from trials import HostileServer, every_world_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
 from worlds import WORLDS, World, each_world
 
@@ -318,5 +320,50 @@ def test_a_max_body_that_is_no_size_is_refused_before_a_request(world: World, va
             with pytest.raises((TypeError, ValueError), match=r"max_body: expected .*, got "):
                 await pool.request("GET", "http://127.0.0.1:9/", max_body=value)
             assert pool.stats().connections == 0
+
+    world.run(body)
+
+
+# The same over HTTP/2, where the connection outlives a body that was given up.
+
+
+@each_world
+def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(world: World) -> None:
+    limits = httpcore.TimeoutConfig(5.0, total_timeout=0.3)
+    bomb = gigabytes().partition(b"\r\n\r\n")[2]
+
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(head(stream, (b"content-encoding", b"gzip, br")) + data(stream, bomb))  # the end does not come
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                for way in ("read", "stream"):
+                    with pytest.raises(httpcore.TotalTimeout):
+                        await used(pool, server.url, way, timeout=limits)
+                with pytest.raises(httpcore.LimitExceeded, match="max_body=1000"):
+                    await pool.request("GET", server.url, max_body=1000)
+                assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
+                assert len(server.talks) == 1
+
+    world.run(body)
+
+
+@each_world
+def test_over_http2_a_declared_length_beyond_max_body_is_refused_at_the_head(world: World) -> None:
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(head(stream, (b"content-length", b"1001")))
+
+    def empty(talk: Talk, stream: int) -> None:
+        talk.send(head(stream, (b"content-length", b"1001")) + data(stream, b"", end=True))
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, max_body=1000, **PRIOR) as pool:
+                with pytest.raises(httpcore.LimitExceeded, match="declared to be 1,001 bytes"):
+                    await pool.request("GET", server.url)
+        with Hostile(empty) as server:
+            async with trial(world, server, max_body=1000, **PRIOR) as pool:
+                assert (await pool.request("HEAD", server.url)).body == b""
 
     world.run(body)
