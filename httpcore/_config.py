@@ -48,6 +48,16 @@ def checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
     return None if seconds == math.inf else seconds
 
 
+def checked_size(name: str, value: int | Unset | None) -> int | Unset | None:
+    if value is None or value is UNSET:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected a whole number of bytes, or None for no limit, got {value!r}")
+    if value < 0:
+        raise ValueError(f"{name}: expected a number of bytes from 0 up, or None for no limit, got {value!r}")
+    return int(value)
+
+
 def _checked_count(name: str, value: int | None, *, least: int) -> None:
     if value is None:
         return

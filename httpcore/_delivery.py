@@ -241,11 +241,7 @@ class Delivery:
         try:
             data = await self._exchange.next()
         except BaseException as error:
-            fine = self._exchange.give_up()
-            reason = None if fine else f"reading the body ended with {type(error).__name__}"
-            self._call.leave(self._ticket, self._holds, reason)
-            explained = self._call.explained(error, self._holds, _BODY, self.head.status)
-            self._call.failed(explained)
+            explained = self._broken(error)
             if explained is error:
                 raise
             raise explained from error
@@ -259,6 +255,38 @@ class Delivery:
         self._call.explained(error, self._holds, _BODY, self.head.status)
         if is_new:
             self._call.failed(error)
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes the body was declared to have; None if that is not known, or does not speak of this body."""
+        if self._call.request.method == b"HEAD" or self.head.status == 304:
+            return None
+        for name, value in self.head.headers:
+            if name == b"content-length" and value.isdigit() and len(value) < 19:
+                return int(value)
+        return None
+
+    async def turn(self) -> None:
+        """Let other tasks run, between two pieces that nothing was waited for."""
+        call = self._call
+        try:
+            await call.backend.sleep(0)
+            call.deadline.within(None)
+        except BaseException as error:
+            explained = self._broken(error)
+            if explained is error:
+                raise
+            raise explained from error
+
+    def _broken(self, error: BaseException) -> BaseException:
+        """Release the connection after an error in the body, which is returned with what this request knows of it."""
+        if self._ticket.claim.standing is not _DONE:
+            fine = self._exchange.give_up()
+            reason = None if fine else f"reading the body ended with {type(error).__name__}"
+            self._call.leave(self._ticket, self._holds, reason)
+        explained = self._call.explained(error, self._holds, _BODY, self.head.status)
+        self._call.failed(explained)
+        return explained
 
     def close(self) -> None:
         """Nobody wants the rest. A raw stream has an owner of its own and stays."""

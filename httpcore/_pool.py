@@ -27,7 +27,7 @@ from ._arguments import (
 )
 from ._backends import current_backend
 from ._backends.base import Backend, Event, SocketOption, checked_backend
-from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
+from ._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_seconds, checked_size, checked_ssl
 from ._deadline import Deadline
 from ._delivery import Call, Delivery
 from ._errors import ConnectTimeout, LocalProtocolError, PoolClosed, PoolTimeout
@@ -96,6 +96,9 @@ class ConnectionPool:
         ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
             by whoever waits on it or is about to use it; without an answer in as many seconds more it is dead. Default
             None: only when somebody has given up after a second of silence.
+        max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as
+            decoded. None: no limit. Left out: no limit for what is received; decoded it may grow to 64 MiB, and beyond
+            that to 32 times the bytes received. `Response.stream()` has no limit.
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
         backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing`), a wrapper around another
             backend, or one of your own. Default None: asyncio or trio, whichever runs the first request.
@@ -126,6 +129,7 @@ class ConnectionPool:
         retries: int | RetryPolicy = 0,
         retry_stale: bool = True,
         ping_interval: float | None = None,
+        max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -141,6 +145,7 @@ class ConnectionPool:
         self._limits = _LIMITS if limits is None else checked_limits(limits)
         self._policy = checked_retries(retries)
         self._retry_stale = checked_flag("retry_stale", retry_stale)
+        self._max_body = checked_size("max_body", max_body)
         self._trace = checked_trace(trace)
         # With `backend=` the pool stays with it, whatever loop may be running around it.
         self._backend = None if backend is None else checked_backend(backend)
@@ -167,6 +172,7 @@ class ConnectionPool:
         timeout: TimeoutConfig | float | None = None,
         target: str | bytes | None = None,
         trailers: Any = None,
+        max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         duplex: bool = False,
     ) -> Response:
@@ -186,13 +192,15 @@ class ConnectionPool:
             timeout: as for the pool, for this request. Default None: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
+            max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
             trace: as for the pool, for this request. Default None: the pool's.
             duplex: over HTTP/2, leave the request open: the response returns at its head, and `response.connection`
                 sends more of the request (`body` is its beginning) and receives the response at the same time. Over
                 HTTP/1.1 it means nothing. Default False.
 
         Raises:
-            TypeError, ValueError: `ssl`, `timeout` or the proxy that was chosen has another type, or is not allowed.
+            TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not
+                allowed.
             InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be sent as given.
             ConnectError, TLSError, ReadError, WriteError: the network failed (all are OSError).
             ConnectTimeout, ReadTimeout, WriteTimeout, PoolTimeout, TotalTimeout: it took too long.
@@ -202,10 +210,11 @@ class ConnectionPool:
             PoolClosed: the pool is closed.
             Exception: whatever the body's iterator, `trailers`, a resolver, what chooses the proxy, or `trace` raises.
         """
+        limit = self._max_body if max_body is UNSET else checked_size("max_body", max_body)
         call = self._call(method, url, headers, body, target, trailers, ssl, timeout, trace, duplex)
         policy = self._policy
         delivery = await (self._answered(call) if policy is None else self._persuaded(call, policy))
-        response = Response.received(delivery.head, delivery)
+        response = Response.received(delivery.head, delivery, limit)
         if not stream:
             await response.read()
         return response

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeVa
 
 from ._backends.base import PIECE, StreamInfo, TLSInfo
 from ._body import Body, BodyReader
-from ._decoders import Decoder, decoder_for
+from ._config import UNSET, Unset, checked_size
+from ._content import Content, ContentSource, check_size, collected, decoded
+from ._decoders import is_coded
 from ._errors import (
     DecodingError,
     HTTPCoreError,
@@ -38,10 +40,6 @@ __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
-
-BOMB_SIZE = 16 * 1024 * 1024
-BOMB_RATIO = 256
-"""`read()` refuses a body that decodes to more than BOMB_SIZE bytes and more than BOMB_RATIO times what came."""
 
 
 class Informational(NamedTuple):
@@ -79,7 +77,7 @@ class ResponseInfo(NamedTuple):
         return cls(stream.peer, stream.local, stream.tls, **rest)
 
 
-class Source(Protocol):
+class Source(ContentSource, Protocol):
     """Where a body comes from: a connection, or a value given by hand."""
 
     @property
@@ -92,10 +90,6 @@ class Source(Protocol):
     def connection(self) -> RawStream | None: ...
     def here(self) -> bytes | None:
         """The whole rest of the body, if none of it has to be waited for."""
-        ...
-
-    async def next(self) -> bytes:
-        """The next bytes as sent, `b""` at the end."""
         ...
 
     def explain(self, error: HTTPCoreError) -> None:
@@ -126,7 +120,8 @@ class Response:
     """The answer to a request.
 
     Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`
-    is then bytes, str, or an (async) iterable of bytes, as a server would send it.
+    is then bytes, str, or an (async) iterable of bytes, as a server would send it. `max_body` is that of
+    `ConnectionPool.request`.
 
     Attributes:
         status_code: the status, e.g. 200.
@@ -135,9 +130,21 @@ class Response:
         headers: pairs of bytes in wire order, names lower-cased. `raw_headers`: the same with names as sent.
     """
 
-    __slots__ = ("_body", "_source", "_standing", "headers", "protocol", "raw_headers", "reason_phrase", "status_code")
+    __slots__ = (
+        "_body",
+        "_max_body",
+        "_source",
+        "_standing",
+        "headers",
+        "protocol",
+        "raw_headers",
+        "reason_phrase",
+        "status_code",
+    )
 
-    def __init__(self, status_code: int, *, headers: Any = (), body: Any = b"") -> None:
+    def __init__(
+        self, status_code: int, *, headers: Any = (), body: Any = b"", max_body: int | Unset | None = UNSET
+    ) -> None:
         self.status_code = _checked_status(status_code)
         pairs = header_pairs(headers)
         self.reason_phrase = _phrase(self.status_code)
@@ -148,9 +155,10 @@ class Response:
         self._source: Source = _Given(given)
         self._standing = _Standing.UNREAD if given.data is None else _Standing.READ
         self._body: bytes | None = None
+        self._max_body = checked_size("max_body", max_body)
 
     @classmethod
-    def received(cls, head: Head, source: Source) -> Self:
+    def received(cls, head: Head, source: Source, max_body: int | Unset | None = UNSET) -> Self:
         """The response whose head has come and whose body `source` brings."""
         self = cls.__new__(cls)
         self.status_code = head.status
@@ -161,6 +169,7 @@ class Response:
         self._source = source
         self._standing = _Standing.UNREAD
         self._body = None
+        self._max_body = max_body
         return self
 
     def __repr__(self) -> str:
@@ -191,7 +200,7 @@ class Response:
             if self._standing is not _Standing.READ:
                 self._check_unread()
             try:
-                self._body = self._decoded(self._source.here() or b"")
+                self._body = decoded(self._source.here() or b"", self.headers, self._max_body)
             except (DecodingError, LimitExceeded) as error:
                 raise self._explained(of_attribute(error)) from error
         return self._body
@@ -225,7 +234,8 @@ class Response:
             ReadTimeout, TotalTimeout, ReadError: the network's part.
             RemoteProtocolError: the body was cut short or breaks the grammar.
             DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
-            LimitExceeded: it decodes to more than 16 MiB and 256 times what came; `stream()` gives it in pieces.
+            LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
+                more than 64 MiB and 32 times the bytes received. `stream()` gives it in pieces.
             StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another task or thread is reading it,
                 or closes it meanwhile.
         """
@@ -235,23 +245,20 @@ class Response:
                 return self.body
             self._check_unread()
         self._standing = _READING  # before any call, so that of two threads one gets here
+        source, limit = self._source, self._max_body
         try:
-            whole = self._source.here()
-            if whole is None:
-                whole = await self._gathered()
-            self._body = body = self._decoded(whole)
+            whole = source.here()
+            if whole is None or (whole and is_coded(self.headers)):
+                whole = await collected(source, self.headers, limit, whole)
+                self._check_open()
+            elif limit is not UNSET:
+                check_size(len(whole), limit)
         except BaseException as error:
             self._fail(error)
             raise
+        self._body = whole
         self._standing = _READ
-        return body
-
-    async def _gathered(self) -> bytes:
-        pieces = []
-        while piece := await self._source.next():
-            pieces.append(piece)
-        self._check_open()
-        return b"".join(pieces)
+        return whole
 
     def stream(self) -> BodyStream:
         """The body in pieces of at most 512 KiB, content codings undone. Once only, unless `read()` has kept it.
@@ -344,23 +351,17 @@ class Response:
             error.add(status_code=self.status_code)
         return error
 
-    def _decoded(self, raw: bytes) -> bytes:
-        decoder = decoder_for(self.headers) if raw else None
-        return raw if decoder is None else _unpacked(decoder, raw)
-
 
 class BodyStream:
     """An iterator over a body. `close()` is plain and closes the response; leaving it half-read keeps the response open
     until it is closed or dropped.
     """
 
-    __slots__ = ("_decoded", "_decoder", "_done", "_reading", "_response", "_source")
+    __slots__ = ("_content", "_done", "_reading", "_response")
 
     def __init__(self, response: Response, source: Source, *, decoded: bool) -> None:
         self._response = response
-        self._source = source
-        self._decoded = decoded
-        self._decoder: Decoder | None = None
+        self._content: Content | Source = Content(source, response.headers) if decoded else source
         self._done = False
         self._reading = False
 
@@ -378,7 +379,7 @@ class BodyStream:
             raise self._response._explained(ResponseBusy("another task or thread is reading this body"))
         try:
             self._reading = True
-            piece = await (self._next_decoded() if self._decoded else self._source.next())
+            piece = await self._content.next()
             if not piece:
                 self._response._check_open()
         except BaseException as error:
@@ -393,22 +394,6 @@ class BodyStream:
         self._response._streamed()
         raise StopAsyncIteration
 
-    async def _next_decoded(self) -> bytes:
-        decoder = self._decoder
-        while decoder is None or not (piece := decoder.take()):
-            data = await self._source.next()
-            if not data:
-                if decoder is not None:
-                    decoder.finish()
-                return b""
-            if decoder is None:  # made when the first byte is there: an empty body needs none
-                self._decoder = decoder = decoder_for(self._response.headers)
-            if decoder is None:
-                self._decoded = False
-                return data
-            decoder.feed(data)
-        return piece
-
     def close(self) -> None:
         """Close the response: the rest of the body is not wanted."""
         self._done = True
@@ -422,22 +407,6 @@ class BodyStream:
 
 def _closed_meanwhile() -> ResponseClosed:
     return ResponseClosed("the response was closed by another task or thread while its body was being read")
-
-
-def _unpacked(decoder: Decoder, raw: bytes) -> bytes:
-    """Decode a whole body, within the bounds that keep one request from filling the memory."""
-    pieces, size = [], 0
-    decoder.feed(raw)
-    most = max(BOMB_SIZE, BOMB_RATIO * len(raw))
-    while piece := decoder.take():
-        pieces.append(piece)
-        size += len(piece)
-        if size > most:
-            raise LimitExceeded(
-                f"a body of {len(raw):,} bytes decodes to more than {most:,}: stream() gives it in pieces", limit=most
-            )
-    decoder.finish()
-    return b"".join(pieces)
 
 
 def _checked_status(status_code: object) -> int:
@@ -470,6 +439,10 @@ class _Given:
         self._reader: BodyReader | None = None
         self._rest = memoryview(b"")
 
+    @property
+    def length(self) -> int | None:
+        return self._body.length
+
     def here(self) -> bytes | None:
         return self._body.data
 
@@ -483,6 +456,9 @@ class _Given:
             self._rest = memoryview(await self._reader.next() or b"")
         piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
         return bytes(piece)
+
+    async def turn(self) -> None:
+        """No runtime is known here."""
 
     def explain(self, error: HTTPCoreError) -> None:
         error.add(phase="read the response body")

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from ._backends.base import PIECE, Backend, SocketOption
 from ._backends.blocking import BlockingBackend
 from ._body import Body
-from ._config import PoolLimits, TimeoutConfig
+from ._config import UNSET, PoolLimits, TimeoutConfig, Unset
 from ._errors import LocalProtocolError
 from ._ledger import PoolStats
 from ._network import Resolver
@@ -73,6 +73,7 @@ class SyncConnectionPool:
         retries: int | RetryPolicy = 0,
         retry_stale: bool = True,
         ping_interval: float | None = None,
+        max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -92,6 +93,7 @@ class SyncConnectionPool:
             retries=retries,
             retry_stale=retry_stale,
             ping_interval=ping_interval,
+            max_body=max_body,
             trace=trace,
             backend=BlockingBackend() if backend is None else backend,
         )
@@ -108,6 +110,7 @@ class SyncConnectionPool:
         timeout: TimeoutConfig | float | None = None,
         target: str | bytes | None = None,
         trailers: Any = None,
+        max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         duplex: bool = False,
     ) -> SyncResponse:
@@ -132,6 +135,7 @@ class SyncConnectionPool:
                     timeout=timeout,
                     target=target,
                     trailers=trailers,
+                    max_body=max_body,
                     trace=trace,
                     duplex=duplex,
                 )

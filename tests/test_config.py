@@ -356,6 +356,7 @@ WRONG: dict[str, list[Any]] = {
     "ping_interval": [0, -1, "1", True, math.nan, [], later],
     "trace": [0, 5, False, "", [], {}, later, Later(), functools.partial(later), Yielding().resolve],
     "backend": [5, "asyncio", [], {}, later, object(), httpcore.testing.SimulatedBackend],
+    "max_body": [-1, 1.5, "5", True, [], {}, later],
 }
 RIGHT: dict[str, list[Any]] = {
     "ssl": [None, httpcore.SSLConfig(verify=False), httpcore.ssl_context()],
@@ -382,6 +383,7 @@ RIGHT: dict[str, list[Any]] = {
     "ping_interval": [None, 1, 0.5, math.inf],
     "trace": [None, print, lambda event: None, [].append, functools.partial(print), Resolver()],
     "backend": [None, httpcore.threads_backend()],
+    "max_body": [None, 0, 1000, BIG],
 }
 
 

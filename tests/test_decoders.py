@@ -6,10 +6,13 @@ import gzip
 import random
 import subprocess
 import sys
+import time
 import types
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 
 import brotli
 import psutil
@@ -341,8 +344,12 @@ def test_zstd_windows_above_8_mib_are_refused() -> None:
         return bytes(compressor.compress(b"hello") + compressor.flush())
 
     assert decoded(body(23), "zstd") == b"hello"
-    with pytest.raises(DecodingError, match="too much memory"):
-        decoded(body(24), "zstd")
+    for step in (1, 65_536):
+        with pytest.raises(DecodingError, match="too much memory"):
+            decoded(body(24), "zstd", step=step)
+
+
+# Chains.
 
 
 @pytest.mark.parametrize("barren", ["skippable frame", "zero padding"])
@@ -354,8 +361,305 @@ def test_a_chain_that_makes_nothing_of_much_is_stopped(barren: str) -> None:
         inside, codings = gzipped(b"") + bytes(size), "gzip, gzip"
     engine = decoder(codings)
     engine.feed(gzipped(inside))
-    with pytest.raises(DecodingError, match="bytes out of gzip made no content"):
+    with pytest.raises(DecodingError, match=r"costs too much: .* 0 bytes of content"):
         engine.take()
+
+
+class Bits:
+    """Bits in the order of deflate and brotli: the least significant one first."""
+
+    def __init__(self) -> None:
+        self.number = self.count = 0
+
+    def put(self, *fields: tuple[int, int]) -> None:
+        for value, width in fields:
+            self.number |= value << self.count
+            self.count += width
+
+    def taken(self, first: int, count: int) -> bytes:
+        return (self.number >> first & (1 << count) - 1).to_bytes((count + 7) // 8, "little")
+
+
+def deflate_tables(count: int) -> bytes:
+    """Raw deflate: blocks that hold nothing but their prefix codes (RFC 1951 section 3.2.7), without an end."""
+    lengths = {16: 1, 8: 2, 9: 3, 0: 4, 1: 4}
+    codes = {16: (0b0, 1), 8: (0b01, 2), 9: (0b011, 3), 0: (0b0111, 4), 1: (0b1111, 4)}
+    order = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
+    bits = Bits()
+    for _ in range(8):  # so that the last one ends with a byte
+        bits.put((0, 1), (2, 2), (29, 5), (0, 5), (len(order) - 4, 4), *[(lengths.get(each, 0), 3) for each in order])
+        for length, repeats in ((8, 225), (9, 59)):
+            bits.put(codes[length])
+            while repeats:
+                times = 3 if 6 < repeats < 9 else min(6, repeats)
+                bits.put(codes[16], (times - 3, 2))
+                repeats -= times
+        bits.put(codes[1], (int(f"{452 + 256 - 226:09b}"[::-1], 2), 9))  # one distance; the end of the block
+    return bits.taken(0, bits.count) * (count // 8)
+
+
+def brotli_tables(count: int) -> bytes:
+    """brotli: meta-blocks with 256 prefix codes for one byte of content (RFC 7932 section 9.2), without an end."""
+    bits = Bits()
+    bits.put((0, 1))
+    for _ in range(9):
+        bits.put((0, 1), (0, 2), (0, 16), (0, 1), (0, 3), (0, 6), (0, 2))  # one byte; one type of blocks of each kind
+        bits.put((1, 1), (7, 3), (127, 7), (0, 1), (1, 4), (0, 8), (0, 1), (0, 1))  # 256 literal trees
+        for _ in range(256):
+            bits.put((3, 2), (0, 10), (7, 4), (0, 2), (7, 4), (0, 1), (5, 3), (5, 3), (5, 3), (1, 3))
+        bits.put((1, 4), (8, 10), (1, 4), (0, 6), (0, 8))  # insert one byte; a distance; the byte
+    size = (bits.count - 1) // 9
+    return bits.taken(0, 8) + bits.taken(8, 8 * size) * (count // 8)
+
+
+EMPTY_FRAME = b"\x28\xb5\x2f\xfd\x00\x68\x01\x00\x00"  # with a window of 8 MiB
+SLOW: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "prefix codes of deflate": ("deflate", lambda: deflate_tables(200_000)),
+    "prefix codes of brotli": ("br", lambda: brotli_tables(2_000)),
+    "empty zstd frames": ("zstd", lambda: EMPTY_FRAME * 5_000),
+    "empty gzip members": ("gzip", lambda: gzipped(b"") * 900),
+    "gzip members of one byte": ("gzip", lambda: gzipped(b"x") * 50_000),
+    "zero padding": ("gzip", lambda: gzipped(b"") + bytes(16 * MIB)),
+    "empty blocks": ("deflate", lambda: b"\x00\x00\x00\xff\xff" * 3_000_000),
+    "a gigabyte of a gigabyte": ("gzip", lambda: gzipped(b"") + gzipped(bytes(16 * MIB)) * 30),
+}
+
+
+@pytest.mark.parametrize("outer", ["gzip", "br", "zstd", "br, gzip, zstd", "gzip, br, br, gzip", "zstd, zstd, zstd"])
+@pytest.mark.parametrize("inner", SLOW)
+def test_four_kib_through_a_chain_never_cost_50_ms(inner: str, outer: str) -> None:
+    """Of CPU time, until it is refused, wants more, or has made 4 MiB of content."""
+    coding, make = SLOW[inner]
+    body = make()
+    for each in outer.split(", "):
+        body = brotli.compress(body, quality=5) if each == "br" else CODERS[each](body)
+
+    def seconds() -> float:
+        engine = decoder(f"{coding}, {outer}")
+        began = time.thread_time()
+        engine.feed(body[:4_096])
+        with suppress(DecodingError):
+            while engine.decoded < 4 * MIB and engine.step() != b"":
+                pass
+        return time.thread_time() - began
+
+    assert min(seconds() for _ in range(3)) < 0.05
+
+
+@pytest.mark.parametrize("inner", SLOW)
+@pytest.mark.parametrize("outer", ["", "gzip"])
+def test_one_step_of_a_decoder_is_short_whatever_it_reads(inner: str, outer: str) -> None:
+    coding, make = SLOW[inner]
+    body = make()[: 4 * MIB]
+    if outer:
+        body, coding = CODERS[outer](body), f"{coding}, {outer}"
+
+    def longest() -> float:
+        engine, worst = decoder(coding), 0.0
+        engine.feed(body)
+        with suppress(DecodingError):
+            for _ in range(200):
+                began = time.thread_time()
+                piece = engine.step()
+                worst = max(worst, time.thread_time() - began)
+                if piece == b"":
+                    break
+        return worst
+
+    assert min(longest() for _ in range(3)) < 0.03
+
+
+def test_a_chain_may_pass_on_what_ordinary_codings_do() -> None:
+    rows = b"".join(b'{"id": %d, "name": "row %d", "ok": true}\n' % (n, n * 7) for n in range(20_000))
+    contents = {
+        "repeated": bytes(16 * MIB),
+        "text": WORDS * 10,
+        "rows": rows,
+        "random": random.Random(5).randbytes(300_000),
+    }
+    for name, content in contents.items():
+        for first, second in product(CODERS, CODERS):
+            if name == "repeated" and (first, second) not in {("gzip", "gzip"), ("br", "gzip"), ("gzip", "br")}:
+                continue
+            quick = {"br": lambda data: bytes(brotli.compress(data, quality=4))}
+            inside = quick.get(first, CODERS[first])(content)
+            body = quick.get(second, CODERS[second])(inside)
+            assert decoded(body, first, second) == content, (name, first, second)
+    assert decoded(zlib.compress(zlib.compress(rows, 0)), "deflate", "deflate") == rows
+
+
+def br_window(log: int) -> bytes:
+    """brotli with a window of this size, whatever it holds."""
+    compressor = brotli.Compressor(lgwin=log, quality=9)
+    return bytes(compressor.process(random.Random(log).randbytes(1_000)) + compressor.finish())
+
+
+@pytest.mark.parametrize("log", range(10, 25))
+def test_the_window_of_brotli_is_read_from_its_first_byte(log: int) -> None:
+    codes = {10: 0x21, 11: 0x31, 12: 0x41, 13: 0x51, 14: 0x61, 15: 0x71, 16: 0, 17: 1}  # RFC 7932 section 9.1
+    first = codes.get(log, (log - 17) << 1 | 1)
+    assert _decoders._brotli_window(bytes([first])) == 1 << log
+    assert _decoders._brotli_window(br_window(log)) == 1 << log
+
+
+@pytest.mark.parametrize("log", range(10, 28))
+def test_the_window_of_zstd_is_read_from_its_header(log: int) -> None:
+    compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: log})
+    body = compressor.compress(b"hello") + compressor.flush()
+    assert [_decoders._zstd_window(body[:end]) for end in range(6)] == [None] * 6
+    assert _decoders._zstd_window(body[:6]) == 1 << log
+    assert _decoders._zstd_window(zstd.compress(bytes(5_000))[:9]) == 5_000, "a single segment is its own window"
+
+
+@pytest.mark.parametrize(
+    ("logs", "fits"),
+    [
+        ([24], True),
+        ([24, 24], True),
+        ([23, 23, 23, 23], True),
+        ([22, 22, 22, 22, 22], True),
+        ([24, 24, 10], False),
+        ([24, 24, 24, 24, 24], False),
+        ([10, 24, 10, 23, 23], False),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 65_536])
+def test_the_windows_of_a_chain_take_32_mib_at_most(logs: list[int], fits: bool, step: int) -> None:
+    content = body = random.Random(9).randbytes(2_000)
+    for log in logs:
+        compressor = brotli.Compressor(lgwin=log, quality=9)
+        body = bytes(compressor.process(body) + compressor.flush() + compressor.finish())
+        assert _decoders._brotli_window(body) == 1 << log
+    codings = ", ".join(["br"] * len(logs))
+    if fits:
+        assert decoded(body, codings, step=step) == content
+    else:
+        with pytest.raises(DecodingError, match=r"windows of a chain .*: at most 33554432 are .* raw\(\)"):
+            decoded(body, codings, step=step)
+
+
+def test_the_windows_of_zstd_frames_count_while_they_last() -> None:
+    def body(log: int) -> bytes:
+        compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: log})
+        return bytes(compressor.compress(b"hello") + compressor.flush())
+
+    for _ in range(3):
+        assert decoded(zstd.compress(body(23) * 9), "zstd", "zstd") == b"hello" * 9
+    whole = body(23)
+    for _ in range(4):
+        compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 23})
+        whole = compressor.compress(whole) + compressor.flush()
+    with pytest.raises(DecodingError, match="windows of a chain"):
+        decoded(whole, "zstd, zstd, zstd, zstd, zstd")
+
+
+# Cuts.
+
+
+def zstd_frame(declared: int, width: int, single: bool, window: int, *blocks: bytes) -> bytes:
+    """A frame with raw blocks, of which the last may be empty (RFC 8878 section 3.1.1)."""
+    flag = {1: 0, 2: 1, 4: 2, 8: 3}[width]
+    head = b"\x28\xb5\x2f\xfd" + bytes([flag << 6 | single << 5]) + (b"" if single else bytes([window]))
+    head += declared.to_bytes(width, "little")
+    for number, block in enumerate(blocks, 1):
+        head += (int(number == len(blocks)) | len(block) << 3).to_bytes(3, "little") + block
+    return head
+
+
+def odd_frames() -> Iterator[bytes]:
+    for declared, single, blocks in product(
+        (0, 1, 4, 5, 6, 100), (True, False), ([b"hello"], [b"hello", b""], [b"", b"hel", b"lo", b""], [b""])
+    ):
+        for window in (0x00, 0x58, 0x68, 0x69, 0x70, 0x90):
+            yield zstd_frame(declared, 1 if single else 4, single, window, *blocks)
+    yield zstd_frame(0, 2, False, 0x58, bytes(256))
+    yield zstd_frame(0, 2, False, 0x58, bytes(255), b"")
+    yield zstd_frame(2**64 - 1, 8, True, 0, b"hello", b"")
+
+
+def samples(coding: str) -> Iterator[bytes]:
+    for content in (b"", b"x", b"hello " * 30, random.Random(4).randbytes(90), bytes(70_000)):
+        body = CODERS[coding](content)
+        yield from (body, body[:-1], body + b"\0", body + b"\0" * 9 + body, body + body, body + b"garbage")
+    if coding == "deflate":
+        yield from (raw_deflate(b"hello"), b"x", b"\x78", b"\x78\xbb\0\0\0\0hello", raw_deflate(b"hello") + b"\0")
+    if coding == "zstd":
+        yield from odd_frames()
+        yield (0x184D2A50).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"meta" + zstd.compress(b"hello")
+
+
+def outcome(body: bytes, codings: str, cuts: Iterable[int]) -> bytes | None:
+    """The content, or None for an error, of a body that comes in these pieces."""
+    engine, at, out = decoder(codings), 0, []
+    try:
+        for cut in (*cuts, len(body)):
+            engine.feed(body[at:cut])
+            out += taken(engine)
+            at = cut
+        engine.finish()
+    except DecodingError:
+        return None
+    return b"".join(out)
+
+
+def cuts_of(body: bytes, chance: random.Random) -> Iterator[Sequence[int]]:
+    places = range(1, len(body))
+    yield places
+    yield from ([place] for place in places)
+    for _ in range(5):
+        yield sorted(chance.sample(places, min(len(places), chance.randint(1, 9))))
+
+
+@EACH
+def test_no_outcome_depends_on_how_the_bytes_were_cut(coding: str) -> None:
+    chance = random.Random(11)
+    for body in samples(coding):
+        whole = outcome(body, coding, ())
+        for cuts in cuts_of(body, chance):
+            assert outcome(body, coding, cuts) == whole, (body, cuts)
+
+
+def test_zstd_content_of_another_length_than_declared_is_an_error() -> None:
+    for body in odd_frames():
+        declared = int.from_bytes(body[5:6] if body[4] & 32 else body[6:10], "little")
+        content = outcome(body, "zstd", ())
+        assert content is None or len(body) > 100 or len(content) == declared
+    with pytest.raises(DecodingError, match="declares 100 bytes of content, and has 5 or more"):
+        decoded(zstd_frame(100, 1, True, 0, b"hello", b""), "zstd", step=1)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    codings=st.lists(st.sampled_from(list(CODERS)), min_size=1, max_size=3),
+    content=st.one_of(st.binary(max_size=60), st.integers(0, 300_000).map(bytes)),
+    place=st.integers(0, 10**6),
+    byte=st.integers(0, 255),
+    seed=st.integers(0, 99),
+)
+def test_no_outcome_of_a_damaged_chain_depends_on_how_it_was_cut(
+    codings: list[str], content: bytes, place: int, byte: int, seed: int
+) -> None:
+    body = content
+    for coding in codings:
+        body = CODERS[coding](body)
+    body = body[: place % len(body)] + bytes([byte]) + body[place % len(body) + 1 :]
+    names, chance = ", ".join(codings), random.Random(seed)
+    whole = outcome(body, names, ())
+    assert outcome(body, names, range(1, len(body))) == whole
+    for _ in range(5):
+        assert outcome(body, names, sorted(chance.sample(range(len(body)), min(len(body), 4)))) == whole
+
+
+def test_where_a_chain_is_refused_does_not_depend_on_how_it_was_cut() -> None:
+    """Around the bound of what may pass, by single bytes of padding."""
+    refused = 0
+    for size in range(36_500, 37_200, 30):
+        body = gzipped(gzipped(b"") + bytes(size))
+        whole = outcome(body, "gzip, gzip", ())
+        assert outcome(body, "gzip, gzip", range(1, len(body))) == whole
+        assert outcome(body, "gzip, gzip", (3, 50)) == whole
+        refused += whole is None
+    assert 0 < refused < 24
 
 
 def test_more_content_than_max_decoded_is_a_limit_exceeded() -> None:
@@ -557,8 +861,21 @@ def test_a_br_body_cut_short_is_an_error_with_an_old_brotli_too(
     modules("brotlicffi", None)
     with pytest.raises(DecodingError, match="cut short"):
         decoded(brotli.compress(WORDS)[:-3], "br")
-    with pytest.raises(DecodingError, match=r"follow|damaged"):
-        decoded(brotli.compress(WORDS) + b"garbage" * 9, "br")
+    for garbage in (b"g", b"garbage" * 9):
+        for step in (1, 7, 65_536):
+            with pytest.raises(DecodingError, match=r"follow|damaged"):
+                decoded(brotli.compress(WORDS) + garbage, "br", step=step)
+
+
+@each_old_brotli
+def test_a_brotli_that_cannot_limit_its_output_is_used_once_in_a_chain(
+    modules: Callable[[str, object], None], old: type
+) -> None:
+    modules("brotli", old_brotli(old))
+    modules("brotlicffi", None)
+    assert decoded(gzipped(brotli.compress(WORDS)), "br, gzip") == WORDS
+    with pytest.raises(DecodingError, match="'br' 2 times: expected it once"):
+        decoder("br, gzip, br")
 
 
 def test_brotlicffi_is_used_where_brotli_cannot_limit_its_output(modules: Callable[[str, object], None]) -> None:

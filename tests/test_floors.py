@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"_exact", "_trace", "_wire"},
     {"_errors"},
     {"_config", "_url", "_body", "_decoders", "_policy", "_wire/socks"},
-    {"_deadline", "_contexts", "_ledger", "_wire/engines", "_backends/base", "_backends/race"},
+    {"_deadline", "_content", "_contexts", "_ledger", "_wire/engines", "_backends/base", "_backends/race"},
     {"_backends/names", "_backends/tls"},
     {"_backends/descriptor"},
     {"_backends/asyncio", "_backends/trio", "_backends/blocking"},

@@ -539,7 +539,7 @@ def test_a_gigabyte_behind_a_megabyte_is_refused_by_read(world: World, bomb: byt
                     await pool.request("GET", server.url)
                 assert "stream() gives it in pieces" in str(caught.value)
                 received = int(bomb.split(b"\r\n")[1].split()[1])
-                assert caught.value.limit == max(16 * MIB, 256 * received)
+                assert caught.value.limit == max(64 * MIB, 32 * received)
 
     world.run(body)
 

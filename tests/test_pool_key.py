@@ -387,6 +387,7 @@ REQUEST = {
     "timeout": shared("bounds the waits of one request", *everywhere(*WAYS, FORWARD, more={"timeout": 60})),
     "target": shared("said with each request", *everywhere(*WAYS, more={"target": "/x"})),
     "trailers": shared("said with each request"),
+    "max_body": shared("said with each request; how much of a body is kept"),
     "trace": shared("who hears of it", *everywhere(*WAYS, FORWARD, more={"trace": lambda event: None})),
     "duplex": shared("how the request is written"),
 }
@@ -413,6 +414,7 @@ POOL = {
     "retries": fixed("as retry_stale"),
     "retry_stale": fixed("whether a request is sent again; it means nothing to a connection"),
     "ping_interval": fixed("all connections of a pool have it"),
+    "max_body": shared("how much of a body is kept; it means nothing to a connection"),
     "trace": shared("a request may have its own", *everywhere(DIRECT, more={"trace": lambda event: None})),
 }
 

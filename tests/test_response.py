@@ -17,7 +17,9 @@ import trio
 
 import httpcore
 from httpcore._backends.base import PIECE
-from httpcore._response import BOMB_RATIO, BOMB_SIZE, Response, ResponseInfo
+from httpcore._config import UNSET
+from httpcore._content import KEPT_AT_LEAST, KEPT_PER_BYTE
+from httpcore._response import Response, ResponseInfo
 from httpcore._sync import run
 from httpcore._wire.engines import Head
 
@@ -26,13 +28,19 @@ TEXT = b"Hello, world" * 1000
 
 
 class Wire:
-    """A source that behaves like a connection: pieces come one by one, and it counts how often it was closed."""
+    """A source that behaves like a connection: pieces come one by one, and it counts how often it was closed, and how
+    often it gave others a turn.
+    """
 
-    def __init__(self, *pieces: bytes, all_here: bool = False, then: Exception | None = None) -> None:
+    def __init__(
+        self, *pieces: bytes, all_here: bool = False, then: Exception | None = None, length: int | None = None
+    ) -> None:
         self.pieces = list(pieces)
         self.all_here = all_here
         self.then = then
+        self.length = length
         self.closed = 0
+        self.turns = 0
         self.informational = [httpcore.Informational(103, [(b"link", b"</a>")])]
         self.info = ResponseInfo(peer="127.0.0.1:80")
         self.connection = None
@@ -59,13 +67,18 @@ class Wire:
         self._at_end = True
         return b""
 
+    async def turn(self) -> None:
+        self.turns += 1
+
     def close(self) -> None:
         self.closed += 1
 
 
-def received(wire: Wire, headers: list[tuple[bytes, bytes]] | None = None, status: int = 200) -> Response:
+def received(
+    wire: Wire, headers: list[tuple[bytes, bytes]] | None = None, status: int = 200, max_body: Any = UNSET
+) -> Response:
     headers = headers or []
-    return Response.received(Head(status, b"OK", b"1.1", headers, headers), wire)
+    return Response.received(Head(status, b"OK", b"1.1", headers, headers), wire, max_body)
 
 
 async def joined(pieces: AsyncIterator[bytes]) -> bytes:
@@ -398,15 +411,15 @@ def test_a_body_that_cannot_be_decoded_closes_its_response(way: str, all_here: b
 
 
 def test_read_refuses_what_grows_out_of_all_proportion_and_stream_gives_it_in_pieces() -> None:
-    size = BOMB_SIZE + 1
+    size = KEPT_AT_LEAST + 1
     bomb = gzip.compress(bytes(size))
-    assert len(bomb) * BOMB_RATIO < size
+    assert len(bomb) * KEPT_PER_BYTE < size
 
     async def main() -> None:
         wire = Wire(bomb)
-        with pytest.raises(httpcore.LimitExceeded, match=r"stream\(\) gives it in pieces") as caught:
+        with pytest.raises(httpcore.LimitExceeded, match=r"max_body.*stream\(\) gives it in pieces") as caught:
             await received(wire, GZIP).read()
-        assert caught.value.limit == BOMB_SIZE
+        assert caught.value.limit == KEPT_AT_LEAST
         assert wire.closed
         sizes = [len(piece) async for piece in received(Wire(bomb), GZIP).stream()]
         assert sum(sizes) == size
@@ -415,11 +428,142 @@ def test_read_refuses_what_grows_out_of_all_proportion_and_stream_gives_it_in_pi
     run(main())
 
 
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("share", [0, 1, 100])
+def test_what_read_accepts_does_not_depend_on_how_it_arrives(declared: bool, share: int) -> None:
+    """First what grows a thousandfold, then `share` times as much as the rule asks for of what does not grow at all."""
+    size = KEPT_AT_LEAST + 1_000_000
+    first = gzip.compress(bytes(size))
+    rest = gzip.compress(bytes(share * (size // KEPT_PER_BYTE) // 100 * 101 // 100), 0) if share else b""
+    whole = first + rest
+    accepted = KEPT_PER_BYTE * len(whole) >= size + len(rest)
+    assert accepted is (share == 100)
+    cuts = [[whole], [first, rest], [whole[at : at + 50_000] for at in range(0, len(whole), 50_000)]]
+
+    async def outcome(pieces: list[bytes], all_here: bool) -> str:
+        wire = Wire(*[piece for piece in pieces if piece], all_here=all_here, length=len(whole) if declared else None)
+        try:
+            return f"{len(await received(wire, GZIP).read())} bytes"
+        except httpcore.LimitExceeded as error:
+            return str(error)
+
+    async def main() -> None:
+        outcomes = {await outcome(pieces, False) for pieces in cuts} | {await outcome([whole], True)}
+        assert len(outcomes) == 1
+        assert outcomes.pop().endswith("bytes") is accepted
+
+    run(main())
+
+
 def test_read_accepts_what_is_large_and_came_large() -> None:
-    size = BOMB_SIZE + 1
+    size = KEPT_AT_LEAST + 1
     coded = zlib.compress(bytes(size), 0)
     headers = [(b"content-encoding", b"deflate")]
     assert len(run(received(Wire(coded), headers).read())) == size
+
+
+# A turn for others.
+
+
+@pytest.mark.parametrize("way", ["read", "stream"])
+@pytest.mark.parametrize("all_here", [True, False])
+@pytest.mark.parametrize(("size", "turns"), [(1_000, 0), (65_536, 0), (65_537, 1), (655_360, 9)])
+def test_each_decoded_piece_but_the_first_gives_others_a_turn(way: str, all_here: bool, size: int, turns: int) -> None:
+    wire = Wire(gzip.compress(bytes(size)), all_here=all_here and way == "read")
+    assert run(USES[way](received(wire, GZIP))) == bytes(size)
+    assert wire.turns == turns
+
+
+@pytest.mark.parametrize("way", ["read", "stream"])
+def test_work_that_makes_no_content_gives_others_a_turn_too(way: str) -> None:
+    barren = zlib.compressobj(wbits=31)
+    body = barren.compress(b"") + b"\0\0\0\xff\xff" * 100_000 + barren.flush()  # empty stored blocks
+    wire = Wire(body)
+    assert run(USES[way](received(wire, GZIP))) == b""
+    assert wire.turns >= len(body) // 32_768 - 2
+
+
+# `max_body`.
+
+OVER = pytest.raises(httpcore.LimitExceeded, match="max_body=1000 ")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "headers", "length"),
+    [
+        ([bytes(1001)], [], None),
+        ([bytes(600), bytes(401)], [], None),
+        ([b"x"], [], 1001),
+        ([gzip.compress(bytes(1001))], GZIP, None),
+        ([gzip.compress(bytes(range(256)) * 3, 0) * 2], GZIP, None),
+        ([gzip.compress(b"")] * 60, GZIP, None),
+        ([b"x"], GZIP, 1001),
+    ],
+    ids=["plain", "plain in pieces", "declared", "decoded", "coded and decoded", "coded, empty", "coded, declared"],
+)
+@pytest.mark.parametrize("all_here", [True, False])
+def test_read_keeps_at_most_max_body(
+    pieces: list[bytes], headers: list[tuple[bytes, bytes]], length: int | None, all_here: bool
+) -> None:
+    all_here = all_here and length is None
+
+    async def main() -> None:
+        wire = Wire(*pieces, all_here=all_here, length=length)
+        response = received(wire, headers, max_body=1000)
+        with OVER as caught:
+            await response.read()
+        assert caught.value.limit == 1000
+        assert response.is_closed
+        assert wire.closed
+        whole = await joined(received(Wire(*pieces), headers, max_body=1000).raw())
+        assert whole == b"".join(pieces), "only what is kept is bounded"
+
+    run(main())
+
+
+@pytest.mark.parametrize("headers", [[], GZIP], ids=["plain", "coded"])
+@pytest.mark.parametrize("all_here", [True, False])
+def test_read_keeps_exactly_max_body(headers: list[tuple[bytes, bytes]], all_here: bool) -> None:
+    body = gzip.compress(bytes(1000)) if headers else bytes(1000)
+    assert run(received(Wire(body, all_here=all_here), headers, max_body=1000).read()) == bytes(1000)
+    assert run(received(Wire(all_here=all_here), headers, max_body=0).read()) == b""
+
+
+def test_read_stops_at_the_first_byte_beyond_max_body_without_waiting_for_more() -> None:
+    async def main() -> None:
+        for pieces, headers in (([bytes(1001)], []), ([gzip.compress(bytes(5000))[:-8]], GZIP)):
+            wire = Wire(*pieces, then=AssertionError("it read on"))
+            with OVER:
+                await received(wire, headers, max_body=1000).read()
+        with OVER:
+            await received(Wire(then=AssertionError("it read"), length=1001), max_body=1000).read()
+
+    run(main())
+
+
+def test_without_a_limit_read_keeps_any_body() -> None:
+    size = KEPT_AT_LEAST + 1
+    bomb = gzip.compress(bytes(size))
+    assert len(run(received(Wire(bomb), GZIP, max_body=None).read())) == size
+    assert len(run(received(Wire(bomb, all_here=True), GZIP, max_body=size).read())) == size
+
+
+def test_max_body_bounds_what_a_response_by_hand_keeps() -> None:
+    async def main() -> None:
+        assert await Response(200, body=b"12345", max_body=5).read() == b"12345"
+        for body in ([b"123", b"456"], "123456", lambda: iter([b"1" * 6])):
+            with pytest.raises(httpcore.LimitExceeded, match="max_body=5"):
+                await Response(200, body=body, max_body=5).read()
+        with pytest.raises(httpcore.LimitExceeded, match="max_body=50"):
+            _ = Response(200, headers=GZIP, body=gzip.compress(bytes(51)), max_body=50).body
+
+    run(main())
+
+
+@pytest.mark.parametrize("value", [-1, True, 1.5, "1", b"1", [1]])
+def test_a_max_body_that_is_no_size_is_refused(value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"max_body: expected .* got "):
+        Response(200, max_body=value)
 
 
 # Made by hand.

@@ -7,6 +7,7 @@ time in the victim's clean-up, just after the victim begins to wait and just bef
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from httpcore.testing import Simulation as World
 from httpcore.testing import at_every_await as at_every_point
 
 HOSTS = ("a.test", "b.test")
+CONTENT = bytes(200_000)  # four decoded pieces
+CODED = gzip.compress(CONTENT, mtime=0)
 
 runs = 0
 sweeps = 0
@@ -58,6 +61,10 @@ async def answer(peer: ServerEnd, body: bytes, path: bytes) -> None:
         for part in (body[:3], body[3:]):
             await peer.send(b"%x\r\n%s\r\n" % (len(part), part), delay=0.1)
         await peer.send(b"0\r\nX-Path: " + path + b"\r\n\r\n", delay=0.1)
+        return
+    if path == b"/coded":
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(CODED))
+        await peer.send(CODED, piece=100, delay=0.01)
         return
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
     await peer.send(head + body, piece=30, delay=0.01)
@@ -118,6 +125,15 @@ async def read_in_pieces(pool: Pool) -> None:
         assert response.trailers == [(b"x-path", b"/chunked")]
 
 
+async def decode_in_pieces(pool: Pool) -> None:
+    async with await pool.request("GET", url("/coded"), stream=True) as response:
+        assert b"".join([piece async for piece in response.stream()]) == CONTENT
+
+
+async def decode_as_a_whole(pool: Pool) -> None:
+    assert (await pool.request("GET", url("/coded"), max_body=len(CONTENT))).body == CONTENT
+
+
 async def leave_half_read(pool: Pool) -> None:
     async with await pool.request("GET", url("/chunked"), stream=True) as response:
         async for piece in response.raw():
@@ -173,6 +189,8 @@ SCENARIOS = {
     "early answer to a large body": Scenario(post_more_than_is_read),
     "expect": Scenario(post_when_told),
     "streamed with trailers": Scenario(read_in_pieces, warm_up),
+    "decoded in pieces": Scenario(decode_in_pieces, warm_up),
+    "decoded as a whole": Scenario(decode_as_a_whole),
     "left half-read": Scenario(leave_half_read),
     "switched": Scenario(switch_protocols),
     "one connection, three others": Scenario(wait_for_the_only_connection, nothing, CROWD, ONE),
