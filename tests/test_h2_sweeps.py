@@ -19,7 +19,7 @@ from strikes import ACTS, SEEDS, cancel, check
 
 import httpcore
 from httpcore._backends.memory import Cancelled, ServerEnd, World, at_every_point
-from httpcore._wire import h2_engine
+from httpcore._wire import h2_engine, http2
 from httpcore._wire.engines import Code
 from httpcore._wire.h2_engine import H2Engine
 from httpcore._wire.http2 import HTTP2Connection
@@ -37,6 +37,7 @@ Pool = httpcore.ConnectionPool
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(h2_engine, "STREAM_WINDOW", STREAM_WINDOW)
     monkeypatch.setattr(h2_engine, "CONNECTION_WINDOW", 1 << 17)
+    monkeypatch.setattr(http2, "FRAMES", 4)  # so that turns end here, too
 
 
 # The server.

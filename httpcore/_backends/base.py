@@ -158,6 +158,12 @@ class Backend(Protocol):
 
     def event(self) -> Event: ...
 
+    def call_soon(self, function: Callable[[], None]) -> bool:
+        """Have a plain function called in the next turn of the loop. False where nothing is called between the calls of
+        the user: where `Stream.watch` returns False.
+        """
+        ...
+
     async def sleep(self, seconds: float) -> None: ...
 
     async def run_blocking(self, function: Callable[[], T]) -> T:

@@ -1045,6 +1045,11 @@ class MemoryBackend:
     def event(self) -> Event:
         return self._world.event()
 
+    def call_soon(self, function: Callable[[], None]) -> bool:
+        if self._world._watches:
+            self._world._at(self._world.now, function)
+        return self._world._watches
+
     async def sleep(self, seconds: float) -> None:
         await self._world.sleep(seconds)
 
