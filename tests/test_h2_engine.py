@@ -1530,3 +1530,25 @@ def test_whatever_comes_in_whatever_pieces_the_outcome_is_the_same_and_nothing_i
             at += size
         results.append((heard.log, heard.bodies, engine.take(), engine.open_streams))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 100])
+def test_a_bounded_receive_keeps_the_rest_for_the_next(most: int) -> None:
+    def opened() -> H2Engine:
+        engine = H2Engine()
+        engine.start()
+        for path in (b"/1", b"/2"):
+            fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", path), (b":authority", b"a")]
+            engine.request(fields, end=True)
+        return engine
+
+    frames = settings() + head(1) + head(3) + (data(1, b"x") + data(3, b"y")) * 50 + data(1, b"z") * 50
+    whole, bounded = opened(), opened()
+    events = bounded.receive(frames, most=most)
+    calls = 1
+    while bounded.unread:
+        events += bounded.receive(b"", most=most)
+        calls += 1
+    expected = b"".join(event.data for event in whole.receive(frames) if isinstance(event, BodyReceived))
+    assert b"".join(event.data for event in events if isinstance(event, BodyReceived)) == expected
+    assert calls >= 153 // (most + 2)

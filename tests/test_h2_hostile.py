@@ -607,6 +607,75 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(world: World) -> None:
     world.run(body)
 
 
+# Frames without end for an exchange that was given up, or for responses that are not read: row F12.
+
+
+def without_end(talk: Talk, piece: bytes) -> None:
+    """Send until the client leaves; what it sends is thrown away."""
+    threading.Thread(target=talk.hear_the_rest, daemon=True).start()
+    while True:
+        talk.send(piece)
+
+
+OPEN = 8
+ENDLESS: dict[str, Callable[[int], bytes]] = {
+    "single bytes for responses that are not read": lambda stream: (
+        b"".join(data(1 + 2 * at, b"x") for at in range(OPEN)) * 400
+    ),
+    "header blocks for a reset stream": lambda stream: b"".join(
+        frame(HEADERS, 0, stream, b"\x88" + b"\x00\x01a\x01b" * 200)
+        + frame(CONTINUATION, END_HEADERS, stream, b"\x00\x01a\x01b" * 10)
+        for _ in range(50)
+    ),
+    "large frames of an unknown type": lambda stream: frame(UNKNOWN, 0, 0, bytes(16384)) * 4,
+}
+
+
+@each_world
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_peer_that_sends_without_end_holds_nothing_up(world: World, name: str) -> None:
+    """Neither the other tasks, for more than 50 ms of CPU time, nor a deadline."""
+    turns: list[float] = []
+    lasted: list[float] = []
+
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(head(stream))
+        if stream > 2 * OPEN:
+            without_end(talk, ENDLESS[name](stream))
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            pool = world.pool(**PRIOR)
+
+            async def wait_in_vain() -> None:
+                began = time.monotonic()
+                with pytest.raises(httpcore.HTTPCoreError):
+                    await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(5, total_timeout=0.5))
+                lasted.append(time.monotonic() - began)
+
+            async def watch_the_others() -> None:
+                ends = time.monotonic() + 1.0
+                while time.monotonic() < ends:
+                    before = time.thread_time()
+                    await world.sleep(0.001)
+                    turns.append(time.thread_time() - before)
+
+            try:
+                responses = [await pool.request("GET", server.url, stream=True) for _ in range(OPEN)]
+                with pytest.raises(httpcore.HTTPCoreError):
+                    await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(5, total_timeout=0.1))
+                await world.gather(watch_the_others, wait_in_vain, wait_in_vain, wait_in_vain)
+                for response in responses:
+                    await response.close()
+            finally:
+                await pool.close()
+
+    world.run(body)
+    assert len(lasted) == 3
+    assert max(lasted) < 1.5
+    assert max(turns) < 0.05
+
+
 # In the memory world: where time, or the order of things, is what matters.
 
 

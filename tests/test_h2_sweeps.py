@@ -18,7 +18,7 @@ from h2_peer import H2Peer, Left
 from strikes import ACTS, SEEDS, cancel, check
 
 import httpcore
-from httpcore._wire import h2_engine
+from httpcore._wire import h2_engine, http2
 from httpcore._wire.engines import Code
 from httpcore._wire.h2_engine import H2Engine
 from httpcore._wire.http2 import HTTP2Connection
@@ -39,6 +39,7 @@ Pool = httpcore.ConnectionPool
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(h2_engine, "STREAM_WINDOW", STREAM_WINDOW)
     monkeypatch.setattr(h2_engine, "CONNECTION_WINDOW", 1 << 17)
+    monkeypatch.setattr(http2, "FRAMES", 4)  # so that turns end here, too
 
 
 # The server.

@@ -186,8 +186,8 @@ def test_a_response_closed_early_resets_its_stream_and_returns_the_credit(make: 
                 await peer.data(stream, bytes(size))
         stream = await peer.whole()
         await peer.answer(stream)
-        assert windows_are_whole(peer)
         await peer.linger()
+        assert windows_are_whole(peer)
 
     async def main(pool: Pool, server: Server) -> None:
         for _ in range(40):
@@ -821,6 +821,106 @@ def test_a_peer_that_breaks_the_rules_is_told_why_and_so_is_the_caller() -> None
     play(main, push)
 
 
+@pytest.mark.parametrize("uploads", [1, 3])
+@pytest.mark.parametrize("reads_on", [True, False])
+def test_the_reason_waits_for_room_a_second_at_most(uploads: int, reads_on: bool) -> None:
+    """The fault comes while the way to the peer is full: the GOAWAY leaves when it reads on, or never."""
+    reasons: list[object] = []
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
+        for _ in range(uploads):
+            await peer.request()
+        await world.sleep(0.5)
+        await peer.frame(5, 4, 1, (2).to_bytes(4, "big"))
+        await world.sleep(0.2 if reads_on else 60)
+        reasons.append((await peer.next(h2.events.ConnectionTerminated)).error_code)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", "http://b.test/")
+        began = world.now
+        posts = [pool.request("POST", URL, body=bytes(300_000), timeout=20) for _ in range(uploads)]
+        for error in await together(world, *posts):
+            assert isinstance(error, httpcore.RemoteProtocolError)
+            assert "PUSH_PROMISE" in str(error)
+        assert world.now - began < 0.5 + (0.3 if reads_on else 1.2)
+        assert pool.stats().connections == 1
+        await world.sleep(1)
+        assert world.connections[1].client_closed
+
+    world = World()
+    Server(world, echo, host="b.test")
+    play(main, serve, world=world, place={"window": 5000})
+    assert reasons == ([Code.PROTOCOL_ERROR] if reads_on else [])
+
+
+SINGLE_BYTES = b"".join(
+    (1).to_bytes(3, "big") + b"\0\0" + stream.to_bytes(4, "big") + b"x" for _ in range(1000) for stream in (1, 3)
+)
+
+
+@each_kind
+def test_what_a_turn_leaves_is_read_in_the_next_ones(make: Callable[[], World]) -> None:
+    """Thousands of frames arrive at once while there is no reader: on a loop that watches its sockets the PING behind
+    them is answered all the same, elsewhere when there is a reader."""
+    answered: list[float] = []
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.head(await peer.whole())
+        await peer.head(await peer.whole())
+        await world.sleep(1)
+        await peer.end.send(SINGLE_BYTES)
+        peer.h2.ping(b"12345678")
+        await peer.flush()
+        await peer.next(h2.events.PingAckReceived)
+        answered.append(world.now)
+        for stream in (1, 3):
+            await peer.data(stream, b"end", end=True)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        responses = [await pool.request("GET", URL, stream=True) for _ in range(2)]
+        await world.sleep(5)
+        assert bool(answered) == world.watches
+        for response in responses:
+            assert await response.read() == b"x" * 1000 + b"end"
+
+    world = make()
+    play(main, serve, world=world)
+
+
+@each_kind
+@pytest.mark.parametrize("turns", [0, 1, 2, 4, 6])
+def test_a_reader_that_leaves_between_two_turns_loses_nothing(make: Callable[[], World], turns: int) -> None:
+    """It is cancelled there, and the next reader goes on."""
+
+    async def serve(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.head(await peer.whole())
+        await peer.head(await peer.whole())
+        await peer.end.send(SINGLE_BYTES)
+        await peer.data(1, b"end", end=True)
+        await peer.data(3, b"end", end=True)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        first = await pool.request("GET", URL, stream=True)
+        second = await pool.request("GET", URL, stream=True)
+        reader = world.spawn(first.read())
+        for _ in range(turns):
+            await world.sleep(0)
+        reader.cancel()
+        await reader.wait()
+        assert await second.read() == b"x" * 1000 + b"end"
+        await first.close()
+        assert pool.stats().idle == 1
+
+    world = make()
+    play(main, serve, world=world)
+
+
 def test_a_malformed_response_ends_its_stream_only() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
@@ -944,7 +1044,85 @@ def test_the_write_timeout_bounds_the_wait_for_a_window() -> None:
         assert caught.value.phase == "write the request"
         await settled(server)
         assert server.peers[0].resets() == {3: Code.CANCEL}
-        assert pool.stats().idle == 1
+        assert pool.stats().connections == 0
+
+    world = World()
+    play(main, serve, world=world)
+
+
+def never_opened(peer: H2Peer) -> Any:
+    return peer.begin(INITIAL_WINDOW_SIZE=1000)
+
+
+def used_up(peer: H2Peer) -> Any:
+    return peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
+
+
+async def no_room_at_all(peer: H2Peer) -> None:
+    """The peer reads the head, and then nothing more."""
+    await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
+    await peer.answer(await peer.whole())
+    await peer.request()
+    await peer.end.scheduler.sleep(1000)
+
+
+@pytest.mark.parametrize(
+    ("begin", "limits"),
+    [
+        (never_opened, httpcore.TimeoutConfig(50, write_timeout=2)),
+        (never_opened, httpcore.TimeoutConfig(50, write_timeout=0.5)),
+        (never_opened, httpcore.TimeoutConfig(50, total_timeout=2)),
+        (used_up, httpcore.TimeoutConfig(50, write_timeout=2)),
+        (used_up, httpcore.TimeoutConfig(50, write_timeout=0.5)),
+        (used_up, httpcore.TimeoutConfig(50, total_timeout=2)),
+        (used_up, None),
+        (no_room_at_all, httpcore.TimeoutConfig(50, write_timeout=2)),
+    ],
+)
+def test_after_an_upload_that_is_stuck_no_request_begins_there(begin: Any, limits: Any) -> None:
+    """`limits` None: it is cancelled after two seconds."""
+
+    async def serve(peer: H2Peer) -> None:
+        peer.auto = False
+        await begin(peer)
+        while True:
+            await peer.answer(await peer.whole())
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)  # so that the window is known
+        upload = world.spawn(pool.request("POST", URL, body=bytes(1_000_000), timeout=limits or 50))
+        if limits is None:
+            await world.sleep(2)
+            upload.cancel()
+        await upload.wait()
+        assert limits is None or isinstance(upload.error, (httpcore.WriteTimeout, httpcore.TotalTimeout))
+        assert (await pool.request("POST", URL, body=b"short")).body == b"ok"
+        assert (len(server.peers), pool.stats().connections) == (2, 1)
+
+    world = World()
+    play(main, serve, world=world, place={"window": 100_000})
+
+
+@pytest.mark.parametrize(
+    ("begin", "waits"), [(never_opened, 0.5), (never_opened, 2), (used_up, 0.5)], ids=["soon", "one stream", "all"]
+)
+def test_an_upload_cancelled_soon_keeps_its_connection(begin: Any, waits: float) -> None:
+    """A second is not long for a peer; and where the connection has a window, other streams may send."""
+
+    async def serve(peer: H2Peer) -> None:
+        peer.auto = False
+        await begin(peer)
+        while True:
+            await peer.answer(await peer.whole())
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        upload = world.spawn(pool.request("POST", URL, body=bytes(1_000_000), timeout=50))
+        await world.sleep(waits)
+        upload.cancel()
+        await upload.wait()
+        assert (await pool.request("GET", URL)).body == b"ok"
+        assert len(server.peers) == 1
 
     world = World()
     play(main, serve, world=world)
@@ -1581,7 +1759,7 @@ def test_total_timeout_ends_a_wait_that_has_no_other_limit() -> None:
             with pytest.raises(httpcore.TotalTimeout):
                 await pool.request("POST", URL, body=body, timeout=limits)
             assert world.now == pytest.approx(began + 3)
-        assert pool.stats().idle == 1
+            assert pool.stats().idle == (0 if body else 1)
 
     world = World()
     play(main, serve, world=world)

@@ -6,6 +6,7 @@ import random
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from linecache import getline
@@ -206,6 +207,75 @@ def test_what_needs_http11_is_sent_again_over_it(world: World, trusting: httpcor
 
     with serving("h2", "http/1.1") as server:
         world.run(body)
+
+
+class Faulty:
+    """Breaks the rules with a PUSH_PROMISE, and reads on until the client leaves.
+
+    Attributes:
+        reasons: what its clients' GOAWAY frames said.
+        gone: how many clients have left.
+    """
+
+    def __init__(self, when: str) -> None:
+        self.when = when
+        self.reasons: list[int] = []
+        self.gone = 0
+
+    def __call__(self, peer: Peer) -> None:
+        try:
+            self.converse(peer)
+        finally:
+            self.gone += 1
+
+    def converse(self, peer: Peer) -> None:
+        fault = bytes([0, 0, 4, 5, 4, 0, 0, 0, 1, 0, 0, 0, 2])
+        settings = bytes([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0])
+        window = bytes([0, 0, 4, 8, 0, 0, 0, 0, 0, 1, 0, 0, 0])
+        peer.send(settings + window + (fault if self.when == "with SETTINGS" else b""))
+        peer.exactly(24)
+        body = 0
+        while len(header := peer.exactly(9)) == 9:
+            size, kind = int.from_bytes(header[:3], "big"), header[3]
+            payload = peer.exactly(size)
+            if kind == 7:
+                self.reasons.append(int.from_bytes(payload[4:8], "big"))
+            elif kind == 1 and self.when == "after the request":
+                peer.send(fault)
+            elif kind == 0 and self.when == "during an upload":
+                if body <= 200_000 < body + size:
+                    peer.send(fault)
+                    time.sleep(0.02)  # the client's way here fills up
+                body += size
+
+
+@each_world
+@pytest.mark.parametrize("secured", [False, True], ids=["TCP", "TLS"])
+@pytest.mark.parametrize("when", ["with SETTINGS", "after the request", "during an upload"])
+def test_a_peer_that_breaks_the_rules_is_always_sent_the_reason(
+    world: World, secured: bool, when: str, trusting: httpcore.SSLConfig
+) -> None:
+    times = 20
+
+    async def body() -> None:
+        faulty = Faulty(when)
+        with ScriptedServer(faulty, server_context("h2") if secured else None) as server:
+            for at in range(times):
+                async with world.pool(ssl=trusting, http1=False) as pool:
+
+                    async def post(pool: Any = pool) -> None:
+                        body = bytes(1 << 22) if when == "during an upload" else b"x"
+                        with pytest.raises(httpcore.RemoteProtocolError, match="PUSH_PROMISE"):
+                            await pool.request("POST", server.url, body=body, timeout=20)
+
+                    await world.gather(*[post] * (1 + at % 2))
+            ends = time.monotonic() + 10
+            while faulty.gone < server.connections and time.monotonic() < ends:
+                await world.sleep(0.01)
+            assert faulty.reasons == [1] * server.connections  # PROTOCOL_ERROR
+            assert server.connections >= times
+
+    world.run(body)
 
 
 @each_world

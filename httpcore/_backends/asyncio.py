@@ -612,6 +612,13 @@ class AsyncioBackend:
     def event(self) -> AsyncioEvent:
         return AsyncioEvent(self)
 
+    def call_soon(self, function: Callable[[], None]) -> bool:
+        try:
+            self._loop.call_soon(function)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 

@@ -203,6 +203,12 @@ class Backend(Protocol):
         """A new flag. Made without waiting, from any task."""
         ...
 
+    def call_soon(self, function: Callable[[], None]) -> bool:
+        """Have a plain function called in the next turn of the loop. False where nothing is called between the calls of
+        the user: where `Stream.watch` returns False.
+        """
+        ...
+
     async def sleep(self, seconds: float) -> None:
         """Wait for so many seconds; 0 lets the other tasks run."""
         ...
@@ -256,7 +262,7 @@ class Backend(Protocol):
         ...
 
 
-_METHODS = ("now", "event", "sleep", "run_blocking", "look_up", "connect_tcp", "connect_unix")
+_METHODS = ("now", "event", "call_soon", "sleep", "run_blocking", "look_up", "connect_tcp", "connect_unix")
 
 
 def checked_backend(backend: Backend) -> Backend:

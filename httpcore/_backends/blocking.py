@@ -261,6 +261,9 @@ class BlockingBackend:
     def event(self) -> BlockingEvent:
         return BlockingEvent()
 
+    def call_soon(self, function: Callable[[], None]) -> bool:
+        return False
+
     async def sleep(self, seconds: float) -> None:
         time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this world does
 

@@ -277,6 +277,9 @@ class TrioBackend:
     def event(self) -> TrioEvent:
         return TrioEvent()
 
+    def call_soon(self, function: Callable[[], None]) -> bool:
+        return False
+
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(max(seconds, 0.0))
 

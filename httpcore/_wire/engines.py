@@ -267,6 +267,11 @@ class HTTP2Engine(Protocol):
         """How many bytes `data` takes now; 0 also when the stream is gone."""
         ...
 
+    @property
+    def connection_window(self) -> int:
+        """How many bytes `data` takes now on all streams together; each has a window of its own as well."""
+        ...
+
     def reset(self, stream: int, code: int) -> None:
         """Give the stream up, both ways. What still comes for it is thrown away, and credited."""
         ...
@@ -284,7 +289,17 @@ class HTTP2Engine(Protocol):
         """Say that we leave. What was queued still goes out; nothing more may be sent."""
         ...
 
-    def receive(self, data: bytes, now: float | None = None) -> list[Event]:
+    @property
+    def unread(self) -> bool:
+        """`receive` stopped before a frame that it has. It goes on when it is called again, with b"" if need be."""
+        ...
+
+    @property
+    def frames_read(self) -> int:
+        """So far. A frame with much to decode counts for more than one."""
+        ...
+
+    def receive(self, data: bytes, now: float | None = None, most: int = 2**31 - 1) -> list[Event]:
         """Feed what was read. Never raises: `Malformed` and `Failed` are events, in their place among the others.
 
         Arguments:
@@ -292,6 +307,8 @@ class HTTP2Engine(Protocol):
             now: seconds of any clock that does not go back. With it, frames that bring nothing are forgiven in time;
                 without, they are only weighed against those that do, and a quiet connection kept up by the peer's
                 PING alone ends after a thousand.
+            most: how many frames to read, about; the rest is kept, see `unread`. Whoever has a loop to share, or a
+                deadline to keep, asks for a few at a time.
         """
         ...
 

@@ -83,6 +83,10 @@ ANSWER_BYTES: Final = 65536
 REMEMBERED_COUNT: Final = 4096
 """Streams that we reset while the peer was still sending. For older ones any late frame is taken to be in order."""
 
+BLOCK_SHARE: Final = 6
+"""A frame counts for one, and one more for each 2**6 bytes of its payload, where that is no DATA: about as much work as
+a short frame. See `receive`."""
+
 # What we send.
 
 SENT_FRAME: Final = 65536
@@ -191,6 +195,8 @@ class H2Engine:
         max_streams, max_frame, settings_seen, extended_connect: what the peer's SETTINGS say.
         closed: nothing may be sent any more, but for what `take` has.
         owed: bytes that `take` would return.
+        unread: `receive` stopped before a frame that it has. It goes on when it is called again, with b"" if need be.
+        frames_read: so far; the frames of header blocks count for more, see `BLOCK_SHARE`.
     """
 
     name = LIBRARY
@@ -202,6 +208,8 @@ class H2Engine:
         self.extended_connect = False
         self.closed = False
         self.owed = 0
+        self.unread = False
+        self.frames_read = 0
         self._outbox: list[bytes | bytearray | memoryview] = []
         self._answers = 0  # bytes in the outbox that nobody here asked for
         self._encoder = FieldEncoder()
@@ -306,6 +314,10 @@ class H2Engine:
         if state is None or state.sent_all or self.closed:
             return 0
         return max(0, min(self._initial + state.spare, self._window))
+
+    @property
+    def connection_window(self) -> int:
+        return max(0, self._window)
 
     def reset(self, stream: int, code: int) -> None:
         if stream in self._streams and not self.closed:
@@ -412,8 +424,9 @@ class H2Engine:
 
     # Inbound: bytes.
 
-    def receive(self, data: bytes, now: float | None = None) -> list[Event]:
+    def receive(self, data: bytes, now: float | None = None, most: int = _LAST_ID) -> list[Event]:
         events: list[Event] = []
+        self.unread = False
         if self.closed:
             return events
         if now is not None and now >= self._forgiven + IDLE_SECONDS:
@@ -427,7 +440,7 @@ class H2Engine:
             data = b"".join((held, data))
             held.clear()
         try:
-            at = self._read_frames(data, events)
+            at = self._read_frames(data, events, most)
         except _Fault as fault:
             self.goaway(fault.code)
             events.append(Failed(fault.error))
@@ -436,11 +449,12 @@ class H2Engine:
             held += data[at:]
         return events
 
-    def _read_frames(self, data: bytes, events: list[Event]) -> int:
-        """Read all frames that are complete. Returns where the first that is not begins."""
+    def _read_frames(self, data: bytes, events: list[Event], most: int) -> int:
+        """Read the frames that are complete, about `most` of them. Returns where the first unread frame begins."""
         at = 0
         size = len(data)
-        while size - at >= 9:
+        left = most
+        while left > 0 and size - at >= 9:
             high, low, kind, flags, stream = _frame.unpack_from(data, at)
             end = at + 9 + (high << 8 | low)
             if not self.settings_seen:
@@ -452,35 +466,44 @@ class H2Engine:
                 )
             if end > size:
                 self._need = end - at
-                return at
+                break
             stream &= _LAST_ID  # the first bit is reserved (4.1)
             if self._block and (kind != _CONTINUATION or stream != self._block_stream):
                 raise _fault(Code.PROTOCOL_ERROR, "the peer sent another frame within a header block")
             payload = data[at + 9 : end]
+            left -= 1
             if kind == _DATA:
                 if not flags and payload and data.startswith(data[at : at + 9], end):
-                    payload, end = self._join_data(data, at, end, stream)
+                    step = end - at
+                    payload, end = self._join_data(data, at, end, stream, left)
+                    left -= (end - at) // step
                 self._on_data(flags, stream, payload, events)
-            elif kind == _HEADERS:
+                at = end
+                continue
+            left -= (end - at) >> BLOCK_SHARE
+            if kind == _HEADERS:
                 self._on_headers(flags, stream, payload, events)
             elif kind < len(_READERS):
                 _READERS[kind](self, flags, stream, payload, events)
             else:
                 self._weigh()  # unknown: ignored (4.1)
             at = end
-        self._need = 9
+        else:
+            self._need = 9
+            self.unread = size - at >= 9
+        self.frames_read += most - left
         return at
 
-    def _join_data(self, data: bytes, at: int, end: int, stream: int) -> tuple[bytes, int]:
+    def _join_data(self, data: bytes, at: int, end: int, stream: int, most: int) -> tuple[bytes, int]:
         """One DATA frame and those with the same header behind it, as if they were one, and where they end: much of a
-        long body comes in frames that are alike. Only as far as it is all allowed."""
+        long body comes in frames that are alike. Only as far as it is all allowed; `most` is about how many."""
         header = data[at : at + 9]
         step = end - at
         state = self._streams.get(stream)
         room = 0 if state is None else min(self._room, state.room)
         if state is not None and state.length is not None:
             room = min(room, state.left)
-        last = min(len(data), at + room // (step - 9) * step)
+        last = min(len(data), at + min(room // (step - 9), most + 1) * step)
         parts = [data[at + 9 : end]]
         while end + step <= last and data.startswith(header, end):
             parts.append(data[end + 9 : end + step])

@@ -228,7 +228,7 @@ class HTTP2Exchange:
         limit = self.deadline.config.write_timeout
         connection, inbox = self._connection, self._inbox
         patience = self.deadline.within(limit)
-        if not await connection.attend(inbox, lambda: connection.may_send(inbox), patience, sends=True):
+        if not await connection.room(inbox, patience, limit):
             raise WriteTimeout(
                 f"the peer took no more of the body for {patience:g} seconds",
                 peer=connection.stream.info().peer,

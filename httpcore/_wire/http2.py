@@ -13,6 +13,10 @@ Reading and writing are two turns, but a writer whose peer reads nothing until i
 takes the turn to read if that is free, and heeds input; where somebody else reads it writes only, but looks again every
 `LOOK` seconds whether he still does. So does who reads while somebody else writes.
 
+What comes is dealt with in turns of a bounded size (`_listen`, `FRAMES`), with a pause for the other tasks between two
+of them: a peer that sends without end has the CPU time that is left over, and no deadline is late. What a turn leaves
+is for the next reader, or, on a loop that watches its sockets, for the next turn of the loop.
+
 Memory is bounded: an unread response by its stream's window, which is given back as its owner takes data; the outbox by
 `OUTBOX`, beyond which uploads wait; and what answers the peer by the engine.
 
@@ -66,12 +70,23 @@ __all__ = ["HTTP2Connection"]
 OUTBOX: Final = 131072
 """Bytes that wait to be sent before uploads have to wait; one more piece of at most as many may join them."""
 
+FRAMES: Final = 512
+"""Frames that are read in one turn, then the other tasks have theirs: about 3 ms. A full read of 512 KiB has 32 frames
+of 16 KiB, so a download takes no pause for this."""
+
 LOOK: Final = 0.1
 """Seconds after which a writer that must not read looks whether somebody else still does, and the other way round."""
 
 DOUBT: Final = 1.0
 """Seconds of silence after which an exchange that is given up makes us ask whether the peer is there. Within as many it
 has to answer, before the next exchange begins here; those that are under way have their own patience."""
+
+PARTING: Final = 1.0
+"""Seconds that a GOAWAY with the reason waits for room to leave, before the connection is closed."""
+
+STALL: Final = 1.0
+"""Seconds that an upload waited for a window in vain, after which the connection may be taken to be stuck. A
+`write_timeout` that is shorter counts as well."""
 
 GREETING: Final = 1.0
 """Seconds that a new connection waits for the peer's SETTINGS before its first exchange begins."""
@@ -94,9 +109,11 @@ class HTTP2Connection:
         "_asked",
         "_away",
         "_baton",
+        "_behind",
         "_broken",
         "_changed",
         "_closed",
+        "_due",
         "_engine",
         "_failure",
         "_for_room",
@@ -106,13 +123,18 @@ class HTTP2Connection:
         "_lock",
         "_lost",
         "_now",
+        "_openings",
+        "_parting",
         "_ping_interval",
         "_pinged",
         "_settling",
         "_spent",
+        "_stalled",
         "_torn",
         "_tries",
+        "_turn",
         "_unsent",
+        "_writing",
         "_written",
         "backend",
         "dropped",
@@ -135,11 +157,18 @@ class HTTP2Connection:
         self._settling: dict[Inbox, None] = {}  # those who wait for the peer's SETTINGS, or its answer to PING
         self._unsent: bytes | memoryview = b""  # taken from the engine and not yet from us
         self._written = 0  # bytes, in all
+        self._writing: Seat | None = None  # whose call of the stream has `_unsent`: no other may send
+        self._parting = False  # only a GOAWAY is left to be sent, then the stream is closed
         self._for_room: OrderedDict[Seat, None] = OrderedDict()  # who has a window, but the outbox is full
         self._for_window: OrderedDict[Seat, None] = OrderedDict()
         self._tries = 0  # how many of the latter are to look again
         self._away: WentAway | None = None
+        self._openings = 0  # how often the peer has opened a window
+        self._turn = 0  # the engine's `frames_read` when other tasks had their turn last
+        self._behind = False  # the last turn of `_listen` left something
+        self._due = False  # the loop will call `_listen_on`
         self._spent = False  # no stream ids are left
+        self._stalled = False  # the peer takes no uploads
         self._broken: HTTPCoreError | None = None  # nothing can be sent any more
         self._failure: HTTPCoreError | None = None  # nor received
         self._ping_interval = ping_interval
@@ -164,7 +193,7 @@ class HTTP2Connection:
     @property
     def is_open(self) -> bool:
         """It takes further exchanges."""
-        return not (self._failure or self._broken or self._away or self._spent or self._lost)
+        return not (self._failure or self._broken or self._away or self._spent or self._lost or self._stalled)
 
     @property
     def is_doubtful(self) -> bool:
@@ -173,16 +202,29 @@ class HTTP2Connection:
         return self._asked is not None or (interval is not None and self._now() >= self._heard + interval)
 
     def is_quiet(self) -> bool:
-        """It takes another exchange, after a look at what the peer has said meanwhile."""
-        self.listen()
+        """It takes another exchange, after a look at what the peer has sent meanwhile: one turn of `_listen`."""
+        self._take_turn()
         return self.is_open
 
     def listen(self) -> None:
-        """Hear and answer what is here, unless somebody reads. Plain: a world that watches its sockets calls this."""
+        """Input is here. Plain: a loop that watches its sockets calls this."""
+        if not self._due:
+            self._take_turn()
+
+    def _listen_on(self) -> None:
+        """The turn after one that has left something."""
+        self._due = False
+        self._take_turn()
+
+    def _take_turn(self) -> None:
+        """Read and answer what is here, for one turn, unless there is a reader."""
         with self._lock, self:
             if self._baton.reader is None:
                 self._listen()
                 self._send_now()
+                if self._parting and not self._writing:  # there is no room, and here is no way to wait for it
+                    self._part()
+                self._go_on_later()
         self._tell()
 
     def close(self) -> None:
@@ -192,7 +234,7 @@ class HTTP2Connection:
                 self._closed = True
                 if self._failure is None:
                     self._engine.goaway(Code.NO_ERROR)
-                    self._send_now()
+                    self._give()
                 self._fail(ReadError("the connection was closed on this side", peer=self.stream.info().peer))
         self.stream.close()
 
@@ -315,6 +357,7 @@ class HTTP2Connection:
                 if limit is not None and left is not None:
                     left = min(left, limit - (self._now() - since))
                     if left <= 0:
+                        self._stall()
                         raise WriteTimeout(
                             f"no room to write for {limit:g} seconds", peer=self.stream.info().peer, limit=limit
                         )
@@ -324,6 +367,30 @@ class HTTP2Connection:
             except BaseException:  # Ctrl-C: the turn must not be lost
                 self._leave(seat, inbox)
                 raise
+
+    async def room(self, inbox: Inbox, patience: float | None, limit: float | None) -> bool:
+        """Wait until `put` has something to say. False when `patience` seconds passed first; `limit` would be the most.
+
+        A peer that has let the connection's window run out would stop each later upload as well, and so would one that
+        opened no window at all until the time was up: after that, other connections are for new requests.
+        """
+        since, openings = self._now(), self._openings
+        timed_out = False
+        try:
+            if await self.attend(inbox, lambda: self.may_send(inbox), patience, sends=True):
+                return True
+            timed_out = True
+            return False
+        finally:
+            waited_long = self._now() - since >= STALL or (timed_out and patience == limit)
+            is_stuck = not self._engine.connection_window or (timed_out and self._openings == openings)
+            if waited_long and is_stuck and not self.may_send(inbox):
+                self._stall()
+
+    def _stall(self) -> None:
+        if self.is_open:
+            self._stalled = self._changed = True
+            self._tell()
 
     async def greet(self, deadline: Deadline) -> None:
         """Wait a moment until the peer has said, in its SETTINGS, how many streams it allows.
@@ -420,7 +487,7 @@ class HTTP2Connection:
                 elif writes:
                     await self._write(seat, left, ends, ready)
                 else:
-                    await self._read(self._until_look(left))
+                    await self._read(left)
                 if ends is not None:
                     left = max(0.0, ends - self._now())
         finally:
@@ -453,23 +520,34 @@ class HTTP2Connection:
                 if inbox.sender is seat:
                     inbox.sender = None
                     self._call_a_sender()
+            if self._writing is seat:  # cancelled
+                self._writing = None
+                if self._parting:
+                    self._part()
             unsent = self._unsent_is()
             self._baton.leave(seat, unsent=unsent)
+            if self._behind or self._engine.unread:
+                self._go_on_later()
             if unsent and self._baton.writer is None:  # nobody waits who could go on with it
                 with self:
                     self._send_now()
 
     async def _read(self, left: float | None) -> None:
         """Read once, for all."""
+        if self._engine.unread or self._engine.frames_read - self._turn >= FRAMES:
+            await self._give_turn()
         quiet = self._until_probe()
-        if quiet is not None and (left is None or quiet < left):
-            left = quiet
+        limit = self._until_look(left)
+        if quiet is not None and (limit is None or quiet < limit):
+            limit = quiet
         try:
-            data = await self.stream.read(PIECE, left)
+            data = None if self._engine.unread else await self.stream.read(PIECE, limit)
             with self._lock, self:
                 self._hear(data)
                 if self._engine.owed or self._unsent:
                     self._send_now()
+            if self._parting:
+                await self._part_in_time(left, reads=True)
         except ReadTimeout:  # whoever waits looks at the clock
             if quiet is None:
                 return
@@ -483,14 +561,22 @@ class HTTP2Connection:
             raise
         self._tell()
 
+    async def _give_turn(self) -> None:
+        """A turn is over: let the others run, before anything is read or written."""
+        self._turn = self._engine.frames_read
+        await self.backend.sleep(0)
+
     async def _write(self, seat: Seat, left: float | None, ends: float | None, ready: Callable[[], bool]) -> bool:
-        """Write all that is queued, for all. False when it was left before the end: for the caller to look around.
+        """Write all that is queued, for all. False when it was left before the end, for input or for time: the caller
+        looks at the clock, and at what has come.
 
         Arguments:
             left: seconds to wait for room, again after each progress.
             ends: when that is over all the same; None: never.
             ready: what the caller really waits for.
         """
+        if self._engine.unread or self._engine.frames_read - self._turn >= FRAMES:
+            await self._give_turn()
         while True:
             with self._lock, self:
                 data = self._unsent = self._unsent or self._engine.take()
@@ -498,15 +584,18 @@ class HTTP2Connection:
                     self._baton.writer = None
                     return True
                 reads = self._baton.may_read(seat)
+                self._writing = seat
             if ends is not None:
                 left = max(0.0, ends - self._now())
             goes_on = await self._write_once(data, left, reads)
+            if self._parting:
+                await self._part_in_time(left, reads=reads)
             self._tell()
-            if not goes_on or ready():
+            if not goes_on or ready() or left == 0.0:
                 return False
 
     async def _write_once(self, data: bytes | memoryview, left: float | None, reads: bool) -> bool:
-        """Write some of `data`, or what the stream still owes; False when time was up.
+        """Write some of `data`, or what the stream still owes; False when time was up, or input came first.
 
         Arguments:
             reads: we have the turn to read, too, and heed input.
@@ -517,22 +606,62 @@ class HTTP2Connection:
             count = 0
             if data:
                 count = await self.stream.write_some(data, left, duplex=not reads)
+                went_on = count > 0
             else:
-                await self.stream.flush(left, duplex=not reads)
+                went_on = await self.stream.flush(left, duplex=not reads)
             with self._lock, self:
+                self._writing = None
                 self._wrote(data, count)
                 if reads and not count:
                     self._listen()
                 self._call_a_sender()
+            return went_on
         except WriteTimeout:
+            self._writing = None
             return False
         except NetworkError as error:
             with self._lock:
+                self._writing = None
                 self._break(error, listens=reads)
         except (KeyboardInterrupt, SystemExit):
             self._interrupted()
             raise
         return True
+
+    async def _part_in_time(self, left: float | None, *, reads: bool) -> None:
+        """Wait for room for the GOAWAY with the reason, up to `PARTING` of `left` seconds; then close. A call that
+        writes at this moment does so when it returns.
+
+        Arguments:
+            reads: we have the turn to read, too.
+        """
+        with self._lock:
+            if not self._parting or self._writing:
+                return
+            self._writing = Seat()
+        ends = self._now() + (PARTING if left is None else min(PARTING, left))
+        try:
+            while (left := ends - self._now()) > 0:
+                data = self._unsent = self._unsent or self._engine.take()
+                if data:
+                    self._wrote(data, await self.stream.write_some(data, left, duplex=True))
+                elif self.stream.owes:
+                    await self.stream.flush(left, duplex=True)
+                else:
+                    break
+            if reads:  # closed with input unread, TCP would throw away what the peer has not received yet
+                self._throw_away()
+        except HTTPCoreError:
+            pass  # why it ends is known
+        finally:
+            self._parting = False
+            self._writing = None
+            self.stream.close()
+
+    def _throw_away(self) -> None:
+        for _ in range(16):
+            if not self.stream.take():
+                break
 
     # Under the lock from here on, but for `_tell`.
 
@@ -555,6 +684,8 @@ class HTTP2Connection:
     def _interrupted(self) -> None:
         """Ctrl-C came while bytes were on their way: nobody knows whether they were taken."""
         with self._lock:
+            self._writing = None
+            self._parting = False
             self._fail(self._in_use())
         self._tell()
 
@@ -575,8 +706,11 @@ class HTTP2Connection:
             raise _again(cause)
         if self._away is not None:
             raise self._went_away()
-        allowed = "has no more stream ids" if self._spent else f"takes {engine.max_streams} requests at once"
-        raise RemoteProtocolError(f"this HTTP/2 connection {allowed}", peer=self.stream.info().peer)
+        if self._stalled:
+            why = "takes no more: its peer stopped an upload"
+        else:
+            why = "has no more stream ids" if self._spent else f"takes {engine.max_streams} requests at once"
+        raise RemoteProtocolError(f"this HTTP/2 connection {why}", peer=self.stream.info().peer)
 
     def _pending(self) -> int:
         """Bytes that wait to be sent."""
@@ -591,13 +725,17 @@ class HTTP2Connection:
     def _send_now(self) -> None:
         """Send what is queued as far as there is room, unless somebody is at it; leave the rest to one who waits."""
         if self._baton.writer is None and self._broken is None and self._failure is None:
-            while data := self._unsent or self._engine.take():
-                count = self.stream.give(data)
-                self._wrote(data, count)
-                if not count:
-                    break
+            self._give()
             self._call_a_sender()
         self._baton.pass_on(unsent=self._unsent_is())
+
+    def _give(self) -> None:
+        """Hand over what is queued as far as there is room, unless a call of the stream has it."""
+        while not self._writing and (data := self._unsent or self._engine.take()):
+            count = self.stream.give(data)
+            self._wrote(data, count)
+            if not count:
+                break
 
     def _wrote(self, data: bytes | memoryview, count: int) -> None:
         self._written += count
@@ -643,23 +781,42 @@ class HTTP2Connection:
     # What comes in.
 
     def _listen(self) -> None:
-        """Take what is here; only while we have the turn to read, or nobody has."""
-        while self._failure is None:
-            data = self.stream.take()
-            if data is None:
+        """Take what is here, for one turn; only while we have the turn to read, or there is no reader."""
+        engine = self._engine
+        last = engine.frames_read + FRAMES
+        size = 0
+        self._behind = False
+        for _ in range(FRAMES):  # however little comes each time
+            data = None if engine.unread else self.stream.take()
+            if data is None and not engine.unread:
                 return
             self._hear(data)
+            size += len(data or b"")
+            if self._failure is not None:
+                return
+            if engine.frames_read >= last or size >= PIECE:
+                break
+        self._behind = True
 
-    def _hear(self, data: bytes) -> None:
+    def _go_on_later(self) -> None:
+        """See that the loop goes on with what a turn has left, if there is no reader and the loop watches sockets."""
+        is_left = self._behind or self._engine.unread
+        if is_left and not self._due and self._failure is None and self._baton.reader is None:
+            self._due = self.backend.call_soon(self._listen_on)
+
+    def _hear(self, data: bytes | None) -> None:
+        """Deal with what came: with about `FRAMES` frames of it. None: with what the engine has left unread."""
         if self._failure is not None:
             return
-        if not data:
+        if data is None:
+            data = b""
+        elif not data:
             peer = self.stream.info().peer
             self._fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
             return
         self._heard = now = self._now()
         self._asked = None
-        for event in self._engine.receive(data, now):
+        for event in self._engine.receive(data, now, FRAMES):
             _HEARD[type(event)](self, event)
 
     def _on_head(self, event: HeadReceived) -> None:
@@ -730,6 +887,7 @@ class HTTP2Connection:
             self._call(inbox)
 
     def _on_window(self, event: WindowOpened) -> None:
+        self._openings += 1
         if event.stream:
             inbox = self._inboxes.get(event.stream)
             if inbox is not None and inbox.sender is not None:
@@ -744,8 +902,15 @@ class HTTP2Connection:
             self._call(inbox)
 
     def _on_failed(self, event: Failed) -> None:
-        self._send_now()  # the GOAWAY that says why
+        self._parting = True  # until the GOAWAY that says why has left
         self._fail(event.error, fault=True)
+        self._give()
+        if not (self._writing or self._unsent or self._engine.owed or self.stream.owes):
+            self._part()
+
+    def _part(self) -> None:
+        self._parting = False
+        self.stream.close()
 
     # Whether the peer is there.
 
@@ -786,15 +951,17 @@ class HTTP2Connection:
             inbox.fail(_again(error) if fault or self._away is None else self._went_away())
             self._call(inbox)
         self._inboxes.clear()
-        self.stream.close()  # whoever reads or writes at this moment ends now
+        if not self._parting:
+            self.stream.close()  # a call that reads or writes at this moment ends now
 
     def _break(self, error: HTTPCoreError, *, listens: bool) -> None:
-        """A write failed. What the peer had said before is here, for us or for whoever reads."""
+        """A write failed. What the peer had sent before is here, for us or for the reader."""
         self._broken = error
         self._changed = True
         if listens:
             self._listen()
-            self._fail(error)
+            if not self._behind:  # else it is read first, and then reading tells the end
+                self._fail(error)
 
     def _went_away(self) -> GoAway:
         away = self._away
