@@ -26,6 +26,7 @@ FLOORS: list[set[str]] = [
         "_network",
         "_wire/grammar",
         "_wire/baton",
+        "_wire/flood_budget",
         "_wire/h2_table",
         "_backends/names",
         "_backends/tls",

@@ -94,15 +94,14 @@ class HeadReceived:
 
 @dataclass(slots=True)
 class BodyReceived:
-    """Bytes of a body, never none. `credit` is what to give to `HTTP2Engine.consumed` for them: padding counts too.
+    """Content of a body, at least one byte. `HTTP2Engine.consumed` is to be told when it was taken.
 
     What came in one `receive` for one stream comes as one event as far as nothing stands between. A peer may still send
-    byte by byte: whoever keeps these should join small ones, or each costs a hundred times its credit.
+    byte by byte: a keeper of these should join small ones, or each takes a hundred times its size.
     """
 
     stream: int
-    data: bytes
-    credit: int
+    data: bytes | bytearray
 
 
 @dataclass(slots=True)
@@ -271,9 +270,9 @@ class HTTP2Engine(Protocol):
         """Give the stream up, both ways. What still comes for it is thrown away, and credited."""
         ...
 
-    def consumed(self, stream: int, credit: int) -> None:
-        """The reader took that much, so the peer may send as much again. Also for what was thrown away, also when the
-        stream is gone: the connection gets its credit back in any case."""
+    def consumed(self, stream: int, size: int) -> None:
+        """The reader took so many bytes of content, so the peer may send as much again. Also for content that was
+        thrown away, also when the stream is gone: the connection gets its credit back in any case."""
         ...
 
     def ping(self, payload: bytes) -> None:
@@ -289,9 +288,9 @@ class HTTP2Engine(Protocol):
 
         Arguments:
             data: any bytes, cut anywhere.
-            now: seconds of any clock that does not go back. With it, frames that bring nothing are forgiven in time;
-                without, they are only weighed against those that do, and a quiet connection kept up by the peer's
-                PING alone ends after a thousand.
+            now: seconds of any clock that does not go back. With it, a few frames a second that deliver nothing are
+                allowed for ever (see `flood_budget`); without, a quiet connection kept up by the peer's PING alone
+                ends after 32,768 of them.
         """
         ...
 

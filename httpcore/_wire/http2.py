@@ -672,14 +672,12 @@ class HTTP2Connection:
 
     def _on_body(self, event: BodyReceived) -> None:
         inbox = self._inboxes.get(event.stream)
-        size = 0
-        if inbox is not None:
-            inbox.add(event.data)
-            size = len(event.data)
-            if inbox.receiver is not None:
-                self._baton.call(inbox.receiver)
-        if event.credit > size:  # padding, which nobody reads
-            self._engine.consumed(event.stream, event.credit - size)
+        if inbox is None:
+            self._engine.consumed(event.stream, len(event.data))
+            return
+        inbox.add(event.data)
+        if inbox.receiver is not None:
+            self._baton.call(inbox.receiver)
 
     def _on_ended(self, event: Ended) -> None:
         inbox = self._inboxes.get(event.stream)
