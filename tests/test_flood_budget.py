@@ -54,12 +54,12 @@ def test_an_upload_pays_for_the_windows_that_it_needs() -> None:
     """Two WINDOW_UPDATE for each piece that the peer let us send, unless it lets us send next to nothing."""
     for size in (64, 100, 1000, 16_384):
         budget = spent(1000)
-        budget.spend(costs.window_cost(blocked=True))
-        budget.spend(costs.window_cost(blocked=False))
+        budget.spend(costs.window_cost(1))
+        budget.spend(costs.window_cost(0))
         budget.earn_sent(size)
         assert budget.left >= BUDGET - 1000
     budget = spent(1000)
-    budget.spend(costs.window_cost(blocked=True))
+    budget.spend(costs.window_cost(1))
     budget.earn_sent(1)
     assert budget.left < BUDGET - 1000
 

@@ -149,7 +149,7 @@ class SettingsChanged:
 
 @dataclass(slots=True)
 class WindowOpened:
-    """More may be sent on `stream`; 0 means perhaps on any."""
+    """More may be sent on `stream`, which had nothing left; 0 means perhaps on any."""
 
     stream: int
 
@@ -202,6 +202,11 @@ class HTTP2Engine(Protocol):
     @property
     def open_streams(self) -> int:
         """Streams that count against `max_streams`."""
+        ...
+
+    @property
+    def connection_window(self) -> int:
+        """How many bytes may be sent on all streams together; `window` is never more. It may be below 0."""
         ...
 
     @property

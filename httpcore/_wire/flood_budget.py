@@ -38,6 +38,7 @@ __all__ = [
     "interim_cost",
     "other_cost",
     "padding_cost",
+    "raise_cost",
     "settings_cost",
     "window_cost",
 ]
@@ -77,6 +78,7 @@ _KEPT: Final = 4
 _HINTS: Final = 512
 _STREAMS: Final = 16
 _WOKEN: Final = 32
+_WAITING: Final = 4
 
 
 def data_cost(size: int, frames: int) -> int:
@@ -128,15 +130,22 @@ def settings_cost(settings: int, windows: int, streams: int) -> int:
     return ANSWERED + settings + windows * (1 + streams // _STREAMS)
 
 
+def raise_cost(sending: int) -> int:
+    """SETTINGS that raise the initial window of so many streams that still send: each may wake a task, see
+    `window_cost`. Three times is fine for any number of streams."""
+    return min(sending * _WOKEN, BUDGET // 4)
+
+
 def goaway_cost(size: int, streams: int) -> int:
     """GOAWAY: all streams are looked at (0.015 a stream in the engine)."""
     return other_cost(size) + streams // _STREAMS
 
 
-def window_cost(*, blocked: bool) -> int:
-    """WINDOW_UPDATE (1.4 to 1.7). One that opens a window with nothing left may wake a task, which sends a few bytes:
-    a peer that opens its window byte by byte pays for that."""
-    return FRAME + _WOKEN if blocked else FRAME
+def window_cost(waiting: int) -> int:
+    """WINDOW_UPDATE (1.4 to 1.7). If it opens a window that had nothing left, it may wake a task, which sends a few
+    bytes (50 to 100): a peer that opens its window byte by byte pays for that. `waiting` is how many streams may have
+    waited for it, among which one is looked for (0.3 each); 0 if the window was open."""
+    return FRAME + _WOKEN + waiting // _WAITING if waiting else FRAME
 
 
 class FloodBudget:

@@ -48,6 +48,7 @@ from .flood_budget import (
     interim_cost,
     other_cost,
     padding_cost,
+    raise_cost,
     settings_cost,
     window_cost,
 )
@@ -229,6 +230,10 @@ class H2Engine:
     @property
     def open_streams(self) -> int:
         return len(self._streams)
+
+    @property
+    def connection_window(self) -> int:
+        return self._window
 
     # Outbound.
 
@@ -778,6 +783,7 @@ class H2Engine:
         self._answer(_SETTINGS, _ACK, 0, b"")
         events.append(SettingsChanged(self.max_streams))
         if self._initial > before:
+            self._charge(raise_cost(sum([not state.sent_all for state in self._streams.values()])))
             events.append(WindowOpened(0))
 
     def _set(self, setting: int, value: int) -> None:
@@ -841,27 +847,30 @@ class H2Engine:
         if stream:
             self._check_opened(_WINDOW_UPDATE, stream)
             state = self._streams.get(stream)
-            blocked = state is not None and not state.sent_all and self._initial + state.spare <= 0
-            self._charge(window_cost(blocked=blocked))
+            waiting = state is not None and not state.sent_all and self._initial + state.spare <= 0
+            self._charge(window_cost(waiting))
             if state is not None:
                 self._open_window(state, increment, events)
             return
-        self._charge(window_cost(blocked=self._window <= 0))
+        waiting = self._window <= 0
+        self._charge(window_cost(len(self._streams) if waiting else 0))
         self._window += increment
         if not increment:
             raise _fault(Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0 for the connection")
         if self._window > _LARGEST_WINDOW:
             raise _fault(Code.FLOW_CONTROL_ERROR, "the peer made the connection's window larger than 2**31 - 1")
-        events.append(WindowOpened(0))
+        if waiting:
+            events.append(WindowOpened(0))
 
     def _open_window(self, state: _Stream, increment: int, events: list[Event]) -> None:
+        waiting = self._initial + state.spare <= 0
         state.spare += increment
         if not increment:
             self._wrong(state, Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0", events)
         elif self._initial + state.spare > _LARGEST_WINDOW:
             message = "the peer made the stream's window larger than 2**31 - 1"
             self._wrong(state, Code.FLOW_CONTROL_ERROR, message, events)
-        elif not state.sent_all:
+        elif waiting and not state.sent_all:
             events.append(WindowOpened(state.number))
 
 

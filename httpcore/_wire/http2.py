@@ -135,8 +135,8 @@ class HTTP2Connection:
         self._settling: dict[Inbox, None] = {}  # those who wait for the peer's SETTINGS, or its answer to PING
         self._unsent: bytes | memoryview = b""  # taken from the engine and not yet from us
         self._written = 0  # bytes, in all
-        self._for_room: OrderedDict[Seat, None] = OrderedDict()  # who has a window, but the outbox is full
-        self._for_window: OrderedDict[Seat, None] = OrderedDict()
+        self._for_room: OrderedDict[Seat, Inbox] = OrderedDict()  # who has a window, but the outbox is full
+        self._for_window: OrderedDict[Seat, Inbox] = OrderedDict()
         self._tries = 0  # how many of the latter are to look again
         self._away: WentAway | None = None
         self._spent = False  # no stream ids are left
@@ -437,7 +437,7 @@ class HTTP2Connection:
         if sends:
             self._call_a_sender()
             queue = self._for_room if self._engine.window(inbox.number) else self._for_window
-            queue[seat] = None
+            queue[seat] = inbox
         return self._baton.wait(seat)
 
     def _leave(self, seat: Seat, inbox: Inbox | None = None) -> None:
@@ -604,9 +604,14 @@ class HTTP2Connection:
         """One of those who wait to send looks again. He calls the next when he has sent, or when he cannot."""
         if self._for_room and self._pending() < OUTBOX:
             self._baton.call(self._for_room.popitem(last=False)[0])
-        elif self._for_window and self._tries:
+            return
+        while self._tries and self._for_window and self._engine.connection_window > 0:
             self._tries -= 1
-            self._baton.call(self._for_window.popitem(last=False)[0])
+            seat, inbox = self._for_window.popitem(last=False)
+            if inbox.stopped or self._engine.window(inbox.number):
+                self._baton.call(seat)
+                return
+            self._for_window[seat] = inbox  # its own window is closed: to wake it would be for nothing
 
     def _credit(self, number: int, size: int) -> None:
         engine = self._engine
