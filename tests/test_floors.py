@@ -37,6 +37,7 @@ FLOORS: list[set[str]] = [
         "_network",
         "_wire/grammar",
         "_wire/baton",
+        "_wire/flood_budget",
         "_wire/h2_table",
     },
     {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from contextlib import suppress
+
 import hpack
 import pytest
 from hpack.huffman import HuffmanEncoder
@@ -103,14 +106,32 @@ def test_what_is_no_huffman_code_is_refused(data: bytes) -> None:
 
 
 def test_huffman_codes_of_anything_take_bounded_memory() -> None:
-    for code in list(h2_table._open.values()):
-        for octet in range(256):
-            try:
-                code[octet]
-            except ValueError:
-                continue
-    assert len(h2_table._open) == 256
-    assert all(len(code) <= 256 for code in h2_table._open.values())
+    """As many connections as there may be share it."""
+    tracemalloc.start()
+    codes: set[int] = set()
+    left = [h2_table._Open(1)]
+    while left:
+        code = left.pop()
+        if code.code not in codes:
+            codes.add(code.code)
+            for octet in range(256):
+                with suppress(ValueError):
+                    code.learn(octet)
+            left += code.following
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(codes) == len(h2_table._open) == 256
+    assert held < 3 << 20
+
+
+@pytest.mark.parametrize("times", [3, 60_000])
+@pytest.mark.parametrize("update", [b"\x20", b"\x3f\xe1\x1f"], ids=["to 0", "to 4096"])
+def test_a_block_has_two_table_updates_at_most(update: bytes, times: int) -> None:
+    """RFC 7541, 4.2. hpack takes any number."""
+    assert FieldDecoder(MOST).decode(update * 2 + b"\x88") == [(b":status", b"200")]
+    for more in (b"", b"\x88"):
+        with pytest.raises(httpcore.RemoteProtocolError, match="resized more than 2 times in one block"):
+            FieldDecoder(MOST).decode(update * times + more)
 
 
 # Blocks, as values.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import h2.config
 import h2.connection
@@ -15,6 +17,7 @@ import h2.exceptions
 import h2.settings
 import hpack
 import pytest
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from httpcore import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from httpcore._wire import h2_engine
@@ -34,7 +37,9 @@ from httpcore._wire.engines import (
     WentAway,
     WindowOpened,
 )
+from httpcore._wire.flood_budget import BUDGET
 from httpcore._wire.h2_engine import H2Engine
+from httpcore._wire.inbox import Inbox
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 UNKNOWN = 0xBB
@@ -267,6 +272,8 @@ CASES = [
     Case("4.3", "an endless integer", frame(HEADERS, END_HEADERS, GOT, LONG_INTEGER), COMPRESSION),
     Case("4.3", "bad Huffman padding", frame(HEADERS, END_HEADERS, GOT, BAD_HUFFMAN), COMPRESSION),
     Case("4.3", "a table update behind a field", frame(HEADERS, END_HEADERS, GOT, HEADER_AND_UPDATE), COMPRESSION),
+    Case("4.3", "two table updates", frame(HEADERS, END_HEADERS | END_STREAM, GOT, b"\x20\x3f\xe1\x1f\x88"), FINE),
+    Case("4.3", "three table updates", frame(HEADERS, END_HEADERS, GOT, b"\x20" * 3 + b"\x88"), COMPRESSION),
     Case("4.3", "a bad block for a stream we reset", frame(HEADERS, END_HEADERS, CANCELLED, INDEX_0), COMPRESSION),
     Case(
         "4.3",
@@ -733,80 +740,267 @@ def test_errors_name_what_was_seen() -> None:
 # Floods.
 
 
-def peer_sends(engine: HTTP2Engine, script: bytes, times: int) -> tuple[int, Exception | None]:
-    """Feed a script again and again, taking what there is to send. How often it took to end the connection, and why."""
-    for count in range(times):
-        for event in engine.receive(script):
-            if isinstance(event, Failed):
-                return count, event.error
+def big_head(block: bytes, stream: int) -> bytes:
+    """A header block in as many frames as it needs."""
+    parts = [block[at : at + 16384] for at in range(0, len(block), 16384)]
+    out = frame(HEADERS, END_HEADERS if len(parts) == 1 else 0, stream, parts[0])
+    for part in parts[1:]:
+        out += frame(CONTINUATION, END_HEADERS if part is parts[-1] else 0, stream, part)
+    return out
+
+
+def new_literals(count: int, first: bytes = b"\x00") -> bytes:
+    """Fields that were not seen before, and take as few bytes as such can."""
+    rand = random.Random(count)
+    return b"".join([first + b"\x08" + rand.randbytes(8).hex()[:8].encode() + b"\x01v" for _ in range(count)])
+
+
+def huffman_literal(size: int) -> bytes:
+    coded = hpack.huffman.HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(random.Random(5).randbytes(size))
+    length = hpack.hpack.encode_integer(len(coded), 7)
+    length[0] |= 0x80
+    return b"\x00\x01a" + bytes(length) + coded
+
+
+def live(engine: H2Engine) -> None:
+    """Two responses are open."""
+    engine.receive(head(GOT) + head(SIBLING))
+
+
+def open_streams(count: int) -> Callable[[H2Engine], None]:
+    def start(engine: H2Engine) -> None:
+        for _ in range(count):
+            engine.request(POST, end=False)
         engine.take()
-    return times, None
+
+    return start
 
 
-FLOODS = {
-    "PING": frame(PING, payload=bytes(8)),
-    "PONG": frame(PING, ACK, payload=bytes(8)),
-    "SETTINGS": settings(),
-    "SETTINGS with a thousand settings": settings(*[(4, 65535)] * 1000),
-    "acknowledgements": frame(SETTINGS, ACK),
-    "PRIORITY": frame(PRIORITY, 0, GOT, bytes(5)),
-    "WINDOW_UPDATE for the connection": window_update(0, 1),
-    "WINDOW_UPDATE for a stream": window_update(POSTED, 1),
-    "WINDOW_UPDATE for a stream that is done": window_update(FINISHED, 1),
-    "unknown frames": frame(UNKNOWN, 0, 0, b"grease"),
-    "empty DATA": data(GOT, b""),
-    "DATA of padding": data(GOT, b"", pad=10),
-    "a byte in the most padding": data(GOT, b"x", pad=255),
-    "RST_STREAM for a stream that is done": rst(FINISHED),
-    "heads for a stream that we reset": head(CANCELLED),
-    "empty DATA for a stream that we reset": data(CANCELLED, b""),
-    "GOAWAY": goaway(TOP),
-    "CONTINUATION": frame(CONTINUATION, 0, SIBLING),
+def forget(engine: H2Engine) -> None:
+    """So many streams were reset that the first are not remembered."""
+    for _ in range(h2_engine.REMEMBERED_COUNT + 100):
+        engine.reset(engine.request(GET, end=True), Code.CANCEL)
+        engine.take()
+
+
+DEEP = b"\x40\x01a\x01b" * 100 + b"\xff\x20" * 1500
+PIECE = 32768  # bytes at once: more PING would be more answers than may wait
+
+# What a peer repeats without end, and how the engine stands before. None of it delivers anything.
+FLOODS: dict[str, tuple[Callable[[H2Engine], None], bytes]] = {
+    "PING": (live, frame(PING, payload=bytes(8))),
+    "PONG": (live, frame(PING, ACK, payload=bytes(8))),
+    "SETTINGS": (live, settings()),
+    "SETTINGS with thousands of settings": (live, settings(*[(4, 65535)] * 2700)),
+    "SETTINGS that resize our table": (live, settings(*[(1, 0), (1, 4096)] * 1350)),
+    "SETTINGS that move the windows of many streams": (open_streams(2000), settings(*[(4, 0), (4, 1)] * 1350)),
+    "SETTINGS that open windows byte by byte": (open_streams(500), settings((4, 0)) + settings((4, 1))),
+    "acknowledgements": (live, frame(SETTINGS, ACK)),
+    "PRIORITY": (live, frame(PRIORITY, 0, GOT, bytes(5))),
+    "WINDOW_UPDATE for the connection": (live, window_update(0, 1)),
+    "WINDOW_UPDATE for a stream": (live, window_update(POSTED, 1)),
+    "WINDOW_UPDATE for a stream that is done": (live, window_update(FINISHED, 1)),
+    "unknown frames": (live, frame(UNKNOWN)),
+    "unknown frames of 16 KiB": (live, frame(UNKNOWN, 0, 0, bytes(16384))),
+    "empty DATA": (live, data(GOT, b"")),
+    "DATA of padding": (live, data(GOT, b"", pad=10)),
+    "a byte in the most padding": (live, data(GOT, b"x", pad=255)),
+    "a byte, unread": (live, data(GOT, b"x")),
+    "a byte, then two, unread": (live, data(GOT, b"x") + data(GOT, b"xx")),
+    "a byte for each of two, unread": (live, data(GOT, b"x") + data(SIBLING, b"x")),
+    "a byte for a stream that we reset": (live, data(CANCELLED, b"x")),
+    "16 KiB for a stream reset long ago": (forget, data(15, bytes(16384))),
+    "a byte for a stream reset long ago": (forget, data(15, b"x")),
+    "empty DATA for a stream that we reset": (live, data(CANCELLED, b"")),
+    "RST_STREAM for a stream that is done": (live, rst(FINISHED)),
+    "GOAWAY": (live, goaway(TOP)),
+    "GOAWAY of 16 KiB": (live, goaway(TOP, 0, bytes(16376))),
+    "the smallest heads": (live, frame(HEADERS, END_HEADERS, CANCELLED, b"\x88")),
+    "heads that resize the table twice": (live, frame(HEADERS, END_HEADERS, CANCELLED, b"\x20\x3f\xe1\x1f")),
+    "heads in 64 empty frames": (
+        live,
+        frame(HEADERS, 0, CANCELLED, b"\x88")
+        + frame(CONTINUATION, 0, CANCELLED) * 63
+        + frame(CONTINUATION, END_HEADERS, CANCELLED),
+    ),
+    "heads of new fields": (live, big_head(new_literals(1500), CANCELLED)),
+    "heads that fill the table": (live, big_head(new_literals(1500, b"\x40"), CANCELLED)),
+    "heads of fields from the table": (live, big_head(DEEP, CANCELLED)),
+    "heads of empty fields": (live, big_head(b"\x10\x00\x00" * 2000, CANCELLED)),
+    "heads with needless octets": (live, big_head(b"\x0f\x80\x80\x80\x80\x00\x00" * 1300, CANCELLED)),
+    "heads in Huffman code": (live, big_head(huffman_literal(24_000), CANCELLED)),
 }
 
 
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except FileNotFoundError:
+        return 0
+
+
+class Took:
+    """What a flood takes of us, from here on, or from `begin` on. CPU time is that of the thread that begins."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.had = resident()
+        self.most = 0
+        self.began = time.thread_time()
+
+    def look(self) -> None:
+        self.most = max(self.most, resident() - self.had)
+
+    def check(self) -> None:
+        took = time.thread_time() - self.began
+        assert took < 1
+        assert self.most < 4 * MIB
+
+
+def last_of(engine: H2Engine, again: bytes, took: Took | None = None, now: float = 1000.0) -> Exception | None:
+    """Feed `again` without end, in pieces as they come from a socket. What ended the connection; None if nothing did
+    within 64 MiB."""
+    piece = again * -(-PIECE // len(again))
+    for _ in range((1 << 26) // len(piece)):
+        for at in range(0, len(piece), PIECE):
+            for event in engine.receive(piece[at : at + PIECE], now):
+                if isinstance(event, Failed):
+                    return event.error
+            if not engine.closed:
+                engine.take()
+            if took is not None:
+                took.look()
+    return None
+
+
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_ends_the_connection(name: str) -> None:
+def test_a_flood_ends_within_a_second_of_cpu_and_4_mib(name: str) -> None:
+    start, again = FLOODS[name]
     engine = opened()
-    engine.receive(head(GOT))
-    if name == "CONTINUATION":
-        engine.receive(frame(HEADERS, 0, SIBLING, fields(OK)))
+    start(engine)
     engine.take()
-    tracemalloc.start()
-    count, error = peer_sends(engine, FLOODS[name], 5000)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert count <= h2_engine.IDLE_COUNT + 50
+    took = Took()
+    error = last_of(engine, again, took)
     assert isinstance(error, LimitExceeded)
-    assert error.limit is not None
+    assert error.limit == BUDGET
     assert codes(sent(engine), GOAWAY) == {0: Code.ENHANCE_YOUR_CALM}
-    assert peak < 1_000_000
+    took.check()
 
 
-def test_a_thousand_settings_weigh_more_than_one() -> None:
-    assert peer_sends(opened(), FLOODS["SETTINGS with a thousand settings"], 100)[0] < 15
-
-
-def test_what_is_useful_outweighs_what_is_not() -> None:
+def test_interim_heads_for_many_streams_are_kept_in_4_mib() -> None:
     engine = opened()
-    engine.receive(head(GOT))
-    script = frame(PING, payload=bytes(8)) * 900 + data(GOT, b"x")
-    for _ in range(20):
-        assert not engine.closed
-        engine.receive(script)
-        engine.take()
-    assert peer_sends(engine, script, 20) == (20, None)
+    open_streams(200)(engine)
+    script = b"".join(
+        [big_head(fields((b":status", b"103")) + new_literals(255, b"\x10"), 15 + 2 * i) * 32 for i in range(200)]
+    )
+    kept = []
+    tracemalloc.start()
+    for at in range(0, len(script), PIECE):
+        kept += engine.receive(script[at : at + PIECE])
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert isinstance(kept[-1], Failed)
+    assert held < 4 * MIB
 
 
-def test_what_brings_nothing_is_forgiven_in_time() -> None:
+def test_a_slow_flood_is_no_more_than_keep_alives() -> None:
+    """What time gives is 16 units a second: four PING frames, and not one more, for ever."""
     engine = opened()
-    pings = frame(PING, payload=bytes(8)) * 900
-    for hour in range(100):
-        engine.receive(pings, now=1000.0 + hour * h2_engine.IDLE_SECONDS)
+    ping = frame(PING, payload=bytes(8))
+    for second in range(20_000):
+        engine.receive(ping * 4, now=1000.0 + second)
         engine.take()
     assert not engine.closed
-    (failed,) = engine.receive(pings, now=1000.0 + 99.5 * h2_engine.IDLE_SECONDS)
-    assert isinstance(failed, Failed)
+    for second in range(20_000, 60_000):
+        engine.receive(ping * 5, now=1000.0 + second)
+        engine.take()
+    assert engine.closed
+
+
+@pytest.mark.parametrize("pause", [10.0, 3600.0, 1e6])
+def test_a_pause_buys_no_longer_flood(pause: float) -> None:
+    pings = frame(PING, payload=bytes(8)) * 100
+    engine = opened()
+    for _ in range(300):
+        engine.receive(pings, now=1000.0)
+        engine.take()
+    more = 0
+    while not engine.closed:
+        engine.receive(pings, now=1000.0 + pause)
+        engine.take()
+        more += 100
+    assert more <= min(BUDGET // 4 - 30_000 + 4 * pause, BUDGET // 4) + 100
+
+
+def test_what_is_useful_pays_for_what_is_not() -> None:
+    """A stream of small messages, each with a PING: gRPC measures the path with one."""
+    engine = opened()
+    engine.receive(head(GOT))
+    for _ in range(30_000):
+        engine.receive(frame(PING, payload=bytes(8)) + data(GOT, b"x"))
+        engine.consumed(GOT, 1)
+        engine.take()
+    assert not engine.closed
+
+
+def test_each_request_pays_for_what_a_server_may_say_about_it() -> None:
+    """SETTINGS, PING and WINDOW_UPDATE with every response, one that has no content among them."""
+    engine = bare()
+    engine.receive(settings())
+    more = frame(PING, payload=bytes(8)) + settings((3, 100)) + window_update(0, 100)
+    for at in range(15_000):
+        stream = engine.request(HEAD if at % 2 else GET, end=True)
+        engine.receive(more + head(stream, status=b"103") + head(stream, status=b"204", end=True))
+        engine.take()
+    assert not engine.closed
+
+
+def test_streams_that_the_peer_resets_are_no_flood() -> None:
+    engine = bare()
+    engine.receive(settings())
+    for _ in range(70_000):
+        engine.receive(rst(engine.request(GET, end=True), Code.REFUSED_STREAM))
+        engine.take()
+    assert not engine.closed
+
+
+def test_tiny_data_ends_at_the_same_byte_however_it_is_cut() -> None:
+    script = head(GOT) + data(GOT, b"x") * 70_000
+    results = []
+    for size in (len(script), 1001, 65536):
+        heard = feed(opened(), script, size)
+        results.append((heard.bodies, str(heard.error)))
+    assert results[0] == results[1] == results[2]
+    assert len(results[0][0][GOT]) == BUDGET // 2
+
+
+def test_a_window_of_small_messages_may_wait_for_a_slow_reader() -> None:
+    """gRPC puts each message into a frame of its own, with five bytes in front."""
+    engine = opened()
+    open_streams(8)(engine)
+    for stream in range(15, 31, 2):
+        engine.receive(head(stream))
+        for _ in range(16):
+            engine.receive(data(stream, bytes(16)) * 4096)
+    assert not engine.closed
+
+
+def test_what_is_on_its_way_when_downloads_are_given_up_is_no_flood() -> None:
+    """As much as the windows allow, in frames of 1 KiB."""
+    engine = bare()
+    engine.receive(settings())
+    for _ in range(200):
+        stream = engine.request(GET, end=True)
+        engine.receive(head(stream) + data(stream, bytes(1024)) * 10)
+        engine.reset(stream, Code.CANCEL)
+        engine.consumed(stream, 10_240)
+        engine.receive(data(stream, bytes(1024)) * (h2_engine.STREAM_WINDOW // 1024 - 10))
+        engine.receive(head(stream, status=None, end=True))
+        engine.take()
+    assert not engine.closed
 
 
 @pytest.mark.parametrize("ask", [frame(PING, payload=bytes(8)), settings()], ids=["PING", "SETTINGS"])
@@ -843,9 +1037,45 @@ def test_a_body_of_single_bytes_comes_joined_and_is_no_flood() -> None:
     for _ in range(20):
         (event,) = engine.receive(data(GOT, b"x") * 5000)
         assert isinstance(event, BodyReceived)
-        assert (len(event.data), event.credit) == (5000, 5000)
-        engine.consumed(GOT, event.credit)
+        assert len(event.data) == 5000
+        engine.consumed(GOT, 5000)
     assert not engine.closed
+
+
+def test_small_pieces_of_a_body_are_joined_in_linear_time() -> None:
+    """In one event, whatever their sizes; copying all that came before each time took seconds."""
+    engine = opened()
+    engine.receive(head(GOT))
+    pair = data(GOT, b"x" * 16) + data(GOT, b"y" * 17)
+    script = pair * 31_000
+    began = time.thread_time()
+    (event,) = engine.receive(script)
+    assert time.thread_time() - began < 1
+    assert isinstance(event, BodyReceived)
+    assert event.data == (b"x" * 16 + b"y" * 17) * 31_000
+
+
+def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
+    inbox = Inbox()
+    inbox.add(bytes(MIB))
+    inbox.add(b"abc")
+    began = time.thread_time()
+    for _ in range(100_000):
+        assert inbox.take(1) == b"\0"
+    assert time.thread_time() - began < 1
+    inbox.add(b"def")
+    assert inbox.held == MIB - 100_000 + 6
+    assert inbox.take(MIB) == bytes(MIB - 100_000) + b"abcdef"
+    assert not inbox.parts
+
+
+@pytest.mark.parametrize("joined", [bytes, bytearray])
+def test_what_is_left_of_a_part_may_be_joined(joined: type[bytes]) -> None:
+    inbox = Inbox()
+    inbox.add(joined(b"abcdef"))
+    assert inbox.take(2) == b"ab"
+    inbox.add(b"gh")
+    assert (inbox.take(1), inbox.take_all()) == (b"c", b"defgh")
 
 
 def test_an_upload_in_crumbs_may_be_answered_with_a_credit_for_each() -> None:
@@ -863,7 +1093,9 @@ def test_a_large_upload_may_be_credited_in_small_pieces() -> None:
     engine = opened()
     engine.receive(settings((4, 4 * MIB)) + window_update(0, 4 * MIB))
     engine.data(POSTED, bytes(4 * MIB), end=True)
-    assert peer_sends(engine, window_update(0, 512), 8192) == (8192, None)
+    for _ in range(8192):
+        engine.receive(window_update(0, 512))
+    assert not engine.closed
 
 
 def test_what_is_late_for_many_streams_at_once_is_no_flood() -> None:
@@ -906,7 +1138,7 @@ def test_what_was_complete_before_an_error_is_not_lost() -> None:
     events = engine.receive(head(GOT) + data(GOT, b"whole", end=True) + frame(PING, payload=b"short"))
     first, second, third, last = events
     assert isinstance(first, HeadReceived)
-    assert second == BodyReceived(GOT, b"whole", 5)
+    assert second == BodyReceived(GOT, b"whole")
     assert third == Ended(GOT, [])
     assert isinstance(last, Failed)
     assert engine.receive(data(SIBLING, b"x")) == []
@@ -932,7 +1164,7 @@ def test_trailers_come_with_the_end() -> None:
 def test_padding_is_credited_but_not_handed_on() -> None:
     engine = opened()
     engine.receive(head(GOT))
-    assert engine.receive(data(GOT, b"abc", pad=2)) == [BodyReceived(GOT, b"abc", 6)]
+    assert engine.receive(data(GOT, b"abc", pad=2)) == [BodyReceived(GOT, b"abc")]
 
 
 def test_a_reset_by_the_peer_ends_the_stream() -> None:
@@ -988,18 +1220,29 @@ def test_settings_that_say_nothing_of_streams_allow_any_number() -> None:
     assert engine.receive(settings()) == [SettingsChanged(TOP)]
 
 
-def test_a_stream_that_sends_no_more_is_not_told_of_its_window() -> None:
+def test_windows_that_open_are_told_where_a_sender_may_wait() -> None:
     engine = opened()
-    assert engine.receive(window_update(GOT, 1) + window_update(POSTED, 1)) == [WindowOpened(POSTED)]
+    assert engine.receive(window_update(GOT, 1) + window_update(POSTED, 1) + window_update(0, 1)) == []
+    engine.data(POSTED, bytes(65536), end=False)
+    more = window_update(GOT, 1) + window_update(POSTED, 1) + window_update(0, 1)
+    assert engine.receive(more) == [WindowOpened(POSTED), WindowOpened(0)]
+    assert engine.receive(more) == []
+    assert engine.connection_window == 2
 
 
-def test_a_response_that_ended_leaves_nothing_to_wait_for_when_its_upload_is_given_up() -> None:
-    engine = opened()
-    engine.receive(head(POSTED, end=True))
-    engine.reset(POSTED, Code.NO_ERROR)
-    assert codes(sent(engine), RST_STREAM) == {POSTED: Code.NO_ERROR}
-    assert feed(engine, data(POSTED, b"x"), 99).error is not None
-    assert codes(sent(engine), GOAWAY) == {0: Code.STREAM_CLOSED}
+@pytest.mark.parametrize("late", [data(POSTED, b"x") * 3, data(POSTED, b"x") + data(POSTED, b"yy"), head(POSTED) * 2])
+@pytest.mark.parametrize("size", [1, 10, 20, 999])
+def test_frames_behind_the_end_of_an_early_response_end_no_other(late: bytes, size: int) -> None:
+    """However the bytes are cut, and whether or not the upload has been given up meanwhile."""
+    for gives_up in (False, True):
+        engine = opened()
+        heard = feed(engine, head(POSTED, end=True) + (b"" if gives_up else late), size)
+        assert heard.log[1] == Ended(POSTED, [])
+        engine.reset(POSTED, Code.NO_ERROR)
+        code = Code.NO_ERROR if gives_up else Code.STREAM_CLOSED
+        assert feed(engine, late, size).log == []
+        assert codes(sent(engine), RST_STREAM) == {POSTED: code}
+        assert feed(engine, head(SIBLING, end=True), 99).log[-1] == Ended(SIBLING, [])
 
 
 def test_a_head_from_deep_in_the_table() -> None:
@@ -1226,12 +1469,12 @@ def test_data_frames_that_are_alike_come_as_one_event() -> None:
     *whole, last = [data(GOT, piece) for piece in pieces]
     come = b"".join(whole) + data(SIBLING, b"x" * 5000)
     assert engine.receive(come + last[:100]) == [
-        BodyReceived(GOT, b"".join(pieces[:5]), 25_000),
-        BodyReceived(SIBLING, b"x" * 5000, 5000),
+        BodyReceived(GOT, b"".join(pieces[:5])),
+        BodyReceived(SIBLING, b"x" * 5000),
     ]
     assert engine.receive(last[100:] + data(GOT, b"y" * 5000, end=True)) == [
-        BodyReceived(GOT, pieces[5], 5000),
-        BodyReceived(GOT, b"y" * 5000, 5000),
+        BodyReceived(GOT, pieces[5]),
+        BodyReceived(GOT, b"y" * 5000),
         Ended(GOT, []),
     ]
 
@@ -1244,7 +1487,7 @@ def test_data_frames_that_are_alike_come_as_far_as_they_are_allowed(declared: bo
     length = [(b"content-length", b"%d" % (3 * size + 1))] if declared else []
     engine.receive(head(GOT, *length))
     body, broken = engine.receive(data(GOT, bytes(size)) * (allowed + 1) + data(GOT, bytes(size)))[:2]
-    assert body == BodyReceived(GOT, bytes(allowed * size), allowed * size)
+    assert body == BodyReceived(GOT, bytes(allowed * size))
     assert isinstance(broken, Malformed)
     assert str(broken.error).startswith("the body is longer" if declared else "the peer sent more DATA than the stream")
 
@@ -1302,7 +1545,7 @@ def test_the_connection_is_credited_for_what_nobody_wants_any_more() -> None:
         (event,) = engine.receive(data(stream, bytes(1000)))
         assert isinstance(event, BodyReceived)
         engine.reset(stream, Code.CANCEL)
-        engine.consumed(stream, event.credit)
+        engine.consumed(stream, len(event.data))
         engine.receive(data(stream, bytes(16000), pad=255) * 60)
         used += 1000 + 60 * 16256
         for kind, _, number_, payload in sent(engine):
@@ -1332,7 +1575,7 @@ def test_a_stream_that_went_wrong_takes_no_credit_with_it(wrong: bytes, size: in
     engine.take()
     for event in engine.receive(wrong):
         if isinstance(event, BodyReceived):
-            engine.consumed(GOT, event.credit)
+            engine.consumed(GOT, len(event.data))
     credits = [(stream, payload) for kind, _, stream, payload in sent(engine) if kind == WINDOW_UPDATE]
     assert credits == [(0, number(size))]
 

@@ -37,11 +37,15 @@ from test_h2_engine import (
     TOP,
     UNKNOWN,
     WINDOW_UPDATE,
+    Took,
+    big_head,
     data,
     fields,
     frame,
     goaway,
     head,
+    huffman_literal,
+    new_literals,
     number,
     rst,
     settings,
@@ -54,6 +58,7 @@ import httpcore
 from httpcore import LimitExceeded, RemoteProtocolError
 from httpcore._wire import h2_engine, http2
 from httpcore._wire.engines import Code
+from httpcore._wire.flood_budget import BUDGET
 from httpcore.testing import Simulation as Memory
 
 URL = "http://a.test/"
@@ -186,27 +191,30 @@ class Flood:
     again: Callable[[int], bytes]
     limit: int
     times: int | None = None  # when that stream alone is reset: how often it does so
+    answers: int = 0  # frames that answer what is repeated; they are read
+
+
+PIECE = 4096  # bytes that are sent at once, of small frames
 
 
 def nothing(stream: int) -> bytes:
     return b""
 
 
-IDLE = h2_engine.IDLE_COUNT
 FLOODS = {
-    "F1 PING": Flood(nothing, lambda stream: frame(PING, payload=bytes(8)) * 50, IDLE),
-    "F1 PONG": Flood(nothing, lambda stream: frame(PING, ACK, payload=bytes(8)) * 50, IDLE),
-    "F1 SETTINGS": Flood(nothing, lambda stream: settings((4, 65535)) * 50, IDLE),
-    "F1 SETTINGS of a thousand": Flood(nothing, lambda stream: settings(*[(3, 100)] * 1000), IDLE),
-    "F1 acknowledgements": Flood(nothing, lambda stream: frame(SETTINGS, ACK) * 50, IDLE),
-    "F1 PRIORITY": Flood(nothing, lambda stream: frame(PRIORITY, 0, stream, bytes(5)) * 50, IDLE),
-    "F1 WINDOW_UPDATE": Flood(nothing, lambda stream: window_update(0, 1) * 50, IDLE),
-    "F1 WINDOW_UPDATE of the stream": Flood(nothing, lambda stream: window_update(stream, 1) * 50, IDLE),
-    "F1 unknown frames": Flood(nothing, lambda stream: frame(UNKNOWN, 0, stream, bytes(100)) * 50, IDLE),
-    "F1 GOAWAY": Flood(nothing, lambda stream: goaway(TOP, 0, b"bye") * 50, IDLE),
-    "F2 empty DATA": Flood(head, lambda stream: data(stream, b"") * 50, IDLE),
-    "F2 DATA of padding": Flood(head, lambda stream: data(stream, b"", pad=10) * 50, IDLE),
-    "F2 a byte in the most padding": Flood(head, lambda stream: data(stream, b"x", pad=255) * 10, IDLE),
+    "F1 PING": Flood(nothing, lambda stream: frame(PING, payload=bytes(8)) * 50, BUDGET, answers=50),
+    "F1 PONG": Flood(nothing, lambda stream: frame(PING, ACK, payload=bytes(8)) * 50, BUDGET),
+    "F1 SETTINGS": Flood(nothing, lambda stream: settings((4, 65535)) * 50, BUDGET, answers=50),
+    "F1 SETTINGS of a thousand": Flood(nothing, lambda stream: settings(*[(3, 100)] * 1000), BUDGET, answers=1),
+    "F1 acknowledgements": Flood(nothing, lambda stream: frame(SETTINGS, ACK) * 50, BUDGET),
+    "F1 PRIORITY": Flood(nothing, lambda stream: frame(PRIORITY, 0, stream, bytes(5)) * 50, BUDGET),
+    "F1 WINDOW_UPDATE": Flood(nothing, lambda stream: window_update(0, 1) * 50, BUDGET),
+    "F1 WINDOW_UPDATE of the stream": Flood(nothing, lambda stream: window_update(stream, 1) * 50, BUDGET),
+    "F1 unknown frames": Flood(nothing, lambda stream: frame(UNKNOWN, 0, stream, bytes(100)) * 50, BUDGET),
+    "F1 GOAWAY": Flood(nothing, lambda stream: goaway(TOP, 0, b"bye") * 50, BUDGET),
+    "F2 empty DATA": Flood(head, lambda stream: data(stream, b"") * 50, BUDGET),
+    "F2 DATA of padding": Flood(head, lambda stream: data(stream, b"", pad=10) * 50, BUDGET),
+    "F2 a byte in the most padding": Flood(head, lambda stream: data(stream, b"x", pad=255) * 10, BUDGET),
     "F3 CONTINUATION, empty": Flood(
         lambda stream: frame(HEADERS, 0, stream, fields(OK)), lambda stream: frame(CONTINUATION, 0, stream) * 10, 64
     ),
@@ -232,30 +240,111 @@ FLOODS = {
 @each_world
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_is_stopped_and_told_why_in_flat_memory(world: World, name: str) -> None:
+    """Within a second of our CPU time, too."""
     flood = FLOODS[name]
     sent = 0
+    took = Took()
 
     def act(talk: Talk, stream: int) -> None:
         nonlocal sent
         talk.send(flood.start(stream))
         piece = flood.again(stream)
+        together = 1 if flood.times else max(1, PIECE // len(piece))
+        piece *= together
+        answers = talk.frames()
         for _ in range(flood.times or 64 * MIB // len(piece)):
             talk.send(piece)
             sent += len(piece)
+            took.look()
+            for _ in range(flood.answers * together):
+                next(answers, None)
 
     async def body() -> None:
         with Hostile(act) as server:
             async with trial(world, server, **PRIOR) as pool:
-                with bounded(2 * MIB), pytest.raises(LimitExceeded) as caught:
+                took.begin()
+                with pytest.raises(LimitExceeded) as caught:
                     await pool.request("POST", server.url, body=b"x")
+                took.check()
                 checked(caught.value, server, "POST")
                 assert caught.value.limit == flood.limit
-            assert sent < 4 * MIB
+            assert sent < 16 * MIB
             assert server.bad == 1
             talk = server.talks[0]
             await eventually(world, lambda: bool(talk.left), "the peer is told")
             assert talk.left[1 if flood.times else 0] == Code.ENHANCE_YOUR_CALM
             assert len(server.talks) == (1 if flood.times else 2)
+
+    world.run(body)
+
+
+LATE_FLOODS: dict[str, bytes] = {
+    "a byte of DATA": data(1, b"x"),
+    "empty DATA": data(1, b""),
+    "small heads": frame(HEADERS, END_HEADERS, 1, b"\x88"),
+    "heads that resize the table twice": frame(HEADERS, END_HEADERS, 1, b"\x20\x3f\xe1\x1f"),
+    "heads of new fields": big_head(new_literals(1500), 1),
+    "heads of empty fields": big_head(b"\x10\x00\x00" * 2000, 1),
+    "heads in Huffman code": big_head(huffman_literal(24_000), 1),
+    "RST_STREAM": rst(1),
+}
+
+
+@each_world
+@pytest.mark.parametrize("name", LATE_FLOODS)
+def test_a_flood_on_a_stream_that_was_given_up_is_stopped(world: World, name: str) -> None:
+    """Within a second of our CPU time and 4 MiB, while another request waits on the same connection."""
+    took = Took()
+
+    def act(talk: Talk, stream: int) -> None:
+        assert (stream, talk.request()) == (1, 3)
+        piece = LATE_FLOODS[name] * max(1, PIECE // len(LATE_FLOODS[name]))
+        for _ in range(64 * MIB // len(piece)):
+            talk.send(piece)
+            took.look()
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with pytest.raises(httpcore.ReadTimeout):
+                    await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(read_timeout=0.05))
+                took.begin()
+                with pytest.raises(LimitExceeded, match="ENHANCE_YOUR_CALM"):
+                    await pool.request("GET", server.url + "/other")
+                took.check()
+            talk = server.talks[0]
+            await eventually(world, lambda: 0 in talk.left, "the peer is told")
+            assert talk.left == {1: Code.CANCEL, 0: Code.ENHANCE_YOUR_CALM}
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("streams", [(1,), (1, 0)], ids=["the stream's", "both"])
+def test_a_window_that_is_opened_byte_by_byte_is_a_flood(world: World, streams: tuple[int, ...]) -> None:
+    """Each opening wakes the upload, which then sends a byte."""
+    took = Took()
+    opening = b"".join([window_update(stream, 1) for stream in streams])
+
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(window_update(0, MIB) if streams == (1,) else b"")
+        frames = talk.frames()
+        left = 65535
+        while left:
+            left -= len(next(frames)[3])
+        for _ in range(100_000):
+            talk.send(opening)
+            if next(frames, None) is None:
+                return
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, timeout=30, **PRIOR) as pool:
+                took.begin()
+                with pytest.raises(LimitExceeded, match="ENHANCE_YOUR_CALM"):
+                    await pool.request("POST", server.url, body=bytes(MIB))
+                took.check()
+            assert server.talks[0].left == {0: Code.ENHANCE_YOUR_CALM}
 
     world.run(body)
 

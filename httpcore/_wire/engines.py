@@ -94,15 +94,14 @@ class HeadReceived:
 
 @dataclass(slots=True)
 class BodyReceived:
-    """Bytes of a body, never none. `credit` is what to give to `HTTP2Engine.consumed` for them: padding counts too.
+    """Content of a body, at least one byte. `HTTP2Engine.consumed` is to be told when it was taken.
 
     What came in one `receive` for one stream comes as one event as far as nothing stands between. A peer may still send
-    byte by byte: whoever keeps these should join small ones, or each costs a hundred times its credit.
+    byte by byte: a keeper of these should join small ones, or each takes a hundred times its size.
     """
 
     stream: int
-    data: bytes
-    credit: int
+    data: bytes | bytearray
 
 
 @dataclass(slots=True)
@@ -150,7 +149,7 @@ class SettingsChanged:
 
 @dataclass(slots=True)
 class WindowOpened:
-    """More may be sent on `stream`; 0 means perhaps on any."""
+    """More may be sent on `stream`, which had nothing left; 0 means perhaps on any."""
 
     stream: int
 
@@ -203,6 +202,11 @@ class HTTP2Engine(Protocol):
     @property
     def open_streams(self) -> int:
         """Streams that count against `max_streams`."""
+        ...
+
+    @property
+    def connection_window(self) -> int:
+        """How many bytes may be sent on all streams together; `window` is never more. It may be below 0."""
         ...
 
     @property
@@ -267,18 +271,13 @@ class HTTP2Engine(Protocol):
         """How many bytes `data` takes now; 0 also when the stream is gone."""
         ...
 
-    @property
-    def connection_window(self) -> int:
-        """How many bytes `data` takes now on all streams together; each has a window of its own as well."""
-        ...
-
     def reset(self, stream: int, code: int) -> None:
         """Give the stream up, both ways. What still comes for it is thrown away, and credited."""
         ...
 
-    def consumed(self, stream: int, credit: int) -> None:
-        """The reader took that much, so the peer may send as much again. Also for what was thrown away, also when the
-        stream is gone: the connection gets its credit back in any case."""
+    def consumed(self, stream: int, size: int) -> None:
+        """The reader took so many bytes of content, so the peer may send as much again. Also for content that was
+        thrown away, also when the stream is gone: the connection gets its credit back in any case."""
         ...
 
     def ping(self, payload: bytes) -> None:
@@ -304,11 +303,11 @@ class HTTP2Engine(Protocol):
 
         Arguments:
             data: any bytes, cut anywhere.
-            now: seconds of any clock that does not go back. With it, frames that bring nothing are forgiven in time;
-                without, they are only weighed against those that do, and a quiet connection kept up by the peer's
-                PING alone ends after a thousand.
-            most: how many frames to read, about; the rest is kept, see `unread`. Whoever has a loop to share, or a
-                deadline to keep, asks for a few at a time.
+            now: seconds of any clock that does not go back. With it, a few frames a second that deliver nothing are
+                allowed for ever (see `flood_budget`); without, a quiet connection kept up by the peer's PING alone
+                ends after 32,768 of them.
+            most: how many frames to read, about; the rest is kept, see `unread`. A caller that shares a loop, or has a
+                deadline, asks for a few at a time.
         """
         ...
 

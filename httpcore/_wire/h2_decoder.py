@@ -14,10 +14,13 @@ from typing import Final
 from .._errors import LimitExceeded, RemoteProtocolError
 from .h2_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, unhuffman
 
-__all__ = ["TABLE_BYTES", "FieldDecoder"]
+__all__ = ["RESIZES", "TABLE_BYTES", "FieldDecoder"]
 
 TABLE_BYTES: Final = 4096
 """What the peer's table may take here, the default: a larger one was never asked for (SETTINGS_HEADER_TABLE_SIZE)."""
+
+RESIZES: Final = 2
+"""Updates of the table's size in one block (4.2)."""
 
 _OCTETS: Final = 5  # of an integer, behind its first: more than any length or index here needs
 _KNOWN: Final = 1024  # literals
@@ -122,7 +125,7 @@ class FieldDecoder:
             else:
                 if fields:
                     raise ValueError("the table is resized behind the first field")
-                at = self._resize(block, at)
+                at = self._resize_at_start(block, at)
                 continue
             room -= size
             if room < 0:
@@ -168,6 +171,15 @@ class FieldDecoder:
         else:
             size = 0
         self._size = size
+
+    def _resize_at_start(self, block: bytes, at: int) -> int:
+        """A block begins with one or two updates of the table's size: the least since the last block, and the last
+        (4.2). More would be work for nothing."""
+        for _ in range(RESIZES):
+            at = self._resize(block, at)
+            if at == len(block) or block[at] & 0xE0 != RESIZED:
+                return at
+        raise ValueError(f"the table is resized more than {RESIZES} times in one block")
 
     def _resize(self, block: bytes, at: int) -> int:
         """The table takes fewer bytes from now on, or more again (6.3)."""

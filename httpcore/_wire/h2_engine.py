@@ -35,6 +35,23 @@ from .engines import (
     WentAway,
     WindowOpened,
 )
+from .flood_budget import (
+    ANSWERED,
+    BUDGET,
+    FRAME,
+    TINY,
+    FloodBudget,
+    abandoned_data_cost,
+    block_cost,
+    data_cost,
+    goaway_cost,
+    interim_cost,
+    other_cost,
+    padding_cost,
+    raise_cost,
+    settings_cost,
+    window_cost,
+)
 from .grammar import HEAD_BYTES, INTERIM_COUNT
 from .h2_decoder import FieldDecoder
 from .h2_encoder import FieldEncoder
@@ -60,28 +77,11 @@ MAX_FRAME: Final = 16384
 CONTINUATION_COUNT: Final = 64
 """CONTINUATION frames of one header block."""
 
-IDLE_COUNT: Final = 1000
-"""Frames that bring nothing - PING, SETTINGS, PRIORITY, unknown ones, empty or mostly padded DATA, 1xx, heads for a
-stream that is gone, WINDOW_UPDATE beyond what our uploads explain - before one that does, or before we have sent
-something ourselves."""
-
-IDLE_SECONDS: Final = 10.0
-"""After that long they are forgiven, if the caller tells the time."""
-
-RETURN_COUNT: Final = 65536
-"""WINDOW_UPDATE frames that our uploads explain: two for each DATA frame, and one for each `RETURN_BYTES` in it. At
-most so many are kept in mind: some servers say nothing until they have everything."""
-
-RETURN_BYTES: Final = 256
-
-LATE_COUNT: Final = 4
-"""Frames without DATA that may still be on their way for a stream that we reset."""
-
 ANSWER_BYTES: Final = 65536
 """What answers the peer (PING, SETTINGS, resets) and waits to be sent."""
 
 REMEMBERED_COUNT: Final = 4096
-"""Streams that we reset while the peer was still sending. For older ones any late frame is taken to be in order."""
+"""Streams that we reset, whose late frames are ignored (5.1). For older ones any late frame is taken to be in order."""
 
 BLOCK_SHARE: Final = 6
 """A frame counts for one, and one more for each 2**6 bytes of its payload, where that is no DATA: about as much work as
@@ -215,7 +215,7 @@ class H2Engine:
         self._encoder = FieldEncoder()
         self._decoder = FieldDecoder(HEAD_BYTES)
         self._streams: dict[int, _Stream] = {}
-        self._given_up: dict[int, int] = {}  # reset by us while the peer was sending: what is left of its window
+        self._given_up: dict[int, int] = {}  # reset by us: what is left of the peer's window
         self._forgotten = 0  # the highest id that has been dropped from there
         self._next = 1
         self._last = _LAST_ID  # of the peer's GOAWAY
@@ -227,9 +227,7 @@ class H2Engine:
         self._block_size = 0
         self._block_stream = 0
         self._block_ends = 0  # the END_STREAM of its HEADERS
-        self._patience = IDLE_COUNT
-        self._forgiven = float("-inf")
-        self._returns = 0
+        self._budget = FloodBudget()
         # Windows: theirs to send in, then ours.
         self._goal = CONNECTION_WINDOW
         self._room = CONNECTION_WINDOW
@@ -240,6 +238,10 @@ class H2Engine:
     @property
     def open_streams(self) -> int:
         return len(self._streams)
+
+    @property
+    def connection_window(self) -> int:
+        return self._window
 
     # Outbound.
 
@@ -262,7 +264,7 @@ class H2Engine:
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
         self._send_block(number, headers, end)
-        self._relax()
+        self._budget.earn_request()
         return number
 
     def _check_request(self, number: int, headers: Headers) -> None:
@@ -290,8 +292,7 @@ class H2Engine:
             raise LocalProtocolError(f"{size:,} bytes for a window of {self.window(stream):,} bytes")
         state.spare -= size
         self._window -= size
-        self._relax()
-        self._returns = min(self._returns + 2 * (1 + size // self.max_frame) + size // RETURN_BYTES, RETURN_COUNT)
+        self._budget.earn_sent(size)
         at = 0
         if size > self.max_frame:
             view = memoryview(data)
@@ -315,17 +316,17 @@ class H2Engine:
             return 0
         return max(0, min(self._initial + state.spare, self._window))
 
-    @property
-    def connection_window(self) -> int:
-        return max(0, self._window)
-
     def reset(self, stream: int, code: int) -> None:
         if stream in self._streams and not self.closed:
             self._give_up(stream, code)
 
-    def consumed(self, stream: int, credit: int) -> None:
-        if self.closed:
-            return
+    def consumed(self, stream: int, size: int) -> None:
+        if not self.closed:
+            self._budget.earn_taken(size)
+            self._return_credit(stream, size)
+
+    def _return_credit(self, stream: int, credit: int) -> None:
+        """The peer may send as much again: on this stream, if it is open, and on the connection in any case."""
         self._uncredited += credit
         if self._uncredited * 2 >= self._goal:
             self._send(_WINDOW_UPDATE, 0, 0, _number.pack(self._uncredited))
@@ -398,15 +399,12 @@ class H2Engine:
             self._send(_WINDOW_UPDATE, 0, 0, _number.pack(CONNECTION_WINDOW))
 
     def _give_up(self, stream: int, code: int) -> None:
-        state = self._streams.pop(stream)
-        if not state.ended:
-            self._remember(state)
+        self._remember(self._streams.pop(stream))
         self._send(_RST_STREAM, 0, stream, _number.pack(code))
 
     def _remember(self, state: _Stream) -> None:
         given_up = self._given_up
         given_up[state.number] = state.room
-        self._patience += LATE_COUNT
         if len(given_up) > REMEMBERED_COUNT:
             oldest = next(iter(given_up))
             del given_up[oldest]
@@ -429,9 +427,8 @@ class H2Engine:
         self.unread = False
         if self.closed:
             return events
-        if now is not None and now >= self._forgiven + IDLE_SECONDS:
-            self._forgiven = now
-            self._relax()
+        if now is not None and now >= self._budget.due:
+            self._budget.earn_time(now)
         held = self._held
         if held:
             if len(held) + len(data) < self._need:
@@ -473,11 +470,12 @@ class H2Engine:
             payload = data[at + 9 : end]
             left -= 1
             if kind == _DATA:
+                frames = 1
                 if not flags and payload and data.startswith(data[at : at + 9], end):
-                    step = end - at
-                    payload, end = self._join_data(data, at, end, stream, left)
-                    left -= (end - at) // step
-                self._on_data(flags, stream, payload, events)
+                    payload, frames = self._join_data(data, at, end, stream, left + 1)
+                    end = at + 9 * frames + len(payload)
+                    left -= frames - 1
+                self._on_data(flags, stream, payload, events, frames)
                 at = end
                 continue
             left -= (end - at) >> BLOCK_SHARE
@@ -486,7 +484,7 @@ class H2Engine:
             elif kind < len(_READERS):
                 _READERS[kind](self, flags, stream, payload, events)
             else:
-                self._weigh()  # unknown: ignored (4.1)
+                self._charge(other_cost(len(payload)))  # unknown: ignored (4.1)
             at = end
         else:
             self._need = 9
@@ -495,20 +493,24 @@ class H2Engine:
         return at
 
     def _join_data(self, data: bytes, at: int, end: int, stream: int, most: int) -> tuple[bytes, int]:
-        """One DATA frame and those with the same header behind it, as if they were one, and where they end: much of a
-        long body comes in frames that are alike. Only as far as it is all allowed; `most` is about how many."""
+        """The content of one DATA frame and of those with the same header behind it, as if they were one, and how many
+        they are, `most` at most: much of a long body comes in frames that are alike. Only as far as all of it is
+        allowed, so that the outcome does not depend on how the bytes were cut."""
         header = data[at : at + 9]
         step = end - at
-        state = self._streams.get(stream)
-        room = 0 if state is None else min(self._room, state.room)
-        if state is not None and state.length is not None:
-            room = min(room, state.left)
-        last = min(len(data), at + min(room // (step - 9), most + 1) * step)
         parts = [data[at + 9 : end]]
-        while end + step <= last and data.startswith(header, end):
-            parts.append(data[end + 9 : end + step])
-            end += step
-        return b"".join(parts), end
+        state = self._streams.get(stream)
+        if state is not None and state.head_seen and not state.ended:
+            size = step - 9
+            room = min(self._room, state.room) if state.length is None else min(self._room, state.room, state.left)
+            count = min(room // size, max(most, 1))
+            if size < TINY:
+                count = min(count, self._budget.left // data_cost(size, 1))
+            last = min(len(data), at + count * step)
+            while end + step <= last and data.startswith(header, end):
+                parts.append(data[end + 9 : end + step])
+                end += step
+        return b"".join(parts), len(parts)
 
     def _check_first(self, header: bytes, kind: int, flags: int) -> None:
         """The peer's preface: a SETTINGS frame that is not an acknowledgement (3.4)."""
@@ -517,17 +519,13 @@ class H2Engine:
         seen = "HTTP/1.1" if header.startswith(b"HTTP/1") else f"something else, which begins with {show(header)}"
         raise _fault(Code.PROTOCOL_ERROR, f"the peer does not speak HTTP/2 but {seen}")
 
-    def _relax(self) -> None:
-        """Something came that brings something, or we gave the peer a reason to send."""
-        if self._patience < IDLE_COUNT:
-            self._patience = IDLE_COUNT
-
-    def _weigh(self, cost: int = 1) -> None:
-        """A frame came that brings nothing."""
-        self._patience -= cost
-        if self._patience < 0:
+    def _charge(self, cost: int) -> None:
+        """A frame came that delivers nothing, or less than it costs."""
+        if not self._budget.spend(cost):
             raise _too_much(
-                "the peer sends frames that bring nothing (PING, SETTINGS, empty DATA or others)", IDLE_COUNT
+                "the peer sends frames that cost more work than they deliver content (PING, SETTINGS, tiny DATA, heads "
+                "of streams that are gone, or others): expected at most",
+                BUDGET,
             )
 
     def _unpad(self, kind: int, flags: int, payload: bytes) -> bytes:
@@ -567,16 +565,20 @@ class H2Engine:
     # Inbound: messages.
 
     def _gone(self, kind: int, stream: int, credit: int = 0) -> None:
-        """A frame of a message came for a stream that is not open: late, or wrong (5.1)."""
+        """A frame of a message came for a stream that is not open: late, or wrong (5.1). `credit` bytes of DATA count
+        against what the stream's window had left."""
         self._check_opened(kind, stream)
         room = self._given_up.get(stream)
         if room is None and stream > self._forgotten:
             raise _fault(
                 Code.STREAM_CLOSED, f"the peer sent {_NAMES[kind]} on stream {stream}, which it had ended before"
             )
-        if not credit or room is None:
-            self._weigh()
+        if not credit:
             return
+        if room is None:
+            self._charge(other_cost(credit))
+            return
+        self._charge(abandoned_data_cost(credit, 1))
         self._given_up[stream] = room - credit
         if room < credit:
             raise _fault(Code.FLOW_CONTROL_ERROR, f"the peer sent more DATA than the window of stream {stream} allows")
@@ -589,10 +591,12 @@ class H2Engine:
     def _wrong(self, state: _Stream, code: Code, message: str, events: list[Event]) -> None:
         self._malformed(state, code, RemoteProtocolError(f"{message} ({code.name})"), events)
 
-    def _on_data(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
+    def _on_data(self, flags: int, stream: int, payload: bytes, events: list[Event], frames: int = 1) -> None:
+        """DATA; `frames` of them if they were joined."""
         credit = len(payload)
         if flags & _PADDED:
             payload = self._unpad(_DATA, flags, payload)
+            self._charge(padding_cost(credit - len(payload)))
         self._room -= credit
         if self._room < 0:
             raise _fault(Code.FLOW_CONTROL_ERROR, "the peer sent more DATA than the connection's window allows")
@@ -600,34 +604,40 @@ class H2Engine:
         if not credit and (state is None or state.ended):
             # nginx 1.22 ends an empty file twice when many streams compete: it says nothing, and so it harms nobody.
             self._check_opened(_DATA, stream)
-            self._weigh()
+            self._charge(FRAME)
             return
         if state is None:
             self._gone(_DATA, stream, credit)
-            self.consumed(stream, credit)
+            self._return_credit(stream, credit)
             return
         size = len(payload)
         state.room -= credit
         if state.ended or not state.head_seen or state.room < 0 or (state.length is not None and state.left < size):
+            self._charge(data_cost(size, frames))
             self._refuse_data(state, size, events)
-            self.consumed(stream, credit)
+            self._return_credit(stream, credit)
             return
+        if size < frames * TINY and not flags & _END_STREAM:
+            self._charge(data_cost(size, frames))
         state.left -= size
-        if size and size >= credit - size:
-            self._relax()
-        elif not flags & _END_STREAM:
-            self._weigh()
-        if size:
-            last = events[-1] if events else None
-            if type(last) is BodyReceived and last.stream == stream and size < 4096:
-                last.data += payload
-                last.credit += credit
-            else:
-                events.append(BodyReceived(stream, payload, credit))
-        elif credit:
-            self.consumed(stream, credit)
+        if events and 0 < size < 4096:
+            self._add_small(stream, payload, events)
+        elif size:
+            events.append(BodyReceived(stream, payload))
+        if credit > size:  # no reader sees the padding
+            self._return_credit(stream, credit - size)
         if flags & _END_STREAM:
             self._end(state, [], events)
+
+    def _add_small(self, stream: int, payload: bytes, events: list[Event]) -> None:
+        """Join it to what came before it, in linear time: a bytearray grows in place."""
+        last = events[-1]
+        if type(last) is BodyReceived and last.stream == stream:
+            if type(last.data) is bytes:
+                last.data = bytearray(last.data)
+            last.data += payload
+        else:
+            events.append(BodyReceived(stream, payload))
 
     def _refuse_data(self, state: _Stream, size: int, events: list[Event]) -> None:
         if state.ended:
@@ -655,7 +665,6 @@ class H2Engine:
         state.ended = True
         if state.sent_all:
             del self._streams[state.number]
-        self._relax()
         events.append(Ended(state.number, trailers))
 
     def _on_headers(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
@@ -677,6 +686,7 @@ class H2Engine:
         block = self._block
         if not block:
             raise _fault(Code.PROTOCOL_ERROR, "the peer sent CONTINUATION outside of a header block")
+        self._charge(FRAME)
         block.append(payload)
         self._block_size += len(payload)
         if len(block) > CONTINUATION_COUNT + 1:
@@ -691,6 +701,7 @@ class H2Engine:
         fields = self._decode(block)
         state = self._streams.get(stream)
         if state is None:
+            self._charge(block_cost(len(block), len(fields)))
             self._gone(_HEADERS, stream)
             return
         try:
@@ -699,11 +710,11 @@ class H2Engine:
             elif state.head_seen:
                 self._on_trailers(state, ends, fields, events)
             else:
-                self._on_head(state, ends, fields, events)
-        except RemoteProtocolError as error:
-            self._malformed(state, Code.PROTOCOL_ERROR, error, events)
-        except LimitExceeded as error:
-            self._malformed(state, Code.ENHANCE_YOUR_CALM, error, events)
+                self._on_head(state, ends, fields, len(block), events)
+        except (RemoteProtocolError, LimitExceeded) as error:
+            code = Code.PROTOCOL_ERROR if isinstance(error, RemoteProtocolError) else Code.ENHANCE_YOUR_CALM
+            self._malformed(state, code, error, events)
+            self._charge(block_cost(len(block), len(fields)))
 
     def _decode(self, block: bytes) -> _Fields:
         try:
@@ -713,11 +724,11 @@ class H2Engine:
         except RemoteProtocolError as error:
             raise _fault(Code.COMPRESSION_ERROR, str(error)) from None
 
-    def _on_head(self, state: _Stream, ends: int, fields: _Fields, events: list[Event]) -> None:
+    def _on_head(self, state: _Stream, ends: int, fields: _Fields, size: int, events: list[Event]) -> None:
         status = read_status(fields)
         headers, length = read_fields(fields[1:])
         if status < 200:
-            self._count_interim(state, ends, fields)
+            self._count_interim(state, ends, fields, size)
             events.append(HeadReceived(state.number, Head(status, b"", b"2", headers, list(headers))))
             return
         state.head_seen = True
@@ -730,12 +741,11 @@ class H2Engine:
             if ends and length:
                 raise RemoteProtocolError(f"the response has no body, but its Content-Length is {length:,}")
             state.length = state.left = length
-        self._relax()
         events.append(HeadReceived(state.number, Head(status, b"", b"2", headers, list(headers))))
         if ends:
             self._end(state, [], events)
 
-    def _count_interim(self, state: _Stream, ends: int, fields: _Fields) -> None:
+    def _count_interim(self, state: _Stream, ends: int, fields: _Fields, size: int) -> None:
         if ends:
             raise RemoteProtocolError("the peer ended the stream with an interim response")
         state.interims += 1
@@ -744,8 +754,7 @@ class H2Engine:
         state.head_room -= sum([len(name) + len(value) for name, value in fields])
         if state.head_room < 0:
             raise LimitExceeded(f"the interim responses are longer than {HEAD_BYTES} bytes", limit=HEAD_BYTES)
-        if state.interims > 1:  # thousands of streams may each have one
-            self._weigh()
+        self._charge(interim_cost(size, len(fields), first=state.interims == 1))
 
     def _on_trailers(self, state: _Stream, ends: int, fields: _Fields, events: list[Event]) -> None:
         if state.tunnel:
@@ -760,13 +769,13 @@ class H2Engine:
         if not stream:
             raise _fault(Code.PROTOCOL_ERROR, "the peer sent PRIORITY on stream 0")
         self._check_size(_PRIORITY, payload, 5)
-        self._weigh()
+        self._charge(FRAME)
 
     def _on_rst_stream(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         self._check_opened(_RST_STREAM, stream)
         self._check_size(_RST_STREAM, payload, 4)
+        self._charge(FRAME)
         if self._streams.pop(stream, None) is None:
-            self._weigh()
             return
         events.append(WasReset(stream, _number.unpack(payload)[0]))
 
@@ -774,22 +783,25 @@ class H2Engine:
         self._check_whole(_SETTINGS, stream)
         if flags & _ACK:
             self._check_size(_SETTINGS, payload, 0)
-            self._weigh()
+            self._charge(FRAME)
             return
         if len(payload) % 6:
             raise _fault(
                 Code.FRAME_SIZE_ERROR, f"the peer sent a SETTINGS frame of {len(payload)} bytes: not a multiple of 6"
             )
-        self._weigh(1 + len(payload) // 60)
+        pairs = [*_setting.iter_unpack(payload)]
+        windows = sum([setting == _INITIAL_WINDOW_SIZE for setting, _ in pairs])
+        self._charge(settings_cost(len(pairs), windows, len(self._streams)))
         if not self.settings_seen:
             self.settings_seen = True
             self.max_streams = _LAST_ID  # unless it says otherwise
         before = self._initial
-        for setting, value in _setting.iter_unpack(payload):
+        for setting, value in pairs:
             self._set(setting, value)
         self._answer(_SETTINGS, _ACK, 0, b"")
         events.append(SettingsChanged(self.max_streams))
         if self._initial > before:
+            self._charge(raise_cost(sum([not state.sent_all for state in self._streams.values()])))
             events.append(WindowOpened(0))
 
     def _set(self, setting: int, value: int) -> None:
@@ -825,7 +837,7 @@ class H2Engine:
     def _on_ping(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         self._check_whole(_PING, stream)
         self._check_size(_PING, payload, 8)
-        self._weigh()
+        self._charge(FRAME if flags & _ACK else ANSWERED)
         if flags & _ACK:
             events.append(Ponged(payload))
         else:
@@ -837,7 +849,7 @@ class H2Engine:
             raise _fault(
                 Code.FRAME_SIZE_ERROR, f"the peer sent a GOAWAY frame of {len(payload)} bytes: 8 or more are allowed"
             )
-        self._weigh()
+        self._charge(goaway_cost(len(payload), len(self._streams)))
         last, code = _two_numbers.unpack_from(payload)
         last &= _LAST_ID
         self._away = True
@@ -850,31 +862,33 @@ class H2Engine:
     def _on_window_update(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         self._check_size(_WINDOW_UPDATE, payload, 4)
         increment = _number.unpack(payload)[0] & _LARGEST_WINDOW
-        if self._returns:
-            self._returns -= 1
-        else:
-            self._weigh()
         if stream:
             self._check_opened(_WINDOW_UPDATE, stream)
             state = self._streams.get(stream)
+            waiting = state is not None and not state.sent_all and self._initial + state.spare <= 0
+            self._charge(window_cost(waiting))
             if state is not None:
                 self._open_window(state, increment, events)
             return
+        waiting = self._window <= 0
+        self._charge(window_cost(len(self._streams) if waiting else 0))
         self._window += increment
         if not increment:
             raise _fault(Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0 for the connection")
         if self._window > _LARGEST_WINDOW:
             raise _fault(Code.FLOW_CONTROL_ERROR, "the peer made the connection's window larger than 2**31 - 1")
-        events.append(WindowOpened(0))
+        if waiting:
+            events.append(WindowOpened(0))
 
     def _open_window(self, state: _Stream, increment: int, events: list[Event]) -> None:
+        waiting = self._initial + state.spare <= 0
         state.spare += increment
         if not increment:
             self._wrong(state, Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0", events)
         elif self._initial + state.spare > _LARGEST_WINDOW:
             message = "the peer made the stream's window larger than 2**31 - 1"
             self._wrong(state, Code.FLOW_CONTROL_ERROR, message, events)
-        elif not state.sent_all:
+        elif waiting and not state.sent_all:
             events.append(WindowOpened(state.number))
 
 

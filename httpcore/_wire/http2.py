@@ -159,8 +159,8 @@ class HTTP2Connection:
         self._written = 0  # bytes, in all
         self._writing: Seat | None = None  # whose call of the stream has `_unsent`: no other may send
         self._parting = False  # only a GOAWAY is left to be sent, then the stream is closed
-        self._for_room: OrderedDict[Seat, None] = OrderedDict()  # who has a window, but the outbox is full
-        self._for_window: OrderedDict[Seat, None] = OrderedDict()
+        self._for_room: OrderedDict[Seat, Inbox] = OrderedDict()  # who has a window, but the outbox is full
+        self._for_window: OrderedDict[Seat, Inbox] = OrderedDict()
         self._tries = 0  # how many of the latter are to look again
         self._away: WentAway | None = None
         self._openings = 0  # how often the peer has opened a window
@@ -507,7 +507,7 @@ class HTTP2Connection:
         if sends:
             self._call_a_sender()
             queue = self._for_room if self._engine.window(inbox.number) else self._for_window
-            queue[seat] = None
+            queue[seat] = inbox
         return self._baton.wait(seat)
 
     def _leave(self, seat: Seat, inbox: Inbox | None = None) -> None:
@@ -745,9 +745,14 @@ class HTTP2Connection:
         """One of those who wait to send looks again. He calls the next when he has sent, or when he cannot."""
         if self._for_room and self._pending() < OUTBOX:
             self._baton.call(self._for_room.popitem(last=False)[0])
-        elif self._for_window and self._tries:
+            return
+        while self._tries and self._for_window and self._engine.connection_window > 0:
             self._tries -= 1
-            self._baton.call(self._for_window.popitem(last=False)[0])
+            seat, inbox = self._for_window.popitem(last=False)
+            if inbox.stopped or self._engine.window(inbox.number):
+                self._baton.call(seat)
+                return
+            self._for_window[seat] = inbox  # its own window is closed: to wake it would be for nothing
 
     def _credit(self, number: int, size: int) -> None:
         engine = self._engine
@@ -836,14 +841,12 @@ class HTTP2Connection:
 
     def _on_body(self, event: BodyReceived) -> None:
         inbox = self._inboxes.get(event.stream)
-        size = 0
-        if inbox is not None:
-            inbox.add(event.data)
-            size = len(event.data)
-            if inbox.receiver is not None:
-                self._baton.call(inbox.receiver)
-        if event.credit > size:  # padding, which nobody reads
-            self._engine.consumed(event.stream, event.credit - size)
+        if inbox is None:
+            self._engine.consumed(event.stream, len(event.data))
+            return
+        inbox.add(event.data)
+        if inbox.receiver is not None:
+            self._baton.call(inbox.receiver)
 
     def _on_ended(self, event: Ended) -> None:
         inbox = self._inboxes.get(event.stream)

@@ -68,7 +68,7 @@ class Inbox:
         self.begins = 0
         self.head: Head | None = None
         self.interims: list[Head] = []
-        self.parts: deque[bytes | bytearray] = deque()
+        self.parts: deque[bytes | bytearray | memoryview] = deque()
         self.held = 0
         self.received = 0
         self.trailers: Headers = []
@@ -81,14 +81,14 @@ class Inbox:
         self.receiver: Seat | None = None
         self.sender: Seat | None = None
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | bytearray) -> None:
         parts = self.parts
         size = len(data)
         self.held += size
         self.received += size
         if size < JOINED and parts and len(parts[-1]) < JOINED:
             last = parts[-1]
-            if isinstance(last, bytes):
+            if not isinstance(last, bytearray):
                 last = parts[-1] = bytearray(last)
             last += data
         else:
@@ -106,8 +106,9 @@ class Inbox:
                 size += len(pieces[-1])
             first = b"".join(pieces)
         elif size > most:
-            parts.appendleft(first[most:])
-            first, size = first[:most], most
+            view = memoryview(first)  # a reader of single bytes must not copy the rest each time
+            parts.appendleft(view[most:])
+            first, size = view[:most], most
         self.held -= size
         return bytes(first)
 
