@@ -162,6 +162,9 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
         _trust(context, config.verify, environment)
     if config.cert is not None:
         _identify(context, config.cert)
+        # A server may ask for it only when it knows what is requested (RFC 8446, section 4.6.2), and only of a client
+        # that said in its handshake that it would answer. Over HTTP/2 it may not: see `TLSStream.forbid_requests`.
+        context.post_handshake_auth = True
     if environment.keylog_file:
         _log_keys(context, environment.keylog_file)
     if alpn:

@@ -115,6 +115,10 @@ async def secure(
     )
     if isinstance(tls, SSLConfig) and tls.fingerprints:
         _check_pinned(secured, tls.fingerprints, name)
+    agreed = secured.info().tls
+    chosen = None if agreed is None else agreed.alpn
+    if chosen == "h2" or (chosen is None and "http/1.1" not in offers):
+        secured.forbid_requests()
     return secured
 
 

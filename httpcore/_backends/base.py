@@ -2,7 +2,8 @@
 
 A function here is async exactly when it may wait. In `read`, `write_some` and `flush` the act that counts comes last:
 nothing is awaited after bytes have been taken from or given to the stream, so a cancelled call has either done nothing
-or returned. `take`, `give` and `close` never wait, and never raise.
+or returned. `take`, `give` and `close` never wait. `give` and `close` never raise. `take` raises where `read` would: an
+end and a fault must not look alike, or a forged record could end a body.
 """
 
 from __future__ import annotations
@@ -95,8 +96,11 @@ class Stream(Protocol):
         ...
 
     def take(self) -> bytes | None:
-        """What is here now, at most PIECE bytes; `b""` when the peer has ended or the stream is broken or closed; None
-        when there is nothing. Bytes that are not for the caller (TLS session tickets) are dealt with and not counted.
+        """What is here now, at most PIECE bytes; `b""` when the peer has ended its side (see `truncated`); None when
+        there is nothing. Bytes that are not for the caller (TLS session tickets) are dealt with and not counted.
+
+        Raises:
+            ReadError: the connection broke, or this stream was closed; each further call raises it again.
         """
         ...
 

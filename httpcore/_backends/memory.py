@@ -900,9 +900,6 @@ class MemoryStream:
             raise ReadError("the stream was closed on this side", peer=peer)
         if not there:
             raise ReadTimeout(f"no bytes came for {timeout:g} s", peer=peer, limit=timeout)
-        if not self._in.arrived and not self._in.ended:
-            self._in.told = True
-            raise ReadError("the connection was reset by the peer", errno=errno.ECONNRESET, peer=peer)
         return self._take(max_bytes)
 
     async def write_some(
@@ -945,7 +942,7 @@ class MemoryStream:
 
     def take(self) -> bytes | None:
         if self._closed:
-            return b""
+            raise ReadError("the stream was closed on this side", peer=self._connection.info.peer)
         return self._take(PIECE) if self._in.arrived or self._in.over() else None
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
@@ -981,6 +978,9 @@ class MemoryStream:
         if self._in.arrived:
             return self._in.take(min(most, self._world._max_read))
         self._in.told = True
+        if not self._in.ended:
+            peer = self._connection.info.peer
+            raise ReadError("the connection was reset by the peer", errno=errno.ECONNRESET, peer=peer)
         return b""
 
     def _unwritable(self) -> bool:

@@ -638,7 +638,11 @@ class HTTP2Connection:
     def _listen(self) -> None:
         """Take what is here; only while we have the turn to read, or nobody has."""
         while self._failure is None:
-            data = self.stream.take()
+            try:
+                data = self.stream.take()
+            except NetworkError as error:
+                self._fail(error)
+                return
             if data is None:
                 return
             self._hear(data)
