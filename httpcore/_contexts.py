@@ -85,6 +85,10 @@ def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext 
 def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
     """A new context for `config` that nobody else uses, for those who want to change it before they pass it on.
 
+    Later changes of what it checks (such as `verify_mode`, `check_hostname`, `verify_flags`, versions, options and
+    loaded authorities) hold for connections that are made from then on, and those made before are not used again. Other
+    ciphers, client certificates and ALPN protocols cannot be told from outside: make a new context for them.
+
     Arguments:
         config: what to trust and how to identify ourselves. Default `SSLConfig()`.
         alpn: the protocols to offer, best first: "h2", "http/1.1". Default HTTP/1.1 only. Offer "h2" only if the

@@ -85,13 +85,15 @@ async def dial(
             stream = await reach(backend, network, route.host, route.port, left)
         reached(stream)
         if proxy is not None and proxy.scheme == "https":
-            step = secure(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left, sessions, ("proxy", proxy))
+            hop, demands = ("proxy", proxy), route.demands[1]
+            step = secure(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left, sessions, hop, demands)
             stream = await _naming(proxy, step)
             reached(stream)
         if proxy is not None and not route.forwards:
             await _tunnelled(backend, network, stream, route, proxy, left, parser)
         if route.tls is not None:
-            step = secure(backend, stream, route.tls, route.host, route.offers, left, sessions, ("origin", route))
+            origin, demands = ("origin", route), route.demands[0]
+            step = secure(backend, stream, route.tls, route.host, route.offers, left, sessions, origin, demands)
             stream = await _through(proxy, step)
             reached(stream)
     except BaseException as error:
