@@ -33,7 +33,8 @@ class Route(NamedTuple):
         proxy: what is connected to instead.
         forwards: the proxy gets the requests themselves, for whatever http origins (absolute-form, RFC 9112, 3.2.2).
         uds: path of the unix domain socket that is connected to instead.
-        demands: what the caller's contexts demanded, for the origin and for the proxy, when the request was made.
+        demands: what the caller's contexts demanded, for the origin and for the proxy, when the request was made. None
+            where there are no such contexts.
     """
 
     scheme: str
@@ -44,7 +45,7 @@ class Route(NamedTuple):
     proxy: Proxy | None = None
     forwards: bool = False
     uds: str | None = None
-    demands: tuple[Demands, Demands] = ((), ())
+    demands: tuple[Demands, Demands] | None = None
 
     @property
     def authority(self) -> str:
@@ -69,10 +70,11 @@ def route_to(
     forwards = proxy is not None and proxy.is_http and url.scheme == "http" and not (tunnel or proxy.tunnel)
     if forwards and "http/1.1" in offers:
         assert proxy is not None
-        demands = ((), demands_of(proxy.ssl))
-        return Route(proxy.scheme, proxy.host, proxy.port, None, ("http/1.1",), proxy, True, None, demands)
-    with_origin = tls if url.scheme == "https" else None
-    route = Route(url.scheme, url.host, url.port, with_origin, offers, proxy, False, uds)
-    if proxy is None and (with_origin is None or isinstance(with_origin, SSLConfig)):
-        return route  # as nearly always
-    return route._replace(demands=(demands_of(with_origin), () if proxy is None else demands_of(proxy.ssl)))
+        route = Route(proxy.scheme, proxy.host, proxy.port, None, ("http/1.1",), proxy, True)
+    else:
+        with_origin = tls if url.scheme == "https" else None
+        route = Route(url.scheme, url.host, url.port, with_origin, offers, proxy, False, uds)
+        if proxy is None and (with_origin is None or isinstance(with_origin, SSLConfig)):
+            return route  # as nearly always
+    demands = (demands_of(route.tls), () if proxy is None else demands_of(proxy.ssl))
+    return route._replace(demands=demands) if any(demands) else route
