@@ -423,7 +423,7 @@ def test_the_answer_of_a_server_that_refuses_an_upload_with_a_reset_is_never_los
             assert run(upload) == answer
 
 
-def test_take_too_gives_what_came_before_a_write_failed_and_then_the_fault(run: Any, listener: Any) -> None:
+def test_take_gives_received_data_after_a_failed_write_and_raises(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> bytes | None:
         with await connect(backend, listener) as peer:
             assert await peer.stream.write_some(b"unread", LONG) == 6
