@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from os import PathLike, fspath
@@ -260,3 +261,32 @@ def checked_ssl(ssl: Any) -> Any:
     if isinstance(ssl, SSLConfig) or (module is not None and isinstance(ssl, module.SSLContext)):
         return ssl
     raise TypeError(f"ssl is a {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")
+
+
+Demands = tuple[Hashable, ...]
+
+_DEMANDS: Final = (
+    "verify_mode",
+    "check_hostname",
+    "hostname_checks_common_name",
+    "verify_flags",
+    "minimum_version",
+    "maximum_version",
+    "options",
+    "security_level",
+    "post_handshake_auth",
+)
+
+
+def demands_of(tls: Any) -> Demands:
+    """What a context demands of a peer now, as far as it tells; a config does not change.
+
+    It does not tell its ciphers (only by making a session, which takes 0.2 ms), the client certificate that it shows
+    and the protocols that it offers. A caller that changes those needs a new context.
+    """
+    if tls is None or isinstance(tls, SSLConfig):
+        return ()
+    trusted: Hashable = None
+    with suppress(NotImplementedError):  # truststore's
+        trusted = tuple(tls.cert_store_stats().values())  # CRLs are counted too
+    return (*[getattr(tls, name, None) for name in _DEMANDS], trusted)

@@ -85,6 +85,10 @@ def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext 
 def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
     """A new context for `config` that nobody else uses, for those who want to change it before they pass it on.
 
+    Later changes of what it checks (such as `verify_mode`, `check_hostname`, `verify_flags`, versions, options and
+    loaded authorities) hold for connections that are made from then on, and those made before are not used again. Other
+    ciphers, client certificates and ALPN protocols cannot be told from outside: make a new context for them.
+
     Arguments:
         config: what to trust and how to identify ourselves. Default `SSLConfig()`.
         alpn: the protocols to offer, best first: "h2", "http/1.1". Default HTTP/1.1 only. Offer "h2" only if the
@@ -162,6 +166,9 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
         _trust(context, config.verify, environment)
     if config.cert is not None:
         _identify(context, config.cert)
+        # A server may ask for it only when it knows what is requested (RFC 8446, section 4.6.2), and only of a client
+        # that said in its handshake that it would answer. Over HTTP/2 it may not: see `TLSStream.forbid_requests`.
+        context.post_handshake_auth = True
     if environment.keylog_file:
         _log_keys(context, environment.keylog_file)
     if alpn:

@@ -76,6 +76,7 @@ async def dial(
         return deadline.within(rest)
 
     proxy, stream = route.proxy, None
+    of_origin, of_proxy = route.demands or ((), ())
     try:
         if route.uds is not None:
             stream = await backend.connect_unix(route.uds, left(), socket_options=network.socket_options)
@@ -85,13 +86,15 @@ async def dial(
             stream = await reach(backend, network, route.host, route.port, left)
         reached(stream)
         if proxy is not None and proxy.scheme == "https":
-            step = secure(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left, sessions, ("proxy", proxy))
+            hop = ("proxy", proxy)
+            step = secure(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left, sessions, hop, of_proxy)
             stream = await _naming(proxy, step)
             reached(stream)
         if proxy is not None and not route.forwards:
             await _tunnelled(backend, network, stream, route, proxy, left, parser)
         if route.tls is not None:
-            step = secure(backend, stream, route.tls, route.host, route.offers, left, sessions, ("origin", route))
+            origin = ("origin", route)
+            step = secure(backend, stream, route.tls, route.host, route.offers, left, sessions, origin, of_origin)
             stream = await _through(proxy, step)
             reached(stream)
     except BaseException as error:

@@ -2,13 +2,16 @@
 
 Everything that affects a connection and may differ between two requests of one pool is a field here. What is the same
 for all of a pool's connections (`Network`) need not be.
+
+A context of the caller's is compared by identity and by what it demands now: it may be changed between two requests,
+and what was connected before it became stricter must not serve those after.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._config import SSLConfig
+from ._config import Demands, SSLConfig, demands_of
 from ._proxy import Proxy
 from ._url import URL
 
@@ -24,12 +27,14 @@ class Route(NamedTuple):
 
     Attributes:
         scheme, host, port: of the origin; of the proxy, if that `forwards`.
-        tls: None for plain http; a context that the caller made counts by identity.
+        tls: None for plain http; a context that the caller made counts by identity, and by `demands`.
         offers: what may be spoken there, best first, in the words of ALPN: "h2", "http/1.1". TLS agrees on one of them;
             without it the first is spoken.
         proxy: what is connected to instead.
         forwards: the proxy gets the requests themselves, for whatever http origins (absolute-form, RFC 9112, 3.2.2).
         uds: path of the unix domain socket that is connected to instead.
+        demands: what the caller's contexts demanded, for the origin and for the proxy, when the request was made. None
+            where there are no such contexts.
     """
 
     scheme: str
@@ -40,6 +45,7 @@ class Route(NamedTuple):
     proxy: Proxy | None = None
     forwards: bool = False
     uds: str | None = None
+    demands: tuple[Demands, Demands] | None = None
 
     @property
     def authority(self) -> str:
@@ -64,5 +70,11 @@ def route_to(
     forwards = proxy is not None and proxy.is_http and url.scheme == "http" and not (tunnel or proxy.tunnel)
     if forwards and "http/1.1" in offers:
         assert proxy is not None
-        return Route(proxy.scheme, proxy.host, proxy.port, None, ("http/1.1",), proxy, True)
-    return Route(url.scheme, url.host, url.port, tls if url.scheme == "https" else None, offers, proxy, False, uds)
+        route = Route(proxy.scheme, proxy.host, proxy.port, None, ("http/1.1",), proxy, True)
+    else:
+        with_origin = tls if url.scheme == "https" else None
+        route = Route(url.scheme, url.host, url.port, with_origin, offers, proxy, False, uds)
+        if proxy is None and (with_origin is None or isinstance(with_origin, SSLConfig)):
+            return route  # as nearly always
+    demands = (demands_of(route.tls), () if proxy is None else demands_of(proxy.ssl))
+    return route._replace(demands=demands) if any(demands) else route

@@ -4,8 +4,8 @@ What a connection before this one agreed on with the same server makes the next 
 2.2). Two facts decide how that is done here:
 
 OpenSSL does not look at the host name again when it resumes: it trusts that the session is used for whom it was made.
-So a session is kept by everything that names the hop: the route (or the proxy), its TLS settings, the context, the name
-that was checked and the protocols that were offered.
+So a session is kept by everything that names the hop: the route (or the proxy), its TLS settings, the context and what
+it demands, the name that was checked and the protocols that were offered.
 
 Python copies a session, certificate and all, each time it is asked for or set (0.5 ms on a machine where a handshake
 takes 2.5). So nothing is copied until another connection wants it: what is kept is where the session can be had from.
@@ -20,7 +20,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from ._backends.base import Backend, Stream
-from ._config import SSLConfig
+from ._config import Demands, SSLConfig, demands_of
 from ._errors import LocalProtocolError, TLSError, show
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ async def secure(
     left: Callable[[], float | None],
     sessions: Sessions | None,
     hop: Hashable,
+    demands: Demands = (),
 ) -> Stream:
     """Shake hands over `stream`. Who called closes it when that fails.
 
@@ -94,16 +95,21 @@ async def secure(
         left: seconds that are left for it.
         sessions: to resume from and to keep; None: none.
         hop: what tells this hop from all others: sessions are shared between equal ones.
+        demands: what the context must still demand, for those who will share the connection rely on it.
 
     Raises:
-        TLSError, ConnectTimeout, LocalProtocolError: as `start_tls`; TLSError for a certificate that is not pinned.
+        TLSError, ConnectTimeout, LocalProtocolError: as `start_tls`; TLSError for a certificate that is not pinned;
+            LocalProtocolError for a context that was changed meanwhile.
     """
     from ._backends.tls import start_tls
 
     context, name = await _context(backend, tls, offers), host
     if isinstance(tls, SSLConfig) and tls.server_hostname is not None:
         name = tls.server_hostname
-    key = (hop, tls, context, name, offers)
+    if demands_of(tls) != demands:
+        message = "the SSLContext was changed while a connection was made with it; expected it to stay as it was when"
+        raise LocalProtocolError(f"{message} the request began", peer=stream.info().peer, safe_to_retry=True)
+    key = (hop, tls, demands, context, name, offers)
     secured = await start_tls(
         stream,
         context,
@@ -115,6 +121,10 @@ async def secure(
     )
     if isinstance(tls, SSLConfig) and tls.fingerprints:
         _check_pinned(secured, tls.fingerprints, name)
+    agreed = secured.info().tls
+    chosen = None if agreed is None else agreed.alpn
+    if chosen == "h2" or (chosen is None and "http/1.1" not in offers):
+        secured.forbid_requests()
     return secured
 
 

@@ -28,6 +28,7 @@ from servers import Peer, ScriptedServer
 from worlds import WORLDS, World, each_world
 
 import httpcore
+from httpcore._config import _DEMANDS, demands_of
 from httpcore._connection import HTTPConnection
 from httpcore._dial import dial
 from httpcore._route import Route
@@ -416,6 +417,7 @@ POOL = {
     "ping_interval": fixed("all connections of a pool have it"),
     "max_body": shared("how much of a body is kept; it means nothing to a connection"),
     "trace": shared("a request may have its own", *everywhere(DIRECT, more={"trace": lambda event: None})),
+    "backend": fixed("the runtime of all its requests"),
 }
 
 ROUTE = {
@@ -430,6 +432,7 @@ ROUTE = {
     "proxy": apart("see PROXY", *PROXY["host"].pairs[:1]),
     "forwards": apart("see PROXY: tunnel", *PROXY["tunnel"].pairs[:1]),
     "uds": fixed("see POOL"),
+    "demands": apart("see CHANGES: a context may become stricter", *contexts("ssl", DIRECT)),
 }
 
 DIAL = {
@@ -526,3 +529,159 @@ def test_what_keeps_apart_shares_nothing_and_what_does_not_shares_all(world: Wor
     cells = [(*first, http2) for http2 in fact.http2] + [(*other, True) for other in others]
     for cell in cells if world is WORLDS[0] else cells[:1]:
         world.run(body, *cell)
+
+
+# A context that is changed.
+
+
+def check_names(context: ssl.SSLContext) -> None:
+    context.check_hostname = True
+
+
+def check_certificates(context: ssl.SSLContext) -> None:
+    context.verify_mode = ssl.CERT_REQUIRED
+
+
+def check_revocation(context: ssl.SSLContext) -> None:
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+
+
+def only_the_newest(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+
+
+def not_the_newest(context: ssl.SSLContext) -> None:
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+
+def no_tickets(context: ssl.SSLContext) -> None:
+    context.options |= ssl.OP_NO_TICKET
+
+
+def other_names(context: ssl.SSLContext) -> None:
+    context.hostname_checks_common_name = not context.hostname_checks_common_name
+
+
+def more_authorities(context: ssl.SSLContext) -> None:
+    context.load_verify_locations(cadata=trustme.CA().cert_pem.bytes().decode())
+
+
+def late_authentication(context: ssl.SSLContext) -> None:
+    context.post_handshake_auth = True
+
+
+def stronger_keys(context: ssl.SSLContext) -> None:
+    context.set_ciphers("DEFAULT:@SECLEVEL=2" if context.security_level != 2 else "DEFAULT:@SECLEVEL=1")
+
+
+CHANGES = (
+    check_names,
+    check_certificates,
+    check_revocation,
+    only_the_newest,
+    not_the_newest,
+    no_tickets,
+    other_names,
+    more_authorities,
+    late_authentication,
+    stronger_keys,
+)
+
+
+def unchecked(place: Place) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(place.file("ca.pem"))
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@each_world
+@pytest.mark.parametrize("where", ["origin", "proxy", "forwarding proxy"])
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_changed_context_shares_nothing_with_what_was_before(
+    world: World, change: Callable[[ssl.SSLContext], None], where: str, place: Place
+) -> None:
+    context = unchecked(place)
+    if change is check_names:
+        context.verify_mode = ssl.CERT_REQUIRED
+    proxy = None if where == "origin" else httpcore.Proxy(f"https://127.0.0.1:{place.one.port}", ssl=context)
+    url = f"{'http' if where == 'forwarding proxy' else 'https'}://origin.test:{place.one.port}/"
+    what = Prepared(url, context if where == "origin" else config(place, {}), proxy, {"method": "GET"})
+
+    async def body() -> None:
+        before = place.connections
+        with opened(world) as (pool, choosing):
+            async with pool:
+                reused = [await ask(pool, choosing, what) for _ in range(2)]
+                change(context)
+                reused += [await ask(pool, choosing, what) for _ in range(2)]
+        assert reused == [False, True, False, True]
+        assert place.connections - before == 2
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
+def test_a_context_that_begins_to_check_shares_nothing_unchecked(world: World, alpn: str, place: Place) -> None:
+    """Neither a connection nor a session that was made before is used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts nobody
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols([alpn])
+    url = f"https://origin.test:{place.one.port}/"
+
+    async def body() -> None:
+        async with world.pool(context, resolve=HERE, http1=alpn == "http/1.1", http2=alpn == "h2") as pool:
+            assert (await pool.request("GET", url)).status_code == 200
+            context.verify_mode = ssl.CERT_REQUIRED
+            for _ in range(2):
+                with pytest.raises(httpcore.TLSError, match="is not trusted"):
+                    await pool.request("GET", url)
+            context.verify_mode = ssl.CERT_NONE
+            assert (await pool.request("GET", url)).info.reused
+
+    world.run(body)
+
+
+@each_world
+def test_a_context_that_changes_during_the_dial_is_an_error(world: World, place: Place) -> None:
+    """What is connected with less than was demanded must not be shared by those who demand it."""
+    context = unchecked(place)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    class Loosening:
+        async def resolve(self, host: str, system: object) -> list[str]:
+            context.verify_mode = ssl.CERT_NONE
+            return ["127.0.0.1"]
+
+    async def body() -> None:
+        async with world.pool(context, resolver=Loosening()) as pool:
+            with pytest.raises(httpcore.LocalProtocolError, match="was changed while a connection was made") as caught:
+                await pool.request("GET", f"https://origin.test:{place.one.port}/")
+            assert caught.value.safe_to_retry
+            assert pool.stats().connections == 0
+
+    world.run(body)
+
+
+def test_every_readable_setting_of_a_context_is_compared() -> None:
+    """A setting that a later Python adds has to be looked at."""
+    settings = {
+        name
+        for name, value in inspect.getmembers_static(ssl.SSLContext)
+        if not name.startswith("_") and not callable(value)
+    }
+    of_servers_or_of_no_matter = {"num_tickets", "keylog_filename", "protocol", "sni_callback", "session_stats"}
+    of_the_class = {"sslobject_class", "sslsocket_class"}
+    assert settings - of_servers_or_of_no_matter - of_the_class == set(_DEMANDS)
+
+
+def test_a_context_of_truststore_can_be_compared() -> None:
+    truststore = pytest.importorskip("truststore")
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    before = demands_of(context)
+    assert before == demands_of(context)
+    context.check_hostname = False
+    assert demands_of(context) != before

@@ -230,7 +230,8 @@ def test_a_reset_is_a_read_error_and_never_a_clean_end(run: Any, listener: Any) 
                 with pytest.raises(errors.ReadError) as caught:
                     await peer.stream.read(PIECE, LONG)
                 assert caught.value.peer == peer.stream.info().peer
-            assert peer.stream.take() == b""
+            with pytest.raises(errors.ReadError):
+                peer.stream.take()
             with pytest.raises(errors.ReadError):
                 await peer.stream.read(PIECE, LONG)
 
@@ -241,7 +242,10 @@ def test_a_reset_that_take_has_seen_is_not_forgotten_by_read(run: Any, listener:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             peer.reset()
-            assert peer.stream.take() == b""
+            for _ in range(2):
+                with pytest.raises(errors.ReadError) as caught:
+                    peer.stream.take()
+                assert caught.value.errno is not None
             with pytest.raises(errors.ReadError):
                 await peer.stream.read(PIECE, LONG)
 
@@ -419,17 +423,20 @@ def test_the_answer_of_a_server_that_refuses_an_upload_with_a_reset_is_never_los
             assert run(upload) == answer
 
 
-def test_take_too_gives_what_came_before_a_write_failed_and_then_the_end(run: Any, listener: Any) -> None:
-    async def main(backend: Any) -> list[bytes | None]:
+def test_take_gives_received_data_after_a_failed_write_and_raises(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> bytes | None:
         with await connect(backend, listener) as peer:
             assert await peer.stream.write_some(b"unread", LONG) == 6
             peer.sock.sendall(b"last words")
             peer.sock.close()
             with pytest.raises(errors.WriteError):
                 await write_for_ever(peer.stream, LONG, duplex=True)
-            return [peer.stream.take(), peer.stream.take()]
+            taken: bytes | None = peer.stream.take()
+            with pytest.raises(errors.ReadError):
+                peer.stream.take()
+            return taken
 
-    assert run(main) == [b"last words", b""]
+    assert run(main) == b"last words"
 
 
 def test_end_tells_the_peer_and_reading_goes_on(run: Any, listener: Any) -> None:
@@ -459,7 +466,8 @@ def test_a_closed_stream_says_so_takes_nothing_and_still_knows_who_it_was(run: A
                 await peer.stream.read(PIECE, LONG)
             with pytest.raises(errors.WriteError):
                 await peer.stream.write_some(b"x", LONG)
-            assert peer.stream.take() == b""
+            with pytest.raises(errors.ReadError, match="closed on this side"):
+                peer.stream.take()
             assert peer.stream.info() == before
 
     run(main)
@@ -496,7 +504,9 @@ def _end_the_child(stream: Any) -> None:
     try:
         before = len(os.listdir("/proc/self/fd"))
         stream.abandon()
-        os._exit(0 if len(os.listdir("/proc/self/fd")) < before and stream.take() == b"" else 1)
+        with pytest.raises(errors.ReadError):
+            stream.take()
+        os._exit(0 if len(os.listdir("/proc/self/fd")) < before else 1)
     finally:
         os._exit(2)
 

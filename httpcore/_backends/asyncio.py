@@ -197,8 +197,9 @@ class AsyncioStream:
                 return None
         if self._pieces:
             return self._next(PIECE)
+        # The end, or how it broke: the descriptor knows.
         self._end_is_told = True
-        return b""
+        return self._descriptor.take() or b""
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
         self._watcher = callback

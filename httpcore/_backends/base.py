@@ -4,7 +4,8 @@ A runtime is asyncio, trio, threads, a simulation, or one of your own: `Connecti
 these methods. There is nothing to inherit from. What the library relies on, beside what each docstring says:
 
 - **async means "may wait".** A function here is async exactly when it may wait. `take`, `give`, `close`, `abandon`,
-  `set` and the like never wait, and never raise.
+  `set` and the like never wait, and never raise, but for `take`: that raises where `read` would, since an end and a
+  fault must not look alike, or a forged record could end a body.
 - **A cancelled call has either done nothing or returned.** In `read`, `write_some` and `flush` the act that counts
   comes last: nothing is awaited after bytes have been taken from or given to the connection.
 - **Cancellation is the runtime's own.** The library catches no cancellation and starts no task.
@@ -119,9 +120,12 @@ class Stream(Protocol):
     def take(self) -> bytes | None:
         """The bytes that can be read without waiting, at most 512 KiB.
 
-        `b""` when the peer has ended or the stream is broken or closed; None when there are none. Bytes that are not
-        for the caller (TLS session tickets) are dealt with and not counted. It must look at the connection itself, not
-        only at a buffer: the pool asks an idle connection so whether it is still open.
+        `b""` when the peer has ended its side (see `truncated`); None when there are none. Bytes that are not for the
+        caller (TLS session tickets) are dealt with and not counted. It must look at the connection itself, not only at
+        a buffer: the pool asks an idle connection so whether it is still open.
+
+        Raises:
+            ReadError: the connection broke, or this stream was closed; each further call raises it again.
         """
         ...
 

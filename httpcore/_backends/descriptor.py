@@ -103,13 +103,10 @@ class Descriptor:
         return data
 
     def take(self) -> bytes | None:
-        """As `receive`; a broken or closed connection has ended."""
+        """As `receive`, of a whole piece; also for a connection that was closed here. Raises ReadError."""
         if self.is_closed:
-            return b""
-        try:
-            return self.receive(PIECE)
-        except ReadError:
-            return b""
+            raise self.error(ReadError, "reading")
+        return self.receive(PIECE)
 
     def send(self, data: bytes | bytearray | memoryview) -> int | None:
         """Hand over what there is room for, at most PIECE bytes; None when there is no room. Raises WriteError."""

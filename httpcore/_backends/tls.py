@@ -8,11 +8,18 @@ Encrypting counts before the ciphertext leaves: a record that was made and then 
 BAD_RECORD_MAC. So `write_some` sends what is left first, encrypts last, and awaits nothing after that; what a cancelled
 call leaves in the outbox goes with the next one.
 
-Only the writer sends. A read may make ciphertext too (the answer to a KeyUpdate, an alert), but leaves it in
-`_outgoing` for the next write, so bytes leave in the order of the buffer although a reader and a writer work at once.
-There is one writer, hence nobody to take turns with: there is no turn to wait for, and a thread that writes can not
-block a thread that reads. What is left to protect is OpenSSL's own state, which two threads must not enter together
-(`ssl` lets go of the GIL while it works): a plain lock around each step into it, never held over an await.
+A read may make ciphertext too: an alert, and the answer to a CertificateRequest after the handshake (RFC 8446, section
+4.6.2), for which the server waits before it answers the request. So it leaves after each read, as far as there is room
+without waiting. It joins `_outgoing`, and while a writer is at work (`_writing`) the writer sends it, so bytes leave in
+the order of the buffer although a reader and a writer work at once. A thread that writes cannot block one that reads.
+OpenSSL's own state, which two threads must not enter together (`ssl` releases the GIL while it works), is behind a
+plain lock around each step into it, never held over an await. The outbox is behind the same lock, unless `_writing` is
+set.
+
+An end, an end without close_notify and a fault are three things (RFC 8446, section 6): anybody on the path can forge a
+record that does not decrypt, or a FIN. `read` and `take` return `b""` for the first, set `truncated` for the second,
+and raise for the third. When a write fails below, what had come before is decrypted at once, since an alert in it says
+why.
 
 The timeout of a `read` is for the whole call, not for each wait in it, or a peer that sends one record byte by byte
 would hold it for hours. Records have at most 16 KiB, so that is what must come in time. Writing, as over TCP alone, it
@@ -54,9 +61,21 @@ _CIPHERTEXT: Final = 131072 - _RECORD - 1024
 malloc maps larger ones anew (see `descriptor`) they nearly doubled the cost of a download; elsewhere they gain nothing.
 """
 
+_STEP: Final = 2 * _RECORD
+"""The ciphertext that OpenSSL gets at once where the peer may ask for a certificate. In steps of one record a download
+took 1.5 times the CPU."""
+
+_KEY_UPDATE: Final = 40
+"""A record that answers a KeyUpdate is shorter, one that answers a CertificateRequest longer: 22 bytes and at least 57,
+without their header. `ssl` tells of neither."""
+
+_LOOK: Final = 0.05
+"""Seconds after which a read looks whether there is room for an answer that it owes the peer."""
+
 _BARREN: Final = 256 * 1024
 """How much ciphertext may come without one byte of data in it, and how much OpenSSL may owe the peer while nobody
-writes: session tickets take some hundred bytes, so a peer that goes beyond this only keeps us busy."""
+writes: session tickets take some hundred bytes, so a peer that goes beyond this only keeps us busy. Also how much one
+connection may have us answer while we read: some hundred requests for a certificate, a signature each."""
 
 
 async def start_tls(
@@ -133,6 +152,7 @@ class TLSStream:
     """
 
     __slots__ = (
+        "_answered",
         "_barren",
         "_closed",
         "_ended",
@@ -141,8 +161,11 @@ class TLSStream:
         "_incoming",
         "_info",
         "_inner",
+        "_is_stuck",
         "_keep",
         "_lock",
+        "_may_be_asked",
+        "_no_requests",
         "_now",
         "_outbox",
         "_outgoing",
@@ -153,6 +176,7 @@ class TLSStream:
         "_server_name",
         "_session",
         "_told",
+        "_writing",
         "truncated",
     )
 
@@ -189,6 +213,11 @@ class TLSStream:
         self._closed = False
         self._reading = False  # a read waits below
         self._heeding = False  # a write waits below, for input too
+        self._writing = False  # a write is at work: the outbox is its own
+        self._is_stuck = False  # a read made ciphertext for which there was no room
+        self._no_requests = False
+        self._may_be_asked = bool(context.post_handshake_auth)
+        self._answered = 0  # bytes that reads made for the peer
 
     def _begin(self, context: ssl.SSLContext, resumed: ssl.SSLSession | None) -> ssl.SSLObject:
         try:
@@ -231,9 +260,14 @@ class TLSStream:
         while not self._plain:
             if self._over:
                 return False
+            looks = self._is_stuck and (left is None or left > _LOOK)
             try:
-                raw = await self._inner.read(_CIPHERTEXT, left)
+                raw = await self._inner.read(_CIPHERTEXT, _LOOK if looks else left)
             except ReadTimeout as error:
+                if looks:
+                    self._answer()
+                    left = self._left(deadline)
+                    continue
                 if left == timeout:
                     raise
                 message = "not one whole TLS record with data came in time, only parts or session tickets"
@@ -247,16 +281,15 @@ class TLSStream:
         return True
 
     def take(self) -> bytes | None:
-        """The data that is here now, `b""` at the end or when broken or closed; None when there is none.
+        """The data that is here now, `b""` at the end (see `truncated`); None when there is none. Raises as `read`.
 
         Session tickets are swallowed: an idle TLS 1.3 connection with only those behind it has nothing.
         """
         if self._closed:
-            return b""
+            raise ReadError("this TLS stream is closed", peer=self._info.peer)
         while not self._plain:
             if self._over:
-                self._told = True
-                return b""
+                return self._tell_the_end()
             raw = self._inner.take()
             if raw is None:
                 return None
@@ -297,7 +330,10 @@ class TLSStream:
         """Decrypt what waits below, and tell whether it is for the caller."""
         if self._input_waits:
             return True
-        raw = self._inner.take()
+        try:
+            raw = self._inner.take()
+        except ReadError:
+            return True  # the stream below raises it again for the caller
         if raw:
             self._feed(raw)
         return raw == b"" or self._input_waits
@@ -307,9 +343,18 @@ class TLSStream:
         if self._over:
             return  # what comes behind close_notify is ignored (RFC 8446, section 6.1)
         with self._lock:
-            self._incoming.write(raw)
-            pieces = self._decrypt()
             owed = self._outgoing.pending
+            if self._may_be_asked and len(raw) > _STEP:
+                pieces = self._decrypt_in_steps(raw, owed)
+            else:
+                self._incoming.write(raw)
+                pieces = self._decrypt()
+            made = self._outgoing.pending - owed
+            if made and self._no_requests:
+                self._check_answers(owed)
+        if made:
+            self._answered += made
+            self._answer()
         if pieces:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self._plain = self._plain + data if self._plain else data
@@ -318,8 +363,33 @@ class TLSStream:
                 self._hand_over()
         else:
             self._barren += len(raw)
-        if (self._barren > _BARREN or owed > _BARREN) and self._fault is None:
-            self._break(ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data"))
+        if self._fault is None:
+            if self._barren > _BARREN or self._outgoing.pending > _BARREN:
+                self._break(ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data"))
+            elif self._answered > _BARREN:
+                self._break(ssl.SSLError(f"its requests for a certificate took more than {_BARREN} bytes of answers"))
+
+    def forbid_requests(self) -> None:
+        """From now on a CertificateRequest is a fault, as HTTP/2 has it (RFC 9113, section 9.2.3)."""
+        self._no_requests = self._session.version() == "TLSv1.3"  # TLS 1.2 has none after the handshake
+
+    def _check_answers(self, owed: int) -> None:
+        """Under the lock. If OpenSSL has answered a CertificateRequest, what it made does not leave. Nothing can after
+        it, since records are numbered: so there will be no GOAWAY, either.
+
+        Arguments:
+            owed: bytes that were there before.
+        """
+        data = self._outgoing.read()
+        at = owed
+        while self._fault is None and at < len(data):
+            size = int.from_bytes(data[at + 3 : at + 5], "big")
+            if size > _KEY_UPDATE:
+                why = "it asked for a client certificate after the handshake, which HTTP/2 forbids (RFC 9113, 9.2.3)"
+                self._break(ssl.SSLError(why))
+                return
+            at += 5 + size
+        self._outgoing.write(data)
 
     def _hand_over(self) -> None:
         """The first data is here, and so are the tickets."""
@@ -344,6 +414,18 @@ class TLSStream:
             self._over = True
         except ssl.SSLError as error:
             self._break(error)
+        return pieces
+
+    def _decrypt_in_steps(self, raw: bytes, owed: int) -> list[bytes]:
+        """Where the peer may ask for a certificate: each request costs a signature, and OpenSSL answers all that are
+        here before it returns. So that one call is short, it gets no more than `_STEP` bytes at once.
+        """
+        pieces: list[bytes] = []
+        for start in range(0, len(raw), _STEP):
+            self._incoming.write(raw[start : start + _STEP])
+            pieces += self._decrypt()
+            if self._over or self._answered + self._outgoing.pending - owed > _BARREN:
+                break
         return pieces
 
     def _break(self, fault: ssl.SSLError) -> None:
@@ -400,7 +482,19 @@ class TLSStream:
         return count
 
     def _give_owed(self) -> bool:
-        while self._fill_outbox():
+        """Hand over what is owed, as far as there is room now."""
+        with self._lock:
+            return self._give_outbox()
+
+    def _answer(self) -> None:
+        """As `_give_owed`, for a reader. A writer that is at work has what is owed to itself, and sends it."""
+        with self._lock:
+            if not (self._writing or self._closed):
+                self._is_stuck = not self._give_outbox()
+
+    def _give_outbox(self) -> bool:
+        """Under the lock."""
+        while self._refill():
             sent = self._inner.give(self._outbox)
             if sent < len(self._outbox):
                 self._outbox = memoryview(self._outbox)[sent:]
@@ -444,46 +538,75 @@ class TLSStream:
             message = "TLS failed while writing: the peer wants to negotiate again, which is not supported"
             raise WriteError(message, peer=self._info.peer) from error
         except ssl.SSLError as error:
-            cause = self._fault or error
-            raise WriteError(f"TLS failed while writing: {_reason(cause)}", peer=self._info.peer) from error
+            raise self._write_error(self._fault or error) from error
 
     async def _send(self, timeout: float | None, duplex: bool) -> bool:
         """Send the outbox and what the stream below then owes; only the one writer comes here."""
-        deadline = None if timeout is None else self._now() + timeout
-        left = timeout
         self._heeding = not duplex
         try:
-            while self._fill_outbox():
-                if not duplex and self._input_waits:
-                    return False
-                sent = await self._inner.write_some(self._outbox, left, duplex=duplex)
-                if sent == len(self._outbox):
-                    self._outbox = b""
-                    if not self._outgoing.pending:
-                        break  # as nearly always; then nobody asks the clock
-                else:
-                    self._outbox = memoryview(self._outbox)[sent:]
-                if sent:
-                    left, deadline = timeout, None if timeout is None else self._now() + timeout
-                    continue
-                # Input waits below: if it was but a session ticket it is out of the way now, and sending goes on.
-                if not duplex and self._has_news():
-                    return False
-                left = self._left(deadline)
-            while self._inner.owes:
-                if not await self._inner.flush(self._left(deadline), duplex=duplex) and self._has_news():
-                    return False
+            self._writing = True  # `_fill_outbox` takes the lock, behind which a reader looks at this
+            return await self._send_outbox(timeout, duplex)
         except WriteTimeout as error:
             error.limit = timeout
             raise
+        except WriteError as error:
+            cause = None if duplex else self._hear_last_words()
+            if cause is None:
+                raise
+            raise self._write_error(cause, error.errno) from cause
         finally:
-            self._heeding = False
+            self._heeding = self._writing = False
+            if self._outgoing.pending and not self._outbox:
+                self._answer()  # a reader made it when it was too late for us, and left it to us
+
+    async def _send_outbox(self, timeout: float | None, duplex: bool) -> bool:
+        deadline = None if timeout is None else self._now() + timeout
+        left = timeout
+        while self._fill_outbox():
+            if not duplex and self._input_waits:
+                return False
+            sent = await self._inner.write_some(self._outbox, left, duplex=duplex)
+            if sent == len(self._outbox):
+                self._outbox = b""
+                if not self._outgoing.pending:
+                    break  # as nearly always; then nobody asks the clock
+            else:
+                self._outbox = memoryview(self._outbox)[sent:]
+            if sent:
+                left, deadline = timeout, None if timeout is None else self._now() + timeout
+                continue
+            # Input waits below: if it was but a session ticket it is out of the way now, and sending goes on.
+            if not duplex and self._has_news():
+                return False
+            left = self._left(deadline)
+        while self._inner.owes:
+            if not await self._inner.flush(self._left(deadline), duplex=duplex) and self._has_news():
+                return False
         return True
 
+    def _hear_last_words(self) -> ssl.SSLError | None:
+        """A write failed below: decrypt what had come before. Returns the alert in it, or what else is wrong with it.
+
+        Data in it is kept for `take` and `read`; more than a piece is not needed to know of an early answer.
+        """
+        try:
+            while not self._over and len(self._plain) < PIECE and (raw := self._inner.take()):
+                self._feed(raw)
+        except ReadError:
+            pass  # how the connection broke is known already
+        return self._fault
+
+    def _write_error(self, cause: ssl.SSLError, errno: int | None = None) -> WriteError:
+        return WriteError(f"TLS failed while writing: {_reason(cause)}", errno=errno, peer=self._info.peer)
+
     def _fill_outbox(self) -> bool:
+        with self._lock:
+            return self._refill()
+
+    def _refill(self) -> bool:
+        """Under the lock. True when there is something to send."""
         if not self._outbox and self._outgoing.pending:
-            with self._lock:
-                self._outbox = self._outgoing.read()
+            self._outbox = self._outgoing.read()
         return len(self._outbox) > 0
 
     def _left(self, deadline: float | None) -> float | None:
@@ -534,7 +657,9 @@ class TLSStream:
         except TLSError:
             raise
         except NetworkError as error:
-            failure = self._failure(f"the connection broke: {error.message}")
+            # A peer that refuses may have said why before a write to it failed.
+            cause = self._hear_last_words()
+            failure = self._failure(f"the connection broke: {error.message}" if cause is None else _reason(cause))
             failure.errno = error.errno
             raise failure from error
         self._agreed()
@@ -604,7 +729,7 @@ _EXPIRED: Final = 10
 _WRONG_HOST: Final = {62, 64}  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
 
 _HINTS: Final = {
-    "certificate required": "it wants a client certificate: SSLConfig(cert=...)",
+    "certificate required": "the server requires a client certificate: SSLConfig(cert=...)",
     "handshake failure": "no version, cipher or certificate that both sides accept",
     "protocol version": "it speaks no TLS version that we allow",
     "no application protocol": "it speaks none of the protocols that we offer",

@@ -14,7 +14,15 @@ from collections.abc import Callable
 from .._backends.base import PIECE, Backend, Stream
 from .._body import BodyReader
 from .._deadline import Deadline
-from .._errors import HTTPCoreError, LocalProtocolError, ReadTimeout, RemoteProtocolError, ResponseBusy, WriteError
+from .._errors import (
+    HTTPCoreError,
+    LocalProtocolError,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    ResponseBusy,
+    WriteError,
+)
 from .._request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .engines import Head, Headers, ResponseParser
 from .raw import busy
@@ -52,7 +60,10 @@ class HTTP11Connection:
 
     def is_quiet(self) -> bool:
         """Between exchanges: nothing has arrived and the peer has not left. Anything else is not ours to interpret."""
-        return self.stream.take() is None
+        try:
+            return self.stream.take() is None
+        except ReadError:
+            return False
 
     def close(self) -> None:
         self.stream.close()
@@ -295,7 +306,11 @@ class HTTP11Exchange:
         return True
 
     def _heed_input(self) -> bool:
-        """Take what came while we were writing. False when there is no point in writing on."""
+        """Take what came while we were writing. False when there is no point in writing on.
+
+        Raises:
+            ReadError: the connection broke. Only an end that is clean may complete a response.
+        """
         data = self._stream.take()
         if data is not None:
             self._feed(data)

@@ -792,7 +792,11 @@ class HTTP2Connection:
         size = 0
         self._behind = False
         for _ in range(FRAMES):  # however little comes each time
-            data = None if engine.unread else self.stream.take()
+            try:
+                data = None if engine.unread else self.stream.take()
+            except NetworkError as error:
+                self._fail(error)
+                return
             if data is None and not engine.unread:
                 return
             self._hear(data)

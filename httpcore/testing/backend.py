@@ -63,9 +63,6 @@ class SimulatedStream:
             raise ReadError("the stream was closed on this side", peer=peer)
         if not ready():
             raise ReadTimeout(f"no bytes came for {timeout} s", peer=peer, limit=timeout)
-        if not self._in.arrived and not self._in.ended:
-            self._in.end_seen = True
-            raise ReadError("the connection was reset by the peer", errno=errno.ECONNRESET, peer=peer)
         return self._take(max_bytes)
 
     async def write_some(
@@ -113,7 +110,7 @@ class SimulatedStream:
 
     def take(self) -> bytes | None:
         if self._closed:
-            return b""
+            raise ReadError("the stream was closed on this side", peer=self._connection.info.peer)
         return self._take(PIECE) if self._in.arrived or self._in.over() else None
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
@@ -153,6 +150,9 @@ class SimulatedStream:
         if self._in.arrived:
             return self._in.take(min(most, self._backend.max_read))
         self._in.end_seen = True
+        if not self._in.ended:
+            peer = self._connection.info.peer
+            raise ReadError("the connection was reset by the peer", errno=errno.ECONNRESET, peer=peer)
         return b""
 
     def _unwritable(self) -> bool:

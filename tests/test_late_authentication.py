@@ -1,0 +1,357 @@
+"""A client certificate that the server asks for after the handshake, when it knows what is requested (RFC 8446, 4.6.2).
+
+Apache does so for single directories. The server waits for the answer before it answers the request, so what OpenSSL
+makes while reading has to leave although nothing more is written.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import pytest
+import trustme
+from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy, Secured, Visit, connect
+from servers import ok
+from test_tls_faults import frame, read_frame
+from test_tls_stream import TLSPeer, client_context, driven, joined
+from trials import every_world_has_run, nothing_is_left_open  # noqa: F401  # fixtures
+from worlds import World, each_world
+
+import httpcore
+from httpcore import testing
+from httpcore._backends.blocking import BlockingBackend
+from httpcore._backends.tls import TLSStream, start_tls
+from httpcore._contexts import context_for
+
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert("localhost", "127.0.0.1", "a.test")
+LARGE = 8 * 1024 * 1024
+WAYS = [(TLS_ORIGIN, EXCHANGE), (TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE)]
+
+
+class Files(NamedTuple):
+    authority: str
+    mine: str
+    certificate: bytes
+
+    def config(self, **settings: Any) -> httpcore.SSLConfig:
+        return httpcore.SSLConfig(**{"verify": self.authority, "cert": self.mine, "trust_env": False, **settings})
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    folder, mine = tmp_path_factory.mktemp("late"), AUTHORITY.issue_cert("me@example.test")
+    AUTHORITY.cert_pem.write_to_path(str(folder / "ca.pem"))
+    mine.private_key_and_cert_chain_pem.write_to_path(str(folder / "me.pem"))
+    der = ssl.PEM_cert_to_DER_cert(mine.cert_chain_pems[0].bytes().decode())
+    return Files(str(folder / "ca.pem"), str(folder / "me.pem"), der)
+
+
+def asking_context(*alpn: str) -> ssl.SSLContext:
+    """A server's that asks for a certificate when it is told to, and not before."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    CERTIFICATE.configure_cert(context)
+    AUTHORITY.configure_trust(context)
+    context.post_handshake_auth = True
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def demand(secured: Secured) -> bytes:
+    """Ask, and wait until the client has answered. Returns its certificate."""
+    secured.tls.verify_client_post_handshake()
+    secured.tls.do_handshake()
+    secured._flush()
+    while not (found := secured.tls.getpeercert(binary_form=True)):
+        data = secured._under.recv(65536)
+        assert data, "the client left"
+        secured._in.write(data)
+        try:
+            with suppress(ssl.SSLWantReadError):
+                while True:
+                    secured.held += secured.tls.read(65536)  # type: ignore[attr-defined]
+        finally:
+            secured._flush()
+    return found
+
+
+class Asking(ScriptedProxy):
+    """Answers /open at once, and other targets when the client has shown a certificate.
+
+    Attributes:
+        shown: the certificates.
+        refused: what the server could not ask, in OpenSSL's words.
+    """
+
+    def __init__(self, steps: tuple[str, ...] = WAYS[0]) -> None:
+        self.shown: list[bytes] = []
+        self.refused: list[str] = []
+        acts = {EXCHANGE: self._talk, CONNECT: lambda visit: connect(visit) or True}
+        super().__init__(steps, acts, proxy=asking_context("http/1.1"), origin=asking_context("http/1.1"))
+
+    def _talk(self, visit: Visit) -> None:
+        secured: Any = visit.socket
+        secured.held = b""
+        while head := visit.head():
+            if b" /open " not in head:
+                try:
+                    self.shown.append(demand(secured))
+                except ssl.SSLError as error:
+                    self.refused.append(error.reason or "")
+                    if "EXTENSION" not in (error.reason or ""):
+                        return
+                    visit.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                    continue
+            visit._held, secured.held = visit._held + secured.held, b""
+            length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or b"0")
+            swallow(visit, length)
+            visit.send(ok(b"for you"))
+
+
+def swallow(visit: Visit, size: int) -> None:
+    while size:
+        size -= len(visit.exactly(min(size, 65536)))
+
+
+@each_world
+@pytest.mark.parametrize("steps", WAYS, ids=["TLS", "TLS in TLS"])
+@pytest.mark.parametrize("size", [0, 100, LARGE])
+def test_a_certificate_asked_for_late_is_shown(world: World, size: int, steps: tuple[str, ...], files: Files) -> None:
+    async def body(port: int) -> None:
+        proxy = httpcore.Proxy(f"https://localhost:{port}", ssl=files.config()) if len(steps) > 2 else None
+        async with world.pool(files.config(), proxy=proxy, timeout=20.0) as pool:
+            for path in ("open", "private", "private", "open"):
+                url = f"https://localhost:{port}/{path}"
+                response = await pool.request("POST", url, body=bytes(size))
+                assert (response.status_code, response.body) == (200, b"for you")
+            assert pool.stats().connections == 1
+
+    with Asking(steps) as server:
+        world.run(body, server.port)
+        assert server.shown == [files.certificate] * 2
+
+
+@each_world
+def test_a_context_of_ones_own_that_offers_it_is_answered_for(world: World, files: Files) -> None:
+    async def body(port: int) -> None:
+        context = ssl.create_default_context(cafile=files.authority)
+        context.load_cert_chain(files.mine)
+        context.post_handshake_auth = True
+        async with world.pool(context, timeout=20.0) as pool:
+            assert (await pool.request("GET", f"https://localhost:{port}/private")).status_code == 200
+
+    with Asking() as server:
+        world.run(body, server.port)
+        assert server.shown == [files.certificate]
+
+
+@each_world
+def test_without_a_certificate_it_is_not_offered(world: World, files: Files) -> None:
+    async def body(port: int) -> None:
+        async with world.pool(files.config(cert=None), timeout=20.0) as pool:
+            assert (await pool.request("GET", f"https://localhost:{port}/private")).status_code == 403
+
+    with Asking() as server:
+        world.run(body, server.port)
+        assert server.refused == ["EXTENSION_NOT_RECEIVED"]
+
+
+@each_world
+def test_an_empty_answer_to_a_late_request_is_named(world: World, files: Files) -> None:
+    async def body(port: int) -> None:
+        context = ssl.create_default_context(cafile=files.authority)
+        context.post_handshake_auth = True
+        async with world.pool(context, timeout=20.0) as pool:
+            with pytest.raises(httpcore.ReadError, match=r"the server requires a client certificate: SSLConfig\(cert"):
+                await pool.request("GET", f"https://localhost:{port}/private")
+
+    with Asking() as server:
+        world.run(body, server.port)
+
+
+def test_it_is_offered_exactly_where_a_certificate_is_configured(files: Files) -> None:
+    for config, offered in ((files.config(), True), (files.config(cert=None), False)):
+        assert context_for(config, ("http/1.1",)).post_handshake_auth is offered
+        assert httpcore.ssl_context(config).post_handshake_auth is offered
+
+
+# HTTP/2 forbids it.
+
+
+@each_world
+@pytest.mark.parametrize("alpn", ["h2", None], ids=["ALPN", "prior knowledge"])
+def test_over_http2_a_late_request_ends_the_connection(world: World, alpn: str | None, files: Files) -> None:
+    """And the certificate does not leave."""
+    came: list[bytes] = []
+
+    def talk(visit: Visit) -> None:
+        secured: Any = visit.socket
+        visit.exactly(24)
+        visit.send(frame(4, 0, 0, b""))
+        while read_frame(visit)[0] != 1:  # HEADERS
+            pass
+        secured.tls.verify_client_post_handshake()
+        secured.tls.do_handshake()
+        secured._flush()
+        came.append(visit.bottom.recv(65536))
+
+    async def body(port: int) -> None:
+        async with world.pool(files.config(), timeout=20.0, http1=alpn is not None) as pool:
+            with pytest.raises(httpcore.ReadError, match=r"asked for a client certificate .*\(RFC 9113, 9\.2\.3\)"):
+                await pool.request("GET", f"https://localhost:{port}/")
+            assert pool.stats().connections == 0
+
+    context = asking_context(*([alpn] if alpn else []))
+    with ScriptedProxy((TLS_ORIGIN, EXCHANGE), {EXCHANGE: talk}, origin=context) as server:
+        world.run(body, server.port)
+        assert sum(map(len, came)) < 100  # an acknowledgement of SETTINGS at most
+
+
+# One stream.
+
+
+def certified(files: Files, *, offers: bool = True) -> ssl.SSLContext:
+    context = client_context(trusted=AUTHORITY)
+    context.load_cert_chain(files.mine)
+    context.post_handshake_auth = offers
+    return context
+
+
+async def ask(peer: TLSPeer) -> None:
+    peer.session.verify_client_post_handshake()
+    peer.session.do_handshake()
+    await peer.below.send(peer.outgoing.read())
+
+
+def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
+    """Although nothing is written any more, and the peer sends nothing until it has the answer."""
+    world = testing.Simulation()
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        given = 0
+        while count := stream.give(bytes(16384)):
+            given += count
+        reading = world.spawn(stream.read(10, 5.0))
+        await ask(peer)
+        await world.sleep(1.0)
+        assert peer.session.getpeercert(binary_form=True) is None
+        await peer.recv_exactly(given)
+        hearing = world.spawn(peer.recv(1))
+        await world.sleep(0.2)
+        assert peer.session.getpeercert(binary_form=True) == files.certificate
+        await peer.send(b"yes")
+        await reading.wait()
+        assert reading.result() == b"yes"
+        hearing.cancel()
+
+    joined(body, world, client=certified(files), server=asking_context(), window=30_000)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_answer_joins_what_a_writer_sends_in_order(seed: int, files: Files) -> None:
+    data = bytes(range(256)) * 1000
+
+    async def write_all(stream: TLSStream) -> None:
+        taken = 0
+        while taken < len(data):
+            taken += await stream.write_some(data[taken:], 5.0, duplex=True)
+        assert await stream.flush(5.0, duplex=True)
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        writing = world.spawn(write_all(stream))
+        reading = world.spawn(stream.read(10, 5.0))
+        await world.sleep(0.1)
+        await ask(peer)
+        assert await peer.recv_exactly(len(data)) == data
+        await writing.wait()
+        await peer.send(b"yes")
+        await reading.wait()
+        assert peer.session.getpeercert(binary_form=True) == files.certificate
+
+    world = testing.Simulation(seed, shuffle=True, max_read=7000, max_write=5000)
+    joined(body, world, client=certified(files), server=asking_context(), window=10_000)
+
+
+def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
+    rounds, piece = 60, bytes(100_000)
+    received: list[int] = []
+    asked: list[None] = []
+
+    def talk(visit: Visit) -> None:
+        secured: Any = visit.socket
+        count = 0
+        while count < rounds * len(piece):
+            with suppress(ssl.SSLError):  # one request is under way until it is answered
+                secured.tls.verify_client_post_handshake()
+                secured.tls.do_handshake()
+                secured._flush()
+                asked.append(None)
+            count += len(secured.recv(65536))
+        received.append(count)
+        visit.send(b"!")
+
+    async def read(stream: TLSStream) -> None:
+        found = b""
+        while b"!" not in found:
+            found += await stream.read(10, 20.0)
+
+    async def write(stream: TLSStream) -> None:
+        for _ in range(rounds):
+            sent = 0
+            while sent < len(piece):
+                sent += await stream.write_some(piece[sent:], 20.0, duplex=True)
+            assert await stream.flush(20.0, duplex=True)
+
+    steps = (TLS_ORIGIN, EXCHANGE)
+    with ScriptedProxy(steps, {EXCHANGE: talk}, origin=asking_context()) as server:
+        backend = BlockingBackend()
+        below = driven(backend.connect_tcp(["127.0.0.1"], server.port, 5.0))
+        stream = driven(start_tls(below, certified(files), "localhost", timeout=5.0, now=backend.now))
+        writer = threading.Thread(target=lambda: driven(write(stream)))
+        writer.start()
+        driven(read(stream))
+        writer.join(30)
+        stream.close()
+    assert received == [rounds * len(piece)]
+    assert len(asked) > 2, "it asks again when it was answered"
+
+
+def test_how_often_one_connection_may_ask_is_bounded(files: Files) -> None:
+    """Each answer costs a signature, also where data comes in between."""
+    asked: list[None] = []
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        end = peer.below
+        assert isinstance(end, testing.ServerEnd)
+        with pytest.raises(httpcore.ReadError, match="its requests for a certificate took more than"):  # noqa: PT012
+            for _ in range(1000):
+                await ask(peer)
+                asked.append(None)
+                assert stream.take() is None
+                peer.incoming.write(await end.recv())
+                with suppress(ssl.SSLWantReadError):
+                    peer.session.read(1)
+                await peer.send(b"x")
+                assert stream.take() == b"x"
+
+    joined(body, client=certified(files), server=asking_context())
+    assert 20 < len(asked) < 500
+
+
+def test_a_download_is_whole_where_a_server_might_ask(files: Files) -> None:
+    data = bytes(range(256)) * 2000
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        sending = world.spawn(peer.send(data))
+        found = b""
+        while len(found) < len(data):
+            found += await stream.read(1 << 20, 5.0)
+        await sending.wait()
+        assert found == data
+
+    world = testing.Simulation()
+    joined(body, world, client=certified(files), server=asking_context(), window=200_000)
