@@ -19,7 +19,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from ._backends import current
+from . import _loaded as _loaded
+from ._backends import current, load
 from ._backends.base import Backend, Event, SocketOption
 from ._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
 from ._deadline import Deadline
@@ -35,7 +36,7 @@ from ._retry import Again, again
 from ._route import Route, route_to
 from ._secure import Sessions
 
-# What a pool needs later, or never, is loaded then: records of the trace, policies, all that speaks HTTP.
+# What only some pools need is imported when one is made that does; `_loaded` has imported the rest.
 if TYPE_CHECKING:
     import ssl as ssl_module
 
@@ -104,6 +105,9 @@ class ConnectionPool:
         InvalidURL: `proxy` is not the URL of one (it is a ValueError).
     """
 
+    _backend: Backend | None = None
+    _fixed = False  # the backend was given and stays
+
     def __init__(
         self,
         ssl: SSLConfig | ssl_module.SSLContext | None = None,
@@ -136,8 +140,8 @@ class ConnectionPool:
         self._policy = _checked_retries(retries)
         self._retry_stale = retry_stale
         self._trace = trace
-        self._backend: Backend | None = None
-        self._fixed = False
+        if not self._fixed:
+            load()
         self._begin_afresh()
         _pools.add(self)
 
@@ -152,10 +156,11 @@ class ConnectionPool:
 
     @classmethod
     def _in_world(cls, backend: Backend, *arguments: Any, **named: Any) -> Self:
-        """A pool that stays in one world, whatever loop may be running around it."""
-        pool = cls(*arguments, **named)
+        """A pool that stays in one runtime, whatever loop may be running around it."""
+        pool = cls.__new__(cls)
         pool._backend = backend
         pool._fixed = True
+        pool.__init__(*arguments, **named)  # type: ignore[misc]
         return pool
 
     async def request(

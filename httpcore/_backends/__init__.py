@@ -7,7 +7,19 @@ import sys
 from .._errors import LocalProtocolError
 from .base import Backend
 
-__all__ = ["current"]
+__all__ = ["current", "load"]
+
+
+def load() -> None:
+    """Import the backends of the event loops that may come to run here, so that no request has to.
+
+    A library that is imported already may run; where none is, asyncio is expected.
+    """
+    trio, asyncio = "trio" in sys.modules, "asyncio" in sys.modules
+    if trio:
+        from . import trio as _trio  # noqa: F401
+    if asyncio or not trio:
+        from . import asyncio as _asyncio  # noqa: F401
 
 
 def current() -> Backend:

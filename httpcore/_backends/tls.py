@@ -39,6 +39,7 @@ from .._errors import (
     WriteTimeout,
     show,
 )
+from .._forking import OPENSSL
 from .base import PIECE, Stream, StreamInfo, TLSInfo
 
 __all__ = ["Resumable", "TLSStream", "start_tls"]
@@ -534,7 +535,7 @@ class TLSStream:
         """As far as what came allows, and what is then to be said; True when hands are shaken."""
         done = True
         try:
-            with self._lock:
+            with OPENSSL, self._lock:
                 self._session.do_handshake()
         except ssl.SSLWantReadError:
             done = False
