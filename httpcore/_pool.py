@@ -105,8 +105,7 @@ class ConnectionPool:
         InvalidURL: `proxy` is not the URL of one (it is a ValueError).
     """
 
-    _backend: Backend | None = None
-    _fixed = False  # the backend was given and stays
+    _given: Backend | None = None  # the backend, where it was given and stays
 
     def __init__(
         self,
@@ -140,6 +139,8 @@ class ConnectionPool:
         self._policy = _checked_retries(retries)
         self._retry_stale = retry_stale
         self._trace = trace
+        self._backend = self._given
+        self._fixed = self._given is not None
         if not self._fixed:
             load()
         self._begin_afresh()
@@ -158,8 +159,7 @@ class ConnectionPool:
     def _in_world(cls, backend: Backend, *arguments: Any, **named: Any) -> Self:
         """A pool that stays in one runtime, whatever loop may be running around it."""
         pool = cls.__new__(cls)
-        pool._backend = backend
-        pool._fixed = True
+        pool._given = backend
         pool.__init__(*arguments, **named)  # type: ignore[misc]
         return pool
 
