@@ -446,13 +446,16 @@ class ConnectionPool:
                     connection.is_shared and connection.is_doubtful and not await connection.is_alive(call.deadline)
                 ):
                     return connection
-                self._step(lambda: ledger.redial(ticket, now()))
+                self._step(partial(self._redial, ticket))
             elif standing is Standing.DIALING:
                 await self._dial(ticket, call)
             elif standing is Standing.WAITING:
                 await self._wait(ticket, call)
             else:
                 raise _done(ticket)
+
+    def _redial(self, ticket: Ticket) -> None:
+        self._ledger.redial(ticket, self._now())
 
     def _suits(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection) -> bool:
         """Whether a connection that served others before may serve this one, whose attempt on `avoid` failed."""
@@ -538,8 +541,8 @@ class ConnectionPool:
     def _give_back(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> bool:
         """The one way out for every ticket. False when it has to be put off until the step of this thread has ended."""
         if self._is_inside():
-            give_back = self._ledger.give_back
-            self._deferred.append(lambda: give_back(ticket, self._now(), reusable=reusable, expires=expires))
+            # No lambda here nor in `_leased`: its variables would be cells, which cost more than all the rest of this.
+            self._deferred.append(partial(self._give_back_later, ticket, reusable, expires))
             return False
         ledger, backend = self._ledger, self._backend
         try:
@@ -551,6 +554,9 @@ class ConnectionPool:
             if self._deferred:
                 self._catch_up()
         return True
+
+    def _give_back_later(self, ticket: Ticket, reusable: bool, expires: float | None) -> None:
+        self._ledger.give_back(ticket, self._now(), reusable=reusable, expires=expires)
 
     def _step(self, act: Callable[[], T]) -> T:
         """One step under the lock, where a call more does not matter. `_leased` and `_give_back` spell it out."""
