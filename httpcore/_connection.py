@@ -164,7 +164,9 @@ class HTTPConnection:
     def abandon(self) -> None:
         """As `close`, in the child of a fork: the parent's connection does not notice."""
         self._closed = True
-        if self._stream is not None:
+        if isinstance(self._wire, HTTP2Connection):
+            self._wire.abandon()
+        elif self._stream is not None:
             self._stream.abandon()
 
 

@@ -20,7 +20,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -52,11 +52,13 @@ class _Place:
     __slots__ = ("context", "making")
 
     def __init__(self) -> None:
-        self.making = Lock()
+        self.making = RLock()
         self.context: ssl.SSLContext | None = None
 
 
-_lock = Lock()
+# These can be entered twice by one thread: a signal handler or a finaliser that makes a request may have interrupted
+# another one here. Then a context is made twice at worst, and both serve.
+_lock = RLock()
 _places: OrderedDict[_Key, _Place] = OrderedDict()
 _offers: WeakKeyDictionary[ssl.SSLContext, tuple[str, ...]] = WeakKeyDictionary()
 
@@ -121,7 +123,7 @@ def _place(key: _Key) -> _Place:
             place = _places[key] = _Place()
             if len(_places) > _KEPT:
                 _places.popitem(last=False)
-        else:
+        elif key in _places:  # else what interrupted us here has made more than are kept
             _places.move_to_end(key)
         return place
 
@@ -129,7 +131,7 @@ def _place(key: _Key) -> _Place:
 def _start_afresh() -> None:
     """In the child of a fork: another thread may have held a lock that nobody there will let go."""
     global _lock
-    _lock = Lock()
+    _lock = RLock()
     _places.clear()
 
 

@@ -10,7 +10,7 @@ from warnings import warn
 
 from ._backends.base import PIECE, Backend
 from ._deadline import Deadline
-from ._errors import DecodingError, HTTPCoreError, LimitExceeded, Timeout
+from ._errors import DecodingError, HTTPCoreError, LimitExceeded, LocalProtocolError, Timeout
 from ._ledger import Standing, Ticket
 from ._request import Request, TrailerTypes
 from ._response import Informational, ResponseInfo
@@ -33,11 +33,19 @@ _BODY: Final = "read the response body"
 
 _numbers = count(1)
 
+_TAKEN_AWAY: Final = "the response is from before a fork, or from an event loop that is closed"
+_ELSEWHERE: Final = "the response belongs to another event loop: read it where the request was made"
+
 
 class GiveBack(Protocol):
-    """The pool's one way out for every ticket."""
+    """The pool's one way out for every ticket. False when it has to be put off: see `ConnectionPool._give_back`."""
 
-    def __call__(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> None: ...
+    def __call__(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> bool: ...
+
+
+def _given_back(ticket: Ticket, *, reusable: bool, expires: float | None = None) -> bool:
+    """In the place of the pool's, when that was called and has put it off."""
+    return True
 
 
 class Call:
@@ -72,7 +80,7 @@ class Call:
         self.route = route
         self.deadline = deadline
         self.backend = backend
-        self.give_back = give_back
+        self.give_back: GiveBack = give_back
         self.trace = trace
         self.duplex = duplex
         self.followed = 0.0  # seconds of waiting for another's dial, which count as time to connect
@@ -100,7 +108,8 @@ class Call:
         """Give the connection back, for others if there is no `reason` against it. Only the first call counts."""
         if ticket.claim.standing is _DONE:
             return
-        self.give_back(ticket, reusable=reason is None, expires=expires)
+        if not self.give_back(ticket, reusable=reason is None, expires=expires):
+            self.give_back = _given_back
         if reason is not None and self.trace is not None:
             from ._trace import ConnectionClosed
 
@@ -238,9 +247,14 @@ class Delivery:
     async def next(self) -> bytes:
         if self.connection is not None:
             return b""
+        taken_away = self._ticket.claim.standing is _DONE  # the body is not at its end, so it was not given back
+        if not (taken_away or self._call.backend.is_current()):
+            raise LocalProtocolError(_ELSEWHERE, phase="read the response body")
         try:
             data = await self._exchange.next()
         except BaseException as error:
+            if taken_away and isinstance(error, HTTPCoreError):
+                error.message = f"{error.message}: {_TAKEN_AWAY}"
             explained = self._broken(error)
             if explained is error:
                 raise
@@ -319,7 +333,7 @@ class Delivery:
     def __del__(self) -> None:
         # The ticket's own finaliser returns the slot; here only the culprit is named.
         ticket: Ticket | None = getattr(self, "_ticket", None)  # None: Ctrl-C came while this was made
-        if ticket is None or ticket.claim.standing is _DONE:
+        if ticket is None or ticket.claim.standing is _DONE or self._call.give_back is _given_back:
             return
         if getattr(self, "connection", None) is None:
             where = self._call.request.url.redacted

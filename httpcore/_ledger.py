@@ -472,20 +472,24 @@ class Ledger:
         self._shut()
         self._end()
 
+    def disband(self) -> None:
+        """Every ticket is DONE and every connection GONE: their process (before a fork) or their event loop has ended.
+
+        The pool begins a new ledger and asks this one nothing more. But requests and responses of before may still
+        hold its tickets, and give them back to the new ledger, which knows none of them: being DONE makes that nothing.
+        Only marks are set, so a step may be half done, in this thread or in one that does not exist any more.
+        """
+        for claim in list(self._claims):
+            claim.standing = _DONE
+            claim.slot = None
+        for slot in list(self._slots):
+            slot.standing = _GONE
+
     def stats(self) -> PoolStats:
-        """A snapshot. The totals are at hand; the part by origin looks at each connection and each origin once."""
+        """What there is after a step that gives back what was dropped."""
         self._begin(self._now)
         self._end()
-        connections, idle, dialing = len(self._slots), len(self._idle), self._dialing
-        return PoolStats(
-            connections=connections,
-            idle=idle,
-            busy=connections - idle - dialing,
-            dialing=dialing,
-            leased=len(self._claims) - dialing - self._waiting,  # one claim dials for one slot
-            waiting=self._waiting,
-            origins=self._stats_by_origin(),
-        )
+        return self.snapshot()
 
     # How a step begins and ends. `ask` and `give_back`, which are the hot path, spell it out.
 
@@ -904,17 +908,35 @@ class Ledger:
         """Every connection that is not GONE."""
         return list(self._slots)
 
-    def _stats_by_origin(self) -> dict[str, OriginStats]:
+    def snapshot(self) -> PoolStats:
+        """What there is. No step, and it changes nothing: it looks at the truth alone, which holds in the middle of a
+        step too. So whatever may have interrupted one, or runs beside it, can ask. Looks once at each claim and slot.
+        """
         counts: dict[str, Counter[str]] = {}
-        labels = {origin: str(origin.key) for origin in self._origins.values()}
-        for origin, label in labels.items():
-            count = counts.setdefault(label, Counter())
-            count.update(connections=origin.count, dialing=origin.dialing, waiting=len(origin.waiters))
-        for slot in self._slots:
-            if slot.standing is not SlotStanding.DIALING:
-                counts[labels[slot.origin]].update({"busy" if slot.used else "idle": 1, "leased": slot.used})
-        names = [field.name for field in fields(OriginStats)]
-        return {label: OriginStats(*(count[name] for name in names)) for label, count in counts.items()}
+        labels: dict[Hashable, str] = {}
+        in_use: set[Slot | None] = set()
+
+        def note(key: Hashable, *names: str) -> None:
+            label = labels.get(key) or labels.setdefault(key, str(key))
+            counts.setdefault(label, Counter()).update(names)
+
+        for claim in list(self._claims):
+            if claim.standing is _HOLDING:
+                in_use.add(claim.slot)
+                note(claim.key, "leased")
+            elif claim.standing is _WAITING:
+                note(claim.key, "waiting")
+        for slot in list(self._slots):
+            if slot.standing is SlotStanding.DIALING:
+                note(slot.key, "connections", "dialing")
+            elif slot.standing is not _GONE:
+                note(slot.key, "connections", "busy" if slot in in_use else "idle")
+        origins = {label: OriginStats(*(count[name] for name in _COUNTED)) for label, count in counts.items()}
+        totals: Counter[str] = sum(counts.values(), Counter())
+        return PoolStats(**{name: totals[name] for name in _COUNTED}, origins=origins)
+
+
+_COUNTED: Final = tuple(field.name for field in fields(OriginStats))
 
 
 def _agrees(claim: Claim) -> bool:

@@ -3,17 +3,23 @@
 A request owns one ticket. Whatever happens to it (an answer, an error, a timeout, a cancellation, Ctrl-C), the ticket
 goes back through `_give_back`, a plain function; and should even that be interrupted, through the ticket's finaliser.
 The ledger decides under a lock that is held over plain code only.
+
+A signal handler, a finaliser or a weakref callback may come in the middle of a locked step of its own thread. What it
+asks of the pool is then put into `_deferred`, and done when the step has ended. The look at `_deferred` comes after the
+release of the lock, so that nothing can be put there unseen: what comes later finds the lock free.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from . import _loaded as _loaded
 from ._arguments import (
     checked_flag,
     checked_limits,
@@ -25,22 +31,23 @@ from ._arguments import (
     checked_trace,
     checked_uds,
 )
-from ._backends import current_backend
+from ._backends import current_backend, load
 from ._backends.base import Backend, Event, SocketOption, checked_backend
 from ._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_seconds, checked_size, checked_ssl
 from ._deadline import Deadline
 from ._delivery import Call, Delivery
-from ._errors import ConnectTimeout, LocalProtocolError, PoolClosed, PoolTimeout
-from ._ledger import Ledger, PoolStats, Slot, Standing, Ticket
+from ._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
+from ._ledger import Ledger, PoolStats, Slot, SlotStanding, Standing, Ticket
 from ._network import Network, Resolver
 from ._proxy import Proxy, ProxyChooser
+from ._reentry import REENTERED, step_lock
 from ._request import Request
 from ._response import Response
 from ._retry import Again, again
 from ._route import Route, route_to
 from ._secure import Sessions
 
-# What a pool needs later, or never, is loaded then: records of the trace, policies, all that speaks HTTP.
+# What only some pools need is imported when one is made that does; `_loaded` has imported the rest.
 if TYPE_CHECKING:
     import ssl as ssl_module
 
@@ -51,6 +58,8 @@ if TYPE_CHECKING:
     from ._wire.engines import Head
 
 __all__ = ["ConnectionPool"]
+
+T = TypeVar("T")
 
 _HTTP11 = ("http/1.1",)
 # The lookup of an Enum's member costs more than the comparison.
@@ -111,6 +120,8 @@ class ConnectionPool:
         InvalidURL: `proxy` is not the URL of one (it is a ValueError).
     """
 
+    _given: Backend | None = None  # the backend, where it was given and stays
+
     def __init__(
         self,
         ssl: SSLConfig | ssl_module.SSLContext | None = None,
@@ -150,11 +161,15 @@ class ConnectionPool:
         # With `backend=` the pool stays with it, whatever loop may be running around it.
         self._backend = None if backend is None else checked_backend(backend)
         self._fixed = backend is not None
+        if backend is None:
+            load()
         self._begin_afresh()
         _pools.add(self)
 
     def _begin_afresh(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = step_lock()
+        self._is_inside = self._lock._is_owned
+        self._deferred: deque[Callable[[], object]] = deque()
         self._ledger = Ledger(self._limits)
         self._sessions = Sessions()
         self._pausing: set[Event] = set()
@@ -235,15 +250,18 @@ class ConnectionPool:
 
     def stats(self) -> PoolStats:
         """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
-        for one, in all and per origin: one consistent snapshot.
+        for one, in all and per origin: one consistent snapshot. Where a signal handler or a finaliser has interrupted
+        a step of this pool it is the state in the middle of that step.
         """
-        with self._lock:
-            self._ledger.expire(self._now())
-            self._perform()
-            return self._ledger.stats()
+        return self._ledger.snapshot() if self._is_inside() else self._step(self._stats)
+
+    def _stats(self) -> PoolStats:
+        self._ledger.expire(self._now())
+        self._perform()
+        return self._ledger.snapshot()
 
     def __repr__(self) -> str:
-        stats = self.stats()
+        stats = self._ledger.snapshot()
         return f"<{type(self).__name__} {stats.open} open, {stats.leased} leased, {stats.waiting} waiting>"
 
     def __reduce__(self) -> Any:
@@ -271,6 +289,8 @@ class ConnectionPool:
         trace: Trace | None,
         duplex: bool,
     ) -> Call:
+        if self._is_inside():
+            raise LocalProtocolError(REENTERED)
         request = Request.of(method, url, headers, body, target, trailers)
         backend = self._enter()
         tls = self._ssl if ssl is None else checked_ssl(ssl)
@@ -380,8 +400,7 @@ class ConnectionPool:
         """How long to wait before the request is sent again; None if it is not. It is taken from the budget."""
         assert self._budget is not None
         if not isinstance(outcome, BaseException) and outcome.status not in policy.statuses:
-            with self._lock:
-                self._budget.earn()
+            self._step(self._budget.earn)
             return None
         ends = call.deadline.ends
         from ._retry_policy import pause_after
@@ -397,9 +416,9 @@ class ConnectionPool:
         )
         if pause is None:
             return None
-        with self._lock:
-            if self._ledger.closed or not self._budget.spend():
-                return None
+        budget = self._budget
+        if not self._step(lambda: not self._ledger.closed and budget.spend()):
+            return None
         call.pauses += 1
         return pause
 
@@ -412,10 +431,7 @@ class ConnectionPool:
         event = call.backend.event()
         pausing = self._pausing
         try:
-            with self._lock:
-                closed = self._ledger.closed
-                pausing.add(event)
-            if closed or await event.wait(seconds):
+            if self._step(partial(self._begin_pause, event)) or await event.wait(seconds):
                 raise PoolClosed("the pool is closed")
         except BaseException as error:
             call.failed(call.explained(error, None, "pause before another attempt"))
@@ -423,16 +439,25 @@ class ConnectionPool:
         finally:
             pausing.discard(event)
 
+    def _begin_pause(self, event: Event) -> bool:
+        """True when the pool is closed, which would have set the event."""
+        self._pausing.add(event)
+        return self._ledger.closed
+
     async def _leased(self, ticket: Ticket, call: Call, avoid: HTTPConnection | None) -> HTTPConnection:
         """Wait until `ticket` holds a connection that is open and quiet; after one that failed, another, and for a
         protocol that does not share its connections one that served nobody before.
         """
         call.followed = 0.0
         ledger, claim, now = self._ledger, ticket.claim, call.deadline.now
-        with self._lock:
-            ledger.ask(ticket, now())
-            if ledger.todo:
-                self._perform()
+        try:
+            with self._lock:
+                ledger.ask(ticket, now())
+                if ledger.todo:
+                    self._perform()
+        finally:
+            if self._deferred:
+                self._catch_up()
         while True:
             standing = claim.standing
             if standing is _HOLDING:
@@ -443,15 +468,16 @@ class ConnectionPool:
                     connection.is_shared and connection.is_doubtful and not await connection.is_alive(call.deadline)
                 ):
                     return connection
-                with self._lock:
-                    ledger.redial(ticket, now())
-                    self._perform()
+                self._step(partial(self._redial, ticket))
             elif standing is Standing.DIALING:
                 await self._dial(ticket, call)
             elif standing is Standing.WAITING:
                 await self._wait(ticket, call)
             else:
-                raise PoolClosed("the pool is closed", phase="wait for a connection")
+                raise _done(ticket)
+
+    def _redial(self, ticket: Ticket) -> None:
+        self._ledger.redial(ticket, self._now())
 
     def _suits(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection) -> bool:
         """Whether a connection that served others before may serve this one, whose attempt on `avoid` failed."""
@@ -470,9 +496,7 @@ class ConnectionPool:
         since = 0.0
         while True:
             event = call.backend.event()
-            with self._lock:
-                follows = self._ledger.follows(ticket)
-                ticket.wake = event.set
+            follows = self._step(partial(self._begin_to_wait, ticket, event.set))
             now = call.now()
             if follows is not followed:
                 if followed:
@@ -485,18 +509,21 @@ class ConnectionPool:
             if not await event.wait(call.deadline.within(left)):
                 self._check_granted(ticket, call, follows)
 
+    def _begin_to_wait(self, ticket: Ticket, wake: Callable[[], None]) -> bool:
+        ticket.wake = wake
+        return self._ledger.follows(ticket)
+
     def _check_granted(self, ticket: Ticket, call: Call, follows: bool) -> None:
         """The timer fired. Raise, unless the ticket was granted in the same moment, or waits for something else now."""
-        with self._lock:
-            if ticket.standing is not Standing.WAITING or self._ledger.follows(ticket) is not follows:
-                return
-            stats = self._ledger.stats()
+        if self._step(lambda: ticket.standing is not Standing.WAITING or self._ledger.follows(ticket) is not follows):
+            return
         if follows:
             raise ConnectTimeout(
                 f"another request's connection to {call.route}, which this one would have shared, was not made in time",
                 phase="connect",
                 limit=call.deadline.config.connect_timeout,
             )
+        stats = self._ledger.snapshot()
         raise PoolTimeout(
             f"no connection to {call.route} came free: {stats.busy} of {self._limits.max_connections} connections are "
             f"busy, {stats.dialing} dialing, {stats.waiting} requests wait",
@@ -509,8 +536,11 @@ class ConnectionPool:
 
         connection = HTTPConnection(call.route, self._ping_interval)
         slot = ticket.slot
-        assert slot is not None
+        if slot is None:
+            return  # the pool was closed since we were told to dial
         slot.connection = connection
+        if slot.standing is SlotStanding.GONE:
+            return  # likewise; it may have been too early for it to see the connection
         if call.trace is not None:
             from ._trace import DialStarted
 
@@ -519,24 +549,57 @@ class ConnectionPool:
             await connection.open(call.backend, self._network, call.deadline, call.followed, self._sessions)
         except Exception:
             connection.close()
-            with self._lock:
-                self._ledger.failed(ticket, self._now())
-                self._perform()
+            self._step(lambda: self._ledger.failed(ticket, self._now()))
             raise
         connection.watch(_Watch(self, slot))
-        with self._lock:
-            self._ledger.opened(ticket, self._now(), capacity=connection.capacity, protocol=connection.protocol)
-            self._perform()
+        self._step(
+            lambda: self._ledger.opened(ticket, self._now(), capacity=connection.capacity, protocol=connection.protocol)
+        )
         if call.trace is not None:
             call.opened(connection)
 
-    def _give_back(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> None:
-        """The one way out for every ticket."""
+    # Steps of the ledger.
+
+    def _give_back(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> bool:
+        """The one way out for every ticket. False when it has to be put off until the step of this thread has ended."""
+        if self._is_inside():
+            # No lambda here nor in `_leased`: its variables would be cells, which cost more than all the rest of this.
+            self._deferred.append(partial(self._give_back_later, ticket, reusable, expires))
+            return False
         ledger, backend = self._ledger, self._backend
-        with self._lock:
-            ledger.give_back(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
-            if ledger.todo:
+        try:
+            with self._lock:
+                ledger.give_back(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
+                if ledger.todo:
+                    self._perform()
+        finally:
+            if self._deferred:
+                self._catch_up()
+        return True
+
+    def _give_back_later(self, ticket: Ticket, reusable: bool, expires: float | None) -> None:
+        self._ledger.give_back(ticket, self._now(), reusable=reusable, expires=expires)
+
+    def _step(self, act: Callable[[], T]) -> T:
+        """One step under the lock, where a call more does not matter. `_leased` and `_give_back` spell it out."""
+        try:
+            with self._lock:
+                result = act()
                 self._perform()
+                return result
+        finally:
+            if self._deferred:
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Do what was put off. An act is taken out when it is done, so that Ctrl-C loses none: twice is harmless."""
+        deferred = self._deferred
+        while deferred and not self._is_inside():
+            with self._lock:
+                while deferred:
+                    deferred[0]()
+                    self._perform()
+                    deferred.popleft()
 
     def _perform(self) -> None:
         """Under the lock: do what the ledger wants done. Each act is plain, quick, and harmless when it is repeated."""
@@ -547,25 +610,32 @@ class ConnectionPool:
 
     def _notice(self, slot: Slot) -> None:
         """A watched connection got bytes, or its end, while no request was on it; or a shared one has changed."""
+        if self._is_inside():
+            self._deferred.append(partial(self._see_to, slot))
+        else:
+            self._step(partial(self._see_to, slot))
+
+    def _see_to(self, slot: Slot) -> None:
         connection: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what `_dial` put there
-        with self._lock:
-            if connection is None:
-                return
-            if not connection.is_shared:
-                if not slot.used:
-                    self._ledger.lost(slot, self._now())
-            elif not connection.is_open:
-                self._ledger.retire(slot, self._now())
-            elif connection.capacity != slot.capacity:
-                self._ledger.resize(slot, connection.capacity, self._now())
-            self._perform()
+        if connection is None or slot.standing is SlotStanding.GONE:
+            return
+        if not connection.is_shared:
+            if not slot.used:
+                self._ledger.lost(slot, self._now())
+        elif not connection.is_open:
+            self._ledger.retire(slot, self._now())
+        elif connection.capacity != slot.capacity:
+            self._ledger.resize(slot, connection.capacity, self._now())
 
     def _close(self) -> None:
-        with self._lock:
-            self._ledger.close(self._now())
-            self._perform()
-            pausing = list(self._pausing)
-        for event in pausing:
+        if self._is_inside():
+            self._deferred.append(self._close_ledger)
+        else:
+            self._step(self._close_ledger)
+
+    def _close_ledger(self) -> None:
+        self._ledger.close(self._now())
+        for event in list(self._pausing):
             event.set()
 
     # The world.
@@ -596,6 +666,7 @@ class ConnectionPool:
         for slot in self._ledger.slots():
             if slot.connection is not None:
                 slot.connection.close()
+        self._ledger.disband()
         self._begin_afresh()
         if closed:
             self._ledger.close(0.0)
@@ -605,9 +676,20 @@ class ConnectionPool:
         for slot in self._ledger.slots():
             if slot.connection is not None:
                 slot.connection.abandon()
+        self._ledger.disband()
         self._begin_afresh()
         if not self._fixed:
             self._backend = None
+
+
+def _done(ticket: Ticket) -> HTTPCoreError:
+    """Why a request holds nothing, though it has not given anything back."""
+    if ticket.closed:
+        return PoolClosed("the pool is closed", phase="wait for a connection")
+    return ConnectError(
+        "the request began before a fork, or in an event loop that is closed, and has no connection any more",
+        phase="wait for a connection",
+    )
 
 
 def _after_fork() -> None:

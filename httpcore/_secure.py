@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from ._backends.base import Backend, Stream
 from ._config import Demands, SSLConfig, demands_of
 from ._errors import LocalProtocolError, TLSError, show
+from ._reentry import step_lock
 
 if TYPE_CHECKING:
     import ssl
@@ -43,11 +43,13 @@ class Sessions:
     __slots__ = ("_kept", "_lock")
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = step_lock()
         self._kept: OrderedDict[Hashable, list[Resumable]] = OrderedDict()
 
     def keep(self, key: Hashable, resumable: Resumable) -> None:
         """For the next connection to what `key` names, all of it."""
+        if self._lock._is_owned():  # a finaliser or a signal handler has interrupted a step of this thread
+            return
         with self._lock:
             mine = self._kept.setdefault(key, [])
             self._kept.move_to_end(key)
@@ -66,6 +68,8 @@ class Sessions:
         return None if resumable is None else resumable.session()
 
     def _pop(self, key: Hashable) -> Resumable | None:
+        if self._lock._is_owned():  # as in `keep`
+            return None
         with self._lock:
             mine = self._kept.get(key)
             if not mine:

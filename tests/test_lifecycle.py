@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from servers import Peer, ScriptedServer, ok
+from test_http2_worlds import Conversation
 from worlds import World, each_world
 
 import httpcore
@@ -28,7 +29,9 @@ def server() -> Iterator[ScriptedServer]:
     def script(peer: Peer) -> None:
         while head := peer.head():
             path = head.split(b" ")[1]
-            if path == b"/half":
+            if path == b"/stuck":
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + bytes(100_000))
+            elif path == b"/half":
                 peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + bytes(100_000))
                 peer.send(bytes(100_000))
             else:
@@ -200,6 +203,84 @@ def test_a_child_has_an_empty_pool_and_the_parents_connection_lives_on(server: S
         response = http.request("GET", server.url + "/parent")
         assert response.body == b"/parent"
         assert response.info.reused
+
+
+USES = {
+    "read": lambda response, body: response.read(),
+    "iterate": lambda response, body: list(body),
+    "close": lambda response, body: response.close(),
+    "close the stream": lambda response, body: body.close(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+def test_a_response_from_before_a_fork_says_what_happened(use: str, http2: bool) -> None:
+    def in_child(response: httpcore.SyncResponse, body: httpcore.SyncBodyStream) -> str:
+        try:
+            USES[use](response, body)
+        except httpcore.ReadError as error:
+            return "an error" if "before a fork" in str(error) else str(error)
+        return "nothing"
+
+    def script(peer: Peer) -> None:
+        if http2:
+            Conversation(peer).run()
+        while peer.head():
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + bytes(100_000))
+
+    with ScriptedServer(script) as server, httpcore.SyncConnectionPool(http1=not http2, timeout=5.0) as pool:
+        response = pool.request("GET", f"{server.url}/200000/half", stream=True)
+        body = response.raw() if use != "read" else None
+        if body is not None:
+            next(body)
+        child = os.fork()
+        if child == 0:
+            try:
+                right = in_child(response, body) == ("an error" if use in ("read", "iterate") else "nothing")  # type: ignore[arg-type]
+                os._exit(0 if right and pool.stats().leased == 0 else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        response.close()
+        assert pool.stats().leased == 0
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "alive"])
+@pytest.mark.parametrize("use", ["read", "iterate", "close"])
+@pytest.mark.parametrize("moved", [True, False], ids=["moved", "not moved"])
+def test_a_response_of_another_loop_says_so(server: ScriptedServer, use: str, closed: bool, moved: bool) -> None:
+    async def ask() -> httpcore.Response:
+        return await pool.request("GET", server.url + "/stuck", stream=True)
+
+    async def elsewhere() -> str:
+        if moved and closed:
+            assert (await pool.request("GET", server.url + "/a")).body == b"/a"
+        try:
+            if use == "close":
+                await response.close()
+            elif use == "read":
+                await response.read()
+            else:
+                async for _ in response.raw():
+                    pass
+        except (httpcore.ReadError, httpcore.LocalProtocolError) as error:
+            return str(error)
+        finally:
+            assert pool.stats().leased == 0
+        return "closed"
+
+    pool = httpcore.ConnectionPool()
+    first = asyncio.new_event_loop()
+    response = first.run_until_complete(ask())
+    if closed:
+        first.close()
+    said = asyncio.run(elsewhere())
+    assert said == "closed" if use == "close" else "event loop" in said
+    if not closed:
+        first.run_until_complete(pool.close())
+        first.close()
 
 
 EXITS = {

@@ -1095,12 +1095,12 @@ def test_two_threads_use_one_stream_at_once() -> None:
 class Guarded:
     """Stands for an object of `ssl` and fails when it is used without the lock."""
 
-    def __init__(self, used: Any, lock: threading.Lock, calls: set[str]) -> None:
+    def __init__(self, used: Any, lock: Any, calls: set[str]) -> None:
         self.used, self.lock, self.calls = used, lock, calls
 
     def __getattr__(self, name: str) -> Any:
         if name != "pending":  # a count, which `owes` may read at any time
-            assert self.lock.locked(), f"{name} without the lock"
+            assert self.lock._is_owned(), f"{name} without the lock"
             self.calls.add(name)
         return getattr(self.used, name)
 

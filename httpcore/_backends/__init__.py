@@ -12,9 +12,21 @@ from collections.abc import Callable
 from .._errors import LocalProtocolError
 from .base import Backend
 
-__all__ = ["current_backend", "register", "threads_backend"]
+__all__ = ["current_backend", "load", "register", "threads_backend"]
 
 _detectors: list[Callable[[], Backend | None]] = []
+
+
+def load() -> None:
+    """Import the backends of the event loops that may come to run here, so that no request has to.
+
+    A library that is imported already may run; where none is, asyncio is expected.
+    """
+    trio, asyncio = "trio" in sys.modules, "asyncio" in sys.modules
+    if trio:
+        from . import trio as _trio  # noqa: F401
+    if asyncio or not trio:
+        from . import asyncio as _asyncio  # noqa: F401
 
 
 def register(detect: Callable[[], Backend | None]) -> None:

@@ -88,7 +88,8 @@ class Threads:
 
     def _begin(self) -> None:
         # The child of a fork has none of its parent's threads, and the lock may have been held by one of them.
-        self._lock = threading.Lock()
+        # It can be entered twice by one thread: by a finaliser or a signal handler that has interrupted a step here.
+        self._lock = threading.RLock()
         self._calls: deque[Call] = deque()
         self._running = 0
 

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from threading import Lock
+from threading import RLock
 from typing import Any, Final
 
 from .._errors import (
@@ -46,6 +46,7 @@ from .._errors import (
     WriteTimeout,
     show,
 )
+from .._forking import OPENSSL
 from .base import PIECE, Stream, StreamInfo, TLSInfo
 
 __all__ = ["Resumable", "TLSStream", "start_tls"]
@@ -122,7 +123,7 @@ class Resumable:
 
     __slots__ = ("_lock", "_resumed", "_session")
 
-    def __init__(self, session: ssl.SSLObject, lock: Lock, resumed: ssl.SSLSession | None) -> None:
+    def __init__(self, session: ssl.SSLObject, lock: RLock, resumed: ssl.SSLSession | None) -> None:
         self._session: ssl.SSLObject | None = session
         self._lock = lock  # the stream's own: a read may change the session
         self._resumed = resumed
@@ -194,7 +195,7 @@ class TLSStream:
         self._info = inner.info()
         self._server_name = None if server_name is None else _checked_name(server_name)
         self._now = now
-        self._lock = Lock()
+        self._lock = RLock()  # entered twice by a finaliser or a signal handler, between two calls of OpenSSL
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         if type(context) is not ssl.SSLContext:
@@ -668,7 +669,7 @@ class TLSStream:
         """As far as what came allows, and what is then to be said; True when hands are shaken."""
         done = True
         try:
-            with self._lock:
+            with OPENSSL, self._lock:
                 self._session.do_handshake()
         except ssl.SSLWantReadError:
             done = False

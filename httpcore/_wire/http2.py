@@ -30,7 +30,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from copy import copy
 from math import inf
-from threading import Lock
 from types import TracebackType
 from typing import Any, Final
 
@@ -41,6 +40,7 @@ from .._errors import (
     Code,
     GoAway,
     HTTPCoreError,
+    LocalProtocolError,
     NetworkError,
     ReadError,
     ReadTimeout,
@@ -48,6 +48,7 @@ from .._errors import (
     StreamReset,
     WriteTimeout,
 )
+from .._reentry import REENTERED, step_lock
 from .baton import Baton, Seat
 from .engines import (
     BodyReceived,
@@ -151,7 +152,7 @@ class HTTP2Connection:
         self.dropped: deque[Inbox] = deque()
         self._engine = engine
         self._now = backend.now
-        self._lock = Lock()
+        self._lock = step_lock()
         self._baton = Baton(backend.event)
         self._inboxes: dict[int, Inbox] = {}
         self._settling: dict[Inbox, None] = {}  # those who wait for the peer's SETTINGS, or its answer to PING
@@ -218,6 +219,8 @@ class HTTP2Connection:
 
     def _take_turn(self) -> None:
         """Read and answer what is here, for one turn, unless there is a reader."""
+        if self._is_inside():
+            return
         with self._lock, self:
             if self._baton.reader is None:
                 self._listen()
@@ -228,7 +231,15 @@ class HTTP2Connection:
         self._tell()
 
     def close(self) -> None:
-        """Leave, now. Exchanges that are under way end with an error."""
+        """Leave, now. Exchanges that are under way end with an error.
+
+        While a step is made there is no goodbye. It may be this thread's own, which a signal handler or a finaliser has
+        interrupted; or that of a thread whose finaliser waits for the pool's lock, which the caller holds.
+        """
+        if self._torn:
+            self._closed = True
+            self.stream.close()
+            return
         with self._lock, self:
             if not self._closed:
                 self._closed = True
@@ -239,9 +250,20 @@ class HTTP2Connection:
         self.stream.close()
 
     def abandon(self) -> None:
-        """As `close`, in the child of a fork, where the lock may be held by a thread that does not exist."""
+        """As `close`, in the child of a fork, where the lock and the turns may be held by threads that do not exist."""
+        self._lock = step_lock()
+        self._baton = Baton(self.backend.event)
+        self._torn = False
         self._closed = True
         self.stream.abandon()
+        error = self._failure = ReadError("this connection was made before a fork", peer=self.stream.info().peer)
+        for inbox in self._inboxes.values():
+            inbox.fail(_again(error))
+        self._inboxes.clear()
+
+    def _is_inside(self) -> bool:
+        """This thread is in the middle of a step, which a signal handler, finaliser or weakref callback interrupted."""
+        return self._torn and self._lock._is_owned()
 
     # What an exchange asks for. Plain, each one step under the lock.
 
@@ -253,6 +275,8 @@ class HTTP2Connection:
             RemoteProtocolError, ReadError, WriteError: this connection takes no more. `inbox.refused` is set.
             LocalProtocolError: the peer does not take such a request.
         """
+        if self._is_inside():
+            raise LocalProtocolError(REENTERED)
         with self._lock, self:
             engine = self._engine
             self._check_open(inbox)
@@ -327,6 +351,9 @@ class HTTP2Connection:
     def drop(self, inbox: Inbox) -> bool:
         """Nobody wants this exchange any more: reset its stream, unless it is complete. Tells whether the connection is
         still open."""
+        if self._is_inside():
+            self.dropped.append(inbox)
+            return self.is_open
         with self._lock, self:
             self._drop(inbox)
             self._send_now()

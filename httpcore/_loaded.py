@@ -1,0 +1,36 @@
+"""Every module that a request may need, imported when the first pool is made, so that no request imports anything.
+
+An import inside a request holds a lock that is not ours. A fork in another thread meanwhile leaves it held in the child
+for good, a signal handler that imports the same module fails or waits for itself, and an event loop stands still. So
+what is imported inside a function, because `import httpcore` must stay light, is imported here first: that finds it
+loaded then, and takes no lock. Only TLS contexts are made later, since reading the certificates takes longest.
+
+Not here: the event loop's backend, which `_backends.load` chooses; and what an argument of the pool brings by itself
+(proxies, policies, retries).
+"""
+
+from __future__ import annotations
+
+import encodings.idna  # `ssl` encodes host names by it
+import encodings.punycode
+import ipaddress
+import zlib
+
+import certifi
+import idna
+import idna.uts46data
+
+from . import _connection, _contexts, _trace
+from ._backends import tls
+from ._decoders import supported_codings
+from ._wire import h1_parser, h2_engine, socks, tunnel
+
+__all__ = ["MODULES"]
+
+MODULES = (
+    *(_connection, _contexts, _trace, tls, h1_parser, h2_engine, socks, tunnel),
+    *(encodings.idna, encodings.punycode, idna, idna.uts46data, ipaddress, zlib),
+)
+
+certifi.where()  # which imports more, at its first call
+supported_codings()  # which looks for the libraries that are installed
