@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from ._body import is_async_function, makes_async_generators
 from ._config import PoolLimits
 from ._exact import exact_str
 from ._network import Resolver
@@ -70,7 +70,7 @@ def checked_resolver(resolver: Any) -> Resolver | None:
     resolve = getattr(resolver, "resolve", None)
     if not callable(resolve):
         raise TypeError(f"resolver is of type {type(resolver).__name__}: {expected}")
-    if isasyncgenfunction(resolve):
+    if makes_async_generators(resolve):
         raise TypeError(f"resolver has an async generator as resolve(): {expected}")
     return resolver  # type: ignore[no-any-return]
 
@@ -134,4 +134,4 @@ def checked_limits(limits: Any) -> PoolLimits:
 def _is_async(function: Any) -> bool:
     """Whether calling it gives something to be awaited: of a function, a partial of one, an object with `__call__`."""
     called = getattr(type(function), "__call__", None)  # noqa: B004 - what is called, not whether it can be
-    return any(iscoroutinefunction(each) or isasyncgenfunction(each) for each in (function, called))
+    return any(map(is_async_function, (function, called)))

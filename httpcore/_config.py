@@ -7,12 +7,12 @@ import re
 import sys
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import Enum
 from os import PathLike, fspath
 from typing import Any, Final, Literal
 
 from ._exact import exact_float, exact_str
+from ._values import dataclass, field
 
 __all__ = ["PoolLimits", "SSLConfig", "TimeoutConfig"]
 
@@ -229,6 +229,9 @@ def _checked_fingerprints(fingerprints: object) -> tuple[str, ...]:
     if given is None or not all(isinstance(fingerprint, str) for fingerprint in given):
         raise TypeError(f"fingerprints is {fingerprints!r}: a sequence of SHA-256 values in hex is allowed")
     given = tuple(map(exact_str, given))
+    if given:
+        import hashlib  # noqa: F401 - which they are compared by, so that no request has to import it
+
     plain = tuple(fingerprint.replace(":", "").lower() for fingerprint in given)
     for fingerprint, shown in zip(plain, given, strict=True):
         if not _SHA256.fullmatch(fingerprint):

@@ -19,13 +19,14 @@ import ssl
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from threading import RLock
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from ._config import CertFile, SSLConfig
 from ._errors import LocalProtocolError, show
+from ._forking import OPENSSL
+from ._values import dataclass
 
 __all__ = ["alpn_of", "context_at_hand", "context_for", "ssl_context"]
 
@@ -71,7 +72,7 @@ def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
     """
     environment = _environment(config)
     place = _place((_plain(config), alpn, environment))
-    with place.making:
+    with place.making, OPENSSL:
         if place.context is None:
             place.context = _make(config, alpn, environment)
         return place.context

@@ -32,12 +32,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from importlib import import_module
 from typing import Any, Final, Protocol
 
 from ._errors import DecodingError, LimitExceeded, show
+from ._values import dataclass
 
 __all__ = ["Decoder", "decoder_for", "is_coded", "supported_codings"]
 

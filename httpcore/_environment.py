@@ -30,13 +30,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ._errors import InvalidURL
 from ._proxy import Proxy
 from ._url import parse_host
+from ._values import dataclass, field
 
 __all__ = ["EnvironmentProxies", "proxies_from_environment"]
 

@@ -23,13 +23,13 @@ from __future__ import annotations
 import weakref
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, fields
 from enum import Enum
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final, Literal, Protocol
 
 from ._config import PoolLimits
+from ._values import dataclass
 
 __all__ = ["Claim", "Ledger", "OriginStats", "PoolStats", "Slot", "SlotStanding", "Standing", "Ticket"]
 
@@ -936,7 +936,7 @@ class Ledger:
         return PoolStats(**{name: totals[name] for name in _COUNTED}, origins=origins)
 
 
-_COUNTED: Final = tuple(field.name for field in fields(OriginStats))
+_COUNTED: Final = OriginStats.__match_args__
 
 
 def _agrees(claim: Claim) -> bool:

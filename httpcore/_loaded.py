@@ -16,7 +16,6 @@ import encodings.punycode
 import ipaddress
 import zlib
 
-import certifi
 import idna
 import idna.uts46data
 
@@ -32,5 +31,4 @@ MODULES = (
     *(encodings.idna, encodings.punycode, idna, idna.uts46data, ipaddress, zlib),
 )
 
-certifi.where()  # which imports more, at its first call
 supported_codings()  # which looks for the libraries that are installed

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from inspect import isawaitable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +15,7 @@ from ._backends.base import Backend, SocketOption, Stream
 from ._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
 from ._exact import exact_str
 from ._url import parse_host
+from ._values import dataclass, field
 
 if TYPE_CHECKING:
     from ._policy import NetworkPolicy
@@ -272,7 +271,7 @@ async def _asked(backend: Backend, network: Network, host: str, left: Left) -> S
     if network.resolver is None:
         return await backend.look_up(host, left())
     answer = network.resolver.resolve(host, _system(backend, left))
-    if not isawaitable(answer):
+    if not hasattr(answer, "__await__"):
         kind = type(answer).__name__
         raise LocalProtocolError(f"{_who(network.resolver)} returned type {kind} for {host}: expected an awaitable")
     return _checked(network.resolver, host, await answer)

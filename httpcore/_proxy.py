@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ._config import SSLConfig, checked_ssl
 from ._exact import exact_bytes, exact_str
 from ._request import Headers, HeaderTypes, header_pairs
 from ._url import URL, parse_proxy
+from ._values import dataclass
 
 if TYPE_CHECKING:
     import ssl as ssl_module

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from ._errors import ConnectError, ConnectTimeout, NetworkError, ProxyError, TLSError
 from ._request import Request
+from ._values import dataclass
 
 __all__ = ["Budget", "RetryPolicy", "pause_after", "retry_after"]
 

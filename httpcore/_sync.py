@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ._backends.base import PIECE, Backend, SocketOption
 from ._backends.blocking import BlockingBackend
@@ -18,14 +18,16 @@ from ._config import UNSET, PoolLimits, TimeoutConfig, Unset
 from ._errors import LocalProtocolError
 from ._ledger import PoolStats
 from ._network import Resolver
-from ._policy import NetworkPolicy
 from ._pool import ConnectionPool
 from ._proxy import Proxy, ProxyChooser
 from ._request import TrailerTypes
 from ._response import BodyStream, Informational, Response, ResponseInfo
-from ._retry_policy import RetryPolicy
 from ._trace import Trace
 from ._wire.raw import RawStream
+
+if TYPE_CHECKING:
+    from ._policy import NetworkPolicy
+    from ._retry_policy import RetryPolicy
 
 __all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run"]
 

@@ -7,7 +7,8 @@ raises ends the request like any other error. Nothing here is made unless somebo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from ._values import dataclass
 
 __all__ = [
     "ConnectionClosed",

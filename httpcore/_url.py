@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NoReturn
 
 from ._errors import InvalidURL, UnsupportedProtocol, show
 from ._exact import exact_bytes, exact_str
+from ._values import dataclass
 
 __all__ = ["URL", "parse_host", "parse_proxy"]
 

@@ -326,6 +326,13 @@ class Yielding:
 
 
 BIG = 10**400
+
+
+def shown(value: object) -> str:
+    """The id of a case: without addresses, which differ from process to process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", ascii(value))[:30]
+
+
 WRONG: dict[str, list[Any]] = {
     "ssl": [True, 5, "ca.pem", b"ca.pem", [], {}, later, httpcore.SSLConfig],
     "timeout": ["5", True, [], {}, later, -1, -BIG, math.nan, httpcore.TimeoutConfig],
@@ -396,7 +403,7 @@ def test_the_tables_have_every_argument_of_a_pool(pool: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [(name, value) for name, values in WRONG.items() for value in values],
-    ids=lambda value: ascii(value)[:30],
+    ids=shown,
 )
 def test_each_argument_is_checked_when_the_pool_is_made(pool: Any, name: str, value: Any) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
@@ -416,7 +423,7 @@ def test_what_an_argument_may_be_makes_a_pool(pool: Any, name: str) -> None:
 
 
 @each_pool
-@pytest.mark.parametrize("value", WRONG["trace"], ids=lambda value: ascii(value)[:30])
+@pytest.mark.parametrize("value", WRONG["trace"], ids=shown)
 def test_the_trace_of_a_request_is_checked_before_it_is_sent(pool: Any, value: Any) -> None:
     made = pool()
 

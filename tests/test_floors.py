@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "httpcore"
 # From the ground up. A module imports from lower floors only, never from its own: so a new file needs a place here, and
 # an import that does not fit means that the idea belongs elsewhere. Types count: what is named is depended upon.
 FLOORS: list[set[str]] = [
-    {"_exact", "_forking", "_trace", "_wire"},
-    {"_errors", "_reentry"},
+    {"_exact", "_forking", "_values", "_wire"},
+    {"_errors", "_reentry", "_trace"},
     {"_config", "_url", "_body", "_decoders", "_policy", "_wire/socks"},
     {"_deadline", "_content", "_contexts", "_ledger", "_wire/engines", "_backends/base", "_backends/race"},
     {"_backends/names", "_backends/tls"},

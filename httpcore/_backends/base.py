@@ -19,8 +19,9 @@ these methods. There is nothing to inherit from. What the library relies on, bes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from .._values import dataclass
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from .._errors import ConnectError, ConnectTimeout, show
+from .._values import dataclass
 
 __all__ = [
     "Address",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from .._errors import Code as Code
 from .._errors import HTTPCoreError
+from .._values import dataclass
 
 LIBRARY: Final = "httpcore 0.1.0"
 """What reads both protocols, for `ResponseInfo.engine`; `httpcore.__version__` is the same."""
