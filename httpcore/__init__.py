@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
     from ._backends import current_backend, threads_backend
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
-    from ._body import ReplayableBody
     from ._config import PoolLimits, SSLConfig, TimeoutConfig
-    from ._contexts import ssl_context
-    from ._environment import EnvironmentProxies, proxies_from_environment
+    from ._connect.contexts import ssl_context
+    from ._connect.environment import EnvironmentProxies, proxies_from_environment
+    from ._connect.policy import NetworkPolicy
+    from ._connect.proxy import Proxy, ProxyChooser
+    from ._connect.resolvers import CachingResolver, Resolver
     from ._errors import (
         ConnectError,
         ConnectTimeout,
@@ -45,13 +47,12 @@ if TYPE_CHECKING:
         WriteError,
         WriteTimeout,
     )
-    from ._ledger import OriginStats, PoolStats
-    from ._network import CachingResolver, Resolver
-    from ._policy import NetworkPolicy
-    from ._pool import ConnectionPool
-    from ._proxy import Proxy, ProxyChooser
-    from ._response import BodyStream, Informational, Response, ResponseInfo
-    from ._retry_policy import RetryPolicy
+    from ._message.body import ReplayableBody
+    from ._message.raw import RawStream
+    from ._message.response import BodyStream, Informational, Response, ResponseInfo
+    from ._pool.pool import ConnectionPool
+    from ._pool.retry_policy import RetryPolicy
+    from ._pool.stats import OriginStats, PoolStats
     from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse
     from ._trace import (
         ConnectionClosed,
@@ -67,7 +68,6 @@ if TYPE_CHECKING:
         ResponseStarted,
         TraceEvent,
     )
-    from ._wire.raw import RawStream
 
 __version__ = "0.1.0"
 
@@ -160,16 +160,24 @@ _WHERE = {
         "StreamInfo",
         "TLSInfo",
     ),
-    "_body": ("ReplayableBody",),
     "_config": (
         "PoolLimits",
         "SSLConfig",
         "TimeoutConfig",
     ),
-    "_contexts": ("ssl_context",),
-    "_environment": (
+    "_connect.contexts": ("ssl_context",),
+    "_connect.environment": (
         "EnvironmentProxies",
         "proxies_from_environment",
+    ),
+    "_connect.policy": ("NetworkPolicy",),
+    "_connect.proxy": (
+        "Proxy",
+        "ProxyChooser",
+    ),
+    "_connect.resolvers": (
+        "CachingResolver",
+        "Resolver",
     ),
     "_errors": (
         "ConnectError",
@@ -201,27 +209,20 @@ _WHERE = {
         "WriteError",
         "WriteTimeout",
     ),
-    "_ledger": (
-        "OriginStats",
-        "PoolStats",
-    ),
-    "_network": (
-        "CachingResolver",
-        "Resolver",
-    ),
-    "_policy": ("NetworkPolicy",),
-    "_pool": ("ConnectionPool",),
-    "_proxy": (
-        "Proxy",
-        "ProxyChooser",
-    ),
-    "_response": (
+    "_message.body": ("ReplayableBody",),
+    "_message.raw": ("RawStream",),
+    "_message.response": (
         "BodyStream",
         "Informational",
         "Response",
         "ResponseInfo",
     ),
-    "_retry_policy": ("RetryPolicy",),
+    "_pool.pool": ("ConnectionPool",),
+    "_pool.retry_policy": ("RetryPolicy",),
+    "_pool.stats": (
+        "OriginStats",
+        "PoolStats",
+    ),
     "_sync": (
         "SyncBodyStream",
         "SyncConnectionPool",
@@ -242,7 +243,6 @@ _WHERE = {
         "ResponseStarted",
         "TraceEvent",
     ),
-    "_wire.raw": ("RawStream",),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 

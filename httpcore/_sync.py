@@ -12,22 +12,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ._backends.base import PIECE, Backend, SocketOption
-from ._backends.blocking import BlockingBackend
-from ._body import Body
+from ._backends.threads import BlockingBackend
 from ._config import UNSET, PoolLimits, TimeoutConfig, Unset
+from ._connect.proxy import Proxy, ProxyChooser
+from ._connect.resolvers import Resolver
 from ._errors import LocalProtocolError
-from ._ledger import PoolStats
-from ._network import Resolver
-from ._pool import ConnectionPool
-from ._proxy import Proxy, ProxyChooser
-from ._request import TrailerTypes
-from ._response import BodyStream, Informational, Response, ResponseInfo
+from ._message.body import Body
+from ._message.raw import RawStream
+from ._message.request import TrailerTypes
+from ._message.response import BodyStream, Informational, Response, ResponseInfo
+from ._pool.pool import ConnectionPool
+from ._pool.stats import PoolStats
 from ._trace import Trace
-from ._wire.raw import RawStream
 
 if TYPE_CHECKING:
-    from ._policy import NetworkPolicy
-    from ._retry_policy import RetryPolicy
+    from ._connect.policy import NetworkPolicy
+    from ._pool.retry_policy import RetryPolicy
 
 __all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run"]
 

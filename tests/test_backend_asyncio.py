@@ -25,17 +25,10 @@ import pytest
 import uvloop
 from places import black_hole
 
-from httpcore._backends import names
+from httpcore._backends import lookup as names
 from httpcore._backends.asyncio import _MOST_KEPT, _TURN, AsyncioBackend, AsyncioEvent, AsyncioStream
 from httpcore._backends.base import PIECE
-from httpcore._errors import (
-    ConnectError,
-    ConnectTimeout,
-    ReadError,
-    ReadTimeout,
-    WriteError,
-    WriteTimeout,
-)
+from httpcore._errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 
 Main = Callable[[], Awaitable[Any]]
 NewLoop = Callable[[], asyncio.AbstractEventLoop]

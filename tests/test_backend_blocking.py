@@ -17,7 +17,7 @@ import pytest
 from places import at
 
 from httpcore._backends.base import PIECE
-from httpcore._backends.blocking import BlockingBackend, BlockingStream
+from httpcore._backends.threads import BlockingBackend, BlockingStream
 from httpcore._errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 
 LONG = 10.0

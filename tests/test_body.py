@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 import trio
 
-from httpcore._body import Body, BodyReader, ReplayableBody
+from httpcore._message.body import Body, BodyReader, ReplayableBody
 from httpcore._errors import LocalProtocolError
 
 T = TypeVar("T")

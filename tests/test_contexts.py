@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from httpcore import _contexts
+from httpcore._connect import contexts as _contexts
 from httpcore._config import CertFile, SSLConfig
-from httpcore._contexts import alpn_of, context_at_hand, context_for, ssl_context
+from httpcore._connect.contexts import alpn_of, context_at_hand, context_for, ssl_context
 from httpcore._errors import LocalProtocolError
 
 NAME = "a.test"
@@ -240,7 +240,7 @@ def test_only_so_many_are_kept_and_the_one_in_use_is() -> None:
 def test_a_child_of_a_fork_does_not_wait_for_a_lock_of_its_parent() -> None:
     code = (
         "import os, signal\n"
-        "from httpcore import _contexts\n"
+        "from httpcore._connect import contexts as _contexts\n"
         "from httpcore._config import SSLConfig\n"
         "config = SSLConfig(verify=False)\n"
         "_contexts.context_for(config, ('http/1.1',))\n"

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from httpcore import _decoders
-from httpcore._decoders import Decoder, _Coding, _coding, _Unpacker, decoder_for, supported_codings
+from httpcore._message import decoders as _decoders
+from httpcore._message.decoders import Decoder, _Coding, _coding, _Unpacker, decoder_for, supported_codings
 from httpcore._errors import DecodingError, LimitExceeded
 
 if sys.version_info >= (3, 14):
@@ -891,7 +891,7 @@ def test_libraries_are_imported_only_when_a_body_needs_them() -> None:
     heavy = ("zlib", "gzip", "brotli", "brotlicffi", "backports.zstd", "compression.zstd")
     program = (
         "import sys; before = set(sys.modules)\n"
-        "from httpcore._decoders import decoder_for\n"
+        "from httpcore._message.decoders import decoder_for\n"
         "decoder_for([(b'content-type', b'text/plain')])\n"
         f"print(*[name for name in {heavy} if name in sys.modules and name not in before])\n"
         "decoder_for([(b'content-encoding', b'gzip')])\n"

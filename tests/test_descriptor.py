@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from httpcore._backends.base import PIECE
-from httpcore._backends.descriptor import Descriptor, open_socket
+from httpcore._backends.sockets import Descriptor, open_socket
 from httpcore._errors import ReadError, WriteError
 
 

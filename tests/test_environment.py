@@ -20,7 +20,7 @@ from servers import Peer, ScriptedServer, ok
 from worlds import World, each_world
 
 from httpcore import EnvironmentProxies, InvalidURL, Proxy, proxies_from_environment
-from httpcore._url import URL
+from httpcore._message.url import URL
 
 PROXY = "http://proxy.example:3128"
 
@@ -391,7 +391,7 @@ def test_which_variable_counts(environ: dict[str, str], http: str | None, https:
 
 
 def test_where_variables_know_capitals_only_a_cgi_program_reads_neither(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("httpcore._environment._CAPITALS_ONLY", True)
+    monkeypatch.setattr("httpcore._connect.environment._CAPITALS_ONLY", True)
     assert chosen({"http_proxy": A, "HTTP_PROXY": A, "REQUEST_METHOD": "GET"}, "http://example.com") is None
     assert chosen({"http_proxy": A, "HTTP_PROXY": A}, "http://example.com") == A
 

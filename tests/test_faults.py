@@ -39,7 +39,7 @@ from worlds import AsyncioWorld, World, each_world
 
 import httpcore
 from httpcore import testing
-from httpcore._wire import http11
+from httpcore._http1 import exchange as http11
 
 MIB = 1024 * 1024
 BUSY = 2.0

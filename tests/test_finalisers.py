@@ -21,22 +21,23 @@ import pytest
 
 import httpcore
 from httpcore._backends.asyncio import AsyncioBackend, AsyncioStream
-from httpcore._backends.blocking import BlockingBackend, BlockingStream
-from httpcore._backends.descriptor import Descriptor
+from httpcore._backends.threads import BlockingBackend, BlockingStream
+from httpcore._backends.sockets import Descriptor
 from httpcore._config import PoolLimits, TimeoutConfig
-from httpcore._connection import HTTPConnection
+from httpcore._pool.connection import HTTPConnection
 from httpcore._deadline import Deadline
-from httpcore._delivery import Call, Delivery
-from httpcore._ledger import Ledger
-from httpcore._pool import ConnectionPool
-from httpcore._request import Request
-from httpcore._route import Route
-from httpcore._wire.engines import Head
-from httpcore._wire.h1_parser import H1Parser
-from httpcore._wire.h2_engine import H2Engine
-from httpcore._wire.h2_exchange import HTTP2Exchange
-from httpcore._wire.http2 import HTTP2Connection
-from httpcore._wire.http11 import HTTP11Connection, HTTP11Exchange
+from httpcore._pool.call import Call, Delivery
+from httpcore._pool.ledger import Ledger
+from httpcore._pool.pool import ConnectionPool
+from httpcore._message.request import Request
+from httpcore._connect.route import Route
+from httpcore._message.head import Head
+from httpcore._http1.parser import H1Parser
+from httpcore._http2.engine import H2Engine
+from httpcore._http2.exchange import HTTP2Exchange
+from httpcore._http2.connection import HTTP2Connection
+from httpcore._http1.connection import HTTP11Connection
+from httpcore._http1.exchange import HTTP11Exchange
 
 PACKAGE = os.path.dirname(httpcore.__file__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from httpcore._wire import flood_budget as costs
-from httpcore._wire.flood_budget import ANSWERED, BUDGET, FRAME, FloodBudget
+from httpcore._http2 import flood_budget as costs
+from httpcore._http2.flood_budget import ANSWERED, BUDGET, FRAME, FloodBudget
 
 
 def spent(units: int) -> FloodBudget:

@@ -281,8 +281,8 @@ def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
     [
         ("_dial", "from ._pool import X", {"_pool"}),
         ("_dial", "from . import _pool as p", {"_pool"}),
-        ("_dial", "import httpcore._pool", {"_pool"}),
-        ("_dial", "def f():\n    from httpcore._wire.http11 import X", {"_wire/http11"}),
+        ("_dial", "import httpcore._pool.pool", {"_pool"}),
+        ("_dial", "def f():\n    from httpcore._http1.exchange import X", {"_wire/http11"}),
         ("_wire/http11", "from .._backends.base import X", {"_backends/base"}),
         ("_wire/http11", "from .engines import X", {"_wire/engines"}),
         ("_wire/http11", "from .._backends import asyncio, current", {"_backends/asyncio"}),
@@ -291,7 +291,7 @@ def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
         ("_backends", "from .._errors import X", {"_errors"}),
         ("__init__", "if TYPE_CHECKING:\n    from ._sync import X", {"_sync"}),
         ("__init__", "import asyncio, h11", set()),
-        ("_dial", "import_module('httpcore._pool')", {"_pool"}),
+        ("_dial", "import_module('httpcore._pool.pool')", {"_pool"}),
     ],
 )
 def test_imports_are_found_however_they_are_spelled(module: str, source: str, found: set[str]) -> None:

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import httpcore
-from httpcore._wire import h2_decoder, h2_table
-from httpcore._wire.h2_decoder import TABLE_BYTES, FieldDecoder
-from httpcore._wire.h2_encoder import FieldEncoder
-from httpcore._wire.h2_table import STATIC_PAIRS, unhuffman
+from httpcore._http2 import hpack_decoder as h2_decoder, hpack_table as h2_table
+from httpcore._http2.hpack_decoder import TABLE_BYTES, FieldDecoder
+from httpcore._http2.hpack_encoder import FieldEncoder
+from httpcore._http2.hpack_table import STATIC_PAIRS, unhuffman
 
 MOST = 65536
 Fields = list[tuple[bytes, bytes]]

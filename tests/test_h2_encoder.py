@@ -7,7 +7,7 @@ import random
 import hpack
 import pytest
 
-from httpcore._wire.h2_encoder import TABLE_BYTES, FieldEncoder
+from httpcore._http2.hpack_encoder import TABLE_BYTES, FieldEncoder
 
 GET = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a.test"), (b":path", b"/x"), (b"accept", b"*/*")]
 

@@ -20,14 +20,12 @@ import pytest
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from httpcore import LimitExceeded, LocalProtocolError, RemoteProtocolError
-from httpcore._wire import h2_engine
-from httpcore._wire.engines import (
+from httpcore._http2 import engine as h2_engine
+from httpcore._http2.events import (
     BodyReceived,
-    Code,
     Ended,
     Event,
     Failed,
-    Headers,
     HeadReceived,
     HTTP2Engine,
     Malformed,
@@ -37,9 +35,11 @@ from httpcore._wire.engines import (
     WentAway,
     WindowOpened,
 )
-from httpcore._wire.flood_budget import BUDGET
-from httpcore._wire.h2_engine import H2Engine
-from httpcore._wire.inbox import Inbox
+from httpcore._errors import Code
+from httpcore._message.head import Headers
+from httpcore._http2.flood_budget import BUDGET
+from httpcore._http2.engine import H2Engine
+from httpcore._http2.inbox import Inbox
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 UNKNOWN = 0xBB

@@ -24,8 +24,8 @@ from worlds import World, each_world
 import httpcore
 from httpcore import ConnectError, ConnectTimeout, TimeoutConfig
 from httpcore._backends.base import Backend, Stream
-from httpcore._backends.race import Race
-from httpcore._network import Network, reach
+from httpcore._backends.happy_eyeballs import Race
+from httpcore._connect.network import Network, reach
 from httpcore.testing import Connection, ServerEnd, Task
 from httpcore.testing import Simulation as MemoryWorld
 from httpcore.testing import at_every_await as at_every_point
@@ -333,7 +333,7 @@ needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1
 def backend_of(world: World) -> Backend:
     """To be asked inside the world."""
     if world.name == "threads":
-        from httpcore._backends.blocking import BlockingBackend
+        from httpcore._backends.threads import BlockingBackend
 
         return BlockingBackend()
     from httpcore._backends import current_backend
@@ -479,7 +479,7 @@ def test_a_connect_that_is_cancelled_closes_every_socket_on_trio() -> None:
 
 
 def test_ctrl_c_closes_every_socket_in_threads() -> None:
-    from httpcore._backends.blocking import BlockingBackend
+    from httpcore._backends.threads import BlockingBackend
 
     def interrupt() -> None:
         ends = time.monotonic() + LONG

@@ -12,7 +12,7 @@ import pytest
 from h2_peer import H2Peer, Server, Settings, echo, play
 
 import httpcore
-from httpcore._wire.engines import Code
+from httpcore._errors import Code
 from httpcore.testing import Simulation as World
 from httpcore.testing import at_every_await as at_every_point
 

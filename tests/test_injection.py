@@ -19,12 +19,12 @@ from trials import every_world_has_run, nothing_is_left_open, trial  # noqa: F40
 from worlds import World, each_world
 
 import httpcore
-from httpcore._body import Body
+from httpcore._message.body import Body
 from httpcore._config import SSLConfig
 from httpcore._errors import show
-from httpcore._network import Network
-from httpcore._request import Request, header_pairs, trailer_pairs
-from httpcore._url import URL, parse_host
+from httpcore._connect.network import Network
+from httpcore._message.request import Request, header_pairs, trailer_pairs
+from httpcore._message.url import URL, parse_host
 
 TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb') ([!"$-~]+) HTTP/1\.1')  # visible ASCII without a fragment

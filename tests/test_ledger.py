@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from httpcore._config import PoolLimits
-from httpcore._ledger import REMEMBERED, Ledger, OriginStats, Slot, SlotStanding, Standing, Ticket
+from httpcore._pool.ledger import REMEMBERED, Ledger
+from httpcore._pool.stats import OriginStats
+from httpcore._pool.tickets import Slot, SlotStanding, Standing, Ticket
 
 NEW, WAITING, DIALING, HOLDING, DONE = Standing
 

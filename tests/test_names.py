@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from httpcore._backends import names
-from httpcore._backends.names import Address, Answer, Threads, literal, look_up, numeric, resolve, show_address
-from httpcore._backends.race import connect_error
+from httpcore._backends import lookup as names
+from httpcore._backends.lookup import Address, literal, look_up, numeric, resolve, show_address
+from httpcore._backends.workers import Answer, Threads
+from httpcore._backends.happy_eyeballs import connect_error
 from httpcore._errors import ConnectError, ConnectTimeout
 
 LONG = 10.0
@@ -284,7 +285,7 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
 def test_the_program_ends_without_waiting_for_a_name_server() -> None:
     outcome = run_script(
         "import socket, threading\n"
-        "from httpcore._backends.names import resolve\n"
+        "from httpcore._backends.lookup import resolve\n"
         "from httpcore._errors import ConnectTimeout\n"
         "socket.getaddrinfo = lambda *a, **k: threading.Event().wait()\n"
         "try:\n    resolve('example.com', 0.01)\n"
@@ -298,7 +299,7 @@ def test_the_child_of_a_fork_has_threads_of_its_own() -> None:
     outcome = run_script(
         "import os, socket, threading, time, warnings\n"
         "warnings.simplefilter('ignore')\n"
-        "from httpcore._backends import names\n"
+        "from httpcore._backends import lookup as names\n"
         "begun = threading.Semaphore(0)\n"
         "def stuck(*a, **k):\n    begun.release()\n    threading.Event().wait()\n"
         "real, socket.getaddrinfo = socket.getaddrinfo, stuck\n"

@@ -14,16 +14,9 @@ from servers import ScriptedServer, answering, ok
 from worlds import World, each_world
 
 import httpcore
-from httpcore import (
-    CachingResolver,
-    ConnectError,
-    ConnectTimeout,
-    LocalProtocolError,
-    NetworkPolicy,
-    PolicyError,
-)
+from httpcore import CachingResolver, ConnectError, ConnectTimeout, LocalProtocolError, NetworkPolicy, PolicyError
 from httpcore._backends.base import Stream
-from httpcore._network import MOST_ADDRESSES, Network, addresses_of, reach
+from httpcore._connect.network import MOST_ADDRESSES, Network, addresses_of, reach
 from httpcore.testing import ServerEnd
 from httpcore.testing import Simulation as MemoryWorld
 

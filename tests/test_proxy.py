@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import httpcore
-from httpcore._proxy import Proxy
-from httpcore._request import Request
-from httpcore._route import Route, route_to
-from httpcore._url import URL
+from httpcore._connect.proxy import Proxy
+from httpcore._message.request import Request
+from httpcore._connect.route import Route, route_to
+from httpcore._message.url import URL
 
 CANARY = "hunter2"
 

@@ -19,7 +19,7 @@ from worlds import World, each_world
 
 import httpcore
 from httpcore import InvalidURL, NetworkPolicy, PolicyError, Proxy, UnsupportedProtocol
-from httpcore._url import URL
+from httpcore._message.url import URL
 
 System = Callable[[str], Awaitable[Sequence[str]]]
 

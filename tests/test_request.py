@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpcore._body import Body
+from httpcore._message.body import Body
 from httpcore._errors import HTTPCoreError, InvalidURL, LocalProtocolError
-from httpcore._request import Request, chunk, header_pairs, last_chunk
-from httpcore._url import URL
+from httpcore._message.request import Request, chunk, header_pairs, last_chunk
+from httpcore._message.url import URL
 
 URL_ = "http://example.com/p?q"
 TCHAR = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -580,7 +580,7 @@ def test_headers_of_a_megabyte_take_linear_time(make: Callable[[int], Any]) -> N
 
 
 def test_names_that_are_remembered_stay_few() -> None:
-    from httpcore import _request
+    from httpcore._message import request as _request
 
     Request.of("GET", URL_, [(f"x-{number}", "v") for number in range(5_000)])
     assert len(_request._names) <= 1024

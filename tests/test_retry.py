@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import httpcore
-from httpcore._request import Request
-from httpcore._retry import may_resend
+from httpcore._message.request import Request
+from httpcore._pool.resend import may_resend
 
 
 @dataclass

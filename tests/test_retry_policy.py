@@ -11,8 +11,8 @@ import pytest
 
 import httpcore
 from httpcore import RetryPolicy
-from httpcore._request import Request
-from httpcore._retry_policy import Budget, pause_after, retry_after
+from httpcore._message.request import Request
+from httpcore._pool.retry_policy import Budget, pause_after, retry_after
 
 REFUSED = httpcore.ConnectError("refused")
 LATER = (503, [])

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from worlds import World, each_world
 
 import httpcore
-from httpcore._request import Request
-from httpcore._url import URL
+from httpcore._message.request import Request
+from httpcore._message.url import URL
 
 SECRET = "hunter2"
 ADVICE = "percent-encode the password or pass Proxy(url, auth=(user, password))"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpcore
-from httpcore._wire.socks import Conversation, socks4, socks5
+from httpcore._connect.socks import Conversation, socks4, socks5
 
 AUTH = (b"user", b"secret")
 BOUND_4 = b"\x01\x7f\0\0\1\x04\x38"

@@ -26,7 +26,7 @@ SHORT = 0.02
 
 
 def run_threads(main: Main) -> Any:
-    from httpcore._backends.blocking import BlockingBackend
+    from httpcore._backends.threads import BlockingBackend
 
     coroutine: Any = main(BlockingBackend())
     with pytest.raises(StopIteration) as end:

@@ -18,10 +18,10 @@ from tls_origins import Authority
 
 import httpcore
 from httpcore import testing
-from httpcore._backends.tls import start_tls
+from httpcore._connect.tls import start_tls
 from httpcore._config import SSLConfig
-from httpcore._contexts import context_for
-from httpcore._url import URL
+from httpcore._connect.contexts import context_for
+from httpcore._message.url import URL
 
 HOSTS = (
     "a.test",

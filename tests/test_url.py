@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcore._errors import HTTPCoreError, InvalidURL, UnsupportedProtocol
-from httpcore._url import URL
+from httpcore._message.url import URL
 
 
 def test_a_url_is_taken_apart() -> None:
@@ -399,7 +399,7 @@ def test_a_url_of_a_million_characters_is_refused_in_linear_time(make: object) -
 
 def test_an_ascii_url_imports_neither_idna_nor_ipaddress() -> None:
     code = (
-        "import sys; before = set(sys.modules); from httpcore._url import URL; "
+        "import sys; before = set(sys.modules); from httpcore._message.url import URL; "
         "URL.parse('http://example.com/\\xfc'); URL.parse('http://127.0.0.1:8080/'); "
         "assert not {'idna', 'ipaddress'} & (set(sys.modules) - before)"
     )

@@ -24,9 +24,9 @@ def load() -> None:
     """
     trio, asyncio = "trio" in sys.modules, "asyncio" in sys.modules
     if trio:
-        from . import trio as _trio  # noqa: F401
+        from .._backends import trio as _trio  # noqa: F401
     if asyncio or not trio:
-        from . import asyncio as _asyncio  # noqa: F401
+        from .._backends import asyncio as _asyncio  # noqa: F401
 
 
 def register(detect: Callable[[], Backend | None]) -> None:
@@ -72,6 +72,6 @@ def threads_backend() -> Backend:
 
     For backends that wrap another one.
     """
-    from .blocking import BlockingBackend
+    from .threads import BlockingBackend
 
     return BlockingBackend()

@@ -30,9 +30,11 @@ from typing import TypeVar
 
 from .._errors import ConnectError, ReadError, WriteError
 from .base import PIECE, SocketOption, StreamInfo
-from .descriptor import Connecting, Descriptor, connect_unix
-from .names import Answer, Threads, accept, look_up, no_answer
-from .race import connect_error
+from .connecting import Connecting, connect_unix
+from .happy_eyeballs import connect_error
+from .lookup import accept, look_up, no_answer
+from .sockets import Descriptor
+from .workers import Answer, Threads
 
 __all__ = ["AsyncioBackend", "AsyncioEvent", "AsyncioStream"]
 

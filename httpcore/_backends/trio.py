@@ -17,8 +17,10 @@ import trio
 
 from .._errors import ReadError, WriteError
 from .base import PIECE, SocketOption, StreamInfo
-from .descriptor import Connecting, Descriptor, connect_unix
-from .names import Answer, accept, look_up, no_answer
+from .connecting import Connecting, connect_unix
+from .lookup import accept, look_up, no_answer
+from .sockets import Descriptor
+from .workers import Answer
 
 T = TypeVar("T")
 Wait = Callable[[socket.socket], Awaitable[None]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 from .._backends.base import PIECE, SocketOption, StreamInfo
-from .._backends.race import Race
+from .._backends.happy_eyeballs import Race
 from .._errors import ConnectError, ConnectTimeout
 from .scheduler import Condition, Scheduler, Timer
 

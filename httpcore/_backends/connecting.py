@@ -1,0 +1,168 @@
+"""Connecting a socket to one of several addresses, or to a unix domain socket, without waiting inside."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+
+from .base import SocketOption
+from .happy_eyeballs import Race, connect_error
+from .lookup import numeric, show_address
+from .sockets import _GOES_ON, Descriptor, _open, open_socket
+
+_UNIX_RETRY = 0.01
+
+
+class Connecting:
+    """Sockets under way to the addresses of one host, of which the first that is connected is kept.
+
+    All of a connect but the waiting, which each world does in its way: until one of `sockets` is writable, or for
+    `wait()` seconds. Whoever makes one calls `close` in the end, whatever happens.
+    """
+
+    __slots__ = ("_local_address", "_options", "_port", "_race", "sockets")
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        port: int,
+        timeout: float | None,
+        now: Callable[[], float],
+        target: str | None,
+        local_address: str | None,
+        options: Sequence[SocketOption],
+    ) -> None:
+        self._race = Race(target or show_address((addresses[0], port)), addresses, timeout, now)
+        self._port = port
+        self._local_address = local_address
+        self._options = options
+        # Each with the address that it leads to, as text.
+        self.sockets: dict[socket.socket, str] = {}
+
+    def step(self, writable: Sequence[socket.socket] = ()) -> Descriptor | None:
+        """Look at what is under way, and begin what is due. Returns the connection, once there is one.
+
+        Arguments:
+            writable: the sockets that are known to be, if any are; else all are asked.
+
+        Raises:
+            ConnectError, ConnectTimeout: there will be none.
+        """
+        for sock in writable or list(self.sockets):
+            if (found := self._look(sock, is_sure=bool(writable))) is not None:
+                return found
+        while (address := self._race.next()) is not None:
+            if (found := self._begin(address)) is not None:
+                return found
+        self._race.check(self.sockets.values())
+        return None
+
+    def wait(self) -> float | None:
+        """Seconds until the next step, if no socket is writable before."""
+        return self._race.wait()
+
+    def keep(self, descriptor: Descriptor) -> None:
+        """The caller owns it from now on."""
+        del self.sockets[descriptor.sock]
+
+    def close(self) -> None:
+        """Close what is under way."""
+        while self.sockets:
+            self.sockets.popitem()[0].close()
+
+    def _begin(self, address: str) -> Descriptor | None:
+        peer = f"[{address}]:{self._port}" if ":" in address else f"{address}:{self._port}"
+        try:
+            place = numeric(address, self._port)
+            sock = open_socket(place.family, self._local_address, self._options)
+        except OSError as error:
+            self._race.failed(peer, error)
+            return None
+        self.sockets[sock] = peer
+        code = _begin_to_connect(sock, place.sockaddr)
+        if code == errno.EINPROGRESS:
+            return None
+        return self._outcome(sock, peer, code)
+
+    def _look(self, sock: socket.socket, *, is_sure: bool) -> Descriptor | None:
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not (code or is_sure or _is_connected(sock)):
+            return None
+        return self._outcome(sock, self.sockets[sock], code)
+
+    def _outcome(self, sock: socket.socket, peer: str, code: int) -> Descriptor | None:
+        if not code:
+            try:
+                return Descriptor(sock, peer)
+            except OSError as error:
+                code = error.errno or errno.ECONNABORTED
+        del self.sockets[sock]
+        sock.close()
+        self._race.failed(peer, OSError(code, os.strerror(code)))
+        return None
+
+
+async def connect_unix(
+    path: str,
+    timeout: float | None,
+    now: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
+    options: Sequence[SocketOption] = (),
+) -> Descriptor:
+    """Connect to a unix domain socket. One whose queue is full gives nothing to wait for, and is tried again.
+
+    Raises:
+        ConnectError, ConnectTimeout: it is not there, or its queue is full all the time.
+    """
+    peer = show_address(path)
+    race = Race(peer, [path], timeout, now)
+    race.next()
+    while True:
+        try:
+            found = _connect_unix(path, peer, options)
+        except OSError as error:
+            raise connect_error(peer, [(peer, error)]) from error
+        if found is not None:
+            return found
+        race.check([peer])
+        left = race.wait()
+        await sleep(_UNIX_RETRY if left is None else min(_UNIX_RETRY, left))
+
+
+def _connect_unix(path: str, peer: str, options: Sequence[SocketOption]) -> Descriptor | None:
+    """The connection, or None when the queue is full. Raises `OSError`, and closes what it opened."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "this system, or its Python, has no unix domain sockets")
+    sock = _open(socket.AF_UNIX)
+    try:
+        for option in options:
+            sock.setsockopt(*option)
+        code = _begin_to_connect(sock, path)
+        if not code:
+            return Descriptor(sock, peer)
+        if code != errno.EAGAIN:
+            raise OSError(code, os.strerror(code))
+    except BaseException:
+        sock.close()
+        raise
+    sock.close()
+    return None
+
+
+def _begin_to_connect(sock: socket.socket, address: tuple[str | int | bytes, ...] | str) -> int:
+    """0, or the code of the error; EINPROGRESS when the socket becomes writable once there is an outcome."""
+    try:
+        code = sock.connect_ex(address)
+    except ValueError as error:  # a NUL in the path
+        raise OSError(errno.EINVAL, str(error)) from error
+    return errno.EINPROGRESS if code in _GOES_ON else code
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True

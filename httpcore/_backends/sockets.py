@@ -1,0 +1,210 @@
+"""One connected socket and what can be done with it without waiting, with errors in our words.
+
+The streams of blocking, trio and asyncio are this and a way to wait. The socket is always non-blocking: a
+timeout kept by the socket object is shared by the reader and the writer, costs 0.6 microseconds each time it changes,
+and makes `send` wait before it tries.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+from typing import TypeVar
+
+from .._errors import NetworkError, ReadError, ReadTimeout, ResponseBusy, WriteError, WriteTimeout
+from .base import PIECE, SocketOption, StreamInfo
+from .happy_eyeballs import reason
+from .lookup import show_address
+
+_MOST_KEPT = 8 * PIECE
+
+# `recv` makes a buffer of the whole size before it asks. For one of 128 KiB or more malloc goes to the system, and
+# gives it back: three calls and cleared pages each time, a third of the CPU of a small request and four fifths of a
+# download's. So no more than this is asked for until a call brought as much; and as glibc keeps buffers up to the
+# largest that it had to give back, one larger than all of ours is given back now.
+_USUAL = 65536
+bytes(PIECE + 4096)
+
+_NEVER_WAITS = getattr(socket, "SOCK_NONBLOCK", 0)  # Linux and the BSDs
+# What a connect says that goes on. One that a signal interrupted does, too.
+_GOES_ON = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
+if errno.EWOULDBLOCK != errno.EAGAIN:
+    _GOES_ON.add(errno.EWOULDBLOCK)  # Windows
+# A broken pipe is an error to return, not a signal to die of, also where a script has restored SIGPIPE.
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+
+Failure = TypeVar("Failure", bound=NetworkError)
+
+
+def _open(family: int) -> socket.socket:
+    """A stream socket that never waits, from the first: one system call less."""
+    sock = socket.socket(family, socket.SOCK_STREAM | _NEVER_WAITS)
+    if not _NEVER_WAITS:
+        sock.setblocking(False)
+    return sock
+
+
+def open_socket(family: int, local_address: str | None, options: Sequence[SocketOption]) -> socket.socket:
+    """A TCP socket that is not connected yet, its options set. Raises `OSError`, and closes what it opened."""
+    sock = _open(family)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option in options:
+            sock.setsockopt(*option)
+        if local_address is not None:
+            sock.bind((local_address, 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class Descriptor:
+    """Calls on a connected socket that return at once. `close` is `sock.close`, called by whoever knows it is safe."""
+
+    __slots__ = ("_failure", "_room", "has_ended", "info", "is_closed", "kept", "sock")
+
+    def __init__(self, sock: socket.socket, peer: str) -> None:
+        if sock.gettimeout() != 0.0:
+            sock.setblocking(False)
+        self.sock = sock
+        self.info = StreamInfo(peer, show_address(sock.getsockname()))
+        self.is_closed = False
+        self.has_ended = False
+        # What the peer had sent before a write failed. It is read before the socket is asked.
+        self.kept = bytearray()
+        # How the connection broke: stands where the system, which tells it only once, would then claim a clean end.
+        self._failure: OSError | None = None
+        self._room = _USUAL  # for what is received
+
+    def receive(self, max_bytes: int) -> bytes | None:
+        """What is here now, `b""` at the end, None when there is nothing. Raises ReadError."""
+        if self.kept:
+            return self._receive_kept(max_bytes)
+        room = self._room
+        try:
+            data = self.sock.recv(max_bytes if max_bytes < room else room)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._remember(error)
+            raise self.error(ReadError, "reading", error) from error
+        size = len(data)
+        if size == room:
+            self._room = PIECE
+        elif not size:
+            self._check_end()
+        elif size < _USUAL < room:
+            self._room = _USUAL
+        return data
+
+    def take(self) -> bytes | None:
+        """As `receive`, of a whole piece; also for a connection that was closed here. Raises ReadError."""
+        if self.is_closed:
+            raise self.error(ReadError, "reading")
+        return self.receive(PIECE)
+
+    def send(self, data: bytes | bytearray | memoryview) -> int | None:
+        """Hand over what there is room for, at most PIECE bytes; None when there is no room. Raises WriteError."""
+        try:
+            return self.sock.send(data if len(data) <= PIECE else memoryview(data)[:PIECE], _NO_SIGNAL)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._keep_input(error)
+            raise self.error(WriteError, "writing", self._failure or error) from error
+
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        """As `send`; a broken or closed connection has no room."""
+        if self.is_closed:
+            return 0
+        try:
+            return self.send(data) or 0
+        except WriteError:
+            return 0
+
+    def has_input(self) -> bool:
+        """Whether `receive` has news. A connection that broke has none: `send` tells it, and keeps what had come."""
+        if self.kept or self.has_ended:
+            return bool(self.kept)
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._remember(error)
+            return False
+        return True
+
+    def end(self) -> None:
+        """Tell the peer that no more bytes come. Raises WriteError."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._keep_input(error)
+            raise self.error(WriteError, "ending the request", error) from error
+
+    def shut(self) -> None:
+        """End both directions now: whoever waits for the socket is woken. The descriptor stays open. Never raises."""
+        self.is_closed = True
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the peer was faster
+
+    def error(self, kind: type[Failure], doing: str, cause: OSError | None = None) -> Failure:
+        """The error to raise. Closing wins: what the system says afterwards is only its consequence."""
+        if self.is_closed:
+            return kind(f"{doing} on a connection that was closed on this side", peer=self.info.peer)
+        if cause is None:
+            return kind(f"the connection broke while {doing}", peer=self.info.peer)
+        return kind(f"the connection broke while {doing}: {reason(cause)}", errno=cause.errno, peer=self.info.peer)
+
+    def read_timeout(self, timeout: float | None) -> ReadTimeout:
+        """The error of a read whose time is over, or that `Stream.wake` ended."""
+        message = "the wait for input was ended" if timeout is None else f"nothing came for {timeout:g} seconds"
+        return ReadTimeout(message, peer=self.info.peer, limit=timeout)
+
+    def write_timeout(self, timeout: float | None) -> WriteTimeout:
+        message = "the wait for room was ended" if timeout is None else f"no room to write for {timeout:g} seconds"
+        return WriteTimeout(message, peer=self.info.peer, limit=timeout)
+
+    def busy(self, doing: str) -> ResponseBusy:
+        """The error of a second reader, or writer. Raised before it has touched anything."""
+        return ResponseBusy(f"another task or thread is {doing} this connection", peer=self.info.peer)
+
+    def _receive_kept(self, max_bytes: int) -> bytes:
+        piece = bytes(self.kept[: min(max_bytes, PIECE)])
+        del self.kept[: len(piece)]
+        return piece
+
+    def _check_end(self) -> None:
+        if self.is_closed or self._failure is not None:
+            raise self.error(ReadError, "reading", self._failure) from self._failure
+        self.has_ended = True
+
+    def _keep_input(self, failure: OSError) -> None:
+        """Take in what had come before a write failed: some systems drop it with the first call after a reset.
+
+        Without this a 413 followed by a reset is lost to the client that is still sending.
+        """
+        # A reset that comes after the peer's FIN is reported as EPIPE: then the input is whole and its end is clean.
+        if failure.errno != errno.EPIPE:
+            self._remember(failure)
+        try:
+            while len(self.kept) < _MOST_KEPT:
+                piece = self.sock.recv(PIECE)
+                if not piece:
+                    return
+                self.kept += piece
+        except BlockingIOError:
+            pass  # only our direction is shut
+        except OSError as error:
+            self._remember(error)
+
+    def _remember(self, error: OSError) -> None:
+        # A copy: the error itself holds, by its traceback, everything that was on the stack.
+        if self._failure is None:
+            self._failure = OSError(error.errno, error.strerror)

@@ -1,0 +1,311 @@
+"""The world of plain threads: every wait blocks the calling thread, and no coroutine here ever suspends.
+
+So `coroutine.send(None)` runs any of them to its end. No event loop is looked at, which is why this world also works
+inside a running one. Ctrl-C ends each wait at once: all of them are system calls or locks that Python interrupts.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from .._errors import ReadError, WriteError
+from .base import SocketOption, StreamInfo
+from .connecting import Connecting, connect_unix
+from .lookup import resolve
+from .sockets import Descriptor
+
+T = TypeVar("T")
+
+_IN = getattr(select, "POLLIN", 1)
+_OUT = getattr(select, "POLLOUT", 4)
+_ERROR = getattr(select, "POLLERR", 8)
+
+# The longest wait that poll(2) can express, a little under 25 days, in milliseconds.
+_LONGEST = 2.0**31 - 1
+
+Wait = Callable[[float | None], list[tuple[int, int]]]
+
+
+def _waiter(descriptor: int, events: int) -> Wait:
+    """A function that waits so many milliseconds for `events`, and returns `[]` or one pair of descriptor and events.
+
+    Making a poll object costs a third of what waiting with it does, so those that are used often are kept.
+    """
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, events)
+        return poll.poll
+
+    def wait(milliseconds: float | None) -> list[tuple[int, int]]:
+        seconds = None if milliseconds is None else milliseconds / 1000
+        readable, writable, _ = select.select(
+            [descriptor] if events & _IN else [], [descriptor] if events & _OUT else [], [], seconds
+        )
+        found = (_IN if readable else 0) | (_OUT if writable else 0)
+        return [(descriptor, found)] if found else []
+
+    return wait
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    milliseconds = seconds * 1000.0
+    return milliseconds if 0.0 <= milliseconds <= _LONGEST else min(max(milliseconds, 0.0), _LONGEST)
+
+
+def _left(timeout: float | None, begun: float) -> float | None:
+    """Milliseconds left of a wait that was woken for nothing: that never adds any."""
+    return None if timeout is None else _milliseconds(timeout - (time.monotonic() - begun))
+
+
+class BlockingStream:
+    """A `Stream` over a connected socket, for threads: one may read while another writes, and any may close it."""
+
+    __slots__ = ("_descriptor", "_either", "_input", "_inside", "_spoke")
+
+    # Nothing is held back: what `write_some` took is with the system. And TCP alone knows no end cut short.
+    owes = False
+    truncated = False
+    can_wake = False
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        number = descriptor.sock.fileno()
+        self._descriptor = descriptor
+        self._input = _waiter(number, _IN)
+        self._either = _waiter(number, _IN | _OUT)
+        self._spoke = False
+        # One entry for each thread inside a call. `append` and `pop` are atomic, so nobody holds a lock: a thread that
+        # comes in after `is_closed` was set leaves the socket alone, and the last one to leave closes it.
+        self._inside: list[None] = []
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        self._spoke = False
+        descriptor = self._descriptor
+        try:
+            self._inside.append(None)
+            if descriptor.is_closed:
+                raise descriptor.error(ReadError, "reading")
+            begun = time.monotonic()
+            left = _milliseconds(timeout)
+            while descriptor.kept or self._input(left):
+                data = descriptor.receive(max_bytes)
+                if data is not None:
+                    return data
+                left = _left(timeout, begun)
+            raise descriptor.read_timeout(timeout)
+        except RuntimeError as error:  # how a poll object that another thread waits with says so
+            raise descriptor.busy("reading from") from error
+        finally:
+            self._inside.pop()
+            if self._descriptor.is_closed:
+                self._close_behind_all()
+
+    async def write_some(
+        self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
+    ) -> int:
+        descriptor = self._descriptor
+        try:
+            self._inside.append(None)
+            if descriptor.is_closed:
+                raise descriptor.error(WriteError, "writing")
+            # Input is looked for from the second call on that follows another with no look at the input between them:
+            # a request that fits one call, right after its connection was read or asked, costs one system call,
+            # and an upload still hears an early answer within one piece. When there is no room both are waited for.
+            if duplex or not self._spoke:
+                sent = descriptor.send(data)
+                if sent is not None:
+                    self._spoke = True
+                    return sent
+            return self._write_when_ready(data, timeout, duplex)
+        except RuntimeError as error:  # as in `read`
+            raise descriptor.busy("writing to") from error
+        finally:
+            self._inside.pop()
+            if self._descriptor.is_closed:
+                self._close_behind_all()
+
+    def _write_when_ready(self, data: bytes | bytearray | memoryview, timeout: float | None, duplex: bool) -> int:
+        descriptor = self._descriptor
+        # After the peer's end there is no input to wait for, and its descriptor would be readable for ever.
+        listens = not (duplex or descriptor.has_ended)
+        wait = self._either if listens else _waiter(descriptor.sock.fileno(), _OUT)
+        begun = time.monotonic()
+        left = _milliseconds(timeout)
+        while ready := wait(left):
+            events = ready[0][1]
+            if descriptor.is_closed:  # which woke us, and looks like input
+                raise descriptor.error(WriteError, "writing")
+            # A reset makes the descriptor readable too. `send` tells it as what it is, and keeps the input.
+            if listens and events & _IN and not events & _ERROR:
+                return 0
+            sent = descriptor.send(data)
+            if sent is not None:
+                self._spoke = True
+                return sent
+            left = _left(timeout, begun)
+        raise descriptor.write_timeout(timeout)
+
+    async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
+        return True
+
+    async def end(self, timeout: float | None) -> None:
+        descriptor = self._descriptor
+        try:
+            self._inside.append(None)
+            if descriptor.is_closed:
+                raise descriptor.error(WriteError, "ending the request")
+            descriptor.end()
+        finally:
+            self._inside.pop()
+            if self._descriptor.is_closed:
+                self._close_behind_all()
+
+    def take(self) -> bytes | None:
+        self._spoke = False
+        try:
+            self._inside.append(None)
+            descriptor = self._descriptor
+            # To ask poll(2) costs a third of a `recv` that finds nothing.
+            return descriptor.take() if descriptor.kept or self._input(0) else None
+        except RuntimeError:  # another thread reads: what comes is for it
+            return None
+        finally:
+            self._inside.pop()
+            if self._descriptor.is_closed:
+                self._close_behind_all()
+
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        try:
+            self._inside.append(None)
+            return self._descriptor.give(data)
+        finally:
+            self._inside.pop()
+            if self._descriptor.is_closed:
+                self._close_behind_all()
+
+    def wake(self) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._descriptor.sock.fileno() == -1:
+            return
+        self._descriptor.shut()
+        if not self._inside:
+            self._descriptor.sock.close()
+
+    def abandon(self) -> None:
+        # In the child of a fork the threads that were inside a call do not exist.
+        self._descriptor.is_closed = True
+        self._descriptor.sock.close()
+
+    def watch(self, callback: Callable[[], None] | None) -> bool:
+        return False
+
+    def info(self) -> StreamInfo:
+        return self._descriptor.info
+
+    def _close_behind_all(self) -> None:
+        if not self._inside:
+            self._descriptor.sock.close()
+
+
+class BlockingEvent:
+    """An `Event` for threads: a lock that is held until the event is set, which is cheaper than `threading.Event`."""
+
+    __slots__ = ("_is_set", "_lock")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        self._is_set = True
+        self._open()
+
+    async def wait(self, timeout: float | None) -> bool:
+        if self._is_set:
+            return True
+        try:
+            self._lock.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+        finally:
+            # Whoever came through lets the next one through.
+            if self._is_set:
+                self._open()
+        return self._is_set
+
+    def _open(self) -> None:
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it is open: set twice, or two came through
+
+
+class BlockingBackend:
+    """The `Backend` of threads. It has no state: one instance serves any number of threads."""
+
+    name = "threads"
+    now = staticmethod(time.monotonic)
+
+    def is_current(self) -> bool:
+        return True
+
+    def is_gone(self) -> bool:
+        return False
+
+    def event(self) -> BlockingEvent:
+        return BlockingEvent()
+
+    def call_soon(self, function: Callable[[], None]) -> bool:
+        return False
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this world does
+
+    async def run_blocking(self, function: Callable[[], T]) -> T:
+        return function()
+
+    async def look_up(self, host: str, timeout: float | None) -> list[str]:
+        return resolve(host, timeout)
+
+    async def connect_tcp(
+        self,
+        addresses: Sequence[str],
+        port: int,
+        timeout: float | None,
+        *,
+        target: str | None = None,
+        local_address: str | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> BlockingStream:
+        connecting = Connecting(addresses, port, timeout, time.monotonic, target, local_address, socket_options)
+        try:
+            writable: Sequence[socket.socket] = ()
+            while (descriptor := connecting.step(writable)) is None:
+                writable = _writable(list(connecting.sockets), connecting.wait())
+            connecting.keep(descriptor)
+        finally:
+            connecting.close()
+        return BlockingStream(descriptor)
+
+    async def connect_unix(
+        self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
+    ) -> BlockingStream:
+        return BlockingStream(await connect_unix(path, timeout, time.monotonic, self.sleep, socket_options))
+
+
+def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
+    """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
+    if not hasattr(select, "poll"):  # Windows, which tells of a failure as an exception
+        select.select([], sockets, sockets, seconds)
+        return ()
+    poll = select.poll()
+    for sock in sockets:
+        poll.register(sock.fileno(), _OUT)
+    return sockets if poll.poll(_milliseconds(seconds)) and len(sockets) == 1 else ()

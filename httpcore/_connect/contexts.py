@@ -1,0 +1,341 @@
+"""Which `ssl.SSLContext` an `SSLConfig` stands for: made when first asked for, kept, and never changed after that.
+
+A context takes some 20 ms to make, nearly all of it for reading certifi's bundle, so it is made off the event loop and
+kept by all that it depends on: the config, the protocols offered, and what the environment said. Threads that ask for
+the same one at the same time wait for the one that makes it. Files are read once: a certificate that is replaced on
+disk counts from the next process on.
+
+Python's own defaults are followed where it has an opinion (`ssl.create_default_context`), and are stricter here in
+three things: host names are never compared with a certificate's common name (RFC 9525, section 2), renegotiation is
+refused (TLS 1.3 has none; HTTP/2 forbids it: RFC 9113, section 9.2.1), and TLS 1.2 is the least whatever OpenSSL's
+configuration says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from threading import RLock
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from .._config import CertFile, SSLConfig
+from .._errors import LocalProtocolError, show
+from .._forking import OPENSSL
+from .._values import dataclass
+
+__all__ = ["alpn_of", "context_at_hand", "context_for", "ssl_context"]
+
+_KEPT: Final = 32
+_HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_PLAIN: Final = (".pem", ".crt", ".cer")
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """What the environment said that a context depends on; an empty variable is as good as none."""
+
+    cert_file: str = ""
+    cert_dir: str = ""
+    keylog_file: str = ""
+
+
+_Key = tuple[SSLConfig, tuple[str, ...], _Environment]
+
+
+class _Place:
+    """Where one context is kept, or is being made."""
+
+    __slots__ = ("context", "making")
+
+    def __init__(self) -> None:
+        self.making = RLock()
+        self.context: ssl.SSLContext | None = None
+
+
+# These can be entered twice by one thread: a signal handler or a finaliser that makes a request may have interrupted
+# another one here. Then a context is made twice at worst, and both serve.
+_lock = RLock()
+_places: OrderedDict[_Key, _Place] = OrderedDict()
+_offers: WeakKeyDictionary[ssl.SSLContext, tuple[str, ...]] = WeakKeyDictionary()
+
+
+def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
+    """The context for `config` that offers `alpn`, made now if it was not yet. Reads files; any thread may call.
+
+    Raises:
+        LocalProtocolError: a file or directory that `config` or the environment names cannot be used.
+    """
+    environment = _environment(config)
+    place = _place((_plain(config), alpn, environment))
+    with place.making, OPENSSL:
+        if place.context is None:
+            place.context = _make(config, alpn, environment)
+        return place.context
+
+
+def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
+    """The same, if it is made already; never waits and reads no file."""
+    with _lock:
+        place = _places.get((_plain(config), alpn, _environment(config)))
+    return None if place is None else place.context
+
+
+def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
+    """A new context for `config` that nobody else uses, for those who want to change it before they pass it on.
+
+    Later changes of what it checks (such as `verify_mode`, `check_hostname`, `verify_flags`, versions, options and
+    loaded authorities) hold for connections that are made from then on, and those made before are not used again. Other
+    ciphers, client certificates and ALPN protocols cannot be told from outside: make a new context for them.
+
+    Arguments:
+        config: what to trust and how to identify ourselves. Default `SSLConfig()`.
+        alpn: the protocols to offer, best first: "h2", "http/1.1". Default HTTP/1.1 only. Offer "h2" only if the
+            pool that gets the context speaks it.
+
+    Raises:
+        LocalProtocolError: a file or directory cannot be used, or `alpn` is not a sequence of protocol names.
+    """
+    config = SSLConfig() if config is None else config
+    return _make(config, _checked_alpn(alpn), _environment(config))
+
+
+def alpn_of(context: ssl.SSLContext) -> tuple[str, ...]:
+    """The protocols that `context` offers, if it was made here; any other context is taken to mean HTTP/1.1."""
+    with _lock:
+        return _offers.get(context, ("http/1.1",))
+
+
+def _plain(config: SSLConfig) -> SSLConfig:
+    """What of the config its context depends on: not whom it is used for, nor what `alpn` says already."""
+    if config.server_hostname is None and config.alpn is None and not config.fingerprints:
+        return config
+    return SSLConfig(config.cert, config.verify, config.trust_env)
+
+
+def _place(key: _Key) -> _Place:
+    with _lock:
+        place = _places.get(key)
+        if place is None:
+            place = _places[key] = _Place()
+            if len(_places) > _KEPT:
+                _places.popitem(last=False)
+        elif key in _places:  # else what interrupted us here has made more than are kept
+            _places.move_to_end(key)
+        return place
+
+
+def _start_afresh() -> None:
+    """In the child of a fork: another thread may have held a lock that nobody there will let go."""
+    global _lock
+    _lock = RLock()
+    _places.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)
+
+
+def _environment(config: SSLConfig) -> _Environment:
+    if not config.trust_env or sys.flags.ignore_environment:
+        return _Environment()
+    keylog_file = os.environ.get("SSLKEYLOGFILE", "")
+    if config.verify is False:
+        return _Environment(keylog_file=keylog_file)
+    return _Environment(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""), keylog_file)
+
+
+def _checked_alpn(alpn: Sequence[str]) -> tuple[str, ...]:
+    offered = () if isinstance(alpn, str) else tuple(alpn)
+    if not offered or not all(isinstance(name, str) and name.isascii() and 0 < len(name) < 256 for name in offered):
+        raise LocalProtocolError(f'alpn is {alpn!r}: a sequence of protocol names is allowed, e.g. ("h2", "http/1.1")')
+    return offered
+
+
+# Making one.
+
+
+def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -> ssl.SSLContext:
+    by_system = _system_checks(config, environment)
+    context = _bare(_checked_by_the_system() if by_system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    if config.verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif not by_system:
+        _trust(context, config.verify, environment)
+    if config.cert is not None:
+        _identify(context, config.cert)
+        # A server may ask for it only when it knows what is requested (RFC 8446, section 4.6.2), and only of a client
+        # that said in its handshake that it would answer. Over HTTP/2 it may not: see `TLSStream.forbid_requests`.
+        context.post_handshake_auth = True
+    if environment.keylog_file:
+        _log_keys(context, environment.keylog_file)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    with _lock:
+        _offers[context] = alpn
+    return context
+
+
+def _bare(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Every default, and no certificates yet. A client's context checks certificate and host name."""
+    if context.minimum_version < ssl.TLSVersion.TLSv1_2:
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.hostname_checks_common_name = False
+    if sys.version_info >= (3, 13):  # as `ssl.create_default_context` does from there on
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _trust(context: ssl.SSLContext, verify: bool | str, environment: _Environment) -> None:
+    if isinstance(verify, str) and verify != "system":
+        _trust_path(context, "verify", verify)
+    elif environment.cert_file or environment.cert_dir:
+        _trust_environment(context, environment)
+    elif verify == "system":
+        _trust_path(context, "the path that OpenSSL was built with", _system_path() or "")
+    else:
+        import certifi
+
+        _trust_path(context, "certifi.where()", certifi.where())
+
+
+def _trust_environment(context: ssl.SSLContext, environment: _Environment) -> None:
+    if environment.cert_file:
+        _trust_file(context, "SSL_CERT_FILE", environment.cert_file)
+    found = [path for path in environment.cert_dir.split(os.pathsep) if os.path.isdir(path)]
+    # A list of directories may name some that this machine does not have, but not only those.
+    usable = [_trust_directory(context, "SSL_CERT_DIR", path) for path in found]
+    if not environment.cert_file and not any(usable):
+        raise LocalProtocolError(
+            f"SSL_CERT_DIR is {show(environment.cert_dir)}: no directory with certificate files is there"
+        )
+
+
+def _system_checks(config: SSLConfig, environment: _Environment) -> bool:
+    """Whether the system itself is to be asked, by truststore, and not OpenSSL, which knows no certificates of it.
+
+    Elsewhere truststore would do as OpenSSL does, but read all certificates again for each connection: 70 ms.
+    """
+    named = environment.cert_file or environment.cert_dir
+    return config.verify == "system" and not named and _system_path() is None
+
+
+def _system_path() -> str | None:
+    """The file, or else the directory, of certificates that OpenSSL was built to trust."""
+    if sys.platform in ("win32", "darwin"):  # whatever is there, it is not the system's store
+        return None
+    # Not `set_default_verify_paths`: it follows the environment even where `trust_env` says no.
+    paths = ssl.get_default_verify_paths()
+    file, directory = paths.openssl_cafile, paths.openssl_capath
+    if os.path.isfile(file):
+        return file
+    return directory if os.path.isdir(directory) and os.listdir(directory) else None
+
+
+def _checked_by_the_system() -> ssl.SSLContext:
+    try:
+        import truststore
+    except ImportError as error:
+        raise LocalProtocolError(
+            'verify is "system": OpenSSL does not know the certificates of this system, and the package truststore, '
+            "which does, is not installed"
+        ) from error
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _trust_path(context: ssl.SSLContext, argument: str, path: str) -> None:
+    if not os.path.isdir(path):
+        _trust_file(context, argument, path)
+    elif not _trust_directory(context, argument, path):
+        raise LocalProtocolError(
+            f"{argument} is {show(path)}: a directory is allowed that has *.pem, *.crt or *.cer files, or hashed names"
+        )
+
+
+def _trust_file(context: ssl.SSLContext, argument: str, path: str) -> None:
+    try:
+        context.load_verify_locations(cafile=path)
+    except (OSError, ValueError) as error:
+        raise LocalProtocolError(
+            f"{argument} is {show(path)}: a file of certificates in PEM form is allowed ({_why(error)})"
+        ) from error
+
+
+def _trust_directory(context: ssl.SSLContext, argument: str, path: str) -> bool:
+    """Trust what is in a directory; False when there is nothing of use.
+
+    OpenSSL itself looks for names like "5ad8a5d6.0" only (`openssl rehash` makes them), one by one and when it needs
+    them. Where there is none of those, every file that looks like a certificate is read.
+    """
+    try:
+        names = sorted(os.listdir(path))
+        if _any_hashed(names):
+            context.load_verify_locations(capath=path)
+            return True
+    except (OSError, ValueError) as error:
+        raise LocalProtocolError(f"{argument} is {show(path)}: it cannot be read ({_why(error)})") from error
+    files = [os.path.join(path, name) for name in names if name.lower().endswith(_PLAIN)]
+    for file in files:
+        _trust_file(context, argument, file)
+    return bool(files)
+
+
+def _any_hashed(names: Iterable[str]) -> bool:
+    return any(_HASHED.fullmatch(name) for name in names)
+
+
+def _identify(context: ssl.SSLContext, cert: CertFile) -> None:
+    file, key, password = _parts(cert)
+    named = f"cert is {show(file)}" + ("" if key is None else f" with key {show(key)}")
+
+    def missing() -> str:
+        # Without this OpenSSL asks on the terminal, and waits.
+        raise LocalProtocolError(f"{named}: the key is encrypted; (certificate, key, password) is allowed")
+
+    for path in (file,) if key is None else (file, key):
+        _check_readable(path)
+    try:
+        context.load_cert_chain(file, key, missing if password is None else password)
+    except (OSError, ValueError) as error:
+        unsure = "no certificate, no key" + ("" if password is None else ", or not the right password")
+        why = unsure if isinstance(error, ssl.SSLError) and not error.reason else _why(error)
+        raise LocalProtocolError(
+            f"{named}: a certificate and the key that belongs to it are allowed, in PEM form ({why})"
+        ) from error
+
+
+def _parts(cert: CertFile) -> tuple[str, str | None, str | bytes | None]:
+    if isinstance(cert, str):
+        return cert, None, None
+    return cert if len(cert) == 3 else (*cert, None)
+
+
+def _check_readable(path: str) -> None:
+    """OpenSSL does not tell which of two files is not there."""
+    try:
+        open(path, "rb").close()
+    except (OSError, ValueError) as error:
+        raise LocalProtocolError(f"cert names {show(path)}: it cannot be read ({_why(error)})") from error
+
+
+def _log_keys(context: ssl.SSLContext, path: str) -> None:
+    try:
+        context.keylog_filename = path
+    except (OSError, ValueError) as error:
+        raise LocalProtocolError(
+            f"SSLKEYLOGFILE is {show(path)}: a file that can be written is allowed ({_why(error)})"
+        ) from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)

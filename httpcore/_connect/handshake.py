@@ -1,0 +1,116 @@
+"""TLS with one hop: a proxy or the origin. Which context, which name, whose certificate, and what is resumed.
+
+What a connection before this one agreed on with the same server makes the next handshake cheaper (RFC 8446, section
+2.2). Two facts decide how that is done here:
+
+OpenSSL does not look at the host name again when it resumes: it trusts that the session is used for whom it was made.
+So a session is kept by everything that names the hop: the route (or the proxy), its TLS settings, the context and what
+it demands, the name that was checked and the protocols that were offered.
+
+Python copies a session, certificate and all, each time it is asked for or set (0.5 ms on a machine where a handshake
+takes 2.5). So nothing is copied until another connection wants it: what is kept is where the session can be had from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .._backends.base import Backend, Stream
+from .._config import Demands, SSLConfig, demands_of
+from .._errors import LocalProtocolError, TLSError, show
+from .sessions import Sessions
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .tls import TLSStream
+
+__all__ = ["secure"]
+
+
+async def secure(
+    backend: Backend,
+    stream: Stream,
+    tls: SSLConfig | ssl.SSLContext,
+    host: str,
+    offers: tuple[str, ...],
+    left: Callable[[], float | None],
+    sessions: Sessions | None,
+    hop: Hashable,
+    demands: Demands = (),
+) -> Stream:
+    """Shake hands over `stream`. Who called closes it when that fails.
+
+    Arguments:
+        host: whom we mean to talk to, as in the URL.
+        offers: what may be spoken, best first.
+        left: seconds that are left for it.
+        sessions: to resume from and to keep; None: none.
+        hop: what tells this hop from all others: sessions are shared between equal ones.
+        demands: what the context must still demand, for those who will share the connection rely on it.
+
+    Raises:
+        TLSError, ConnectTimeout, LocalProtocolError: as `start_tls`; TLSError for a certificate that is not pinned;
+            LocalProtocolError for a context that was changed meanwhile.
+    """
+    from .tls import start_tls
+
+    context, name = await _context(backend, tls, offers), host
+    if isinstance(tls, SSLConfig) and tls.server_hostname is not None:
+        name = tls.server_hostname
+    if demands_of(tls) != demands:
+        message = "the SSLContext was changed while a connection was made with it; expected it to stay as it was when"
+        raise LocalProtocolError(f"{message} the request began", peer=stream.info().peer, safe_to_retry=True)
+    key = (hop, tls, demands, context, name, offers)
+    secured = await start_tls(
+        stream,
+        context,
+        name,
+        timeout=left(),
+        now=backend.now,
+        session=None if sessions is None else sessions.take(key),
+        keep=None if sessions is None else partial(sessions.keep, key),
+    )
+    if isinstance(tls, SSLConfig) and tls.fingerprints:
+        _check_pinned(secured, tls.fingerprints, name)
+    agreed = secured.info().tls
+    chosen = None if agreed is None else agreed.alpn
+    if chosen == "h2" or (chosen is None and "http/1.1" not in offers):
+        secured.forbid_requests()
+    return secured
+
+
+async def _context(backend: Backend, tls: SSLConfig | ssl.SSLContext, offers: tuple[str, ...]) -> ssl.SSLContext:
+    if not isinstance(tls, SSLConfig):
+        return tls
+    from .contexts import context_at_hand, context_for
+
+    alpn = _alpn(tls, offers)
+    context = context_at_hand(tls, alpn)
+    return await backend.run_blocking(partial(context_for, tls, alpn)) if context is None else context
+
+
+def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
+    """What is offered: the config's own words, except for what is not to be spoken on this connection."""
+    if not tls.alpn:
+        return offers if tls.alpn is None else ()
+    if not any(name in offers for name in tls.alpn):
+        raise LocalProtocolError(f"SSLConfig.alpn is {tls.alpn!r}, but {' or '.join(offers)} is to be spoken here")
+    return tuple(name for name in tls.alpn if name in offers or name not in ("h2", "http/1.1"))
+
+
+def _check_pinned(secured: TLSStream, fingerprints: tuple[str, ...], name: str) -> None:
+    tls = secured.info().tls
+    certificate = None if tls is None else tls.certificate
+    from hashlib import sha256
+
+    seen = "none" if certificate is None else sha256(certificate).hexdigest()
+    if seen in fingerprints:
+        return
+    raise TLSError(
+        f"the certificate of {show(name)} has the SHA-256 fingerprint {seen}, which is not pinned: "
+        f"{', '.join(fingerprints)} is allowed",
+        peer=secured.info().peer,
+    )

@@ -1,0 +1,261 @@
+"""From a host name to a connected TCP stream: who is asked for its addresses, which may be used, in which order.
+
+What connects is the world's, `Backend.connect_tcp`. It is given addresses, never a name: the very ones that were
+checked, so that a name which leads elsewhere a moment later leads nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from .._backends.base import Backend, SocketOption, Stream
+from .._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
+from .._exact import exact_str
+from .._message.url import parse_host
+from .._values import dataclass, field
+from .resolvers import Resolver, System
+
+if TYPE_CHECKING:
+    from .policy import NetworkPolicy
+
+__all__ = ["MOST_ADDRESSES", "Network", "addresses_of", "reach"]
+
+Left = Callable[[], float | None]
+
+# A name may have a thousand addresses. 16 are begun within the default 5 seconds, a quarter of a second apart. And a
+# caller should hear of 16 failures at most.
+MOST_ADDRESSES = 16
+
+
+# Who is asked.
+
+
+# What is the same for all connections of a pool.
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How a pool reaches hosts; a value.
+
+    Arguments:
+        resolver: who is asked for the addresses of a name. Default None: the operating system.
+        resolve: addresses that need no asking, as with curl's `--resolve`: from a host (a name, or an IP address) to an
+            IP address or a sequence of them. URL, `Host`, TLS and the pool still see the name.
+        policy: which addresses may be connected to. Default None: all.
+        local_address: an IP address of this machine to connect from. Hosts are then reached by that family only.
+        socket_options: for `setsockopt`, set after TCP_NODELAY and SO_KEEPALIVE, which they can turn off again.
+
+    Raises:
+        TypeError, ValueError: a value is none of these.
+    """
+
+    resolver: Resolver | None = None
+    resolve: Mapping[str, str | Sequence[str]] | None = field(default=None, hash=False)
+    policy: NetworkPolicy | None = None
+    local_address: str | None = None
+    socket_options: Sequence[SocketOption] = ()
+    # By canonical host, without a trailing dot.
+    known: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", MappingProxyType(_known(self.resolve)))
+        object.__setattr__(self, "socket_options", _options(self.socket_options))
+        if self.local_address is not None:
+            address = _canonical(self.local_address)
+            if address is None:
+                raise ValueError(
+                    f"local_address is {self.local_address!r}: an IP address of this machine is allowed, as text"
+                )
+            object.__setattr__(self, "local_address", address)
+
+
+def _known(resolve: object) -> dict[str, tuple[str, ...]]:
+    if resolve is None:
+        return {}
+    if not isinstance(resolve, Mapping):
+        raise TypeError(f"resolve is {resolve!r}: a mapping from hosts to IP addresses is allowed")
+    return {_host(host): _given(host, addresses) for host, addresses in resolve.items()}
+
+
+def _host(host: object) -> str:
+    if not isinstance(host, str):
+        raise TypeError(f"resolve has the host {host!r}: str is allowed")
+    try:
+        return parse_host(host).removesuffix(".")
+    except InvalidURL as error:
+        raise ValueError(f"resolve: {error.message}") from None
+
+
+def _given(host: str, given: object) -> tuple[str, ...]:
+    several = [given] if isinstance(given, str) else given
+    if not isinstance(several, Iterable) or isinstance(several, (bytes, Mapping)):
+        raise TypeError(f"resolve has {given!r} for {host}: an IP address as text, or a sequence of them, is allowed")
+    addresses = tuple(several)
+    checked = tuple([text for text in map(_canonical, addresses) if text is not None])
+    if not checked or len(checked) != len(addresses):
+        raise ValueError(f"resolve has {given!r} for {host}: IP addresses as text are allowed, at least one")
+    return checked
+
+
+def _options(options: object) -> tuple[SocketOption, ...]:
+    allowed = "a sequence of (level, name, value) is allowed, the value an int or bytes"
+    if isinstance(options, (str, bytes)) or not isinstance(options, Iterable):
+        raise TypeError(f"socket_options is {options!r}: {allowed}")
+    checked = tuple([tuple(option) if isinstance(option, list) else option for option in options])
+    for option in checked:
+        if not _is_option(option):
+            raise TypeError(f"socket_options has {option!r}: {allowed}")
+        if any(isinstance(number, int) and not -(2**31) <= number < 2**31 for number in option):
+            raise ValueError(f"socket_options has {option!r}: expected numbers of 32 bits")
+    return checked
+
+
+def _is_option(option: object) -> bool:
+    if not isinstance(option, tuple) or len(option) != 3:
+        return False
+    level, name, value = option
+    return isinstance(level, int) and isinstance(name, int) and isinstance(value, (int, bytes))
+
+
+def _canonical(address: object) -> str | None:
+    """An IP address in its one spelling, or None for what is none. Two readers of it then see the same address."""
+    import ipaddress
+
+    try:
+        return str(ipaddress.ip_address(exact_str(address))) if isinstance(address, str) else None
+    except ValueError:
+        return None
+
+
+# Getting there.
+
+
+async def reach(backend: Backend, network: Network, host: str, port: int, left: Left) -> Stream:
+    """Connect to `host` by one of its addresses.
+
+    Arguments:
+        host: as in a `URL`: in lower-case ASCII, an IPv6 address without brackets.
+        left: seconds that are left; asked before each wait.
+
+    Raises:
+        ConnectError: the name does not resolve, or no address could be connected to; each that was tried is told.
+        ConnectTimeout: not in time.
+        PolicyError: every address is denied. A denied one among others is left out.
+        LocalProtocolError: the resolver's answer is none.
+    """
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left)
+    if network.policy is not None:
+        addresses = _allowed(network.policy, addresses, host, port)
+    local = network.local_address
+    if local is not None:
+        addresses = _of_the_family_of(local, host, addresses)
+    return await backend.connect_tcp(
+        _in_order(addresses),
+        port,
+        left(),
+        target=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        local_address=local,
+        socket_options=network.socket_options,
+    )
+
+
+async def addresses_of(backend: Backend, network: Network, host: str, port: int, left: Left) -> Sequence[str]:
+    """The addresses that `reach` would try. Raises as `reach` does, short of connecting."""
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left)
+    if network.policy is not None:
+        addresses = _allowed(network.policy, addresses, host, port)
+    return _in_order(addresses)
+
+
+def _known_addresses(network: Network, host: str) -> Sequence[str]:
+    """Those that need no asking."""
+    if network.known:
+        known = network.known.get(host.removesuffix("."))
+        if known is not None:
+            return known
+    return (host,) if is_address(host) else ()
+
+
+async def _asked(backend: Backend, network: Network, host: str, left: Left) -> Sequence[str]:
+    if network.resolver is None:
+        return await backend.look_up(host, left())
+    answer = network.resolver.resolve(host, _system(backend, left))
+    if not hasattr(answer, "__await__"):
+        kind = type(answer).__name__
+        raise LocalProtocolError(f"{_who(network.resolver)} returned type {kind} for {host}: expected an awaitable")
+    return _checked(network.resolver, host, await answer)
+
+
+def is_address(host: str) -> bool:
+    """Whether the host of a URL is an IP address. No name ends in a number there."""
+    return ":" in host or host.rpartition(".")[2].isdigit()
+
+
+def _system(backend: Backend, left: Left) -> System:
+    def look_up(host: str) -> Awaitable[Sequence[str]]:
+        return backend.look_up(host, left())
+
+    return look_up
+
+
+def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
+    if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+        raise LocalProtocolError(f"{_who(resolver)} answered {answer!r} for {host}: a sequence of text is allowed")
+    addresses = []
+    for each in answer:
+        address = _canonical(each)
+        if address is None:
+            given = show(each) if isinstance(each, (str, bytes)) else repr(each)
+            raise LocalProtocolError(
+                f"{_who(resolver)} answered {given} for {host}: IP addresses as text are allowed", phase="resolve"
+            )
+        addresses.append(address)
+    if not addresses:
+        raise ConnectError(f"{_who(resolver)} knows no address of {show(host)}", phase="resolve")
+    return addresses
+
+
+def _who(resolver: Resolver) -> str:
+    return f"the resolver {type(resolver).__qualname__}"
+
+
+def _allowed(policy: NetworkPolicy, addresses: Sequence[str], host: str, port: int) -> list[str]:
+    allowed = []
+    denial: PolicyError | None = None
+    for address in addresses:
+        try:
+            policy.check(address, port)
+        except PolicyError as error:
+            denial = denial or error
+        else:
+            allowed.append(address)
+    if denial is not None and not allowed:
+        if denial.address != host:
+            denial.message = f"{host}: {denial.message}"
+        denial.add(phase="connect")
+        raise denial
+    return allowed
+
+
+def _of_the_family_of(local: str, host: str, addresses: Sequence[str]) -> list[str]:
+    same = [address for address in addresses if (":" in address) == (":" in local)]
+    if not same:
+        others = ", ".join(addresses[:MOST_ADDRESSES])
+        raise ConnectError(
+            f"cannot connect to {host}: the local address {local} is of another family than {others}", phase="connect"
+        )
+    return same
+
+
+def _in_order(addresses: Sequence[str]) -> Sequence[str]:
+    """By turns of both families, the first of them first (RFC 8305, section 4); each once, and not too many."""
+    if len(addresses) == 1:
+        return addresses
+    unique = list(dict.fromkeys(addresses))
+    first = [address for address in unique if (":" in address) == (":" in unique[0])]
+    second = [address for address in unique if (":" in address) != (":" in unique[0])]
+    both = min(len(first), len(second))
+    turns = [address for pair in zip(first, second, strict=False) for address in pair]
+    return [*turns, *first[both:], *second[both:]][:MOST_ADDRESSES]

@@ -1,0 +1,206 @@
+"""A proxy: where it is, how it is spoken to, and who we are there. A value, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from .._config import SSLConfig, checked_ssl
+from .._exact import exact_bytes, exact_str
+from .._message.request import Headers, HeaderTypes, header_pairs
+from .._message.url import URL, parse_proxy
+from .._values import dataclass
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+__all__ = ["Proxy", "ProxyChooser"]
+
+Auth = tuple[str | bytes, str | bytes]
+
+_OURS: Final = {
+    b"host",
+    b"connection",
+    b"content-length",
+    b"transfer-encoding",
+    b"upgrade",
+    b"trailer",
+    b"te",
+    b"expect",
+}
+"""Fields that say whom a message is for and how it is framed."""
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
+class Proxy:
+    """A way to origins through another server. Hashable, compared by value, not to be changed; `repr` shows no secrets.
+
+    Arguments:
+        url: scheme, host and, if it is not the usual one, port. Nothing may follow them.
+            `http://` and `https://` (port 80, 443; the latter speaks TLS to the proxy) is a proxy of RFC 9110, section
+            3.7: it forwards requests for http origins, and tunnels (CONNECT) to https ones.
+            `socks5://` (port 1080; RFC 1928) gets an address that is resolved here, `socks5h://` a name that it
+            resolves; `socks4://` and `socks4a://` likewise, for IPv4 only. These tunnel all requests.
+            A user name and password in it are as `auth`; percent-encode what is special.
+        auth: user name and password, in bytes or str (sent as UTF-8): for the Basic scheme of RFC 7617, or of
+            RFC 1929. They go to the proxy, and never to an origin. SOCKS4 has a user name only. Default None.
+        headers: further fields for an HTTP proxy, in any shape that a request takes: sent with each CONNECT and each
+            forwarded request. Default none.
+        ssl: how the certificate of an `https://` proxy is checked; it means nothing to origins. Default: as for a pool.
+        tunnel: tunnel to http origins, too, through an HTTP proxy. Default False.
+
+    Attributes:
+        scheme, host, port: as in the URL; the host in lower-case ASCII, IPv6 without brackets.
+        auth, headers, ssl, tunnel: as given, in bytes.
+
+    Raises:
+        InvalidURL: the URL has another form or scheme.
+        TypeError, ValueError: another argument is wrong.
+        LocalProtocolError: a header cannot be sent.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    auth: tuple[bytes, bytes] | None
+    headers: tuple[tuple[bytes, bytes], ...]
+    ssl: SSLConfig | ssl_module.SSLContext
+    tunnel: bool
+    _hash: int
+
+    def __init__(
+        self,
+        url: str | bytes,
+        auth: Auth | None = None,
+        headers: HeaderTypes = (),
+        ssl: SSLConfig | ssl_module.SSLContext | None = None,
+        tunnel: bool = False,
+    ) -> None:
+        place = parse_proxy(url)
+        scheme, who = place.scheme, _auth(place.scheme, auth, place)
+        facts = {
+            "scheme": scheme,
+            "host": place.host,
+            "port": place.port,
+            "auth": who,
+            "headers": _fields(scheme, headers, who),
+            "ssl": SSLConfig() if ssl is None else checked_ssl(ssl),
+            "tunnel": bool(tunnel),
+        }
+        if ssl is not None and scheme != "https":
+            raise ValueError(f"ssl is given, but the proxy's URL begins with {scheme}:// and not with https://")
+        for name, value in facts.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_hash", hash(self._facts()))
+
+    @classmethod
+    def of(cls, value: Proxy | str | bytes) -> Proxy:
+        """The value itself, or the proxy at a URL."""
+        if isinstance(value, (str, bytes)):
+            return cls(value)
+        if isinstance(value, Proxy):
+            return value
+        raise TypeError(f"proxy is a {type(value).__name__}: a URL or a Proxy is allowed, or None")
+
+    @property
+    def is_http(self) -> bool:
+        """It speaks HTTP, so that it can forward requests."""
+        return self.scheme in ("http", "https")
+
+    @property
+    def fields(self) -> Headers:
+        """What goes to an HTTP proxy with each request."""
+        if self.auth is None:
+            return list(self.headers)
+        from base64 import b64encode
+
+        return [*self.headers, (b"Proxy-Authorization", b"Basic " + b64encode(b":".join(self.auth)))]
+
+    def _facts(self) -> tuple[object, ...]:
+        return (self.scheme, self.host, self.port, self.auth, self.headers, self.ssl, self.tunnel)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Proxy) and self._facts() == other._facts())
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    def __repr__(self) -> str:
+        auth = "" if self.auth is None else ", auth=***"
+        headers = f", {len(self.headers)} headers" if self.headers else ""
+        return f"<Proxy {self}{auth}{headers}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        ssl = self.ssl if self.scheme == "https" else None
+        return Proxy, (str(self), self.auth, self.headers, ssl, self.tunnel)
+
+
+class ProxyChooser(Protocol):
+    """Says which proxy leads to an origin. What `proxies_from_environment` returns is one."""
+
+    def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
+        """The proxy for requests to this origin (`scheme`: "http" or "https"), or None to connect directly. Plain and
+        quick: it is asked for each request.
+        """
+        ...
+
+
+def _auth(scheme: str, auth: object, place: URL) -> tuple[bytes, bytes] | None:
+    if auth is None:
+        pair = place.userinfo
+        if pair is None:
+            return None
+    elif place.userinfo is not None:
+        raise ValueError("the proxy's URL has a user name, and auth is given too: one of them is allowed")
+    else:
+        two = tuple(auth) if isinstance(auth, Sequence) and not isinstance(auth, (str, bytes)) else ()
+        if len(two) != 2:
+            raise TypeError(f"auth is a {type(auth).__name__}: a pair of user name and password is allowed, or None")
+        pair = (_octets(two[0]), _octets(two[1]))
+    user, password = pair
+    if scheme.startswith("socks"):
+        _check_socks_auth(scheme, user, password)
+    elif b":" in user:
+        raise ValueError("the proxy's user name has a colon, which the Basic scheme cannot carry (RFC 7617)")
+    elif any(byte < 32 or byte == 127 for byte in user + password):
+        raise ValueError("the proxy's user name or password has a control character (RFC 7617 allows none)")
+    return pair
+
+
+def _check_socks_auth(scheme: str, user: bytes, password: bytes) -> None:
+    if scheme.startswith("socks4"):
+        if password:
+            raise ValueError("SOCKS4 knows no passwords: a user name alone is allowed")
+        if b"\0" in user:
+            raise ValueError("the proxy's user name has a zero byte, which ends it in SOCKS4")
+    elif not (0 < len(user) < 256 and 0 < len(password) < 256):
+        raise ValueError("the proxy's user name and password must have 1 to 255 bytes each (RFC 1929)")
+
+
+def _octets(text: object) -> bytes:
+    if isinstance(text, bytes):
+        return exact_bytes(text)
+    if not isinstance(text, str):
+        raise TypeError(f"auth has a {type(text).__name__} in it: str or bytes is allowed")
+    try:
+        return exact_str(text).encode()
+    except UnicodeEncodeError:
+        pass  # it would show the password, in its `object` and its repr
+    raise ValueError("auth has a str with a lone surrogate: expected what UTF-8 can encode")
+
+
+def _fields(scheme: str, headers: HeaderTypes, auth: object) -> tuple[tuple[bytes, bytes], ...]:
+    pairs = tuple(header_pairs(headers))
+    if pairs and not scheme.startswith("http"):
+        raise ValueError("headers are given, but only an HTTP proxy has a use for them")
+    for name, _ in pairs:
+        lower = name.lower()
+        if lower in _OURS:
+            raise ValueError(f"headers has {name.decode()}, which is not for the caller to say here")
+        if lower == b"proxy-authorization" and auth is not None:
+            raise ValueError("headers has Proxy-Authorization, and there is a user name too: one of them is allowed")
+    return pairs

@@ -1,0 +1,101 @@
+"""Finding the addresses of a host: the interface of a resolver, and one that remembers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    pass
+
+
+System = Callable[[str], Awaitable[Sequence[str]]]
+
+
+class Resolver(Protocol):
+    """Finds the addresses of a host. One resolver serves any number of pools, tasks and threads at once."""
+
+    async def resolve(self, host: str, system: System) -> Sequence[str]:
+        """The IP addresses of `host`, as text, in the order to try them.
+
+        Arguments:
+            host: a name in lower-case ASCII, never an IP address.
+            system: asks the operating system in whatever world this is: `await system(host)`. It keeps the connect
+                timeout; what else a resolver waits for it has to bound itself. In threads (`SyncConnectionPool`)
+                nothing may suspend: such a resolver blocks, or awaits `system` alone.
+
+        Raises:
+            ConnectError: the name does not resolve. Other errors of this library pass as well, and any other exception
+                goes to whoever made the request as it is.
+        """
+        ...
+
+
+class CachingResolver:
+    """Remembers the addresses of names for a while. Errors are not remembered; the system tells no TTL, so all names
+    have the same.
+
+    Two who ask for one name at the same time may both ask the system.
+
+    Arguments:
+        ttl: seconds that an answer is good for. Default 60.0.
+        most: names that are remembered; the oldest gives way. Default 1000.
+        resolver: who is asked. Default None: the system.
+        clock: seconds of a clock that only goes forward. Default `time.monotonic`.
+
+    Raises:
+        TypeError, ValueError: `ttl` is not a number of seconds from 0 up, or `most` not a whole number from 1 up.
+    """
+
+    def __init__(
+        self,
+        ttl: float = 60.0,
+        most: int = 1000,
+        resolver: Resolver | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
+            raise TypeError(f"ttl is {ttl!r}: a number of seconds is allowed")
+        if isinstance(most, bool) or not isinstance(most, int):
+            raise TypeError(f"most is {most!r}: a whole number of names is allowed")
+        if not ttl >= 0:
+            raise ValueError(f"ttl is {ttl!r}: a number of seconds from 0 up is allowed")
+        if not most >= 1:
+            raise ValueError(f"most is {most!r}: a number of names from 1 up is allowed")
+        self._ttl = ttl
+        self._most = most
+        self._resolver = resolver
+        self._clock = clock
+        # Until when, and what; the oldest first. Threads share it without a lock, which the child of a fork might find
+        # held: each step is one call of the dictionary, and at worst a name is asked for once more.
+        self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
+
+    async def resolve(self, host: str, system: System) -> Sequence[str]:
+        """The addresses that are remembered, or those of whoever is asked. See `Resolver.resolve`.
+
+        Raises:
+            Exception: whatever the one who is asked raises.
+        """
+        until, addresses = self._known.get(host, (0.0, ()))
+        if addresses and self._clock() < until:
+            return addresses
+        asked = system(host) if self._resolver is None else self._resolver.resolve(host, system)
+        addresses = tuple(await asked)
+        self._keep(host, addresses)
+        return addresses
+
+    def _keep(self, host: str, addresses: tuple[str, ...]) -> None:
+        self._known.pop(host, None)
+        if not addresses or not self._ttl:
+            return
+        self._known[host] = (self._clock() + self._ttl, addresses)
+        while len(self._known) > self._most:
+            try:
+                self._known.pop(next(iter(self._known)), None)
+            except (RuntimeError, StopIteration):
+                pass  # another thread changed it between the two calls
+
+    def __repr__(self) -> str:
+        return f"<CachingResolver of {len(self._known)} names>"

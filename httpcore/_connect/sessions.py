@@ -1,0 +1,66 @@
+"""TLS sessions that a later handshake with the same hop may resume (RFC 8446, section 2.2)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Final
+
+from .._reentry import step_lock
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .tls import Resumable
+
+
+_KEPT: Final = 256
+
+
+_KEPT_OF_ONE: Final = 128
+
+
+class Sessions:
+    """What connections left behind from which others may resume. Any thread may call.
+
+    The newest 128 of each hop, 256 of one pool: beyond that the oldest of the hop that was longest without any goes.
+    """
+
+    __slots__ = ("_kept", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = step_lock()
+        self._kept: OrderedDict[Hashable, list[Resumable]] = OrderedDict()
+
+    def keep(self, key: Hashable, resumable: Resumable) -> None:
+        """For the next connection to what `key` names, all of it."""
+        if self._lock._is_owned():  # a finaliser or a signal handler has interrupted a step of this thread
+            return
+        with self._lock:
+            mine = self._kept.setdefault(key, [])
+            self._kept.move_to_end(key)
+            mine.append(resumable)
+            if len(mine) > _KEPT_OF_ONE:
+                del mine[0]
+            elif sum(map(len, self._kept.values())) > _KEPT:
+                first = next(iter(self._kept))
+                del self._kept[first][:1]
+                if not self._kept[first]:
+                    del self._kept[first]
+
+    def take(self, key: Hashable) -> ssl.SSLSession | None:
+        """The newest session, for one connection: tickets are not used twice (RFC 8446, appendix C.4)."""
+        resumable = self._pop(key)
+        return None if resumable is None else resumable.session()
+
+    def _pop(self, key: Hashable) -> Resumable | None:
+        if self._lock._is_owned():  # as in `keep`
+            return None
+        with self._lock:
+            mine = self._kept.get(key)
+            if not mine:
+                return None
+            resumable = mine.pop()
+            if not mine:
+                del self._kept[key]
+        return resumable

@@ -1,0 +1,725 @@
+"""TLS over any stream: an `ssl.SSLObject` between two memory buffers, the same class in every world.
+
+Two buffers hold ciphertext. What came from the peer goes into `_incoming` and is decrypted at once, all of it. What
+OpenSSL makes for the peer comes out of `_outgoing`, in the order in which it was made, and `_outbox` is the part that
+is on its way. These are the reasons for who may do what:
+
+Encrypting counts before the ciphertext leaves: a record that was made and then dropped or made again gives the peer
+BAD_RECORD_MAC. So `write_some` sends what is left first, encrypts last, and awaits nothing after that; what a cancelled
+call leaves in the outbox goes with the next one.
+
+A read may make ciphertext too: an alert, and the answer to a CertificateRequest after the handshake (RFC 8446, section
+4.6.2), for which the server waits before it answers the request. So it leaves after each read, as far as there is room
+without waiting. It joins `_outgoing`, and while a writer is at work (`_writing`) the writer sends it, so bytes leave in
+the order of the buffer although a reader and a writer work at once. A thread that writes cannot block one that reads.
+OpenSSL's own state, which two threads must not enter together (`ssl` releases the GIL while it works), is behind a
+plain lock around each step into it, never held over an await. The outbox is behind the same lock, unless `_writing` is
+set.
+
+An end, an end without close_notify and a fault are three things (RFC 8446, section 6): anybody on the path can forge a
+record that does not decrypt, or a FIN. `read` and `take` return `b""` for the first, set `truncated` for the second,
+and raise for the third. When a write fails below, what had come before is decrypted at once, since an alert in it says
+why.
+
+The timeout of a `read` is for the whole call, not for each wait in it, or a peer that sends one record byte by byte
+would hold it for hours. Records have at most 16 KiB, so that is what must come in time. Writing, as over TCP alone, it
+is for each wait for room: on a slow way what is encrypted at once may take longer than that.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from threading import RLock
+from typing import Final
+
+from .._backends.base import PIECE, Stream, StreamInfo, TLSInfo
+from .._errors import (
+    ConnectTimeout,
+    HTTPCoreError,
+    LocalProtocolError,
+    NetworkError,
+    ReadError,
+    ReadTimeout,
+    Timeout,
+    TLSError,
+    WriteError,
+    WriteTimeout,
+    show,
+)
+from .._forking import OPENSSL
+from .tls_errors import _reason, closed_early, explain
+
+__all__ = ["Resumable", "TLSStream", "start_tls"]
+
+_RECORD: Final = 16384
+"""The most plaintext that one record holds (RFC 8446, section 5.1)."""
+
+_ENCRYPTED: Final = 8 * _RECORD
+"""What is encrypted, and then sent, at once. An upload by single records cost 1.8 times as much."""
+
+_CIPHERTEXT: Final = 131072 - _RECORD - 1024
+"""What is read at once. With the part of a record that OpenSSL may hold already it decrypts to at most 128 KiB. Where
+malloc maps larger ones anew (see `descriptor`) they nearly doubled the cost of a download; elsewhere they gain nothing.
+"""
+
+_STEP: Final = 2 * _RECORD
+"""The ciphertext that OpenSSL gets at once where the peer may ask for a certificate. In steps of one record a download
+took 1.5 times the CPU."""
+
+_KEY_UPDATE: Final = 40
+"""A record that answers a KeyUpdate is shorter, one that answers a CertificateRequest longer: 22 bytes and at least 57,
+without their header. `ssl` tells of neither."""
+
+_LOOK: Final = 0.05
+"""Seconds after which a read looks whether there is room for an answer that it owes the peer."""
+
+_BARREN: Final = 256 * 1024
+"""How much ciphertext may come without one byte of data in it, and how much OpenSSL may owe the peer while nobody
+writes: session tickets take some hundred bytes, so a peer that goes beyond this only keeps us busy. Also how much one
+connection may have us answer while we read: some hundred requests for a certificate, a signature each."""
+
+
+async def start_tls(
+    stream: Stream,
+    context: ssl.SSLContext,
+    server_name: str | None,
+    *,
+    timeout: float | None,
+    now: Callable[[], float],
+    session: ssl.SSLSession | None = None,
+    keep: Callable[[Resumable], None] | None = None,
+) -> TLSStream:
+    """Shake hands as the client over `stream`, which belongs to the new stream from now on: on failure it is closed.
+
+    Arguments:
+        server_name: the host as in the URL, a name in ASCII or an IP literal without brackets. The certificate must be
+            for it. A name is also sent (SNI); an IP address is not (RFC 6066, section 3).
+        timeout: seconds for the whole handshake, however slowly the peer answers; None is no limit.
+        now: the clock of the stream's world, in seconds.
+        session: to be resumed, if the server agrees. It must come from a connection to the same server under the same
+            name, made with the same context: OpenSSL does not check the name again.
+        keep: called when the first data is here, with what another connection may resume from.
+
+    Raises:
+        TLSError: the certificate is not accepted, the peer does not speak TLS, refuses, or closes. `cause` is chained.
+        ConnectTimeout: the handshake took longer than `timeout`.
+        LocalProtocolError: `server_name` cannot be a host, or is None though the context checks it.
+    """
+    try:
+        secured = TLSStream(stream, context, server_name, now, session, keep)
+        await secured._shake_hands(timeout)
+    except BaseException:
+        stream.close()
+        raise
+    return secured
+
+
+class Resumable:
+    """Where a session can be had from, for one connection after this one, also when this one is closed by then.
+
+    With TLS 1.3 there is none before the server's tickets have come, which servers send between the handshake and their
+    first data (RFC 8446, section 4.6.1).
+    """
+
+    __slots__ = ("_lock", "_resumed", "_session")
+
+    def __init__(self, session: ssl.SSLObject, lock: RLock, resumed: ssl.SSLSession | None) -> None:
+        self._session: ssl.SSLObject | None = session
+        self._lock = lock  # the stream's own: a read may change the session
+        self._resumed = resumed
+
+    def spoil(self) -> None:
+        """The connection broke: nothing is resumed from it (RFC 5246, section 7.2.2)."""
+        self._session = None
+
+    def session(self) -> ssl.SSLSession | None:
+        """A copy of it; None when there is none, or no ticket that this connection was not itself made with."""
+        inside = self._session
+        if inside is None:
+            return None
+        with self._lock:
+            session, is_tls13 = inside.session, inside.version() == "TLSv1.3"
+        if session is None or not (session.has_ticket or (session.id and not is_tls13)):
+            return None
+        return None if is_tls13 and session == self._resumed else session
+
+
+class TLSStream:
+    """The encrypted side of a stream. One reader and one writer, in two threads if need be; `take` is a reader too.
+
+    Attributes:
+        truncated: True when the peer's side ended without close_notify, so that an attacker may have cut it short
+            (RFC 8446, section 6.1). Matters where only the end of the stream ends the message (RFC 9112, section 9.8).
+    """
+
+    __slots__ = (
+        "_answered",
+        "_barren",
+        "_closed",
+        "_ended",
+        "_fault",
+        "_heeding",
+        "_incoming",
+        "_info",
+        "_inner",
+        "_is_stuck",
+        "_keep",
+        "_lock",
+        "_may_be_asked",
+        "_no_requests",
+        "_now",
+        "_outbox",
+        "_outgoing",
+        "_over",
+        "_plain",
+        "_reading",
+        "_resumable",
+        "_server_name",
+        "_session",
+        "_told",
+        "_writing",
+        "truncated",
+    )
+
+    def __init__(
+        self,
+        inner: Stream,
+        context: ssl.SSLContext,
+        server_name: str | None,
+        now: Callable[[], float],
+        resumed: ssl.SSLSession | None = None,
+        keep: Callable[[Resumable], None] | None = None,
+    ) -> None:
+        self.truncated = False
+        self._inner = inner
+        self._info = inner.info()
+        self._server_name = None if server_name is None else _checked_name(server_name)
+        self._now = now
+        self._lock = RLock()  # entered twice by a finaliser or a signal handler, between two calls of OpenSSL
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        if type(context) is not ssl.SSLContext:
+            # Another class may check certificates in its own way, and miss in a resumed session what it looks for.
+            resumed = keep = None
+        self._session = self._begin(context, resumed)
+        self._resumable = Resumable(self._session, self._lock, resumed)
+        self._keep = keep
+        self._outbox: bytes | memoryview = b""  # ciphertext on its way
+        self._plain = b""  # data that came and was not asked for yet
+        self._barren = 0  # bytes that came since there was data in them
+        self._fault: ssl.SSLError | None = None  # what broke the session while reading
+        self._over = False  # close_notify came, or the fault
+        self._told = False  # and the caller knows
+        self._ended = False  # close_notify was made
+        self._closed = False
+        self._reading = False  # a read waits below
+        self._heeding = False  # a write waits below, for input too
+        self._writing = False  # a write is at work: the outbox is its own
+        self._is_stuck = False  # a read made ciphertext for which there was no room
+        self._no_requests = False
+        self._may_be_asked = bool(context.post_handshake_auth)
+        self._answered = 0  # bytes that reads made for the peer
+
+    def _begin(self, context: ssl.SSLContext, resumed: ssl.SSLSession | None) -> ssl.SSLObject:
+        try:
+            if self._server_name is None and context.check_hostname:
+                # `wrap_socket` refuses this; `wrap_bio` does not, and accepts a certificate for any host.
+                raise ValueError("the context checks host names")
+            session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
+            if resumed is not None:
+                session.session = resumed
+            return session
+        except (ValueError, TypeError, ssl.SSLError) as error:
+            seen = "None" if self._server_name is None else show(self._server_name)
+            message = f"TLS cannot begin with server_name {seen} and this context: {error}"
+            raise LocalProtocolError(message, peer=self._info.peer) from error
+
+    # Reading.
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        """Wait for data: 1 to min(max_bytes, PIECE) bytes, or `b""` when the peer has ended its side; see `truncated`.
+
+        Raises:
+            ReadTimeout: no whole record with data came in time.
+            ReadError: the connection or the TLS session broke, or this stream was closed.
+        """
+        if self._closed:
+            raise ReadError("this TLS stream is closed", peer=self._info.peer)
+        if not self._plain:
+            self._reading = True
+            try:
+                if not await self._fill(timeout):
+                    return self._tell_the_end() if self._over else b""
+            finally:
+                self._reading = False
+        return self._pop(max_bytes)
+
+    async def _fill(self, timeout: float | None) -> bool:
+        """Wait for data. False when there will be none."""
+        deadline = None if timeout is None else self._now() + timeout
+        left = timeout
+        while not self._plain:
+            if self._over:
+                return False
+            looks = self._is_stuck and (left is None or left > _LOOK)
+            try:
+                raw = await self._inner.read(_CIPHERTEXT, _LOOK if looks else left)
+            except ReadTimeout as error:
+                if looks:
+                    self._answer()
+                    left = self._left(deadline)
+                    continue
+                if left == timeout:
+                    raise
+                message = "not one whole TLS record with data came in time, only parts or session tickets"
+                raise ReadTimeout(message, limit=timeout, peer=self._info.peer) from error
+            if not raw:
+                self.truncated = True
+                return False
+            self._feed(raw)
+            if not self._plain:
+                left = self._left(deadline)
+        return True
+
+    def take(self) -> bytes | None:
+        """The data that is here now, `b""` at the end (see `truncated`); None when there is none. Raises as `read`.
+
+        Session tickets are swallowed: an idle TLS 1.3 connection with only those behind it has nothing.
+        """
+        if self._closed:
+            raise ReadError("this TLS stream is closed", peer=self._info.peer)
+        while not self._plain:
+            if self._over:
+                return self._tell_the_end()
+            raw = self._inner.take()
+            if raw is None:
+                return None
+            if not raw:
+                self.truncated = True
+                return b""
+            self._feed(raw)
+        return self._pop(PIECE)
+
+    def watch(self, callback: Callable[[], None] | None) -> bool:
+        """Ask for a call when data or the end arrives while nobody reads. What only TLS needed is not news.
+
+        Who reads, or writes and heeds input, waits for what comes below: it must not be taken from under him.
+        """
+        if callback is None:
+            return self._inner.watch(None)
+
+        def woken() -> None:
+            if not (self._closed or self._reading or self._heeding) and self._has_news():
+                callback()
+
+        return self._inner.watch(woken)
+
+    @property
+    def _input_waits(self) -> bool:
+        """Whether here is what the caller does not know yet: data, the end, or a fault."""
+        return bool(self._plain) or (self._over and not self._told)
+
+    def _tell_the_end(self) -> bytes:
+        """What a read answers when no more data comes."""
+        self._told = True
+        if self._fault is not None:
+            message = f"TLS failed while reading: {_reason(self._fault)}"
+            raise ReadError(message, peer=self._info.peer) from self._fault
+        return b""
+
+    def _has_news(self) -> bool:
+        """Decrypt what waits below, and tell whether it is for the caller."""
+        if self._input_waits:
+            return True
+        try:
+            raw = self._inner.take()
+        except ReadError:
+            return True  # the stream below raises it again for the caller
+        if raw:
+            self._feed(raw)
+        return raw == b"" or self._input_waits
+
+    def _feed(self, raw: bytes) -> None:
+        """Decrypt what came, all of it. Never raises: what is wrong is kept in `_fault`, behind the data before it."""
+        if self._over:
+            return  # what comes behind close_notify is ignored (RFC 8446, section 6.1)
+        with self._lock:
+            owed = self._outgoing.pending
+            if self._may_be_asked and len(raw) > _STEP:
+                pieces = self._decrypt_in_steps(raw, owed)
+            else:
+                self._incoming.write(raw)
+                pieces = self._decrypt()
+            made = self._outgoing.pending - owed
+            if made and self._no_requests:
+                self._check_answers(owed)
+        if made:
+            self._answered += made
+            self._answer()
+        if pieces:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self._plain = self._plain + data if self._plain else data
+            self._barren = 0
+            if self._keep is not None:
+                self._hand_over()
+        else:
+            self._barren += len(raw)
+        if self._fault is None:
+            if self._barren > _BARREN or self._outgoing.pending > _BARREN:
+                self._break(ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data"))
+            elif self._answered > _BARREN:
+                self._break(ssl.SSLError(f"its requests for a certificate took more than {_BARREN} bytes of answers"))
+
+    def forbid_requests(self) -> None:
+        """From now on a CertificateRequest is a fault, as HTTP/2 has it (RFC 9113, section 9.2.3)."""
+        self._no_requests = self._session.version() == "TLSv1.3"  # TLS 1.2 has none after the handshake
+
+    def _check_answers(self, owed: int) -> None:
+        """Under the lock. If OpenSSL has answered a CertificateRequest, what it made does not leave. Nothing can after
+        it, since records are numbered: so there will be no GOAWAY, either.
+
+        Arguments:
+            owed: bytes that were there before.
+        """
+        data = self._outgoing.read()
+        at = owed
+        while self._fault is None and at < len(data):
+            size = int.from_bytes(data[at + 3 : at + 5], "big")
+            if size > _KEY_UPDATE:
+                why = "it asked for a client certificate after the handshake, which HTTP/2 forbids (RFC 9113, 9.2.3)"
+                self._break(ssl.SSLError(why))
+                return
+            at += 5 + size
+        self._outgoing.write(data)
+
+    def _hand_over(self) -> None:
+        """The first data is here, and so are the tickets."""
+        keep, self._keep = self._keep, None
+        if keep is not None:
+            keep(self._resumable)
+
+    def _decrypt(self) -> list[bytes]:
+        """Every record that is whole. Asked for a full record each time, OpenSSL keeps no plaintext back."""
+        pieces: list[bytes] = []
+        try:
+            # An empty buffer ends the loop without the exception, which costs as much as decrypting a short record.
+            while self._incoming.pending and not self._over:
+                piece = self._session.read(_RECORD)
+                if piece:
+                    pieces.append(piece)
+                else:
+                    self._over = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._over = True
+        except ssl.SSLError as error:
+            self._break(error)
+        return pieces
+
+    def _decrypt_in_steps(self, raw: bytes, owed: int) -> list[bytes]:
+        """Where the peer may ask for a certificate: each request costs a signature, and OpenSSL answers all that are
+        here before it returns. So that one call is short, it gets no more than `_STEP` bytes at once.
+        """
+        pieces: list[bytes] = []
+        for start in range(0, len(raw), _STEP):
+            self._incoming.write(raw[start : start + _STEP])
+            pieces += self._decrypt()
+            if self._over or self._answered + self._outgoing.pending - owed > _BARREN:
+                break
+        return pieces
+
+    def _break(self, fault: ssl.SSLError) -> None:
+        self._fault = fault
+        self._over = True
+        self._resumable.spoil()
+
+    def _pop(self, max_bytes: int) -> bytes:
+        plain = self._plain
+        size = min(max_bytes, PIECE)
+        if len(plain) <= size:
+            self._plain = b""
+            return plain
+        self._plain = plain[size:]
+        return plain[:size]
+
+    # Writing.
+
+    @property
+    def owes(self) -> bool:
+        """True while ciphertext is here that has not left."""
+        # Without the lock: a number that a reader in another thread is about to raise is as good as the new one.
+        return bool(self._outbox) or self._outgoing.pending > 0 or self._inner.owes
+
+    async def write_some(
+        self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
+    ) -> int:
+        """Send what is owed, then encrypt up to 128 KiB of `data` and return how many; they leave with the next call.
+
+        Returns 0, having taken nothing, when data, the end or a fault waits to be read (never with `duplex`).
+
+        Raises:
+            WriteTimeout: what was owed did not leave in time.
+            WriteError: the connection or the TLS session broke, or this side was ended or closed.
+        """
+        if self._closed or self._ended:
+            what = "closed" if self._closed else "ended for writing"
+            raise WriteError(f"this TLS stream is {what}", peer=self._info.peer)
+        if not duplex and self._input_waits:
+            return 0
+        if self.owes and not await self._send(timeout, duplex):
+            return 0
+        return self._encrypt(data)
+
+    def give(self, data: bytes | bytearray | memoryview) -> int:
+        """Encrypt what there is room for, up to 128 KiB, and hand it over; what does not leave at once is owed."""
+        if self._closed or self._ended or not self._give_owed():
+            return 0
+        try:
+            count = self._encrypt(data)
+        except WriteError:
+            return 0
+        self._give_owed()
+        return count
+
+    def _give_owed(self) -> bool:
+        """Hand over what is owed, as far as there is room now."""
+        with self._lock:
+            return self._give_outbox()
+
+    def _answer(self) -> None:
+        """As `_give_owed`, for a reader. A writer that is at work has what is owed to itself, and sends it."""
+        with self._lock:
+            if not (self._writing or self._closed):
+                self._is_stuck = not self._give_outbox()
+
+    def _give_outbox(self) -> bool:
+        """Under the lock."""
+        while self._refill():
+            sent = self._inner.give(self._outbox)
+            if sent < len(self._outbox):
+                self._outbox = memoryview(self._outbox)[sent:]
+                return False
+            self._outbox = b""
+        return not self._inner.owes
+
+    async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
+        """Send what is owed. False when data, the end or a fault waits to be read first (never with `duplex`).
+
+        Raises as `write_some` does. What a cancelled flush leaves is sent by the next one.
+        """
+        if self._closed:
+            raise WriteError("this TLS stream is closed", peer=self._info.peer)
+        return await self._send(timeout, duplex)
+
+    async def end(self, timeout: float | None) -> None:
+        """Tell the peer that no more data comes (close_notify; RFC 8446, section 6.1). Reading goes on.
+
+        Raises as `write_some` does. When it was cancelled, call it again.
+        """
+        if not self._ended:
+            self._ended = True
+            try:
+                # Everything that came is decrypted already, so this finds no data that it could stumble over.
+                with self._lock:
+                    self._session.unwrap()
+            except ssl.SSLError:
+                pass  # normally "the peer's close_notify is not here yet", for which nobody waits
+        await self.flush(timeout, duplex=True)
+
+    def _encrypt(self, data: bytes | bytearray | memoryview) -> int:
+        if len(data) > _ENCRYPTED:
+            data = memoryview(data)[:_ENCRYPTED]
+        elif not data:
+            return 0
+        try:
+            with self._lock:
+                return self._session.write(data)
+        except ssl.SSLWantReadError as error:
+            message = "TLS failed while writing: the peer wants to negotiate again, which is not supported"
+            raise WriteError(message, peer=self._info.peer) from error
+        except ssl.SSLError as error:
+            raise self._write_error(self._fault or error) from error
+
+    async def _send(self, timeout: float | None, duplex: bool) -> bool:
+        """Send the outbox and what the stream below then owes; only the one writer comes here."""
+        self._heeding = not duplex
+        try:
+            self._writing = True  # `_fill_outbox` takes the lock, behind which a reader looks at this
+            return await self._send_outbox(timeout, duplex)
+        except WriteTimeout as error:
+            error.limit = timeout
+            raise
+        except WriteError as error:
+            cause = None if duplex else self._hear_last_words()
+            if cause is None:
+                raise
+            raise self._write_error(cause, error.errno) from cause
+        finally:
+            self._heeding = self._writing = False
+            if self._outgoing.pending and not self._outbox:
+                self._answer()  # a reader made it when it was too late for us, and left it to us
+
+    async def _send_outbox(self, timeout: float | None, duplex: bool) -> bool:
+        deadline = None if timeout is None else self._now() + timeout
+        left = timeout
+        while self._fill_outbox():
+            if not duplex and self._input_waits:
+                return False
+            sent = await self._inner.write_some(self._outbox, left, duplex=duplex)
+            if sent == len(self._outbox):
+                self._outbox = b""
+                if not self._outgoing.pending:
+                    break  # as nearly always; then nobody asks the clock
+            else:
+                self._outbox = memoryview(self._outbox)[sent:]
+            if sent:
+                left, deadline = timeout, None if timeout is None else self._now() + timeout
+                continue
+            # Input waits below: if it was but a session ticket it is out of the way now, and sending goes on.
+            if not duplex and self._has_news():
+                return False
+            left = self._left(deadline)
+        while self._inner.owes:
+            if not await self._inner.flush(self._left(deadline), duplex=duplex) and self._has_news():
+                return False
+        return True
+
+    def _hear_last_words(self) -> ssl.SSLError | None:
+        """A write failed below: decrypt what had come before. Returns the alert in it, or what else is wrong with it.
+
+        Data in it is kept for `take` and `read`; more than a piece is not needed to know of an early answer.
+        """
+        try:
+            while not self._over and len(self._plain) < PIECE and (raw := self._inner.take()):
+                self._feed(raw)
+        except ReadError:
+            pass  # how the connection broke is known already
+        return self._fault
+
+    def _write_error(self, cause: ssl.SSLError, errno: int | None = None) -> WriteError:
+        return WriteError(f"TLS failed while writing: {_reason(cause)}", errno=errno, peer=self._info.peer)
+
+    def _fill_outbox(self) -> bool:
+        with self._lock:
+            return self._refill()
+
+    def _refill(self) -> bool:
+        """Under the lock. True when there is something to send."""
+        if not self._outbox and self._outgoing.pending:
+            self._outbox = self._outgoing.read()
+        return len(self._outbox) > 0
+
+    def _left(self, deadline: float | None) -> float | None:
+        return None if deadline is None else max(0.0, deadline - self._now())
+
+    # Letting go, and who is there.
+
+    @property
+    def can_wake(self) -> bool:
+        """Whether `wake` works."""
+        return self._inner.can_wake
+
+    def wake(self) -> None:
+        """End the calls that wait in other tasks, as if their time were over."""
+        self._inner.wake()
+
+    def close(self) -> None:
+        """Let go of the connection, now. No close_notify: it could not be sent without waiting, and a message that
+        is complete does not need it. Who has time to be polite awaits `end` first."""
+        self._closed = True
+        self._inner.close()
+
+    def abandon(self) -> None:
+        """As `close`, in the child of a fork: nothing is sent, and the parent's connection does not notice."""
+        self._closed = True
+        self._inner.abandon()
+
+    def info(self) -> StreamInfo:
+        """Both ends and what the handshake agreed on."""
+        return self._info
+
+    # The handshake.
+
+    async def _shake_hands(self, timeout: float | None) -> None:
+        deadline = None if timeout is None else self._now() + timeout
+        heard = b""
+        try:
+            while not await self._step(deadline, heard):
+                raw = await self._inner.read(PIECE, self._left(deadline))
+                if not raw:
+                    raise self._failure(closed_early(heard))
+                heard += raw[: max(0, 200 - len(heard))]
+                with self._lock:
+                    self._incoming.write(raw)
+        except Timeout as error:
+            message = f"the TLS handshake with {self._whom()} was not finished in time"
+            raise ConnectTimeout(message, limit=timeout, peer=self._info.peer) from error
+        except TLSError:
+            raise
+        except NetworkError as error:
+            # A peer that refuses may have said why before a write to it failed.
+            cause = self._hear_last_words()
+            failure = self._failure(f"the connection broke: {error.message}" if cause is None else _reason(cause))
+            failure.errno = error.errno
+            raise failure from error
+        self._agreed()
+
+    async def _step(self, deadline: float | None, heard: bytes) -> bool:
+        """As far as what came allows, and what is then to be said; True when hands are shaken."""
+        done = True
+        try:
+            with OPENSSL, self._lock:
+                self._session.do_handshake()
+        except ssl.SSLWantReadError:
+            done = False
+        except ssl.SSLError as error:
+            await self._say_why(deadline)
+            raise self._failure(explain(error, heard, self._session, self._server_name)) from error
+        await self._send(self._left(deadline), True)
+        return done
+
+    async def _say_why(self, deadline: float | None) -> None:
+        """Send the alert that OpenSSL has prepared, so that the peer's log tells the reason too."""
+        try:
+            await self._send(self._left(deadline), True)
+        except HTTPCoreError:
+            pass  # the handshake has failed already, and why is known
+
+    def _agreed(self) -> None:
+        session = self._session
+        cipher = session.cipher()
+        below = self._info
+        tls = TLSInfo(
+            version=session.version() or "",
+            cipher=cipher[0] if cipher else "",
+            alpn=session.selected_alpn_protocol(),
+            server_name=self._server_name,
+            certificate=session.getpeercert(binary_form=True),
+            session_reused=bool(session.session_reused),
+        )
+        self._info = StreamInfo(below.peer, below.local, tls)
+        with self._lock:
+            # Data may have come right behind the handshake.
+            self._plain = b"".join(self._decrypt())
+        if self._plain:
+            self._hand_over()
+
+    def _failure(self, why: str) -> TLSError:
+        return TLSError(f"the TLS handshake with {self._whom()} failed: {why}", peer=self._info.peer)
+
+    def _whom(self) -> str:
+        return show(self._server_name or self._info.peer)
+
+
+def _checked_name(server_name: str) -> str:
+    """As OpenSSL compares it: without the root's dot (RFC 6066, section 3) and without the zone of an IPv6 address."""
+    if ":" in server_name:
+        server_name = server_name.partition("%")[0]
+    elif server_name.endswith("."):
+        server_name = server_name[:-1]
+    return server_name
+
+
+# What went wrong, in plain words.

@@ -1,0 +1,49 @@
+"""CONNECT: asking an HTTP proxy for a tunnel to an origin (RFC 9110, section 9.3.6)."""
+
+from __future__ import annotations
+
+from .._backends.base import Backend, Stream
+from .._deadline import Deadline
+from .._errors import ProxyError, show
+from .._http1.connection import HTTP11Connection
+from .._http1.engines import ResponseParser
+from .._http1.exchange import HTTP11Exchange
+from .._message.head import Head
+from .._message.request import Headers, Request
+
+__all__ = ["open_tunnel"]
+
+
+async def open_tunnel(
+    stream: Stream, parser: ResponseParser, backend: Backend, authority: str, fields: Headers, deadline: Deadline
+) -> None:
+    """After this `stream` leads to the origin at `authority`, host and port.
+
+    Raises:
+        ProxyError: the proxy refused, or sent bytes behind its answer that cannot be the origin's (RFC 9112, 9.5).
+        RemoteProtocolError, LimitExceeded, NetworkError, Timeout: as in any exchange.
+    """
+    request = Request.of(b"CONNECT", f"http://{authority}", fields, target=authority)
+    exchange = HTTP11Exchange(HTTP11Connection(stream, parser, backend), request, deadline, _ignore)
+    head = await exchange.run()
+    if not exchange.switched:
+        raise _refusal(head)
+    if parser.surplus:
+        raise ProxyError(
+            f"the proxy sent {show(parser.surplus)} behind its answer to CONNECT, before the origin was asked",
+            safe_to_retry=True,
+        )
+
+
+def _ignore(interim: Head) -> None:
+    """What a proxy says in 1xx is not about the request."""
+
+
+def _refusal(head: Head) -> ProxyError:
+    return ProxyError(
+        f"the proxy refused the tunnel: {head.status} {show(head.reason)}",
+        status_code=head.status,
+        reason=head.reason.decode("latin-1"),
+        headers=tuple(head.headers),
+        safe_to_retry=True,
+    )

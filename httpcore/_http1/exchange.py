@@ -1,0 +1,409 @@
+"""HTTP/1.1 over one stream: one exchange at a time.
+
+An exchange sends a request and reads its response. While it sends it listens: a response that is final and an error,
+or that is complete already, stops the upload (RFC 9112 section 9.3 lets a server answer early, and a writer that cannot
+read deadlocks against one that does); any other early response waits until the request is sent. Whatever goes wrong
+here leaves the connection for its owner to close: `exchange.clean` says whether it may be used again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from .._backends.base import PIECE, Stream
+from .._deadline import Deadline
+from .._errors import (
+    HTTPCoreError,
+    LocalProtocolError,
+    ReadTimeout,
+    RemoteProtocolError,
+    ResponseBusy,
+    WriteError,
+)
+from .._message.body import BodyReader
+from .._message.head import Head, Headers
+from .._message.raw import busy
+from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
+from .connection import HTTP11Connection
+
+__all__ = ["HTTP11Exchange", "HTTP11RawStream"]
+
+GO_AHEAD = 1.0
+"""Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
+
+SMALL_BODY = 16384
+"""A body in memory up to this size leaves in one piece with the head."""
+
+EARLY = 262144
+"""How much of an early response is held, in bytes, while the request is still being sent; then it has to wait."""
+
+DRAIN = 65536
+"""How much of an unread body is thrown away, if it is here already, to save a connection."""
+
+
+class HTTP11Exchange:
+    """One request and its response.
+
+    Nothing of it can be refused alone, so `refused` and `crowded` are False.
+
+    Attributes:
+        ended: the response is complete; parts of its body may still wait in `next`.
+        switched: the response hands the connection over to another protocol: 101, or a 2xx to CONNECT (RFC 9110,
+            9.3.6).
+        sent: bytes of the request that were handed to the stream.
+        received: bytes of the response's body that were parsed so far.
+        interim: the 1xx heads that came so far.
+        trailers: of the response, once its end has come.
+    """
+
+    refused = False
+    crowded = False
+
+    __slots__ = (
+        "_complete",
+        "_connection",
+        "_head",
+        "_hear",
+        "_held",
+        "_parser",
+        "_parts",
+        "_reading",
+        "_stream",
+        "_timeouts",
+        "deadline",
+        "ended",
+        "interim",
+        "received",
+        "request",
+        "sent",
+        "switched",
+        "trailers",
+    )
+
+    def __init__(
+        self, connection: HTTP11Connection, request: Request, deadline: Deadline, hear: Callable[[Head], None]
+    ) -> None:
+        self._connection = connection
+        self._stream = connection.stream
+        self._parser = connection.parser
+        self._timeouts = deadline.config
+        self._head: Head | None = None
+        self._parts: deque[bytes] = deque()
+        self._held = 0
+        self._reading = False  # a task or thread is in `next` or `drain`
+        self._complete = False
+        self.ended = False
+        self.switched = False
+        self.request = request
+        self.deadline = deadline
+        self.interim: list[Head] = []
+        self._hear = hear
+        self.sent = 0
+        self.received = 0
+        self.trailers: Headers = []
+        self._parser.begin(request.method, upgrade=request.upgrade, close=request.close)
+
+    # What the owner asks.
+
+    @property
+    def started(self) -> bool:
+        """A byte of the response has come."""
+        return self._parser.started
+
+    @property
+    def clean(self) -> bool:
+        """Both messages are complete and the connection may carry another exchange."""
+        return self.ended and self._complete and self._parser.reusable
+
+    @property
+    def phase(self) -> str:
+        """What `run` is doing, for an error message."""
+        return "read the response head" if self._complete else "write the request"
+
+    async def run(self) -> Head:
+        """Send the request and wait for the head of its final response."""
+        try:
+            await self._send()
+        except WriteError:
+            if not self._hear_last_words():
+                raise
+        stream, within, limit = self._stream, self.deadline.within, self._timeouts.read_timeout
+        while self._head is None:
+            self._feed(await stream.read(PIECE, within(limit)))
+        return self._head
+
+    async def next(self) -> bytes:
+        """The next bytes of the body as sent, `b""` at its end."""
+        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        if self._reading:
+            raise ResponseBusy("another task or thread is reading this body")
+        try:
+            self._reading = True
+            while not self._parts:
+                if self.ended:
+                    return b""
+                await self._read()
+            part = self._parts.popleft()
+            self._held -= len(part)
+            return part
+        finally:
+            self._reading = False
+
+    def here(self) -> bytes | None:
+        """The rest of the body if it has all arrived, else None."""
+        if not self.ended:
+            return None
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._held = 0
+        return body
+
+    def drain(self) -> None:
+        """Throw away what is here already, as long as it is little and no task waits for it; never wait."""
+        if self._reading:
+            return
+        thrown = 0
+        try:
+            self._reading = True
+            while not self.ended and thrown <= DRAIN:
+                data = self._stream.take()
+                if not data:
+                    return
+                thrown += len(data)
+                self._feed(data)
+        except HTTPCoreError:
+            return  # nobody wants this response any more; `clean` stays False
+        finally:
+            self._reading = False
+
+    def give_up(self) -> bool:
+        """End it here, whatever its standing. Tells whether the connection may carry others all the same."""
+        return False
+
+    def raw(self, let_go: Callable[[], None]) -> HTTP11RawStream:
+        """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
+        return HTTP11RawStream(self._stream, self._parser.surplus, self.deadline, let_go)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # Sending.
+
+    async def _send(self) -> None:
+        request = self.request
+        body = request.body
+        data = body.data
+        if data is not None and len(data) <= SMALL_BODY and not (request.expects_continue or request.chunked):
+            whole = request.head if not data else request.head + bytes(data)
+            stream = self._stream
+            self.sent = await stream.write_some(whole, self.deadline.within(self._timeouts.write_timeout))
+            complete = self.sent == len(whole) or await self._write_on(whole, self.sent)
+            self._complete = complete and (not stream.owes or await self._flush())
+            return
+        # A body of the wrong kind is refused before any byte.
+        reader = body.start(self._connection.backend.run_blocking)
+        try:
+            self._complete = await self._send_with(reader)
+        except WriteError:
+            raise  # the stream still has the peer's last words
+        except BaseException:
+            self.close()  # before the user's own clean-up: a request cut short must not look complete
+            raise
+        finally:
+            reader.close()
+            await reader.aclose()
+
+    async def _send_with(self, reader: BodyReader) -> bool:
+        """Send the head and what `reader` gives. False when an early answer ended it."""
+        request = self.request
+        if not await self._write(request.head):
+            return False
+        if request.expects_continue and not (await self._flush() and await self._may_go_ahead()):
+            return False
+        send = self._send_chunks if request.chunked else self._send_counted
+        return await send(reader) and await self._flush()
+
+    async def _send_chunks(self, reader: BodyReader) -> bool:
+        while (piece := await reader.next()) is not None:
+            for buffer in chunk(piece):
+                if not await self._write(buffer):
+                    return False
+        return await self._write(last_chunk(self.request.final_trailers()))
+
+    async def _send_counted(self, reader: BodyReader) -> bool:
+        declared = self.request.content_length or 0
+        given = 0
+        while (piece := await reader.next()) is not None:
+            given += len(piece)
+            if given > declared:
+                raise LocalProtocolError(
+                    f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
+                )
+            if not await self._write(piece):
+                return False
+        if given < declared:
+            raise LocalProtocolError(
+                f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
+            )
+        return True
+
+    async def _write(self, data: bytes | bytearray | memoryview) -> bool:
+        """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
+        limit = self.deadline.within(self._timeouts.write_timeout)
+        count = await self._stream.write_some(data, limit, duplex=self._held > EARLY)
+        self.sent += count
+        return count == len(data) or await self._write_on(data, count)
+
+    async def _write_on(self, data: bytes | bytearray | memoryview, count: int) -> bool:
+        """As `_write`, when the stream took only `count` bytes, or none and wants its input looked at."""
+        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
+        view = memoryview(data)
+        while True:
+            if not count and not self._heed_input():
+                return False
+            view = view[count:]
+            if not view:
+                return True
+            count = await stream.write_some(view, within(limit), duplex=self._held > EARLY)
+            self.sent += count
+
+    async def _flush(self) -> bool:
+        stream = self._stream
+        while stream.owes:
+            if not await stream.flush(
+                self.deadline.within(self._timeouts.write_timeout), duplex=self._held > EARLY
+            ) and not (self._heed_input()):
+                return False
+        return True
+
+    def _heed_input(self) -> bool:
+        """Take what came while we were writing. False when there is no point in writing on.
+
+        Raises:
+            ReadError: the connection broke. Only an end that is clean may complete a response.
+        """
+        data = self._stream.take()
+        if data is not None:
+            self._feed(data)
+        return not (self.ended or (self._head is not None and self._head.status >= 400))
+
+    async def _may_go_ahead(self) -> bool:
+        """Wait, within bounds, for 100 (Continue). False when the final response came instead."""
+        ends = self.deadline.now() + GO_AHEAD
+        while self._head is None:
+            left = ends - self.deadline.now()
+            try:
+                if left <= 0 or 100 in await self._read(left):
+                    return True
+            except ReadTimeout:
+                self.deadline.within(None)  # the total timeout, if it was that one
+                return True
+        return False
+
+    def _hear_last_words(self) -> bool:
+        """After a failed write: whether the peer had said its final word before it left (a 413, then RST)."""
+        try:
+            while self._head is None:
+                data = self._stream.take()
+                if not data:
+                    return False
+                self._feed(data)
+        except HTTPCoreError:
+            return False
+        return True
+
+    # Receiving.
+
+    async def _read(self, at_most: float | None = None) -> list[int]:
+        """Wait for bytes and parse them; the interim statuses among them are returned."""
+        limit = self._timeouts.read_timeout
+        if at_most is not None and (limit is None or at_most < limit):
+            limit = at_most
+        data = await self._stream.read(PIECE, self.deadline.within(limit))
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> list[int]:
+        interim: list[int] = []
+        for part in self._parser.receive(data):
+            if isinstance(part, bytes):
+                self._parts.append(part)
+                self._held += len(part)
+                self.received += len(part)
+            elif isinstance(part, Head):
+                status = part.status
+                if status >= 200 or status == 101:
+                    self._head = part
+                    self.switched = status == 101 or (status < 300 and self.request.method == b"CONNECT")
+                else:
+                    interim.append(status)
+                    self.interim.append(part)
+                    self._hear(part)
+            else:
+                if not data and self._stream.truncated:
+                    raise RemoteProtocolError(
+                        f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that "
+                        "only the end of the connection delimits"
+                    )
+                self.ended = True
+                if part.trailers:
+                    self.trailers = part.trailers
+        return interim
+
+
+class HTTP11RawStream:
+    """See `RawStream`: the connection itself, after 101 (Switching Protocols) or a 2xx to CONNECT."""
+
+    __slots__ = ("_behind", "_deadline", "_let_go", "_receiving", "_sending", "_stream")
+
+    def __init__(self, stream: Stream, behind: bytes, deadline: Deadline, let_go: Callable[[], None]) -> None:
+        self._stream = stream
+        self._behind = behind
+        self._deadline = deadline
+        self._let_go = let_go
+        self._receiving = False
+        self._sending = False
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        if self._receiving:
+            raise busy("receiving from", self._stream)
+        try:
+            self._receiving = True
+            if self._behind:
+                data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
+                return data
+            return await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
+        finally:
+            self._receiving = False
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        if self._sending:
+            raise busy("sending on", self._stream)
+        stream, deadline = self._stream, self._deadline
+        limit = deadline.config.write_timeout
+        try:
+            self._sending = True
+            view = memoryview(data)
+            while view:
+                view = view[await stream.write_some(view, deadline.within(limit), duplex=True) :]
+            while stream.owes:
+                await stream.flush(deadline.within(limit), duplex=True)
+        finally:
+            self._sending = False
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        if trailer_pairs(trailers):
+            raise LocalProtocolError("trailers cannot be sent here: over HTTP/1.1 this is a stream of bytes alone")
+        if self._sending:
+            raise busy("sending on", self._stream)
+        try:
+            self._sending = True
+            await self._stream.end(self._deadline.within(self._deadline.config.write_timeout))
+        finally:
+            self._sending = False
+
+    def close(self) -> None:
+        self._behind = b""
+        self._stream.close()
+        self._let_go()

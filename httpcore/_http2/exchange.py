@@ -1,0 +1,325 @@
+"""One request and its response, on one stream of an HTTP/2 connection.
+
+It has the same face as an exchange over HTTP/1.1, and follows the same rules for early answers. What differs: it ends
+alone. Whatever becomes of it, the connection goes on, unless the connection itself has failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .._backends.base import PIECE, Stream
+from .._deadline import Deadline
+from .._errors import LocalProtocolError, ReadError, ReadTimeout, WriteError, WriteTimeout
+from .._message.body import BodyReader
+from .._message.head import Head, Headers
+from .._message.raw import busy
+from .._message.request import Request, TrailerTypes, trailer_pairs
+from .connection import HTTP2Connection
+from .fields import request_fields, trailer_fields
+from .inbox import Inbox
+
+__all__ = ["HTTP2Exchange", "HTTP2RawStream"]
+
+SMALL_BODY: Final = 65536
+"""A body in memory up to this size leaves together with its head, if the windows allow."""
+
+GO_AHEAD: Final = 1.0
+"""Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
+
+
+class HTTP2Exchange:
+    """One request and its response, on one stream of a connection.
+
+    Attributes:
+        request, deadline: as given.
+    """
+
+    __slots__ = ("_connection", "_hear", "_heard", "_inbox", "_sent", "deadline", "request")
+
+    def __init__(
+        self,
+        connection: HTTP2Connection,
+        request: Request,
+        deadline: Deadline,
+        hear: Callable[[Head], None],
+        duplex: bool,
+    ) -> None:
+        self.request = request
+        self.deadline = deadline
+        self._connection = connection
+        self._hear = hear
+        self._heard = 0  # of the interim heads
+        self._sent = False
+        self._inbox = Inbox(two_way=duplex, tunnel=request.method == b"CONNECT")
+
+    # What the owner asks.
+
+    @property
+    def stream(self) -> Stream:
+        """What the connection is over."""
+        return self._connection.stream
+
+    @property
+    def started(self) -> bool:
+        """Something of the response has come."""
+        return self._inbox.started
+
+    @property
+    def refused(self) -> bool:
+        """The peer has not processed the request, and says so (RFC 9113, 8.7)."""
+        return self._inbox.refused
+
+    @property
+    def crowded(self) -> bool:
+        """If it was refused: there were too many, so the same connection may take it later."""
+        return self._inbox.crowded
+
+    @property
+    def sent(self) -> int:
+        """0 while nothing of the request was handed to the stream."""
+        inbox = self._inbox
+        return max(0, self._connection._written - inbox.begins) if inbox.number else 0
+
+    @property
+    def received(self) -> int:
+        """Bytes of the response's body that came so far."""
+        return self._inbox.received
+
+    @property
+    def interim(self) -> list[Head]:
+        """The 1xx heads that came so far."""
+        return self._inbox.interims
+
+    @property
+    def trailers(self) -> Headers:
+        """Of the response, once its end has come."""
+        return self._inbox.trailers
+
+    @property
+    def ended(self) -> bool:
+        """The response is complete; parts of its body may still wait in `next`."""
+        return self._inbox.ended
+
+    @property
+    def clean(self) -> bool:
+        """The connection may carry other exchanges, whatever became of this one."""
+        return self._connection.is_open
+
+    @property
+    def switched(self) -> bool:
+        """What follows the head is a two-way stream: a 2xx to CONNECT (RFC 9113, 8.5), or it was asked for."""
+        return self._inbox.two_way
+
+    @property
+    def phase(self) -> str:
+        """What `run` is doing, for an error message."""
+        return "read the response head" if self._sent else "write the request"
+
+    async def run(self) -> Head:
+        """Send the request and wait for the head of its final response."""
+        inbox = self._inbox
+        if self.request.protocol is not None:
+            await self._connection.settle(inbox, self.deadline)
+        await self._send()
+        self._sent = True
+        while True:
+            self._tell_interims()
+            if inbox.head is not None:
+                return inbox.head
+            if inbox.error is not None:
+                raise inbox.error
+            await self._receive(self._has_news)
+
+    async def next(self) -> bytes:
+        """The next bytes of the body as sent, `b""` at its end."""
+        return await self.recv(PIECE)
+
+    def here(self) -> bytes | None:
+        """The rest of the body if it has all arrived, else None."""
+        return self._connection.take_all(self._inbox) if self._inbox.ended else None
+
+    def drain(self) -> None:
+        """Nobody wants the rest."""
+        self._connection.drop(self._inbox)
+
+    def give_up(self) -> bool:
+        """End it here, whatever its standing. Tells whether the connection may carry others all the same."""
+        return self._connection.drop(self._inbox)
+
+    def raw(self, let_go: Callable[[], None]) -> HTTP2RawStream:
+        """The two-way stream behind a response that `switched`."""
+        return HTTP2RawStream(self, let_go)
+
+    def __del__(self) -> None:
+        inbox: Inbox | None = getattr(self, "_inbox", None)  # Ctrl-C may have come while it was made
+        if inbox is not None and (inbox.held or inbox.number in self._connection._inboxes):
+            self._connection.dropped.append(inbox)
+
+    # Sending.
+
+    async def _send(self) -> None:
+        request, inbox, connection = self.request, self._inbox, self._connection
+        fields = request_fields(request, request.protocol)
+        open_end = inbox.two_way
+        if open_end and not inbox.tunnel:  # whatever length the body here has, more may follow
+            fields = [field for field in fields if field[0] != b"content-length"]
+        data = request.body.data
+        small = data is not None and len(data) <= SMALL_BODY and not request.expects_continue
+        if small and request.trailers is None and connection.open(inbox, fields, data or b"", end=not open_end):
+            return  # it leaves at once, or when somebody waits
+        # A body of the wrong kind is refused before any byte, where there is one.
+        reader = request.body.start(connection.backend.run_blocking)
+        try:
+            if not inbox.number:
+                connection.open(inbox, fields, b"", end=False)
+            await self._upload(reader)
+        except BaseException:
+            connection.drop(inbox)  # before the user's own clean-up: a request cut short must not look complete
+            raise
+        finally:
+            reader.close()
+            await reader.aclose()
+
+    async def _upload(self, reader: BodyReader) -> None:
+        request, inbox = self.request, self._inbox
+        if request.expects_continue and not await self._may_go_ahead():
+            return
+        declared = None if inbox.two_way else request.content_length
+        given = 0
+        while (piece := await reader.next()) is not None:
+            given += len(piece)
+            if declared is not None and given > declared:
+                raise LocalProtocolError(
+                    f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
+                )
+            if not await self._put(piece):
+                return
+            self._tell_interims()
+        if declared is not None and given < declared:
+            raise LocalProtocolError(
+                f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
+            )
+        if not inbox.two_way:
+            await self.finish(request.final_trailers() if request.trailers is not None else [])
+
+    async def finish(self, trailers: Headers) -> None:
+        """End the request."""
+        self._connection.finish(self._inbox, trailer_fields(trailers))
+        await self._connection.push(self._inbox, self.deadline)
+
+    async def _put(self, data: bytes | bytearray | memoryview) -> bool:
+        """Send all of `data`. False when no more of it is wanted."""
+        connection, inbox = self._connection, self._inbox
+        view = memoryview(data).cast("B")
+        while view:
+            count = connection.put(inbox, view)
+            if count is None:
+                return False
+            view = view[count:]
+            if count:
+                await connection.push(inbox, self.deadline)
+            else:
+                await self._room()
+        return True
+
+    async def _room(self) -> None:
+        limit = self.deadline.config.write_timeout
+        connection, inbox = self._connection, self._inbox
+        patience = self.deadline.within(limit)
+        if not await connection.room(inbox, patience, limit):
+            raise WriteTimeout(
+                f"the peer took no more of the body for {patience:g} seconds",
+                peer=connection.stream.info().peer,
+                limit=limit,
+            )
+
+    async def _may_go_ahead(self) -> bool:
+        """Wait, within bounds, for 100 (Continue). False when the final response, or an error, came instead."""
+        inbox = self._inbox
+        await self._connection.attend(inbox, inbox.may_go_ahead, self.deadline.within(GO_AHEAD))
+        self._tell_interims()
+        return not inbox.has_head()
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """As `RawStream.send`."""
+        if await self._put(data):
+            return
+        inbox = self._inbox
+        if inbox.error is not None:
+            raise inbox.error
+        why = "it was ended" if inbox.sent_all else "the peer wants no more of it"
+        raise WriteError(f"this side of the stream takes no more: {why}", peer=self._connection.stream.info().peer)
+
+    # Receiving.
+
+    async def recv(self, max_bytes: int) -> bytes:
+        """As `RawStream.recv`."""
+        while (data := self._connection.take(self._inbox, max_bytes)) is None:
+            await self._receive(self._inbox.has_body)
+        return data
+
+    async def _receive(self, ready: Callable[[], bool]) -> None:
+        limit = self.deadline.config.read_timeout
+        patience = self.deadline.within(limit)
+        if not await self._connection.attend(self._inbox, ready, patience):
+            raise ReadTimeout(
+                f"nothing came on this stream for {patience:g} seconds",
+                peer=self._connection.stream.info().peer,
+                limit=limit,
+            )
+
+    def _has_news(self) -> bool:
+        return self._inbox.has_head() or len(self._inbox.interims) > self._heard
+
+    def _tell_interims(self) -> None:
+        interims = self._inbox.interims
+        while self._heard < len(interims):
+            self._heard += 1
+            self._hear(interims[self._heard - 1])
+
+
+class HTTP2RawStream:
+    """See `RawStream`: one stream of a connection that others use too, with a window of its own."""
+
+    __slots__ = ("_closed", "_exchange", "_let_go", "_receiving", "_sending")
+
+    def __init__(self, exchange: HTTP2Exchange, let_go: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._let_go = let_go
+        self._closed = False
+        self._receiving = False
+        self._sending = False
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        if self._receiving:
+            raise busy("receiving from", self._exchange.stream)
+        try:
+            self._receiving = True
+            data = await self._exchange.recv(max_bytes)
+        finally:
+            self._receiving = False
+        if not data and self._closed:  # what had come before the end was thrown away
+            raise ReadError("this raw stream was closed on this side", peer=self._exchange.stream.info().peer)
+        return data
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        if self._sending:
+            raise busy("sending on", self._exchange.stream)
+        try:
+            self._sending = True
+            await self._exchange.send(data)
+        finally:
+            self._sending = False
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        if self._sending:
+            raise busy("sending on", self._exchange.stream)
+        await self._exchange.finish(trailer_pairs(trailers))
+
+    def close(self) -> None:
+        self._closed = True
+        self._exchange.give_up()
+        self._let_go()

@@ -1,0 +1,230 @@
+"""Header fields of HTTP/2 (RFC 9113, section 8): what a request is sent as, and what a response may consist of. Pure.
+
+Outbound: names are lower-cased, the request line becomes pseudo-header fields, and what speaks of one connection only
+is left out. It is left out rather than refused because the same request goes over HTTP/1.1 where the server offers no
+more, and because a gateway passes on what it was given; 8.2.2 tells it to do just this.
+
+Inbound: every rule of 8.2 and 8.3 whose breach makes a message malformed is held, and the grammar of values is that of
+HTTP/1.1 here, so that a head means the same over either protocol. White space around a value is refused, not stripped:
+8.2.1 says so, and a compressed field has no reason to have any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from .._errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, show
+from .._message.head import Headers
+from .._message.request import Request
+
+__all__ = ["FIELD_COUNT", "read_fields", "read_status", "request_fields", "trailer_fields"]
+
+FIELD_COUNT: Final = 256
+"""Fields in one head, or in one trailer section. HTTP/1.1 has the same limit."""
+
+# Outbound.
+
+_CONNECTION_FIELDS: Final = frozenset(
+    (b"connection", b"http2-settings", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
+)
+_ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)", re.DOTALL)
+
+_REMEMBERED: Final = 1024  # names, for each direction
+_sent: dict[bytes, bytes] = {}  # as given -> lower-cased, or b"" for what is left out or needs a look
+
+
+def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
+    """The whole field section of a request, pseudo-header fields first.
+
+    `:authority` is what `Host` says, as in HTTP/1.1; of a target in absolute-form it is the target's own (RFC 9112,
+    3.2.2). CONNECT has `:method` and `:authority` alone, but with a `protocol` (extended CONNECT, RFC 8441) it is sent
+    like any other request, to the URL's path.
+
+    Arguments:
+        request: as for HTTP/1.1.
+        protocol: the value of `:protocol`, e.g. b"websocket". Default None: there is none.
+
+    Raises:
+        LocalProtocolError: there is a `protocol`, but the method is not CONNECT.
+    """
+    method = request.method
+    if protocol is not None and method != b"CONNECT":
+        raise LocalProtocolError(f"method is {show(method)}: with :protocol only CONNECT is allowed")
+    fields: Headers = []
+    host = b""
+    nominated: frozenset[bytes] = frozenset()
+    doubtful = False
+    for name, value in request.headers:
+        lower = _sent.get(name)
+        if lower is None:
+            lower = _learn_sent(name)
+        if lower:
+            fields.append((lower, value))
+        elif name.lower() == b"host":
+            host = value
+        else:
+            doubtful = True
+    if doubtful:
+        nominated = _nominated(request.headers)
+        if nominated:
+            fields = [pair for pair in fields if pair[0] not in nominated]
+        if _takes_trailers(request.headers):
+            fields.append((b"te", b"trailers"))
+    if method == b"CONNECT" and protocol is None:
+        return [(b":method", method), (b":authority", request.target), *fields]
+    scheme = request.url.scheme.encode()
+    path = request.target
+    if protocol is not None:
+        path = request.url.target
+        if host == request.target:  # what a CONNECT was given when its user gave none
+            host = b""
+    authority = host or request.url.host_header
+    if path[:1] != b"/" and (absolute := _ABSOLUTE_FORM.fullmatch(path)):
+        scheme, authority, path = absolute[1].lower(), absolute[2], absolute[3]
+        if path[:1] != b"/":
+            path = b"*" if method == b"OPTIONS" and not path else b"/" + path
+    pseudo = [(b":method", method), (b":scheme", scheme), (b":authority", authority), (b":path", path)]
+    if protocol is not None:
+        pseudo.append((b":protocol", protocol))
+    return pseudo + fields
+
+
+def trailer_fields(trailers: Headers) -> Headers:
+    """Trailers, as `Request.final_trailers` gives them, for HTTP/2: names lower-cased."""
+    return [(name.lower(), value) for name, value in trailers]
+
+
+def _learn_sent(name: bytes) -> bytes:
+    lower = name.lower()
+    known = b"" if lower in _CONNECTION_FIELDS or lower == b"host" else lower
+    if len(name) <= 64:
+        if len(_sent) >= _REMEMBERED:
+            _sent.clear()
+        _sent[name] = known
+    return known
+
+
+def _nominated(headers: Headers) -> frozenset[bytes]:
+    """What `Connection` lists goes no further than this connection (RFC 9110, 7.6.1)."""
+    return frozenset(
+        option.strip(b" \t").lower()
+        for name, value in headers
+        if name.lower() == b"connection"
+        for option in value.split(b",")
+    )
+
+
+def _takes_trailers(headers: Headers) -> bool:
+    return any(
+        coding.strip(b" \t").lower() == b"trailers"
+        for name, value in headers
+        if name.lower() == b"te"
+        for coding in value.split(b",")
+    )
+
+
+# Inbound.
+
+_STATUS = re.compile(rb"[1-5][0-9]{2}")
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_IN_VALUES: Final = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+
+_received: set[bytes] = set()  # names that are allowed everywhere and mean nothing to us
+
+
+def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
+    """The status, from the one pseudo-header field that a response has, and has first (8.3.2).
+
+    Raises:
+        RemoteProtocolError: it is not there, not a status, or 101, which HTTP/2 has not (8.6).
+    """
+    if not fields or fields[0][0] != b":status":
+        first = f"begins with {show(fields[0][0])}" if fields else "is empty"
+        raise RemoteProtocolError(f"the head of the response {first}: :status must come first")
+    status = fields[0][1]
+    if not _STATUS.fullmatch(status) or status == b"101":
+        raise RemoteProtocolError(f"the peer sent :status {show(status)}: 100 to 599 without 101 is allowed")
+    return int(status)
+
+
+def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False) -> tuple[Headers, int | None]:
+    """Check fields that stand behind `:status`, or those of a trailer section.
+
+    Returns:
+        the fields as a new list, and the value of Content-Length if it is there.
+
+    Raises:
+        RemoteProtocolError: a name or value breaks the grammar, is a pseudo-header field, or says what belongs to the
+            connection; or there are two Content-Length, or one in trailers.
+        LimitExceeded: there are more than `FIELD_COUNT`.
+    """
+    if len(fields) > FIELD_COUNT:
+        where = "trailer section" if trailers else "head"
+        raise LimitExceeded(
+            f"the {where} of the response has {len(fields)} fields, {FIELD_COUNT} are allowed", limit=FIELD_COUNT
+        )
+    headers: Headers = []
+    lengths: list[bytes] = []
+    lines = [b""]
+    for name, value in fields:
+        if name not in _received:
+            if name == b"content-length":
+                lengths.append(value)
+            else:
+                _learn_received(name)
+        headers.append((name, value))
+        lines.append(value)
+    lines.append(b"")
+    if not _surely_right(b"\n".join(lines), len(lines) - 1):
+        _check_values(headers)
+    if not lengths:
+        return headers, None
+    if trailers:
+        raise RemoteProtocolError("the peer sent 'content-length' as a trailer, which may not speak of framing")
+    return headers, _one_length(lengths)
+
+
+def _surely_right(lines: bytes, count: int) -> bool:
+    """No control character, and no white space at an end. It may say False of what is right."""
+    return (
+        lines.translate(None, _IN_VALUES) == b"\n" * count
+        and b" \n" not in lines
+        and b"\n " not in lines
+        and b"\t\n" not in lines
+        and b"\n\t" not in lines
+    )
+
+
+def _check_values(headers: Headers) -> None:
+    for name, value in headers:
+        if not _VALUE.fullmatch(value):
+            raise RemoteProtocolError(
+                f"the peer sent {show(name)} with the value {show(value)}: no control character, and no white space "
+                "at its start or end, is allowed"
+            )
+
+
+def _learn_received(name: bytes) -> None:
+    if name[:1] == b":":
+        raise RemoteProtocolError(f"the peer sent {show(name)}: :status, once, before all others, is allowed")
+    if not _NAME.fullmatch(name):
+        raise RemoteProtocolError(f"the peer sent a field named {show(name)}: a token in lower case is allowed")
+    if name in _CONNECTION_FIELDS:
+        raise RemoteProtocolError(f"the peer sent {show(name)}, which HTTP/2 has not: it speaks of the connection")
+    if len(name) <= 64:
+        if len(_received) >= _REMEMBERED:
+            _received.clear()
+        _received.add(name)
+
+
+def _one_length(values: list[bytes]) -> int:
+    if len(values) > 1:
+        seen = show(b",".join(values))
+        raise RemoteProtocolError(f"the peer sent {len(values)} Content-Length headers, one is allowed: {seen}")
+    if not _LENGTH.fullmatch(values[0]):
+        raise RemoteProtocolError(f"the peer sent Content-Length {show(values[0])}: 1 to 19 digits are allowed")
+    return int(values[0])

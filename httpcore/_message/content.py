@@ -1,0 +1,199 @@
+"""The content of a body: what a source brings, decoded where it has a content coding, in pieces or as a whole.
+
+A few bytes may stand for gigabytes, and a decoder waits for nothing while it works. So after each piece of a decoder
+the source gives other tasks their turn, which is also when a cancellation or the end of `total_timeout` is noticed;
+only the first piece of a body is without, and most bodies have no second one.
+
+What is kept as a whole is bounded by `max_body`, or else by `KEPT_AT_LEAST` and `KEPT_PER_BYTE`. Those depend on how
+much was received, so where more may still come the decoder rests at the bound until it has: the outcome is the same
+however the body arrives.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Final, Protocol
+
+from .._config import UNSET, Unset
+from .._errors import LimitExceeded
+from .decoders import Decoder, decoder_for
+
+__all__ = ["Content", "ContentSource", "check_size", "collected", "decoded"]
+
+KEPT_AT_LEAST: Final = 64 * 1024 * 1024
+KEPT_PER_BYTE: Final = 32
+"""Without `max_body` a decoded body may be KEPT_AT_LEAST bytes, and beyond that KEPT_PER_BYTE times those received."""
+
+Headers = list[tuple[bytes, bytes]]
+MaxBody = int | None | Unset
+
+
+class ContentSource(Protocol):
+    """Where a body comes from."""
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes the body was declared to have; None if that is not known."""
+        ...
+
+    async def next(self) -> bytes:
+        """The next bytes as sent, `b""` at the end."""
+        ...
+
+    async def turn(self) -> None:
+        """Let other tasks run.
+
+        Raises:
+            TotalTimeout: the time for the exchange is over.
+        """
+        ...
+
+
+class Content:
+    """The content of one body, piece by piece."""
+
+    __slots__ = ("_decoder", "_headers", "_is_plain", "_source", "_worked")
+
+    def __init__(self, source: ContentSource, headers: Headers) -> None:
+        self._source = source
+        self._headers = headers
+        self._decoder: Decoder | None = None
+        self._is_plain = False
+        self._worked = False
+
+    async def next(self) -> bytes:
+        """The next piece, `b""` at the end."""
+        source = self._source
+        if self._is_plain:
+            return await source.next()
+        while True:
+            decoder = self._decoder
+            if decoder is not None and (piece := decoder.step()) != b"":
+                if self._worked:
+                    await source.turn()
+                self._worked = True
+                if piece:
+                    return piece
+                continue
+            data = await source.next()
+            if not data:
+                if decoder is not None:
+                    decoder.finish()
+                return b""
+            if decoder is None:  # made when the first byte is there: an empty body needs none
+                self._decoder = decoder = decoder_for(self._headers)
+                if decoder is None:
+                    self._is_plain = True
+                    return data
+            decoder.feed(data)
+
+
+async def collected(source: ContentSource, headers: Headers, max_body: MaxBody, whole: bytes | None) -> bytes:
+    """The whole content: of `whole`, if that is all of the body, else of what the source brings.
+
+    Raises:
+        LimitExceeded: it is, or will be, more than may be kept.
+    """
+    keeper = _Keeper(headers, max_body, source.length if whole is None else len(whole))
+    worked = False
+    while True:
+        data = await source.next() if whole is None else whole
+        ended = not data or whole is not None
+        keeper.receive(data, ended=ended)
+        while keeper.step():
+            if worked:
+                await source.turn()
+            worked = True
+        if ended:
+            return keeper.finish()
+
+
+def decoded(body: bytes, headers: Headers, max_body: MaxBody) -> bytes:
+    """As `collected`, of a body that is all here, at once."""
+    keeper = _Keeper(headers, max_body, len(body))
+    keeper.receive(body, ended=True)
+    while keeper.step():
+        pass
+    return keeper.finish()
+
+
+def check_size(size: int, max_body: MaxBody, what: str = "is") -> None:
+    """Raise LimitExceeded when that many bytes are more than a `max_body` that was given."""
+    if isinstance(max_body, int) and size > max_body:
+        raise LimitExceeded(
+            f"the body {what} {size:,} bytes, more than max_body={max_body} allows: stream() gives it in pieces",
+            limit=max_body,
+        )
+
+
+class _Keeper:
+    """Keeps the content of a body, within the bounds that stop one response from filling the memory."""
+
+    __slots__ = ("_declared", "_decoder", "_ended", "_headers", "_kept", "_max_body", "_received")
+
+    def __init__(self, headers: Headers, max_body: MaxBody, declared: int | None) -> None:
+        if declared is not None and max_body is not UNSET:
+            check_size(declared, max_body, "was declared to be")
+        self._headers = headers
+        self._max_body = max_body
+        self._declared = declared
+        self._received = 0
+        self._ended = False
+        self._decoder: Decoder | None = None
+        # Not a list to be joined, since that takes the memory twice.
+        self._kept = BytesIO()
+
+    def receive(self, data: bytes, *, ended: bool) -> None:
+        """Take the next bytes as sent; `ended` says that no more come."""
+        self._ended = ended
+        if not data:
+            return
+        if not self._received:
+            self._decoder = decoder_for(self._headers)
+        self._received += len(data)
+        if self._max_body is not UNSET:
+            check_size(self._received, self._max_body, "is at least")
+        if self._decoder is None:
+            self._kept.write(data)
+        else:
+            self._decoder.feed(data)
+
+    def step(self) -> bool:
+        """Decode one piece, or a part of one. False when there is nothing to do before more is received."""
+        decoder = self._decoder
+        if decoder is None or (decoder.decoded > KEPT_AT_LEAST and not self._may_go_on()):
+            return False
+        piece = decoder.step()
+        if piece:
+            self._kept.write(piece)
+            if self._max_body is not UNSET:
+                check_size(decoder.decoded, self._max_body, "decodes to at least")
+        return piece != b""
+
+    def _may_go_on(self) -> bool:
+        """Whether what was received so far allows more content.
+
+        Raises:
+            LimitExceeded: there is more than can be allowed by what may still come.
+        """
+        if self._max_body is not UNSET:
+            return True
+        kept = self._kept.tell()
+        if kept <= max(KEPT_AT_LEAST, KEPT_PER_BYTE * self._received):
+            return True
+        if self._ended or self._declared is not None:
+            size = self._received if self._ended else max(self._received, self._declared or 0)
+            most = max(KEPT_AT_LEAST, KEPT_PER_BYTE * size)
+            if kept > most:
+                raise LimitExceeded(
+                    f"a body of {size:,} bytes decodes to more than {most:,}, which is the most without max_body: "
+                    "max_body allows more, None any, and stream() gives it in pieces",
+                    limit=most,
+                )
+        return False
+
+    def finish(self) -> bytes:
+        """The whole content, when the body has ended and `step` has nothing to do."""
+        if self._decoder is not None:
+            self._decoder.finish()
+        return self._kept.getvalue()

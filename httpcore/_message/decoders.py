@@ -1,0 +1,783 @@
+"""Content codings undone: gzip, deflate, br, zstd, and chains of them, in pieces of bounded size. No I/O.
+
+A body of one megabyte may stand for a gigabyte, so nothing here decodes more than it is asked for: the caller feeds
+what it has read, and takes pieces of at most 64 KiB until there is none. Each coding is a stage that pulls from the
+stage before it, so a chain holds one piece per stage, and a caller that stops taking has stopped the work. One `step`
+does a bounded amount of work, whether or not it makes content, so that the caller can give other tasks their turn.
+
+What is decided here, because no RFC does:
+
+- A coding that is not known, or whose library is missing, is an error and not a body handed on as it came: a caller who
+  asked for content must not get something else in silence. The caller who wants the bytes has `raw()`.
+- A body without one byte is an empty body under any coding (the answer to HEAD carries the coding, too).
+- A body cut short is an error, also when every byte of content was already there and only the checksum is missing.
+- gzip may have several members (RFC 1952 section 2.2) and zstd several frames (RFC 8878 section 3). At most 1,000, and
+  one more for each KiB decoded: `bgzip` makes one every 64 KiB, and a flood of empty ones is CPU time for nothing.
+- Zero bytes after gzip are padding (tapes and `tar` leave it; gzip itself skips it). Anything else after the end of a
+  coding is an error.
+- deflate is zlib (RFC 9110 section 8.4.1.2), and raw deflate where the first two bytes are no zlib header: servers send
+  both.
+- zstd windows above 8 MiB are refused (RFC 9659). brotli's format ends at 16 MiB.
+- A zstd frame whose content is not as long as its header declares is an error (RFC 8878 section 3.1.1.1.4). The
+  library notices that in some cuts of the input and not in others, as it does windows above 8 MiB: so both are read
+  from the frame header here.
+- A brotli library that cannot limit its output (before 1.2; brotlipy) is used where there is no better one, and is fed
+  16 bytes at a time: each such step can give some 32 MiB at the worst, where a whole piece could give gigabytes. One
+  that ignores input behind the end of the stream is fed single bytes; two such in one chain are refused.
+- A chain multiplies: five codings of a thousand each would keep one call busy for years, and the last may make nothing
+  of it. So all stages of a chain share one budget, see `_Budget`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache, partial
+from importlib import import_module
+from typing import Any, Final, Protocol
+
+from .._errors import DecodingError, LimitExceeded, show
+from .._values import dataclass
+
+__all__ = ["Decoder", "decoder_for", "is_coded", "supported_codings"]
+
+PIECE: Final = 65_536
+MAX_CODINGS: Final = 5
+MAX_MEMBERS: Final = 1_000
+BYTES_PER_FURTHER_MEMBER: Final = 1_024
+
+# The budget of a chain. The slowest input that was found (brotli or deflate blocks that are nothing but prefix codes)
+# takes 0.1 to 0.3 us for each byte, so that 4 KiB received, without content, cost 10 to 30 ms. What ordinary codings
+# pass on is at most what was received, but for content that is little else than repetition: there one coding makes a
+# thousandth of it, which the next makes a few bytes.
+PASSED_AT_LEAST: Final = 32_768
+PASSED_PER_BYTE_RECEIVED: Final = 16
+CONTENT_PER_BYTE_PASSED: Final = 256
+PASSED_PER_MEMBER: Final = 64  # beginning a zstd frame takes 11 us
+MAX_WINDOWS: Final = 33_554_432
+# A chain counts its input by blocks that begin at multiples of this, so that the count is the same for all cuts.
+_BLOCK: Final = 256
+# What may be read for one step of the decoder, in bytes: at the worst some 10 ms.
+_TURN: Final = 32_768
+
+# zlib and brotli copy the input that they have not consumed at each call: small slices keep that linear.
+_SLICE: Final = 16_384
+# brotli grows its output by blocks of 32, 64, 256 KiB and looks at the limit between them: this stops after the first.
+_BROTLI_PIECE: Final = 32_000
+_ZSTD_WINDOW_LOG: Final = 23
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_DEFLATE_WINDOW: Final = 32_768
+# 10 bytes or so can begin a block that stands for 16 MiB.
+_OLD_BROTLI_STEP: Final = 16
+
+
+class _Source(Protocol):
+    """Where a stage gets its input: what was fed, or the stage before."""
+
+    def take(self) -> bytes:
+        """The next piece, b"" when there is none yet."""
+        ...
+
+
+class _Unpacker(Protocol):
+    """One member of one coding, in the words of the zstd library; the others are fitted to them."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Zlib:
+    """gzip or deflate as an `_Unpacker`. A `wbits` of 31 is gzip, 15 zlib, -15 raw deflate."""
+
+    __slots__ = ("_object", "needs_input")
+
+    def __init__(self, wbits: int) -> None:
+        import zlib  # only where a body has a coding
+
+        self._object = zlib.decompressobj(wbits)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._object.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._object.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        engine = self._object
+        piece = engine.decompress(data or engine.unconsumed_tail, max_length)
+        # A full piece may have left output inside zlib, with all of the input consumed.
+        self.needs_input = len(piece) < max_length and not engine.unconsumed_tail
+        return piece
+
+
+class _Deflate:
+    """deflate as an `_Unpacker`: zlib or raw, as the first two bytes tell."""
+
+    needs_input = True
+    eof = False
+    unused_data = b""
+
+    def __init__(self) -> None:
+        self._start = b""
+        self._inner: _Zlib | None = None
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        inner = self._inner or self._chosen(data)
+        if inner is None:
+            return b""
+        piece = inner.decompress(self._start + data, max_length)
+        self._start = b""
+        self.needs_input, self.eof, self.unused_data = inner.needs_input, inner.eof, inner.unused_data
+        return piece
+
+    def _chosen(self, data: bytes) -> _Zlib | None:
+        start = self._start + data
+        if len(start) < 2:
+            self._start = start
+            return None
+        self._inner = _Zlib(15 if _is_zlib_header(start) else -15)
+        return self._inner
+
+
+def _is_zlib_header(start: bytes) -> bool:
+    # RFC 1950 section 2.2. A raw stream cannot look so, unless it fills unused bits of a stored block with rubbish.
+    return start[0] & 0x0F == 8 and start[0] >> 4 <= 7 and (start[0] << 8 | start[1]) % 31 == 0
+
+
+class _Brotli:
+    """br as an `_Unpacker`. What follows the end is an error of the library's own, or waits in the source."""
+
+    unused_data = b""
+
+    def __init__(self, library: Any) -> None:
+        self._object = library.Decompressor()
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._object.is_finished())
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        piece = bytes(self._object.process(data, output_buffer_limit=min(max_length, _BROTLI_PIECE)))
+        # The library says that it accepts more while output is still inside it: only an empty piece tells.
+        self.needs_input = not piece and bool(self._object.can_accept_more_data())
+        return piece
+
+
+class _OldBrotli:
+    """br as an `_Unpacker`, with a library whose output has no limit: the output of small steps, in pieces."""
+
+    def __init__(self, library: Any, size: int = _OLD_BROTLI_STEP) -> None:
+        self._object = library.Decompressor()
+        self._size = size
+        self._step = getattr(self._object, "decompress", None) or self._object.process  # brotlipy's name, Brotli's name
+        self._error = library.error
+        self._input = memoryview(b"")
+        self._output = memoryview(b"")
+        self._over = False
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._over and not self._output
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._input)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        if data:
+            self._input = memoryview(bytes(self._input) + data)
+        while self._input and not self._output and not self._over:
+            step, self._input = self._input[: self._size], self._input[self._size :]
+            self._output = memoryview(self._step(bytes(step)))
+            self._over = self._is_over()
+        piece, self._output = bytes(self._output[:max_length]), self._output[max_length:]
+        self.needs_input = not self._output and not self._input
+        return piece
+
+    def _is_over(self) -> bool:
+        if hasattr(self._object, "is_finished"):
+            return bool(self._object.is_finished())
+        try:
+            self._object.finish()  # brotlipy: changes nothing, and raises, or asserts, in the middle of a stream
+        except (self._error, AssertionError):
+            return False
+        return True
+
+
+def _old_brotli_step(library: Any) -> int:
+    """How many bytes a library without a limit on its output may get at once: 1 if it ignores input behind the end."""
+    engine = library.Decompressor()
+    try:
+        (getattr(engine, "decompress", None) or engine.process)(b"\x06\x00")  # an empty stream, and one byte more
+    except library.error:
+        return _OLD_BROTLI_STEP
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The header of a zstd frame (RFC 8878 section 3.1.1.1): its window, and the length of its content if declared."""
+
+    window: int
+    size: int | None
+
+
+_NO_FRAME: Final = _Frame(0, None)  # a skippable frame, or none at all, which the library will say
+
+
+def _zstd_frame(start: bytes) -> _Frame | None:
+    """The frame that begins so; None when more bytes are needed to tell."""
+    if not start.startswith(_ZSTD_MAGIC):
+        return None if _ZSTD_MAGIC.startswith(start) else _NO_FRAME
+    if len(start) < 5:
+        return None
+    descriptor = start[4]
+    single = bool(descriptor & 0x20)
+    at = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
+    width = (int(single), 2, 4, 8)[descriptor >> 6]
+    if len(start) < at + width:
+        return None
+    size = int.from_bytes(start[at : at + width], "little") + (256 if width == 2 else 0) if width else None
+    if single:
+        return _Frame(size or 0, size)
+    base = 1 << 10 + (start[5] >> 3)
+    return _Frame(base + base // 8 * (start[5] & 7), size)
+
+
+class _Zstd:
+    """One zstd frame as an `_Unpacker`, held to its header."""
+
+    __slots__ = ("_count", "_error", "_frame", "_object", "_start")
+
+    def __init__(self, library: Any) -> None:
+        options = {library.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+        self._object = library.ZstdDecompressor(options=options)
+        self._error = library.ZstdError
+        self._start = b""
+        self._frame: _Frame | None = None
+        self._count = 0
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._object.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return bool(self._object.needs_input)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._object.unused_data)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        frame = self._frame
+        if frame is None:
+            data = self._start = self._start + data
+            frame = self._frame = _zstd_frame(data)
+            if frame is None:
+                return b""
+            if frame.window > 1 << _ZSTD_WINDOW_LOG:
+                raise self._error(f"its window of {frame.window} bytes is too much memory: RFC 9659 allows 8 MiB")
+            self._start = b""
+        piece: bytes = self._object.decompress(data, max_length)
+        self._count += len(piece)
+        if frame.size is not None and self._count != frame.size and (self._count > frame.size or self._object.eof):
+            raise self._error(f"the frame declares {frame.size} bytes of content, and has {self._count} or more")
+        return piece
+
+
+def _brotli_window(start: bytes) -> int | None:
+    """The window that a brotli stream asks for (RFC 7932 section 9.1); None when there is no byte yet."""
+    if not start:
+        return None
+    first = start[0]
+    if not first & 1:
+        return 1 << 16
+    if high := first >> 1 & 7:
+        return 1 << 17 + high
+    low = first >> 4 & 7
+    return 1 << (8 + low if low else 17)
+
+
+def _deflate_window(start: bytes) -> int | None:
+    return _DEFLATE_WINDOW
+
+
+def _zstd_window(start: bytes) -> int | None:
+    frame = _zstd_frame(start)
+    return None if frame is None else frame.window
+
+
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    """How one coding is undone.
+
+    Attributes:
+        unpacker: makes a new one for each member.
+        error: what the library raises.
+        many: several members may follow one another.
+        padding: bytes that may stand behind a member.
+        window: how much memory a member that begins so may ask for; None when more bytes are needed to tell.
+        one_per_chain: it may give so much in one step that a chain can afford it once.
+    """
+
+    name: str
+    unpacker: Callable[[], _Unpacker]
+    error: type[Exception]
+    many: bool = False
+    padding: bytes = b""
+    window: Callable[[bytes], int | None] = _deflate_window
+    one_per_chain: bool = False
+
+
+def _gzip() -> _Coding:
+    import zlib
+
+    return _Coding("gzip", partial(_Zlib, 31), zlib.error, many=True, padding=b"\0")
+
+
+def _deflate() -> _Coding:
+    import zlib
+
+    return _Coding("deflate", _Deflate, zlib.error)
+
+
+def _br() -> _Coding | None:
+    libraries = [library for library in (_library("brotli"), _library("brotlicffi")) if library is not None]
+    for library in libraries:
+        # The name `brotli` may be brotlipy, or too old; this method came together with the limit on the output.
+        if hasattr(library.Decompressor, "can_accept_more_data"):
+            return _Coding("br", partial(_Brotli, library), library.error, window=_brotli_window)
+    if not libraries:
+        return None
+    library = libraries[0]
+    unpacker = partial(_OldBrotli, library, _old_brotli_step(library))
+    return _Coding("br", unpacker, library.error, window=_brotli_window, one_per_chain=True)
+
+
+def _zstd() -> _Coding | None:
+    library = _library("compression.zstd") or _library("backports.zstd")
+    if library is None:
+        return None
+    return _Coding("zstd", partial(_Zstd, library), library.ZstdError, many=True, window=_zstd_window)
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+_MAKERS: Final[dict[str, Callable[[], _Coding | None]]] = {
+    "gzip": _gzip,
+    "deflate": _deflate,
+    "br": _br,
+    "zstd": _zstd,
+}
+_ALIASES: Final = {"x-gzip": "gzip"}
+_EXTRAS: Final = {"br": "brotli", "zstd": "zstd"}
+
+
+@cache
+def _coding(name: str) -> _Coding | None:
+    """The coding of this name, None when its library is missing. A library is looked for once in a process."""
+    return _MAKERS[name]()
+
+
+def supported_codings() -> tuple[str, ...]:
+    """The content codings that can be decoded in this process, for Accept-Encoding (RFC 9110 section 12.5.3).
+
+    Always "gzip" and "deflate"; "br" and "zstd" when their libraries are installed. Imports them, so the first call
+    takes some milliseconds.
+    """
+    return tuple(name for name in _MAKERS if _coding(name) is not None)
+
+
+class _Turn:
+    """How much input the stages may still read in one step of the decoder.
+
+    Attributes:
+        over: something was held back because of it.
+    """
+
+    __slots__ = ("_left", "over")
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self._left = _TURN
+        self.over = False
+
+    def allows(self, size: int) -> bool:
+        self.over = self._left <= 0
+        self._left -= size
+        return not self.over
+
+
+class _Budget:
+    """What the stages of one chain may do together: bounded by what was received and by the content made of it.
+
+    Each stage can turn its input into a thousand times as much for the next stage, or into nothing, and its time
+    depends on both. So the sum of what passes between the stages is bounded, and the sum of their windows. Both depend
+    on the bytes alone and not on how they were cut: input is counted by blocks of `_BLOCK` bytes, each when its first
+    byte is read, and a stage reads only when all after it have used up what they had.
+    """
+
+    __slots__ = ("_passed", "_received", "_windows", "content", "turn")
+
+    def __init__(self, turn: _Turn) -> None:
+        self.turn = turn
+        self.content = 0
+        self._received = 0
+        self._passed = 0
+        self._windows: dict[_Stage, int] = {}
+
+    def receive(self) -> None:
+        """A block of the body as received is about to be read."""
+        self._received += _BLOCK
+
+    def pass_on(self, size: int = _BLOCK) -> None:
+        """A block that one stage made is about to be read by the next.
+
+        Raises:
+            DecodingError: that is more than the chain may pass on.
+        """
+        self._passed += size
+        allowed = PASSED_AT_LEAST + PASSED_PER_BYTE_RECEIVED * self._received + self.content // CONTENT_PER_BYTE_PASSED
+        if self._passed > allowed:
+            raise DecodingError(
+                f"a chain of codings costs too much: {self._received} bytes received became {self._passed} bytes "
+                f"between the codings and {self.content} bytes of content; raw() gives the body as sent"
+            )
+
+    def open_window(self, stage: _Stage, size: int) -> None:
+        """A stage begins a member with a window of this size; its last one's is gone.
+
+        Raises:
+            DecodingError: together the windows are too large.
+        """
+        self._windows[stage] = size
+        total = sum(self._windows.values())
+        if total > MAX_WINDOWS:
+            raise DecodingError(
+                f"the windows of a chain of codings take {total} bytes: at most {MAX_WINDOWS} are used together; "
+                "raw() gives the body as sent"
+            )
+
+
+class _Stage:
+    """One coding of a body, undone in pieces of at most 64 KiB; input is pulled from `source` when it runs out."""
+
+    __slots__ = ("_budget", "_members", "_source", "_start", "_surplus", "_unpacker", "coding", "decoded")
+
+    def __init__(self, coding: _Coding, source: _Source, budget: _Budget | None) -> None:
+        self.coding = coding
+        self.decoded = 0
+        self._source = source
+        self._budget = budget
+        self._unpacker: _Unpacker | None = None
+        self._members = 0
+        self._start = b""  # of a member whose window is not known yet
+        self._surplus = b""
+
+    @property
+    def complete(self) -> bool:
+        """Not in the middle of a member. True before the first byte."""
+        return self._unpacker is None and not self._start
+
+    def take(self) -> bytes:
+        while True:
+            unpacker = self._unpacker
+            data = b""
+            if unpacker is None or unpacker.needs_input:
+                data = self._input()
+                if not data:
+                    return b""
+            if unpacker is None:
+                if self._budget is not None and not (data := self._afforded(data, self._budget)):
+                    continue
+                unpacker = self._unpacker = self._next_member()
+            piece = self._unpack(unpacker, data)
+            if unpacker.eof:
+                self._surplus = unpacker.unused_data
+                self._unpacker = None
+            elif not piece and not data and not unpacker.needs_input:
+                raise DecodingError(self._said("the library made no progress"))
+            if piece:
+                self.decoded += len(piece)
+                return piece
+
+    def _input(self) -> bytes:
+        if self._unpacker is not None or not self._members:
+            return self._source.take()
+        data = self._surplus or self._source.take()
+        self._surplus = b""
+        padding = self.coding.padding
+        while data and padding and not (data := data.lstrip(padding)):
+            data = self._source.take()
+        return data
+
+    def _afforded(self, data: bytes, budget: _Budget) -> bytes:
+        """The start of the next member when the chain can afford it; b"" when more of it is needed to tell."""
+        start = self._start + data
+        window = self.coding.window(start)
+        if window is None:
+            self._start = start
+            return b""
+        self._start = b""
+        if self._members:
+            budget.pass_on(PASSED_PER_MEMBER)
+        budget.open_window(self, window)
+        return start
+
+    def _next_member(self) -> _Unpacker:
+        if self._members and not self.coding.many:
+            raise DecodingError(self._said("bytes follow its end"))
+        if self._members >= MAX_MEMBERS + self.decoded // BYTES_PER_FURTHER_MEMBER:
+            raise DecodingError(self._said(f"it has more than {self._members} members: too many for so little content"))
+        self._members += 1
+        return self.coding.unpacker()
+
+    def _unpack(self, unpacker: _Unpacker, data: bytes) -> bytes:
+        try:
+            return unpacker.decompress(data, PIECE)
+        except self.coding.error as error:
+            raise DecodingError(self._said(show(str(error)))) from error
+
+    def _said(self, what: str) -> str:
+        where = f" in member {self._members}" if self._members > 1 else ""
+        return f"the {self.coding.name} body is damaged after {self.decoded} decoded bytes{where}: {what}"
+
+
+class _Inbox:
+    """What was fed and not yet taken, in slices of at most 16 KiB, as long as it is this decoder's turn."""
+
+    __slots__ = ("_rest", "_turn", "_waiting")
+
+    def __init__(self, turn: _Turn) -> None:
+        self._turn = turn
+        self._waiting: deque[bytes] = deque()
+        self._rest: memoryview | None = None
+
+    def feed(self, data: bytes) -> None:
+        if data:
+            self._waiting.append(data)
+
+    def take(self) -> bytes:
+        if self._rest is None and not self._waiting:
+            return b""
+        if not self._turn.allows(_SLICE):
+            return b""
+        if self._rest is not None:
+            return self._slice(self._rest)
+        data = self._waiting.popleft()
+        return data if len(data) <= _SLICE else self._slice(memoryview(data))
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        self._rest = None
+
+    def _slice(self, view: memoryview) -> bytes:
+        self._rest = view[_SLICE:] if len(view) > _SLICE else None
+        return bytes(view[:_SLICE])
+
+
+class _Joint:
+    """What a stage of a chain pulls from: gives blocks, and has each counted when its first byte is read."""
+
+    __slots__ = ("_count", "_offset", "_rest", "_source", "_turn")
+
+    def __init__(self, source: _Source, turn: _Turn, count: Callable[[], None]) -> None:
+        self._source = source
+        self._turn = turn
+        self._count = count
+        self._rest = memoryview(b"")
+        self._offset = 0
+
+    def take(self) -> bytes:
+        if not self._rest:
+            self._rest = memoryview(self._source.take())
+            if not self._rest:
+                return b""
+        if not self._turn.allows(_BLOCK):
+            return b""
+        used = self._offset % _BLOCK
+        if not used:
+            self._count()
+        block = bytes(self._rest[: _BLOCK - used])
+        self._rest = self._rest[len(block) :]
+        self._offset += len(block)
+        return block
+
+
+class Decoder:
+    """Undoes the content codings of one body (RFC 9110 section 8.4). Made by `decoder_for`.
+
+    `feed` what was read, then `take` until it gives b"", again and again; `finish` at the end of the body. Memory is
+    bounded by what was fed, one piece and one window per coding. After an error of any kind, `MemoryError` and
+    `KeyboardInterrupt` included, the decoder is closed: a decompressor that was stopped half way is never used again.
+
+    Attributes:
+        decoded: how many bytes `take` has given.
+    """
+
+    __slots__ = ("_budget", "_inbox", "_max_decoded", "_stages", "_turn", "decoded")
+
+    def __init__(self, codings: Sequence[_Coding], max_decoded: int | None = None) -> None:
+        self.decoded = 0
+        self._max_decoded = max_decoded
+        self._turn = turn = _Turn()
+        self._inbox = _Inbox(turn)
+        self._budget: _Budget | None = None
+        self._stages: Sequence[_Stage] = (
+            (_Stage(codings[0], self._inbox, None),) if len(codings) == 1 else self._chained(codings)
+        )
+
+    def _chained(self, codings: Sequence[_Coding]) -> list[_Stage]:
+        self._budget = budget = _Budget(self._turn)
+        stages: list[_Stage] = []
+        source = _Joint(self._inbox, self._turn, budget.receive)
+        for coding in codings:
+            stages.append(_Stage(coding, source, budget))
+            source = _Joint(stages[-1], self._turn, budget.pass_on)
+        return stages
+
+    def feed(self, data: bytes) -> None:
+        """Give the next bytes of the body. Any size; it is kept until taken.
+
+        Raises:
+            DecodingError: the decoder is closed.
+        """
+        self._check_open()
+        self._inbox.feed(data)
+
+    def take(self) -> bytes:
+        """The next piece of content, 1 to 65,536 bytes; b"" means that more must be fed first.
+
+        Raises:
+            DecodingError: the body is damaged, goes on after the end of its coding, or the decoder is closed.
+            LimitExceeded: there is more content than `max_decoded`. All up to the limit, a last piece apart, was given.
+        """
+        while (piece := self.step()) is None:
+            pass
+        return piece
+
+    def step(self) -> bytes | None:
+        """As `take`, but None after a bounded amount of work, some 10 ms at most, that made no content yet."""
+        if not self._stages:
+            self._check_open()
+        turn, budget = self._turn, self._budget
+        turn.begin()
+        try:
+            piece = self._stages[-1].take()
+            self.decoded += len(piece)
+            if budget is not None:
+                budget.content = self.decoded
+            if self._max_decoded is not None and self.decoded > self._max_decoded:
+                raise _too_much(self._max_decoded)
+        except BaseException:
+            self.close()
+            raise
+        return piece or (None if turn.over else b"")
+
+    def finish(self) -> None:
+        """The body has ended, and `take` has given b"". Closes the decoder.
+
+        Raises:
+            DecodingError: a coding was cut short, or the decoder is closed.
+        """
+        self._check_open()
+        stages = self._stages
+        self.close()
+        for stage in stages:
+            if not stage.complete:
+                name = stage.coding.name
+                raise DecodingError(f"the {name} body was cut short: it ended after {self.decoded} decoded bytes")
+
+    def close(self) -> None:
+        """Let go of everything, at once. May be called at any time and again."""
+        self._stages = ()
+        self._budget = None
+        self._inbox.clear()
+
+    def _check_open(self) -> None:
+        if not self._stages:
+            raise DecodingError("the decoder of this body is closed: it was finished, or an error ended it before")
+
+
+def _too_much(limit: int) -> LimitExceeded:
+    return LimitExceeded(f"the body is more than max_decoded={limit} bytes when decoded", limit=limit)
+
+
+def decoder_for(headers: Iterable[tuple[bytes, bytes]], *, max_decoded: int | None = None) -> Decoder | None:
+    """The decoder that the Content-Encoding of a response asks for (RFC 9110 section 8.4); None when it asks for none.
+
+    Arguments:
+        headers: name and value pairs with lower-cased names, as in `Head.headers`. Several lines are one list; names of
+            codings are compared without case; "identity" and empty members of the list are passed over.
+        max_decoded: how many decoded bytes are allowed, in all. Default None: no limit.
+
+    Raises:
+        DecodingError: a coding is not known, its library is missing, or there are more than 5. A response
+            that can have no body (HEAD, 204, 304, Content-Length: 0) needs no decoder, so do not ask for one.
+    """
+    values = b""
+    for name, value in headers:
+        if name == b"content-encoding":
+            values = values + b"," + value if values else value
+    codings = _codings(values) if values else ()
+    return Decoder(codings, max_decoded) if codings else None
+
+
+def is_coded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether there is a Content-Encoding at all, be it only "identity"."""
+    for name, _ in headers:  # noqa: SIM110 - any() would cost more than all the rest of it, for each response
+        if name == b"content-encoding":
+            return True
+    return False
+
+
+@lru_cache(maxsize=32)  # nearly every response has one of the same few values
+def _codings(value: bytes) -> tuple[_Coding, ...]:
+    """The codings that a Content-Encoding lists, in the order in which they are undone."""
+    members = [member.strip(b" \t").lower() for member in value.split(b",")]
+    names = [member for member in members if member not in (b"", b"identity")]
+    if len(names) > MAX_CODINGS:
+        raise DecodingError(f"the body has {len(names)} content codings: at most {MAX_CODINGS} are undone")
+    # The list is in the order of applying (RFC 9110 section 8.4), so the last is undone first.
+    codings = tuple(_known(name) for name in reversed(names))
+    for coding in codings:
+        if coding.one_per_chain and codings.count(coding) > 1:
+            raise DecodingError(
+                f"the body has the content coding {coding.name!r} {codings.count(coding)} times: expected it once, "
+                "since the installed library cannot limit its output (brotli 1.2 can)"
+            )
+    return codings
+
+
+def _known(token: bytes) -> _Coding:
+    name = token.decode("latin-1")
+    name = _ALIASES.get(name, name)
+    if name not in _MAKERS:
+        known = ", ".join(_MAKERS)
+        raise DecodingError(f"the content coding {show(token)} is not known: {known} are; raw() gives the body as sent")
+    coding = _coding(name)
+    if coding is None:
+        extra = _EXTRAS[name]
+        raise DecodingError(
+            f"the content coding {name!r} needs a library that is missing: "
+            f"install the extra [{extra}], as in pip install '.[{extra}]'; raw() gives the body as sent"
+        )
+    return coding

@@ -1,0 +1,60 @@
+"""The two-way stream behind a response, whatever the protocol: what 101, CONNECT and `duplex=True` give."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .._backends.base import PIECE, Stream
+from .._errors import ResponseBusy
+from .request import TrailerTypes
+
+__all__ = ["RawStream", "busy"]
+
+
+class RawStream(Protocol):
+    """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
+    CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT or for any request made with `duplex=True`.
+
+    One task or thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the
+    first is not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed. Errors
+    say what was being done, and for which request.
+    """
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        """Wait for bytes, at most `max_bytes`; `b""` when the peer has ended its side.
+
+        Raises:
+            ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: as for a response's body.
+            ReadError: also when `close` is called meanwhile, or was before.
+            ResponseBusy: another task or thread is receiving.
+        """
+        ...
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of `data`.
+
+        Raises:
+            WriteTimeout, TotalTimeout, WriteError: as for a request's body.
+            StreamReset, GoAway: the peer wants no more of it (HTTP/2).
+            WriteError, ReadError: also when `close` is called meanwhile, or was before.
+            ResponseBusy: another task or thread is sending or ending.
+        """
+        ...
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        """Tell the peer that no more bytes come, with `trailers` if there are any (HTTP/2 only). Receiving goes on.
+
+        Raises:
+            LocalProtocolError: the trailers cannot be sent as given, or here.
+            ResponseBusy: another task or thread is sending or ending.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close both ways, now. Calls that wait in other tasks or threads end with an error."""
+        ...
+
+
+def busy(doing: str, stream: Stream) -> ResponseBusy:
+    """The error of a second task or thread in the same direction."""
+    return ResponseBusy(f"another task or thread is {doing} this raw stream", peer=stream.info().peer)

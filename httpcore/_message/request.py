@@ -1,0 +1,498 @@
+"""One request, checked and complete: what goes on the wire, and the facts that the exchange needs to know.
+
+What the user gave goes out as given: names keep their case and order. Added are only `Host`, and `Content-Length` or
+`Transfer-Encoding: chunked` where the body needs one and the user said neither; no User-Agent, no Accept, no
+credentials. How the body is framed is decided here, once; framing by the user that contradicts itself or the body is
+an error, never mended. Every field is checked before the first byte is written, and no error shows a header's value.
+
+Whitespace around a value is refused rather than stripped, so that what arrives is what was given. A `str` must be
+ASCII: ISO-8859-1 and UTF-8 are both in use, so the choice is left to whoever encodes. A value of a subclass of `str` or
+`bytes` is converted first, then checked, then sent (see `_exact`).
+
+The hot path joins the header lines and looks at them once, for bytes that may not be there (measured: a tenth of a
+regular expression). A CRLF inside a value would pass as another line, so what is left over must be the line ends and no
+more; names are checked alone, and remembered. When anything is unusual, `_exact` goes through the fields one by one and
+names the culprit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from .._errors import LocalProtocolError, show
+from .._exact import exact_bytes, exact_str
+from .body import Body, BodyContent
+from .url import URL, shown
+
+__all__ = ["HeaderTypes", "Headers", "Request", "TrailerTypes", "chunk", "header_pairs", "last_chunk", "trailer_pairs"]
+
+Headers = list[tuple[bytes, bytes]]
+HeaderTypes = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]] | None
+TrailerTypes = HeaderTypes | Callable[[], HeaderTypes]
+
+_METHODS: Final = {
+    name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
+}
+_KNOWN_METHODS: Final = frozenset(_METHODS.values())
+_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+_ALWAYS_LENGTH: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # RFC 9110, section 8.6: 0 is said, too
+
+_MARKED: Final = frozenset(
+    (
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"upgrade",
+        b"expect",
+        b"idempotency-key",
+        b"x-idempotency-key",
+    )
+)
+# RFC 9110, section 6.5.1: what frames, routes, authenticates or says how to read the message comes before it.
+_NOT_IN_TRAILERS: Final = frozenset(
+    b"authorization cache-control connection content-encoding content-length content-range content-type cookie expect "
+    b"host keep-alive max-forwards proxy-authorization proxy-connection range set-cookie te trailer transfer-encoding "
+    b"upgrade".split()
+)
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_IN_LINES: Final = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+_HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=%:\[\]]*")
+_ORIGIN_FORM = re.compile(rb'/[!"$-~]*')
+_ABSOLUTE_FORM = re.compile(rb'[A-Za-z][A-Za-z0-9+.\-]*://[!"$-.0->A-~]+(?:[/?][!"$-~]*)?')
+_AUTHORITY_FORM = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._]+):[1-9][0-9]{0,4}")
+
+_WHOLE_CHUNK: Final = 65536  # bytes; a larger piece is not copied to stand between its size and its CRLF
+
+
+class Request:
+    """A request as it will be sent. Made by `of`; not to be changed.
+
+    Attributes:
+        method: e.g. b"GET". Case matters and is kept.
+        url: where it goes.
+        target: as in the request line (RFC 9112, section 3.2).
+        headers: pairs of name and value, complete, in wire order, names in the case given.
+        body: what is sent after the head.
+        trailers: pairs, a callable that gives them when the body has been sent, or None. See `final_trailers`.
+        chunked: the body is sent with the chunked coding.
+        content_length: the number in Content-Length; None when there is no such header.
+        close: `Connection: close` was asked for.
+        upgrade: there is an Upgrade header.
+        expects_continue: `Expect: 100-continue` was asked for, and there is a body to wait with.
+        protocol: the value of `:protocol` in an extended CONNECT (RFC 8441), or None.
+        idempotent: acting on it twice is acting once (RFC 9110, section 9.2.2), or it has an Idempotency-Key.
+        head: the HTTP/1.1 request line and header section, with the empty line.
+    """
+
+    __slots__ = (
+        "body",
+        "chunked",
+        "close",
+        "content_length",
+        "expects_continue",
+        "head",
+        "headers",
+        "idempotent",
+        "method",
+        "protocol",
+        "target",
+        "trailers",
+        "upgrade",
+        "url",
+    )
+
+    method: bytes
+    url: URL
+    target: bytes
+    headers: Headers
+    body: Body
+    trailers: Headers | Callable[[], HeaderTypes] | None
+    chunked: bool
+    content_length: int | None
+    close: bool
+    upgrade: bool
+    expects_continue: bool
+    protocol: bytes | None
+    idempotent: bool
+    head: bytes
+
+    @classmethod
+    def of(
+        cls,
+        method: str | bytes,
+        url: str | bytes | URL,
+        headers: HeaderTypes = None,
+        body: BodyContent | Body = b"",
+        target: str | bytes | None = None,
+        trailers: TrailerTypes = None,
+    ) -> Request:
+        """Check the arguments and make the request complete for the wire.
+
+        Arguments:
+            method: a token (RFC 9110, section 5.6.2).
+            url: absolute, http or https.
+            headers: a mapping, or an iterable of pairs, of str (ASCII) or bytes. Default None: none. With CONNECT the
+                first may be `:protocol` (RFC 8441): the request then goes to the URL's path, over HTTP/2 only.
+            body: any shape that `Body.of` takes. Default b"": none. CONNECT and TRACE have none.
+            target: what stands in the request line instead of the URL's path and query: origin-form, absolute-form
+                without user name, authority-form (CONNECT only) or `*` (OPTIONS only). It is sent as given, in visible
+                ASCII without `#`. Default None: the URL's; for CONNECT its host and port.
+            trailers: as `headers`, or a callable that returns them and is called when the body has been sent. The body
+                is then sent with the chunked coding. Default None: none.
+
+        Raises:
+            InvalidURL, UnsupportedProtocol: from the URL.
+            LocalProtocolError: any other argument.
+        """
+        self = cls()
+        self.url = url = url if isinstance(url, URL) else URL.parse(url)
+        self.method = method = (_METHODS.get(method) if type(method) is str else None) or _method(method)
+        self.target = url.target if target is None and method != b"CONNECT" else _target(method, url, target)
+        self.protocol = None
+        if method == b"CONNECT" and headers:
+            self.protocol, headers = _protocol(_listed(headers, "headers"))
+            if self.protocol is not None and target is None:
+                self.target = url.target
+        self.body = body = Body.of(body)
+        self.trailers = _trailers(trailers) if trailers is not None else None
+        self.headers, lines, marked = _fields(headers, "headers") if headers else ([], b"", {})
+
+        host = b""
+        if b"host" not in marked:
+            value = url.host_header if method != b"CONNECT" or self.protocol is not None else self.target
+            self.headers.insert(0, (b"Host", value))
+            host = b"Host: %b\r\n" % value
+        framing = b""
+        if marked or body.length != 0 or self.trailers is not None or method in _ALWAYS_LENGTH:
+            framing = self._settle(marked)
+        else:
+            self.chunked = self.close = self.upgrade = self.expects_continue = False
+            self.content_length = None
+            self.idempotent = method in _IDEMPOTENT
+        self.head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, self.target, host, lines, framing)
+        return self
+
+    def _settle(self, marked: dict[bytes, list[bytes]]) -> bytes:
+        """Read the facts from the headers that matter here. Returns the framing line to add, which may be empty."""
+        if b"host" in marked:
+            _check_host(marked[b"host"])
+        self.content_length, self.chunked = _framing(
+            self.method, marked.get(b"content-length"), marked.get(b"transfer-encoding"), self.body, self.trailers
+        )
+        options = b",".join(marked.get(b"connection", ())).lower().split(b",")
+        self.close = any(option.strip(b" \t") == b"close" for option in options)
+        self.upgrade = b"upgrade" in marked
+        self.expects_continue = (self.chunked or bool(self.content_length)) and any(
+            value.lower() == b"100-continue" for value in marked.get(b"expect", ())
+        )
+        self.idempotent = self.method in _IDEMPOTENT or b"idempotency-key" in marked or b"x-idempotency-key" in marked
+        if self.chunked and b"transfer-encoding" not in marked:
+            self.headers.append((b"Transfer-Encoding", b"chunked"))
+            return b"Transfer-Encoding: chunked\r\n"
+        if self.content_length is not None and b"content-length" not in marked:
+            length = b"%d" % self.content_length
+            self.headers.append((b"Content-Length", length))
+            return b"Content-Length: %b\r\n" % length
+        return b""
+
+    def forward(self, fields: Headers) -> None:
+        """Make it one for a proxy: the target in absolute-form (RFC 9112, section 3.2.2), and these fields with it.
+
+        A Proxy-Authorization among them gives way to the caller's own.
+        """
+        if any(name.lower() == b"proxy-authorization" for name, _ in self.headers):
+            fields = [field for field in fields if field[0].lower() != b"proxy-authorization"]
+        target = self.target
+        if target == b"*":  # of OPTIONS: then an empty path (3.2.4)
+            self.target = b"http://" + self.url.host_header
+        elif target.startswith(b"/"):
+            self.target = b"http://%b%b" % (self.url.host_header, target)
+        self.headers.extend(fields)
+        rest = self.head[len(self.method) + len(target) + 1 : -2]
+        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+        self.head = b"%b %b%b%b\r\n" % (self.method, self.target, rest, lines)
+
+    def refuse_proxy_authorization(self, reason: str) -> None:
+        """Credentials for a proxy are for the next hop that is one (RFC 9110, section 11.7.2): here that is none.
+
+        Raises:
+            LocalProtocolError: the headers have Proxy-Authorization.
+        """
+        if any(name.lower() == b"proxy-authorization" for name, _ in self.headers):
+            raise LocalProtocolError(
+                f"headers has Proxy-Authorization, which the origin would get, since {reason}: "
+                "expected the credentials in Proxy(url, auth=(user, password)) or in Proxy(url, headers=...)"
+            )
+
+    def final_trailers(self) -> Headers:
+        """The trailers, to be asked for once the body has been sent: a callable is called now.
+
+        Raises:
+            LocalProtocolError: the callable returned what may not be sent.
+            Exception: whatever the callable raises, unchanged.
+        """
+        return trailer_pairs(self.trailers) if callable(self.trailers) else self.trailers or []
+
+    def __repr__(self) -> str:
+        return f"<Request {show(self.method)} {show(self.url.redacted)}>"
+
+
+def chunk(data: bytes) -> tuple[bytes, ...]:
+    """`data` as one chunk (RFC 9112, section 7.1), in buffers to be sent one after the other; none for no data."""
+    size = len(data)
+    if not size:  # a chunk of size 0 would end the body
+        return ()
+    if size <= _WHOLE_CHUNK:
+        return (b"%x\r\n%b\r\n" % (size, data),)
+    return (b"%x\r\n" % size, data, b"\r\n")
+
+
+def last_chunk(trailers: Headers) -> bytes:
+    """The end of a chunked body, with trailers as `Request.final_trailers` gives them."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % pair for pair in trailers])
+
+
+def header_pairs(headers: HeaderTypes) -> Headers:
+    """Headers in any shape that a request takes, as a new list of checked pairs of bytes; names keep their case.
+
+    Raises:
+        LocalProtocolError: a name is not a token, a value has a control character or whitespace around it, a str is
+            not ASCII, or the shape is another.
+    """
+    return _fields(headers, "headers")[0] if headers else []
+
+
+def trailer_pairs(trailers: TrailerTypes) -> Headers:
+    """Trailers in any shape that a request takes, as a new list of checked pairs of bytes; a callable is called now.
+
+    Raises:
+        LocalProtocolError: as `header_pairs`, or a field is one that may not stand in trailers.
+    """
+    return _trailer_fields(trailers() if callable(trailers) else trailers)
+
+
+# The parts of a request, each checked alone.
+
+
+def _method(method: object) -> bytes:
+    raw = _octets(method)
+    if raw is None or not _TOKEN.fullmatch(raw):
+        seen = show(method) if isinstance(method, (str, bytes)) else f"of type {type(method).__name__}"
+        raise LocalProtocolError(f"method is {seen}: a token of ASCII letters, digits and !#$%&'*+-.^_`|~ is allowed")
+    return raw
+
+
+def _octets(text: object) -> bytes | None:
+    """An ASCII str, or bytes, as exactly bytes; None of all else."""
+    if isinstance(text, str):
+        plain = exact_str(text)
+        return plain.encode("ascii") if plain.isascii() else None
+    return exact_bytes(text) if isinstance(text, bytes) else None
+
+
+def _target(method: bytes, url: URL, target: object) -> bytes:
+    if target is None:
+        return url.authority.encode("ascii")
+    raw = _octets(target)
+    if raw is not None:
+        if method == b"CONNECT":
+            if _AUTHORITY_FORM.fullmatch(raw):
+                return raw
+        elif _ORIGIN_FORM.fullmatch(raw) or _ABSOLUTE_FORM.fullmatch(raw) or (raw == b"*" and method == b"OPTIONS"):
+            return raw
+    if not isinstance(target, (str, bytes)):
+        seen = f"of type {type(target).__name__}"
+    else:
+        seen = shown(exact_str(target) if isinstance(target, str) else exact_bytes(target).decode("latin-1"))
+    forms = "host:port" if method == b"CONNECT" else "/path?query, scheme://host/path or, for OPTIONS, *"
+    raise LocalProtocolError(f"target is {seen}: {forms} in visible ASCII without # is allowed")
+
+
+def _protocol(headers: list[Any] | tuple[Any, ...]) -> tuple[bytes | None, list[Any] | tuple[Any, ...]]:
+    """The value of `:protocol`, if that is the first field, and the rest."""
+    first = headers[0]
+    pair = tuple(first) if isinstance(first, (tuple, list)) else ()
+    if len(pair) != 2 or _octets(pair[0]) != b":protocol":
+        return None, headers
+    value = _ascii(pair[1], "headers[0] (':protocol') has a value")
+    if not _TOKEN.fullmatch(value):
+        raise LocalProtocolError(f"headers[0] is ':protocol' with {show(value)}: a token is allowed")
+    return value, headers[1:]
+
+
+def _check_host(hosts: list[bytes]) -> None:
+    if len(hosts) > 1:
+        raise LocalProtocolError(f"headers has Host {len(hosts)} times: once is allowed")
+    if not _HOST.fullmatch(hosts[0]):
+        raise LocalProtocolError(
+            "headers has a Host whose value is not a host, or a host and port: one of these is allowed"
+        )
+
+
+def _framing(
+    method: bytes, lengths: list[bytes] | None, codings: list[bytes] | None, body: Body, trailers: object
+) -> tuple[int | None, bool]:
+    """Content-Length, if there is one, and whether the body is chunked (RFC 9112, section 6)."""
+    if method in (b"CONNECT", b"TRACE"):
+        if lengths or codings or not body.is_empty or trailers is not None:
+            raise LocalProtocolError(f"method is {method.decode()}: no body, framing headers or trailers are allowed")
+        return None, False
+    if lengths and codings:
+        raise LocalProtocolError("headers has both Content-Length and Transfer-Encoding: one of them is allowed")
+    if codings:
+        if codings != [b"chunked"]:
+            raise LocalProtocolError(
+                "headers has a Transfer-Encoding that is not exactly chunked, once: nothing else is allowed"
+            )
+        return None, True
+    if lengths:
+        return _declared(lengths, body, trailers), False
+    if trailers is not None or body.length is None:
+        return None, True
+    return (body.length if body.length or method in _ALWAYS_LENGTH else None), False
+
+
+def _declared(lengths: list[bytes], body: Body, trailers: object) -> int:
+    if trailers is not None:
+        raise LocalProtocolError("headers has Content-Length and there are trailers: they need the chunked coding")
+    if len(lengths) > 1:
+        raise LocalProtocolError(f"headers has Content-Length {len(lengths)} times: once is allowed")
+    if not _DIGITS.fullmatch(lengths[0]):
+        raise LocalProtocolError("headers has a Content-Length that is not a number: 1 to 18 digits are allowed")
+    declared = int(lengths[0])
+    if body.length is not None and body.length != declared:
+        raise LocalProtocolError(f"headers has Content-Length {declared}, but body is {body.length} bytes long")
+    return declared
+
+
+def _trailers(trailers: TrailerTypes) -> Headers | Callable[[], HeaderTypes] | None:
+    if callable(trailers):
+        return trailers
+    return _trailer_fields(trailers) or None
+
+
+def _trailer_fields(trailers: HeaderTypes) -> Headers:
+    pairs = _fields(trailers, "trailers")[0] if trailers else []
+    for index, (name, _) in enumerate(pairs):
+        if name.lower() in _NOT_IN_TRAILERS:
+            raise LocalProtocolError(f"trailers[{index}] is {show(name)}: it is allowed only in headers")
+    return pairs
+
+
+# Header fields.
+
+_REMEMBERED: Final = 1024  # names
+_names: dict[bytes, tuple[bytes, bytes]] = {}  # as given -> as the line begins, and in lower case if it is marked
+
+
+def _fields(headers: Any, argument: str) -> tuple[Headers, bytes, dict[bytes, list[bytes]]]:
+    """Pairs, the lines for the wire, and the values of those that matter to us, by name in lower case."""
+    given = _listed(headers, argument)
+    fields = _quickly(given)
+    if fields is None:
+        fields = _quickly(_exact(given, argument))
+        assert fields is not None, "the two checks of header fields disagree"
+    return fields
+
+
+def _listed(headers: Any, argument: str) -> list[Any] | tuple[Any, ...]:
+    if type(headers) is list or type(headers) is tuple:
+        return headers
+    if isinstance(headers, Mapping):
+        return list(headers.items())
+    if isinstance(headers, (str, bytes, bytearray, memoryview)) or not hasattr(headers, "__iter__"):
+        raise LocalProtocolError(
+            f"{argument} is of type {type(headers).__name__}: a mapping or an iterable of pairs is allowed"
+        )
+    return list(headers)
+
+
+def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[bytes, list[bytes]]] | None:
+    """As `_fields`; None when anything is unusual."""
+    pairs: Headers = []
+    lines: list[bytes] = []
+    values: list[bytes] = []
+    marked: dict[bytes, list[bytes]] = {}
+    try:
+        for pair in given:
+            name, value = pair
+            if type(name) is str:
+                name = name.encode("ascii")
+            elif type(name) is not bytes:  # one that only compares equal to a known name must not pass for it
+                return None
+            if type(value) is str:
+                value = value.encode("ascii")
+            if type(value) is not bytes or (type(pair) is not tuple and type(pair) is not list):
+                return None
+            start, mark = _names.get(name) or _learn(name)
+            lines.append(start + value)
+            values.append(value)
+            pairs.append((name, value))
+            if mark:
+                marked.setdefault(mark, []).append(value)
+    except (TypeError, ValueError):
+        return None
+    lines.append(b"")
+    text = b"\r\n".join(lines)
+    if text.translate(None, _IN_LINES) != b"\r\n" * len(pairs) or list(map(bytes.strip, values)) != values:
+        return None
+    return pairs, text, marked
+
+
+def _learn(name: bytes) -> tuple[bytes, bytes]:
+    """Check and remember a name. A `ValueError` sends the caller to the slow path, which says what is wrong."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError
+    lower = name.lower()
+    known = (name + b": ", lower if lower in _MARKED else b"")
+    if len(name) <= 64:
+        if len(_names) >= _REMEMBERED:
+            _names.clear()
+        _names[name] = known
+    return known
+
+
+def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:
+    """The fields one by one: the first that is wrong is named, by index and name, never by value."""
+    pairs: Headers = []
+    for index, pair in enumerate(given):
+        place = f"{argument}[{index}]"
+        two = tuple(pair) if isinstance(pair, (tuple, list)) else None
+        if two is None or len(two) != 2:
+            size = f" of length {len(two)}" if two is not None else ""
+            raise LocalProtocolError(
+                f"{place} is of type {type(pair).__name__}{size}: a pair of name and value is allowed"
+            )
+        name = _ascii(two[0], f"{place} has a name")
+        if not _TOKEN.fullmatch(name):
+            good = _TOKEN.match(name)
+            seen = name[: good.end() + 1 if good else 1]  # no more: a whole line given as a name has the value in it
+            raise LocalProtocolError(
+                f"{place} has a name that begins with {show(seen)}: "
+                "a token of ASCII letters, digits and !#$%&'*+-.^_`|~ is allowed"
+            )
+        value = _ascii(two[1], f"{place} ({show(name)}) has a value")
+        if not _VALUE.fullmatch(value):
+            raise LocalProtocolError(
+                f"{place} ({show(name)}) has a value with a control character, or with whitespace at its start or end: "
+                "neither is allowed, but for tabs inside"
+            )
+        pairs.append((name, value))
+    return pairs
+
+
+def _ascii(text: object, place: str) -> bytes:
+    if not isinstance(text, (str, bytes)):
+        raise LocalProtocolError(f"{place} of type {type(text).__name__}: str or bytes is allowed")
+    octets = _octets(text)
+    if octets is None:
+        raise LocalProtocolError(f"{place} with a non-ASCII character: ASCII is allowed in a str, more in bytes")
+    return octets

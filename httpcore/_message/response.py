@@ -1,0 +1,476 @@
+"""A response: its head as values, its body once, whole or in pieces.
+
+Bodies are classes with `__anext__` and a plain `close()`, not async generators: the finaliser of a half-read generator
+runs in another task (PEP 789). Closing is plain calls throughout, so it cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from enum import Enum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeVar
+
+from .._backends.base import PIECE, StreamInfo, TLSInfo
+from .._config import UNSET, Unset, checked_size
+from .._errors import (
+    DecodingError,
+    HTTPCoreError,
+    LimitExceeded,
+    LocalProtocolError,
+    ResponseBusy,
+    ResponseClosed,
+    ResponseNotRead,
+    StreamConsumed,
+    of_attribute,
+    printable,
+    show,
+)
+from .._exact import exact_int
+from .body import Body, BodyReader
+from .content import Content, ContentSource, check_size, collected, decoded
+from .decoders import is_coded
+from .raw import RawStream
+from .request import header_pairs
+
+if TYPE_CHECKING:
+    from .head import Head
+
+__all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
+
+T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
+
+
+class Informational(NamedTuple):
+    """A 1xx response that came before the final one (RFC 9110 15.2)."""
+
+    status_code: int
+    headers: list[tuple[bytes, bytes]]
+
+
+class ResponseInfo(NamedTuple):
+    """How the response came about. Times are seconds since `request()` was called.
+
+    Attributes:
+        peer, local: addresses of both ends of the connection, as text.
+        tls: what TLS agreed on, or None.
+        engine: library and version that parsed the response.
+        reused: the connection had served another request before.
+        attempts: 1, or more when the request was sent again: because its connection had died in the pool or the server
+            had refused it unprocessed, or as `retries` says.
+        connected_after: when a connection was there for the request.
+        head_after: when the head of the final response was there.
+    """
+
+    peer: str = ""
+    local: str = ""
+    tls: TLSInfo | None = None
+    engine: str = ""
+    reused: bool = False
+    attempts: int = 1
+    connected_after: float | None = None
+    head_after: float | None = None
+
+    @classmethod
+    def of(cls, stream: StreamInfo, **rest: Any) -> ResponseInfo:
+        return cls(stream.peer, stream.local, stream.tls, **rest)
+
+
+class Source(ContentSource, Protocol):
+    """Where a body comes from: a connection, or a value given by hand."""
+
+    @property
+    def informational(self) -> list[Informational]: ...
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]: ...
+    @property
+    def info(self) -> ResponseInfo: ...
+    @property
+    def connection(self) -> RawStream | None: ...
+    def here(self) -> bytes | None:
+        """The whole rest of the body, if none of it has to be waited for."""
+        ...
+
+    def explain(self, error: HTTPCoreError) -> None:
+        """Add what is known of the request to an error about the body."""
+        ...
+
+    def close(self) -> None:
+        """Nobody wants the rest. Plain; again and again if need be."""
+        ...
+
+
+class _Standing(Enum):
+    UNREAD = "not read yet"
+    READING = "being read"
+    STREAMING = "being streamed"
+    READ = "read"
+    STREAMED = "streamed"
+    CLOSED = "closed"
+
+
+# The lookup of an Enum's member costs more than the comparison.
+_UNREAD: Final = _Standing.UNREAD
+_READING: Final = _Standing.READING
+_READ: Final = _Standing.READ
+
+
+class Response:
+    """The answer to a request.
+
+    Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`
+    is then bytes, str, or an (async) iterable of bytes, as a server would send it. `max_body` is that of
+    `ConnectionPool.request`.
+
+    Attributes:
+        status_code: the status, e.g. 200.
+        reason_phrase: the reason phrase as text, may be empty. `reason` is the same.
+        protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
+        headers: pairs of bytes in wire order, names lower-cased. `raw_headers`: the same with names as sent.
+    """
+
+    __slots__ = (
+        "_body",
+        "_max_body",
+        "_source",
+        "_standing",
+        "headers",
+        "protocol",
+        "raw_headers",
+        "reason_phrase",
+        "status_code",
+    )
+
+    def __init__(
+        self, status_code: int, *, headers: Any = (), body: Any = b"", max_body: int | Unset | None = UNSET
+    ) -> None:
+        self.status_code = _checked_status(status_code)
+        pairs = header_pairs(headers)
+        self.reason_phrase = _phrase(self.status_code)
+        self.protocol = "HTTP/1.1"
+        self.raw_headers = pairs
+        self.headers = [(name.lower(), value) for name, value in pairs]
+        given = Body.of(body)
+        self._source: Source = _Given(given)
+        self._standing = _Standing.UNREAD if given.data is None else _Standing.READ
+        self._body: bytes | None = None
+        self._max_body = checked_size("max_body", max_body)
+
+    @classmethod
+    def received(cls, head: Head, source: Source, max_body: int | Unset | None = UNSET) -> Self:
+        """The response whose head has come and whose body `source` brings."""
+        self = cls.__new__(cls)
+        self.status_code = head.status
+        self.reason_phrase = head.reason.decode("latin-1")
+        self.protocol = "HTTP/1.1" if head.version == b"1.1" else "HTTP/" + head.version.decode("ascii")
+        self.headers = head.headers
+        self.raw_headers = head.raw_headers
+        self._source = source
+        self._standing = _Standing.UNREAD
+        self._body = None
+        self._max_body = max_body
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Response [{self.status_code} {printable(self.reason_phrase)}] {self._standing.value}>"
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase, as `http.client` names it."""
+        return self.reason_phrase
+
+    @property
+    def is_closed(self) -> bool:
+        """True when the body has been read to its end or the response was closed: it holds no connection."""
+        return self._standing in (_Standing.READ, _Standing.STREAMED, _Standing.CLOSED)
+
+    @property
+    def body(self) -> bytes:
+        """The whole body, decoded. What it raises is an AttributeError too: `hasattr` tells whether it is there.
+
+        Raises:
+            ResponseNotRead: it was not read; `await response.read()` does.
+            StreamConsumed, ResponseClosed: it was streamed, or closed, and so not kept.
+            DecodingError, LimitExceeded: as `read()`, of a response made by hand with bytes, which nobody had to read.
+        """
+        if self._body is None:
+            if self._standing is _Standing.UNREAD:
+                raise self._explained(ResponseNotRead("the body was not read yet: call read() first"))
+            if self._standing is not _Standing.READ:
+                self._check_unread()
+            try:
+                self._body = decoded(self._source.here() or b"", self.headers, self._max_body)
+            except (DecodingError, LimitExceeded) as error:
+                raise self._explained(of_attribute(error)) from error
+        return self._body
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """Trailer fields, names lower-cased (RFC 9110 6.5). Empty until the body has been read to its end."""
+        return self._source.trailers
+
+    @property
+    def informational(self) -> list[Informational]:
+        """The 1xx responses that came before this one."""
+        return self._source.informational
+
+    @property
+    def connection(self) -> Any:
+        """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for
+        over HTTP/2; else None. It holds its place in the pool until it is closed. The body is then empty.
+        """
+        return self._source.connection
+
+    @property
+    def info(self) -> ResponseInfo:
+        """Peer, TLS, engine, whether the connection was reused, timings."""
+        return self._source.info
+
+    async def read(self) -> bytes:
+        """Read the whole body, undo its content codings, keep it in `body` and return it.
+
+        Raises:
+            ReadTimeout, TotalTimeout, ReadError: the network's part.
+            RemoteProtocolError: the body was cut short or breaks the grammar.
+            DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
+            LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
+                more than 64 MiB and 32 times the bytes received. `stream()` gives it in pieces.
+            StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another task or thread is reading it,
+                or closes it meanwhile.
+        """
+        standing = self._standing
+        if standing is not _UNREAD:
+            if standing is _READ:
+                return self.body
+            self._check_unread()
+        self._standing = _READING  # before any call, so that of two threads one gets here
+        source, limit = self._source, self._max_body
+        try:
+            whole = source.here()
+            if whole is None or (whole and is_coded(self.headers)):
+                whole = await collected(source, self.headers, limit, whole)
+                self._check_open()
+            elif limit is not UNSET:
+                check_size(len(whole), limit)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._body = whole
+        self._standing = _READ
+        return whole
+
+    def stream(self) -> BodyStream:
+        """The body in pieces of at most 512 KiB, content codings undone. Once only, unless `read()` has kept it.
+
+        Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another task or thread waits
+            for the next piece of the same iterator.
+        """
+        if self._standing is _Standing.READ:
+            given = self._given_again()
+            return BodyStream(self, given or _Given(Body.of(self._body)), decoded=given is not None)
+        self._check_unread()
+        self._standing = _Standing.STREAMING
+        return BodyStream(self, self._source, decoded=True)
+
+    def raw(self) -> BodyStream:
+        """The body in pieces as the peer sent it, content codings left alone (transfer codings are undone).
+
+        Raises (while iterating): as `stream()`, but no DecodingError.
+        """
+        if self._standing is _Standing.READ:
+            given = self._given_again()
+            if given is not None or not any(name == b"content-encoding" for name, _ in self.headers):
+                return BodyStream(self, given or _Given(Body.of(self._body)), decoded=False)
+        self._check_unread()
+        self._standing = _Standing.STREAMING
+        return BodyStream(self, self._source, decoded=False)
+
+    async def close(self) -> None:
+        """Let go of the connection. An unread rest is thrown away if it is small and here, else the connection closes.
+
+        A task or thread that waits for the body gets ResponseClosed.
+        There is no await inside, so it cannot be interrupted; closing twice does nothing. (Of a response made by hand
+        an async generator is closed, too, and that waits if its own clean-up does.)
+        """
+        self._close()
+        if isinstance(self._source, _Given):
+            await self._source.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Standing.
+
+    def _given_again(self) -> _Given | None:
+        """A new run over the bytes that this response was made with, if it was: it can be read any number of times."""
+        source = self._source
+        return source.again() if isinstance(source, _Given) and source.here() is not None else None
+
+    def _close(self) -> None:
+        if not self.is_closed:
+            self._standing = _Standing.CLOSED
+        self._source.close()
+
+    def _fail(self, error: BaseException) -> None:
+        """Reading the body ended with `error`: close. Raises ResponseClosed if another task closed it before."""
+        is_closed = self._standing is _Standing.CLOSED
+        self._explained(error)
+        if is_closed and isinstance(error, HTTPCoreError) and not isinstance(error, ResponseClosed):
+            raise self._explained(_closed_meanwhile()) from error
+        self._close()
+
+    def _check_open(self) -> None:
+        """The end has come. If the response was closed meanwhile it is no end: what had come was thrown away."""
+        if self._standing is _Standing.CLOSED:
+            raise self._explained(_closed_meanwhile())
+
+    def _streamed(self) -> None:
+        """The end of the body has come, through the stream."""
+        if self._standing is _Standing.STREAMING:
+            self._standing = _Standing.STREAMED
+
+    def _check_unread(self) -> None:
+        if self._standing is _Standing.CLOSED:
+            raise self._explained(ResponseClosed("the response was closed before its body was read"))
+        if self._standing is _READING:
+            text = "the body can be read once; it is being read by another task or thread"
+            raise self._explained(StreamConsumed(text))
+        if self._standing is not _Standing.UNREAD:
+            raise self._explained(StreamConsumed(f"the body can be read once; it is {self._standing.value}"))
+
+    def _explained(self, error: E) -> E:
+        """The error with what is known of the request. Each one about the body passes here."""
+        if isinstance(error, HTTPCoreError):
+            self._source.explain(error)
+            error.add(status_code=self.status_code)
+        return error
+
+
+class BodyStream:
+    """An iterator over a body. `close()` is plain and closes the response; leaving it half-read keeps the response open
+    until it is closed or dropped.
+    """
+
+    __slots__ = ("_content", "_done", "_reading", "_response")
+
+    def __init__(self, response: Response, source: Source, *, decoded: bool) -> None:
+        self._response = response
+        self._content: Content | Source = Content(source, response.headers) if decoded else source
+        self._done = False
+        self._reading = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._done:
+            raise StopAsyncIteration
+        if self._response._standing is _Standing.CLOSED:
+            text = "the response was closed before its body was read to the end"
+            raise self._response._explained(ResponseClosed(text))
+        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        if self._reading:
+            raise self._response._explained(ResponseBusy("another task or thread is reading this body"))
+        try:
+            self._reading = True
+            piece = await self._content.next()
+            if not piece:
+                self._response._check_open()
+        except BaseException as error:
+            self._done = True
+            self._response._fail(error)
+            raise
+        finally:
+            self._reading = False
+        if piece:
+            return piece
+        self._done = True
+        self._response._streamed()
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        """Close the response: the rest of the body is not wanted."""
+        self._done = True
+        self._response._close()
+
+    async def aclose(self) -> None:
+        """The same, for `contextlib.aclosing`; as `Response.close` where the response was made by hand."""
+        self._done = True
+        await self._response.close()
+
+
+def _closed_meanwhile() -> ResponseClosed:
+    return ResponseClosed("the response was closed by another task or thread while its body was being read")
+
+
+def _checked_status(status_code: object) -> int:
+    number = exact_int(status_code) if isinstance(status_code, int) else 0
+    if isinstance(status_code, bool) or not 100 <= number <= 599:
+        seen = show(str(status_code if number == 0 else number))
+        raise LocalProtocolError(f"status_code is {seen}: a number from 100 to 599 is allowed")
+    return number
+
+
+def _phrase(status_code: int) -> str:
+    from http import HTTPStatus
+
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return ""
+
+
+class _Given:
+    """A body that was given by hand."""
+
+    connection = None
+    info = ResponseInfo()
+
+    def __init__(self, body: Body) -> None:
+        self.informational: list[Informational] = []
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self._body = body
+        self._reader: BodyReader | None = None
+        self._rest = memoryview(b"")
+
+    @property
+    def length(self) -> int | None:
+        return self._body.length
+
+    def here(self) -> bytes | None:
+        return self._body.data
+
+    def again(self) -> _Given:
+        return _Given(self._body)
+
+    async def next(self) -> bytes:
+        if self._reader is None:
+            self._reader = self._body.start(_at_once)
+        if not self._rest:
+            self._rest = memoryview(await self._reader.next() or b"")
+        piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
+        return bytes(piece)
+
+    async def turn(self) -> None:
+        """No runtime is known here."""
+
+    def explain(self, error: HTTPCoreError) -> None:
+        error.add(phase="read the response body")
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    async def aclose(self) -> None:
+        if self._reader is not None:
+            await self._reader.aclose()
+
+
+async def _at_once(function: Callable[[], T]) -> T:
+    return function()

@@ -1,0 +1,365 @@
+"""What a URL says: scheme, host, port and target. Nothing is guessed, and nothing is sent that was not written.
+
+RFC 3986, strictly; what two readers could take differently is refused, so that the host that is connected to, shown,
+named in `Host` and checked under TLS is one and the same text. What the RFC leaves open is decided so:
+
+- A space, a control character or a backslash is refused anywhere, the fragment included.
+- In path and query, non-ASCII characters (as UTF-8) and the printable ones that RFC 3986 does not know (`"<>^{|}` and
+  the backtick) are percent-encoded, as browsers do. `[` and `]` stay: everybody sends `?a[]=1`. A `%` without two hex
+  digits is refused. Nothing is decoded and `..` stays. A URL in bytes must be ASCII.
+- A host is a name of letters, digits, `-` and `_`, an IPv4 address in its one canonical form, or an IPv6 address in
+  brackets. `%` and `!$&'()*+,;=~` are refused: no name has them. So are zone identifiers, which RFC 9844 took out of
+  URIs.
+- A trailing dot stays in `host`, since it stops the resolver's search list, and is absent from `server_name`.
+- A non-ASCII label becomes an A-label (UTS 46). One that would become plain ASCII, or that holds another script's full
+  stop, is refused, since it shows one name and means another. An A-label is taken if it decodes to a label that UTS 46
+  leaves as it is and that encodes to the same A-label, as with browsers: so `xn--a` is refused, which would be U+0080,
+  and so is the encoding of a capital letter. A-labels of emoji, which IDNA 2008 forbids, are taken, since there are
+  names registered under them; in another script such a label is refused, as IDNA 2008 has it.
+- A host `http:` or `https:` is a scheme written twice: refused.
+- Port 0 cannot be connected to and leading zeros serve nobody: refused. An empty port is the default one.
+- User name and password are kept in `userinfo` for whoever asks, and are never sent (RFC 9110, section 4.2.4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, NoReturn
+
+from .._errors import InvalidURL, UnsupportedProtocol, show
+from .._exact import exact_bytes, exact_str
+from .._values import dataclass
+
+__all__ = ["URL", "parse_host", "parse_proxy"]
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_PROXY_PORTS: Final = {**_DEFAULT_PORTS, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
+_CACHED_LENGTH: Final = 2048  # characters; a longer URL is seldom asked for twice
+_NAME_LENGTH: Final = 253  # RFC 1035, section 2.3.4, as text and without the trailing dot
+
+_REFUSED = re.compile(r"[\x00-\x20\x7f\\]")
+_PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^#]*)")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?![0-9])")
+_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(0|[1-9][0-9]{0,4})?)?")
+_USERINFO = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:]|%[0-9A-Fa-f]{2})*")
+_TARGET = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]]+|%[0-9A-Fa-f]{2})*+")
+# All but ASCII without "<>^`{|}: as a range up to U+10FFFF it took thirty times as long to compile.
+_ENCODED = re.compile(r"[^\x00-!#-;=?-\]_a-z~\x7f]+")
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+_NAME = re.compile(r"(?:[a-z0-9_\-]{1,63}\.)*[a-z0-9_\-]{1,63}\.?")
+_NUMBER_LAST = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}")
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
+_A_LABEL = re.compile(r"xn--[a-z0-9\-]{1,59}")
+
+# Up to the last thing that is, or looks like, the "@" behind a user name and password; the scheme stays.
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+:/++)?+.*(?:@|%(?:25)*40|\uff20|\ufe6b)", re.DOTALL)
+# Of a text without such a thing: up to the end of the host. What follows a colon and is no port may be a password.
+_BEFORE_PORT = re.compile(
+    r"[\s/\\]*+(?:[A-Za-z][A-Za-z0-9+.\-]*:[/\\]++|https?:(?![0-9]))?+[/\\]*+(?:\[[^\]]*+\]?|[^/?#\\:]*+)"
+)
+_PORT = re.compile(r"(?::[0-9]{0,5})?+(?=[/?#\\]|\Z)")
+
+_ADVICE: Final = "percent-encode the password or pass Proxy(url, auth=(user, password))"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class URL:
+    """An http or https URL, checked. Made by `parse`, and only there; hashable, compared by value.
+
+    Attributes:
+        scheme: "http" or "https".
+        host: in lower-case ASCII: a name, an IPv4 address, or an IPv6 address without brackets.
+        port: 1 to 65535; the scheme's default, 80 or 443, when the URL has none.
+        target: path and query as they are sent (origin-form, RFC 9112, section 3.2.1). Never the fragment.
+        host_header: the value of `Host`: the port only if it is not the default, brackets around IPv6.
+        origin: for messages: scheme, host and port, always all three: "http://example.com:80".
+        userinfo: user name and password, percent-decoded, or None. Nothing sends them by itself.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: bytes
+    host_header: bytes
+    origin: str
+    userinfo: tuple[bytes, bytes] | None = None
+
+    @staticmethod
+    def parse(url: str | bytes) -> URL:
+        """Check and take apart an absolute URL (RFC 3986; the module says where it is stricter).
+
+        The same text gives the same object while it is among the 1,024 last used and no longer than 2,048 characters.
+
+        Raises:
+            InvalidURL: not an absolute URL with a host, or with something in it that is not allowed.
+            UnsupportedProtocol: the scheme is neither http nor https.
+        """
+        if type(url) is str:
+            text = url
+        elif isinstance(url, (str, bytes)):
+            text = _text(url)
+        else:
+            raise InvalidURL(f"url is of type {type(url).__name__}: str or bytes is allowed")
+        return _remembered(text) if len(text) <= _CACHED_LENGTH else _parse(text)
+
+    @property
+    def authority(self) -> str:
+        """Host and port, always both, brackets around IPv6: "example.com:80", "[::1]:8080". What CONNECT names."""
+        return self.origin[len(self.scheme) + 3 :]
+
+    @property
+    def server_name(self) -> str:
+        """The host without a trailing dot: for SNI and the certificate, which know none (RFC 6066, section 3)."""
+        return self.host.removesuffix(".")
+
+    @property
+    def redacted(self) -> str:
+        """The URL as text for messages, with neither user name nor password nor fragment.
+
+        An "@" in the target, too, may mean that the password has a "/" in it, which ended the host: then no target.
+        """
+        target = self.target.decode("ascii")
+        if self.userinfo is not None and ("@" in target or "%40" in target):
+            target = "/***"
+        return f"{self.scheme}://{self.host_header.decode('ascii')}{target}"
+
+    def __repr__(self) -> str:
+        return f"<URL {show(self.redacted)}>"
+
+
+def _text(url: str | bytes) -> str:
+    if isinstance(url, str):
+        return exact_str(url)
+    octets = exact_bytes(url)
+    if not octets.isascii():
+        text = octets.decode("utf-8", "backslashreplace")  # only to be shown: a full-width @ must be seen as one
+        _refuse(text, "bytes must be ASCII; non-ASCII characters are percent-encoded or given in a str")
+    return octets.decode("ascii")
+
+
+def _refuse(url: str, allowed: str) -> NoReturn:
+    raise InvalidURL(f"url is {shown(url)}: {allowed}")
+
+
+def shown(url: str) -> str:
+    """The text of a URL that may be wrong in any way, without what may be credentials.
+
+    Where there are credentials, only scheme, host and port are shown: what ends them, or the host, is anybody's guess.
+    """
+    credentials = _CREDENTIALS.match(url)
+    if credentials is not None:
+        return show(f"{credentials[1] or ''}***@{_place(url[credentials.end() :])}")
+    place = _place(url)
+    return show(place if place.endswith(":***") else url)
+
+
+def _place(url: str) -> str:
+    """The beginning of a URL, up to the host's end and the port; three stars for a port that is none."""
+    host = _BEFORE_PORT.match(url)
+    assert host is not None  # it matches the empty text
+    port = _PORT.match(url, host.end())
+    if port is None:
+        return f"{host[0]}:***"
+    return host[0] + port[0]
+
+
+def parse_proxy(url: str | bytes) -> URL:
+    """The URL of a proxy, by the same rules; it names a place and nothing there.
+
+    Raises:
+        InvalidURL: as `URL.parse`, also for a scheme that no proxy has.
+    """
+    if not isinstance(url, (str, bytes)):
+        raise TypeError(f"a proxy's url is of type {type(url).__name__}: str or bytes is allowed")
+    try:
+        text = _text(url)
+        place = _parse(text, _PROXY_PORTS)
+        if place.target != b"/":
+            _refuse(text, "nothing is allowed behind host and port")
+    except (InvalidURL, UnsupportedProtocol) as error:
+        message = error.message.replace("must be http or https", f"must be {_listed(_PROXY_PORTS)}")
+        starts = _listed(f"{scheme}://" for scheme in _PROXY_PORTS)
+        message = message.replace("begins with http:// or https://", f"begins with {starts}")
+    else:
+        return place
+    if "***" in message:  # something was taken for credentials
+        message = f"{message}; {_ADVICE}"
+    raise InvalidURL(f"the proxy's {message}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    *names, last = names
+    return f"{', '.join(names)} or {last}"
+
+
+def parse_host(host: str) -> str:
+    """A host by the same rules, in the form that `URL.host` has: a name or an IP address, brackets as you like.
+
+    Raises:
+        InvalidURL: as `URL.parse`.
+    """
+    host = exact_str(host)
+    try:
+        if host.startswith("["):
+            return _ipv6(host, host)
+        return _ipv6(host, f"[{host}]") if ":" in host else _name(host, host)
+    except InvalidURL as error:
+        message = error.message.replace("url is", "the host is", 1)
+    raise InvalidURL(message)
+
+
+def _parse(url: str, ports: dict[str, int] = _DEFAULT_PORTS) -> URL:
+    if _REFUSED.search(url):
+        _refuse(url, "a space, a control character or a backslash is allowed nowhere")
+    parts = _PARTS.match(url)
+    if parts is None:
+        _refuse_start(url)
+    scheme, authority, target = parts.groups()
+    scheme = scheme.lower()
+    default = ports.get(scheme)
+    if default is None:
+        raise UnsupportedProtocol(f"url is {shown(url)}: the scheme must be http or https")
+    userinfo, at, place = authority.rpartition("@")
+    host, port = _host_and_port(url, place, default)
+    bracketed = f"[{host}]" if ":" in host else host
+    return URL(
+        scheme,
+        host,
+        port,
+        _target(url, target),
+        (bracketed if port == default else f"{bracketed}:{port}").encode("ascii"),
+        f"{scheme}://{bracketed}:{port}",
+        _userinfo(url, userinfo) if at else None,
+    )
+
+
+_remembered = lru_cache(maxsize=1024)(_parse)
+
+
+def _refuse_start(url: str) -> NoReturn:
+    scheme = _SCHEME.match(url)  # a digit behind the colon is a port, as in "localhost:8080/"
+    if scheme is None:
+        _refuse(url, "an absolute URL is allowed, one that begins with http:// or https://")
+    if scheme[0].lower() in ("http:", "https:"):
+        _refuse(url, "the scheme must be followed by // and a host")
+    raise UnsupportedProtocol(f"url is {shown(url)}: the scheme must be http or https")
+
+
+def _target(url: str, target: str) -> bytes:
+    if not _TARGET.fullmatch(target):
+        try:
+            target = _ENCODED.sub(_percent_encoded, target)
+        except UnicodeEncodeError:
+            target = ""
+        if not target:
+            _refuse(url, "a surrogate without its other half is no character")
+        if not _TARGET.fullmatch(target):
+            _refuse(url, "every % must be followed by two hex digits; % itself is written %25")
+    return (target if target.startswith("/") else "/" + target).encode("ascii")
+
+
+def _percent_encoded(found: re.Match[str]) -> str:
+    return "".join([f"%{byte:02X}" for byte in found[0].encode()])
+
+
+def _userinfo(url: str, userinfo: str) -> tuple[bytes, bytes]:
+    if not _USERINFO.fullmatch(userinfo):
+        _refuse(url, "before the @, ASCII letters, digits and -._~!$&'()*+,;=: are allowed, all else percent-encoded")
+    user, _, password = userinfo.encode("ascii").partition(b":")
+    return _percent_decoded(user), _percent_decoded(password)
+
+
+def _percent_decoded(text: bytes) -> bytes:
+    return _PERCENT.sub(lambda found: bytes.fromhex(found[1].decode()), text)
+
+
+def _host_and_port(url: str, place: str, default: int) -> tuple[str, int]:
+    found = _HOST_PORT.fullmatch(place)
+    if found is None:
+        _refuse(url, "after //, a host is allowed and then, if need be, : and a port from 1 to 65535 in digits 0-9")
+    if place.lower() in ("http:", "https:"):
+        _refuse(url, "after //, a host is allowed, not a scheme again")
+    host, digits = found.groups()
+    port = int(digits) if digits else default
+    if not 1 <= port <= 65535:
+        _refuse(url, "a port from 1 to 65535 is allowed")
+    return (_ipv6(url, host) if host.startswith("[") else _name(url, host)), port
+
+
+def _ipv6(url: str, host: str) -> str:
+    import ipaddress
+
+    if _IPV6.fullmatch(host, 1, len(host) - 1):
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError:
+            pass
+    _refuse(url, "in brackets, an IPv6 address without a zone identifier is allowed")
+
+
+def _name(url: str, host: str) -> str:
+    """A DNS name or IPv4 address. The length comes first, so that what follows is cheap whatever the host is."""
+    if not host:
+        _refuse(url, "a host is missing")
+    name = host.lower() if host.isascii() else host
+    if len(name) <= _NAME_LENGTH + 1 and not name.isascii():
+        name = ".".join([label if label.isascii() else _a_label(url, label) for label in name.split(".")]).lower()
+    if len(name.removesuffix(".")) > _NAME_LENGTH or not _NAME.fullmatch(name):
+        _refuse(
+            url,
+            "a host of letters, digits, - and _ is allowed, in labels of 1 to 63 characters and at most 253 in all",
+        )
+    if _NUMBER_LAST.fullmatch(name) and not _IPV4.fullmatch(name):
+        _refuse(
+            url, "a host that ends in a number must be an IPv4 address: four numbers from 0 to 255, no leading zeros"
+        )
+    if "xn--" in name:
+        _check_a_labels(url, name)
+    return name
+
+
+def _a_label(url: str, label: str) -> str:
+    import idna
+
+    try:
+        encoded = idna.encode(label, uts46=True).decode("ascii")
+    except UnicodeError:  # idna's own error is one
+        encoded = ""
+    if not _A_LABEL.fullmatch(encoded):
+        _refuse(
+            url,
+            "a non-ASCII label of the host must be one that IDNA (UTS 46) allows and does not map to plain ASCII",
+        )
+    return encoded
+
+
+def _check_a_labels(url: str, name: str) -> None:
+    """Refuse "xn--example-" and the like, which other readers decode to plain ASCII, and what UTS 46 does not allow."""
+    for label in name.split("."):
+        if label.startswith("xn--") and not _is_a_label(label):
+            _refuse(
+                url,
+                "the host has a label that begins with xn-- and does not decode to a non-ASCII one that UTS 46 allows",
+            )
+
+
+def _is_a_label(label: str) -> bool:
+    import idna
+
+    try:
+        decoded = label[4:].encode("ascii").decode("punycode")
+        idna.check_initial_combiner(decoded)
+        idna.check_bidi(decoded)
+        return (
+            not decoded.isascii()
+            and decoded.encode("punycode").decode("ascii") == label[4:]
+            and idna.uts46_remap(decoded) == decoded
+            and all(idna.valid_contextj(decoded, at) for at, joiner in enumerate(decoded) if joiner in "\u200c\u200d")
+        )
+    except (UnicodeError, ValueError, OverflowError):  # idna's own error is the first of them
+        return False

@@ -1,0 +1,1 @@
+"""Which request gets which connection, and one request from call to response."""

@@ -1,0 +1,137 @@
+"""The arguments of a pool: each is checked when the pool is made, so that no request finds out about it.
+
+An error names the argument, what was expected and what was seen: the type of a value, since the value may be a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .._config import PoolLimits
+from .._connect.proxy import Proxy
+from .._connect.resolvers import Resolver
+from .._exact import exact_str
+from .._message.body import is_async_function, makes_async_generators
+
+# Loaded where a pool has one.
+if TYPE_CHECKING:
+    from .._connect.policy import NetworkPolicy
+    from .._trace import Trace
+    from .retry_policy import RetryPolicy
+
+__all__ = [
+    "checked_flag",
+    "checked_limits",
+    "checked_policy",
+    "checked_protocols",
+    "checked_proxy",
+    "checked_resolver",
+    "checked_retries",
+    "checked_trace",
+    "checked_uds",
+]
+
+Choose = Callable[[str, str, int], Proxy | None]
+
+
+def checked_flag(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"{name} is of type {type(value).__name__}: expected True or False")
+
+
+def checked_protocols(http1: object, http2: object) -> tuple[str, ...]:
+    one, two = checked_flag("http1", http1), checked_flag("http2", http2)
+    if not (one or two):
+        raise ValueError("http1 and http2 are both False: at least one is to be spoken")
+    return (("h2",) if two else ()) + (("http/1.1",) if one else ())
+
+
+def checked_trace(trace: object) -> Trace | None:
+    """It is called from plain code too, so that an async function would make coroutines that nothing awaits."""
+    if trace is None:
+        return None
+    expected = "expected a plain callable that takes a TraceEvent, or None"
+    if not callable(trace):
+        raise TypeError(f"trace is of type {type(trace).__name__}: {expected}")
+    if _is_async(trace):
+        raise TypeError(f"trace is an async function: {expected}")
+    return trace
+
+
+def checked_resolver(resolver: Any) -> Resolver | None:
+    if resolver is None:
+        return None
+    expected = "expected an object with `async def resolve(self, host, system)`, or None"
+    if isinstance(resolver, type):
+        raise TypeError(f"resolver is the class {resolver.__name__}: {expected}, an instance")
+    resolve = getattr(resolver, "resolve", None)
+    if not callable(resolve):
+        raise TypeError(f"resolver is of type {type(resolver).__name__}: {expected}")
+    if makes_async_generators(resolve):
+        raise TypeError(f"resolver has an async generator as resolve(): {expected}")
+    return resolver  # type: ignore[no-any-return]
+
+
+def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
+    """The one proxy, or what chooses one."""
+    if proxy is None or isinstance(proxy, (Proxy, str, bytes)):
+        return None if proxy is None else Proxy.of(proxy), None
+    expected = "expected a URL, a Proxy, an object with a plain method proxy_for(scheme, host, port), or None"
+    if isinstance(proxy, type):
+        raise TypeError(f"proxy is the class {proxy.__name__}: {expected}")
+    choose = getattr(proxy, "proxy_for", None)
+    if not callable(choose):
+        raise TypeError(f"proxy is a {type(proxy).__name__}: {expected}")
+    if _is_async(choose):
+        raise TypeError(f"proxy has an async function as proxy_for(): {expected}")
+    return None, choose
+
+
+def checked_retries(retries: Any) -> RetryPolicy | None:
+    if type(retries) is int and not retries:
+        return None
+    from .retry_policy import RetryPolicy
+
+    return RetryPolicy.of(retries)
+
+
+def checked_policy(policy: Any) -> NetworkPolicy | None:
+    if policy is None:
+        return None
+    from .._connect.policy import NetworkPolicy
+
+    if isinstance(policy, NetworkPolicy):
+        return policy
+    raise TypeError(f"network_policy is a {type(policy).__name__}: a NetworkPolicy is allowed, or None")
+
+
+def checked_uds(uds: Any, proxy: object, local_address: object) -> str | None:
+    if uds is None:
+        return None
+    path = os.fspath(uds) if isinstance(uds, (str, os.PathLike)) else None
+    if not isinstance(path, str):
+        raise TypeError(f"uds is a {type(uds).__name__}: the path of a unix domain socket is allowed, or None")
+    path = exact_str(path)
+    if not path or "\0" in path:
+        seen = "empty" if not path else "a text with a NUL in it"
+        raise ValueError(f"uds is {seen}: expected the path of a unix domain socket, or None")
+    if proxy is not None:
+        raise ValueError("uds and proxy are both given: one of them is allowed")
+    if local_address is not None:
+        raise ValueError("uds and local_address are both given: one of them is allowed")
+    return path
+
+
+def checked_limits(limits: Any) -> PoolLimits:
+    if isinstance(limits, PoolLimits):
+        return limits
+    raise TypeError(f"limits is a {type(limits).__name__}: a PoolLimits is allowed, or None")
+
+
+def _is_async(function: Any) -> bool:
+    """Whether calling it gives something to be awaited: of a function, a partial of one, an object with `__call__`."""
+    called = getattr(type(function), "__call__", None)  # noqa: B004 - what is called, not whether it can be
+    return any(map(is_async_function, (function, called)))

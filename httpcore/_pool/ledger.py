@@ -1,0 +1,744 @@
+"""Which request gets which connection. No I/O, no clock, no lock, no await.
+
+The pool holds its lock, reads its clock, calls one step, and then does what `todo` says. Whatever a request may get is
+on its `Ticket`: it waits, dials or holds, and `give_back` is the one way out of each of these. Every step costs the
+same with ten connections, waiters and origins as with ten thousand.
+
+Why this is fair. Inside an origin, first come, first served. Between origins, a freed connection serves its own origin
+first, since that is free and a new connection is not. But there is a ring of those origins whose first waiter would be
+helped by room for a connection, and when the head of the ring has been passed over 2 x `max_connections` times, the
+next freed connection is closed and the head dials in its place. Room that comes free otherwise goes to the head too.
+Whoever had a turn goes to the end, as does the head when it is served by a connection of its own. So an origin with p
+others before it has its turn after at most (p + 1) x (2 x `max_connections` + 1) connections have come free, whatever
+the others do. (An HTTP/2 connection that must go takes no more requests, and goes when its last stream ends.) An origin
+at its own limit is not in the ring, and so in nobody's way.
+
+Ctrl-C may leave a step half done. Two dicts, of claims and of slots, and the standing of each claim and slot are the
+truth; everything else follows from them. Each step changes the truth in an order that makes sense wherever it stops,
+and is marked while it runs; who finds the mark makes everything else anew (`rebuild`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Hashable
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Final
+
+from .._config import PoolLimits
+from .stats import OriginStats, PoolStats
+from .tickets import (
+    _DIALING,
+    _DONE,
+    _GONE,
+    _HOLDING,
+    _LEAVING,
+    _NEW,
+    _OPEN,
+    _WAITING,
+    Claim,
+    Origin,
+    Slot,
+    SlotStanding,
+    Speaks,
+    Standing,
+    Ticket,
+)
+
+__all__ = ["Ledger"]
+
+
+REMEMBERED: Final = 1000
+"""Of how many keys the ledger remembers what they speak."""
+
+
+class Ledger:
+    """Who waits, who dials, who holds. Every step is made under the pool's lock, with the time read under it.
+
+    Arguments:
+        limits: how many connections there may be.
+
+    Attributes:
+        todo: what the pool is to do after a step, in order, each by its `perform`: connections to close, owners to
+            wake. Each may come again after Ctrl-C. The pool takes an item out only when it is done, so that nothing is
+            lost; threads take turns at it, or one would take out what another has begun.
+        dropped: claims whose tickets died. Every step gives back what they had.
+    """
+
+    def __init__(self, limits: PoolLimits) -> None:
+        self.todo: deque[Slot | Claim] = deque()
+        self.dropped: deque[Claim] = deque()
+        self._most = inf if limits.max_connections is None else limits.max_connections
+        self._most_per_origin = inf if limits.max_connections_per_origin is None else limits.max_connections_per_origin
+        self._most_idle = inf if limits.max_keepalive is None else limits.max_keepalive
+        self._keepalive = inf if limits.keepalive_expiry is None else limits.keepalive_expiry
+        self._patience = 2 * self._most
+
+        # The truth, beside the standings.
+        self._claims: dict[Claim, None] = {}
+        self._slots: dict[Slot, None] = {}
+        self._closed = False
+        self._torn = False  # a step runs, or was interrupted
+        self._now = -inf
+
+        # What follows from it. The idle: the least recently used first, which is also who expires first, but for
+        # those who must go earlier; these are in the heap too, and may be left there when they are idle no more.
+        self._origins: dict[Hashable, Origin] = {}
+        self._idle: OrderedDict[Slot, None] = OrderedDict()
+        self._early: list[tuple[float, int, Slot]] = []
+        self._next_expiry = inf  # nothing expires before this
+        self._dialing = 0
+        self._waiting = 0
+        self._ring: OrderedDict[Origin, None] = OrderedDict()
+        self._passed = 0  # freed connections that did not go to the head of the ring since it is the head
+
+        self._known: OrderedDict[Hashable, Speaks] = OrderedDict()
+        self._numbers = 0  # of slots
+        self._joins = 0  # to queues
+        self._front = 0  # turns before all others, downwards
+
+    # Steps: what happened comes in.
+
+    def ticket(self, key: Hashable, may_share: bool = False) -> Ticket:
+        """A NEW ticket. It has no part in the ledger before it asks.
+
+        Arguments:
+            key: what its connection is pooled under.
+            may_share: the origin may speak HTTP/2, so that while this is not known one dial is enough for all. All
+                tickets of a key should say the same.
+        """
+        return Ticket(key, may_share, self.dropped.append)
+
+    def ask(self, ticket: Ticket, now: float) -> None:
+        """Find a connection: afterwards the ticket is HOLDING, DIALING (the caller dials for its slot), WAITING, or,
+        when the ledger is closed, DONE.
+
+        Raises:
+            ValueError: the ticket has asked before.
+        """
+        claim = ticket.claim
+        if claim.standing is not _NEW:
+            raise _misplaced("ask", claim, _NEW)
+        if self._torn or self.dropped or self._ring or now >= self._next_expiry:
+            self._begin(now)
+        self._now = now
+        self._torn = True
+        if self._closed:
+            self._refuse(claim)
+        else:
+            self._claims[claim] = None
+            origin = self._origins.get(claim.key) or self._meet(claim.key)
+            if origin.ready:
+                self._hold(claim, next(reversed(origin.ready)))
+            elif not origin.shared_by(claim) and self._make_room(origin):
+                self._dial(claim, origin)
+            else:
+                self._wait(claim, origin)
+        if self._ring:
+            self._fill()
+        self._torn = False
+
+    def opened(self, ticket: Ticket, now: float, *, capacity: int = 1, protocol: Speaks = "HTTP/1.1") -> None:
+        """The dial succeeded: the ticket is HOLDING. If it is DONE (the ledger was closed) nothing happens.
+
+        Arguments:
+            capacity: how many may use the connection at once: 1 for HTTP/1.1, the stream limit for HTTP/2.
+            protocol: what it speaks; remembered for the key.
+
+        Raises:
+            ValueError: the ticket does not dial.
+        """
+        claim = ticket.claim
+        _demand("opened", claim, _DIALING)
+        self._begin(now)
+        if claim.standing is _DIALING and (slot := claim.slot):
+            led = self._is_followed(slot.origin)
+            self._learn(slot.origin, protocol)
+            slot.protocol = protocol
+            slot.capacity = capacity
+            slot.since = now
+            slot.standing = _LEAVING if slot.doomed else _OPEN
+            claim.standing = _HOLDING
+            slot.used = 1
+            slot.origin.dialing -= 1
+            self._dialing -= 1
+            self._offer(slot)
+            if led:
+                self._tell_followers(slot.origin)
+        self._end()
+
+    def failed(self, ticket: Ticket, now: float) -> None:
+        """The dial failed: the ticket is DONE, and those who waited on this dial dial for themselves.
+
+        Raises:
+            ValueError: the ticket does not dial.
+        """
+        claim = ticket.claim
+        _demand("failed", claim, _DIALING)
+        self._begin(now)
+        if claim.standing is _DIALING and (slot := claim.slot):
+            led = self._is_followed(slot.origin)
+            slot.origin.solo = self._joins
+            self._strike(claim)
+            self._bury(slot)
+            if led:
+                self._tell_followers(slot.origin)
+        self._end()
+
+    def give_back(self, ticket: Ticket, now: float, *, reusable: bool = False, expires: float | None = None) -> None:
+        """The one way out, from every standing: the ticket is DONE. A second call does nothing.
+
+        Arguments:
+            reusable: the connection is clean. Otherwise it serves nobody else, and closes when nobody uses it.
+            expires: when the peer will close it if it stays idle, on the clock of `now`. Default None: not known.
+        """
+        if self._torn or self.dropped or self._ring or now >= self._next_expiry:
+            self._begin(now)
+        self._now = now
+        self._torn = True
+        self._release(ticket.claim, now, reusable, expires)
+        if self._ring:
+            self._fill()
+        self._torn = False
+
+    def redial(self, ticket: Ticket, now: float) -> None:
+        """The connection that this ticket holds was dead before anything was sent.
+
+        It serves nobody else, and the ticket is DIALING again, ahead of all waiters and in the same place of the count
+        when it was the only user. When there is no room it is HOLDING another connection of its origin, or WAITING as
+        the first of its origin; so it is too while another dials for an origin that speaks HTTP/2. When the ledger is
+        closed it is DONE.
+
+        Raises:
+            ValueError: the ticket does not hold.
+        """
+        claim = ticket.claim
+        _demand("redial", claim, _HOLDING)
+        self._begin(now)
+        if claim.standing is _HOLDING and (slot := claim.slot):
+            self._again(claim, slot)
+        self._end()
+
+    def lost(self, slot: Slot, now: float) -> None:
+        """The connection was found dead: nobody gets it any more. It goes now, or when its last user gives it back."""
+        self.retire(slot, now)
+
+    def retire(self, slot: Slot, now: float) -> None:
+        """The connection takes no more tickets. It goes now, or when its last user gives it back."""
+        self._begin(now)
+        self._leave(slot)
+        self._end()
+
+    def resize(self, slot: Slot, capacity: int, now: float) -> None:
+        """How many may use the connection at once, from now on; 0 is allowed. Who holds it keeps it."""
+        self._begin(now)
+        slot.capacity = capacity
+        self._offer(slot)
+        self._end()
+
+    def expire(self, now: float) -> None:
+        """Close what has been idle for too long. The other steps do this too."""
+        self._begin(now)
+        self._end()
+
+    def close(self, now: float) -> None:
+        """No more connections: who waits or dials is DONE and `closed`, as is who asks later. Idle connections close;
+        the others do when they are given back."""
+        self._begin(now)
+        self._closed = True
+        self._shut()
+        self._end()
+
+    def disband(self) -> None:
+        """Every ticket is DONE and every connection GONE: their process (before a fork) or their event loop has ended.
+
+        The pool begins a new ledger and asks this one nothing more. But requests and responses of before may still
+        hold its tickets, and give them back to the new ledger, which knows none of them: being DONE makes that nothing.
+        Only marks are set, so a step may be half done, in this thread or in one that does not exist any more.
+        """
+        for claim in list(self._claims):
+            claim.standing = _DONE
+            claim.slot = None
+        for slot in list(self._slots):
+            slot.standing = _GONE
+
+    def stats(self) -> PoolStats:
+        """What there is after a step that gives back what was dropped."""
+        self._begin(self._now)
+        self._end()
+        return self.snapshot()
+
+    # How a step begins and ends. `ask` and `give_back`, which are the hot path, spell it out.
+
+    def _begin(self, now: float) -> None:
+        self._now = now
+        if self._torn:
+            self.rebuild()
+        self._torn = True
+        while self.dropped:
+            claim = self.dropped.popleft()
+            if claim in self._claims:  # most tickets die when they are done
+                self._release(claim, now)
+        if now >= self._next_expiry:
+            self._expire(now)
+        if self._ring:  # what came free just now is not for the one who asks next
+            self._fill()
+
+    def _end(self) -> None:
+        if self._ring:
+            self._fill()
+        self._torn = False
+
+    # What may become of a claim. The standing changes last, since what it says must be so; but DONE comes first, and
+    # the claim leaves the dict last of all.
+
+    def _hold(self, claim: Claim, slot: Slot) -> None:
+        """From the slot that is last in `ready`, where it stays until it is full."""
+        claim.slot = slot
+        claim.standing = _HOLDING
+        if not slot.used:
+            del self._idle[slot]
+        slot.used += 1
+        if slot.used >= slot.capacity:
+            del slot.origin.ready[slot]
+
+    def _dial(self, claim: Claim, origin: Origin) -> None:
+        """There is room."""
+        self._numbers += 1
+        slot = Slot(origin, self._numbers)
+        self._slots[slot] = None
+        claim.slot = slot
+        claim.standing = _DIALING
+        origin.count += 1
+        origin.dialing += 1
+        self._dialing += 1
+        self._origins[origin.key] = origin  # it is new, or making room has emptied it
+        self._rank(origin)
+
+    def _wait(self, claim: Claim, origin: Origin, *, first: bool = False) -> None:
+        self._joins += 1
+        claim.turn = claim.joined = self._joins
+        if first:
+            self._front -= 1
+            claim.turn = self._front
+            if origin.waiters:  # so that in a queue `joined` never falls, which `wants_room` relies on
+                claim.joined = next(iter(origin.waiters)).joined
+        claim.slot = None
+        claim.standing = _WAITING
+        origin.waiters[claim] = None
+        if first:
+            origin.waiters.move_to_end(claim, last=False)
+        self._waiting += 1
+        self._origins[origin.key] = origin
+        self._rank(origin)
+
+    def _refuse(self, claim: Claim) -> None:
+        """The ledger is closed."""
+        claim.closed = True
+        self._strike(claim)
+
+    def _strike(self, claim: Claim) -> None:
+        claim.standing = _DONE
+        claim.slot = None
+        self._claims.pop(claim, None)
+
+    def _release(self, claim: Claim, now: float, reusable: bool = False, expires: float | None = None) -> None:
+        standing = claim.standing
+        slot = claim.slot
+        if standing is _HOLDING and slot is not None:
+            if slot.standing is not _OPEN:
+                reusable = False
+            elif not reusable or (expires is not None and expires <= now):
+                reusable = False
+                slot.standing = _LEAVING  # before the claim is DONE: nobody may think that it is clean
+            else:
+                slot.since = now
+                slot.expires = until = now + self._keepalive
+                if expires is not None and expires < until:
+                    slot.expires = expires
+            claim.standing = _DONE
+            claim.slot = None
+            del self._claims[claim]
+            slot.used -= 1
+            if reusable:
+                self._freed(slot, now)
+            else:
+                self._unoffer(slot)
+        elif standing is _WAITING:
+            self._leave_queue(claim)
+        elif standing is _DIALING and slot is not None:
+            self._strike(claim)
+            self._bury(slot)
+            # A cancelled dial is a freed connection: its own origin's waiter takes it over.
+            if slot.origin in self._ring and not self._must_yield(slot.origin):
+                self._dial_for_first(slot.origin)
+        else:
+            claim.standing = _DONE
+
+    def _leave_queue(self, claim: Claim) -> None:
+        origin = self._origins[claim.key]
+        self._strike(claim)
+        del origin.waiters[claim]
+        self._waiting -= 1
+        self._tidy(origin)
+
+    def _again(self, claim: Claim, slot: Slot) -> None:
+        origin = slot.origin
+        slot.standing = _LEAVING
+        slot.used -= 1
+        self._unoffer(slot)
+        if self._closed:
+            self._refuse(claim)
+        elif not origin.shared_by(claim) and self._make_room(origin):
+            self._dial(claim, origin)
+        elif origin.ready:
+            self._hold(claim, next(reversed(origin.ready)))
+        else:
+            self._wait(claim, origin, first=True)
+
+    # What may become of a slot.
+
+    def _freed(self, slot: Slot, now: float) -> None:
+        """Someone has given back an open, clean connection."""
+        origin = slot.origin
+        if self._ring and slot.used < slot.capacity and self._must_yield(origin):
+            self._passed = 0  # it takes time when others use it still, and no further one is to go meanwhile
+            self._leave(slot)
+            return
+        if slot.used < slot.capacity:
+            origin.ready[slot] = None
+        if not slot.used:
+            self._idle[slot] = None
+        if origin.waiters:
+            self._serve(origin)
+        if slot.used:
+            return
+        # It stays idle, for as long as it may.
+        if slot.expires < now + self._keepalive:
+            self._note_early(slot)
+        if len(self._idle) > self._most_idle:
+            self._bury(next(iter(self._idle)))
+        if slot.expires < self._next_expiry:
+            self._next_expiry = slot.expires
+            if slot.expires <= now:
+                self._expire(now)
+
+    def _note_early(self, slot: Slot) -> None:
+        heappush(self._early, (slot.expires, slot.number, slot))
+        if len(self._early) > 64 + 2 * len(self._idle):  # mostly notes of idle times that ended in time
+            self._early = [(idle.expires, idle.number, idle) for idle in self._idle]
+            heapify(self._early)
+
+    def _expire(self, now: float) -> None:
+        early, idle = self._early, self._idle
+        while early and early[0][0] <= now:
+            when, _, slot = heappop(early)
+            if slot in idle and slot.expires == when:
+                self._bury(slot)
+        oldest = next(iter(idle), None)
+        while oldest is not None and oldest.expires <= now:
+            self._bury(oldest)
+            oldest = next(iter(idle), None)
+        self._next_expiry = min(oldest.expires if oldest is not None else inf, early[0][0] if early else inf)
+
+    def _offer(self, slot: Slot) -> None:
+        """Its capacity or its standing has changed: it is ready or not, and may serve more or none."""
+        origin = slot.origin
+        if slot.standing is _OPEN and slot.used < slot.capacity:
+            origin.ready.setdefault(slot, None)
+        else:
+            origin.ready.pop(slot, None)
+        self._serve(origin)
+
+    def _leave(self, slot: Slot) -> None:
+        if slot.standing is SlotStanding.DIALING:
+            slot.doomed = True
+        elif slot.standing is _OPEN:
+            slot.standing = _LEAVING
+            self._unoffer(slot)
+
+    def _unoffer(self, slot: Slot) -> None:
+        """It is LEAVING."""
+        slot.origin.ready.pop(slot, None)
+        if not slot.used:
+            self._bury(slot)
+
+    def _bury(self, slot: Slot) -> None:
+        """Nobody uses it. As with claims, what is GONE leaves the dict last."""
+        origin = slot.origin
+        dialing = slot.standing is SlotStanding.DIALING
+        slot.standing = _GONE
+        self.todo.append(slot)
+        del self._slots[slot]
+        self._idle.pop(slot, None)
+        origin.ready.pop(slot, None)
+        origin.count -= 1
+        origin.dialing -= dialing
+        self._dialing -= dialing
+        self._tidy(origin)
+
+    # Whose turn it is.
+
+    def _serve(self, origin: Origin) -> None:
+        """Its own connections for its own waiters."""
+        while origin.ready and origin.waiters:
+            claim = self._call_first(origin)
+            self._hold(claim, next(reversed(origin.ready)))
+            self.todo.append(claim)
+        self._rank(origin)
+
+    def _fill(self) -> None:
+        """Room for the ring, if there is any."""
+        while self._ring:
+            origin = next(iter(self._ring))
+            if not self._make_room(origin):
+                break
+            self._passed = 0
+            self._ring.move_to_end(origin)
+            self._dial_for_first(origin)
+
+    def _dial_for_first(self, origin: Origin) -> None:
+        """There is room, and it is for this origin's first waiter."""
+        claim = self._call_first(origin)
+        self._dial(claim, origin)
+        self.todo.append(claim)
+
+    def _call_first(self, origin: Origin) -> Claim:
+        claim, _ = origin.waiters.popitem(last=False)
+        self._waiting -= 1
+        return claim
+
+    def _must_yield(self, origin: Origin) -> bool:
+        """Whether what this origin frees goes to the head of the ring. What it keeps is counted."""
+        if next(iter(self._ring)) is origin:
+            self._ring.move_to_end(origin)  # what it frees serves it: that was its turn
+            self._passed = 0
+            return False
+        self._passed += 1
+        return self._passed > self._patience
+
+    def _make_room(self, origin: Origin) -> bool:
+        """Whether this origin may dial, if need be in the place of the connection that was idle for longest."""
+        if origin.count >= self._most_per_origin:
+            return False
+        if len(self._slots) < self._most:
+            return True
+        if not self._idle:
+            return False
+        self._bury(next(iter(self._idle)))
+        return True
+
+    def _rank(self, origin: Origin) -> None:
+        """In the ring or not."""
+        if origin.count < self._most_per_origin and origin.wants_room():
+            self._ring.setdefault(origin, None)
+        elif origin in self._ring:
+            if next(iter(self._ring)) is origin:
+                self._passed = 0
+            del self._ring[origin]
+
+    def _tidy(self, origin: Origin) -> None:
+        """It has lost a slot or a waiter."""
+        self._rank(origin)
+        if not origin.count and not origin.waiters:
+            self._origins.pop(origin.key, None)
+
+    # What origins speak.
+
+    def _meet(self, key: Hashable) -> Origin:
+        protocol = self._known.get(key)
+        if protocol is not None:
+            self._known.move_to_end(key)
+        return Origin(key, protocol)
+
+    def _learn(self, origin: Origin, protocol: Speaks) -> None:
+        origin.protocol = protocol
+        self._known[origin.key] = protocol
+        self._known.move_to_end(origin.key)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _shut(self) -> None:
+        """Waiters first, so that nobody takes over what the others leave. Told first: a claim that is done and out of
+        the dict could not be told any more."""
+        for standing in (_WAITING, _DIALING):
+            for claim in [claim for claim in self._claims if claim.standing is standing]:
+                self.todo.append(claim)
+                claim.closed = True
+                self._release(claim, self._now)
+        for slot in list(self._slots):
+            self._leave(slot)
+
+    def _is_followed(self, origin: Origin) -> bool:
+        """Its last waiter, at least, waits on a dial of another. Nothing is open yet."""
+        if origin.count > origin.dialing or not origin.waiters:
+            return False
+        last = next(reversed(origin.waiters))
+        return last.joined > origin.solo and origin.shared_by(last)
+
+    def _tell_followers(self, origin: Origin) -> None:
+        """Who still waits waits for something else from now on: see `follows`."""
+        if self._ring:
+            self._fill()
+        self.todo.extend(origin.waiters)
+
+    # After Ctrl-C.
+
+    def rebuild(self) -> None:
+        """Make all that follows from claims and slots anew. May itself be interrupted: the next step begins again."""
+        self._torn = True
+        for claim in list(self._claims):
+            self._mend_claim(claim)
+        holders = Counter(claim.slot for claim in self._claims if claim.standing is _HOLDING)
+        dialed = {claim.slot for claim in self._claims if claim.standing is _DIALING}
+        for slot in list(self._slots):
+            self._mend_slot(slot, holders[slot], slot in dialed)
+        self._derive()
+        self._expire(self._now)
+        while len(self._idle) > self._most_idle:
+            self._bury(next(iter(self._idle)))
+        if self._closed:
+            self._shut()
+        for origin in list(self._origins.values()):
+            self._serve(origin)
+        self._fill()
+
+    def _mend_claim(self, claim: Claim) -> None:
+        """See that its standing and its slot agree, and tell its owner (again) if he is not to wait."""
+        slot = claim.slot
+        if claim.standing is _WAITING:
+            claim.slot = None
+        if claim() is None:  # dropped
+            if claim.standing is _HOLDING and slot is not None and slot.standing is _OPEN:
+                slot.standing = _LEAVING
+            self._strike(claim)
+        elif not _agrees(claim):
+            self._strike(claim)  # its owner was interrupted and gives it back
+        if claim.standing is not _WAITING and claim.wake is not None:
+            self.todo.append(claim)
+
+    def _mend_slot(self, slot: Slot, used: int, dialed: bool) -> None:
+        slot.used = used
+        ownerless = slot.standing is SlotStanding.DIALING and not dialed
+        if ownerless or (slot.standing is _LEAVING and not used):
+            slot.standing = _GONE
+        if slot.standing is _GONE:
+            self.todo.append(slot)
+            del self._slots[slot]
+
+    def _derive(self) -> None:
+        origins: dict[Hashable, Origin] = {}
+        idle: OrderedDict[Slot, None] = OrderedDict()
+        for slot in sorted(self._slots, key=_last_used):
+            slot.origin = origin = self._derive_origin(origins, slot.key)
+            origin.protocol = origin.protocol or slot.protocol
+            origin.count += 1
+            if slot.standing is SlotStanding.DIALING:
+                origin.dialing += 1
+            elif slot.standing is _OPEN:
+                if slot.used < slot.capacity:
+                    origin.ready[slot] = None
+                if not slot.used:
+                    idle[slot] = None
+        waiting = sorted((claim for claim in self._claims if claim.standing is _WAITING), key=_turn)
+        for claim in waiting:
+            self._derive_origin(origins, claim.key).waiters[claim] = None
+        ring = [origins[origin.key] for origin in self._ring if origin.key in origins]
+        self._origins = origins
+        self._idle = idle
+        self._early = sorted((slot.expires, slot.number, slot) for slot in idle)
+        self._dialing = sum(origin.dialing for origin in origins.values())
+        self._waiting = len(waiting)
+        self._ring = OrderedDict.fromkeys(ring)
+
+    def _derive_origin(self, origins: dict[Hashable, Origin], key: Hashable) -> Origin:
+        if key not in origins:
+            origins[key] = self._meet(key)
+            if key in self._origins:
+                origins[key].solo = self._origins[key].solo
+        return origins[key]
+
+    # Looking at it.
+
+    def follows(self, ticket: Ticket) -> bool:
+        """It waits for the end of another's dial, since its origin has no connection yet. When this changes while it
+        waits, its `wake` is called."""
+        claim = ticket.claim
+        if claim.standing is not _WAITING:
+            return False
+        origin = self._origins[claim.key]
+        return origin.count == origin.dialing and claim.joined > origin.solo and origin.shared_by(claim)
+
+    def has_room(self, ticket: Ticket) -> bool:
+        """A dial for its origin could begin now."""
+        origin = self._origins.get(ticket.claim.key)
+        if origin is not None and origin.count >= self._most_per_origin:
+            return False
+        return len(self._slots) < self._most or bool(self._idle)
+
+    @property
+    def closed(self) -> bool:
+        """`close` was called."""
+        return self._closed
+
+    def slots(self) -> list[Slot]:
+        """Every connection that is not GONE."""
+        return list(self._slots)
+
+    def snapshot(self) -> PoolStats:
+        """What there is. No step, and it changes nothing: it looks at the truth alone, which holds in the middle of a
+        step too. So whatever may have interrupted one, or runs beside it, can ask. Looks once at each claim and slot.
+        """
+        counts: dict[str, Counter[str]] = {}
+        labels: dict[Hashable, str] = {}
+        in_use: set[Slot | None] = set()
+
+        def note(key: Hashable, *names: str) -> None:
+            label = labels.get(key) or labels.setdefault(key, str(key))
+            counts.setdefault(label, Counter()).update(names)
+
+        for claim in list(self._claims):
+            if claim.standing is _HOLDING:
+                in_use.add(claim.slot)
+                note(claim.key, "leased")
+            elif claim.standing is _WAITING:
+                note(claim.key, "waiting")
+        for slot in list(self._slots):
+            if slot.standing is SlotStanding.DIALING:
+                note(slot.key, "connections", "dialing")
+            elif slot.standing is not _GONE:
+                note(slot.key, "connections", "busy" if slot in in_use else "idle")
+        origins = {label: OriginStats(*(count[name] for name in _COUNTED)) for label, count in counts.items()}
+        totals: Counter[str] = sum(counts.values(), Counter())
+        return PoolStats(**{name: totals[name] for name in _COUNTED}, origins=origins)
+
+
+_COUNTED: Final = OriginStats.__match_args__
+
+
+def _agrees(claim: Claim) -> bool:
+    slot = claim.slot
+    if claim.standing is _WAITING:
+        return True
+    if claim.standing is _DIALING:
+        return slot is not None and slot.standing is SlotStanding.DIALING
+    return claim.standing is _HOLDING and slot is not None and slot.standing in (_OPEN, _LEAVING)
+
+
+def _turn(claim: Claim) -> int:
+    return claim.turn
+
+
+def _last_used(slot: Slot) -> float:
+    return slot.since
+
+
+def _demand(step: str, claim: Claim, standing: Standing) -> None:
+    """DONE is allowed too: the ledger may have been closed while the caller dialed."""
+    if claim.standing is not standing and claim.standing is not _DONE:
+        raise _misplaced(step, claim, standing)
+
+
+def _misplaced(step: str, claim: Claim, allowed: Standing) -> ValueError:
+    return ValueError(f"{step}: the ticket for {claim.key} is {claim.standing.name}, only {allowed.name} is allowed")

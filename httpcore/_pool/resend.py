@@ -1,0 +1,84 @@
+"""Whether a request that failed may be sent again. Values in, values out."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, Protocol
+
+from .._errors import Code, GoAway, NetworkError, RemoteProtocolError, StreamReset
+from .._message.request import Request
+
+__all__ = ["Again", "Attempt", "again", "may_resend"]
+
+RESENDS: Final = 3
+"""How often one request is sent again at most, whatever the reasons."""
+
+RETURNS: Final = 100
+"""How often it may find, before anything was sent, that the connection it was given is full by now."""
+
+
+class Attempt(Protocol):
+    """How far a failed attempt got."""
+
+    @property
+    def started(self) -> bool: ...
+    @property
+    def sent(self) -> int: ...
+
+
+def may_resend(request: Request, error: BaseException, attempt: Attempt) -> bool:
+    """The rule for a *reused* connection that died before a byte of the response came (RFC 9112 9.3.1).
+
+    The server may have closed it while it was idle, so the failure says nothing about this request. It is sent once
+    more on a fresh connection if its body can be sent again and the peer cannot have acted on it, or may act twice:
+    nothing was handed to the socket, or the method is idempotent.
+    """
+    if attempt.started or not isinstance(error, (NetworkError, RemoteProtocolError)):
+        return False
+    return request.body.replayable and (attempt.sent == 0 or request.idempotent)
+
+
+class Again(Enum):
+    """Where a request is sent again."""
+
+    FRESH = "on another connection"
+    ANYWHERE = "on any connection"
+    HTTP11 = "over HTTP/1.1"
+    BACK = "wherever there is room: it had found none, and nothing was sent"
+
+
+class MultiplexedAttempt(Attempt, Protocol):
+    """The same for a protocol in which a peer may refuse one request of many."""
+
+    @property
+    def refused(self) -> bool: ...
+    @property
+    def crowded(self) -> bool: ...
+
+
+def again(
+    request: Request, error: BaseException, attempt: MultiplexedAttempt, *, reused: bool, resends: int, returns: int
+) -> Again | None:
+    """Where to send a request again whose attempt failed; None if nowhere.
+
+    What the peer has refused (REFUSED_STREAM, or a stream above the last one of GOAWAY; RFC 9113, 8.7) it has not
+    acted on, so that any method may be sent again. HTTP_1_1_REQUIRED says how. For the rest see `may_resend`.
+
+    Arguments:
+        reused: the connection had served others before; whether that counts is the caller's choice.
+        resends: how often the request was sent again before.
+        returns: how often it went back before.
+    """
+    if not request.body.replayable or not isinstance(error, (NetworkError, RemoteProtocolError)):
+        return None
+    if attempt.crowded and attempt.refused and not attempt.sent:
+        return Again.BACK if returns < RETURNS else None
+    if resends >= RESENDS:
+        return None
+    if isinstance(error, (StreamReset, GoAway)) and error.code == Code.HTTP_1_1_REQUIRED:
+        return Again.HTTP11
+    if attempt.refused:
+        return Again.ANYWHERE if attempt.crowded else Again.FRESH
+    if reused and not resends and may_resend(request, error, attempt):
+        return Again.FRESH
+    return None

@@ -1,0 +1,275 @@
+"""Whether and when a request is sent again because a connection could not be made, or because of the answer's status.
+
+Values in, values out, but for the budget, which counts. The clock, the draw and the pause itself are the pool's. What a
+dead *reused* connection or a refused HTTP/2 stream means is another subject: see `_retry`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Final, Self
+
+from .._errors import ConnectError, ConnectTimeout, NetworkError, ProxyError, TLSError
+from .._message.request import Request
+from .._values import dataclass
+
+__all__ = ["Budget", "RetryPolicy", "pause_after", "retry_after"]
+
+Headers = list[tuple[bytes, bytes]]
+
+_MOST: Final = 10**9  # of a count, so that it can be reckoned with
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a request is sent again, and after which pause. Values, compared by value.
+
+    Two things are reasons: a connection could not be made (any method, since nothing was sent), and an answer whose
+    status is in `statuses`. None is a TLS handshake that failed, an address that the network policy denies, nor a proxy
+    that refuses a tunnel or says what is no answer (to CONNECT, by SOCKS), unless it answers our CONNECT with one of
+    `statuses`; under a number, as `retries=3`, there are no `statuses`. A body that cannot be sent again is a reason
+    against both. A pause that the total timeout does not leave time for is not begun: the last error is raised, or the
+    last response returned, at once. The same when the budget is spent.
+
+    Attributes:
+        attempts: how often a request is sent at most, the first time included. What is sent again silently (a reused
+            connection was dead, see `retry_stale`; an HTTP/2 server did not process it) is not counted. Default 4.
+        backoff: seconds of the first pause; each further one is twice as long as the one before. Default 0.5.
+        max_backoff: where that ends, in seconds. Default 30.0.
+        jitter: the share of each such pause that chance may take off, from 0 to 1, so that clients that failed together
+            do not come back together. Default 0.5: half of the pause to all of it.
+        statuses: answers that are asked for again. Default 429 and 503, which say "later", and 502 and 504, by which a
+            gateway says that it did not reach the server; not 500, which the server would most likely say again.
+        methods: the methods (case matters) for which a status counts; None is those that are idempotent (RFC 9110,
+            section 9.2.2), and requests with an `Idempotency-Key`. CONNECT and `duplex=True` never. Default None.
+        max_retry_after: the longest `Retry-After` that is waited for, in seconds. A longer one means that the response
+            is returned at once, since to come sooner than the server asks is to storm it. What is not a number or a
+            date, or is below nothing, is not heeded; a date is measured against the answer's own `Date`. The pause is
+            never shorter than the backoff. Default 60.0.
+        budget: how many retries all requests of the pool have in reserve; None is no limit. Default 100.
+        budget_refill: what each success puts back into it. Default 0.1: when a server fails for long, the reserve goes
+            and then at most one request in eleven is a retry.
+
+    Raises:
+        TypeError, ValueError: a value has another type, or is outside of what is allowed.
+    """
+
+    attempts: int = 4
+    backoff: float = 0.5
+    max_backoff: float = 30.0
+    jitter: float = 0.5
+    statuses: frozenset[int] = frozenset({429, 502, 503, 504})
+    methods: frozenset[str] | None = None
+    max_retry_after: float = 60.0
+    budget: int | None = 100
+    budget_refill: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_count("attempts", self.attempts, least=1)
+        for name in ("backoff", "max_backoff", "max_retry_after", "budget_refill"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        object.__setattr__(self, "jitter", _number("jitter", self.jitter, most=1.0))
+        object.__setattr__(self, "statuses", _statuses(self.statuses))
+        if self.methods is not None:
+            object.__setattr__(self, "methods", _methods(self.methods))
+        if self.budget is not None:
+            _check_count("budget", self.budget, least=0)
+
+    @classmethod
+    def of(cls, value: Any) -> Self | None:
+        """What `retries=` means: a policy, or how often a connection that could not be made is tried again.
+
+        None where nothing is ever sent again.
+
+        Raises:
+            TypeError, ValueError: it is neither.
+        """
+        if isinstance(value, cls):
+            return value if value.attempts > 1 else None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"retries is {value!r}: a whole number or a RetryPolicy is allowed")
+        if value < 0:
+            raise ValueError(f"retries is {value!r}: a whole number from 0 up, or a RetryPolicy, is allowed")
+        if value >= _MOST:
+            raise ValueError(f"retries is too large: expected a whole number below {_MOST:,}, or a RetryPolicy")
+        return cls(attempts=value + 1, statuses=frozenset()) if value else None
+
+    def pause(self, retries: int, draw: float) -> float:
+        """Seconds of backoff after so many retries; `draw` is from 0 up to 1."""
+        doubled = self.backoff * 2.0 ** min(retries, 1000) if self.backoff else 0.0
+        return min(doubled, self.max_backoff) * (1.0 - self.jitter * draw)
+
+
+def pause_after(
+    policy: RetryPolicy,
+    request: Request,
+    outcome: BaseException | tuple[int, Headers],
+    *,
+    retries: int,
+    draw: float,
+    left: float | None,
+    duplex: bool = False,
+) -> float | None:
+    """How many seconds to wait before the request is sent again; None if it is not.
+
+    Arguments:
+        outcome: the error because of which nothing was sent, or status and header fields of the response.
+        retries: how often this policy has sent the request again already.
+        draw: a random number from 0 up to 1.
+        left: seconds until the total timeout, if there is one.
+    """
+    if retries + 1 >= policy.attempts or not request.body.replayable:
+        return None
+    pause = policy.pause(retries, draw)
+    if isinstance(outcome, BaseException):
+        if not _is_passing(policy, request, outcome):
+            return None
+    else:
+        status, headers = outcome
+        if duplex or status not in policy.statuses or not _may_repeat(policy, request):
+            return None
+        asked = retry_after(headers)
+        if asked is not None:
+            if asked > policy.max_retry_after:
+                return None
+            pause = max(pause, asked)
+    return pause if left is None or pause < left else None
+
+
+def _is_passing(policy: RetryPolicy, request: Request, error: BaseException) -> bool:
+    """Whether the reason why there is no connection may be gone a moment later."""
+    if isinstance(error, ProxyError):  # about our CONNECT, or over SOCKS: the origin has not seen the request
+        if request.method == b"CONNECT":
+            return False
+        if error.status_code is None:  # the connection to it broke; what it refuses by SOCKS it would refuse again
+            return isinstance(error.__cause__, NetworkError)
+        return error.status_code in policy.statuses
+    return isinstance(error, (ConnectError, ConnectTimeout)) and not isinstance(error, TLSError)
+
+
+def _may_repeat(policy: RetryPolicy, request: Request) -> bool:
+    if request.method == b"CONNECT":
+        return False
+    return request.idempotent if policy.methods is None else request.method.decode("ascii") in policy.methods
+
+
+class Budget:
+    """How many retries a pool has left. Used under the pool's lock."""
+
+    __slots__ = ("_most", "_refill", "left")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._most = math.inf if policy.budget is None else float(policy.budget)
+        self._refill = policy.budget_refill
+        self.left = self._most
+
+    def spend(self) -> bool:
+        """One retry; False if there is none left."""
+        # Ten tenths are a little less than one.
+        if self.left < 1.0 - 1e-9:
+            return False
+        self.left = max(0.0, self.left - 1.0)
+        return True
+
+    def earn(self) -> None:
+        """A success."""
+        self.left = min(self._most, self.left + self._refill)
+
+
+# Retry-After (RFC 9110, section 10.2.3).
+
+_MONTHS: Final = {
+    name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)
+}
+_TIME: Final = rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+_DATES: Final = (  # of RFC 9110, section 5.6.7: today's form, RFC 850's, and that of asctime
+    re.compile(rb"[A-Z][a-z]{2}, (?P<day>[0-9]{2}) (?P<month>[A-Z][a-z]{2}) (?P<year>[0-9]{4}) " + _TIME + rb" GMT"),
+    re.compile(rb"[A-Z][a-z]{5,8}, (?P<day>[0-9]{2})-(?P<month>[A-Z][a-z]{2})-(?P<year>[0-9]{2}) " + _TIME + rb" GMT"),
+    re.compile(rb"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) (?P<day>[0-9 ][0-9]) " + _TIME + rb" (?P<year>[0-9]{4})"),
+)
+_MOST_DIGITS: Final = 9
+
+
+def retry_after(headers: Headers) -> float | None:
+    """The seconds that a response asks to wait, by the longest of its Retry-After fields; None where none is valid.
+
+    A date is measured against the response's own Date: a clock that is wrong, here or there, changes nothing.
+    """
+    asked = [value for name, value in headers if name == b"retry-after"]
+    if not asked:
+        return None
+    began = next((_seconds(value) for name, value in headers if name == b"date"), None)
+    delays = [delay for value in asked if (delay := _delay(value, began)) is not None]
+    return max(delays, default=None)
+
+
+def _delay(value: bytes, began: int | None) -> float | None:
+    if value.isdigit():
+        return float(value) if len(value) <= _MOST_DIGITS else math.inf
+    until = _seconds(value)
+    return None if until is None or began is None else max(0.0, float(until - began))
+
+
+def _seconds(date: bytes) -> int | None:
+    """Seconds since 1 March of the year 0, as the Gregorian calendar would have it; None if that is no date."""
+    match = next((match for form in _DATES if (match := form.fullmatch(date))), None)
+    if match is None or match["month"] not in _MONTHS:
+        return None
+    day, hour, minute, second = (int(match[name]) for name in ("day", "hour", "minute", "second"))
+    if not (1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+        return None
+    year, month = int(match["year"]), _MONTHS[match["month"]]
+    if len(match["year"]) == 2:
+        year += 1900 if year >= 70 else 2000
+    # Years that begin in March have their odd day at the end, and their months' lengths repeat after five.
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 1
+    return ((days * 24 + hour) * 60 + minute) * 60 + second
+
+
+# Arguments.
+
+
+def _check_count(name: str, value: Any, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}: a whole number is allowed")
+    if value < least:
+        raise ValueError(f"{name} is {value!r}: a whole number from {least} up is allowed")
+    if value > _MOST:
+        raise ValueError(f"{name} is too large: a whole number up to {_MOST:,} is allowed")
+
+
+def _number(name: str, value: Any, *, most: float = 1e9) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {value!r}: a number is allowed")
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} is {value!r}: a number from 0 to {most:,.0f} is allowed")
+    return float(value)
+
+
+def _statuses(given: Any) -> frozenset[int]:
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"statuses is {given!r}: a collection of status codes is allowed, e.g. {{429, 503}}")
+    statuses = list(given)
+    for status in statuses:
+        if isinstance(status, bool) or not isinstance(status, int):
+            raise TypeError(f"statuses has {status!r}: whole numbers from 400 to 599 are allowed")
+        if not 400 <= status <= 599:
+            raise ValueError(f"statuses has {status!r}: whole numbers from 400 to 599 are allowed")
+    return frozenset(int(status) for status in statuses)
+
+
+def _methods(given: Any) -> frozenset[str]:
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f'methods is {given!r}: a collection of methods is allowed, e.g. {{"GET", "POST"}}, or None')
+    methods = list(given)
+    for method in methods:
+        if not isinstance(method, str):
+            raise TypeError(f"methods has {method!r}: methods are allowed as str")
+        if not _TOKEN.fullmatch(method):
+            raise ValueError(f"methods has {method!r}: a token is allowed (RFC 9110, section 5.6.2)")
+    return frozenset(methods)

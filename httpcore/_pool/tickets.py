@@ -1,0 +1,215 @@
+"""The records of the ledger: a connection's slot, a request's ticket and its claim, an origin's queue."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from enum import Enum
+from typing import Final, Literal, Protocol
+
+Speaks = Literal["HTTP/1.1", "HTTP/2"]
+
+
+class Connection(Protocol):
+    """All that is asked of a connection, and that only by the pool: the ledger decides, and touches none."""
+
+    def close(self) -> None:
+        """Let go of it, now. May be called again."""
+        ...
+
+    def abandon(self) -> None:
+        """As `close`, in the child of a fork."""
+        ...
+
+
+class Standing(Enum):
+    """Where a ticket is on its way."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    DIALING = "dialing"
+    HOLDING = "holding"
+    DONE = "done"
+
+
+class SlotStanding(Enum):
+    """Where a connection is on its way. LEAVING: in use, and goes when its last user gives it back."""
+
+    DIALING = "dialing"
+    OPEN = "open"
+    LEAVING = "leaving"
+    GONE = "gone"
+
+
+# The lookup of an Enum's member costs more than the comparison.
+_NEW: Final = Standing.NEW
+
+
+_WAITING: Final = Standing.WAITING
+
+
+_DIALING: Final = Standing.DIALING
+
+
+_HOLDING: Final = Standing.HOLDING
+
+
+_DONE: Final = Standing.DONE
+
+
+_OPEN: Final = SlotStanding.OPEN
+
+
+_LEAVING: Final = SlotStanding.LEAVING
+
+
+_GONE: Final = SlotStanding.GONE
+
+
+class Slot:
+    """One connection as the ledger sees it: a place in the count, from the start of the dial to the close.
+
+    Attributes:
+        key: what it is pooled under.
+        connection: the pool's own; the ledger never looks at it.
+        standing: see `SlotStanding`.
+        protocol: "HTTP/1.1" or "HTTP/2" once it is open.
+        capacity: how many may hold it at once.
+        used: how many do. More than `capacity` only after `resize` has lowered that.
+    """
+
+    __slots__ = (
+        "capacity",
+        "connection",
+        "doomed",
+        "expires",
+        "key",
+        "number",
+        "origin",
+        "protocol",
+        "since",
+        "standing",
+        "used",
+    )
+
+    def __init__(self, origin: Origin, number: int) -> None:
+        self.key = origin.key
+        self.origin = origin
+        self.number = number
+        self.connection: Connection | None = None
+        self.standing = SlotStanding.DIALING
+        self.protocol: Speaks | None = None
+        self.capacity = 1
+        self.used = 0
+        self.doomed = False  # retired before it was open
+        self.since = 0.0  # when it was last given back
+        self.expires = 0.0  # until when it may be idle; means something only while nobody uses it
+
+    def perform(self) -> None:
+        """What the pool is to do when it finds this in `todo`: close the connection."""
+        if self.connection is not None:
+            self.connection.close()
+
+
+class Claim(weakref.ref["Ticket"]):
+    """The ledger's record of a ticket, which does not keep it alive.
+
+    When a ticket dies its claim is put into `Ledger.dropped`. That a weak reference does this, not a `__del__`, is
+    what makes it sure: no Python code runs, so nothing can interrupt it, and it cannot lock or raise.
+    """
+
+    __slots__ = ("closed", "joined", "key", "may_share", "slot", "standing", "turn", "wake")
+    key: Hashable
+    may_share: bool
+    standing: Standing
+    slot: Slot | None
+    wake: Callable[[], None] | None
+    closed: bool
+    turn: int  # the place in its origin's queue; there once it has waited
+    joined: int  # when it began to wait, counted in waits; as `turn`
+
+    # A weak reference is hashed and compared by what it refers to; a claim is itself.
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+    def perform(self) -> None:
+        """What the pool is to do when it finds this in `todo`: wake its owner."""
+        if self.wake is not None:
+            self.wake()
+
+
+class Ticket:
+    """What one request owns: a wait, a dial or a share of a connection. Made by `Ledger.ticket`.
+
+    A ticket that dies without `give_back` gives back all the same, as not reusable, at the next step.
+    """
+
+    __slots__ = ("__weakref__", "claim")
+
+    def __init__(self, key: Hashable, may_share: bool, dropped: Callable[[Claim], None]) -> None:
+        self.claim = claim = Claim(self, dropped)
+        claim.key = key
+        claim.may_share = may_share
+        claim.standing = _NEW
+        claim.slot = None
+        claim.wake = None
+        claim.closed = False
+
+    @property
+    def key(self) -> Hashable:
+        """What its connection is pooled under."""
+        return self.claim.key
+
+    @property
+    def standing(self) -> Standing:
+        """Where it is on its way."""
+        return self.claim.standing
+
+    @property
+    def slot(self) -> Slot | None:
+        """The connection, while this is DIALING or HOLDING."""
+        return self.claim.slot
+
+    @property
+    def closed(self) -> bool:
+        """It is DONE because the ledger was closed."""
+        return self.claim.closed
+
+    @property
+    def wake(self) -> Callable[[], None] | None:
+        """Called, possibly more than once, after the ticket stops WAITING, and when what it waits for changes (see
+        `Ledger.follows`). Set by the pool in a locked step."""
+        return self.claim.wake
+
+    @wake.setter
+    def wake(self, call: Callable[[], None] | None) -> None:
+        self.claim.wake = call
+
+
+class Origin:
+    """All that is derived for one key. Forgotten when it has neither slots nor waiters."""
+
+    __slots__ = ("count", "dialing", "key", "protocol", "ready", "solo", "waiters")
+
+    def __init__(self, key: Hashable, protocol: Speaks | None) -> None:
+        self.key = key
+        self.protocol = protocol
+        self.count = 0  # slots of any standing but GONE
+        self.dialing = 0
+        self.ready: OrderedDict[Slot, None] = OrderedDict()  # open and not full, the most recently used last
+        self.waiters: OrderedDict[Claim, None] = OrderedDict()
+        self.solo = 0  # a dial failed: who had joined by then waits on nobody else's dial
+
+    def shared_by(self, claim: Claim) -> bool:
+        """Whether a dial in progress may turn out to serve this claim, so that it should not dial too."""
+        if not self.dialing:
+            return False
+        return self.protocol == "HTTP/2" or (self.protocol is None and claim.may_share)
+
+    def wants_room(self) -> bool:
+        """Whether the first waiter would dial. Those who joined before a failed dial are first in the queue."""
+        if not self.waiters:
+            return False
+        first = next(iter(self.waiters))
+        return first.joined <= self.solo or not self.shared_by(first)
