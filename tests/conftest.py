@@ -43,7 +43,7 @@ def trusting_real(place: Path) -> httpcore.SSLConfig:
 @pytest.fixture(scope="session")
 def nginx(place: Path) -> Iterator[Ports]:
     with (
-        uvicorn("apps:app", "--app-dir", "tests") as app,
+        uvicorn("apps:app", "--app-dir", "tests/support") as app,
         real_servers.nginx(place, place / "server.pem", app) as ports,
     ):
         yield ports

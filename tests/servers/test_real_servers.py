@@ -16,7 +16,7 @@ from worlds import World, each_world
 
 import httpcore
 
-APP = ("apps:app", "--app-dir", "tests")
+APP = ("apps:app", "--app-dir", "tests/support")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         import sys
 
         port = free_port()
-        command = [sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "tests.apps:app"]
+        command = [sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "tests.support.apps:app"]
         with process(command, port):
             yield f"http://127.0.0.1:{port}"
 

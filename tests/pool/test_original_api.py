@@ -16,7 +16,7 @@ each_loop = pytest.mark.parametrize("run", [lambda body: asyncio.run(body()), tr
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with uvicorn("apps:app", "--app-dir", "tests") as port:
+    with uvicorn("apps:app", "--app-dir", "tests/support") as port:
         yield f"http://127.0.0.1:{port}"
 
 

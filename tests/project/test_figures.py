@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from real_servers import program
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 FIRST = '''"""A module
 of two lines."""

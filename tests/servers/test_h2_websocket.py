@@ -37,7 +37,7 @@ class Way(NamedTuple):
 
 @pytest.fixture(scope="module")
 def uvicorn_port() -> Iterator[int]:
-    with uvicorn("apps:app", "--app-dir", "tests", "--ws", "wsproto") as port:
+    with uvicorn("apps:app", "--app-dir", "tests/support", "--ws", "wsproto") as port:
         yield port
 
 

@@ -1,4 +1,4 @@
-"""gRPC's own server, with bytes for messages. `python -m tests.grpc_server PLAIN_PORT SECURE_PORT server.pem`.
+"""gRPC's own server, with bytes for messages. `python -m tests.support.grpc_server PLAIN_PORT SECURE_PORT server.pem`.
 
 All is under `/test.Words/`. Unary and Chat give back what they get, Count(b"n size") n messages of that size, Join all
 it got as one, Fail a status and no message, FailLate one after two messages. Hang says nothing until its caller has

@@ -13,7 +13,7 @@ import pytest
 
 import httpcore
 
-PACKAGE = Path(__file__).resolve().parent.parent / "httpcore"
+PACKAGE = Path(__file__).resolve().parents[2] / "httpcore"
 
 # From the ground up. A module imports from lower floors only, never from its own: so a new file needs a place here, and
 # an import that does not fit means that the idea belongs elsewhere. Types count: what is named is depended upon.

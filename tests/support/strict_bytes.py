@@ -1,4 +1,4 @@
-"""Requests of every kind, right and wrong ones, on each runtime: `python -bb tests/strict_bytes.py URL`.
+"""Requests of every kind, right and wrong ones, on each runtime: `python -bb tests/support/strict_bytes.py URL`.
 
 Comparing bytes with text ends it with a BytesWarning.
 """

@@ -115,7 +115,7 @@ def nghttpd(folder: Path, pem: Path) -> Iterator[Ports]:
 
 @contextmanager
 def hypercorn(folder: Path, pem: Path) -> Iterator[Ports]:
-    """hypercorn serving tests/apps.py, plain and over TLS, on uvloop."""
+    """hypercorn serving tests/support/apps.py, plain and over TLS, on uvloop."""
     plain, secure = free_port(), free_port()
     settings = folder / "hypercorn.toml"
     settings.write_text(
@@ -123,6 +123,6 @@ def hypercorn(folder: Path, pem: Path) -> Iterator[Ports]:
         'h2_max_concurrent_streams = 1000\nkeep_alive_max_requests = 100000000\nworker_class = "uvloop"\n'
         "graceful_timeout = 0\n"
     )
-    command = [sys.executable, "-m", "hypercorn", "--config", str(settings), "tests.apps:app"]
+    command = [sys.executable, "-m", "hypercorn", "--config", str(settings), "tests.support.apps:app"]
     with process(command, plain):
         yield Ports(plain, secure)

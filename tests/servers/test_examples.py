@@ -22,7 +22,7 @@ from servers import Peer, ScriptedServer, answering, free_port, ok, process, uvi
 
 import httpcore
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 class Upstream(NamedTuple):
@@ -49,7 +49,7 @@ def gateway(upstream: str, app: str = "examples.gateway:app", **environment: str
 @pytest.fixture(scope="module", params=["HTTP/1.1", "HTTP/2 by ALPN", "HTTP/2 by prior knowledge"])
 def upstream(request: pytest.FixtureRequest, place: Path) -> Iterator[Upstream]:
     if request.param == "HTTP/1.1":
-        with uvicorn("apps:app", "--app-dir", "tests") as port:
+        with uvicorn("apps:app", "--app-dir", "tests/support") as port:
             yield Upstream(f"http://127.0.0.1:{port}", b"1.1")
         return
     ports: Ports = request.getfixturevalue("hypercorn")
@@ -57,7 +57,7 @@ def upstream(request: pytest.FixtureRequest, place: Path) -> Iterator[Upstream]:
         trust = {"UPSTREAM_CA": str(place / "ca.pem")}
         yield Upstream(f"https://localhost:{ports.secure}", b"2", environment=trust)
     else:
-        yield Upstream(f"http://127.0.0.1:{ports.plain}", b"2", "tests.h2_gateway:app")
+        yield Upstream(f"http://127.0.0.1:{ports.plain}", b"2", "tests.support.h2_gateway:app")
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ KINDS = {"small": 79, "posted": 8, "large": 4, "closed at the head": 2, "closed 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     port = free_port()
-    with process([sys.executable, "-m", "tests.h2_server", str(port)], port):
+    with process([sys.executable, "-m", "tests.support.h2_server", str(port)], port):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| (?P<name>[A-Z]?[0-9]+) \|.*\|.*\| (?P<proof>[^|]+) \|$", re.MULTILINE)
 TEST = re.compile(r"`(test_\w+)`")
 

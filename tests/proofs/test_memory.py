@@ -60,7 +60,7 @@ world.run(main)
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     port = free_port()
-    with process([sys.executable, "-m", "tests.fast_server", str(port)], port):
+    with process([sys.executable, "-m", "tests.support.fast_server", str(port)], port):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -30,7 +30,7 @@ IMPATIENT = httpcore.TimeoutConfig(60, pool_timeout=0)
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     port = free_port()
-    with process([sys.executable, "-m", "tests.fast_server", str(port)], port):
+    with process([sys.executable, "-m", "tests.support.fast_server", str(port)], port):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -28,7 +28,7 @@ WHO = f"{USER}:{quote(PASSWORD, safe='')}"
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[int]:
-    with uvicorn("apps:app", "--app-dir", "tests") as port:
+    with uvicorn("apps:app", "--app-dir", "tests/support") as port:
         yield port
 
 

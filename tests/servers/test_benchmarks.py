@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 from real_servers import program
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "benchmarks"
 
 

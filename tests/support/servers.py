@@ -201,7 +201,7 @@ def process(
     """
     said = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe that nobody reads would stop a server
     server = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **(env or {})}, cwd=HERE.parent
+        command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **(env or {})}, cwd=HERE.parents[1]
     )
     try:
         for _ in range(400):
@@ -226,7 +226,7 @@ def process(
 
 @contextmanager
 def uvicorn(app: str, *options: str) -> Iterator[int]:
-    """uvicorn serving `app` ("tests.apps:app"); gives its port."""
+    """uvicorn serving `app` ("tests.support.apps:app"); gives its port."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "error", *options]
     with process(command, port):

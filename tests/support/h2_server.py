@@ -1,5 +1,5 @@
 """An HTTP/2 server made of h2, in a process of its own, that can tell what it thinks of its connections.
-`python -m tests.h2_server PORT`.
+`python -m tests.support.h2_server PORT`.
 
     /size/N/...     N bytes, made of the path, over and over: no two requests need get the same
     /echo/...       the body of the request, once it has ended

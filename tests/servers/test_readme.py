@@ -11,7 +11,7 @@ import pytest
 from blocks import blocks_of, run_blocks
 from servers import uvicorn
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

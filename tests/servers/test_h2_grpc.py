@@ -36,7 +36,7 @@ def ports(place: Path) -> Iterator[Ports]:
     command = [
         sys.executable,
         "-m",
-        "tests.grpc_server",
+        "tests.support.grpc_server",
         str(ports.plain),
         str(ports.secure),
         str(place / "server.pem"),
