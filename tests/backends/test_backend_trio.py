@@ -14,8 +14,8 @@ import trio.testing
 from places import at
 
 from httpcore._backends.base import PIECE
-from httpcore._backends.workers import Call
 from httpcore._backends.trio import TrioBackend, TrioStream
+from httpcore._backends.workers import Call
 from httpcore._errors import ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 
 LONG = 10.0

@@ -21,23 +21,23 @@ import pytest
 
 import httpcore
 from httpcore._backends.asyncio import AsyncioBackend, AsyncioStream
-from httpcore._backends.threads import BlockingBackend, BlockingStream
 from httpcore._backends.sockets import Descriptor
+from httpcore._backends.threads import BlockingBackend, BlockingStream
 from httpcore._config import PoolLimits, TimeoutConfig
-from httpcore._pool.connection import HTTPConnection
-from httpcore._deadline import Deadline
-from httpcore._pool.call import Call, Delivery
-from httpcore._pool.ledger import Ledger
-from httpcore._pool.pool import ConnectionPool
-from httpcore._message.request import Request
 from httpcore._connect.route import Route
-from httpcore._message.head import Head
-from httpcore._http1.parser import H1Parser
-from httpcore._http2.engine import H2Engine
-from httpcore._http2.exchange import HTTP2Exchange
-from httpcore._http2.connection import HTTP2Connection
+from httpcore._deadline import Deadline
 from httpcore._http1.connection import HTTP11Connection
 from httpcore._http1.exchange import HTTP11Exchange
+from httpcore._http1.parser import H1Parser
+from httpcore._http2.connection import HTTP2Connection
+from httpcore._http2.engine import H2Engine
+from httpcore._http2.exchange import HTTP2Exchange
+from httpcore._message.head import Head
+from httpcore._message.request import Request
+from httpcore._pool.call import Call, Delivery
+from httpcore._pool.connection import HTTPConnection
+from httpcore._pool.ledger import Ledger
+from httpcore._pool.pool import ConnectionPool
 
 PACKAGE = os.path.dirname(httpcore.__file__)
 

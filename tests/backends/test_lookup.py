@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from httpcore._backends import lookup as names
+from httpcore._backends.happy_eyeballs import connect_error
 from httpcore._backends.lookup import Address, literal, look_up, numeric, resolve, show_address
 from httpcore._backends.workers import Answer, Threads
-from httpcore._backends.happy_eyeballs import connect_error
 from httpcore._errors import ConnectError, ConnectTimeout
 
 LONG = 10.0

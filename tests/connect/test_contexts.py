@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from httpcore._connect import contexts as _contexts
 from httpcore._config import CertFile, SSLConfig
+from httpcore._connect import contexts as _contexts
 from httpcore._connect.contexts import alpn_of, context_at_hand, context_for, ssl_context
 from httpcore._errors import LocalProtocolError
 

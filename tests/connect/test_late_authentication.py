@@ -23,8 +23,8 @@ from worlds import World, each_world
 import httpcore
 from httpcore import testing
 from httpcore._backends.threads import BlockingBackend
-from httpcore._connect.tls import TLSStream, start_tls
 from httpcore._connect.contexts import context_for
+from httpcore._connect.tls import TLSStream, start_tls
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("localhost", "127.0.0.1", "a.test")

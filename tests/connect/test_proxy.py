@@ -11,8 +11,8 @@ import pytest
 
 import httpcore
 from httpcore._connect.proxy import Proxy
-from httpcore._message.request import Request
 from httpcore._connect.route import Route, route_to
+from httpcore._message.request import Request
 from httpcore._message.url import URL
 
 CANARY = "hunter2"

@@ -21,9 +21,9 @@ from worlds import World, each_world
 import httpcore
 from httpcore import testing
 from httpcore._backends.base import StreamInfo
-from httpcore._connect.tls import Resumable, TLSStream, start_tls
 from httpcore._config import SSLConfig
 from httpcore._connect.sessions import Sessions
+from httpcore._connect.tls import Resumable, TLSStream, start_tls
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("localhost", "a.test", "127.0.0.1")

@@ -18,9 +18,9 @@ from tls_origins import Authority
 
 import httpcore
 from httpcore import testing
-from httpcore._connect.tls import start_tls
 from httpcore._config import SSLConfig
 from httpcore._connect.contexts import context_for
+from httpcore._connect.tls import start_tls
 from httpcore._message.url import URL
 
 HOSTS = (

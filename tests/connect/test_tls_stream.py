@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 import trustme
 
-from httpcore._connect import tls
 from httpcore._backends.base import PIECE, Stream, StreamInfo
+from httpcore._connect import tls
 from httpcore._connect.tls import _ENCRYPTED, TLSStream, start_tls
 from httpcore._errors import (
     ConnectTimeout,

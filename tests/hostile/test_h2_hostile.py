@@ -56,8 +56,9 @@ from worlds import World, each_world
 
 import httpcore
 from httpcore import LimitExceeded, RemoteProtocolError
-from httpcore._http2 import engine as h2_engine, connection as http2
 from httpcore._errors import Code
+from httpcore._http2 import connection as http2
+from httpcore._http2 import engine as h2_engine
 from httpcore._http2.flood_budget import BUDGET
 from httpcore.testing import Simulation as Memory
 

@@ -19,10 +19,10 @@ from trials import every_world_has_run, nothing_is_left_open, trial  # noqa: F40
 from worlds import World, each_world
 
 import httpcore
-from httpcore._message.body import Body
 from httpcore._config import SSLConfig
-from httpcore._errors import show
 from httpcore._connect.network import Network
+from httpcore._errors import show
+from httpcore._message.body import Body
 from httpcore._message.request import Request, header_pairs, trailer_pairs
 from httpcore._message.url import URL, parse_host
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import httpcore
 from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
 from httpcore._http1 import grammar
-from httpcore._message.head import End, Head, Part
 from httpcore._http1.engines import ResponseParser
 from httpcore._http1.parser import H1Parser
+from httpcore._message.head import End, Head, Part
 
 MIB = 1 << 20
 OK = b"HTTP/1.1 200 OK\r\n"

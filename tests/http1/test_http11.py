@@ -9,11 +9,11 @@ import pytest
 
 import httpcore
 from httpcore._deadline import Deadline
-from httpcore._message.request import Request
-from httpcore._message.head import Head
-from httpcore._http1.parser import H1Parser
-from httpcore._http1.exchange import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Exchange
 from httpcore._http1.connection import HTTP11Connection
+from httpcore._http1.exchange import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Exchange
+from httpcore._http1.parser import H1Parser
+from httpcore._message.head import Head
+from httpcore._message.request import Request
 from httpcore.testing import ServerEnd
 from httpcore.testing import Simulation as World
 

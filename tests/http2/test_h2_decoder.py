@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import httpcore
-from httpcore._http2 import hpack_decoder as h2_decoder, hpack_table as h2_table
+from httpcore._http2 import hpack_decoder as h2_decoder
+from httpcore._http2 import hpack_table as h2_table
 from httpcore._http2.hpack_decoder import TABLE_BYTES, FieldDecoder
 from httpcore._http2.hpack_encoder import FieldEncoder
 from httpcore._http2.hpack_table import STATIC_PAIRS, unhuffman

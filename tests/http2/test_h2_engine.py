@@ -20,7 +20,9 @@ import pytest
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from httpcore import LimitExceeded, LocalProtocolError, RemoteProtocolError
+from httpcore._errors import Code
 from httpcore._http2 import engine as h2_engine
+from httpcore._http2.engine import H2Engine
 from httpcore._http2.events import (
     BodyReceived,
     Ended,
@@ -35,11 +37,9 @@ from httpcore._http2.events import (
     WentAway,
     WindowOpened,
 )
-from httpcore._errors import Code
-from httpcore._message.head import Headers
 from httpcore._http2.flood_budget import BUDGET
-from httpcore._http2.engine import H2Engine
 from httpcore._http2.inbox import Inbox
+from httpcore._message.head import Headers
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 UNKNOWN = 0xBB

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from httpcore import LimitExceeded, LocalProtocolError, RemoteProtocolError
-from httpcore._message.request import Request
 from httpcore._http2.fields import FIELD_COUNT, read_fields, read_status, request_fields, trailer_fields
+from httpcore._message.request import Request
 
 URL = "https://a.test/path?query"
 PSEUDO = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a.test"), (b":path", b"/path?query")]

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import pytest
 import trio
 
-from httpcore._message.body import Body, BodyReader, ReplayableBody
 from httpcore._errors import LocalProtocolError
+from httpcore._message.body import Body, BodyReader, ReplayableBody
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from httpcore._errors import DecodingError, LimitExceeded
 from httpcore._message import decoders as _decoders
 from httpcore._message.decoders import Decoder, _Coding, _coding, _Unpacker, decoder_for, supported_codings
-from httpcore._errors import DecodingError, LimitExceeded
 
 if sys.version_info >= (3, 14):
     from compression import zstd

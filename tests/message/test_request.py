@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpcore._message.body import Body
 from httpcore._errors import HTTPCoreError, InvalidURL, LocalProtocolError
+from httpcore._message.body import Body
 from httpcore._message.request import Request, chunk, header_pairs, last_chunk
 from httpcore._message.url import URL
 

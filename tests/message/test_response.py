@@ -19,9 +19,9 @@ import httpcore
 from httpcore._backends.base import PIECE
 from httpcore._config import UNSET
 from httpcore._message.content import KEPT_AT_LEAST, KEPT_PER_BYTE
+from httpcore._message.head import Head
 from httpcore._message.response import Response, ResponseInfo
 from httpcore._sync import run
-from httpcore._message.head import Head
 
 GZIP = [(b"content-encoding", b"gzip")]
 TEXT = b"Hello, world" * 1000

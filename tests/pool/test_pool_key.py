@@ -29,10 +29,10 @@ from worlds import WORLDS, World, each_world
 
 import httpcore
 from httpcore._config import _DEMANDS, demands_of
-from httpcore._pool.connection import HTTPConnection
 from httpcore._connect.dial import dial
 from httpcore._connect.route import Route
 from httpcore._message.url import URL
+from httpcore._pool.connection import HTTPConnection
 
 # A peer for everybody.
 

@@ -18,10 +18,11 @@ from h2_peer import H2Peer, Left
 from strikes import ACTS, SEEDS, cancel, check
 
 import httpcore
-from httpcore._http2 import engine as h2_engine, connection as http2
 from httpcore._errors import Code
-from httpcore._http2.engine import H2Engine
+from httpcore._http2 import connection as http2
+from httpcore._http2 import engine as h2_engine
 from httpcore._http2.connection import HTTP2Connection
+from httpcore._http2.engine import H2Engine
 from httpcore.testing import Cancelled, ServerEnd
 from httpcore.testing import Simulation as World
 from httpcore.testing import at_every_await as at_every_point

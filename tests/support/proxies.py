@@ -148,6 +148,17 @@ def uvicorn_on_a_socket(app: str) -> Iterator[str]:
     """uvicorn serving `app` on a unix socket; gives its path."""
     with tempfile.TemporaryDirectory(prefix="httpcore-") as folder:  # pytest's paths are too long for a socket
         path = os.path.join(folder, "uvicorn")
-        command = [sys.executable, "-m", "uvicorn", app, "--app-dir", "tests/support", "--uds", path, "--log-level", "error"]
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            app,
+            "--app-dir",
+            "tests/support",
+            "--uds",
+            path,
+            "--log-level",
+            "error",
+        ]
         with process(command, path):
             yield path
