@@ -15,6 +15,21 @@ from servers import uvicorn
 
 import httpcore
 
+TESTS = Path(__file__).resolve().parent
+MARKED_FOLDERS = ("servers", "hostile", "proofs")
+SERVER_FIXTURES = {"nginx", "nghttpd", "hypercorn", "squid", "tinyproxy", "dante", "microsocks", "uvicorn_socket"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test is marked by the folder that it is in, and `servers` also if it uses a server of Debian or PyPI."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in MARKED_FOLDERS:
+            item.add_marker(folder)
+        if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
+
+
 # Examples that are the same each time, and may take long: a busy machine is no failure.
 settings.register_profile(
     "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]

@@ -748,8 +748,8 @@ print("done")
 
 @each_world
 def test_no_descriptor_left_is_a_connect_error_and_harms_nobody_else(world: World) -> None:
-    tests = Path(__file__).parent
-    program = textwrap.dedent(EMFILE).format(root=str(tests.parent), tests=str(tests))
+    root = Path(__file__).resolve().parents[2]
+    program = textwrap.dedent(EMFILE).format(root=str(root), tests=str(root / "tests" / "support"))
     done = subprocess.run([sys.executable, "-W", "error", "-c", program, world.name], capture_output=True, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == (b"done\n", b"", 0)
 

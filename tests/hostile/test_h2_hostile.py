@@ -19,9 +19,7 @@ from typing import Any
 import h2.events
 import hpack
 import pytest
-from h2_peer import H2Peer, Server, echo, play
-from servers import Peer, ScriptedServer
-from test_h2_engine import (
+from h2_frames import (
     ACK,
     CONTINUATION,
     DATA,
@@ -51,6 +49,8 @@ from test_h2_engine import (
     settings,
     window_update,
 )
+from h2_peer import H2Peer, Server, echo, play
+from servers import Peer, ScriptedServer
 from trials import PROMPT, checked, eventually, every_world_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
 from worlds import World, each_world
 

@@ -8,7 +8,6 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import h2.config
 import h2.connection
@@ -17,7 +16,39 @@ import h2.exceptions
 import h2.settings
 import hpack
 import pytest
-from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
+from h2_frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    MIB,
+    OK,
+    PADDED,
+    PING,
+    PRIORITY,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    TOP,
+    UNKNOWN,
+    WINDOW_UPDATE,
+    Took,
+    big_head,
+    data,
+    fields,
+    frame,
+    goaway,
+    head,
+    huffman_literal,
+    new_literals,
+    number,
+    rst,
+    settings,
+    window_update,
+)
 
 from httpcore import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from httpcore._errors import Code
@@ -41,68 +72,7 @@ from httpcore._http2.flood_budget import BUDGET
 from httpcore._http2.inbox import Inbox
 from httpcore._message.head import Headers
 
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
-UNKNOWN = 0xBB
-END_STREAM = ACK = 1
-END_HEADERS = 4
-PADDED = 8
 WITH_PRIORITY = 32
-
-MIB = 1 << 20
-TOP = 2**31 - 1
-
-
-def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"", length: int | None = None) -> bytes:
-    size = len(payload) if length is None else length
-    return struct.pack(">HBBBL", size >> 8, size & 255, kind, flags, stream) + payload
-
-
-def settings(*pairs: tuple[int, int]) -> bytes:
-    return frame(SETTINGS, payload=b"".join(struct.pack(">HL", *pair) for pair in pairs))
-
-
-def number(value: int) -> bytes:
-    return struct.pack(">L", value)
-
-
-def window_update(stream: int, increment: int) -> bytes:
-    return frame(WINDOW_UPDATE, 0, stream, number(increment))
-
-
-def rst(stream: int, code: int = Code.CANCEL) -> bytes:
-    return frame(RST_STREAM, 0, stream, number(code))
-
-
-def goaway(last: int, code: int = 0, debug: bytes = b"") -> bytes:
-    return frame(GOAWAY, 0, 0, number(last) + number(code) + debug)
-
-
-def data(stream: int, payload: bytes, *, end: bool = False, pad: int | None = None) -> bytes:
-    flags = END_STREAM if end else 0
-    if pad is not None:
-        flags |= PADDED
-        payload = bytes([pad]) + payload + bytes(pad)
-    return frame(DATA, flags, stream, payload)
-
-
-def literal(name: bytes, value: bytes) -> bytes:
-    """One field, uncompressed and not indexed: any bytes can be said with it."""
-    assert len(name) < 127
-    assert len(value) < 127
-    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
-def fields(*pairs: tuple[bytes, bytes]) -> bytes:
-    return b"".join(literal(*pair) for pair in pairs)
-
-
-OK = (b":status", b"200")
-
-
-def head(stream: int, *pairs: tuple[bytes, bytes], end: bool = False, status: bytes | None = b"200") -> bytes:
-    flags = END_HEADERS | (END_STREAM if end else 0)
-    first = [(b":status", status)] if status is not None else []
-    return frame(HEADERS, flags, stream, fields(*first, *pairs))
 
 
 def sent(engine: HTTP2Engine) -> list[tuple[int, int, int, bytes]]:
@@ -740,28 +710,6 @@ def test_errors_name_what_was_seen() -> None:
 # Floods.
 
 
-def big_head(block: bytes, stream: int) -> bytes:
-    """A header block in as many frames as it needs."""
-    parts = [block[at : at + 16384] for at in range(0, len(block), 16384)]
-    out = frame(HEADERS, END_HEADERS if len(parts) == 1 else 0, stream, parts[0])
-    for part in parts[1:]:
-        out += frame(CONTINUATION, END_HEADERS if part is parts[-1] else 0, stream, part)
-    return out
-
-
-def new_literals(count: int, first: bytes = b"\x00") -> bytes:
-    """Fields that were not seen before, and take as few bytes as such can."""
-    rand = random.Random(count)
-    return b"".join([first + b"\x08" + rand.randbytes(8).hex()[:8].encode() + b"\x01v" for _ in range(count)])
-
-
-def huffman_literal(size: int) -> bytes:
-    coded = hpack.huffman.HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(random.Random(5).randbytes(size))
-    length = hpack.hpack.encode_integer(len(coded), 7)
-    length[0] |= 0x80
-    return b"\x00\x01a" + bytes(length) + coded
-
-
 def live(engine: H2Engine) -> None:
     """Two responses are open."""
     engine.receive(head(GOT) + head(SIBLING))
@@ -830,34 +778,6 @@ FLOODS: dict[str, tuple[Callable[[H2Engine], None], bytes]] = {
     "heads with needless octets": (live, big_head(b"\x0f\x80\x80\x80\x80\x00\x00" * 1300, CANCELLED)),
     "heads in Huffman code": (live, big_head(huffman_literal(24_000), CANCELLED)),
 }
-
-
-def resident() -> int:
-    """Bytes of memory that this process has."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-    except FileNotFoundError:
-        return 0
-
-
-class Took:
-    """What a flood takes of us, from here on, or from `begin` on. CPU time is that of the thread that begins."""
-
-    def __init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        self.had = resident()
-        self.most = 0
-        self.began = time.thread_time()
-
-    def look(self) -> None:
-        self.most = max(self.most, resident() - self.had)
-
-    def check(self) -> None:
-        took = time.thread_time() - self.began
-        assert took < 1
-        assert self.most < 4 * MIB
 
 
 def last_of(engine: H2Engine, again: bytes, took: Took | None = None, now: float = 1000.0) -> Exception | None:

@@ -18,6 +18,7 @@ import h2.events
 import h2.exceptions
 import pytest
 import trustme
+from h2_conversation import HTTP_1_1_REQUIRED, Conversation
 from servers import Peer, ScriptedServer, ok
 from worlds import ThreadsWorld, World, each_world
 
@@ -26,7 +27,6 @@ import httpcore
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("127.0.0.1", "localhost")
 SEED = 20_261_121
-HTTP_1_1_REQUIRED = 13
 
 
 def server_context(*alpn: str) -> ssl.SSLContext:
@@ -42,69 +42,6 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
     path = tmp_path_factory.mktemp("ca") / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(str(path))
     return httpcore.SSLConfig(verify=str(path))
-
-
-class Conversation:
-    """One HTTP/2 connection from its server's side: answers each whole request with its path and its body's length.
-
-    `/N/...` answers N bytes more, as far as the windows allow at any time. `/never` is not answered, `/old` is refused
-    with HTTP_1_1_REQUIRED. The connection's window is credited as bodies come.
-    """
-
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
-        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="latin-1"))
-        self.paths: dict[int, str] = {}
-        self.sizes: dict[int, int] = {}
-        self.whole: dict[int, None] = {}  # requests that are complete
-        self.left: dict[int, int] = {}
-
-    def run(self) -> None:
-        self.h2.initiate_connection()
-        self.h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 500})
-        self.peer.send(self.h2.data_to_send())
-        while data := self.peer.socket.recv(65536):
-            for event in self.h2.receive_data(data):
-                self.heed(event)
-            for stream in self.whole:
-                self.answer(stream, self.paths[stream])
-            self.whole.clear()
-            for stream in list(self.left):
-                self.pump(stream)
-            self.peer.send(self.h2.data_to_send())
-
-    def heed(self, event: h2.events.Event) -> None:
-        if isinstance(event, h2.events.RequestReceived):
-            self.paths[event.stream_id] = dict(event.headers)[":path"]
-            self.sizes[event.stream_id] = 0
-        elif isinstance(event, h2.events.DataReceived):
-            self.sizes[event.stream_id] += len(event.data)
-            self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        elif isinstance(event, h2.events.StreamEnded):
-            self.whole[event.stream_id] = None
-        elif isinstance(event, h2.events.StreamReset):
-            self.left.pop(event.stream_id, None)
-            self.whole.pop(event.stream_id, None)
-
-    def answer(self, stream: int, path: str) -> None:
-        if path == "/old":
-            self.h2.reset_stream(stream, HTTP_1_1_REQUIRED)
-        elif path != "/never":
-            self.h2.send_headers(stream, [(":status", "200"), ("x-size", str(self.sizes[stream]))])
-            self.h2.send_data(stream, path.encode())
-            self.left[stream] = int(path.split("/")[1])
-
-    def pump(self, stream: int) -> None:
-        while True:
-            size = min(self.left[stream], 16384, self.h2.local_flow_control_window(stream))
-            self.left[stream] -= size
-            if not self.left[stream]:
-                del self.left[stream]
-                self.h2.send_data(stream, b"x" * size, end_stream=True)
-                return
-            if not size:
-                return
-            self.h2.send_data(stream, b"x" * size)
 
 
 def converse(peer: Peer) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 import pytest
+from h2_conversation import Conversation
 from servers import Peer, ScriptedServer, ok
-from test_http2_worlds import Conversation
 from worlds import World, each_world
 
 import httpcore

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import trustme
+from h2_conversation import Conversation
 from servers import Peer, ScriptedServer, ok
-from test_http2_worlds import Conversation
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("127.0.0.1", "localhost")

@@ -16,8 +16,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from h2_conversation import Conversation
 from servers import Peer, ScriptedServer, ok
-from test_http2_worlds import Conversation
 
 import httpcore
 

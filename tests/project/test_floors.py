@@ -68,6 +68,9 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
 ]
 
 
+PACKAGES = {folder for folders in FOLDERS for folder in folders if folder}
+
+
 def numbered() -> dict[str, tuple[int, int]]:
     """The floor of each module: that of its folder, and that inside the folder."""
     found: dict[str, tuple[int, int]] = {}
@@ -226,9 +229,7 @@ def test_imports_only_go_down(module: str) -> None:
     assert not up, f"{module} (floor {NUMBER.get(module)}) imports upward or sideways: {up}"
 
 
-@pytest.mark.parametrize(
-    "folder", sorted({name for folders in FOLDERS for name in folders} - {"", "_backends", "testing"})
-)
+@pytest.mark.parametrize("folder", sorted(PACKAGES - {"_backends", "testing"}))
 def test_the_file_of_a_package_is_one_sentence(folder: str) -> None:
     """A package says what it is about and re-exports nothing, so that each import names the file it depends on."""
     tree = parsed(folder)

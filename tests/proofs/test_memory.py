@@ -18,7 +18,7 @@ ALLOWED = 30.0
 
 PROGRAM = """
 import resource, sys
-sys.path[:0] = ["tests"]
+sys.path[:0] = ["tests/support"]
 from worlds import WORLDS
 act, name, url = sys.argv[1:4]
 world = next(world for world in WORLDS if world.name == name)

@@ -16,8 +16,8 @@ from typing import Any
 import brotli
 import pytest
 import trio
+from h2_frames import data, head
 from servers import Peer, ok
-from test_h2_engine import data, head
 from test_h2_hostile import PRIOR, Hostile, Talk
 from trials import HostileServer, every_world_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
 from worlds import WORLDS, World, each_world
