@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from .._config import SSLConfig, checked_ssl
 from .._exact import exact_bytes, exact_str
-from .._message.request import Headers, HeaderTypes, header_pairs
+from .._message.fields import Headers
+from .._message.request import HeaderTypes, header_pairs
 from .._message.url import URL, parse_proxy
 from .._values import dataclass
 

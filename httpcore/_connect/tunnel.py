@@ -8,8 +8,9 @@ from .._errors import ProxyError, show
 from .._http1.connection import HTTP11Connection
 from .._http1.engines import ResponseParser
 from .._http1.exchange import HTTP11Exchange
+from .._message.fields import Headers
 from .._message.head import Head
-from .._message.request import Headers, Request
+from .._message.request import Request
 
 __all__ = ["open_tunnel"]
 

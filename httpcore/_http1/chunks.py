@@ -6,8 +6,8 @@ import re
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError, show
-from .._message.head import Headers
-from .grammar import _TEXT, _TOKEN, HEAD_BYTES, _read_fields
+from .._message.fields import HEAD_BYTES, TOKEN, Headers
+from .grammar import TEXT, read_fields
 
 CHUNK_LINE_BYTES: Final = 16384
 """One chunk's line: size, extensions and line ends."""
@@ -17,10 +17,10 @@ EXTENSION_BYTES: Final = 65536
 """Chunk extensions of one message, beyond as many bytes as its body has had so far."""
 
 
-_QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\' + _TEXT + rb')*+"'
+_QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\' + TEXT + rb')*+"'
 
 
-_EXTENSION = rb"[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
+_EXTENSION = rb"[ \t]*+;[ \t]*+" + TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"|" + _QUOTED + rb"))?"
 
 
 _CHUNK_LINE = rb"([0-9A-Fa-f]{1,16})((?:" + _EXTENSION + rb")*+)\r\n"
@@ -199,7 +199,7 @@ class Chunks:
         if got is None:
             return
         raw, self.surplus = got
-        self.trailers, _ = _read_fields("trailer", raw, raw.split(b"\r\n"))
+        self.trailers, _ = read_fields("trailer", raw, raw.split(b"\r\n"))
         for name, _ in self.trailers:
             if name == b"content-length" or name == b"transfer-encoding":
                 raise RemoteProtocolError(f"the peer sent {show(name)} as a trailer, which may not speak of framing")

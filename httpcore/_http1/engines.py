@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .._errors import Code as Code
 from .._message.head import Part
 
 

@@ -22,7 +22,8 @@ from .._errors import (
     WriteError,
 )
 from .._message.body import BodyReader
-from .._message.head import Head, Headers
+from .._message.fields import Headers
+from .._message.head import Head
 from .._message.raw import busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .connection import HTTP11Connection

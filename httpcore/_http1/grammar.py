@@ -27,33 +27,12 @@ from enum import Enum
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError, show
-from .._message.head import Head, Headers
+from .._message.fields import FIELD_COUNT, Headers, Remembered, forbidden_bytes, is_token, received_length
+from .._message.head import Head
 
-# How much a peer may send before it has said something. Bytes, or counts where the name says so.
+TEXT = rb"[\t\x20-\x7e\x80-\xff]"
 
-HEAD_BYTES: Final = 65536
-"""All heads of one exchange together, interim and final, and separately its trailer section. Over HTTP/2 too."""
-
-FIELD_COUNT: Final = 256
-"""Fields in one head, or in one trailer section."""
-
-INTERIM_COUNT: Final = 32
-"""Interim (1xx) responses in one exchange, a 101 apart."""
-
-
-# What was right once: names and status lines up to a length and a count, so that no peer can fill the memory with them.
-REMEMBERED_BYTES: Final = 64
-REMEMBERED_COUNT: Final = 1024
-_names: dict[bytes, bytes] = {}
-_statuses: dict[bytes, tuple[bool, int, bytes]] = {}
-
-_TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
-_TEXT = rb"[\t\x20-\x7e\x80-\xff]"
-
-STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + _TEXT + rb"*+))?")
-FIELD_NAME: Final = re.compile(_TOKEN)
-# All that may stand in a line: visible ASCII, obs-text, SP and HTAB.
-_IN_LINES: Final = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + TEXT + rb"*+))?")
 
 
 class Framing(Enum):
@@ -81,50 +60,42 @@ def read_head(raw: bytes, method: bytes, upgrade: bool) -> tuple[Head, Framing, 
     """
     lines = raw.split(b"\r\n")
     line = lines[0]
-    old, status, reason = _statuses.get(line) or _learn_status(line)
-    headers, raw_headers = _read_fields("header", raw, lines)
+    old, status, reason = _statuses[line]
+    headers, raw_headers = read_fields("header", raw, lines)
     said: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"connection": []}
     for name, value in headers:
         if name in said:
             said[name].append(value)
     lengths, codings, options = said.values()
     chunked = _is_chunked(codings, lengths, old) if codings else False
-    framing, length = _framing(status, method, upgrade, _one_length(lengths) if lengths else None, chunked)
+    framing, length = _framing(status, method, upgrade, received_length(lengths) if lengths else None, chunked)
     head = Head(status, reason, b"1.0" if old else b"1.1", headers, raw_headers)
     return head, framing, length, _is_persistent(options, old)
 
 
-def _learn_status(line: bytes) -> tuple[bool, int, bytes]:
+def _read_status(line: bytes) -> tuple[bool, int, bytes]:
     """Whether it is HTTP/1.0, the status, and the reason phrase."""
     match = STATUS_LINE.fullmatch(line)
     if match is None:
         raise RemoteProtocolError(f"not a status line of HTTP/1.0 or HTTP/1.1: {show(line)}")
     minor, digits, reason = match.groups(b"")
-    known = (minor == b"0", int(digits), reason)
-    if len(line) <= REMEMBERED_BYTES:
-        if len(_statuses) >= REMEMBERED_COUNT:
-            _statuses.clear()
-        _statuses[line] = known
-    return known
+    return minor == b"0", int(digits), reason
 
 
-def _learn_name(name: bytes) -> bytes:
+def _read_name(name: bytes) -> bytes:
     """A field's name in lower case; `b""` if it is no token."""
-    if not FIELD_NAME.fullmatch(name):
-        return b""
-    lower = name.lower()
-    if len(name) <= REMEMBERED_BYTES:
-        if len(_names) >= REMEMBERED_COUNT:
-            _names.clear()
-        _names[name] = lower
-    return lower
+    return name.lower() if is_token(name) else b""
 
 
-def _read_fields(what: str, section: bytes, lines: list[bytes]) -> tuple[Headers, Headers]:
+_statuses: Final = Remembered(_read_status)
+_names: Final = Remembered(_read_name)
+
+
+def read_fields(what: str, section: bytes, lines: list[bytes]) -> tuple[Headers, Headers]:
     """All fields of a section with these lines, the first and the two last apart: with lower-cased names, and with
     names as sent; values without the white space around them (RFC 9112, 5).
     """
-    ends = section.translate(None, _IN_LINES)
+    ends = forbidden_bytes(section)
     count = len(lines) - 1
     if ends != b"\r\n" * count:
         raise _fault_of_fields(what, section)
@@ -134,7 +105,7 @@ def _read_fields(what: str, section: bytes, lines: list[bytes]) -> tuple[Headers
     fields: Headers = []
     for line in lines[1:-2]:
         name, colon, value = line.partition(b":")
-        lower = _names.get(name) or _learn_name(name)
+        lower = _names[name]
         if not lower or not colon:
             raise _fault_of_fields(what, section)
         value = value.strip(b" \t")
@@ -157,16 +128,6 @@ def _framing(status: int, method: bytes, upgrade: bool, length: int | None, chun
     if chunked:
         return CHUNKED, 0
     return (UNTIL_CLOSE, 0) if length is None else (LENGTH, length)
-
-
-def _one_length(values: list[bytes]) -> int:
-    if len(values) > 1:
-        seen = show(b", ".join(values))
-        raise RemoteProtocolError(f"the peer sent {len(values)} Content-Length headers, one is allowed: {seen}")
-    digits = values[0]
-    if not digits.isdigit() or len(digits) > 19:  # of ASCII alone, since these are bytes
-        raise RemoteProtocolError(f"the peer sent Content-Length {show(digits)}: 1 to 19 digits are allowed")
-    return int(digits)
 
 
 def _is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
@@ -201,4 +162,4 @@ def _fault_of_fields(what: str, section: bytes) -> RemoteProtocolError:
 
 def _is_field(line: bytes) -> bool:
     name, colon, _ = line.partition(b":")
-    return bool(colon and FIELD_NAME.fullmatch(name)) and not line.translate(None, _IN_LINES)
+    return bool(colon and is_token(name)) and not forbidden_bytes(line)

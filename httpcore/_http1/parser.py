@@ -10,9 +10,10 @@ from __future__ import annotations
 from enum import Enum
 
 from .._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
+from .._message.fields import HEAD_BYTES, INTERIM_COUNT
 from .._message.head import LIBRARY, End, Part
 from .chunks import Chunks, head_section
-from .grammar import CHUNKED, HEAD_BYTES, INTERIM, INTERIM_COUNT, LENGTH, SWITCHED, UNTIL_CLOSE, Framing, read_head
+from .grammar import CHUNKED, INTERIM, LENGTH, SWITCHED, UNTIL_CLOSE, Framing, read_head
 
 __all__ = ["H1Parser"]
 
@@ -105,7 +106,7 @@ class H1Parser:
         Raises:
             RemoteProtocolError: the grammar is violated, or the stream ended in the middle of a message. Parts that the
                 same `data` completed are lost with it: a message that is broken is not partly right.
-            LimitExceeded: a limit of `grammar` is, with `limit` set.
+            LimitExceeded: a limit of `fields` or `chunks` is, with `limit` set.
         """
         parts: list[Part] = []
         try:

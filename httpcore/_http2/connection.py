@@ -48,7 +48,7 @@ from .._errors import (
     StreamReset,
     WriteTimeout,
 )
-from .._message.head import Headers
+from .._message.fields import Headers
 from .._reentry import REENTERED, step_lock
 from .events import (
     BodyReceived,

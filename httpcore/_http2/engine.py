@@ -18,8 +18,8 @@ from struct import Struct
 from typing import Final
 
 from .._errors import Code, HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError, show
-from .._http1.grammar import HEAD_BYTES, INTERIM_COUNT
-from .._message.head import LIBRARY, Head, Headers
+from .._message.fields import HEAD_BYTES, INTERIM_COUNT, Headers
+from .._message.head import LIBRARY, Head
 from .events import (
     BodyReceived,
     Ended,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .._errors import Code as Code
 from .._errors import HTTPCoreError
-from .._message.head import Head, Headers
+from .._message.fields import Headers
+from .._message.head import Head
 from .._values import dataclass
 
 

@@ -13,7 +13,8 @@ from .._backends.base import PIECE, Stream
 from .._deadline import Deadline
 from .._errors import LocalProtocolError, ReadError, ReadTimeout, WriteError, WriteTimeout
 from .._message.body import BodyReader
-from .._message.head import Head, Headers
+from .._message.fields import Headers
+from .._message.head import Head
 from .._message.raw import busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
 from .connection import HTTP2Connection

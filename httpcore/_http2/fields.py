@@ -16,13 +16,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from .._errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, show
-from .._message.head import Headers
+from .._message.fields import FIELD_COUNT, Headers, Remembered, forbidden_bytes, is_token, is_value, received_length
 from .._message.request import Request
 
-__all__ = ["FIELD_COUNT", "read_fields", "read_status", "request_fields", "trailer_fields"]
-
-FIELD_COUNT: Final = 256
-"""Fields in one head, or in one trailer section. HTTP/1.1 has the same limit."""
+__all__ = ["read_fields", "read_status", "request_fields", "trailer_fields"]
 
 # Outbound.
 
@@ -30,9 +27,6 @@ _CONNECTION_FIELDS: Final = frozenset(
     (b"connection", b"http2-settings", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
 )
 _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)", re.DOTALL)
-
-_REMEMBERED: Final = 1024  # names, for each direction
-_sent: dict[bytes, bytes] = {}  # as given -> lower-cased, or b"" for what is left out or needs a look
 
 
 def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
@@ -57,9 +51,7 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     nominated: frozenset[bytes] = frozenset()
     doubtful = False
     for name, value in request.headers:
-        lower = _sent.get(name)
-        if lower is None:
-            lower = _learn_sent(name)
+        lower = _sent[name]
         if lower:
             fields.append((lower, value))
         elif name.lower() == b"host":
@@ -96,14 +88,13 @@ def trailer_fields(trailers: Headers) -> Headers:
     return [(name.lower(), value) for name, value in trailers]
 
 
-def _learn_sent(name: bytes) -> bytes:
+def _sent_name(name: bytes) -> bytes:
+    """The name in lower case; `b""` of a field that is left out, or that needs a look."""
     lower = name.lower()
-    known = b"" if lower in _CONNECTION_FIELDS or lower == b"host" else lower
-    if len(name) <= 64:
-        if len(_sent) >= _REMEMBERED:
-            _sent.clear()
-        _sent[name] = known
-    return known
+    return b"" if lower in _CONNECTION_FIELDS or lower == b"host" else lower
+
+
+_sent: Final = Remembered(_sent_name)
 
 
 def _nominated(headers: Headers) -> frozenset[bytes]:
@@ -128,12 +119,6 @@ def _takes_trailers(headers: Headers) -> bool:
 # Inbound.
 
 _STATUS = re.compile(rb"[1-5][0-9]{2}")
-_LENGTH = re.compile(rb"[0-9]{1,19}")
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
-_IN_VALUES: Final = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
-
-_received: set[bytes] = set()  # names that are allowed everywhere and mean nothing to us
 
 
 def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
@@ -171,11 +156,8 @@ def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False
     lengths: list[bytes] = []
     lines = [b""]
     for name, value in fields:
-        if name not in _received:
-            if name == b"content-length":
-                lengths.append(value)
-            else:
-                _learn_received(name)
+        if _received[name]:
+            lengths.append(value)
         headers.append((name, value))
         lines.append(value)
     lines.append(b"")
@@ -185,13 +167,13 @@ def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False
         return headers, None
     if trailers:
         raise RemoteProtocolError("the peer sent 'content-length' as a trailer, which may not speak of framing")
-    return headers, _one_length(lengths)
+    return headers, received_length(lengths)
 
 
 def _surely_right(lines: bytes, count: int) -> bool:
     """No control character, and no white space at an end. It may say False of what is right."""
     return (
-        lines.translate(None, _IN_VALUES) == b"\n" * count
+        forbidden_bytes(lines) == b"\n" * count
         and b" \n" not in lines
         and b"\n " not in lines
         and b"\t\n" not in lines
@@ -201,30 +183,22 @@ def _surely_right(lines: bytes, count: int) -> bool:
 
 def _check_values(headers: Headers) -> None:
     for name, value in headers:
-        if not _VALUE.fullmatch(value):
+        if not is_value(value):
             raise RemoteProtocolError(
                 f"the peer sent {show(name)} with the value {show(value)}: no control character, and no white space "
                 "at its start or end, is allowed"
             )
 
 
-def _learn_received(name: bytes) -> None:
+def _received_name(name: bytes) -> bool:
+    """Check a name; whether it is Content-Length, the one that says something of the message's form."""
     if name[:1] == b":":
         raise RemoteProtocolError(f"the peer sent {show(name)}: :status, once, before all others, is allowed")
-    if not _NAME.fullmatch(name):
+    if not is_token(name) or name != name.lower():
         raise RemoteProtocolError(f"the peer sent a field named {show(name)}: a token in lower case is allowed")
     if name in _CONNECTION_FIELDS:
         raise RemoteProtocolError(f"the peer sent {show(name)}, which HTTP/2 has not: it speaks of the connection")
-    if len(name) <= 64:
-        if len(_received) >= _REMEMBERED:
-            _received.clear()
-        _received.add(name)
+    return name == b"content-length"
 
 
-def _one_length(values: list[bytes]) -> int:
-    if len(values) > 1:
-        seen = show(b",".join(values))
-        raise RemoteProtocolError(f"the peer sent {len(values)} Content-Length headers, one is allowed: {seen}")
-    if not _LENGTH.fullmatch(values[0]):
-        raise RemoteProtocolError(f"the peer sent Content-Length {show(values[0])}: 1 to 19 digits are allowed")
-    return int(values[0])
+_received: Final = Remembered(_received_name)

@@ -9,7 +9,8 @@ from collections import deque
 from typing import Final
 
 from .._errors import HTTPCoreError
-from .._message.head import Head, Headers
+from .._message.fields import Headers
+from .._message.head import Head
 from .turns import Seat
 
 __all__ = ["Inbox"]

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from .._config import UNSET, Unset
 from .._errors import LimitExceeded
 from .decoders import Decoder, decoder_for
+from .fields import Headers
 
 __all__ = ["Content", "ContentSource", "check_size", "collected", "decoded"]
 
@@ -24,7 +25,6 @@ KEPT_AT_LEAST: Final = 64 * 1024 * 1024
 KEPT_PER_BYTE: Final = 32
 """Without `max_body` a decoded body may be KEPT_AT_LEAST bytes, and beyond that KEPT_PER_BYTE times those received."""
 
-Headers = list[tuple[bytes, bytes]]
 MaxBody = int | None | Unset
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._errors import Code as Code
 from .._values import dataclass
+from .fields import Headers
 
 LIBRARY: Final = "httpcore 0.1.0"
 """What reads both protocols, for `ResponseInfo.engine`; `httpcore.__version__` is the same."""
-
-
-Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(slots=True)

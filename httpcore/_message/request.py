@@ -24,11 +24,11 @@ from typing import Any, Final
 from .._errors import LocalProtocolError, show
 from .._exact import exact_bytes, exact_str
 from .body import Body, BodyContent
+from .fields import TOKEN, Headers, Remembered, forbidden_bytes, is_token, is_value
 from .url import URL, shown
 
 __all__ = ["HeaderTypes", "Headers", "Request", "TrailerTypes", "chunk", "header_pairs", "last_chunk", "trailer_pairs"]
 
-Headers = list[tuple[bytes, bytes]]
 HeaderTypes = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]] | None
 TrailerTypes = HeaderTypes | Callable[[], HeaderTypes]
 
@@ -58,9 +58,6 @@ _NOT_IN_TRAILERS: Final = frozenset(
     b"upgrade".split()
 )
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
-_IN_LINES: Final = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=%:\[\]]*")
 _ORIGIN_FORM = re.compile(rb'/[!"$-~]*')
@@ -284,7 +281,7 @@ def trailer_pairs(trailers: TrailerTypes) -> Headers:
 
 def _method(method: object) -> bytes:
     raw = _octets(method)
-    if raw is None or not _TOKEN.fullmatch(raw):
+    if raw is None or not is_token(raw):
         seen = show(method) if isinstance(method, (str, bytes)) else f"of type {type(method).__name__}"
         raise LocalProtocolError(f"method is {seen}: a token of ASCII letters, digits and !#$%&'*+-.^_`|~ is allowed")
     return raw
@@ -323,7 +320,7 @@ def _protocol(headers: list[Any] | tuple[Any, ...]) -> tuple[bytes | None, list[
     if len(pair) != 2 or _octets(pair[0]) != b":protocol":
         return None, headers
     value = _ascii(pair[1], "headers[0] (':protocol') has a value")
-    if not _TOKEN.fullmatch(value):
+    if not is_token(value):
         raise LocalProtocolError(f"headers[0] is ':protocol' with {show(value)}: a token is allowed")
     return value, headers[1:]
 
@@ -389,9 +386,6 @@ def _trailer_fields(trailers: HeaderTypes) -> Headers:
 
 # Header fields.
 
-_REMEMBERED: Final = 1024  # names
-_names: dict[bytes, tuple[bytes, bytes]] = {}  # as given -> as the line begins, and in lower case if it is marked
-
 
 def _fields(headers: Any, argument: str) -> tuple[Headers, bytes, dict[bytes, list[bytes]]]:
     """Pairs, the lines for the wire, and the values of those that matter to us, by name in lower case."""
@@ -432,7 +426,7 @@ def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[b
                 value = value.encode("ascii")
             if type(value) is not bytes or (type(pair) is not tuple and type(pair) is not list):
                 return None
-            start, mark = _names.get(name) or _learn(name)
+            start, mark = _names[name]
             lines.append(start + value)
             values.append(value)
             pairs.append((name, value))
@@ -442,22 +436,22 @@ def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[b
         return None
     lines.append(b"")
     text = b"\r\n".join(lines)
-    if text.translate(None, _IN_LINES) != b"\r\n" * len(pairs) or list(map(bytes.strip, values)) != values:
+    if forbidden_bytes(text) != b"\r\n" * len(pairs) or list(map(bytes.strip, values)) != values:
         return None
     return pairs, text, marked
 
 
-def _learn(name: bytes) -> tuple[bytes, bytes]:
-    """Check and remember a name. A `ValueError` sends the caller to the slow path, which says what is wrong."""
-    if not _TOKEN.fullmatch(name):
+def _checked_name(name: bytes) -> tuple[bytes, bytes]:
+    """As a line begins, and in lower case if the field says something of the message's form. A `ValueError` sends the
+    caller to the slow path, which says what is wrong.
+    """
+    if not is_token(name):
         raise ValueError
     lower = name.lower()
-    known = (name + b": ", lower if lower in _MARKED else b"")
-    if len(name) <= 64:
-        if len(_names) >= _REMEMBERED:
-            _names.clear()
-        _names[name] = known
-    return known
+    return name + b": ", lower if lower in _MARKED else b""
+
+
+_names: Final = Remembered(_checked_name)
 
 
 def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:
@@ -472,15 +466,15 @@ def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:
                 f"{place} is of type {type(pair).__name__}{size}: a pair of name and value is allowed"
             )
         name = _ascii(two[0], f"{place} has a name")
-        if not _TOKEN.fullmatch(name):
-            good = _TOKEN.match(name)
+        if not is_token(name):
+            good = re.match(TOKEN, name)
             seen = name[: good.end() + 1 if good else 1]  # no more: a whole line given as a name has the value in it
             raise LocalProtocolError(
                 f"{place} has a name that begins with {show(seen)}: "
                 "a token of ASCII letters, digits and !#$%&'*+-.^_`|~ is allowed"
             )
         value = _ascii(two[1], f"{place} ({show(name)}) has a value")
-        if not _VALUE.fullmatch(value):
+        if not is_value(value):
             raise LocalProtocolError(
                 f"{place} ({show(name)}) has a value with a control character, or with whitespace at its start or end: "
                 "neither is allowed, but for tabs inside"

@@ -19,7 +19,8 @@ from .tickets import Standing, Ticket
 
 # Loaded when they are needed, as in `_pool`.
 if TYPE_CHECKING:
-    from .._message.head import Head, Headers
+    from .._message.fields import Headers
+    from .._message.head import Head
     from .._trace import Trace
     from .connection import Exchange, HTTPConnection
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import math
 import re
+from calendar import timegm
 from collections.abc import Iterable
 from typing import Any, Final, Self
 
 from .._errors import ConnectError, ConnectTimeout, NetworkError, ProxyError, TLSError
+from .._message.fields import Headers, is_token
 from .._message.request import Request
 from .._values import dataclass
 
 __all__ = ["Budget", "RetryPolicy", "pause_after", "retry_after"]
 
-Headers = list[tuple[bytes, bytes]]
-
 _MOST: Final = 10**9  # of a count, so that it can be reckoned with
-
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,20 +213,19 @@ def _delay(value: bytes, began: int | None) -> float | None:
 
 
 def _seconds(date: bytes) -> int | None:
-    """Seconds since 1 March of the year 0, as the Gregorian calendar would have it; None if that is no date."""
+    """Seconds since 1970 of an HTTP date (RFC 9110, section 5.6.7); None if that is no date."""
     match = next((match for form in _DATES if (match := form.fullmatch(date))), None)
     if match is None or match["month"] not in _MONTHS:
         return None
     day, hour, minute, second = (int(match[name]) for name in ("day", "hour", "minute", "second"))
     if not (1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
         return None
-    year, month = int(match["year"]), _MONTHS[match["month"]]
+    year = int(match["year"])
     if len(match["year"]) == 2:
         year += 1900 if year >= 70 else 2000
-    # Years that begin in March have their odd day at the end, and their months' lengths repeat after five.
-    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
-    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 1
-    return ((days * 24 + hour) * 60 + minute) * 60 + second
+    return timegm(
+        (year or 1, _MONTHS[match["month"]], day, hour, minute, second)
+    )  # Python's calendar begins with the year 1
 
 
 # Arguments.
@@ -270,6 +267,6 @@ def _methods(given: Any) -> frozenset[str]:
     for method in methods:
         if not isinstance(method, str):
             raise TypeError(f"methods has {method!r}: methods are allowed as str")
-        if not _TOKEN.fullmatch(method):
+        if not (method.isascii() and is_token(method.encode())):
             raise ValueError(f"methods has {method!r}: a token is allowed (RFC 9110, section 5.6.2)")
     return frozenset(methods)

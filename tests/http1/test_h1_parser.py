@@ -16,6 +16,7 @@ from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, R
 from httpcore._http1 import grammar
 from httpcore._http1.engines import ResponseParser
 from httpcore._http1.parser import H1Parser
+from httpcore._message.fields import FIELD_COUNT, HEAD_BYTES, INTERIM_COUNT, Remembered
 from httpcore._message.head import End, Head, Part
 
 MIB = 1 << 20
@@ -604,8 +605,8 @@ def test_nothing_is_read_after_an_error() -> None:
 
 def test_the_allowance_for_heads_is_fresh_for_each_exchange() -> None:
     parser = H1Parser()
-    interim = with_head(status=b"HTTP/1.1 100 x") * (grammar.INTERIM_COUNT - 1)
-    raw = interim + with_head(b"A: " + b"x" * (grammar.HEAD_BYTES // 2), b"Content-Length: 0")
+    interim = with_head(status=b"HTTP/1.1 100 x") * (INTERIM_COUNT - 1)
+    raw = interim + with_head(b"A: " + b"x" * (HEAD_BYTES // 2), b"Content-Length: 0")
     for _ in range(4):
         parser.begin(b"GET")
         assert isinstance(parser.receive(raw)[-1], End)
@@ -722,13 +723,13 @@ def _until(pieces: Iterable[bytes], room: int) -> Iterator[bytes]:
 def test_the_head_may_be_as_long_as_the_limit_and_not_a_byte_longer() -> None:
     empty = len(with_head(b"A: ", b"Content-Length: 0"))
     for extra, fits in [(0, True), (1, False)]:
-        raw = with_head(b"A: " + b"x" * (grammar.HEAD_BYTES - empty + extra), b"Content-Length: 0")
+        raw = with_head(b"A: " + b"x" * (HEAD_BYTES - empty + extra), b"Content-Length: 0")
         for pieces in ([raw], [raw[:-1], raw[-1:]], [raw[:100], raw[100:]]):
             assert _fits(pieces) == fits
 
 
 def test_a_head_may_have_as_many_fields_as_the_limit_and_not_one_more() -> None:
-    for count, fits in [(grammar.FIELD_COUNT, True), (grammar.FIELD_COUNT + 1, False)]:
+    for count, fits in [(FIELD_COUNT, True), (FIELD_COUNT + 1, False)]:
         raw = with_head(b"Content-Length: 0", *[b"A: b"] * (count - 1))
         assert _fits([raw]) == fits
         trailers = CHUNKED + b"0\r\n" + b"A: b\r\n" * count + b"\r\n"
@@ -737,7 +738,7 @@ def test_a_head_may_have_as_many_fields_as_the_limit_and_not_one_more() -> None:
 
 def test_there_may_be_as_many_interim_responses_as_the_limit_and_not_one_more() -> None:
     interim, final = with_head(status=b"HTTP/1.1 100 x"), with_head(b"Content-Length: 0")
-    for count, fits in [(grammar.INTERIM_COUNT, True), (grammar.INTERIM_COUNT + 1, False)]:
+    for count, fits in [(INTERIM_COUNT, True), (INTERIM_COUNT + 1, False)]:
         assert _fits([interim * count + final]) == fits
         assert _fits([interim] * count + [final]) == fits
 
@@ -922,17 +923,17 @@ def test_the_framing_decision_is_all_in_the_grammar() -> None:
 
 
 def test_names_and_status_lines_are_remembered_within_bounds() -> None:
-    many = 3 * grammar.REMEMBERED_COUNT
+    many = 3 * Remembered.MOST
     for number in range(many):
         line = b"HTTP/1.1 200 number %d" % number
         field = b"X-Number-%d: 1" % number
-        long = b"X-%s: 1" % (b"a" * grammar.REMEMBERED_BYTES)
+        long = b"X-%s: 1" % (b"a" * Remembered.LONGEST)
         parts, _ = play([line + b"\r\n" + b"\r\n".join([field, long]) + b"\r\nContent-Length: 0\r\n\r\n"])
         assert isinstance(parts[0], Head)
         assert (parts[0].reason, parts[0].headers[0]) == (b"number %d" % number, (b"x-number-%d" % number, b"1"))
     for kept in (grammar._names, grammar._statuses):
-        assert len(kept) <= grammar.REMEMBERED_COUNT
-        assert max(map(len, kept)) <= grammar.REMEMBERED_BYTES
+        assert len(kept) <= Remembered.MOST
+        assert max(map(len, kept)) <= Remembered.LONGEST
 
 
 @pytest.mark.parametrize("field", [b"X-Twice : 1", b"X Twice: 1", b": 1", b"X-Twice", b" X-Twice: 1"])

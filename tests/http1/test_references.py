@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, single_bytes
 
 from httpcore._errors import HTTPCoreError
-from httpcore._http1.grammar import HEAD_BYTES
+from httpcore._message.fields import HEAD_BYTES
 from httpcore._message.head import End, Head
 
 Fields = list[tuple[bytes, bytes]]

@@ -70,7 +70,7 @@ from httpcore._http2.events import (
 )
 from httpcore._http2.flood_budget import BUDGET
 from httpcore._http2.inbox import Inbox
-from httpcore._message.head import Headers
+from httpcore._message.fields import Headers
 
 WITH_PRIORITY = 32
 

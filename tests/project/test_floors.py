@@ -38,7 +38,12 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         ]
     },
     {
-        "_message": [{"__init__", "url", "body", "decoders", "head"}, {"content", "request"}, {"raw"}, {"response"}],
+        "_message": [
+            {"__init__", "url", "body", "decoders", "fields"},
+            {"content", "head", "request"},
+            {"raw"},
+            {"response"},
+        ],
         "testing": [{"scheduler"}, {"network"}, {"backend"}, {"simulation"}, {"sweep"}, {"__init__"}],
     },
     {"_http1": [{"__init__", "engines", "grammar"}, {"connection", "chunks"}, {"parser", "exchange"}]},

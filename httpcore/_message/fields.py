@@ -1,0 +1,99 @@
+"""Header fields (RFC 9110, section 5): the one grammar of their names and values, and how long a section may be.
+
+Requests and responses, HTTP/1.1 and HTTP/2 alike: a name is a token (5.6.2), a value has visible ASCII, obs-text, SP
+and HTAB (5.5). What differs stands where it differs: HTTP/1.1 strips the white space around a received value, HTTP/2
+refuses it (RFC 9113, 8.2.1), and a request of ours has none.
+
+A section is checked as a whole, by what is left when all permitted bytes are taken out: that costs a tenth of a regular
+expression over its fields. Names are checked one by one and remembered, since a program meets few different ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from .._errors import RemoteProtocolError, show
+
+__all__ = [
+    "FIELD_COUNT",
+    "HEAD_BYTES",
+    "INTERIM_COUNT",
+    "TOKEN",
+    "Headers",
+    "Remembered",
+    "forbidden_bytes",
+    "is_token",
+    "is_value",
+    "received_length",
+]
+
+Headers = list[tuple[bytes, bytes]]
+
+# What a peer may send in one exchange, over either protocol. Bytes, or counts where the name says so.
+
+HEAD_BYTES: Final = 65536
+"""All heads of one exchange together, interim and final, and separately its trailer section."""
+
+FIELD_COUNT: Final = 256
+"""Fields in one head, or in one trailer section."""
+
+INTERIM_COUNT: Final = 32
+"""Interim (1xx) responses in one exchange, a 101 apart."""
+
+TOKEN: Final = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
+"""A regular expression for a token; it gives nothing back, so that no input makes it slow."""
+
+is_token: Final = re.compile(TOKEN).fullmatch
+is_value: Final = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?").fullmatch
+"""A value without white space at its ends."""
+
+_IN_VALUES: Final = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+
+
+def forbidden_bytes(text: bytes) -> bytes:
+    """The bytes of `text` that no value has, in their order: CR and LF among them."""
+    return text.translate(None, _IN_VALUES)
+
+
+V = TypeVar("V")
+
+
+class Remembered(dict[bytes, V]):
+    """What `learn` made of a key, for the keys that were asked for lately: `remembered[key]`.
+
+    What peers and callers send decides what is asked for, so both the length of a key and the number of keys have a
+    bound. At the bound all is forgotten at once: that is cheap, and rare for any program that sends sensible requests.
+    An exception of `learn` is the answer for that key, and is not remembered. Threads share it without a lock: each
+    step is one call of the dictionary, and at worst a key is learned twice.
+    """
+
+    MOST: Final = 1024
+    LONGEST: Final = 64
+
+    def __init__(self, learn: Callable[[bytes], V]) -> None:
+        self._learn = learn
+
+    def __missing__(self, key: bytes) -> V:
+        value = self._learn(key)
+        if len(key) <= self.LONGEST:
+            if len(self) >= self.MOST:
+                self.clear()
+            self[key] = value
+        return value
+
+
+def received_length(values: list[bytes]) -> int:
+    """The number in the Content-Length fields of a response (RFC 9110, 8.6), of which there must be one.
+
+    Raises:
+        RemoteProtocolError: there are several, or it is not 1 to 19 digits.
+    """
+    if len(values) > 1:
+        seen = show(b", ".join(values))
+        raise RemoteProtocolError(f"the peer sent {len(values)} Content-Length headers, one is allowed: {seen}")
+    digits = values[0]
+    if not digits.isdigit() or len(digits) > 19:  # digits of ASCII alone, since these are bytes
+        raise RemoteProtocolError(f"the peer sent Content-Length {show(digits)}: 1 to 19 digits are allowed")
+    return int(digits)
