@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
+from .._address import host_port
 from .base import SocketOption
 from .happy_eyeballs import Race, connect_error
 from .lookup import numeric, show_address
@@ -73,7 +74,7 @@ class Connecting:
             self.sockets.popitem()[0].close()
 
     def _begin(self, address: str) -> Descriptor | None:
-        peer = f"[{address}]:{self._port}" if ":" in address else f"{address}:{self._port}"
+        peer = host_port(address, self._port)
         try:
             place = numeric(address, self._port)
             sock = open_socket(place.family, self._local_address, self._options)

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from .._address import host_port
 from .._errors import ConnectError, ConnectTimeout, show
 from .._values import dataclass
 from .workers import Answer, Call, Threads
@@ -173,6 +174,6 @@ def show_address(sockaddr: object) -> str:
         zone = sockaddr[3] if len(sockaddr) == 4 else 0
         if zone and "%" not in host:
             host = f"{host}%{zone}"
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return host_port(host, port)
     path = os.fsdecode(sockaddr) if isinstance(sockaddr, (bytes, str)) else ""
     return f"@{path[1:]}" if path.startswith("\0") else path

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from .._address import host_port
 from .._backends.base import Backend, Stream
 from .._config import TimeoutConfig
 from .._deadline import Deadline
@@ -125,7 +126,7 @@ async def _tunnelled(
         if proxy.is_http:
             from .tunnel import open_tunnel
 
-            authority = f"[{host}]:{route.port}" if ":" in host else f"{host}:{route.port}"
+            authority = host_port(host, route.port)
             deadline = Deadline(TimeoutConfig(None, total_timeout=left()), backend.now)
             await open_tunnel(stream, parser(), backend, authority, proxy.fields, deadline)
         else:

@@ -33,6 +33,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from .._address import read_address, without_zone
 from .._errors import InvalidURL
 from .._message.url import parse_host
 from .._values import dataclass, field
@@ -229,16 +230,12 @@ def _address(host: str) -> tuple[int, int, str] | None:
     """Version, number and zone of an address; None of a name."""
     if ":" not in host and not host[-1:].isdigit():
         return None
-    import ipaddress
-
-    bare, _, zone = host.partition("%") if ":" in host else (host, "", "")
-    try:
-        parsed = ipaddress.ip_address(bare)
-    except ValueError:
+    parsed = read_address(host)
+    if parsed is None:
         return None
     if parsed.version == 6 and int(parsed) >> 32 == 0xFFFF:
         return 4, int(parsed) & 0xFFFF_FFFF, ""
-    return parsed.version, int(parsed), zone
+    return parsed.version, int(parsed), without_zone(host)[1]
 
 
 def _and_above(name: str) -> Iterator[str]:

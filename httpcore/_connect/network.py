@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from .._address import canonical, host_port, is_address
 from .._backends.base import Backend, SocketOption, Stream
 from .._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
-from .._exact import exact_str
 from .._message.url import parse_host
 from .._values import dataclass, field
 from .resolvers import Resolver, System
@@ -63,7 +63,7 @@ class Network:
         object.__setattr__(self, "known", MappingProxyType(_known(self.resolve)))
         object.__setattr__(self, "socket_options", _options(self.socket_options))
         if self.local_address is not None:
-            address = _canonical(self.local_address)
+            address = canonical(self.local_address)
             if address is None:
                 raise ValueError(
                     f"local_address is {self.local_address!r}: an IP address of this machine is allowed, as text"
@@ -93,7 +93,7 @@ def _given(host: str, given: object) -> tuple[str, ...]:
     if not isinstance(several, Iterable) or isinstance(several, (bytes, Mapping)):
         raise TypeError(f"resolve has {given!r} for {host}: an IP address as text, or a sequence of them, is allowed")
     addresses = tuple(several)
-    checked = tuple([text for text in map(_canonical, addresses) if text is not None])
+    checked = tuple([text for text in map(canonical, addresses) if text is not None])
     if not checked or len(checked) != len(addresses):
         raise ValueError(f"resolve has {given!r} for {host}: IP addresses as text are allowed, at least one")
     return checked
@@ -117,16 +117,6 @@ def _is_option(option: object) -> bool:
         return False
     level, name, value = option
     return isinstance(level, int) and isinstance(name, int) and isinstance(value, (int, bytes))
-
-
-def _canonical(address: object) -> str | None:
-    """An IP address in its one spelling, or None for what is none. Two readers of it then see the same address."""
-    import ipaddress
-
-    try:
-        return str(ipaddress.ip_address(exact_str(address))) if isinstance(address, str) else None
-    except ValueError:
-        return None
 
 
 # Getting there.
@@ -155,7 +145,7 @@ async def reach(backend: Backend, network: Network, host: str, port: int, left: 
         _in_order(addresses),
         port,
         left(),
-        target=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        target=host_port(host, port),
         local_address=local,
         socket_options=network.socket_options,
     )
@@ -188,11 +178,6 @@ async def _asked(backend: Backend, network: Network, host: str, left: Left) -> S
     return _checked(network.resolver, host, await answer)
 
 
-def is_address(host: str) -> bool:
-    """Whether the host of a URL is an IP address. No name ends in a number there."""
-    return ":" in host or host.rpartition(".")[2].isdigit()
-
-
 def _system(backend: Backend, left: Left) -> System:
     def look_up(host: str) -> Awaitable[Sequence[str]]:
         return backend.look_up(host, left())
@@ -205,7 +190,7 @@ def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
         raise LocalProtocolError(f"{_who(resolver)} answered {answer!r} for {host}: a sequence of text is allowed")
     addresses = []
     for each in answer:
-        address = _canonical(each)
+        address = canonical(each)
         if address is None:
             given = show(each) if isinstance(each, (str, bytes)) else repr(each)
             raise LocalProtocolError(

@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from .._address import read_address
 from .._errors import PolicyError, show
 from .._values import dataclass, field
 
@@ -184,12 +185,8 @@ class NetworkPolicy:
 
 def _read(address: str) -> tuple[_Point, tuple[_Point, ...]] | None:
     """The address as a number, and every IPv4 address that may be meant by it; None if it is no address."""
-    import ipaddress
-
-    bare, _, _ = address.partition("%") if ":" in address else (address, "", "")
-    try:
-        parsed = ipaddress.ip_address(bare)
-    except ValueError:
+    parsed = read_address(address)
+    if parsed is None:
         return None
     point = _Point(parsed.version, int(parsed))
     return point, _embedded(point.number) if point.version == 6 else ()

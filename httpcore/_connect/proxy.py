@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
+from .._address import bracketed
 from .._config import SSLConfig, checked_ssl
 from .._exact import exact_bytes, exact_str
 from .._message.fields import Headers
@@ -127,7 +128,7 @@ class Proxy:
         return self._hash
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = bracketed(self.host)
         return f"{self.scheme}://{host}:{self.port}"
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._address import bracketed
 from .._config import Demands, SSLConfig, demands_of
 from .._message.url import URL
 from .proxy import Proxy
@@ -50,7 +51,7 @@ class Route(NamedTuple):
     @property
     def authority(self) -> str:
         """Host and port, always both: what CONNECT names."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = bracketed(self.host)
         return f"{host}:{self.port}"
 
     def __str__(self) -> str:

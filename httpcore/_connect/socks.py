@@ -10,9 +10,9 @@ The one library that has this without I/O, socksio, had its last release in 2020
 from __future__ import annotations
 
 from collections.abc import Generator
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from .._address import read_address
 from .._errors import LocalProtocolError, ProxyError, show
 
 __all__ = ["Conversation", "socks4", "socks5"]
@@ -82,7 +82,7 @@ def _skip_bound(kind: int) -> Conversation:
 
 
 def _address_5(host: str) -> bytes:
-    address = _literal(host)
+    address = read_address(host)
     if address is not None:
         return bytes([1 if address.version == 4 else 4]) + address.packed
     name = host.encode("ascii")
@@ -106,8 +106,8 @@ def socks4(host: str, port: int, user: bytes) -> Conversation:
         ProxyError: the proxy refused, or said what the protocol does not know.
         LocalProtocolError: an IPv6 address, or a zero byte in what ends with one.
     """
-    address = _literal(host)
-    if isinstance(address, IPv6Address):
+    address = read_address(host)
+    if address is not None and address.version == 6:
         raise LocalProtocolError(f"the host is {host}: SOCKS4 knows IPv4 addresses only")
     if b"\0" in user:
         raise LocalProtocolError("the proxy's user name has a zero byte, which ends it in SOCKS4")
@@ -123,10 +123,3 @@ def _check(what: str, seen: int, right: int) -> None:
     if seen != right:
         text = " (is it an HTTP proxy?)" if seen == ord("H") else ""
         raise ProxyError(f"the proxy answered with {what} {seen} where SOCKS has {right}{text}")
-
-
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host.partition("%")[0])
-    except ValueError:
-        return None

@@ -28,6 +28,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NoReturn
 
+from .._address import bracketed, canonical
 from .._errors import InvalidURL, UnsupportedProtocol, show
 from .._exact import exact_bytes, exact_str
 from .._values import dataclass
@@ -226,14 +227,14 @@ def _parse(url: str, ports: dict[str, int] = _DEFAULT_PORTS) -> URL:
         raise UnsupportedProtocol(f"url is {shown(url)}: the scheme must be http or https")
     userinfo, at, place = authority.rpartition("@")
     host, port = _host_and_port(url, place, default)
-    bracketed = f"[{host}]" if ":" in host else host
+    shown_host = bracketed(host)
     return URL(
         scheme,
         host,
         port,
         _target(url, target),
-        (bracketed if port == default else f"{bracketed}:{port}").encode("ascii"),
-        f"{scheme}://{bracketed}:{port}",
+        (shown_host if port == default else f"{shown_host}:{port}").encode("ascii"),
+        f"{scheme}://{shown_host}:{port}",
         _userinfo(url, userinfo) if at else None,
     )
 
@@ -292,13 +293,9 @@ def _host_and_port(url: str, place: str, default: int) -> tuple[str, int]:
 
 
 def _ipv6(url: str, host: str) -> str:
-    import ipaddress
-
-    if _IPV6.fullmatch(host, 1, len(host) - 1):
-        try:
-            return str(ipaddress.IPv6Address(host[1:-1]))
-        except ValueError:
-            pass
+    address = canonical(host[1:-1]) if ":" in host and _IPV6.fullmatch(host, 1, len(host) - 1) else None
+    if address is not None:
+        return address
     _refuse(url, "in brackets, an IPv6 address without a zone identifier is allowed")
 
 

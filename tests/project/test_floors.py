@@ -23,7 +23,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
             {"_exact", "_forking", "_reentry", "_values"},
-            {"_errors", "_config", "_trace"},
+            {"_address", "_errors", "_config", "_trace"},
             {"_deadline"},
         ]
     },
