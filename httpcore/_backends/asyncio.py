@@ -672,15 +672,9 @@ class AsyncioBackend:
     ) -> AsyncioStream:
         connecting = Connecting(addresses, port, timeout, self.now, target, local_address, socket_options)
         try:
-            writable: Sequence[socket.socket] = ()
-            while (descriptor := connecting.step(writable)) is None:
-                writable = await self._writable(list(connecting.sockets), connecting.wait())
-            connecting.keep(descriptor)
+            return self._stream(await connecting.run(self._writable))
         except NotImplementedError as error:
             raise self._unable(target or " or ".join(addresses)) from error
-        finally:
-            connecting.close()
-        return self._stream(descriptor)
 
     async def connect_unix(
         self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()

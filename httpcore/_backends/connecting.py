@@ -19,8 +19,7 @@ _UNIX_RETRY = 0.01
 class Connecting:
     """Sockets under way to the addresses of one host, of which the first that is connected is kept.
 
-    All of a connect but the waiting, which each world does in its way: until one of `sockets` is writable, or for
-    `wait()` seconds. Whoever makes one calls `close` in the end, whatever happens.
+    All of a connect but the waiting, which each runtime does in its own way and passes to `run`.
     """
 
     __slots__ = ("_local_address", "_options", "_port", "_race", "sockets")
@@ -42,7 +41,30 @@ class Connecting:
         # Each with the address that it leads to, as text.
         self.sockets: dict[socket.socket, str] = {}
 
-    def step(self, writable: Sequence[socket.socket] = ()) -> Descriptor | None:
+    async def run(
+        self, wait: Callable[[Sequence[socket.socket], float | None], Awaitable[Sequence[socket.socket]]]
+    ) -> Descriptor:
+        """Connect. The caller owns what is returned; all else is closed, also when this is cancelled.
+
+        Arguments:
+            wait: waits until one of the sockets is writable, or for so many seconds (None: without a limit), and
+                returns those that are known to be writable, if any are.
+
+        Raises:
+            ConnectError: every address has failed.
+            ConnectTimeout: the time is over.
+        """
+        try:
+            writable: Sequence[socket.socket] = ()
+            while (descriptor := self._step(writable)) is None:
+                writable = await wait(list(self.sockets), self._race.wait())
+            del self.sockets[descriptor.sock]
+            return descriptor
+        finally:
+            while self.sockets:
+                self.sockets.popitem()[0].close()
+
+    def _step(self, writable: Sequence[socket.socket] = ()) -> Descriptor | None:
         """Look at what is under way, and begin what is due. Returns the connection, once there is one.
 
         Arguments:
@@ -59,19 +81,6 @@ class Connecting:
                 return found
         self._race.check(self.sockets.values())
         return None
-
-    def wait(self) -> float | None:
-        """Seconds until the next step, if no socket is writable before."""
-        return self._race.wait()
-
-    def keep(self, descriptor: Descriptor) -> None:
-        """The caller owns it from now on."""
-        del self.sockets[descriptor.sock]
-
-    def close(self) -> None:
-        """Close what is under way."""
-        while self.sockets:
-            self.sockets.popitem()[0].close()
 
     def _begin(self, address: str) -> Descriptor | None:
         peer = host_port(address, self._port)

@@ -285,14 +285,7 @@ class BlockingBackend:
         socket_options: Sequence[SocketOption] = (),
     ) -> BlockingStream:
         connecting = Connecting(addresses, port, timeout, time.monotonic, target, local_address, socket_options)
-        try:
-            writable: Sequence[socket.socket] = ()
-            while (descriptor := connecting.step(writable)) is None:
-                writable = _writable(list(connecting.sockets), connecting.wait())
-            connecting.keep(descriptor)
-        finally:
-            connecting.close()
-        return BlockingStream(descriptor)
+        return BlockingStream(await connecting.run(_writable))
 
     async def connect_unix(
         self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
@@ -300,7 +293,7 @@ class BlockingBackend:
         return BlockingStream(await connect_unix(path, timeout, time.monotonic, self.sleep, socket_options))
 
 
-def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
+async def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
     """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
     if not hasattr(select, "poll"):  # Windows, which tells of a failure as an exception
         select.select([], sockets, sockets, seconds)

@@ -304,14 +304,7 @@ class TrioBackend:
         socket_options: Sequence[SocketOption] = (),
     ) -> TrioStream:
         connecting = Connecting(addresses, port, timeout, self.now, target, local_address, socket_options)
-        try:
-            writable: Sequence[socket.socket] = ()
-            while (descriptor := connecting.step(writable)) is None:
-                writable = await _writable(list(connecting.sockets), connecting.wait())
-            connecting.keep(descriptor)
-        finally:
-            connecting.close()
-        return TrioStream(descriptor, self._token)
+        return TrioStream(await connecting.run(_writable), self._token)
 
     async def connect_unix(
         self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
