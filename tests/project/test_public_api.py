@@ -1,0 +1,145 @@
+"""No public name, signature or error of an earlier version disappears: `public_api.json` lists those of 0.1.0.
+
+What is new need not be listed; what is listed must go on working: each parameter with its name, its kind, its place and
+its default, each class with its bases, each attribute. To list what has been added since: `python
+tests/project/test_public_api.py`, which adds and never takes away.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import httpcore
+
+LIST = Path(__file__).with_name("public_api.json")
+
+Described = dict[str, Any]
+
+
+def described() -> Described:
+    """Every public name, as values of JSON."""
+    return {name: describe(getattr(httpcore, name)) for name in sorted(httpcore.__all__)}
+
+
+def describe(thing: object) -> Described:
+    if inspect.isclass(thing):
+        bases = [base.__name__ for base in thing.__mro__[1:] if base.__name__ not in ("object", "Generic", "Protocol")]
+        return {"bases": bases, "call": parameters(thing), "members": members(thing)}
+    return {"call": parameters(thing)} if inspect.isfunction(thing) else {}
+
+
+def members(cls: type) -> Described:
+    found: Described = {}
+    for name in dir(cls):
+        if name.startswith("_") and name not in ("__aenter__", "__aexit__", "__enter__", "__exit__", "__aiter__"):
+            continue
+        member = inspect.getattr_static(cls, name)
+        if isinstance(member, (classmethod, staticmethod)):
+            found[name] = parameters(getattr(cls, name))
+        else:
+            found[name] = parameters(member) if inspect.isfunction(member) else None
+    return found
+
+
+def parameters(thing: Any) -> list[list[str | bool]] | None:
+    """Name, kind, and whether there is a default, of each."""
+    try:
+        signature = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return None
+    empty = inspect.Parameter.empty
+    return [[p.name, p.kind.name, p.default is not empty] for p in signature.parameters.values()]
+
+
+def differences(old: Described, new: Described, where: str = "") -> list[str]:
+    """What of the old does not work any more."""
+    found = []
+    for name, was in old.items():
+        place = f"{where}.{name}".strip(".")
+        if name not in new:
+            found.append(f"{place} is gone")
+        elif isinstance(was, dict):
+            found += differences(was, new[name] or {}, place)
+        elif name == "bases":
+            found += [f"{where} is no {base} any more" for base in was if base not in new[name]]
+        elif was is not None:
+            found += narrower(was, new[name], place)
+    return found
+
+
+def narrower(old: list[list[Any]], new: list[list[Any]] | None, place: str) -> list[str]:
+    """Calls that were right and are wrong now."""
+    if new is None:
+        return [f"{place} is no function any more"]
+    now = {name: (index, kind, default) for index, (name, kind, default) in enumerate(new)}
+    found = []
+    for index, (name, kind, default) in enumerate(old):
+        if name not in now:
+            found.append(f"{place}({name}=) is gone")
+            continue
+        its_index, its_kind, its_default = now[name]
+        if default and not its_default:
+            found.append(f"{place}({name}=) has no default any more")
+        if kind == "POSITIONAL_OR_KEYWORD" and (its_kind != kind or its_index != index):
+            found.append(f"{place}({name}=) has another place or kind")
+    names = {name for name, _, _ in old}
+    needed = [n for n, kind, default in new if n not in names and not default and not kind.startswith("VAR")]
+    return found + [f"{place}({name}=) must be given now" for name in needed]
+
+
+def test_everything_that_was_public_works_as_it_did() -> None:
+    assert differences(json.loads(LIST.read_text()), described()) == []
+
+
+def test_a_public_class_says_that_it_is_from_httpcore() -> None:
+    """Tracebacks, error trackers and pickles show the public name."""
+    wrong = [n for n in httpcore.__all__ if getattr(getattr(httpcore, n), "__module__", "httpcore") != "httpcore"]
+    assert wrong == ["TraceEvent"]  # a union of types, which has no name of its own
+
+
+def before(a: int, b: int = 2, *, c: int = 3) -> None: ...
+def more(a: int, b: int = 2, *, c: int = 3, d: int = 4) -> None: ...
+def renamed(a: int, x: int = 2, *, c: int = 3) -> None: ...
+def moved(b: int = 2, a: int = 1, *, c: int = 3) -> None: ...
+def needed(a: int, b: int = 2, *, c: int = 3, d: int) -> None: ...
+def keyword(a: int, *, b: int = 2, c: int = 3) -> None: ...
+def strict(a: int, b: int, *, c: int = 3) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("after", "found"),
+    [
+        (before, []),
+        (more, []),
+        (renamed, ["f(b=) is gone"]),
+        (moved, ["f(a=) has another place or kind", "f(b=) has another place or kind"]),
+        (needed, ["f(d=) must be given now"]),
+        (keyword, ["f(b=) has another place or kind"]),
+        (strict, ["f(b=) has no default any more"]),
+    ],
+)
+def test_a_call_that_would_break_is_found(after: Any, found: list[str]) -> None:
+    assert narrower(parameters(before) or [], parameters(after), "f") == found
+
+
+def test_a_name_or_member_that_is_gone_is_found() -> None:
+    old = {"A": {"bases": ["B"], "members": {"x": None, "y": None}}, "C": {}}
+    new = {"A": {"bases": [], "members": {"y": None}}}
+    assert differences(old, new) == ["A is no B any more", "A.members.x is gone", "C is gone"]
+
+
+def merged(old: Described, new: Described) -> Described:
+    both = {name: merged(was, new[name]) if isinstance(was, dict) else was for name, was in old.items()}
+    return {**both, **{name: value for name, value in new.items() if name not in old}}
+
+
+if __name__ == "__main__":
+    listed = json.loads(LIST.read_text()) if LIST.exists() else {}
+    LIST.write_text(json.dumps(merged(listed, described()), indent=1, sort_keys=True) + "\n")
+    sys.exit(0)
