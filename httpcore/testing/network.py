@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from .._address import host_port
 from .._backends.base import PIECE, SocketOption, StreamInfo
 from .._backends.happy_eyeballs import Race
 from .._errors import ConnectError, ConnectTimeout
@@ -250,7 +251,7 @@ async def _serve(handler: Handler, peer: ServerEnd) -> None:
 def _text(host: str, port: int | None) -> str:
     if port is None:
         return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return host_port(host, port)
 
 
 class _Pipe:
