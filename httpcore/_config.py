@@ -12,6 +12,7 @@ from os import PathLike, fspath
 from typing import Any, Final, Literal
 
 from ._exact import exact_float, exact_str
+from ._public import public, resolvable
 from ._values import dataclass, field
 
 __all__ = ["PoolLimits", "SSLConfig", "TimeoutConfig"]
@@ -70,6 +71,8 @@ def _checked_count(name: str, value: int | None, *, least: int) -> None:
         )
 
 
+@public
+@resolvable
 @dataclass(frozen=True, slots=True, init=False)
 class TimeoutConfig:
     """How long each kind of wait may take, in seconds; `None` is no limit.
@@ -120,6 +123,8 @@ class TimeoutConfig:
         return value if isinstance(value, TimeoutConfig) else cls(value)
 
 
+@public
+@resolvable
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
     """How many connections a pool may have. `None` is no further limit.
@@ -146,6 +151,8 @@ class PoolLimits:
         object.__setattr__(self, "keepalive_expiry", checked_seconds("keepalive_expiry", self.keepalive_expiry))
 
 
+@public
+@resolvable
 @dataclass(frozen=True, slots=True)
 class SSLConfig:
     """What to trust and how to identify ourselves under TLS. Equal values share connections and one `ssl.SSLContext`.

@@ -8,10 +8,12 @@ peer, not the URL), so each rim that it passes adds what it knows with `add`, an
 
 from __future__ import annotations
 
+from copyreg import __newobj__  # type: ignore[attr-defined]  # private by its name, and in each pickle
 from enum import IntEnum
 from typing import Any
 
 from ._exact import exact_bytes, exact_str
+from ._public import public
 
 __all__ = [
     "HTTPCoreError",
@@ -66,19 +68,7 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join([c if c.isprintable() else repr(c)[1:-1] for c in text])
 
 
-def _rebuild(kind: type[HTTPCoreError], message: str, facts: dict[str, Any]) -> HTTPCoreError:
-    error = kind(message)
-    for name, value in facts.items():
-        setattr(error, name, value)
-    return error
-
-
-def _rebuild_coded(kind: type[HTTPCoreError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> HTTPCoreError:
-    error = kind(*arguments)
-    error.__dict__.update(facts)
-    return error
-
-
+@public
 class HTTPCoreError(Exception):
     """Base of every error that this library raises on purpose.
 
@@ -132,21 +122,25 @@ class HTTPCoreError(Exception):
         return f"{message} [{'; '.join(where)}]" if where else message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        facts = {name: value for name, value in self.__dict__.items() if name not in ("message", "__notes__")}
-        return _rebuild, (type(self), self.message, facts)
+        # Without a call of `__init__`, whose arguments differ from class to class.
+        state = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
+        return __newobj__, (type(self),), {"args": self.args, **state}
 
 
 # Ours to fix.
 
 
+@public
 class LocalProtocolError(HTTPCoreError):
     """The request cannot be sent as given: the argument, what was seen and what is allowed are in the message."""
 
 
+@public
 class InvalidURL(HTTPCoreError, ValueError):
     """The URL has no usable scheme, host, port or target."""
 
 
+@public
 class UnsupportedProtocol(HTTPCoreError):
     """The URL's scheme, or what the peer chose to speak, is not one that this library speaks."""
 
@@ -154,6 +148,7 @@ class UnsupportedProtocol(HTTPCoreError):
 # The peer's fault.
 
 
+@public
 class RemoteProtocolError(HTTPCoreError):
     """The peer sent what HTTP does not allow, or stopped in the middle of a message."""
 
@@ -181,6 +176,7 @@ def _named(code: int) -> str:
     return f"{Code(code).name} ({code})" if code in Code._value2member_map_ else f"an unknown code ({code})"
 
 
+@public
 class StreamReset(RemoteProtocolError):
     """The server ended this request's HTTP/2 stream before its response was complete (RST_STREAM, RFC 9113 6.4).
 
@@ -192,11 +188,8 @@ class StreamReset(RemoteProtocolError):
         super().__init__(message or f"the server reset the stream: {_named(code)}", **facts)
         self.code = code
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        facts = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
-        return _rebuild_coded, (type(self), (self.code,), facts)
 
-
+@public
 class GoAway(RemoteProtocolError):
     """The server left the HTTP/2 connection before this request was answered (GOAWAY, RFC 9113 6.8).
 
@@ -216,15 +209,13 @@ class GoAway(RemoteProtocolError):
         self.last_stream_id = last_stream_id
         self.debug_data = debug_data
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        facts = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
-        return _rebuild_coded, (type(self), (self.code, self.last_stream_id, self.debug_data), facts)
 
-
+@public
 class DecodingError(HTTPCoreError):
     """A content coding is damaged, cut short, or its library is not installed."""
 
 
+@public
 class ProxyError(HTTPCoreError):
     """A proxy refused or broke the connection to the origin.
 
@@ -252,6 +243,7 @@ class ProxyError(HTTPCoreError):
 # The network's.
 
 
+@public
 class NetworkError(HTTPCoreError, OSError):
     """The connection failed. Also an `OSError`; `errno` is set when the system gave one."""
 
@@ -260,22 +252,26 @@ class NetworkError(HTTPCoreError, OSError):
         self.errno = errno
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kind, (cls, message, facts) = super().__reduce__()
-        return kind, (cls, message, {**facts, "errno": self.errno})
+        make, arguments, state = super().__reduce__()
+        return make, arguments, {**state, "errno": self.errno}
 
 
+@public
 class ConnectError(NetworkError):
     """No connection: the name does not resolve, the address refuses or cannot be reached, the handshake failed."""
 
 
+@public
 class TLSError(ConnectError):
     """The TLS handshake failed: certificate, host name, protocol version, or the peer does not speak TLS."""
 
 
+@public
 class ReadError(NetworkError):
     """The connection broke while reading."""
 
 
+@public
 class WriteError(NetworkError):
     """The connection broke while writing."""
 
@@ -283,26 +279,32 @@ class WriteError(NetworkError):
 # Time.
 
 
+@public
 class Timeout(HTTPCoreError):
     """Something took longer than its limit. Not an `OSError`."""
 
 
+@public
 class ConnectTimeout(Timeout):
     """Resolving, connecting and the TLS handshake took longer than `connect_timeout`."""
 
 
+@public
 class ReadTimeout(Timeout):
     """Not one byte came for `read_timeout` seconds."""
 
 
+@public
 class WriteTimeout(Timeout):
     """There was no room for one byte for `write_timeout` seconds."""
 
 
+@public
 class PoolTimeout(Timeout):
     """No connection came free for `pool_timeout` seconds."""
 
 
+@public
 class TotalTimeout(Timeout):
     """The whole exchange, the response body included, took longer than `total_timeout`."""
 
@@ -310,10 +312,12 @@ class TotalTimeout(Timeout):
 # Limits and policy.
 
 
+@public
 class LimitExceeded(HTTPCoreError):
     """The peer sent more than a limit of ours allows."""
 
 
+@public
 class PolicyError(HTTPCoreError):
     """The network policy denies the address. No connection to it was begun.
 
@@ -340,14 +344,17 @@ class PolicyError(HTTPCoreError):
 # Misuse.
 
 
+@public
 class PoolClosed(HTTPCoreError):
     """The pool was closed before or while the request waited for a connection."""
 
 
+@public
 class ResponseError(HTTPCoreError):
     """A response was used in a way that its standing does not allow."""
 
 
+@public
 class ResponseBusy(ResponseError):
     """Another task or thread is reading the body, or using this direction of the raw stream. It is not disturbed."""
 
@@ -360,14 +367,17 @@ class _OfAttribute(HTTPCoreError, AttributeError):
         self.obj = None  # else Python keeps the object here, and its traceback suggests another attribute of it
 
 
+@public
 class ResponseClosed(ResponseError, _OfAttribute):
     """The response was closed before its body was read to the end. Also an `AttributeError`: `body` raises it."""
 
 
+@public
 class ResponseNotRead(ResponseError, _OfAttribute):
     """`body` was asked for before `read()`. Also an `AttributeError`."""
 
 
+@public
 class StreamConsumed(ResponseError, _OfAttribute):
     """The body has been read once and was not kept. Also an `AttributeError`: `body` raises it."""
 

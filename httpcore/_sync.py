@@ -23,6 +23,7 @@ from ._message.request import TrailerTypes
 from ._message.response import BodyStream, Informational, Response, ResponseInfo
 from ._pool.pool import ConnectionPool
 from ._pool.stats import PoolStats
+from ._public import public
 from ._trace import Trace
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     )
 
 
+@public
 class SyncConnectionPool:
     """`ConnectionPool` for programs with threads: any number of them may share one pool.
 
@@ -167,6 +169,7 @@ class SyncConnectionPool:
         raise TypeError("a SyncConnectionPool holds live connections and cannot be pickled")
 
 
+@public
 class SyncResponse:
     """`Response` for programs with threads: the same attributes; what is awaited there blocks here."""
 
@@ -252,6 +255,7 @@ class SyncResponse:
         self.close()
 
 
+@public
 class SyncBodyStream:
     """`BodyStream` for programs with threads: a plain iterator."""
 
@@ -274,6 +278,7 @@ class SyncBodyStream:
         self._stream.close()
 
 
+@public
 class SyncRawStream:
     """`RawStream` for programs with threads: one thread may send while another receives."""
 

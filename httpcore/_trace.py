@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ._public import public
 from ._values import dataclass
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
     """`at`: seconds on the monotonic clock of the request's world. `request`: its number in this process, from 1."""
@@ -35,6 +37,7 @@ class TraceEvent:
     request: int
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class RequestStarted(TraceEvent):
     """`request()` was called with valid arguments. `url` has no credentials."""
@@ -43,6 +46,7 @@ class RequestStarted(TraceEvent):
     url: str
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class RequestQueued(TraceEvent):
     """The pool is at a limit: the request waits for a connection."""
@@ -50,6 +54,7 @@ class RequestQueued(TraceEvent):
     origin: str
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class DialStarted(TraceEvent):
     """A new connection is being made."""
@@ -57,6 +62,7 @@ class DialStarted(TraceEvent):
     origin: str
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened(TraceEvent):
     """A new connection is there. `alpn` is what TLS agreed on, if anything."""
@@ -68,6 +74,7 @@ class ConnectionOpened(TraceEvent):
     engine: str
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class RequestSent(TraceEvent):
     """The request left us, or was cut short by an early answer. `reused`: the connection had served others before."""
@@ -76,6 +83,7 @@ class RequestSent(TraceEvent):
     reused: bool
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class InterimResponse(TraceEvent):
     """A 1xx response came."""
@@ -84,6 +92,7 @@ class InterimResponse(TraceEvent):
     headers: tuple[tuple[bytes, bytes], ...]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class ResponseStarted(TraceEvent):
     """The final status line and header section came."""
@@ -92,6 +101,7 @@ class ResponseStarted(TraceEvent):
     headers: tuple[tuple[bytes, bytes], ...]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class ResponseComplete(TraceEvent):
     """The body was read to its end. `received`: its bytes as sent, before decoding."""
@@ -99,6 +109,7 @@ class ResponseComplete(TraceEvent):
     received: int
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed(TraceEvent):
     """The request's connection will not be used again."""
@@ -107,6 +118,7 @@ class ConnectionClosed(TraceEvent):
     reason: str
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class RequestRetried(TraceEvent):
     """An attempt failed in a way that allows another one.
@@ -119,6 +131,7 @@ class RequestRetried(TraceEvent):
     pause: float
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class RequestFailed(TraceEvent):
     """The request ended with an error, or was cancelled; or its body, which had come, could not be decoded.

@@ -146,7 +146,8 @@ def _tuple(owner: str, fields: dict[str, _Field], *options: str) -> str:
 
 
 def _annotation(made: Any, name: str) -> Any:
-    return next(each.__annotations__[name] for each in made.__mro__ if name in getattr(each, "__annotations__", ()))
+    note = next(each.__annotations__[name] for each in made.__mro__ if name in getattr(each, "__annotations__", ()))
+    return getattr(note, "__forward_arg__", note)
 
 
 def _repr(fields: dict[str, _Field]) -> Any:
@@ -202,7 +203,12 @@ def _tell_the_standard_library(made: Any, options: dict[str, bool], own: dict[st
     import dataclasses
 
     given = {name: _given(dataclasses.field, value) for name, value in own.items() if value is not _MISSING}
-    body = {**given, "__annotations__": dict(made.__annotations__), "__module__": made.__module__, "__doc__": ""}
+    body = {
+        **given,
+        "__annotations__": {name: _annotation(made, name) for name in made.__annotations__},
+        "__module__": made.__module__,
+        "__doc__": "",
+    }
     chosen: Any = {"slots": False, **options}
     twin: Any = dataclasses.dataclass(**chosen)(type(made.__name__, made.__bases__, body))
     for name in ("__dataclass_fields__", "__dataclass_params__"):

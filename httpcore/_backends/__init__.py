@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 from .._errors import LocalProtocolError
+from .._public import public
 from .base import Backend
 
 __all__ = ["current_backend", "load", "register", "threads_backend"]
@@ -38,6 +39,7 @@ def register(detect: Callable[[], Backend | None]) -> None:
     _detectors.append(detect)
 
 
+@public
 def current_backend() -> Backend:
     """The backend of the event loop that runs the calling code: what a pool without `backend=` uses.
 
@@ -67,6 +69,7 @@ def current_backend() -> Backend:
     )
 
 
+@public
 def threads_backend() -> Backend:
     """A backend whose calls block the calling thread and never suspend: what a `SyncConnectionPool` uses by default.
 

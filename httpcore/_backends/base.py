@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from .._public import public, resolvable
 from .._values import dataclass
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
 """Level, name and value, as `socket.setsockopt` takes them."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class TLSInfo:
     """What the handshake agreed on. `certificate` is the peer's, DER encoded."""
@@ -45,6 +47,8 @@ class TLSInfo:
     session_reused: bool
 
 
+@public
+@resolvable
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
     """Both ends of a stream as text ("127.0.0.1:8080", "[::1]:8080", or a path), and what TLS agreed on."""
@@ -54,6 +58,7 @@ class StreamInfo:
     tls: TLSInfo | None = None
 
 
+@public
 class Stream(Protocol):
     """A two-way stream of bytes. One reader and one writer may use it at the same time. While one reads (or
     writes) and waits, a second one gets `ResponseBusy`; a second one that finds no other waiting is not noticed, so the
@@ -165,6 +170,7 @@ class Stream(Protocol):
         ...
 
 
+@public
 class Event(Protocol):
     """A flag that is raised once."""
 
@@ -177,6 +183,7 @@ class Event(Protocol):
         ...
 
 
+@public
 class Backend(Protocol):
     """A runtime as the library sees it. For an event loop, one instance belongs to one running loop.
 

@@ -26,6 +26,7 @@ from weakref import WeakKeyDictionary
 from .._config import CertFile, SSLConfig
 from .._errors import LocalProtocolError, show
 from .._forking import OPENSSL
+from .._public import public
 from .._values import dataclass
 
 __all__ = ["alpn_of", "context_at_hand", "context_for", "ssl_context"]
@@ -85,6 +86,7 @@ def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext 
     return None if place is None else place.context
 
 
+@public
 def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
     """A new context for `config` that nobody else uses, for those who want to change it before they pass it on.
 

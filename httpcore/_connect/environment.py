@@ -36,6 +36,7 @@ from typing import Literal, NamedTuple
 from .._address import read_address, without_zone
 from .._errors import InvalidURL
 from .._message.url import parse_host
+from .._public import public, resolvable
 from .._values import dataclass, field
 from .proxy import Proxy
 
@@ -74,6 +75,8 @@ class _Names(NamedTuple):
     port: int | None
 
 
+@public
+@resolvable
 @dataclass(frozen=True, slots=True)
 class EnvironmentProxies:
     """Which proxy leads to which origin. Made by `proxies_from_environment`; hashable, compared by value.
@@ -133,6 +136,7 @@ class EnvironmentProxies:
         return False
 
 
+@public
 def proxies_from_environment(environ: Mapping[str, str] | None = None) -> EnvironmentProxies:
     """The proxies that environment variables name: `ConnectionPool(proxy=proxies_from_environment())`.
 

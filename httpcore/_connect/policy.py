@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .._address import read_address
 from .._errors import PolicyError, show
+from .._public import public, resolvable
 from .._values import dataclass, field
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class _Range(NamedTuple):
         return point.number & self.mask == self.start and point.version == self.version
 
 
+@public
+@resolvable
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
     """Which addresses and ports a pool may connect to. Hashable; policies with the same rules are equal.

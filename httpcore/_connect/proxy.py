@@ -11,6 +11,7 @@ from .._exact import exact_bytes, exact_str
 from .._message.fields import Headers
 from .._message.request import HeaderTypes, header_pairs
 from .._message.url import URL, parse_proxy
+from .._public import public
 from .._values import dataclass
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _OURS: Final = {
 """Fields that say whom a message is for and how it is framed."""
 
 
+@public
 @dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
 class Proxy:
     """A way to origins through another server. Hashable, compared by value, not to be changed; `repr` shows no secrets.
@@ -141,6 +143,7 @@ class Proxy:
         return Proxy, (str(self), self.auth, self.headers, ssl, self.tunnel)
 
 
+@public
 class ProxyChooser(Protocol):
     """Says which proxy leads to an origin. What `proxies_from_environment` returns is one."""
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from .._public import public
+
 if TYPE_CHECKING:
     pass
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 System = Callable[[str], Awaitable[Sequence[str]]]
 
 
+@public
 class Resolver(Protocol):
     """Finds the addresses of a host. One resolver serves any number of pools, tasks and threads at once."""
 
@@ -32,6 +35,7 @@ class Resolver(Protocol):
         ...
 
 
+@public
 class CachingResolver:
     """Remembers the addresses of names for a while. Errors are not remembered; the system tells no TTL, so all names
     have the same.

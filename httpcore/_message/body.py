@@ -27,6 +27,7 @@ from warnings import warn
 
 from .._errors import LocalProtocolError
 from .._exact import exact_bytes, exact_int, exact_str
+from .._public import public
 
 __all__ = ["Body", "BodyContent", "BodyReader", "ReplayableBody"]
 
@@ -47,6 +48,7 @@ class BinaryFile(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+@public
 class ReplayableBody:
     """A body that can be sent any number of times: each time `factory()` gives a fresh (async) iterable of bytes.
 

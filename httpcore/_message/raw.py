@@ -6,11 +6,13 @@ from typing import Protocol
 
 from .._backends.base import PIECE, Stream
 from .._errors import ResponseBusy
+from .._public import public
 from .request import TrailerTypes
 
 __all__ = ["RawStream", "busy"]
 
 
+@public
 class RawStream(Protocol):
     """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
     CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT or for any request made with `duplex=True`.

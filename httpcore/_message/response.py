@@ -27,6 +27,7 @@ from .._errors import (
     show,
 )
 from .._exact import exact_int
+from .._public import public, resolvable
 from .body import Body, BodyReader
 from .content import Content, ContentSource, check_size, collected, decoded
 from .decoders import is_coded
@@ -42,6 +43,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 
 
+@public
 class Informational(NamedTuple):
     """A 1xx response that came before the final one (RFC 9110 15.2)."""
 
@@ -49,6 +51,8 @@ class Informational(NamedTuple):
     headers: list[tuple[bytes, bytes]]
 
 
+@public
+@resolvable
 class ResponseInfo(NamedTuple):
     """How the response came about. Times are seconds since `request()` was called.
 
@@ -116,6 +120,7 @@ _READING: Final = _Standing.READING
 _READ: Final = _Standing.READ
 
 
+@public
 class Response:
     """The answer to a request.
 
@@ -352,6 +357,7 @@ class Response:
         return error
 
 
+@public
 class BodyStream:
     """An iterator over a body. `close()` is plain and closes the response; leaving it half-read keeps the response open
     until it is closed or dropped.

@@ -31,6 +31,7 @@ from .._deadline import Deadline
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
 from .._message.request import Request
 from .._message.response import Response
+from .._public import public
 from .._reentry import REENTERED, step_lock
 from .arguments import (
     checked_flag,
@@ -75,6 +76,7 @@ _NETWORK: Final = Network()
 _pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
 
+@public
 class ConnectionPool:
     """Connections to any number of origins, shared by the tasks of one event loop (asyncio or trio).
 

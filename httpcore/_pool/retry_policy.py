@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from .._errors import ConnectError, ConnectTimeout, NetworkError, ProxyError, TLSError
 from .._message.fields import Headers, is_token
 from .._message.request import Request
+from .._public import public
 from .._values import dataclass
 
 __all__ = ["Budget", "RetryPolicy", "pause_after", "retry_after"]
@@ -22,6 +23,7 @@ __all__ = ["Budget", "RetryPolicy", "pause_after", "retry_after"]
 _MOST: Final = 10**9  # of a count, so that it can be reckoned with
 
 
+@public
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """When a request is sent again, and after which pause. Values, compared by value.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .._public import public, resolvable
 from .._values import dataclass
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class OriginStats:
     """One origin's part of `PoolStats`; the fields are the same."""
@@ -24,6 +26,8 @@ class OriginStats:
         return self.idle + self.busy
 
 
+@public
+@resolvable
 @dataclass(frozen=True, slots=True)
 class PoolStats:
     """What a pool has, at one moment.

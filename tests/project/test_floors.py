@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "httpcore"
 FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
-            {"_exact", "_forking", "_reentry", "_values"},
+            {"_exact", "_forking", "_public", "_reentry", "_values"},
             {"_address", "_errors", "_config", "_trace"},
             {"_deadline"},
         ]
