@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVarTuple
 
 import pytest
 import uvloop
@@ -28,6 +28,7 @@ from places import black_hole
 from httpcore._backends import lookup as names
 from httpcore._backends.asyncio import _MOST_KEPT, _TURN, AsyncioBackend, AsyncioEvent, AsyncioStream
 from httpcore._backends.base import PIECE
+from httpcore._backends.workers import Threads
 from httpcore._errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 
 Main = Callable[[], Awaitable[Any]]
@@ -212,13 +213,16 @@ def test_a_reader_that_is_cancelled_at_any_turn_has_either_all_or_nothing(
     run(main)
 
 
+Arguments = TypeVarTuple("Arguments")
+
+
 class Deaf(asyncio.SelectorEventLoop):
     """A loop that is always too busy to look at its sockets: only its timers ring."""
 
-    def add_reader(self, *_: Any) -> None:
+    def add_reader(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
         pass
 
-    def add_writer(self, *_: Any) -> None:
+    def add_writer(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
         pass
 
 
@@ -271,9 +275,11 @@ def test_a_thousand_reads_and_writes_with_timeouts_set_one_timer(listener: Any) 
     class Counting(asyncio.SelectorEventLoop):
         timers = 0
 
-        def call_later(self, *arguments: Any, **named: Any) -> Any:
+        def call_later(
+            self, delay: float, callback: Callable[[*Arguments], object], *arguments: *Arguments, **named: Any
+        ) -> asyncio.TimerHandle:
             self.timers += 1
-            return super().call_later(*arguments, **named)
+            return super().call_later(delay, callback, *arguments, **named)
 
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
@@ -1092,7 +1098,7 @@ def test_whoever_waits_for_a_name_may_leave_at_once_and_may_lose_patience(
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(names, "_lookups", names.Threads(8, "test"))
+    monkeypatch.setattr(names, "_lookups", Threads(8, "test"))
 
     async def main() -> None:
         backend = AsyncioBackend.current()
@@ -1121,7 +1127,7 @@ def test_a_name_that_is_answered_when_the_loop_is_gone_disturbs_nobody(
         assert gate.wait(LONG)
         return real("127.0.0.1")
 
-    class Telling(names.Threads):
+    class Telling(Threads):
         def _work(self) -> None:
             super()._work()
             over.set()
@@ -1186,7 +1192,9 @@ def test_a_unix_socket_whose_queue_is_full_is_tried_until_there_is_room_or_no_ti
         await waiting(waiter)
         accepted = [listening.accept()[0]]
         streams.append(await waiter)
-        for end in (*streams, *accepted):
+        for stream in streams:
+            stream.close()
+        for end in accepted:
             end.close()
 
     with socket.socket(socket.AF_UNIX) as listening:
@@ -1208,10 +1216,10 @@ def test_a_path_with_a_nul_or_too_long_is_a_connect_error(run: Any, tmp_path: An
 
 def test_a_loop_that_cannot_watch_sockets_is_a_connect_error_that_says_so(listener: Any) -> None:
     class Unable(asyncio.SelectorEventLoop):
-        def add_reader(self, *_: Any) -> Any:
+        def add_reader(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
             raise NotImplementedError
 
-        def add_writer(self, *_: Any) -> Any:
+        def add_writer(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
             raise NotImplementedError
 
     async def main() -> None:

@@ -145,8 +145,9 @@ def test_a_read_that_is_woken_for_nothing_waits_only_for_the_rest_of_its_time() 
         stream._input = woken_for_nothing
         with pytest.raises(ReadTimeout):
             run(stream.read(PIECE, LONG))
-    assert len(waits) == 4
-    assert all(0 < later < earlier <= LONG * 1000 for earlier, later in pairwise(waits))
+    bounded = [wait for wait in waits if wait is not None]
+    assert len(bounded) == 4
+    assert all(0 < later < earlier <= LONG * 1000 for earlier, later in pairwise(bounded))
 
 
 def wait_until_inside(stream: BlockingStream) -> None:

@@ -492,7 +492,7 @@ def test_ctrl_c_closes_every_socket_in_threads() -> None:
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(KeyboardInterrupt):
-            BlockingBackend().connect_tcp(HOLES, port, LONG).send(None)  # type: ignore[attr-defined]
+            BlockingBackend().connect_tcp(HOLES, port, LONG).send(None)
         thread.join(LONG)
         assert descriptors() <= before
 

@@ -90,7 +90,7 @@ class Asking(ScriptedProxy):
     def __init__(self, steps: tuple[str, ...] = WAYS[0]) -> None:
         self.shown: list[bytes] = []
         self.refused: list[str] = []
-        acts = {EXCHANGE: self._talk, CONNECT: lambda visit: connect(visit) or True}
+        acts = {EXCHANGE: self._talk, CONNECT: connect}
         super().__init__(steps, acts, proxy=asking_context("http/1.1"), origin=asking_context("http/1.1"))
 
     def _talk(self, visit: Visit) -> None:

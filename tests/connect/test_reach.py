@@ -171,7 +171,7 @@ def test_the_host_shown_is_the_host_looked_up_named_and_checked_or_nobody_is_rea
     if scheme == "https":
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
-        context.sni_callback = lambda connection, name, _: named.append(name)  # type: ignore[assignment]
+        context.sni_callback = lambda connection, name, _: named.append(name)
     with both_families() as listener, ScriptedServer(noted(heads), context, listener) as server:
         port = listener.getsockname()[1]
         for trick, host in TRICKS:

@@ -650,7 +650,9 @@ def test_how_bytes_are_cut_changes_nothing(case: Case) -> None:
 def judged(case: Case) -> str:
     """What h2's client says to the same script: "refused", "reset" or "fine"."""
     judge = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
-    judge.local_settings = h2.settings.Settings(client=True, initial_values={4: MIB, 6: 65536})
+    kinds = h2.settings.SettingCodes
+    ours = {kinds.INITIAL_WINDOW_SIZE: MIB, kinds.MAX_HEADER_LIST_SIZE: 65536}
+    judge.local_settings = h2.settings.Settings(client=True, initial_values=ours)
     judge.update_settings({h2.settings.SettingCodes.ENABLE_PUSH: 0})
     judge.initiate_connection()
     judge.increment_flow_control_window((1 << 24) - 65535)
@@ -1336,12 +1338,13 @@ def test_a_stream_takes_nothing_behind_its_end() -> None:
     engine = opened()
     engine.trailers(POSTED, [(b"a", b"b")])
     assert engine.window(POSTED) == 0
-    for again in (
+    more: list[Callable[[], object]] = [
         lambda: engine.data(POSTED, b"", end=True),
         lambda: engine.trailers(POSTED, []),
         lambda: engine.data(GOT, b"", end=False),
         lambda: engine.data(4001, b"", end=False),
-    ):
+    ]
+    for again in more:
         with pytest.raises(LocalProtocolError):
             again()
     ((kind, flags, stream, _),) = sent(engine)

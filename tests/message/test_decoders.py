@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import brotli
 import psutil
@@ -590,7 +591,8 @@ def samples(coding: str) -> Iterator[bytes]:
 
 def outcome(body: bytes, codings: str, cuts: Iterable[int]) -> bytes | None:
     """The content, or None for an error, of a body that comes in these pieces."""
-    engine, at, out = decoder(codings), 0, []
+    engine, at = decoder(codings), 0
+    out: list[Any] = []
     try:
         for cut in (*cuts, len(body)):
             engine.feed(body[at:cut])

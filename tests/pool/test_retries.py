@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -480,7 +481,7 @@ def test_struck_at_every_await_of_a_retried_request(name: str, act: str) -> None
 def test_cancelled_at_every_await_of_a_retried_request_in_random_schedules(name: str) -> None:
     scene = scene_of(SCENES[name], (Cancelled, httpcore.ConnectError), [])
     for seed in range(6):
-        at_every_point(scene, cancel, make=lambda seed=seed: World(seed, shuffle=True, checkpoints=seed % 2 == 0))
+        at_every_point(scene, cancel, make=partial(World, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENES)

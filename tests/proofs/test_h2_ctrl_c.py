@@ -94,7 +94,8 @@ def strike(scenario: Scenario, world: World, line: int) -> str:
         if pool.stats().leased:
             gc.collect()  # an error and the frames that it came through hold each other
         for slot in pool._ledger.slots():  # a connection that it ended says so to whoever comes next
-            slot.connection._wire.listen()  # type: ignore[attr-defined]
+            connection: Any = slot.connection
+            connection._wire.listen()
         check(world, pool)
         check_wires(pool)
         await still_works(pool)

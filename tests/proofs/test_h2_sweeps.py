@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import h2.events
@@ -371,7 +372,8 @@ def check_wires(pool: Pool) -> None:
     """No stream is open, nobody is thought to read, write or wait, and every byte of credit has come back, or does with
     the next step: what Ctrl-C left unread."""
     for slot in pool._ledger.slots():
-        wire = slot.connection._wire  # type: ignore[attr-defined]
+        connection: Any = slot.connection
+        wire = connection._wire
         assert isinstance(wire, HTTP2Connection)
         assert wire._inboxes == {}
         assert not wire._settling
@@ -458,7 +460,7 @@ def test_every_misfortune_at_every_await_over_http2(name: str, act: str) -> None
     scene = play(SCENARIOS[name], act)
     for watches in (True, False) if act in ("cancelled", "cut") else (True,):
         for times in (1, 2) if act == "cancelled" else (1,):
-            points = at_every_point(scene, ACTS[act], times=times, make=lambda watches=watches: World(watches=watches))
+            points = at_every_point(scene, ACTS[act], times=times, make=partial(World, watches=watches))
             assert points >= 5
 
 
@@ -466,7 +468,7 @@ def test_every_misfortune_at_every_await_over_http2(name: str, act: str) -> None
 def test_cancelled_at_every_await_of_random_schedules_over_http2(name: str) -> None:
     scene = play(SCENARIOS[name], "cancelled")
     for seed in range(SEEDS // 15):
-        at_every_point(scene, cancel, make=lambda seed=seed: World(seed, shuffle=True, checkpoints=seed % 2 == 0))
+        at_every_point(scene, cancel, make=partial(World, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

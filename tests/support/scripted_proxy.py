@@ -13,7 +13,7 @@ import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import h2.config
 import h2.connection
@@ -215,9 +215,11 @@ def server_context(certificate: trustme.LeafCert, *offers: str, clients: trustme
 # What a peer that is in order does at each step.
 
 
-def connect(visit: Visit) -> None:
+def connect(visit: Visit) -> Literal[True]:
+    """Also an act: what follows a CONNECT that was granted is the next step's."""
     visit.hear(visit.head())
     visit.send(ESTABLISHED)
+    return True
 
 
 def greet(visit: Visit) -> None:
@@ -275,7 +277,7 @@ def _exchange_2(visit: Visit) -> None:
         data = visit.socket.recv(65536)
 
 
-USUAL: dict[str, Callable[[Visit], None]] = {
+USUAL: dict[str, Act] = {
     CONNECT: connect,
     GREETING: greet,
     PASSWORD: password,

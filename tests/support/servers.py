@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 HERE = Path(__file__).resolve().parent
 
@@ -62,6 +62,11 @@ class Peer:
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
+    def send_and_stay(self, data: bytes) -> Literal[True]:
+        """Send; what it returns tells a `HostileServer` to keep the connection."""
+        self.send(data)
+        return True
+
     def reset(self) -> None:
         """Leave with RST."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -81,7 +86,7 @@ class ScriptedServer:
 
     def __init__(
         self,
-        script: Callable[[Peer], None],
+        script: Callable[[Peer], object],
         context: ssl.SSLContext | None = None,
         listener: socket.socket | None = None,
     ) -> None:
@@ -147,7 +152,7 @@ class ScriptedServer:
             raise self.failures[0]
 
 
-def answering(*answers: bytes, then: Callable[[Peer], None] | None = None) -> Callable[[Peer], None]:
+def answering(*answers: bytes, then: Callable[[Peer], object] | None = None) -> Callable[[Peer], None]:
     """A script: read a request head, send the next of `answers`; after the last, `then`, or close."""
 
     def script(peer: Peer) -> None:
