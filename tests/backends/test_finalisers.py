@@ -111,6 +111,7 @@ def a_stream() -> Iterator[Make]:
     def make() -> object:
         ours, theirs = socket.socketpair()
         peers.append(theirs)
+        # The constructor is interrupted, and the socket is made outside of it.
         return backend._stream(Descriptor(ours, "peer"))
 
     yield make
@@ -207,6 +208,7 @@ def test_an_interrupted_stream_never_touches_the_next_socket_with_its_number() -
         ours, theirs = socket.socketpair()
         number = ours.fileno()
         descriptor: Any = Descriptor(ours, "peer")
+        # As above: only the constructor is interrupted, with a descriptor that the test knows.
         struck, kept = interrupted_and_kept(partial(backend._stream, descriptor), line)
         if ours.fileno() != -1 and struck:
             ours.close()  # it was struck before it had a stream

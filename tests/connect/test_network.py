@@ -636,6 +636,7 @@ def test_threads_share_a_cache() -> None:
     for thread in threads:
         thread.join(LONG)
     assert failures == []
+    # `repr` tells the number too, but only of names that have not expired.
     assert len(resolver._known) <= 10
 
 

@@ -52,8 +52,8 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
 def commit(visit: Visit, fault: str, way: str) -> None:
     """End the connection in this way. Under TLS in TLS it is the outer session that ends, or else the inner."""
     inner: Any = visit.socket
-    secured = inner._under if way == "TLS in TLS" else inner
-    below = secured._under
+    secured = inner.under if way == "TLS in TLS" else inner
+    below = secured.under
     with suppress(OSError):
         if fault == "RST":
             visit.reset()
@@ -66,16 +66,16 @@ def commit(visit: Visit, fault: str, way: str) -> None:
         else:
             with suppress(ssl.SSLError):
                 secured.tls.unwrap()
-            secured._flush()
+            secured.flush()
 
 
 def alert(secured: Secured) -> None:
     """Have OpenSSL send one: "bad record mac", as if the client had sent such a record."""
-    secured._in.write(FORGED + bytes(40_000))  # perhaps within a record of the upload
+    secured.incoming.write(FORGED + bytes(40_000))  # perhaps within a record of the upload
     with suppress(ssl.SSLError):
         while True:
             secured.tls.read(65536)
-    secured._flush()
+    secured.flush()
 
 
 HEADS = {

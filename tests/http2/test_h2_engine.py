@@ -1365,6 +1365,7 @@ def test_no_more_streams_than_the_peer_allows() -> None:
 def test_stream_ids_run_out() -> None:
     engine = bare()
     engine.receive(settings())
+    # Two thousand million requests would get here, too.
     engine._next = TOP
     assert engine.request(GET, end=True) == TOP
     with pytest.raises(LocalProtocolError, match="used up"):
@@ -1440,6 +1441,7 @@ def test_a_response_that_is_complete_gets_no_more_credit() -> None:
 def test_padding_alone_is_credited_at_once() -> None:
     engine = opened()
     engine.receive(head(GOT))
+    # A small window, where a few frames are as much as half of it.
     engine._goal = 200
     assert engine.receive(data(GOT, b"", pad=99)) == []
     assert sent(engine) == [(WINDOW_UPDATE, 0, 0, number(100))]
@@ -1518,6 +1520,7 @@ def test_many_responses_that_nobody_reads_never_stop_one_that_somebody_does() ->
 def test_the_connections_window_grows_no_further_than_a_window_may() -> None:
     engine = bare()
     engine.receive(settings())
+    # A window that no setting gives, to come near the largest.
     engine._goal = TOP - 100
     for _ in range(3000):
         engine.request(GET, end=True)

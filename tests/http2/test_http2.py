@@ -1816,6 +1816,7 @@ def check_is_clean(world: World, pool: Pool, server: Server) -> None:
     assert stats.connections == len(world.open_connections)
     for peer in server.peers:
         connection = peer.end.connection
+        # A cut is told to neither end, so nothing public tells it.
         if not connection.client_closed and not connection._there.cut:
             assert [number for number, stream in peer.h2.streams.items() if not stream.closed] == []
 
@@ -1826,6 +1827,7 @@ def test_whatever_happens_at_any_await_every_request_ends_and_the_pool_is_clean(
         if act == "cancel":
             task.cancel()
         elif act == "close":
+            # The plain function below `close()`: a strike waits for nothing.
             pools[-1]._close()
         elif act == "cut":
             for connection in world.connections:

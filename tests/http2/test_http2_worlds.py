@@ -346,7 +346,7 @@ def test_ctrl_c_at_any_line_leaves_a_pool_that_works(alone: bool) -> None:
     Left out are lines with `with`: tracing comes to them a second time between the end of the block and the release of
     the lock, where CPython looks for no signals, nor at a `try`. And finalisers, whose errors are only printed.
     """
-    modules = tuple(f"_wire/{name}.py" for name in ("http2", "h2_exchange", "baton", "inbox"))
+    modules = tuple(f"_http2/{name}.py" for name in ("connection", "exchange", "turns", "inbox"))
     options: dict[str, Any] = {"limits": httpcore.PoolLimits(max_connections=1), "timeout": 5}
 
     def interrupted_at(line: int, pool: httpcore.SyncConnectionPool) -> bool:

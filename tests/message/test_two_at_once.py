@@ -152,7 +152,7 @@ class Origin:
         peer.initiate_connection()
         if self.way.wide:
             peer.increment_flow_control_window(LARGEST_WINDOW - 65535)
-        data, visit._held = visit._held, b""
+        data, visit.held = visit.held, b""
         while data:
             for event in peer.receive_data(data):
                 if isinstance(event, h2.events.RequestReceived):

@@ -289,6 +289,7 @@ def test_notes_of_early_ends_do_not_pile_up() -> None:
     for _ in range(1000):
         pool.now += 1
         pool.give_back(pool.ask("a"), expires=pool.now + 1e6)
+    # The heap costs memory and time, and changes no decision.
     assert len(pool.ledger._early) < 100
     pool.now += 1e6
     pool.step("expire")
@@ -557,6 +558,7 @@ def test_a_cancelled_dial_stays_with_its_origin_until_others_were_passed_over_to
 def test_what_an_origin_speaks_is_remembered_after_it_is_forgotten() -> None:
     pool = Pool()
     pool.give_back(pool.open("a", capacity=9, protocol="HTTP/2"), pool.open("b"), reusable=False)
+    # What the ledger forgot shows nowhere else, and it may not grow with all origins that ever were.
     assert pool.ledger._origins == {}
     tickets = [pool.ask(key, may_share=True) for key in "aabb"]
     assert standings(*tickets) == [DIALING, WAITING, DIALING, DIALING]
@@ -568,6 +570,7 @@ def test_of_the_thousand_origins_remembered_the_one_unused_for_longest_goes() ->
         pool.give_back(pool.open(number), reusable=False)
     pool.give_back(pool.ask(0))  # asked for again
     pool.give_back(pool.open("one more"), reusable=False)
+    # As above, of what origins speak: to ask with a ticket would remember it again.
     assert len(pool.ledger._known) == REMEMBERED
     assert 0 in pool.ledger._known
     assert 1 not in pool.ledger._known
@@ -808,6 +811,7 @@ def test_an_origin_with_nothing_is_forgotten() -> None:
     for key in range(50):
         pool.give_back(pool.ask(key))
     pool.give_back(ticket, reusable=False)
+    # As above.
     assert pool.ledger._origins == {}
 
 
@@ -1025,6 +1029,7 @@ class World:
         assert set(users) | set(dialed) <= set(slots), "held and gone"
         for key in self.keys:
             self.check_origin(key, [slot for slot in slots if slot.key == key], bool(idle))
+        # As above.
         assert set(self.ledger._origins) == {slot.key for slot in slots} | {
             key for key in self.keys if self.queues[key]
         }
@@ -1068,6 +1073,7 @@ class World:
         assert (stats.busy, stats.leased, stats.waiting) == (busy, users.total(), waiting)
         for field in ("connections", "idle", "busy", "dialing", "leased", "waiting"):
             assert getattr(stats, field) == sum(getattr(origin, field) for origin in stats.origins.values())
+        # Both must tell of the same origins.
         assert set(stats.origins) == {str(key) for key in self.ledger._origins}
 
     def wind_up(self) -> None:
@@ -1081,6 +1087,7 @@ class World:
             self.ledger.close(self.now)
         self.expire()
         self.settle()
+        # As above.
         assert (self.ledger.slots(), self.ledger._origins) == ([], {})
         assert not self.ledger._claims
 

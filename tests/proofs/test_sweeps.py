@@ -277,6 +277,7 @@ def test_the_pool_closed_at_every_await(name: str) -> None:
         assert all(connection.client_closed for connection in world.connections)
 
     pools: list[Pool] = []
+    # The plain function below `close()`: a strike waits for nothing.
     at_every_point(scene, lambda world, victim: pools[-1]._close())
 
 

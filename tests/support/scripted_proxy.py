@@ -39,12 +39,17 @@ GARBAGE = b"\xff\xfe! this is not what you asked for\r\n\r\n" * 3
 
 
 class Secured:
-    """The server's side of TLS over anything that has `recv` and `sendall`, be it another of these."""
+    """The server's side of TLS over anything that has `recv` and `sendall`, be it another of these.
+
+    Attributes:
+        under: what it stands on.
+        incoming, outgoing: the encrypted bytes on their way to and from OpenSSL.
+    """
 
     def __init__(self, under: Any, context: ssl.SSLContext) -> None:
-        self._under = under
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self.under = under
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
         self._done(self.tls.do_handshake)
 
     def _done(self, act: Callable[[], Any]) -> Any:
@@ -52,18 +57,18 @@ class Secured:
             try:
                 return act()
             except ssl.SSLWantReadError:
-                self._flush()
-                data = self._under.recv(65536)
+                self.flush()
+                data = self.under.recv(65536)
                 if data:
-                    self._in.write(data)
+                    self.incoming.write(data)
                 else:
-                    self._in.write_eof()
+                    self.incoming.write_eof()
             finally:
-                self._flush()
+                self.flush()
 
-    def _flush(self) -> None:
-        if self._out.pending:
-            self._under.sendall(self._out.read())
+    def flush(self) -> None:
+        if self.outgoing.pending:
+            self.under.sendall(self.outgoing.read())
 
     def recv(self, size: int) -> bytes:
         try:
@@ -91,8 +96,8 @@ class Visit(Peer):
 
     def something(self) -> None:
         """Wait until the client has said something."""
-        if not self._held:
-            self._held = self.socket.recv(65536)
+        if not self.held:
+            self.held = self.socket.recv(65536)
 
     def exactly(self, size: int) -> bytes:
         data = super().exactly(size)
@@ -101,7 +106,7 @@ class Visit(Peer):
         return data
 
     def secure(self, context: ssl.SSLContext) -> None:
-        assert not self._held, "the client spoke before it was asked"
+        assert not self.held, "the client spoke before it was asked"
         secured = Secured(self.socket, context)
         self.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
         self.hear((getattr(secured.tls, "asked_for", None) or "").encode())
@@ -254,7 +259,7 @@ def socks4(visit: Visit) -> None:
 def exchange(visit: Visit) -> None:
     """An origin that says hello to each request until the client leaves, over whatever the client speaks."""
     visit.something()
-    if visit._held.startswith(b"PRI"):
+    if visit.held.startswith(b"PRI"):
         _exchange_2(visit)
         return
     while head := visit.head():
@@ -265,7 +270,7 @@ def exchange(visit: Visit) -> None:
 def _exchange_2(visit: Visit) -> None:
     peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
     peer.initiate_connection()
-    data, visit._held = visit._held, b""
+    data, visit.held = visit.held, b""
     while data:
         for event in peer.receive_data(data):
             if isinstance(event, h2.events.RequestReceived):

@@ -111,6 +111,7 @@ def test_a_deadlock_names_who_waits_for_what() -> None:
 
 
 def test_turns_without_end_are_a_deadlock_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A smaller bound, so that the test takes no minutes.
     monkeypatch.setattr(scheduler, "_TURNS", 1000)
     world = World()
 
