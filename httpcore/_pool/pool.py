@@ -625,7 +625,7 @@ class ConnectionPool:
             return
         if not connection.is_shared:
             if not slot.used:
-                self._ledger.lost(slot, self._now())
+                self._ledger.retire(slot, self._now())
         elif not connection.is_open:
             self._ledger.retire(slot, self._now())
         elif connection.capacity != slot.capacity:

@@ -1130,16 +1130,18 @@ def test_a_ping_is_answered_and_a_pong_is_told() -> None:
 def test_settings_are_acknowledged_and_told() -> None:
     engine = bare()
     assert (engine.max_streams, engine.settings_seen, engine.extended_connect) == (100, False, False)
-    assert engine.receive(settings((3, 7), (8, 1))) == [SettingsChanged(7)]
+    assert engine.receive(settings((3, 7), (8, 1))) == [SettingsChanged()]
     assert (engine.max_streams, engine.settings_seen, engine.extended_connect) == (7, True, True)
     assert sent(engine) == [(SETTINGS, ACK, 0, b"")]
-    assert engine.receive(settings((3, 0))) == [SettingsChanged(0)]
-    assert engine.receive(settings((3, 0xFFFFFFFF))) == [SettingsChanged(TOP)]
+    for value, most in ((0, 0), (0xFFFFFFFF, TOP)):
+        assert engine.receive(settings((3, value))) == [SettingsChanged()]
+        assert engine.max_streams == most
 
 
 def test_settings_that_say_nothing_of_streams_allow_any_number() -> None:
     engine = bare()
-    assert engine.receive(settings()) == [SettingsChanged(TOP)]
+    assert engine.receive(settings()) == [SettingsChanged()]
+    assert engine.max_streams == TOP
 
 
 def test_windows_that_open_are_told_where_a_sender_may_wait() -> None:
@@ -1324,13 +1326,13 @@ def test_settings_may_shrink_a_window_below_nothing() -> None:
     engine = opened()
     engine.receive(window_update(0, 1 << 20))
     engine.data(POSTED, bytes(1000), end=False)
-    assert engine.receive(settings((4, 100))) == [SettingsChanged(TOP)]
+    assert engine.receive(settings((4, 100))) == [SettingsChanged()]
     assert engine.window(POSTED) == 0
     engine.receive(window_update(POSTED, 900))
     assert engine.window(POSTED) == 0
     engine.receive(window_update(POSTED, 1))
     assert engine.window(POSTED) == 1
-    assert engine.receive(settings((4, 101))) == [SettingsChanged(TOP), WindowOpened(0)]
+    assert engine.receive(settings((4, 101))) == [SettingsChanged(), WindowOpened(0)]
     assert engine.window(POSTED) == 2
 
 

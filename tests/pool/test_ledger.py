@@ -616,37 +616,35 @@ def test_a_connection_without_streams_serves_nobody_until_it_has_some() -> None:
 # What ends before its time.
 
 
-@pytest.mark.parametrize("step", ["lost", "retire"])
-def test_a_connection_that_leaves_serves_nobody_new_and_closes_after_its_last_user(step: str) -> None:
+def test_a_connection_that_leaves_serves_nobody_new_and_closes_after_its_last_user() -> None:
     pool = Pool()
     first = pool.open("a", capacity=5, protocol="HTTP/2")
     second = pool.ask("a")
     slot = slot_of(first)
-    pool.step(step, slot)
+    pool.step("retire", slot)
     assert (slot.standing, slot.used) == (SlotStanding.LEAVING, 2)
     assert pool.ask("a").standing is DIALING
     pool.give_back(first)
     assert connection_of(slot).closed == 0
     pool.give_back(second)
     assert (slot.standing, connection_of(slot).closed) == (SlotStanding.GONE, 1)
-    pool.step(step, slot)
+    pool.step("retire", slot)
     assert connection_of(slot).closed == 1
 
 
-@pytest.mark.parametrize("step", ["lost", "retire"])
-def test_an_idle_connection_that_leaves_goes_at_once(step: str) -> None:
+def test_an_idle_connection_that_leaves_goes_at_once() -> None:
     pool = Pool()
     ticket = pool.open("a")
     slot = slot_of(ticket)
     pool.give_back(ticket)
-    pool.step(step, slot)
+    pool.step("retire", slot)
     assert (connection_of(slot).closed, pool.counts) == (1, (0, 0, 0, 0, 0))
 
 
 def test_a_connection_lost_before_it_was_reported_open_is_for_its_dialer_only() -> None:
     pool = Pool()
     ticket = pool.ask("a")
-    pool.step("lost", slot_of(ticket))
+    pool.step("retire", slot_of(ticket))
     pool.opened(ticket, capacity=5, protocol="HTTP/2")
     assert ticket.standing is HOLDING
     assert pool.ask("a").standing is DIALING
@@ -1256,7 +1254,7 @@ def dial_at_the_limit(size: int) -> int:
 def lose_one_of_many(size: int) -> int:
     pool = idle_world(size)
     slot = pool.ledger.slots()[size // 2]
-    return bytecodes(lambda: pool.step("lost", slot))
+    return bytecodes(lambda: pool.step("retire", slot))
 
 
 def expire_nothing(size: int) -> int:
