@@ -316,7 +316,7 @@ def _name(url: str, host: str) -> str:
 
 
 def _a_label(url: str, label: str) -> str:
-    import idna
+    import idna  # its tables are large, and most hosts are ASCII
 
     try:
         encoded = idna.encode(label, uts46=True).decode("ascii")
@@ -341,7 +341,7 @@ def _check_a_labels(url: str, name: str) -> None:
 
 
 def _is_a_label(label: str) -> bool:
-    import idna
+    import idna  # as above
 
     try:
         decoded = label[4:].encode("ascii").decode("punycode")

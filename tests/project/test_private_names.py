@@ -7,12 +7,11 @@ left is bounded memory, the moment of a race, a plain function below a coroutine
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from comments import commented_lines
 
 TESTS = Path(__file__).resolve().parents[1]
 FILES = sorted(path.relative_to(TESTS).as_posix() for path in TESTS.rglob("*.py"))
@@ -66,34 +65,30 @@ def reaches(tree: ast.Module) -> dict[int, set[str]]:
     return found
 
 
-def commented_lines(text: str) -> set[int]:
-    """Lines with a comment that says something: what is for tools alone does not count."""
-    found = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        words = token.string.removeprefix("#").strip()
-        if token.type == tokenize.COMMENT and not words.startswith(("noqa", "type: ignore")):
-            found.add(token.start[0])
-    return found
-
-
 def unexplained(text: str) -> list[str]:
     """The private names of others without a comment on their line or above it. Lines that follow each other, and those
     of one statement, share theirs.
     """
     tree = ast.parse(text)
+    lines = reaches(tree)
+    if not lines:
+        return []
     explained = commented_lines(text)
-    for line in sorted(lines := reaches(tree)):
-        starts = {line} | {
-            node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt) and is_simple_around(node, line)
-        }
-        if any(start in explained or start - 1 in explained for start in starts):
+    begins = beginnings(tree)
+    for line in sorted(lines):
+        if explained & {line, line - 1, begins.get(line, line), begins.get(line, line) - 1}:
             explained.add(line)
     return [f"line {line}: {', '.join(sorted(lines[line]))}" for line in sorted(lines) if line not in explained]
 
 
-def is_simple_around(node: ast.stmt, line: int) -> bool:
-    """Whether it is a statement without others in it that has this line."""
-    return not hasattr(node, "body") and node.lineno <= line <= (node.end_lineno or 0)
+def beginnings(tree: ast.Module) -> dict[int, int]:
+    """By line, the first line of its statement, if that has no others in it."""
+    return {
+        line: node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and not hasattr(node, "body")
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
 
 
 @pytest.mark.parametrize("file", FILES)
