@@ -331,7 +331,7 @@ class HTTP2Connection:
         with self._lock:
             if not inbox.parts:
                 if inbox.error is not None:
-                    raise inbox.error
+                    raise inbox.failure()
                 return b"" if inbox.ended else None
             with self:
                 data = inbox.take(most)
@@ -883,8 +883,8 @@ class HTTP2Connection:
         inbox = self._inboxes.get(event.stream)
         if inbox is None:
             return
+        inbox.trailers = event.trailers  # first: after Ctrl-C, what has ended is taken for whole
         inbox.ended = True
-        inbox.trailers = event.trailers
         if inbox.sent_all or not inbox.two_way:
             del self._inboxes[event.stream]
             if not inbox.sent_all:  # an early answer: what it needs of the request it has (RFC 9113, 8.1)

@@ -713,6 +713,14 @@ class Ledger:
         totals: Counter[str] = sum(counts.values(), Counter())
         return PoolStats(**{name: totals[name] for name in _COUNTED}, origins=origins)
 
+    def crowd(self) -> tuple[int, int, int]:
+        """How many connections are busy, how many are being dialed, and how many tickets wait: as in `snapshot`, but
+        counted already: many may wait, and each that gives up says this. Call it under the pool's lock."""
+        if self._torn:  # by Ctrl-C: what is counted may be wrong until the next step
+            stats = self.snapshot()
+            return stats.busy, stats.dialing, stats.waiting
+        return len(self._slots) - self._dialing - len(self._idle), self._dialing, self._waiting
+
 
 _COUNTED: Final = OriginStats.__match_args__
 

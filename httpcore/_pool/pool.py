@@ -528,10 +528,10 @@ class ConnectionPool:
                 phase="connect",
                 limit=call.deadline.config.connect_timeout,
             )
-        stats = self._ledger.snapshot()
+        busy, dialing, waiting = self._step(self._ledger.crowd)
         raise PoolTimeout(
-            f"no connection to {call.route} came free: {stats.busy} of {self._limits.max_connections} connections are "
-            f"busy, {stats.dialing} dialing, {stats.waiting} requests wait",
+            f"no connection to {call.route} came free: {busy} of {self._limits.max_connections} connections are "
+            f"busy, {dialing} dialing, {waiting} requests wait",
             phase="wait for a connection",
             limit=call.deadline.config.pool_timeout,
         )
