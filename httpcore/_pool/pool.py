@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from .._backends import current_backend, load
 from .._backends.base import Backend, Event, SocketOption, checked_backend
 from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_seconds, checked_size, checked_ssl
+from .._connect.contexts import alpn_of
 from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
@@ -34,6 +35,7 @@ from .._message.response import Response
 from .._public import public
 from .._reentry import REENTERED, step_lock
 from .._trace import DialStarted, RequestQueued, Trace
+from . import loaded as loaded
 from .arguments import (
     checked_flag,
     checked_limits,
@@ -46,18 +48,18 @@ from .arguments import (
     checked_uds,
 )
 from .call import Call, Delivery
+from .connection import Exchange, HTTPConnection
 from .ledger import Ledger
 from .resend import Again, again
 from .stats import PoolStats
 from .tickets import Slot, SlotStanding, Standing, Ticket
 
-# What only some pools need is imported when one is made that does; `_loaded` has imported the rest.
+# What only some pools need is imported when one is made that does; `loaded` has imported the rest.
 if TYPE_CHECKING:
     import ssl as ssl_module
 
     from .._connect.policy import NetworkPolicy
     from .._message.head import Head
-    from .connection import Exchange, HTTPConnection
     from .retry_policy import Budget, RetryPolicy
 
 __all__ = ["ConnectionPool"]
@@ -334,8 +336,6 @@ class ConnectionPool:
             return _HTTP11
         if isinstance(tls, SSLConfig):
             return offers if tls.alpn is None else tuple(name for name in tls.alpn if name in offers) or offers
-        from .._connect.contexts import alpn_of  # only with a context, whose maker has imported `ssl`
-
         return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers
 
     async def _answered(self, call: Call) -> Delivery:
@@ -525,17 +525,15 @@ class ConnectionPool:
                 phase="connect",
                 limit=call.deadline.config.connect_timeout,
             )
-        stats = self._ledger.snapshot()
+        busy, dialing, waiting = self._step(self._ledger.crowd)
         raise PoolTimeout(
-            f"no connection to {call.route} came free: {stats.busy} of {self._limits.max_connections} connections are "
-            f"busy, {stats.dialing} dialing, {stats.waiting} requests wait",
+            f"no connection to {call.route} came free: {busy} of {self._limits.max_connections} connections are "
+            f"busy, {dialing} dialing, {waiting} requests wait",
             phase="wait for a connection",
             limit=call.deadline.config.pool_timeout,
         )
 
     async def _dial(self, ticket: Ticket, call: Call) -> None:
-        from .connection import HTTPConnection  # with `ssl` and all engines: `loaded` has it, `import httpcore` not
-
         connection = HTTPConnection(call.route, self._ping_interval)
         slot = ticket.slot
         if slot is None:

@@ -10,7 +10,7 @@ import pytest
 from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hpack.table import HeaderTable
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import httpcore
@@ -49,13 +49,30 @@ def answer(decoder: FieldDecoder | hpack.Decoder, block: bytes) -> Fields | str:
         return "wrong"
 
 
+def updates(block: bytes) -> int:
+    """How many updates of the table's size it begins with, as hpack reads them."""
+    count = 0
+    with suppress(hpack.HPACKError):  # cut short: both refuse it
+        while block and block[0] & 0xE0 == 0x20:
+            count += 1
+            block = block[hpack.hpack.decode_integer(block, 5)[1] :]
+    return count
+
+
+def judged(judge: hpack.Decoder, block: bytes) -> Fields | str:
+    """What hpack makes of it, but for what it takes and RFC 7541 (4.2) does not know: more than two updates."""
+    found = answer(judge, block)
+    return "wrong" if updates(block) > 2 else found
+
+
 def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
-    """What we make of the blocks of one connection, up to the first that is refused; hpack makes the same of them."""
+    """What we make of the blocks of one connection, up to the first that is refused; hpack makes the same of them,
+    but for the difference that `judged` states."""
     ours, judge = FieldDecoder(most), hpack.Decoder(most)
     answers: list[Fields | str] = []
     for block in blocks:
         found = answer(ours, block)
-        assert found == answer(judge, block), block.hex()
+        assert found == judged(judge, block), block.hex()
         answers.append(found)
         if isinstance(found, str):
             break
@@ -331,6 +348,9 @@ def test_damaged_blocks_mean_the_same_to_hpack(
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5))
+@example([b"\x20\x20\x88"])
+@example([b"\x20\x20\x20"])
+@example([b"\x20\x3f\xe1\x1f\x3f"])
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_mean_the_same_to_hpack(blocks: list[bytes]) -> None:
     both(blocks)

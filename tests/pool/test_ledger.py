@@ -1073,6 +1073,7 @@ class World:
             assert getattr(stats, field) == sum(getattr(origin, field) for origin in stats.origins.values())
         # Both must tell of the same origins.
         assert set(stats.origins) == {str(key) for key in self.ledger._origins}
+        assert self.ledger.crowd() == (busy, len(dialed), waiting)
 
     def wind_up(self) -> None:
         """All leave, one after another, and nothing is left."""
@@ -1172,6 +1173,8 @@ class InterruptedWorld(World):
             self.forget(request)
 
     def look_again(self) -> None:
+        stats = self.ledger.snapshot()
+        assert self.ledger.crowd() == (stats.busy, stats.dialing, stats.waiting)
         try:
             with Interrupt(self.random.randrange(1, 4000)):
                 self.ledger.expire(self.now)
