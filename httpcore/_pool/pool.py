@@ -33,6 +33,7 @@ from .._message.request import Request
 from .._message.response import Response
 from .._public import public
 from .._reentry import REENTERED, step_lock
+from .._trace import DialStarted, RequestQueued, Trace
 from . import loaded as loaded
 from .arguments import (
     checked_flag,
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
 
     from .._connect.policy import NetworkPolicy
     from .._message.head import Head
-    from .._trace import Trace
     from .connection import Exchange, HTTPConnection
     from .retry_policy import Budget, RetryPolicy
 
@@ -335,7 +335,7 @@ class ConnectionPool:
             return _HTTP11
         if isinstance(tls, SSLConfig):
             return offers if tls.alpn is None else tuple(name for name in tls.alpn if name in offers) or offers
-        from .._connect.contexts import alpn_of
+        from .._connect.contexts import alpn_of  # only with a context, whose maker has imported `ssl`
 
         return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers
 
@@ -408,7 +408,7 @@ class ConnectionPool:
             self._step(self._budget.earn)
             return None
         ends = call.deadline.ends
-        from .retry_policy import pause_after
+        from .retry_policy import pause_after  # which the policy has loaded
 
         pause = pause_after(
             policy,
@@ -493,8 +493,6 @@ class ConnectionPool:
     async def _wait(self, ticket: Ticket, call: Call) -> None:
         """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""
         if call.trace is not None:
-            from .._trace import RequestQueued
-
             call.trace(RequestQueued(call.now(), call.number, str(call.route)))
         config = call.deadline.config
         followed: bool | None = None
@@ -537,7 +535,7 @@ class ConnectionPool:
         )
 
     async def _dial(self, ticket: Ticket, call: Call) -> None:
-        from .connection import HTTPConnection
+        from .connection import HTTPConnection  # with `ssl` and all engines: `loaded` has it, `import httpcore` not
 
         connection = HTTPConnection(call.route, self._ping_interval)
         slot = ticket.slot
@@ -547,8 +545,6 @@ class ConnectionPool:
         if slot.standing is SlotStanding.GONE:
             return  # likewise; it may have been too early for it to see the connection
         if call.trace is not None:
-            from .._trace import DialStarted
-
             call.trace(DialStarted(call.now(), call.number, str(call.route)))
         try:
             await connection.open(call.backend, self._network, call.deadline, call.followed, self._sessions)
@@ -626,7 +622,7 @@ class ConnectionPool:
             return
         if not connection.is_shared:
             if not slot.used:
-                self._ledger.lost(slot, self._now())
+                self._ledger.retire(slot, self._now())
         elif not connection.is_open:
             self._ledger.retire(slot, self._now())
         elif connection.capacity != slot.capacity:
@@ -722,6 +718,6 @@ class _Watch:
 
 
 def _full_budget(policy: RetryPolicy) -> Budget:
-    from .retry_policy import Budget
+    from .retry_policy import Budget  # which the policy has loaded
 
     return Budget(policy)

@@ -65,17 +65,17 @@ def demand(secured: Secured) -> bytes:
     """Ask, and wait until the client has answered. Returns its certificate."""
     secured.tls.verify_client_post_handshake()
     secured.tls.do_handshake()
-    secured._flush()
+    secured.flush()
     while not (found := secured.tls.getpeercert(binary_form=True)):
-        data = secured._under.recv(65536)
+        data = secured.under.recv(65536)
         assert data, "the client left"
-        secured._in.write(data)
+        secured.incoming.write(data)
         try:
             with suppress(ssl.SSLWantReadError):
                 while True:
                     secured.held += secured.tls.read(65536)  # type: ignore[attr-defined]
         finally:
-            secured._flush()
+            secured.flush()
     return found
 
 
@@ -90,7 +90,7 @@ class Asking(ScriptedProxy):
     def __init__(self, steps: tuple[str, ...] = WAYS[0]) -> None:
         self.shown: list[bytes] = []
         self.refused: list[str] = []
-        acts = {EXCHANGE: self._talk, CONNECT: lambda visit: connect(visit) or True}
+        acts = {EXCHANGE: self._talk, CONNECT: connect}
         super().__init__(steps, acts, proxy=asking_context("http/1.1"), origin=asking_context("http/1.1"))
 
     def _talk(self, visit: Visit) -> None:
@@ -106,7 +106,7 @@ class Asking(ScriptedProxy):
                         return
                     visit.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
                     continue
-            visit._held, secured.held = visit._held + secured.held, b""
+            visit.held, secured.held = visit.held + secured.held, b""
             length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or b"0")
             swallow(visit, length)
             visit.send(ok(b"for you"))
@@ -196,7 +196,7 @@ def test_over_http2_a_late_request_ends_the_connection(world: World, alpn: str |
             pass
         secured.tls.verify_client_post_handshake()
         secured.tls.do_handshake()
-        secured._flush()
+        secured.flush()
         came.append(visit.bottom.recv(65536))
 
     async def body(port: int) -> None:
@@ -288,7 +288,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
             with suppress(ssl.SSLError):  # one request is under way until it is answered
                 secured.tls.verify_client_post_handshake()
                 secured.tls.do_handshake()
-                secured._flush()
+                secured.flush()
                 asked.append(None)
             count += len(secured.recv(65536))
         received.append(count)

@@ -83,6 +83,7 @@ def test_our_own_figures_are_printed_beside_those_of_another(known: Path) -> Non
     assert found["import cycles (sizes)"][1] == "none"
 
 
+@pytest.mark.servers
 def test_instructions_of_a_request_are_counted_and_compared() -> None:
     program("nginx")
     program("valgrind")
