@@ -94,7 +94,9 @@ class _Later:
                 if isinstance(made.__dict__.get(function.__name__), _Later):
                     function.__qualname__ = f"{made.__qualname__}.{function.__name__}"
                     setattr(made, function.__name__, function)
-        return getattr(owner if instance is None else instance, self._name)
+        found = made.__dict__[self._name]
+        bind = getattr(type(found), "__get__", None)
+        return found if bind is None else bind(found, instance, owner)
 
 
 # The methods.

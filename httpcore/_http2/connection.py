@@ -236,7 +236,7 @@ class HTTP2Connection:
         While a step is made there is no goodbye. It may be this thread's own, which a signal handler or a finaliser has
         interrupted; or that of a thread whose finaliser waits for the pool's lock, which the caller holds.
         """
-        if self._torn:
+        if self._torn or self._is_inside():
             self._closed = True
             self.stream.close()
             return
@@ -263,7 +263,7 @@ class HTTP2Connection:
 
     def _is_inside(self) -> bool:
         """This thread is in the middle of a step, which a signal handler, finaliser or weakref callback interrupted."""
-        return self._torn and self._lock._is_owned()
+        return self._lock._is_owned()
 
     # What an exchange asks for. Plain, each one step under the lock.
 

@@ -33,6 +33,7 @@ from .._message.request import Request
 from .._message.response import Response
 from .._public import public
 from .._reentry import REENTERED, step_lock
+from . import loaded as loaded
 from .arguments import (
     checked_flag,
     checked_limits,
@@ -50,7 +51,7 @@ from .resend import Again, again
 from .stats import PoolStats
 from .tickets import Slot, SlotStanding, Standing, Ticket
 
-# What only some pools need is imported when one is made that does; `_loaded` has imported the rest.
+# What only some pools need is imported when one is made that does; `loaded` has imported the rest.
 if TYPE_CHECKING:
     import ssl as ssl_module
 
