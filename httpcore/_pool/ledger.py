@@ -88,6 +88,7 @@ class Ledger:
         self._idle: OrderedDict[Slot, None] = OrderedDict()
         self._early: list[tuple[float, int, Slot]] = []
         self._next_expiry = inf  # nothing expires before this
+        self._dialing = 0
         self._waiting = 0
         self._ring: OrderedDict[Origin, None] = OrderedDict()
         self._passed = 0  # freed connections that did not go to the head of the ring since it is the head
@@ -161,6 +162,7 @@ class Ledger:
             claim.standing = _HOLDING
             slot.used = 1
             slot.origin.dialing -= 1
+            self._dialing -= 1
             self._offer(slot)
             if led:
                 self._tell_followers(slot.origin)
@@ -306,6 +308,7 @@ class Ledger:
         claim.standing = _DIALING
         origin.count += 1
         origin.dialing += 1
+        self._dialing += 1
         self._origins[origin.key] = origin  # it is new, or making room has emptied it
         self._rank(origin)
 
@@ -468,6 +471,7 @@ class Ledger:
         origin.ready.pop(slot, None)
         origin.count -= 1
         origin.dialing -= dialing
+        self._dialing -= dialing
         self._tidy(origin)
 
     # Whose turn it is.
@@ -640,6 +644,7 @@ class Ledger:
         self._origins = origins
         self._idle = idle
         self._early = sorted((slot.expires, slot.number, slot) for slot in idle)
+        self._dialing = sum(origin.dialing for origin in origins.values())
         self._waiting = len(waiting)
         self._ring = OrderedDict.fromkeys(ring)
 
