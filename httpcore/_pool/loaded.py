@@ -4,8 +4,7 @@ An import inside a request holds a lock that is not ours. A fork in another thre
 for good, a signal handler that imports the same module fails or waits for itself, and an event loop stands still. So
 what is imported inside a function, because `import httpcore` must stay light, is imported here first: that finds it
 loaded then, and takes no lock. Only TLS contexts are made later, since reading the certificates takes longest: off the
-loop, and under the gate that a fork waits for (`_forking`), so certifi, with what it imports at its first call, may come
-then.
+loop, and under the gate that a fork waits for (`_forking`), so certifi may come then, with what it imports itself.
 
 Not here: the event loop's backend, which `_backends.load` chooses; and what an argument of the pool brings by itself
 (proxies, policies, retries).
