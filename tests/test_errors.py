@@ -6,6 +6,7 @@ import gzip
 import pickle
 import traceback
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -194,13 +195,19 @@ def closed() -> httpcore.Response:
     return response
 
 
+@cache
+def too_large() -> bytes:
+    """For `read`, which refuses more than 64 MiB."""
+    return gzip.compress(bytes(80 << 20), 1)
+
+
 NO_BODY: dict[str, tuple[Callable[[], httpcore.Response], type[httpcore.HTTPCoreError]]] = {
     "not read": (lambda: httpcore.Response(200, body=[b"x"]), httpcore.ResponseNotRead),
     "being streamed": (streamed, httpcore.StreamConsumed),
     "closed": (closed, httpcore.ResponseClosed),
     "damaged": (lambda: broken("gzip", b"x"), httpcore.DecodingError),
     "an unknown coding": (lambda: broken("nothing", b"x"), httpcore.DecodingError),
-    "too large": (lambda: broken("gzip", gzip.compress(bytes(80 << 20))), httpcore.LimitExceeded),
+    "too large": (lambda: broken("gzip", too_large()), httpcore.LimitExceeded),
 }
 FACES: dict[str, Callable[[httpcore.Response], Any]] = {"async": lambda response: response, "sync": SyncResponse}
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from .._backends import current_backend, load
 from .._backends.base import Backend, Event, SocketOption, checked_backend
 from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_seconds, checked_size, checked_ssl
+from .._connect.contexts import alpn_of
 from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
@@ -47,6 +48,7 @@ from .arguments import (
     checked_uds,
 )
 from .call import Call, Delivery
+from .connection import Exchange, HTTPConnection
 from .ledger import Ledger
 from .resend import Again, again
 from .stats import PoolStats
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
 
     from .._connect.policy import NetworkPolicy
     from .._message.head import Head
-    from .connection import Exchange, HTTPConnection
     from .retry_policy import Budget, RetryPolicy
 
 __all__ = ["ConnectionPool"]
@@ -335,8 +336,6 @@ class ConnectionPool:
             return _HTTP11
         if isinstance(tls, SSLConfig):
             return offers if tls.alpn is None else tuple(name for name in tls.alpn if name in offers) or offers
-        from .._connect.contexts import alpn_of  # only with a context, whose maker has imported `ssl`
-
         return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers
 
     async def _answered(self, call: Call) -> Delivery:
@@ -535,8 +534,6 @@ class ConnectionPool:
         )
 
     async def _dial(self, ticket: Ticket, call: Call) -> None:
-        from .connection import HTTPConnection  # with `ssl` and all engines: `loaded` has it, `import httpcore` not
-
         connection = HTTPConnection(call.route, self._ping_interval)
         slot = ticket.slot
         if slot is None:

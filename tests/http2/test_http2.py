@@ -346,6 +346,7 @@ def test_an_answer_that_is_here_is_delivered_at_once_not_after_another_stream_s_
     play(main, serve, world=world)
 
 
+@pytest.mark.proofs
 def test_cancelled_at_any_await_a_request_harms_neither_its_siblings_nor_the_connection() -> None:
     """The victim reads and writes for all when it is struck, or waits while another does."""
     runs = 0
@@ -552,6 +553,7 @@ def test_a_burst_to_a_new_origin_keeps_to_the_limit_that_its_settings_name(most:
     play(main, serve, world=world, place={"delay_back": 0.05, "delay_there": 0.05}, limits=limits, timeout=60)
 
 
+@pytest.mark.proofs
 def test_thousands_of_streams_may_each_have_an_interim_response() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin(MAX_CONCURRENT_STREAMS=5000)
@@ -1846,6 +1848,7 @@ def check_is_clean(world: World, pool: Pool, server: Server) -> None:
             assert [number for number, stream in peer.h2.streams.items() if not stream.closed] == []
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("act", ["cancel", "reset", "cut", "close"])
 def test_whatever_happens_at_any_await_every_request_ends_and_the_pool_is_clean(act: str) -> None:
     def strike(world: World, task: Any) -> None:

@@ -182,6 +182,7 @@ os._exit(0 if status == 0 else 3)
 FORKS = int(os.environ.get("HTTPCORE_FORKS", "4"))
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 def test_a_fork_beside_a_first_request_leaves_no_child_hanging(places: tuple[str, ...], secure: bool) -> None:
     """At different moments of the first request: `HTTPCORE_FORKS` of them."""

@@ -120,6 +120,7 @@ ACTS: dict[str, tuple[Callable[[httpcore.SyncConnectionPool, str, httpcore.SyncR
 }
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "new"])
 def test_a_pool_can_be_used_in_the_middle_of_its_steps(spoken: Any, act: str, warm: bool) -> None:
@@ -182,6 +183,7 @@ class Trap:
         self.act()
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("weak", [True, False], ids=["weakref callback", "finaliser"])
 @pytest.mark.parametrize("act", ACTS)
 def test_the_collector_may_use_a_pool_at_any_moment(spoken: Any, act: str, weak: bool) -> None:
@@ -295,6 +297,7 @@ assert counts["done"] and counts["calls"] > 5, counts
 """
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("world", ["threads", "asyncio"])
 @pytest.mark.parametrize("act", ["repr", "stats", "close", "request"])
 def test_a_signal_handler_may_use_a_pool_at_any_moment(spoken: Any, act: str, world: str) -> None:
