@@ -13,6 +13,7 @@ from h2_peer import H2Peer, Server, echo, play, text_fields
 
 import httpcore
 from httpcore._errors import Code
+from httpcore._http2.exchange import HTTP2Exchange
 from httpcore.testing import Simulation as World
 from httpcore.testing import at_every_await as at_every_point
 
@@ -632,6 +633,34 @@ def test_a_refused_stream_is_sent_again_on_a_fresh_connection_whatever_the_metho
         assert len(server.peers) == 2
 
     play(main, refuse, echo)
+
+
+def test_a_failed_attempt_keeps_nothing_of_the_next_alive() -> None:
+    """What its error held would wait for the collector: here an answer of which nobody took a byte, and its credit."""
+
+    async def refuse(peer: H2Peer) -> None:
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        await peer.reset(await peer.whole(), Code.REFUSED_STREAM)
+        await peer.linger()
+
+    async def main(pool: Pool, server: Server) -> None:
+        await pool.request("GET", URL)
+        response = await pool.request("POST", URL + "again", body=b"x", stream=True)
+        await response.close()
+        del response
+        assert exchanges() == before
+
+    def exchanges() -> int:
+        return sum(type(one) is HTTP2Exchange for one in gc.get_objects())
+
+    gc.collect()
+    before = exchanges()  # those that other tests still hold
+    gc.disable()
+    try:
+        play(main, refuse, echo)
+    finally:
+        gc.enable()
 
 
 def test_a_storm_of_refusals_ends_after_three_resends_with_the_code() -> None:
