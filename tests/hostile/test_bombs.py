@@ -77,6 +77,7 @@ def nothing(case: str) -> bytes:
     return ok(coded, b"Content-Encoding: " + codings.encode())
 
 
+@pytest.mark.cpu_time
 @each_world
 @each_way
 @pytest.mark.parametrize("case", NOTHINGS)
@@ -144,6 +145,7 @@ def test_total_timeout_ends_the_decoding_of_gigabytes(world: World, way: str) ->
     world.run(body)
 
 
+@pytest.mark.cpu_time
 @each_loop
 @each_way
 def test_other_tasks_run_while_gigabytes_are_decoded(world: World, way: str) -> None:

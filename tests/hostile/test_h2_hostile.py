@@ -238,6 +238,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.cpu_time
 @each_world
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_is_stopped_and_told_why_in_flat_memory(world: World, name: str) -> None:
@@ -291,6 +292,7 @@ LATE_FLOODS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.cpu_time
 @each_world
 @pytest.mark.parametrize("name", LATE_FLOODS)
 def test_a_flood_on_a_stream_that_was_given_up_is_stopped(world: World, name: str) -> None:
@@ -320,6 +322,7 @@ def test_a_flood_on_a_stream_that_was_given_up_is_stopped(world: World, name: st
     world.run(body)
 
 
+@pytest.mark.cpu_time
 @each_world
 @pytest.mark.parametrize("streams", [(1,), (1, 0)], ids=["the stream's", "both"])
 def test_a_window_that_is_opened_byte_by_byte_is_a_flood(world: World, streams: tuple[int, ...]) -> None:
@@ -403,6 +406,7 @@ def check_credit(pool: Any) -> None:
             assert engine._room + engine._uncredited == engine._goal
 
 
+@pytest.mark.cpu_time
 @each_world
 def test_responses_that_nobody_reads_stop_at_their_windows_and_slow_no_other(world: World) -> None:
     unread = 20
@@ -427,6 +431,7 @@ def test_responses_that_nobody_reads_stop_at_their_windows_and_slow_no_other(wor
     world.run(body)
 
 
+@pytest.mark.cpu_time
 @each_world
 def test_a_slow_reader_of_one_endless_response_gets_it_at_its_own_pace(world: World) -> None:
     async def body() -> None:
@@ -465,6 +470,7 @@ def test_after_many_early_leavers_the_window_is_whole(world: World) -> None:
     world.run(body)
 
 
+@pytest.mark.cpu_time
 @each_world
 def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(world: World) -> None:
     sent = 0
@@ -492,6 +498,7 @@ def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(world: World) 
     world.run(body)
 
 
+@pytest.mark.cpu_time
 @each_world
 def test_a_peer_that_never_opens_its_window_is_a_write_timeout_and_the_body_is_not_pulled_ahead(world: World) -> None:
     pulled = 0
@@ -515,6 +522,7 @@ def test_a_peer_that_never_opens_its_window_is_a_write_timeout_and_the_body_is_n
     world.run(body)
 
 
+@pytest.mark.cpu_time
 @each_world
 def test_a_length_of_a_terabyte_is_not_allocated(world: World) -> None:
     def act(talk: Talk, stream: int) -> None:
@@ -621,6 +629,7 @@ def test_what_breaks_a_stream_resets_it_and_its_siblings_go_on(world: World, nam
 # Storms and silence: rows F5 and F11.
 
 
+@pytest.mark.cpu_time
 @each_world
 @pytest.mark.parametrize("name", ["REFUSED_STREAM", "GOAWAY"])
 def test_a_storm_of_refusals_is_three_resends_and_an_error(world: World, name: str) -> None:
@@ -724,6 +733,7 @@ ENDLESS: dict[str, Callable[[int], bytes]] = {
 }
 
 
+@pytest.mark.cpu_time
 @each_world
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_peer_that_sends_without_end_holds_nothing_up(world: World, name: str) -> None:

@@ -603,6 +603,7 @@ def seconds_for_chunks(world: World, count: int) -> float:
     return world.run(body)
 
 
+@pytest.mark.cpu_time
 @each_world
 def test_chunks_of_one_byte_take_linear_time(world: World) -> None:
     few, many = (65_536, MIB) if world.name == "threads" else (32_768, 262_144)  # a mebibyte takes seconds

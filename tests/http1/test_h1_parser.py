@@ -783,6 +783,7 @@ def _fits(pieces: Iterable[bytes]) -> bool:
     return True
 
 
+@pytest.mark.cpu_time
 def test_small_chunks_take_linear_time() -> None:
     def seconds(count: int) -> float:
         raw = b"1\r\nx\r\n" * count + b"0\r\n\r\n"

@@ -798,6 +798,7 @@ def last_of(engine: H2Engine, again: bytes, took: Took | None = None, now: float
     return None
 
 
+@pytest.mark.cpu_time
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_ends_within_a_second_of_cpu_and_4_mib(name: str) -> None:
     start, again = FLOODS[name]
@@ -964,6 +965,7 @@ def test_a_body_of_single_bytes_comes_joined_and_is_no_flood() -> None:
     assert not engine.closed
 
 
+@pytest.mark.cpu_time
 def test_small_pieces_of_a_body_are_joined_in_linear_time() -> None:
     """In one event, whatever their sizes; copying all that came before each time took seconds."""
     engine = opened()
@@ -977,6 +979,7 @@ def test_small_pieces_of_a_body_are_joined_in_linear_time() -> None:
     assert event.data == (b"x" * 16 + b"y" * 17) * 31_000
 
 
+@pytest.mark.cpu_time
 def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
     inbox = Inbox()
     inbox.add(bytes(MIB))

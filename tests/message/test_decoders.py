@@ -428,6 +428,7 @@ SLOW: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 
 
+@pytest.mark.cpu_time
 @pytest.mark.parametrize("outer", ["gzip", "br", "zstd", "br, gzip, zstd", "gzip, br, br, gzip", "zstd, zstd, zstd"])
 @pytest.mark.parametrize("inner", SLOW)
 def test_four_kib_through_a_chain_never_cost_50_ms(inner: str, outer: str) -> None:
@@ -449,6 +450,7 @@ def test_four_kib_through_a_chain_never_cost_50_ms(inner: str, outer: str) -> No
     assert min(seconds() for _ in range(3)) < 0.05
 
 
+@pytest.mark.cpu_time
 @pytest.mark.parametrize("inner", SLOW)
 @pytest.mark.parametrize("outer", ["", "gzip"])
 def test_one_step_of_a_decoder_is_short_whatever_it_reads(inner: str, outer: str) -> None:

@@ -557,6 +557,7 @@ def test_a_large_piece_is_not_copied_into_its_chunk() -> None:
 # Cost.
 
 
+@pytest.mark.cpu_time
 @pytest.mark.parametrize(
     "make",
     [

@@ -373,6 +373,7 @@ def test_any_a_label_is_judged_without_another_error(label: str) -> None:
     assert url.host == f"xn--{label}.example"
 
 
+@pytest.mark.cpu_time
 @pytest.mark.parametrize(
     "make",
     [
