@@ -68,6 +68,12 @@ if TYPE_CHECKING:
         ResponseStarted,
         TraceEvent,
     )
+    from ._transports.base import Transport, TransportRequest, TransportResponse
+    from ._transports.extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions
+    from ._transports.middleware import HTTPSOnly, HTTPSOnlyTransport, HTTPSRedirect, Middleware
+    from ._transports.mock import MockTransport
+    from ._transports.mounts import Mounts
+    from ._transports.network import HTTPTransport
 
 __version__ = "0.1.0"
 
@@ -86,11 +92,18 @@ __all__ = [
     "Event",
     "GoAway",
     "HTTPCoreError",
+    "HTTPSOnly",
+    "HTTPSOnlyTransport",
+    "HTTPSRedirect",
+    "HTTPTransport",
     "Informational",
     "InterimResponse",
     "InvalidURL",
     "LimitExceeded",
     "LocalProtocolError",
+    "Middleware",
+    "MockTransport",
+    "Mounts",
     "NetworkError",
     "NetworkPolicy",
     "OriginStats",
@@ -107,6 +120,7 @@ __all__ = [
     "ReadTimeout",
     "RemoteProtocolError",
     "ReplayableBody",
+    "RequestExtensions",
     "RequestFailed",
     "RequestQueued",
     "RequestRetried",
@@ -118,6 +132,7 @@ __all__ = [
     "ResponseClosed",
     "ResponseComplete",
     "ResponseError",
+    "ResponseExtensions",
     "ResponseInfo",
     "ResponseNotRead",
     "ResponseStarted",
@@ -132,12 +147,16 @@ __all__ = [
     "SyncConnectionPool",
     "SyncRawStream",
     "SyncResponse",
+    "SyncResponseExtensions",
     "TLSError",
     "TLSInfo",
     "Timeout",
     "TimeoutConfig",
     "TotalTimeout",
     "TraceEvent",
+    "Transport",
+    "TransportRequest",
+    "TransportResponse",
     "UnsupportedProtocol",
     "WriteError",
     "WriteTimeout",
@@ -243,6 +262,25 @@ _WHERE = {
         "ResponseStarted",
         "TraceEvent",
     ),
+    "_transports.base": (
+        "Transport",
+        "TransportRequest",
+        "TransportResponse",
+    ),
+    "_transports.extensions": (
+        "RequestExtensions",
+        "ResponseExtensions",
+        "SyncResponseExtensions",
+    ),
+    "_transports.middleware": (
+        "HTTPSOnly",
+        "HTTPSOnlyTransport",
+        "HTTPSRedirect",
+        "Middleware",
+    ),
+    "_transports.mock": ("MockTransport",),
+    "_transports.mounts": ("Mounts",),
+    "_transports.network": ("HTTPTransport",),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 

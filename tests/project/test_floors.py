@@ -69,7 +69,17 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"pool"},
         ]
     },
-    {"": [{"_sync"}, {"__init__"}]},
+    {"": [{"_sync"}]},
+    {
+        "_transports": [
+            {"__init__", "extensions"},
+            {"base"},
+            {"mock", "network"},
+            {"middleware"},
+            {"mounts"},
+        ]
+    },
+    {"": [{"__init__"}]},
 ]
 
 
@@ -113,6 +123,8 @@ SSL_TYPES = {
     "_pool/connection",
     "_pool/pool",
     "_sync",
+    "_transports/extensions",
+    "_transports/network",
 }
 # Reference implementations for the tests; none has a say in what is accepted.
 REFERENCES = {"h11", "httptools", "h2", "hyperframe", "ngh2"}
