@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from ._transports.mock import MockTransport
     from ._transports.mounts import Mounts
     from ._transports.network import HTTPTransport
+    from ._transports.wsgi import WSGITransport
 
 __version__ = "0.1.0"
 
@@ -158,6 +159,7 @@ __all__ = [
     "TransportRequest",
     "TransportResponse",
     "UnsupportedProtocol",
+    "WSGITransport",
     "WriteError",
     "WriteTimeout",
     "current_backend",
@@ -281,6 +283,7 @@ _WHERE = {
     "_transports.mock": ("MockTransport",),
     "_transports.mounts": ("Mounts",),
     "_transports.network": ("HTTPTransport",),
+    "_transports.wsgi": ("WSGITransport",),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 

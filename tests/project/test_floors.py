@@ -72,9 +72,9 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {"": [{"_sync"}]},
     {
         "_transports": [
-            {"__init__", "extensions"},
+            {"__init__", "extensions", "served"},
             {"base"},
-            {"mock", "network"},
+            {"mock", "network", "wsgi"},
             {"middleware"},
             {"mounts"},
         ]
