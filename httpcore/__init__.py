@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         ResponseStarted,
         TraceEvent,
     )
+    from ._transports.asgi import ASGITransport
     from ._transports.base import Transport, TransportRequest, TransportResponse
     from ._transports.extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions
     from ._transports.middleware import HTTPSOnly, HTTPSOnlyTransport, HTTPSRedirect, Middleware
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ASGITransport",
     "Backend",
     "BodyStream",
     "CachingResolver",
@@ -264,6 +266,7 @@ _WHERE = {
         "ResponseStarted",
         "TraceEvent",
     ),
+    "_transports.asgi": ("ASGITransport",),
     "_transports.base": (
         "Transport",
         "TransportRequest",

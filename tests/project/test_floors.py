@@ -72,9 +72,10 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {"": [{"_sync"}]},
     {
         "_transports": [
-            {"__init__", "extensions", "served"},
-            {"base"},
-            {"mock", "network", "wsgi"},
+            {"__init__", "extensions", "served", "tasks"},
+            {"base", "asgi_cycle"},
+            {"mock", "network", "wsgi", "lifespan"},
+            {"asgi"},
             {"middleware"},
             {"mounts"},
         ]
@@ -102,8 +103,8 @@ NUMBER = numbered()
 
 SOCKETS = {f"_backends/{name}" for name in ("lookup", "sockets", "connecting", "asyncio", "trio", "threads")}
 OWNERS: dict[str, set[str]] = {
-    "asyncio": {"_backends/asyncio"},
-    "trio": {"_backends/trio"},
+    "asyncio": {"_backends/asyncio", "_transports/tasks"},
+    "trio": {"_backends/trio", "_transports/tasks"},
     "socket": SOCKETS,
     "select": SOCKETS,
     "ssl": {"_connect/contexts", "_connect/tls", "_connect/tls_errors"},
