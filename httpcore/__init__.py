@@ -71,10 +71,13 @@ if TYPE_CHECKING:
     from ._transports.asgi import ASGITransport
     from ._transports.base import Transport, TransportRequest, TransportResponse
     from ._transports.extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions
+    from ._transports.hsts import HSTS, HSTSTransport
+    from ._transports.limits import ConcurrencyLimit, RateLimit
     from ._transports.middleware import HTTPSOnly, HTTPSOnlyTransport, HTTPSRedirect, Middleware
     from ._transports.mock import MockTransport
     from ._transports.mounts import Mounts
     from ._transports.network import HTTPTransport
+    from ._transports.retries import Retries
     from ._transports.wsgi import WSGITransport
 
 __version__ = "0.1.0"
@@ -84,6 +87,7 @@ __all__ = [
     "Backend",
     "BodyStream",
     "CachingResolver",
+    "ConcurrencyLimit",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionClosed",
@@ -94,6 +98,8 @@ __all__ = [
     "EnvironmentProxies",
     "Event",
     "GoAway",
+    "HSTS",
+    "HSTSTransport",
     "HTTPCoreError",
     "HTTPSOnly",
     "HTTPSOnlyTransport",
@@ -118,6 +124,7 @@ __all__ = [
     "Proxy",
     "ProxyChooser",
     "ProxyError",
+    "RateLimit",
     "RawStream",
     "ReadError",
     "ReadTimeout",
@@ -139,6 +146,7 @@ __all__ = [
     "ResponseInfo",
     "ResponseNotRead",
     "ResponseStarted",
+    "Retries",
     "RetryPolicy",
     "SSLConfig",
     "SocketOption",
@@ -277,6 +285,9 @@ _WHERE = {
         "ResponseExtensions",
         "SyncResponseExtensions",
     ),
+    "_transports.hsts": ("HSTS", "HSTSTransport"),
+    "_transports.limits": ("ConcurrencyLimit", "RateLimit"),
+    "_transports.retries": ("Retries",),
     "_transports.middleware": (
         "HTTPSOnly",
         "HTTPSOnlyTransport",

@@ -211,6 +211,19 @@ class TransportResponse:
         self._close = close
         self._aclose = aclose
 
+    def on_close(self, function: Plain) -> None:
+        """Have a plain function called after the response was released; harmless when called again."""
+        before = self._close
+
+        def both() -> None:
+            try:
+                if before is not None:
+                    before()
+            finally:
+                function()
+
+        self._close = both
+
     @property
     def waits(self) -> bool:
         """There is a part of closing that may wait."""

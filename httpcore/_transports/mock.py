@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from copy import copy
 from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeAlias, cast
@@ -129,17 +130,19 @@ def _routed(row: Any, *_: object) -> Given:
 
 def _as_response(given: object, reader: BodyReader) -> TransportResponse:
     close = reader.close
-    if isinstance(given, TransportResponse):
-        return given
+    if isinstance(given, TransportResponse):  # a copy: the handler may return the same one again
+        made = copy(given)
+        made.on_close(close)
+        return made
     if isinstance(given, Response):
         extensions: ResponseExtensions = {"http_version": given.protocol, "reason_phrase": given.reason_phrase}
         return TransportResponse(
             given.status_code, given.headers, given.raw(), extensions, close=close, aclose=given.close
         )
     if isinstance(given, tuple) and len(given) == 4:
-        made = Response(given[0], headers=given[1])  # which checks them
+        checked = Response(given[0], headers=given[1])
         extensions = cast("ResponseExtensions", dict(given[3] or {}))
-        return TransportResponse(made.status_code, made.headers, given[2], extensions, close=close)
+        return TransportResponse(checked.status_code, checked.headers, given[2], extensions, close=close)
     raise TypeError(
         f"the handler returned a {type(given).__name__}: expected a Response, "
         "or (status_code, headers, stream, extensions)"

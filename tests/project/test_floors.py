@@ -77,7 +77,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"mock", "network", "wsgi", "lifespan"},
             {"asgi"},
             {"middleware"},
-            {"mounts"},
+            {"hsts", "limits", "mounts", "retries"},
         ]
     },
     {"": [{"__init__"}]},
