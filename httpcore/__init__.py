@@ -71,12 +71,14 @@ if TYPE_CHECKING:
     from ._transports.asgi import ASGITransport
     from ._transports.base import Transport, TransportRequest, TransportResponse
     from ._transports.extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions
+    from ._transports.faults import Fault, FaultInjection
     from ._transports.hsts import HSTS, HSTSTransport
     from ._transports.limits import ConcurrencyLimit, RateLimit
     from ._transports.middleware import HTTPSOnly, HTTPSOnlyTransport, HTTPSRedirect, Middleware
     from ._transports.mock import MockTransport
     from ._transports.mounts import Mounts
     from ._transports.network import HTTPTransport
+    from ._transports.recording import RecordReplay
     from ._transports.retries import Retries
     from ._transports.wsgi import WSGITransport
 
@@ -97,6 +99,8 @@ __all__ = [
     "DialStarted",
     "EnvironmentProxies",
     "Event",
+    "Fault",
+    "FaultInjection",
     "GoAway",
     "HSTS",
     "HSTSTransport",
@@ -128,6 +132,7 @@ __all__ = [
     "RawStream",
     "ReadError",
     "ReadTimeout",
+    "RecordReplay",
     "RemoteProtocolError",
     "ReplayableBody",
     "RequestExtensions",
@@ -288,6 +293,8 @@ _WHERE = {
     "_transports.hsts": ("HSTS", "HSTSTransport"),
     "_transports.limits": ("ConcurrencyLimit", "RateLimit"),
     "_transports.retries": ("Retries",),
+    "_transports.faults": ("Fault", "FaultInjection"),
+    "_transports.recording": ("RecordReplay",),
     "_transports.middleware": (
         "HTTPSOnly",
         "HTTPSOnlyTransport",

@@ -77,7 +77,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"mock", "network", "wsgi", "lifespan"},
             {"asgi"},
             {"middleware"},
-            {"hsts", "limits", "mounts", "retries"},
+            {"hsts", "limits", "mounts", "recording", "retries"},
+            {"faults"},
         ]
     },
     {"": [{"__init__"}]},
