@@ -166,14 +166,16 @@ class TransportRequest:
         """Have `response` closed with the exchange, whatever becomes of it."""
         self._opened.append(response)
 
-    async def release(self) -> None:
-        """Close what was opened: all by plain calls first, then by those that may wait."""
+    def release(self) -> list[TransportResponse]:
+        """Close what was opened, by plain calls; what also has to be waited for is returned."""
         opened, self._opened = self._opened, []
+        waiting = []
         for response in reversed(opened):
-            response.close()
-        for response in reversed(opened):
-            if response.waits:
-                await response.aclose()
+            if response._close is not None:
+                response._close()
+            if response._aclose is not None:
+                waiting.append(response)
+        return waiting
 
     def __repr__(self) -> str:
         return f"<TransportRequest {self.verb} {self.parsed_url().redacted}>"
@@ -223,11 +225,6 @@ class TransportResponse:
                 function()
 
         self._close = both
-
-    @property
-    def waits(self) -> bool:
-        """There is a part of closing that may wait."""
-        return self._aclose is not None
 
     def close(self) -> None:
         """Release what the response holds, now. Again and again if need be."""
@@ -386,7 +383,7 @@ class AsyncExchange(AbstractAsyncContextManager[AsyncParts]):
         try:
             response = await transport.handle(request)
         except BaseException:
-            await request.release()
+            await _wait_for(request.release())
             raise
         request._opened.append(response)
         return response.status_code, response.headers, async_pieces(response.stream), response.extensions
@@ -394,7 +391,9 @@ class AsyncExchange(AbstractAsyncContextManager[AsyncParts]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._request.release()
+        waiting = self._request.release()
+        if waiting:
+            await _wait_for(waiting)
 
 
 class Exchange(AbstractContextManager[Parts]):
@@ -416,7 +415,7 @@ class Exchange(AbstractContextManager[Parts]):
             request.body()
             response = drive(transport.handle(request), transport)
         except BaseException:
-            drive(request.release(), transport)
+            drive(_wait_for(request.release()), transport)
             raise
         request._opened.append(response)
         extensions = response.extensions
@@ -430,7 +429,14 @@ class Exchange(AbstractContextManager[Parts]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        drive(self._request.release(), self._served)
+        waiting = self._request.release()
+        if waiting:
+            drive(_wait_for(waiting), self._served)
+
+
+async def _wait_for(responses: list[TransportResponse]) -> None:
+    for response in responses:
+        await response.aclose()
 
 
 def async_pieces(stream: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterable[bytes]:

@@ -13,7 +13,7 @@ from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
 from .._message.raw import RawStream
-from .._message.response import BodyStream, Response
+from .._message.response import Response, Source
 from .._pool.pool import ConnectionPool
 from .._pool.stats import PoolStats
 from .._public import public
@@ -197,7 +197,10 @@ def _named(hostname: str, tls: object) -> SSLConfig:
 
 def _delivered(response: Response, limit: int | None) -> TransportResponse:
     source = response._source
-    trailers: list[tuple[bytes, bytes]] = []
+    connection = source.connection
+    # A small body has mostly come with the head: then its connection is free from here on, and nothing is left to do.
+    whole = source.here() if limit is None else None
+    trailers = source.trailers if whole is not None else []
     extensions: ResponseExtensions = {
         "http_version": response.protocol,
         "reason_phrase": response.reason_phrase,
@@ -205,13 +208,14 @@ def _delivered(response: Response, limit: int | None) -> TransportResponse:
         "informational": source.informational,
         "info": source.info,
     }
-    connection = source.connection
-    close = response._close
     if connection is not None:
         extensions["connection"] = connection
-        close = partial(_close_both, response, connection)
+        close = partial(_close_both, source, connection)
+        return TransportResponse(response.status_code, response.headers, b"", extensions, close=close)
+    if whole is not None:
+        return TransportResponse(response.status_code, response.headers, whole, extensions)
     stream = _Pieces(response, trailers, limit)
-    return TransportResponse(response.status_code, response.headers, stream, extensions, close=close)
+    return TransportResponse(response.status_code, response.headers, stream, extensions, close=response._close)
 
 
 class _Pieces:
@@ -221,7 +225,7 @@ class _Pieces:
 
     def __init__(self, response: Response, trailers: list[tuple[bytes, bytes]], limit: int | None) -> None:
         self._response = response
-        self._stream: BodyStream | None = None
+        self._stream = response.raw()
         self._trailers = trailers
         self._limit = self._left = limit
 
@@ -229,11 +233,8 @@ class _Pieces:
         return self
 
     async def __anext__(self) -> bytes:
-        stream = self._stream
-        if stream is None:
-            stream = self._stream = self._response.raw()
         try:
-            piece = await stream.__anext__()
+            piece = await self._stream.__anext__()
         except StopAsyncIteration:
             if not self._trailers:
                 self._trailers.extend(self._response.trailers)
@@ -252,6 +253,6 @@ class _Pieces:
         )
 
 
-def _close_both(response: Response, connection: RawStream) -> None:
+def _close_both(source: Source, connection: RawStream) -> None:
     connection.close()
-    response._close()
+    source.close()
