@@ -56,7 +56,6 @@ class _ResponseFacts(TypedDict, total=False):
     reason_phrase: str
     trailing_headers: list[tuple[bytes, bytes]]
     informational: list[Informational]
-    stream_id: int
     info: ResponseInfo
     template: str | list[str]
     context: Mapping[str, object] | list[Mapping[str, object]]
@@ -75,7 +74,6 @@ class ResponseExtensions(_ResponseFacts, total=False):
             CONNECT: `send(bytes)`, `recv() -> bytes`, `close()`. It is closed with the exchange.
         trailing_headers: the trailer fields; complete when the body has been read to its end.
         informational: the 1xx responses that came before.
-        stream_id: the number of the HTTP/2 stream.
         info: how the response came about, see `ResponseInfo`.
         template, context: what an app in this process rendered; a list of them if there was more than one template.
         debug: all that such an app said in `http.response.debug`.

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from .._backends.base import Backend, SocketOption
+from .._backends.base import PIECE, Backend, SocketOption
 from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_size
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
 from .._message.raw import RawStream
+from .._message.request import TrailerTypes
 from .._message.response import Response, Source
 from .._pool.pool import ConnectionPool
 from .._pool.stats import PoolStats
@@ -200,7 +201,7 @@ def _delivered(response: Response, limit: int | None) -> TransportResponse:
     connection = source.connection
     # A small body has mostly come with the head: then its connection is free from here on, and nothing is left to do.
     whole = source.here() if limit is None else None
-    trailers = source.trailers if whole is not None else []
+    trailers = source.trailers if whole is not None and connection is None else []
     extensions: ResponseExtensions = {
         "http_version": response.protocol,
         "reason_phrase": response.reason_phrase,
@@ -209,7 +210,7 @@ def _delivered(response: Response, limit: int | None) -> TransportResponse:
         "info": source.info,
     }
     if connection is not None:
-        extensions["connection"] = connection
+        extensions["connection"] = _Connection(connection, source, trailers)
         close = partial(_close_both, source, connection)
         return TransportResponse(response.status_code, response.headers, b"", extensions, close=close)
     if whole is not None:
@@ -251,6 +252,32 @@ class _Pieces:
         raise response._explained(
             LimitExceeded(f"the body is longer than max_body, {self._limit} bytes", limit=self._limit)
         )
+
+
+class _Connection:
+    """The raw stream; at its end the trailers are put where the extensions have them."""
+
+    __slots__ = ("_raw", "_source", "_trailers")
+
+    def __init__(self, raw: RawStream, source: Source, trailers: list[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+        self._source = source
+        self._trailers = trailers
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        data = await self._raw.recv(max_bytes)
+        if not data and not self._trailers:
+            self._trailers.extend(self._source.trailers)
+        return data
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        await self._raw.send(data)
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        await self._raw.end(trailers)
+
+    def close(self) -> None:
+        self._raw.close()
 
 
 def _close_both(source: Source, connection: RawStream) -> None:
