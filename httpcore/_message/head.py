@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from .. import __version__
 from .._values import dataclass
 from .fields import Headers
 
-LIBRARY: Final = "httpcore 0.1.0"
-"""What reads both protocols, for `ResponseInfo.engine`; `httpcore.__version__` is the same."""
+LIBRARY: Final = f"httpcore {__version__}"
+"""What reads both protocols, for `ResponseInfo.engine`."""
 
 
 @dataclass(slots=True)

@@ -57,6 +57,11 @@ def parse_demand(value: bytes) -> Demand | None:
     return Demand(seconds, "includesubdomains" in directives)
 
 
+def _name(url: URL) -> str:
+    """The host without the dot at its end, which names the same one (section 8.2)."""
+    return url.host.removesuffix(".")
+
+
 @public
 class HSTS(Middleware):
     """Sends requests for http URLs as https to hosts that asked for it with `Strict-Transport-Security` (RFC 6797).
@@ -77,7 +82,7 @@ class HSTS(Middleware):
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, bool]] = {}
-        self._preloaded = frozenset(URL.parse(f"https://{name}/").server_name for name in preload)
+        self._preloaded = frozenset(_name(URL.parse(f"https://{name}/")) for name in preload)
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         url = request.parsed_url()
@@ -111,17 +116,18 @@ class HSTS(Middleware):
 
     def _notice(self, url: URL, headers: Headers) -> None:
         value = next((value for name, value in headers if name.lower() == b"strict-transport-security"), None)
-        if value is None or is_address(url.server_name):
+        name = _name(url)
+        if value is None or is_address(name):
             return
         demand = parse_demand(value)  # of several fields the first counts (section 8.1)
         if demand is None:
             return
         with self._lock:
-            self._known.pop(url.server_name, None)
+            self._known.pop(name, None)
             if demand.max_age:
                 if len(self._known) >= _MOST:
                     del self._known[next(iter(self._known))]
-                self._known[url.server_name] = self._clock() + demand.max_age, demand.include_subdomains
+                self._known[name] = self._clock() + demand.max_age, demand.include_subdomains
 
 
 HSTSTransport = HSTS

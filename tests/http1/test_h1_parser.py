@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import httpcore
 from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
-from httpcore._http1 import grammar
+from httpcore._http1 import chunks, grammar
 from httpcore._http1.engines import ResponseParser
 from httpcore._http1.parser import H1Parser
 from httpcore._message.fields import FIELD_COUNT, HEAD_BYTES, INTERIM_COUNT, Remembered
@@ -746,14 +746,14 @@ def test_there_may_be_as_many_interim_responses_as_the_limit_and_not_one_more() 
 def test_a_chunk_line_may_be_as_long_as_the_limit_and_not_a_byte_longer() -> None:
     for lead in (b"", b"1\r\na\r\n"):
         for extra, fits in [(0, True), (1, False)]:
-            size = grammar.CHUNK_LINE_BYTES - len(b"1;\r\n") - (2 if lead else 0) + extra
+            size = chunks.CHUNK_LINE_BYTES - len(b"1;\r\n") - (2 if lead else 0) + extra
             raw = CHUNKED + lead + b"1;" + b"x" * size + b"\r\na\r\n0\r\n\r\n"
             for pieces in ([raw], single_bytes(raw)):
                 assert _fits(pieces) == fits
 
 
 def test_a_chunk_line_that_is_too_long_is_that_first_and_wrong_second() -> None:
-    raw = CHUNKED + b"?" * grammar.CHUNK_LINE_BYTES + b"\r\n"
+    raw = CHUNKED + b"?" * chunks.CHUNK_LINE_BYTES + b"\r\n"
     for pieces in ([raw], single_bytes(raw)):
         assert not _fits(pieces)
 
@@ -931,6 +931,7 @@ def test_names_and_status_lines_are_remembered_within_bounds() -> None:
         parts, _ = play([line + b"\r\n" + b"\r\n".join([field, long]) + b"\r\nContent-Length: 0\r\n\r\n"])
         assert isinstance(parts[0], Head)
         assert (parts[0].reason, parts[0].headers[0]) == (b"number %d" % number, (b"x-number-%d" % number, b"1"))
+    # What is remembered between responses costs memory and time, and changes no result.
     for kept in (grammar._names, grammar._statuses):
         assert len(kept) <= Remembered.MOST
         assert max(map(len, kept)) <= Remembered.LONGEST

@@ -303,7 +303,7 @@ def test_a_response_is_closed_by_another_asyncio_task() -> None:
             exchange = transport.arequest("GET", f"{URL}/endless")
             response = await asyncio.create_task(exchange.__aenter__())
             assert await asyncio.create_task(anext(aiter(response[2]))) == b"piece"  # type: ignore[arg-type]
-            await asyncio.create_task(exchange.__aexit__(None, None, None))  # type: ignore[arg-type]
+            await asyncio.create_task(exchange.__aexit__(None, None, None))
 
     asyncio.run(main())
     assert events == ["startup", "ended", "shutdown"]
@@ -498,7 +498,7 @@ async def refusing(scope: Any, receive: Any, send: Any) -> None:
 def test_what_becomes_of_the_lifespan(world: World) -> None:
     async def body() -> None:
         for kind in ("auto", "off"):
-            transport = httpcore.ASGITransport(none, lifespan=kind)  # type: ignore[arg-type]
+            transport = httpcore.ASGITransport(none, lifespan=kind)
             async with entered(world, transport):
                 assert (await fetch(world, transport, "GET", URL)).status_code == 204
         with pytest.raises(AssertionError, match="no lifespan here"):
