@@ -13,6 +13,7 @@ from servers import Peer, ScriptedServer, answering, ok
 from worlds import World, each_world
 
 import httpcore
+from httpcore.testing import ServerEnd, Simulation
 
 
 def echoing(peer: Peer) -> None:
@@ -298,3 +299,28 @@ def test_a_response_that_is_left_half_read_frees_its_connection(world: World, ec
             assert [stats.leased for stats in transport.stats() if stats is not None][-1] == 0
 
     world.run(body)
+
+
+def test_the_simulated_network_is_reached_through_both_entries() -> None:
+    async def serve(peer: ServerEnd) -> None:
+        while await peer.recv_until(b"\r\n\r\n"):
+            await peer.send(ok(b"simulated"))
+
+    async def main(simulation: Simulation) -> None:
+        async with (
+            httpcore.HTTPTransport(backend=simulation.backend()) as transport,
+            transport.arequest("GET", "http://a.test/") as (_, _, stream, _),
+        ):
+            assert [piece async for piece in stream] == [b"simulated"]
+
+    simulation = Simulation()
+    simulation.listen("a.test", 80, serve)
+    simulation.run(main(simulation))
+    simulation = Simulation()
+    simulation.listen("a.test", 80, serve)
+    with (
+        simulation.blocking() as backend,
+        httpcore.HTTPTransport(backend=backend) as transport,
+        transport.request("GET", "http://a.test/") as (_, _, stream, _),
+    ):
+        assert list(stream) == [b"simulated"]
