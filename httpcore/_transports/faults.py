@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from .._config import checked_seconds
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, ReadError, ReadTimeout, RemoteProtocolError
 from .._message.response import Response
-from .._public import public
+from .._public import public, resolvable
 from .._values import dataclass
 from .base import Transport, TransportRequest, TransportResponse, async_pieces
 from .middleware import Middleware
@@ -29,6 +29,7 @@ _KINDS: Final[dict[str, tuple[type[HTTPCoreError], str]]] = {
 
 
 @public
+@resolvable
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One rule of `FaultInjection`: which requests, how often, and what happens to them.

@@ -72,11 +72,15 @@ class HSTS(Middleware):
     Arguments:
         transport: what lies below. Default None: an `HTTPTransport()`.
         preload: hosts that are known from the start, with the names below them, and never forgotten.
-        clock: gives the seconds since 1970. Default: `time.time`.
+        clock: gives seconds, and does not jump. Default: `time.monotonic`.
     """
 
     def __init__(
-        self, transport: Transport | None = None, *, preload: Iterable[str] = (), clock: Callable[[], float] = time.time
+        self,
+        transport: Transport | None = None,
+        *,
+        preload: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(transport)
         self._clock = clock

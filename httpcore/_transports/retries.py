@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 import threading
 from collections.abc import Callable
 
@@ -16,6 +16,10 @@ from .middleware import Middleware
 __all__ = ["Retries"]
 
 
+def _drawn() -> float:
+    return int.from_bytes(os.urandom(4)) / 2**32
+
+
 @public
 class Retries(Middleware):
     """Sends a request again where no connection could be made, or the status says "later"; see `RetryPolicy`.
@@ -26,7 +30,7 @@ class Retries(Middleware):
     Arguments:
         policy: a `RetryPolicy`, or how often a connection that could not be made is tried again.
         transport: what lies below. Default None: an `HTTPTransport()`.
-        draw: gives random numbers from 0 up to 1, for the jitter. Default: `random.random`.
+        draw: gives random numbers from 0 up to 1, for the jitter. Default: from the system.
 
     Raises:
         TypeError, ValueError: `policy` is neither.
@@ -37,7 +41,7 @@ class Retries(Middleware):
         policy: RetryPolicy | int = RetryPolicy(),  # noqa: B008 - a frozen value
         transport: Transport | None = None,
         *,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = _drawn,
     ) -> None:
         super().__init__(transport)
         self._policy = RetryPolicy.of(policy)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
 from .._backends.base import Backend, Event
@@ -44,7 +45,7 @@ def spawn(run: Run) -> Owned:
 
 
 def _in_asyncio(run: Run) -> Owned:
-    import asyncio
+    import asyncio  # here: it is loaded only where it runs
 
     class AsyncioTask:
         def __init__(self) -> None:
@@ -57,9 +58,7 @@ def _in_asyncio(run: Run) -> Owned:
 
 
 def _in_trio(run: Run) -> Owned:
-    from contextvars import copy_context
-
-    import trio
+    import trio  # here: it is loaded only where it runs
 
     scope = trio.CancelScope()
 
@@ -101,14 +100,14 @@ class LoopThread:
     """An asyncio loop in a thread of its own, for callers that have none."""
 
     def __init__(self) -> None:
-        import asyncio
+        import asyncio  # here: it is loaded only where it runs
 
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="httpcore loop", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        import asyncio
+        import asyncio  # here: it is loaded only where it runs
 
         loop = self._loop
         asyncio.set_event_loop(loop)
@@ -124,7 +123,7 @@ class LoopThread:
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it in the loop; the calling thread waits. An interrupt of this thread cancels it."""
-        import asyncio
+        import asyncio  # here: it is loaded only where it runs
 
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
