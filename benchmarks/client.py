@@ -385,6 +385,39 @@ def ours_trio() -> None:
     run_trio(make)
 
 
+def stacked(middlewares: int) -> Any:
+    """A transport under so many middlewares that only pass on."""
+    import httpcore
+
+    transport: Any = httpcore.HTTPTransport(**settings())
+    for _ in range(middlewares):
+        transport = httpcore.Middleware(transport)
+    return transport
+
+
+def our_transport(middlewares: int = 0) -> None:
+    transport = stacked(middlewares)
+
+    def get() -> None:
+        with transport.request("GET", URL) as (_, _, stream, _):
+            b"".join(stream)
+
+    run_sync({"get": get}[JOB])
+
+
+def our_transport_async(middlewares: int = 0) -> None:
+    async def make() -> OnceAsync:
+        transport = stacked(middlewares)
+
+        async def get() -> None:
+            async with transport.arequest("GET", URL) as (_, _, stream, _):
+                b"".join([piece async for piece in stream])
+
+        return {"get": get}[JOB]
+
+    run_async(make)
+
+
 # Peers.
 
 
@@ -699,6 +732,10 @@ CLIENTS: dict[str, Callable[[], None]] = {
     "httpcore": ours,
     "httpcore async": ours_async,
     "httpcore trio": ours_trio,
+    "httpcore transport": our_transport,
+    "httpcore transport async": our_transport_async,
+    "httpcore 3 middlewares": lambda: our_transport(3),
+    "httpcore 3 middlewares async": lambda: our_transport_async(3),
     "httpcore2": httpcore2,
     "httpcore2 async": lambda: run_async(make_httpcore2),
     "httpcore2 trio": lambda: run_trio(make_httpcore2),

@@ -102,6 +102,14 @@ WORKS = [
     requests(
         "asyncio GET, 10,000 on 100", ("httpcore async", "aiohttp"), "plain", "get", 20000, 10000, 100, pictured=True
     ),
+    requests("sync GET, transport", ("httpcore", "httpcore transport", "httpcore 3 middlewares"), "plain", "get", 2000),
+    requests(
+        "asyncio GET, transport",
+        ("httpcore async", "httpcore transport async", "httpcore 3 middlewares async"),
+        "plain",
+        "get",
+        2000,
+    ),
     requests("uvloop GET", ("httpcore async", "aiohttp", "httpcore2 async"), "plain", "get", 2000, loop="uvloop"),
     requests(
         "uvloop GET, 100 at once",

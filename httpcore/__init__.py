@@ -68,13 +68,28 @@ if TYPE_CHECKING:
         ResponseStarted,
         TraceEvent,
     )
+    from ._transports.asgi import ASGITransport
+    from ._transports.base import Transport, TransportRequest, TransportResponse
+    from ._transports.extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions
+    from ._transports.faults import Fault, FaultInjection
+    from ._transports.hsts import HSTS, HSTSTransport
+    from ._transports.limits import ConcurrencyLimit, RateLimit
+    from ._transports.middleware import HTTPSOnly, HTTPSOnlyTransport, HTTPSRedirect, Middleware
+    from ._transports.mock import MockTransport
+    from ._transports.mounts import Mounts
+    from ._transports.network import HTTPTransport
+    from ._transports.recording import RecordReplay
+    from ._transports.retries import Retries
+    from ._transports.wsgi import WSGITransport
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ASGITransport",
     "Backend",
     "BodyStream",
     "CachingResolver",
+    "ConcurrencyLimit",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionClosed",
@@ -84,13 +99,24 @@ __all__ = [
     "DialStarted",
     "EnvironmentProxies",
     "Event",
+    "Fault",
+    "FaultInjection",
     "GoAway",
+    "HSTS",
+    "HSTSTransport",
     "HTTPCoreError",
+    "HTTPSOnly",
+    "HTTPSOnlyTransport",
+    "HTTPSRedirect",
+    "HTTPTransport",
     "Informational",
     "InterimResponse",
     "InvalidURL",
     "LimitExceeded",
     "LocalProtocolError",
+    "Middleware",
+    "MockTransport",
+    "Mounts",
     "NetworkError",
     "NetworkPolicy",
     "OriginStats",
@@ -102,11 +128,14 @@ __all__ = [
     "Proxy",
     "ProxyChooser",
     "ProxyError",
+    "RateLimit",
     "RawStream",
     "ReadError",
     "ReadTimeout",
+    "RecordReplay",
     "RemoteProtocolError",
     "ReplayableBody",
+    "RequestExtensions",
     "RequestFailed",
     "RequestQueued",
     "RequestRetried",
@@ -118,9 +147,11 @@ __all__ = [
     "ResponseClosed",
     "ResponseComplete",
     "ResponseError",
+    "ResponseExtensions",
     "ResponseInfo",
     "ResponseNotRead",
     "ResponseStarted",
+    "Retries",
     "RetryPolicy",
     "SSLConfig",
     "SocketOption",
@@ -132,13 +163,18 @@ __all__ = [
     "SyncConnectionPool",
     "SyncRawStream",
     "SyncResponse",
+    "SyncResponseExtensions",
     "TLSError",
     "TLSInfo",
     "Timeout",
     "TimeoutConfig",
     "TotalTimeout",
     "TraceEvent",
+    "Transport",
+    "TransportRequest",
+    "TransportResponse",
     "UnsupportedProtocol",
+    "WSGITransport",
     "WriteError",
     "WriteTimeout",
     "current_backend",
@@ -243,6 +279,32 @@ _WHERE = {
         "ResponseStarted",
         "TraceEvent",
     ),
+    "_transports.asgi": ("ASGITransport",),
+    "_transports.base": (
+        "Transport",
+        "TransportRequest",
+        "TransportResponse",
+    ),
+    "_transports.extensions": (
+        "RequestExtensions",
+        "ResponseExtensions",
+        "SyncResponseExtensions",
+    ),
+    "_transports.hsts": ("HSTS", "HSTSTransport"),
+    "_transports.limits": ("ConcurrencyLimit", "RateLimit"),
+    "_transports.retries": ("Retries",),
+    "_transports.faults": ("Fault", "FaultInjection"),
+    "_transports.recording": ("RecordReplay",),
+    "_transports.middleware": (
+        "HTTPSOnly",
+        "HTTPSOnlyTransport",
+        "HTTPSRedirect",
+        "Middleware",
+    ),
+    "_transports.mock": ("MockTransport",),
+    "_transports.mounts": ("Mounts",),
+    "_transports.network": ("HTTPTransport",),
+    "_transports.wsgi": ("WSGITransport",),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 

@@ -69,7 +69,19 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"pool"},
         ]
     },
-    {"": [{"_sync"}, {"__init__"}]},
+    {"": [{"_sync"}]},
+    {
+        "_transports": [
+            {"__init__", "extensions", "served", "tasks"},
+            {"base", "asgi_cycle"},
+            {"mock", "network", "wsgi", "lifespan"},
+            {"asgi"},
+            {"middleware"},
+            {"hsts", "limits", "mounts", "recording", "retries"},
+            {"faults"},
+        ]
+    },
+    {"": [{"__init__"}]},
 ]
 
 
@@ -92,8 +104,8 @@ NUMBER = numbered()
 
 SOCKETS = {f"_backends/{name}" for name in ("lookup", "sockets", "connecting", "asyncio", "trio", "threads")}
 OWNERS: dict[str, set[str]] = {
-    "asyncio": {"_backends/asyncio"},
-    "trio": {"_backends/trio"},
+    "asyncio": {"_backends/asyncio", "_transports/tasks"},
+    "trio": {"_backends/trio", "_transports/tasks"},
     "socket": SOCKETS,
     "select": SOCKETS,
     "ssl": {"_connect/contexts", "_connect/tls", "_connect/tls_errors"},
@@ -113,6 +125,8 @@ SSL_TYPES = {
     "_pool/connection",
     "_pool/pool",
     "_sync",
+    "_transports/extensions",
+    "_transports/network",
 }
 # Reference implementations for the tests; none has a say in what is accepted.
 REFERENCES = {"h11", "httptools", "h2", "hyperframe", "ngh2"}

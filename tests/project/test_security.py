@@ -55,7 +55,7 @@ def test_each_row_has_a_test_a_reason_or_another_row_that_has(row: str) -> None:
 
 
 FORBIDDEN = {
-    "random": {"scheduler.py"},  # schedules of simulations
+    "random": {"scheduler.py", "faults.py"},  # schedules of simulations, and faults on purpose, both by a seed
     "pickle": set(),
     "datetime": set(),
     "tempfile": set(),

@@ -19,7 +19,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with uvicorn("tests.test_readme:app", "--lifespan", "off", "--app-dir", str(ROOT / "tests")) as port:
+    with uvicorn("apps:hello", "--lifespan", "off", "--app-dir", str(ROOT / "tests" / "support")) as port:
         yield f"http://127.0.0.1:{port}/"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from blocks import blocks_of, run_blocks
@@ -14,16 +13,9 @@ from servers import uvicorn
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
-    while scope["type"] == "http" and (await receive()).get("more_body"):
-        pass
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"Hello, world"})
-
-
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with uvicorn("tests.test_readme:app", "--lifespan", "off", "--app-dir", str(README.parent / "tests")) as port:
+    with uvicorn("apps:hello", "--lifespan", "off", "--app-dir", str(README.parent / "tests" / "support")) as port:
         yield f"http://127.0.0.1:{port}/"
 
 

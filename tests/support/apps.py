@@ -12,6 +12,14 @@ PATTERN = bytes(range(251)) * 400
 """What `/size-N` is made of, over and over."""
 
 
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """Says hello, whatever is asked: for the pages of documentation."""
+    while scope["type"] == "http" and (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"Hello, world"})
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """/echo gives the body back; /digest its length and SHA-256; /bytes?n=N gives N bytes; /gzip compressed text;
     /status?n=N that status; /slow answers after a second; /size-N as in `real_servers`; /trailers ends with one, and

@@ -1,0 +1,1 @@
+"""Transports: a small interface over the network, apps in this process, and what stands between."""

@@ -1,0 +1,310 @@
+"""An ASGI app in this process as a transport."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from types import TracebackType
+from typing import Final, Literal, Self, TypeVar
+from urllib.parse import unquote_to_bytes
+
+from .._backends import current_backend
+from .._backends.base import Backend
+from .._errors import PoolClosed, RemoteProtocolError
+from .._message.body import BodyReader
+from .._message.request import Request
+from .._public import public
+from .asgi_cycle import ASGIApp, Cycle, Patience, Pieces, Scope
+from .base import Transport, TransportRequest, TransportResponse, drive
+from .extensions import RequestExtensions
+from .lifespan import Lifespan
+from .served import body_is_expected
+from .tasks import LoopThread, spawn
+
+__all__ = ["ASGITransport"]
+
+T = TypeVar("T")
+
+_SERVER_ERROR: Final = b"Internal Server Error"
+
+
+@public
+class ASGITransport(Transport):
+    """An ASGI app in this process: Starlette, FastAPI, Django, Quart.
+
+    Under `arequest` the app runs in the caller's loop (asyncio or trio), in a task that this transport owns; under
+    `request` in a thread with an asyncio loop, which is started when it is needed and ended by `close`. Request and
+    response are streamed at the same time. When an exchange is left before its response has ended the app receives
+    `http.disconnect`; an app that goes on is cancelled when the transport is closed.
+
+    As a context manager it runs the app's lifespan too.
+
+    Arguments:
+        app: an ASGI 3 app.
+        raise_app_errors: whether what the app raises reaches the caller; False makes of it a response with status 500,
+            or `RemoteProtocolError` when the response has begun. What it raises after its response is raised by
+            `aclose` or `close`. Default True.
+        mount_path: the app's root, for `root_path`; the extension of that name goes before. Default "".
+        client_addr: host and port of the client; the extension of that name goes before. Default 127.0.0.1, port 123.
+        lifespan: "auto" runs the lifespan and lets an app be without one; "on" has it raise the app's error; "off" runs
+            none. Default "auto".
+        shutdown_timeout: seconds that `aclose` leaves apps to end before it cancels them. Default 5.0.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        raise_app_errors: bool = True,
+        mount_path: str = "",
+        client_addr: tuple[str, int] = ("127.0.0.1", 123),
+        lifespan: Literal["auto", "on", "off"] = "auto",
+        shutdown_timeout: float = 5.0,
+    ) -> None:
+        if not callable(app):
+            raise TypeError(f"app is a {type(app).__name__}: expected an ASGI app")
+        if lifespan not in ("auto", "on", "off"):
+            raise ValueError(f'lifespan is {lifespan!r}: expected "auto", "on" or "off"')
+        self._app = app
+        self._raises = raise_app_errors
+        self._defaults: RequestExtensions = {"mount_path": mount_path, "client_addr": client_addr}
+        self._settings = (lifespan, shutdown_timeout)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._here = _Apps(app, *self._settings)
+        self._there: _Apps | None = None
+        self._thread: LoopThread | None = None
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        wire = request.complete()
+        if self._closed:
+            raise PoolClosed("the transport is closed")
+        scope = scope_of(wire, {**self._defaults, **request.extensions})
+        if not request.is_sync:
+            return await self._exchange(self._here, wire, scope, request.extensions, _same)
+        thread, apps = self._loop_thread()
+        response = thread.call(self._exchange(apps, wire, scope, request.extensions, _in_a_thread))
+        if not isinstance(response.stream, bytes):
+            response.stream = _Through(thread, response.stream)  # type: ignore[arg-type]
+        response._close = partial(thread.call_soon, response._close or _nothing)
+        return response
+
+    async def _exchange(
+        self,
+        apps: _Apps,
+        wire: Request,
+        scope: Scope,
+        asked: RequestExtensions,
+        made: Callable[[BodyReader, Backend], BodyReader],
+    ) -> TransportResponse:
+        backend = current_backend()
+        reader = made(wire.body.start(backend.run_blocking), backend)
+        cycle = Cycle(backend, reader, raises=self._raises, keeps_body=partial(body_is_expected, wire.method))
+        patience = Patience(backend, asked.get("timeout"))
+        apps.start(cycle, scope)
+        try:
+            head = await cycle.response(patience)
+        except BaseException as error:
+            cycle.leave()
+            if self._raises or not isinstance(error, RemoteProtocolError):
+                raise
+            return TransportResponse(500, [(b"content-type", b"text/plain")], _SERVER_ERROR)
+        stream = Pieces(cycle, patience)
+        return TransportResponse(head.status_code, head.headers, stream, cycle.extensions(), close=cycle.leave)
+
+    def _loop_thread(self) -> tuple[LoopThread, _Apps]:
+        with self._lock:
+            if self._thread is None or self._there is None:
+                self._thread = LoopThread()
+                self._there = _Apps(self._app, *self._settings)
+            return self._thread, self._there
+
+    def close(self) -> None:
+        """Cancel the apps of `arequest` and end the loop thread of `request`, after its apps and their lifespan."""
+        self._closed = True
+        self._here.cancel()
+        self._end_thread()
+
+    async def aclose(self) -> None:
+        """Wait for the apps, at most `shutdown_timeout`, cancel what is left, and end the lifespan."""
+        self._closed = True
+        try:
+            await self._here.stop()
+        finally:
+            self._here.cancel()
+            if self._thread is not None:
+                self._end_thread()
+
+    def _end_thread(self) -> None:
+        with self._lock:
+            thread, apps = self._thread, self._there
+            self._thread = self._there = None
+        if thread is not None and apps is not None:
+            try:
+                thread.call(apps.stop())
+            finally:
+                thread.close()
+
+    def __enter__(self) -> Self:
+        thread, apps = self._loop_thread()
+        try:
+            thread.call(apps.begin())
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def __aenter__(self) -> Self:
+        await self._here.begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class _Apps:
+    """What runs in one loop: the requests that the app serves, and its lifespan."""
+
+    def __init__(self, app: ASGIApp, lifespan: str, shutdown_timeout: float) -> None:
+        self._app = app
+        self._kind = lifespan
+        self._patience = shutdown_timeout
+        self._cycles: set[Cycle] = set()
+        self._late: list[Cycle] = []
+        self._lifespan: Lifespan | None = None
+
+    async def begin(self) -> None:
+        if self._kind != "off":
+            lifespan = Lifespan(self._app, current_backend(), required=self._kind == "on")
+            try:
+                await lifespan.start()
+            except BaseException:
+                lifespan.cancel()
+                raise
+            self._lifespan = lifespan
+
+    def start(self, cycle: Cycle, scope: Scope) -> None:
+        if self._lifespan is not None:
+            scope["state"] = dict(self._lifespan.state)
+        self._cycles.add(cycle)
+        cycle.task = spawn(partial(self._run, cycle, scope))
+
+    async def _run(self, cycle: Cycle, scope: Scope) -> None:
+        try:
+            await cycle.run(self._app, scope)
+        finally:
+            self._cycles.discard(cycle)
+            if cycle.error is not None and cycle.ended and cycle.raises:
+                self._late.append(cycle)
+
+    def cancel(self) -> None:
+        """Plain: all apps that run, and the lifespan."""
+        for cycle in list(self._cycles):
+            cycle.leave()
+            if cycle.task is not None:
+                cycle.task.cancel()
+        lifespan, self._lifespan = self._lifespan, None
+        if lifespan is not None:
+            lifespan.cancel()
+
+    async def stop(self) -> None:
+        """Wait for the apps, cancel what is left, end the lifespan; raise what an app raised after its response."""
+        backend = current_backend()
+        ends = backend.now() + self._patience
+        for cycle in list(self._cycles):
+            cycle.leave()
+        await self._ended(lambda: ends - backend.now())
+        for cycle in list(self._cycles):
+            if cycle.task is not None:
+                cycle.task.cancel()
+        await self._ended(lambda: self._patience)
+        lifespan, self._lifespan = self._lifespan, None
+        if lifespan is not None:
+            await lifespan.stop()
+        late, self._late = [cycle.error for cycle in self._late if cycle.error is not None], []
+        if late:
+            raise late[0]
+
+    async def _ended(self, left: Callable[[], float]) -> None:
+        for cycle in list(self._cycles):
+            while not cycle.done and left() > 0:
+                if not await cycle.signal.wait(left()):
+                    break
+
+
+def scope_of(wire: Request, facts: RequestExtensions) -> Scope:
+    """The scope of a request."""
+    target = wire.target if wire.target.startswith(b"/") else wire.url.target
+    raw_path, _, query = target.partition(b"?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": facts.get("http_version", "1.1"),
+        "method": wire.method.decode("ascii"),
+        "scheme": wire.url.scheme,
+        "path": unquote_to_bytes(raw_path).decode("utf-8", "replace"),
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": facts.get("mount_path", "").rstrip("/"),
+        "headers": [(name.lower(), value) for name, value in wire.headers],
+        "client": facts.get("client_addr"),
+        "server": (wire.url.host, wire.url.port),
+        "extensions": {"http.response.debug": {}, "http.response.trailers": {}, "http.response.early_hint": {}},
+    }
+
+
+def _nothing() -> None:
+    pass
+
+
+def _same(reader: BodyReader, backend: Backend) -> BodyReader:
+    return reader
+
+
+def _in_a_thread(reader: BodyReader, backend: Backend) -> BodyReader:
+    return _ThreadedReader(reader, backend)
+
+
+class _ThreadedReader:
+    """A plain iterator of the caller's, whose waits must not stop the loop that the app runs in."""
+
+    def __init__(self, reader: BodyReader, backend: Backend) -> None:
+        self._reader = reader
+        self._backend = backend
+
+    async def next(self) -> bytes | None:
+        return await self._backend.run_blocking(self._next)
+
+    def _next(self) -> bytes | None:
+        return drive(self._reader.next(), self)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    async def aclose(self) -> None:
+        self._reader.close()
+
+
+class _Through:
+    """A body that is read in the loop thread."""
+
+    def __init__(self, thread: LoopThread, pieces: AsyncIterator[bytes]) -> None:
+        self._thread = thread
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = self._thread.call(_next_of(self._pieces))
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+
+async def _next_of(pieces: AsyncIterator[bytes]) -> bytes | None:
+    """A future cannot carry a StopAsyncIteration on every version."""
+    return await anext(pieces, None)

@@ -1,0 +1,253 @@
+"""One request to an ASGI app: what the app receives and sends, and what the caller reads of it.
+
+The app runs in a task that the transport owns; the caller runs in any other. Both look at this object, and wait for its
+signal. What the app sends is held until the caller reads it, up to `HELD` bytes; then `send` waits. When the caller
+leaves, `receive` gives `http.disconnect` and `send` raises an `OSError`, as ASGI has it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, Final, cast
+
+from .._backends.base import PIECE, Backend
+from .._config import TimeoutConfig
+from .._errors import LocalProtocolError, ReadTimeout, RemoteProtocolError, TotalTimeout, WriteError, show
+from .._message.body import BodyReader
+from .._message.fields import Headers
+from .._message.request import header_pairs
+from .._message.response import Informational, Response
+from .extensions import ResponseExtensions
+from .tasks import Owned, Signal
+
+__all__ = ["ASGIApp", "Cycle", "Message", "Patience", "Pieces", "Scope"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+ASGIApp = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+HELD: Final = 65536
+"""Bytes that the app may be ahead of the caller."""
+
+_DISCONNECT: Final = {"type": "http.disconnect"}
+
+
+class ClientLeft(WriteError):
+    """The caller has left: what the app sends reaches nobody."""
+
+
+class Patience:
+    """How long the caller waits for the app: each wait, and all of them."""
+
+    def __init__(self, backend: Backend, timeout: TimeoutConfig | float | None) -> None:
+        config = TimeoutConfig.of(timeout)
+        self._read, self._total = config.read_timeout, config.total_timeout
+        self._now = backend.now
+        self._ends = None if self._total is None else backend.now() + self._total
+
+    async def wait(self, signal: Signal, phase: str) -> None:
+        left = None if self._ends is None else max(0.0, self._ends - self._now())
+        is_total = left is not None and (self._read is None or left <= self._read)
+        if await signal.wait(left if is_total else self._read):
+            return
+        if is_total:
+            raise TotalTimeout("the app was not done in time", phase=phase, limit=self._total)
+        raise ReadTimeout("the app was silent for too long", phase=phase, limit=self._read)
+
+
+class Cycle:
+    """The state of one request.
+
+    Attributes:
+        signal: notified at each change.
+        head: status and headers, once the app has sent them.
+        ended: the app has sent all of its response.
+        left: the caller has left.
+        done: the app's task has ended.
+        raises: whether its errors are raised to the caller.
+        error: what it raised, until that was raised to the caller.
+        task: that task.
+    """
+
+    def __init__(
+        self, backend: Backend, reader: BodyReader, *, raises: bool, keeps_body: Callable[[int], bool]
+    ) -> None:
+        self.signal = Signal(backend)
+        self.head: Response | None = None
+        self.ended = self.left = self.done = False
+        self.error: BaseException | None = None
+        self.task: Owned | None = None
+        self.trailers: Headers = []
+        self.informational: list[Informational] = []
+        self.debug: dict[str, object] = {}
+        self.raises = raises
+        self._reader = reader
+        self._keeps_body = keeps_body
+        self._reading = self._all_received = self._body_ended = False
+        self._has_trailers = False
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+
+    # The app's side.
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """The app's task."""
+        try:
+            await app(scope, self._receive, self._send)
+        except ClientLeft:
+            pass
+        except Exception as error:
+            self.error = error
+        finally:
+            self.done = True
+            self.signal.notify()
+            await self._reader.aclose()
+
+    async def _receive(self) -> Message:
+        while not (self.left or self.ended):
+            if self._all_received or self._reading:
+                await self.signal.wait()
+                continue
+            self._reading = True
+            try:
+                piece = await self._reader.next()
+            finally:
+                self._reading = False
+                self.signal.notify()
+            if piece is None:
+                self._all_received = True
+            return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+        return dict(_DISCONNECT)
+
+    async def _send(self, message: Message) -> None:
+        if self.left:
+            raise ClientLeft("the client has left", phase="send the response")
+        act = _ACTS.get(message.get("type", ""))
+        if act is None:
+            raise LocalProtocolError(f"the app sent a message of type {show(str(message.get('type')))}")
+        act(self, message)
+        self.signal.notify()
+        while self._held > HELD and not self.left:
+            await self.signal.wait()
+
+    def _start(self, message: Message) -> None:
+        if self.head is not None:
+            raise LocalProtocolError("the app sent http.response.start twice")
+        self.head = Response(message["status"], headers=[(bytes(n), bytes(v)) for n, v in message.get("headers", ())])
+        self._has_trailers = bool(message.get("trailers"))
+
+    def _body(self, message: Message) -> None:
+        if self.head is None or self._body_ended:
+            when = "before http.response.start" if self.head is None else "after its end"
+            raise LocalProtocolError(f"the app sent http.response.body {when}")
+        piece = bytes(message.get("body", b""))
+        if piece and self._keeps_body(self.head.status_code):
+            self._pieces.append(piece)
+            self._held += len(piece)
+        if not message.get("more_body", False):
+            self._body_ended = True
+            self.ended = not self._has_trailers
+
+    def _trailers(self, message: Message) -> None:
+        if not self._body_ended or self.ended:
+            raise LocalProtocolError("the app sent http.response.trailers where none were announced")
+        pairs = header_pairs([(bytes(name), bytes(value)) for name, value in message.get("headers", ())])
+        self.trailers.extend([(name.lower(), value) for name, value in pairs])
+        self.ended = not message.get("more_trailers", False)
+
+    def _debug(self, message: Message) -> None:
+        self.debug.update(message.get("info", {}))
+
+    def _early_hint(self, message: Message) -> None:
+        links = [(b"link", bytes(link)) for link in message.get("links", ())]
+        self.informational.append(Informational(103, links))
+
+    # The caller's side.
+
+    async def response(self, patience: Patience) -> Response:
+        """The head."""
+        while self.head is None:
+            self._raise_end("without a response", "wait for the app's response")
+            await patience.wait(self.signal, "wait for the app's response")
+        self._raise_late()
+        return self.head
+
+    async def next(self, patience: Patience) -> bytes:
+        """The next piece, `b""` at the end."""
+        while not self._pieces:
+            if self.left or self.ended:
+                self._raise_late()
+                return b""
+            self._raise_end("in the middle of its response", "read the response body")
+            await patience.wait(self.signal, "read the response body")
+        piece = self._pieces.popleft()
+        self._held -= len(piece)
+        self.signal.notify()
+        return piece
+
+    def _raise_late(self) -> None:
+        """Frameworks answer with 500 and then raise: by now they have, and the caller hears of it at once."""
+        if self.error is not None and self.ended and self.raises:
+            error, self.error = self.error, None
+            raise error
+
+    def _raise_end(self, where: str, phase: str) -> None:
+        if self.error is not None:
+            error, self.error = self.error, None
+            if self.raises:
+                raise error
+            raise RemoteProtocolError(f"the app failed {where}", phase=phase) from error
+        if self.done:
+            raise RemoteProtocolError(f"the app ended {where}", phase=phase)
+
+    def extensions(self) -> ResponseExtensions:
+        head = self.head
+        assert head is not None
+        facts: ResponseExtensions = {
+            "http_version": head.protocol,
+            "reason_phrase": head.reason_phrase,
+            "trailing_headers": self.trailers,
+            "informational": self.informational,
+        }
+        if self.debug:
+            facts["debug"] = self.debug
+            for name in ("template", "context"):
+                if name in self.debug:
+                    cast("dict[str, object]", facts)[name] = self.debug[name]
+        return facts
+
+    def leave(self) -> None:
+        """The caller wants no more. Plain; again and again if need be."""
+        self.left = True
+        self._pieces.clear()
+        self._held = 0
+        self.signal.notify()
+
+
+_ACTS: Final[dict[str, Callable[[Cycle, Message], None]]] = {
+    "http.response.start": Cycle._start,
+    "http.response.body": Cycle._body,
+    "http.response.trailers": Cycle._trailers,
+    "http.response.debug": Cycle._debug,
+    "http.response.early_hint": Cycle._early_hint,
+}
+
+
+class Pieces:
+    """The body that the app sends, in pieces of at most 512 KiB."""
+
+    def __init__(self, cycle: Cycle, patience: Patience) -> None:
+        self._cycle = cycle
+        self._patience = patience
+        self._rest = b""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = self._rest or await self._cycle.next(self._patience)
+        if not data:
+            raise StopAsyncIteration
+        piece, self._rest = data[:PIECE], data[PIECE:]
+        return piece

@@ -1,0 +1,493 @@
+"""The interface of a transport, and the one place where a handler that is written as `async def` gets a sync entry.
+
+A transport overrides `handle`, once, for both entries. The base class makes of it two context managers: `arequest`
+awaits it, `request` drives it to its end with one `send(None)`. So under the sync entry whatever a handler awaits must
+block the thread and not suspend: `request.backend` is then the backend of threads, whose calls do just that.
+
+An exchange owns each response that was opened on its behalf. Leaving it closes them all, also those that a handler
+received and did not return because it failed or was cancelled. Closing is plain calls, so nothing can interrupt it; the
+few transports whose clean-up may wait (`aclose=`) are asked for it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import TracebackType
+from typing import Final, Self, TypeVar, cast
+
+from .._backends import current_backend, threads_backend
+from .._backends.base import Backend
+from .._errors import LocalProtocolError
+from .._message.body import Body, BodyContent
+from .._message.fields import Headers
+from .._message.request import HeaderTypes, Request, header_pairs
+from .._message.url import URL
+from .._public import public
+from .._sync import SyncRawStream
+from .extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions
+
+__all__ = [
+    "AsyncParts",
+    "Parts",
+    "Transport",
+    "TransportRequest",
+    "TransportResponse",
+    "drive",
+]
+
+T = TypeVar("T")
+
+Parts = tuple[int, Headers, Iterable[bytes], SyncResponseExtensions]
+"""Status code, headers, stream and extensions, as `Transport.request` gives them."""
+
+AsyncParts = tuple[int, Headers, AsyncIterable[bytes], ResponseExtensions]
+"""The same, as `Transport.arequest` gives them."""
+
+Plain = Callable[[], object]
+Waiting = Callable[[], Awaitable[object]]
+
+
+def drive(coroutine: Coroutine[object, None, T], of: object) -> T:
+    """Run a coroutine of `of` to its end, in this thread.
+
+    Raises:
+        RuntimeError: it suspended, so only an event loop could go on with it.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration as end:
+        return cast("T", end.value)
+    coroutine.close()
+    raise RuntimeError(
+        f"{type(of).__name__} suspended to wait for a {type(awaited).__name__} in its sync entry: expected a handler "
+        "whose awaits block the thread (those of request.backend do), got one that needs an event loop; use arequest() "
+        "inside asyncio or trio"
+    )
+
+
+@public
+class TransportRequest:
+    """One request on its way through transports. A handler may change it before it passes it on.
+
+    Attributes:
+        method, url, headers, stream: as given, until they are asked for in one of the forms below.
+        extensions: a `RequestExtensions`; each exchange has a copy of its own.
+        is_sync: it came through the sync entry.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_of",
+        "_listed",
+        "_opened",
+        "extensions",
+        "headers",
+        "is_sync",
+        "method",
+        "stream",
+        "url",
+    )
+
+    def __init__(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: HeaderTypes = None,
+        stream: BodyContent = None,
+        extensions: RequestExtensions | None = None,
+        *,
+        is_sync: bool = False,
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.stream = stream
+        self.extensions: RequestExtensions = {**extensions} if extensions else {}
+        self.is_sync = is_sync
+        self._opened: list[TransportResponse] = []
+        self._body: Body | None = None
+        self._body_of: BodyContent = None
+        self._listed: Headers | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """The runtime that the request runs in: to sleep, to wait for an event, to read the clock."""
+        return threads_backend() if self.is_sync else current_backend()
+
+    @property
+    def verb(self) -> str:
+        """The method as text: "GET"."""
+        return self.method if isinstance(self.method, str) else self.method.decode("latin-1")
+
+    def parsed_url(self) -> URL:
+        """Scheme, host, port and target of the URL, checked.
+
+        Raises:
+            InvalidURL, UnsupportedProtocol: it is none that can be requested.
+        """
+        return URL.parse(self.url)
+
+    def fields(self) -> Headers:
+        """The headers as a list of pairs of bytes, checked; the same list each time, to be changed at will.
+
+        Raises:
+            LocalProtocolError: a header cannot be sent.
+        """
+        listed = self._listed
+        if listed is None or self.headers is not listed:
+            listed = self.headers = self._listed = header_pairs(self.headers)
+        return listed
+
+    def complete(self) -> Request:
+        """The request as a server would receive it: checked, with `Host` and the framing of the body added if absent.
+
+        Raises:
+            InvalidURL, UnsupportedProtocol, LocalProtocolError: it cannot be sent as given.
+        """
+        target, trailers = self.extensions.get("target"), self.extensions.get("trailers")
+        return Request.of(self.method, self.url, self.headers, self.body(), target, trailers)
+
+    def body(self) -> Body:
+        """The body, which is taken apart once, so that each transport on the way sees the same one.
+
+        Raises:
+            LocalProtocolError: it has another type, or is asynchronous and came through the sync entry.
+        """
+        body = self._body
+        if body is None or self._body_of is not self.stream:
+            body, self._body_of = Body.of(self.stream), self.stream
+            if self.is_sync and body.is_async:
+                raise LocalProtocolError("stream is asynchronous: request() expected a plain iterable of bytes")
+            self._body = body
+        return body
+
+    def opened(self, response: TransportResponse) -> None:
+        """Have `response` closed with the exchange, whatever becomes of it."""
+        self._opened.append(response)
+
+    def release(self) -> list[TransportResponse]:
+        """Close what was opened, by plain calls; what also has to be waited for is returned."""
+        opened, self._opened = self._opened, []
+        waiting = []
+        for response in reversed(opened):
+            if response._close is not None:
+                response._close()
+            if response._aclose is not None:
+                waiting.append(response)
+        return waiting
+
+    def __repr__(self) -> str:
+        return f"<TransportRequest {self.verb} {self.parsed_url().redacted}>"
+
+
+@public
+class TransportResponse:
+    """What a handler returns: the four values, and how the response is released.
+
+    Arguments:
+        status_code: e.g. 200.
+        headers: pairs of bytes, names in lower case.
+        stream: the body: bytes, or an (async) iterable of bytes, as sent: content codings are not undone.
+        extensions: a `ResponseExtensions`.
+        close: releases the response. Plain, and harmless when called again. Default None: there is nothing to release.
+        aclose: the part of it that has to wait, called after `close`. Default None: there is none.
+    """
+
+    __slots__ = ("_aclose", "_close", "extensions", "headers", "status_code", "stream")
+
+    def __init__(
+        self,
+        status_code: int,
+        headers: Headers | tuple[()] = (),
+        stream: bytes | Iterable[bytes] | AsyncIterable[bytes] = b"",
+        extensions: ResponseExtensions | None = None,
+        *,
+        close: Plain | None = None,
+        aclose: Waiting | None = None,
+    ) -> None:
+        self.status_code = status_code
+        self.headers: Headers = headers if isinstance(headers, list) else list(headers)
+        self.stream = stream
+        self.extensions: ResponseExtensions = {} if extensions is None else extensions
+        self._close = close
+        self._aclose = aclose
+
+    def on_close(self, function: Plain) -> None:
+        """Have a plain function called after the response was released; harmless when called again."""
+        before = self._close
+
+        def both() -> None:
+            try:
+                if before is not None:
+                    before()
+            finally:
+                function()
+
+        self._close = both
+
+    def close(self) -> None:
+        """Release what the response holds, now. Again and again if need be."""
+        if self._close is not None:
+            self._close()
+
+    async def aclose(self) -> None:
+        """`close`, and wait for what has to be waited for, once."""
+        self.close()
+        aclose, self._aclose = self._aclose, None
+        if aclose is not None:
+            await aclose()
+
+    def __repr__(self) -> str:
+        return f"<TransportResponse [{self.status_code}]>"
+
+
+@public
+class Transport:
+    """Takes a request and gives a response: the network, an app in this process, or something between.
+
+    A subclass overrides `handle`, which then serves both entries. (One that cannot share the code overrides `request`
+    and `arequest` in its place.) Whichever of `close` and `aclose` is called closes what both entries have opened.
+    """
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        """Answer one request. It is awaited by `arequest`, and driven in one step by `request`.
+
+        Arguments:
+            request: may be changed, and passed on.
+
+        Returns:
+            A response that is released by its `close` alone. It is called for each response that the exchange has
+            opened, when the exchange is left.
+        """
+        if type(self).request is Transport.request and type(self).arequest is Transport.arequest:
+            raise NotImplementedError(f"{type(self).__name__} overrides neither handle() nor request() and arequest()")
+        if request.is_sync:
+            return _entered(self.request(*_arguments(request)))
+        manager = self.arequest(*_arguments(request))
+        status_code, headers, stream, extensions = await manager.__aenter__()
+        left = _Left(manager)
+        return TransportResponse(status_code, headers, stream, extensions, aclose=left.aclose)
+
+    def request(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: HeaderTypes = None,
+        stream: BodyContent = None,
+        extensions: RequestExtensions | None = None,
+    ) -> AbstractContextManager[Parts]:
+        """Send a request from a plain thread: `with transport.request("GET", url) as (status, headers, stream, ext)`.
+
+        Arguments:
+            method: e.g. "GET".
+            url: absolute, http or https.
+            headers: pairs of bytes or ASCII str, or a mapping. `Host`, and `Content-Length` or `Transfer-Encoding`, are
+                added when absent, nothing else.
+            stream: the body: bytes, str, an iterable of bytes, a binary file, or a `ReplayableBody`.
+            extensions: see `RequestExtensions`.
+
+        Returns:
+            A context manager that sends the request when it is entered, gives `(status_code, headers, stream,
+            extensions)` when the head is there, and releases all when it is left. `stream` is an iterable of bytes, as
+            the peer sent them.
+        """
+        return Exchange(self, TransportRequest(method, url, headers, stream, extensions, is_sync=True))
+
+    def arequest(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: HeaderTypes = None,
+        stream: BodyContent = None,
+        extensions: RequestExtensions | None = None,
+    ) -> AbstractAsyncContextManager[AsyncParts]:
+        """As `request`, from a task of asyncio or trio: `async with`, and `stream` is an async iterable of bytes."""
+        return AsyncExchange(self, TransportRequest(method, url, headers, stream, extensions))
+
+    def close(self) -> None:
+        """Close what both entries have opened, as far as that needs no waiting."""
+
+    async def aclose(self) -> None:
+        """`close`, and wait for what has to be waited for."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _arguments(
+    request: TransportRequest,
+) -> tuple[str | bytes, str | bytes, HeaderTypes, BodyContent, RequestExtensions]:
+    return request.method, request.url, request.headers, request.stream, request.extensions
+
+
+def _entered(manager: AbstractContextManager[Parts]) -> TransportResponse:
+    """The response of a transport with entries of its own, behind its sync entry."""
+    status_code, headers, stream, extensions = manager.__enter__()
+    left = _Left(manager)
+    return TransportResponse(status_code, headers, stream, cast("ResponseExtensions", extensions), close=left.close)
+
+
+class _Left:
+    """Leaves a context manager, once."""
+
+    __slots__ = ("_manager",)
+
+    def __init__(self, manager: object) -> None:
+        self._manager: object | None = manager
+
+    def close(self) -> None:
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            cast("AbstractContextManager[Parts]", manager).__exit__(None, None, None)
+
+    async def aclose(self) -> None:
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            await cast("AbstractAsyncContextManager[AsyncParts]", manager).__aexit__(None, None, None)
+
+
+# The two entries.
+
+_USED: Final = "an exchange is entered once: call request() or arequest() again for another one"
+
+
+class AsyncExchange(AbstractAsyncContextManager[AsyncParts]):
+    """What `arequest` returns."""
+
+    __slots__ = ("_request", "_transport")
+
+    def __init__(self, transport: Transport, request: TransportRequest) -> None:
+        self._transport: Transport | None = transport
+        self._request = request
+
+    async def __aenter__(self) -> AsyncParts:
+        transport, self._transport = self._transport, None
+        if transport is None:
+            raise LocalProtocolError(_USED)
+        request = self._request
+        try:
+            response = await transport.handle(request)
+        except BaseException:
+            await _wait_for(request.release())
+            raise
+        request._opened.append(response)
+        return response.status_code, response.headers, async_pieces(response.stream), response.extensions
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        waiting = self._request.release()
+        if waiting:
+            await _wait_for(waiting)
+
+
+class Exchange(AbstractContextManager[Parts]):
+    """What `request` returns."""
+
+    __slots__ = ("_request", "_served", "_transport")
+
+    def __init__(self, transport: Transport, request: TransportRequest) -> None:
+        self._transport: Transport | None = transport
+        self._served: Transport = transport
+        self._request = request
+
+    def __enter__(self) -> Parts:
+        transport, self._transport = self._transport, None
+        if transport is None:
+            raise LocalProtocolError(_USED)
+        request = self._request
+        try:
+            request.body()
+            response = drive(transport.handle(request), transport)
+        except BaseException:
+            drive(_wait_for(request.release()), transport)
+            raise
+        request._opened.append(response)
+        extensions = response.extensions
+        if "connection" in extensions and not isinstance(extensions["connection"], SyncRawStream):
+            extensions = cast(
+                "ResponseExtensions", {**extensions, "connection": SyncRawStream(extensions["connection"])}
+            )
+        plain = sync_pieces(response.stream, transport)
+        return response.status_code, response.headers, plain, cast("SyncResponseExtensions", extensions)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        waiting = self._request.release()
+        if waiting:
+            drive(_wait_for(waiting), self._served)
+
+
+async def _wait_for(responses: list[TransportResponse]) -> None:
+    for response in responses:
+        await response.aclose()
+
+
+def async_pieces(stream: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterable[bytes]:
+    """Any body, to be iterated with `async for`."""
+    if isinstance(stream, bytes):
+        return PlainPieces(iter((stream,) if stream else ()))
+    if hasattr(stream, "__aiter__"):
+        return cast("AsyncIterable[bytes]", stream)
+    return PlainPieces(iter(stream))
+
+
+def sync_pieces(stream: bytes | Iterable[bytes] | AsyncIterable[bytes], of: object) -> Iterable[bytes]:
+    """Any body, to be iterated with `for`."""
+    if isinstance(stream, bytes):
+        return iter((stream,) if stream else ())
+    if hasattr(stream, "__aiter__"):
+        return DrivenPieces(stream.__aiter__(), of)
+    return stream
+
+
+class PlainPieces:
+    """An async iterator over a plain one."""
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: Iterator[bytes]) -> None:
+        self._iterator = iterator
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._iterator:
+            return piece
+        raise StopAsyncIteration
+
+
+class DrivenPieces:
+    """A plain iterator over an async one that never suspends."""
+
+    __slots__ = ("_iterator", "_of")
+
+    def __init__(self, iterator: AsyncIterator[bytes], of: object) -> None:
+        self._iterator = iterator
+        self._of = of
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return drive(cast("Coroutine[object, None, bytes]", self._iterator.__anext__()), self._of)
+        except StopAsyncIteration:
+            raise StopIteration from None

@@ -1,0 +1,90 @@
+"""The extensions of a request and of a response, as typed dictionaries; every key may be absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypedDict
+
+from .._config import SSLConfig, TimeoutConfig
+from .._message.raw import RawStream
+from .._message.request import TrailerTypes
+from .._message.response import Informational, ResponseInfo
+from .._public import public, resolvable
+from .._sync import SyncRawStream
+from .._trace import Trace
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+__all__ = ["RequestExtensions", "ResponseExtensions", "SyncResponseExtensions"]
+
+
+@public
+@resolvable
+class RequestExtensions(TypedDict, total=False):
+    """What a request may say beside method, URL, headers and body. A transport ignores what it does not know.
+
+    Keys:
+        timeout: as `ConnectionPool.request`. An app in this process is held to the read and the total timeout.
+        ssl: as `ConnectionPool.request`: an `SSLConfig` or an `ssl.SSLContext`.
+        max_body: the most bytes of the response's body; more is `LimitExceeded`.
+        duplex: over HTTP/2, leave the request open: `connection` in the response sends the rest.
+        trailers: pairs, or a callable that gives them when the body has been sent.
+        trace: called with a `TraceEvent` for everything that happens.
+        sni_hostname: the name for SNI and the certificate, in place of the URL's host. Not beside an `SSLContext`.
+        target: the request target, in place of the URL's path and query.
+        http_version: what a server that drives a transport received: "1.0", "1.1" or "2". For apps in this process.
+        client_addr: host and port of the client that such a server talks to. For apps in this process.
+        mount_path: the part of the path that is the app's root, e.g. "/api". For apps in this process.
+    """
+
+    timeout: TimeoutConfig | float | None
+    ssl: SSLConfig | ssl_module.SSLContext
+    max_body: int | None
+    duplex: bool
+    trailers: TrailerTypes
+    trace: Trace
+    sni_hostname: str
+    target: str | bytes
+    http_version: str
+    client_addr: tuple[str, int]
+    mount_path: str
+
+
+class _ResponseFacts(TypedDict, total=False):
+    http_version: str
+    reason_phrase: str
+    trailing_headers: list[tuple[bytes, bytes]]
+    informational: list[Informational]
+    info: ResponseInfo
+    template: str | list[str]
+    context: Mapping[str, object] | list[Mapping[str, object]]
+    debug: Mapping[str, object]
+
+
+@public
+@resolvable
+class ResponseExtensions(_ResponseFacts, total=False):
+    """What a response may say beside its status, headers and body. This is that of `arequest`.
+
+    Keys:
+        http_version: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
+        reason_phrase: the reason phrase as text; HTTP/2 has none.
+        connection: the raw two-way stream after CONNECT and Upgrade, and of one HTTP/2 stream with `duplex` or extended
+            CONNECT: `send(bytes)`, `recv() -> bytes`, `close()`. It is closed with the exchange.
+        trailing_headers: the trailer fields; complete when the body has been read to its end.
+        informational: the 1xx responses that came before.
+        info: how the response came about, see `ResponseInfo`.
+        template, context: what an app in this process rendered; a list of them if there was more than one template.
+        debug: all that such an app said in `http.response.debug`.
+    """
+
+    connection: RawStream
+
+
+@public
+@resolvable
+class SyncResponseExtensions(_ResponseFacts, total=False):
+    """As `ResponseExtensions`, of `request`: `connection` blocks the thread where the other one is awaited."""
+
+    connection: SyncRawStream

@@ -1,0 +1,168 @@
+"""Faults on purpose: latency, errors, cut bodies and statuses, by rule and seed, to test what stands above."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Any, Final, Literal
+
+from .._config import checked_seconds
+from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, ReadError, ReadTimeout, RemoteProtocolError
+from .._message.response import Response
+from .._public import public, resolvable
+from .._values import dataclass
+from .base import Transport, TransportRequest, TransportResponse, async_pieces
+from .middleware import Middleware
+from .mounts import Pattern
+
+__all__ = ["Fault", "FaultInjection"]
+
+Kind = Literal["refused", "connect timeout", "reset", "read timeout"]
+
+_KINDS: Final[dict[str, tuple[type[HTTPCoreError], str]]] = {
+    "refused": (ConnectError, "connect"),
+    "connect timeout": (ConnectTimeout, "connect"),
+    "reset": (ReadError, "read the response head"),
+    "read timeout": (ReadTimeout, "read the response head"),
+}
+
+
+@public
+@resolvable
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One rule of `FaultInjection`: which requests, how often, and what happens to them.
+
+    Attributes:
+        pattern: which URLs, as the patterns of `Mounts`. Default "all".
+        method: which method. Default None: all.
+        probability: the share of those requests, from 0 to 1. Default 1.0.
+        times: how many requests at most. Default None: no limit.
+        latency: seconds that the request waits before anything else. Default 0.
+        error: "refused" or "connect timeout": nothing is sent; "reset" or "read timeout": it is sent, and the response
+            does not come. Default None.
+        status: answer with this status; nothing is sent. Default None.
+        truncate: cut the response's body after so many bytes. Default None.
+
+    Raises:
+        TypeError, ValueError: a value is not allowed, or there is nothing that would happen.
+    """
+
+    pattern: str = "all"
+    method: str | None = None
+    probability: float = 1.0
+    times: int | None = None
+    latency: float = 0.0
+    error: Kind | None = None
+    status: int | None = None
+    truncate: int | None = None
+
+    def __post_init__(self) -> None:
+        Pattern.of(self.pattern)
+        checked_seconds("latency", self.latency)
+        if not isinstance(self.probability, (int, float)) or not 0 <= self.probability <= 1:
+            raise ValueError(f"probability is {self.probability!r}: expected a number from 0 to 1")
+        if self.error is not None and self.error not in _KINDS:
+            raise ValueError(f"error is {self.error!r}: expected one of {', '.join(map(repr, _KINDS))}, or None")
+        if self.status is not None:
+            Response(self.status)
+        for name in ("truncate", "times"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise ValueError(f"{name} is {value!r}: expected a whole number from 0 up, or None")
+        if not self.latency and self.error is None and self.status is None and self.truncate is None:
+            raise ValueError("a Fault needs a latency, an error, a status or truncate: expected one of them, got none")
+
+    def applies(self, request: TransportRequest) -> bool:
+        """Whether it is for this request, before chance and count."""
+        if self.method is not None and self.method != request.verb:
+            return False
+        return Pattern.of(self.pattern).matches(request.parsed_url())
+
+
+@public
+class FaultInjection(Middleware):
+    """Does to requests what the first rule says that is for them, and passes the others on.
+
+    The draws come from `seed` in the order of the requests, so that a run with the same requests is the same run.
+
+    Arguments:
+        faults: the rules, in order.
+        transport: what lies below. Default None: an `HTTPTransport()`.
+        seed: where the draws begin. Default 0.
+    """
+
+    def __init__(self, faults: Iterable[Fault], transport: Transport | None = None, *, seed: int = 0) -> None:
+        super().__init__(transport)
+        self._faults = tuple(faults)
+        for fault in self._faults:
+            if not isinstance(fault, Fault):
+                raise TypeError(f"faults has a {type(fault).__name__}: expected each to be a Fault")
+        self._left: dict[int, float] = {
+            at: float("inf") if fault.times is None else fault.times for at, fault in enumerate(self._faults)
+        }
+        self._random = random.Random(seed)  # noqa: S311 - no secret: the same each time is the point
+        self._lock = threading.Lock()
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        fault = self._drawn(request)
+        if fault is None:
+            return await self.send(request)
+        if fault.latency:
+            await request.backend.sleep(fault.latency)
+        if fault.error in ("refused", "connect timeout"):
+            raise _error(fault.error, request)
+        if fault.status is not None:
+            return TransportResponse(fault.status, [(b"content-length", b"0")])
+        response = await self.send(request)
+        if fault.error is not None:
+            response.close()
+            raise _error(fault.error, request)
+        if fault.truncate is not None:
+            response.stream = _Cut(response, fault.truncate, request)
+        return response
+
+    def _drawn(self, request: TransportRequest) -> Fault | None:
+        with self._lock:
+            for at, fault in enumerate(self._faults):
+                if self._left[at] > 0 and fault.applies(request) and self._random.random() < fault.probability:
+                    self._left[at] -= 1
+                    return fault
+        return None
+
+
+def _error(kind: str, request: TransportRequest) -> HTTPCoreError:
+    made, phase = _KINDS[kind]
+    facts: dict[str, Any] = {"phase": phase, "method": request.verb, "url": request.parsed_url().redacted}
+    return made(f"injected fault: {kind}", **facts)
+
+
+class _Cut:
+    """A body that ends too early."""
+
+    def __init__(self, response: TransportResponse, size: int, request: TransportRequest) -> None:
+        self._response = response
+        self._stream: AsyncIterable[bytes] = async_pieces(response.stream)
+        self._iterator: AsyncIterator[bytes] | None = None
+        self._left = size
+        self._request = request
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._iterator is None:
+            self._iterator = self._stream.__aiter__()
+        if self._left <= 0:
+            self._response.close()
+            raise RemoteProtocolError(
+                "injected fault: the body was cut",
+                phase="read the response body",
+                method=self._request.verb,
+                url=self._request.parsed_url().redacted,
+                status_code=self._response.status_code,
+            )
+        piece = await self._iterator.__anext__()
+        piece, self._left = piece[: self._left], self._left - len(piece)
+        return piece

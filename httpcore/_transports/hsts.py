@@ -1,0 +1,137 @@
+"""HTTP Strict Transport Security (RFC 6797): hosts that asked for https get it, whatever the URL says."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from .._address import is_address
+from .._message.fields import Headers
+from .._message.url import URL
+from .._public import public
+from .base import Transport, TransportRequest, TransportResponse
+from .middleware import Middleware, secure_url
+
+__all__ = ["HSTS", "HSTSTransport", "Demand", "parse_demand"]
+
+_WORD: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_DIRECTIVE: Final = re.compile(
+    rf'[ \t]*(?:(?P<name>{_WORD})(?:[ \t]*=[ \t]*(?P<value>{_WORD}|"(?:[^"\\]|\\.)*"))?)?[ \t]*(?:;|\Z)'
+)
+_LONGEST: Final = 10 * 366 * 86400  # a larger max-age is this one
+_MOST: Final = 100_000  # hosts that are remembered
+
+
+class Demand(NamedTuple):
+    """What a valid header asks for: seconds, 0 to forget; and whether for the names below, too."""
+
+    max_age: int
+    include_subdomains: bool
+
+
+def parse_demand(value: bytes) -> Demand | None:
+    """A Strict-Transport-Security value (section 6.1); None if it is not valid, so that nothing changes."""
+    text = value.decode("latin-1")
+    directives: dict[str, str | None] = {}
+    at = 0
+    while at < len(text):
+        found = _DIRECTIVE.match(text, at)
+        if found is None or found.end() == at:
+            return None
+        at = found.end()
+        name = (found["name"] or "").lower()
+        if name in directives:  # each at most once
+            return None
+        if name:
+            directives[name] = found["value"]
+    age = directives.get("max-age")
+    digits = re.sub(r"\\(.)", r"\1", age[1:-1]) if age is not None and age.startswith('"') else age or ""
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    if directives.get("includesubdomains") is not None:
+        return None  # it has no value (section 6.1.2)
+    seconds = min(int(digits), _LONGEST) if len(digits) < 12 else _LONGEST
+    return Demand(seconds, "includesubdomains" in directives)
+
+
+def _name(url: URL) -> str:
+    """The host without the dot at its end, which names the same one (section 8.2)."""
+    return url.host.removesuffix(".")
+
+
+@public
+class HSTS(Middleware):
+    """Sends requests for http URLs as https to hosts that asked for it with `Strict-Transport-Security` (RFC 6797).
+
+    A host is remembered when an https response has the header, and for as long as that says; IP addresses never are.
+    Port 80 becomes 443, another port stays. The memory is this object's alone.
+
+    Arguments:
+        transport: what lies below. Default None: an `HTTPTransport()`.
+        preload: hosts that are known from the start, with the names below them, and never forgotten.
+        clock: gives seconds, and does not jump. Default: `time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        transport: Transport | None = None,
+        *,
+        preload: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(transport)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, bool]] = {}
+        self._preloaded = frozenset(_name(URL.parse(f"https://{name}/")) for name in preload)
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        url = request.parsed_url()
+        if url.scheme == "http" and self.is_known(url.host):
+            request.url = secure_url(url)
+            url = request.parsed_url()
+        response = await self.send(request)
+        if url.scheme == "https":
+            self._notice(url, response.headers)
+        return response
+
+    def is_known(self, host: str) -> bool:
+        """Whether requests for http URLs of that host are sent as https (section 8.2)."""
+        whole = name = host.lower().removesuffix(".")
+        if is_address(name):
+            return False
+        now = self._clock()
+        with self._lock:
+            while name:
+                if name in self._preloaded or self._holds(name, now, exact=name == whole):
+                    return True
+                name = name.partition(".")[2]
+        return False
+
+    def _holds(self, name: str, now: float, *, exact: bool) -> bool:
+        expires, include_subdomains = self._known.get(name, (0.0, False))
+        if expires <= now:
+            self._known.pop(name, None)
+            return False
+        return exact or include_subdomains
+
+    def _notice(self, url: URL, headers: Headers) -> None:
+        value = next((value for name, value in headers if name.lower() == b"strict-transport-security"), None)
+        name = _name(url)
+        if value is None or is_address(name):
+            return
+        demand = parse_demand(value)  # of several fields the first counts (section 8.1)
+        if demand is None:
+            return
+        with self._lock:
+            self._known.pop(name, None)
+            if demand.max_age:
+                if len(self._known) >= _MOST:
+                    del self._known[next(iter(self._known))]
+                self._known[name] = self._clock() + demand.max_age, demand.include_subdomains
+
+
+HSTSTransport = HSTS

@@ -1,0 +1,184 @@
+"""How many requests in a time, and how many at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from .._backends.base import Backend, Event
+from .._config import TimeoutConfig, checked_seconds
+from .._errors import PoolTimeout
+from .._public import public
+from .base import Transport, TransportRequest, TransportResponse
+from .middleware import Middleware
+
+__all__ = ["ConcurrencyLimit", "RateLimit"]
+
+_FORGET: Final = 1000  # origins after which those that are at rest are looked for
+_REAL: Final = ("asyncio", "trio", "threads")
+
+
+@public
+class RateLimit(Middleware):
+    """Lets so many requests per time go to each origin, and has the others wait for their turn, in order.
+
+    The timeout for the wait is the `pool_timeout` of the extension `timeout`, if there is one: a turn that lies beyond
+    it is `PoolTimeout` at once. A request whose wait is cancelled returns its turn when nobody came after it.
+
+    Arguments:
+        requests: how many requests, above 0.
+        seconds: in how many seconds. Default 1.0.
+        burst: how many may go at once after a rest. Default None: 1.
+        transport: what lies below. Default None: an `HTTPTransport()`.
+
+    Raises:
+        TypeError, ValueError: a number is none, or too small.
+    """
+
+    def __init__(
+        self, requests: float, seconds: float = 1.0, *, burst: int = 1, transport: Transport | None = None
+    ) -> None:
+        super().__init__(transport)
+        count = checked_seconds("requests", requests, zero=False)
+        period = checked_seconds("seconds", seconds, zero=False)
+        if count is None or period is None:
+            raise ValueError("requests and seconds: expected finite numbers, got None or infinity")
+        _check_limit("burst", burst)
+        self._interval = period / count
+        self._ahead = self._interval * (burst - 1)
+        self._lock = threading.Lock()
+        self._next: dict[str, float] = {}
+        """By origin: when the next request may go that finds no burst left (its theoretical arrival time)."""
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        backend, origin = request.backend, request.parsed_url().origin
+        clock = _clock_of(backend)
+        pause, mine = self._reserve(origin, clock(), _longest_wait(request))
+        if pause > 0:
+            try:
+                await backend.sleep(pause)
+            except BaseException:
+                self._return(origin, mine)
+                raise
+        return await self.send(request)
+
+    def _reserve(self, origin: str, now: float, longest: float | None) -> tuple[float, float]:
+        """The pause before a request's turn, and what the origin's time then is."""
+        with self._lock:
+            begins = max(self._next.get(origin, now), now)
+            pause = max(0.0, begins - self._ahead - now)
+            if longest is not None and pause > longest:
+                raise PoolTimeout(
+                    f"the next turn of {origin} is {pause:.3f} seconds away", phase="wait for a turn", limit=longest
+                )
+            mine = self._next[origin] = begins + self._interval
+            if len(self._next) > _FORGET:
+                self._next = {name: at for name, at in self._next.items() if at > now}
+            return pause, mine
+
+    def _return(self, origin: str, mine: float) -> None:
+        with self._lock:
+            if self._next.get(origin) == mine:
+                self._next[origin] = mine - self._interval
+
+
+@public
+class ConcurrencyLimit(Middleware):
+    """Lets so many requests be under way at once, and has the others wait, first come, first served.
+
+    A request is under way until its exchange is left. Each entry counts its own requests: tasks and threads do not wait
+    for each other. The timeout for the wait is the `pool_timeout` of the extension `timeout`, if there is one.
+
+    Arguments:
+        limit: how many, from 1 up.
+        transport: what lies below. Default None: an `HTTPTransport()`.
+
+    Raises:
+        TypeError, ValueError: `limit` is no such number.
+    """
+
+    def __init__(self, limit: int, transport: Transport | None = None) -> None:
+        super().__init__(transport)
+        _check_limit("limit", limit)
+        self._gates = {False: _Gate(limit), True: _Gate(limit)}
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        gate = self._gates[request.is_sync]
+        place = _Place(gate)
+        try:
+            await place.wait(request.backend, _longest_wait(request))
+            response = await self.send(request)
+        except BaseException:
+            place.release()
+            raise
+        response.on_close(place.release)
+        return response
+
+
+class _Gate:
+    """Counts those that are in, and knows those that wait."""
+
+    def __init__(self, limit: int) -> None:
+        self.free = limit
+        self.waiting: deque[_Place] = deque()
+        self.lock = threading.Lock()
+
+
+class _Place:
+    """One request at the gate."""
+
+    __slots__ = ("_event", "_gate", "_is_in")
+
+    def __init__(self, gate: _Gate) -> None:
+        self._gate = gate
+        self._event: Event | None = None
+        self._is_in = False
+
+    async def wait(self, backend: Backend, longest: float | None) -> None:
+        gate = self._gate
+        with gate.lock:
+            if gate.free and not gate.waiting:
+                gate.free -= 1
+                self._is_in = True
+                return
+            event = self._event = backend.event()
+            gate.waiting.append(self)
+        if not await event.wait(longest) and not self._is_in:
+            raise PoolTimeout("no place came free in time", phase="wait for a place", limit=longest)
+
+    def release(self) -> None:
+        """Leave the gate, from inside or from the queue: the next one gets the place."""
+        gate = self._gate
+        wake: Event | None = None
+        with gate.lock:
+            if self in gate.waiting:
+                gate.waiting.remove(self)
+            if self._is_in:
+                self._is_in = False
+                if gate.waiting:
+                    following = gate.waiting.popleft()
+                    following._is_in, wake = True, following._event
+                else:
+                    gate.free += 1
+        if wake is not None:
+            wake.set()
+
+
+def _clock_of(backend: Backend) -> Callable[[], float]:
+    """One clock for both entries; a simulation has its own."""
+    return time.monotonic if backend.name in _REAL else backend.now
+
+
+def _longest_wait(request: TransportRequest) -> float | None:
+    timeout = request.extensions.get("timeout")
+    return None if timeout is None else TimeoutConfig.of(timeout).pool_timeout
+
+
+def _check_limit(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}: expected a whole number from 1 up")
+    if value < 1:
+        raise ValueError(f"{name} is {value!r}: expected a whole number from 1 up")

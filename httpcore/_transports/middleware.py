@@ -1,0 +1,111 @@
+"""Middleware is a transport over a transport; and the two that keep requests on https."""
+
+from __future__ import annotations
+
+from .._errors import UnsupportedProtocol
+from .._message.url import URL
+from .._public import public
+from .base import Transport, TransportRequest, TransportResponse
+from .network import HTTPTransport
+
+__all__ = [
+    "HTTPSOnly",
+    "HTTPSOnlyTransport",
+    "HTTPSRedirect",
+    "Middleware",
+    "checked_transport",
+    "redirect",
+    "secure_url",
+]
+
+
+@public
+class Middleware(Transport):
+    """A transport over another one. A subclass overrides `handle` and passes requests on with `self.send(request)`:
+
+        class Named(httpcore.Middleware):
+            async def handle(self, request):
+                request.fields().append((b"X-Name", b"value"))
+                return await self.send(request)
+
+    It then works under both entries. Each response that `send` gave is closed with the exchange; one that is not to be
+    returned may be closed before, with `await response.aclose()`.
+
+    Arguments:
+        transport: what lies below. Closed with this one. Default None: an `HTTPTransport()`.
+    """
+
+    def __init__(self, transport: Transport | None = None) -> None:
+        self.transport = HTTPTransport() if transport is None else checked_transport(transport)
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        return await self.send(request)
+
+    async def send(self, request: TransportRequest) -> TransportResponse:
+        """Pass the request on to the transport below."""
+        response = await self.transport.handle(request)
+        request.opened(response)
+        return response
+
+    def close(self) -> None:
+        self.transport.close()
+
+    async def aclose(self) -> None:
+        await self.transport.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.transport!r})"
+
+
+def checked_transport(transport: object, name: str = "transport") -> Transport:
+    if isinstance(transport, Transport):
+        return transport
+    raise TypeError(f"{name} is a {type(transport).__name__}: expected a Transport")
+
+
+def secure_url(url: URL) -> str:
+    """The https URL in place of an http one: port 80 becomes 443, another stays (RFC 6797, section 8.3)."""
+    host = url.host_header.decode("ascii")
+    return f"https://{host}{url.target.decode('ascii')}"
+
+
+@public
+class HTTPSRedirect(Middleware):
+    """Answers requests for http URLs with a redirect to the https URL; nothing of them reaches the network.
+
+    The status is 307, so that method and body stay. Requests for https URLs are passed on.
+
+    Arguments:
+        transport: takes the requests for https. Default None: an `HTTPTransport()`.
+    """
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        url = request.parsed_url()
+        if url.scheme == "https":
+            return await self.send(request)
+        request.complete()  # so that a request that cannot be sent is refused here as well
+        return redirect(secure_url(url))
+
+
+def redirect(location: str) -> TransportResponse:
+    """A 307 response to there."""
+    fields = [(b"location", location.encode("ascii")), (b"content-length", b"0")]
+    return TransportResponse(307, fields, extensions={"reason_phrase": "Temporary Redirect"})
+
+
+@public
+class HTTPSOnly(Middleware):
+    """Refuses requests for http URLs, before anything is sent.
+
+    Raises (from a request):
+        UnsupportedProtocol: the URL's scheme is not https.
+    """
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        url = request.parsed_url()
+        if url.scheme != "https":
+            raise UnsupportedProtocol(f"url is {url.redacted}: expected https, since HTTPSOnly refuses all else")
+        return await self.send(request)
+
+
+HTTPSOnlyTransport = HTTPSOnly

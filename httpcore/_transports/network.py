@@ -1,0 +1,285 @@
+"""The network as a transport: a pool of connections behind each of the two entries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from .._backends.base import PIECE, Backend, SocketOption
+from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_size
+from .._connect.proxy import Proxy, ProxyChooser
+from .._connect.resolvers import Resolver
+from .._errors import LimitExceeded, LocalProtocolError
+from .._message.raw import RawStream
+from .._message.request import TrailerTypes
+from .._message.response import Response, Source
+from .._pool.pool import ConnectionPool
+from .._pool.stats import PoolStats
+from .._public import public
+from .._sync import SyncConnectionPool
+from .._trace import Trace
+from .base import Transport, TransportRequest, TransportResponse
+from .extensions import RequestExtensions, ResponseExtensions
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+    from .._config import CertFile
+    from .._connect.policy import NetworkPolicy
+    from .._pool.retry_policy import RetryPolicy
+
+__all__ = ["HTTPTransport"]
+
+
+@public
+class HTTPTransport(Transport):
+    """The network. `request` and `arequest` have a pool of connections each, with the same settings.
+
+    Arguments:
+        verify, cert: those of `SSLConfig`, where nothing else of it is needed; not beside `ssl`. Default: its defaults.
+        pool: an existing `ConnectionPool` (for `arequest`) or `SyncConnectionPool` (for `request`) to send through. It
+            stays its owner's: closing the transport does not close it. No other argument may stand beside it.
+        backend: as for the pools; one that blocks serves `request`, any other `arequest`.
+        All others: as for `ConnectionPool`.
+
+    Raises:
+        TypeError, ValueError: as `ConnectionPool`; also `ssl` with `verify` or `cert`, and `pool` with anything.
+    """
+
+    def __init__(
+        self,
+        ssl: SSLConfig | ssl_module.SSLContext | None = None,
+        timeout: TimeoutConfig | float | Unset | None = UNSET,
+        limits: PoolLimits | None = None,
+        *,
+        verify: bool | str | Literal["system"] | None = None,
+        cert: CertFile | None = None,
+        http1: bool = True,
+        http2: bool = True,
+        proxy: Proxy | ProxyChooser | str | bytes | None = None,
+        uds: str | os.PathLike[str] | None = None,
+        local_address: str | None = None,
+        socket_options: Sequence[SocketOption] = (),
+        resolver: Resolver | None = None,
+        resolve: Mapping[str, str | Sequence[str]] | None = None,
+        network_policy: NetworkPolicy | None = None,
+        retries: int | RetryPolicy = 0,
+        retry_stale: bool = True,
+        ping_interval: float | None = None,
+        max_body: int | Unset | None = UNSET,
+        trace: Trace | None = None,
+        backend: Backend | None = None,
+        pool: ConnectionPool | SyncConnectionPool | None = None,
+    ) -> None:
+        given = dict(locals())
+        for name in ("self", "__class__", "pool", "verify", "cert", "timeout"):
+            given.pop(name, None)
+        self._sync: ConnectionPool | None = None
+        self._async: ConnectionPool | None = None
+        self._closed = False
+        self._owned = pool is None
+        if pool is not None:
+            self._lend(pool, {**given, "verify": verify, "cert": cert, "timeout": timeout})
+            return
+        given["ssl"] = _tls(ssl, verify, cert)
+        if timeout is not UNSET:
+            given["timeout"] = timeout
+        # The one for threads checks the arguments; the other waits for its first request: it would import asyncio.
+        self._sync = SyncConnectionPool(**given)._pool
+        self._make = partial(ConnectionPool, **given)
+        self._limit = max_body
+
+    def _lend(self, pool: ConnectionPool | SyncConnectionPool, given: dict[str, object]) -> None:
+        beside = [name for name, value in given.items() if value != _DEFAULTS.get(name)]
+        if beside:
+            raise ValueError(f"pool is given beside {', '.join(beside)}: expected pool alone, which has its settings")
+        if isinstance(pool, SyncConnectionPool):
+            self._sync = pool._pool
+        elif isinstance(pool, ConnectionPool):
+            self._async = pool
+        else:
+            raise TypeError(f"pool is a {type(pool).__name__}: expected a ConnectionPool or a SyncConnectionPool")
+        self._limit = pool._max_body if isinstance(pool, ConnectionPool) else pool._pool._max_body
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        """Send the request over the network. Raises what `ConnectionPool.request` raises."""
+        pool = self._sync if request.is_sync else self._async
+        if pool is None:
+            pool = self._missing(request.is_sync)
+        extensions = request.extensions
+        limit = self._limit
+        body = request.stream if request._body is None else request.body()
+        if extensions:
+            limit = checked_size("max_body", extensions.get("max_body", limit))
+            options = _options(extensions, pool)
+            response = await pool.request(request.method, request.url, request.headers, body, True, **options)
+        else:
+            response = await pool.request(request.method, request.url, request.headers, body, True)
+        return _delivered(response, None if limit is UNSET else limit)
+
+    def _missing(self, is_sync: bool) -> ConnectionPool:
+        if not self._owned:
+            entry, other, kind = ("request", "arequest", "SyncConnectionPool") if is_sync else (
+                "arequest", "request", "ConnectionPool")  # fmt: skip
+            raise LocalProtocolError(f"{entry}() expected a transport with a {kind}: this one's pool serves {other}()")
+        pool = self.__dict__.setdefault("_made", self._make())  # of two threads one wins
+        self._async = cast("ConnectionPool", pool)
+        if self._closed:
+            self._async._close()
+        return self._async
+
+    def stats(self) -> tuple[PoolStats | None, PoolStats | None]:
+        """Of the pool behind `request` and of that behind `arequest`; None where there is none (yet)."""
+        return (
+            None if self._sync is None else self._sync.stats(),
+            None if self._async is None else self._async.stats(),
+        )
+
+    def close(self) -> None:
+        """Close both pools, as `ConnectionPool.close`: exchanges under way go on, later ones end with PoolClosed."""
+        self._closed = True
+        if self._owned:
+            for pool in (self._sync, self._async):
+                if pool is not None:
+                    pool._close()
+
+
+_DEFAULTS: dict[str, object] = {
+    "timeout": UNSET,
+    "http1": True,
+    "http2": True,
+    "socket_options": (),
+    "retries": 0,
+    "retry_stale": True,
+    "max_body": UNSET,
+}
+
+
+def _tls(
+    ssl: SSLConfig | ssl_module.SSLContext | None, verify: bool | str | None, cert: CertFile | None
+) -> SSLConfig | ssl_module.SSLContext | None:
+    if verify is None and cert is None:
+        return ssl
+    if ssl is not None:
+        raise ValueError(
+            "ssl is given beside verify or cert: expected one of them, or SSLConfig(verify=, cert=) as ssl"
+        )
+    return SSLConfig(cert, True if verify is None else verify)
+
+
+_PASSED = ("timeout", "ssl", "max_body", "duplex", "trailers", "trace", "target")
+
+
+def _options(extensions: RequestExtensions, pool: ConnectionPool) -> dict[str, Any]:
+    """The arguments of `ConnectionPool.request` that stand in the extensions."""
+    values = cast("Mapping[str, object]", extensions)
+    found: dict[str, Any] = {name: values[name] for name in _PASSED if name in values}
+    if "timeout" in found and found["timeout"] is None:
+        found["timeout"] = TimeoutConfig(None)  # None as an argument of the pool is "the pool's"
+    if "sni_hostname" in extensions:
+        found["ssl"] = _named(extensions["sni_hostname"], found.get("ssl") or pool._ssl)
+    return found
+
+
+def _named(hostname: str, tls: object) -> SSLConfig:
+    if not isinstance(tls, SSLConfig):
+        raise LocalProtocolError("sni_hostname is given for an SSLContext: expected it beside an SSLConfig")
+    return SSLConfig(
+        tls.cert,
+        tls.verify,
+        tls.trust_env,
+        server_hostname=hostname,
+        alpn=tls.alpn,
+        fingerprints=tls.fingerprints,
+    )
+
+
+def _delivered(response: Response, limit: int | None) -> TransportResponse:
+    source = response._source
+    connection = source.connection
+    # A small body has mostly come with the head: then its connection is free from here on, and nothing is left to do.
+    whole = source.here() if limit is None else None
+    trailers = source.trailers if whole is not None and connection is None else []
+    extensions: ResponseExtensions = {
+        "http_version": response.protocol,
+        "reason_phrase": response.reason_phrase,
+        "trailing_headers": trailers,
+        "informational": source.informational,
+        "info": source.info,
+    }
+    if connection is not None:
+        extensions["connection"] = _Connection(connection, source, trailers)
+        close = partial(_close_both, source, connection)
+        return TransportResponse(response.status_code, response.headers, b"", extensions, close=close)
+    if whole is not None:
+        return TransportResponse(response.status_code, response.headers, whole, extensions)
+    stream = _Pieces(response, trailers, limit)
+    return TransportResponse(response.status_code, response.headers, stream, extensions, close=response._close)
+
+
+class _Pieces:
+    """The body as sent, held to a limit; at its end the trailers are put where the extensions have them."""
+
+    __slots__ = ("_left", "_limit", "_response", "_stream", "_trailers")
+
+    def __init__(self, response: Response, trailers: list[tuple[bytes, bytes]], limit: int | None) -> None:
+        self._response = response
+        self._stream = response.raw()
+        self._trailers = trailers
+        self._limit = self._left = limit
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await self._stream.__anext__()
+        except StopAsyncIteration:
+            if not self._trailers:
+                self._trailers.extend(self._response.trailers)
+            raise
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0:
+                self._refuse()
+        return piece
+
+    def _refuse(self) -> None:
+        response = self._response
+        response._close()
+        raise response._explained(
+            LimitExceeded(f"the body is longer than max_body, {self._limit} bytes", limit=self._limit)
+        )
+
+
+class _Connection:
+    """The raw stream; at its end the trailers are put where the extensions have them."""
+
+    __slots__ = ("_raw", "_source", "_trailers")
+
+    def __init__(self, raw: RawStream, source: Source, trailers: list[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+        self._source = source
+        self._trailers = trailers
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        data = await self._raw.recv(max_bytes)
+        if not data and not self._trailers:
+            self._trailers.extend(self._source.trailers)
+        return data
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        await self._raw.send(data)
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        await self._raw.end(trailers)
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+def _close_both(source: Source, connection: RawStream) -> None:
+    connection.close()
+    source.close()

@@ -1,0 +1,209 @@
+"""Exchanges in a file: recorded once from the real server, and replayed byte for byte, without their secrets."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import threading
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl, urlencode
+
+from .._errors import LocalProtocolError, show
+from .._message.fields import Headers
+from .._message.request import Request
+from .._public import public
+from .base import Transport, TransportRequest, TransportResponse, async_pieces
+from .extensions import ResponseExtensions
+from .middleware import Middleware
+
+__all__ = ["RecordReplay"]
+
+HIDDEN: Final = "***"
+SECRETS: Final = ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key")
+
+Exchange = dict[str, Any]
+
+
+@public
+class RecordReplay(Middleware):
+    """Records exchanges into a file, and answers later ones from it.
+
+    An exchange is recorded when its body was read to the end. It is found again by method, URL and body; several that
+    are alike are given in the order in which they were recorded, and the last of them again and again. A body is
+    collected before it is sent. The file has a line of JSON for each exchange.
+
+    Arguments:
+        file: where they are; it need not be there yet.
+        transport: the real one, for what is recorded. Default None: an `HTTPTransport()`.
+        mode: "auto" replays what is in the file and records the rest; "replay" refuses the rest, so that nothing
+            reaches the network; "record" records all anew, into an empty file. Default "auto".
+        secrets: names of header fields and of parameters of the URL's query whose values are not written: `***` stands
+            in the file. Those of Authorization, Proxy-Authorization, Cookie, Set-Cookie and X-Api-Key never are, and
+            the user name and password of a URL are left out. Bodies are written as they are.
+
+    Raises:
+        ValueError: `mode` is another word, or the file is no such file.
+        LocalProtocolError (from a request): it is not in the file, and `mode` is "replay".
+    """
+
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        transport: Transport | None = None,
+        *,
+        mode: Literal["auto", "record", "replay"] = "auto",
+        secrets: Iterable[str] = (),
+    ) -> None:
+        super().__init__(transport)
+        if mode not in ("auto", "record", "replay"):
+            raise ValueError(f'mode is {mode!r}: expected "auto", "record" or "replay"')
+        self._path = Path(file)
+        self._mode = mode
+        self._secrets = frozenset((*SECRETS, *[name.lower() for name in secrets]))
+        self._lock = threading.Lock()
+        self._recorded: dict[str, list[Exchange]] = {}
+        if mode == "record":
+            self._path.write_text("", encoding="utf-8")
+        elif self._path.exists():
+            self._load()
+
+    def _load(self) -> None:
+        for number, line in enumerate(self._path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                exchange = json.loads(line)
+                self._recorded.setdefault(_key(exchange["request"]), []).append(exchange["response"])
+            except (ValueError, KeyError, TypeError) as error:
+                text = f"line {number} of {self._path} is no recorded exchange: expected JSON that RecordReplay wrote"
+                raise ValueError(text) from error
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        wire = request.complete()
+        body = await _collected(wire, request)
+        asked = self._asked(wire, body)
+        found = None if self._mode == "record" else self._next(_key(asked))
+        if found is not None:
+            return _replayed(found)
+        if self._mode == "replay":
+            raise LocalProtocolError(
+                f"{asked['method']} {show(wire.url.redacted)} is not in {self._path}: expected a recorded request"
+            )
+        request.stream = body
+        response = await self.send(request)
+        response.stream = _Recorded(self, response, asked)
+        return response
+
+    def _asked(self, wire: Request, body: bytes) -> Exchange:
+        path, mark, query = wire.target.decode("ascii").partition("?")
+        pairs = parse_qsl(query, keep_blank_values=True)
+        if any(name.lower() in self._secrets for name, _ in pairs):
+            query = urlencode([(name, HIDDEN if name.lower() in self._secrets else value) for name, value in pairs])
+        return {
+            "method": wire.method.decode("ascii"),
+            "url": f"{wire.url.scheme}://{wire.url.host_header.decode('ascii')}{path}{mark}{query}",
+            "headers": self._written(wire.headers),
+            "body": _text(body),
+        }
+
+    def _written(self, headers: Headers) -> list[list[str]]:
+        """The fields, without their secrets."""
+        return [
+            [
+                name.decode("latin-1"),
+                HIDDEN if name.decode("latin-1").lower() in self._secrets else value.decode("latin-1"),
+            ]
+            for name, value in headers
+        ]
+
+    def _next(self, key: str) -> Exchange | None:
+        with self._lock:
+            alike = self._recorded.get(key)
+            if not alike:
+                return None
+            return alike.pop(0) if len(alike) > 1 else alike[0]
+
+    def record(self, asked: Exchange, response: TransportResponse, pieces: list[bytes]) -> None:
+        """Write one exchange that has ended."""
+        extensions = response.extensions
+        answered = {
+            "status_code": response.status_code,
+            "headers": self._written(response.headers),
+            "http_version": extensions.get("http_version", "HTTP/1.1"),
+            "reason_phrase": extensions.get("reason_phrase", ""),
+            "trailing_headers": self._written(extensions.get("trailing_headers", [])),
+            "body": [_text(piece) for piece in pieces],
+        }
+        line = json.dumps({"request": asked, "response": answered})
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def _key(asked: Mapping[str, Any]) -> str:
+    return json.dumps([asked["method"], asked["url"], asked["body"]])
+
+
+def _text(data: bytes) -> str | dict[str, str]:
+    """As text where that is the same bytes again, else in base64."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def _bytes(text: str | Mapping[str, str]) -> bytes:
+    return text.encode("utf-8") if isinstance(text, str) else base64.b64decode(text["base64"])
+
+
+async def _collected(wire: Request, request: TransportRequest) -> bytes:
+    if wire.body.data is not None:
+        return wire.body.data
+    reader = wire.body.start(request.backend.run_blocking)
+    pieces = []
+    try:
+        while piece := await reader.next():
+            pieces.append(piece)
+    finally:
+        reader.close()
+        await reader.aclose()
+    return b"".join(pieces)
+
+
+def _pairs(written: list[list[str]]) -> Headers:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in written]
+
+
+def _replayed(found: Exchange) -> TransportResponse:
+    extensions: ResponseExtensions = {
+        "http_version": found["http_version"],
+        "reason_phrase": found["reason_phrase"],
+        "trailing_headers": _pairs(found["trailing_headers"]),
+    }
+    pieces = [_bytes(piece) for piece in found["body"]]
+    return TransportResponse(found["status_code"], _pairs(found["headers"]), pieces, extensions)
+
+
+class _Recorded:
+    """A body that is written down when it has ended."""
+
+    def __init__(self, recorder: RecordReplay, response: TransportResponse, asked: Exchange) -> None:
+        self._recorder = recorder
+        self._response = response
+        self._asked: Exchange | None = asked
+        self._stream = async_pieces(response.stream).__aiter__()
+        self._pieces: list[bytes] = []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await self._stream.__anext__()
+        except StopAsyncIteration:
+            asked, self._asked = self._asked, None
+            if asked is not None:
+                self._recorder.record(asked, self._response, self._pieces)
+            raise
+        self._pieces.append(piece)
+        return piece

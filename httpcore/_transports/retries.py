@@ -1,0 +1,117 @@
+"""Retries above any transport, by the same policy that a pool takes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from .._config import TimeoutConfig
+from .._message.request import Request
+from .._pool.retry_policy import Budget, RetryPolicy, pause_after
+from .._public import public
+from .base import Transport, TransportRequest, TransportResponse
+from .middleware import Middleware
+
+__all__ = ["Retries"]
+
+
+def _drawn() -> float:
+    return int.from_bytes(os.urandom(4)) / 2**32
+
+
+@public
+class Retries(Middleware):
+    """Sends a request again where no connection could be made, or the status says "later"; see `RetryPolicy`.
+
+    `HTTPTransport(retries=)` does the same inside the pool; this one also covers what stands between, such as mounts,
+    apps in this process and fault injection. A total timeout in the request's extensions bounds all attempts together.
+
+    Arguments:
+        policy: a `RetryPolicy`, or how often a connection that could not be made is tried again.
+        transport: what lies below. Default None: an `HTTPTransport()`.
+        draw: gives random numbers from 0 up to 1, for the jitter. Default: from the system.
+
+    Raises:
+        TypeError, ValueError: `policy` is neither.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy | int = RetryPolicy(),  # noqa: B008 - a frozen value
+        transport: Transport | None = None,
+        *,
+        draw: Callable[[], float] = _drawn,
+    ) -> None:
+        super().__init__(transport)
+        self._policy = RetryPolicy.of(policy)
+        self._budget = Budget(self._policy or RetryPolicy(attempts=1))
+        self._lock = threading.Lock()
+        self._draw = draw
+
+    async def handle(self, request: TransportRequest) -> TransportResponse:
+        policy = self._policy
+        if policy is None:
+            return await self.send(request)
+        wire, backend = request.complete(), request.backend
+        patience = _Total(request, backend.now())
+        retries = 0
+        while True:
+            patience.bound(backend.now())
+            try:
+                response = await self.send(request)
+            except Exception as error:
+                pause = self._pause(policy, request, wire, error, retries, patience.left(backend.now()))
+                if pause is None:
+                    raise
+            else:
+                outcome = response.status_code, response.headers
+                pause = self._pause(policy, request, wire, outcome, retries, patience.left(backend.now()))
+                if pause is None:
+                    return response
+                await response.aclose()
+            retries += 1
+            await backend.sleep(pause)
+
+    def _pause(
+        self,
+        policy: RetryPolicy,
+        request: TransportRequest,
+        wire: Request,
+        outcome: Exception | tuple[int, list[tuple[bytes, bytes]]],
+        retries: int,
+        left: float | None,
+    ) -> float | None:
+        if not isinstance(outcome, Exception) and outcome[0] not in policy.statuses:
+            with self._lock:
+                self._budget.earn()
+            return None
+        duplex = bool(request.extensions.get("duplex"))
+        pause = pause_after(policy, wire, outcome, retries=retries, draw=self._draw(), left=left, duplex=duplex)
+        with self._lock:
+            return pause if pause is not None and self._budget.spend() else None
+
+
+class _Total:
+    """The total timeout of a request, over its attempts."""
+
+    def __init__(self, request: TransportRequest, now: float) -> None:
+        timeout = request.extensions.get("timeout")
+        self._request = request
+        self._config = timeout if isinstance(timeout, TimeoutConfig) and timeout.total_timeout is not None else None
+        self._ends = 0.0 if self._config is None else now + (self._config.total_timeout or 0.0)
+
+    def left(self, now: float) -> float | None:
+        return None if self._config is None else self._ends - now
+
+    def bound(self, now: float) -> None:
+        """The next attempt has what is left."""
+        config = self._config
+        if config is not None:
+            self._request.extensions["timeout"] = TimeoutConfig(
+                connect_timeout=config.connect_timeout,
+                read_timeout=config.read_timeout,
+                write_timeout=config.write_timeout,
+                pool_timeout=config.pool_timeout,
+                total_timeout=max(self._ends - now, 1e-9),
+            )

@@ -1,0 +1,150 @@
+"""Tasks that an in-process app runs in, and the loop thread for callers without a loop.
+
+A task belongs to the transport and to no caller: it is neither in the caller's nursery nor in its cancel scopes, so
+that a response may be closed in another task, out of order, or because its task was cancelled.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from typing import Any, Protocol, TypeVar
+
+from .._backends.base import Backend, Event
+from .._errors import LocalProtocolError
+
+__all__ = ["LoopThread", "Owned", "Signal", "spawn"]
+
+T = TypeVar("T")
+Run = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Owned(Protocol):
+    """A task that was spawned."""
+
+    def cancel(self) -> None:
+        """Have it end at its next await."""
+        ...
+
+
+def spawn(run: Run) -> Owned:
+    """Start `run()` in a task of the loop that runs here. It must not raise, but for its own cancellation.
+
+    Raises:
+        LocalProtocolError: neither asyncio nor trio runs here.
+    """
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return _in_trio(run)
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return _in_asyncio(run)
+    raise LocalProtocolError("an ASGI app expected asyncio or trio to run it, got another runtime")
+
+
+def _in_asyncio(run: Run) -> Owned:
+    import asyncio  # here: it is loaded only where it runs
+
+    class AsyncioTask:
+        def __init__(self) -> None:
+            self._task = asyncio.get_running_loop().create_task(run())
+
+        def cancel(self) -> None:
+            self._task.cancel()
+
+    return AsyncioTask()
+
+
+def _in_trio(run: Run) -> Owned:
+    import trio  # here: it is loaded only where it runs
+
+    scope = trio.CancelScope()
+
+    async def scoped() -> None:
+        with scope:
+            await run()
+
+    trio.lowlevel.spawn_system_task(scoped, context=copy_context())
+    return scope
+
+
+class Signal:
+    """Wakes the tasks of one loop that wait for a change."""
+
+    __slots__ = ("_backend", "_waiting")
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._waiting: list[Event] = []
+
+    def notify(self) -> None:
+        """Something has changed: each that waits looks again."""
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            event.set()
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Until the next change; False when `timeout` seconds passed first."""
+        event = self._backend.event()
+        self._waiting.append(event)
+        try:
+            return await event.wait(timeout)
+        finally:
+            if event in self._waiting:
+                self._waiting.remove(event)
+
+
+class LoopThread:
+    """An asyncio loop in a thread of its own, for callers that have none."""
+
+    def __init__(self) -> None:
+        import asyncio  # here: it is loaded only where it runs
+
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="httpcore loop", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        import asyncio  # here: it is loaded only where it runs
+
+        loop = self._loop
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run it in the loop; the calling thread waits. An interrupt of this thread cancels it."""
+        import asyncio  # here: it is loaded only where it runs
+
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            raise LocalProtocolError("the transport was closed: its loop is gone") from None
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Have a plain function called in the loop; nothing where the loop is gone."""
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            pass
+
+    def close(self) -> None:
+        """End the loop, and wait for the thread."""
+        self.call_soon(self._loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()

@@ -1,0 +1,176 @@
+"""What third parties build on `extensions["connection"]`, through the seam and under both entries: a WebSocket with
+wsproto's frames, over HTTP/2 by extended CONNECT and over HTTP/1.1 by Upgrade; and gRPC against grpcio's server.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from real_servers import Ports
+from seam import entered, fetch, opened, raw
+from servers import free_port, process
+from worlds import World, each_world
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Message, TextMessage
+
+import httpcore
+
+MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def leased(transport: httpcore.HTTPTransport) -> int:
+    return sum(stats.leased for stats in transport.stats() if stats is not None)
+
+
+class WebSocket:
+    """wsproto's frames on a connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._frames = Connection(ConnectionType.CLIENT)
+
+    async def send(self, event: Any) -> None:
+        await self._connection.send(self._frames.send(event))
+
+    async def message(self) -> Any:
+        """The next whole message, or the event of the close."""
+        parts: list[Any] = []
+        while True:
+            for event in self._frames.events():
+                if not isinstance(event, Message):
+                    return event
+                parts.append(event.data)
+                if event.message_finished:
+                    return parts[0][:0].join(parts)
+            data = await self._connection.recv()
+            assert data, "the connection has ended"
+            self._frames.receive_data(data)
+
+
+async def talk(connection: Any) -> None:
+    web = WebSocket(connection)
+    for said in ("Hello, world", b"\x00\xff", "z" * 65_536):
+        await web.send(TextMessage(data=said) if isinstance(said, str) else BytesMessage(data=said))
+        assert await web.message() == said
+    await web.send(CloseConnection(code=1000))
+    closing = await web.message()
+    assert (type(closing), closing.code) == (CloseConnection, 1000)
+
+
+@each_world
+@pytest.mark.parametrize("how", ["TLS", "plain"])
+def test_a_websocket_over_http2_by_extended_connect(
+    world: World, how: str, hypercorn: Ports, trusting_real: httpcore.SSLConfig
+) -> None:
+    async def body() -> None:
+        settings: Any = {"ssl": trusting_real} if how == "TLS" else {"http1": False}
+        url = f"https://localhost:{hypercorn.secure}" if how == "TLS" else f"http://127.0.0.1:{hypercorn.plain}"
+        headers = [(":protocol", "websocket"), ("sec-websocket-version", "13")]
+        async with entered(world, httpcore.HTTPTransport(**settings)) as transport:
+            async with opened(world, transport, "CONNECT", f"{url}/talk", headers) as (status_code, _, _, extensions):
+                assert (status_code, extensions["http_version"]) == (200, "HTTP/2")
+                await talk(raw(world, extensions["connection"]))
+                assert leased(transport) == 1
+            assert leased(transport) == 0
+            assert (await fetch(world, transport, "GET", f"{url}/hello")).extensions["info"].reused
+
+    world.run(body)
+
+
+@each_world
+def test_a_websocket_over_http11_by_upgrade(world: World, hypercorn: Ports) -> None:
+    async def body() -> None:
+        key = base64.b64encode(os.urandom(16))
+        headers = [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", key),
+        ]
+        url = f"http://127.0.0.1:{hypercorn.plain}/talk"
+        async with entered(world, httpcore.Middleware(httpcore.HTTPTransport())) as transport:
+            async with opened(world, transport, "GET", url, headers) as (status_code, fields, _, extensions):
+                assert status_code == 101
+                accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest())
+                assert (b"sec-websocket-accept", accept) in fields
+                await talk(raw(world, extensions["connection"]))
+            assert leased(transport.transport) == 0
+
+    world.run(body)
+
+
+@each_world
+def test_a_refused_websocket_has_no_connection(world: World, hypercorn: Ports) -> None:
+    async def body() -> None:
+        headers = [(":protocol", "websocket"), ("sec-websocket-version", "13")]
+        url = f"http://127.0.0.1:{hypercorn.plain}/refused"
+        async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
+            fetched = await fetch(world, transport, "CONNECT", url, headers)
+            assert fetched.status_code == 403
+            assert "connection" not in fetched.extensions
+
+    world.run(body)
+
+
+# gRPC.
+
+HEADERS = [("content-type", "application/grpc"), ("te", "trailers")]
+
+
+@pytest.fixture(scope="module")
+def grpc(place: Any) -> Iterator[str]:
+    plain, secure = free_port(), free_port()
+    command = [sys.executable, "-m", "tests.support.grpc_server", str(plain), str(secure), str(place / "server.pem")]
+    with process(command, plain):
+        yield f"http://127.0.0.1:{plain}/test.Words/"
+
+
+def framed(message: bytes) -> bytes:
+    return b"\0" + len(message).to_bytes(4) + message
+
+
+@each_world
+def test_a_unary_grpc_call(world: World, grpc: str) -> None:
+    async def body() -> None:
+        async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
+            for message in (b"", b"Hello, world", bytes(3_000_000)):
+                fetched = await fetch(world, transport, "POST", f"{grpc}Unary", HEADERS, framed(message))
+                assert fetched.body == framed(message)
+                trailers = dict(fetched.extensions["trailing_headers"])
+                assert (trailers[b"grpc-status"], trailers[b"x-last"]) == (b"0", b"ends")
+
+    world.run(body)
+
+
+@each_world
+def test_a_grpc_call_that_streams_both_ways(world: World, grpc: str) -> None:
+    """Each message waits for the answer to the one before."""
+
+    async def body() -> None:
+        async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
+            exchange = opened(
+                world, transport, "POST", f"{grpc}Chat", HEADERS, framed(b"0"), extensions={"duplex": True}
+            )
+            async with exchange as (_, _, _, extensions):
+                connection = raw(world, extensions["connection"])
+                for number in range(1, 50):
+                    received = b""
+                    while len(received) < len(framed(b"%d" % (number - 1))):
+                        received += await connection.recv()
+                    assert received == framed(b"%d" % (number - 1))
+                    await connection.send(framed(b"%d" % number))
+                await connection.end()
+                rest = b""
+                while data := await connection.recv():
+                    rest += data
+                assert rest == framed(b"49")
+                assert dict(extensions["trailing_headers"])[b"grpc-status"] == b"0"
+            assert leased(transport) == 0
+
+    world.run(body)

@@ -1,0 +1,152 @@
+"""HSTS, by the letter of RFC 6797: what a header means, whom it is for, how long, and what becomes of a URL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from seam import fetch
+from worlds import World, each_world
+
+import httpcore
+
+# Values, by the grammar of section 6.1 and the examples of section 6.2: seconds and includeSubDomains, or None.
+VALUES: list[tuple[str, tuple[int, bool] | None]] = [
+    ("max-age=31536000", (31536000, False)),
+    ("max-age=15768000 ; includeSubDomains", (15768000, True)),
+    ('max-age="31536000"', (31536000, False)),
+    ("max-age=0", (0, False)),
+    ("max-age=0; includeSubDomains", (0, True)),
+    ("MAX-AGE=1;INCLUDESUBDOMAINS", (1, True)),
+    ("includeSubDomains; max-age=1", (1, True)),
+    ("max-age=1; preload", (1, False)),
+    ("max-age=1; future=thing", (1, False)),
+    ('max-age=1; future="a; b"', (1, False)),
+    ('max-age=1; future="a\\"; includeSubDomains"', (1, False)),
+    ("; max-age=1 ;;", (1, False)),
+    ("max-age = 1", (1, False)),
+    ("max-age=1\t;\tincludeSubDomains", (1, True)),
+    ("max-age=99999999999999999999", (316224000, False)),
+    ("", None),
+    ("max-age", None),
+    ("max-age=", None),
+    ("max-age=x", None),
+    ("max-age=-1", None),
+    ("max-age=1.5", None),
+    ("max-age=1 2", None),
+    ('max-age="1', None),
+    ("max-age=1; max-age=2", None),
+    ("max-age=1; includeSubDomains; includeSubDomains", None),
+    ("max-age=1; includeSubDomains=yes", None),
+    ("max-age=1, includeSubDomains", None),
+    ("includeSubDomains", None),
+    ("max-age=\u0661", None),
+    ("max-age=1; =2", None),
+]
+
+
+class Site:
+    """Answers every request, for https with the header that is set, and notes what came."""
+
+    def __init__(self) -> None:
+        self.header: Any = None
+        self.urls: list[str] = []
+
+    def __call__(self, method: str, url: str, headers: Any, stream: Any, extensions: Any) -> httpcore.Response:
+        self.urls.append(url)
+        fields = self.header if isinstance(self.header, list) else [self.header] if self.header is not None else []
+        return httpcore.Response(200, headers=[("Strict-Transport-Security", value) for value in fields])
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def visit(world: World, transport: Any, site: Site, url: str, header: Any = None) -> str:
+    """The URL that reached the site."""
+    site.header = header
+    await fetch(world, transport, "GET", url)
+    return site.urls[-1]
+
+
+@each_world
+@pytest.mark.parametrize(("value", "demand"), VALUES)
+def test_what_a_header_asks_for(world: World, value: str, demand: tuple[int, bool] | None) -> None:
+    async def body() -> None:
+        site, clock = Site(), Clock()
+        transport = httpcore.HSTS(httpcore.MockTransport(site), clock=clock)
+        await visit(world, transport, site, "https://a.test/", value.encode())
+        age, below = demand or (0, False)
+        is_known = age > 0
+        assert await visit(world, transport, site, "http://a.test/x") == f"http{'s' * is_known}://a.test/x"
+        assert (
+            await visit(world, transport, site, "http://b.a.test/") == f"http{'s' * (is_known and below)}://b.a.test/"
+        )
+        clock.now += age - 1
+        assert (await visit(world, transport, site, "http://a.test/")).startswith("https") is is_known
+        clock.now += 1
+        assert await visit(world, transport, site, "http://a.test/") == "http://a.test/"
+
+    world.run(body)
+
+
+# Section 8.3: what becomes of a URL of a known host.
+@each_world
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("http://a.test", "https://a.test/"),
+        ("http://A.test./", "https://a.test./"),
+        ("http://a.test:80/", "https://a.test/"),
+        ("http://a.test:8080/x?y", "https://a.test:8080/x?y"),
+        ("http://a.test:443/", "https://a.test/"),
+        ("https://a.test/", "https://a.test/"),
+        ("http://other.test/", "http://other.test/"),
+        ("http://a.test.other/", "http://a.test.other/"),
+        ("http://nota.test/", "http://nota.test/"),
+    ],
+)
+def test_the_url_of_a_known_host(world: World, url: str, sent: str) -> None:
+    async def body() -> None:
+        site = Site()
+        transport = httpcore.HSTSTransport(httpcore.MockTransport(site), preload=["A.test"])
+        assert await visit(world, transport, site, url) == sent
+
+    world.run(body)
+
+
+@each_world
+def test_whom_a_header_is_for(world: World) -> None:
+    async def body() -> None:
+        site = Site()
+        transport = httpcore.HSTS(httpcore.MockTransport(site))
+        await visit(world, transport, site, "http://a.test/", b"max-age=9")  # section 8.1: not over http
+        assert await visit(world, transport, site, "http://a.test/") == "http://a.test/"
+        for host in ("127.0.0.1", "[::1]"):  # section 8.1.1: no IP address
+            await visit(world, transport, site, f"https://{host}/", b"max-age=9; includeSubDomains")
+            assert await visit(world, transport, site, f"http://{host}/") == f"http://{host}/"
+        await visit(world, transport, site, "https://a.test/", [b"max-age=0", b"max-age=9"])  # the first counts
+        assert await visit(world, transport, site, "http://a.test/") == "http://a.test/"
+        await visit(world, transport, site, "https://a.test/", [b"max-age=9", b"max-age=0"])
+        assert await visit(world, transport, site, "http://a.test/") == "https://a.test/"
+        await visit(world, transport, site, "https://a.test/", b"max-age=oops")  # an invalid one changes nothing
+        assert await visit(world, transport, site, "http://a.test/") == "https://a.test/"
+        await visit(world, transport, site, "https://a.test/", b"max-age=0")
+        assert await visit(world, transport, site, "http://a.test/") == "http://a.test/"
+
+    world.run(body)
+
+
+@each_world
+def test_a_name_below_does_not_forget_the_name_above(world: World) -> None:
+    async def body() -> None:
+        site = Site()
+        transport = httpcore.HSTS(httpcore.MockTransport(site))
+        await visit(world, transport, site, "https://a.test/", b"max-age=9; includeSubDomains")
+        await visit(world, transport, site, "https://b.a.test/", b"max-age=0")
+        assert await visit(world, transport, site, "http://b.a.test/") == "https://b.a.test/"
+
+    world.run(body)

@@ -1,0 +1,326 @@
+"""The network behind the interface: both entries of one transport, its options, its extensions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from real_servers import Ports
+from seam import entered, fetch, opened, raw
+from servers import Peer, ScriptedServer, answering, ok
+from worlds import World, each_world
+
+import httpcore
+from httpcore.testing import ServerEnd, Simulation
+
+
+def echoing(peer: Peer) -> None:
+    """Answers each request with its head, and the body of a fixed length."""
+    while head := peer.head():
+        length = 0
+        for line in head.split(b"\r\n"):
+            if line.lower().startswith(b"content-length: "):
+                length = int(line[16:])
+        body = head + peer.exactly(length)
+        if b"chunked" in head:
+            body += peer.until(b"0\r\n\r\n")
+        peer.send(ok(body, b"X-Name: Value"))
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[ScriptedServer]:
+    with ScriptedServer(echoing) as server:
+        yield server
+
+
+@each_world
+def test_the_four_values_of_a_real_exchange(world: World, echo: ScriptedServer) -> None:
+    async def body() -> None:
+        async with entered(world, httpcore.HTTPTransport()) as transport:
+            async with opened(world, transport, "GET", f"{echo.url}/a?b") as (status_code, headers, stream, extensions):
+                assert status_code == 200
+                assert (b"x-name", b"Value") in headers
+                received = b"".join([piece async for piece in stream])
+                assert received == b"GET /a?b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % echo.port
+            assert extensions["http_version"] == "HTTP/1.1"
+            assert extensions["reason_phrase"] == "OK"
+            assert extensions["trailing_headers"] == []
+            assert extensions["informational"] == []
+            assert extensions["info"].peer == f"127.0.0.1:{echo.port}"
+            assert "connection" not in extensions
+
+    world.run(body)
+
+
+def test_one_transport_serves_both_entries(echo: ScriptedServer) -> None:
+    import asyncio
+
+    async def from_a_loop() -> bytes:
+        async with transport.arequest("GET", echo.url) as (_, _, stream, _):
+            return b"".join([piece async for piece in stream])
+
+    with httpcore.HTTPTransport() as transport:
+        with transport.request("GET", echo.url) as (_, _, stream, _):
+            assert b"".join(stream) == asyncio.run(from_a_loop())
+        plain, other = transport.stats()
+        assert plain is not None
+        assert other is not None
+        assert (plain.connections, plain.leased) == (1, 0)
+
+
+@each_world
+@pytest.mark.parametrize("closing", ["close", "aclose"])
+def test_either_way_of_closing_closes_both_pools(world: World, echo: ScriptedServer, closing: str) -> None:
+    async def body() -> None:
+        transport = httpcore.HTTPTransport()
+        await fetch(world, transport, "GET", echo.url)
+        with transport.request("GET", echo.url) as (_, _, stream, _):
+            b"".join(stream)
+        if closing == "close":
+            transport.close()
+        else:
+            await transport.aclose()
+        assert [stats.connections for stats in transport.stats() if stats is not None] in ([0], [0, 0])
+        with pytest.raises(httpcore.PoolClosed):
+            await fetch(world, transport, "GET", echo.url)
+
+    world.run(body)
+
+
+@each_world
+def test_a_transport_closed_before_its_first_request_is_closed(world: World, echo: ScriptedServer) -> None:
+    async def body() -> None:
+        transport = httpcore.HTTPTransport()
+        transport.close()
+        with pytest.raises(httpcore.PoolClosed):
+            await fetch(world, transport, "GET", echo.url)
+
+    world.run(body)
+
+
+# Options.
+
+
+def test_every_option_of_the_pool_is_one_of_the_transport() -> None:
+    ours = inspect.signature(httpcore.HTTPTransport).parameters
+    pools = inspect.signature(httpcore.ConnectionPool).parameters
+    assert ours.keys() - pools.keys() == {"verify", "cert", "pool"}
+    assert pools.keys() <= ours.keys()
+    for name, parameter in pools.items():
+        if name != "timeout":
+            assert (name, ours[name].default) == (name, parameter.default)
+
+
+@pytest.mark.parametrize(
+    ("named", "error"),
+    [
+        ({"limits": 7}, TypeError),
+        ({"http1": False, "http2": False}, ValueError),
+        ({"retries": -1}, ValueError),
+        ({"verify": ""}, TypeError),
+        ({"ssl": httpcore.SSLConfig(), "verify": False}, ValueError),
+        ({"pool": httpcore.SyncConnectionPool(), "retries": 1}, ValueError),
+        ({"pool": httpcore.SyncConnectionPool(), "timeout": 1}, ValueError),
+        ({"pool": 1}, TypeError),
+        ({"limit": 1}, TypeError),
+    ],
+)
+def test_options_are_checked_when_the_transport_is_made(named: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        httpcore.HTTPTransport(**named)
+
+
+@each_world
+def test_options_reach_the_pool(world: World, nginx: Ports) -> None:
+    async def body() -> None:
+        async with entered(
+            world, httpcore.HTTPTransport(verify=False, retries=1, local_address="127.0.0.1")
+        ) as transport:
+            fetched = await fetch(world, transport, "GET", f"https://localhost:{nginx.secure}/hello")
+            assert fetched.extensions["info"].local.startswith("127.0.0.1:")
+            assert fetched.extensions["info"].tls is not None
+
+    world.run(body)
+
+
+@each_world
+def test_a_given_pool_is_used_and_stays_open(world: World, echo: ScriptedServer) -> None:
+    async def body() -> None:
+        kind: Any = httpcore.SyncConnectionPool if world.name == "threads" else httpcore.ConnectionPool
+        pool = kind(timeout=3)
+        async with entered(world, httpcore.HTTPTransport(pool=pool)) as transport:
+            await fetch(world, transport, "GET", echo.url)
+            assert pool.stats().connections == 1
+        assert pool.stats().connections == 1
+        await fetch(world, transport, "GET", echo.url)
+        if world.name == "threads":
+            pool.close()
+        else:
+            await pool.close()
+
+    world.run(body)
+
+
+@each_world
+def test_the_entry_that_a_given_pool_lacks_is_refused(world: World, echo: ScriptedServer) -> None:
+    async def body() -> None:
+        kind: Any = httpcore.ConnectionPool if world.name == "threads" else httpcore.SyncConnectionPool
+        with pytest.raises(
+            httpcore.LocalProtocolError, match=r"request\(\) expected a transport with a \w*ConnectionPo"
+        ):
+            await fetch(world, httpcore.HTTPTransport(pool=kind()), "GET", echo.url)
+
+    world.run(body)
+
+
+# Extensions.
+
+
+@each_world
+def test_extensions_of_the_request_reach_the_pool(world: World, echo: ScriptedServer) -> None:
+    async def body() -> None:
+        events: list[Any] = []
+        async with entered(world, httpcore.HTTPTransport()) as transport:
+            extensions = {"target": "/other", "trace": events.append, "timeout": None, "mine": 1}
+            fetched = await fetch(world, transport, "GET", echo.url, extensions=extensions)
+            assert fetched.body.startswith(b"GET /other HTTP/1.1\r\n")
+            assert events
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("where", ["transport", "request"])
+def test_a_body_over_max_body_ends_with_an_error(world: World, echo: ScriptedServer, where: str) -> None:
+    async def body() -> None:
+        options: Any = {"max_body": 20} if where == "transport" else {}
+        extensions: Any = {"max_body": 20} if where == "request" else None
+        async with entered(world, httpcore.HTTPTransport(**options)) as transport:
+            with pytest.raises(httpcore.LimitExceeded, match="max_body, 20 bytes") as caught:
+                await fetch(world, transport, "GET", echo.url, extensions=extensions)
+            assert caught.value.url == f"{echo.url}/"
+            fetched = await fetch(world, transport, "GET", echo.url, extensions={"max_body": 2000})
+            assert len(fetched.body) > 20
+
+    world.run(body)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"
+HINTED = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + ok(b"a")
+
+
+@each_world
+def test_trailers_are_there_when_the_body_has_ended(world: World) -> None:
+    async def body() -> None:
+        with ScriptedServer(answering(CHUNKED)) as server:
+            async with (
+                entered(world, httpcore.HTTPTransport()) as transport,
+                opened(world, transport, "GET", server.url) as (_, _, stream, extensions),
+            ):
+                trailers = extensions["trailing_headers"]
+                assert [piece async for piece in stream] == [b"abc"]
+                assert trailers == [(b"x-sum", b"1")]
+
+    world.run(body)
+
+
+@each_world
+def test_informational_responses_are_in_the_extensions(world: World) -> None:
+    async def body() -> None:
+        with ScriptedServer(answering(HINTED)) as server:
+            async with entered(world, httpcore.HTTPTransport()) as transport:
+                fetched = await fetch(world, transport, "GET", server.url)
+                assert fetched.extensions["informational"] == [(103, [(b"link", b"</x>")])]
+
+    world.run(body)
+
+
+@each_world
+def test_the_connection_of_an_upgrade_sends_and_receives(world: World) -> None:
+    def script(peer: Peer) -> None:
+        assert b"Upgrade: echo" in peer.head()
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n")
+        while data := peer.exactly(4):
+            peer.send(data)
+
+    async def body() -> None:
+        headers = {"Connection": "upgrade", "Upgrade": "echo"}
+        with ScriptedServer(script) as server:
+            async with entered(world, httpcore.HTTPTransport()) as transport:
+                async with opened(world, transport, "GET", server.url, headers) as (status_code, _, _, extensions):
+                    assert status_code == 101
+                    connection = raw(world, extensions["connection"])
+                    await connection.send(b"ping")
+                    assert await connection.recv() == b"ping"
+                assert [stats.leased for stats in transport.stats() if stats is not None][-1] == 0
+                assert not [stats for stats in transport.stats() if stats is not None and stats.connections]
+
+    world.run(body)
+
+
+@each_world
+def test_a_coded_body_arrives_as_sent(world: World) -> None:
+    import gzip
+
+    coded = gzip.compress(b"Hello", mtime=0)
+
+    async def body() -> None:
+        with ScriptedServer(answering(ok(coded, b"Content-Encoding: gzip"))) as server:
+            async with entered(world, httpcore.HTTPTransport()) as transport:
+                fetched = await fetch(world, transport, "GET", server.url)
+                assert fetched.body == coded
+                made = httpcore.Response(200, headers=fetched.headers, body=fetched.body)
+                assert made.body == b"Hello"
+
+    world.run(body)
+
+
+@each_world
+def test_sni_hostname_is_the_name_that_is_sent(world: World, nginx: Ports, trusting_real: httpcore.SSLConfig) -> None:
+    async def body() -> None:
+        async with entered(world, httpcore.HTTPTransport(trusting_real)) as transport:
+            url = f"https://127.0.0.1:{nginx.secure}/hello"
+            await fetch(world, transport, "GET", url, extensions={"sni_hostname": "localhost"})
+            with pytest.raises(httpcore.TLSError, match=r"other\.test"):
+                await fetch(world, transport, "GET", url, extensions={"sni_hostname": "other.test"})
+
+    world.run(body)
+
+
+@each_world
+def test_a_response_that_is_left_half_read_frees_its_connection(world: World, echo: ScriptedServer) -> None:
+    async def body() -> None:
+        async with entered(world, httpcore.HTTPTransport()) as transport:
+            for _ in range(3):
+                async with opened(world, transport, "POST", echo.url, stream=b"x" * 3_000_000) as (_, _, stream, _):
+                    await anext(aiter(stream))
+            assert [stats.leased for stats in transport.stats() if stats is not None][-1] == 0
+
+    world.run(body)
+
+
+def test_the_simulated_network_is_reached_through_both_entries() -> None:
+    async def serve(peer: ServerEnd) -> None:
+        while await peer.recv_until(b"\r\n\r\n"):
+            await peer.send(ok(b"simulated"))
+
+    async def main(simulation: Simulation) -> None:
+        async with (
+            httpcore.HTTPTransport(backend=simulation.backend()) as transport,
+            transport.arequest("GET", "http://a.test/") as (_, _, stream, _),
+        ):
+            assert [piece async for piece in stream] == [b"simulated"]
+
+    simulation = Simulation()
+    simulation.listen("a.test", 80, serve)
+    simulation.run(main(simulation))
+    simulation = Simulation()
+    simulation.listen("a.test", 80, serve)
+    with (
+        simulation.blocking() as backend,
+        httpcore.HTTPTransport(backend=backend) as transport,
+        transport.request("GET", "http://a.test/") as (_, _, stream, _),
+    ):
+        assert list(stream) == [b"simulated"]
