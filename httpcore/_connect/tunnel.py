@@ -45,6 +45,6 @@ def _refusal(head: Head) -> ProxyError:
         f"the proxy refused the tunnel: {head.status} {show(head.reason)}",
         status_code=head.status,
         reason=head.reason.decode("latin-1"),
-        headers=tuple(head.headers),
+        headers=head.headers,
         safe_to_retry=True,
     )

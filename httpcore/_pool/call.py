@@ -134,7 +134,7 @@ class Call:
         if self.trace is not None:
             from .._trace import InterimResponse
 
-            self.trace(InterimResponse(self.now(), self.number, head.status, tuple(head.headers)))
+            self.trace(InterimResponse(self.now(), self.number, head.status, head.headers))
 
     def answered(self, connection: HTTPConnection, reused: bool, head: Head) -> None:
         from .._trace import RequestSent, ResponseStarted
@@ -142,7 +142,7 @@ class Call:
         assert self.trace is not None
         now, peer = self.now(), connection.info.peer
         self.trace(RequestSent(now, self.number, peer, reused))
-        self.trace(ResponseStarted(now, self.number, head.status, tuple(head.headers)))
+        self.trace(ResponseStarted(now, self.number, head.status, head.headers))
 
     def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
         self.attempts += 1
@@ -219,7 +219,7 @@ class Delivery:
 
     @property
     def informational(self) -> list[Informational]:
-        return [Informational(head.status, head.headers) for head in self._exchange.interim]
+        return [Informational(head.status, list(head.headers)) for head in self._exchange.interim]
 
     @property
     def trailers(self) -> Headers:
@@ -276,7 +276,7 @@ class Delivery:
         """How many bytes the body was declared to have; None if that is not known, or does not speak of this body."""
         if self._call.request.method == b"HEAD" or self.head.status == 304:
             return None
-        for name, value in self.head.headers:
+        for name, value in self.head.marked:
             if name == b"content-length" and value.isdigit() and len(value) < 19:
                 return int(value)
         return None
@@ -323,7 +323,7 @@ class Delivery:
 
     def _expires(self) -> float | None:
         """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""
-        for name, value in self.head.headers:
+        for name, value in self.head.marked:
             if name == b"keep-alive":
                 for part in value.split(b","):
                     key, _, seconds = part.strip().partition(b"=")

@@ -412,7 +412,7 @@ class ConnectionPool:
         pause = pause_after(
             policy,
             call.request,
-            outcome if isinstance(outcome, BaseException) else (outcome.status, outcome.headers),
+            outcome if isinstance(outcome, BaseException) else (outcome.status, list(outcome.headers)),
             retries=call.pauses,
             draw=self._draw(),
             left=None if ends is None else ends - call.now(),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import httpcore
 from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
-from httpcore._http1 import grammar
+from httpcore._http1 import chunks, grammar
 from httpcore._http1.engines import ResponseParser
 from httpcore._http1.parser import H1Parser
 from httpcore._message.fields import FIELD_COUNT, HEAD_BYTES, INTERIM_COUNT, Remembered
@@ -746,14 +746,14 @@ def test_there_may_be_as_many_interim_responses_as_the_limit_and_not_one_more() 
 def test_a_chunk_line_may_be_as_long_as_the_limit_and_not_a_byte_longer() -> None:
     for lead in (b"", b"1\r\na\r\n"):
         for extra, fits in [(0, True), (1, False)]:
-            size = grammar.CHUNK_LINE_BYTES - len(b"1;\r\n") - (2 if lead else 0) + extra
+            size = chunks.CHUNK_LINE_BYTES - len(b"1;\r\n") - (2 if lead else 0) + extra
             raw = CHUNKED + lead + b"1;" + b"x" * size + b"\r\na\r\n0\r\n\r\n"
             for pieces in ([raw], single_bytes(raw)):
                 assert _fits(pieces) == fits
 
 
 def test_a_chunk_line_that_is_too_long_is_that_first_and_wrong_second() -> None:
-    raw = CHUNKED + b"?" * grammar.CHUNK_LINE_BYTES + b"\r\n"
+    raw = CHUNKED + b"?" * chunks.CHUNK_LINE_BYTES + b"\r\n"
     for pieces in ([raw], single_bytes(raw)):
         assert not _fits(pieces)
 
@@ -934,6 +934,70 @@ def test_names_and_status_lines_are_remembered_within_bounds() -> None:
     for kept in (grammar._names, grammar._statuses):
         assert len(kept) <= Remembered.MOST
         assert max(map(len, kept)) <= Remembered.LONGEST
+
+
+def test_lines_of_fields_are_remembered_within_bounds() -> None:
+    for number in range(3 * Remembered.MOST):
+        same = [b"X-Always: %d" % number, b"X-Number-%d: 1" % number, b"X-Long: %s" % (b"a" * grammar.LINE_BYTES)]
+        for _ in range(2):
+            parts, _ = play([with_head(*same, b"Content-Length: 0")])
+            assert isinstance(parts[0], Head)
+            assert parts[0].raw_headers[0] == (b"X-Always", b"%d" % number)
+            assert len(parts[0].raw_headers) == 4
+    kept = grammar._lines
+    assert len(kept) <= Remembered.MOST
+    for number in range(100):
+        play([with_head(b"X-Another: %d" % number, b"Content-Length: 0")])
+    assert max(map(len, kept)) <= grammar.LINE_BYTES
+    assert 0 < sum(line.startswith(b"X-Another") for line in kept) <= grammar.LINES_OF_A_NAME
+
+
+@pytest.mark.parametrize(
+    "name", [b"Set-Cookie", b"Authentication-Info", b"WWW-Authenticate", b"X-CSRF-Token", b"X-Api-Key", b"Location"]
+)
+def test_lines_that_may_hold_credentials_are_not_remembered(name: bytes) -> None:
+    for _ in range(2):
+        play([with_head(name + b": not-to-be-kept", b"Content-Length: 0")])
+    assert not any(b"not-to-be-kept" in line for line in grammar._lines)
+
+
+@pytest.mark.parametrize("bad", [b"X-A: a\nb", b"X-A: a\rb", b"X-A: a\x00", b"X-A\x01: a", b"X-A : a", b" X-A: a"])
+def test_a_bad_line_among_known_ones_is_refused(bad: bytes) -> None:
+    for _ in range(2):
+        play([with_head(b"X-A: a", b"Content-Length: 0")])
+        with pytest.raises(RemoteProtocolError, match="not a header field"):
+            play([with_head(b"X-A: a", bad, b"Content-Length: 0")])
+
+
+def test_heads_are_remembered_when_all_their_lines_are() -> None:
+    common = with_head(b"X-Common: 1", b"Content-Length: 0")
+    private = with_head(b"X-Common: 1", b"Set-Cookie: not-to-be-kept", b"Content-Length: 0")
+    for _ in range(3):
+        for raw in (common, private):
+            assert play([raw])[0][0].raw_headers[0] == (b"X-Common", b"1")  # type: ignore[union-attr]
+    kept = [raw for raw, _, _ in grammar._heads]
+    assert common in kept
+    assert not any(b"not-to-be-kept" in raw for raw in kept)
+    assert len(grammar._heads) <= Remembered.MOST
+
+
+def test_a_remembered_head_means_what_its_request_makes_of_it() -> None:
+    raw = with_head(b"X-Common: 1", b"Content-Length: 2")
+    for _ in range(3):
+        assert grammar.read_head(raw, b"GET", False)[1:3] == (grammar.Framing.LENGTH, 2)
+        assert grammar.read_head(raw, b"HEAD", False)[1:3] == (grammar.Framing.LENGTH, 0)
+        assert grammar.read_head(raw, b"CONNECT", False)[1:3] == (grammar.Framing.SWITCHED, 0)
+        raw_101 = with_head(b"X-Common: 1", status=b"HTTP/1.1 101 x")
+        assert grammar.read_head(raw_101, b"GET", True)[1] == grammar.Framing.SWITCHED
+        with pytest.raises(RemoteProtocolError, match="did not ask for"):
+            grammar.read_head(raw_101, b"GET", False)
+
+
+def test_known_lines_are_counted_as_new_ones_are() -> None:
+    for _ in range(2):
+        play([with_head(*[b"X-A: a"] * (FIELD_COUNT - 1), b"Content-Length: 0")])
+        with pytest.raises(LimitExceeded, match="257 header fields"):
+            play([with_head(*[b"X-A: a"] * FIELD_COUNT, b"Content-Length: 0")])
 
 
 @pytest.mark.parametrize("field", [b"X-Twice : 1", b"X Twice: 1", b": 1", b"X-Twice", b" X-Twice: 1"])

@@ -688,7 +688,7 @@ def test_every_interim_head_is_heard_in_order_with_its_fields() -> None:
         exchange = line.exchange()
         assert (await exchange.run()).status == 200
         assert line.heard == [102, 103, 103]
-        assert [head.headers for head in exchange.interim] == [[], [(b"link", b"</a>")], [(b"link", b"</b>")]]
+        assert [head.headers for head in exchange.interim] == [(), ((b"link", b"</a>"),), ((b"link", b"</b>"),)]
         assert all(isinstance(head, Head) for head in exchange.interim)
 
     talk(

@@ -66,8 +66,8 @@ def ours(pieces: Iterable[bytes], asked: Asked) -> Verdict:
         for piece in pieces:
             for part in parser.receive(piece):
                 if isinstance(part, Head):
-                    assert part.headers == [(name.lower(), value) for name, value in part.raw_headers]
-                    reading.heads.append((part.status, part.reason, part.version, part.raw_headers))
+                    assert list(part.headers) == [(name.lower(), value) for name, value in part.raw_headers]
+                    reading.heads.append((part.status, part.reason, part.version, list(part.raw_headers)))
                 elif isinstance(part, End):
                     reading.trailers = part.trailers
                     reading.end = None if not piece else size

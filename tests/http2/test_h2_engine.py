@@ -1176,7 +1176,7 @@ def test_a_head_from_deep_in_the_table() -> None:
         stream = engine.request(GET, end=True)
         (event, _) = engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, field_])))
         assert isinstance(event, HeadReceived)
-        assert event.head.headers == [field_]
+        assert list(event.head.headers) == [field_]
 
 
 # GOAWAY.
