@@ -39,7 +39,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_message": [
-            {"__init__", "url", "body", "decoders", "fields"},
+            {"__init__", "fields"},
+            {"url", "body", "decoders"},
             {"content", "head", "request"},
             {"raw"},
             {"response"},
