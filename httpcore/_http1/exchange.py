@@ -198,9 +198,16 @@ class HTTP11Exchange:
         data = body.data
         if data is not None and len(data) <= SMALL_BODY and not (request.expects_continue or request.chunked):
             whole = request.head if not data else request.head + bytes(data)
-            stream = self._stream
-            self.sent = await stream.write_some(whole, self.deadline.within(self._timeouts.write_timeout))
-            complete = self.sent == len(whole) or await self._write_on(whole, self.sent)
+            stream, connection = self._stream, self._connection
+            if connection.was_used:
+                # It was just found quiet, so what there is room for goes at once. On a new connection the peer's word
+                # is heard first: a 408 or 503 that comes before the request must find that none of it was sent.
+                self.deadline.within(None)
+                self.sent = stream.give(whole)
+                complete = self.sent == len(whole) or await self._write(whole[self.sent :])
+            else:
+                connection.was_used = True
+                complete = await self._write(whole)
             self._complete = complete and (not stream.owes or await self._flush())
             return
         # A body of the wrong kind is refused before any byte.

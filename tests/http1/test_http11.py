@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import httpcore
+from httpcore import ReadError
 from httpcore._deadline import Deadline
 from httpcore._http1.connection import HTTP11Connection
 from httpcore._http1.exchange import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Exchange
@@ -186,8 +187,24 @@ def test_a_connection_on_which_anything_came_between_two_exchanges_is_not_quiet(
         assert line.connection.is_quiet()
         await line.world.sleep(2)
         assert not line.connection.is_quiet()
+        assert not line.connection.is_quiet()
 
     talk(script, body)
+
+
+@pytest.mark.parametrize("found", [b"HTTP/1.1 408 x", b"", ReadError("it broke"), None])
+def test_a_stream_without_is_quiet_is_asked_to_take_once(found: bytes | ReadError | None) -> None:
+    answers: list[Any] = [found]
+
+    class Plain:
+        def take(self) -> Any:
+            what = answers.pop() if answers else None
+            if isinstance(what, ReadError):
+                raise what
+            return what
+
+    connection = HTTP11Connection(Plain(), H1Parser(), None)  # type: ignore[arg-type]
+    assert [connection.is_quiet() for _ in range(3)] == [found is None] * 3
 
 
 # Early answers.
