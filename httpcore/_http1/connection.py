@@ -8,11 +8,11 @@ from .._backends.base import Backend, Stream
 from .._errors import (
     ReadError,
 )
-from .engines import ResponseParser
+from .._message.head import LIBRARY
 
 
 class HTTP11Connection:
-    """A stream and the parser of its responses. Carries `exchange()` after `exchange()`.
+    """A stream that carries one exchange after another.
 
     Attributes:
         is_quiet: tells, between exchanges, that nothing has arrived and the peer has not left. Anything else is not
@@ -21,23 +21,19 @@ class HTTP11Connection:
     """
 
     protocol = "HTTP/1.1"
+    engine = LIBRARY
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_has_spoken", "backend", "is_quiet", "parser", "stream", "was_used")
+    __slots__ = ("_has_spoken", "backend", "is_quiet", "stream", "was_used")
 
-    def __init__(self, stream: Stream, parser: ResponseParser, backend: Backend) -> None:
+    def __init__(self, stream: Stream, backend: Backend) -> None:
         self.stream = stream
-        self.parser = parser
         self.backend = backend
         self.was_used = False
         self._has_spoken = False
         look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)
         self.is_quiet = self._is_quiet_to_take if look is None else look
-
-    @property
-    def engine(self) -> str:
-        return self.parser.name
 
     def _is_quiet_to_take(self) -> bool:
         """As `is_quiet`, of a stream without it. What `take` has found is remembered, since it finds it once."""

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from .._values import dataclass
-from .fields import Headers
-
 LIBRARY: Final = "httpcore 0.1.0"
 """What reads both protocols, for `ResponseInfo.engine`; `httpcore.__version__` is the same."""
 
@@ -60,13 +57,3 @@ class Head:
 
     def _parts(self) -> tuple[int, bytes, bytes, Fields, Fields]:
         return self.status, self.reason, self.version, self.headers, self.raw_headers
-
-
-@dataclass(slots=True)
-class End:
-    """The message is complete. `trailers` have lower-cased names."""
-
-    trailers: Headers
-
-
-Part = Head | bytes | End

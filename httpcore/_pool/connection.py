@@ -19,7 +19,6 @@ from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
 
 if TYPE_CHECKING:
-    from .._http1.engines import ResponseParser
     from .._http2.events import HTTP2Engine
     from .._message.head import Head
 
@@ -67,7 +66,7 @@ class HTTPConnection:
         came first.
         """
         try:
-            stream = await dial(backend, network, self.route, deadline, self._reached, _parser, spent, sessions)
+            stream = await dial(backend, network, self.route, deadline, self._reached, spent, sessions)
         except Exception as error:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
@@ -78,7 +77,7 @@ class HTTPConnection:
             self.is_quiet = wire.is_quiet
             await wire.greet(deadline)
         else:
-            self._wire = HTTP11Connection(stream, _parser(), backend)
+            self._wire = HTTP11Connection(stream, backend)
             self.is_quiet = self._wire.is_quiet
 
     def _chosen(self, stream: Stream) -> str:
@@ -171,12 +170,6 @@ class HTTPConnection:
             self._wire.abandon()
         elif self._stream is not None:
             self._stream.abandon()
-
-
-def _parser() -> ResponseParser:
-    from .._http1.parser import H1Parser
-
-    return H1Parser()
 
 
 def _engine() -> HTTP2Engine:

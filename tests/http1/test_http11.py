@@ -12,7 +12,6 @@ from httpcore import ReadError
 from httpcore._deadline import Deadline
 from httpcore._http1.connection import HTTP11Connection
 from httpcore._http1.exchange import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Exchange
-from httpcore._http1.parser import H1Parser
 from httpcore._message.head import Head
 from httpcore._message.request import Request
 from httpcore.testing import ServerEnd
@@ -53,7 +52,7 @@ def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: An
 
     async def main() -> None:
         stream = await world.backend().connect_tcp(["a.test"], 80, None)
-        await body(Line(world, HTTP11Connection(stream, H1Parser(), world.backend())))
+        await body(Line(world, HTTP11Connection(stream, world.backend())))
 
     world.run(main())
     return world
@@ -203,7 +202,7 @@ def test_a_stream_without_is_quiet_is_asked_to_take_once(found: bytes | ReadErro
                 raise what
             return what
 
-    connection = HTTP11Connection(Plain(), H1Parser(), None)  # type: ignore[arg-type]
+    connection = HTTP11Connection(Plain(), None)  # type: ignore[arg-type]
     assert [connection.is_quiet() for _ in range(3)] == [found is None] * 3
 
 

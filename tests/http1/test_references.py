@@ -18,11 +18,11 @@ import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, single_bytes
+from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, End, single_bytes
 
 from httpcore._errors import HTTPCoreError
 from httpcore._message.fields import HEAD_BYTES
-from httpcore._message.head import End, Head
+from httpcore._message.head import Head
 
 Fields = list[tuple[bytes, bytes]]
 EACH = 1500
