@@ -208,11 +208,15 @@ class Delivery:
         self._headed = call.deadline.now()
         self.head = head
         self.connection: RawStream | None = None
+
+    def begin(self) -> None:
+        """The head is here: tell who listens, and release the connection if nothing more is to come."""
+        call, holds, exchange, head = self._call, self._holds, self._exchange, self.head
         if call.trace is not None:
-            call.answered(holds, reused, head)
+            call.answered(holds, self._reused, head)
         if exchange.switched:
             # Nothing of this object: the raw stream outlives the response.
-            raw = exchange.raw(partial(call.let_go, ticket, holds, exchange))
+            raw = exchange.raw(partial(call.let_go, self._ticket, holds, exchange))
             self.connection = _ExplainedStream(raw, call, holds, head.status)
         elif exchange.ended:  # all has come in one piece, as it mostly does
             self._end()

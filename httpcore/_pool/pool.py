@@ -353,7 +353,10 @@ class ConnectionPool:
                 call.is_connected = True
                 reused = connection.uses > 0
                 exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
-                return Delivery(call, ticket, connection, exchange, await exchange.run(), reused, connected)
+                head = await exchange.run()
+                delivery = Delivery(call, ticket, connection, exchange, head, reused, connected)
+                delivery.begin()
+                return delivery
             except BaseException as error:
                 slot = ticket.slot
                 self._give_back(ticket, reusable=exchange is not None and exchange.give_up())
