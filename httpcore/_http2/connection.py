@@ -236,7 +236,7 @@ class HTTP2Connection:
         While a step is made there is no goodbye. It may be this thread's own, which a signal handler or a finaliser has
         interrupted; or that of a thread whose finaliser waits for the pool's lock, which the caller holds.
         """
-        if self._torn:
+        if self._torn or self._is_inside():
             self._closed = True
             self.stream.close()
             return
@@ -263,7 +263,7 @@ class HTTP2Connection:
 
     def _is_inside(self) -> bool:
         """This thread is in the middle of a step, which a signal handler, finaliser or weakref callback interrupted."""
-        return self._torn and self._lock._is_owned()
+        return self._lock._is_owned()
 
     # What an exchange asks for. Plain, each one step under the lock.
 
@@ -331,7 +331,7 @@ class HTTP2Connection:
         with self._lock:
             if not inbox.parts:
                 if inbox.error is not None:
-                    raise inbox.error
+                    raise inbox.failure()
                 return b"" if inbox.ended else None
             with self:
                 data = inbox.take(most)
@@ -883,8 +883,8 @@ class HTTP2Connection:
         inbox = self._inboxes.get(event.stream)
         if inbox is None:
             return
+        inbox.trailers = event.trailers  # first: after Ctrl-C, what has ended is taken for whole
         inbox.ended = True
-        inbox.trailers = event.trailers
         if inbox.sent_all or not inbox.two_way:
             del self._inboxes[event.stream]
             if not inbox.sent_all:  # an early answer: what it needs of the request it has (RFC 9113, 8.1)

@@ -796,7 +796,7 @@ class H2Engine:
         for setting, value in pairs:
             self._set(setting, value)
         self._answer(_SETTINGS, _ACK, 0, b"")
-        events.append(SettingsChanged(self.max_streams))
+        events.append(SettingsChanged())
         if self._initial > before:
             self._charge(raise_cost(sum([not state.sent_all for state in self._streams.values()])))
             events.append(WindowOpened(0))

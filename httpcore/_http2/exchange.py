@@ -130,7 +130,7 @@ class HTTP2Exchange:
             if inbox.head is not None:
                 return inbox.head
             if inbox.error is not None:
-                raise inbox.error
+                raise inbox.failure()
             await self._receive(self._has_news)
 
     async def next(self) -> bytes:
@@ -249,7 +249,7 @@ class HTTP2Exchange:
             return
         inbox = self._inbox
         if inbox.error is not None:
-            raise inbox.error
+            raise inbox.failure()
         why = "it was ended" if inbox.sent_all else "the peer wants no more of it"
         raise WriteError(f"this side of the stream takes no more: {why}", peer=self._connection.stream.info().peer)
 

@@ -6,6 +6,7 @@ It is changed under the lock of its connection, by whoever reads for all, and by
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 from typing import Final
 
 from .._errors import HTTPCoreError
@@ -126,6 +127,14 @@ class Inbox:
         if not self.ended and self.error is None:
             self.error = error
             self.refused = refused
+
+    def failure(self) -> HTTPCoreError:
+        """The error, to be raised. A copy: what was raised holds the frames that it passed, which hold this. In such a
+        circle the caller's later attempts would wait for the collector as well, with the credit for what they hold."""
+        assert self.error is not None
+        same = copy(self.error)
+        same.__cause__ = self.error.__cause__
+        return same
 
     # What can be waited for.
 

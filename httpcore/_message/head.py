@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-LIBRARY: Final = "httpcore 0.1.0"
-"""What reads both protocols, for `ResponseInfo.engine`; `httpcore.__version__` is the same."""
+from .. import __version__
+
+LIBRARY: Final = f"httpcore {__version__}"
+"""What reads both protocols, for `ResponseInfo.engine`."""
 
 MARKED: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"content-encoding"))
 """The fields that say how long a body is and how it is coded, and how long its connection lives."""

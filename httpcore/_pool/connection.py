@@ -15,6 +15,7 @@ from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
 from .._http1.exchange import HTTP11Exchange
 from .._http2.connection import HTTP2Connection
+from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
 
@@ -173,6 +174,4 @@ class HTTPConnection:
 
 
 def _engine() -> HTTP2Engine:
-    from .._http2.engine import H2Engine
-
     return H2Engine()

@@ -220,12 +220,8 @@ class Ledger:
             self._again(claim, slot)
         self._end()
 
-    def lost(self, slot: Slot, now: float) -> None:
-        """The connection was found dead: nobody gets it any more. It goes now, or when its last user gives it back."""
-        self.retire(slot, now)
-
     def retire(self, slot: Slot, now: float) -> None:
-        """The connection takes no more tickets. It goes now, or when its last user gives it back."""
+        """The connection is dead or takes no more tickets. It goes now, or when its last user gives it back."""
         self._begin(now)
         self._leave(slot)
         self._end()
@@ -712,6 +708,14 @@ class Ledger:
         origins = {label: OriginStats(*(count[name] for name in _COUNTED)) for label, count in counts.items()}
         totals: Counter[str] = sum(counts.values(), Counter())
         return PoolStats(**{name: totals[name] for name in _COUNTED}, origins=origins)
+
+    def crowd(self) -> tuple[int, int, int]:
+        """How many connections are busy, how many are being dialed, and how many tickets wait: as in `snapshot`, but
+        counted already: many may wait, and each that gives up says this. Call it under the pool's lock."""
+        if self._torn:  # by Ctrl-C: what is counted may be wrong until the next step
+            stats = self.snapshot()
+            return stats.busy, stats.dialing, stats.waiting
+        return len(self._slots) - self._dialing - len(self._idle), self._dialing, self._waiting
 
 
 _COUNTED: Final = OriginStats.__match_args__

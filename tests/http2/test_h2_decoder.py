@@ -10,7 +10,7 @@ import pytest
 from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hpack.table import HeaderTable
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import httpcore
@@ -49,16 +49,34 @@ def answer(decoder: FieldDecoder | hpack.Decoder, block: bytes) -> Fields | str:
         return "wrong"
 
 
+def updates(block: bytes) -> int:
+    """How many updates of the table's size it begins with, as hpack reads them."""
+    count = 0
+    with suppress(hpack.HPACKError):  # cut short: both refuse it
+        while block and block[0] & 0xE0 == 0x20:
+            count += 1
+            block = block[hpack.hpack.decode_integer(block, 5)[1] :]
+    return count
+
+
+def judged(judge: hpack.Decoder, block: bytes) -> Fields | str:
+    """What hpack makes of it, but for what it takes and RFC 7541 (4.2) does not know: more than two updates."""
+    found = answer(judge, block)
+    return "wrong" if updates(block) > 2 else found
+
+
 def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
-    """What we make of the blocks of one connection, up to the first that is refused; hpack makes the same of them."""
+    """What we make of the blocks of one connection, up to the first that is refused; hpack makes the same of them,
+    but for the difference that `judged` states."""
     ours, judge = FieldDecoder(most), hpack.Decoder(most)
     answers: list[Fields | str] = []
     for block in blocks:
         found = answer(ours, block)
-        assert found == answer(judge, block), block.hex()
+        assert found == judged(judge, block), block.hex()
         answers.append(found)
         if isinstance(found, str):
             break
+        # Both tables must be the same at every step: a difference shows only when an entry is used.
         assert [pair for pair, _ in ours._entries] == list(judge.header_table.dynamic_entries)
         assert ours._size == judge.header_table._current_size
     return answers
@@ -73,6 +91,7 @@ def test_the_static_table_is_the_standards() -> None:
 
 def test_the_huffman_code_is_the_standards() -> None:
     codes = [code | 1 << length for code, length in zip(REQUEST_CODES, REQUEST_CODES_LENGTH, strict=True)]
+    # The table that is generated at import, beside the one of the RFC.
     assert {code: bytes((octet,)) if octet < 256 else b"" for octet, code in enumerate(codes)} == h2_table._CODES
 
 
@@ -110,6 +129,7 @@ def test_huffman_codes_of_anything_take_bounded_memory() -> None:
     """As many connections as there may be share it."""
     tracemalloc.start()
     codes: set[int] = set()
+    # The tree of open codes is built again, step by step.
     left = [h2_table._Open(1)]
     while left:
         code = left.pop()
@@ -121,6 +141,7 @@ def test_huffman_codes_of_anything_take_bounded_memory() -> None:
             left += code.following
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
+    # As above.
     assert len(codes) == len(h2_table._open) == 256
     assert held < 3 << 20
 
@@ -242,9 +263,11 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
     decoder = FieldDecoder(MOST)
     decoder.decode(b"\x40" + text(b"n") + text(b"v" * (TABLE_BYTES - 33 - 33)))
     decoder.decode(b"\x40" + text(b"m") + text(b""))
+    # What the table holds shows only when an entry is used, which would change it.
     assert [pair[0] for pair, _ in decoder._entries] == [b"m", b"n"]
     assert decoder._size == TABLE_BYTES
     decoder.decode(b"\x40" + text(b"") + text(b""))
+    # As above.
     assert [pair[0] for pair, _ in decoder._entries] == [b"", b"m"]
 
 
@@ -252,10 +275,12 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
 
 
 def test_literals_are_remembered_for_all_connections_but_no_secret_and_no_name_of_one_connection() -> None:
+    # What is remembered between fields costs memory and time, and changes no result.
     h2_decoder._known.clear()
     added = b"\x41" + text(b"known", huffman=True)
     named = b"\x00" + text(b"name") + text(b"known")
     FieldDecoder(MOST).decode(added + named + b"\x10" + text(b"set-cookie") + text(b"secret") + b"\x7e" + text(b"here"))
+    # As above.
     assert list(h2_decoder._known) == [added, named]
 
 
@@ -266,16 +291,21 @@ def test_a_name_of_one_connection_is_that_of_each() -> None:
 
 
 def test_what_is_remembered_has_a_bound() -> None:
+    # As above.
     h2_decoder._known.clear()
     decoder = FieldDecoder(MOST)
+    # As above.
     for i in range(3 * h2_decoder._KNOWN):
         decoder.decode(b"\x41" + text(b"%d" % i))
+        # As above.
         assert len(h2_decoder._known) <= h2_decoder._KNOWN
     h2_decoder._known.clear()
     decoder.decode(b"\x41" + text(b"v" * 126))
+    # As above.
     assert max(map(len, h2_decoder._known)) == 128
     decoder.decode(b"\x41" + text(b"v" * 127))
     decoder.decode(b"\x40" + text(b"n" * 64) + text(b"v" * 64))
+    # As above.
     assert len(h2_decoder._known) == 1
 
 
@@ -318,6 +348,9 @@ def test_damaged_blocks_mean_the_same_to_hpack(
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5))
+@example([b"\x20\x20\x88"])
+@example([b"\x20\x20\x20"])
+@example([b"\x20\x3f\xe1\x1f\x3f"])
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_mean_the_same_to_hpack(blocks: list[bytes]) -> None:
     both(blocks)
