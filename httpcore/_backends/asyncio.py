@@ -203,6 +203,12 @@ class AsyncioStream:
         self._end_is_told = True
         return self._descriptor.take() or b""
 
+    def is_quiet(self) -> bool:
+        self._spoke = False
+        if not self._pieces:
+            self._look()
+        return not (self._pieces or self._is_over)
+
     def watch(self, callback: Callable[[], None] | None) -> bool:
         self._watcher = callback
         self._tell_soon()

@@ -65,6 +65,10 @@ class Stream(Protocol):
     layer above must keep them apart.
 
     `close` may be called while others read and write; under a backend for threads, from any thread.
+
+    A stream may also have `is_quiet() -> bool`: whether it is open, nothing has come that waits to be read, and neither
+    has the end. It looks at the connection itself, as `take` does, and takes nothing, so that asked twice it says the
+    same. Of a stream without it the pool asks `take`, and remembers what that found.
     """
 
     @property

@@ -138,6 +138,12 @@ class Descriptor:
             return False
         return True
 
+    def is_quiet(self) -> bool:
+        """Whether it is open and `receive` would have nothing: neither bytes nor the end."""
+        if self.is_closed or self.has_ended or self._failure is not None:
+            return False
+        return not self.has_input() and self._failure is None
+
     def end(self) -> None:
         """Tell the peer that no more bytes come. Raises WriteError."""
         try:

@@ -180,6 +180,19 @@ class BlockingStream:
             if self._descriptor.is_closed:
                 self._close_behind_all()
 
+    def is_quiet(self) -> bool:
+        self._spoke = False
+        try:
+            self._inside.append(None)
+            descriptor = self._descriptor
+            return not (descriptor.is_closed or descriptor.kept or descriptor.has_ended or self._input(0))
+        except RuntimeError:  # another thread reads: what comes is for it
+            return True
+        finally:
+            self._inside.pop()
+            if self._descriptor.is_closed:
+                self._close_behind_all()
+
     def give(self, data: bytes | bytearray | memoryview) -> int:
         try:
             self._inside.append(None)

@@ -124,6 +124,10 @@ class TrioStream:
         self._spoke = False
         return self._descriptor.take()
 
+    def is_quiet(self) -> bool:
+        self._spoke = False
+        return self._descriptor.is_quiet()
+
     def give(self, data: bytes | bytearray | memoryview) -> int:
         return self._descriptor.give(data)
 

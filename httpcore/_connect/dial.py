@@ -25,7 +25,6 @@ from .._errors import (
     RemoteProtocolError,
     Timeout,
 )
-from .._http1.engines import ResponseParser
 from .handshake import secure
 from .network import Network, addresses_of, reach
 from .proxy import Proxy
@@ -46,7 +45,6 @@ async def dial(
     route: Route,
     deadline: Deadline,
     reached: Callable[[Stream], None],
-    parser: Callable[[], ResponseParser],
     spent: float = 0.0,
     sessions: Sessions | None = None,
 ) -> Stream:
@@ -54,7 +52,6 @@ async def dial(
 
     Arguments:
         reached: hears of each stream as it comes to be, so that others can close it.
-        parser: makes what reads an HTTP proxy's answers.
         spent: seconds of the connect timeout that are gone already.
         sessions: of TLS, to resume from and to keep. Default None: none.
 
@@ -92,7 +89,7 @@ async def dial(
             stream = await _naming(proxy, step)
             reached(stream)
         if proxy is not None and not route.forwards:
-            await _tunnelled(backend, network, stream, route, proxy, left, parser)
+            await _tunnelled(backend, network, stream, route, proxy, left)
         if route.tls is not None:
             origin = ("origin", route)
             step = secure(backend, stream, route.tls, route.host, route.offers, left, sessions, origin, of_origin)
@@ -117,7 +114,6 @@ async def _tunnelled(
     route: Route,
     proxy: Proxy,
     left: Left,
-    parser: Callable[[], ResponseParser],
 ) -> None:
     """Have the proxy connect `stream` to the origin."""
     host = await _destination(backend, network, route, proxy, left)
@@ -125,7 +121,7 @@ async def _tunnelled(
         if proxy.is_http:
             authority = host_port(host, route.port)
             deadline = Deadline(TimeoutConfig(None, total_timeout=left()), backend.now)
-            await open_tunnel(stream, parser(), backend, authority, proxy.fields, deadline)
+            await open_tunnel(stream, backend, authority, proxy.fields, deadline)
         else:
             await _hold(_socks(proxy, host, route.port), stream, left)
     except Timeout as error:

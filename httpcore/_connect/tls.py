@@ -301,6 +301,21 @@ class TLSStream:
             self._feed(raw)
         return self._pop(PIECE)
 
+    def is_quiet(self) -> bool:
+        """As `Stream` has it. What came below is decrypted and kept; session tickets alone are nothing."""
+        try:
+            while not (self._closed or self._plain or self._over or self.truncated):
+                raw = self._inner.take()
+                if raw is None:
+                    return True
+                if raw:
+                    self._feed(raw)
+                else:
+                    self.truncated = True
+        except ReadError:
+            pass  # which each further call finds again
+        return False
+
     def watch(self, callback: Callable[[], None] | None) -> bool:
         """Ask for a call when data or the end arrives while nobody reads. What only TLS needed is not news.
 

@@ -6,7 +6,6 @@ from .._backends.base import Backend, Stream
 from .._deadline import Deadline
 from .._errors import ProxyError, show
 from .._http1.connection import HTTP11Connection
-from .._http1.engines import ResponseParser
 from .._http1.exchange import HTTP11Exchange
 from .._message.fields import Headers
 from .._message.head import Head
@@ -15,9 +14,7 @@ from .._message.request import Request
 __all__ = ["open_tunnel"]
 
 
-async def open_tunnel(
-    stream: Stream, parser: ResponseParser, backend: Backend, authority: str, fields: Headers, deadline: Deadline
-) -> None:
+async def open_tunnel(stream: Stream, backend: Backend, authority: str, fields: Headers, deadline: Deadline) -> None:
     """After this `stream` leads to the origin at `authority`, host and port.
 
     Raises:
@@ -25,13 +22,13 @@ async def open_tunnel(
         RemoteProtocolError, LimitExceeded, NetworkError, Timeout: as in any exchange.
     """
     request = Request.of(b"CONNECT", f"http://{authority}", fields, target=authority)
-    exchange = HTTP11Exchange(HTTP11Connection(stream, parser, backend), request, deadline, _ignore)
+    exchange = HTTP11Exchange(HTTP11Connection(stream, backend), request, deadline, _ignore)
     head = await exchange.run()
     if not exchange.switched:
         raise _refusal(head)
-    if parser.surplus:
+    if exchange.surplus:
         raise ProxyError(
-            f"the proxy sent {show(parser.surplus)} behind its answer to CONNECT, before the origin was asked",
+            f"the proxy sent {show(exchange.surplus)} behind its answer to CONNECT, before the origin was asked",
             safe_to_retry=True,
         )
 
@@ -45,6 +42,6 @@ def _refusal(head: Head) -> ProxyError:
         f"the proxy refused the tunnel: {head.status} {show(head.reason)}",
         status_code=head.status,
         reason=head.reason.decode("latin-1"),
-        headers=tuple(head.headers),
+        headers=head.headers,
         safe_to_retry=True,
     )

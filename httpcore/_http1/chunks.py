@@ -199,7 +199,8 @@ class Chunks:
         if got is None:
             return
         raw, self.surplus = got
-        self.trailers, _ = read_fields("trailer", raw, raw.split(b"\r\n"))
+        fields, _ = read_fields("trailer", raw, raw.split(b"\r\n"))
+        self.trailers = [pair for pair, _, _ in fields]
         for name, _ in self.trailers:
             if name == b"content-length" or name == b"transfer-encoding":
                 raise RemoteProtocolError(f"the peer sent {show(name)} as a trailer, which may not speak of framing")

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .._backends.base import Backend, Stream
 from .._errors import (
     ReadError,
 )
-from .engines import ResponseParser
+from .._message.head import LIBRARY
 
 
 class HTTP11Connection:
-    """A stream and the parser of its responses. Carries `exchange()` after `exchange()`."""
+    """A stream that carries one exchange after another.
+
+    Attributes:
+        is_quiet: tells, between exchanges, that nothing has arrived and the peer has not left. Anything else is not
+            ours to interpret. It takes nothing, so it may be asked again.
+        was_used: it has carried an exchange, so that `is_quiet` has been asked before this one.
+    """
 
     protocol = "HTTP/1.1"
+    engine = LIBRARY
 
-    __slots__ = ("backend", "parser", "stream")
+    is_quiet: Callable[[], bool]
 
-    def __init__(self, stream: Stream, parser: ResponseParser, backend: Backend) -> None:
+    __slots__ = ("_has_spoken", "backend", "is_quiet", "stream", "was_used")
+
+    def __init__(self, stream: Stream, backend: Backend) -> None:
         self.stream = stream
-        self.parser = parser
         self.backend = backend
+        self.was_used = False
+        self._has_spoken = False
+        look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)
+        self.is_quiet = self._is_quiet_to_take if look is None else look
 
-    @property
-    def engine(self) -> str:
-        return self.parser.name
-
-    def is_quiet(self) -> bool:
-        """Between exchanges: nothing has arrived and the peer has not left. Anything else is not ours to interpret."""
-        try:
-            return self.stream.take() is None
-        except ReadError:
-            return False
+    def _is_quiet_to_take(self) -> bool:
+        """As `is_quiet`, of a stream without it. What `take` has found is remembered, since it finds it once."""
+        if not self._has_spoken:
+            try:
+                self._has_spoken = self.stream.take() is not None
+            except ReadError:
+                self._has_spoken = True
+        return not self._has_spoken
 
     def close(self) -> None:
         self.stream.close()

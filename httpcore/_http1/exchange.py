@@ -8,7 +8,6 @@ here leaves the connection for its owner to close: `exchange.clean` says whether
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from .._backends.base import PIECE, Stream
@@ -22,11 +21,11 @@ from .._errors import (
     WriteError,
 )
 from .._message.body import BodyReader
-from .._message.fields import Headers
 from .._message.head import Head
 from .._message.raw import busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .connection import HTTP11Connection
+from .parser import H1Response
 
 __all__ = ["HTTP11Exchange", "HTTP11RawStream"]
 
@@ -43,79 +42,40 @@ DRAIN = 65536
 """How much of an unread body is thrown away, if it is here already, to save a connection."""
 
 
-class HTTP11Exchange:
+class HTTP11Exchange(H1Response):
     """One request and its response.
 
     Nothing of it can be refused alone, so `refused` and `crowded` are False.
 
     Attributes:
-        ended: the response is complete; parts of its body may still wait in `next`.
-        switched: the response hands the connection over to another protocol: 101, or a 2xx to CONNECT (RFC 9110,
-            9.3.6).
         sent: bytes of the request that were handed to the stream.
-        received: bytes of the response's body that were parsed so far.
-        interim: the 1xx heads that came so far.
-        trailers: of the response, once its end has come.
     """
 
     refused = False
     crowded = False
 
-    __slots__ = (
-        "_complete",
-        "_connection",
-        "_head",
-        "_hear",
-        "_held",
-        "_parser",
-        "_parts",
-        "_reading",
-        "_stream",
-        "_timeouts",
-        "deadline",
-        "ended",
-        "interim",
-        "received",
-        "request",
-        "sent",
-        "switched",
-        "trailers",
-    )
+    sent = 0
+    _complete = False
+    _heard = 0  # of the interim heads
+    _reading = False  # a task or thread is in `next` or `drain`
 
     def __init__(
         self, connection: HTTP11Connection, request: Request, deadline: Deadline, hear: Callable[[Head], None]
     ) -> None:
+        self._asked = request.method, request.upgrade, request.close  # which is all that `H1Response` begins with
         self._connection = connection
         self._stream = connection.stream
-        self._parser = connection.parser
         self._timeouts = deadline.config
-        self._head: Head | None = None
-        self._parts: deque[bytes] = deque()
-        self._held = 0
-        self._reading = False  # a task or thread is in `next` or `drain`
-        self._complete = False
-        self.ended = False
-        self.switched = False
         self.request = request
         self.deadline = deadline
-        self.interim: list[Head] = []
         self._hear = hear
-        self.sent = 0
-        self.received = 0
-        self.trailers: Headers = []
-        self._parser.begin(request.method, upgrade=request.upgrade, close=request.close)
 
     # What the owner asks.
 
     @property
-    def started(self) -> bool:
-        """A byte of the response has come."""
-        return self._parser.started
-
-    @property
     def clean(self) -> bool:
         """Both messages are complete and the connection may carry another exchange."""
-        return self.ended and self._complete and self._parser.reusable
+        return self.ended and self._complete and self.reusable
 
     @property
     def phase(self) -> str:
@@ -130,9 +90,9 @@ class HTTP11Exchange:
             if not self._hear_last_words():
                 raise
         stream, within, limit = self._stream, self.deadline.within, self._timeouts.read_timeout
-        while self._head is None:
+        while self.head is None:
             self._feed(await stream.read(PIECE, within(limit)))
-        return self._head
+        return self.head
 
     async def next(self) -> bytes:
         """The next bytes of the body as sent, `b""` at its end."""
@@ -141,12 +101,12 @@ class HTTP11Exchange:
             raise ResponseBusy("another task or thread is reading this body")
         try:
             self._reading = True
-            while not self._parts:
+            while not self.parts:
                 if self.ended:
                     return b""
                 await self._read()
-            part = self._parts.popleft()
-            self._held -= len(part)
+            part = self.parts.popleft()
+            self.held -= len(part)
             return part
         finally:
             self._reading = False
@@ -155,11 +115,12 @@ class HTTP11Exchange:
         """The rest of the body if it has all arrived, else None."""
         if not self.ended:
             return None
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
-        self._held = 0
-        return body
+        parts = self.parts
+        if not parts:
+            return b""
+        self.parts = None
+        self.held = 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def drain(self) -> None:
         """Throw away what is here already, as long as it is little and no task waits for it; never wait."""
@@ -185,7 +146,7 @@ class HTTP11Exchange:
 
     def raw(self, let_go: Callable[[], None]) -> HTTP11RawStream:
         """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
-        return HTTP11RawStream(self._stream, self._parser.surplus, self.deadline, let_go)
+        return HTTP11RawStream(self._stream, self.surplus, self.deadline, let_go)
 
     def close(self) -> None:
         self._connection.close()
@@ -198,9 +159,16 @@ class HTTP11Exchange:
         data = body.data
         if data is not None and len(data) <= SMALL_BODY and not (request.expects_continue or request.chunked):
             whole = request.head if not data else request.head + bytes(data)
-            stream = self._stream
-            self.sent = await stream.write_some(whole, self.deadline.within(self._timeouts.write_timeout))
-            complete = self.sent == len(whole) or await self._write_on(whole, self.sent)
+            stream, connection = self._stream, self._connection
+            if connection.was_used:
+                # It was just found quiet, so what there is room for goes at once. On a new connection the peer's word
+                # is heard first: a 408 or 503 that comes before the request must find that none of it was sent.
+                self.deadline.within(None)
+                self.sent = stream.give(whole)
+                complete = self.sent == len(whole) or await self._write(whole[self.sent :])
+            else:
+                connection.was_used = True
+                complete = await self._write(whole)
             self._complete = complete and (not stream.owes or await self._flush())
             return
         # A body of the wrong kind is refused before any byte.
@@ -253,7 +221,7 @@ class HTTP11Exchange:
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
         """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
         limit = self.deadline.within(self._timeouts.write_timeout)
-        count = await self._stream.write_some(data, limit, duplex=self._held > EARLY)
+        count = await self._stream.write_some(data, limit, duplex=self.held > EARLY)
         self.sent += count
         return count == len(data) or await self._write_on(data, count)
 
@@ -267,14 +235,14 @@ class HTTP11Exchange:
             view = view[count:]
             if not view:
                 return True
-            count = await stream.write_some(view, within(limit), duplex=self._held > EARLY)
+            count = await stream.write_some(view, within(limit), duplex=self.held > EARLY)
             self.sent += count
 
     async def _flush(self) -> bool:
         stream = self._stream
         while stream.owes:
             if not await stream.flush(
-                self.deadline.within(self._timeouts.write_timeout), duplex=self._held > EARLY
+                self.deadline.within(self._timeouts.write_timeout), duplex=self.held > EARLY
             ) and not (self._heed_input()):
                 return False
         return True
@@ -288,15 +256,19 @@ class HTTP11Exchange:
         data = self._stream.take()
         if data is not None:
             self._feed(data)
-        return not (self.ended or (self._head is not None and self._head.status >= 400))
+        return not (self.ended or (self.head is not None and self.head.status >= 400))
 
     async def _may_go_ahead(self) -> bool:
         """Wait, within bounds, for 100 (Continue). False when the final response came instead."""
         ends = self.deadline.now() + GO_AHEAD
-        while self._head is None:
+        while self.head is None:
             left = ends - self.deadline.now()
             try:
-                if left <= 0 or 100 in await self._read(left):
+                before = len(self.interim)
+                if left <= 0:
+                    return True
+                await self._read(left)
+                if any(head.status == 100 for head in self.interim[before:]):
                     return True
             except ReadTimeout:
                 self.deadline.within(None)  # the total timeout, if it was that one
@@ -306,7 +278,7 @@ class HTTP11Exchange:
     def _hear_last_words(self) -> bool:
         """After a failed write: whether the peer had said its final word before it left (a 413, then RST)."""
         try:
-            while self._head is None:
+            while self.head is None:
                 data = self._stream.take()
                 if not data:
                     return False
@@ -317,40 +289,26 @@ class HTTP11Exchange:
 
     # Receiving.
 
-    async def _read(self, at_most: float | None = None) -> list[int]:
-        """Wait for bytes and parse them; the interim statuses among them are returned."""
+    async def _read(self, at_most: float | None = None) -> None:
+        """Wait for bytes and parse them."""
         limit = self._timeouts.read_timeout
         if at_most is not None and (limit is None or at_most < limit):
             limit = at_most
         data = await self._stream.read(PIECE, self.deadline.within(limit))
-        return self._feed(data)
+        self._feed(data)
 
-    def _feed(self, data: bytes) -> list[int]:
-        interim: list[int] = []
-        for part in self._parser.receive(data):
-            if isinstance(part, bytes):
-                self._parts.append(part)
-                self._held += len(part)
-                self.received += len(part)
-            elif isinstance(part, Head):
-                status = part.status
-                if status >= 200 or status == 101:
-                    self._head = part
-                    self.switched = status == 101 or (status < 300 and self.request.method == b"CONNECT")
-                else:
-                    interim.append(status)
-                    self.interim.append(part)
-                    self._hear(part)
-            else:
-                if not data and self._stream.truncated:
-                    raise RemoteProtocolError(
-                        f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that "
-                        "only the end of the connection delimits"
-                    )
-                self.ended = True
-                if part.trailers:
-                    self.trailers = part.trailers
-        return interim
+    def _feed(self, data: bytes) -> None:
+        if not data and self.is_until_close and self._stream.truncated:
+            raise RemoteProtocolError(
+                f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that "
+                "only the end of the connection delimits"
+            )
+        self.receive(data)
+        if self._interims is not None:
+            interims = self._interims[self._heard :]
+            self._heard += len(interims)
+            for head in interims:
+                self._hear(head)
 
 
 class HTTP11RawStream:

@@ -15,9 +15,9 @@ messages in the same bytes. So, where there is a choice, we refuse:
 
 The reason phrase may be missing, with or without its space: too many servers leave it out.
 
-A section is looked at once for bytes that may not be there, then it is cut at its line ends and colons; names are
-checked alone, and remembered, as is a status line. (With one regular expression for all fields a head took a tenth more
-instructions.)
+Most lines of a head have come before, so whole lines are remembered with what they say, but for those that may hold
+credentials. A section with new ones is looked at once for bytes that may not be there, then these are cut at their
+colons; names are checked alone, and remembered, as is a status line.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from enum import Enum
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError, show
-from .._message.fields import FIELD_COUNT, Headers, Remembered, forbidden_bytes, is_token, received_length
-from .._message.head import Head
+from .._message.fields import FIELD_COUNT, Bounded, Remembered, forbidden_bytes, is_token, received_length
+from .._message.head import MARKED, Head
 
 TEXT = rb"[\t\x20-\x7e\x80-\xff]"
 
@@ -58,60 +58,156 @@ def read_head(raw: bytes, method: bytes, upgrade: bool) -> tuple[Head, Framing, 
     Raises:
         RemoteProtocolError, LimitExceeded: the head breaks the grammar, or has too many fields.
     """
+    asked = raw, method, upgrade
+    found = _heads.get(asked)
+    if found is not None:
+        return found
     lines = raw.split(b"\r\n")
-    line = lines[0]
-    old, status, reason = _statuses[line]
-    headers, raw_headers = read_fields("header", raw, lines)
-    said: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"connection": []}
-    for name, value in headers:
-        if name in said:
-            said[name].append(value)
-    lengths, codings, options = said.values()
+    status = _statuses[lines[0]]
+    fields, are_known = read_fields("header", raw, lines)
+    lowered, sent, marks = zip(*fields, strict=True) if fields else ((), (), ())
+    marked = tuple(filter(None, marks))
+    # Heads that differ in their other fields have the same meaning for what follows them.
+    known = status, marked, method, upgrade
+    meaning = _meanings.get(known)
+    if meaning is None:
+        meaning = _meaning(*known)
+        if len(raw) <= HEAD_IN_MEMORY:
+            _meanings.keep(known, meaning)
+    framing, length, persistent = meaning
+    read = Head(*status, lowered, sent, marked), framing, length, persistent
+    if are_known and len(raw) <= HEAD_IN_MEMORY:  # so a head that differs each time is not, nor one with credentials
+        _heads.keep(asked, read)
+    return read
+
+
+Marked = tuple[tuple[bytes, bytes], ...]
+Status = tuple[int, bytes, bytes]
+Meaning = tuple[Framing, int, bool]
+
+HEAD_IN_MEMORY: Final = 1024
+"""Nothing of a head that is longer in bytes is remembered, but for its lines."""
+
+
+def _meaning(status: Status, marked: Marked, method: bytes, upgrade: bool) -> Meaning:
+    """What follows the head."""
+    code, _, version = status
+    old = version == b"1.0"
+    lengths = [value for name, value in marked if name == b"content-length"]
+    codings = [value for name, value in marked if name == b"transfer-encoding"]
+    options = [value for name, value in marked if name == b"connection"]
     chunked = _is_chunked(codings, lengths, old) if codings else False
-    framing, length = _framing(status, method, upgrade, received_length(lengths) if lengths else None, chunked)
-    head = Head(status, reason, b"1.0" if old else b"1.1", headers, raw_headers)
-    return head, framing, length, _is_persistent(options, old)
+    framing, length = _framing(code, method, upgrade, received_length(lengths) if lengths else None, chunked)
+    return framing, length, _is_persistent(options, old)
 
 
-def _read_status(line: bytes) -> tuple[bool, int, bytes]:
-    """Whether it is HTTP/1.0, the status, and the reason phrase."""
+def _read_status(line: bytes) -> Status:
+    """Status, reason phrase and version."""
     match = STATUS_LINE.fullmatch(line)
     if match is None:
         raise RemoteProtocolError(f"not a status line of HTTP/1.0 or HTTP/1.1: {show(line)}")
     minor, digits, reason = match.groups(b"")
-    return minor == b"0", int(digits), reason
+    return int(digits), reason, b"1." + minor
 
 
-def _read_name(name: bytes) -> bytes:
-    """A field's name in lower case; `b""` if it is no token."""
-    return name.lower() if is_token(name) else b""
+_Pair = tuple[bytes, bytes]
+Field = tuple[_Pair, _Pair, _Pair | None]
+"""A field with its name in lower case, the same with its name as sent, and the first again if `Head.marked` has it."""
+
+LINES_OF_A_NAME: Final = 16
+"""How many lines of one name are remembered, so that one which always differs (an ETag, the number of a request) pushes
+out only its own kind. When so many have come, one new line in eight is: of a Date that is soon the one of this second.
+"""
+
+LINE_BYTES: Final = 128
+"""A longer line is not remembered."""
+
+_PRIVATE: Final = re.compile(rb"auth|cookie|token|secret|session|passw|credential|signature|key|csrf|xsrf|jwt|location")
+"""Names of fields whose values may be credentials, which are in no memory."""
+
+
+class _Name:
+    """What is known of a field's name.
+
+    Attributes:
+        rare: a line is remembered when `learned`, the count of new lines, has none of these bits.
+        lines: the lines that are remembered, in a ring.
+    """
+
+    __slots__ = ("is_marked", "learned", "lines", "lower", "place", "rare")
+
+    def __init__(self, lower: bytes) -> None:
+        self.lower = lower
+        self.is_marked = lower in MARKED
+        self.rare = -1 if _PRIVATE.search(lower) is not None else 0
+        self.learned = 0
+        self.lines = [b""] * LINES_OF_A_NAME
+        self.place = 0
+
+    def remember(self, line: bytes, field: Field) -> None:
+        # Threads share these without a lock: at worst a line is kept for longer, within the bound of all lines.
+        if len(line) <= LINE_BYTES:
+            place = self.place % LINES_OF_A_NAME
+            self.place = place + 1
+            _lines.pop(self.lines[place], None)
+            self.lines[place] = line
+            if place + 1 == LINES_OF_A_NAME:
+                self.rare = 7
+            _lines.keep(line, field)
+
+
+def _read_name(name: bytes) -> _Name | None:
+    return _Name(name.lower()) if is_token(name) else None
 
 
 _statuses: Final = Remembered(_read_status)
 _names: Final = Remembered(_read_name)
+_lines: Final[Bounded[bytes, Field]] = Bounded()
+_meanings: Final[Bounded[tuple[Status, Marked, bytes, bool], Meaning]] = Bounded()
+_heads: Final[Bounded[tuple[bytes, bytes, bool], tuple[Head, Framing, int, bool]]] = Bounded()
 
 
-def read_fields(what: str, section: bytes, lines: list[bytes]) -> tuple[Headers, Headers]:
-    """All fields of a section with these lines, the first and the two last apart: with lower-cased names, and with
-    names as sent; values without the white space around them (RFC 9112, 5).
+def read_fields(what: str, section: bytes, lines: list[bytes]) -> tuple[list[Field], bool]:
+    """All fields of a section with these lines, the first and the two last apart; values without the white space around
+    them (RFC 9112, 5). And whether all of them were known.
     """
-    ends = forbidden_bytes(section)
-    count = len(lines) - 1
-    if ends != b"\r\n" * count:
-        raise _fault_of_fields(what, section)
-    if count - 2 > FIELD_COUNT:
-        raise LimitExceeded(f"the peer sent {count - 2} {what} fields, {FIELD_COUNT} are allowed", limit=FIELD_COUNT)
-    lowered: Headers = []
-    fields: Headers = []
-    for line in lines[1:-2]:
-        name, colon, value = line.partition(b":")
-        lower = _names[name]
-        if not lower or not colon:
+    inner = lines[1:-2]
+    # What is remembered has been checked. All else of a section is checked at once, and then read line by line: a call
+    # from within the dictionary for each new line would cost more than to read it.
+    fields: list[Field | None] = list(map(_lines.get, inner))
+    are_known = all(fields)
+    if not are_known:
+        if forbidden_bytes(section) != b"\r\n" * (len(inner) + 2):
             raise _fault_of_fields(what, section)
-        value = value.strip(b" \t")
-        lowered.append((lower, value))
-        fields.append((name, value))
-    return lowered, fields
+        _check_count(what, inner)
+        if not _learn(inner, fields):
+            raise _fault_of_fields(what, section)
+    elif len(inner) > FIELD_COUNT:
+        _check_count(what, inner)
+    return fields, are_known  # type: ignore[return-value]  # no None is left
+
+
+def _check_count(what: str, lines: list[bytes]) -> None:
+    count = len(lines)
+    if count > FIELD_COUNT:
+        raise LimitExceeded(f"the peer sent {count} {what} fields, {FIELD_COUNT} are allowed", limit=FIELD_COUNT)
+
+
+def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
+    """Read the lines that are not known yet, whose bytes are all permitted; False if one is not a field."""
+    for at, line in enumerate(lines):
+        if fields[at] is None:
+            sent, colon, value = line.partition(b":")
+            name = _names[sent]
+            if name is None or not colon:
+                return False
+            value = value.strip(b" \t")
+            pair = (name.lower, value)
+            fields[at] = field = (pair, (sent, value), pair if name.is_marked else None)
+            name.learned = learned = name.learned + 1
+            if not learned & name.rare:
+                name.remember(line, field)
+    return True
 
 
 def _framing(status: int, method: bytes, upgrade: bool, length: int | None, chunked: bool) -> tuple[Framing, int]:

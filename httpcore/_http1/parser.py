@@ -1,4 +1,4 @@
-"""Responses of HTTP/1.x: bytes in any pieces in, heads and bodies out. No I/O.
+"""One response of HTTP/1.x: bytes in any pieces in, head and body out. No I/O.
 
 `grammar` says what is accepted and how a body is framed; here is what comes when. No other library is behind it: a head
 that the grammar has matched is a head that has been read, and a body ends by a count, by chunk lines that were all
@@ -7,200 +7,216 @@ checked, or with the stream, so that handing its bytes on is a slice.
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
 
-from .._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
-from .._message.fields import HEAD_BYTES, INTERIM_COUNT
-from .._message.head import LIBRARY, End, Part
-from .chunks import Chunks, head_section
+from .._errors import HTTPCoreError, LimitExceeded, RemoteProtocolError
+from .._message.fields import HEAD_BYTES, INTERIM_COUNT, Headers
+from .._message.head import Head
+from .chunks import Chunks, Section, head_section
 from .grammar import CHUNKED, INTERIM, LENGTH, SWITCHED, UNTIL_CLOSE, Framing, read_head
 
-__all__ = ["H1Parser"]
+__all__ = ["H1Response"]
 
 
 class _Phase(Enum):
     """Where we are when no head says it. See `Framing`."""
 
-    IDLE = "between two exchanges"
     HEAD = "before a head"
+    DONE = "after the end"
     BROKEN = "after an error"
 
 
-IDLE, HEAD, BROKEN = _Phase
-
-# The end of most messages. Nobody may put trailers into it.
-_END = End([])
+HEAD, DONE, BROKEN = _Phase
 
 
-class H1Parser:
-    """Reads the responses of one connection, one exchange after another (RFC 9112). See `engines.ResponseParser`.
+class H1Response:
+    """Reads the response to one request (RFC 9112).
+
+    What most responses leave as it is stands here, and not in each of them.
 
     Attributes:
-        name: library and version, e.g. "httpcore 0.1.0".
-        started: a byte of a response to the current request has come, an interim one counts.
-        reusable: the connection may carry another exchange: True from the start until `begin`, and again after an `End`
-            that leaves it clean. Bytes or the end of the stream between two exchanges make it False.
-        surplus: bytes that came behind the message, or outside of any.
+        head: of the final response, or of a 101; None until it has come.
+        started: a byte of a response has come, an interim one counts.
+        ended: the response is complete; parts of its body may still wait in `parts`.
+        switched: the response hands the connection over to another protocol: 101, or a 2xx to CONNECT (RFC 9110,
+            9.3.6). It has ended, and what comes behind its head is gathered in `surplus`.
+        reusable: it has ended so that the connection may carry another exchange: version, Connection, framing, and no
+            byte behind it.
+        surplus: bytes that came behind the message.
+        received, held: bytes of the body that came so far, and those of them that wait in `parts`.
     """
 
-    name = LIBRARY
+    head: Head | None = None
+    started = False
+    ended = False
+    switched = False
+    reusable = False
+    surplus = b""
+    received = 0
+    held = 0
+    parts: deque[bytes] | None = None
+    _phase: _Phase | Framing = HEAD
+    _interims: list[Head] | None = None
+    _trailers: Headers | None = None
+    _section: Section | None = None
+    _chunks: Chunks | None = None
+    _persistent = False
+    _length = 0
+    _left = 0
 
-    __slots__ = (
-        "_chunks",
-        "_close",
-        "_interims",
-        "_left",
-        "_length",
-        "_method",
-        "_persistent",
-        "_phase",
-        "_section",
-        "_upgrade",
-        "reusable",
-        "started",
-        "surplus",
-    )
-
-    def __init__(self) -> None:
-        self.started = False
-        self.reusable = True
-        self.surplus = b""
-        self._phase: _Phase | Framing = IDLE
-        self._section = head_section()
-        self._chunks = Chunks()
-        self._method = b""
-        self._upgrade = False
-        self._close = False
-        self._persistent = False
-        self._interims = 0
-        self._length = 0
-        self._left = 0
-
-    def begin(self, method: bytes, *, upgrade: bool = False, close: bool = False) -> None:
-        """A request with this method has been written.
+    def __init__(self, method: bytes, *, upgrade: bool = False, close: bool = False) -> None:
+        """For a request with this method, as sent: HEAD and CONNECT change what a response may have.
 
         Arguments:
-            method: as sent; HEAD and CONNECT change what a response may have.
-            upgrade: the request had an Upgrade header, so 101 may come. Default False.
-            close: the request had `Connection: close`. Default False.
-
-        Raises:
-            LocalProtocolError: the connection cannot carry another exchange: `reusable` is False.
+            upgrade: the request has an Upgrade header, so 101 may come. Default False.
+            close: the request has `Connection: close`. Default False.
         """
-        if not self.reusable:
-            raise LocalProtocolError(f"this connection cannot carry another request: it is {self._phase.value}")
-        self.started = False
-        self.reusable = False
-        self._phase = HEAD
-        self._section.room = HEAD_BYTES
-        self._method = method
-        self._upgrade = upgrade
-        self._close = close
-        self._interims = 0
+        self._asked = method, upgrade, close
 
-    def receive(self, data: bytes) -> list[Part]:
-        """Feed what was read, `b""` at the end of the stream; get the parts that are complete now, in order.
+    @property
+    def interim(self) -> list[Head]:
+        """The 1xx heads that came so far."""
+        return self._interims or []
 
-        Body bytes come as one `bytes` for each call. Data behind the message goes to `surplus`.
+    @property
+    def trailers(self) -> Headers:
+        """Of the response, once its end has come; names are lower-cased."""
+        return self._trailers or []
+
+    def receive(self, data: bytes) -> None:
+        """Feed what was read, `b""` at the end of the stream. Data behind the message goes to `surplus`.
 
         Raises:
-            RemoteProtocolError: the grammar is violated, or the stream ended in the middle of a message. Parts that the
-                same `data` completed are lost with it: a message that is broken is not partly right.
+            RemoteProtocolError: the grammar is violated, or the stream ended in the middle of a message.
             LimitExceeded: a limit of `fields` or `chunks` is, with `limit` set.
         """
-        parts: list[Part] = []
         try:
             phase = self._phase
             if not data:
-                self._take_end(parts)
+                self._take_end()
             elif phase is HEAD:
-                self._take_heads(data, parts)
-            elif phase is IDLE or phase is SWITCHED:
+                self._take_heads(data)
+            elif phase is DONE:
                 self._take_surplus(data)
             elif phase is BROKEN:
                 raise RemoteProtocolError("nothing can be read from this connection after the error before")
             else:
-                self._take_body(data, parts)
+                self._take_body(data)
         except HTTPCoreError:
             self._phase = BROKEN
+            self.reusable = False
             raise
-        return parts
 
-    def _take_heads(self, data: bytes, parts: list[Part]) -> None:
+    def _take_heads(self, data: bytes) -> None:
         self.started = True
+        method, upgrade, close = self._asked
         while data:
-            got = self._section.feed(data)
-            if got is None:
-                return
-            raw, data = got
-            head, framing, length, persistent = read_head(raw, self._method, self._upgrade)
-            parts.append(head)
+            section = self._section
+            end = data.find(b"\r\n\r\n") + 4 if section is None else 0
+            if 4 <= end <= HEAD_BYTES:  # most heads come whole, and alone
+                raw, data = data[:end], data[end:]
+            else:
+                if section is None:
+                    self._section = section = head_section()
+                got = section.feed(data)
+                if got is None:
+                    return
+                raw, data = got
+            head, framing, length, persistent = read_head(raw, method, upgrade)
             if framing is INTERIM:
-                self._count_interim()
+                self._take_interim(head, len(raw))
                 continue
+            self.head = head
             self._phase = framing
-            self._persistent = persistent and not self._close
+            self._persistent = persistent and not close
             if framing is LENGTH:
                 self._length = self._left = length
             elif framing is CHUNKED:
                 self._chunks = Chunks()
             elif framing is SWITCHED:
+                self.switched = self.ended = True
                 self.surplus = data
-                parts.append(_END)
+                self._phase = DONE
                 return
             try:
-                self._take_body(data, parts)
+                self._take_body(data)
             except HTTPCoreError as error:  # the same as if the body had come after its head
                 error.add(phase="read the response body", status_code=head.status)
                 raise
             return
 
-    def _count_interim(self) -> None:
-        self._interims += 1
-        if self._interims > INTERIM_COUNT:
+    def _take_interim(self, head: Head, size: int) -> None:
+        if self._section is None:  # all heads of an exchange share one allowance
+            self._section = head_section()
+            self._section.room -= size
+        if self._interims is None:
+            self._interims = []
+        self._interims.append(head)
+        if len(self._interims) > INTERIM_COUNT:
             raise LimitExceeded(f"the peer sent more than {INTERIM_COUNT} interim responses", limit=INTERIM_COUNT)
 
-    def _take_body(self, data: bytes, parts: list[Part]) -> None:
+    def _take_body(self, data: bytes) -> None:
         phase = self._phase
         if phase is LENGTH:
-            body = data[: self._left]  # the same object when all of it belongs to the body
-            self._left -= len(body)
-            if body:
-                parts.append(body)
+            left = self._left
+            if len(data) > left:
+                self._keep(data[:left])
+                self._finish(data[left:])
+                return
+            if data:
+                self._keep(data)
+            self._left = left - len(data)
             if not self._left:
-                self._finish(_END, data[len(body) :], parts)
+                self._finish(b"")
         elif phase is CHUNKED:
-            body = self._chunks.feed(data)
+            chunks = self._chunks
+            assert chunks is not None
+            body = chunks.feed(data)
             if body:
-                parts.append(body)
-            if self._chunks.trailers is not None:
-                self._finish(End(self._chunks.trailers), self._chunks.surplus, parts)
+                self._keep(body)
+            if chunks.trailers is not None:
+                self._trailers = chunks.trailers
+                self._finish(chunks.surplus)
         elif data:
-            parts.append(data)
+            self._keep(data)
 
-    def _finish(self, end: End, surplus: bytes, parts: list[Part]) -> None:
-        self._phase = IDLE
+    def _keep(self, body: bytes) -> None:
+        if self.parts:
+            self.parts.append(body)
+        elif body:
+            self.parts = deque((body,))
+        self.held += len(body)
+        self.received += len(body)
+
+    def _finish(self, surplus: bytes) -> None:
+        self._phase = DONE
+        self.ended = True
         self.surplus = surplus
         self.reusable = self._persistent and not surplus
-        parts.append(end)
 
     def _take_surplus(self, data: bytes) -> None:
         if len(self.surplus) < HEAD_BYTES:  # nobody reads it; an error shows its beginning
             self.surplus += data
         self.reusable = False
 
-    def _take_end(self, parts: list[Part]) -> None:
+    def _take_end(self) -> None:
         self.reusable = False
         phase = self._phase
         if phase is UNTIL_CLOSE:
-            self._phase = IDLE
-            parts.append(_END)
+            self._phase = DONE
+            self.ended = True
             return
-        if phase is IDLE or phase is SWITCHED:
+        if phase is DONE:
             return
         if phase is HEAD and not self.started:
             raise RemoteProtocolError("the peer ended the connection before any byte of a response")
         raise RemoteProtocolError(f"the peer ended the connection too early, missing: {self.unfinished}")
+
+    @property
+    def is_until_close(self) -> bool:
+        """Only the end of the stream ends the body."""
+        return self._phase is UNTIL_CLOSE
 
     @property
     def unfinished(self) -> str:
@@ -210,13 +226,13 @@ class H1Parser:
             return self._unfinished_head()
         if phase is LENGTH:
             return f"{self._left:,} bytes of the body, {self._length - self._left:,} of {self._length:,} came"
-        if phase is CHUNKED:
+        if phase is CHUNKED and self._chunks is not None:
             return f"the end of a chunked body, {self._chunks.length:,} bytes of it came"
         if phase is UNTIL_CLOSE:
             return "the end of the connection, which ends the body"
         return "nothing" if phase is not BROKEN else "a response without errors"
 
     def _unfinished_head(self) -> str:
-        if len(self._section):
+        if self._section is not None and len(self._section):
             return f"the rest of the response head, {len(self._section):,} bytes of it came"
         return "the response head" if not self._interims else "the final response head, after an interim one"

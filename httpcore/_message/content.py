@@ -11,13 +11,13 @@ however the body arrives.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Final, Protocol
 
 from .._config import UNSET, Unset
 from .._errors import LimitExceeded
 from .decoders import Decoder, decoder_for
-from .fields import Headers
 
 __all__ = ["Content", "ContentSource", "check_size", "collected", "decoded"]
 
@@ -54,7 +54,7 @@ class Content:
 
     __slots__ = ("_decoder", "_headers", "_is_plain", "_source", "_worked")
 
-    def __init__(self, source: ContentSource, headers: Headers) -> None:
+    def __init__(self, source: ContentSource, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self._source = source
         self._headers = headers
         self._decoder: Decoder | None = None
@@ -88,7 +88,9 @@ class Content:
             decoder.feed(data)
 
 
-async def collected(source: ContentSource, headers: Headers, max_body: MaxBody, whole: bytes | None) -> bytes:
+async def collected(
+    source: ContentSource, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, whole: bytes | None
+) -> bytes:
     """The whole content: of `whole`, if that is all of the body, else of what the source brings.
 
     Raises:
@@ -108,7 +110,7 @@ async def collected(source: ContentSource, headers: Headers, max_body: MaxBody, 
             return keeper.finish()
 
 
-def decoded(body: bytes, headers: Headers, max_body: MaxBody) -> bytes:
+def decoded(body: bytes, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody) -> bytes:
     """As `collected`, of a body that is all here, at once."""
     keeper = _Keeper(headers, max_body, len(body))
     keeper.receive(body, ended=True)
@@ -131,7 +133,7 @@ class _Keeper:
 
     __slots__ = ("_declared", "_decoder", "_ended", "_headers", "_kept", "_max_body", "_received")
 
-    def __init__(self, headers: Headers, max_body: MaxBody, declared: int | None) -> None:
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, declared: int | None) -> None:
         if declared is not None and max_body is not UNSET:
             check_size(declared, max_body, "was declared to be")
         self._headers = headers

@@ -21,6 +21,7 @@ __all__ = [
     "HEAD_BYTES",
     "INTERIM_COUNT",
     "TOKEN",
+    "Bounded",
     "Headers",
     "Remembered",
     "forbidden_bytes",
@@ -57,19 +58,31 @@ def forbidden_bytes(text: bytes) -> bytes:
     return text.translate(None, _IN_VALUES)
 
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Remembered(dict[bytes, V]):
-    """What `learn` made of a key, for the keys that were asked for lately: `remembered[key]`.
-
-    What peers and callers send decides what is asked for, so both the length of a key and the number of keys have a
-    bound. At the bound all is forgotten at once: that is cheap, and rare for any program that sends sensible requests.
-    An exception of `learn` is the answer for that key, and is not remembered. Threads share it without a lock: each
-    step is one call of the dictionary, and at worst a key is learned twice.
+class Bounded(dict[K, V]):
+    """A memory that forgets all at once when it is full: that is cheap, and rare for any program whose requests and
+    answers are much alike. Threads share it without a lock: each step is one call of the dictionary.
     """
 
     MOST: Final = 1024
+
+    def keep(self, key: K, value: V) -> None:
+        if len(self) >= self.MOST:
+            self.clear()
+        self[key] = value
+
+
+class Remembered(Bounded[bytes, V]):
+    """What `learn` made of a key, for the keys that were asked for lately: `remembered[key]`.
+
+    What peers and callers send decides what is asked for, so both the length of a key and the number of keys have a
+    bound. An exception of `learn` is the answer for that key, and is not remembered. At worst, of two threads both
+    learn a key.
+    """
+
     LONGEST: Final = 64
 
     def __init__(self, learn: Callable[[bytes], V]) -> None:
@@ -78,9 +91,7 @@ class Remembered(dict[bytes, V]):
     def __missing__(self, key: bytes) -> V:
         value = self._learn(key)
         if len(key) <= self.LONGEST:
-            if len(self) >= self.MOST:
-                self.clear()
-            self[key] = value
+            self.keep(key, value)
         return value
 
 

@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from .. import __version__
-from .._values import dataclass
-from .fields import Headers
 
 LIBRARY: Final = f"httpcore {__version__}"
 """What reads both protocols, for `ResponseInfo.engine`."""
 
+MARKED: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"content-encoding"))
+"""The fields that say how long a body is and how it is coded, and how long its connection lives."""
 
-@dataclass(slots=True)
+Fields = tuple[tuple[bytes, bytes], ...]
+
+
 class Head:
-    """Status line and header section of one response, interim (1xx) or final.
+    """Status line and header section of one response, interim (1xx) or final. A value: it is never changed, so one may
+    serve many responses.
 
-    `headers` has lower-cased names, `raw_headers` the names as sent; both in wire order. `version` is b"1.0", b"1.1" or
-    b"2"; HTTP/2 has no reason phrase: `reason` is b"" there.
+    Attributes:
+        status, reason, version: `version` is b"1.0", b"1.1" or b"2"; HTTP/2 has no reason phrase: `reason` is b"".
+        headers, raw_headers: in wire order, with lower-cased names and with the names as sent.
+        marked: those of `headers` whose names are in `MARKED`, which are asked for several times.
     """
 
-    status: int
-    reason: bytes
-    version: bytes
-    headers: Headers
-    raw_headers: Headers
+    __slots__ = ("headers", "marked", "raw_headers", "reason", "status", "version")
 
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        version: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        raw_headers: Iterable[tuple[bytes, bytes]],
+        marked: Fields | None = None,
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.version = version
+        self.headers: Fields = tuple(headers)  # which is the same object where it is a tuple
+        self.raw_headers: Fields = tuple(raw_headers)
+        if marked is None:
+            marked = tuple([field for field in self.headers if field[0] in MARKED])
+        self.marked: Fields = marked
 
-@dataclass(slots=True)
-class End:
-    """The message is complete. `trailers` have lower-cased names."""
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Head):
+            return NotImplemented
+        return self._parts() == other._parts()
 
-    trailers: Headers
+    def __hash__(self) -> int:
+        return hash(self._parts())
 
+    def __repr__(self) -> str:
+        return f"Head({self.status}, {self.reason!r}, {self.version!r}, {self.raw_headers!r})"
 
-Part = Head | bytes | End
+    def _parts(self) -> tuple[int, bytes, bytes, Fields, Fields]:
+        return self.status, self.reason, self.version, self.headers, self.raw_headers

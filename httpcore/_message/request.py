@@ -9,22 +9,24 @@ Whitespace around a value is refused rather than stripped, so that what arrives 
 ASCII: ISO-8859-1 and UTF-8 are both in use, so the choice is left to whoever encodes. A value of a subclass of `str` or
 `bytes` is converted first, then checked, then sent (see `_exact`).
 
-The hot path joins the header lines and looks at them once, for bytes that may not be there (measured: a tenth of a
-regular expression). A CRLF inside a value would pass as another line, so what is left over must be the line ends and no
-more; names are checked alone, and remembered. When anything is unusual, `_exact` goes through the fields one by one and
-names the culprit.
+The hot path takes the fields by columns, joins the header lines and looks at them once, for bytes that may not be there
+(measured: a tenth of a regular expression). A CRLF inside a value would pass as another line, so what is left over must
+be the line ends and no more; names are checked alone, and remembered. When anything is unusual, `_exact` goes through
+the fields one by one and names the culprit. A request that is no more than a method and a URL is remembered whole.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from itertools import repeat
 from typing import Any, Final
 
 from .._errors import LocalProtocolError, show
 from .._exact import exact_bytes, exact_str
 from .body import Body, BodyContent
-from .fields import TOKEN, Headers, Remembered, forbidden_bytes, is_token, is_value
+from .fields import TOKEN, Bounded, Headers, Remembered, forbidden_bytes, is_token, is_value
 from .url import URL, shown
 
 __all__ = ["HeaderTypes", "Headers", "Request", "TrailerTypes", "chunk", "header_pairs", "last_chunk", "trailer_pairs"]
@@ -147,6 +149,29 @@ class Request:
             InvalidURL, UnsupportedProtocol: from the URL.
             LocalProtocolError: any other argument.
         """
+        # What is no more than a method and a URL is remembered; never with a user name and a password.
+        if headers or target is not None or trailers is not None or not (type(method) is type(url) is str):
+            return cls._made(method, url, headers, body, target, trailers)
+        if type(body) is not bytes or body:
+            return cls._made(method, url, None, body, None, None)
+        asked = method, url
+        known = _plain.get(asked)
+        if known is None:
+            known = cls._made(method, url, None, body, None, None)
+            if len(asked[1]) <= _URL_IN_MEMORY and known.url.userinfo is None:
+                _plain.keep(asked, known)
+        return known
+
+    @classmethod
+    def _made(
+        cls,
+        method: str | bytes,
+        url: str | bytes | URL,
+        headers: HeaderTypes,
+        body: BodyContent | Body,
+        target: str | bytes | None,
+        trailers: TrailerTypes,
+    ) -> Request:
         self = cls()
         self.url = url = url if isinstance(url, URL) else URL.parse(url)
         self.method = method = (_METHODS.get(method) if type(method) is str else None) or _method(method)
@@ -198,22 +223,24 @@ class Request:
             return b"Content-Length: %b\r\n" % length
         return b""
 
-    def forward(self, fields: Headers) -> None:
-        """Make it one for a proxy: the target in absolute-form (RFC 9112, section 3.2.2), and these fields with it.
+    def forward(self, fields: Headers) -> Request:
+        """The same for a proxy: the target in absolute-form (RFC 9112, section 3.2.2), and these fields with it.
 
         A Proxy-Authorization among them gives way to the caller's own.
         """
+        other = copy(self)
         if any(name.lower() == b"proxy-authorization" for name, _ in self.headers):
             fields = [field for field in fields if field[0].lower() != b"proxy-authorization"]
         target = self.target
         if target == b"*":  # of OPTIONS: then an empty path (3.2.4)
-            self.target = b"http://" + self.url.host_header
+            other.target = b"http://" + self.url.host_header
         elif target.startswith(b"/"):
-            self.target = b"http://%b%b" % (self.url.host_header, target)
-        self.headers.extend(fields)
+            other.target = b"http://%b%b" % (self.url.host_header, target)
+        other.headers = [*self.headers, *fields]
         rest = self.head[len(self.method) + len(target) + 1 : -2]
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-        self.head = b"%b %b%b%b\r\n" % (self.method, self.target, rest, lines)
+        other.head = b"%b %b%b%b\r\n" % (self.method, other.target, rest, lines)
+        return other
 
     def refuse_proxy_authorization(self, reason: str) -> None:
         """Credentials for a proxy are for the next hop that is one (RFC 9110, section 11.7.2): here that is none.
@@ -238,6 +265,10 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {show(self.method)} {show(self.url.redacted)}>"
+
+
+_URL_IN_MEMORY: Final = 512  # characters
+_plain: Final[Bounded[tuple[str, str], Request]] = Bounded()
 
 
 def chunk(data: bytes) -> tuple[bytes, ...]:
@@ -409,36 +440,46 @@ def _listed(headers: Any, argument: str) -> list[Any] | tuple[Any, ...]:
     return list(headers)
 
 
+_PAIR_TYPES: Final = frozenset((tuple, list))
+_ALL_BYTES: Final = {bytes}
+
+
 def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[bytes, list[bytes]]] | None:
-    """As `_fields`; None when anything is unusual."""
-    pairs: Headers = []
-    lines: list[bytes] = []
-    values: list[bytes] = []
-    marked: dict[bytes, list[bytes]] = {}
+    """As `_fields`; None when anything is unusual. Whole columns are checked at once, in few calls."""
+    if not given:
+        return [], b"", {}
     try:
-        for pair in given:
-            name, value = pair
-            if type(name) is str:
-                name = name.encode("ascii")
-            elif type(name) is not bytes:  # one that only compares equal to a known name must not pass for it
-                return None
-            if type(value) is str:
-                value = value.encode("ascii")
-            if type(value) is not bytes or (type(pair) is not tuple and type(pair) is not list):
-                return None
-            start, mark = _names[name]
-            lines.append(start + value)
-            values.append(value)
-            pairs.append((name, value))
-            if mark:
-                marked.setdefault(mark, []).append(value)
+        if not _PAIR_TYPES.issuperset(map(type, given)):
+            return None
+        names, values = zip(*given, strict=True)
+        # One that only compares equal to a known name must not pass for it, so no subclass does.
+        if set(map(type, names)) != _ALL_BYTES:
+            names = _encoded(names)
+        if set(map(type, values)) != _ALL_BYTES:
+            values = _encoded(values)
+        starts, marks = zip(*map(_names.__getitem__, names), strict=True)
     except (TypeError, ValueError):
         return None
-    lines.append(b"")
-    text = b"\r\n".join(lines)
-    if forbidden_bytes(text) != b"\r\n" * len(pairs) or list(map(bytes.strip, values)) != values:
+    text = b"\r\n".join([*map(bytes.__add__, starts, values), b""])
+    if forbidden_bytes(text) != b"\r\n" * len(names) or tuple(map(bytes.strip, values)) != values:
         return None
-    return pairs, text, marked
+    marked: dict[bytes, list[bytes]] = {}
+    if any(marks):
+        for mark, value in zip(marks, values, strict=True):
+            if mark:
+                marked.setdefault(mark, []).append(value)
+    return list(zip(names, values, strict=True)), text, marked
+
+
+def _encoded(column: tuple[Any, ...]) -> tuple[bytes, ...]:
+    """A column of str, or of str and bytes, as bytes. Raises ValueError for one that is not ASCII, TypeError for
+    another type, and for a subclass of these.
+    """
+    if set(map(type, column)) == {str}:
+        return tuple(map(str.encode, column, repeat("ascii")))
+    if not {str, bytes}.issuperset(map(type, column)):
+        raise TypeError
+    return tuple([text if type(text) is bytes else text.encode("ascii") for text in column])
 
 
 def _checked_name(name: bytes) -> tuple[bytes, bytes]:

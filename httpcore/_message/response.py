@@ -6,10 +6,10 @@ runs in another task (PEP 789). Closing is plain calls throughout, so it cannot 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from enum import Enum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
 
 from .._backends.base import PIECE, StreamInfo, TLSInfo
 from .._config import UNSET, Unset, checked_size
@@ -31,11 +31,10 @@ from .._public import public, resolvable
 from .body import Body, BodyReader
 from .content import Content, ContentSource, check_size, collected, decoded
 from .decoders import is_coded
+from .fields import Headers
+from .head import Head
 from .raw import RawStream
 from .request import header_pairs
-
-if TYPE_CHECKING:
-    from .head import Head
 
 __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
 
@@ -137,12 +136,14 @@ class Response:
 
     __slots__ = (
         "_body",
+        "_head",
+        "_headers",
+        "_marked",
         "_max_body",
+        "_raw_headers",
         "_source",
         "_standing",
-        "headers",
         "protocol",
-        "raw_headers",
         "reason_phrase",
         "status_code",
     )
@@ -154,8 +155,10 @@ class Response:
         pairs = header_pairs(headers)
         self.reason_phrase = _phrase(self.status_code)
         self.protocol = "HTTP/1.1"
-        self.raw_headers = pairs
-        self.headers = [(name.lower(), value) for name, value in pairs]
+        self._head: Head | None = None
+        self._raw_headers: Headers | None = pairs
+        self._headers: Headers | None = [(name.lower(), value) for name, value in pairs]
+        self._marked: Iterable[tuple[bytes, bytes]] = self._headers
         given = Body.of(body)
         self._source: Source = _Given(given)
         self._standing = _Standing.UNREAD if given.data is None else _Standing.READ
@@ -169,13 +172,42 @@ class Response:
         self.status_code = head.status
         self.reason_phrase = head.reason.decode("latin-1")
         self.protocol = "HTTP/1.1" if head.version == b"1.1" else "HTTP/" + head.version.decode("ascii")
-        self.headers = head.headers
-        self.raw_headers = head.raw_headers
+        self._head = head
+        self._headers = self._raw_headers = None
+        self._marked = head.marked
         self._source = source
         self._standing = _Standing.UNREAD
         self._body = None
         self._max_body = max_body
         return self
+
+    # The lists of a head that has come are made when they are asked for, and then they are the caller's.
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields in wire order, names lower-cased."""
+        headers = self._headers
+        if headers is None:
+            assert self._head is not None
+            self._headers = headers = list(self._head.headers)
+        return headers
+
+    @headers.setter
+    def headers(self, headers: Headers) -> None:
+        self._headers = headers
+
+    @property
+    def raw_headers(self) -> Headers:
+        """The header fields in wire order, names as they were sent."""
+        headers = self._raw_headers
+        if headers is None:
+            assert self._head is not None
+            self._raw_headers = headers = list(self._head.raw_headers)
+        return headers
+
+    @raw_headers.setter
+    def raw_headers(self, headers: Headers) -> None:
+        self._raw_headers = headers
 
     def __repr__(self) -> str:
         return f"<Response [{self.status_code} {printable(self.reason_phrase)}] {self._standing.value}>"
@@ -205,7 +237,7 @@ class Response:
             if self._standing is not _Standing.READ:
                 self._check_unread()
             try:
-                self._body = decoded(self._source.here() or b"", self.headers, self._max_body)
+                self._body = decoded(self._source.here() or b"", self._marked, self._max_body)
             except (DecodingError, LimitExceeded) as error:
                 raise self._explained(of_attribute(error)) from error
         return self._body
@@ -253,8 +285,8 @@ class Response:
         source, limit = self._source, self._max_body
         try:
             whole = source.here()
-            if whole is None or (whole and is_coded(self.headers)):
-                whole = await collected(source, self.headers, limit, whole)
+            if whole is None or (whole and is_coded(self._marked)):
+                whole = await collected(source, self._marked, limit, whole)
                 self._check_open()
             elif limit is not UNSET:
                 check_size(len(whole), limit)
@@ -285,7 +317,7 @@ class Response:
         """
         if self._standing is _Standing.READ:
             given = self._given_again()
-            if given is not None or not any(name == b"content-encoding" for name, _ in self.headers):
+            if given is not None or not is_coded(self._marked):
                 return BodyStream(self, given or _Given(Body.of(self._body)), decoded=False)
         self._check_unread()
         self._standing = _Standing.STREAMING
@@ -367,7 +399,7 @@ class BodyStream:
 
     def __init__(self, response: Response, source: Source, *, decoded: bool) -> None:
         self._response = response
-        self._content: Content | Source = Content(source, response.headers) if decoded else source
+        self._content: Content | Source = Content(source, response._marked) if decoded else source
         self._done = False
         self._reading = False
 

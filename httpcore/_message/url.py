@@ -32,6 +32,7 @@ from .._address import bracketed, canonical
 from .._errors import InvalidURL, UnsupportedProtocol, show
 from .._exact import exact_bytes, exact_str
 from .._values import dataclass
+from .fields import Bounded
 
 __all__ = ["URL", "parse_host", "parse_proxy"]
 
@@ -94,7 +95,8 @@ class URL:
     def parse(url: str | bytes) -> URL:
         """Check and take apart an absolute URL (RFC 3986; the module says where it is stricter).
 
-        The same text gives the same object while it is among the 1,024 last used and no longer than 2,048 characters.
+        The same text gives the same object while it is among the 1,024 last used and no longer than 2,048 characters;
+        never one with an "@", which may stand behind a password.
 
         Raises:
             InvalidURL: not an absolute URL with a host, or with something in it that is not allowed.
@@ -106,7 +108,7 @@ class URL:
             text = _text(url)
         else:
             raise InvalidURL(f"url is of type {type(url).__name__}: str or bytes is allowed")
-        return _remembered(text) if len(text) <= _CACHED_LENGTH else _parse(text)
+        return _remembered(text) if len(text) <= _CACHED_LENGTH and "@" not in text else _parse(text)
 
     @property
     def authority(self) -> str:
@@ -234,7 +236,28 @@ def _parse(url: str, ports: dict[str, int] = _DEFAULT_PORTS) -> URL:
     )
 
 
-_remembered = lru_cache(maxsize=1024)(_parse)
+_places: Final[Bounded[str, URL]] = Bounded()
+"""By scheme, host and port as they were written: a URL that began so."""
+
+
+def _parse_at_place(url: str) -> URL:
+    """As `_parse`, of a text without an "@": where its scheme, host and port are known only its target is read."""
+    end = url.find("/", 8)  # behind "https://"
+    if end < 0:
+        return _parse(url)
+    start = url[:end]
+    place = _places.get(start)
+    target = url[end:]
+    if place is not None and _TARGET.fullmatch(target):  # which has no fragment and nothing that `_REFUSED` has
+        return URL(place.scheme, place.host, place.port, target.encode(), place.host_header, place.origin)
+    made = _parse(url)
+    # If this is the target then what stands before it is scheme, host and port, since none of these has a slash.
+    if made.target == target.encode("utf-8", "replace") and end <= _NAME_LENGTH:
+        _places.keep(start, made)
+    return made
+
+
+_remembered = lru_cache(maxsize=1024)(_parse_at_place)
 
 
 def _refuse_start(url: str) -> NoReturn:

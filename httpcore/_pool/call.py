@@ -137,13 +137,13 @@ class Call:
 
     def interim(self, head: Head) -> None:
         if self.trace is not None:
-            self.trace(InterimResponse(self.now(), self.number, head.status, tuple(head.headers)))
+            self.trace(InterimResponse(self.now(), self.number, head.status, head.headers))
 
     def answered(self, connection: HTTPConnection, reused: bool, head: Head) -> None:
         assert self.trace is not None
         now, peer = self.now(), connection.info.peer
         self.trace(RequestSent(now, self.number, peer, reused))
-        self.trace(ResponseStarted(now, self.number, head.status, tuple(head.headers)))
+        self.trace(ResponseStarted(now, self.number, head.status, head.headers))
 
     def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
         self.attempts += 1
@@ -205,18 +205,22 @@ class Delivery:
         self._headed = call.deadline.now()
         self.head = head
         self.connection: RawStream | None = None
+
+    def begin(self) -> None:
+        """The head is here: tell who listens, and release the connection if nothing more is to come."""
+        call, holds, exchange, head = self._call, self._holds, self._exchange, self.head
         if call.trace is not None:
-            call.answered(holds, reused, head)
+            call.answered(holds, self._reused, head)
         if exchange.switched:
             # Nothing of this object: the raw stream outlives the response.
-            raw = exchange.raw(partial(call.let_go, ticket, holds, exchange))
+            raw = exchange.raw(partial(call.let_go, self._ticket, holds, exchange))
             self.connection = _ExplainedStream(raw, call, holds, head.status)
         elif exchange.ended:  # all has come in one piece, as it mostly does
             self._end()
 
     @property
     def informational(self) -> list[Informational]:
-        return [Informational(head.status, head.headers) for head in self._exchange.interim]
+        return [Informational(head.status, list(head.headers)) for head in self._exchange.interim]
 
     @property
     def trailers(self) -> Headers:
@@ -273,7 +277,7 @@ class Delivery:
         """How many bytes the body was declared to have; None if that is not known, or does not speak of this body."""
         if self._call.request.method == b"HEAD" or self.head.status == 304:
             return None
-        for name, value in self.head.headers:
+        for name, value in self.head.marked:
             if name == b"content-length" and value.isdigit() and len(value) < 19:
                 return int(value)
         return None
@@ -318,7 +322,7 @@ class Delivery:
 
     def _expires(self) -> float | None:
         """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""
-        for name, value in self.head.headers:
+        for name, value in self.head.marked:
             if name == b"keep-alive":
                 for part in value.split(b","):
                     key, _, seconds = part.strip().partition(b"=")

@@ -14,14 +14,12 @@ from .._deadline import Deadline
 from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
 from .._http1.exchange import HTTP11Exchange
-from .._http1.parser import H1Parser
 from .._http2.connection import HTTP2Connection
 from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
 
 if TYPE_CHECKING:
-    from .._http1.engines import ResponseParser
     from .._http2.events import HTTP2Engine
     from .._message.head import Head
 
@@ -69,7 +67,7 @@ class HTTPConnection:
         came first.
         """
         try:
-            stream = await dial(backend, network, self.route, deadline, self._reached, _parser, spent, sessions)
+            stream = await dial(backend, network, self.route, deadline, self._reached, spent, sessions)
         except Exception as error:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
@@ -80,7 +78,7 @@ class HTTPConnection:
             self.is_quiet = wire.is_quiet
             await wire.greet(deadline)
         else:
-            self._wire = HTTP11Connection(stream, _parser(), backend)
+            self._wire = HTTP11Connection(stream, backend)
             self.is_quiet = self._wire.is_quiet
 
     def _chosen(self, stream: Stream) -> str:
@@ -173,10 +171,6 @@ class HTTPConnection:
             self._wire.abandon()
         elif self._stream is not None:
             self._stream.abandon()
-
-
-def _parser() -> ResponseParser:
-    return H1Parser()
 
 
 def _engine() -> HTTP2Engine:

@@ -300,13 +300,14 @@ class ConnectionPool:
         request = Request.of(method, url, headers, body, target, trailers)
         backend = self._enter()
         tls = self._ssl if ssl is None else checked_ssl(ssl)
-        route = self._route(request, tls)
+        request, route = self._route(request, tls)
         config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
         deadline = Deadline(config, backend.now)
         listener = self._trace if trace is None else checked_trace(trace)
         return Call(request, route, deadline, backend, self._give_back, listener, duplex)
 
-    def _route(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> Route:
+    def _route(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> tuple[Request, Route]:
+        """Where the request goes, and the request as that place gets it."""
         offers = self._offers(request, tls)
         proxy = self._proxy
         if self._choose is not None:
@@ -317,15 +318,14 @@ class ConnectionPool:
         if proxy is None:
             if self._choose is not None:
                 request.refuse_proxy_authorization("no proxy was chosen for this request")
-            return route_to(request.url, tls, offers, None, self._uds)
+            return request, route_to(request.url, tls, offers, None, self._uds)
         # The first two make a connection into something for one origin alone; a policy must see where it leads.
         tunnel = request.upgrade or request.method == b"CONNECT" or self._network.policy is not None
         route = route_to(request.url, tls, offers, proxy, tunnel=tunnel)
         if route.forwards:
-            request.forward(proxy.fields)
-        else:
-            request.refuse_proxy_authorization("the proxy makes a tunnel for this request")
-        return route
+            return request.forward(proxy.fields), route
+        request.refuse_proxy_authorization("the proxy makes a tunnel for this request")
+        return request, route
 
     def _offers(self, request: Request, tls: SSLConfig | ssl_module.SSLContext) -> tuple[str, ...]:
         """What may be spoken for this request."""
@@ -353,7 +353,10 @@ class ConnectionPool:
                 call.is_connected = True
                 reused = connection.uses > 0
                 exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
-                return Delivery(call, ticket, connection, exchange, await exchange.run(), reused, connected)
+                head = await exchange.run()
+                delivery = Delivery(call, ticket, connection, exchange, head, reused, connected)
+                delivery.begin()
+                return delivery
             except BaseException as error:
                 slot = ticket.slot
                 self._give_back(ticket, reusable=exchange is not None and exchange.give_up())
@@ -412,7 +415,7 @@ class ConnectionPool:
         pause = pause_after(
             policy,
             call.request,
-            outcome if isinstance(outcome, BaseException) else (outcome.status, outcome.headers),
+            outcome if isinstance(outcome, BaseException) else (outcome.status, list(outcome.headers)),
             retries=call.pauses,
             draw=self._draw(),
             left=None if ends is None else ends - call.now(),

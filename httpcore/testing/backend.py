@@ -113,6 +113,9 @@ class SimulatedStream:
             raise ReadError("the stream was closed on this side", peer=self._connection.info.peer)
         return self._take(PIECE) if self._in.arrived or self._in.over() else None
 
+    def is_quiet(self) -> bool:
+        return not (self._closed or self._in.arrived or self._in.over())
+
     def give(self, data: bytes | bytearray | memoryview) -> int:
         if self._writing:
             raise RuntimeError(f"two tasks write to {self._connection.info.peer} at once")

@@ -29,7 +29,6 @@ from httpcore._connect.route import Route
 from httpcore._deadline import Deadline
 from httpcore._http1.connection import HTTP11Connection
 from httpcore._http1.exchange import HTTP11Exchange
-from httpcore._http1.parser import H1Parser
 from httpcore._http2.connection import HTTP2Connection
 from httpcore._http2.engine import H2Engine
 from httpcore._http2.exchange import HTTP2Exchange
@@ -154,7 +153,7 @@ def a_delivery() -> Iterator[Make]:
         ledger = Ledger(PoolLimits())
 
         def make() -> object:
-            exchange = HTTP11Exchange(HTTP11Connection(stream, H1Parser(), backend), request, deadline, call.interim)
+            exchange = HTTP11Exchange(HTTP11Connection(stream, backend), request, deadline, call.interim)
             ticket = ledger.ticket("key", may_share=False)
             connection: Any = HTTPConnection.__new__(HTTPConnection)
             delivery = Delivery(call, ticket, connection, exchange, head, False, 0.0)

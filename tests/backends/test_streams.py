@@ -66,7 +66,7 @@ def run_uvloop(main: Main) -> Any:
 
 
 WORLDS = {"threads": run_threads, "trio": run_trio, "asyncio": run_asyncio, "uvloop": run_uvloop}
-MODULES = {"threads": "blocking", "uvloop": "asyncio"}
+MODULES = {"uvloop": "asyncio"}
 
 
 @pytest.fixture(params=WORLDS)
@@ -270,6 +270,47 @@ def test_take_gives_what_is_here_now_or_nothing_or_the_end(run: Any, listener: A
             return [*taken, peer.stream.take(), peer.stream.take()]
 
     assert run(main) == [None, b"abc", None, b"", b""]
+
+
+def test_is_quiet_takes_nothing_and_says_the_same_twice(run: Any, listener: Any) -> None:
+    async def main(backend: Any) -> Any:
+        with await connect(backend, listener) as peer:
+            quiet = peer.stream.is_quiet
+            said = [quiet(), quiet()]
+            peer.sock.sendall(b"hello")
+            await until(lambda: not quiet(), backend)
+            said += [quiet(), quiet()]
+            assert await peer.stream.read(100, LONG) == b"hello"
+            said += [quiet(), quiet()]
+            peer.sock.shutdown(socket.SHUT_WR)
+            await until(lambda: not quiet(), backend)
+            said += [quiet(), quiet()]
+            assert await peer.stream.read(100, LONG) == b""
+            return [*said, quiet(), quiet()]
+
+    assert run(main) == [True, True, False, False, True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_what_was_closed_or_reset_is_not_quiet(run: Any, listener: Any, how: str) -> None:
+    async def main(backend: Any) -> Any:
+        with await connect(backend, listener) as peer:
+            peer.stream.close() if how == "close" else peer.reset()
+            await until(lambda: not peer.stream.is_quiet(), backend)
+            said = [peer.stream.is_quiet(), peer.stream.is_quiet()]
+            with pytest.raises(errors.ReadError):
+                peer.stream.take()
+            return [*said, peer.stream.is_quiet()]
+
+    assert run(main) == [False, False, False]
+
+
+async def until(ready: Callable[[], bool], backend: Any) -> None:
+    for _ in range(1000):
+        if ready():
+            return
+        await backend.sleep(0.005)
+    raise AssertionError("it never came")
 
 
 def test_take_and_read_share_one_order(run: Any, listener: Any) -> None:

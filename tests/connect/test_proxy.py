@@ -203,7 +203,7 @@ def test_a_forwarded_request_names_the_origin_in_its_target(
 ) -> None:
     request = Request.of(method, url, [("X", "y")], target=target)
     before = request.head
-    request.forward(Proxy("http://proxy", ("u", "p")).fields)
+    request = request.forward(Proxy("http://proxy", ("u", "p")).fields)
     first, rest = request.head.split(b"\r\n", 1)
     assert first == line
     assert rest == before.split(b"\r\n", 1)[1][:-2] + b"Proxy-Authorization: Basic dTpw\r\n\r\n"
@@ -211,6 +211,6 @@ def test_a_forwarded_request_names_the_origin_in_its_target(
 
 def test_the_callers_own_proxy_authorization_wins() -> None:
     request = Request.of("GET", "http://a/", [("proxy-authorization", "mine")])
-    request.forward(Proxy("http://proxy", ("u", "p")).fields)
+    request = request.forward(Proxy("http://proxy", ("u", "p")).fields)
     assert request.head.lower().count(b"proxy-authorization") == 1
     assert b"mine" in request.head

@@ -589,6 +589,21 @@ def test_a_session_ticket_is_not_input() -> None:
     joined(body, world)
 
 
+def test_is_quiet_of_tls_takes_nothing_and_skips_tickets() -> None:
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        assert [stream.is_quiet(), stream.is_quiet()] == [True, True]
+        await peer.send(b"surplus")
+        assert [stream.is_quiet(), stream.is_quiet()] == [False, False]
+        assert stream.take() == b"surplus"
+        assert [stream.is_quiet(), stream.is_quiet()] == [True, True]
+        await peer.end()
+        assert [stream.is_quiet(), stream.is_quiet()] == [False, False]
+        assert stream.take() == b""
+        assert not stream.is_quiet()
+
+    joined(body)
+
+
 def test_take_skips_tickets_and_finds_data_behind_them() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         assert stream.take() is None

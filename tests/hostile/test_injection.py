@@ -420,7 +420,7 @@ def test_requests_of_every_kind_compare_no_bytes_with_text() -> None:
     """`python -bb` makes an error of it. Both answer False otherwise, and a check that compares them checks nothing."""
     with Strict() as server:
         subprocess.run(
-            [sys.executable, "-bb", str(Path(__file__).with_name("strict_bytes.py")), server.url],
+            [sys.executable, "-bb", str(Path(__file__).parent.parent / "support" / "strict_bytes.py"), server.url],
             check=True,
             timeout=120,
         )

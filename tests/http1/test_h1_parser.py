@@ -6,18 +6,17 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import httpcore
-from httpcore._errors import HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
+from httpcore._errors import HTTPCoreError, LimitExceeded, RemoteProtocolError
 from httpcore._http1 import chunks, grammar
-from httpcore._http1.engines import ResponseParser
-from httpcore._http1.parser import H1Parser
+from httpcore._http1.parser import H1Response
 from httpcore._message.fields import FIELD_COUNT, HEAD_BYTES, INTERIM_COUNT, Remembered
-from httpcore._message.head import End, Head, Part
+from httpcore._message.head import Head
 
 MIB = 1 << 20
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -32,10 +31,44 @@ class Asked:
     upgrade: bool = False
     close: bool = False
 
-    def parser(self) -> H1Parser:
-        parser = H1Parser()
-        parser.begin(self.method, upgrade=self.upgrade, close=self.close)
-        return parser
+    def parser(self) -> Parser:
+        return Parser(H1Response(self.method, upgrade=self.upgrade, close=self.close))
+
+
+@dataclass
+class End:
+    """The message is complete."""
+
+    trailers: list[tuple[bytes, bytes]]
+
+
+Part = Head | bytes | End
+
+
+class Parser:
+    """Reads one response, and tells what each piece of its bytes has completed, in order."""
+
+    def __init__(self, response: H1Response) -> None:
+        self.response = response
+
+    def receive(self, data: bytes) -> list[Part]:
+        response = self.response
+        interims, head, ended = len(response.interim), response.head, response.ended
+        response.receive(data)
+        parts: list[Part] = [*response.interim[interims:]]
+        if response.head is not head:
+            assert head is None
+            assert response.head is not None
+            parts.append(response.head)
+        assert response.held == sum(map(len, response.parts or ()))
+        parts += response.parts or ()
+        response.parts, response.held = None, 0
+        if response.ended and not ended:
+            parts.append(End(response.trailers))
+        return parts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.response, name)
 
 
 GET = Asked()
@@ -55,13 +88,13 @@ def joined(parts: Iterable[Part]) -> list[Part]:
     return out
 
 
-def play(pieces: Iterable[bytes], asked: Asked = GET) -> tuple[list[Part], H1Parser]:
+def play(pieces: Iterable[bytes], asked: Asked = GET) -> tuple[list[Part], Parser]:
     parser = asked.parser()
     parts = [part for piece in pieces for part in parser.receive(piece)]
     return joined(parts), parser
 
 
-def feed(parser: H1Parser, pieces: Iterable[bytes], parts: list[Part]) -> None:
+def feed(parser: Parser, pieces: Iterable[bytes], parts: list[Part]) -> None:
     for piece in pieces:
         parts += parser.receive(piece)
 
@@ -542,55 +575,36 @@ def test_what_breaks_the_grammar_is_refused_however_the_bytes_are_cut(name: str)
         assert caught.value.message.isprintable()
 
 
-def test_the_parser_fits_the_contract() -> None:
-    parser: ResponseParser = H1Parser()
-    assert parser.name == f"httpcore {httpcore.__version__}"
+# Behind the end.
 
 
-# Several exchanges.
-
-
-def test_one_parser_reads_many_exchanges() -> None:
-    parser = H1Parser()
+def test_bytes_behind_the_end_make_the_connection_useless() -> None:
+    _, parser = play([with_head(b"Content-Length: 0")])
     assert parser.reusable
-    assert not parser.started
-    for asked, raw in [
-        (HEAD, CHUNKED),
-        (GET, CHUNKED + b"1\r\na\r\n0\r\n\r\n"),
-        (GET, with_head(b"Content-Length: 2") + b"ab"),
-        (UPGRADE, CHUNKED + b"0\r\nA: b\r\n\r\n"),
-        (GET, with_head(status=b"HTTP/1.1 304 x")),
-    ] * 3:
-        parser.begin(asked.method, upgrade=asked.upgrade)
-        assert not parser.reusable
-        assert not parser.started
-        parts = [part for byte in single_bytes(raw) for part in parser.receive(byte)]
-        assert isinstance(parts[-1], End)
-        assert parser.reusable
-        assert parser.started
-
-
-def test_bytes_between_two_exchanges_make_the_connection_useless() -> None:
-    parser = H1Parser()
     assert parser.receive(b"HTTP/1.1 408 x\r\n") == []
     assert parser.receive(b"\r\n") == []
     assert not parser.reusable
     assert parser.surplus == b"HTTP/1.1 408 x\r\n\r\n"
-    with pytest.raises(LocalProtocolError, match="cannot carry another request"):
-        parser.begin(b"GET")
 
 
-def test_the_end_of_the_stream_between_two_exchanges_makes_the_connection_useless() -> None:
+def test_the_end_of_the_stream_behind_the_end_makes_the_connection_useless() -> None:
     _, parser = play([with_head(b"Content-Length: 0")])
     assert parser.reusable
     assert parser.receive(b"") == []
     assert not parser.reusable
 
 
-def test_a_request_in_the_middle_of_a_response_is_refused() -> None:
-    parser = GET.parser()
-    with pytest.raises(LocalProtocolError):
-        parser.begin(b"GET")
+def test_responses_have_nothing_in_common() -> None:
+    first, second = GET.parser(), GET.parser()
+    first.receive(with_head(status=b"HTTP/1.1 100 x") + CHUNKED + b"1\r\na\r\n0\r\nA: b\r\n\r\n")
+    assert (len(first.interim), first.trailers, first.received) == (1, [(b"a", b"b")], 1)
+    first.interim.clear()
+    first.trailers.clear()
+    assert (second.interim, second.trailers, second.received, second.started) == ([], [], 0, False)
+    second.interim.append("x")
+    second.trailers.append("x")
+    third = GET.parser()
+    assert (third.interim, third.trailers, third.parts, third.head) == ([], [], None, None)
 
 
 def test_nothing_is_read_after_an_error() -> None:
@@ -604,12 +618,10 @@ def test_nothing_is_read_after_an_error() -> None:
 
 
 def test_the_allowance_for_heads_is_fresh_for_each_exchange() -> None:
-    parser = H1Parser()
     interim = with_head(status=b"HTTP/1.1 100 x") * (INTERIM_COUNT - 1)
     raw = interim + with_head(b"A: " + b"x" * (HEAD_BYTES // 2), b"Content-Length: 0")
     for _ in range(4):
-        parser.begin(b"GET")
-        assert isinstance(parser.receive(raw)[-1], End)
+        assert isinstance(GET.parser().receive(raw)[-1], End)
 
 
 def test_what_follows_a_switch_is_gathered() -> None:
@@ -936,6 +948,70 @@ def test_names_and_status_lines_are_remembered_within_bounds() -> None:
     for kept in (grammar._names, grammar._statuses):
         assert len(kept) <= Remembered.MOST
         assert max(map(len, kept)) <= Remembered.LONGEST
+
+
+def test_lines_of_fields_are_remembered_within_bounds() -> None:
+    for number in range(3 * Remembered.MOST):
+        same = [b"X-Always: %d" % number, b"X-Number-%d: 1" % number, b"X-Long: %s" % (b"a" * grammar.LINE_BYTES)]
+        for _ in range(2):
+            parts, _ = play([with_head(*same, b"Content-Length: 0")])
+            assert isinstance(parts[0], Head)
+            assert parts[0].raw_headers[0] == (b"X-Always", b"%d" % number)
+            assert len(parts[0].raw_headers) == 4
+    kept = grammar._lines
+    assert len(kept) <= Remembered.MOST
+    for number in range(100):
+        play([with_head(b"X-Another: %d" % number, b"Content-Length: 0")])
+    assert max(map(len, kept)) <= grammar.LINE_BYTES
+    assert 0 < sum(line.startswith(b"X-Another") for line in kept) <= grammar.LINES_OF_A_NAME
+
+
+@pytest.mark.parametrize(
+    "name", [b"Set-Cookie", b"Authentication-Info", b"WWW-Authenticate", b"X-CSRF-Token", b"X-Api-Key", b"Location"]
+)
+def test_lines_that_may_hold_credentials_are_not_remembered(name: bytes) -> None:
+    for _ in range(2):
+        play([with_head(name + b": not-to-be-kept", b"Content-Length: 0")])
+    assert not any(b"not-to-be-kept" in line for line in grammar._lines)
+
+
+@pytest.mark.parametrize("bad", [b"X-A: a\nb", b"X-A: a\rb", b"X-A: a\x00", b"X-A\x01: a", b"X-A : a", b" X-A: a"])
+def test_a_bad_line_among_known_ones_is_refused(bad: bytes) -> None:
+    for _ in range(2):
+        play([with_head(b"X-A: a", b"Content-Length: 0")])
+        with pytest.raises(RemoteProtocolError, match="not a header field"):
+            play([with_head(b"X-A: a", bad, b"Content-Length: 0")])
+
+
+def test_heads_are_remembered_when_all_their_lines_are() -> None:
+    common = with_head(b"X-Common: 1", b"Content-Length: 0")
+    private = with_head(b"X-Common: 1", b"Set-Cookie: not-to-be-kept", b"Content-Length: 0")
+    for _ in range(3):
+        for raw in (common, private):
+            assert play([raw])[0][0].raw_headers[0] == (b"X-Common", b"1")  # type: ignore[union-attr]
+    kept = [raw for raw, _, _ in grammar._heads]
+    assert common in kept
+    assert not any(b"not-to-be-kept" in raw for raw in kept)
+    assert len(grammar._heads) <= Remembered.MOST
+
+
+def test_a_remembered_head_means_what_its_request_makes_of_it() -> None:
+    raw = with_head(b"X-Common: 1", b"Content-Length: 2")
+    for _ in range(3):
+        assert grammar.read_head(raw, b"GET", False)[1:3] == (grammar.Framing.LENGTH, 2)
+        assert grammar.read_head(raw, b"HEAD", False)[1:3] == (grammar.Framing.LENGTH, 0)
+        assert grammar.read_head(raw, b"CONNECT", False)[1:3] == (grammar.Framing.SWITCHED, 0)
+        raw_101 = with_head(b"X-Common: 1", status=b"HTTP/1.1 101 x")
+        assert grammar.read_head(raw_101, b"GET", True)[1] == grammar.Framing.SWITCHED
+        with pytest.raises(RemoteProtocolError, match="did not ask for"):
+            grammar.read_head(raw_101, b"GET", False)
+
+
+def test_known_lines_are_counted_as_new_ones_are() -> None:
+    for _ in range(2):
+        play([with_head(*[b"X-A: a"] * (FIELD_COUNT - 1), b"Content-Length: 0")])
+        with pytest.raises(LimitExceeded, match="257 header fields"):
+            play([with_head(*[b"X-A: a"] * FIELD_COUNT, b"Content-Length: 0")])
 
 
 @pytest.mark.parametrize("field", [b"X-Twice : 1", b"X Twice: 1", b": 1", b"X-Twice", b" X-Twice: 1"])

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import httpcore
+from httpcore import ReadError
 from httpcore._deadline import Deadline
 from httpcore._http1.connection import HTTP11Connection
 from httpcore._http1.exchange import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Exchange
-from httpcore._http1.parser import H1Parser
 from httpcore._message.head import Head
 from httpcore._message.request import Request
 from httpcore.testing import ServerEnd
@@ -52,7 +52,7 @@ def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: An
 
     async def main() -> None:
         stream = await world.backend().connect_tcp(["a.test"], 80, None)
-        await body(Line(world, HTTP11Connection(stream, H1Parser(), world.backend())))
+        await body(Line(world, HTTP11Connection(stream, world.backend())))
 
     world.run(main())
     return world
@@ -186,8 +186,24 @@ def test_a_connection_on_which_anything_came_between_two_exchanges_is_not_quiet(
         assert line.connection.is_quiet()
         await line.world.sleep(2)
         assert not line.connection.is_quiet()
+        assert not line.connection.is_quiet()
 
     talk(script, body)
+
+
+@pytest.mark.parametrize("found", [b"HTTP/1.1 408 x", b"", ReadError("it broke"), None])
+def test_a_stream_without_is_quiet_is_asked_to_take_once(found: bytes | ReadError | None) -> None:
+    answers: list[Any] = [found]
+
+    class Plain:
+        def take(self) -> Any:
+            what = answers.pop() if answers else None
+            if isinstance(what, ReadError):
+                raise what
+            return what
+
+    connection = HTTP11Connection(Plain(), None)  # type: ignore[arg-type]
+    assert [connection.is_quiet() for _ in range(3)] == [found is None] * 3
 
 
 # Early answers.
@@ -688,7 +704,7 @@ def test_every_interim_head_is_heard_in_order_with_its_fields() -> None:
         exchange = line.exchange()
         assert (await exchange.run()).status == 200
         assert line.heard == [102, 103, 103]
-        assert [head.headers for head in exchange.interim] == [[], [(b"link", b"</a>")], [(b"link", b"</b>")]]
+        assert [head.headers for head in exchange.interim] == [(), ((b"link", b"</a>"),), ((b"link", b"</b>"),)]
         assert all(isinstance(head, Head) for head in exchange.interim)
 
     talk(

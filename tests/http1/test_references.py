@@ -18,11 +18,11 @@ import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, single_bytes
+from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, End, single_bytes
 
 from httpcore._errors import HTTPCoreError
 from httpcore._message.fields import HEAD_BYTES
-from httpcore._message.head import End, Head
+from httpcore._message.head import Head
 
 Fields = list[tuple[bytes, bytes]]
 EACH = 1500
@@ -66,8 +66,8 @@ def ours(pieces: Iterable[bytes], asked: Asked) -> Verdict:
         for piece in pieces:
             for part in parser.receive(piece):
                 if isinstance(part, Head):
-                    assert part.headers == [(name.lower(), value) for name, value in part.raw_headers]
-                    reading.heads.append((part.status, part.reason, part.version, part.raw_headers))
+                    assert list(part.headers) == [(name.lower(), value) for name, value in part.raw_headers]
+                    reading.heads.append((part.status, part.reason, part.version, list(part.raw_headers)))
                 elif isinstance(part, End):
                     reading.trailers = part.trailers
                     reading.end = None if not piece else size

@@ -1073,11 +1073,10 @@ def test_a_head_has_what_the_peer_said() -> None:
     engine = opened()
     (event,) = engine.receive(head(GOT, (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), status=b"203"))
     assert isinstance(event, HeadReceived)
-    said = [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
+    said = ((b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"))
     seen = event.head
     assert (seen.status, seen.reason, seen.version, seen.headers, seen.raw_headers) == (203, b"", b"2", said, said)
     assert all(type(pair) is tuple for pair in seen.headers)
-    assert seen.headers is not seen.raw_headers
 
 
 def test_trailers_come_with_the_end() -> None:
@@ -1183,7 +1182,7 @@ def test_a_head_from_deep_in_the_table() -> None:
         stream = engine.request(GET, end=True)
         (event, _) = engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, field_])))
         assert isinstance(event, HeadReceived)
-        assert event.head.headers == [field_]
+        assert list(event.head.headers) == [field_]
 
 
 # GOAWAY.

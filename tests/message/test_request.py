@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcore._errors import HTTPCoreError, InvalidURL, LocalProtocolError
+from httpcore._message import request as _request
+from httpcore._message import url as _url
 from httpcore._message.body import Body
 from httpcore._message.request import Request, chunk, header_pairs, last_chunk
 from httpcore._message.url import URL
@@ -591,3 +593,49 @@ def test_names_that_are_remembered_stay_few() -> None:
 def test_a_body_that_is_one_already_is_taken_as_it_is() -> None:
     body = Body.of(b"x")
     assert Request.of("POST", URL_, body=body).body is body
+
+
+def test_a_request_of_method_and_url_alone_is_remembered() -> None:
+    first = Request.of("GET", "http://a.test/remembered")
+    assert Request.of("GET", "http://a.test/remembered") is first
+    assert Request.of("GET", "http://a.test/remembered", {}) is first
+    for other in (
+        Request.of("HEAD", "http://a.test/remembered"),
+        Request.of(b"GET", "http://a.test/remembered"),
+        Request.of("GET", b"http://a.test/remembered"),
+        Request.of("GET", "http://a.test/remembered", {"a": "b"}),
+        Request.of("GET", "http://a.test/remembered", None, b"x"),
+        Request.of("GET", "http://a.test/remembered", None, [b"x"]),
+        Request.of("GET", "http://a.test/remembered", target="/other"),
+        Request.of("GET", "http://a.test/remembered", trailers=list),
+    ):
+        assert other is not first
+    assert Request.of("GET", "http://a.test/remembered") is first
+    assert first.head == b"GET /remembered HTTP/1.1\r\nHost: a.test\r\n\r\n"
+
+
+def test_what_may_be_a_secret_is_in_no_memory() -> None:
+    for _ in range(2):
+        Request.of("GET", "http://user:not-to-be-kept@a.test/")
+        Request.of("GET", "http://a.test/", {"authorization": "not-to-be-kept"})
+        Request.of("GET", "http://a.test/" + "x" * 600)
+    assert not any("not-to-be-kept" in url or len(url) > 512 for _, url in _request._plain)
+    assert not any("not-to-be-kept" in start for start in _url._places)
+
+
+def test_remembered_requests_have_a_bound() -> None:
+    for number in range(3000):
+        Request.of("GET", f"http://a.test/{number}")
+        Request.of("GET", f"http://{number}.test/x")
+    assert len(_request._plain) <= 1024
+    assert len(_url._places) <= 1024
+
+
+def test_a_forwarded_request_is_another_one() -> None:
+    plain = Request.of("GET", "http://a.test/forwarded")
+    before = plain.head, plain.target, list(plain.headers)
+    other = plain.forward([(b"Proxy-Authorization", b"Basic eA==")])
+    assert other is not plain
+    assert other.target == b"http://a.test/forwarded"
+    assert (plain.head, plain.target, plain.headers) == before
+    assert Request.of("GET", "http://a.test/forwarded") is plain

@@ -6,12 +6,15 @@ import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import httpcore
 from httpcore._errors import HTTPCoreError, InvalidURL, UnsupportedProtocol
+from httpcore._message import url as _url
 from httpcore._message.url import URL
 
 
@@ -405,3 +408,47 @@ def test_an_ascii_url_imports_neither_idna_nor_ipaddress() -> None:
         "assert not {'idna', 'ipaddress'} & (set(sys.modules) - before)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "/",
+        "/x",
+        "/x?y=/z",
+        "?y=/z",
+        "?/",
+        "",
+        "/x#/y",
+        "#/x",
+        "/\u00e4",
+        "/%2f",
+        "/%2",
+        "/ x",
+        "/\\x",
+        "//x",
+        "/?/#/",
+        "/\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "start",
+    ["http://a.test", "HTTP://A.test:80", "https://[::1]:8443", "http://a.test.", "http://\u00e4.test", "http://"],
+)
+def test_a_known_place_changes_no_url(start: str, rest: str) -> None:
+    """What stands behind a place that is known is read as where it is not."""
+
+    def read(parse: Callable[[str], URL]) -> URL | str:
+        try:
+            return parse(start + rest)
+        except httpcore.InvalidURL as error:
+            return str(error)
+
+    _url._places.clear()
+    expected = read(_url._parse)
+    for before in ("/before", "?before=/", "/x?", rest):
+        try:
+            _url._parse_at_place(start + before)
+        except httpcore.InvalidURL:
+            pass
+    assert read(_url._parse_at_place) == expected

@@ -443,7 +443,6 @@ DIAL = {
     "network": fixed("see POOL: local_address to network_policy"),
     "deadline": shared("bounds the waits of one request"),
     "reached": fixed("closes what is half made"),
-    "parser": fixed("one for all"),
     "spent": shared("bounds the waits of one request"),
     "sessions": fixed("of one pool, and kept by all that names a hop"),
 }

@@ -39,14 +39,15 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_message": [
-            {"__init__", "url", "body", "decoders", "fields"},
+            {"__init__", "fields"},
+            {"url", "body", "decoders"},
             {"content", "head", "request"},
             {"raw"},
             {"response"},
         ],
         "testing": [{"scheduler"}, {"network"}, {"backend"}, {"simulation"}, {"sweep"}, {"__init__"}],
     },
-    {"_http1": [{"__init__", "engines", "grammar"}, {"connection", "chunks"}, {"parser", "exchange"}]},
+    {"_http1": [{"__init__", "grammar"}, {"connection", "chunks"}, {"parser"}, {"exchange"}]},
     {
         "_http2": [
             {"__init__", "events", "fields", "flood_budget", "hpack_table", "turns"},
@@ -353,7 +354,7 @@ def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
         ("_connect/dial", "import httpcore._pool.pool", {"_pool/pool"}),
         ("_connect/dial", "def f():\n    from httpcore._http1.parser import X", {"_http1/parser"}),
         ("_http1/parser", "from .._backends.base import X", {"_backends/base"}),
-        ("_http1/parser", "from .engines import X", {"_http1/engines"}),
+        ("_http1/parser", "from .grammar import X", {"_http1/grammar"}),
         ("_http1/parser", "from .._backends import asyncio, current", {"_backends/asyncio"}),
         ("_http1/parser", "from .._backends import current", {"_backends"}),
         ("_backends", "from .trio import X", {"_backends/trio"}),
