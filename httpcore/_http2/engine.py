@@ -51,7 +51,7 @@ from .flood_budget import (
     settings_cost,
     window_cost,
 )
-from .hpack_decoder import FieldDecoder
+from .hpack_decoder import FieldBlock, FieldDecoder
 from .hpack_encoder import FieldEncoder
 
 __all__ = ["H2Engine"]
@@ -695,7 +695,8 @@ class H2Engine:
             self._on_block(self._block_ends, stream, b"".join(block), events)
 
     def _on_block(self, ends: int, stream: int, block: bytes, events: list[Event]) -> None:
-        fields = self._decode(block)
+        decoded = self._decode(block)
+        fields = decoded.fields
         state = self._streams.get(stream)
         if state is None:
             self._charge(block_cost(len(block), len(fields)))
@@ -707,13 +708,13 @@ class H2Engine:
             elif state.head_seen:
                 self._on_trailers(state, ends, fields, events)
             else:
-                self._on_head(state, ends, fields, len(block), events)
+                self._on_head(state, ends, decoded, len(block), events)
         except (RemoteProtocolError, LimitExceeded) as error:
             code = Code.PROTOCOL_ERROR if isinstance(error, RemoteProtocolError) else Code.ENHANCE_YOUR_CALM
             self._malformed(state, code, error, events)
             self._charge(block_cost(len(block), len(fields)))
 
-    def _decode(self, block: bytes) -> _Fields:
+    def _decode(self, block: bytes) -> FieldBlock:
         try:
             return self._decoder.decode(block)
         except LimitExceeded:
@@ -721,12 +722,14 @@ class H2Engine:
         except RemoteProtocolError as error:
             raise _fault(Code.COMPRESSION_ERROR, str(error)) from None
 
-    def _on_head(self, state: _Stream, ends: int, fields: _Fields, size: int, events: list[Event]) -> None:
-        status = read_status(fields)
-        headers, length = read_fields(fields[1:])
+    def _on_head(self, state: _Stream, ends: int, block: FieldBlock, size: int, events: list[Event]) -> None:
+        if block.head is None:
+            block.head = read_status(block.fields), *read_fields(block.fields[1:])
+        status, headers, length = block.head
+        head = Head(status, b"", b"2", headers.copy(), headers.copy())  # the caller's own: others share the block
         if status < 200:
-            self._count_interim(state, ends, fields, size)
-            events.append(HeadReceived(state.number, Head(status, b"", b"2", headers, list(headers))))
+            self._count_interim(state, ends, block.fields, size)
+            events.append(HeadReceived(state.number, head))
             return
         state.head_seen = True
         if state.connect and status < 300:
@@ -738,7 +741,7 @@ class H2Engine:
             if ends and length:
                 raise RemoteProtocolError(f"the response has no body, but its Content-Length is {length:,}")
             state.length = state.left = length
-        events.append(HeadReceived(state.number, Head(status, b"", b"2", headers, list(headers))))
+        events.append(HeadReceived(state.number, head))
         if ends:
             self._end(state, [], events)
 
