@@ -50,9 +50,9 @@ from .flood_budget import (
     settings_cost,
     window_cost,
 )
+from .frame_reader import FrameReader
 from .frames import (
     ACK,
-    CONTINUATION,
     DATA,
     DEFAULT_WINDOW,
     ENABLE_CONNECT_PROTOCOL,
@@ -79,11 +79,14 @@ from .frames import (
     WINDOW_UPDATE,
     WITH_PRIORITY,
     Fault,
-    check_first,
+    block_frames,
+    check_setting,
     check_size,
     check_whole,
+    connect_protocol_fault,
     fault,
     frame_header,
+    read_settings,
     setting_pair,
     too_much,
     two_uint32,
@@ -92,7 +95,7 @@ from .frames import (
 )
 from .hpack_decoder import FieldBlock, FieldDecoder
 from .hpack_encoder import FieldEncoder
-from .streams import STREAM_WINDOW, Stream
+from .streams import STREAM_WINDOW, GivenUp, Stream
 
 __all__ = ["H2Engine"]
 
@@ -109,13 +112,6 @@ CONTINUATION_COUNT: Final = 64
 
 ANSWER_BYTES: Final = 65536
 """What answers the peer (PING, SETTINGS, resets) and waits to be sent."""
-
-REMEMBERED_COUNT: Final = 4096
-"""Streams that we reset, whose late frames are ignored (5.1). For older ones any late frame is taken to be in order."""
-
-BLOCK_SHARE: Final = 6
-"""A frame counts for one, and one more for each 2**6 bytes of its payload, where that is no DATA: about as much work as
-a short frame. See `receive`."""
 
 # What we send.
 
@@ -134,7 +130,8 @@ class H2Engine:
         closed: nothing may be sent any more, but for what `take` has.
         owed: bytes that `take` would return.
         unread: `receive` stopped before a frame that it has. It goes on when it is called again, with b"" if need be.
-        frames_read: so far; the frames of header blocks count for more, see `BLOCK_SHARE`.
+        frames_read: so far; the frames of header blocks count for more, see `frame_reader.BLOCK_SHARE`.
+        block_stream: the stream of a header block that is not complete; 0 if there is none.
     """
 
     name = LIBRARY
@@ -153,18 +150,16 @@ class H2Engine:
         self._encoder = FieldEncoder()
         self._decoder = FieldDecoder(HEAD_BYTES)
         self._streams: dict[int, Stream] = {}
-        self._given_up: dict[int, int] = {}  # reset by us: what is left of the peer's window
-        self._forgotten = 0  # the highest id that has been dropped from there
+        self._given_up = GivenUp()
         self._next = 1
         self._last = LAST_ID  # of the peer's GOAWAY
         self._away = False
         # Inbound.
-        self._held = bytearray()  # the beginning of a frame
-        self._need = 9  # bytes that must be there before there is anything to do
-        self._block: list[bytes] = []  # fragments of a header block that is not complete
-        self._block_size = 0
-        self._block_stream = 0
+        self._reader = FrameReader(_READERS)
+        self._block = bytearray()  # a header block that is not complete
+        self._fragments = 0
         self._block_ends = 0  # the END_STREAM of its HEADERS
+        self.block_stream = 0
         self._budget = FloodBudget()
         # Windows: theirs to send in, then ours.
         self._goal = CONNECTION_WINDOW
@@ -320,15 +315,8 @@ class H2Engine:
         self.owed += size + 9
 
     def _send_block(self, stream: int, headers: Headers, end: bool) -> None:
-        block = self._encoder.encode(headers)
-        flags = END_STREAM if end else 0
-        kind = HEADERS
-        limit = self.max_frame
-        while len(block) > limit:
-            self._send(kind, flags, stream, block[:limit])
-            block = block[limit:]
-            kind, flags = CONTINUATION, 0
-        self._send(kind, flags | END_HEADERS, stream, block)
+        for kind, flags, payload in block_frames(self._encoder.encode(headers), self.max_frame, end=end):
+            self._send(kind, flags, stream, payload)
 
     def _widen(self) -> None:
         if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:
@@ -337,16 +325,8 @@ class H2Engine:
             self._send(WINDOW_UPDATE, 0, 0, uint32.pack(CONNECTION_WINDOW))
 
     def _give_up(self, stream: int, code: int) -> None:
-        self._remember(self._streams.pop(stream))
+        self._given_up.remember(self._streams.pop(stream))
         self._send(RST_STREAM, 0, stream, uint32.pack(code))
-
-    def _remember(self, state: Stream) -> None:
-        given_up = self._given_up
-        given_up[state.number] = state.room
-        if len(given_up) > REMEMBERED_COUNT:
-            oldest = next(iter(given_up))
-            del given_up[oldest]
-            self._forgotten = max(self._forgotten, oldest)
 
     def _answer(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         """Send what the peer made us send."""
@@ -367,88 +347,30 @@ class H2Engine:
             return events
         if now is not None and now >= self._budget.due:
             self._budget.earn_time(now)
-        held = self._held
-        if held:
-            if len(held) + len(data) < self._need:
-                held += data
-                return events
-            data = b"".join((held, data))
-            held.clear()
         try:
-            at = self._read_frames(data, events, most)
+            self.unread = self._reader.read(self, data, events, most)
         except Fault as end:
             self.goaway(end.code)
             events.append(Failed(end.error))
             return events
-        if at < len(data):
-            held += data[at:]
+        self.frames_read = self._reader.count
         return events
 
-    def _read_frames(self, data: bytes, events: list[Event], most: int) -> int:
-        """Read the frames that are complete, about `most` of them. Returns where the first unread frame begins."""
-        at = 0
-        size = len(data)
-        left = most
-        while left > 0 and size - at >= 9:
-            high, low, kind, flags, stream = frame_header.unpack_from(data, at)
-            end = at + 9 + (high << 8 | low)
-            if not self.settings_seen:
-                check_first(data[at : at + 9], kind, flags)
-            if end - at - 9 > MAX_FRAME:
-                raise fault(
-                    Code.FRAME_SIZE_ERROR,
-                    f"the peer sent a frame of {end - at - 9:,} bytes: at most {MAX_FRAME:,} are allowed",
-                )
-            if end > size:
-                self._need = end - at
-                break
-            stream &= LAST_ID  # the first bit is reserved (4.1)
-            if self._block and (kind != CONTINUATION or stream != self._block_stream):
-                raise fault(Code.PROTOCOL_ERROR, "the peer sent another frame within a header block")
-            payload = data[at + 9 : end]
-            left -= 1
-            if kind == DATA:
-                frames = 1
-                if not flags and payload and data.startswith(data[at : at + 9], end):
-                    payload, frames = self._join_data(data, at, end, stream, left + 1)
-                    end = at + 9 * frames + len(payload)
-                    left -= frames - 1
-                self._on_data(flags, stream, payload, events, frames)
-                at = end
-                continue
-            left -= (end - at) >> BLOCK_SHARE
-            if kind == HEADERS:
-                self._on_headers(flags, stream, payload, events)
-            elif kind < len(_READERS):
-                _READERS[kind](self, flags, stream, payload, events)
-            else:
-                self._charge(other_cost(len(payload)))  # unknown: ignored (4.1)
-            at = end
-        else:
-            self._need = 9
-            self.unread = size - at >= 9
-        self.frames_read += most - left
-        return at
-
-    def _join_data(self, data: bytes, at: int, end: int, stream: int, most: int) -> tuple[bytes, int]:
-        """The content of one DATA frame and of those with the same header behind it, as if they were one, and how many
-        they are, `most` at most: much of a long body comes in frames that are alike. Only as far as all of it is
-        allowed, so that the outcome does not depend on how the bytes were cut."""
-        header = data[at : at + 9]
-        step = end - at
-        parts = [data[at + 9 : end]]
+    def joinable(self, stream: int, size: int, most: int) -> int:
+        """How many DATA frames of `size` bytes, `most` at most, may come on this stream as if they were one. Only as
+        far as all of it is allowed, so that the outcome does not depend on how the bytes were cut."""
         state = self._streams.get(stream)
-        if state is not None and state.head_seen and not state.ended:
-            size = step - 9
-            room = min(self._room, state.room) if state.length is None else min(self._room, state.room, state.left)
-            count = min(room // size, max(most, 1))
-            if size < TINY:
-                count = min(count, self._budget.left // data_cost(size, 1))
-            last = min(len(data), at + count * step)
-            while end + step <= last and data.startswith(header, end):
-                parts.append(data[end + 9 : end + step])
-                end += step
-        return b"".join(parts), len(parts)
+        if state is None or not state.head_seen or state.ended:
+            return 1
+        room = min(self._room, state.room) if state.length is None else min(self._room, state.room, state.left)
+        count = min(room // size, max(most, 1))
+        if size < TINY:
+            count = min(count, self._budget.left // data_cost(size, 1))
+        return count
+
+    def on_unknown(self, payload: bytes) -> None:
+        """A frame of a kind that nobody knows is ignored (4.1)."""
+        self._charge(other_cost(len(payload)))
 
     def _charge(self, cost: int) -> None:
         """A frame came that delivers nothing, or less than it costs."""
@@ -472,20 +394,14 @@ class H2Engine:
         """A frame of a message came for a stream that is not open: late, or wrong (5.1). `credit` bytes of DATA count
         against what the stream's window had left."""
         self._check_opened(kind, stream)
-        room = self._given_up.get(stream)
-        if room is None and stream > self._forgotten:
-            raise fault(
-                Code.STREAM_CLOSED, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which it had ended before"
-            )
+        room = self._given_up.room_of(kind, stream)
         if not credit:
             return
         if room is None:
             self._charge(other_cost(credit))
             return
         self._charge(abandoned_data_cost(credit, 1))
-        self._given_up[stream] = room - credit
-        if room < credit:
-            raise fault(Code.FLOW_CONTROL_ERROR, f"the peer sent more DATA than the window of stream {stream} allows")
+        self._given_up.receive(stream, credit)
 
     def _malformed(self, state: Stream, code: Code, error: HTTPCoreError, events: list[Event]) -> None:
         self._give_up(state.number, code)
@@ -495,7 +411,7 @@ class H2Engine:
     def _wrong(self, state: Stream, code: Code, message: str, events: list[Event]) -> None:
         self._malformed(state, code, RemoteProtocolError(f"{message} ({code.name})"), events)
 
-    def _on_data(self, flags: int, stream: int, payload: bytes, events: list[Event], frames: int = 1) -> None:
+    def on_data(self, flags: int, stream: int, payload: bytes, events: list[Event], frames: int = 1) -> None:
         """DATA; `frames` of them if they were joined."""
         credit = len(payload)
         if flags & PADDED:
@@ -562,25 +478,24 @@ class H2Engine:
         if flags & END_HEADERS:
             self._on_block(flags & END_STREAM, stream, payload, events)
         else:
-            self._block = [payload]
-            self._block_size = len(payload)
-            self._block_stream = stream
+            self._block = bytearray(payload)
+            self._fragments = 0
             self._block_ends = flags & END_STREAM
+            self.block_stream = stream
 
     def _on_continuation(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
-        block = self._block
-        if not block:
+        if not self.block_stream:
             raise fault(Code.PROTOCOL_ERROR, "the peer sent CONTINUATION outside of a header block")
         self._charge(FRAME)
-        block.append(payload)
-        self._block_size += len(payload)
-        if len(block) > CONTINUATION_COUNT + 1:
+        self._block += payload
+        self._fragments += 1
+        if self._fragments > CONTINUATION_COUNT:
             raise too_much("the peer sends CONTINUATION frames without end", CONTINUATION_COUNT)
-        if self._block_size > HEAD_BYTES:
+        if len(self._block) > HEAD_BYTES:
             raise too_much("the peer sends a header block of too many bytes", HEAD_BYTES)
         if flags & END_HEADERS:
-            self._block = []
-            self._on_block(self._block_ends, stream, b"".join(block), events)
+            self.block_stream = 0
+            self._on_block(self._block_ends, stream, bytes(self._block), events)
 
     def _on_block(self, ends: int, stream: int, block: bytes, events: list[Event]) -> None:
         decoded = self._decode(block)
@@ -654,11 +569,7 @@ class H2Engine:
             check_size(SETTINGS, payload, 0)
             self._charge(FRAME)
             return
-        if len(payload) % 6:
-            raise fault(
-                Code.FRAME_SIZE_ERROR, f"the peer sent a SETTINGS frame of {len(payload)} bytes: not a multiple of 6"
-            )
-        pairs = [*setting_pair.iter_unpack(payload)]
+        pairs = read_settings(payload)
         windows = sum([setting == INITIAL_WINDOW_SIZE for setting, _ in pairs])
         self._charge(settings_cost(len(pairs), windows, len(self._streams)))
         if not self.settings_seen:
@@ -675,27 +586,21 @@ class H2Engine:
 
     def _set(self, setting: int, value: int) -> None:
         """One setting (6.5.2)."""
+        check_setting(setting, value)
         if setting == MAX_CONCURRENT_STREAMS:
             self.max_streams = min(value, LAST_ID)
         elif setting == INITIAL_WINDOW_SIZE:
             most = max([state.spare for state in self._streams.values()], default=0) if value > self._initial else 0
-            if value > LARGEST_WINDOW or value + most > LARGEST_WINDOW:
+            if value + most > LARGEST_WINDOW:
                 raise fault(Code.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value:,} makes a window too large")
             self._initial = value
         elif setting == MAX_FRAME_SIZE:
-            if not MAX_FRAME <= value < 1 << 24:
-                raise fault(Code.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE {value:,}: 16,384 to 16,777,215 is allowed")
             self.max_frame = min(value, SENT_FRAME)
         elif setting == HEADER_TABLE_SIZE:
             self._encoder.resize(value)
-        elif setting == ENABLE_PUSH:
-            if value:
-                raise fault(Code.PROTOCOL_ERROR, f"SETTINGS_ENABLE_PUSH {value} from a server: 0 is allowed")
         elif setting == ENABLE_CONNECT_PROTOCOL:
-            if value > 1 or value < self.extended_connect:
-                raise fault(
-                    Code.PROTOCOL_ERROR, f"SETTINGS_ENABLE_CONNECT_PROTOCOL {value}: 1, or 0 until then, is allowed"
-                )
+            if value < self.extended_connect:
+                raise connect_protocol_fault(value)
             self.extended_connect = bool(value)
 
     def _on_push_promise(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
@@ -723,7 +628,7 @@ class H2Engine:
         if last < self._last:
             self._last = last
             for number in [number for number in self._streams if number > last]:
-                self._remember(self._streams.pop(number))
+                self._given_up.remember(self._streams.pop(number))
         events.append(WentAway(self._last, code, payload[8:]))
 
     def _on_window_update(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
@@ -761,7 +666,7 @@ class H2Engine:
 
 _Reader = Callable[[H2Engine, int, int, bytes, list[Event]], None]
 _READERS: tuple[_Reader, ...] = (
-    H2Engine._on_data,
+    H2Engine.on_data,
     H2Engine._on_headers,
     H2Engine._on_priority,
     H2Engine._on_rst_stream,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
@@ -37,11 +38,15 @@ __all__ = [
     "SETTINGS",
     "WINDOW_UPDATE",
     "WITH_PRIORITY",
+    "block_frames",
     "check_first",
+    "check_setting",
     "check_size",
     "check_whole",
+    "connect_protocol_fault",
     "fault",
     "frame_header",
+    "read_settings",
     "setting_pair",
     "too_much",
     "two_uint32",
@@ -145,3 +150,39 @@ def check_first(header: bytes, kind: int, flags: int) -> None:
         return
     seen = "HTTP/1.1" if header.startswith(b"HTTP/1") else f"something else, which begins with {show(header)}"
     raise fault(Code.PROTOCOL_ERROR, f"the peer does not speak HTTP/2 but {seen}")
+
+
+def read_settings(payload: bytes) -> list[tuple[int, int]]:
+    """Identifier and value of each setting (6.5.1)."""
+    if len(payload) % 6:
+        raise fault(
+            Code.FRAME_SIZE_ERROR, f"the peer sent a SETTINGS frame of {len(payload)} bytes: not a multiple of 6"
+        )
+    return [*setting_pair.iter_unpack(payload)]
+
+
+def check_setting(setting: int, value: int) -> None:
+    """The value is one that the setting can have (6.5.2)."""
+    if setting == INITIAL_WINDOW_SIZE and value > LARGEST_WINDOW:
+        raise fault(Code.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value:,} makes a window too large")
+    if setting == MAX_FRAME_SIZE and not MAX_FRAME <= value < 1 << 24:
+        raise fault(Code.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE {value:,}: 16,384 to 16,777,215 is allowed")
+    if setting == ENABLE_PUSH and value:
+        raise fault(Code.PROTOCOL_ERROR, f"SETTINGS_ENABLE_PUSH {value} from a server: 0 is allowed")
+    if setting == ENABLE_CONNECT_PROTOCOL and value > 1:
+        raise connect_protocol_fault(value)
+
+
+def connect_protocol_fault(value: int) -> Fault:
+    message = f"SETTINGS_ENABLE_CONNECT_PROTOCOL {value}: 1, or 0 until then, is allowed"
+    return fault(Code.PROTOCOL_ERROR, message)
+
+
+def block_frames(block: bytes, limit: int, *, end: bool) -> Iterator[tuple[int, int, bytes]]:
+    """Kind, flags and payload of the frames of one header block (4.3), none longer than `limit`."""
+    kind, flags = HEADERS, END_STREAM if end else 0
+    while len(block) > limit:
+        yield kind, flags, block[:limit]
+        block = block[limit:]
+        kind, flags = CONTINUATION, 0
+    yield kind, flags | END_HEADERS, block

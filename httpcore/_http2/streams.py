@@ -7,12 +7,16 @@ from typing import Final
 
 from .._errors import Code, LimitExceeded, RemoteProtocolError
 from .._message.fields import HEAD_BYTES, INTERIM_COUNT
+from .frames import FRAME_NAMES, fault
 
-__all__ = ["STREAM_WINDOW", "Stream"]
+__all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Stream"]
 
 STREAM_WINDOW: Final = 1 << 20
 """What the peer may send on one stream before its reader takes some: the most that an unread response holds, and, over
 the round-trip time, how fast one can come: 20 MB/s over 50 ms."""
+
+REMEMBERED_COUNT: Final = 4096
+"""Streams that we reset, whose late frames are ignored (5.1). For older ones any late frame is taken to be in order."""
 
 
 class Stream:
@@ -104,3 +108,40 @@ class Stream:
             f"the body is shorter than its Content-Length: {self.length - self.left:,} bytes came, "
             f"{self.length:,} were declared"
         )
+
+
+class GivenUp:
+    """Streams that we reset: late frames for them are ignored, but their DATA must fit the windows they had."""
+
+    __slots__ = ("_forgotten", "_rooms")
+
+    def __init__(self) -> None:
+        self._rooms: dict[int, int] = {}  # what is left of the peer's window
+        self._forgotten = 0  # the highest id that has been dropped from there
+
+    def remember(self, stream: Stream) -> None:
+        rooms = self._rooms
+        rooms[stream.number] = stream.room
+        if len(rooms) > REMEMBERED_COUNT:
+            oldest = next(iter(rooms))
+            del rooms[oldest]
+            self._forgotten = max(self._forgotten, oldest)
+
+    def room_of(self, kind: int, stream: int) -> int | None:
+        """What the peer may still send on a stream that is not open; None for one so old that nobody knows.
+
+        Raises:
+            Fault: the peer had ended it itself.
+        """
+        room = self._rooms.get(stream)
+        if room is None and stream > self._forgotten:
+            raise fault(
+                Code.STREAM_CLOSED, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which it had ended before"
+            )
+        return room
+
+    def receive(self, stream: int, size: int) -> None:
+        """So many bytes of DATA came for it."""
+        self._rooms[stream] -= size
+        if self._rooms[stream] < 0:
+            raise fault(Code.FLOW_CONTROL_ERROR, f"the peer sent more DATA than the window of stream {stream} allows")

@@ -70,6 +70,7 @@ from httpcore._http2.events import (
 )
 from httpcore._http2.flood_budget import BUDGET
 from httpcore._http2.inbox import Inbox
+from httpcore._http2.streams import REMEMBERED_COUNT
 from httpcore._message.fields import Headers
 
 WITH_PRIORITY = 32
@@ -726,7 +727,7 @@ def open_streams(count: int) -> Callable[[H2Engine], None]:
 
 def forget(engine: H2Engine) -> None:
     """So many streams were reset that the first are not remembered."""
-    for _ in range(h2_engine.REMEMBERED_COUNT + 100):
+    for _ in range(REMEMBERED_COUNT + 100):
         engine.reset(engine.request(GET, end=True), Code.CANCEL)
         engine.take()
 
@@ -1034,7 +1035,7 @@ def test_what_is_late_for_many_streams_at_once_is_no_flood() -> None:
 def test_a_stream_reset_long_ago_may_still_send() -> None:
     engine = bare()
     engine.receive(settings())
-    for _ in range(h2_engine.REMEMBERED_COUNT + 10):
+    for _ in range(REMEMBERED_COUNT + 10):
         engine.reset(engine.request(GET, end=True), Code.CANCEL)
         engine.take()
     assert feed(engine, head(1) + data(1, b"x", end=True), 999).log == []

@@ -49,8 +49,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {"_http1": [{"__init__", "engines", "grammar"}, {"connection", "chunks"}, {"parser", "exchange"}]},
     {
         "_http2": [
-            {"__init__", "events", "fields", "flood_budget", "frames", "hpack_table", "streams", "turns"},
-            {"hpack_encoder", "hpack_decoder", "inbox"},
+            {"__init__", "events", "fields", "flood_budget", "frames", "hpack_table", "turns"},
+            {"frame_reader", "hpack_encoder", "hpack_decoder", "inbox", "streams"},
             {"connection", "engine"},
             {"exchange"},
         ],
