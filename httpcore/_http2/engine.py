@@ -50,7 +50,8 @@ from .flood_budget import (
     settings_cost,
     window_cost,
 )
-from .frame_reader import FrameReader
+from .frame_reader import Fragments, FrameReader
+from .frame_writer import FrameWriter
 from .frames import (
     ACK,
     DATA,
@@ -79,13 +80,11 @@ from .frames import (
     WINDOW_UPDATE,
     WITH_PRIORITY,
     Fault,
-    block_frames,
     check_setting,
     check_size,
     check_whole,
     connect_protocol_fault,
     fault,
-    frame_header,
     read_settings,
     setting_pair,
     too_much,
@@ -107,18 +106,24 @@ responses which nobody reads never stop one that somebody does."""
 
 # How much a peer may send before it has said something. Bytes, or counts where the name says so.
 
-CONTINUATION_COUNT: Final = 64
-"""CONTINUATION frames of one header block."""
-
-ANSWER_BYTES: Final = 65536
-"""What answers the peer (PING, SETTINGS, resets) and waits to be sent."""
-
 # What we send.
 
 SENT_FRAME: Final = 65536
 """The largest DATA frame that we send, where the peer takes more than the default of 16 KiB."""
 
 _Fields = Sequence[tuple[bytes, bytes]]
+
+
+_OURS: Final = (
+    (ENABLE_PUSH, 0),
+    (INITIAL_WINDOW_SIZE, STREAM_WINDOW),
+    (MAX_HEADER_LIST_SIZE, HEAD_BYTES),
+)
+
+_FLOOD: Final = (
+    "the peer sends frames that cost more work than they deliver content (PING, SETTINGS, tiny DATA, heads of streams "
+    "that are gone, or others): expected at most"
+)
 
 
 class H2Engine:
@@ -142,11 +147,10 @@ class H2Engine:
         self.settings_seen = False
         self.extended_connect = False
         self.closed = False
-        self.owed = 0
         self.unread = False
         self.frames_read = 0
-        self._outbox: list[bytes | bytearray | memoryview] = []
-        self._answers = 0  # bytes in the outbox that nobody here asked for
+        self._out = FrameWriter()
+        self._send = self._out.send
         self._encoder = FieldEncoder()
         self._decoder = FieldDecoder(HEAD_BYTES)
         self._streams: dict[int, Stream] = {}
@@ -156,9 +160,7 @@ class H2Engine:
         self._away = False
         # Inbound.
         self._reader = FrameReader(_READERS)
-        self._block = bytearray()  # a header block that is not complete
-        self._fragments = 0
-        self._block_ends = 0  # the END_STREAM of its HEADERS
+        self._block = Fragments()
         self.block_stream = 0
         self._budget = FloodBudget()
         # Windows: theirs to send in, then ours.
@@ -167,6 +169,10 @@ class H2Engine:
         self._uncredited = 0
         self._initial = DEFAULT_WINDOW
         self._window = DEFAULT_WINDOW
+
+    @property
+    def owed(self) -> int:
+        return self._out.owed
 
     @property
     def open_streams(self) -> int:
@@ -179,14 +185,8 @@ class H2Engine:
     # Outbound.
 
     def start(self) -> None:
-        settings = (
-            (ENABLE_PUSH, 0),
-            (INITIAL_WINDOW_SIZE, STREAM_WINDOW),
-            (MAX_HEADER_LIST_SIZE, HEAD_BYTES),
-        )
-        payload = b"".join([setting_pair.pack(*pair) for pair in settings])
-        self._put(PREFACE)
-        self._send(SETTINGS, 0, 0, payload)
+        self._out.put(PREFACE)
+        self._send(SETTINGS, 0, 0, b"".join([setting_pair.pack(*pair) for pair in _OURS]))
         self._send(WINDOW_UPDATE, 0, 0, uint32.pack(CONNECTION_WINDOW - DEFAULT_WINDOW))
 
     def request(self, headers: Headers, *, end: bool) -> int:
@@ -196,7 +196,7 @@ class H2Engine:
         self._streams[number] = Stream(number, headers[0][1], end)
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
-        self._send_block(number, headers, end)
+        self._out.send_block(number, self._encoder.encode(headers), self.max_frame, end=end)
         self._budget.earn_request()
         return number
 
@@ -240,7 +240,7 @@ class H2Engine:
 
     def trailers(self, stream: int, headers: Headers) -> None:
         state = self._sending(stream)
-        self._send_block(stream, headers, True)
+        self._out.send_block(stream, self._encoder.encode(headers), self.max_frame, end=True)
         self._sent_all(state)
 
     def window(self, stream: int) -> int:
@@ -286,13 +286,7 @@ class H2Engine:
             self._streams.clear()
 
     def take(self) -> bytes:
-        outbox = self._outbox
-        if not outbox:
-            return b""
-        data = b"".join(outbox)
-        outbox.clear()
-        self.owed = self._answers = 0
-        return data
+        return self._out.take()
 
     def _sending(self, stream: int) -> Stream:
         state = self._streams.get(stream)
@@ -305,19 +299,6 @@ class H2Engine:
         if state.ended:
             del self._streams[state.number]
 
-    def _put(self, data: bytes) -> None:
-        self._outbox.append(data)
-        self.owed += len(data)
-
-    def _send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        size = len(payload)
-        self._outbox += (frame_header.pack(size >> 8, size & 255, kind, flags, stream), payload)
-        self.owed += size + 9
-
-    def _send_block(self, stream: int, headers: Headers, end: bool) -> None:
-        for kind, flags, payload in block_frames(self._encoder.encode(headers), self.max_frame, end=end):
-            self._send(kind, flags, stream, payload)
-
     def _widen(self) -> None:
         if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:
             self._goal += CONNECTION_WINDOW
@@ -327,16 +308,6 @@ class H2Engine:
     def _give_up(self, stream: int, code: int) -> None:
         self._given_up.remember(self._streams.pop(stream))
         self._send(RST_STREAM, 0, stream, uint32.pack(code))
-
-    def _answer(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        """Send what the peer made us send."""
-        self._send(kind, flags, stream, payload)
-        self._count_answer(len(payload) + 9)
-
-    def _count_answer(self, size: int) -> None:
-        self._answers += size
-        if self._answers > ANSWER_BYTES:
-            raise too_much("the peer makes us answer and reads none of it: more than 64 KiB wait", ANSWER_BYTES)
 
     # Inbound: bytes.
 
@@ -352,7 +323,6 @@ class H2Engine:
         except Fault as end:
             self.goaway(end.code)
             events.append(Failed(end.error))
-            return events
         self.frames_read = self._reader.count
         return events
 
@@ -375,11 +345,7 @@ class H2Engine:
     def _charge(self, cost: int) -> None:
         """A frame came that delivers nothing, or less than it costs."""
         if not self._budget.spend(cost):
-            raise too_much(
-                "the peer sends frames that cost more work than they deliver content (PING, SETTINGS, tiny DATA, heads "
-                "of streams that are gone, or others): expected at most",
-                BUDGET,
-            )
+            raise too_much(_FLOOD, BUDGET)
 
     def _check_opened(self, kind: int, stream: int) -> None:
         """The frame is for a stream that we have opened, now or before (5.1)."""
@@ -406,7 +372,7 @@ class H2Engine:
     def _malformed(self, state: Stream, code: Code, error: HTTPCoreError, events: list[Event]) -> None:
         self._give_up(state.number, code)
         events.append(Malformed(state.number, error))
-        self._count_answer(13)
+        self._out.count_answer(13)
 
     def _wrong(self, state: Stream, code: Code, message: str, events: list[Event]) -> None:
         self._malformed(state, code, RemoteProtocolError(f"{message} ({code.name})"), events)
@@ -441,23 +407,13 @@ class H2Engine:
             self._charge(data_cost(size, frames))
         state.left -= size
         if events and 0 < size < 4096:
-            self._add_small(stream, payload, events)
+            _add_small(stream, payload, events)
         elif size:
             events.append(BodyReceived(stream, payload))
         if credit > size:  # no reader sees the padding
             self._return_credit(stream, credit - size)
         if flags & END_STREAM:
             self._end(state, [], events)
-
-    def _add_small(self, stream: int, payload: bytes, events: list[Event]) -> None:
-        """Join it to what came before it, in linear time: a bytearray grows in place."""
-        last = events[-1]
-        if type(last) is BodyReceived and last.stream == stream:
-            if type(last.data) is bytes:
-                last.data = bytearray(last.data)
-            last.data += payload
-        else:
-            events.append(BodyReceived(stream, payload))
 
     def _end(self, state: Stream, trailers: Headers, events: list[Event]) -> None:
         if message := state.shortage():
@@ -478,27 +434,20 @@ class H2Engine:
         if flags & END_HEADERS:
             self._on_block(flags & END_STREAM, stream, payload, events)
         else:
-            self._block = bytearray(payload)
-            self._fragments = 0
-            self._block_ends = flags & END_STREAM
+            self._block = Fragments(payload, flags & END_STREAM)
             self.block_stream = stream
 
     def _on_continuation(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         if not self.block_stream:
             raise fault(Code.PROTOCOL_ERROR, "the peer sent CONTINUATION outside of a header block")
         self._charge(FRAME)
-        self._block += payload
-        self._fragments += 1
-        if self._fragments > CONTINUATION_COUNT:
-            raise too_much("the peer sends CONTINUATION frames without end", CONTINUATION_COUNT)
-        if len(self._block) > HEAD_BYTES:
-            raise too_much("the peer sends a header block of too many bytes", HEAD_BYTES)
+        self._block.add(payload)
         if flags & END_HEADERS:
             self.block_stream = 0
-            self._on_block(self._block_ends, stream, bytes(self._block), events)
+            self._on_block(self._block.ends, stream, bytes(self._block.data), events)
 
     def _on_block(self, ends: int, stream: int, block: bytes, events: list[Event]) -> None:
-        decoded = self._decode(block)
+        decoded = _decode(self._decoder, block)
         fields = decoded.fields
         state = self._streams.get(stream)
         if state is None:
@@ -516,14 +465,6 @@ class H2Engine:
             code = Code.PROTOCOL_ERROR if isinstance(error, RemoteProtocolError) else Code.ENHANCE_YOUR_CALM
             self._malformed(state, code, error, events)
             self._charge(block_cost(len(block), len(fields)))
-
-    def _decode(self, block: bytes) -> FieldBlock:
-        try:
-            return self._decoder.decode(block)
-        except LimitExceeded:
-            raise too_much("the peer sends a head of too many bytes when decompressed", HEAD_BYTES) from None
-        except RemoteProtocolError as error:
-            raise fault(Code.COMPRESSION_ERROR, str(error)) from None
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, events: list[Event]) -> None:
         if block.head is None:
@@ -578,7 +519,7 @@ class H2Engine:
         before = self._initial
         for setting, value in pairs:
             self._set(setting, value)
-        self._answer(SETTINGS, ACK, 0, b"")
+        self._out.answer(SETTINGS, ACK, 0, b"")
         events.append(SettingsChanged(self.max_streams))
         if self._initial > before:
             self._charge(raise_cost(sum([not state.sent_all for state in self._streams.values()])))
@@ -613,7 +554,7 @@ class H2Engine:
         if flags & ACK:
             events.append(Ponged(payload))
         else:
-            self._answer(PING, ACK, 0, payload)
+            self._out.answer(PING, ACK, 0, payload)
 
     def _on_goaway(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         check_whole(GOAWAY, stream)
@@ -677,3 +618,23 @@ _READERS: tuple[_Reader, ...] = (
     H2Engine._on_window_update,
     H2Engine._on_continuation,
 )
+
+
+def _add_small(stream: int, payload: bytes, events: list[Event]) -> None:
+    """Join it to what came before it, in linear time: a bytearray grows in place."""
+    last = events[-1]
+    if type(last) is BodyReceived and last.stream == stream:
+        if type(last.data) is bytes:
+            last.data = bytearray(last.data)
+        last.data += payload
+    else:
+        events.append(BodyReceived(stream, payload))
+
+
+def _decode(decoder: FieldDecoder, block: bytes) -> FieldBlock:
+    try:
+        return decoder.decode(block)
+    except LimitExceeded:
+        raise too_much("the peer sends a head of too many bytes when decompressed", HEAD_BYTES) from None
+    except RemoteProtocolError as error:
+        raise fault(Code.COMPRESSION_ERROR, str(error)) from None

@@ -6,14 +6,42 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from .._errors import Code
+from .._message.fields import HEAD_BYTES
 from .events import Event
-from .frames import CONTINUATION, DATA, LAST_ID, MAX_FRAME, check_first, fault, frame_header
+from .frames import CONTINUATION, DATA, LAST_ID, MAX_FRAME, check_first, fault, frame_header, too_much
 
-__all__ = ["FrameHandler", "FrameReader"]
+__all__ = ["Fragments", "FrameHandler", "FrameReader"]
+
+CONTINUATION_COUNT: Final = 64
+"""CONTINUATION frames of one header block."""
 
 BLOCK_SHARE: Final = 6
 """A frame counts for one, and one more for each 2**6 bytes of its payload, where that is no DATA: about as much work as
 a short frame. """
+
+
+class Fragments:
+    """A header block that comes in several frames (4.3).
+
+    Attributes:
+        data: what is here of it.
+        ends: the END_STREAM of its HEADERS.
+    """
+
+    __slots__ = ("_count", "data", "ends")
+
+    def __init__(self, first: bytes = b"", ends: int = 0) -> None:
+        self.data = bytearray(first)
+        self.ends = ends
+        self._count = 0
+
+    def add(self, payload: bytes) -> None:
+        self.data += payload
+        self._count += 1
+        if self._count > CONTINUATION_COUNT:
+            raise too_much("the peer sends CONTINUATION frames without end", CONTINUATION_COUNT)
+        if len(self.data) > HEAD_BYTES:
+            raise too_much("the peer sends a header block of too many bytes", HEAD_BYTES)
 
 
 class FrameHandler(Protocol):

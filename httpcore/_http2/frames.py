@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
@@ -38,7 +37,6 @@ __all__ = [
     "SETTINGS",
     "WINDOW_UPDATE",
     "WITH_PRIORITY",
-    "block_frames",
     "check_first",
     "check_setting",
     "check_size",
@@ -176,13 +174,3 @@ def check_setting(setting: int, value: int) -> None:
 def connect_protocol_fault(value: int) -> Fault:
     message = f"SETTINGS_ENABLE_CONNECT_PROTOCOL {value}: 1, or 0 until then, is allowed"
     return fault(Code.PROTOCOL_ERROR, message)
-
-
-def block_frames(block: bytes, limit: int, *, end: bool) -> Iterator[tuple[int, int, bytes]]:
-    """Kind, flags and payload of the frames of one header block (4.3), none longer than `limit`."""
-    kind, flags = HEADERS, END_STREAM if end else 0
-    while len(block) > limit:
-        yield kind, flags, block[:limit]
-        block = block[limit:]
-        kind, flags = CONTINUATION, 0
-    yield kind, flags | END_HEADERS, block

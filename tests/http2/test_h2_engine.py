@@ -69,6 +69,7 @@ from httpcore._http2.events import (
     WindowOpened,
 )
 from httpcore._http2.flood_budget import BUDGET
+from httpcore._http2.frame_writer import ANSWER_BYTES
 from httpcore._http2.inbox import Inbox
 from httpcore._http2.streams import REMEMBERED_COUNT
 from httpcore._message.fields import Headers
@@ -933,7 +934,7 @@ def test_a_peer_that_reads_no_answers_is_left(ask: bytes) -> None:
         for event in engine.receive(ask * 500 + data(GOT, b"x")):
             if isinstance(event, Failed):
                 error = event.error
-        assert engine.owed < h2_engine.ANSWER_BYTES + 100
+        assert engine.owed < ANSWER_BYTES + 100
     assert isinstance(error, LimitExceeded)
     assert "reads none" in str(error)
 
@@ -949,7 +950,7 @@ def test_resets_that_the_peer_provokes_are_answers_too() -> None:
         ends += 1
         assert engine.open_streams == 0
     assert engine.closed
-    assert ends == h2_engine.ANSWER_BYTES // 13 + 1
+    assert ends == ANSWER_BYTES // 13 + 1
 
 
 def test_a_body_of_single_bytes_comes_joined_and_is_no_flood() -> None:

@@ -50,7 +50,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "_http2": [
             {"__init__", "events", "fields", "flood_budget", "frames", "hpack_table", "turns"},
-            {"frame_reader", "hpack_encoder", "hpack_decoder", "inbox", "streams"},
+            {"frame_reader", "frame_writer", "hpack_encoder", "hpack_decoder", "inbox", "streams"},
             {"connection", "engine"},
             {"exchange"},
         ],
