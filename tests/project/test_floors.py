@@ -49,7 +49,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {"_http1": [{"__init__", "engines", "grammar"}, {"connection", "chunks"}, {"parser", "exchange"}]},
     {
         "_http2": [
-            {"__init__", "events", "fields", "flood_budget", "frames", "hpack_table", "turns"},
+            {"__init__", "events", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
             {"frame_reader", "frame_writer", "hpack_encoder", "hpack_decoder", "inbox", "streams"},
             {"connection", "engine"},
             {"exchange"},
