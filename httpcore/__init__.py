@@ -250,7 +250,7 @@ _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from importlib import import_module  # so that `import httpcore` alone imports nothing
 
     value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
     globals()[name] = value

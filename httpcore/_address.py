@@ -29,7 +29,7 @@ def read_address(text: str) -> IPAddress | None:
     """The address that `text` spells, or None if it spells none. A zone identifier (RFC 4007) is left out of it: zones
     name an interface of this machine and are no part of the number.
     """
-    import ipaddress
+    import ipaddress  # the first pool loads it (`_pool.loaded`), and `import httpcore` stays light
 
     try:
         return ipaddress.ip_address(without_zone(text)[0])
@@ -45,7 +45,7 @@ def without_zone(text: str) -> tuple[str, str]:
 
 def canonical(text: object) -> str | None:
     """An address in its one spelling, with its zone if it has one; None of all else."""
-    import ipaddress
+    import ipaddress  # as above
 
     try:
         return str(ipaddress.ip_address(exact_str(text))) if isinstance(text, str) else None

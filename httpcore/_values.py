@@ -163,7 +163,7 @@ def _repr(fields: dict[str, _Field]) -> Any:
 
 def _frozen(made: Any, names: tuple[str, ...]) -> list[Any]:
     def refuse(self: object, name: str, what: str) -> None:
-        from dataclasses import FrozenInstanceError
+        from dataclasses import FrozenInstanceError  # only for the error: it brings `inspect`
 
         raise FrozenInstanceError(f"cannot {what} field {name!r}")
 
@@ -190,7 +190,7 @@ def _frozen(made: Any, names: tuple[str, ...]) -> list[Any]:
 def _replace() -> Any:
     def __replace__(self: Any, /, **changes: Any) -> Any:
         """For `copy.replace`."""
-        import dataclasses
+        import dataclasses  # as above
 
         return dataclasses.replace(self, **changes)
 
@@ -202,7 +202,7 @@ def _replace() -> Any:
 
 def _tell_the_standard_library(made: Any, options: dict[str, bool], own: dict[str, Any]) -> None:
     """Give the class what `dataclasses` knows its own by, made by itself from a class that is like the original."""
-    import dataclasses
+    import dataclasses  # as above
 
     given = {name: _given(dataclasses.field, value) for name, value in own.items() if value is not _MISSING}
     body = {

@@ -178,7 +178,7 @@ def test_what_is_no_certificate_is_refused(cert: Any) -> None:
 def test_the_first_three_settings_of_tls_may_be_given_by_position_and_the_others_by_name() -> None:
     assert httpcore.SSLConfig("a.pem", "ca.pem", False).trust_env is False
     with pytest.raises(TypeError):
-        httpcore.SSLConfig("a.pem", "ca.pem", False, "a.test")  # type: ignore[misc]
+        httpcore.SSLConfig("a.pem", "ca.pem", False, "a.test")  # type: ignore[call-arg]
 
 
 def test_fingerprints_and_protocols_are_the_same_however_they_are_written() -> None:

@@ -6,6 +6,7 @@ import gzip
 import pickle
 import traceback
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -66,10 +67,10 @@ def test_a_timeout_is_neither_an_oserror_nor_pythons_timeout() -> None:
 def test_the_classes_are_split_by_fault() -> None:
     assert issubclass(httpcore.InvalidURL, ValueError)
     assert issubclass(httpcore.TLSError, httpcore.ConnectError), "no connection came to be"
-    for kind in (httpcore.StreamReset, httpcore.GoAway):
-        assert issubclass(kind, httpcore.RemoteProtocolError)
-    for kind in (httpcore.ResponseBusy, httpcore.ResponseClosed, httpcore.ResponseNotRead, httpcore.StreamConsumed):
-        assert issubclass(kind, httpcore.ResponseError)
+    for remote in (httpcore.StreamReset, httpcore.GoAway):
+        assert issubclass(remote, httpcore.RemoteProtocolError)
+    for misuse in (httpcore.ResponseBusy, httpcore.ResponseClosed, httpcore.ResponseNotRead, httpcore.StreamConsumed):
+        assert issubclass(misuse, httpcore.ResponseError)
 
 
 # What they say.
@@ -94,7 +95,8 @@ def test_the_text_gives_every_fact_that_is_known(kind: type[Any]) -> None:
 
 def test_what_is_known_first_stays_and_what_was_not_known_is_added() -> None:
     error = httpcore.ReadTimeout("late", peer="127.0.0.1:80")
-    assert error.limit is None
+    facts = (error.peer, error.limit, error.phase)
+    assert facts == ("127.0.0.1:80", None, None)
     error.add(peer="elsewhere", limit=5, phase="read the response body")
     assert (error.peer, error.limit, error.phase) == ("127.0.0.1:80", 5, "read the response body")
 
@@ -193,13 +195,19 @@ def closed() -> httpcore.Response:
     return response
 
 
+@cache
+def too_large() -> bytes:
+    """For `read`, which refuses more than 64 MiB."""
+    return gzip.compress(bytes(80 << 20), 1)
+
+
 NO_BODY: dict[str, tuple[Callable[[], httpcore.Response], type[httpcore.HTTPCoreError]]] = {
     "not read": (lambda: httpcore.Response(200, body=[b"x"]), httpcore.ResponseNotRead),
     "being streamed": (streamed, httpcore.StreamConsumed),
     "closed": (closed, httpcore.ResponseClosed),
     "damaged": (lambda: broken("gzip", b"x"), httpcore.DecodingError),
     "an unknown coding": (lambda: broken("nothing", b"x"), httpcore.DecodingError),
-    "too large": (lambda: broken("gzip", gzip.compress(bytes(80 << 20))), httpcore.LimitExceeded),
+    "too large": (lambda: broken("gzip", too_large()), httpcore.LimitExceeded),
 }
 FACES: dict[str, Callable[[httpcore.Response], Any]] = {"async": lambda response: response, "sync": SyncResponse}
 
@@ -213,8 +221,8 @@ def test_a_body_that_is_not_there_is_an_attribute_that_is_not(case: str, face: s
     assert getattr(response, "body", None) is None
     with pytest.raises(kind) as caught:
         _ = response.body
+    assert isinstance(caught.value, AttributeError)
     error: Any = caught.value
-    assert isinstance(error, AttributeError)
     assert (error.status_code, error.phase) == (200, "read the response body")
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))

@@ -121,6 +121,7 @@ def test_wrong_arguments_are_refused_in_the_same_words(wrong: tuple[int, ...]) -
 def test_a_public_value_is_a_dataclass(name: str) -> None:
     value = VALUES[name]
     assert dataclasses.is_dataclass(value)
+    assert not isinstance(value, type)
     assert dataclasses.replace(value) == value
     assert pickle.loads(pickle.dumps(value)) == value
     assert copy.deepcopy(value) == value

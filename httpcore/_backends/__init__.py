@@ -25,9 +25,9 @@ def load() -> None:
     """
     trio, asyncio = "trio" in sys.modules, "asyncio" in sys.modules
     if trio:
-        from .._backends import trio as _trio  # noqa: F401
+        from .._backends import trio as _trio  # noqa: F401 - trio may not be installed
     if asyncio or not trio:
-        from .._backends import asyncio as _asyncio  # noqa: F401
+        from .._backends import asyncio as _asyncio  # noqa: F401 - asyncio takes long to import
 
 
 def register(detect: Callable[[], Backend | None]) -> None:
@@ -56,12 +56,12 @@ def current_backend() -> Backend:
     modules = sys.modules
     trio = modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
-        from .trio import TrioBackend
+        from .trio import TrioBackend  # trio may not be installed
 
         return TrioBackend.current()
     asyncio = modules.get("asyncio")
     if asyncio is not None and asyncio._get_running_loop() is not None:
-        from .asyncio import AsyncioBackend
+        from .asyncio import AsyncioBackend  # asyncio takes long to import
 
         return AsyncioBackend.current()
     raise LocalProtocolError(
@@ -75,6 +75,6 @@ def threads_backend() -> Backend:
 
     For backends that wrap another one.
     """
-    from .threads import BlockingBackend
+    from .threads import BlockingBackend  # asyncio's and trio's pools have no use for it
 
     return BlockingBackend()

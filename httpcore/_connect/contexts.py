@@ -202,7 +202,7 @@ def _trust(context: ssl.SSLContext, verify: bool | str, environment: _Environmen
     elif verify == "system":
         _trust_path(context, "the path that OpenSSL was built with", _system_path() or "")
     else:
-        import certifi
+        import certifi  # only where its certificates are wanted
 
         _trust_path(context, "certifi.where()", certifi.where())
 
@@ -242,7 +242,7 @@ def _system_path() -> str | None:
 
 def _checked_by_the_system() -> ssl.SSLContext:
     try:
-        import truststore
+        import truststore  # optional
     except ImportError as error:
         raise LocalProtocolError(
             'verify is "system": OpenSSL does not know the certificates of this system, and the package truststore, '

@@ -9,7 +9,7 @@ short.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from .._address import host_port
 from .._backends.base import Backend, Stream
@@ -31,9 +31,8 @@ from .network import Network, addresses_of, reach
 from .proxy import Proxy
 from .route import Route
 from .sessions import Sessions
-
-if TYPE_CHECKING:
-    from .socks import Conversation
+from .socks import Conversation, socks4, socks5
+from .tunnel import open_tunnel
 
 __all__ = ["dial"]
 
@@ -124,8 +123,6 @@ async def _tunnelled(
     host = await _destination(backend, network, route, proxy, left)
     try:
         if proxy.is_http:
-            from .tunnel import open_tunnel
-
             authority = host_port(host, route.port)
             deadline = Deadline(TimeoutConfig(None, total_timeout=left()), backend.now)
             await open_tunnel(stream, parser(), backend, authority, proxy.fields, deadline)
@@ -159,8 +156,6 @@ async def _destination(backend: Backend, network: Network, route: Route, proxy: 
 
 
 def _socks(proxy: Proxy, host: str, port: int) -> Conversation:
-    from .socks import socks4, socks5
-
     if proxy.scheme.startswith("socks5"):
         return socks5(host, port, proxy.auth)
     return socks4(host, port, proxy.auth[0] if proxy.auth is not None else b"")

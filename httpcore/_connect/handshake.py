@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 from .._backends.base import Backend, Stream
 from .._config import Demands, SSLConfig, demands_of
 from .._errors import LocalProtocolError, TLSError, show
+from .contexts import context_at_hand, context_for
 from .sessions import Sessions
+from .tls import TLSStream, start_tls
 
 if TYPE_CHECKING:
     import ssl
-
-    from .tls import TLSStream
 
 __all__ = ["secure"]
 
@@ -55,8 +55,6 @@ async def secure(
         TLSError, ConnectTimeout, LocalProtocolError: as `start_tls`; TLSError for a certificate that is not pinned;
             LocalProtocolError for a context that was changed meanwhile.
     """
-    from .tls import start_tls
-
     context, name = await _context(backend, tls, offers), host
     if isinstance(tls, SSLConfig) and tls.server_hostname is not None:
         name = tls.server_hostname
@@ -85,8 +83,6 @@ async def secure(
 async def _context(backend: Backend, tls: SSLConfig | ssl.SSLContext, offers: tuple[str, ...]) -> ssl.SSLContext:
     if not isinstance(tls, SSLConfig):
         return tls
-    from .contexts import context_at_hand, context_for
-
     alpn = _alpn(tls, offers)
     context = context_at_hand(tls, alpn)
     return await backend.run_blocking(partial(context_for, tls, alpn)) if context is None else context
@@ -104,7 +100,7 @@ def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
 def _check_pinned(secured: TLSStream, fingerprints: tuple[str, ...], name: str) -> None:
     tls = secured.info().tls
     certificate = None if tls is None else tls.certificate
-    from hashlib import sha256
+    from hashlib import sha256  # heavy, and imported by each config that has fingerprints
 
     seen = "none" if certificate is None else sha256(certificate).hexdigest()
     if seen in fingerprints:

@@ -259,7 +259,7 @@ def _mapped() -> _Range:
 
 
 def _range(network: str) -> _Range:
-    import ipaddress
+    import ipaddress  # only where there is a policy: it is heavy
 
     return _as_numbers(ipaddress.ip_network(network))
 
@@ -272,7 +272,7 @@ def _as_numbers(network: Network) -> _Range:
 
 
 def _ranges(name: str, networks: object) -> tuple[_Range, ...]:
-    import ipaddress
+    import ipaddress  # as above
 
     if isinstance(networks, (str, bytes)) or not isinstance(networks, Iterable):
         raise TypeError(f"{name} is {networks!r}: a sequence of networks is allowed, such as ('10.0.0.0/8',)")
@@ -294,7 +294,7 @@ def _without_zone(network: str) -> str:
 
 
 def _why(network: str) -> str:
-    import ipaddress
+    import ipaddress  # as above
 
     try:
         meant = ipaddress.ip_network(_without_zone(network), strict=False)
@@ -316,7 +316,7 @@ def _checked_ports(ports: object) -> tuple[int, ...]:
 
 
 def _text(point: _Point) -> str:
-    import ipaddress
+    import ipaddress  # as above
 
     address: Address = (
         ipaddress.IPv4Address(point.number) if point.version == 4 else ipaddress.IPv6Address(point.number)

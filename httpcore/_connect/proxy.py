@@ -116,7 +116,7 @@ class Proxy:
         """What goes to an HTTP proxy with each request."""
         if self.auth is None:
             return list(self.headers)
-        from base64 import b64encode
+        from base64 import b64encode  # only for proxies that ask for a password
 
         return [*self.headers, (b"Proxy-Authorization", b"Basic " + b64encode(b":".join(self.auth)))]
 

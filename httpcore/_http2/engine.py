@@ -96,7 +96,7 @@ from .hpack_decoder import FieldBlock, FieldDecoder
 from .hpack_encoder import FieldEncoder
 from .streams import STREAM_WINDOW, GivenUp, Stream
 
-__all__ = ["H2Engine"]
+__all__ = ["CONNECTION_WINDOW", "STREAM_WINDOW", "H2Engine"]
 
 # What we grant. Bytes.
 
@@ -520,7 +520,7 @@ class H2Engine:
         for setting, value in pairs:
             self._set(setting, value)
         self._out.answer(SETTINGS, ACK, 0, b"")
-        events.append(SettingsChanged(self.max_streams))
+        events.append(SettingsChanged())
         if self._initial > before:
             self._charge(raise_cost(sum([not state.sent_all for state in self._streams.values()])))
             events.append(WindowOpened(0))

@@ -68,9 +68,7 @@ class WentAway:
 
 @dataclass(slots=True)
 class SettingsChanged:
-    """The peer's SETTINGS came, for the first time or again. `max_streams` is what it allows from now on."""
-
-    max_streams: int
+    """The peer's SETTINGS came, for the first time or again: the engine's `max_streams` and others may have changed."""
 
 
 @dataclass(slots=True)

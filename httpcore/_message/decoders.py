@@ -341,13 +341,13 @@ class _Coding:
 
 
 def _gzip() -> _Coding:
-    import zlib
+    import zlib  # only where a body has a coding
 
     return _Coding("gzip", partial(_Zlib, 31), zlib.error, many=True, padding=b"\0")
 
 
 def _deflate() -> _Coding:
-    import zlib
+    import zlib  # as above
 
     return _Coding("deflate", _Deflate, zlib.error)
 

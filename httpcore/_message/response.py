@@ -424,7 +424,7 @@ def _checked_status(status_code: object) -> int:
 
 
 def _phrase(status_code: int) -> str:
-    from http import HTTPStatus
+    from http import HTTPStatus  # only for responses that are made by hand
 
     try:
         return HTTPStatus(status_code).phrase

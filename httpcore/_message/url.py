@@ -10,7 +10,7 @@ named in `Host` and checked under TLS is one and the same text. What the RFC lea
 - A host is a name of letters, digits, `-` and `_`, an IPv4 address in its one canonical form, or an IPv6 address in
   brackets. `%` and `!$&'()*+,;=~` are refused: no name has them. So are zone identifiers, which RFC 9844 took out of
   URIs.
-- A trailing dot stays in `host`, since it stops the resolver's search list, and is absent from `server_name`.
+- A trailing dot stays in `host`, since it stops the resolver's search list; TLS drops it (RFC 6066, section 3).
 - A non-ASCII label becomes an A-label (UTS 46). One that would become plain ASCII, or that holds another script's full
   stop, is refused, since it shows one name and means another. An A-label is taken if it decodes to a label that UTS 46
   leaves as it is and that encodes to the same A-label, as with browsers: so `xn--a` is refused, which would be U+0080,
@@ -112,11 +112,6 @@ class URL:
     def authority(self) -> str:
         """Host and port, always both, brackets around IPv6: "example.com:80", "[::1]:8080". What CONNECT names."""
         return self.origin[len(self.scheme) + 3 :]
-
-    @property
-    def server_name(self) -> str:
-        """The host without a trailing dot: for SNI and the certificate, which know none (RFC 6066, section 3)."""
-        return self.host.removesuffix(".")
 
     @property
     def redacted(self) -> str:
@@ -321,7 +316,7 @@ def _name(url: str, host: str) -> str:
 
 
 def _a_label(url: str, label: str) -> str:
-    import idna
+    import idna  # its tables are large, and most hosts are ASCII
 
     try:
         encoded = idna.encode(label, uts46=True).decode("ascii")
@@ -346,7 +341,7 @@ def _check_a_labels(url: str, name: str) -> None:
 
 
 def _is_a_label(label: str) -> bool:
-    import idna
+    import idna  # as above
 
     try:
         decoded = label[4:].encode("ascii").decode("punycode")

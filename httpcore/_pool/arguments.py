@@ -93,7 +93,7 @@ def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
 def checked_retries(retries: Any) -> RetryPolicy | None:
     if type(retries) is int and not retries:
         return None
-    from .retry_policy import RetryPolicy
+    from .retry_policy import RetryPolicy  # only for pools that have one
 
     return RetryPolicy.of(retries)
 
@@ -101,7 +101,7 @@ def checked_retries(retries: Any) -> RetryPolicy | None:
 def checked_policy(policy: Any) -> NetworkPolicy | None:
     if policy is None:
         return None
-    from .._connect.policy import NetworkPolicy
+    from .._connect.policy import NetworkPolicy  # only for pools that have one
 
     if isinstance(policy, NetworkPolicy):
         return policy

@@ -15,13 +15,24 @@ from .._errors import DecodingError, HTTPCoreError, LimitExceeded, LocalProtocol
 from .._message.raw import RawStream
 from .._message.request import Request, TrailerTypes
 from .._message.response import Informational, ResponseInfo
+from .._trace import (
+    ConnectionClosed,
+    ConnectionOpened,
+    InterimResponse,
+    RequestFailed,
+    RequestRetried,
+    RequestSent,
+    RequestStarted,
+    ResponseComplete,
+    ResponseStarted,
+    Trace,
+)
 from .tickets import Standing, Ticket
 
 # Loaded when they are needed, as in `_pool`.
 if TYPE_CHECKING:
     from .._message.fields import Headers
     from .._message.head import Head
-    from .._trace import Trace
     from .connection import Exchange, HTTPConnection
 
 __all__ = ["Call", "Delivery"]
@@ -92,8 +103,6 @@ class Call:
         if trace is not None:
             self.number = next(_numbers)
             method = request.method.decode("ascii")
-            from .._trace import RequestStarted
-
             trace(RequestStarted(deadline.began, self.number, method, request.url.redacted))
 
     def now(self) -> float:
@@ -112,8 +121,6 @@ class Call:
         if not self.give_back(ticket, reusable=reason is None, expires=expires):
             self.give_back = _given_back
         if reason is not None and self.trace is not None:
-            from .._trace import ConnectionClosed
-
             self.trace(ConnectionClosed(self.now(), self.number, connection.info.peer, reason))
 
     def let_go(self, ticket: Ticket, connection: HTTPConnection, exchange: Exchange) -> None:
@@ -126,19 +133,13 @@ class Call:
         assert self.trace is not None
         info = connection.info
         tls, alpn = (info.tls.version, info.tls.alpn) if info.tls is not None else (None, None)
-        from .._trace import ConnectionOpened
-
         self.trace(ConnectionOpened(self.now(), self.number, str(self.route), info.peer, tls, alpn, connection.engine))
 
     def interim(self, head: Head) -> None:
         if self.trace is not None:
-            from .._trace import InterimResponse
-
             self.trace(InterimResponse(self.now(), self.number, head.status, tuple(head.headers)))
 
     def answered(self, connection: HTTPConnection, reused: bool, head: Head) -> None:
-        from .._trace import RequestSent, ResponseStarted
-
         assert self.trace is not None
         now, peer = self.now(), connection.info.peer
         self.trace(RequestSent(now, self.number, peer, reused))
@@ -147,15 +148,11 @@ class Call:
     def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
         self.attempts += 1
         if self.trace is not None:
-            from .._trace import RequestRetried
-
             self.trace(RequestRetried(self.now(), self.number, str(reason), self.attempts, pause))
 
     def failed(self, error: BaseException) -> None:
         if self.trace is not None:
             text = f"{type(error).__name__}: {error}"
-            from .._trace import RequestFailed
-
             self.trace(RequestFailed(self.now(), self.number, text))
 
     def explained(
@@ -317,8 +314,6 @@ class Delivery:
             reason = None if exchange.clean else "it cannot carry another exchange"
         call.leave(ticket, self._holds, reason, None if reason else self._expires())
         if call.trace is not None and exchange.ended:
-            from .._trace import ResponseComplete
-
             call.trace(ResponseComplete(call.now(), call.number, exchange.received))
 
     def _expires(self) -> float | None:

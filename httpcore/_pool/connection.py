@@ -14,7 +14,9 @@ from .._deadline import Deadline
 from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
 from .._http1.exchange import HTTP11Exchange
+from .._http1.parser import H1Parser
 from .._http2.connection import HTTP2Connection
+from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
 
@@ -174,12 +176,8 @@ class HTTPConnection:
 
 
 def _parser() -> ResponseParser:
-    from .._http1.parser import H1Parser
-
     return H1Parser()
 
 
 def _engine() -> HTTP2Engine:
-    from .._http2.engine import H2Engine
-
     return H2Engine()

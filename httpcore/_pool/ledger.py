@@ -220,12 +220,8 @@ class Ledger:
             self._again(claim, slot)
         self._end()
 
-    def lost(self, slot: Slot, now: float) -> None:
-        """The connection was found dead: nobody gets it any more. It goes now, or when its last user gives it back."""
-        self.retire(slot, now)
-
     def retire(self, slot: Slot, now: float) -> None:
-        """The connection takes no more tickets. It goes now, or when its last user gives it back."""
+        """The connection is dead or takes no more tickets. It goes now, or when its last user gives it back."""
         self._begin(now)
         self._leave(slot)
         self._end()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from .._backends import current_backend, load
 from .._backends.base import Backend, Event, SocketOption, checked_backend
 from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_seconds, checked_size, checked_ssl
+from .._connect.contexts import alpn_of
 from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
@@ -33,6 +34,7 @@ from .._message.request import Request
 from .._message.response import Response
 from .._public import public
 from .._reentry import REENTERED, step_lock
+from .._trace import DialStarted, RequestQueued, Trace
 from . import loaded as loaded
 from .arguments import (
     checked_flag,
@@ -46,6 +48,7 @@ from .arguments import (
     checked_uds,
 )
 from .call import Call, Delivery
+from .connection import Exchange, HTTPConnection
 from .ledger import Ledger
 from .resend import Again, again
 from .stats import PoolStats
@@ -57,8 +60,6 @@ if TYPE_CHECKING:
 
     from .._connect.policy import NetworkPolicy
     from .._message.head import Head
-    from .._trace import Trace
-    from .connection import Exchange, HTTPConnection
     from .retry_policy import Budget, RetryPolicy
 
 __all__ = ["ConnectionPool"]
@@ -335,8 +336,6 @@ class ConnectionPool:
             return _HTTP11
         if isinstance(tls, SSLConfig):
             return offers if tls.alpn is None else tuple(name for name in tls.alpn if name in offers) or offers
-        from .._connect.contexts import alpn_of
-
         return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers
 
     async def _answered(self, call: Call) -> Delivery:
@@ -408,7 +407,7 @@ class ConnectionPool:
             self._step(self._budget.earn)
             return None
         ends = call.deadline.ends
-        from .retry_policy import pause_after
+        from .retry_policy import pause_after  # which the policy has loaded
 
         pause = pause_after(
             policy,
@@ -493,8 +492,6 @@ class ConnectionPool:
     async def _wait(self, ticket: Ticket, call: Call) -> None:
         """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""
         if call.trace is not None:
-            from .._trace import RequestQueued
-
             call.trace(RequestQueued(call.now(), call.number, str(call.route)))
         config = call.deadline.config
         followed: bool | None = None
@@ -537,8 +534,6 @@ class ConnectionPool:
         )
 
     async def _dial(self, ticket: Ticket, call: Call) -> None:
-        from .connection import HTTPConnection
-
         connection = HTTPConnection(call.route, self._ping_interval)
         slot = ticket.slot
         if slot is None:
@@ -547,8 +542,6 @@ class ConnectionPool:
         if slot.standing is SlotStanding.GONE:
             return  # likewise; it may have been too early for it to see the connection
         if call.trace is not None:
-            from .._trace import DialStarted
-
             call.trace(DialStarted(call.now(), call.number, str(call.route)))
         try:
             await connection.open(call.backend, self._network, call.deadline, call.followed, self._sessions)
@@ -626,7 +619,7 @@ class ConnectionPool:
             return
         if not connection.is_shared:
             if not slot.used:
-                self._ledger.lost(slot, self._now())
+                self._ledger.retire(slot, self._now())
         elif not connection.is_open:
             self._ledger.retire(slot, self._now())
         elif connection.capacity != slot.capacity:
@@ -722,6 +715,6 @@ class _Watch:
 
 
 def _full_budget(policy: RetryPolicy) -> Budget:
-    from .retry_policy import Budget
+    from .retry_policy import Budget  # which the policy has loaded
 
     return Budget(policy)

@@ -19,15 +19,18 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVarTuple
 
 import pytest
 import uvloop
 from places import black_hole
 
 from httpcore._backends import lookup as names
+
+# The bounds of what a stream keeps and of a turn are no promise to callers: the tests are about their effect.
 from httpcore._backends.asyncio import _MOST_KEPT, _TURN, AsyncioBackend, AsyncioEvent, AsyncioStream
 from httpcore._backends.base import PIECE
+from httpcore._backends.workers import Threads
 from httpcore._errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 
 Main = Callable[[], Awaitable[Any]]
@@ -87,6 +90,7 @@ class Pair:
 
     @property
     def sock(self) -> socket.socket:
+        # Input that has come and room that is left are facts of the system, which no method of a stream tells.
         return self.stream._descriptor.sock
 
     def reset(self) -> None:
@@ -212,13 +216,16 @@ def test_a_reader_that_is_cancelled_at_any_turn_has_either_all_or_nothing(
     run(main)
 
 
+Arguments = TypeVarTuple("Arguments")
+
+
 class Deaf(asyncio.SelectorEventLoop):
     """A loop that is always too busy to look at its sockets: only its timers ring."""
 
-    def add_reader(self, *_: Any) -> None:
+    def add_reader(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
         pass
 
-    def add_writer(self, *_: Any) -> None:
+    def add_writer(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
         pass
 
 
@@ -271,9 +278,11 @@ def test_a_thousand_reads_and_writes_with_timeouts_set_one_timer(listener: Any) 
     class Counting(asyncio.SelectorEventLoop):
         timers = 0
 
-        def call_later(self, *arguments: Any, **named: Any) -> Any:
+        def call_later(
+            self, delay: float, callback: Callable[[*Arguments], object], *arguments: *Arguments, **named: Any
+        ) -> asyncio.TimerHandle:
             self.timers += 1
-            return super().call_later(*arguments, **named)
+            return super().call_later(delay, callback, *arguments, **named)
 
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
@@ -305,6 +314,12 @@ class OwnClock(asyncio.SelectorEventLoop):
         self._now += seconds
         await turns(5)
 
+    def timers(self) -> list[asyncio.TimerHandle]:
+        """Those that the loop holds, also those that were cancelled."""
+        base: Any = self
+        timers: list[asyncio.TimerHandle] = base._scheduled  # asyncio tells them by no public name
+        return timers
+
 
 def in_own_clock(main: Callable[[OwnClock], Awaitable[None]]) -> None:
     async def with_loop() -> None:
@@ -328,7 +343,7 @@ def test_waits_with_one_timeout_share_a_timer_and_each_ends_at_its_own_time() ->
         first = await waits(backend, 5.0, 100)
         await loop.pass_time(2.0)
         later = await waits(backend, 5.0, 100)
-        assert len(loop._scheduled) == 1  # type: ignore[attr-defined]
+        assert len(loop.timers()) == 1
         await loop.pass_time(3.0)
         assert [task.result() for task in first] == [False] * 100
         assert not any(task.done() for task in later)
@@ -336,7 +351,7 @@ def test_waits_with_one_timeout_share_a_timer_and_each_ends_at_its_own_time() ->
         assert not any(task.done() for task in later)
         await loop.pass_time(0.2)
         assert [task.result() for task in later] == [False] * 100
-        assert loop._scheduled == []  # type: ignore[attr-defined]
+        assert loop.timers() == []
 
     in_own_clock(main)
 
@@ -348,7 +363,7 @@ def test_waits_that_are_over_leave_a_few_timers_at_most() -> None:
             [wait] = await waits(backend, 5.0 + number)
             wait.cancel()
             await turns(1)
-        left = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+        left = [timer for timer in loop.timers() if not timer.cancelled()]
         assert 0 < len(left) < 10
         [late] = await waits(backend, 1.0)
         await loop.pass_time(0.9)
@@ -429,20 +444,26 @@ def test_a_reader_and_a_writer_that_wait_at_once_each_have_their_own_time(listen
     in_own_clock(main)
 
 
+def bytes_kept(stream: AsyncioStream) -> int:
+    # What is kept for the next reads is bounded for the sake of memory, and nothing public tells how much it is.
+    return sum(map(len, stream._pieces))
+
+
 def test_what_is_kept_of_a_peer_that_floods_is_bounded_and_nothing_is_lost(run: Any, listener: Any) -> None:
     sent = os.urandom(1024) * 4096
 
     async def main() -> None:
         with await connect(listener) as pair, thread(lambda: pair.peer.sendall(sent)):
+            # That the stream has stopped listening is what the peer is bounded by; it can be seen nowhere else.
             while pair.stream._is_listening:
                 await turns(1)
             await turns(100)
-            kept = sum(map(len, pair.stream._pieces))
+            kept = bytes_kept(pair.stream)
             assert _MOST_KEPT <= kept <= _MOST_KEPT + PIECE
             got = bytearray()
             while len(got) < len(sent):
                 got += await pair.stream.read(PIECE, LONG)
-                assert sum(map(len, pair.stream._pieces)) <= _MOST_KEPT + PIECE
+                assert bytes_kept(pair.stream) <= _MOST_KEPT + PIECE
             assert got == sent
             reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
             await waiting(reader)
@@ -460,6 +481,7 @@ def test_a_peer_that_sends_single_bytes_cannot_make_many_pieces(run: Any, listen
             for _ in range(2000):
                 pair.peer.send(b"x")
                 await asyncio.sleep(0)
+            # The number of pieces costs memory and nothing else, so nothing public tells it.
             assert len(pair.stream._pieces) == 256
             got = b""
             while len(got) < 2000:
@@ -654,12 +676,14 @@ def test_a_reader_whose_bytes_were_taken_by_somebody_else_waits_on_and_sees_no_e
             await turns(3)
             pair.peer.sendall(b"read")
             assert await reader == b"read"
+            # The callback itself is called: a loop tells late in its own time only.
             pair.stream._on_input()  # as a loop does that tells of what is no longer there
 
             reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
             await waiting(reader)
             pair.peer.sendall(b"taken")
             pair.wait_until_here()
+            # As above: a loop that tells before the input is taken.
             pair.stream._on_input()
             assert pair.stream.take() == b"taken"
             await turns(3)
@@ -1092,7 +1116,8 @@ def test_whoever_waits_for_a_name_may_leave_at_once_and_may_lose_patience(
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(names, "_lookups", names.Threads(8, "test"))
+    # Threads of its own: those of the process would be kept busy for the tests that follow.
+    monkeypatch.setattr(names, "_lookups", Threads(8, "test"))
 
     async def main() -> None:
         backend = AsyncioBackend.current()
@@ -1115,17 +1140,20 @@ def test_a_name_that_is_answered_when_the_loop_is_gone_disturbs_nobody(
     new_loop: NewLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, over = threading.Event(), threading.Event()
+    # The answer is delayed in the thread, behind `getaddrinfo`, where only the private function is.
     real = names._answer
 
     def slow(host: str) -> Any:
         assert gate.wait(LONG)
         return real("127.0.0.1")
 
-    class Telling(names.Threads):
+    class Telling(Threads):
         def _work(self) -> None:
+            # The end of a thread's work is not announced.
             super()._work()
             over.set()
 
+    # Threads of its own, which answer late and say when they are done.
     monkeypatch.setattr(names, "_answer", slow)
     monkeypatch.setattr(names, "_lookups", Telling(8, "test"))
 
@@ -1186,7 +1214,9 @@ def test_a_unix_socket_whose_queue_is_full_is_tried_until_there_is_room_or_no_ti
         await waiting(waiter)
         accepted = [listening.accept()[0]]
         streams.append(await waiter)
-        for end in (*streams, *accepted):
+        for stream in streams:
+            stream.close()
+        for end in accepted:
             end.close()
 
     with socket.socket(socket.AF_UNIX) as listening:
@@ -1208,10 +1238,10 @@ def test_a_path_with_a_nul_or_too_long_is_a_connect_error(run: Any, tmp_path: An
 
 def test_a_loop_that_cannot_watch_sockets_is_a_connect_error_that_says_so(listener: Any) -> None:
     class Unable(asyncio.SelectorEventLoop):
-        def add_reader(self, *_: Any) -> Any:
+        def add_reader(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
             raise NotImplementedError
 
-        def add_writer(self, *_: Any) -> Any:
+        def add_writer(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
             raise NotImplementedError
 
     async def main() -> None:

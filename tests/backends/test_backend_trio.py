@@ -116,10 +116,13 @@ class Endless:
 @asynccontextmanager
 async def connected_to_an_endless_peer() -> AsyncIterator[TrioStream]:
     async with connected() as (stream, _):
+        # A socket whose output never ends cannot be had from the system: it is replaced for a moment.
         sock = stream._descriptor.sock
         endless: Any = Endless()
+        # As above.
         stream._descriptor.sock = endless
         yield stream
+        # As above.
         stream._descriptor.sock = sock
 
 
@@ -216,7 +219,7 @@ def test_closing_from_another_thread_ends_what_waits_and_the_loop_closes_the_des
                 thread.start()
                 thread.join(LONG)
             await TrioBackend.current().sleep(0)
-            assert stream._descriptor.sock.fileno() == -1
+            assert stream._descriptor.sock.fileno() == -1  # a descriptor that is closed shows nowhere else
 
     trio.run(main)
 
@@ -273,7 +276,7 @@ def test_a_stream_of_a_run_that_is_over_closes_its_descriptor_and_says_nothing()
         assert backend.is_gone()
         assert not backend.is_current()
         stream.close()
-        assert stream._descriptor.sock.fileno() == -1
+        assert stream._descriptor.sock.fileno() == -1  # a descriptor that is closed shows nowhere else
         assert peer.recv(1) == b""
 
 

@@ -55,6 +55,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[Any]]:
 def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
     """Threads of our own, so that no test sees another's."""
     ours = Threads(8, "test: host names")
+    # Threads of its own: those of the process may be at work for other tests.
     monkeypatch.setattr(names, "_lookups", ours)
     return ours
 
@@ -226,6 +227,7 @@ def test_a_lookup_that_nobody_wants_any_more_is_not_begun(stuck: Stuck, answer: 
     stuck.release()
     answers.wait(9)
     assert asked == [b"last.example"]
+    # That no thread was started cannot be seen from outside: threads have no owner.
     assert unwanted._all == []
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -22,14 +24,18 @@ def test_a_new_socket_sends_at_once_keeps_alive_and_has_the_callers_options_last
         assert not other.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
+Pair = tuple[Any, socket.socket]
+"""A descriptor of ours, whose parts a test may replace, and the peer's end."""
+
+
 @pytest.fixture
-def pair() -> object:
+def pair() -> Iterator[Pair]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield Descriptor(ours, "the peer"), theirs
 
 
-def test_input_from_before_a_failed_write_is_kept_in_order(pair: tuple) -> None:
+def test_input_from_before_a_failed_write_is_kept_in_order(pair: Pair) -> None:
     descriptor, theirs = pair
     sent = os.urandom(100_000)
     theirs.setblocking(False)
@@ -45,10 +51,11 @@ def test_input_from_before_a_failed_write_is_kept_in_order(pair: tuple) -> None:
     assert bytes(found) == sent
 
 
-def test_little_is_asked_for_until_as_much_has_come(pair: tuple) -> None:
+def test_little_is_asked_for_until_as_much_has_come(pair: Pair) -> None:
     descriptor, theirs = pair
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PIECE)
-    sock, asked = descriptor.sock, []
+    sock: socket.socket = descriptor.sock
+    asked: list[int] = []
 
     class Spy:
         def recv(self, size: int) -> bytes:
@@ -62,7 +69,7 @@ def test_little_is_asked_for_until_as_much_has_come(pair: tuple) -> None:
     assert asked == [65536, 65536, PIECE, PIECE, 65536]
 
 
-def test_a_write_after_our_own_end_fails_and_the_input_goes_on(pair: tuple) -> None:
+def test_a_write_after_our_own_end_fails_and_the_input_goes_on(pair: Pair) -> None:
     descriptor, theirs = pair
     descriptor.end()
     with pytest.raises(WriteError):
@@ -74,7 +81,7 @@ def test_a_write_after_our_own_end_fails_and_the_input_goes_on(pair: tuple) -> N
     assert descriptor.receive(100) == b""
 
 
-def test_input_is_news_until_the_end_was_read(pair: tuple) -> None:
+def test_input_is_news_until_the_end_was_read(pair: Pair) -> None:
     descriptor, theirs = pair
     assert not descriptor.has_input()
     theirs.sendall(b"x")
@@ -87,7 +94,7 @@ def test_input_is_news_until_the_end_was_read(pair: tuple) -> None:
     assert not descriptor.has_input()
 
 
-def test_after_shut_what_the_system_says_is_told_as_our_own_closing(pair: tuple) -> None:
+def test_after_shut_what_the_system_says_is_told_as_our_own_closing(pair: Pair) -> None:
     descriptor, theirs = pair
     descriptor.shut()
     assert theirs.recv(1) == b""
@@ -100,7 +107,7 @@ def test_after_shut_what_the_system_says_is_told_as_our_own_closing(pair: tuple)
 
 
 @pytest.fixture
-def tcp_pair() -> object:
+def tcp_pair() -> Iterator[Pair]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ours = socket.create_connection(listener.getsockname())
         theirs, _ = listener.accept()
@@ -113,7 +120,7 @@ def send_until_it_fails(descriptor: Descriptor) -> None:
         descriptor.send(b"x")
 
 
-def test_input_that_a_reset_cut_off_is_kept_but_has_no_clean_end(tcp_pair: tuple) -> None:
+def test_input_that_a_reset_cut_off_is_kept_but_has_no_clean_end(tcp_pair: Pair) -> None:
     descriptor, theirs = tcp_pair
     theirs.sendall(b"half an ans")
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -126,7 +133,7 @@ def test_input_that_a_reset_cut_off_is_kept_but_has_no_clean_end(tcp_pair: tuple
         descriptor.receive(100)
 
 
-def test_input_that_had_ended_before_the_reset_keeps_its_clean_end(tcp_pair: tuple) -> None:
+def test_input_that_had_ended_before_the_reset_keeps_its_clean_end(tcp_pair: Pair) -> None:
     descriptor, theirs = tcp_pair
     theirs.sendall(b"answer")
     theirs.close()  # all was read there, so this is no reset: our next bytes cause it

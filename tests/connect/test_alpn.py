@@ -217,8 +217,8 @@ def test_a_response_tells_what_tls_agreed_on_and_with_whom(world: World, trustin
             assert tls.session_reused is False
             assert tls.cipher
             assert [(shown.sni, shown.version) for shown in server.shown] == [("a.test", name)]
-        with ScriptedServer(saying(ok(b""))) as server:
+        with ScriptedServer(saying(ok(b""))) as plain:
             async with world.pool() as pool:
-                assert (await pool.request("GET", server.url)).info.tls is None
+                assert (await pool.request("GET", plain.url)).info.tls is None
 
     world.run(body)

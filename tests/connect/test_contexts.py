@@ -39,8 +39,10 @@ KEY_PEM = CERTIFICATE.private_key_pem.bytes()
 def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
+    # Contexts are remembered for the whole process: each test begins without.
     _contexts._places.clear()
     yield
+    # As above.
     _contexts._places.clear()
 
 
@@ -101,9 +103,10 @@ def test_the_defaults_are_those_of_python_and_stricter_in_three_things() -> None
 def test_tls_1_2_is_the_least_though_python_was_built_to_allow_less(least: ssl.TLSVersion) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = least
+    # No context of this Python has such a minimum, so the rule itself is asked.
     assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_2
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_3
+    assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_3  # as above
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="Python is strict from 3.13 on")
@@ -197,6 +200,7 @@ def test_a_context_for_the_user_is_nobody_else_s() -> None:
 def test_threads_that_ask_at_once_wait_for_one_context(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Barrier(8)
     made: list[ssl.SSLContext] = []
+    # The making is slowed down and counted, which nothing public does.
     make = _contexts._make
     makes: list[int] = []
 
@@ -208,6 +212,7 @@ def test_threads_that_ask_at_once_wait_for_one_context(bundle: Path, monkeypatch
         asked.wait(10)
         made.append(context_for(SSLConfig(verify=str(bundle)), H1))
 
+    # As above.
     monkeypatch.setattr(_contexts, "_make", counted)
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -233,6 +238,7 @@ def test_only_so_many_are_kept_and_the_one_in_use_is() -> None:
     for number in range(100):
         context_for(config, (f"x-{number}",))
         assert context_for(config, H1) is used
+    # That memory is bounded shows in the table only.
     assert len(_contexts._places) <= 32
 
 

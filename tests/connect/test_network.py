@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from servers import ScriptedServer, answering, ok
+from servers import Peer, ScriptedServer, answering, ok
 from worlds import World, each_world
 
 import httpcore
@@ -438,8 +438,13 @@ def test_given_addresses_local_address_and_options_hold_for_the_connections_of_a
             assert response.info.peer == f"127.0.0.1:{server.port}"
             assert response.info.local.startswith("127.0.0.5:")
 
-    with ScriptedServer(lambda peer: (heads.append(peer.head()), peer.send(ok()))[1]) as server:
-        heads: list[bytes] = []
+    heads: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        heads.append(peer.head())
+        peer.send(ok())
+
+    with ScriptedServer(script) as server:
         world.run(body)
     assert f"\r\nhost: a.test:{server.port}\r\n".encode() in heads[0].lower()
 
@@ -631,6 +636,7 @@ def test_threads_share_a_cache() -> None:
     for thread in threads:
         thread.join(LONG)
     assert failures == []
+    # `repr` tells the number too, but only of names that have not expired.
     assert len(resolver._known) <= 10
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -171,7 +172,7 @@ def test_the_host_shown_is_the_host_looked_up_named_and_checked_or_nobody_is_rea
     if scheme == "https":
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
-        context.sni_callback = lambda connection, name, _: named.append(name)  # type: ignore[assignment]
+        context.sni_callback = lambda connection, name, _: named.append(name)
     with both_families() as listener, ScriptedServer(noted(heads), context, listener) as server:
         port = listener.getsockname()[1]
         for trick, host in TRICKS:
@@ -298,7 +299,7 @@ def answering_once(peer: Peer) -> None:
 
 
 def port_of(server: ScriptedServer) -> int:
-    return int(server._listener.getsockname()[1])
+    return int(server.listener.getsockname()[1])
 
 
 async def denied(http: Any, url: str) -> PolicyError:
@@ -479,7 +480,7 @@ def test_the_oldest_of_too_many_names_is_forgotten(world: World, server: Scripte
     world.run(body)
     assert source.asked == ["a.test", "b.test", "c.test", "d.test", "a.test"]
     assert repr(cache) == "<CachingResolver of 3 names>"
-    assert httpcore.CachingResolver()._most == 1000
+    assert inspect.signature(httpcore.CachingResolver).parameters["most"].default == 1000
 
 
 @each_world

@@ -60,6 +60,12 @@ async def get(http: Any, url: str, **settings: Any) -> httpcore.ResponseInfo:
     return info
 
 
+async def is_resumed(http: Any, url: str) -> bool | None:
+    tls = (await get(http, url)).tls
+    assert tls is not None
+    return tls.session_reused
+
+
 # One after the other, and at once.
 
 
@@ -70,7 +76,7 @@ def test_of_a_hundred_connections_one_after_the_other_all_but_the_first_resume(
 ) -> None:
     async def main(server: Origin) -> None:
         async with world.pool(trusting) as http:
-            reused = [(await get(http, server.url)).tls.session_reused for _ in range(100)]
+            reused = [await is_resumed(http, server.url) for _ in range(100)]
         assert reused == [False] + [True] * 99
 
     with origin(origin_context(CERTIFICATE, newest=version)) as server:
@@ -227,7 +233,7 @@ def test_a_server_that_has_forgotten_all_sessions_costs_nothing_but_the_handshak
     contexts = [origin_context(CERTIFICATE), origin_context(CERTIFICATE)]
     with origin(contexts[0]) as server, httpcore.SyncConnectionPool(trusting) as http:
         http.request("GET", server.url)
-        server._context = contexts[1]  # other ticket keys
+        server.context = contexts[1]  # other ticket keys
         for _ in range(2):
             assert http.request("GET", server.url).status_code == 200
         assert [shown.resumed for shown in server.shown] == [False, False, True]
@@ -249,8 +255,9 @@ def test_a_context_of_ones_own_is_resumed_with_and_of_another_class_is_not(folde
 def test_after_a_fork_there_are_no_sessions(trusting: SSLConfig) -> None:
     with origin() as server, httpcore.SyncConnectionPool(trusting) as http:
         http.request("GET", server.url)
+        # What a fork runs in the child, run here: a child's pool could not be looked into.
         pool = http._pool
-        assert len(pool._sessions._kept) == 1
+        assert len(pool._sessions._kept) == 1  # a session that is never used shows nowhere
         pool._after_fork()  # as in the child
         assert len(pool._sessions._kept) == 0
 
@@ -269,10 +276,10 @@ class Left:
 
 
 def test_the_newest_is_taken_first_and_each_once() -> None:
-    sessions = Sessions()
+    sessions: Any = Sessions()  # of numbers here: it looks into none
     for number in range(3):
-        sessions.keep("a", Left(number))  # type: ignore[arg-type]
-    sessions.keep("b", Left("b"))  # type: ignore[arg-type]
+        sessions.keep("a", Left(number))
+    sessions.keep("b", Left("b"))
     assert [sessions.take("a") for _ in range(4)] == [2, 1, 0, None]
     assert sessions.take("c") is None
     assert sessions.take("b") == "b"
@@ -301,6 +308,7 @@ def test_only_256_are_kept_in_all_and_of_the_hop_that_was_longest_without_any_th
     assert [len(taken_of(sessions, key)) for key in "bcde"] == [64, 64, 64, 1]
     for number in range(1000):
         sessions.keep(f"hop {number}", Left(number))  # type: ignore[arg-type]
+    # To take them out by their keys would assume which are left.
     assert len(sessions._kept) == 256
 
 
@@ -309,7 +317,9 @@ def test_with_tls_1_3_there_is_no_session_before_a_ticket_has_come(tickets: int)
     kept: list[Resumable] = []
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        # The pool sets where sessions go when it makes the stream; this one is made by hand.
         stream._keep = kept.append
+        # Before and after the ticket: the stream hands its session on once, at its end.
         assert stream._resumable.session() is None
         await peer.send(b"data")
         assert await read_exactly(stream, 4) == b"data"
@@ -324,6 +334,7 @@ def test_nothing_is_kept_of_a_connection_that_never_said_a_word() -> None:
     kept: list[Resumable] = []
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        # As above.
         stream._keep = kept.append
         stream.take()
         stream.close()
@@ -336,10 +347,12 @@ def test_a_connection_that_broke_leaves_nothing() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"data")
         await read_exactly(stream, 4)
+        # The session is asked for before the stream is closed, to see that it is the fault that ends it.
         assert stream._resumable.session() is not None
         await peer.below.send(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that nobody encrypted
         with pytest.raises(httpcore.ReadError):
             await stream.read(1, 5.0)
+        # The fault has ended it.
         assert stream._resumable.session() is None
 
     joined(body)
@@ -356,7 +369,7 @@ def test_data_right_behind_the_handshake_hands_it_over_too() -> None:
                 peer.session.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                await peer._exchange()
+                await peer.exchange()
         await end.send(peer.outgoing.read() + peer.record(b"data"))
         await end.recv()
 
@@ -379,6 +392,7 @@ def test_a_session_of_another_context_is_refused_before_a_byte_is_sent() -> None
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"data")
         await read_exactly(stream, 4)
+        # What is left behind is used after the stream has gone.
         kept.append(stream._resumable)
 
     joined(body)

@@ -52,8 +52,8 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
 def commit(visit: Visit, fault: str, way: str) -> None:
     """End the connection in this way. Under TLS in TLS it is the outer session that ends, or else the inner."""
     inner: Any = visit.socket
-    secured = inner._under if way == "TLS in TLS" else inner
-    below = secured._under
+    secured = inner.under if way == "TLS in TLS" else inner
+    below = secured.under
     with suppress(OSError):
         if fault == "RST":
             visit.reset()
@@ -66,16 +66,16 @@ def commit(visit: Visit, fault: str, way: str) -> None:
         else:
             with suppress(ssl.SSLError):
                 secured.tls.unwrap()
-            secured._flush()
+            secured.flush()
 
 
 def alert(secured: Secured) -> None:
     """Have OpenSSL send one: "bad record mac", as if the client had sent such a record."""
-    secured._in.write(FORGED + bytes(40_000))  # perhaps within a record of the upload
+    secured.incoming.write(FORGED + bytes(40_000))  # perhaps within a record of the upload
     with suppress(ssl.SSLError):
         while True:
             secured.tls.read(65536)
-    secured._flush()
+    secured.flush()
 
 
 HEADS = {
@@ -133,7 +133,7 @@ def server(fault: str, place: str, framing: str, way: str) -> ScriptedProxy:
     def exchange(visit: Visit) -> None:
         (serve_2 if way == "HTTP/2" else serve_1)(visit, fault, place, framing, way)
 
-    acts = {EXCHANGE: exchange, CONNECT: lambda visit: connect(visit) or True}
+    acts = {EXCHANGE: exchange, CONNECT: connect}
     steps = (TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE) if way.startswith("TLS in") else (TLS_ORIGIN, EXCHANGE)
     return ScriptedProxy(steps, acts, proxy=SERVER, origin=SERVER_2 if way == "HTTP/2" else SERVER)
 
@@ -185,6 +185,7 @@ def test_only_a_clean_end_completes_a_body(
         kinds, text = expected(fault, place, framing, way)
         with pytest.raises(kinds, match=text) as caught:
             await ask(world, port, place, way, trusting)
+        assert isinstance(caught.value, httpcore.HTTPCoreError)
         assert caught.value.method == ("POST" if place == "during the upload" else "GET")
         assert caught.value.phase in ("write the request", "read the response head", "read the response body")
 

@@ -15,6 +15,8 @@ import trustme
 
 from httpcore._backends.base import PIECE, Stream, StreamInfo
 from httpcore._connect import tls
+
+# The bound of what waits encrypted is no promise to callers; the tests are about its effect.
 from httpcore._connect.tls import _BARREN, _ENCRYPTED, TLSStream, start_tls
 from httpcore._errors import (
     ConnectTimeout,
@@ -108,7 +110,7 @@ class TLSPeer:
             try:
                 result = act()
             except ssl.SSLWantReadError:
-                await self._exchange()
+                await self.exchange()
             except ssl.SSLError:
                 await self.below.send(self.outgoing.read())
                 raise
@@ -116,7 +118,7 @@ class TLSPeer:
                 await self.below.send(self.outgoing.read())
                 return result
 
-    async def _exchange(self) -> None:
+    async def exchange(self) -> None:
         await self.below.send(self.outgoing.read())
         data = await self.below.recv()
         if data:
@@ -625,9 +627,11 @@ def test_what_the_peer_makes_us_owe_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         while stream.give(b"x" * 10_000):
             pass
+        # More than a caller can write: what the peer's own records may make OpenSSL hold.
         stream._encrypt(b"x" * 10_000)
         await peer.send(b"fine")
         assert await stream.read(10, 5.0) == b"fine"
+        # A smaller bound, so that the test takes no seconds.
         monkeypatch.setattr(tls, "_OWED", 9_999)
         await peer.send(b"too much")
         assert await stream.read(10, 5.0) == b"too much"
@@ -643,6 +647,7 @@ def test_an_unsent_write_is_no_debt_to_the_peer(version: ssl.TLSVersion) -> None
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         assert await stream.write_some(MUCH, 5.0) == _ENCRYPTED
+        # More than may come without data; what waits encrypted shows nowhere else before it leaves.
         assert stream._outgoing.pending > _BARREN
         assert stream.take() is None
         await peer.send(b"early")
@@ -1121,6 +1126,7 @@ class Guarded:
 
     def __getattr__(self, name: str) -> Any:
         if name != "pending":  # a count, which `owes` may read at any time
+            # An RLock tells its owner by no public name.
             assert self.lock._is_owned(), f"{name} without the lock"
             self.calls.add(name)
         return getattr(self.used, name)
@@ -1132,6 +1138,7 @@ def test_openssl_is_entered_only_with_the_lock() -> None:
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         for part in ("_session", "_incoming", "_outgoing"):
+            # OpenSSL's objects are wrapped where they are used, to see that each use holds the lock.
             setattr(stream, part, Guarded(getattr(stream, part), stream._lock, calls))
         await write_all(stream, MUCH[:40_000])
         assert await peer.recv_exactly(40_000) == MUCH[:40_000]

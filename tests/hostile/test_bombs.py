@@ -84,7 +84,7 @@ def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(world: World, case: str,
     raw = nothing(case)
 
     async def body() -> float:
-        with HostileServer(lambda peer: peer.send(raw) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
             async with trial(world, server) as pool:
                 await pool.request("GET", server.url, stream=True)  # what is loaded once is loaded
                 costs = []
@@ -119,7 +119,7 @@ async def within(world: World, seconds: float, act: Callable[[], Awaitable[int]]
 @each_way
 def test_a_callers_timeout_ends_the_decoding_of_gigabytes(world: World, way: str) -> None:
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(gigabytes()) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
             async with trial(world, server) as pool:
                 assert await within(world, 0.3, lambda: used(pool, server.url, way)) < 1.0
 
@@ -132,7 +132,7 @@ def test_total_timeout_ends_the_decoding_of_gigabytes(world: World, way: str) ->
     limits = httpcore.TimeoutConfig(total_timeout=0.3)
 
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(gigabytes()) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
             async with trial(world, server) as pool:
                 began = time.monotonic()
                 with pytest.raises(httpcore.TotalTimeout) as caught:
@@ -158,7 +158,7 @@ def test_other_tasks_run_while_gigabytes_are_decoded(world: World, way: str) -> 
                 await world.sleep(0)
             return 0
 
-        with HostileServer(lambda peer: peer.send(gigabytes()) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
             async with trial(world, server) as pool:
                 ends = time.monotonic() + 0.5
                 await world.gather(lambda: _ended(within(world, 0.5, lambda: used(pool, server.url, way))), other)
@@ -192,7 +192,7 @@ def forget_peak() -> int:
 @each_world
 def test_read_of_gigabytes_takes_little_more_than_64_mib(world: World) -> None:
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(gigabytes()) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
             async with trial(world, server) as pool:
                 before = forget_peak()
                 with pytest.raises(httpcore.LimitExceeded, match=r"more than 67,108,864.* max_body") as caught:
@@ -213,7 +213,7 @@ def test_the_windows_of_a_chain_take_no_more_than_32_mib(world: World, windows: 
     raw = ok(coded, b"Content-Encoding: " + b", ".join([b"br"] * windows))
 
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(raw) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
             async with trial(world, server) as pool:
                 before = forget_peak()
                 if fits:
@@ -283,7 +283,7 @@ def test_a_request_without_max_body_has_the_pools_and_none_is_no_limit(world: Wo
     raw = ok(gzip.compress(bytes(5000)), b"Content-Encoding: gzip")
 
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(raw) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
             async with trial(world, server, max_body=1000) as pool:
                 for more in ({}, {"max_body": 999}, {"max_body": 4999}):
                     with pytest.raises(httpcore.LimitExceeded, match=f"max_body={more.get('max_body', 1000)} "):
@@ -302,7 +302,7 @@ def test_max_body_is_about_bodies_that_come(world: World) -> None:
     heads = iter([b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 304 Not Modified\r\n"])
 
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(next(heads) + b"Content-Length: 5000\r\n\r\n") or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(next(heads) + b"Content-Length: 5000\r\n\r\n")) as server:
             async with trial(world, server, max_body=5) as pool:
                 assert (await pool.request("HEAD", server.url)).body == b""
                 assert (await pool.request("GET", server.url)).body == b""

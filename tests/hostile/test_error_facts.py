@@ -21,7 +21,7 @@ HEAD = b"HTTP/1.1 203 Odd\r\n"
 BOMB = gzip.compress(bytes(80 << 20))
 
 
-def answer(fields: bytes, body: bytes = b"", then: Callable[[Peer], None] | None = None) -> Callable[[Peer], None]:
+def answer(fields: bytes, body: bytes = b"", then: Callable[[Peer], object] | None = None) -> Callable[[Peer], None]:
     def script(peer: Peer) -> None:
         peer.head()
         peer.send(HEAD + fields + b"\r\n" + body)

@@ -49,7 +49,7 @@ LARGE = 16 * MIB
 """More than the kernel's buffers take."""
 
 
-def pieces(world: World, *given: bytes, then: BaseException | None = None) -> Any:
+def pieces(world: World, *given: Any, then: BaseException | None = None) -> Any:
     """A generator of a request's body in the shape that `world` takes; at its end it raises `then`."""
 
     def plain() -> Iterator[bytes]:
@@ -468,7 +468,7 @@ def test_we_close_a_connection_that_the_server_calls_its_last_though_it_stays_op
 @each_world
 def test_we_close_after_a_request_that_said_connection_close(world: World) -> None:
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(ok(b"good")) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(ok(b"good"))) as server:
             async with trial(world, server) as pool:
                 assert (await pool.request("GET", server.url, {"Connection": "close"})).body == b"good"
                 assert pool.stats().connections == 0
@@ -521,7 +521,7 @@ def issue(**named: Any) -> trustme.LeafCert:
     return AUTHORITY.issue_cert("127.0.0.1", **named)
 
 
-CERTIFICATES = {
+CERTIFICATES: dict[str, tuple[Callable[[], trustme.LeafCert], str]] = {
     "a stranger's certificate": (lambda: STRANGER.issue_cert("127.0.0.1"), "certificate"),
     "an expired certificate": (
         lambda: issue(not_before=YESTERDAY - datetime.timedelta(days=1), not_after=YESTERDAY),
@@ -1095,7 +1095,7 @@ def test_an_exception_in_a_trace_callable_ends_the_request_and_frees_its_place(
             await response.read()
 
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(answer) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(answer)) as server:
             async with trial(world, server) as pool:
                 with pytest.raises(Oops, match="in the trace"):
                     await fetch(pool, server.url)
@@ -1118,7 +1118,11 @@ def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(world:
         assert await pieces.__anext__() == b"half"
         kept.extend([pool, pieces])
 
-    with HostileServer(lambda peer: peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf") or peer.rest()) as server:
+    def half(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        peer.rest()
+
+    with HostileServer(half) as server:
         world.run(body)
         pool, pieces = kept
         assert pool.stats().leased == 1

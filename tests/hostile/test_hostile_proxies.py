@@ -223,7 +223,7 @@ def test_each_proxy_hears_its_own_credentials_and_the_origin_none(world: World, 
 
 # Credentials for a proxy among the headers of a request.
 
-HERE = httpcore.NetworkPolicy(allow=["127.0.0.0/8"])
+HERE = httpcore.NetworkPolicy(allow=("127.0.0.0/8",))
 NOT_FORWARDED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "a policy": ("http", {"network_policy": HERE, "resolve": {"origin.test": "127.0.0.1"}}, {}),
     "an upgrade": ("http", {}, {"headers": {"Connection": "upgrade", "Upgrade": "websocket"}}),

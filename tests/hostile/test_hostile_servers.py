@@ -334,7 +334,7 @@ def test_surplus_glued_to_a_response_never_reaches_the_next_and_is_no_error(
     world: World, case: str, stream: bool
 ) -> None:
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(GLUED[case]) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(GLUED[case])) as server:
             async with trial(world, server) as pool:
                 for _ in range(3):
                     response = await pool.request("GET", server.url, stream=stream)
@@ -350,7 +350,7 @@ def test_surplus_glued_to_a_response_never_reaches_the_next_and_is_no_error(
 @pytest.mark.parametrize("case", NO_BODY)
 def test_a_response_without_a_body_has_none_and_what_follows_is_surplus(world: World, case: str) -> None:
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(NO_BODY[case]) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(NO_BODY[case])) as server:
             async with trial(world, server) as pool:
                 for _ in range(2):
                     response = await pool.request("HEAD" if "HEAD" in case else "GET", server.url)
@@ -359,14 +359,16 @@ def test_a_response_without_a_body_has_none_and_what_follows_is_surplus(world: W
     world.run(body)
 
 
-IDLE = {
+def time_out(peer: Peer) -> None:
+    peer.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    peer.close()
+
+
+IDLE: dict[str, Callable[[Peer], object]] = {
     "a whole response": lambda peer: peer.send(POISON),
     "half a response": lambda peer: peer.send(POISON[:10]),
     "a byte": lambda peer: peer.send(b"\n"),
-    "a timeout's answer and the end": lambda peer: (
-        peer.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
-        peer.close(),
-    ),
+    "a timeout's answer and the end": time_out,
     "the end": lambda peer: peer.close(),
     "a reset": lambda peer: peer.reset(),
 }
@@ -443,7 +445,7 @@ def test_a_coded_body_cut_short_is_a_decoding_error_though_its_length_is_right(
         return b"".join([piece async for piece in response.stream()])
 
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(coded(coding, next(answers))) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(coded(coding, next(answers)))) as server:
             async with trial(world, server) as pool:
                 for _ in range(4):
                     with pytest.raises(httpcore.DecodingError) as caught:
@@ -474,7 +476,7 @@ def test_a_coding_that_is_damaged_unknown_or_piled_up_is_a_decoding_error_and_ra
     name, raw = DAMAGED[case]
 
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(coded(name, raw)) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(coded(name, raw))) as server:
             async with trial(world, server) as pool:
                 with pytest.raises(httpcore.DecodingError) as caught:
                     await pool.request("GET", server.url)
@@ -533,7 +535,7 @@ def bomb(request: pytest.FixtureRequest) -> bytes:
 @each_world
 def test_a_gigabyte_behind_a_megabyte_is_refused_by_read(world: World, bomb: bytes) -> None:
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(bomb) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(bomb)) as server:
             async with trial(world, server) as pool:
                 with pytest.raises(httpcore.LimitExceeded) as caught:
                     await pool.request("GET", server.url)
@@ -549,7 +551,7 @@ def test_a_gigabyte_behind_a_megabyte_comes_by_stream_in_bounded_pieces_and_flat
     world: World, bomb: bytes
 ) -> None:
     async def body() -> None:
-        with HostileServer(lambda peer: peer.send(bomb) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(bomb)) as server:
             async with trial(world, server) as pool:
                 before = forget_peak()
                 size = 0
@@ -592,7 +594,7 @@ def seconds_for_chunks(world: World, count: int) -> float:
     raw = CHUNKED + b"1\r\nx\r\n" * count + b"0\r\n\r\n"
 
     async def body() -> float:
-        with HostileServer(lambda peer: peer.send(raw) or True) as server:
+        with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
             async with trial(world, server, timeout=60) as pool:
                 began = time.thread_time()
                 assert (await pool.request("GET", server.url)).body == b"x" * count

@@ -931,6 +931,7 @@ def test_names_and_status_lines_are_remembered_within_bounds() -> None:
         parts, _ = play([line + b"\r\n" + b"\r\n".join([field, long]) + b"\r\nContent-Length: 0\r\n\r\n"])
         assert isinstance(parts[0], Head)
         assert (parts[0].reason, parts[0].headers[0]) == (b"number %d" % number, (b"x-number-%d" % number, b"1"))
+    # What is remembered between responses costs memory and time, and changes no result.
     for kept in (grammar._names, grammar._statuses):
         assert len(kept) <= Remembered.MOST
         assert max(map(len, kept)) <= Remembered.LONGEST

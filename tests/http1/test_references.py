@@ -526,6 +526,7 @@ def test_the_judges_agree_about_what_the_parser_is_tested_with(name: str) -> Non
 ASKED = (GET, GET, GET, HEAD, CONNECT, UPGRADE, Asked(close=True))
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("mistakes", [0.0, 0.02, 0.1])
 def test_the_judges_read_the_same_in_any_message_but_for_what_the_tables_say(mistakes: float) -> None:
     accepted = 0

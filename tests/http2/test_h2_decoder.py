@@ -77,6 +77,7 @@ def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
         answers.append(found)
         if isinstance(found, str):
             break
+        # Both tables, with what waits, must be the same at every step: else a difference shows only when it is used.
         ours._settle()
         assert [pair for pair, _ in ours._entries] == list(judge.header_table.dynamic_entries)
         assert ours._size == judge.header_table._current_size
@@ -85,6 +86,7 @@ def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
 
 def forget() -> None:
     """As in a new process."""
+    # The memory of all connections has no name but its own.
     h2_decoder._known.clear()
     h2_decoder._blocks.clear()
 
@@ -98,6 +100,7 @@ def test_the_static_table_is_the_standards() -> None:
 
 def test_the_huffman_code_is_the_standards() -> None:
     codes = [code | 1 << length for code, length in zip(REQUEST_CODES, REQUEST_CODES_LENGTH, strict=True)]
+    # The table that is generated at import, beside the one of the RFC.
     assert {code: bytes((octet,)) if octet < 256 else b"" for octet, code in enumerate(codes)} == h2_table._CODES
 
 
@@ -135,6 +138,7 @@ def test_huffman_codes_of_anything_take_bounded_memory() -> None:
     """As many connections as there may be share it."""
     tracemalloc.start()
     codes: set[int] = set()
+    # The tree of open codes is built again, step by step.
     left = [h2_table._Open(1)]
     while left:
         code = left.pop()
@@ -146,6 +150,7 @@ def test_huffman_codes_of_anything_take_bounded_memory() -> None:
             left += code.following
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
+    # As above.
     assert len(codes) == len(h2_table._open) == 256
     assert held < 3 << 20
 
@@ -267,10 +272,12 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
     decoder = FieldDecoder(MOST)
     decoder.decode(b"\x40" + text(b"n") + text(b"v" * (TABLE_BYTES - 33 - 33)))
     decoder.decode(b"\x40" + text(b"m") + text(b""))
+    # What the table holds shows only when an entry is used, which would change it.
     decoder._settle()
     assert [pair[0] for pair, _ in decoder._entries] == [b"m", b"n"]
     assert decoder._size == TABLE_BYTES
     decoder.decode(b"\x40" + text(b"") + text(b""))
+    # As above.
     decoder._settle()
     assert [pair[0] for pair, _ in decoder._entries] == [b"", b"m"]
 
@@ -279,10 +286,12 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
 
 
 def test_literals_are_remembered_for_all_connections_but_no_secret_and_no_name_of_one_connection() -> None:
+    # What is remembered between fields costs memory and time, and changes no result.
     h2_decoder._known.clear()
     added = b"\x41" + text(b"known", huffman=True)
     named = b"\x00" + text(b"name") + text(b"known")
     FieldDecoder(MOST).decode(added + named + b"\x10" + text(b"set-cookie") + text(b"secret") + b"\x7e" + text(b"here"))
+    # As above.
     assert list(h2_decoder._known) == [added, named]
 
 
@@ -293,24 +302,31 @@ def test_a_name_of_one_connection_is_that_of_each() -> None:
 
 
 def test_what_is_remembered_has_a_bound() -> None:
+    # As above.
     h2_decoder._known.clear()
     decoder = FieldDecoder(MOST)
+    # As above.
     for i in range(3 * h2_decoder._KNOWN):
         decoder.decode(b"\x41" + text(b"%d" % i))
+        # As above.
         assert len(h2_decoder._known) <= h2_decoder._KNOWN
     h2_decoder._known.clear()
     decoder.decode(b"\x41" + text(b"v" * 126))
+    # As above.
     assert max(map(len, h2_decoder._known)) == 128
     decoder.decode(b"\x41" + text(b"v" * 127))
     decoder.decode(b"\x40" + text(b"n" * 64) + text(b"v" * 64))
+    # As above.
     assert len(h2_decoder._known) == 1
 
 
+# Each name of the table that decides.
 @pytest.mark.parametrize("name", sorted(h2_decoder._SECRET))
 def test_no_literal_or_block_with_a_credential_is_remembered(name: bytes) -> None:
     forget()
     block = b"\x88\x00" + text(name) + text(b"secret")
     assert both([block, block]) == [[(b":status", b"200"), (name, b"secret")]] * 2
+    # What is remembered for others must not have it; no answer shows that.
     assert not h2_decoder._known
     assert not h2_decoder._blocks
 
@@ -329,14 +345,17 @@ def test_no_literal_or_block_with_a_credential_is_remembered(name: bytes) -> Non
 def test_a_block_of_one_connection_is_not_remembered(block: bytes) -> None:
     forget()
     assert not isinstance(both([block, block])[-1], str)
+    # As above.
     assert not h2_decoder._blocks
 
 
 def test_the_memory_of_blocks_has_a_bound() -> None:
     forget()
     decoder = FieldDecoder(MOST)
+    # Bounded memory, which shows in no answer.
     for i in range(3 * h2_decoder._BLOCKS):
         decoder.decode(b"\x88\x41" + text(b"%d" % i))
+        # As above.
         assert 0 < len(h2_decoder._blocks) <= h2_decoder._BLOCKS
         assert len(decoder._pending) <= TABLE_BYTES // 32
 
@@ -411,14 +430,17 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
         which = chance.randrange(len(ends))
         ours, judge = ends[which]
         block = server.next()
+        # How often the memory was used, which must show in nothing else.
         known += block in h2_decoder._blocks
         found = answer(ours, block)
         assert found == answer(judge, block), block.hex()
+        # How often the table was brought up to date, likewise.
         referred += not ours._pending and bool(ours._entries)
         if isinstance(found, str):
             wrong += 1
         if isinstance(found, str) or chance.random() < 0.001:
             if not isinstance(found, str):
+                # Both tables must be the same, though the last blocks may not have used them.
                 ours._settle()
                 assert [pair for pair, _ in ours._entries] == list(judge.header_table.dynamic_entries)
                 assert ours._size == judge.header_table._current_size

@@ -84,6 +84,7 @@ def test_both_ends_stay_in_step(seed: int) -> None:
         values = [b"", b"/", b"v" * rand.randrange(300), b"%d" % rand.randrange(150)]
         fields = [(rand.choice(names), rand.choice(values)) for _ in range(rand.randrange(12))]
         assert list(judge.decode(encoder.encode(fields), raw=True)) == fields
+        # Both tables must be the same at every step: a difference shows on the wire only when an entry is used.
         assert [*reversed(judge.header_table.dynamic_entries)] == [*encoder._entries]
         assert encoder._table.keys() == set(encoder._entries)
         assert encoder._size == judge.header_table._current_size <= min(encoder._limit, TABLE_BYTES)
@@ -93,4 +94,5 @@ def test_the_table_holds_no_more_than_its_size() -> None:
     encoder = FieldEncoder()
     for index in range(10_000, 20_000):
         encoder.encode([(b"x", b"%d" % index)])
+    # The bound of memory, which the other end need not keep to and so does not show.
     assert len(encoder._entries) == TABLE_BYTES // (32 + 1 + 5)

@@ -652,7 +652,9 @@ def test_how_bytes_are_cut_changes_nothing(case: Case) -> None:
 def judged(case: Case) -> str:
     """What h2's client says to the same script: "refused", "reset" or "fine"."""
     judge = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
-    judge.local_settings = h2.settings.Settings(client=True, initial_values={4: MIB, 6: 65536})
+    kinds = h2.settings.SettingCodes
+    ours = {kinds.INITIAL_WINDOW_SIZE: MIB, kinds.MAX_HEADER_LIST_SIZE: 65536}
+    judge.local_settings = h2.settings.Settings(client=True, initial_values=ours)
     judge.update_settings({h2.settings.SettingCodes.ENABLE_PUSH: 0})
     judge.initiate_connection()
     judge.increment_flow_control_window((1 << 24) - 65535)
@@ -1130,16 +1132,18 @@ def test_a_ping_is_answered_and_a_pong_is_told() -> None:
 def test_settings_are_acknowledged_and_told() -> None:
     engine = bare()
     assert (engine.max_streams, engine.settings_seen, engine.extended_connect) == (100, False, False)
-    assert engine.receive(settings((3, 7), (8, 1))) == [SettingsChanged(7)]
+    assert engine.receive(settings((3, 7), (8, 1))) == [SettingsChanged()]
     assert (engine.max_streams, engine.settings_seen, engine.extended_connect) == (7, True, True)
     assert sent(engine) == [(SETTINGS, ACK, 0, b"")]
-    assert engine.receive(settings((3, 0))) == [SettingsChanged(0)]
-    assert engine.receive(settings((3, 0xFFFFFFFF))) == [SettingsChanged(TOP)]
+    for value, most in ((0, 0), (0xFFFFFFFF, TOP)):
+        assert engine.receive(settings((3, value))) == [SettingsChanged()]
+        assert engine.max_streams == most
 
 
 def test_settings_that_say_nothing_of_streams_allow_any_number() -> None:
     engine = bare()
-    assert engine.receive(settings()) == [SettingsChanged(TOP)]
+    assert engine.receive(settings()) == [SettingsChanged()]
+    assert engine.max_streams == TOP
 
 
 def test_windows_that_open_are_told_where_a_sender_may_wait() -> None:
@@ -1324,13 +1328,13 @@ def test_settings_may_shrink_a_window_below_nothing() -> None:
     engine = opened()
     engine.receive(window_update(0, 1 << 20))
     engine.data(POSTED, bytes(1000), end=False)
-    assert engine.receive(settings((4, 100))) == [SettingsChanged(TOP)]
+    assert engine.receive(settings((4, 100))) == [SettingsChanged()]
     assert engine.window(POSTED) == 0
     engine.receive(window_update(POSTED, 900))
     assert engine.window(POSTED) == 0
     engine.receive(window_update(POSTED, 1))
     assert engine.window(POSTED) == 1
-    assert engine.receive(settings((4, 101))) == [SettingsChanged(TOP), WindowOpened(0)]
+    assert engine.receive(settings((4, 101))) == [SettingsChanged(), WindowOpened(0)]
     assert engine.window(POSTED) == 2
 
 
@@ -1338,12 +1342,13 @@ def test_a_stream_takes_nothing_behind_its_end() -> None:
     engine = opened()
     engine.trailers(POSTED, [(b"a", b"b")])
     assert engine.window(POSTED) == 0
-    for again in (
+    more: list[Callable[[], object]] = [
         lambda: engine.data(POSTED, b"", end=True),
         lambda: engine.trailers(POSTED, []),
         lambda: engine.data(GOT, b"", end=False),
         lambda: engine.data(4001, b"", end=False),
-    ):
+    ]
+    for again in more:
         with pytest.raises(LocalProtocolError):
             again()
     ((kind, flags, stream, _),) = sent(engine)
@@ -1364,6 +1369,7 @@ def test_no_more_streams_than_the_peer_allows() -> None:
 def test_stream_ids_run_out() -> None:
     engine = bare()
     engine.receive(settings())
+    # Two thousand million requests would get here, too.
     engine._next = TOP
     assert engine.request(GET, end=True) == TOP
     with pytest.raises(LocalProtocolError, match="used up"):
@@ -1439,6 +1445,7 @@ def test_a_response_that_is_complete_gets_no_more_credit() -> None:
 def test_padding_alone_is_credited_at_once() -> None:
     engine = opened()
     engine.receive(head(GOT))
+    # A small window, where a few frames are as much as half of it.
     engine._goal = 200
     assert engine.receive(data(GOT, b"", pad=99)) == []
     assert sent(engine) == [(WINDOW_UPDATE, 0, 0, number(100))]
@@ -1517,6 +1524,7 @@ def test_many_responses_that_nobody_reads_never_stop_one_that_somebody_does() ->
 def test_the_connections_window_grows_no_further_than_a_window_may() -> None:
     engine = bare()
     engine.receive(settings())
+    # A window that no setting gives, to come near the largest.
     engine._goal = TOP - 100
     for _ in range(3000):
         engine.request(GET, end=True)

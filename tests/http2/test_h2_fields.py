@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from httpcore import LimitExceeded, LocalProtocolError, RemoteProtocolError
-from httpcore._http2.fields import FIELD_COUNT, read_fields, read_status, request_fields, trailer_fields
+from httpcore._http2.fields import read_fields, read_status, request_fields, trailer_fields
+from httpcore._message.fields import FIELD_COUNT
 from httpcore._message.request import Request
 
 URL = "https://a.test/path?query"

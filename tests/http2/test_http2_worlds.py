@@ -340,6 +340,7 @@ def test_a_hundred_threads_share_one_connection() -> None:
         world.run(body)
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside others"])
 def test_ctrl_c_at_any_line_leaves_a_pool_that_works(alone: bool) -> None:
     """KeyboardInterrupt is raised at each line of the HTTP/2 modules in turn, in the thread that makes the request.

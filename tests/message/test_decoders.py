@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import brotli
 import psutil
@@ -22,6 +23,8 @@ from hypothesis import strategies as st
 
 from httpcore._errors import DecodingError, LimitExceeded
 from httpcore._message import decoders as _decoders
+
+# One coding by itself, in its smallest steps: what is public is a chain of them.
 from httpcore._message.decoders import Decoder, _Coding, _coding, _Unpacker, decoder_for, supported_codings
 
 if sys.version_info >= (3, 14):
@@ -498,6 +501,7 @@ def br_window(log: int) -> bytes:
 def test_the_window_of_brotli_is_read_from_its_first_byte(log: int) -> None:
     codes = {10: 0x21, 11: 0x31, 12: 0x41, 13: 0x51, 14: 0x61, 15: 0x71, 16: 0, 17: 1}  # RFC 7932 section 9.1
     first = codes.get(log, (log - 17) << 1 | 1)
+    # The window decides about memory before a byte is decoded, so a body that fits tells nothing of it.
     assert _decoders._brotli_window(bytes([first])) == 1 << log
     assert _decoders._brotli_window(br_window(log)) == 1 << log
 
@@ -506,6 +510,7 @@ def test_the_window_of_brotli_is_read_from_its_first_byte(log: int) -> None:
 def test_the_window_of_zstd_is_read_from_its_header(log: int) -> None:
     compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: log})
     body = compressor.compress(b"hello") + compressor.flush()
+    # As for brotli.
     assert [_decoders._zstd_window(body[:end]) for end in range(6)] == [None] * 6
     assert _decoders._zstd_window(body[:6]) == 1 << log
     assert _decoders._zstd_window(zstd.compress(bytes(5_000))[:9]) == 5_000, "a single segment is its own window"
@@ -529,6 +534,7 @@ def test_the_windows_of_a_chain_take_32_mib_at_most(logs: list[int], fits: bool,
     for log in logs:
         compressor = brotli.Compressor(lgwin=log, quality=9)
         body = bytes(compressor.process(body) + compressor.flush() + compressor.finish())
+        # As above: the premise of this test.
         assert _decoders._brotli_window(body) == 1 << log
     codings = ", ".join(["br"] * len(logs))
     if fits:
@@ -590,7 +596,8 @@ def samples(coding: str) -> Iterator[bytes]:
 
 def outcome(body: bytes, codings: str, cuts: Iterable[int]) -> bytes | None:
     """The content, or None for an error, of a body that comes in these pieces."""
-    engine, at, out = decoder(codings), 0, []
+    engine, at = decoder(codings), 0
+    out: list[Any] = []
     try:
         for cut in (*cuts, len(body)):
             engine.feed(body[at:cut])
@@ -773,6 +780,7 @@ def test_after_any_error_the_decompressor_is_never_used_again(fault: BaseExcepti
 
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object], None]]:
+    # What is found out about the installed codings is remembered for the process: each test begins without.
     forget = (_coding.cache_clear, _decoders._codings.cache_clear)
     for each in forget:
         each()

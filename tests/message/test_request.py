@@ -583,6 +583,7 @@ def test_names_that_are_remembered_stay_few() -> None:
     from httpcore._message import request as _request
 
     Request.of("GET", URL_, [(f"x-{number}", "v") for number in range(5_000)])
+    # What is remembered between requests costs memory and changes no result.
     assert len(_request._names) <= 1024
 
 

@@ -8,7 +8,7 @@ import io
 import subprocess
 import sys
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -139,7 +139,7 @@ STANDINGS: list[tuple[Callable[[Response], Awaitable[None]], bool, Any, Any]] = 
     (begin_to_stream_and_close, True, CLOSED, CLOSED),
     (stream_it_all_and_close, True, CONSUMED, CONSUMED),
 ]
-USES: dict[str, Callable[[Response], Awaitable[bytes]]] = {
+USES: dict[str, Callable[[Response], Coroutine[Any, Any, bytes]]] = {
     "read": lambda response: response.read(),
     "stream": lambda response: joined(response.stream()),
     "raw": lambda response: joined(response.raw()),
@@ -636,7 +636,7 @@ def test_a_body_by_hand_may_have_every_shape(shape: str, use: str) -> None:
     in_memory = shape in ("bytes", "bytearray", "str")
     response = Response(200, body=SHAPES[shape]())
     assert response.is_closed is in_memory
-    assert run(USES[use](response)) == b"one, two"  # type: ignore[arg-type]
+    assert run(USES[use](response)) == b"one, two"
     assert response.is_closed
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,7 +152,7 @@ class Origin:
         peer.initiate_connection()
         if self.way.wide:
             peer.increment_flow_control_window(LARGEST_WINDOW - 65535)
-        data, visit._held = visit._held, b""
+        data, visit.held = visit.held, b""
         while data:
             for event in peer.receive_data(data):
                 if isinstance(event, h2.events.RequestReceived):
@@ -295,7 +296,8 @@ def test_the_first_readers_timeout_fires_though_a_second_came(
             await world.sleep(WAIT)
             await outcome(lambda: second(response, pieces))
 
-        [error], _ = await world.gather(lambda: outcome(lambda: first(response, pieces)), late)
+        results: list[Any] = await world.gather(lambda: outcome(lambda: first(response, pieces)), late)
+        [error], _ = results
         assert isinstance(error, httpcore.ReadTimeout)
 
     play(world, origin, body)
@@ -325,14 +327,15 @@ def test_close_ends_a_waiting_read_with_response_closed(
 
             async def close() -> None:
                 await world.sleep(WAIT)
-                if how == "iterator":
+                if pieces is not None and how == "iterator":
                     pieces.close()
                     return
                 if how == "pool and response":
                     await pool.close()
                 await response.close()
 
-            [error], _ = await world.gather(lambda: outcome(lambda: use(response, pieces)), close)
+            results: list[Any] = await world.gather(lambda: outcome(lambda: use(response, pieces)), close)
+            [error], _ = results
             assert isinstance(error, httpcore.ResponseClosed), error
             assert error.phase == "read the response body"
             assert error.url == f"{origin.url}/slow"
@@ -437,7 +440,8 @@ def test_a_second_sender_on_a_raw_stream_is_refused(
             assert await raw.recv() == b", world"  # the other direction is free
             raw.close()
 
-        [error], _ = await world.gather(lambda: outcome(lambda: send(raw)), late)
+        results: list[Any] = await world.gather(lambda: outcome(lambda: send(raw)), late)
+        [error], _ = results
         assert isinstance(error, httpcore.NetworkError)
 
     play(world, origin, body)
@@ -456,7 +460,7 @@ def test_closing_a_raw_stream_ends_the_calls_that_wait_on_it(
             await world.sleep(WAIT)
             raw.close()
 
-        errors = await world.gather(*[lambda wait=wait: outcome(lambda: wait(raw)) for wait in waits], close)
+        errors: list[Any] = await world.gather(*[partial(outcome, partial(wait, raw)) for wait in waits], close)
         for [error] in errors[:-1]:
             assert isinstance(error, httpcore.NetworkError)
             assert "closed on this side" in str(error)

@@ -288,9 +288,9 @@ def test_a_url_is_a_value() -> None:
         url.host = "other"  # type: ignore[misc]  # that is the test
 
 
-def test_the_trailing_dot_is_for_the_resolver_and_not_for_tls() -> None:
+def test_the_trailing_dot_is_part_of_the_host() -> None:
     url = URL.parse("https://example.com./")
-    assert (url.host, url.server_name) == ("example.com.", "example.com")
+    assert url.host == "example.com."
     assert url != URL.parse("https://example.com/")
 
 

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -510,7 +510,7 @@ def test_a_coroutine_that_suspends_in_the_world_of_threads_is_named_and_closed()
     from httpcore._sync import run as run_in_one_step
 
     class Suspending:
-        def __await__(self) -> Iterator[None]:
+        def __await__(self) -> Generator[None, None, None]:
             yield
 
     ended: list[bool] = []

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -205,7 +205,7 @@ def test_a_child_has_an_empty_pool_and_the_parents_connection_lives_on(server: S
         assert response.info.reused
 
 
-USES = {
+USES: dict[str, Callable[[httpcore.SyncResponse, httpcore.SyncBodyStream], object]] = {
     "read": lambda response, body: response.read(),
     "iterate": lambda response, body: list(body),
     "close": lambda response, body: response.close(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,12 @@ def coded(name: str) -> bytes:
     import brotli
     from backports import zstd
 
-    makers = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": zstd.compress}
+    makers: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "br": brotli.compress,
+        "zstd": zstd.compress,
+    }
     return makers[name](b"content")
 
 
@@ -177,6 +182,7 @@ os._exit(0 if status == 0 else 3)
 FORKS = int(os.environ.get("HTTPCORE_FORKS", "4"))
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 def test_a_fork_beside_a_first_request_leaves_no_child_hanging(places: tuple[str, ...], secure: bool) -> None:
     """At different moments of the first request: `HTTPCORE_FORKS` of them."""

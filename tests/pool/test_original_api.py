@@ -20,6 +20,7 @@ def url() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@pytest.mark.servers
 @each_loop
 def test_requests_of_every_kind_it_makes(run: Any, url: str) -> None:
     async def generated() -> AsyncIterator[bytes]:
@@ -41,6 +42,7 @@ def test_requests_of_every_kind_it_makes(run: Any, url: str) -> None:
     run(body)
 
 
+@pytest.mark.servers
 @each_loop
 def test_it_streams_and_closes_early(run: Any, url: str) -> None:
     async def body() -> None:
@@ -58,6 +60,7 @@ def test_it_streams_and_closes_early(run: Any, url: str) -> None:
     run(body)
 
 
+@pytest.mark.servers
 @each_loop
 def test_a_small_streamed_body_is_read_after_the_pool_was_closed(run: Any, url: str) -> None:
     async def body() -> None:

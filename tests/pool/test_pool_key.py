@@ -28,6 +28,8 @@ from servers import Peer, ScriptedServer
 from worlds import WORLDS, World, each_world
 
 import httpcore
+
+# The table of what a configuration demands, so that a new field cannot be left out here.
 from httpcore._config import _DEMANDS, demands_of
 from httpcore._connect.dial import dial
 from httpcore._connect.route import Route
@@ -68,9 +70,9 @@ class Anybody(ScriptedServer):
         visit = Visit(self, peer.socket, peer.number)  # type: ignore[arg-type]  # it has what is needed of a proxy
         while True:
             visit.something()
-            held = visit._held
+            held = visit.held
             if held.startswith(b"\x16"):
-                visit._held = b""
+                visit.held = b""
                 secured = Secured(Rewound(visit.socket, held), self._tls)
                 visit.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
             elif held.startswith(b"\x05"):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -88,7 +89,8 @@ def test_a_number_of_retries_waits_a_time_that_chance_has_a_part_in() -> None:
         world.refuse("a.test", 80)
         async with httpcore.ConnectionPool(retries=2) as pool:
             draws = iter([0.0, 0.5, 0.0])
-            pool._draw = lambda: next(draws)  # type: ignore[method-assign]  # chance is owned by the test
+            # Chance is owned by the test.
+            pool._draw = lambda: next(draws)  # type: ignore[method-assign]
             with pytest.raises(httpcore.ConnectError):
                 await pool.request("GET", URL)
             assert world.now == pytest.approx(0.5 + 1.0 * 0.75)
@@ -98,6 +100,7 @@ def test_a_number_of_retries_waits_a_time_that_chance_has_a_part_in() -> None:
 
 def test_what_chance_gives_is_from_0_up_to_1_and_not_always_the_same() -> None:
     pool = httpcore.ConnectionPool()
+    # Chance itself, of which a pause tells only the bounds.
     drawn = {pool._draw() for _ in range(100)}
     assert all(0 <= draw < 1 for draw in drawn)
     assert len(drawn) > 50
@@ -396,6 +399,7 @@ def test_closing_the_pool_ends_a_pause_at_once() -> None:
         assert task.error.url == URL
         assert task.error.phase == "pause before another attempt"
         assert world.now == 0.5
+        # A paused request that is left here would be woken by `close` only: nothing public counts them.
         assert pool._pausing == set()
 
     play(main)
@@ -413,6 +417,7 @@ def test_a_request_cancelled_in_a_pause_is_told_of_and_leaves_nothing() -> None:
             task.cancel()
             await task.wait()
             assert isinstance(task.error, Cancelled)
+            # As above.
             assert pool._pausing == set()
             check(world, pool)
 
@@ -457,8 +462,10 @@ def scene_of(
         victim = await world.victim(pool.request("PUT", URL, body=b"x"))
         assert victim.error is None or isinstance(victim.error, allowed), victim.error
         assert victim.lingered == [], "nothing is awaited by one who was cancelled"
+        # As above.
         assert pool._pausing == set()
         check(world, pool)
+        # Whether the strike has closed the pool.
         if not pool._ledger.closed:
             world.listen("b.test", 80, answers())
             assert (await pool.request("GET", "http://b.test/")).status_code == 200
@@ -480,7 +487,7 @@ def test_struck_at_every_await_of_a_retried_request(name: str, act: str) -> None
 def test_cancelled_at_every_await_of_a_retried_request_in_random_schedules(name: str) -> None:
     scene = scene_of(SCENES[name], (Cancelled, httpcore.ConnectError), [])
     for seed in range(6):
-        at_every_point(scene, cancel, make=lambda seed=seed: World(seed, shuffle=True, checkpoints=seed % 2 == 0))
+        at_every_point(scene, cancel, make=partial(World, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -488,6 +495,7 @@ def test_the_pool_closed_at_every_await_of_a_retried_request(name: str) -> None:
     pools: list[httpcore.ConnectionPool] = []
 
     def close(world: World, victim: Task[Any]) -> None:
+        # The plain function below `close()`: a strike waits for nothing.
         pools[-1]._close()
 
     assert at_every_point(scene_of(SCENES[name], (httpcore.PoolClosed, httpcore.ConnectError), pools), close) >= 6

@@ -15,7 +15,7 @@ from httpcore._message.request import Request
 from httpcore._pool.retry_policy import Budget, pause_after, retry_after
 
 REFUSED = httpcore.ConnectError("refused")
-LATER = (503, [])
+LATER: tuple[int, list[tuple[bytes, bytes]]] = (503, [])
 
 
 def request(method: str = "GET", body: Any = b"", headers: Any = None) -> Request:

@@ -313,12 +313,14 @@ def test_importing_httpcore_alone_loads_nothing_at_all() -> None:
 
 
 def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
+    # The tables that names are found by at run time, which type checkers do not see.
     assert sorted(httpcore._MODULE) == sorted(httpcore.__all__)
     typed = {
         node.module: {alias.name for alias in node.names}
         for node in ast.walk(parsed("__init__"))
         if isinstance(node, ast.ImportFrom) and node.level
     }
+    # As above.
     assert typed == {module: set(names) for module, names in httpcore._WHERE.items()}
     for name in httpcore.__all__:
         assert getattr(httpcore, name).__module__.startswith("httpcore") or name in ("SocketOption", "TraceEvent")

@@ -48,6 +48,7 @@ class Striking:
         code = frame.f_code
         if code.co_filename not in MODULES or code.co_name == "__del__":
             return None
+        # Ctrl-C strikes only while the victim runs, which no public name tells in the middle of a line.
         if event == "line" and not self.where and self.world._running is self.world._victim:
             text = getline(code.co_filename, frame.f_lineno).strip()
             if not text.startswith(("with ", "try:")):
@@ -94,8 +95,10 @@ def strike(scenario: Scenario, world: World, line: int) -> str:
         assert world.now - began < SOON
         if pool.stats().leased:
             gc.collect()  # an error and the frames that it came through hold each other
-        for slot in pool._ledger.slots():  # a connection that it ended says so to whoever comes next
-            slot.connection._wire.listen()  # type: ignore[attr-defined]
+        # A connection that it ended says so to the task that comes next; so it is made to look now.
+        for slot in pool._ledger.slots():
+            connection: Any = slot.connection
+            connection._wire.listen()  # as above
         check(world, pool)
         check_wires(pool)
         await still_works(pool)

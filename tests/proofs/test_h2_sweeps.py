@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import h2.events
@@ -57,7 +58,7 @@ class Host:
     def __init__(self, settings: dict[str, int]) -> None:
         self.acted: Counter[str] = Counter()
         self.peers: list[H2Peer] = []
-        self._settings = settings
+        self.settings = settings
         self._seen: set[str] = set()
 
     async def serve(self, end: ServerEnd) -> None:
@@ -86,7 +87,7 @@ class Visit:
 
     async def run(self) -> None:
         peer = self.peer
-        await peer.begin(**{"MAX_CONCURRENT_STREAMS": 20, "INITIAL_WINDOW_SIZE": 3000, **self.host._settings})
+        await peer.begin(**{"MAX_CONCURRENT_STREAMS": 20, "INITIAL_WINDOW_SIZE": 3000, **self.host.settings})
         while True:
             event = await peer.next(h2.events.Event)
             stream = getattr(event, "stream_id", 0) or 0
@@ -295,6 +296,7 @@ async def leave_a_stale_connection(pool: Pool) -> None:
 
 async def leave_a_quiet_connection(pool: Pool) -> None:
     await fetch(pool, "/warm")
+    # The victim's own pool sleeps by its backend: a scenario is given nothing else.
     backend = pool._backend
     assert backend is not None
     await backend.sleep(3.0)
@@ -302,6 +304,7 @@ async def leave_a_quiet_connection(pool: Pool) -> None:
 
 async def read_what_nobody_has_read(pool: Pool) -> None:
     """An unread response beside the victim's. It is read when the victim has had a second."""
+    # As above.
     backend = pool._backend
     assert backend is not None
     async with await pool.request("GET", url("/big"), stream=True) as response:
@@ -370,9 +373,12 @@ ENDS: dict[str, tuple[type[BaseException], ...]] = {
 def check_wires(pool: Pool) -> None:
     """No stream is open, nobody is thought to read, write or wait, and every byte of credit has come back, or does with
     the next step: what Ctrl-C left unread."""
+    # A connection that goes on with a wrong count fails hours later, so the counts themselves are looked at.
     for slot in pool._ledger.slots():
-        wire = slot.connection._wire  # type: ignore[attr-defined]
+        connection: Any = slot.connection
+        wire = connection._wire  # as above
         assert isinstance(wire, HTTP2Connection)
+        # A stream, a reader or a waiter that is left behind shows on the wire when another never has its turn.
         assert wire._inboxes == {}
         assert not wire._settling
         assert not wire._for_room
@@ -382,6 +388,7 @@ def check_wires(pool: Pool) -> None:
         if isinstance(engine, H2Engine):
             assert engine.open_streams == 0
             unread = sum(inbox.held for inbox in wire.dropped)
+            # As for all counts above.
             assert engine._room + engine._uncredited + unread == engine._goal
 
 
@@ -393,6 +400,7 @@ def check_hosts(hosts: dict[str, Host]) -> None:
                 assert count == 1, what
         for peer in host.peers:
             connection = peer.end.connection
+            # A cut is told to neither end, so nothing public tells it.
             if not connection.client_closed and not connection._there.cut:
                 assert [number for number, stream in peer.h2.streams.items() if not stream.closed] == []
 
@@ -431,6 +439,7 @@ def play(scenario: Scenario, act: str) -> Any:
         await scenario.before(pool)
         others = [world.spawn(one(pool)) for one in scenario.others]
         victim = await world.victim(scenario.victim(pool))
+        # Only the run that counts the moments has no strike.
         if world._strike is None:
             victim.result()
         assert victim.error is None or isinstance(victim.error, ENDS[act]), victim.error
@@ -458,7 +467,7 @@ def test_every_misfortune_at_every_await_over_http2(name: str, act: str) -> None
     scene = play(SCENARIOS[name], act)
     for watches in (True, False) if act in ("cancelled", "cut") else (True,):
         for times in (1, 2) if act == "cancelled" else (1,):
-            points = at_every_point(scene, ACTS[act], times=times, make=lambda watches=watches: World(watches=watches))
+            points = at_every_point(scene, ACTS[act], times=times, make=partial(World, watches=watches))
             assert points >= 5
 
 
@@ -466,7 +475,7 @@ def test_every_misfortune_at_every_await_over_http2(name: str, act: str) -> None
 def test_cancelled_at_every_await_of_random_schedules_over_http2(name: str) -> None:
     scene = play(SCENARIOS[name], "cancelled")
     for seed in range(SEEDS // 15):
-        at_every_point(scene, cancel, make=lambda seed=seed: World(seed, shuffle=True, checkpoints=seed % 2 == 0))
+        at_every_point(scene, cancel, make=partial(World, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -482,6 +491,7 @@ def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
         await scenario.before(pool)
         others = [world.spawn(one(pool)) for one in scenario.others]
         victim = await world.victim(scenario.victim(pool))
+        # As above.
         if world._strike is None:
             victim.result()
         assert victim.error is None or isinstance(victim.error, httpcore.PoolClosed), victim.error
@@ -493,6 +503,7 @@ def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
         assert all(connection.client_closed for connection in world.connections)
 
     pools: list[Pool] = []
+    # The plain function below `close()`: a strike waits for nothing.
     at_every_point(scene, lambda world, victim: pools[-1]._close())
 
 

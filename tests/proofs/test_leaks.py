@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import sys
@@ -48,7 +49,7 @@ class Aim:
         self.hits = 0
 
     def moment(self) -> float:
-        return 10.0 ** self._random.uniform(-5, -1)
+        return math.pow(10.0, self._random.uniform(-5, -1))
 
 
 async def check_is_clean(pool: httpcore.ConnectionPool, url: str) -> None:

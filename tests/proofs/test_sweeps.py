@@ -11,6 +11,7 @@ import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -250,7 +251,7 @@ def test_struck_at_every_await(name: str, act: str, watches: bool) -> None:
 def test_cancelled_at_every_await_of_random_schedules(name: str) -> None:
     scene = play(SCENARIOS[name], cancel, spares_others=True)
     for seed in range(SEEDS):
-        at_every_point(scene, cancel, make=lambda seed=seed: World(seed, shuffle=True, checkpoints=seed % 2 == 0))
+        at_every_point(scene, cancel, make=partial(World, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -276,6 +277,7 @@ def test_the_pool_closed_at_every_await(name: str) -> None:
         assert all(connection.client_closed for connection in world.connections)
 
     pools: list[Pool] = []
+    # The plain function below `close()`: a strike waits for nothing.
     at_every_point(scene, lambda world, victim: pools[-1]._close())
 
 

@@ -44,13 +44,21 @@ def urls(modules: SimpleNamespace) -> Iterator[dict[str, str]]:
 
 def run(*command: str, folder: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
 def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The Python below `scripts/bench`, where no peer is installed."""
-    return run(sys.executable, str(FOLDER / "run.py"), sys.executable, "/no/peers", *arguments, **environment)
+    return run(
+        sys.executable, str(FOLDER / "run.py"), sys.executable, "/no/peers", *arguments, folder=PROJECT, **environment
+    )
 
 
 @pytest.mark.parametrize(

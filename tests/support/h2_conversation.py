@@ -6,6 +6,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+from h2_peer import text_fields
 from servers import Peer
 
 HTTP_1_1_REQUIRED = 13
@@ -42,7 +43,7 @@ class Conversation:
 
     def heed(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.RequestReceived):
-            self.paths[event.stream_id] = dict(event.headers)[":path"]
+            self.paths[event.stream_id] = text_fields(event.headers)[":path"]
             self.sizes[event.stream_id] = 0
         elif isinstance(event, h2.events.DataReceived):
             self.sizes[event.stream_id] += len(event.data)

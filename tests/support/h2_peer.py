@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import h2.config
@@ -20,6 +20,20 @@ Event = TypeVar("Event", bound=h2.events.Event)
 Settings = h2.settings.SettingCodes
 
 SHORT = [(":status", "200"), ("content-length", "2")]
+
+
+def text_pairs(headers: Iterable[tuple[str | bytes, str | bytes]]) -> list[tuple[str, str]]:
+    """The fields of an event of h2. Its types name bytes only, but with `header_encoding` they are all text."""
+    found = []
+    for name, value in headers:
+        assert isinstance(name, str)
+        assert isinstance(value, str)
+        found.append((name, value))
+    return found
+
+
+def text_fields(headers: Iterable[tuple[str | bytes, str | bytes]]) -> dict[str, str]:
+    return dict(text_pairs(headers))
 
 
 class Left(Exception):
@@ -46,7 +60,7 @@ class H2Peer:
         """Send the preface; settings by their names, e.g. `MAX_CONCURRENT_STREAMS=1`."""
         self.h2.initiate_connection()
         if settings:  # in a frame of their own: so h2 holds the client to them only when it has acknowledged them
-            self.h2.update_settings({Settings[name]: value for name, value in settings.items()})
+            self.h2.update_settings({getattr(Settings, name): value for name, value in settings.items()})
         await self.flush()
 
     async def flush(self) -> None:
@@ -88,9 +102,8 @@ class H2Peer:
 
     def fields(self, stream: int) -> dict[str, str]:
         """The head of the request on this stream."""
-        return dict(
-            next(e for e in self.seen if isinstance(e, h2.events.RequestReceived) and e.stream_id == stream).headers
-        )
+        head = next(e for e in self.seen if isinstance(e, h2.events.RequestReceived) and e.stream_id == stream)
+        return text_fields(head.headers)
 
     def body(self, stream: int) -> bytes:
         """What has come of the request's body."""
@@ -135,7 +148,7 @@ class H2Peer:
         )
 
     async def settings(self, **settings: int) -> None:
-        self.h2.update_settings({Settings[name]: value for name, value in settings.items()})
+        self.h2.update_settings({getattr(Settings, name): value for name, value in settings.items()})
         await self.flush()
 
     async def linger(self) -> None:

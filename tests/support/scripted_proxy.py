@@ -13,7 +13,7 @@ import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import h2.config
 import h2.connection
@@ -39,12 +39,17 @@ GARBAGE = b"\xff\xfe! this is not what you asked for\r\n\r\n" * 3
 
 
 class Secured:
-    """The server's side of TLS over anything that has `recv` and `sendall`, be it another of these."""
+    """The server's side of TLS over anything that has `recv` and `sendall`, be it another of these.
+
+    Attributes:
+        under: what it stands on.
+        incoming, outgoing: the encrypted bytes on their way to and from OpenSSL.
+    """
 
     def __init__(self, under: Any, context: ssl.SSLContext) -> None:
-        self._under = under
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self.under = under
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
         self._done(self.tls.do_handshake)
 
     def _done(self, act: Callable[[], Any]) -> Any:
@@ -52,18 +57,18 @@ class Secured:
             try:
                 return act()
             except ssl.SSLWantReadError:
-                self._flush()
-                data = self._under.recv(65536)
+                self.flush()
+                data = self.under.recv(65536)
                 if data:
-                    self._in.write(data)
+                    self.incoming.write(data)
                 else:
-                    self._in.write_eof()
+                    self.incoming.write_eof()
             finally:
-                self._flush()
+                self.flush()
 
-    def _flush(self) -> None:
-        if self._out.pending:
-            self._under.sendall(self._out.read())
+    def flush(self) -> None:
+        if self.outgoing.pending:
+            self.under.sendall(self.outgoing.read())
 
     def recv(self, size: int) -> bytes:
         try:
@@ -91,8 +96,8 @@ class Visit(Peer):
 
     def something(self) -> None:
         """Wait until the client has said something."""
-        if not self._held:
-            self._held = self.socket.recv(65536)
+        if not self.held:
+            self.held = self.socket.recv(65536)
 
     def exactly(self, size: int) -> bytes:
         data = super().exactly(size)
@@ -101,7 +106,7 @@ class Visit(Peer):
         return data
 
     def secure(self, context: ssl.SSLContext) -> None:
-        assert not self._held, "the client spoke before it was asked"
+        assert not self.held, "the client spoke before it was asked"
         secured = Secured(self.socket, context)
         self.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
         self.hear((getattr(secured.tls, "asked_for", None) or "").encode())
@@ -215,9 +220,11 @@ def server_context(certificate: trustme.LeafCert, *offers: str, clients: trustme
 # What a peer that is in order does at each step.
 
 
-def connect(visit: Visit) -> None:
+def connect(visit: Visit) -> Literal[True]:
+    """Also an act: what follows a CONNECT that was granted is the next step's."""
     visit.hear(visit.head())
     visit.send(ESTABLISHED)
+    return True
 
 
 def greet(visit: Visit) -> None:
@@ -252,7 +259,7 @@ def socks4(visit: Visit) -> None:
 def exchange(visit: Visit) -> None:
     """An origin that says hello to each request until the client leaves, over whatever the client speaks."""
     visit.something()
-    if visit._held.startswith(b"PRI"):
+    if visit.held.startswith(b"PRI"):
         _exchange_2(visit)
         return
     while head := visit.head():
@@ -263,7 +270,7 @@ def exchange(visit: Visit) -> None:
 def _exchange_2(visit: Visit) -> None:
     peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
     peer.initiate_connection()
-    data, visit._held = visit._held, b""
+    data, visit.held = visit.held, b""
     while data:
         for event in peer.receive_data(data):
             if isinstance(event, h2.events.RequestReceived):
@@ -275,7 +282,7 @@ def _exchange_2(visit: Visit) -> None:
         data = visit.socket.recv(65536)
 
 
-USUAL: dict[str, Callable[[Visit], None]] = {
+USUAL: dict[str, Act] = {
     CONNECT: connect,
     GREETING: greet,
     PASSWORD: password,

@@ -15,52 +15,61 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 HERE = Path(__file__).resolve().parent
 
 
 class Peer:
-    """The server's end of one connection, for a script to speak on."""
+    """The server's end of one connection, for a script to speak on.
+
+    Attributes:
+        held: what was received and not asked for yet.
+    """
 
     def __init__(self, sock: socket.socket, number: int) -> None:
         self.socket = sock
         self.number = number
-        self._held = b""
+        self.held = b""
 
     def head(self) -> bytes:
         """The next request head, its empty line included; `b""` when the client has left."""
         return self.until(b"\r\n\r\n")
 
     def until(self, mark: bytes) -> bytes:
-        while mark not in self._held:
+        while mark not in self.held:
             data = self.socket.recv(65536)
             if not data:
                 return b""
-            self._held += data
-        found, _, self._held = self._held.partition(mark)
+            self.held += data
+        found, _, self.held = self.held.partition(mark)
         return found + mark
 
     def exactly(self, size: int) -> bytes:
         """The next `size` bytes, fewer when the client leaves first."""
-        while len(self._held) < size:
+        while len(self.held) < size:
             data = self.socket.recv(65536)
             if not data:
                 break
-            self._held += data
-        data, self._held = self._held[:size], self._held[size:]
+            self.held += data
+        data, self.held = self.held[:size], self.held[size:]
         return data
 
     def rest(self) -> bytes:
         """Everything until the client leaves."""
         with suppress(OSError):
             while data := self.socket.recv(65536):
-                self._held += data
-        data, self._held = self._held, b""
+                self.held += data
+        data, self.held = self.held, b""
         return data
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
+
+    def send_and_stay(self, data: bytes) -> Literal[True]:
+        """Send; what it returns tells a `HostileServer` to keep the connection."""
+        self.send(data)
+        return True
 
     def reset(self) -> None:
         """Leave with RST."""
@@ -75,32 +84,33 @@ class ScriptedServer:
     """Runs `script(peer)` in a thread for each connection; closes it when the script returns.
 
     Attributes:
+        listener, context: what it was made with, or made itself; the context may be replaced between connections.
         connections: how many were accepted so far.
         heads: every request head that scripts have read with `Peer.head` is up to them to note.
     """
 
     def __init__(
         self,
-        script: Callable[[Peer], None],
+        script: Callable[[Peer], object],
         context: ssl.SSLContext | None = None,
         listener: socket.socket | None = None,
     ) -> None:
         self._script = script
-        self._context = context
-        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.context = context
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._stopped = False
         self.connections = 0
         self.failures: list[BaseException] = []
-        self.port: int = self._listener.getsockname()[1] if listener is None else 0
+        self.port: int = self.listener.getsockname()[1] if listener is None else 0
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                sock, _ = self._listener.accept()
+                sock, _ = self.listener.accept()
                 with self._lock:
                     if self._stopped:
                         sock.close()
@@ -115,8 +125,8 @@ class ScriptedServer:
         try:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._context is not None:
-                sock = self._context.wrap_socket(sock, server_side=True)
+            if self.context is not None:
+                sock = self.context.wrap_socket(sock, server_side=True)
             self._script(Peer(sock, number))
         except (OSError, ValueError):
             pass  # the client left, or a certificate was refused: what the test is about is seen by the client
@@ -127,13 +137,18 @@ class ScriptedServer:
                 self._open.discard(plain)
             sock.close()
 
+    def open_sockets(self) -> list[socket.socket]:
+        """Those that are accepted and not closed yet, without their TLS."""
+        with self._lock:
+            return list(self._open)
+
     def close(self) -> None:
         with self._lock:
             self._stopped = True
             left = list(self._open)
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
         for sock in left:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -147,7 +162,7 @@ class ScriptedServer:
             raise self.failures[0]
 
 
-def answering(*answers: bytes, then: Callable[[Peer], None] | None = None) -> Callable[[Peer], None]:
+def answering(*answers: bytes, then: Callable[[Peer], object] | None = None) -> Callable[[Peer], None]:
     """A script: read a request head, send the next of `answers`; after the last, `then`, or close."""
 
     def script(peer: Peer) -> None:

@@ -62,9 +62,9 @@ WRONG: list[dict[str, Any]] = [
 POOLS: list[dict[str, Any]] = [
     {},
     {"proxy": URL},
-    {"proxy": httpcore.Proxy(URL.encode(), auth=(b"u", "p"), headers={"x": b"y"})},
+    {"proxy": httpcore.Proxy(URL.encode(), auth=(b"u", "p"), headers=[("x", b"y")])},
     {"proxy": httpcore.proxies_from_environment({"http_proxy": URL, "no_proxy": "a.test,10.0.0.0/8"})},
-    {"proxy": URL, "network_policy": httpcore.NetworkPolicy(allow=["127.0.0.0/8"])},
+    {"proxy": URL, "network_policy": httpcore.NetworkPolicy(allow=("127.0.0.0/8",))},
     {"resolver": httpcore.CachingResolver(), "resolve": {"a.test": "127.0.0.1"}, "trace": repr, "retries": 2},
 ]
 refused: list[Exception] = []

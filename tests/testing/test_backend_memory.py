@@ -111,6 +111,7 @@ def test_a_deadlock_names_who_waits_for_what() -> None:
 
 
 def test_turns_without_end_are_a_deadlock_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A smaller bound, so that the test takes no minutes.
     monkeypatch.setattr(scheduler, "_TURNS", 1000)
     world = World()
 
@@ -963,7 +964,6 @@ def test_a_world_without_watches_says_so() -> None:
 
 def test_after_a_cut_bytes_vanish_both_ways_and_nobody_is_told() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        world = peer.scheduler
         await peer.send(b"under way")
         world.cut()
         with pytest.raises(ReadTimeout):
@@ -978,7 +978,9 @@ def test_after_a_cut_bytes_vanish_both_ways_and_nobody_is_told() -> None:
         await world.sleep(1.0)
         assert not reader.done
 
-    assert joined(body, delay_back=1.0).now == 16.0
+    world = World()
+    joined(body, world, delay_back=1.0)
+    assert world.now == 16.0
 
 
 def test_a_cut_of_one_host_leaves_the_others() -> None:

@@ -1,0 +1,124 @@
+"""A test reaches into another object's private names only where a comment says why.
+
+Such a test breaks with every refactoring, so public means come first: what is on the wire, `stats()`, a trace. What is
+left is bounded memory, the moment of a race, a plain function below a coroutine; the comment says which.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from comments import commented_lines
+
+TESTS = Path(__file__).resolve().parents[1]
+FILES = sorted(path.relative_to(TESTS).as_posix() for path in TESTS.rglob("*.py"))
+
+# Documented in spite of their first letter: `os`, named tuples and ctypes.
+DOCUMENTED = {"_", "_exit", "_replace", "_asdict", "_fields", "_make", "_field_defaults"}
+BY_TEXT = {"getattr", "setattr", "delattr", "hasattr"}
+"""Functions and methods (`monkeypatch.setattr`) that take a name as text, as their second argument."""
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__") and name not in DOCUMENTED
+
+
+def is_module(module: str, name: str) -> bool:
+    """Whether `from module import name` imports a file or a folder: private modules are no private names."""
+    place = TESTS.parent.joinpath(*module.split("."), name)
+    return place.is_dir() or place.with_suffix(".py").exists()
+
+
+def named_by_text(call: ast.Call) -> Iterator[str]:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name in BY_TEXT and len(call.args) > 1 and not is_own(call.args[0]):
+        text = call.args[1]
+        if isinstance(text, ast.Constant) and isinstance(text.value, str):
+            yield text.value
+
+
+def is_own(node: ast.expr) -> bool:
+    """`self`, `cls` and `super()`."""
+    if isinstance(node, ast.Call):
+        node = node.func
+    return isinstance(node, ast.Name) and node.id in ("self", "cls", "super")
+
+
+def reaches(tree: ast.Module) -> dict[int, set[str]]:
+    """The private names of others, by line."""
+    found: dict[int, set[str]] = {}
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Attribute) and not is_own(node.value):
+            names = [node.attr]
+        elif isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names if not is_module(node.module or "", alias.name)]
+        elif isinstance(node, ast.Call):
+            names = list(named_by_text(node))
+        if private := set(filter(is_private, names)):
+            assert isinstance(node, ast.stmt | ast.expr)
+            line = node.end_lineno or 0 if isinstance(node, ast.Attribute) else node.lineno
+            found.setdefault(line, set()).update(private)
+    return found
+
+
+def unexplained(text: str) -> list[str]:
+    """The private names of others without a comment on their line or above it. Lines that follow each other, and those
+    of one statement, share theirs.
+    """
+    tree = ast.parse(text)
+    lines = reaches(tree)
+    if not lines:
+        return []
+    explained = commented_lines(text)
+    begins = beginnings(tree)
+    for line in sorted(lines):
+        if explained & {line, line - 1, begins.get(line, line), begins.get(line, line) - 1}:
+            explained.add(line)
+    return [f"line {line}: {', '.join(sorted(lines[line]))}" for line in sorted(lines) if line not in explained]
+
+
+def beginnings(tree: ast.Module) -> dict[int, int]:
+    """By line, the first line of its statement, if that has no others in it."""
+    return {
+        line: node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and not hasattr(node, "body")
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_private_names_of_others_are_explained(file: str) -> None:
+    assert unexplained((TESTS / file).read_text(encoding="utf-8")) == []
+
+
+# The test itself: what it must see.
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("pool._ledger", ["line 1: _ledger"]),
+        ("pool.sync._pool._lock", ["line 1: _lock, _pool"]),
+        ("self._ledger, cls._made, super()._made(), __version__, x.__class__, os._exit(1), route._replace()", []),
+        ("self.pool._ledger", ["line 1: _ledger"]),
+        ("from httpcore._config import _DEMANDS", ["line 1: _DEMANDS"]),
+        ("from httpcore._pool import ledger\nfrom httpcore import _config\nimport httpcore._config as _c", []),
+        ("getattr(pool, '_lock')", ["line 1: _lock"]),
+        ("monkeypatch.setattr(lookup, '_answer', 1)", ["line 1: _answer"]),
+        ("pool._lock  # held by another thread", []),
+        ("# Held by another thread.\npool._lock", []),
+        ("# Held by another thread.\n\npool._lock", ["line 3: _lock"]),
+        ("# Sums.\na = pool._room\nb = pool._goal\n\nc = pool._next", ["line 5: _next"]),
+        ("# Sums.\nf(\n    1,\n    pool._room,\n)", []),
+        ("# A loop.\nfor a in b:\n    c\n    pool._room", ["line 4: _room"]),
+        ("pool._lock  # type: ignore[attr-defined]", ["line 1: _lock"]),
+        ("pool._lock  # noqa: S1", ["line 1: _lock"]),
+    ],
+)
+def test_what_the_check_sees(source: str, found: list[str]) -> None:
+    assert unexplained(source) == found
