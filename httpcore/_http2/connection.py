@@ -63,7 +63,7 @@ from .events import (
     WindowOpened,
 )
 from .inbox import Inbox
-from .liveness import DOUBT, Liveness
+from .liveness import Liveness
 from .turns import Baton, Seat
 
 __all__ = ["HTTP2Connection"]
@@ -433,11 +433,11 @@ class HTTP2Connection:
         """Whether the peer is there. When it has been quiet for the ping interval it is asked, and has as long to
         answer. When it was asked since an exchange was given up it has a moment."""
         liveness = self._liveness
-        asked = liveness.asked
-        if asked is not None:
-            left = max(0.0, asked + DOUBT - self._now())
+        due = liveness.answer_due()
+        if due is not None:
+            left = max(0.0, due - self._now())
             heard = await self._attend_all(Inbox(), lambda: liveness.asked is None, deadline.within(left))
-            if not heard and self._now() >= asked + DOUBT:
+            if not heard and self._now() >= due:
                 self._lost = self._changed = True
                 self._tell()
                 return False

@@ -44,6 +44,10 @@ class Liveness:
         self.asked = now
         return True
 
+    def answer_due(self) -> float | None:
+        """Until when a peer that is doubted must have answered; None if it is not doubted."""
+        return None if self.asked is None else self.asked + DOUBT
+
     def is_silent(self, now: float) -> bool:
         """Nothing has come for the interval."""
         return self.interval is not None and now >= self.heard + self.interval

@@ -47,7 +47,7 @@ def test_an_exchange_given_up_is_doubted_once_and_after_silence() -> None:
     assert not liveness.doubt(START + DOUBT / 2)
     assert liveness.asked is None
     assert liveness.doubt(START + DOUBT)
-    assert liveness.asked == START + DOUBT
+    assert liveness.answer_due() == START + 2 * DOUBT
     assert not liveness.doubt(START + 2 * DOUBT), "asked already"
     liveness.hear(START + 3 * DOUBT)
     assert liveness.asked is None
