@@ -114,11 +114,10 @@ SENT_FRAME: Final = 65536
 _Fields = Sequence[tuple[bytes, bytes]]
 
 
-_OURS: Final = (
-    (ENABLE_PUSH, 0),
-    (INITIAL_WINDOW_SIZE, STREAM_WINDOW),
-    (MAX_HEADER_LIST_SIZE, HEAD_BYTES),
-)
+def _our_settings() -> bytes:
+    pairs = ((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, HEAD_BYTES))
+    return b"".join([setting_pair.pack(*pair) for pair in pairs])
+
 
 _FLOOD: Final = (
     "the peer sends frames that cost more work than they deliver content (PING, SETTINGS, tiny DATA, heads of streams "
@@ -186,7 +185,7 @@ class H2Engine:
 
     def start(self) -> None:
         self._out.put(PREFACE)
-        self._send(SETTINGS, 0, 0, b"".join([setting_pair.pack(*pair) for pair in _OURS]))
+        self._send(SETTINGS, 0, 0, _our_settings())
         self._send(WINDOW_UPDATE, 0, 0, uint32.pack(CONNECTION_WINDOW - DEFAULT_WINDOW))
 
     def request(self, headers: Headers, *, end: bool) -> int:
