@@ -29,7 +29,6 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from copy import copy
-from math import inf
 from types import TracebackType
 from typing import Any, Final
 
@@ -64,6 +63,7 @@ from .events import (
     WindowOpened,
 )
 from .inbox import Inbox
+from .liveness import Liveness
 from .turns import Baton, Seat
 
 __all__ = ["HTTP2Connection"]
@@ -77,10 +77,6 @@ of 16 KiB, so a download takes no pause for this."""
 
 LOOK: Final = 0.1
 """Seconds after which a writer that must not read looks whether somebody else still does, and the other way round."""
-
-DOUBT: Final = 1.0
-"""Seconds of silence after which an exchange that is given up makes us ask whether the peer is there. Within as many it
-has to answer, before the next exchange begins here; those that are under way have their own patience."""
 
 PARTING: Final = 1.0
 """Seconds that a GOAWAY with the reason waits for room to leave, before the connection is closed."""
@@ -107,7 +103,6 @@ class HTTP2Connection:
     protocol = "HTTP/2"
 
     __slots__ = (
-        "_asked",
         "_away",
         "_baton",
         "_behind",
@@ -119,15 +114,13 @@ class HTTP2Connection:
         "_failure",
         "_for_room",
         "_for_window",
-        "_heard",
         "_inboxes",
+        "_liveness",
         "_lock",
         "_lost",
         "_now",
         "_openings",
         "_parting",
-        "_ping_interval",
-        "_pinged",
         "_settling",
         "_spent",
         "_stalled",
@@ -172,11 +165,8 @@ class HTTP2Connection:
         self._stalled = False  # the peer takes no uploads
         self._broken: HTTPCoreError | None = None  # nothing can be sent any more
         self._failure: HTTPCoreError | None = None  # nor received
-        self._ping_interval = ping_interval
-        self._heard = self._now()  # when something came last
-        self._asked: float | None = None  # when it was doubted whether the peer is there, until something comes
-        self._lost = False  # it did not say so
-        self._pinged = -inf  # when it was asked last
+        self._liveness = Liveness(self._now(), ping_interval)
+        self._lost = False  # the peer did not say that it is there
         self._closed = False
         self._changed = False
         self._torn = False  # a step runs, or was interrupted
@@ -199,8 +189,8 @@ class HTTP2Connection:
     @property
     def is_doubtful(self) -> bool:
         """The peer is to show that it is there before another exchange begins: see `is_alive`."""
-        interval = self._ping_interval
-        return self._asked is not None or (interval is not None and self._now() >= self._heard + interval)
+        liveness = self._liveness
+        return liveness.asked is not None or (liveness.interval is not None and liveness.is_silent(self._now()))
 
     def is_quiet(self) -> bool:
         """It takes another exchange, after a look at what the peer has sent meanwhile: one turn of `_listen`."""
@@ -442,20 +432,21 @@ class HTTP2Connection:
     async def is_alive(self, deadline: Deadline) -> bool:
         """Whether the peer is there. When it has been quiet for the ping interval it is asked, and has as long to
         answer. When it was asked since an exchange was given up it has a moment."""
-        asked = self._asked
-        if asked is not None:
-            left = max(0.0, asked + DOUBT - self._now())
-            heard = await self._attend_all(Inbox(), lambda: self._asked is None, deadline.within(left))
-            if not heard and self._now() >= asked + DOUBT:
+        liveness = self._liveness
+        due = liveness.answer_due()
+        if due is not None:
+            left = max(0.0, due - self._now())
+            heard = await self._attend_all(Inbox(), lambda: liveness.asked is None, deadline.within(left))
+            if not heard and self._now() >= due:
                 self._lost = self._changed = True
                 self._tell()
                 return False
-        interval, now = self._ping_interval, self._now()
-        if interval is None or now < self._heard + interval:
+        now = self._now()
+        if not liveness.is_silent(now):
             return self.is_open
         with self._lock, self:
             self._probe(now)
-        await self._attend_all(Inbox(), lambda: self._heard >= now, deadline.within(None))
+        await self._attend_all(Inbox(), lambda: liveness.heard >= now, deadline.within(None))
         return self.is_open
 
     async def _attend_all(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
@@ -563,7 +554,7 @@ class HTTP2Connection:
         """Read once, for all."""
         if self._engine.unread or self._engine.frames_read - self._turn >= FRAMES:
             await self._give_turn()
-        quiet = self._until_probe()
+        quiet = self._liveness.until_ping(self._now)
         limit = self._until_look(left)
         if quiet is not None and (limit is None or quiet < limit):
             limit = quiet
@@ -798,7 +789,8 @@ class HTTP2Connection:
         number = inbox.number
         if number and self._inboxes.pop(number, None) is not None:
             self._engine.reset(number, Code.CANCEL)
-            self._doubt(self._now())
+            if self._liveness.doubt(self._now()):
+                self._engine.ping(b"httpcore")
         if inbox.held:
             held, inbox.held = inbox.held, 0
             inbox.parts.clear()
@@ -850,8 +842,8 @@ class HTTP2Connection:
             peer = self.stream.info().peer
             self._fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
             return
-        self._heard = now = self._now()
-        self._asked = None
+        now = self._now()
+        self._liveness.hear(now)
         for event in self._engine.receive(data, now, FRAMES):
             _HEARD[type(event)](self, event)
 
@@ -948,28 +940,16 @@ class HTTP2Connection:
 
     # Whether the peer is there.
 
-    def _doubt(self, now: float) -> None:
-        """Somebody gives up. If nothing came for long, ask; whoever is to begin an exchange sees what becomes of it."""
-        if self._asked is None and now >= self._heard + DOUBT:
-            self._asked = now
-            self._engine.ping(b"httpcore")
-
-    def _until_probe(self) -> float | None:
-        """Seconds until it is time to ask, or to give up waiting for the answer."""
-        if self._ping_interval is None:
-            return None
-        return max(0.0, max(self._heard, self._pinged) + self._ping_interval - self._now())
-
     def _probe(self, now: float) -> None:
         """Ask, or give up, if it is time to."""
-        interval = self._ping_interval
-        if interval is None or now < max(self._heard, self._pinged) + interval:
+        liveness = self._liveness
+        if not liveness.is_ping_due(now):
             return
-        if self._pinged > self._heard:
+        if liveness.is_unanswered:
             peer = self.stream.info().peer
-            self._fail(ReadError(f"the server did not answer a PING for {interval:g} seconds", peer=peer))
+            self._fail(ReadError(f"the server did not answer a PING for {liveness.interval:g} seconds", peer=peer))
         else:
-            self._pinged = now
+            liveness.pinged = now
             self._engine.ping(b"httpcore")
             self._send_now()
 

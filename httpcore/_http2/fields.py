@@ -152,13 +152,12 @@ def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False
         raise LimitExceeded(
             f"the {where} of the response has {len(fields)} fields, {FIELD_COUNT} are allowed", limit=FIELD_COUNT
         )
-    headers: Headers = []
+    headers = [*fields]
     lengths: list[bytes] = []
     lines = [b""]
-    for name, value in fields:
+    for name, value in headers:
         if _received[name]:
             lengths.append(value)
-        headers.append((name, value))
         lines.append(value)
     lines.append(b"")
     if not _surely_right(b"\n".join(lines), len(lines) - 1):
@@ -176,8 +175,8 @@ def _surely_right(lines: bytes, count: int) -> bool:
         forbidden_bytes(lines) == b"\n" * count
         and b" \n" not in lines
         and b"\n " not in lines
-        and b"\t\n" not in lines
-        and b"\n\t" not in lines
+        # One octet is found faster than two, and hardly any field has a tab.
+        and (b"\t" not in lines or (b"\t\n" not in lines and b"\n\t" not in lines))
     )
 
 

@@ -3,18 +3,24 @@
 Most servers add what they say to the table and never refer to it: the same date, the same content type, spelled out and
 Huffman-coded in each response. So literals are remembered as they stand on the wire, for all connections together: they
 mean the same everywhere, unless their name is in a table of one connection, and such are not remembered, nor is what
-may enter no table (7.1.3). The bounds are for peers that never say the same twice.
+may enter no table (7.1.3), nor a cookie. Whole blocks of such literals are remembered, too: what a server repeats until
+its clock moves is then one look-up. The bounds are for peers that never say the same twice.
+
+What a block adds to the table is kept aside (`_pending`) until a block refers to the table or resizes it. Then it is
+added, in order, so the table is what it would have been.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError
+from .._message.fields import Headers, Remembered
 from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, unhuffman
 
-__all__ = ["RESIZES", "TABLE_BYTES", "FieldDecoder"]
+__all__ = ["RESIZES", "TABLE_BYTES", "FieldBlock", "FieldDecoder"]
 
 TABLE_BYTES: Final = 4096
 """What the peer's table may take here, the default: a larger one was never asked for (SETTINGS_HEADER_TABLE_SIZE)."""
@@ -25,6 +31,9 @@ RESIZES: Final = 2
 _OCTETS: Final = 5  # of an integer, behind its first: more than any length or index here needs
 _KNOWN: Final = 1024  # literals
 _LITERAL: Final = 128  # bytes of one
+_BLOCKS: Final = 256  # header blocks
+_BLOCK: Final = 512  # bytes of one
+_SECRET: Final = frozenset((b"set-cookie", b"cookie", b"authorization", b"proxy-authorization"))  # never remembered
 
 _Pair = tuple[bytes, bytes]
 _Entry = tuple[_Pair, int]  # a field, and what it counts (4.1)
@@ -36,6 +45,29 @@ def _entry(name: bytes, value: bytes) -> _Entry:
 
 _STATIC: Final = [_entry(*pair) for pair in STATIC_PAIRS]
 _known: dict[bytes, _Entry] = {}  # literals as they came
+_names: Final = Remembered(unhuffman)  # Huffman-coded names
+
+
+class FieldBlock:
+    """What one header block says. It may be shared by all connections: nothing in it is ever changed.
+
+    Attributes:
+        fields: name and value of each.
+        size: what they count, with 32 bytes for each (RFC 9113, 6.5.2).
+        added: what the block adds to the table.
+        head: what the engine has made of it as the head of a response, so that it is checked once; None before.
+    """
+
+    __slots__ = ("added", "fields", "head", "size")
+
+    def __init__(self, fields: tuple[_Pair, ...], size: int, added: tuple[_Entry, ...]) -> None:
+        self.fields = fields
+        self.size = size
+        self.added = added
+        self.head: tuple[int, Headers, int | None] | None = None
+
+
+_blocks: dict[bytes, FieldBlock] = {}  # those that refer to nothing that belongs to one connection
 
 
 def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
@@ -50,8 +82,8 @@ def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
     raise ValueError(f"an integer has more than {_OCTETS} octets")
 
 
-def _text(block: bytes, at: int) -> tuple[bytes, int]:
-    """A string, and where it ends (5.2)."""
+def _text(block: bytes, at: int, decode: Callable[[bytes], bytes]) -> tuple[bytes, int]:
+    """A string, and where it ends (5.2). `decode` undoes the Huffman code."""
     first = block[at]
     at += 1
     size = first & 0x7F
@@ -61,7 +93,7 @@ def _text(block: bytes, at: int) -> tuple[bytes, int]:
     if end > len(block):
         raise IndexError
     text = block[at:end]
-    return unhuffman(text) if first & 0x80 else text, end
+    return decode(text) if first & 0x80 else text, end
 
 
 class FieldDecoder:
@@ -71,21 +103,28 @@ class FieldDecoder:
         most: bytes that the fields of a block may count, with 32 for each.
     """
 
-    __slots__ = ("_entries", "_limit", "_most", "_size")
+    __slots__ = ("_entries", "_limit", "_most", "_pending", "_size")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._entries: deque[_Entry] = deque()  # latest first
         self._size = 0
         self._limit = TABLE_BYTES  # which the peer may lower
+        # Not in the table yet, oldest first. Each counts 32 bytes or more, so the latest 128 fill the largest table:
+        # what came before them has been driven out, whatever it was.
+        self._pending: deque[_Entry] = deque(maxlen=TABLE_BYTES // ENTRY_BYTES)
 
-    def decode(self, block: bytes) -> list[_Pair]:
+    def decode(self, block: bytes) -> FieldBlock:
         """The fields of one header block. After an error nobody knows what is in the table.
 
         Raises:
             RemoteProtocolError: it cannot be decompressed.
             LimitExceeded: there is more in it than `most`; no more of it was decompressed.
         """
+        known = _blocks.get(block)
+        if known is not None and known.size <= self._most:
+            self._pending += known.added
+            return known
         try:
             return self._decode(block)
         except IndexError:
@@ -93,9 +132,11 @@ class FieldDecoder:
         except ValueError as error:
             raise RemoteProtocolError(f"a header block cannot be decompressed: {error}") from None
 
-    def _decode(self, block: bytes) -> list[_Pair]:
+    def _decode(self, block: bytes) -> FieldBlock:
         fields: list[_Pair] = []
+        added: list[_Entry] = []
         room = self._most
+        shared = True  # it means the same on every connection, and may be remembered
         at, end = 0, len(block)
         while at < end:
             first = block[at]
@@ -104,7 +145,11 @@ class FieldDecoder:
                 at += 1
                 if index == 0x7F:
                     index, at = _integer(block, at, index)
-                pair, size = _STATIC[index - 1] if index <= STATIC_COUNT else self._find(index)
+                if index <= STATIC_COUNT:
+                    pair, size = _STATIC[index - 1]
+                else:
+                    pair, size = self._find(index)
+                    shared = False
             elif first & ADDED or first < RESIZED:
                 # As it came before, if that was simple: neither the index nor a length has octets of its own.
                 stop = at + 1
@@ -114,11 +159,13 @@ class FieldDecoder:
                     stop += 1 + (block[stop] & 0x7F)
                 entry = _known.get(block[at:stop])
                 if entry is None:
-                    entry, at = self._literal(block, at)
+                    entry, at, is_simple = self._literal(block, at)
+                    shared &= is_simple
                 else:
                     at = stop
                 if first & ADDED:
-                    self._add(entry)
+                    added.append(entry)
+                    self._pending.append(entry)
                 pair, size = entry
             elif first == INDEXED:
                 raise ValueError("there is no index 0")
@@ -126,24 +173,32 @@ class FieldDecoder:
                 if fields:
                     raise ValueError("the table is resized behind the first field")
                 at = self._resize_at_start(block, at)
+                shared = False
                 continue
             room -= size
             if room < 0:
                 message = f"the fields of a header block count more than {self._most:,} bytes"
                 raise LimitExceeded(message, limit=self._most)
             fields.append(pair)
-        return fields
+        found = FieldBlock(tuple(fields), self._most - room, tuple(added))
+        if shared and end <= _BLOCK:
+            if len(_blocks) >= _BLOCKS:
+                _blocks.clear()
+            _blocks[block] = found
+        return found
 
     def _find(self, index: int) -> _Entry:
         """An entry of either table (2.3.3)."""
         if index <= STATIC_COUNT:
             return _STATIC[index - 1]
+        self._settle()
         if index - STATIC_COUNT > len(self._entries):
             raise ValueError(f"there is no index {index}: the tables have {STATIC_COUNT + len(self._entries)}")
         return self._entries[index - STATIC_COUNT - 1]
 
-    def _literal(self, block: bytes, start: int) -> tuple[_Entry, int]:
-        """A field with a value of its own, and perhaps a name (6.2)."""
+    def _literal(self, block: bytes, start: int) -> tuple[_Entry, int, bool]:
+        """A field with a value of its own, and perhaps a name (6.2); where it ends; and whether it may be remembered:
+        it means the same on every connection, and is no secret."""
         first = block[start]
         most = 0x3F if first & ADDED else 0x0F
         index, at = first & most, start + 1
@@ -152,14 +207,21 @@ class FieldDecoder:
         if index:
             name = self._find(index)[0][0]
         else:
-            name, at = _text(block, at)
-        value, at = _text(block, at)
+            name, at = _text(block, at, _names.__getitem__)
+        value, at = _text(block, at, unhuffman)
         entry = _entry(name, value)
-        if at - start <= _LITERAL and index <= STATIC_COUNT and (first & ADDED or not first & NEVER):
+        is_simple = index <= STATIC_COUNT and (first & ADDED or not first & NEVER) and name not in _SECRET
+        if is_simple and at - start <= _LITERAL:
             if len(_known) >= _KNOWN:
                 _known.clear()
             _known[block[start:at]] = entry
-        return entry, at
+        return entry, at, bool(is_simple)
+
+    def _settle(self) -> None:
+        """Put into the table what was added since it was used last."""
+        for entry in self._pending:
+            self._add(entry)
+        self._pending.clear()
 
     def _add(self, entry: _Entry) -> None:
         """It drives out the oldest; one that is larger than the table, all (4.4)."""
@@ -183,6 +245,7 @@ class FieldDecoder:
 
     def _resize(self, block: bytes, at: int) -> int:
         """The table takes fewer bytes from now on, or more again (6.3)."""
+        self._settle()
         limit = block[at] & 0x1F
         at += 1
         if limit == 0x1F:

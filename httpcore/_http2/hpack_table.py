@@ -94,13 +94,14 @@ def unhuffman(data: bytes) -> bytes:
     Raises:
         ValueError: it has EOS, or ends in what is no padding.
     """
-    out = []
+    out: list[bytes] = []
+    append = out.append
     step = _FIRST
     for octet in data:
         meant = step.meanings[octet]
         if meant is None:
             meant = step.learn(octet)
-        out.append(meant)
+        append(meant)
         step = step.following[octet]
     if step.code not in _PADDINGS:
         raise ValueError("a Huffman code is cut short, or padded with what is not EOS")

@@ -17,7 +17,7 @@ from httpcore._backends.base import PIECE, Stream, StreamInfo
 from httpcore._connect import tls
 
 # The bound of what waits encrypted is no promise to callers; the tests are about its effect.
-from httpcore._connect.tls import _ENCRYPTED, TLSStream, start_tls
+from httpcore._connect.tls import _BARREN, _ENCRYPTED, TLSStream, start_tls
 from httpcore._errors import (
     ConnectTimeout,
     HTTPCoreError,
@@ -516,20 +516,23 @@ def test_reading_sends_nothing() -> None:
     joined(body, world)
 
 
-def test_a_write_takes_eight_records_and_leaves_them_for_the_next_call() -> None:
+def test_a_write_takes_256_kib_and_leaves_them_for_the_next_call() -> None:
+    much = MUCH * 2
+    assert _ENCRYPTED == 256 * 1024
+
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         sent = len(world.connections[0].sent)
-        assert await stream.write_some(MUCH, 5.0, duplex=True) == _ENCRYPTED
+        assert await stream.write_some(much, 5.0, duplex=True) == _ENCRYPTED
         assert len(world.connections[0].sent) == sent
         assert stream.owes
-        assert await stream.write_some(MUCH[_ENCRYPTED:], 5.0, duplex=True) == _ENCRYPTED
-        assert sent + _ENCRYPTED < len(world.connections[0].sent) < sent + _ENCRYPTED + 500
+        assert await stream.write_some(much[_ENCRYPTED:], 5.0, duplex=True) == _ENCRYPTED
+        assert sent + _ENCRYPTED < len(world.connections[0].sent) < sent + _ENCRYPTED + 1000
         assert await stream.flush(5.0)
         assert not stream.owes
-        assert await peer.recv_exactly(2 * _ENCRYPTED) == MUCH[: 2 * _ENCRYPTED]
+        assert await peer.recv_exactly(2 * _ENCRYPTED) == much[: 2 * _ENCRYPTED]
 
     world = World()
-    joined(body, world, window=400_000)
+    joined(body, world, window=700_000)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -537,7 +540,7 @@ def test_any_kind_of_bytes_can_be_written_and_nothing_is_nothing(kind: Callable[
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         assert await stream.write_some(kind(b""), 5.0) == 0
         assert not stream.owes
-        assert await stream.write_some(kind(b"x" * 140_000), 5.0) == _ENCRYPTED
+        assert await stream.write_some(kind(b"x" * 270_000), 5.0) == _ENCRYPTED
         assert await stream.flush(5.0)
         assert await peer.recv_exactly(_ENCRYPTED) == b"x" * _ENCRYPTED
 
@@ -644,13 +647,30 @@ def test_what_the_peer_makes_us_owe_is_bounded(monkeypatch: pytest.MonkeyPatch) 
         await peer.send(b"fine")
         assert await stream.read(10, 5.0) == b"fine"
         # A smaller bound, so that the test takes no seconds.
-        monkeypatch.setattr(tls, "_BARREN", 9_999)
+        monkeypatch.setattr(tls, "_OWED", 9_999)
         await peer.send(b"too much")
         assert await stream.read(10, 5.0) == b"too much"
         with pytest.raises(ReadError, match="records that carry no data"):
             await stream.read(10, 5.0)
 
     joined(body, window=20_000)
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_an_unsent_write_is_no_debt_to_the_peer(version: ssl.TLSVersion) -> None:
+    """As much ciphertext as one write makes may wait while records come, whether they bring data or tickets."""
+
+    async def body(stream: TLSStream, peer: TLSPeer) -> None:
+        assert await stream.write_some(MUCH, 5.0) == _ENCRYPTED
+        # More than may come without data; what waits encrypted shows nowhere else before it leaves.
+        assert stream._outgoing.pending > _BARREN
+        assert stream.take() is None
+        await peer.send(b"early")
+        assert await stream.read(10, 5.0) == b"early"
+        assert await stream.flush(5.0)
+        assert await peer.recv_exactly(_ENCRYPTED) == MUCH[:_ENCRYPTED]
+
+    joined(body, client=client_context(version=version), window=700_000)
 
 
 def test_only_data_and_the_end_are_news_for_one_who_watches() -> None:
@@ -906,20 +926,22 @@ def test_a_read_ends_at_its_deadline(delay: float) -> None:
 
 
 def test_a_write_without_room_ends_at_its_deadline_and_can_be_repeated() -> None:
+    much = MUCH * 2
+
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         began = world.now
-        taken = await stream.write_some(MUCH, 2.0, duplex=True)
-        taken += await stream.write_some(MUCH[taken:], 2.0, duplex=True)
+        taken = await stream.write_some(much, 2.0, duplex=True)
+        taken += await stream.write_some(much[taken:], 2.0, duplex=True)
         with pytest.raises(WriteTimeout) as caught:
-            await stream.write_some(MUCH[taken:], 2.0, duplex=True)
+            await stream.write_some(much[taken:], 2.0, duplex=True)
         assert caught.value.limit == 2.0
         assert world.now - began == pytest.approx(2.0, abs=0.01)
-        rest = world.spawn(write_all(stream, MUCH[taken:]))
-        assert await peer.recv_exactly(len(MUCH)) == MUCH
+        rest = world.spawn(write_all(stream, much[taken:]))
+        assert await peer.recv_exactly(len(much)) == much
         await rest.wait()
 
     world = World()
-    joined(body, world, window=140_000)
+    joined(body, world, window=280_000)
 
 
 def test_a_write_over_a_slow_way_has_its_timeout_for_each_wait_not_for_all_that_was_encrypted_at_once() -> None:
@@ -1272,7 +1294,7 @@ def test_what_give_takes_arrives_in_order_with_what_is_written(version: ssl.TLSV
         assert stream.give(b"one ") == 4
         assert not stream.owes
         await write_all(stream, b"two ")
-        assert stream.give(bytes(140_000)) == _ENCRYPTED
+        assert stream.give(bytes(270_000)) == _ENCRYPTED
         assert await peer.recv_exactly(8 + _ENCRYPTED) == b"one two " + bytes(_ENCRYPTED)
 
     joined(body, client=client_context(version=version))

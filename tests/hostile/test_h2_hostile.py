@@ -57,8 +57,8 @@ from worlds import World, each_world
 import httpcore
 from httpcore import LimitExceeded, RemoteProtocolError
 from httpcore._errors import Code
-from httpcore._http2 import connection as http2
 from httpcore._http2 import engine as h2_engine
+from httpcore._http2 import liveness
 from httpcore._http2.flood_budget import BUDGET
 from httpcore.testing import Simulation as Memory
 
@@ -670,7 +670,7 @@ def test_a_peer_that_falls_silent_is_asked_and_left(world: World) -> None:
 @each_world
 def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """As above, and nobody wanted it to be asked; the one who gives up asks nevertheless."""
-    monkeypatch.setattr(http2, "DOUBT", 0.2)
+    monkeypatch.setattr(liveness, "DOUBT", 0.2)
     silent = threading.Event()
 
     async def body() -> None:

@@ -69,7 +69,9 @@ from httpcore._http2.events import (
     WindowOpened,
 )
 from httpcore._http2.flood_budget import BUDGET
+from httpcore._http2.frame_writer import ANSWER_BYTES
 from httpcore._http2.inbox import Inbox
+from httpcore._http2.streams import REMEMBERED_COUNT
 from httpcore._message.fields import Headers
 
 WITH_PRIORITY = 32
@@ -728,7 +730,7 @@ def open_streams(count: int) -> Callable[[H2Engine], None]:
 
 def forget(engine: H2Engine) -> None:
     """So many streams were reset that the first are not remembered."""
-    for _ in range(h2_engine.REMEMBERED_COUNT + 100):
+    for _ in range(REMEMBERED_COUNT + 100):
         engine.reset(engine.request(GET, end=True), Code.CANCEL)
         engine.take()
 
@@ -935,7 +937,7 @@ def test_a_peer_that_reads_no_answers_is_left(ask: bytes) -> None:
         for event in engine.receive(ask * 500 + data(GOT, b"x")):
             if isinstance(event, Failed):
                 error = event.error
-        assert engine.owed < h2_engine.ANSWER_BYTES + 100
+        assert engine.owed < ANSWER_BYTES + 100
     assert isinstance(error, LimitExceeded)
     assert "reads none" in str(error)
 
@@ -951,7 +953,7 @@ def test_resets_that_the_peer_provokes_are_answers_too() -> None:
         ends += 1
         assert engine.open_streams == 0
     assert engine.closed
-    assert ends == h2_engine.ANSWER_BYTES // 13 + 1
+    assert ends == ANSWER_BYTES // 13 + 1
 
 
 def test_a_body_of_single_bytes_comes_joined_and_is_no_flood() -> None:
@@ -1039,7 +1041,7 @@ def test_what_is_late_for_many_streams_at_once_is_no_flood() -> None:
 def test_a_stream_reset_long_ago_may_still_send() -> None:
     engine = bare()
     engine.receive(settings())
-    for _ in range(h2_engine.REMEMBERED_COUNT + 10):
+    for _ in range(REMEMBERED_COUNT + 10):
         engine.reset(engine.request(GET, end=True), Code.CANCEL)
         engine.take()
     assert feed(engine, head(1) + data(1, b"x", end=True), 999).log == []

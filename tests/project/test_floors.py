@@ -50,8 +50,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {"_http1": [{"__init__", "grammar"}, {"connection", "chunks"}, {"parser"}, {"exchange"}]},
     {
         "_http2": [
-            {"__init__", "events", "fields", "flood_budget", "hpack_table", "turns"},
-            {"hpack_encoder", "hpack_decoder", "inbox"},
+            {"__init__", "events", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
+            {"frame_reader", "frame_writer", "hpack_encoder", "hpack_decoder", "inbox", "streams"},
             {"connection", "engine"},
             {"exchange"},
         ],

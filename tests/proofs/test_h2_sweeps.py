@@ -22,6 +22,7 @@ import httpcore
 from httpcore._errors import Code
 from httpcore._http2 import connection as http2
 from httpcore._http2 import engine as h2_engine
+from httpcore._http2 import streams
 from httpcore._http2.connection import HTTP2Connection
 from httpcore._http2.engine import H2Engine
 from httpcore.testing import Cancelled, ServerEnd
@@ -40,6 +41,7 @@ Pool = httpcore.ConnectionPool
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(h2_engine, "STREAM_WINDOW", STREAM_WINDOW)
+    monkeypatch.setattr(streams, "STREAM_WINDOW", STREAM_WINDOW)
     monkeypatch.setattr(h2_engine, "CONNECTION_WINDOW", 1 << 17)
     monkeypatch.setattr(http2, "FRAMES", 4)  # so that turns end here, too
 

@@ -1,0 +1,70 @@
+"""What waits to be sent on one HTTP/2 connection, as frames (RFC 9113, section 4.1). No I/O."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .frames import CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame_header, too_much
+
+__all__ = ["ANSWER_BYTES", "FrameWriter"]
+
+ANSWER_BYTES: Final = 65536
+"""What answers the peer (PING, SETTINGS, resets) and waits to be sent."""
+
+
+class FrameWriter:
+    """The outbound bytes of one connection.
+
+    Attributes:
+        owed: bytes that `take` would return.
+    """
+
+    __slots__ = ("_answers", "_outbox", "owed")
+
+    def __init__(self) -> None:
+        self.owed = 0
+        self._outbox: list[bytes] = []
+        self._answers = 0  # bytes in the outbox that nobody here asked for
+
+    def put(self, data: bytes) -> None:
+        self._outbox.append(data)
+        self.owed += len(data)
+
+    def send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        size = len(payload)
+        self._outbox += (frame_header.pack(size >> 8, size & 255, kind, flags, stream), payload)
+        self.owed += size + 9
+
+    def send_block(self, stream: int, block: bytes, limit: int, *, end: bool) -> None:
+        """A header block (4.3), in frames of at most `limit` bytes."""
+        kind, flags = HEADERS, END_STREAM if end else 0
+        while len(block) > limit:
+            self.send(kind, flags, stream, block[:limit])
+            block = block[limit:]
+            kind, flags = CONTINUATION, 0
+        self.send(kind, flags | END_HEADERS, stream, block)
+
+    def answer(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        """Send what the peer made us send."""
+        self.send(kind, flags, stream, payload)
+        self.count_answer(len(payload) + 9)
+
+    def count_answer(self, size: int) -> None:
+        """So many bytes of what waits answer the peer.
+
+        Raises:
+            Fault: more than `ANSWER_BYTES` of them wait.
+        """
+        self._answers += size
+        if self._answers > ANSWER_BYTES:
+            raise too_much("the peer makes us answer and reads none of it: more than 64 KiB wait", ANSWER_BYTES)
+
+    def take(self) -> bytes:
+        """All that waits."""
+        outbox = self._outbox
+        if not outbox:
+            return b""
+        data = b"".join(outbox)
+        outbox.clear()
+        self.owed = self._answers = 0
+        return data

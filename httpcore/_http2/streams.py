@@ -1,0 +1,147 @@
+"""One HTTP/2 stream: how far it is, and what may still come on it (RFC 9113, sections 5 and 8). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from .._errors import Code, LimitExceeded, RemoteProtocolError
+from .._message.fields import HEAD_BYTES, INTERIM_COUNT
+from .frames import FRAME_NAMES, fault
+
+__all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Stream"]
+
+STREAM_WINDOW: Final = 1 << 20
+"""What the peer may send on one stream before its reader takes some: the most that an unread response holds, and, over
+the round-trip time, how fast one can come: 20 MB/s over 50 ms."""
+
+REMEMBERED_COUNT: Final = 4096
+"""Streams that we reset, whose late frames are ignored (5.1). For older ones any late frame is taken to be in order."""
+
+
+class Stream:
+    """One exchange, from its request until both messages are complete or one side has reset it."""
+
+    __slots__ = (
+        "connect",
+        "content",
+        "ended",
+        "head_room",
+        "head_seen",
+        "interims",
+        "left",
+        "length",
+        "number",
+        "owed",
+        "room",
+        "sent_all",
+        "spare",
+        "tunnel",
+    )
+
+    def __init__(self, number: int, method: bytes, sent_all: bool) -> None:
+        self.number = number
+        self.connect = method == b"CONNECT"
+        self.content = method != b"HEAD"  # the response may have a body
+        self.sent_all = sent_all  # our END_STREAM is out
+        self.ended = False  # theirs is in
+        self.head_seen = False  # the final one
+        self.tunnel = False  # a 2xx to CONNECT: nothing but DATA from now on
+        self.interims = 0
+        self.head_room = HEAD_BYTES
+        self.length: int | None = None  # of the body, as declared
+        self.left = 0  # of it, if declared
+        self.room = STREAM_WINDOW  # what the peer may still send
+        self.owed = 0  # taken by the reader, not yet credited to the peer
+        self.spare = 0  # what we may send, beyond the peer's initial window
+
+    def count_interim(self, fields: Sequence[tuple[bytes, bytes]], ends: int) -> None:
+        """An interim head came.
+
+        Raises:
+            RemoteProtocolError: it ends the stream.
+            LimitExceeded: there are too many, or they are too long.
+        """
+        if ends:
+            raise RemoteProtocolError("the peer ended the stream with an interim response")
+        self.interims += 1
+        if self.interims > INTERIM_COUNT:
+            raise LimitExceeded(f"the peer sent more than {INTERIM_COUNT} interim responses", limit=INTERIM_COUNT)
+        self.head_room -= sum([len(name) + len(value) for name, value in fields])
+        if self.head_room < 0:
+            raise LimitExceeded(f"the interim responses are longer than {HEAD_BYTES} bytes", limit=HEAD_BYTES)
+
+    def begin(self, status: int, length: int | None, ends: int) -> None:
+        """The final head came: what may follow it.
+
+        Raises:
+            RemoteProtocolError: it ends the stream, but announces content.
+        """
+        self.head_seen = True
+        if self.connect and status < 300:
+            self.tunnel = True  # Content-Length means nothing then (RFC 9110, 8.6)
+        elif not self.content or status == 204 or status == 304:
+            self.content = False
+            self.length = 0
+        elif length is not None:
+            if ends and length:
+                raise RemoteProtocolError(f"the response has no body, but its Content-Length is {length:,}")
+            self.length = self.left = length
+
+    def data_refusal(self) -> tuple[Code, str]:
+        """Why DATA is not allowed here."""
+        if self.ended:
+            return Code.STREAM_CLOSED, "the peer sent DATA behind the end of the response"
+        if not self.head_seen:
+            return Code.PROTOCOL_ERROR, "the peer sent DATA before the head of the response"
+        if self.room < 0:
+            return Code.FLOW_CONTROL_ERROR, "the peer sent more DATA than the stream's window allows"
+        if not self.content:
+            return Code.PROTOCOL_ERROR, "the peer sent a body with a response that has none"
+        return Code.PROTOCOL_ERROR, f"the body is longer than its Content-Length: {self.length:,} bytes were declared"
+
+    def shortage(self) -> str | None:
+        """What is wrong if the response ends here."""
+        if self.length is None or not self.left:
+            return None
+        return (
+            f"the body is shorter than its Content-Length: {self.length - self.left:,} bytes came, "
+            f"{self.length:,} were declared"
+        )
+
+
+class GivenUp:
+    """Streams that we reset: late frames for them are ignored, but their DATA must fit the windows they had."""
+
+    __slots__ = ("_forgotten", "_rooms")
+
+    def __init__(self) -> None:
+        self._rooms: dict[int, int] = {}  # what is left of the peer's window
+        self._forgotten = 0  # the highest id that has been dropped from there
+
+    def remember(self, stream: Stream) -> None:
+        rooms = self._rooms
+        rooms[stream.number] = stream.room
+        if len(rooms) > REMEMBERED_COUNT:
+            oldest = next(iter(rooms))
+            del rooms[oldest]
+            self._forgotten = max(self._forgotten, oldest)
+
+    def room_of(self, kind: int, stream: int) -> int | None:
+        """What the peer may still send on a stream that is not open; None for one so old that nobody knows.
+
+        Raises:
+            Fault: the peer had ended it itself.
+        """
+        room = self._rooms.get(stream)
+        if room is None and stream > self._forgotten:
+            raise fault(
+                Code.STREAM_CLOSED, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which it had ended before"
+            )
+        return room
+
+    def receive(self, stream: int, size: int) -> None:
+        """So many bytes of DATA came for it."""
+        self._rooms[stream] -= size
+        if self._rooms[stream] < 0:
+            raise fault(Code.FLOW_CONTROL_ERROR, f"the peer sent more DATA than the window of stream {stream} allows")

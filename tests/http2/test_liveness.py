@@ -1,0 +1,54 @@
+"""When an HTTP/2 peer is asked whether it is there: rules of time alone, with numbers for a clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from httpcore._http2.liveness import DOUBT, Liveness
+
+START = 100.0
+
+
+def no_clock() -> float:
+    raise AssertionError("the clock was asked for nothing")
+
+
+def test_without_an_interval_silence_is_no_reason_to_ask() -> None:
+    liveness = Liveness(START, None)
+    assert not liveness.is_silent(1e9)
+    assert not liveness.is_ping_due(1e9)
+    assert liveness.until_ping(no_clock) is None
+
+
+@pytest.mark.parametrize(("after", "due"), [(0.0, False), (4.75, False), (5.0, True), (50.0, True)])
+def test_a_peer_is_asked_after_the_interval_of_silence(after: float, due: bool) -> None:
+    liveness = Liveness(START, 5.0)
+    now = START + after
+    assert (liveness.is_silent(now), liveness.is_ping_due(now)) == (due, due)
+    assert liveness.until_ping(lambda: now) == max(0.0, 5.0 - after)
+    assert not liveness.is_unanswered
+
+
+def test_a_ping_has_the_interval_to_be_answered() -> None:
+    liveness = Liveness(START, 5.0)
+    liveness.pinged = START + 6
+    assert liveness.is_unanswered
+    assert not liveness.is_ping_due(START + 10.9)
+    assert liveness.is_ping_due(START + 11)
+    assert liveness.until_ping(lambda: START + 7) == 4.0
+    liveness.hear(START + 7)
+    assert not liveness.is_unanswered
+    assert not liveness.is_ping_due(START + 11)
+    assert liveness.is_ping_due(START + 12)
+
+
+def test_an_exchange_given_up_is_doubted_once_and_after_silence() -> None:
+    liveness = Liveness(START, None)
+    assert not liveness.doubt(START + DOUBT / 2)
+    assert liveness.asked is None
+    assert liveness.doubt(START + DOUBT)
+    assert liveness.answer_due() == START + 2 * DOUBT
+    assert not liveness.doubt(START + 2 * DOUBT), "asked already"
+    liveness.hear(START + 3 * DOUBT)
+    assert liveness.asked is None
+    assert not liveness.doubt(START + 3.5 * DOUBT)
