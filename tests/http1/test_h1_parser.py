@@ -958,6 +958,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
             assert isinstance(parts[0], Head)
             assert parts[0].raw_headers[0] == (b"X-Always", b"%d" % number)
             assert len(parts[0].raw_headers) == 4
+    # The memory itself: nothing public tells what is kept in it.
     kept = grammar._lines
     assert len(kept) <= Remembered.MOST
     for number in range(100):
@@ -972,6 +973,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
 def test_lines_that_may_hold_credentials_are_not_remembered(name: bytes) -> None:
     for _ in range(2):
         play([with_head(name + b": not-to-be-kept", b"Content-Length: 0")])
+    # The memory itself: nothing public tells what is kept in it.
     assert not any(b"not-to-be-kept" in line for line in grammar._lines)
 
 
@@ -989,9 +991,11 @@ def test_heads_are_remembered_when_all_their_lines_are() -> None:
     for _ in range(3):
         for raw in (common, private):
             assert play([raw])[0][0].raw_headers[0] == (b"X-Common", b"1")  # type: ignore[union-attr]
+    # The memory itself: nothing public tells what is kept in it.
     kept = [raw for raw, _, _ in grammar._heads]
     assert common in kept
     assert not any(b"not-to-be-kept" in raw for raw in kept)
+    # The memory itself: nothing public tells what is kept in it.
     assert len(grammar._heads) <= Remembered.MOST
 
 

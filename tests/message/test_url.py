@@ -444,11 +444,14 @@ def test_a_known_place_changes_no_url(start: str, rest: str) -> None:
         except httpcore.InvalidURL as error:
             return str(error)
 
+    # The two parsers that must agree, and the memory that the second one uses: both are behind `URL.parse`.
     _url._places.clear()
     expected = read(_url._parse)
     for before in ("/before", "?before=/", "/x?", rest):
         try:
+            # The parser with the memory: see above.
             _url._parse_at_place(start + before)
         except httpcore.InvalidURL:
             pass
+    # The parser with the memory: see above.
     assert read(_url._parse_at_place) == expected
