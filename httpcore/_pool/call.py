@@ -29,7 +29,7 @@ from .._trace import (
 )
 from .tickets import Standing, Ticket
 
-# Loaded when they are needed, as in `_pool`.
+# Named in annotations alone: an import would only cost time.
 if TYPE_CHECKING:
     from .._message.fields import Headers
     from .._message.head import Head

@@ -1,7 +1,7 @@
 """Whether and when a request is sent again because a connection could not be made, or because of the answer's status.
 
 Values in, values out, but for the budget, which counts. The clock, the draw and the pause itself are the pool's. What a
-dead *reused* connection or a refused HTTP/2 stream means is another subject: see `_retry`.
+dead *reused* connection or a refused HTTP/2 stream means is another subject: see `resend`.
 """
 
 from __future__ import annotations
