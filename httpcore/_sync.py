@@ -28,6 +28,7 @@ from ._trace import Trace
 
 if TYPE_CHECKING:
     from ._connect.policy import NetworkPolicy
+    from ._pool.engines import EnginesType
     from ._pool.retry_policy import RetryPolicy
 
 __all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run"]
@@ -80,6 +81,7 @@ class SyncConnectionPool:
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         backend: Backend | None = None,
+        engines: EnginesType | None = None,
     ) -> None:
         self._pool = ConnectionPool(
             ssl,
@@ -100,6 +102,7 @@ class SyncConnectionPool:
             max_body=max_body,
             trace=trace,
             backend=BlockingBackend() if backend is None else backend,
+            engines=engines,
         )
 
     def request(

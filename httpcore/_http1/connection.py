@@ -15,21 +15,21 @@ class HTTP11Connection:
     """A stream that carries one exchange after another.
 
     Attributes:
+        engine: library and version of what reads the responses.
         is_quiet: tells, between exchanges, that nothing has arrived and the peer has not left. Anything else is not
             ours to interpret. It takes nothing, so it may be asked again.
         was_used: it has carried an exchange, so that `is_quiet` has been asked before this one.
     """
 
     protocol = "HTTP/1.1"
-    engine = LIBRARY
-
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_has_spoken", "backend", "is_quiet", "stream", "was_used")
+    __slots__ = ("_has_spoken", "backend", "engine", "is_quiet", "stream", "was_used")
 
-    def __init__(self, stream: Stream, backend: Backend) -> None:
+    def __init__(self, stream: Stream, backend: Backend, engine: str = LIBRARY) -> None:
         self.stream = stream
         self.backend = backend
+        self.engine = engine
         self.was_used = False
         self._has_spoken = False
         look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)

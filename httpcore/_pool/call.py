@@ -18,6 +18,7 @@ from .._message.response import Informational, ResponseInfo
 from .._trace import (
     ConnectionClosed,
     ConnectionOpened,
+    EngineDifference,
     InterimResponse,
     RequestFailed,
     RequestRetried,
@@ -144,6 +145,14 @@ class Call:
         now, peer = self.now(), connection.info.peer
         self.trace(RequestSent(now, self.number, peer, reused))
         self.trace(ResponseStarted(now, self.number, head.status, head.headers))
+        if connection.engines.reports:
+            self.differed(connection)
+
+    def differed(self, connection: HTTPConnection) -> None:
+        """Tell what the shadow of an engine read otherwise."""
+        reports = connection.engines.reports
+        while reports and self.trace is not None:
+            self.trace(EngineDifference(self.now(), self.number, *reports.popleft()))
 
     def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
         self.attempts += 1
@@ -162,6 +171,8 @@ class Call:
 
         Every error of a request passes here: of its attempts, of the response's body, of decoding it, of a raw stream.
         """
+        if connection is not None and connection.engines.reports:
+            self.differed(connection)
         if isinstance(error, HTTPCoreError):
             if isinstance(error, Timeout):
                 error = self.deadline.judged(error)
@@ -319,6 +330,8 @@ class Delivery:
         call.leave(ticket, self._holds, reason, None if reason else self._expires())
         if call.trace is not None and exchange.ended:
             call.trace(ResponseComplete(call.now(), call.number, exchange.received))
+            if self._holds.engines.reports:
+                call.differed(self._holds)
 
     def _expires(self) -> float | None:
         """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""

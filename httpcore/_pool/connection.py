@@ -15,12 +15,11 @@ from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
 from .._http1.exchange import HTTP11Exchange
 from .._http2.connection import HTTP2Connection
-from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
+from .engines import NATIVE, Engines
 
 if TYPE_CHECKING:
-    from .._http2.events import HTTP2Engine
     from .._message.head import Head
 
 __all__ = ["Exchange", "HTTPConnection"]
@@ -34,6 +33,7 @@ class HTTPConnection:
     """What a slot of the ledger stands for.
 
     Attributes:
+        engines: what reads and writes the protocol that the server chooses.
         uses: counts the exchanges that it was given.
         is_shared: it carries many exchanges at once.
         is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
@@ -42,11 +42,12 @@ class HTTPConnection:
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_closed", "_ping_interval", "_stream", "_wire", "is_quiet", "is_shared", "route", "uses")
+    __slots__ = ("_closed", "_ping_interval", "_stream", "_wire", "engines", "is_quiet", "is_shared", "route", "uses")
 
-    def __init__(self, route: Route, ping_interval: float | None = None) -> None:
+    def __init__(self, route: Route, ping_interval: float | None = None, engines: Engines = NATIVE) -> None:
         self.route = route
         self._ping_interval = ping_interval
+        self.engines = engines
         self.uses = 0
         self.is_shared = False
         self._stream: Stream | None = None
@@ -73,12 +74,12 @@ class HTTPConnection:
                 raise PoolClosed("the pool was closed while connecting") from error
             raise
         if self._chosen(stream) == "h2":
-            self._wire = wire = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
+            self._wire = wire = HTTP2Connection(stream, self.engines.http2(), backend, self._ping_interval)
             self.is_shared = True
             self.is_quiet = wire.is_quiet
             await wire.greet(deadline)
         else:
-            self._wire = HTTP11Connection(stream, backend)
+            self._wire = HTTP11Connection(stream, backend, self.engines.http1[0])
             self.is_quiet = self._wire.is_quiet
 
     def _chosen(self, stream: Stream) -> str:
@@ -155,7 +156,7 @@ class HTTPConnection:
             return HTTP2Exchange(wire, request, deadline, hear, duplex)
         if request.protocol is not None:
             raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
-        return HTTP11Exchange(wire, request, deadline, hear)
+        return self.engines.http1[1](wire, request, deadline, hear)
 
     def close(self) -> None:
         self._closed = True
@@ -171,7 +172,3 @@ class HTTPConnection:
             self._wire.abandon()
         elif self._stream is not None:
             self._stream.abandon()
-
-
-def _engine() -> HTTP2Engine:
-    return H2Engine()

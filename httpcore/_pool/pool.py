@@ -49,6 +49,7 @@ from .arguments import (
 )
 from .call import Call, Delivery
 from .connection import Exchange, HTTPConnection
+from .engines import EnginesType, checked_engines
 from .ledger import Ledger
 from .resend import Again, again
 from .stats import PoolStats
@@ -117,6 +118,10 @@ class ConnectionPool:
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
         backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing`), a wrapper around another
             backend, or one of your own. Default None: asyncio or trio, whichever runs the first request.
+        engines: what reads and writes the protocols: "native", this library; "reference", h11 and h2 under the same
+            rules; "shadow", native with the reference beside it, whose differences are traced; or one for each, e.g.
+            `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: what the
+            environment variable HTTPCORE_ENGINES says, else native.
 
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
 
@@ -149,6 +154,7 @@ class ConnectionPool:
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         backend: Backend | None = None,
+        engines: EnginesType | None = None,
     ) -> None:
         self._ping_interval = checked_seconds("ping_interval", ping_interval, zero=False)
         self._protocols = checked_protocols(http1, http2)
@@ -164,6 +170,7 @@ class ConnectionPool:
         self._retry_stale = checked_flag("retry_stale", retry_stale)
         self._max_body = checked_size("max_body", max_body)
         self._trace = checked_trace(trace)
+        self._engines = checked_engines(engines)
         # With `backend=` the pool stays with it, whatever loop may be running around it.
         self._backend = None if backend is None else checked_backend(backend)
         self._fixed = backend is not None
@@ -537,7 +544,7 @@ class ConnectionPool:
         )
 
     async def _dial(self, ticket: Ticket, call: Call) -> None:
-        connection = HTTPConnection(call.route, self._ping_interval)
+        connection = HTTPConnection(call.route, self._ping_interval, self._engines)
         slot = ticket.slot
         if slot is None:
             return  # the pool was closed since we were told to dial

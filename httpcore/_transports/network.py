@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from .._config import CertFile
     from .._connect.policy import NetworkPolicy
+    from .._pool.engines import EnginesType
     from .._pool.retry_policy import RetryPolicy
 
 __all__ = ["HTTPTransport"]
@@ -71,6 +72,7 @@ class HTTPTransport(Transport):
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         backend: Backend | None = None,
+        engines: EnginesType | None = None,
         pool: ConnectionPool | SyncConnectionPool | None = None,
     ) -> None:
         given = dict(locals())

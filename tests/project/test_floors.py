@@ -47,13 +47,23 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         ],
         "testing": [{"scheduler"}, {"network"}, {"backend"}, {"simulation"}, {"sweep"}, {"__init__"}],
     },
-    {"_http1": [{"__init__", "grammar"}, {"connection", "chunks"}, {"parser"}, {"exchange"}]},
+    {
+        "_http1": [
+            {"__init__", "grammar", "differences"},
+            {"connection", "chunks"},
+            {"parser"},
+            {"exchange"},
+            {"h11_reader"},
+            {"shadow"},
+            {"engines"},
+        ]
+    },
     {
         "_http2": [
             {"__init__", "events", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
             {"frame_reader", "frame_writer", "hpack_encoder", "hpack_decoder", "inbox", "streams"},
             {"connection", "engine"},
-            {"exchange"},
+            {"exchange", "engines"},
         ],
         "_connect": [
             {"__init__", "proxy", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
@@ -65,7 +75,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "connection", "resend", "retry_policy", "stats", "tickets"},
+            {"__init__", "engines", "resend", "retry_policy", "stats", "tickets"},
+            {"connection"},
             {"arguments", "call", "ledger", "loaded"},
             {"pool"},
         ]
@@ -115,6 +126,7 @@ OWNERS: dict[str, set[str]] = {
     "idna": {"_message/url", "_pool/loaded"},
     "zlib": {"_message/decoders", "_pool/loaded"},
     "brotli": {"_message/decoders"},
+    "h11": {"_http1/h11_reader", "_http1/shadow"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {
@@ -130,7 +142,7 @@ SSL_TYPES = {
     "_transports/network",
 }
 # Reference implementations for the tests; none has a say in what is accepted.
-REFERENCES = {"h11", "httptools", "h2", "hyperframe", "ngh2"}
+REFERENCES = {"httptools", "h2", "hyperframe", "ngh2"}
 
 HEAVY = (
     "ssl",
