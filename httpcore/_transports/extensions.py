@@ -57,6 +57,7 @@ class _ResponseFacts(TypedDict, total=False):
     trailing_headers: list[tuple[bytes, bytes]]
     informational: list[Informational]
     info: ResponseInfo
+    stream_id: int
     template: str | list[str]
     context: Mapping[str, object] | list[Mapping[str, object]]
     debug: Mapping[str, object]
@@ -75,6 +76,7 @@ class ResponseExtensions(_ResponseFacts, total=False):
         trailing_headers: the trailer fields; complete when the body has been read to its end.
         informational: the 1xx responses that came before.
         info: how the response came about, see `ResponseInfo`.
+        stream_id: the identifier of the HTTP/2 stream; absent over HTTP/1.1.
         template, context: what an app in this process rendered; a list of them if there was more than one template.
         debug: all that such an app said in `http.response.debug`.
     """

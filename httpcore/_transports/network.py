@@ -198,7 +198,7 @@ def _named(hostname: str, tls: object) -> SSLConfig:
 
 def _delivered(response: Response, limit: int | None) -> TransportResponse:
     source = response._source
-    connection = source.connection
+    connection, info = source.connection, source.info
     # A small body has mostly come with the head: then its connection is free from here on, and nothing is left to do.
     whole = source.here() if limit is None else None
     trailers = source.trailers if whole is not None and connection is None else []
@@ -207,8 +207,10 @@ def _delivered(response: Response, limit: int | None) -> TransportResponse:
         "reason_phrase": response.reason_phrase,
         "trailing_headers": trailers,
         "informational": source.informational,
-        "info": source.info,
+        "info": info,
     }
+    if info.stream_id is not None:
+        extensions["stream_id"] = info.stream_id
     if connection is not None:
         extensions["connection"] = _Connection(connection, source, trailers)
         close = partial(_close_both, source, connection)

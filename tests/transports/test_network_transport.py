@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from real_servers import Ports
 from seam import entered, fetch, opened, raw
-from servers import Peer, ScriptedServer, answering, ok
+from servers import Peer, ScriptedServer, answering, free_port, ok, process
 from worlds import World, each_world
 
 import httpcore
@@ -233,6 +234,24 @@ def test_informational_responses_are_in_the_extensions(world: World) -> None:
             async with entered(world, httpcore.HTTPTransport()) as transport:
                 fetched = await fetch(world, transport, "GET", server.url)
                 assert fetched.extensions["informational"] == [(103, [(b"link", b"</x>")])]
+
+    world.run(body)
+
+
+@each_world
+def test_the_stream_id_is_the_one_that_the_server_sees(world: World, echo: ScriptedServer) -> None:
+    async def body() -> None:
+        port = free_port()
+        with process([sys.executable, "-m", "tests.support.h2_server", str(port)], port):
+            async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
+                for number in (1, 3, 5):
+                    fetched = await fetch(world, transport, "GET", f"http://127.0.0.1:{port}/stream")
+                    assert fetched.body == b"%d" % number
+                    assert fetched.extensions["stream_id"] == fetched.extensions["info"].stream_id == number
+        async with entered(world, httpcore.HTTPTransport()) as transport:
+            fetched = await fetch(world, transport, "GET", echo.url)
+            assert "stream_id" not in fetched.extensions
+            assert fetched.extensions["info"].stream_id is None
 
     world.run(body)
 
