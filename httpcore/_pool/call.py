@@ -236,6 +236,7 @@ class Delivery:
             attempts=self._call.attempts,
             connected_after=self._connected - began,
             head_after=self._headed - began,
+            stream_id=self._exchange.stream_id,
         )
 
     def here(self) -> bytes | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
+from .._backends import current_backend
 from .._backends.base import Backend, Event
 from .._errors import LocalProtocolError
 
@@ -33,8 +34,11 @@ def spawn(run: Run) -> Owned:
     """Start `run()` in a task of the loop that runs here. It must not raise, but for its own cancellation.
 
     Raises:
-        LocalProtocolError: neither asyncio nor trio runs here.
+        LocalProtocolError: neither asyncio nor trio runs here, and the backend has no `spawn` of its own.
     """
+    own: Callable[[Run], Owned] | None = getattr(current_backend(), "spawn", None)
+    if own is not None:
+        return own(run)
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
         return _in_trio(run)
