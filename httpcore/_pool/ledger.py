@@ -37,6 +37,7 @@ from .tickets import (
     _NEW,
     _OPEN,
     _WAITING,
+    SPENT,
     Claim,
     Origin,
     Slot,
@@ -197,10 +198,14 @@ class Ledger:
             self._begin(now)
         self._now = now
         self._torn = True
-        self._release(ticket.claim, now, reusable, expires)
+        claim = ticket.claim
+        holds = claim.standing is _HOLDING
+        self._release(claim, now, reusable, expires)
         if self._ring:
             self._fill()
         self._torn = False
+        if holds:
+            ticket.claim = SPENT
 
     def redial(self, ticket: Ticket, now: float) -> None:
         """The connection that this ticket holds was dead before anything was sent.
@@ -274,7 +279,7 @@ class Ledger:
         self._torn = True
         while self.dropped:
             claim = self.dropped.popleft()
-            if claim in self._claims:  # most tickets die when they are done
+            if claim in self._claims:  # else it had given back a wait or a dial
                 self._release(claim, now)
         if now >= self._next_expiry:
             self._expire(now)

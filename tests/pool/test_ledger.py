@@ -113,6 +113,15 @@ def test_the_first_to_ask_dials_and_then_holds() -> None:
     assert (ticket.standing, ticket.slot, slot.used, pool.counts) == (DONE, None, 0, (1, 0, 0, 0, 0))
 
 
+@pytest.mark.parametrize("reusable", [True, False])
+def test_a_ticket_that_was_given_back_leaves_nothing_to_sweep(reusable: bool) -> None:
+    pool = Pool()
+    ticket = pool.open("a")
+    pool.give_back(ticket, reusable=reusable)
+    del ticket
+    assert not pool.ledger.dropped
+
+
 def test_a_clean_connection_is_used_again_and_one_that_is_not_is_closed_once() -> None:
     pool = Pool()
     ticket = pool.open("a")
