@@ -37,7 +37,6 @@ from .fields import Bounded
 __all__ = ["URL", "parse_host", "parse_proxy"]
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_PROXY_PORTS: Final = {**_DEFAULT_PORTS, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
 _CACHED_LENGTH: Final = 2048  # characters; a longer URL is seldom asked for twice
 _NAME_LENGTH: Final = 253  # RFC 1035, section 2.3.4, as text and without the trailing dot
 
@@ -166,8 +165,8 @@ def _place(url: str) -> str:
     return host[0] + port[0]
 
 
-def parse_proxy(url: str | bytes) -> URL:
-    """The URL of a proxy, by the same rules; it names a place and nothing there.
+def parse_proxy(url: str | bytes, ports: dict[str, int]) -> URL:
+    """The URL of a proxy, by the same rules; it names a place and nothing there. `ports` has the schemes.
 
     Raises:
         InvalidURL: as `URL.parse`, also for a scheme that no proxy has.
@@ -176,12 +175,12 @@ def parse_proxy(url: str | bytes) -> URL:
         raise TypeError(f"a proxy's url is of type {type(url).__name__}: str or bytes is allowed")
     try:
         text = _text(url)
-        place = _parse(text, _PROXY_PORTS)
+        place = _parse(text, ports)
         if place.target != b"/":
             _refuse(text, "nothing is allowed behind host and port")
     except (InvalidURL, UnsupportedProtocol) as error:
-        message = error.message.replace("must be http or https", f"must be {_listed(_PROXY_PORTS)}")
-        starts = _listed(f"{scheme}://" for scheme in _PROXY_PORTS)
+        message = error.message.replace("must be http or https", f"must be {_listed(ports)}")
+        starts = _listed(f"{scheme}://" for scheme in ports)
         message = message.replace("begins with http:// or https://", f"begins with {starts}")
     else:
         return place

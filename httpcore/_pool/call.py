@@ -33,7 +33,8 @@ from .tickets import Standing, Ticket
 if TYPE_CHECKING:
     from .._message.fields import Headers
     from .._message.head import Head
-    from .connection import Exchange, HTTPConnection
+    from .connection import HTTPConnection
+    from .wire import Exchange
 
 __all__ = ["Call", "Delivery"]
 

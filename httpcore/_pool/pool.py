@@ -23,11 +23,11 @@ from .._backends import current_backend, load
 from .._backends.base import Backend, Event, SocketOption, checked_backend
 from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_seconds, checked_size, checked_ssl
 from .._connect.contexts import alpn_of
+from .._connect.dial import Connector
 from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._connect.route import Route, route_to
-from .._connect.sessions import Sessions
 from .._deadline import Deadline
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
 from .._message.request import Request
@@ -48,11 +48,12 @@ from .arguments import (
     checked_uds,
 )
 from .call import Call, Delivery
-from .connection import Exchange, HTTPConnection
+from .connection import HTTPConnection
 from .ledger import Ledger
 from .resend import Again, again
 from .stats import PoolStats
 from .tickets import Slot, SlotStanding, Standing, Ticket
+from .wire import Exchange
 
 # What only some pools need is imported when one is made that does; `loaded` has imported the rest.
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class ConnectionPool:
         self._is_inside = self._lock._is_owned
         self._deferred: deque[Callable[[], object]] = deque()
         self._ledger = Ledger(self._limits)
-        self._sessions = Sessions()
+        self._connector = Connector(self._network)
         self._pausing: set[Event] = set()
         self._budget = None if self._policy is None else _full_budget(self._policy)
 
@@ -352,7 +353,7 @@ class ConnectionPool:
                 connected = call.deadline.now()
                 call.is_connected = True
                 reused = connection.uses > 0
-                exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
+                exchange = connection.exchange(call.request, call.deadline, call.interim, call.duplex)
                 head = await exchange.run()
                 delivery = Delivery(call, ticket, connection, exchange, head, reused, connected)
                 delivery.begin()
@@ -547,7 +548,7 @@ class ConnectionPool:
         if call.trace is not None:
             call.trace(DialStarted(call.now(), call.number, str(call.route)))
         try:
-            await connection.open(call.backend, self._network, call.deadline, call.followed, self._sessions)
+            await connection.open(self._connector, call.backend, call.deadline, call.followed)
         except Exception:
             connection.close()
             self._step(lambda: self._ledger.failed(ticket, self._now()))

@@ -56,7 +56,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"exchange"},
         ],
         "_connect": [
-            {"__init__", "proxy", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"__init__", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"proxy"},
             {"environment", "network", "route", "tls"},
             {"sessions"},
             {"handshake"},
@@ -65,8 +66,10 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "connection", "resend", "retry_policy", "stats", "tickets"},
-            {"arguments", "call", "ledger", "loaded"},
+            {"__init__", "resend", "retry_policy", "stats", "tickets"},
+            {"ledger", "wire"},
+            {"connection"},
+            {"arguments", "call", "loaded"},
             {"pool"},
         ]
     },
