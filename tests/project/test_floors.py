@@ -67,9 +67,15 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "_pool": [
             {"__init__", "resend", "retry_policy", "stats", "tickets"},
-            {"ledger", "wire"},
+            {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
+            {"ledger"},
             {"connection"},
-            {"arguments", "call", "loaded"},
+            {"arguments", "loaded", "tracer"},
+            {"call", "routing"},
+            {"leases"},
+            {"delivery"},
+            {"attempts"},
+            {"retrying"},
             {"pool"},
         ]
     },
@@ -128,6 +134,7 @@ SSL_TYPES = {
     "_pool/arguments",
     "_pool/connection",
     "_pool/pool",
+    "_pool/routing",
     "_sync",
     "_transports/extensions",
     "_transports/network",
