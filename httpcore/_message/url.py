@@ -26,11 +26,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from types import ModuleType
 from typing import Final, NoReturn
 
 from .._address import bracketed, canonical
 from .._errors import InvalidURL, UnsupportedProtocol, show
 from .._exact import exact_bytes, exact_str
+from .._forking import OPENSSL
 from .._values import dataclass
 from .fields import Bounded
 
@@ -337,11 +339,19 @@ def _name(url: str, host: str) -> str:
     return name
 
 
-def _a_label(url: str, label: str) -> str:
-    import idna  # its tables are large, and most hosts are ASCII
+def _idna() -> ModuleType:
+    # Its tables are large, and most hosts are ASCII: so this is the one library that a request may import. A fork in
+    # another thread waits meanwhile, or the child would find the lock of the import held for good.
+    with OPENSSL:
+        import idna.uts46data  # with the part that it would import itself, at its first use
 
+    return idna
+
+
+def _a_label(url: str, label: str) -> str:
+    idna = _idna()
     try:
-        encoded = idna.encode(label, uts46=True).decode("ascii")
+        encoded: str = idna.encode(label, uts46=True).decode("ascii")
     except UnicodeError:  # idna's own error is one
         encoded = ""
     if not _A_LABEL.fullmatch(encoded):
@@ -363,8 +373,7 @@ def _check_a_labels(url: str, name: str) -> None:
 
 
 def _is_a_label(label: str) -> bool:
-    import idna  # as above
-
+    idna = _idna()
     try:
         decoded = label[4:].encode("ascii").decode("punycode")
         idna.check_initial_combiner(decoded)

@@ -4,7 +4,8 @@ An import inside a request holds a lock that is not ours. A fork in another thre
 for good, a signal handler that imports the same module fails or waits for itself, and an event loop stands still. So
 what is imported inside a function, because `import httpcore` must stay light, is imported here first: that finds it
 loaded then, and takes no lock. Only TLS contexts are made later, since reading the certificates takes longest: off the
-loop, and under the gate that a fork waits for (`_forking`), so certifi may come then, with what it imports itself.
+loop, and under the gate that a fork waits for (`_forking`), so certifi may come then, with what it imports itself. And
+the library idna, a third of all that is here, comes with the first host that is not ASCII, under the same gate.
 
 Not here: the event loop's backend, which `_backends.load` chooses; and what an argument of the pool brings by itself
 (proxies, policies, retries).
@@ -16,9 +17,6 @@ import encodings.idna  # `ssl` encodes host names by it
 import encodings.punycode
 import ipaddress
 import zlib
-
-import idna
-import idna.uts46data
 
 from .. import _trace
 from .._connect import contexts as _contexts
@@ -32,7 +30,7 @@ __all__ = ["MODULES"]
 
 MODULES = (
     *(_connection, _contexts, _trace, tls, h1_parser, h2_engine, socks, tunnel),
-    *(encodings.idna, encodings.punycode, idna, idna.uts46data, ipaddress, zlib),
+    *(encodings.idna, encodings.punycode, ipaddress, zlib),
 )
 
 supported_codings()  # which looks for the libraries that are installed

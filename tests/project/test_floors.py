@@ -121,7 +121,7 @@ OWNERS: dict[str, set[str]] = {
     "ssl": {"_connect/contexts", "_connect/tls", "_connect/tls_errors"},
     "certifi": {"_connect/contexts", "_pool/loaded"},
     "truststore": {"_connect/contexts"},
-    "idna": {"_message/url", "_pool/loaded"},
+    "idna": {"_message/url"},
     "zlib": {"_message/decoders", "_pool/loaded"},
     "brotli": {"_message/decoders"},
 }
