@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._backends.base import Backend, Stream
-from .._config import Demands, SSLConfig, demands_of
+from .._config import Demands, SSLConfig, demands_of, fingerprint_of
 from .._errors import LocalProtocolError, TLSError, show
 from .contexts import context_at_hand, context_for
 from .sessions import Sessions
@@ -107,9 +107,7 @@ def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
 def _check_pinned(secured: TLSStream, fingerprints: tuple[str, ...], name: str) -> None:
     tls = secured.info().tls
     certificate = None if tls is None else tls.certificate
-    from hashlib import sha256  # heavy, and imported by each config that has fingerprints
-
-    seen = "none" if certificate is None else sha256(certificate).hexdigest()
+    seen = "none" if certificate is None else fingerprint_of(certificate)
     if seen in fingerprints:
         return
     raise TLSError(
