@@ -38,6 +38,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .._errors import DecodingError, LimitExceeded, show
+from .._forking import OPENSSL
 from .._values import dataclass
 
 if TYPE_CHECKING:
@@ -377,8 +378,10 @@ def _zstd() -> _Coding | None:
 
 
 def _library(name: str) -> Any:
+    """A library that may be installed. It comes with the first body in its coding, and a fork waits meanwhile."""
     try:
-        return import_module(name)
+        with OPENSSL:
+            return import_module(name)
     except ImportError:
         return None
 
