@@ -20,7 +20,6 @@ from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
 
 if TYPE_CHECKING:
-    from .._http2.events import HTTP2Engine
     from .._message.head import Head
 
 __all__ = ["Exchange", "HTTPConnection"]
@@ -173,5 +172,5 @@ class HTTPConnection:
             self._stream.abandon()
 
 
-def _engine() -> HTTP2Engine:
+def _engine() -> H2Engine:
     return H2Engine()
