@@ -173,9 +173,9 @@ class HTTP2Connection:
         """Bytes that were handed to the stream, in all."""
         return self._outbox.written
 
-    def open(self, inbox: Inbox, fields: Headers, data: bytes, *, end: bool) -> bool:
+    def open(self, inbox: Inbox, fields: Headers, data: bytes, *, end: bool, key: bytes = b"") -> bool:
         """Open a stream. `data` goes with the head, and `end` after it, if the windows have room for all of it; False
-        when they have not, and it is for the caller to send.
+        when they have not, and it is for the caller to send. `key` as for `Sender.request`.
 
         Raises:
             RemoteProtocolError, ReadError, WriteError: this connection takes no more. `inbox.refused` is set.
@@ -189,7 +189,7 @@ class HTTP2Connection:
             inbox.begins = self._outbox.written + self._outbox.size()
             if not engine.settings_seen:
                 inbox.crowded = True  # it has not said yet how many streams it allows
-            engine.request(inbox, fields, end=end and not data)
+            engine.request(inbox, fields, end=end and not data, key=key)
             if inbox.number >= LAST_STREAM:
                 core.spent = core.changed = True
             whole = not data or len(data) <= engine.window(inbox)

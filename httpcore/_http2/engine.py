@@ -19,7 +19,7 @@ from typing import Final
 from .._errors import Code, HTTPCoreError, LimitExceeded, RemoteProtocolError
 from .._message.fields import HEAD_BYTES, Headers
 from .._message.head import LIBRARY, Head
-from .fields import read_fields, read_status
+from .fields import check_fields, read_fields, read_status
 from .flood_budget import (
     ANSWERED,
     BUDGET,
@@ -272,9 +272,11 @@ class H2Engine(Sender):
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, listener: Listener) -> None:
         if block.head is None:
-            block.head = read_status(block.fields), *read_fields(block.fields[1:])
-        status, headers, length = block.head
-        head = Head(status, b"", b"2", headers.copy(), headers.copy())  # the caller's own: others share the block
+            status, fields = read_status(block.fields), block.fields[1:]
+            marked, length = check_fields(fields)
+            block.head = Head(status, b"", b"2", fields, fields, marked), length
+        head, length = block.head
+        status = head.status
         if status < 200:
             state.count_interim(block.fields, ends)
             self._charge(interim_cost(size, len(block.fields), first=state.interim_count == 1))

@@ -18,7 +18,7 @@ from .._message.head import Head
 from .._message.raw import busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
 from .connection import HTTP2Connection
-from .fields import request_fields, trailer_fields
+from .fields import known_fields, trailer_fields
 
 __all__ = ["HTTP2Exchange", "HTTP2RawStream"]
 
@@ -165,13 +165,17 @@ class HTTP2Exchange:
 
     async def _send(self) -> None:
         request, inbox, connection = self.request, self._inbox, self._connection
-        fields = request_fields(request, request.protocol)
+        fields, key = known_fields(request)
         open_end = inbox.two_way
         if open_end and not inbox.awaits_tunnel:  # whatever length the body here has, more may follow
             fields = [field for field in fields if field[0] != b"content-length"]
         data = request.body.data
         small = data is not None and len(data) <= SMALL_BODY and not request.expects_continue
-        if small and request.trailers is None and connection.open(inbox, fields, data or b"", end=not open_end):
+        if (
+            small
+            and request.trailers is None
+            and connection.open(inbox, fields, data or b"", end=not open_end, key=key)
+        ):
             return  # it leaves at once, or when somebody waits
         # A body of the wrong kind is refused before any byte, where there is one.
         reader = request.body.start(connection.backend.run_blocking)

@@ -102,12 +102,13 @@ class Sender:
         self._write_start(((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, HEAD_BYTES)))
         self._write_window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
 
-    def request(self, stream: Stream, headers: Headers, *, end: bool) -> None:
+    def request(self, stream: Stream, headers: Headers, *, end: bool, key: bytes = b"") -> None:
         """Open a stream. `stream` is a new one; it gets its number.
 
         Arguments:
             headers: as they go out: pseudo-headers first, names lower-cased, nothing connection-specific.
             end: there is no body and there are no trailers.
+            key: stands for `headers`, if they have no credentials and may be sent again. Default b"": nothing does.
 
         Raises:
             LocalProtocolError: the ids are used up, the peer went away, it allows no more streams or no `:protocol`,
@@ -130,7 +131,7 @@ class Sender:
         self._streams[number] = stream
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
-        self._write_head(number, headers, end)
+        self._write_head(number, headers, end, key)
         self._budget.earn_request()
 
     def _refusal(self) -> str:
@@ -315,9 +316,10 @@ class Sender:
         self._out.put(PREFACE)
         self._out.send(SETTINGS, 0, 0, b"".join([setting_pair.pack(*pair) for pair in settings]))
 
-    def _write_head(self, stream: int, headers: Headers, end: bool) -> None:
-        """The head of a request, or its trailers."""
-        self._out.send_block(stream, self._encoder.encode(headers), self.max_frame, end=end)
+    def _write_head(self, stream: int, headers: Headers, end: bool, key: bytes = b"") -> None:
+        """The head of a request, or its trailers. `key`: see `request`."""
+        block = self._encoder.encode_plain(key, headers) if key else self._encoder.encode(headers)
+        self._out.send_block(stream, block, self.max_frame, end=end)
 
     def _write_data(self, stream: int, data: bytes, end: bool) -> None:
         self._out.send(DATA, END_STREAM if end else 0, stream, data)
