@@ -18,7 +18,7 @@ from .exchange import HTTP11Exchange
 
 __all__ = ["ENGINES", "NATIVE", "HTTP1Engine", "Report"]
 
-Begin = Callable[[HTTP11Connection, Request, Deadline, Callable[[Head], None]], HTTP11Exchange]
+Begin = Callable[[HTTP11Connection, Request, Deadline, Callable[[Head], None], bool], HTTP11Exchange]
 HTTP1Engine = tuple[str, Begin]
 """Library and version, and what makes an exchange."""
 

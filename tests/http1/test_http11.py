@@ -43,7 +43,7 @@ class Line:
         deadline = Deadline(httpcore.TimeoutConfig.of(timeout), self.world.backend().now)
         made = Request.of(method, "http://a.test/", **request)
         begin = checked_engines(None).http1[1]
-        return begin(self.connection, made, deadline, lambda head: self.heard.append(head.status))
+        return begin(self.connection, made, deadline, lambda head: self.heard.append(head.status), False)
 
 
 def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: Any) -> World:

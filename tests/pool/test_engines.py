@@ -78,13 +78,13 @@ def test_the_environment_chooses_where_the_argument_does_not(
 def test_both_pools_and_the_transport_take_engines() -> None:
     engines: Any = {"http/1.1": "reference"}
     # What was chosen, which no public name tells before there is a response.
-    assert httpcore.SyncConnectionPool(engines=engines)._pool._engines.http1[0] == H11
-    assert httpcore.ConnectionPool(engines=engines)._engines.http1[0] == H11
+    assert httpcore.SyncConnectionPool(engines=engines)._pool._leases.engines.http1[0] == H11
+    assert httpcore.ConnectionPool(engines=engines)._leases.engines.http1[0] == H11
     with httpcore.HTTPTransport(engines=engines) as transport:
         # As above.
         assert transport._sync is not None
-        assert transport._sync._engines.http1[0] == H11
-        assert transport._make()._engines.http1[0] == H11
+        assert transport._sync._leases.engines.http1[0] == H11
+        assert transport._make()._leases.engines.http1[0] == H11
 
 
 @pytest.mark.parametrize(
