@@ -6,6 +6,7 @@ What stands on another library is imported when it is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from .engine import H2Engine
@@ -25,6 +26,20 @@ def _native(report: Report) -> MakeEngine:
     return NATIVE
 
 
+def _reference(report: Report) -> MakeEngine:
+    from .h2_engine import ReferenceEngine  # which imports h2
+
+    return ReferenceEngine
+
+
+def _shadow(report: Report) -> MakeEngine:
+    from .shadow import ShadowEngine  # likewise
+
+    return partial(ShadowEngine, report)
+
+
 ENGINES: Final[dict[str, Callable[[Report], MakeEngine]]] = {
     "native": _native,
+    "reference": _reference,
+    "shadow": _shadow,
 }

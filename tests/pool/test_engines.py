@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from h2_peer import H2Peer
 
 import httpcore
 from httpcore import EngineDifference
@@ -17,6 +18,7 @@ from httpcore._message.head import LIBRARY
 from httpcore._pool.engines import NATIVE, checked_engines
 from httpcore.testing import ServerEnd, Simulation
 
+H2 = f"h2 {version('h2')}"
 H11 = f"h11 {version('h11')}"
 
 
@@ -43,6 +45,7 @@ def get(events: list[httpcore.TraceEvent] | None = None, **settings: Any) -> htt
     return simulation.run(main())
 
 
+HTTP2_NAMES = {"native": LIBRARY, "reference": H2, "shadow": f"{LIBRARY}, {H2}"}
 NAMES = {"native": LIBRARY, "reference": H11, "shadow": f"{LIBRARY}, {H11}"}
 
 
@@ -51,6 +54,25 @@ def test_the_engine_of_a_response_is_library_and_version(name: str) -> None:
     response = get(engines={"http/1.1": name})
     assert response.info.engine == NAMES[name]
     assert response.body == b"ok"
+
+
+@pytest.mark.parametrize("name", HTTP2_NAMES)
+def test_the_engine_over_http2_is_library_and_version(name: Any) -> None:
+    simulation = Simulation()
+
+    async def serve(end: ServerEnd) -> None:
+        peer = H2Peer(end)
+        await peer.begin()
+        await peer.answer(await peer.whole())
+        await end.recv()
+
+    async def main() -> httpcore.Response:
+        async with httpcore.ConnectionPool(http1=False, engines={"http/2": name}) as http:
+            return await http.request("GET", "http://a.test/")
+
+    simulation.listen("a.test", 80, serve)
+    response = simulation.run(main())
+    assert (response.info.engine, response.protocol, response.body) == (HTTP2_NAMES[name], "HTTP/2", b"ok")
 
 
 def test_the_trace_of_a_connection_names_its_engine() -> None:
@@ -127,7 +149,13 @@ LOADED = "print(*[name for name in ('h11', 'h2', 'hpack', 'hyperframe') if name 
 
 @pytest.mark.parametrize(
     ("engines", "loaded"),
-    [("None", []), ("'native'", []), ("{'http/1.1': 'reference'}", ["h11"])],
+    [
+        ("None", []),
+        ("'native'", []),
+        ("{'http/1.1': 'reference'}", ["h11"]),
+        ("{'http/2': 'reference'}", ["h2", "hpack", "hyperframe"]),
+        ("'shadow'", ["h11", "h2", "hpack", "hyperframe"]),
+    ],
 )
 def test_a_pool_loads_only_the_libraries_of_its_engines(engines: str, loaded: list[str]) -> None:
     program = f"import sys, httpcore; httpcore.SyncConnectionPool(engines={engines}); {LOADED}"

@@ -60,10 +60,12 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_http2": [
-            {"__init__", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
+            {"__init__", "differences", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
             {"frame_writer", "hpack_encoder", "hpack_decoder", "streams"},
             {"frame_reader", "inbox", "sender"},
             {"engine"},
+            {"h2_engine"},
+            {"shadow"},
             {"outbox"},
             {"uploads"},
             {"dispatch"},
@@ -141,6 +143,7 @@ OWNERS: dict[str, set[str]] = {
     "zlib": {"_message/decoders", "_pool/loaded"},
     "brotli": {"_message/decoders"},
     "h11": {"_http1/h11_reader", "_http1/shadow"},
+    "h2": {"_http2/h2_engine", "_http2/shadow"},
     "wsproto": {"_transports/asgi_websocket"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
@@ -158,7 +161,7 @@ SSL_TYPES = {
     "_transports/network",
 }
 # Reference implementations for the tests; none has a say in what is accepted.
-REFERENCES = {"httptools", "h2", "hpack", "hyperframe", "ngh2"}
+REFERENCES = {"httptools", "hpack", "hyperframe", "ngh2"}
 
 HEAVY = (
     "ssl",
