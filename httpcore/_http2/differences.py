@@ -58,6 +58,11 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
             "RFC 9113, 5.1: a connection error, for the peer has lost count",
         ),
         (
+            "CONTINUATION of nothing on a stream that is closed",
+            r"sent CONTINUATION outside of a header block",
+            "RFC 9113, 6.10: a connection error",
+        ),
+        (
             "extended CONNECT taken back",
             r"ENABLE_CONNECT_PROTOCOL",
             "RFC 8441, 3: 1 must not become 0",
@@ -76,6 +81,11 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
             "a body where there is none",
             r"a body with a response that has none",
             "RFC 9110, 15.3.5: 204 has no content",
+        ),
+        (
+            "a name that is no token",
+            r"sent a field named '",
+            "RFC 9110, 5.1: h2 takes what is visible and no capital",
         ),
         (
             "control characters in a value",

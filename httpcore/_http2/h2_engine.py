@@ -141,6 +141,8 @@ class ReferenceEngine(H2Engine):
     def _show_settings(self) -> None:
         taken, self._taken = self._taken, {}
         if taken:
+            # Counting makes h2 forget the streams that are closed, whose windows it would move with the others.
+            _ = self._h2.open_outbound_streams
             self._show(SETTINGS, 0, 0, b"".join([setting_pair.pack(*pair) for pair in taken.items()]))
 
     def _write_settings_answer(self) -> None:

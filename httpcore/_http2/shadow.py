@@ -23,7 +23,7 @@ from .._message.head import LIBRARY
 from .differences import excuses, forgives
 from .engine import READERS, H2Engine
 from .frame_reader import FrameReader
-from .frames import DATA, GOAWAY, PADDED, Fault, frame_header, unpad
+from .frames import CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PADDED, Fault, frame_header, unpad
 from .h2_engine import NAME
 from .hpack_decoder import FieldBlock
 from .streams import Listener, Stream
@@ -71,6 +71,7 @@ class ShadowEngine(H2Engine):
         self._reader = FrameReader([partial(_twice, kind) for kind in range(len(READERS))])
         self._facts: list[Fact] = []
         self._seen: HTTPCoreError | None = None
+        self._is_block_whole = True  # else h2 says nothing of it yet
 
     # What we send, for h2 to know.
 
@@ -132,6 +133,7 @@ class ShadowEngine(H2Engine):
     def on_data(self, flags: int, stream: int, payload: bytes, listener: Listener, frames: int = 1) -> None:
         size = len(payload) // frames
         raw = b"".join([_frame(DATA, flags, stream, payload[at * size :][:size]) for at in range(frames)])
+        self._is_block_whole = True
         self.read_twice(raw, lambda: self._on_data(flags, stream, payload, listener, frames))
 
     def _on_data(self, flags: int, stream: int, payload: bytes, listener: Listener, frames: int) -> None:
@@ -143,6 +145,10 @@ class ShadowEngine(H2Engine):
 
     # Both.
 
+    def note_block(self, is_cut: bool) -> None:
+        """The next frame has a part of a header block, or not: h2 says nothing of one before it is whole."""
+        self._is_block_whole = not is_cut
+
     def read_twice(self, raw: bytes, read: Callable[[], None]) -> None:
         """Have h2 read these frames, then the native rules, and compare."""
         shadow = self._shadow
@@ -152,6 +158,7 @@ class ShadowEngine(H2Engine):
         self._facts, self._seen = [], None
         refusal = ""
         theirs: list[Fact] = []
+        _ = shadow.open_outbound_streams  # has it forget closed streams, whose windows it would move with the others
         try:
             theirs = _joined(_facts(shadow.receive_data(raw)))
         except ProtocolError as error:
@@ -172,7 +179,12 @@ class ShadowEngine(H2Engine):
         if ours is not None or refusal or self._away:
             self._shadow = None
         if ours is not None:
-            if not refusal and not isinstance(ours, LimitExceeded) and not forgives(ours.message):
+            if (
+                not refusal
+                and self._is_block_whole
+                and not isinstance(ours, LimitExceeded)
+                and not forgives(ours.message)
+            ):
                 self._report(NAME, "it takes what is refused here")
         elif refusal:
             if not excuses(refusal):
@@ -196,6 +208,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 def _twice(kind: int, engine: ShadowEngine, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
     read = partial(READERS[kind], engine, flags, stream, payload, listener)
+    engine.note_block(kind in (HEADERS, CONTINUATION) and not flags & END_HEADERS)
     if kind == GOAWAY:
         read()
     else:

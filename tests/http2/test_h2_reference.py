@@ -28,7 +28,7 @@ def watched() -> ShadowEngine:
 
 def outcome(case: Case, kind: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Heard, EventEngine]:
     """What an engine says of a script."""
-    monkeypatch.setattr("h2_events.chosen_engine", kind)
+    monkeypatch.setattr("h2_events.make_engine", kind)
     engine = case.start()
     return feed(engine, case.script, len(case.script)), engine
 
@@ -75,7 +75,7 @@ def test_engines_agree_on_right_damaged_and_hostile_frames(seed: int, monkeypatc
     cuts = sorted(rand.randint(0, len(script)) for _ in range(rand.choice((0, 1, 20))))
     results = []
     for kind in (H2Engine, ReferenceEngine, watched):
-        monkeypatch.setattr("h2_events.chosen_engine", kind)
+        monkeypatch.setattr("h2_events.make_engine", kind)
         heard, out = played(opened(), script, cuts)
         results.append((heard.log, heard.bodies, out))
     assert results[0] == results[1] == results[2]
@@ -98,6 +98,7 @@ EXAMPLES: dict[str, list[str]] = {
         "5.1 DATA behind RST_STREAM",
         "5.1 HEADERS behind RST_STREAM",
     ],
+    "CONTINUATION of nothing on a stream that is closed": ["5.1 CONTINUATION behind RST_STREAM"],
     "extended CONNECT taken back": ["8441 ENABLE_CONNECT_PROTOCOL taken back"],
     "a length that is not that of the body": [
         "8.1.1 Content-Length is too large, with trailers",
@@ -105,6 +106,7 @@ EXAMPLES: dict[str, list[str]] = {
     ],
     "a Content-Length that is none": ["8.1.1 Content-Length twice", "8.1.1 Content-Length in trailers"],
     "a body where there is none": ["8.1.1 a body in 204"],
+    "a name that is no token": ["8.2.1 a quote in a name"],
     "control characters in a value": ["8.2.1 DEL in a value"],
     "a status outside 100 to 599, and 101": ["8.3.2 :status 600", "8.6 :status 101"],
     "HEADERS within a tunnel": ["8.5 HEADERS within a tunnel"],
@@ -140,7 +142,7 @@ def test_the_preface_and_settings_are_those_of_h2() -> None:
 
 
 def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("h2_events.chosen_engine", ReferenceEngine)
+    monkeypatch.setattr("h2_events.make_engine", ReferenceEngine)
     engine = opened()
     number = engine.request(POST, end=False)
     # A fault of ours, which h2 finds: the window is larger here than there.
@@ -155,6 +157,6 @@ def test_the_shadow_sees_an_engine_that_errs(monkeypatch: pytest.MonkeyPatch) ->
         def _took_end(self, stream: Any) -> None:
             H2Engine._took_end(self, stream)  # and not of the shadow, which notes it
 
-    monkeypatch.setattr("h2_events.chosen_engine", lambda: Errs(alarm))
+    monkeypatch.setattr("h2_events.make_engine", lambda: Errs(alarm))
     with pytest.raises(AssertionError, match=f"{NAME}: end"):
         opened()

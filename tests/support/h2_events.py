@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engines import chosen_engine
 
 from httpcore import HTTPCoreError
+from httpcore._http2.engine import H2Engine
 from httpcore._http2.streams import Stream
 from httpcore._message.fields import Headers
 from httpcore._message.head import Head
@@ -89,6 +90,10 @@ Event = (
 )
 
 
+make_engine: Callable[[], H2Engine] = chosen_engine
+"""Makes the engines, so that a test can take another."""
+
+
 class TellingStream(Stream):
     """Adds what comes to the list of its engine."""
 
@@ -120,7 +125,7 @@ class EventEngine:
     """An engine whose streams are known by their numbers, and its listener. What is not here is the engine's own."""
 
     def __init__(self) -> None:
-        self.inner = chosen_engine()
+        self.inner = make_engine()
         self.events: list[Event] = []
 
     def __getattr__(self, name: str) -> Any:
