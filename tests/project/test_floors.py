@@ -62,7 +62,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"exchange"},
         ],
         "_connect": [
-            {"__init__", "proxy", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"__init__", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"proxy"},
             {"environment", "network", "route", "tls"},
             {"sessions"},
             {"handshake"},
@@ -71,17 +72,25 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "connection", "resend", "retry_policy", "stats", "tickets"},
-            {"arguments", "call", "ledger", "loaded"},
+            {"__init__", "resend", "retry_policy", "stats", "tickets"},
+            {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
+            {"ledger"},
+            {"connection"},
+            {"arguments", "loaded", "tracer"},
+            {"call", "routing"},
+            {"leases"},
+            {"delivery"},
+            {"attempts"},
+            {"retrying"},
             {"pool"},
         ]
     },
     {"": [{"_sync"}]},
     {
         "_transports": [
-            {"__init__", "extensions", "served", "tasks"},
+            {"__init__", "extensions", "served", "tasks", "websocket_handshake"},
             {"base", "asgi_cycle"},
-            {"mock", "network", "wsgi", "lifespan"},
+            {"asgi_websocket", "mock", "network", "wsgi", "lifespan"},
             {"asgi"},
             {"middleware"},
             {"hsts", "limits", "mounts", "recording", "retries"},
@@ -118,9 +127,10 @@ OWNERS: dict[str, set[str]] = {
     "ssl": {"_connect/contexts", "_connect/tls", "_connect/tls_errors"},
     "certifi": {"_connect/contexts", "_pool/loaded"},
     "truststore": {"_connect/contexts"},
-    "idna": {"_message/url", "_pool/loaded"},
+    "idna": {"_message/url"},
     "zlib": {"_message/decoders", "_pool/loaded"},
     "brotli": {"_message/decoders"},
+    "wsproto": {"_transports/asgi_websocket"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {
@@ -131,6 +141,7 @@ SSL_TYPES = {
     "_pool/arguments",
     "_pool/connection",
     "_pool/pool",
+    "_pool/routing",
     "_sync",
     "_transports/extensions",
     "_transports/network",
@@ -153,6 +164,7 @@ HEAVY = (
     "brotli",
     "backports.zstd",
     "zlib",
+    "wsproto",
 )
 
 
