@@ -230,7 +230,8 @@ class TLSStream:
             if self._server_name is None and context.check_hostname:
                 # `wrap_socket` refuses this; `wrap_bio` does not, and accepts a certificate for any host.
                 raise ValueError("the context checks host names")
-            session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
+            with OPENSSL:  # the first time `ssl` imports the codec by which it encodes host names
+                session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
             if resumed is not None:
                 session.session = resumed
             return session

@@ -17,11 +17,12 @@ from .._http2.connection import HTTP2Connection
 from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
-from .tickets import Speaks
-from .wire import Begin, Exchange, Hear, Wire
 
+# Named in annotations alone: to make the Protocols takes time.
 if TYPE_CHECKING:
     from .._http2.events import HTTP2Engine
+    from .tickets import Speaks
+    from .wire import Begin, Exchange, Hear, Wire
 
 __all__ = ["HTTPConnection"]
 
