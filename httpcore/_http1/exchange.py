@@ -46,7 +46,7 @@ DRAIN = 65536
 class HTTP11Exchange(H1Response):
     """One request and its response.
 
-    Nothing of it can be refused alone, so `refused` and `crowded` are False.
+    Nothing of it can be refused alone, so `refused` and `crowded` are False, and it has no `stream_id`.
 
     Attributes:
         sent: bytes of the request that were handed to the stream.
@@ -54,6 +54,7 @@ class HTTP11Exchange(H1Response):
 
     refused = False
     crowded = False
+    stream_id = None
 
     sent = 0
     _complete = False

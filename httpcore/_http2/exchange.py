@@ -63,6 +63,11 @@ class HTTP2Exchange:
         return self._connection.stream
 
     @property
+    def stream_id(self) -> int | None:
+        """The identifier of its stream (RFC 9113, section 5.1.1), once there is one."""
+        return self._inbox.number or None
+
+    @property
     def started(self) -> bool:
         """Something of the response has come."""
         return self._inbox.started

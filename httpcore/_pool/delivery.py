@@ -120,6 +120,7 @@ class Delivery(Ticket):
             attempts=call.attempts,
             connected_after=self._connected - call.began,
             head_after=self._headed - call.began,
+            stream_id=self.exchange.stream_id,
         )
 
     def here(self) -> bytes | None:

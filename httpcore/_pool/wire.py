@@ -97,6 +97,11 @@ class Exchange(Protocol):
         ...
 
     @property
+    def stream_id(self) -> int | None:
+        """The identifier of its stream, where one connection carries many (RFC 9113, section 5.1.1)."""
+        ...
+
+    @property
     def ended(self) -> bool:
         """The response is complete; parts of its body may still wait in `next`."""
         ...

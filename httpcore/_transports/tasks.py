@@ -13,6 +13,7 @@ from contextvars import copy_context
 from types import ModuleType
 from typing import Any, Protocol, TypeVar, cast
 
+from .._backends import current_backend
 from .._backends.base import Backend, Event
 from .._errors import LocalProtocolError
 
@@ -34,8 +35,11 @@ def spawn(run: Run) -> Owned:
     """Start `run()` in a task of the loop that runs here. It must not raise, but for its own cancellation.
 
     Raises:
-        LocalProtocolError: neither asyncio nor trio runs here.
+        LocalProtocolError: neither asyncio nor trio runs here, and the backend has no `spawn` of its own.
     """
+    own: Callable[[Run], Owned] | None = getattr(current_backend(), "spawn", None)
+    if own is not None:
+        return own(run)
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
         return _in_trio(trio, run)

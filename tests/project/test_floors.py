@@ -82,9 +82,9 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {"": [{"_sync"}]},
     {
         "_transports": [
-            {"__init__", "extensions", "served", "tasks"},
+            {"__init__", "extensions", "served", "tasks", "websocket_handshake"},
             {"base", "asgi_cycle"},
-            {"mock", "network", "wsgi", "lifespan"},
+            {"asgi_websocket", "mock", "network", "wsgi", "lifespan"},
             {"asgi"},
             {"middleware"},
             {"hsts", "limits", "mounts", "recording", "retries"},
@@ -124,6 +124,7 @@ OWNERS: dict[str, set[str]] = {
     "idna": {"_message/url"},
     "zlib": {"_message/decoders", "_pool/loaded"},
     "brotli": {"_message/decoders"},
+    "wsproto": {"_transports/asgi_websocket"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {
@@ -157,6 +158,7 @@ HEAVY = (
     "brotli",
     "backports.zstd",
     "zlib",
+    "wsproto",
 )
 
 
