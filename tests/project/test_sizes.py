@@ -23,7 +23,7 @@ INNER_IMPORTS = 15
 
 ALLOWED = {
     "httpcore._http2.connection.HTTP2Connection": "holds the one lock over engine and inboxes; to be split",
-    "httpcore._connect.tls.TLSStream": "the handshake and OpenSSL's session are to be carried out of it",
+    "httpcore._http2.engine.H2Engine": "holds streams and windows together; to be split",
 }
 """Classes that may be larger."""
 
