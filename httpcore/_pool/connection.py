@@ -20,7 +20,6 @@ from .._message.request import Request
 
 # Named in annotations alone: to make the Protocols takes time.
 if TYPE_CHECKING:
-    from .._http2.events import HTTP2Engine
     from .tickets import Speaks
     from .wire import Begin, Exchange, Hear, Wire
 
@@ -159,5 +158,5 @@ class HTTPConnection:
             self._stream.abandon()
 
 
-def _engine() -> HTTP2Engine:
+def _engine() -> H2Engine:
     return H2Engine()
