@@ -82,6 +82,13 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"faults"},
         ]
     },
+    {
+        "_client": [
+            {"__init__", "pairs", "text", "netrc", "challenges"},
+            {"multipart", "digest"},
+            {"forms", "auth"},
+        ]
+    },
     {"": [{"__init__"}]},
 ]
 

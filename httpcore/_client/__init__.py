@@ -1,0 +1,1 @@
+"""What a client adds to the transports: values, authentication, bodies, redirects and text."""
