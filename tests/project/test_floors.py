@@ -82,6 +82,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"faults"},
         ]
     },
+    {"_client": [{"__init__", "headers", "public_suffixes", "urls"}, {"set_cookie"}, {"cookie_file"}, {"cookies"}]},
     {"": [{"__init__"}]},
 ]
 
