@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
     from ._client.auth import Auth, BasicAuth, BearerAuth, DigestAuth, NetrcAuth
     from ._client.client import AsyncClient, Client, TrioClient
-    from ._client.cookies import Cookie, CookieConflict, Cookies
+    from ._client.cookies import CookieConflict, Cookies
     from ._client.delivery import Progress
     from ._client.functions import delete, get, head, options, patch, post, put, query, request
     from ._client.headers import Headers
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._client.options import RequestOptions, SendOptions
     from ._client.request import Request
     from ._client.response import AsyncClientResponse, ClientResponse, HTTPStatusError
+    from ._client.set_cookie import Cookie
     from ._client.urls import URL, Origin, QueryParams
     from ._config import PoolLimits, SSLConfig, TimeoutConfig
     from ._connect.contexts import ssl_context
@@ -259,14 +260,12 @@ _WHERE = {
         "Client",
         "TrioClient",
     ),
+    "_client.set_cookie": ("Cookie",),
     "_client.cookies": (
-        "Cookie",
         "CookieConflict",
         "Cookies",
     ),
-    "_client.delivery": (
-        "Progress",
-    ),
+    "_client.delivery": ("Progress",),
     "_client.functions": (
         "delete",
         "get",
@@ -278,19 +277,13 @@ _WHERE = {
         "query",
         "request",
     ),
-    "_client.headers": (
-        "Headers",
-    ),
-    "_client.multipart": (
-        "Multipart",
-    ),
+    "_client.headers": ("Headers",),
+    "_client.multipart": ("Multipart",),
     "_client.options": (
         "RequestOptions",
         "SendOptions",
     ),
-    "_client.request": (
-        "Request",
-    ),
+    "_client.request": ("Request",),
     "_client.response": (
         "AsyncClientResponse",
         "ClientResponse",

@@ -1,7 +1,7 @@
 """The faces of the client: `Client` for threads, `AsyncClient` for asyncio and trio, `TrioClient` for trio alone.
 
-All of them hold a `Session`, whose coroutines do the work. `AsyncClient` awaits them, `Client` drives each to its end in
-one step: under it whatever is awaited below blocks the thread.
+All of them hold a `Session`, whose coroutines do the work. `AsyncClient` awaits them, `Client` drives each to its end
+in one step: under it whatever is awaited below blocks the thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 from warnings import warn
 
 from .._config import UNSET, PoolLimits, TimeoutConfig, Unset
@@ -20,7 +20,6 @@ from .._sync import SyncConnectionPool
 from .._transports.base import Transport, drive
 from .auth import Auth, AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
-from .delivery import ProgressCallback
 from .headers import Headers, HeaderTypes
 from .options import Call, Hook, Hooks, RequestOptions, SendOptions
 from .redirects import DEFAULT_MAX_REDIRECTS
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from .._config import SSLConfig
     from .._connect.proxy import Proxy, ProxyChooser
-    from .forms import ContentTypes
+    from .request import ContentTypes
     from .text import DefaultEncoding
 
 __all__ = ["AsyncClient", "Client", "TrioClient"]
@@ -204,8 +203,8 @@ class _Face(Generic[R]):
 
 @public
 class Client(_Face[ClientResponse]):
-    """An HTTP client for programs with threads, any number of which may share one: connections that are kept, redirects,
-    cookies, authentication.
+    """An HTTP client for programs with threads, any number of which may share one: connections that are kept,
+    redirects, cookies, authentication.
 
         with httpcore.Client() as client:
             response = client.get("https://example.org/")
@@ -220,8 +219,8 @@ class Client(_Face[ClientResponse]):
         transport: what requests go through, closed with the client. Default None: an `HTTPTransport`.
         mounts: transports by URL pattern, see `Mounts`; what matches none goes through the transport.
         proxy: as for `ConnectionPool`. Default None: as the environment says, see `trust_env`.
-        auth: an `Auth`, a pair of user name and password, or a function, see the guide. Default None: that of the URL, or
-            of `.netrc`.
+        auth: an `Auth`, a pair of user name and password, or a function, see the guide. Default None: that of the URL,
+            or of `.netrc`.
         cookies: a mapping, pairs, or `Cookies`, which is then kept and changed by responses. Default none.
         headers: sent with each request. Default `User-Agent`, `Accept` and `Accept-Encoding`; each can be replaced.
         base_url: what relative URLs are below of. Default "": none.
@@ -237,8 +236,8 @@ class Client(_Face[ClientResponse]):
             sent on when a redirect leads to another origin. Default none.
 
     Raises:
-        TypeError, ValueError, InvalidURL, LocalProtocolError: an argument cannot be used; `transport` beside `dispatch`,
-            or one of them beside `ssl`, `pool_limits` or `proxy`, which would mean nothing to it.
+        TypeError, ValueError, InvalidURL, LocalProtocolError: an argument cannot be used; `transport` beside
+            `dispatch`, or one of them beside `ssl`, `pool_limits` or `proxy`, which would mean nothing to it.
     """
 
     _response = ClientResponse
@@ -424,8 +423,8 @@ class Client(_Face[ClientResponse]):
     ) -> AbstractContextManager[ClientResponse]:
         """As `request` with `stream=True`, as a context manager that closes the response:
 
-            with client.stream("GET", url) as response:
-                for piece in response.stream(): ...
+        with client.stream("GET", url) as response:
+            for piece in response.stream(): ...
         """
         plan = self._plan(method, url, content, query_params, headers, True, allow_redirects, ssl, timeout, options)
         return StreamContext(self, *plan)
@@ -451,7 +450,6 @@ class Client(_Face[ClientResponse]):
         path: str | os.PathLike[str],
         *,
         resume: bool = False,
-        on_progress: ProgressCallback | None = None,
         query_params: QueryParamTypes | None = None,
         headers: HeaderTypes = None,
         ssl: SSLConfig | ssl_module.SSLContext | None = None,
@@ -462,11 +460,11 @@ class Client(_Face[ClientResponse]):
         when it is complete, so that under `path` there is never a part of it.
 
         Arguments:
-            url, query_params, headers, ssl, timeout, options: as of `request`.
+            url, query_params, headers, ssl, timeout, options: as of `request`; `on_progress` counts from the beginning
+                of the file.
             path: of the file. One that is there is replaced.
             resume: keep what came when the download fails, and go on from there the next time, if the server says that
                 it is still the same (Range and If-Range, RFC 9110, section 13.1.5). Default False: it is removed.
-            on_progress: called with a `Progress` for each piece. Default None.
 
         Returns:
             The response, without its body.
@@ -476,15 +474,15 @@ class Client(_Face[ClientResponse]):
             OSError: the file cannot be written.
             All that `request` raises.
         """
-        options.pop("on_progress", None)
+        progress = options.pop("on_progress", None)
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)
         from .download import download
 
-        return drive(download(self._session, *plan, path, resume, on_progress), self)
+        return drive(download(self._session, *plan, path, resume, progress), self)
 
     def close(self) -> None:
-        """Close the client and its transport; one that was given too, but not a pool that was given. Exchanges under way
-        go on, later requests end with PoolClosed.
+        """Close the client and its transport; one that was given too, but not a pool that was given. Exchanges under
+        way go on, later requests end with PoolClosed.
         """
         drive(self._session.close(), self)
 
@@ -693,8 +691,8 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> AbstractAsyncContextManager[AsyncClientResponse]:
         """As `request` with `stream=True`, as a context manager that closes the response:
 
-            async with client.stream("GET", url) as response:
-                async for piece in response.stream(): ...
+        async with client.stream("GET", url) as response:
+            async for piece in response.stream(): ...
         """
         plan = self._plan(method, url, content, query_params, headers, True, allow_redirects, ssl, timeout, options)
         return AsyncStreamContext(self, *plan)
@@ -720,7 +718,6 @@ class AsyncClient(_Face[AsyncClientResponse]):
         path: str | os.PathLike[str],
         *,
         resume: bool = False,
-        on_progress: ProgressCallback | None = None,
         query_params: QueryParamTypes | None = None,
         headers: HeaderTypes = None,
         ssl: SSLConfig | ssl_module.SSLContext | None = None,
@@ -731,11 +728,11 @@ class AsyncClient(_Face[AsyncClientResponse]):
         when it is complete, so that under `path` there is never a part of it.
 
         Arguments:
-            url, query_params, headers, ssl, timeout, options: as of `request`.
+            url, query_params, headers, ssl, timeout, options: as of `request`; `on_progress` counts from the beginning
+                of the file.
             path: of the file. One that is there is replaced.
             resume: keep what came when the download fails, and go on from there the next time, if the server says that
                 it is still the same (Range and If-Range, RFC 9110, section 13.1.5). Default False: it is removed.
-            on_progress: called with a `Progress` for each piece. Default None.
 
         Returns:
             The response, without its body.
@@ -745,15 +742,15 @@ class AsyncClient(_Face[AsyncClientResponse]):
             OSError: the file cannot be written.
             All that `request` raises.
         """
-        options.pop("on_progress", None)
+        progress = options.pop("on_progress", None)
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)
         from .download import download
 
-        return await download(self._session, *plan, path, resume, on_progress)
+        return await download(self._session, *plan, path, resume, progress)
 
     async def close(self) -> None:
-        """Close the client and its transport; one that was given too, but not a pool that was given. Exchanges under way
-        go on, later requests end with PoolClosed.
+        """Close the client and its transport; one that was given too, but not a pool that was given. Exchanges under
+        way go on, later requests end with PoolClosed.
         """
         await self._session.close()
 
@@ -785,7 +782,7 @@ class StreamContext(AbstractContextManager[ClientResponse]):
 
     __slots__ = ("_client", "_plan", "_response")
 
-    def __init__(self, client: Client, *plan: Unpack[tuple[Request, Call]]) -> None:
+    def __init__(self, client: Client, *plan: *tuple[Request, Call]) -> None:
         self._client = client
         self._plan = plan
 
@@ -804,7 +801,7 @@ class AsyncStreamContext(AbstractAsyncContextManager[AsyncClientResponse]):
 
     __slots__ = ("_client", "_plan", "_response")
 
-    def __init__(self, client: AsyncClient, *plan: Unpack[tuple[Request, Call]]) -> None:
+    def __init__(self, client: AsyncClient, *plan: *tuple[Request, Call]) -> None:
         self._client = client
         self._plan = plan
 

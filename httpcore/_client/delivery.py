@@ -1,7 +1,7 @@
-"""An answer of a transport on its way to the caller: the source that a response reads from, and what it has to release.
+"""An answer of a transport on its way to the caller: what a response reads from, and what it has to release.
 
-Closing is plain and may come at any moment. What a transport's clean-up has to wait for is waited for by `aclose`, where
-the caller waits anyway: at the end of the body, or in the response's own `close`.
+Closing is plain and may come at any moment. What a transport's clean-up has to wait for is waited for by `aclose`,
+where the caller waits anyway: at the end of the body, or in the response's own `close`.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Delivery:
     """
 
     __slots__ = (
-        "_iterator",
         "_is_over",
+        "_iterator",
         "_progress",
         "_rest",
         "_waiting",

@@ -1,9 +1,9 @@
 """Downloads into a file: complete or not there, and resumed where the server says that it is still the same.
 
-What came is in `PATH.part`. Beside it, `PATH.part.json` says of which URL it is and by which validator the server knows
-it (RFC 9110, section 13.1.5: a strong entity tag, or a date of last modification that is no weak one). The rest is asked
-for with Range and If-Range, so a server that has something else by now sends all of it. A 206 counts only if it begins
-where the file ends. No content coding is asked for, since a range is one of the coded bytes.
+What came is in `PATH.part`. Beside it, `PATH.part.json` says of which URL it is and by which validator the server
+knows it (RFC 9110, section 13.1.5: a strong entity tag, or a date of last modification that is no weak one). The rest
+is asked for with Range and If-Range, so a server that has something else by now sends all of it. A 206 counts only if
+it begins where the file ends. No content coding is asked for, since a range is one of the coded bytes.
 """
 
 from __future__ import annotations

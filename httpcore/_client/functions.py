@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import ssl as ssl_module
 
     from .._config import SSLConfig
-    from .forms import ContentTypes
+    from .request import ContentTypes
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "query", "request"]
 

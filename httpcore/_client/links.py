@@ -1,7 +1,7 @@
 """Link fields (RFC 8288): what a response says of other resources. Values in, values out.
 
-The field is a list of `<target>; name=value; name="value"`. What breaks the grammar ends its member, and reading goes on
-behind the next comma outside of quotes.
+The field is a list of `<target>; name=value; name="value"`. What breaks the grammar ends its member, and reading goes
+on behind the next comma outside of quotes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Final
 
 __all__ = ["parse_links"]
 
-_TOKEN = r"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
+_WORD = r"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
 _TARGET: Final = re.compile(r"[\t ,]*+<([^>]*+)>")
-_PARAMETER: Final = re.compile(rf'[\t ]*+;[\t ;]*+(?:({_TOKEN})[\t ]*+(?:=[\t ]*+(?:({_TOKEN})|"((?:[^"\\]|\\.)*+)"))?+)?+')
+_PARAMETER: Final = re.compile(
+    rf'[\t ]*+;[\t ;]*+(?:({_WORD})[\t ]*+(?:=[\t ]*+(?:({_WORD})|"((?:[^"\\]|\\.)*+)"))?+)?+'
+)
 _REST: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*+(?:"|$)|[^",])*+,?+')
 _PAIR: Final = re.compile(r"\\(.)")
 

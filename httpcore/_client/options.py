@@ -11,7 +11,6 @@ from .._transports.extensions import RequestExtensions
 from .auth import Auth, AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
 from .delivery import ProgressCallback
-from .forms import ContentTypes, JSONTypes
 from .multipart import FilesTypes
 from .pairs import FormTypes
 from .redirects import Chain
@@ -56,14 +55,12 @@ class RequestOptions(SendOptions, total=False):
         data: a form, as a mapping or pairs; with `files` its fields.
         files: files of a form: `{"name": file}`, see `Multipart`.
         json: a value to be sent as JSON.
-        content: the body, for the methods that do not have it as an argument.
         params: another name of `query_params`.
     """
 
     data: FormTypes | None
     files: FilesTypes | None
-    json: JSONTypes
-    content: ContentTypes
+    json: object
     params: QueryParamTypes | None
 
 

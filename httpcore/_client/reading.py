@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from .._message.response import BodyStream
 from .._transports.base import drive
 from .text import LineSplitter, TextDecoder
 
-if TYPE_CHECKING:
-    from .response import Readable
-
 __all__ = ["Awaited", "AwaitedParts", "Driven", "DrivenParts", "Lines", "Text"]
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
+
+
+class Reads(Protocol):
+    """What an iterator needs of its response."""
+
+    async def _piece(self, stream: BodyStream) -> bytes: ...
+    async def _close(self) -> None: ...
 
 
 class Driven:
@@ -27,7 +30,7 @@ class Driven:
 
     __slots__ = ("_response", "_stream")
 
-    def __init__(self, response: Readable, stream: BodyStream) -> None:
+    def __init__(self, response: Reads, stream: BodyStream) -> None:
         self._response = response
         self._stream = stream
 
@@ -50,7 +53,7 @@ class Awaited:
 
     __slots__ = ("_response", "_stream")
 
-    def __init__(self, response: Readable, stream: BodyStream) -> None:
+    def __init__(self, response: Reads, stream: BodyStream) -> None:
         self._response = response
         self._stream = stream
 
@@ -65,14 +68,14 @@ class Awaited:
         await self._response._close()
 
 
-class Parts(Protocol[T_co]):
+class Parts(Protocol[T]):
     """Makes parts of pieces."""
 
-    def feed(self, data: bytes) -> list[T_co]:
+    def feed(self, data: bytes) -> list[T]:
         """The parts that are complete."""
         ...
 
-    def flush(self) -> list[T_co]:
+    def flush(self) -> list[T]:
         """The rest."""
         ...
 

@@ -6,7 +6,8 @@ What the RFC leaves open is decided so:
   HEAD into GET. 307 and 308 keep the method and the body. With the method changed, the body and the fields that
   describe it stay behind.
 - A Location that several readers could take differently is an error: two different ones, a backslash, a control
-  character. A space, a non-ASCII character and a `%` without two hex digits are percent-encoded, as curl and browsers do.
+  character. A space, a non-ASCII character and a `%` without two hex digits are percent-encoded, as in curl and
+  browsers.
 - User name and password in a Location are dropped: the server that sent it must not choose whom we are elsewhere.
 - Credentials stay with their origin: scheme, host and port. When one of the three changes, every field that may carry
   credentials is dropped, for all hops that follow: a later hop back to the first origin does not get them again.
@@ -31,7 +32,16 @@ from .._errors import (
 from .._message.fields import Headers as Pairs
 from .urls import URL
 
-__all__ = ["CREDENTIALS", "DEFAULT_MAX_REDIRECTS", "STATUSES", "Chain", "Redirect", "carried", "location_of", "redirect_for"]
+__all__ = [
+    "CREDENTIALS",
+    "DEFAULT_MAX_REDIRECTS",
+    "STATUSES",
+    "Chain",
+    "Redirect",
+    "carried",
+    "location_of",
+    "redirect_for",
+]
 
 DEFAULT_MAX_REDIRECTS: Final = 20
 

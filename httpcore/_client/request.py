@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from .._errors import LocalProtocolError, show
-from .._message.body import Body
+from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import header_pairs
 from .._public import public
@@ -15,14 +15,17 @@ from .headers import Headers, HeaderTypes
 from .urls import URL
 
 if TYPE_CHECKING:
-    from .forms import ContentTypes
-    from .multipart import FilesTypes
+    from .multipart import FilesTypes, Multipart
     from .pairs import FormTypes
     from .urls import QueryParamTypes, URLTypes
 
-__all__ = ["Request", "pairs_of"]
+__all__ = ["ContentTypes", "Request", "pairs_of"]
 
-_METHODS: Final = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "TRACE")}
+ContentTypes: TypeAlias = "BodyContent | FormTypes | Multipart"
+
+_METHODS: Final = {
+    name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "TRACE")
+}
 
 
 def upper(method: object) -> str:
@@ -42,7 +45,7 @@ def pairs_of(headers: HeaderTypes) -> Pairs:
     """Headers in any shape, as a new list of pairs of bytes."""
     if isinstance(headers, Headers):
         return list(headers.raw)
-    return header_pairs(headers)  # type: ignore[arg-type]  # it checks the shape
+    return header_pairs(headers)
 
 
 @public

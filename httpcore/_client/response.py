@@ -122,8 +122,7 @@ class Readable:
         default_encoding: DefaultEncoding = None,
     ) -> None:
         made = Response(status_code, headers=pairs_of(headers) if headers else [], body=content)
-        self._start(made.status_code, made.headers, {}, request, default_encoding)
-        self._inner = made
+        self._start(made.status_code, made.headers, {}, request, default_encoding, made)
 
     def _start(
         self,
@@ -132,6 +131,7 @@ class Readable:
         extensions: ResponseExtensions,
         request: Request | None,
         default_encoding: DefaultEncoding,
+        inner: Response | None = None,
     ) -> None:
         known = _KNOWN_STATUSES.get(status_code)
         self.status_code: int = status_code if known is None else known
@@ -147,7 +147,7 @@ class Readable:
         self._text: str | None = None
         self._encoding: str | None = None
         self._headers: Headers | None = None
-        self._inner: Response | None = None
+        self._inner = inner
         self._delivery: Delivery | None = None
         self._follows: Follows | None = None
         self._elapsed = 0.0
@@ -472,7 +472,9 @@ class ClientResponse(Readable):
         return cast("ClientResponse", drive(self._next(), self))
 
     def close(self) -> None:
-        """Release the connection. A rest of the body that is short and here is thrown away, else the connection closes."""
+        """Release the connection. An unread rest of the body is thrown away if it is short and here; otherwise the
+        connection closes.
+        """
         drive(self._close(), self)
 
     def __enter__(self) -> Self:
@@ -525,7 +527,9 @@ class _Awaiting(Readable):
         return cast("AsyncClientResponse", await self._next())
 
     async def close(self) -> None:
-        """Release the connection. A rest of the body that is short and here is thrown away, else the connection closes."""
+        """Release the connection. An unread rest of the body is thrown away if it is short and here; otherwise the
+        connection closes.
+        """
         await self._close()
 
 

@@ -1,7 +1,8 @@
 """What a client does, once for all runtimes: the coroutines that the faces in `client` await, or drive in one step.
 
-One call of `request` is a chain of hops. A hop is one exchange with a transport; authentication may make several of it;
-a redirect leads to the next. Decisions are made elsewhere (`redirects`, `auth`, `cookies`, `forms`); here they are done.
+One call of `request` is a chain of hops. A hop is one exchange with a transport, or several where authentication asks
+for them; a redirect leads to the next hop. What is decided is decided elsewhere (`redirects`, `auth`, `cookies`,
+`forms`), as values in, values out.
 
 Credentials belong to the origin that was asked for. Once a redirect has led to another one (`Chain.left_origin`), the
 call has none any more: no field that carries them, no authentication, no entry of `.netrc`, no cookie without a domain.
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     import ssl as ssl_module
 
     from .._config import SSLConfig
-    from .forms import ContentTypes
     from .headers import HeaderTypes
+    from .request import ContentTypes
     from .text import DefaultEncoding
     from .urls import QueryParamTypes, URLTypes
 
@@ -119,7 +120,6 @@ class Session(Generic[R]):
         if options:
             parts = {name: options[name] for name in ("data", "files", "json") if name in options}
             query_params = _either("params", options.get("params"), "query_params", query_params)
-            content = _either("content", options.get("content"), "content", content)
             request = Request(method, url, query_params, content, headers, **parts)
         else:
             request = Request(method, url, query_params, content, headers)
@@ -202,7 +202,7 @@ class Session(Generic[R]):
     def _auth_for(self, request: Request, call: Call) -> Auth | None:
         """That of the call, else of the client, of the URL, of `.netrc`; these give way to a field of the caller's."""
         if call.auth is not UNSET:
-            return cast("Auth | None", call.auth)
+            return call.auth
         if self.auth is None and self.netrc is None and request.url.userinfo is None:
             return None
         if request.has(b"authorization"):
@@ -219,7 +219,7 @@ class Session(Generic[R]):
         """Read the file, once. Most machines have none."""
         from .netrc import netrc_path
 
-        if not exists(netrc_path()):
+        if not exists(netrc_path()):  # noqa: ASYNC240 - one question of the file system, once for each client
             self.netrc = None
             return
         try:
@@ -370,7 +370,7 @@ class Session(Generic[R]):
             delivery = Delivery(request, wire, answer, elapsed, call.progress)
             response = self._response.received(delivery, self.default_encoding, call.max_body)
         if answer.status_code in STATUSES:
-            response._follows = _Next(self, call)
+            response._follows = cast("Any", _Next(self, call))
         return response
 
     # Redirects.
@@ -460,7 +460,7 @@ class Session(Generic[R]):
         await self.transport.aclose()
 
 
-_OF_THE_REQUEST: Final = frozenset(("data", "files", "json", "content", "params"))
+_OF_THE_REQUEST: Final = frozenset(("data", "files", "json", "params"))
 
 
 class _Next(Generic[R]):
