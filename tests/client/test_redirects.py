@@ -358,7 +358,7 @@ def test_a_redirect_whose_body_stalls_is_followed(world: World) -> None:
 @each_world
 def test_the_network_policy_is_asked_for_each_hop(site: Site, world: World) -> None:
     async def main() -> None:
-        policy = httpcore.NetworkPolicy(allow=["127.0.0.1"])
+        policy = httpcore.NetworkPolicy(allow=("127.0.0.1",))
         transport = httpcore.HTTPTransport(network_policy=policy, resolve={"inner.test": "127.0.0.2"})
         async with client(world, transport=transport) as http:
             for path in ("/address", "/name"):

@@ -62,7 +62,7 @@ class AnswerFace:
         setattr(self.sync, name, value)
 
     async def read(self) -> bytes:
-        return self.sync.read()
+        return bytes(self.sync.read())
 
     async def next(self) -> AnswerFace:
         return AnswerFace(self.sync.next())
