@@ -17,7 +17,9 @@ from .._exact import exact_bytes, exact_float, exact_int, exact_str
 __all__ = ["FormTypes", "FormValue", "form_pairs", "octets", "urlencoded"]
 
 FormValue = str | bytes | int | float | bool | None
-FormTypes = Mapping[str, FormValue | Sequence[FormValue]] | Iterable[tuple[str, FormValue | Sequence[FormValue]]]
+# A mapping's values are checked when they are read: type checkers do not infer a union for a mapping of mixed values
+# where pairs may be given as well, and would refuse `{"name": "x", "tags": ["a"]}`.
+FormTypes = Mapping[str, object] | Iterable[tuple[str, FormValue | Sequence[FormValue]]]
 
 Pairs = list[tuple[bytes, bytes]]
 
