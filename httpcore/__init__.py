@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
     from ._backends import current_backend, threads_backend
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
+    from ._client.cookies import CookieConflict, Cookies
+    from ._client.headers import Headers
+    from ._client.set_cookie import Cookie
+    from ._client.urls import URL, Origin, QueryParams
     from ._config import PoolLimits, SSLConfig, TimeoutConfig
     from ._connect.contexts import ssl_context
     from ._connect.environment import EnvironmentProxies, proxies_from_environment
@@ -95,6 +99,9 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionOpened",
     "ConnectionPool",
+    "Cookie",
+    "CookieConflict",
+    "Cookies",
     "DecodingError",
     "DialStarted",
     "EnvironmentProxies",
@@ -109,6 +116,7 @@ __all__ = [
     "HTTPSOnlyTransport",
     "HTTPSRedirect",
     "HTTPTransport",
+    "Headers",
     "Informational",
     "InterimResponse",
     "InvalidURL",
@@ -119,6 +127,7 @@ __all__ = [
     "Mounts",
     "NetworkError",
     "NetworkPolicy",
+    "Origin",
     "OriginStats",
     "PolicyError",
     "PoolClosed",
@@ -128,6 +137,7 @@ __all__ = [
     "Proxy",
     "ProxyChooser",
     "ProxyError",
+    "QueryParams",
     "RateLimit",
     "RawStream",
     "ReadError",
@@ -173,6 +183,7 @@ __all__ = [
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "URL",
     "UnsupportedProtocol",
     "WSGITransport",
     "WriteError",
@@ -196,6 +207,10 @@ _WHERE = {
         "StreamInfo",
         "TLSInfo",
     ),
+    "_client.cookies": ("CookieConflict", "Cookies"),
+    "_client.headers": ("Headers",),
+    "_client.set_cookie": ("Cookie",),
+    "_client.urls": ("URL", "Origin", "QueryParams"),
     "_config": (
         "PoolLimits",
         "SSLConfig",

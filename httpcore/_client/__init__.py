@@ -1,1 +1,1 @@
-"""What a client adds to the transports: values, authentication, bodies, redirects and text."""
+"""The client above the transports: requests' habits, for asyncio, trio and threads."""

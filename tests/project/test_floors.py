@@ -84,9 +84,10 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_client": [
-            {"__init__", "pairs", "text", "netrc", "challenges"},
-            {"multipart", "digest"},
-            {"forms", "auth"},
+            {"__init__", "challenges", "headers", "netrc", "pairs", "public_suffixes", "text", "urls"},
+            {"digest", "multipart", "set_cookie"},
+            {"auth", "cookie_file", "forms"},
+            {"cookies"},
         ]
     },
     {"": [{"__init__"}]},

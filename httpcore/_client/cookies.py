@@ -1,0 +1,419 @@
+"""The cookies of a client: what responses have set, what requests send (RFC 6265bis), and a file to keep them in.
+
+`set_cookie` has what concerns one cookie; here is the store (section 5.7) and the choice for a request (5.8.3):
+
+- A client has no page, so each request is same-site; with `cross_site=True` only SameSite=None is sent.
+- At most 50 cookies of one domain and 3,000 in all are kept, and 16 KiB of them sent with one request.
+- A cookie that the caller sets may have no domain: the draft has none of these. It is for every host that the caller
+  asks, gives way to one of the same name that a server has set, and does not follow a redirect to another origin.
+
+The lock is held for plain steps over the store, never at an await.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Final, TypeAlias
+
+from .._errors import HTTPCoreError, show
+from .._public import public
+from . import cookie_file
+from .headers import Headers
+from .set_cookie import (
+    Cookie,
+    SameSite,
+    canonical_domain,
+    checked,
+    domain_matches,
+    host_of,
+    is_trusted,
+    octets,
+    path_matches,
+    possible_domains,
+    received,
+)
+from .urls import URL, URLTypes
+
+__all__ = ["Cookie", "CookieConflict", "CookieTypes", "Cookies"]
+
+CookieTypes: TypeAlias = "Cookies | Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[Cookie] | None"
+
+_PER_DOMAIN: Final = 50
+_IN_ALL: Final = 3000
+_HEADER_OCTETS: Final = 16384
+
+
+@public
+class CookieConflict(HTTPCoreError, LookupError):
+    """Several cookies have the name that was asked for; domain and path tell them apart."""
+
+
+class _Entry:
+    """A stored cookie and its place in time; order is all that matters of both times, so they are counted."""
+
+    __slots__ = ("cookie", "created", "used")
+
+    def __init__(self, cookie: Cookie, created: int, used: int) -> None:
+        self.cookie = cookie
+        self.created = created
+        self.used = used
+
+
+_Key: TypeAlias = tuple[str, str, bool]  # path, name, host-only
+
+
+@public
+class Cookies(MutableMapping[str, str]):
+    """Cookies of a client: name to value, as a mapping, and each with the domain and path that it is for.
+
+    `cookies["name"]` is the value of the one cookie of that name. Several are a `CookieConflict`: `find` and `select`
+    take domain and path. What is set by `cookies["name"] = "value"` has no domain and is sent to every host that the
+    caller asks, until a response sets a cookie of that name. Any number of threads may share the object.
+
+    Arguments:
+        cookies: a mapping or pairs of names and values; Cookies; or each a `Cookie`. Default None: none.
+
+    Raises:
+        LocalProtocolError: a name or a value that cannot be sent.
+    """
+
+    def __init__(self, cookies: CookieTypes = None) -> None:
+        self._lock = threading.Lock()
+        self._store: dict[str, dict[_Key, _Entry]] = {}
+        self._count = 0  # of cookies
+        self._clock = 0
+        if cookies is not None:
+            for cookie in _listed(cookies):
+                self._insert(cookie)
+            self._evict(time.time())
+
+    # One by one.
+
+    def set(
+        self,
+        name: str,
+        value: str,
+        *,
+        domain: str = "",
+        path: str = "/",
+        host_only: bool = False,
+        secure: bool = False,
+        http_only: bool = False,
+        same_site: SameSite | None = None,
+        expires: float | None = None,
+    ) -> None:
+        """Store a cookie, in place of one of that name, domain and path. The arguments are the attributes of `Cookie`.
+
+        Raises:
+            LocalProtocolError: a name or a value that cannot be sent, or a path that does not begin with "/".
+            InvalidURL: the domain is no host.
+        """
+        cookie = checked(Cookie(name, value, domain, path, host_only, secure, http_only, same_site, expires))
+        with self._lock:
+            self._insert(cookie)
+            self._evict(time.time())
+
+    def find(self, name: str, *, domain: str | None = None, path: str | None = None) -> Cookie | None:
+        """The one cookie of that name, None if there is none.
+
+        Raises:
+            CookieConflict: there are several.
+        """
+        found = self.select(name, domain=domain, path=path)
+        found = [cookie for cookie in found if cookie.domain] or found  # see the class
+        if len(found) > 1:
+            places = ", ".join([show((cookie.domain or "*") + cookie.path) for cookie in found[:5]])
+            raise CookieConflict(
+                f"{len(found)} cookies have the name {show(name)}, for {places}: "
+                "expected one; find(name, domain=..., path=...) tells them apart"
+            )
+        return found[0] if found else None
+
+    def select(self, name: str | None = None, *, domain: str | None = None, path: str | None = None) -> list[Cookie]:
+        """The cookies of that name, domain and path, in the order in which they were set. Default: all."""
+        moment = time.time()
+        wanted = None if domain is None else canonical_domain(domain)
+        with self._lock:
+            stores = self._store.values() if wanted is None else [self._store.get(wanted, {})]
+            entries = [
+                entry
+                for store in stores
+                for (other_path, other_name, _), entry in store.items()
+                if (name is None or other_name == name) and (path is None or other_path == path)
+            ]
+        entries.sort(key=_by_creation)
+        return [entry.cookie for entry in entries if not _is_expired(entry.cookie, moment)]
+
+    def remove(self, name: str | None = None, *, domain: str | None = None, path: str | None = None) -> int:
+        """Forget the cookies that `select` with these arguments gives. Returns how many there were."""
+        selected = self.select(name, domain=domain, path=path)
+        with self._lock:
+            for cookie in selected:
+                self._drop(cookie.domain, _key(cookie))
+        return len(selected)
+
+    def domains(self) -> list[str]:
+        """The domains that there are cookies for; "" is that of cookies for every host."""
+        return list(dict.fromkeys([cookie.domain for cookie in self.select()]))
+
+    # Of a client.
+
+    def extract(self, url: URLTypes, headers: Headers, *, now: float | None = None) -> None:
+        """Store what a response sets (RFC 6265bis, sections 5.6 and 5.7). What is not valid is ignored, as there.
+
+        Arguments:
+            url: of the request; the host that cookies are for is taken from it, never from a Host header.
+            headers: of the response.
+            now: seconds since 1970. Default None: the clock's.
+        """
+        fields = headers.get_raw(b"set-cookie")
+        if not fields:
+            return
+        moment = time.time() if now is None else now
+        asked = URL(url)
+        new = [cookie for field in fields if (cookie := received(field, asked, moment)) is not None]
+        trusted = is_trusted(asked)
+        with self._lock:
+            for cookie in new:
+                if trusted or cookie.secure or not self._shadows_secure(cookie):
+                    self._insert(cookie)
+            self._evict(moment)
+
+    def header(
+        self,
+        url: URLTypes,
+        *,
+        now: float | None = None,
+        cross_site: bool = False,
+        unbound: bool = True,
+        extra: Cookies | None = None,
+    ) -> bytes | None:
+        """The value of the Cookie field of a request (RFC 6265bis, section 5.8.3); None for no field.
+
+        Arguments:
+            url: of the request.
+            now: seconds since 1970. Default None: the clock's.
+            cross_site: the request is on behalf of another site: then only cookies with SameSite=None. Default False.
+            unbound: with cookies that have no domain. A redirect to another origin is followed without them.
+            extra: cookies of this one request, which take the place of those of the same name. Default None.
+        """
+        if not self._store and not (extra is not None and extra._store):
+            return None
+        asked = URL(url)
+        moment = time.time() if now is None else now
+        found = self._matching(asked, moment, cross_site, unbound)
+        if extra is not None:
+            more = extra._matching(asked, moment, cross_site, unbound)
+            names = {cookie.name for cookie in more}
+            found = [*[cookie for cookie in found if cookie.name not in names], *more]
+        return _field(found)
+
+    def _matching(self, url: URL, moment: float, cross_site: bool, unbound: bool) -> list[Cookie]:
+        """What is sent with a request, in the order of section 5.8.3."""
+        host, path, trusted = host_of(url), url.path, None
+        found: list[_Entry] = []
+        with self._lock:
+            for domain in possible_domains(host):
+                for entry in self._store.get(domain, {}).values():
+                    cookie = entry.cookie
+                    if (cookie.host_only and domain != host) or not path_matches(path, cookie.path):
+                        continue
+                    if cookie.secure:
+                        trusted = is_trusted(url) if trusted is None else trusted
+                        if not trusted:
+                            continue
+                    if (cross_site and cookie.same_site != "none") or _is_expired(cookie, moment):
+                        continue
+                    found.append(entry)
+            bound = {entry.cookie.name for entry in found if entry.cookie.domain}
+            found = [entry for entry in found if entry.cookie.domain or (unbound and entry.cookie.name not in bound)]
+            self._clock += 1
+            for entry in found:
+                entry.used = self._clock
+        if len(found) > 1:
+            found.sort(key=_by_path)
+        return [entry.cookie for entry in found]
+
+    # The store; all under the lock.
+
+    def _insert(self, cookie: Cookie) -> None:
+        self._clock += 1
+        store = self._store.setdefault(cookie.domain, {})
+        key = _key(cookie)
+        old = store.get(key)
+        self._count += old is None
+        store[key] = _Entry(cookie, self._clock if old is None else old.created, self._clock)
+
+    def _drop(self, domain: str, key: _Key) -> None:
+        store = self._store.get(domain, {})
+        if store.pop(key, None) is not None:
+            self._count -= 1
+            if not store:
+                del self._store[domain]
+
+    def _shadows_secure(self, new: Cookie) -> bool:
+        """Whether a cookie of an insecure connection would stand in for a secure one (section 5.7, step 16)."""
+        for domain, store in self._store.items():
+            if domain and (domain_matches(domain, new.domain) or domain_matches(new.domain, domain)):
+                for (path, name, _), entry in store.items():
+                    if name == new.name and entry.cookie.secure and path_matches(new.path, path):
+                        return True
+        return False
+
+    def _evict(self, moment: float) -> None:
+        """Forget what has expired and what is too much: of a domain first the insecure, and always the least used."""
+        for domain in list(self._store):
+            store = self._store[domain]
+            for key in [key for key, entry in store.items() if _is_expired(entry.cookie, moment)]:
+                self._drop(domain, key)
+            if len(store) > _PER_DOMAIN:
+                oldest = sorted(store, key=lambda key: (store[key].cookie.secure, store[key].used))
+                for key in oldest[: len(store) - _PER_DOMAIN]:
+                    self._drop(domain, key)
+        if self._count > _IN_ALL:
+            every = [(entry.used, domain, key) for domain, store in self._store.items() for key, entry in store.items()]
+            for _, domain, key in sorted(every)[: self._count - _IN_ALL]:
+                self._drop(domain, key)
+
+    # As a mapping.
+
+    def __getitem__(self, name: str) -> str:
+        found = self.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found.value
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Change the value of the one cookie of that name, or set a new one, without a domain."""
+        old = self.find(name)
+        cookie = checked(_with_value(old, value) if old is not None else Cookie(name, value))
+        with self._lock:
+            self._insert(cookie)
+            self._evict(time.time())
+
+    def __delitem__(self, name: str) -> None:
+        """Forget all cookies of that name."""
+        if not self.remove(name):
+            raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.select(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([cookie.name for cookie in self.select()]))
+
+    def __len__(self) -> int:
+        """How many names there are; `len(cookies.select())` is how many cookies."""
+        return len({cookie.name for cookie in self.select()})
+
+    def clear(self) -> None:
+        """Forget all cookies."""
+        with self._lock:
+            self._store.clear()
+            self._count = 0
+
+    def update(self, cookies: CookieTypes = None, /, **named: str) -> None:  # type: ignore[override]
+        """Store each of these cookies, with domain and path if they have any."""
+        new = _listed(cookies) + _listed(named)
+        with self._lock:
+            for cookie in new:
+                self._insert(cookie)
+            self._evict(time.time())
+
+    def copy(self) -> Cookies:
+        """A new object with the same cookies."""
+        return Cookies(self)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the cookies are the same; of a mapping, whether names and values are."""
+        mine = self.select()
+        if isinstance(other, Cookies):
+            return sorted(mine, key=_by_text) == sorted(other.select(), key=_by_text)
+        if isinstance(other, Mapping):
+            return len({cookie.name for cookie in mine}) == len(mine) and {c.name: c.value for c in mine} == dict(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
+
+    def __reduce__(self) -> tuple[type[Cookies], tuple[list[Cookie]]]:
+        return type(self), (self.select(),)
+
+    def __repr__(self) -> str:
+        return f"<Cookies: {len(self.select())} for {len(self.domains())} domains>"
+
+    # In a file.
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all cookies to a file that only its owner can read. A file that is there is replaced, all at once."""
+        cookie_file.write(path, self.select())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Cookies:
+        """The cookies of a file that `save` wrote, without those that have expired.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it is no such file, or it was damaged.
+        """
+        return cls(cookie_file.read(path))
+
+
+def _key(cookie: Cookie) -> _Key:
+    return cookie.path, cookie.name, cookie.host_only
+
+
+def _by_creation(entry: _Entry) -> int:
+    return entry.created
+
+
+def _by_path(entry: _Entry) -> tuple[int, int]:
+    return -len(entry.cookie.path), entry.created
+
+
+def _by_text(cookie: Cookie) -> tuple[str, _Key]:
+    return cookie.domain, _key(cookie)
+
+
+def _with_value(cookie: Cookie, value: str) -> Cookie:
+    old = cookie
+    return Cookie(
+        old.name, value, old.domain, old.path, old.host_only, old.secure, old.http_only, old.same_site, old.expires
+    )
+
+
+def _is_expired(cookie: Cookie, moment: float) -> bool:
+    return cookie.expires is not None and cookie.expires <= moment
+
+
+def _field(cookies: list[Cookie]) -> bytes | None:
+    """Name and value of each, up to the most octets that a field may have; what comes later is left out."""
+    parts: list[bytes] = []
+    room = _HEADER_OCTETS + 2
+    for cookie in cookies:
+        part = octets(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value)
+        room -= len(part) + 2
+        if room < 0:
+            break
+        parts.append(part)
+    return b"; ".join(parts) if parts else None
+
+
+def _listed(cookies: CookieTypes) -> list[Cookie]:
+    """Cookies in any shape that the class takes, checked."""
+    if cookies is None:
+        return []
+    if isinstance(cookies, Cookies):
+        return cookies.select()
+    if isinstance(cookies, (str, bytes)) or not isinstance(cookies, Iterable):
+        raise TypeError(f"cookies is of type {type(cookies).__name__}: expected a mapping, pairs, or Cookies")
+    items = cookies.items() if isinstance(cookies, Mapping) else cookies
+    return [checked(item if isinstance(item, Cookie) else _of_pair(item)) for item in items]
+
+
+def _of_pair(item: object) -> Cookie:
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise TypeError(f"cookies has an item of type {type(item).__name__}: expected pairs of name and value")
+    return Cookie(*item)
