@@ -43,11 +43,11 @@ def form_pairs(data: FormTypes, argument: str = "data") -> Pairs:
 
 
 def _items(data: object, argument: str) -> list[tuple[object, object]]:
-    if isinstance(data, Mapping):
-        return list(data.items())
-    many = getattr(data, "multi_items", None)  # a multi-dict that is no mapping
+    many = getattr(data, "multi_items", None)  # of a multi-dict: as a mapping it has one value for each name
     if callable(many):
         data = many()
+    if isinstance(data, Mapping):
+        return list(data.items())
     if isinstance(data, (str, bytes, bytearray, memoryview)):
         raise LocalProtocolError(
             f"{argument} is of type {type(data).__name__}: expected a mapping or pairs (a raw body is content=)"
