@@ -84,10 +84,17 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_client": [
-            {"__init__", "challenges", "headers", "netrc", "pairs", "public_suffixes", "text", "urls"},
-            {"digest", "multipart", "set_cookie"},
+            {"__init__", "challenges", "headers", "links", "netrc", "pairs", "public_suffixes", "text", "urls"},
+            {"digest", "multipart", "redirects", "set_cookie"},
             {"auth", "cookie_file", "forms"},
-            {"cookies"},
+            {"cookies", "request"},
+            {"delivery"},
+            {"options", "progress", "reading"},
+            {"response"},
+            {"session"},
+            {"download", "settings"},
+            {"client"},
+            {"functions"},
         ]
     },
     {"": [{"__init__"}]},
@@ -126,6 +133,11 @@ OWNERS: dict[str, set[str]] = {
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {
+    "_client/client",
+    "_client/functions",
+    "_client/options",
+    "_client/session",
+    "_client/settings",
     "_connect/proxy",
     "_connect/route",
     "_connect/handshake",
