@@ -51,12 +51,11 @@ class _URL(Protocol):
     @property
     def username(self) -> str: ...
     @property
-    def password(self) -> str: ...
+    def userinfo(self) -> tuple[bytes, bytes] | None: ...
 
 
 class _Headers(Protocol):
-    @property
-    def raw(self) -> list[tuple[bytes, bytes]]: ...
+    def get_raw(self, name: bytes, /) -> list[bytes]: ...
     def __contains__(self, name: object, /) -> bool: ...
     def __setitem__(self, name: str, value: str | bytes, /) -> None: ...
 
@@ -235,7 +234,9 @@ class DigestAuth(Auth):
                 if session is not None and answer is not None:
                     self._learn(session, answer, response)
                 return
-            challenge = self._digest.choose_challenge(parse_challenges(_values(response, self._asks)), self._algorithms)
+            challenge = self._digest.choose_challenge(
+                parse_challenges(response.headers.get_raw(self._asks)), self._algorithms
+            )
             stale = challenge is not None and challenge.parameters.get("stale", "").lower() == "true"
             if challenge is None or (fresh and not stale):
                 self._forget(place, session)
@@ -275,7 +276,7 @@ class DigestAuth(Auth):
         Raises:
             RemoteProtocolError: its proof that it knows the password is wrong.
         """
-        said = parse_parameters(_values(response, self._tells))
+        said = parse_parameters(response.headers.get_raw(self._tells))
         if answer.proof_is_wrong(said):
             raise RemoteProtocolError(
                 "the server's rspauth is wrong: it does not know the password, or the response is another's "
@@ -291,10 +292,6 @@ def _checked_algorithms(algorithms: object, known: tuple[str, ...]) -> tuple[str
     if not chosen or not set(known).issuperset(chosen):
         raise LocalProtocolError(f"algorithms has another name, or none: expected some of {', '.join(known)}")
     return chosen
-
-
-def _values(response: ClientResponse, name: bytes) -> list[bytes]:
-    return [value for key, value in response.headers.raw if key.lower() == name]
 
 
 @public
@@ -381,4 +378,5 @@ def auth_of(value: AuthTypes | None) -> Auth | None:
 
 def auth_of_url(url: _URL) -> BasicAuth | None:
     """What the user name and password in a URL mean; None if there is neither."""
-    return BasicAuth(url.username, url.password) if url.username or url.password else None
+    userinfo = url.userinfo
+    return BasicAuth(*userinfo) if userinfo is not None and any(userinfo) else None

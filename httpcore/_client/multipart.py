@@ -32,7 +32,7 @@ FileTypes = (
     | tuple[str | None, BodyContent, str | None]
     | tuple[str | None, BodyContent, str | None, HeaderTypes]
 )
-FilesTypes = Mapping[str, FileTypes] | Iterable[tuple[str, FileTypes]]
+FilesTypes = Mapping[str, object] | Iterable[tuple[str, FileTypes]]  # the values of a mapping: see `FormTypes`
 
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=?]{1,70}").fullmatch
 _TOKEN_BOUNDARY: Final = re.compile(r"[-0-9A-Za-z'+_.]*").fullmatch
@@ -67,6 +67,8 @@ class Multipart:
         self.content_type = f"multipart/form-data; boundary={quoted}"
         parts = [] if data is None else [_field(name, value) for name, value in form_pairs(data)]
         parts += [] if files is None else [_file(name, file, place) for name, file, place in _named(files)]
+        if boundary is not None:
+            _check_absent(self.boundary.encode(), parts)
         self._body = _joined(parts, self.boundary.encode())
 
     def body(self) -> Body:
@@ -182,6 +184,13 @@ def _quoted(text: bytes) -> bytes:
 
 
 # The body.
+
+
+def _check_absent(boundary: bytes, parts: list[Part]) -> None:
+    """One that is drawn needs no look: it would have to be guessed."""
+    for index, (_, content) in enumerate(parts):
+        if content.data is not None and b"--" + boundary in content.data:
+            raise LocalProtocolError(f"boundary is in the content of part {index}: expected one that no content has")
 
 
 def _joined(parts: list[Part], boundary: bytes) -> Body:

@@ -1,8 +1,8 @@
 """`.netrc`: login and password by host, as ftp, curl and the standard library read it.
 
 The standard library's `netrc` keeps one entry for each host, the last; with a user name in the URL the entry of that
-user is wanted. So this is a parser of its own: tokens between white space, double quotes with backslash escapes, `#`
-comments at the beginning of a token outside of an entry's values, `macdef` up to an empty line, `default` at the end.
+user is wanted. So this is a parser of its own: words between white space, double quotes with backslash escapes, `#`
+comments where a keyword may stand (a password may begin with `#`), `macdef` up to an empty line, `default`.
 
 A host is compared as the URL has it, in lower case and as a whole, so that no text around it (a port, a user name, an
 `@`) can lead to another's entry. The `default` entry is for every host.
@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator
 from typing import Final
+from warnings import warn
 
 from .._errors import HTTPCoreError, show
 from .._values import dataclass
@@ -21,6 +22,7 @@ from .._values import dataclass
 __all__ = ["Netrc", "NetrcEntry", "netrc_path"]
 
 _WORD: Final = re.compile(r'[ \t\r\f\v]*+(?:(\n)|"((?:[^"\\]|\\.)*+)"|([^ \t\r\n\f\v]++))?+', re.DOTALL)
+_OTHERS: Final = 0o044  # permission to read, of the group and of all
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -65,7 +67,7 @@ class Netrc:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Netrc:
-        """Of a file.
+        """Of a file. If it has passwords and others may read it, that is a `RuntimeWarning`.
 
         Raises:
             OSError: it cannot be read.
@@ -74,13 +76,21 @@ class Netrc:
         name = os.fspath(path)
         with open(name, "rb") as file:
             raw = file.read()
+            mode = os.fstat(file.fileno()).st_mode
         try:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError:  # it would show the file
             text = None
         if text is None:
             raise HTTPCoreError(f"{show(name)} is not UTF-8")
-        return cls.parse(text, name)
+        found = cls.parse(text, name)
+        if os.name == "posix" and mode & _OTHERS and any(entry.password for entry in found._entries):
+            warn(
+                f"{show(name)} has passwords, and others may read it: chmod 600 is expected",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return found
 
     def lookup(self, host: str, login: str | None = None) -> tuple[str, str] | None:
         """Login and password for a host in lower case, of its first entry, else of the default one.

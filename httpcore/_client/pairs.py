@@ -17,7 +17,9 @@ from .._exact import exact_bytes, exact_float, exact_int, exact_str
 __all__ = ["FormTypes", "FormValue", "form_pairs", "octets", "urlencoded"]
 
 FormValue = str | bytes | int | float | bool | None
-FormTypes = Mapping[str, FormValue | Sequence[FormValue]] | Iterable[tuple[str, FormValue | Sequence[FormValue]]]
+# A mapping's values are checked when they are read: type checkers do not infer a union for a mapping of mixed values
+# where pairs may be given as well, and would refuse `{"name": "x", "tags": ["a"]}`.
+FormTypes = Mapping[str, object] | Iterable[tuple[str, FormValue | Sequence[FormValue]]]
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -41,11 +43,11 @@ def form_pairs(data: FormTypes, argument: str = "data") -> Pairs:
 
 
 def _items(data: object, argument: str) -> list[tuple[object, object]]:
-    if isinstance(data, Mapping):
-        return list(data.items())
-    many = getattr(data, "multi_items", None)  # a multi-dict that is no mapping
+    many = getattr(data, "multi_items", None)  # of a multi-dict: as a mapping it has one value for each name
     if callable(many):
         data = many()
+    if isinstance(data, Mapping):
+        return list(data.items())
     if isinstance(data, (str, bytes, bytearray, memoryview)):
         raise LocalProtocolError(
             f"{argument} is of type {type(data).__name__}: expected a mapping or pairs (a raw body is content=)"

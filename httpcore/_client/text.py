@@ -25,10 +25,9 @@ __all__ = ["DefaultEncoding", "JSONLines", "LineSplitter", "TextDecoder", "chars
 
 DefaultEncoding = str | Callable[[bytes], str | None] | None
 
-_CHARSET: Final = re.compile(
-    r""";[\t ]*charset[\t ]*=[\t ]*(?:"((?:[^"\\]|\\.)*+)"|'([^']*+)'|([^\t ;,"]++))""", re.IGNORECASE
+_PARAMETER: Final = re.compile(
+    r""";[\t ]*+([^\t =;"]*+)[\t ]*+=[\t ]*+(?:"((?:[^"\\]|\\.)*+)"|'?([^\t ;,']*+)[^;]*+)""", re.DOTALL
 )
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"')
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -37,8 +36,6 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_LONGEST_MARK: Final = 4
-
 # Encodings of Python's own, or that turn plain text into something else.
 _NOT_FOR_THE_WEB: Final = {
     "idna",
@@ -67,10 +64,22 @@ _BARRED: Final = {name.replace("_", "-") for name in _NOT_FOR_THE_WEB}
 
 def charset_of(content_type: str | None) -> str | None:
     """The charset parameter of a Content-Type, if it is an encoding that is known: its name."""
-    found = _CHARSET.search(content_type) if content_type else None
-    if found is None:
-        return None
-    return known_encoding(next(group for group in found.groups() if group is not None))
+    for found in _PARAMETER.finditer(content_type or ""):
+        if found[1].lower() == "charset":
+            return known_encoding(found[3] if found[2] is None else _ESCAPED.sub(r"\1", found[2]))
+    return None
+
+
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+def _marked(content: bytes, family: str = "utf-") -> str | None:
+    """The encoding, one of a family, that a byte order mark says."""
+    return next((name for mark, name in _MARKS if content.startswith(mark) and name.startswith(family)), None)
+
+
+_FAMILIES: Final = ("utf-16", "utf-32")
+"""Names that leave the order of bytes to a mark. Without one they are little-endian, as in browsers."""
 
 
 def decode_text(
@@ -86,25 +95,18 @@ def decode_text(
         LocalProtocolError: `default_encoding` is not an encoding that is known.
     """
     named = charset_of(content_type)
-    if named is not None:
-        return _decoded(content, named), named
-    for mark, encoding in _MARKS:
-        if content.startswith(mark):
-            return _decoded(content, encoding), encoding
-    chosen = _default(default_encoding(content) if callable(default_encoding) else default_encoding)
-    if chosen is not None:
-        return _decoded(content, chosen), chosen
-    try:
-        return content.decode(), "utf-8"
-    except UnicodeDecodeError:
-        pass
-    found = _detected(content) or "utf-8"
-    return _decoded(content, found), found
-
-
-def _decoded(content: bytes, encoding: str) -> str:
-    """Without the byte order mark, if there is one."""
-    return content.decode(encoding, "replace").removeprefix("\ufeff")
+    if named in _FAMILIES:
+        named = _marked(content, named) or f"{named}-le"
+    chosen = named or _marked(content)
+    if chosen is None:
+        chosen = _default(default_encoding(content) if callable(default_encoding) else default_encoding)
+        chosen = f"{chosen}-le" if chosen in _FAMILIES else chosen
+    if chosen is None:
+        try:
+            return content.decode(), "utf-8"
+        except UnicodeDecodeError:
+            chosen = _detected(content) or "utf-8"
+    return content.decode(chosen, "replace").removeprefix("\ufeff"), chosen
 
 
 def _default(label: str | None) -> str | None:
@@ -135,11 +137,14 @@ class TextDecoder:
         encoding: its name; None while the first bytes may still be a byte order mark.
     """
 
-    __slots__ = ("_decoder", "_default", "_held", "_started", "encoding")
+    __slots__ = ("_decoder", "_default", "_family", "_held", "_started", "encoding")
 
     def __init__(self, content_type: str | None = None, default_encoding: DefaultEncoding = None) -> None:
-        self.encoding = charset_of(content_type)
-        self._default = _default(None if callable(default_encoding) else default_encoding) or "utf-8"
+        named = charset_of(content_type)
+        fallback = named or _default(None if callable(default_encoding) else default_encoding) or "utf-8"
+        self._default = f"{fallback}-le" if fallback in _FAMILIES else fallback
+        self._family = named if named in _FAMILIES else "utf-"
+        self.encoding = None if named in _FAMILIES else named
         self._decoder = None if self.encoding is None else _incremental(self.encoding)
         self._held = b""
         self._started = False  # a character has been decoded, so that no mark is to be removed any more
@@ -158,7 +163,7 @@ class TextDecoder:
             if not final and any(mark.startswith(data) and mark != data for mark, _ in _MARKS):
                 return ""
             self._held = b""
-            self.encoding = next((name for mark, name in _MARKS if data.startswith(mark)), self._default)
+            self.encoding = _marked(data, self._family) or self._default
             self._decoder = _incremental(self.encoding)
         text = self._decoder.decode(data, final)
         if self._started or not text:
