@@ -11,11 +11,11 @@ Parsed texts are remembered within bounds, but never one with an "@", which may 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NoReturn, TypeAlias
 
-from .._address import bracketed
+from .._address import bracketed, canonical
 from .._errors import InvalidURL, LocalProtocolError, show
 from .._exact import exact_bytes, exact_float, exact_int, exact_str
 from .._message.url import FORBIDDEN, encoded, refuse
@@ -27,8 +27,8 @@ __all__ = ["URL", "Origin", "QueryParamTypes", "QueryParams", "URLTypes", "norma
 URLTypes: TypeAlias = "URL | str | bytes"
 PrimitiveTypes: TypeAlias = "str | int | float | bool | None"
 QueryParamTypes: TypeAlias = (
-    "QueryParams | str | bytes | Mapping[str, PrimitiveTypes | list[PrimitiveTypes] | tuple[PrimitiveTypes, ...]]"
-    " | Mapping[str, str] | Iterable[tuple[str, PrimitiveTypes]]"
+    "QueryParams | str | bytes | Mapping[str, PrimitiveTypes | Sequence[PrimitiveTypes]]"
+    " | Sequence[tuple[str, PrimitiveTypes]]"  # with Iterable, mypy would infer no mixed dictionary
 )
 
 _CACHED_LENGTH: Final = 2048  # characters, as in the pool
@@ -83,7 +83,7 @@ class URL:
         if query_params is not None:
             return _with_query_params(URL(url, allow_relative), QueryParams(query_params))
         if isinstance(url, URL):
-            if not url._host and not allow_relative:
+            if not url._scheme and not allow_relative:
                 _refuse_relative(url._text)
             return url
         text = _text(url)
@@ -256,7 +256,9 @@ class URL:
         user, secret = self._userinfo or (b"", b"")
         user = user if isinstance(username, _Unset) else _octets(username, "username")
         secret = secret if isinstance(password, _Unset) else _octets(password, "password")
-        name = self._host if isinstance(host, _Unset) else _part(host, "host", "/?#@[]" if ":" not in host else "/?#@")
+        name = self._host if isinstance(host, _Unset) else _part(host, "host", "/?#@")
+        if not isinstance(host, _Unset) and ":" in name and canonical(name.strip("[]")) is None:
+            raise InvalidURL(f"host is {show(name)}: expected a name or an IP address, and the port in port")
         place = bracketed(name) if not name.startswith("[") else name
         if isinstance(port, _Unset):
             _, _, digits = self.authority.rpartition("@")[2].rpartition(":")
