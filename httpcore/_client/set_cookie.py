@@ -16,6 +16,7 @@ back is what was received.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from .._address import bracketed, is_address
@@ -112,14 +113,15 @@ def _is_name(host: str) -> bool:
     return not host.startswith("[") and not is_address(host)
 
 
-def possible_domains(host: str) -> list[str]:
+@lru_cache(maxsize=512)
+def possible_domains(host: str) -> tuple[str, ...]:
     """What the domain of a cookie for that host may be: the host, the names above it, and none."""
     found = [host]
     if _is_name(host):
         while "." in host:
             host = host.partition(".")[2]
             found.append(host)
-    return [*found, ""]
+    return (*found, "")
 
 
 def domain_matches(host: str, domain: str) -> bool:
