@@ -150,6 +150,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "netrc"
     names = [*NAMES, "127.0.0.1"]
     path.write_text("".join(f"machine {name} login user password {CANARY}\n" for name in names))
+    path.chmod(0o600)
     monkeypatch.setenv("NETRC", str(path))
     return path
 
