@@ -53,7 +53,7 @@ class Sites:
     def transport(self, protocol: str) -> httpcore.HTTPTransport:
         return httpcore.HTTPTransport(
             httpcore.SSLConfig(verify=str(self.ca)),
-            resolve={name: "127.0.0.1" for name in NAMES},
+            resolve=dict.fromkeys(NAMES, "127.0.0.1"),
             http1=protocol == "HTTP/1.1",
             http2=protocol == "HTTP/2",
         )
