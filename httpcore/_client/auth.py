@@ -15,18 +15,18 @@ import re
 from collections.abc import Callable, Generator, Iterable
 from threading import Lock
 from types import CoroutineType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from .._errors import HTTPCoreError, LocalProtocolError, RemoteProtocolError, show
 from .._public import public
 from .challenges import parse_challenges, parse_parameters
 from .pairs import octets
+from .request import Request
+from .response import ClientResponse
 
 if TYPE_CHECKING:
     from .digest import DigestAnswer, DigestSession
     from .netrc import Netrc
-    from .request import Request
-    from .response import ClientResponse
     from .urls import URL
 
 __all__ = [
@@ -42,10 +42,7 @@ __all__ = [
 ]
 
 
-Flow: TypeAlias = "Generator[Request, ClientResponse, None]"
-AuthTypes: TypeAlias = (
-    "Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | Callable[[Request], Flow]"
-)
+Flow = Generator[Request, ClientResponse, None]
 Place = tuple[str, str, int]
 
 
@@ -69,6 +66,9 @@ class Auth:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+AuthTypes = Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | Callable[[Request], Flow]
 
 
 @public
