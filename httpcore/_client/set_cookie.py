@@ -118,7 +118,7 @@ def possible_domains(host: str) -> tuple[str, ...]:
     """What the domain of a cookie for that host may be: the host, the names above it, and none."""
     found = [host]
     if _is_name(host):
-        while "." in host:
+        while "." in host[:-1]:  # a dot at the end is part of the last label here
             host = host.partition(".")[2]
             found.append(host)
     return (*found, "")
@@ -295,8 +295,8 @@ def checked(cookie: Cookie) -> Cookie:
         TypeError: an attribute is of another type.
     """
     name, value = _text(cookie.name, "name", "=;"), _text(cookie.value, "value", ";")
-    if not name and ("=" in value or not value):
-        raise LocalProtocolError("a cookie without a name has a value that is empty or has =: expected a name")
+    if not name and not value:
+        raise LocalProtocolError("a cookie has neither a name nor a value: expected one of them")
     size = len(octets(name)) + len(octets(value))
     if size > _PAIR_OCTETS:
         raise LocalProtocolError(f"a cookie of {size} octets: expected at most {_PAIR_OCTETS} of name and value")
