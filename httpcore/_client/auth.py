@@ -15,16 +15,19 @@ import re
 from collections.abc import Callable, Generator, Iterable
 from threading import Lock
 from types import CoroutineType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from .._errors import HTTPCoreError, LocalProtocolError, RemoteProtocolError, show
 from .._public import public
 from .challenges import parse_challenges, parse_parameters
 from .pairs import octets
+from .request import Request
+from .response import ClientResponse
 
 if TYPE_CHECKING:
     from .digest import DigestAnswer, DigestSession
     from .netrc import Netrc
+    from .urls import URL
 
 __all__ = [
     "Auth",
@@ -37,49 +40,6 @@ __all__ = [
     "auth_of",
     "auth_of_url",
 ]
-
-
-class _URL(Protocol):
-    @property
-    def scheme(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-    @property
-    def full_path(self) -> str: ...
-    @property
-    def username(self) -> str: ...
-    @property
-    def userinfo(self) -> tuple[bytes, bytes] | None: ...
-
-
-class _Headers(Protocol):
-    def get_raw(self, name: bytes, /) -> list[bytes]: ...
-    def __contains__(self, name: object, /) -> bool: ...
-    def __setitem__(self, name: str, value: str | bytes, /) -> None: ...
-
-
-class Request(Protocol):
-    """What a flow may know of a request."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def url(self) -> _URL: ...
-    @property
-    def headers(self) -> _Headers: ...
-    @property
-    def content(self) -> bytes | None: ...
-
-
-class ClientResponse(Protocol):
-    """What a flow may know of a response."""
-
-    @property
-    def status_code(self) -> int: ...
-    @property
-    def headers(self) -> _Headers: ...
 
 
 Flow = Generator[Request, ClientResponse, None]
@@ -227,7 +187,7 @@ class DigestAuth(Auth):
         for _ in range(_ATTEMPTS):
             answer = None
             if session is not None:
-                answer = session.answer(request.method.encode("ascii"), self._uri(request), request.content)
+                answer = session.answer(request.method.encode("ascii"), self._uri(request), request.body.data)
                 request.headers[f"{self._prefix}Authorization"] = answer.value
             response = yield request
             if response.status_code != self._status:
@@ -376,7 +336,7 @@ def auth_of(value: AuthTypes | None) -> Auth | None:
     )
 
 
-def auth_of_url(url: _URL) -> BasicAuth | None:
+def auth_of_url(url: URL) -> BasicAuth | None:
     """What the user name and password in a URL mean; None if there is neither."""
     userinfo = url.userinfo
     return BasicAuth(*userinfo) if userinfo is not None and any(userinfo) else None

@@ -272,7 +272,7 @@ class Cookies(MutableMapping[str, str]):
                 del self._store[domain]
 
     def _shadows_secure(self, new: Cookie) -> bool:
-        """Whether a cookie of an insecure connection would stand in for a secure one (section 5.7, step 16)."""
+        """Whether a cookie of an insecure connection would stand in for a secure one (section 5.7)."""
         for domain, store in self._store.items():
             if domain and (domain_matches(domain, new.domain) or domain_matches(new.domain, domain)):
                 for (path, name, _), entry in store.items():

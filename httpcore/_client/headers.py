@@ -25,6 +25,7 @@ HeaderTypes: TypeAlias = (
     "Headers | Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]] | None"
 )
 
+_PAIR_TYPES: Final = frozenset((tuple, list))
 _SECRET: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
 
 
@@ -172,7 +173,7 @@ def _quickly(headers: object) -> list[tuple[bytes, bytes]] | None:
     """The fields of a plain dictionary, list or tuple; None when anything is unusual: `header_pairs` says what."""
     if type(headers) is dict:
         headers = list(headers.items())
-    if type(headers) is not list and type(headers) is not tuple:
+    if (type(headers) is not list and type(headers) is not tuple) or not _PAIR_TYPES.issuperset(map(type, headers)):
         return None
     try:
         return [_pair(name, value) for name, value in headers]

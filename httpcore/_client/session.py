@@ -238,7 +238,7 @@ class Session(Generic[R]):
         try:
             following = next(flow)
             while True:
-                response = await self._exchange(cast("Request", following), call)
+                response = await self._exchange(following, call)
                 response.history = [*refused]
                 try:
                     if auth.needs_response_body:

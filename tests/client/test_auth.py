@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from flows import FlowRequest, FlowResponse, answers, play
+from flows import answers, play
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpcore import HTTPCoreError, LocalProtocolError, RemoteProtocolError
+from httpcore import ClientResponse, HTTPCoreError, LocalProtocolError, RemoteProtocolError, Request
 from httpcore._client.auth import (
     Auth,
     BasicAuth,
@@ -31,21 +31,21 @@ from httpcore._client.digest import digest_response, secret_of
 from httpcore._client.netrc import Netrc
 from httpcore._client.urls import URL
 
-OK = FlowResponse(200)
+OK = ClientResponse(200)
 CANARY = "canary-b1f2"
 
 
-def sent_by(auth: Auth | None, *responses: FlowResponse, url: str = "http://a.test/x") -> list[str | None]:
+def sent_by(auth: Auth | None, *responses: ClientResponse, url: str = "http://a.test/x") -> list[str | None]:
     """The Authorization of each request of a flow."""
     assert auth is not None
     sent: list[str | None] = []
     serve = answers(*(responses or (OK,)))
 
-    def record(request: FlowRequest) -> FlowResponse:
+    def record(request: Request) -> ClientResponse:
         sent.append(request.headers.get("authorization"))
         return serve(request)
 
-    play(auth, FlowRequest("GET", url), record)
+    play(auth, Request("GET", url), record)
     return sent
 
 
@@ -93,11 +93,11 @@ REFUSED: dict[str, Callable[[], object]] = {
     "a text": lambda: auth_of(CANARY),  # type: ignore[arg-type]
     "a class": lambda: auth_of(BasicAuth),  # type: ignore[arg-type]
     "a pair of numbers": lambda: auth_of((1, CANARY)),  # type: ignore[arg-type]
-    "an async function": lambda: play(auth_of(never) or Auth(), FlowRequest("GET", "http://a"), answers(OK)),  # type: ignore[arg-type]
+    "an async function": lambda: play(auth_of(never) or Auth(), Request("GET", "http://a"), answers(OK)),  # type: ignore[arg-type]
 }
 
 
-async def never(request: FlowRequest) -> None:
+async def never(request: Request) -> None:
     """No flow: it would have to be awaited."""
 
 
@@ -132,14 +132,14 @@ def test_a_function_may_change_the_request_or_return_another() -> None:
         request.headers["Authorization"] = f"Sig {request.method} {request.url.path}"
 
     assert sent_by(auth_of(sign)) == ["Sig GET /x"]
-    other = FlowRequest("GET", "http://b.test/")
+    other = Request("GET", "http://b.test/")
     seen = []
 
-    def serve(request: FlowRequest) -> FlowResponse:
+    def serve(request: Request) -> ClientResponse:
         seen.append(request)
         return OK
 
-    play(auth_of(lambda request: other) or Auth(), FlowRequest("GET", "http://a.test/"), serve)
+    play(auth_of(lambda request: other) or Auth(), Request("GET", "http://a.test/"), serve)
     assert seen == [other]
 
 
@@ -147,11 +147,11 @@ def test_a_generator_fetches_a_token_and_tries_again() -> None:
     def flow(request: Any) -> Generator[Any, Any, None]:
         response = yield request
         if response.status_code == 401:
-            token = yield FlowRequest("POST", "http://login.test/token")
+            token = yield Request("POST", "http://login.test/token")
             request.headers["Authorization"] = f"Bearer {token.headers['x-token']}"
             yield request
 
-    responses = (FlowResponse(401), FlowResponse(200, {"x-token": "t"}), OK)
+    responses = (ClientResponse(401), ClientResponse(200, headers={"x-token": "t"}), OK)
     assert sent_by(auth_of(flow), *responses) == [None, None, "Bearer t"]
     assert sent_by(auth_of(flow), OK) == [None]
 
@@ -191,9 +191,11 @@ def test_credentials_of_a_url_that_basic_cannot_carry_are_refused(url: str) -> N
 # Digest: who asks, how often, and what is remembered.
 
 
-def asks(nonce: str = "n1", **more: str) -> FlowResponse:
+def asks(nonce: str = "n1", **more: str) -> ClientResponse:
     said = {"realm": "r", "nonce": nonce, "qop": "auth", "algorithm": "MD5", **more}
-    return FlowResponse(401, {"www-authenticate": "Digest " + ", ".join([f'{n}="{v}"' for n, v in said.items()])})
+    return ClientResponse(
+        401, headers={"www-authenticate": "Digest " + ", ".join([f'{n}="{v}"' for n, v in said.items()])}
+    )
 
 
 def said_in(value: str | None) -> dict[str, str]:
@@ -234,11 +236,13 @@ def test_digest_ends_though_each_nonce_is_stale() -> None:
 
 def test_digest_uses_the_next_nonce_that_the_server_says() -> None:
     auth = DigestAuth("u", "p")
-    told = FlowResponse(200, {"authentication-info": 'nextnonce="n2", qop=auth'})
+    told = ClientResponse(200, headers={"authentication-info": 'nextnonce="n2", qop=auth'})
     assert counts(sent_by(auth, asks(), told)) == ["-", "n1 1"]
     assert counts(sent_by(auth, OK)) == ["n2 1"]
-    assert counts(sent_by(auth, FlowResponse(404, {"authentication-info": 'nextnonce="n3"'}))) == ["n2 2"]
-    assert counts(sent_by(auth, FlowResponse(200, {"authentication-info": 'nextnonce="n4'}))) == ["n3 1"]  # broken
+    assert counts(sent_by(auth, ClientResponse(404, headers={"authentication-info": 'nextnonce="n3"'}))) == ["n2 2"]
+    assert counts(sent_by(auth, ClientResponse(200, headers={"authentication-info": 'nextnonce="n4'}))) == [
+        "n3 1"
+    ]  # broken
     assert counts(sent_by(auth, OK)) == ["n3 2"]
 
 
@@ -263,14 +267,14 @@ def test_digest_remembers_a_bounded_number_of_origins() -> None:
 
 
 UNANSWERED = {
-    "Basic alone": FlowResponse(401, {"www-authenticate": 'Basic realm="r"'}),
-    "nothing": FlowResponse(401),
-    "no nonce": FlowResponse(401, {"www-authenticate": 'Digest realm="r"'}),
+    "Basic alone": ClientResponse(401, headers={"www-authenticate": 'Basic realm="r"'}),
+    "nothing": ClientResponse(401),
+    "no nonce": ClientResponse(401, headers={"www-authenticate": 'Digest realm="r"'}),
     "an unknown algorithm": asks(algorithm="SHA-1"),
     "an unknown qop": asks(qop="auth-new"),
-    "a proxy's challenge": FlowResponse(401, {"proxy-authenticate": 'Digest realm="r", nonce="n"'}),
-    "another status": FlowResponse(407, {"www-authenticate": 'Digest realm="r", nonce="n"'}),
-    "a realm twice": FlowResponse(401, {"www-authenticate": 'Digest realm="r", realm="s", nonce="n"'}),
+    "a proxy's challenge": ClientResponse(401, headers={"proxy-authenticate": 'Digest realm="r", nonce="n"'}),
+    "another status": ClientResponse(407, headers={"www-authenticate": 'Digest realm="r", nonce="n"'}),
+    "a realm twice": ClientResponse(401, headers={"www-authenticate": 'Digest realm="r", realm="s", nonce="n"'}),
 }
 
 
@@ -288,23 +292,23 @@ def test_a_downgrade_to_md5_is_not_answered_where_it_is_left_out() -> None:
 
 def test_digest_for_a_proxy_uses_the_proxys_fields() -> None:
     auth = DigestAuth("u", "p", proxy=True)
-    request = FlowRequest("GET", "http://[::1]:8080/x?y")
-    told = FlowResponse(200, {"proxy-authentication-info": 'nextnonce="n2"'})
-    challenge = FlowResponse(407, {"proxy-authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
+    request = Request("GET", "http://[::1]:8080/x?y")
+    told = ClientResponse(200, headers={"proxy-authentication-info": 'nextnonce="n2"'})
+    challenge = ClientResponse(407, headers={"proxy-authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
     play(auth, request, answers(challenge, told))
     assert said_in(request.headers["proxy-authorization"])["uri"] == "http://[::1]:8080/x?y"
     assert "authorization" not in request.headers
     play(auth, request, answers(OK))
     assert said_in(request.headers["proxy-authorization"])["nonce"] == "n2"
-    other = FlowRequest("GET", "http://[::1]:8080/")
+    other = Request("GET", "http://[::1]:8080/")
     play(DigestAuth("u", "p", proxy=True), other, answers(asks()))
     assert "proxy-authorization" not in other.headers
 
 
-def proving(word: str, **changes: str) -> Callable[[FlowRequest], FlowResponse]:
+def proving(word: str, **changes: str) -> Callable[[Request], ClientResponse]:
     """A server that proves, or seems to, that it knows the password."""
 
-    def serve(request: FlowRequest) -> FlowResponse:
+    def serve(request: Request) -> ClientResponse:
         said = said_in(request.headers.get("authorization"))
         if not said:
             return asks()
@@ -312,21 +316,21 @@ def proving(word: str, **changes: str) -> Callable[[FlowRequest], FlowResponse]:
         secret = secret_of("MD5", b"u", b"r", word.encode())
         proof = digest_response("MD5", secret=secret, method=b"", **facts).decode()
         told = {"rspauth": proof, "cnonce": said["cnonce"], "nc": said["nc"], "qop": "auth", **changes}
-        return FlowResponse(200, {"authentication-info": ", ".join([f'{n}="{v}"' for n, v in told.items()])})
+        return ClientResponse(200, headers={"authentication-info": ", ".join([f'{n}="{v}"' for n, v in told.items()])})
 
     return serve
 
 
 def test_a_server_that_proves_itself_is_believed() -> None:
-    assert play(DigestAuth("u", "p"), FlowRequest("GET", "http://a.test/"), proving("p")).status_code == 200
+    assert play(DigestAuth("u", "p"), Request("GET", "http://a.test/"), proving("p")).status_code == 200
 
 
 @pytest.mark.parametrize(
     "serve", [proving("another"), proving("p", rspauth="0" * 32), proving("p", cnonce="x"), proving("p", rspauth="")]
 )
-def test_a_wrong_proof_of_the_server_is_an_error(serve: Callable[[FlowRequest], FlowResponse]) -> None:
+def test_a_wrong_proof_of_the_server_is_an_error(serve: Callable[[Request], ClientResponse]) -> None:
     with pytest.raises(RemoteProtocolError, match="rspauth is wrong"):
-        play(DigestAuth("u", "p"), FlowRequest("GET", "http://a.test/"), serve)
+        play(DigestAuth("u", "p"), Request("GET", "http://a.test/"), serve)
 
 
 def test_a_hundred_threads_never_use_a_count_of_a_nonce_twice() -> None:
@@ -347,7 +351,7 @@ def test_a_hundred_threads_never_use_a_count_of_a_nonce_twice() -> None:
 
 def test_flows_at_once_each_answer_their_own_challenge() -> None:
     auth = DigestAuth("u", "p")
-    requests = [FlowRequest("GET", "http://a.test/") for _ in range(100)]
+    requests = [Request("GET", "http://a.test/") for _ in range(100)]
     flows: list[Any] = [auth.flow(request) for request in requests]
     for flow in flows:
         next(flow)
@@ -361,7 +365,7 @@ def test_flows_at_once_each_answer_their_own_challenge() -> None:
 def test_the_body_is_asked_for_where_its_hash_may_be_wanted() -> None:
     assert DigestAuth("u", "p", integrity=True).needs_request_body
     assert not DigestAuth("u", "p").needs_request_body
-    request = FlowRequest("PUT", "http://a.test/", None)
+    request = Request("PUT", "http://a.test/", content=iter([b"x"]))
     with pytest.raises(LocalProtocolError, match="expected a body in memory"):
         play(DigestAuth("u", "p"), request, answers(asks(qop="auth-int")))
 
@@ -391,10 +395,9 @@ def test_no_repr_shows_a_secret(case: str) -> None:
 
 def test_no_error_or_log_of_a_flow_shows_a_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    request = FlowRequest("GET", f"http://{CANARY}:{CANARY}@a.test/")
+    request = Request("GET", f"http://{CANARY}:{CANARY}@a.test/", content=iter([b"x"]))
     texts = []
     for serve in (proving("another"), answers(asks(qop="auth-int"))):
-        request.content = None
         try:
             play(DigestAuth(CANARY, CANARY), request, serve)
         except HTTPCoreError as error:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flows import FlowRequest, FlowResponse, play
+from flows import play
 from hypothesis import given
 from hypothesis import strategies as st
 from real_servers import program
 from servers import ScriptedServer, ok
 
 import httpcore
+from httpcore import ClientResponse, Request
 from httpcore._client.auth import NetrcAuth, auth_of_url
 from httpcore._client.netrc import Netrc, NetrcEntry, netrc_path
 from httpcore._client.urls import URL
@@ -90,8 +91,8 @@ def test_each_file_sends_what_curl_sends(case: str, tmp_path: Path) -> None:
             [curl, "-s", "--netrc-file", str(path), "--resolve", place, f"http://a.test:{server.port}/"], check=True
         )
     sent = [line for line in heads[0].split(b"\r\n") if line.lower().startswith(b"authorization")]
-    request = FlowRequest("GET", "http://a.test/")
-    play(NetrcAuth(path), request, lambda _: FlowResponse(200))
+    request = Request("GET", "http://a.test/")
+    play(NetrcAuth(path), request, lambda _: ClientResponse(200))
     ours = [b"Authorization: " + value for value in request.headers.get_raw("authorization")]
     assert ours == sent
 
@@ -187,8 +188,8 @@ TRICKY = {
 def test_credentials_are_those_of_the_host_that_is_connected_to(url: str, tmp_path: Path) -> None:
     path = tmp_path / "netrc"
     path.write_text("machine a.test password secret-a\nmachine evil.test password secret-evil\n")
-    request = FlowRequest("GET", url)
-    play(NetrcAuth(path), request, lambda _: FlowResponse(200))
+    request = Request("GET", url)
+    play(NetrcAuth(path), request, lambda _: ClientResponse(200))
     sent = [base64.b64decode(value[6:]).rpartition(b":")[2] for value in request.headers.get_raw("authorization")]
     assert request.url.host == TRICKY[url]
     assert sent == {"a.test": [b"secret-a"], "evil.test": [b"secret-evil"]}.get(TRICKY[url], [])
@@ -197,16 +198,16 @@ def test_credentials_are_those_of_the_host_that_is_connected_to(url: str, tmp_pa
 def test_an_authorization_of_the_request_stays(tmp_path: Path) -> None:
     path = tmp_path / "netrc"
     path.write_text("default login me password secret\n")
-    request = FlowRequest("GET", "http://a.test/", headers={"authorization": "Bearer x"})
-    play(NetrcAuth(path), request, lambda _: FlowResponse(200))
+    request = Request("GET", "http://a.test/", headers={"authorization": "Bearer x"})
+    play(NetrcAuth(path), request, lambda _: ClientResponse(200))
     assert request.headers.get_list("authorization") == ["Bearer x"]
 
 
 def test_a_user_in_the_url_chooses_the_entry(tmp_path: Path) -> None:
     path = tmp_path / "netrc"
     path.write_text("machine a.test login one password p1\nmachine a.test login two password p2\n")
-    request = FlowRequest("GET", "http://two@a.test/")
-    play(NetrcAuth(path), request, lambda _: FlowResponse(200))
+    request = Request("GET", "http://two@a.test/")
+    play(NetrcAuth(path), request, lambda _: ClientResponse(200))
     assert request.headers["authorization"] == "Basic " + base64.b64encode(b"two:p2").decode()
 
 

@@ -1,34 +1,15 @@
-"""Flows of authentication, driven by hand or over a pool, with requests that have no more than a flow may know."""
+"""Flows of authentication, driven by hand or over a pool."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from httpcore import ClientResponse, Request
 from httpcore._client.auth import Auth
-from httpcore._client.headers import Headers
-from httpcore._client.urls import URL
 
 
-class FlowRequest:
-    """What a flow may know of a request."""
-
-    def __init__(self, method: str, url: str, content: bytes | None = b"", headers: Any = None) -> None:
-        self.method = method
-        self.url = URL(url)
-        self.headers = Headers(headers)
-        self.content = content
-
-
-class FlowResponse:
-    """What a flow may know of a response."""
-
-    def __init__(self, status_code: int, headers: Any = None) -> None:
-        self.status_code = status_code
-        self.headers = Headers(headers)
-
-
-def play(auth: Auth, request: FlowRequest, serve: Callable[[FlowRequest], FlowResponse]) -> FlowResponse:
+def play(auth: Auth, request: Request, serve: Callable[[Request], ClientResponse]) -> ClientResponse:
     """The last response of a flow whose requests `serve` answers."""
     flow: Any = auth.flow(request)
     sent = next(flow)
@@ -42,18 +23,18 @@ def play(auth: Auth, request: FlowRequest, serve: Callable[[FlowRequest], FlowRe
 
 async def over_pool(auth: Auth, pool: Any, method: str, url: str, content: bytes = b"", **more: Any) -> Any:
     """The last response of a flow whose requests go through a pool."""
-    flow: Any = auth.flow(FlowRequest(method, url, content))
+    flow: Any = auth.flow(Request(method, url, content=content))
     request = next(flow)
     while True:
         raw = request.headers.raw
         response = await pool.request(method, request.url.request_url, headers=raw, body=content, **more)
         try:
-            request = flow.send(FlowResponse(response.status_code, response.headers))
+            request = flow.send(ClientResponse(response.status_code, headers=response.headers))
         except StopIteration:
             return response
 
 
-def answers(*responses: FlowResponse) -> Callable[[FlowRequest], FlowResponse]:
+def answers(*responses: ClientResponse) -> Callable[[Request], ClientResponse]:
     """Serves these, one after the other."""
-    left: Iterator[FlowResponse] = iter(responses)
+    left: Iterator[ClientResponse] = iter(responses)
     return lambda request: next(left)
