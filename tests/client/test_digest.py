@@ -73,7 +73,7 @@ def test_challenges_are_read_as_rfc_9110_lists_them(case: str) -> None:
     assert [(each.scheme, each.parameters, each.token68) for each in found] == expected
 
 
-def test_parameters_without_a_scheme_are_those_of_authentication_info() -> None:
+def test_authentication_info_has_parameters_and_no_scheme() -> None:
     value = b'nextnonce="n,\\"1", qop=auth , rspauth="ab"'
     assert parse_parameters([value, b"nc=00000001"]) == {
         "nextnonce": 'n,"1',
