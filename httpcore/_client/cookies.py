@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from math import inf
 from typing import Final, TypeAlias
 
 from .._errors import HTTPCoreError, show
@@ -44,6 +45,7 @@ CookieTypes: TypeAlias = "Cookies | Mapping[str, str] | Iterable[tuple[str, str]
 _PER_DOMAIN: Final = 50
 _IN_ALL: Final = 3000
 _HEADER_OCTETS: Final = 16384
+_HOSTS: Final = 256  # whose cookies are remembered in the order in which they are sent
 
 
 @public
@@ -52,17 +54,20 @@ class CookieConflict(HTTPCoreError, LookupError):
 
 
 class _Entry:
-    """A stored cookie and its place in time; order is all that matters of both times, so they are counted."""
+    """A stored cookie, as it is sent, and its place in time; only the order of times matters, so they are counted."""
 
-    __slots__ = ("cookie", "created", "used")
+    __slots__ = ("cookie", "created", "expires", "part", "used")
 
     def __init__(self, cookie: Cookie, created: int, used: int) -> None:
         self.cookie = cookie
+        self.part = octets(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value)
+        self.expires = inf if cookie.expires is None else cookie.expires
         self.created = created
         self.used = used
 
 
 _Key: TypeAlias = tuple[str, str, bool]  # path, name, host-only
+_EMPTY: Final[dict[_Key, _Entry]] = {}
 
 
 @public
@@ -83,12 +88,11 @@ class Cookies(MutableMapping[str, str]):
     def __init__(self, cookies: CookieTypes = None) -> None:
         self._lock = threading.Lock()
         self._store: dict[str, dict[_Key, _Entry]] = {}
+        self._by_host: dict[str, list[_Entry]] = {}
         self._count = 0  # of cookies
         self._clock = 0
         if cookies is not None:
-            for cookie in _listed(cookies):
-                self._insert(cookie)
-            self._evict(time.time())
+            self.update(cookies)
 
     # One by one.
 
@@ -114,7 +118,7 @@ class Cookies(MutableMapping[str, str]):
         cookie = checked(Cookie(name, value, domain, path, host_only, secure, http_only, same_site, expires))
         with self._lock:
             self._insert(cookie)
-            self._evict(time.time())
+            self._evict([cookie.domain], time.time())
 
     def find(self, name: str, *, domain: str | None = None, path: str | None = None) -> Cookie | None:
         """The one cookie of that name, None if there is none.
@@ -145,7 +149,7 @@ class Cookies(MutableMapping[str, str]):
                 if (name is None or other_name == name) and (path is None or other_path == path)
             ]
         entries.sort(key=_by_creation)
-        return [entry.cookie for entry in entries if not _is_expired(entry.cookie, moment)]
+        return [entry.cookie for entry in entries if entry.expires > moment]
 
     def remove(self, name: str | None = None, *, domain: str | None = None, path: str | None = None) -> int:
         """Forget the cookies that `select` with these arguments gives. Returns how many there were."""
@@ -180,7 +184,7 @@ class Cookies(MutableMapping[str, str]):
             for cookie in new:
                 if trusted or cookie.secure or not self._shadows_secure(cookie):
                     self._insert(cookie)
-            self._evict(moment)
+            self._evict({cookie.domain for cookie in new}, moment)
 
     def header(
         self,
@@ -207,39 +211,51 @@ class Cookies(MutableMapping[str, str]):
         found = self._matching(asked, moment, cross_site, unbound)
         if extra is not None:
             more = extra._matching(asked, moment, cross_site, unbound)
-            names = {cookie.name for cookie in more}
-            found = [*[cookie for cookie in found if cookie.name not in names], *more]
+            names = {entry.cookie.name for entry in more}
+            found = [*[entry for entry in found if entry.cookie.name not in names], *more]
         return _field(found)
 
-    def _matching(self, url: URL, moment: float, cross_site: bool, unbound: bool) -> list[Cookie]:
+    def _matching(self, url: URL, moment: float, cross_site: bool, unbound: bool) -> list[_Entry]:
         """What is sent with a request, in the order of section 5.8.3."""
-        host, path, trusted = host_of(url), url.path, None
+        host, path = host_of(url), url.path
+        trusted = url.is_ssl or is_trusted(url)
         found: list[_Entry] = []
         with self._lock:
-            for domain in possible_domains(host):
-                for entry in self._store.get(domain, {}).values():
-                    cookie = entry.cookie
-                    if (cookie.host_only and domain != host) or not path_matches(path, cookie.path):
-                        continue
-                    if cookie.secure:
-                        trusted = is_trusted(url) if trusted is None else trusted
-                        if not trusted:
-                            continue
-                    if (cross_site and cookie.same_site != "none") or _is_expired(cookie, moment):
-                        continue
+            for entry in self._by_host.get(host) or self._candidates(host):
+                cookie = entry.cookie
+                if (
+                    entry.expires > moment
+                    and (trusted or not cookie.secure)
+                    and (cookie.path == "/" or path_matches(path, cookie.path))
+                    and not (cross_site and cookie.same_site != "none")
+                ):
                     found.append(entry)
-            bound = {entry.cookie.name for entry in found if entry.cookie.domain}
-            found = [entry for entry in found if entry.cookie.domain or (unbound and entry.cookie.name not in bound)]
-            self._clock += 1
+            if "" in self._store:
+                bound = {entry.cookie.name for entry in found if entry.cookie.domain}
+                found = [e for e in found if e.cookie.domain or (unbound and e.cookie.name not in bound)]
+            self._clock = clock = self._clock + 1
             for entry in found:
-                entry.used = self._clock
-        if len(found) > 1:
-            found.sort(key=_by_path)
-        return [entry.cookie for entry in found]
+                entry.used = clock
+        return found
 
     # The store; all under the lock.
 
+    def _candidates(self, host: str) -> list[_Entry]:
+        """What may be sent to a host, in the order in which it is; remembered until something is stored or dropped."""
+        found = [
+            entry
+            for domain in possible_domains(host)
+            for entry in self._store.get(domain, _EMPTY).values()
+            if domain == host or not entry.cookie.host_only
+        ]
+        found.sort(key=_by_path)
+        if len(self._by_host) >= _HOSTS:
+            self._by_host.clear()
+        self._by_host[host] = found
+        return found
+
     def _insert(self, cookie: Cookie) -> None:
+        self._by_host.clear()
         self._clock += 1
         store = self._store.setdefault(cookie.domain, {})
         key = _key(cookie)
@@ -248,14 +264,15 @@ class Cookies(MutableMapping[str, str]):
         store[key] = _Entry(cookie, self._clock if old is None else old.created, self._clock)
 
     def _drop(self, domain: str, key: _Key) -> None:
-        store = self._store.get(domain, {})
+        self._by_host.clear()
+        store = self._store.get(domain, _EMPTY)
         if store.pop(key, None) is not None:
             self._count -= 1
             if not store:
                 del self._store[domain]
 
     def _shadows_secure(self, new: Cookie) -> bool:
-        """Whether a cookie of an insecure connection would stand in for a secure one (section 5.7, step 16)."""
+        """Whether a cookie of an insecure connection would stand in for a secure one (section 5.7)."""
         for domain, store in self._store.items():
             if domain and (domain_matches(domain, new.domain) or domain_matches(new.domain, domain)):
                 for (path, name, _), entry in store.items():
@@ -263,20 +280,27 @@ class Cookies(MutableMapping[str, str]):
                         return True
         return False
 
-    def _evict(self, moment: float) -> None:
-        """Forget what has expired and what is too much: of a domain first the insecure, and always the least used."""
-        for domain in list(self._store):
-            store = self._store[domain]
-            for key in [key for key, entry in store.items() if _is_expired(entry.cookie, moment)]:
-                self._drop(domain, key)
+    def _evict(self, domains: Iterable[str], moment: float) -> None:
+        """Forget what is too much, after something was stored for these domains: what has expired, then of a domain the
+        insecure, and always the least recently used (section 5.7).
+        """
+        for domain in domains:
+            store = self._store.get(domain, _EMPTY)
             if len(store) > _PER_DOMAIN:
-                oldest = sorted(store, key=lambda key: (store[key].cookie.secure, store[key].used))
-                for key in oldest[: len(store) - _PER_DOMAIN]:
+                self._forget_expired(domain, moment)
+                worst = sorted([(entry.cookie.secure, entry.used, key) for key, entry in store.items()])
+                for _, _, key in worst[: max(len(store) - _PER_DOMAIN, 0)]:
                     self._drop(domain, key)
         if self._count > _IN_ALL:
+            for domain in list(self._store):
+                self._forget_expired(domain, moment)
             every = [(entry.used, domain, key) for domain, store in self._store.items() for key, entry in store.items()]
-            for _, domain, key in sorted(every)[: self._count - _IN_ALL]:
+            for _, domain, key in sorted(every)[: max(self._count - _IN_ALL, 0)]:
                 self._drop(domain, key)
+
+    def _forget_expired(self, domain: str, moment: float) -> None:
+        for key in [key for key, entry in self._store[domain].items() if entry.expires <= moment]:
+            self._drop(domain, key)
 
     # As a mapping.
 
@@ -292,7 +316,7 @@ class Cookies(MutableMapping[str, str]):
         cookie = checked(_with_value(old, value) if old is not None else Cookie(name, value))
         with self._lock:
             self._insert(cookie)
-            self._evict(time.time())
+            self._evict([cookie.domain], time.time())
 
     def __delitem__(self, name: str) -> None:
         """Forget all cookies of that name."""
@@ -313,6 +337,7 @@ class Cookies(MutableMapping[str, str]):
         """Forget all cookies."""
         with self._lock:
             self._store.clear()
+            self._by_host.clear()
             self._count = 0
 
     def update(self, cookies: CookieTypes = None, /, **named: str) -> None:  # type: ignore[override]
@@ -321,7 +346,7 @@ class Cookies(MutableMapping[str, str]):
         with self._lock:
             for cookie in new:
                 self._insert(cookie)
-            self._evict(time.time())
+            self._evict({cookie.domain for cookie in new}, time.time())
 
     def copy(self) -> Cookies:
         """A new object with the same cookies."""
@@ -384,21 +409,13 @@ def _with_value(cookie: Cookie, value: str) -> Cookie:
     )
 
 
-def _is_expired(cookie: Cookie, moment: float) -> bool:
-    return cookie.expires is not None and cookie.expires <= moment
-
-
-def _field(cookies: list[Cookie]) -> bytes | None:
+def _field(entries: list[_Entry]) -> bytes | None:
     """Name and value of each, up to the most octets that a field may have; what comes later is left out."""
-    parts: list[bytes] = []
-    room = _HEADER_OCTETS + 2
-    for cookie in cookies:
-        part = octets(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value)
-        room -= len(part) + 2
-        if room < 0:
-            break
-        parts.append(part)
-    return b"; ".join(parts) if parts else None
+    field = b"; ".join([entry.part for entry in entries])
+    while len(field) > _HEADER_OCTETS:
+        entries = entries[:-1]
+        field = b"; ".join([entry.part for entry in entries])
+    return field or None
 
 
 def _listed(cookies: CookieTypes) -> list[Cookie]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from .._backends.base import Backend
@@ -82,49 +84,46 @@ async def download(
 async def _write(
     response: R, target: _Target, backend: Backend, start: int, resume: bool, progress: ProgressCallback | None
 ) -> None:
-    validator = _validator(response) if resume else None
-    file = await backend.run_blocking(partial(target.open, start, validator))
+    keep = _validator(response) if resume else None
     done, total = start, _total(response, start)
-    held: list[bytes] = []
     try:
+        await backend.run_blocking(partial(target.open, start, keep))
         stream = response._body_stream(decoded=True)
-        size = 0
         while True:
             try:
                 piece = await response._piece(stream)
             except StopAsyncIteration:
                 break
-            held.append(piece)
-            size += len(piece)
             done += len(piece)
+            if target.hold(piece):
+                await backend.run_blocking(target.write)
             if progress is not None:
                 progress(Progress("download", done, total))
-            if size >= _PIECE:
-                await backend.run_blocking(partial(_flush, file, held))
-                size = 0
-        await backend.run_blocking(partial(_flush, file, held))
+        await backend.run_blocking(target.finish)
     except BaseException:
-        target.abandon(file, held, keep=validator is not None)
+        target.abandon(keep=keep is not None)
         raise
-    file.close()
-    await backend.run_blocking(target.finish)
-
-
-def _flush(file: FileIO, held: list[bytes]) -> None:
-    view = memoryview(b"".join(held))
-    held.clear()
-    while view:
-        view = view[file.write(view) :]
 
 
 class _Target:
-    """The file, and the two beside it."""
+    """The file, and the two beside it.
+
+    `open`, `write` and `finish` may run in another thread, and go on there when the task that waits for them is
+    cancelled. So whichever of `abandon` and such a step ends last closes and removes what there is: the task does not
+    wait for the thread, and no descriptor is closed under a write.
+    """
 
     def __init__(self, path: str, url: str) -> None:
         self._path = path
         self._part = path + ".part"
         self._note = path + ".part.json"
         self._url = url
+        self._lock = Lock()
+        self._is_busy = False
+        self._ends: bool | None = None  # abandoned: whether the part is kept
+        self._file: FileIO | None = None
+        self._held: list[bytes] = []
+        self._size = 0
 
     def kept(self) -> _Kept | None:
         """What there is of an earlier download of this URL."""
@@ -143,44 +142,85 @@ class _Target:
             return None
         return _Kept(size, validator)
 
-    def open(self, start: int, validator: str | None) -> FileIO:
-        """The partial file, to be written from `start` on. Never one that a link leads to."""
-        if not start:
-            self._remove()
-        flags = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        flags |= 0 if start else os.O_CREAT | os.O_EXCL
-        file = open(os.open(self._part, flags, 0o666), "wb", buffering=0)  # noqa: SIM115 - it is the caller's
-        try:
-            file.truncate(start)
-            file.seek(start)
-            if validator is not None and not start:
-                self._write_note(validator)
-        except BaseException:
-            file.close()
-            raise
-        return file
+    def hold(self, piece: bytes) -> bool:
+        """Take a piece. True when there is enough to be written."""
+        self._held.append(piece)
+        self._size += len(piece)
+        return self._size >= _PIECE
 
-    def _write_note(self, validator: str) -> None:
-        from json import dumps  # only for who resumes
+    # Steps, perhaps in another thread.
 
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        with open(os.open(self._note, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(dumps({"url": self._url, "validator": validator}))
+    def open(self, start: int, validator: str | None) -> None:
+        """Open the partial file, to be written from `start` on. Never one that a link leads to."""
+        self._step(partial(self._open, start, validator))
 
-    def abandon(self, file: FileIO, held: list[bytes], *, keep: bool) -> None:
-        """The download failed."""
-        try:
-            if keep:
-                _flush(file, held)
-        finally:
-            file.close()
-            if not keep:
-                self._remove()
+    def write(self) -> None:
+        """Write what is held."""
+        self._step(self._write)
 
     def finish(self) -> None:
         """It is complete."""
+        self._step(self._finish)
+
+    def _step(self, act: Callable[[], None]) -> None:
+        with self._lock:
+            if self._ends is not None:
+                return
+            self._is_busy = True
+        try:
+            act()
+        finally:
+            with self._lock:
+                self._is_busy = False
+                if self._ends is not None:
+                    self._end()
+
+    def _open(self, start: int, validator: str | None) -> None:
+        if not start:
+            self._remove()
+        flags = os.O_CREAT | os.O_EXCL if not start else 0
+        self._file = open(_opened(self._part, flags, 0o666), "wb", buffering=0)  # noqa: SIM115 - closed at the end
+        self._file.truncate(start)
+        self._file.seek(start)
+        if validator is not None and not start:
+            from json import dumps  # only for who resumes
+
+            with open(_opened(self._note, os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(dumps({"url": self._url, "validator": validator}))
+
+    def _write(self) -> None:
+        assert self._file is not None  # opened before
+        view = memoryview(b"".join(self._held))
+        self._held, self._size = [], 0
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _finish(self) -> None:
+        if self._file is not None:  # else it was all there
+            self._write()
+            self._file.close()
         os.replace(self._part, self._path)
         self._unlink(self._note)
+
+    # The end.
+
+    def abandon(self, *, keep: bool) -> None:
+        """The download failed. A step that is under way ends first, in its thread; nothing waits for it here."""
+        with self._lock:
+            self._ends = keep
+            if not self._is_busy:
+                self._end()
+
+    def _end(self) -> None:
+        file, self._file = self._file, None
+        if file is not None and not file.closed:
+            try:
+                if self._ends:
+                    file.write(b"".join(self._held))
+            finally:
+                file.close()
+        if not self._ends:
+            self._remove()
 
     def _remove(self) -> None:
         self._unlink(self._note)
@@ -191,6 +231,13 @@ class _Target:
             os.unlink(path)
         except FileNotFoundError:
             pass
+
+
+def _opened(path: str, flags: int, mode: int) -> int:
+    """A descriptor to write with, of that very file and none that a link leads to."""
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    return os.open(path, os.O_WRONLY | flags, mode)
 
 
 def _is_whole(response: Readable, kept: _Kept) -> bool:

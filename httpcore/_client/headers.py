@@ -10,9 +10,12 @@ if it is, and otherwise as ISO-8859-1; `raw` has the octets.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Final, TypeAlias
 
+from .._errors import LocalProtocolError
 from .._exact import exact_bytes, exact_str
+from .._message.fields import is_token, is_value
 from .._message.request import header_pairs
 from .._public import public
 
@@ -22,6 +25,7 @@ HeaderTypes: TypeAlias = (
     "Headers | Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]] | None"
 )
 
+_PAIR_TYPES: Final = frozenset((tuple, list))
 _SECRET: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
 
 
@@ -48,8 +52,9 @@ class Headers(MutableMapping[str, str]):
         self._lower = None
         if isinstance(headers, Headers):
             self._raw = headers._raw.copy()
+            self._lower = headers._lower  # no list of names is ever changed
         else:
-            self._raw = header_pairs(headers)
+            self._raw = _quickly(headers) or header_pairs(headers)
 
     @classmethod
     def received(cls, pairs: list[tuple[bytes, bytes]]) -> Headers:
@@ -79,7 +84,7 @@ class Headers(MutableMapping[str, str]):
 
     def get_raw(self, name: str | bytes) -> list[bytes]:
         """As `get_list`, in bytes."""
-        key, names = _key(name), self._names()
+        key, names = _key(name), self._lower or self._names()
         if key not in names:
             return []
         return [value for other, (_, value) in zip(names, self._raw, strict=True) if other == key]
@@ -90,12 +95,12 @@ class Headers(MutableMapping[str, str]):
 
     def add(self, name: str | bytes, value: str | bytes) -> None:
         """Append a field, beside those of the same name."""
-        self._raw = [*self._raw, *header_pairs([(name, value)])]  # a new list: see `received`
+        self._raw = [*self._raw, _pair(name, value)]  # a new list: see `received`
         self._lower = None
 
     def set(self, name: str | bytes, value: str | bytes) -> None:
         """Give the name this one value, where its first field was, or else at the end."""
-        [pair] = header_pairs([(name, value)])
+        pair = _pair(name, value)
         key, names = pair[0].lower(), self._names()
         if key not in names:
             self._raw, self._lower = [*self._raw, pair], [*names, key]
@@ -120,7 +125,7 @@ class Headers(MutableMapping[str, str]):
         return Headers(self)
 
     def __getitem__(self, name: str | bytes) -> str:
-        key, names = _key(name), self._names()
+        key, names = _key(name), self._lower or self._names()
         if key not in names:
             raise KeyError(name)
         if names.count(key) == 1 or key == b"set-cookie":
@@ -164,12 +169,42 @@ class Headers(MutableMapping[str, str]):
         return f"Headers({shown!r})"
 
 
-def _key(name: object) -> bytes:
+def _quickly(headers: object) -> list[tuple[bytes, bytes]] | None:
+    """The fields of a plain dictionary, list or tuple; None when anything is unusual: `header_pairs` says what."""
+    if type(headers) is dict:
+        headers = list(headers.items())
+    if (type(headers) is not list and type(headers) is not tuple) or not _PAIR_TYPES.issuperset(map(type, headers)):
+        return None
+    try:
+        return [_pair(name, value) for name, value in headers]
+    except (TypeError, ValueError, LocalProtocolError):
+        return None
+
+
+def _pair(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
+    """One field, checked as `header_pairs` does, without what that needs to name the first wrong one of many."""
+    raw_name = name.encode("ascii", "replace") if type(name) is str else name
+    raw_value = value.encode("ascii", "replace") if type(value) is str and value.isascii() else value
+    if type(raw_name) is type(raw_value) is bytes and is_token(raw_name) and is_value(raw_value):
+        return raw_name, raw_value
+    [pair] = header_pairs([(name, value)])
+    return pair
+
+
+def _key(name: str | bytes) -> bytes:
+    """A name as it is looked up; of one that no field has, anything that none has."""
+    if type(name) is str and len(name) <= 64:
+        return _key_of(name)
+    if isinstance(name, str):
+        return _key_of.__wrapped__(exact_str(name))
     if isinstance(name, bytes):
         return exact_bytes(name).lower()
-    if isinstance(name, str):
-        return exact_str(name).encode("utf-8", "surrogatepass").lower()
     raise TypeError(f"a header's name is of type {type(name).__name__}: expected str or bytes")
+
+
+@lru_cache(maxsize=512)
+def _key_of(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass").lower()
 
 
 def _decoded(value: bytes) -> str:

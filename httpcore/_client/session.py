@@ -457,7 +457,10 @@ class Session(Generic[R]):
     async def close(self) -> None:
         """Close what the client has opened, and its transport."""
         self.is_closed = True
-        await self.transport.aclose()
+        if self.is_sync:
+            self.transport.close()
+        else:
+            await self.transport.aclose()
 
 
 _OF_THE_REQUEST: Final = frozenset(("data", "files", "json", "params"))

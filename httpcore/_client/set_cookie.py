@@ -16,6 +16,7 @@ back is what was received.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from .._address import bracketed, is_address
@@ -112,14 +113,15 @@ def _is_name(host: str) -> bool:
     return not host.startswith("[") and not is_address(host)
 
 
-def possible_domains(host: str) -> list[str]:
+@lru_cache(maxsize=512)
+def possible_domains(host: str) -> tuple[str, ...]:
     """What the domain of a cookie for that host may be: the host, the names above it, and none."""
     found = [host]
     if _is_name(host):
-        while "." in host:
+        while "." in host[:-1]:  # a dot at the end is part of the last label here
             host = host.partition(".")[2]
             found.append(host)
-    return [*found, ""]
+    return (*found, "")
 
 
 def domain_matches(host: str, domain: str) -> bool:
@@ -194,7 +196,7 @@ _MAX_AGE = re.compile(r"[0-9]+|-[0-9]*")
 def received(field: bytes, url: URL, moment: float) -> Cookie | None:
     """The cookie that a Set-Cookie field of a response means; None if it is to be ignored.
 
-    What depends on other cookies (section 5.7, steps 16 and 23) is for the store.
+    What depends on other cookies (section 5.7) is for the store.
     """
     parsed = _parsed(field, moment)
     if parsed is None:
@@ -225,7 +227,7 @@ def received(field: bytes, url: URL, moment: float) -> Cookie | None:
 
 
 def _scope(domain: str, host: str) -> tuple[str, bool] | None:
-    """The domain of a cookie and whether it is for that host only (section 5.7, steps 7 to 10); None to ignore it."""
+    """The domain of a cookie and whether it is for that host only (section 5.7); None to ignore it."""
     domain = domain.removeprefix(".").lower()
     if not domain:
         return host, True
@@ -237,7 +239,7 @@ def _scope(domain: str, host: str) -> tuple[str, bool] | None:
 
 
 def _keeps_its_prefix(cookie: Cookie, path_given: bool) -> bool:
-    """Section 5.7, steps 20 to 22."""
+    """Section 5.7."""
     name = cookie.name.lower()
     if not name:
         return not cookie.value.lower().startswith(("__secure-", "__host-"))
@@ -293,8 +295,8 @@ def checked(cookie: Cookie) -> Cookie:
         TypeError: an attribute is of another type.
     """
     name, value = _text(cookie.name, "name", "=;"), _text(cookie.value, "value", ";")
-    if not name and ("=" in value or not value):
-        raise LocalProtocolError("a cookie without a name has a value that is empty or has =: expected a name")
+    if not name and not value:
+        raise LocalProtocolError("a cookie has neither a name nor a value: expected one of them")
     size = len(octets(name)) + len(octets(value))
     if size > _PAIR_OCTETS:
         raise LocalProtocolError(f"a cookie of {size} octets: expected at most {_PAIR_OCTETS} of name and value")

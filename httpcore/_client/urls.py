@@ -11,11 +11,11 @@ Parsed texts are remembered within bounds, but never one with an "@", which may 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NoReturn, TypeAlias
 
-from .._address import bracketed
+from .._address import bracketed, canonical
 from .._errors import InvalidURL, LocalProtocolError, show
 from .._exact import exact_bytes, exact_float, exact_int, exact_str
 from .._message.url import FORBIDDEN, encoded, refuse
@@ -27,8 +27,8 @@ __all__ = ["URL", "Origin", "QueryParamTypes", "QueryParams", "URLTypes", "norma
 URLTypes: TypeAlias = "URL | str | bytes"
 PrimitiveTypes: TypeAlias = "str | int | float | bool | None"
 QueryParamTypes: TypeAlias = (
-    "QueryParams | str | bytes | Mapping[str, PrimitiveTypes | list[PrimitiveTypes] | tuple[PrimitiveTypes, ...]]"
-    " | Mapping[str, str] | Iterable[tuple[str, PrimitiveTypes]]"
+    "QueryParams | str | bytes | Mapping[str, PrimitiveTypes | Sequence[PrimitiveTypes]]"
+    " | Sequence[tuple[str, PrimitiveTypes]]"  # with Iterable, mypy would infer no mixed dictionary
 )
 
 _CACHED_LENGTH: Final = 2048  # characters, as in the pool
@@ -78,17 +78,16 @@ class URL:
     _request_url: str
 
     def __new__(cls, url: URLTypes, allow_relative: bool = False, query_params: QueryParamTypes | None = None) -> URL:
+        if type(url) is str and not allow_relative and query_params is None and len(url) <= _CACHED_LENGTH:
+            return _remembered(url) if "@" not in url else _absolute(url)
         if query_params is not None:
             return _with_query_params(URL(url, allow_relative), QueryParams(query_params))
         if isinstance(url, URL):
-            if not url._host and not allow_relative:
+            if not url._scheme and not allow_relative:
                 _refuse_relative(url._text)
             return url
-        if type(url) is not str:
-            url = _text(url)
-        if allow_relative and not _SCHEME.match(url):
-            return _relative(url)
-        return _remembered(url) if len(url) <= _CACHED_LENGTH and "@" not in url else _absolute(url)
+        text = _text(url)
+        return _relative(text) if allow_relative and not _SCHEME.match(text) else _absolute(text)
 
     def __init_subclass__(cls) -> None:
         raise TypeError("URL cannot be subclassed: expected a function over it")
@@ -173,7 +172,11 @@ class URL:
     @property
     def origin(self) -> Origin:
         """Scheme, host and port (RFC 6454). Of a relative URL that is an InvalidURL."""
-        return Origin(self)
+        made = object.__new__(Origin)
+        if not self._scheme:
+            _refuse_relative(self._text)
+        made._scheme, made._host, made._port = self._scheme, self._host, self._port
+        return made
 
     @property
     def request_url(self) -> str:
@@ -253,7 +256,9 @@ class URL:
         user, secret = self._userinfo or (b"", b"")
         user = user if isinstance(username, _Unset) else _octets(username, "username")
         secret = secret if isinstance(password, _Unset) else _octets(password, "password")
-        name = self._host if isinstance(host, _Unset) else _part(host, "host", "/?#@[]" if ":" not in host else "/?#@")
+        name = self._host if isinstance(host, _Unset) else _part(host, "host", "/?#@")
+        if not isinstance(host, _Unset) and ":" in name and canonical(name.strip("[]")) is None:
+            raise InvalidURL(f"host is {show(name)}: expected a name or an IP address, and the port in port")
         place = bracketed(name) if not name.startswith("[") else name
         if isinstance(port, _Unset):
             _, _, digits = self.authority.rpartition("@")[2].rpartition(":")
@@ -595,7 +600,7 @@ class QueryParams(Mapping[str, str]):
             self._pairs = params._pairs
         elif isinstance(params, (str, bytes)):
             self._pairs = _read(params)
-        elif isinstance(params, Mapping):
+        elif isinstance(params, (dict, Mapping)):  # the first is quicker to ask
             self._pairs = tuple([pair for name, value in params.items() for pair in _pairs_of(name, value)])
         elif isinstance(params, Iterable):
             self._pairs = tuple([_pair(pair) for pair in params])
@@ -684,7 +689,7 @@ def _pairs_of(name: object, value: object) -> list[tuple[str, str]]:
 
 
 def _pair(pair: object) -> tuple[str, str]:
-    if isinstance(pair, (str, bytes)) or not isinstance(pair, Iterable):
+    if type(pair) is not tuple and (isinstance(pair, (str, bytes)) or not isinstance(pair, Iterable)):
         raise TypeError(f"query_params has an item of type {type(pair).__name__}: expected pairs of name and value")
     parts = tuple(pair)
     if len(parts) != 2:
@@ -712,6 +717,8 @@ def _primitive(value: object, name: str) -> str:
 
 
 def _characters(text: str) -> str:
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -103,7 +103,7 @@ Given = dict[str, Any]
 def given(way: str, netrc: Path) -> tuple[Given, Given, str]:
     """The arguments of the client and of the call, and the user info in the URL."""
     pair = ("user", CANARY)
-    return {
+    ways: dict[str, tuple[Given, Given, str]] = {
         "header": ({}, {"headers": [("authorization", CANARY), ("Authorization", CANARY)]}, ""),
         "header of the client": ({"headers": {"Authorization": CANARY}}, {}, ""),
         "cookie header": ({}, {"headers": {"cookie": f"a={CANARY}"}}, ""),
@@ -120,7 +120,8 @@ def given(way: str, netrc: Path) -> tuple[Given, Given, str]:
         "cookies": ({}, {"cookies": {"a": CANARY}}, ""),
         "cookies of the client": ({"cookies": {"a": CANARY}}, {}, ""),
         "jar": ({}, {}, ""),
-    }[way]
+    }
+    return ways[way]
 
 
 WAYS = (
@@ -149,6 +150,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "netrc"
     names = [*NAMES, "127.0.0.1"]
     path.write_text("".join(f"machine {name} login user password {CANARY}\n" for name in names))
+    path.chmod(0o600)
     monkeypatch.setenv("NETRC", str(path))
     return path
 

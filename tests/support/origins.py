@@ -1,4 +1,4 @@
-"""Origins for tests of redirects and credentials: servers of HTTP/1.1 and HTTP/2 (by h2) in one, which note all they got.
+"""Origins for tests of redirects and credentials: HTTP/1.1 and HTTP/2 (by h2) in one, which note all they got.
 
 The first bytes of a connection tell which protocol it speaks. What is answered is the test's to say.
 """
