@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from functools import cache
 from hmac import compare_digest
 from threading import Lock
 from typing import Final
@@ -34,11 +35,14 @@ _HASHES: Final = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"
 def digest_hash(algorithm: str) -> Callable[[bytes], bytes] | None:
     """The hash of an algorithm, in hex digits; None where it is not known or this Python has none."""
     name = _HASHES.get(algorithm.upper().removesuffix("-SESS"))
-    if name is None:
-        return None
+    return None if name is None else _hash_of(name)
+
+
+@cache
+def _hash_of(name: str) -> Callable[[bytes], bytes] | None:
     try:
         hashlib.new(name, usedforsecurity=False)
-    except ValueError:
+    except ValueError:  # OpenSSL need not have SHA-512/256
         return None
     return lambda data: hashlib.new(name, data, usedforsecurity=False).hexdigest().encode()
 

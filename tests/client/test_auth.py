@@ -183,7 +183,7 @@ def test_credentials_of_a_url_are_its_octets(url: str, pair: bytes) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://a%0ab:c@a.test/", "http://a%3Ab:c@a.test/"])
-def test_credentials_of_a_url_that_basic_cannot_carry_are_refused(url: str) -> None:
+def test_a_url_whose_credentials_basic_cannot_carry_is_refused(url: str) -> None:
     with pytest.raises(LocalProtocolError):
         auth_of_url(URL(url))
 

@@ -73,7 +73,7 @@ def test_challenges_are_read_as_rfc_9110_lists_them(case: str) -> None:
     assert [(each.scheme, each.parameters, each.token68) for each in found] == expected
 
 
-def test_parameters_without_a_scheme_are_those_of_authentication_info() -> None:
+def test_authentication_info_has_parameters_and_no_scheme() -> None:
     value = b'nextnonce="n,\\"1", qop=auth , rspauth="ab"'
     assert parse_parameters([value, b"nc=00000001"]) == {
         "nextnonce": 'n,"1',
@@ -91,6 +91,7 @@ def test_any_field_is_read_and_hides_no_challenge_behind_it(values: list[str]) -
     assert parse_challenges([*fields, b"Digest nonce=n"])[-1:] == [Challenge("digest", {"nonce": "n"})]
 
 
+@pytest.mark.cpu_time
 def test_challenges_are_read_in_linear_time() -> None:
     def cpu_time(size: int) -> float:
         texts = [
@@ -108,7 +109,7 @@ def test_challenges_are_read_in_linear_time() -> None:
         return time.process_time() - began
 
     cpu_time(100)
-    small, large = (min(cpu_time(size) for _ in range(3)) for size in (10_000, 40_000))
+    small, large = (min(cpu_time(size) for _ in range(3)) for size in (2_000, 8_000))
     assert large < 12 * small
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -9,13 +10,14 @@ from typing import Any
 
 import digest_servers
 import pytest
+import trio
 from digest_servers import HASHES, PEOPLE
 from flows import over_pool
 from real_servers import program
 from servers import uvicorn
 from worlds import World, each_world
 
-from httpcore import Proxy
+from httpcore import AsyncClient, Client, Proxy, TrioClient
 from httpcore._client.auth import DigestAuth
 
 pytestmark = pytest.mark.servers
@@ -150,6 +152,21 @@ def test_of_lighttpds_three_challenges_the_strongest_is_answered(world: World, l
             assert (await over_pool(weak, pool, "GET", url)).status_code == 401
 
     world.run(body)
+
+
+def test_each_kind_of_client_authenticates_to_apache(apache: str) -> None:
+    auth, url = DigestAuth("Aladdin", PEOPLE["Aladdin"]), f"{apache}/digest/hello"
+    with Client(auth=auth) as client:
+        response = client.post(url, json={"a": 1})
+        assert (response.status_code, [before.status_code for before in response.history]) == (200, [401])
+
+    async def body(kind: type[AsyncClient]) -> None:
+        async with kind(auth=auth) as client:
+            response = await client.get(url)
+            assert (response.status_code, response.text, response.history) == (200, "Hello, world", [])
+
+    asyncio.run(body(AsyncClient))
+    trio.run(body, TrioClient)
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def test_each_octet_is_encoded_as_browsers_do() -> None:
 
 
 @given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"])), st.binary()), max_size=5))
-def test_any_form_is_read_back_and_is_as_the_standard_library_has_it(pairs: list[tuple[str, bytes]]) -> None:
+def test_any_form_is_read_back_by_the_standard_library(pairs: list[tuple[str, bytes]]) -> None:
     sent = urlencoded(form_pairs(pairs)).decode()
     # The standard library goes by RFC 3986, which has other characters that need no encoding than the URL standard.
     assert sent == urlencode(pairs).replace("~", "%7E").replace("%2A", "*")
@@ -171,7 +171,7 @@ json_values = st.recursive(
 
 
 @given(json_values.filter(lambda value: value is not None))
-def test_any_json_is_read_back_and_has_no_white_space_outside_of_texts(value: Any) -> None:
+def test_any_json_is_read_back_and_is_compact(value: Any) -> None:
     content = encode_json(value)
     assert json.loads(content) == value
     assert len(content) <= len(json.dumps(value, ensure_ascii=False).encode())
@@ -220,7 +220,7 @@ def test_every_runtime_sends_each_shape(world: World, url: str, case: str) -> No
         world.run(body)
 
 
-def test_an_async_body_is_refused_in_threads_and_can_still_be_sent() -> None:
+def test_an_async_body_is_refused_in_threads_and_not_used_up() -> None:
     encoded = encode_content(async_pieces())
     with SyncConnectionPool() as pool, pytest.raises(LocalProtocolError, match="async"):
         pool.request("POST", "http://127.0.0.1:1/", body=encoded.body)

@@ -155,7 +155,7 @@ def test_any_names_make_as_many_parts_and_no_further_lines(names: list[tuple[str
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\\")))
-def test_any_field_name_is_read_back_by_starlette_as_browsers_write_it(name: str) -> None:
+def test_any_field_name_is_read_back_as_browsers_write_it(name: str) -> None:
     form = Multipart({name: "v"})
     [part] = READERS["starlette"](form.content_type, sent(form))
     assert part.name == escaped(re.sub(r"\r\n|\r|\n", "\r\n", name))
@@ -386,7 +386,7 @@ def test_every_runtime_sends_files_and_streams(world: World, url: str, tmp_path:
         assert read(content_type, received) == expected
 
 
-def test_an_async_part_is_refused_in_threads_before_anything_is_sent(url: str) -> None:
+def test_an_async_part_is_refused_in_threads_before_sending(url: str) -> None:
     encoded = encode_content(files={"f": async_pieces()})
     with httpcore.SyncConnectionPool() as pool, pytest.raises(LocalProtocolError, match="async"):
         pool.request("POST", url, headers=encoded.headers, body=encoded.body)

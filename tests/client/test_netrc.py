@@ -114,7 +114,7 @@ def test_a_broken_file_is_an_error_with_its_line_and_no_secret(case: str) -> Non
     assert not {"secret", "two", "words", "me"} & set(str(raised.value).replace(":", " ").split())
 
 
-def test_a_file_that_is_not_utf_8_is_an_error_without_its_content(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_an_error_that_shows_nothing(tmp_path: Path) -> None:
     path = tmp_path / "netrc"
     path.write_bytes(b"machine a.test login me password secret\xff")
     with pytest.raises(httpcore.HTTPCoreError, match="is not UTF-8") as raised:
