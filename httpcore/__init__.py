@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
     from ._client.cookies import CookieConflict, Cookies
     from ._client.headers import Headers
+    from ._client.query_params import QueryParams
     from ._client.set_cookie import Cookie
-    from ._client.urls import URL, Origin, QueryParams
+    from ._client.urls import URL, Origin
     from ._config import PoolLimits, SSLConfig, TimeoutConfig
     from ._connect.contexts import ssl_context
     from ._connect.environment import EnvironmentProxies, proxies_from_environment
@@ -209,8 +210,9 @@ _WHERE = {
     ),
     "_client.cookies": ("CookieConflict", "Cookies"),
     "_client.headers": ("Headers",),
+    "_client.query_params": ("QueryParams",),
     "_client.set_cookie": ("Cookie",),
-    "_client.urls": ("URL", "Origin", "QueryParams"),
+    "_client.urls": ("URL", "Origin"),
     "_config": (
         "PoolLimits",
         "SSLConfig",

@@ -273,6 +273,11 @@ def test_a_domain_has_fifty_cookies_and_the_least_used_go() -> None:
     assert len(cookies) == 100
 
 
+def test_the_callers_own_cookies_have_no_limit_of_a_domain() -> None:
+    own = {f"n{number}": "1" for number in range(200)}
+    assert Cookies(own) == own
+
+
 def test_what_has_expired_goes_first() -> None:
     cookies = jar(HOST, "old=1", *[f"n{number}=1; Max-Age=10" for number in range(49)], now=NOW)
     cookies.extract(HOST, received("new=1"), now=NOW + 20)

@@ -82,7 +82,15 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"faults"},
         ]
     },
-    {"_client": [{"__init__", "headers", "public_suffixes", "urls"}, {"set_cookie"}, {"cookie_file"}, {"cookies"}]},
+    {
+        "_client": [
+            {"__init__", "headers", "public_suffixes", "query_params"},
+            {"urls"},
+            {"set_cookie"},
+            {"cookie_file", "cookie_store"},
+            {"cookies"},
+        ]
+    },
     {"": [{"__init__"}]},
 ]
 
