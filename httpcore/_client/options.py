@@ -13,8 +13,8 @@ from .cookies import Cookies, CookieTypes
 from .delivery import ProgressCallback
 from .multipart import FilesTypes
 from .pairs import FormTypes
+from .query_params import QueryParamTypes
 from .redirects import Chain
-from .urls import QueryParamTypes
 
 if TYPE_CHECKING:
     import ssl as ssl_module

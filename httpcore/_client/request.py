@@ -17,7 +17,8 @@ from .urls import URL
 if TYPE_CHECKING:
     from .multipart import FilesTypes, Multipart
     from .pairs import FormTypes
-    from .urls import QueryParamTypes, URLTypes
+    from .query_params import QueryParamTypes
+    from .urls import URLTypes
 
 __all__ = ["ContentTypes", "Request", "pairs_of"]
 

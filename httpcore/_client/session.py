@@ -31,19 +31,21 @@ from .cookies import Cookies
 from .delivery import Delivery
 from .headers import Headers
 from .options import Call, Hook
+from .query_params import QueryParams
 from .redirects import STATUSES, Chain, Redirect, carried, location_of, redirect_for
 from .request import Request
 from .response import Readable
-from .urls import URL, QueryParams
+from .urls import URL
 
 if TYPE_CHECKING:
     import ssl as ssl_module
 
     from .._config import SSLConfig
     from .headers import HeaderTypes
+    from .query_params import QueryParamTypes
     from .request import ContentTypes
     from .text import DefaultEncoding
-    from .urls import QueryParamTypes, URLTypes
+    from .urls import URLTypes
 
 __all__ = ["Session", "Settings"]
 
