@@ -20,6 +20,7 @@ from .._sync import SyncConnectionPool
 from .._transports.base import Transport, drive
 from .auth import Auth, AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
+from .download import download
 from .headers import Headers, HeaderTypes
 from .options import Call, Hook, Hooks, RequestOptions, SendOptions
 from .query_params import QueryParams, QueryParamTypes
@@ -477,8 +478,6 @@ class Client(_Face[ClientResponse]):
         """
         progress = options.pop("on_progress", None)
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)
-        from .download import download
-
         return drive(download(self._session, *plan, path, resume, progress), self)
 
     def close(self) -> None:
@@ -745,8 +744,6 @@ class AsyncClient(_Face[AsyncClientResponse]):
         """
         progress = options.pop("on_progress", None)
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)
-        from .download import download
-
         return await download(self._session, *plan, path, resume, progress)
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
+from json import dumps, loads
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -127,8 +128,6 @@ class _Target:
 
     def kept(self) -> _Kept | None:
         """What there is of an earlier download of this URL."""
-        from json import loads  # only for who resumes
-
         try:
             with open(self._note, encoding="utf-8") as file:
                 note: Any = loads(file.read(65536))
@@ -183,8 +182,6 @@ class _Target:
         self._file.truncate(start)
         self._file.seek(start)
         if validator is not None and not start:
-            from json import dumps  # only for who resumes
-
             with open(_opened(self._note, os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.write(dumps({"url": self._url, "validator": validator}))
 

@@ -10,7 +10,9 @@ content alone. A body that came whole and has no content coding is kept at once;
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from datetime import timedelta
 from http import HTTPStatus
+from json import loads
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
@@ -22,18 +24,17 @@ from .._message.response import BodyStream, Informational, Response, ResponseInf
 from .._public import public
 from .._transports.base import TransportResponse, drive
 from .._transports.extensions import ResponseExtensions
+from .cookies import Cookies
 from .delivery import Delivery
 from .headers import Headers, HeaderTypes
+from .links import parse_links
 from .reading import Awaited, AwaitedParts, Driven, DrivenParts, Lines, Text
 from .redirects import STATUSES
 from .request import Request, pairs_of
-from .text import JSONLines
+from .text import JSONLines, TextDecoder, decode_text, known_encoding
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from .cookies import Cookies
-    from .text import DefaultEncoding, TextDecoder
+    from .text import DefaultEncoding
     from .urls import URL
 
 __all__ = ["AsyncClientResponse", "ClientResponse", "HTTPStatusError", "Readable"]
@@ -210,8 +211,6 @@ class Readable:
     @property
     def elapsed(self) -> timedelta:
         """The time from sending the last request to the head of its response."""
-        from datetime import timedelta  # only who asks needs it
-
         return timedelta(seconds=self._elapsed)
 
     @property
@@ -222,15 +221,11 @@ class Readable:
     @property
     def links(self) -> dict[str, dict[str, str]]:
         """The Link fields (RFC 8288): parameters by relation, or by URL where there is none."""
-        from .links import parse_links  # only who asks needs it
-
         return parse_links([value for name, value in self._pairs if name == b"link"])
 
     @property
     def cookies(self) -> Cookies:
         """The cookies that this response sets."""
-        from .cookies import Cookies  # a response without Set-Cookie needs none
-
         cookies = Cookies()
         if self._request is not None:
             cookies.extract(self._request.url, self.headers)
@@ -288,11 +283,8 @@ class Readable:
 
     @encoding.setter
     def encoding(self, encoding: str | None) -> None:
-        if encoding is not None:
-            from .text import known_encoding  # only who sets it needs it
-
-            if known_encoding(encoding) is None:
-                raise LocalProtocolError(f"encoding is {encoding!r}: expected the name of an encoding of text")
+        if encoding is not None and known_encoding(encoding) is None:
+            raise LocalProtocolError(f"encoding is {encoding!r}: expected the name of an encoding of text")
         self._encoding = encoding
         self._text = None
 
@@ -304,8 +296,6 @@ class Readable:
         return self._text if self._text is not None else self._decoded()
 
     def _decoded(self) -> str:
-        from .text import decode_text  # most read bytes or JSON
-
         if self._encoding is not None:
             text = self.content.decode(self._encoding, "replace")
         else:
@@ -325,8 +315,6 @@ class Readable:
         Raises:
             json.JSONDecodeError: it is none. (That is a ValueError.)
         """
-        from json import loads  # only for JSON
-
         content = self.content
         return loads(content if self._encoding is None else self.text)
 
@@ -352,8 +340,6 @@ class Readable:
     # What both faces do, each in its way.
 
     def _text_decoder(self) -> TextDecoder:
-        from .text import TextDecoder  # only who iterates needs it
-
         if self._encoding is not None:
             return TextDecoder(f"text/plain; charset={self._encoding}")
         return TextDecoder(self._content_type(), self._default_encoding)

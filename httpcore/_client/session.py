@@ -30,7 +30,9 @@ from .auth import Auth, NetrcAuth, auth_of_url
 from .cookies import Cookies
 from .delivery import Delivery
 from .headers import Headers
+from .netrc import netrc_path
 from .options import Call, Hook
+from .progress import counted
 from .query_params import QueryParams
 from .redirects import STATUSES, Chain, Redirect, carried, location_of, redirect_for
 from .request import Request
@@ -232,8 +234,6 @@ class Session(Generic[R]):
 
     async def _read_netrc(self, netrc: NetrcAuth) -> None:
         """Read the file, once. Most machines have none."""
-        from .netrc import netrc_path
-
         if not exists(netrc_path()):  # noqa: ASYNC240 - one question of the file system, once for each client
             self.netrc = None
             return
@@ -321,8 +321,6 @@ class Session(Generic[R]):
         if body.data is None or call.progress is not None:
             self._check_body(body)
             if call.progress is not None:
-                from .progress import counted  # only who listens needs it
-
                 body = counted(body, call.progress)
         given = cast("BodyContent", body if body.data is None else body.data)
         extensions = call.extensions if call.timeout is None else self._timed(call, call.timeout)

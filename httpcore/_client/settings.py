@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
 from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_size
+from .._connect.environment import proxies_from_environment
 from .._errors import LocalProtocolError
 from .._message.decoders import supported_codings
 from .._message.fields import is_token
 from .._pool.pool import ConnectionPool
 from .._sync import SyncConnectionPool
 from .._transports.base import Transport
+from .._transports.mounts import Mounts
 from .._transports.network import HTTPTransport
 from .auth import AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
@@ -69,8 +71,6 @@ def settings_of(
         if config is not None and config.total_timeout is None:
             config = None  # the transport has it
     if mounts is not None:
-        from .._transports.mounts import Mounts  # only for who has some
-
         given = Mounts(mounts, given)
         config = None if timeout is UNSET else TimeoutConfig.of(timeout)
     return Settings(
@@ -126,8 +126,6 @@ def _network(
     if ssl is None and not trust_env:
         ssl = _UNTRUSTING
     if proxy is None and trust_env and not os.environ.keys().isdisjoint(_PROXY_VARIABLES):
-        from .._connect.environment import proxies_from_environment  # only where there are some
-
         proxy = proxies_from_environment()
     return HTTPTransport(ssl, limits=limits, proxy=proxy, **options)
 

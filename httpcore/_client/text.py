@@ -17,6 +17,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable
+from json import JSONDecodeError, loads
 from typing import Final
 
 from .._errors import DecodingError, LocalProtocolError
@@ -240,8 +241,6 @@ class JSONLines:
         raise DecodingError(f"line {number} or one behind it is not UTF-8, which JSON lines must be")
 
     def _values(self, lines: list[str]) -> list[object]:
-        from json import JSONDecodeError, loads  # only for JSON
-
         values: list[object] = []
         for line in lines:
             self._number += 1
