@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from ._client.headers import Headers
     from ._client.multipart import Multipart
     from ._client.options import RequestOptions, SendOptions
+    from ._client.query_params import QueryParams
     from ._client.request import Request
     from ._client.response import AsyncClientResponse, ClientResponse, HTTPStatusError
     from ._client.set_cookie import Cookie
-    from ._client.urls import URL, Origin, QueryParams
+    from ._client.urls import URL, Origin
     from ._config import PoolLimits, SSLConfig, TimeoutConfig
     from ._connect.contexts import ssl_context
     from ._connect.environment import EnvironmentProxies, proxies_from_environment
@@ -289,11 +290,8 @@ _WHERE = {
         "ClientResponse",
         "HTTPStatusError",
     ),
-    "_client.urls": (
-        "URL",
-        "Origin",
-        "QueryParams",
-    ),
+    "_client.query_params": ("QueryParams",),
+    "_client.urls": ("URL", "Origin"),
     "_config": (
         "PoolLimits",
         "SSLConfig",

@@ -22,12 +22,13 @@ from .auth import Auth, AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
 from .headers import Headers, HeaderTypes
 from .options import Call, Hook, Hooks, RequestOptions, SendOptions
+from .query_params import QueryParams, QueryParamTypes
 from .redirects import DEFAULT_MAX_REDIRECTS
 from .request import Request
 from .response import AsyncClientResponse, ClientResponse
 from .session import Session
 from .settings import settings_of
-from .urls import URL, QueryParams, QueryParamTypes, URLTypes
+from .urls import URL, URLTypes
 
 if TYPE_CHECKING:
     import ssl as ssl_module

@@ -1,9 +1,9 @@
 """The cookies of a client: what responses have set, what requests send (RFC 6265bis), and a file to keep them in.
 
-`set_cookie` has what concerns one cookie; here is the store (section 5.7) and the choice for a request (5.8.3):
+`set_cookie` has what concerns one cookie, `cookie_store` what concerns several. Where the draft leaves a choice:
 
 - A client has no page, so each request is same-site; with `cross_site=True` only SameSite=None is sent.
-- At most 50 cookies of one domain and 3,000 in all are kept, and 16 KiB of them sent with one request.
+- At most 16 KiB of cookies are sent with one request.
 - A cookie that the caller sets may have no domain: the draft has none of these. It is for every host that the caller
   asks, gives way to one of the same name that a server has set, and does not follow a redirect to another origin.
 
@@ -16,24 +16,20 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from math import inf
 from typing import Final, TypeAlias
 
 from .._errors import HTTPCoreError, show
 from .._public import public
 from . import cookie_file
+from .cookie_store import CookieStore, Entry
 from .headers import Headers
 from .set_cookie import (
     Cookie,
     SameSite,
     canonical_domain,
     checked,
-    domain_matches,
     host_of,
     is_trusted,
-    octets,
-    path_matches,
-    possible_domains,
     received,
 )
 from .urls import URL, URLTypes
@@ -42,32 +38,12 @@ __all__ = ["Cookie", "CookieConflict", "CookieTypes", "Cookies"]
 
 CookieTypes: TypeAlias = "Cookies | Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[Cookie] | None"
 
-_PER_DOMAIN: Final = 50
-_IN_ALL: Final = 3000
 _HEADER_OCTETS: Final = 16384
-_HOSTS: Final = 256  # whose cookies are remembered in the order in which they are sent
 
 
 @public
 class CookieConflict(HTTPCoreError, LookupError):
     """Several cookies have the name that was asked for; domain and path tell them apart."""
-
-
-class _Entry:
-    """A stored cookie, as it is sent, and its place in time; only the order of times matters, so they are counted."""
-
-    __slots__ = ("cookie", "created", "expires", "part", "used")
-
-    def __init__(self, cookie: Cookie, created: int, used: int) -> None:
-        self.cookie = cookie
-        self.part = octets(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value)
-        self.expires = inf if cookie.expires is None else cookie.expires
-        self.created = created
-        self.used = used
-
-
-_Key: TypeAlias = tuple[str, str, bool]  # path, name, host-only
-_EMPTY: Final[dict[_Key, _Entry]] = {}
 
 
 @public
@@ -87,10 +63,7 @@ class Cookies(MutableMapping[str, str]):
 
     def __init__(self, cookies: CookieTypes = None) -> None:
         self._lock = threading.Lock()
-        self._store: dict[str, dict[_Key, _Entry]] = {}
-        self._by_host: dict[str, list[_Entry]] = {}
-        self._count = 0  # of cookies
-        self._clock = 0
+        self._store = CookieStore()
         if cookies is not None:
             self.update(cookies)
 
@@ -116,9 +89,7 @@ class Cookies(MutableMapping[str, str]):
             InvalidURL: the domain is no host.
         """
         cookie = checked(Cookie(name, value, domain, path, host_only, secure, http_only, same_site, expires))
-        with self._lock:
-            self._insert(cookie)
-            self._evict([cookie.domain], time.time())
+        self._put([cookie])
 
     def find(self, name: str, *, domain: str | None = None, path: str | None = None) -> Cookie | None:
         """The one cookie of that name, None if there is none.
@@ -141,12 +112,10 @@ class Cookies(MutableMapping[str, str]):
         moment = time.time()
         wanted = None if domain is None else canonical_domain(domain)
         with self._lock:
-            stores = self._store.values() if wanted is None else [self._store.get(wanted, {})]
             entries = [
                 entry
-                for store in stores
-                for (other_path, other_name, _), entry in store.items()
-                if (name is None or other_name == name) and (path is None or other_path == path)
+                for entry in self._store.entries(wanted)
+                if (name is None or entry.cookie.name == name) and (path is None or entry.cookie.path == path)
             ]
         entries.sort(key=_by_creation)
         return [entry.cookie for entry in entries if entry.expires > moment]
@@ -156,7 +125,7 @@ class Cookies(MutableMapping[str, str]):
         selected = self.select(name, domain=domain, path=path)
         with self._lock:
             for cookie in selected:
-                self._drop(cookie.domain, _key(cookie))
+                self._store.drop(cookie)
         return len(selected)
 
     def domains(self) -> list[str]:
@@ -182,9 +151,9 @@ class Cookies(MutableMapping[str, str]):
         trusted = is_trusted(asked)
         with self._lock:
             for cookie in new:
-                if trusted or cookie.secure or not self._shadows_secure(cookie):
-                    self._insert(cookie)
-            self._evict({cookie.domain for cookie in new}, moment)
+                if trusted or cookie.secure or not self._store.shadows_secure(cookie):
+                    self._store.put(cookie, moment)
+            self._store.evict({cookie.domain for cookie in new}, moment)
 
     def header(
         self,
@@ -215,92 +184,10 @@ class Cookies(MutableMapping[str, str]):
             found = [*[entry for entry in found if entry.cookie.name not in names], *more]
         return _field(found)
 
-    def _matching(self, url: URL, moment: float, cross_site: bool, unbound: bool) -> list[_Entry]:
-        """What is sent with a request, in the order of section 5.8.3."""
-        host, path = host_of(url), url.path
-        trusted = url.is_ssl or is_trusted(url)
-        found: list[_Entry] = []
+    def _matching(self, url: URL, moment: float, cross_site: bool, unbound: bool) -> list[Entry]:
+        host, trusted = host_of(url), url.is_ssl or is_trusted(url)
         with self._lock:
-            for entry in self._by_host.get(host) or self._candidates(host):
-                cookie = entry.cookie
-                if (
-                    entry.expires > moment
-                    and (trusted or not cookie.secure)
-                    and (cookie.path == "/" or path_matches(path, cookie.path))
-                    and not (cross_site and cookie.same_site != "none")
-                ):
-                    found.append(entry)
-            if "" in self._store:
-                bound = {entry.cookie.name for entry in found if entry.cookie.domain}
-                found = [e for e in found if e.cookie.domain or (unbound and e.cookie.name not in bound)]
-            self._clock = clock = self._clock + 1
-            for entry in found:
-                entry.used = clock
-        return found
-
-    # The store; all under the lock.
-
-    def _candidates(self, host: str) -> list[_Entry]:
-        """What may be sent to a host, in the order in which it is; remembered until something is stored or dropped."""
-        found = [
-            entry
-            for domain in possible_domains(host)
-            for entry in self._store.get(domain, _EMPTY).values()
-            if domain == host or not entry.cookie.host_only
-        ]
-        found.sort(key=_by_path)
-        if len(self._by_host) >= _HOSTS:
-            self._by_host.clear()
-        self._by_host[host] = found
-        return found
-
-    def _insert(self, cookie: Cookie) -> None:
-        self._by_host.clear()
-        self._clock += 1
-        store = self._store.setdefault(cookie.domain, {})
-        key = _key(cookie)
-        old = store.get(key)
-        self._count += old is None
-        store[key] = _Entry(cookie, self._clock if old is None else old.created, self._clock)
-
-    def _drop(self, domain: str, key: _Key) -> None:
-        self._by_host.clear()
-        store = self._store.get(domain, _EMPTY)
-        if store.pop(key, None) is not None:
-            self._count -= 1
-            if not store:
-                del self._store[domain]
-
-    def _shadows_secure(self, new: Cookie) -> bool:
-        """Whether a cookie of an insecure connection would stand in for a secure one (section 5.7)."""
-        for domain, store in self._store.items():
-            if domain and (domain_matches(domain, new.domain) or domain_matches(new.domain, domain)):
-                for (path, name, _), entry in store.items():
-                    if name == new.name and entry.cookie.secure and path_matches(new.path, path):
-                        return True
-        return False
-
-    def _evict(self, domains: Iterable[str], moment: float) -> None:
-        """Forget what is too much, after something was stored for these domains: what has expired, then of a domain the
-        insecure, and always the least recently used (section 5.7).
-        """
-        for domain in domains:
-            store = self._store.get(domain, _EMPTY)
-            if len(store) > _PER_DOMAIN:
-                self._forget_expired(domain, moment)
-                worst = sorted([(entry.cookie.secure, entry.used, key) for key, entry in store.items()])
-                for _, _, key in worst[: max(len(store) - _PER_DOMAIN, 0)]:
-                    self._drop(domain, key)
-        if self._count > _IN_ALL:
-            for domain in list(self._store):
-                self._forget_expired(domain, moment)
-            every = [(entry.used, domain, key) for domain, store in self._store.items() for key, entry in store.items()]
-            for _, domain, key in sorted(every)[: max(self._count - _IN_ALL, 0)]:
-                self._drop(domain, key)
-
-    def _forget_expired(self, domain: str, moment: float) -> None:
-        for key in [key for key, entry in self._store[domain].items() if entry.expires <= moment]:
-            self._drop(domain, key)
+            return self._store.matching(host, url.path, moment, trusted=trusted, cross_site=cross_site, unbound=unbound)
 
     # As a mapping.
 
@@ -314,9 +201,7 @@ class Cookies(MutableMapping[str, str]):
         """Change the value of the one cookie of that name, or set a new one, without a domain."""
         old = self.find(name)
         cookie = checked(_with_value(old, value) if old is not None else Cookie(name, value))
-        with self._lock:
-            self._insert(cookie)
-            self._evict([cookie.domain], time.time())
+        self._put([cookie])
 
     def __delitem__(self, name: str) -> None:
         """Forget all cookies of that name."""
@@ -337,16 +222,17 @@ class Cookies(MutableMapping[str, str]):
         """Forget all cookies."""
         with self._lock:
             self._store.clear()
-            self._by_host.clear()
-            self._count = 0
 
     def update(self, cookies: CookieTypes = None, /, **named: str) -> None:  # type: ignore[override]
         """Store each of these cookies, with domain and path if they have any."""
-        new = _listed(cookies) + _listed(named)
+        self._put(_listed(cookies) + _listed(named))
+
+    def _put(self, cookies: list[Cookie]) -> None:
+        moment = time.time()
         with self._lock:
-            for cookie in new:
-                self._insert(cookie)
-            self._evict({cookie.domain for cookie in new}, time.time())
+            for cookie in cookies:
+                self._store.put(cookie, moment)
+            self._store.evict({cookie.domain for cookie in cookies}, moment)
 
     def copy(self) -> Cookies:
         """A new object with the same cookies."""
@@ -386,20 +272,12 @@ class Cookies(MutableMapping[str, str]):
         return cls(cookie_file.read(path))
 
 
-def _key(cookie: Cookie) -> _Key:
-    return cookie.path, cookie.name, cookie.host_only
-
-
-def _by_creation(entry: _Entry) -> int:
+def _by_creation(entry: Entry) -> int:
     return entry.created
 
 
-def _by_path(entry: _Entry) -> tuple[int, int]:
-    return -len(entry.cookie.path), entry.created
-
-
-def _by_text(cookie: Cookie) -> tuple[str, _Key]:
-    return cookie.domain, _key(cookie)
+def _by_text(cookie: Cookie) -> tuple[str, str, str, bool]:
+    return cookie.domain, cookie.path, cookie.name, cookie.host_only
 
 
 def _with_value(cookie: Cookie, value: str) -> Cookie:
@@ -409,7 +287,7 @@ def _with_value(cookie: Cookie, value: str) -> Cookie:
     )
 
 
-def _field(entries: list[_Entry]) -> bytes | None:
+def _field(entries: list[Entry]) -> bytes | None:
     """Name and value of each, up to the most octets that a field may have; what comes later is left out."""
     field = b"; ".join([entry.part for entry in entries])
     while len(field) > _HEADER_OCTETS:

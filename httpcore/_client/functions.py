@@ -12,8 +12,9 @@ from .._public import public
 from .client import Client, TimeoutTypes
 from .headers import HeaderTypes
 from .options import RequestOptions
+from .query_params import QueryParamTypes
 from .response import ClientResponse
-from .urls import QueryParamTypes, URLTypes
+from .urls import URLTypes
 
 if TYPE_CHECKING:
     import ssl as ssl_module

@@ -13,8 +13,8 @@ from .cookies import Cookies, CookieTypes
 from .delivery import ProgressCallback
 from .multipart import FilesTypes
 from .pairs import FormTypes
+from .query_params import QueryParamTypes
 from .redirects import Chain
-from .urls import QueryParamTypes
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -106,39 +106,19 @@ class Call:
         chain: the redirects so far; None before the first.
     """
 
-    __slots__ = (
-        "auth",
-        "chain",
-        "cookies",
-        "ends",
-        "extensions",
-        "follow",
-        "max_body",
-        "progress",
-        "stream",
-        "timeout",
-    )
-
-    auth: Auth | Unset | None
-    cookies: Cookies | None
-    ends: float | None
-    extensions: RequestExtensions | None
-    max_body: int | Unset | None
-    progress: ProgressCallback | None
-    timeout: TimeoutConfig | None
-    chain: Chain | None
+    # Defaults of the class: most calls set none of these.
+    auth: Auth | Unset | None = UNSET
+    cookies: Cookies | None = None
+    ends: float | None = None
+    extensions: RequestExtensions | None = None
+    progress: ProgressCallback | None = None
+    chain: Chain | None = None
 
     def __init__(self, stream: bool, follow: bool, timeout: TimeoutConfig | None, max_body: int | Unset | None) -> None:
         self.stream = stream
         self.follow = follow
         self.timeout = timeout
         self.max_body = max_body
-        self.auth = UNSET
-        self.cookies = None
-        self.progress = None
-        self.extensions = None
-        self.ends = None
-        self.chain = None
 
     def take(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from .._errors import LocalProtocolError, show
 from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
-from .._message.request import header_pairs
+from .._message.request import SharedFields, header_pairs
 from .._public import public
 from .forms import encode_content
 from .headers import Headers, HeaderTypes
@@ -17,7 +17,8 @@ from .urls import URL
 if TYPE_CHECKING:
     from .multipart import FilesTypes, Multipart
     from .pairs import FormTypes
-    from .urls import QueryParamTypes, URLTypes
+    from .query_params import QueryParamTypes
+    from .urls import URLTypes
 
 __all__ = ["ContentTypes", "Request", "pairs_of"]
 
@@ -26,6 +27,9 @@ ContentTypes: TypeAlias = "BodyContent | FormTypes | Multipart"
 _METHODS: Final = {
     name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "TRACE")
 }
+
+
+_NO_BODY: Final = Body.of(None)
 
 
 def upper(method: object) -> str:
@@ -87,18 +91,23 @@ class Request:
         json: object = None,
     ) -> None:
         self.method = _METHODS.get(method) or upper(method)
-        self.url = URL(url, True, query_params)
-        self._pairs: Pairs = pairs_of(headers) if headers else []
+        # The first is remembered by its text.
+        is_whole = type(url) is str and query_params is None and "://" in url[:8]
+        self.url = URL(url) if is_whole else URL(url, True, query_params)
+        self._pairs: Pairs | SharedFields = pairs_of(headers) if headers else []
         self._headers: Headers | None = None
         self.has_jar_cookies = False  # the Cookie field is from a jar, to be made anew for the next hop
         self._given: object = content
+        if content is data is files is json is None:
+            self.body = _NO_BODY
+            return
         encoded = encode_content(content, data=data, files=files, json=json)
         self.body = encoded.body
         if encoded.headers:
             self.add_missing(encoded.headers)
 
     @classmethod
-    def made(cls, method: str, url: URL, pairs: Pairs, body: Body) -> Request:
+    def made(cls, method: str, url: URL, pairs: Pairs | SharedFields, body: Body) -> Request:
         """One of parts that were checked."""
         self = cls.__new__(cls)
         self.method = method
@@ -120,7 +129,7 @@ class Request:
     def headers(self) -> Headers:
         headers = self._headers
         if headers is None:
-            self._headers = headers = Headers.received(self._pairs)
+            self._headers = headers = Headers.received(list(self._pairs))
         return headers
 
     @headers.setter
@@ -132,14 +141,14 @@ class Request:
         """The body: bytes, or the iterator or other source that it comes from."""
         return self.body.data if self.body.data is not None else cast("Iterator[bytes] | None", self._given)
 
-    def fields(self) -> Pairs:
-        """The header fields as pairs of bytes."""
+    def fields(self) -> Pairs | SharedFields:
+        """The header fields as pairs of bytes; not to be changed."""
         return self._pairs if self._headers is None else self._headers.raw
 
     def add_missing(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         """Add those fields whose names are not there yet."""
         if not self._pairs and self._headers is None:
-            self._pairs = list(pairs)
+            self._pairs = pairs if isinstance(pairs, SharedFields) else list(pairs)
             return
         names = {name.lower() for name, _ in self.fields()}
         for name, value in pairs:

@@ -87,30 +87,20 @@ class Readable:
         status_code: an `HTTPStatus` where the number is a known one, else an int.
         reason_phrase: the reason phrase; the usual one where the server sent none.
         protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
-        history: the responses before this one, oldest first: redirects, and refusals that authentication answered.
         extensions: what the transport says beside, see `ResponseExtensions`.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_content",
-        "_default_encoding",
-        "_delivery",
-        "_downloaded",
-        "_elapsed",
-        "_encoding",
-        "_follows",
-        "_headers",
-        "_inner",
-        "_pairs",
-        "_request",
-        "_text",
-        "extensions",
-        "history",
-        "protocol",
-        "reason_phrase",
-        "status_code",
-    )
+    # Defaults of the class: most responses are all here, and are asked for little.
+    _content: bytes | None = None
+    _delivery: Delivery | None = None
+    _downloaded = 0
+    _elapsed = 0.0
+    _encoding: str | None = None
+    _follows: Follows | None = None
+    _headers: Headers | None = None
+    _history: list[Self] | None = None
+    _inner: Response | None = None
+    _text: str | None = None
 
     def __init__(
         self,
@@ -139,19 +129,11 @@ class Readable:
         self.reason_phrase: str = phrase or ("" if known is None else known.phrase)
         self.protocol: str = extensions.get("http_version", "HTTP/1.1")
         self.extensions = extensions
-        self.history: list[Self] = []
         self._pairs = pairs
         self._request = request
         self._default_encoding = default_encoding
-        self._content: bytes | None = None
-        self._text: str | None = None
-        self._encoding: str | None = None
-        self._headers: Headers | None = None
-        self._inner = inner
-        self._delivery: Delivery | None = None
-        self._follows: Follows | None = None
-        self._elapsed = 0.0
-        self._downloaded = 0
+        if inner is not None:
+            self._inner = inner
 
     @classmethod
     def complete(
@@ -184,6 +166,17 @@ class Readable:
         return self
 
     # What came.
+
+    @property
+    def history(self) -> list[Self]:
+        """The responses before this one, oldest first: redirects, and refusals that authentication answered."""
+        if self._history is None:
+            self._history = []
+        return self._history
+
+    @history.setter
+    def history(self, history: list[Self]) -> None:
+        self._history = history
 
     @property
     def headers(self) -> Headers:
@@ -430,11 +423,8 @@ class ClientResponse(Readable):
         status_code: an `HTTPStatus` where the number is a known one, else an int.
         reason_phrase: the reason phrase; the usual one where the server sent none.
         protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
-        history: the responses before this one, oldest first: redirects, and refusals that authentication answered.
         extensions: what the transport says beside, see `ResponseExtensions`.
     """
-
-    __slots__ = ()
 
     def read(self) -> bytes:
         """Read the whole body, decode it, keep it in `content` and return it.
@@ -489,8 +479,6 @@ class ClientResponse(Readable):
 class _Awaiting(Readable):
     """What `AsyncClientResponse` does in another way than `ClientResponse`."""
 
-    __slots__ = ()
-
     async def read(self) -> bytes:
         """Read the whole body, decode it, keep it in `content` and return it.
 
@@ -540,8 +528,6 @@ class AsyncClientResponse(_Awaiting, ClientResponse):  # type: ignore[misc]  # t
     `await response.read()`, `await response.next()`, `await response.close()`; `stream()`, `raw()` and the other
     iterators are for `async for`; the response is for `async with`.
     """
-
-    __slots__ = ()
 
     async def __aenter__(self) -> Self:
         return self

@@ -22,6 +22,8 @@ from .._backends import current_backend, threads_backend
 from .._config import UNSET, TimeoutConfig, Unset
 from .._errors import HTTPCoreError, LocalProtocolError, PoolClosed, TotalTimeout
 from .._message.body import Body, BodyContent
+from .._message.fields import Headers as Pairs
+from .._message.request import SharedFields
 from .._transports.base import Transport, TransportRequest, TransportResponse
 from .._transports.extensions import RequestExtensions
 from .auth import Auth, NetrcAuth, auth_of_url
@@ -29,19 +31,21 @@ from .cookies import Cookies
 from .delivery import Delivery
 from .headers import Headers
 from .options import Call, Hook
+from .query_params import QueryParams
 from .redirects import STATUSES, Chain, Redirect, carried, location_of, redirect_for
 from .request import Request
 from .response import Readable
-from .urls import URL, QueryParams
+from .urls import URL
 
 if TYPE_CHECKING:
     import ssl as ssl_module
 
     from .._config import SSLConfig
     from .headers import HeaderTypes
+    from .query_params import QueryParamTypes
     from .request import ContentTypes
     from .text import DefaultEncoding
-    from .urls import QueryParamTypes, URLTypes
+    from .urls import URLTypes
 
 __all__ = ["Session", "Settings"]
 
@@ -51,6 +55,7 @@ _DRAINED: Final = 65536  # bytes of the body of a redirect or a refusal; a longe
 _DRAIN_SECONDS: Final = 1.0
 _AUTH_ROUNDS: Final = 20
 _NOTED: Final = frozenset((b"set-cookie", b"content-encoding"))
+_HARMLESS: Final = frozenset((b"user-agent", b"accept", b"accept-encoding", b"accept-language"))
 _NO_BODY: Final = Body.of(None)
 
 
@@ -89,6 +94,7 @@ class Session(Generic[R]):
         self.was_used = False
         self.netrc: NetrcAuth | None = NetrcAuth() if settings.trust_env else None
         self._netrc_is_read = False
+        self._shared: tuple[Pairs | None, Pairs | SharedFields] = None, []
         (
             self.transport,
             self.timeout,
@@ -134,7 +140,16 @@ class Session(Generic[R]):
             URL(request.url)  # which has the error for it
         if self.query_params:
             request.url = URL(request.url, query_params=self.query_params)
-        request.add_missing(self.headers.raw)
+        request.add_missing(self._fields())
+
+    def _fields(self) -> Pairs | SharedFields:
+        """The fields of each request. As long as they are harmless ones, the pool may remember the whole request."""
+        raw = self.headers._raw  # which is replaced and not changed, see `Headers.received`
+        source, fields = self._shared
+        if raw is not source:
+            fields = SharedFields(raw) if all(name.lower() in _HARMLESS for name, _ in raw) else raw
+            self._shared = raw, fields  # both at once: threads may come together here
+        return fields
 
     def call_of(
         self,
@@ -239,7 +254,8 @@ class Session(Generic[R]):
             following = next(flow)
             while True:
                 response = await self._exchange(following, call)
-                response.history = [*refused]
+                if refused:
+                    response.history = [*refused]
                 try:
                     if auth.needs_response_body:
                         await self._read(response)

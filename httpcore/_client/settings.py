@@ -20,10 +20,11 @@ from .auth import AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
 from .headers import Headers, HeaderTypes
 from .options import Hooks, checked_hooks
+from .query_params import QueryParams, QueryParamTypes
 from .redirects import CREDENTIALS
 from .request import pairs_of
 from .session import Settings
-from .urls import URL, QueryParams, QueryParamTypes, URLTypes
+from .urls import URL, URLTypes
 
 if TYPE_CHECKING:
     import ssl as ssl_module

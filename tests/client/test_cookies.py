@@ -8,6 +8,7 @@ import http.cookiejar
 import json
 import os
 import pickle
+import re
 import stat
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from httpcore import Cookie, CookieConflict, Cookies, Headers, InvalidURL, LocalProtocolError
+from httpcore import URL, Cookie, CookieConflict, Cookies, Headers, InvalidURL, LocalProtocolError
 
 # Dates are read by a plain function of a module of its own, which no public name reaches without today's clock.
 from httpcore._client.public_suffixes import is_public_suffix
@@ -272,6 +273,11 @@ def test_a_domain_has_fifty_cookies_and_the_least_used_go() -> None:
     assert len(cookies) == 100
 
 
+def test_the_callers_own_cookies_have_no_limit_of_a_domain() -> None:
+    own = {f"n{number}": "1" for number in range(200)}
+    assert Cookies(own) == own
+
+
 def test_what_has_expired_goes_first() -> None:
     cookies = jar(HOST, "old=1", *[f"n{number}=1; Max-Age=10" for number in range(49)], now=NOW)
     cookies.extract(HOST, received("new=1"), now=NOW + 20)
@@ -396,6 +402,24 @@ def test_public_suffixes_are_those_of_the_library() -> None:
                 [it if it.isascii() else "xn--" + it.encode("punycode").decode() for it in domain.split(".")]
             )
             assert is_public_suffix(ascii_domain) == (library.publicsuffix(ascii_domain) == ascii_domain), domain
+
+
+def registrable(domain: str) -> str | None:
+    """What may be registered: the public suffix and one label more."""
+    labels = domain.split(".")
+    found = [".".join(labels[at:]) for at in range(len(labels))]
+    return next((name for name in reversed(found) if not is_public_suffix(name)), None)
+
+
+def test_the_vectors_of_public_suffixes_hold() -> None:
+    """Those that publicsuffix.org has for all who read its list."""
+    text = Path(publicsuffixlist.PSLFILE).with_name("test_psl.txt").read_text(encoding="utf-8")
+    vectors = re.findall(r"^checkPublicSuffix\('([^']+)', (?:'([^']+)'|null)\);", text, re.MULTILINE)
+    assert len(vectors) > 70
+    for name, expected in vectors:
+        domain = URL(f"http://{name.removeprefix('.')}/").host
+        if not name.startswith("."):  # with a dot it is no name: a cookie's domain has it taken off before
+            assert registrable(domain) == (URL(f"http://{expected}/").host if expected else None), name
 
 
 WITHOUT = """
