@@ -117,7 +117,7 @@ def resident() -> int:
         return 0
 
 
-CPU_LIMIT = 1.0 if chosen("http/2") == "native" else 8.0
+CPU_LIMIT = 1.0 if chosen("http/2") == "native" else 3.0
 """Seconds. h2 takes longer for a frame than the native engine does: see docs/reference/engines.md."""
 
 
