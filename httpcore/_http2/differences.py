@@ -74,7 +74,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         ),
         (
             "a Content-Length that is none",
-            r"Content-Length headers|sent Content-Length '|'content-length' as a trailer",
+            r"Content-Length headers|sent Content-Length .*digits|'content-length' as a trailer",
             "RFC 9110, 8.6 and 6.5.1: one, 1 to 19 digits, and not in trailers",
         ),
         (
@@ -84,17 +84,17 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         ),
         (
             "a name that is no token",
-            r"sent a field named '",
+            r"sent a field named ",
             "RFC 9110, 5.1: h2 takes what is visible and no capital",
         ),
         (
             "control characters in a value",
-            r"with the value '",
+            r"with the value ",
             "RFC 9110, 5.5: HTAB, SP, VCHAR and obs-text",
         ),
         (
             "a status outside 100 to 599, and 101",
-            r"sent :status '",
+            r"sent :status ",
             "RFC 9110, 15 and RFC 9113, 8.6",
         ),
         (
