@@ -1,7 +1,8 @@
-"""A fork waits until no other thread is inside OpenSSL.
+"""A fork waits until no other thread is inside OpenSSL, or imports what a request has found that it needs.
 
 OpenSSL has locks of its own, and looks up algorithms under them while it makes a context or shakes hands. A fork in
-another thread meanwhile leaves them held in the child, where the next handshake then waits for good.
+another thread meanwhile leaves them held in the child, where the next handshake then waits for good. An import has
+locks as well.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from threading import get_ident
 from typing import Final
 
-__all__ = ["OPENSSL", "Gate"]
+__all__ = ["IMPORTS", "OPENSSL", "Gate"]
 
 _LONGEST: Final = 2.0
 _LOOK: Final = 0.0005
@@ -56,3 +57,6 @@ class Gate:
 
 
 OPENSSL: Final = Gate()
+
+IMPORTS: Final = Gate()
+"""Around the few imports that are too seldom needed to be made with each pool, and so come inside a request."""

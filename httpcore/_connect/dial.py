@@ -121,7 +121,7 @@ async def _tunnelled(
         if proxy.is_http:
             authority = host_port(host, route.port)
             deadline = Deadline(TimeoutConfig(None, total_timeout=left()), backend.now)
-            await open_tunnel(stream, backend, authority, proxy.fields, deadline)
+            await open_tunnel(stream, backend, authority, proxy.fields, deadline, network.rules)
         else:
             await _hold(_socks(proxy, host, route.port), stream, left)
     except Timeout as error:

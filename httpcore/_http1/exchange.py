@@ -64,6 +64,7 @@ class HTTP11Exchange(H1Response):
     ) -> None:
         self._asked = request.method, request.upgrade, request.close  # which is all that `H1Response` begins with
         self._connection = connection
+        self._rules = connection.rules
         self._stream = connection.stream
         self._timeouts = deadline.config
         self.request = request
@@ -76,6 +77,11 @@ class HTTP11Exchange(H1Response):
     def clean(self) -> bool:
         """Both messages are complete and the connection may carry another exchange."""
         return self.ended and self._complete and self.reusable
+
+    @property
+    def closes(self) -> bool:
+        """The head of the response says that the connection ends with it."""
+        return not self._persistent
 
     @property
     def phase(self) -> str:

@@ -854,6 +854,7 @@ class HTTP2Connection:
         inbox.started = True
         if event.head.status < 200:
             inbox.interims.append(event.head)
+            inbox.lenient = inbox.lenient or event.head.lenient
         else:
             inbox.head = event.head
             if inbox.tunnel and not 200 <= event.head.status < 300:
@@ -875,6 +876,7 @@ class HTTP2Connection:
         inbox = self._inboxes.get(event.stream)
         if inbox is None:
             return
+        inbox.lenient = event.lenient or inbox.lenient
         inbox.trailers = event.trailers  # first: after Ctrl-C, what has ended is taken for whole
         inbox.ended = True
         if inbox.sent_all or not inbox.two_way:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from .._errors import Code, HTTPCoreError, LimitExceeded, LocalProtocolError, RemoteProtocolError
-from .._message.fields import HEAD_BYTES, Headers
+from .._message.fields import Headers
 from .._message.head import LIBRARY, Head
+from .._message.rules import DEFAULT_RULES, Leniency, ReadRules
 from .events import (
     BodyReceived,
     Ended,
@@ -32,7 +33,7 @@ from .events import (
     WentAway,
     WindowOpened,
 )
-from .fields import read_fields, read_status
+from .fields import read_fields, read_status, trimmed
 from .flood_budget import (
     ANSWERED,
     BUDGET,
@@ -114,8 +115,8 @@ SENT_FRAME: Final = 65536
 _Fields = Sequence[tuple[bytes, bytes]]
 
 
-def _our_settings() -> bytes:
-    pairs = ((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, HEAD_BYTES))
+def _our_settings(head_bytes: int) -> bytes:
+    pairs = ((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, head_bytes))
     return b"".join([setting_pair.pack(*pair) for pair in pairs])
 
 
@@ -140,7 +141,8 @@ class H2Engine:
 
     name = LIBRARY
 
-    def __init__(self) -> None:
+    def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
+        self._rules = rules
         self.max_streams = 100
         self.max_frame = MAX_FRAME
         self.settings_seen = False
@@ -151,7 +153,7 @@ class H2Engine:
         self._out = FrameWriter()
         self._send = self._out.send
         self._encoder = FieldEncoder()
-        self._decoder = FieldDecoder(HEAD_BYTES)
+        self._decoder = FieldDecoder(rules.head_bytes)
         self._streams: dict[int, Stream] = {}
         self._given_up = GivenUp()
         self._next = 1
@@ -185,7 +187,7 @@ class H2Engine:
 
     def start(self) -> None:
         self._out.put(PREFACE)
-        self._send(SETTINGS, 0, 0, _our_settings())
+        self._send(SETTINGS, 0, 0, _our_settings(self._rules.head_bytes))
         self._send(WINDOW_UPDATE, 0, 0, uint32.pack(CONNECTION_WINDOW - DEFAULT_WINDOW))
 
     def request(self, headers: Headers, *, end: bool) -> int:
@@ -414,14 +416,14 @@ class H2Engine:
         if flags & END_STREAM:
             self._end(state, [], events)
 
-    def _end(self, state: Stream, trailers: Headers, events: list[Event]) -> None:
+    def _end(self, state: Stream, trailers: Headers, events: list[Event], lenient: tuple[Leniency, ...] = ()) -> None:
         if message := state.shortage():
             self._wrong(state, Code.PROTOCOL_ERROR, message, events)
             return
         state.ended = True
         if state.sent_all:
             del self._streams[state.number]
-        events.append(Ended(state.number, trailers))
+        events.append(Ended(state.number, trailers, lenient))
 
     def _on_headers(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         self._check_opened(HEADERS, stream)
@@ -433,7 +435,7 @@ class H2Engine:
         if flags & END_HEADERS:
             self._on_block(flags & END_STREAM, stream, payload, events)
         else:
-            self._block = Fragments(payload, flags & END_STREAM)
+            self._block = Fragments(payload, flags & END_STREAM, self._rules.head_bytes)
             self.block_stream = stream
 
     def _on_continuation(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
@@ -446,7 +448,7 @@ class H2Engine:
             self._on_block(self._block.ends, stream, bytes(self._block.data), events)
 
     def _on_block(self, ends: int, stream: int, block: bytes, events: list[Event]) -> None:
-        decoded = _decode(self._decoder, block)
+        decoded = _decode(self._decoder, block, self._rules.head_bytes)
         fields = decoded.fields
         state = self._streams.get(stream)
         if state is None:
@@ -466,10 +468,13 @@ class H2Engine:
             self._charge(block_cost(len(block), len(fields)))
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, events: list[Event]) -> None:
-        if block.head is None:
-            block.head = read_status(block.fields), *read_fields(block.fields[1:])
-        status, headers, length = block.head
-        head = Head(status, b"", b"2", headers.copy(), headers.copy())  # the caller's own: others share the block
+        rules = self._rules
+        known = block.head
+        # What is known was read for any connection, so what this one's rules say of it is asked again.
+        if known is None or len(block.fields) > rules.field_count + 1 or (known[3] and rules.strict):
+            block.head = known = read_status(block.fields), *self._read_fields(block.fields[1:])
+        status, headers, length, lenient = known
+        head = Head(status, b"", b"2", headers.copy(), headers.copy(), None, lenient)  # others share the block
         if status < 200:
             state.count_interim(block.fields, ends)
             self._charge(interim_cost(size, len(block.fields), first=state.interims == 1))
@@ -485,7 +490,23 @@ class H2Engine:
             raise RemoteProtocolError("the peer sent HEADERS within a tunnel")
         if not ends:
             raise RemoteProtocolError("the peer sent a second head, or trailers that do not end the stream")
-        self._end(state, read_fields(fields, trailers=True)[0], events)
+        headers, _, lenient = self._read_fields(fields, trailers=True)
+        self._end(state, headers, events, lenient)
+
+    def _read_fields(
+        self, fields: _Fields, *, trailers: bool = False
+    ) -> tuple[Headers, int | None, tuple[Leniency, ...]]:
+        """The fields, the value of Content-Length, and what is unusual about them, where the rules allow that."""
+        most = self._rules.field_count
+        try:
+            return *read_fields(fields, trailers=trailers, most=most), ()
+        except RemoteProtocolError as error:
+            if self._rules.strict or (mended := trimmed(fields)) == [*fields]:
+                raise
+            try:
+                return *read_fields(mended, trailers=trailers, most=most), ("blank-around-value",)
+            except RemoteProtocolError:
+                raise error from None
 
     # Inbound: what is not a message. Each reader takes flags, stream, payload, events.
 
@@ -630,10 +651,10 @@ def _add_small(stream: int, payload: bytes, events: list[Event]) -> None:
         events.append(BodyReceived(stream, payload))
 
 
-def _decode(decoder: FieldDecoder, block: bytes) -> FieldBlock:
+def _decode(decoder: FieldDecoder, block: bytes, most: int) -> FieldBlock:
     try:
         return decoder.decode(block)
     except LimitExceeded:
-        raise too_much("the peer sends a head of too many bytes when decompressed", HEAD_BYTES) from None
+        raise too_much("the peer sends a head of too many bytes when decompressed", most) from None
     except RemoteProtocolError as error:
         raise fault(Code.COMPRESSION_ERROR, str(error)) from None

@@ -7,6 +7,7 @@ from typing import Protocol
 from .._errors import HTTPCoreError
 from .._message.fields import Headers
 from .._message.head import Head
+from .._message.rules import Leniency
 from .._values import dataclass
 
 
@@ -32,10 +33,12 @@ class BodyReceived:
 
 @dataclass(slots=True)
 class Ended:
-    """The response is complete. `trailers` have lower-cased names. The request may still be on its way."""
+    """The response is complete. `trailers` have lower-cased names; `lenient` says what was unusual about them. The
+    request may still be on its way."""
 
     stream: int
     trailers: Headers
+    lenient: tuple[Leniency, ...] = ()
 
 
 @dataclass(slots=True)

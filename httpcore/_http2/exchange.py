@@ -17,6 +17,7 @@ from .._message.fields import Headers
 from .._message.head import Head
 from .._message.raw import busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
+from .._message.rules import Leniency
 from .connection import HTTP2Connection
 from .fields import request_fields, trailer_fields
 from .inbox import Inbox
@@ -89,6 +90,11 @@ class HTTP2Exchange:
         return self._inbox.received
 
     @property
+    def lenient(self) -> tuple[Leniency, ...]:
+        """What was unusual about the interim heads and the trailers; what was about the head is in it."""
+        return self._inbox.lenient
+
+    @property
     def interim(self) -> list[Head]:
         """The 1xx heads that came so far."""
         return self._inbox.interims
@@ -112,6 +118,11 @@ class HTTP2Exchange:
     def switched(self) -> bool:
         """What follows the head is a two-way stream: a 2xx to CONNECT (RFC 9113, 8.5), or it was asked for."""
         return self._inbox.two_way
+
+    @property
+    def closes(self) -> bool:
+        """A response never ends a connection here."""
+        return False
 
     @property
     def phase(self) -> str:

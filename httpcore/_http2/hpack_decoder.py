@@ -18,6 +18,7 @@ from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError
 from .._message.fields import Headers, Remembered
+from .._message.rules import Leniency
 from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, unhuffman
 
 __all__ = ["RESIZES", "TABLE_BYTES", "FieldBlock", "FieldDecoder"]
@@ -64,7 +65,7 @@ class FieldBlock:
         self.fields = fields
         self.size = size
         self.added = added
-        self.head: tuple[int, Headers, int | None] | None = None
+        self.head: tuple[int, Headers, int | None, tuple[Leniency, ...]] | None = None
 
 
 _blocks: dict[bytes, FieldBlock] = {}  # those that refer to nothing that belongs to one connection

@@ -12,6 +12,7 @@ from typing import Final
 from .._errors import HTTPCoreError
 from .._message.fields import Headers
 from .._message.head import Head
+from .._message.rules import Leniency
 from .turns import Seat
 
 __all__ = ["Inbox"]
@@ -29,6 +30,7 @@ class Inbox:
         tunnel: it is two-way only if the answer is a 2xx.
         begins: where in all that the connection sends its request begins.
         head, interims, parts, held, trailers: of the response. `held` counts the bytes in `parts`.
+        lenient: what was unusual about the interim heads and the trailers.
         received: bytes of the body that came, all in all.
         started: something of the response has come.
         ended: the response is complete.
@@ -48,6 +50,7 @@ class Inbox:
         "head",
         "held",
         "interims",
+        "lenient",
         "number",
         "parts",
         "received",
@@ -73,6 +76,7 @@ class Inbox:
         self.parts: deque[bytes | bytearray | memoryview] = deque()
         self.held = 0
         self.received = 0
+        self.lenient: tuple[Leniency, ...] = ()
         self.trailers: Headers = []
         self.started = False
         self.ended = False

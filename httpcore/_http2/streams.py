@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from .._errors import Code, LimitExceeded, RemoteProtocolError
-from .._message.fields import HEAD_BYTES, INTERIM_COUNT
+from .._message.fields import INTERIM_BYTES
 from .frames import FRAME_NAMES, fault
 
 __all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Stream"]
@@ -26,8 +26,8 @@ class Stream:
         "connect",
         "content",
         "ended",
-        "head_room",
         "head_seen",
+        "interim_room",
         "interims",
         "left",
         "length",
@@ -48,7 +48,7 @@ class Stream:
         self.head_seen = False  # the final one
         self.tunnel = False  # a 2xx to CONNECT: nothing but DATA from now on
         self.interims = 0
-        self.head_room = HEAD_BYTES
+        self.interim_room = INTERIM_BYTES
         self.length: int | None = None  # of the body, as declared
         self.left = 0  # of it, if declared
         self.room = STREAM_WINDOW  # what the peer may still send
@@ -60,16 +60,14 @@ class Stream:
 
         Raises:
             RemoteProtocolError: it ends the stream.
-            LimitExceeded: there are too many, or they are too long.
+            LimitExceeded: they are too long.
         """
         if ends:
             raise RemoteProtocolError("the peer ended the stream with an interim response")
         self.interims += 1
-        if self.interims > INTERIM_COUNT:
-            raise LimitExceeded(f"the peer sent more than {INTERIM_COUNT} interim responses", limit=INTERIM_COUNT)
-        self.head_room -= sum([len(name) + len(value) for name, value in fields])
-        if self.head_room < 0:
-            raise LimitExceeded(f"the interim responses are longer than {HEAD_BYTES} bytes", limit=HEAD_BYTES)
+        self.interim_room -= sum([len(name) + len(value) for name, value in fields])
+        if self.interim_room < 0:
+            raise LimitExceeded(f"the interim responses are longer than {INTERIM_BYTES} bytes", limit=INTERIM_BYTES)
 
     def begin(self, status: int, length: int | None, ends: int) -> None:
         """The final head came: what may follow it.

@@ -242,6 +242,15 @@ class Request:
         other.head = b"%b %b%b%b\r\n" % (self.method, other.target, rest, lines)
         return other
 
+    def without_expect(self) -> Request:
+        """The same without `Expect`, for a server that takes none (RFC 9110, section 10.1.1)."""
+        other = copy(self)
+        other.expects_continue = False
+        other.headers = [field for field in self.headers if field[0].lower() != b"expect"]
+        start = self.head.partition(b"\r\n")[0]
+        other.head = b"%b\r\n%b\r\n" % (start, b"".join([b"%b: %b\r\n" % field for field in other.headers]))
+        return other
+
     def refuse_proxy_authorization(self, reason: str) -> None:
         """Credentials for a proxy are for the next hop that is one (RFC 9110, section 11.7.2): here that is none.
 

@@ -15,6 +15,7 @@ from .._errors import DecodingError, HTTPCoreError, LimitExceeded, LocalProtocol
 from .._message.raw import RawStream
 from .._message.request import Request, TrailerTypes
 from .._message.response import Informational, ResponseInfo
+from .._message.rules import noted
 from .._trace import (
     ConnectionClosed,
     ConnectionOpened,
@@ -25,6 +26,7 @@ from .._trace import (
     RequestStarted,
     ResponseComplete,
     ResponseStarted,
+    ResponseUnusual,
     Trace,
 )
 from .tickets import Standing, Ticket
@@ -33,6 +35,7 @@ from .tickets import Standing, Ticket
 if TYPE_CHECKING:
     from .._message.fields import Headers
     from .._message.head import Head
+    from .._message.rules import Leniency
     from .connection import Exchange, HTTPConnection
 
 __all__ = ["Call", "Delivery"]
@@ -144,6 +147,12 @@ class Call:
         now, peer = self.now(), connection.info.peer
         self.trace(RequestSent(now, self.number, peer, reused))
         self.trace(ResponseStarted(now, self.number, head.status, head.headers))
+        if head.lenient:
+            self.unusual(head.lenient)
+
+    def unusual(self, names: tuple[Leniency, ...]) -> None:
+        if self.trace is not None:
+            self.trace(ResponseUnusual(self.now(), self.number, names))
 
     def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
         self.attempts += 1
@@ -184,7 +193,10 @@ class Delivery:
         connected: when the connection was there.
     """
 
-    __slots__ = ("_call", "_connected", "_exchange", "_headed", "_holds", "_reused", "_ticket", "connection", "head")
+    __slots__ = (
+        *("_call", "_connected", "_exchange", "_headed", "_holds", "_noted", "_reused", "_ticket"),
+        *("connection", "head"),
+    )
 
     def __init__(
         self,
@@ -202,6 +214,7 @@ class Delivery:
         self._exchange = exchange
         self._reused = reused
         self._connected = connected
+        self._noted: tuple[Leniency, ...] = ()  # of the content
         self._headed = call.deadline.now()
         self.head = head
         self.connection: RawStream | None = None
@@ -236,6 +249,7 @@ class Delivery:
             attempts=self._call.attempts,
             connected_after=self._connected - began,
             head_after=self._headed - began,
+            lenient=noted(self.head.lenient, *self._exchange.lenient, *self._noted),
         )
 
     def here(self) -> bytes | None:
@@ -282,6 +296,14 @@ class Delivery:
                 return int(value)
         return None
 
+    def note(self, name: Leniency) -> bool:
+        """The content is unusual. False where that is an error."""
+        if self._holds.is_strict:
+            return False
+        self._noted = noted(self._noted, name)
+        self._call.unusual((name,))
+        return True
+
     async def turn(self) -> None:
         """Let other tasks run, between two pieces that nothing was waited for."""
         call = self._call
@@ -318,6 +340,8 @@ class Delivery:
             reason = None if exchange.clean else "it cannot carry another exchange"
         call.leave(ticket, self._holds, reason, None if reason else self._expires())
         if call.trace is not None and exchange.ended:
+            if exchange.lenient:
+                call.unusual(exchange.lenient)
             call.trace(ResponseComplete(call.now(), call.number, exchange.received))
 
     def _expires(self) -> float | None:

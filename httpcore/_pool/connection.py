@@ -18,6 +18,7 @@ from .._http2.connection import HTTP2Connection
 from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
+from .._message.rules import ReadRules
 
 if TYPE_CHECKING:
     from .._http2.events import HTTP2Engine
@@ -36,19 +37,21 @@ class HTTPConnection:
     Attributes:
         uses: counts the exchanges that it was given.
         is_shared: it carries many exchanges at once.
+        is_strict: unusual content is an error.
         is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
             anything against it. Plain and cheap.
     """
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_closed", "_ping_interval", "_stream", "_wire", "is_quiet", "is_shared", "route", "uses")
+    __slots__ = ("_closed", "_ping_interval", "_stream", "_wire", "is_quiet", "is_shared", "is_strict", "route", "uses")
 
     def __init__(self, route: Route, ping_interval: float | None = None) -> None:
         self.route = route
         self._ping_interval = ping_interval
         self.uses = 0
         self.is_shared = False
+        self.is_strict = False
         self._stream: Stream | None = None
         self._wire: HTTP11Connection | HTTP2Connection | None = None
         self._closed = False
@@ -72,13 +75,14 @@ class HTTPConnection:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
             raise
+        self.is_strict = network.rules.strict
         if self._chosen(stream) == "h2":
-            self._wire = wire = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
+            self._wire = wire = HTTP2Connection(stream, _engine(network.rules), backend, self._ping_interval)
             self.is_shared = True
             self.is_quiet = wire.is_quiet
             await wire.greet(deadline)
         else:
-            self._wire = HTTP11Connection(stream, backend)
+            self._wire = HTTP11Connection(stream, backend, network.rules)
             self.is_quiet = self._wire.is_quiet
 
     def _chosen(self, stream: Stream) -> str:
@@ -173,5 +177,5 @@ class HTTPConnection:
             self._stream.abandon()
 
 
-def _engine() -> HTTP2Engine:
-    return H2Engine()
+def _engine(rules: ReadRules) -> HTTP2Engine:
+    return H2Engine(rules)

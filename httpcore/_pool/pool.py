@@ -32,6 +32,7 @@ from .._deadline import Deadline
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
 from .._message.request import Request
 from .._message.response import Response
+from .._message.rules import DEFAULT_RULES
 from .._public import public
 from .._reentry import REENTERED, step_lock
 from .._trace import DialStarted, RequestQueued, Trace
@@ -46,11 +47,12 @@ from .arguments import (
     checked_retries,
     checked_trace,
     checked_uds,
+    rules_of,
 )
 from .call import Call, Delivery
 from .connection import Exchange, HTTPConnection
 from .ledger import Ledger
-from .resend import Again, again
+from .resend import Again, again, again_after
 from .stats import PoolStats
 from .tickets import Slot, SlotStanding, Standing, Ticket
 
@@ -111,6 +113,8 @@ class ConnectionPool:
         ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
             by whoever waits on it or is about to use it; without an answer in as many seconds more it is dead. Default
             None: only when somebody has given up after a second of silence.
+        strict: refuse every response with something unusual about it, whatever `ResponseInfo.lenient` has a name for,
+            with RemoteProtocolError or DecodingError: for gateways, which must not pass such things on. Default False.
         max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as
             decoded. None: no limit. Left out: no limit for what is received; decoded it may grow to 64 MiB, and beyond
             that to 32 times the bytes received. `Response.stream()` has no limit.
@@ -147,6 +151,7 @@ class ConnectionPool:
         retry_stale: bool = True,
         ping_interval: float | None = None,
         max_body: int | Unset | None = UNSET,
+        strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -155,11 +160,13 @@ class ConnectionPool:
         self._proxy, self._choose = checked_proxy(proxy)
         self._uds = checked_uds(uds, proxy, local_address)
         network = (checked_resolver(resolver), resolve, checked_policy(network_policy), local_address, socket_options)
-        is_default = all(each is None for each in network[:4]) and type(socket_options) is tuple and not socket_options
-        self._network = _NETWORK if is_default else Network(*network)
         self._ssl = _SSL if ssl is None else checked_ssl(ssl)
         self._timeout = TimeoutConfig.of(timeout)
         self._limits = _LIMITS if limits is None else checked_limits(limits)
+        rules = rules_of(strict, self._limits)
+        is_default = all(each is None for each in network[:4]) and type(socket_options) is tuple and not socket_options
+        is_default = is_default and rules == DEFAULT_RULES
+        self._network = _NETWORK if is_default else Network(*network, rules)
         self._policy = checked_retries(retries)
         self._retry_stale = checked_flag("retry_stale", retry_stale)
         self._max_body = checked_size("max_body", max_body)
@@ -355,6 +362,12 @@ class ConnectionPool:
                 exchange = connection.exchange(call.request, call.deadline, call.interim, duplex=call.duplex)
                 head = await exchange.run()
                 delivery = Delivery(call, ticket, connection, exchange, head, reused, connected)
+                if head.status == 417 or head.status == 408:
+                    where = self._after(call, delivery, exchange, reused=reused, resends=resends)
+                    if where is not None:
+                        resends += 1
+                        avoid = connection if where is Again.FRESH else None
+                        continue
                 delivery.begin()
                 return delivery
             except BaseException as error:
@@ -381,6 +394,17 @@ class ConnectionPool:
                 else:
                     resends += 1
                     call.retried(error)
+
+    def _after(self, call: Call, delivery: Delivery, exchange: Exchange, *, reused: bool, resends: int) -> Again | None:
+        """Whether the request goes out again for an answer that may not be about it: then this one is let go of."""
+        stale = reused and self._retry_stale and exchange.closes
+        where = again_after(call.request, delivery.head, stale=stale, resends=resends, duplex=call.duplex)
+        if where is not None:
+            delivery.close()
+            if where is Again.PLAIN:
+                call.request = call.request.without_expect()
+            call.retried(f"status {delivery.head.status}")
+        return where
 
     async def _persuaded(self, call: Call, policy: RetryPolicy) -> Delivery:
         """As `_answered`, but what `policy` does not put up with is asked for again, after a pause."""
