@@ -22,7 +22,7 @@ from .._errors import (
 )
 from .._message.body import BodyReader
 from .._message.head import Head
-from .._message.raw import busy
+from .._message.raw import RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .connection import HTTP11Connection
 from .parser import H1Response
@@ -150,7 +150,7 @@ class HTTP11Exchange(H1Response):
         """End it here, whatever its standing. Tells whether the connection may carry others all the same."""
         return False
 
-    def raw(self, let_go: Callable[[], None]) -> HTTP11RawStream:
+    def raw(self, let_go: Callable[[], None]) -> RawStream:
         """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
         return HTTP11RawStream(self._stream, self.surplus, self.deadline, let_go)
 

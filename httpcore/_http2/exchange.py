@@ -183,22 +183,26 @@ class HTTP2Exchange:
             return  # it leaves at once, or when somebody waits
         # A body of the wrong kind is refused before any byte, where there is one.
         reader = request.body.start(connection.backend.run_blocking)
+        at_end = True
         try:
             if not inbox.number:
                 connection.open(inbox, fields, b"", end=False)
-            await self._upload(reader)
+            at_end = await self._upload(reader)
         except BaseException:
             connection.drop(inbox)  # before the user's own clean-up: a request cut short must not look complete
             raise
         finally:
-            reader.close()
-            await reader.aclose()
+            if at_end:  # what was not asked for is left to the caller of a duplex request
+                reader.close()
+                await reader.aclose()
 
-    async def _upload(self, reader: BodyReader) -> None:
+    async def _upload(self, reader: BodyReader) -> bool:
+        """Send what `reader` gives. False where the request goes on and the response has begun before its end."""
         request, inbox = self.request, self._inbox
         if request.expects_continue and not await self._may_go_ahead():
-            return
+            return True
         declared = None if inbox.two_way else request.content_length
+        may_be_left = inbox.two_way and request.body.may_be_left()
         given = 0
         while (piece := await reader.next()) is not None:
             given += len(piece)
@@ -207,14 +211,21 @@ class HTTP2Exchange:
                     f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
                 )
             if not await self._put(piece):
-                return
+                return True
             self._tell_interims()
+            if may_be_left and await self._is_answered():
+                return False
         if declared is not None and given < declared:
             raise LocalProtocolError(
                 f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
             )
         if not inbox.two_way:
             await self.finish(request.final_trailers() if request.trailers is not None else [])
+        return True
+
+    async def _is_answered(self) -> bool:
+        """Whether the head of the response, or an error, is there. It takes what has come, and does not wait."""
+        return await self._connection.attend(self._inbox, self._inbox.has_head, self.deadline.within(0.0))
 
     async def finish(self, trailers: Headers) -> None:
         """End the request."""

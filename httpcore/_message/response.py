@@ -258,8 +258,8 @@ class Response:
 
     @property
     def connection(self) -> Any:
-        """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for
-        over HTTP/2; else None. It holds its place in the pool until it is closed. The body is then empty.
+        """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for;
+        else None. It holds its place in the pool until it is closed. The body is then empty.
         """
         return self._source.connection
 

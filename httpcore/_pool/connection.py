@@ -13,6 +13,7 @@ from .._connect.sessions import Sessions
 from .._deadline import Deadline
 from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
+from .._http1.duplex import HTTP11DuplexExchange
 from .._http1.exchange import HTTP11Exchange
 from .._http2.connection import HTTP2Connection
 from .._http2.engine import H2Engine
@@ -147,7 +148,8 @@ class HTTPConnection:
     def exchange(
         self, request: Request, deadline: Deadline, hear: Callable[[Head], None], *, duplex: bool = False
     ) -> Exchange:
-        """Begin an exchange; `hear` is called with each 1xx head as it comes. `duplex` means something over HTTP/2.
+        """Begin an exchange; `hear` is called with each 1xx head as it comes. With `duplex` the request goes on when
+        the response has begun; over HTTP/1.1 not if it can have no body, or has an Upgrade.
 
         Raises:
             UnsupportedProtocol: an extended CONNECT over HTTP/1.1.
@@ -159,7 +161,8 @@ class HTTPConnection:
             return HTTP2Exchange(wire, request, deadline, hear, duplex)
         if request.protocol is not None:
             raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
-        return HTTP11Exchange(wire, request, deadline, hear)
+        kind = HTTP11DuplexExchange if duplex and request.may_go_on else HTTP11Exchange
+        return kind(wire, request, deadline, hear)
 
     def close(self) -> None:
         self._closed = True

@@ -222,9 +222,12 @@ class ConnectionPool:
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
             max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
             trace: as for the pool, for this request. Default None: the pool's.
-            duplex: over HTTP/2, leave the request open: the response returns at its head, and `response.connection`
-                sends more of the request (`body` is its beginning) and receives the response at the same time. Over
-                HTTP/1.1 it means nothing. Default False.
+            duplex: leave the request open: the response returns at its head, and `response.connection` sends more of
+                the request and receives the response at the same time. `body` is the beginning; of an iterator nothing
+                more is asked for once the head is there, and an empty piece is an occasion to look for it; what has
+                not been asked for stays the caller's. The body is
+                chunked over HTTP/1.1, unless there is a Content-Length. It means nothing for CONNECT, TRACE and an
+                Upgrade. Default False.
 
         Raises:
             TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not
@@ -304,7 +307,7 @@ class ConnectionPool:
     ) -> Call:
         if self._is_inside():
             raise LocalProtocolError(REENTERED)
-        request = Request.of(method, url, headers, body, target, trailers)
+        request = Request.of(method, url, headers, body, target, trailers, duplex)
         backend = self._enter()
         tls = self._ssl if ssl is None else checked_ssl(ssl)
         request, route = self._route(request, tls)

@@ -55,6 +55,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"chunks"},
             {"parser"},
             {"exchange"},
+            {"duplex"},
         ]
     },
     {
