@@ -1,10 +1,13 @@
 """HTTP/1.1 both ways at once: an exchange whose request goes on while its response is read (`duplex=True`).
 
 `run` sends the beginning of the request: the given body, and of an iterator what it gives until the head of the
-response is there. The caller has the iterator, and can go on with it; anything else is sent whole. From then on the
-caller sends and receives by a raw stream, as over HTTP/2. A sender that no reader stands beside listens
-while it waits for room, as each upload does: a server may answer and stop reading. So both a sender and a receiver may
-take input; `_input` says which of them does, so that in threads neither comes between the other's reading and parsing.
+response is there. The caller has the iterator, and can go on with it; if it ends before, the request ends. Anything
+else is sent whole, and is no more than the beginning. From then on the caller sends and receives by a raw stream, as
+over HTTP/2.
+
+A sender that no reader stands beside listens while it waits for room, as each upload does: a server may answer and stop
+reading. So both a sender and a receiver may take input; `_input` says which of them does, so that in threads neither
+comes between the other's reading and parsing.
 
 The connection may carry another exchange if both messages ended well. A response that is an error, or complete, before
 the request is ends the sending, by the rules for early responses.
@@ -86,13 +89,17 @@ class HTTP11DuplexExchange(HTTP11Exchange):
     async def _begin(self) -> None:
         request = self.request
         reader = request.body.start(self._connection.backend.run_blocking)
+        may_be_left = request.body.may_be_left()
         at_end = True
         try:
             if not await self._write(request.head):
                 return
             if request.expects_continue and not (await self._flush() and await self._may_go_ahead()):
                 return
-            at_end = await self._send_beginning(reader) and await self._flush()
+            at_end = await self._send_beginning(reader, may_be_left)
+            if at_end and may_be_left:
+                await self.finish(request.final_trailers() if request.trailers is not None else [])
+            await self._flush()
         except WriteError:
             raise  # the stream still has the peer's last words
         except BaseException:
@@ -103,9 +110,8 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 reader.close()
                 await reader.aclose()
 
-    async def _send_beginning(self, reader: BodyReader) -> bool:
+    async def _send_beginning(self, reader: BodyReader, may_be_left: bool) -> bool:
         """Send what `reader` gives; of an iterator until the head of the response is there. Whether it gave all."""
-        may_be_left = self.request.body.may_be_left()
         while self._heed_input() and not (may_be_left and self.head is not None):
             piece = await reader.next()
             if piece is None:
@@ -142,6 +148,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         for buffer in self._framed(data):
             await self._put(buffer)
         await self._push()
+        self._complete = not self.request.chunked and self._given == self.request.content_length
 
     async def finish(self, trailers: TrailerTypes) -> None:
         """End the request. Nothing is sent where the server has answered with an error: it wants no more."""

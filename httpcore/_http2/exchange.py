@@ -175,8 +175,6 @@ class HTTP2Exchange:
         request, inbox, connection = self.request, self._inbox, self._connection
         fields = request_fields(request, request.protocol)
         open_end = inbox.two_way
-        if open_end and not inbox.tunnel:  # whatever length the body here has, more may follow
-            fields = [field for field in fields if field[0] != b"content-length"]
         data = request.body.data
         small = data is not None and len(data) <= SMALL_BODY and not request.expects_continue
         if small and request.trailers is None and connection.open(inbox, fields, data or b"", end=not open_end):
@@ -219,7 +217,7 @@ class HTTP2Exchange:
             raise LocalProtocolError(
                 f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
             )
-        if not inbox.two_way:
+        if not inbox.two_way or may_be_left:
             await self.finish(request.final_trailers() if request.trailers is not None else [])
         return True
 

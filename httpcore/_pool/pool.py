@@ -225,9 +225,9 @@ class ConnectionPool:
             duplex: leave the request open: the response returns at its head, and `response.connection` sends more of
                 the request and receives the response at the same time. `body` is the beginning; of an iterator nothing
                 more is asked for once the head is there, and an empty piece is an occasion to look for it; what has
-                not been asked for stays the caller's. The body is
-                chunked over HTTP/1.1, unless there is a Content-Length. It means nothing for CONNECT, TRACE and an
-                Upgrade. Default False.
+                not been asked for stays the caller's. An iterator that ends before the head ends the request. Over
+                HTTP/1.1 the body is chunked, unless there is a Content-Length. It means nothing for CONNECT, TRACE and
+                an Upgrade. Default False.
 
         Raises:
             TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not

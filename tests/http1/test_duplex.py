@@ -181,6 +181,30 @@ def test_a_body_is_asked_for_until_the_head_and_no_further(world: World) -> None
 
 
 @each_world
+def test_an_iterator_that_ends_before_the_head_ends_the_request(world: World) -> None:
+    def act(peer: Peer) -> bool:
+        whole = b""
+        while data := chunk_of(peer):
+            whole += data
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(whole), whole))
+        return True
+
+    async def body() -> None:
+        with HostileServer(act) as server:
+            async with trial(world, server) as pool:
+                response = await pool.request("POST", server.url, body=iter([b"a", b"", b"bc"]), duplex=True)
+                assert await received(response.connection, 3) == b"abc"
+                await response.connection.end()
+                with pytest.raises(httpcore.WriteError, match="it was ended"):
+                    await response.connection.send(b"d")
+                assert await response.connection.recv() == b""
+                response.connection.close()
+            assert server.connections == 1
+
+    world.run(body)
+
+
+@each_world
 def test_megabytes_go_both_ways_at_once(world: World) -> None:
     piece = bytes(range(256)) * 256
     count = 64
