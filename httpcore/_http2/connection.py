@@ -367,7 +367,7 @@ class HTTP2Connection:
                 inbox.sender = seat
             since, written = self._now(), self._written
             left = deadline.within(limit)
-            while not (await self._write(seat, left, None, inbox.is_stopped) or inbox.stopped):
+            while not (await self._write(seat, left, None, inbox.is_unwanted) or inbox.is_unwanted()):
                 if self._written != written:
                     since, written = self._now(), self._written
                 left = deadline.within(limit)

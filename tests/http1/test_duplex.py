@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from real_servers import Ports
 from servers import Peer, ScriptedServer
 from trials import HostileServer, trial
 from worlds import World, each_world
@@ -428,5 +430,37 @@ def test_a_body_that_fails_in_a_duplex_request_closes_it(world: World) -> None:
                 given = broken_plainly() if world.name == "threads" else broken()
                 with pytest.raises(ZeroDivisionError):
                     await pool.request("POST", server.url, body=given, duplex=True)
+
+    world.run(body)
+
+
+@pytest.mark.servers
+@each_world
+@pytest.mark.parametrize("kind", ["plain", "secure"])
+def test_the_end_of_a_duplex_request_leaves_over_http2(world: World, kind: str, hypercorn: Ports, place: Path) -> None:
+    """Over TLS too, where what was written may wait in the TLS stream: nothing is sent behind it that would push it."""
+
+    async def body() -> None:
+        named: dict[str, Any] = {"ssl": httpcore.SSLConfig(verify=str(place / "ca.pem")), "http1": False}
+        url = f"https://localhost:{hypercorn.secure}" if kind == "secure" else f"http://127.0.0.1:{hypercorn.plain}"
+        pool = world.pool(**named, timeout=5)
+        try:
+            for _ in range(2):
+                response = await pool.request("POST", url + "/echo", duplex=True)
+                connection = response.connection
+
+                async def send(connection: Any = connection) -> bytes:
+                    await connection.send(b"abc")
+                    await world.sleep(0.1)  # the other one waits for the rest by now
+                    await connection.end()
+                    return b""
+
+                async def receive(connection: Any = connection) -> bytes:
+                    return await received(connection, 3) + await connection.recv()
+
+                assert await world.gather(send, receive) == [b"", b"abc"]
+                connection.close()
+        finally:
+            await pool.close()
 
     world.run(body)
