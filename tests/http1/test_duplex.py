@@ -456,7 +456,7 @@ def test_the_end_of_a_duplex_request_leaves_over_http2(world: World, kind: str, 
                     return b""
 
                 async def receive(connection: Any = connection) -> bytes:
-                    return await received(connection, 3) + await connection.recv()
+                    return await received(connection, 3) + bytes(await connection.recv())
 
                 assert await world.gather(send, receive) == [b"", b"abc"]
                 connection.close()
