@@ -1,8 +1,8 @@
-"""A fork waits until no other thread is inside OpenSSL, or imports what a request has found that it needs.
+"""A fork waits until no other thread is inside OpenSSL, or imports what a request may import.
 
 OpenSSL has locks of its own, and looks up algorithms under them while it makes a context or shakes hands. A fork in
-another thread meanwhile leaves them held in the child, where the next handshake then waits for good. An import has
-locks as well.
+another thread meanwhile leaves them held in the child, where the next handshake then waits for good. An import holds a
+lock in the same way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from threading import get_ident
 from typing import Final
 
-__all__ = ["IMPORTS", "OPENSSL", "Gate"]
+__all__ = ["OPENSSL", "Gate"]
 
 _LONGEST: Final = 2.0
 _LOOK: Final = 0.0005
@@ -57,6 +57,3 @@ class Gate:
 
 
 OPENSSL: Final = Gate()
-
-IMPORTS: Final = Gate()
-"""Around the few imports that are too seldom needed to be made with each pool, and so come inside a request."""

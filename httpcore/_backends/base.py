@@ -191,6 +191,9 @@ class Event(Protocol):
 class Backend(Protocol):
     """A runtime as the library sees it. For an event loop, one instance belongs to one running loop.
 
+    One that is not asyncio's or trio's may also have `spawn(run) -> task`, which starts the coroutine function `run`
+    beside the caller and returns at once an object with `cancel()`: `ASGITransport` runs its apps so.
+
     `ConnectionPool(backend=)` takes one and stays with it. For `SyncConnectionPool(backend=)` no coroutine of it, of
     its streams and of its events may ever suspend: each blocks the calling thread until it is done.
     """

@@ -20,14 +20,16 @@ from enum import Enum
 from typing import Final
 
 from .._backends.base import PIECE
+from .._deadline import Deadline
 from .._errors import HTTPCoreError, LocalProtocolError, ReadError, WriteError
 from .._message.body import BodyReader
 from .._message.head import Head
 from .._message.raw import RawStream, busy
-from .._message.request import TrailerTypes, chunk, last_chunk, trailer_pairs
+from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
+from .connection import HTTP11Connection
 from .exchange import DRAIN, EARLY, HTTP11Exchange
 
-__all__ = ["HTTP11DuplexExchange"]
+__all__ = ["HTTP11DuplexExchange", "begin_exchange"]
 
 
 class _Input(Enum):
@@ -291,3 +293,16 @@ class _DuplexStream:
     def _check_open(self) -> None:
         if self._closed:
             raise WriteError("this raw stream was closed on this side", peer=self._exchange._stream.info().peer)
+
+
+def begin_exchange(
+    connection: HTTP11Connection,
+    request: Request,
+    deadline: Deadline,
+    hear: Callable[[Head], None],
+    duplex: bool = False,
+) -> HTTP11Exchange:
+    """An exchange of the kind that the request is for."""
+    if duplex and request.may_go_on:
+        return HTTP11DuplexExchange(connection, request, deadline, hear)
+    return HTTP11Exchange(connection, request, deadline, hear)

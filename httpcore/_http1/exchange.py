@@ -18,6 +18,7 @@ from .._errors import (
     ReadTimeout,
     RemoteProtocolError,
     ResponseBusy,
+    UnsupportedProtocol,
     WriteError,
 )
 from .._message.body import BodyReader
@@ -45,7 +46,7 @@ DRAIN = 65536
 class HTTP11Exchange(H1Response):
     """One request and its response.
 
-    Nothing of it can be refused alone, so `refused` and `crowded` are False.
+    Nothing of it can be refused alone, so `refused` and `crowded` are False, and it has no `stream_id`.
 
     Attributes:
         sent: bytes of the request that were handed to the stream.
@@ -53,6 +54,7 @@ class HTTP11Exchange(H1Response):
 
     refused = False
     crowded = False
+    stream_id = None
 
     sent = 0
     _complete = False
@@ -60,8 +62,20 @@ class HTTP11Exchange(H1Response):
     _reading = False  # a task or thread is in `next` or `drain`
 
     def __init__(
-        self, connection: HTTP11Connection, request: Request, deadline: Deadline, hear: Callable[[Head], None]
+        self,
+        connection: HTTP11Connection,
+        request: Request,
+        deadline: Deadline,
+        hear: Callable[[Head], None],
+        duplex: bool = False,  # see `begin_exchange` in `duplex`
     ) -> None:
+        """`hear` is called with each 1xx head as it comes.
+
+        Raises:
+            UnsupportedProtocol: the request is an extended CONNECT.
+        """
+        if request.protocol is not None:
+            raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
         self._asked = request.method, request.upgrade, request.close  # which is all that `H1Response` begins with
         self._connection = connection
         self._rules = connection.rules

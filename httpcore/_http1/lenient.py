@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from .._errors import RemoteProtocolError, show
-from .._forking import IMPORTS
+from .._forking import OPENSSL
 from .._message.fields import Headers, forbidden_bytes, is_token, received_length
 from .._message.head import Head
 from .._message.rules import Leniency
@@ -196,7 +196,7 @@ def _compared(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 @cache
 def _h11() -> ModuleType:
     """The library, imported when it is needed for the first time."""
-    with IMPORTS:
+    with OPENSSL:
         import h11  # seldom needed, and under the gate: see above
 
         return h11

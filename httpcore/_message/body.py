@@ -29,7 +29,7 @@ from .._errors import LocalProtocolError
 from .._exact import exact_bytes, exact_int, exact_str
 from .._public import public
 
-__all__ = ["Body", "BodyContent", "BodyReader", "ReplayableBody"]
+__all__ = ["Body", "BodyContent", "BodyReader", "BodySource", "ReplayableBody", "RunBlocking"]
 
 T = TypeVar("T")
 
@@ -106,8 +106,26 @@ class BodyReader(Protocol):
         ...
 
 
+class BodySource(Protocol):
+    """What a body that is not in memory is read from."""
+
+    @property
+    def replayable(self) -> bool:
+        """As `Body.replayable`."""
+        ...
+
+    @property
+    def is_async(self) -> bool:
+        """As `Body.is_async`."""
+        ...
+
+    def open(self, run_blocking: RunBlocking) -> BodyReader:
+        """As `Body.start`."""
+        ...
+
+
 class Body:
-    """What is to be sent, and how it may be sent. Made by `of`.
+    """What is to be sent, and how it may be sent. Made by `of`, or of a source.
 
     Attributes:
         data: the whole body where it is in memory, else None.
@@ -116,7 +134,7 @@ class Body:
 
     __slots__ = ("_source", "data", "length")
 
-    def __init__(self, data: bytes | None, length: int | None, source: _File | _Pieces | None) -> None:
+    def __init__(self, data: bytes | None, length: int | None, source: BodySource | None) -> None:
         self.data = data
         self.length = length
         self._source = source
@@ -148,7 +166,7 @@ class Body:
     def may_be_left(self) -> bool:
         """Whether it is an iterator of the caller's, which can go on with what was not asked for. From now on its
         reader also gives pieces that are empty."""
-        return self._source is not None and self._source.may_be_left()
+        return isinstance(self._source, _Pieces) and self._source.may_be_left()
 
     @property
     def is_async(self) -> bool:
@@ -265,9 +283,6 @@ class _File:
     __slots__ = ("asked", "began", "file", "length")
 
     is_async = False
-
-    def may_be_left(self) -> bool:
-        return False
 
     def __init__(self, file: Any, began: int | None, length: int | None) -> None:
         self.file = file

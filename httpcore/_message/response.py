@@ -65,6 +65,7 @@ class ResponseInfo(NamedTuple):
             had refused it unprocessed, or as `retries` says.
         connected_after: when a connection was there for the request.
         head_after: when the head of the final response was there.
+        stream_id: over HTTP/2 the identifier of the stream, which names it in a server's log; None over HTTP/1.1.
         lenient: what was unusual about the response, by the names of `httpcore.Leniency`; `strict=True` refuses such.
             The framing and the coding of a body are known when it has been read to its end, so ask then.
     """
@@ -77,6 +78,7 @@ class ResponseInfo(NamedTuple):
     attempts: int = 1
     connected_after: float | None = None
     head_after: float | None = None
+    stream_id: int | None = None
     lenient: tuple[Leniency, ...] = ()
 
     @classmethod

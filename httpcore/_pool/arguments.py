@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from .._config import PoolLimits
@@ -20,7 +21,6 @@ from .._message.rules import ReadRules
 if TYPE_CHECKING:
     from .._connect.policy import NetworkPolicy
     from .._trace import Trace
-    from .retry_policy import RetryPolicy
 
 __all__ = [
     "checked_flag",
@@ -29,7 +29,6 @@ __all__ = [
     "checked_protocols",
     "checked_proxy",
     "checked_resolver",
-    "checked_retries",
     "checked_trace",
     "checked_uds",
     "rules_of",
@@ -92,21 +91,13 @@ def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
     return None, choose
 
 
-def checked_retries(retries: Any) -> RetryPolicy | None:
-    if type(retries) is int and not retries:
-        return None
-    from .retry_policy import RetryPolicy  # only for pools that have one
-
-    return RetryPolicy.of(retries)
-
-
 def checked_policy(policy: Any) -> NetworkPolicy | None:
     if policy is None:
         return None
-    from .._connect.policy import NetworkPolicy  # only for pools that have one
-
-    if isinstance(policy, NetworkPolicy):
-        return policy
+    module = modules.get("httpcore._connect.policy")  # without it there is no policy, and few pools have one
+    if module is not None and isinstance(policy, module.NetworkPolicy):
+        checked: NetworkPolicy = policy
+        return checked
     raise TypeError(f"network_policy is a {type(policy).__name__}: a NetworkPolicy is allowed, or None")
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from types import TracebackType
-from typing import Final, Literal, Self, TypeVar
+from types import ModuleType, TracebackType
+from typing import Literal, Self, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from .._backends import current_backend
-from .._backends.base import Backend
-from .._errors import PoolClosed, RemoteProtocolError
+from .._backends.base import PIECE, Backend
+from .._errors import LocalProtocolError, PoolClosed, RemoteProtocolError
 from .._message.body import BodyReader
-from .._message.request import Request
+from .._message.fields import Headers
+from .._message.raw import RawStream
+from .._message.request import Request, TrailerTypes
+from .._message.response import Response
 from .._public import public
 from .asgi_cycle import ASGIApp, Cycle, Patience, Pieces, Scope
 from .base import Transport, TransportRequest, TransportResponse, drive
@@ -21,12 +24,11 @@ from .extensions import RequestExtensions
 from .lifespan import Lifespan
 from .served import body_is_expected
 from .tasks import LoopThread, spawn
+from .websocket_handshake import Refusal, handshake_of
 
 __all__ = ["ASGITransport"]
 
 T = TypeVar("T")
-
-_SERVER_ERROR: Final = b"Internal Server Error"
 
 
 @public
@@ -37,6 +39,9 @@ class ASGITransport(Transport):
     `request` in a thread with an asyncio loop, which is started when it is needed and ended by `close`. Request and
     response are streamed at the same time. When an exchange is left before its response has ended the app receives
     `http.disconnect`; an app that goes on is cancelled when the transport is closed.
+
+    A request for a WebSocket, by Upgrade or by extended CONNECT, reaches the app as a `websocket` scope. Once the app
+    has accepted it, `connection` of the response's extensions carries the frames. It needs the package wsproto.
 
     As a context manager it runs the app's lifespan too.
 
@@ -85,6 +90,8 @@ class ASGITransport(Transport):
             return await self._exchange(self._here, wire, scope, request.extensions, _same)
         thread, apps = self._loop_thread()
         response = thread.call(self._exchange(apps, wire, scope, request.extensions, _in_a_thread))
+        if "connection" in response.extensions:
+            response.extensions["connection"] = _ThroughConnection(thread, response.extensions["connection"])
         if not isinstance(response.stream, bytes):
             response.stream = _Through(thread, response.stream)  # type: ignore[arg-type]
         response._close = partial(thread.call_soon, response._close or _nothing)
@@ -99,8 +106,17 @@ class ASGITransport(Transport):
         made: Callable[[BodyReader, Backend], BodyReader],
     ) -> TransportResponse:
         backend = current_backend()
-        reader = made(wire.body.start(backend.run_blocking), backend)
-        cycle = Cycle(backend, reader, raises=self._raises, keeps_body=partial(body_is_expected, wire.method))
+        handshake = handshake_of(wire)
+        if isinstance(handshake, Refusal):
+            return _plain_text(handshake.status_code, handshake.headers, handshake.reason)
+        cycle: Cycle
+        if handshake is not None:
+            websocket = _websocket_module()
+            cycle = websocket.WebSocketCycle(backend, handshake, raises=self._raises)
+            scope = websocket.websocket_scope(scope, handshake)
+        else:
+            reader = made(wire.body.start(backend.run_blocking), backend)
+            cycle = Cycle(backend, reader, raises=self._raises, keeps_body=partial(body_is_expected, wire.method))
         patience = Patience(backend, asked.get("timeout"))
         apps.start(cycle, scope)
         try:
@@ -109,9 +125,8 @@ class ASGITransport(Transport):
             cycle.leave()
             if self._raises or not isinstance(error, RemoteProtocolError):
                 raise
-            return TransportResponse(500, [(b"content-type", b"text/plain")], _SERVER_ERROR)
-        stream = Pieces(cycle, patience)
-        return TransportResponse(head.status_code, head.headers, stream, cycle.extensions(), close=cycle.leave)
+            return _plain_text(500, [], "Internal Server Error")
+        return _delivered(head, cycle, patience)
 
     def _loop_thread(self) -> tuple[LoopThread, _Apps]:
         with self._lock:
@@ -235,6 +250,30 @@ class _Apps:
                     break
 
 
+def _websocket_module() -> ModuleType:
+    try:
+        from . import asgi_websocket  # wsproto, which it stands on, is an extra
+    except ImportError as error:
+        raise LocalProtocolError(
+            "a WebSocket through ASGITransport: expected the package wsproto, which is not installed; "
+            "httpcore[websocket] brings it"
+        ) from error
+    return asgi_websocket
+
+
+def _plain_text(status_code: int, headers: Headers, text: str) -> TransportResponse:
+    return TransportResponse(status_code, [(b"content-type", b"text/plain"), *headers], text.encode())
+
+
+def _delivered(head: Response, cycle: Cycle, patience: Patience) -> TransportResponse:
+    extensions, connection = cycle.extensions(), cycle.connection(patience)
+    stream: bytes | Pieces = Pieces(cycle, patience)
+    if connection is not None:
+        stream = b""
+        extensions["connection"] = connection
+    return TransportResponse(head.status_code, head.headers, stream, extensions, close=cycle.leave)
+
+
 def scope_of(wire: Request, facts: RequestExtensions) -> Scope:
     """The scope of a request."""
     target = wire.target if wire.target.startswith(b"/") else wire.url.target
@@ -303,6 +342,26 @@ class _Through:
         if piece is None:
             raise StopAsyncIteration
         return piece
+
+
+class _ThroughConnection:
+    """A raw stream that is used in the loop thread: its calls block, and never suspend."""
+
+    def __init__(self, thread: LoopThread, raw: RawStream) -> None:
+        self._thread = thread
+        self._raw = raw
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        return self._thread.call(self._raw.recv(max_bytes))
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        self._thread.call(self._raw.send(data))
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        self._thread.call(self._raw.end(trailers))
+
+    def close(self) -> None:
+        self._thread.call_soon(self._raw.close)
 
 
 async def _next_of(pieces: AsyncIterator[bytes]) -> bytes | None:

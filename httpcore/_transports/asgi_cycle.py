@@ -8,20 +8,21 @@ leaves, `receive` gives `http.disconnect` and `send` raises an `OSError`, as ASG
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, ClassVar, Final, cast
 
 from .._backends.base import PIECE, Backend
 from .._config import TimeoutConfig
-from .._errors import LocalProtocolError, ReadTimeout, RemoteProtocolError, TotalTimeout, WriteError, show
+from .._errors import LocalProtocolError, ReadTimeout, RemoteProtocolError, TotalTimeout, WriteError, WriteTimeout, show
 from .._message.body import BodyReader
 from .._message.fields import Headers
+from .._message.raw import RawStream
 from .._message.request import header_pairs
 from .._message.response import Informational, Response
 from .extensions import ResponseExtensions
 from .tasks import Owned, Signal
 
-__all__ = ["ASGIApp", "Cycle", "Message", "Patience", "Pieces", "Scope"]
+__all__ = ["HELD", "ASGIApp", "ClientLeft", "Cycle", "Message", "Patience", "Pieces", "Scope"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,18 +43,28 @@ class Patience:
 
     def __init__(self, backend: Backend, timeout: TimeoutConfig | float | None) -> None:
         config = TimeoutConfig.of(timeout)
-        self._read, self._total = config.read_timeout, config.total_timeout
+        self._read, self._write, self._total = config.read_timeout, config.write_timeout, config.total_timeout
         self._now = backend.now
         self._ends = None if self._total is None else backend.now() + self._total
 
     async def wait(self, signal: Signal, phase: str) -> None:
+        """For what the app sends."""
+        if not await self._changed(signal, phase, self._read):
+            raise ReadTimeout("the app was silent for too long", phase=phase, limit=self._read)
+
+    async def wait_to_send(self, signal: Signal, phase: str) -> None:
+        """For the app to receive."""
+        if not await self._changed(signal, phase, self._write):
+            raise WriteTimeout("the app received nothing for too long", phase=phase, limit=self._write)
+
+    async def _changed(self, signal: Signal, phase: str, limit: float | None) -> bool:
         left = None if self._ends is None else max(0.0, self._ends - self._now())
-        is_total = left is not None and (self._read is None or left <= self._read)
-        if await signal.wait(left if is_total else self._read):
-            return
+        is_total = left is not None and (limit is None or left <= limit)
+        if await signal.wait(left if is_total else limit):
+            return True
         if is_total:
             raise TotalTimeout("the app was not done in time", phase=phase, limit=self._total)
-        raise ReadTimeout("the app was silent for too long", phase=phase, limit=self._read)
+        return False
 
 
 class Cycle:
@@ -101,6 +112,7 @@ class Cycle:
             self.error = error
         finally:
             self.done = True
+            self._app_ended()
             self.signal.notify()
             await self._reader.aclose()
 
@@ -123,7 +135,7 @@ class Cycle:
     async def _send(self, message: Message) -> None:
         if self.left:
             raise ClientLeft("the client has left", phase="send the response")
-        act = _ACTS.get(message.get("type", ""))
+        act = self.acts.get(message.get("type", ""))
         if act is None:
             raise LocalProtocolError(f"the app sent a message of type {show(str(message.get('type')))}")
         act(self, message)
@@ -163,6 +175,18 @@ class Cycle:
         links = [(b"link", bytes(link)) for link in message.get("links", ())]
         self.informational.append(Informational(103, links))
 
+    def _app_ended(self) -> None:
+        """Called when the app's task ends, however it ends."""
+
+    acts: ClassVar[Mapping[str, Callable[[Any, Message], None]]] = {
+        "http.response.start": _start,
+        "http.response.body": _body,
+        "http.response.trailers": _trailers,
+        "http.response.debug": _debug,
+        "http.response.early_hint": _early_hint,
+    }
+    """What each message of the app does."""
+
     # The caller's side.
 
     async def response(self, patience: Patience) -> Response:
@@ -201,6 +225,10 @@ class Cycle:
         if self.done:
             raise RemoteProtocolError(f"the app ended {where}", phase=phase)
 
+    def connection(self, patience: Patience) -> RawStream | None:
+        """The raw stream, where the app has accepted one: see `WebSocketCycle`."""
+        return None
+
     def extensions(self) -> ResponseExtensions:
         head = self.head
         assert head is not None
@@ -223,15 +251,6 @@ class Cycle:
         self._pieces.clear()
         self._held = 0
         self.signal.notify()
-
-
-_ACTS: Final[dict[str, Callable[[Cycle, Message], None]]] = {
-    "http.response.start": Cycle._start,
-    "http.response.body": Cycle._body,
-    "http.response.trailers": Cycle._trailers,
-    "http.response.debug": Cycle._debug,
-    "http.response.early_hint": Cycle._early_hint,
-}
 
 
 class Pieces:

@@ -25,7 +25,7 @@ from .._message.request import HeaderTypes, Request, header_pairs
 from .._message.url import URL
 from .._public import public
 from .._sync import SyncRawStream
-from .extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions
+from .extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions, has_connection
 
 __all__ = [
     "AsyncParts",
@@ -412,14 +412,15 @@ class Exchange(AbstractContextManager[Parts]):
             raise LocalProtocolError(_USED)
         request = self._request
         try:
-            request.body()
+            if request.stream is not None:
+                request.body()
             response = drive(transport.handle(request), transport)
         except BaseException:
             drive(_wait_for(request.release()), transport)
             raise
         request._opened.append(response)
         extensions = response.extensions
-        if "connection" in extensions and not isinstance(extensions["connection"], SyncRawStream):
+        if has_connection(extensions) and not isinstance(extensions["connection"], SyncRawStream):
             extensions = cast(
                 "ResponseExtensions", {**extensions, "connection": SyncRawStream(extensions["connection"])}
             )

@@ -12,6 +12,7 @@ from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checke
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
+from .._message.fields import Headers
 from .._message.raw import RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Response, Source
@@ -21,7 +22,7 @@ from .._public import public
 from .._sync import SyncConnectionPool
 from .._trace import Trace
 from .base import Transport, TransportRequest, TransportResponse
-from .extensions import RequestExtensions, ResponseExtensions
+from .extensions import LazyExtensions, RequestExtensions, ResponseExtensions
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -112,6 +113,8 @@ class HTTPTransport(Transport):
         extensions = request.extensions
         limit = self._limit
         body = request.stream if request._body is None else request.body()
+        if body is None:
+            body = b""  # of which the pool remembers the whole request
         if extensions:
             limit = checked_size("max_body", extensions.get("max_body", limit))
             options = _options(extensions, pool)
@@ -201,24 +204,37 @@ def _named(hostname: str, tls: object) -> SSLConfig:
 def _delivered(response: Response, limit: int | None) -> TransportResponse:
     source = response._source
     connection = source.connection
-    # A small body has mostly come with the head: then its connection is free from here on, and nothing is left to do.
-    whole = source.here() if limit is None else None
-    trailers = source.trailers if whole is not None and connection is None else []
-    extensions: ResponseExtensions = {
-        "http_version": response.protocol,
-        "reason_phrase": response.reason_phrase,
-        "trailing_headers": trailers,
-        "informational": source.informational,
-        "info": source.info,
-    }
     if connection is not None:
+        trailers: Headers = []
+        extensions = _facts(response, trailers)
         extensions["connection"] = _Connection(connection, source, trailers)
         close = partial(_close_both, source, connection)
         return TransportResponse(response.status_code, response.headers, b"", extensions, close=close)
+    # A small body has mostly come with the head: then its connection is free from here on, and nothing is left to do.
+    whole = source.here() if limit is None else None
+    lazy: Any
     if whole is not None:
-        return TransportResponse(response.status_code, response.headers, whole, extensions)
+        lazy = LazyExtensions(partial(_facts, response))
+        return TransportResponse(response.status_code, response.headers, whole, lazy)
+    trailers = []
+    lazy = LazyExtensions(partial(_facts, response, trailers))
     stream = _Pieces(response, trailers, limit)
-    return TransportResponse(response.status_code, response.headers, stream, extensions, close=response._close)
+    return TransportResponse(response.status_code, response.headers, stream, lazy, close=response._close)
+
+
+def _facts(response: Response, trailers: Headers | None = None) -> ResponseExtensions:
+    source = response._source
+    info = source.info
+    extensions: ResponseExtensions = {
+        "http_version": response.protocol,
+        "reason_phrase": response.reason_phrase,
+        "trailing_headers": source.trailers if trailers is None else trailers,
+        "informational": source.informational,
+        "info": info,
+    }
+    if info.stream_id is not None:
+        extensions["stream_id"] = info.stream_id
+    return extensions
 
 
 class _Pieces:

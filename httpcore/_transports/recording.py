@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import threading
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
@@ -22,7 +23,11 @@ from .middleware import Middleware
 __all__ = ["RecordReplay"]
 
 HIDDEN: Final = "***"
-SECRETS: Final = ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key")
+SECRET_NAMES: Final = re.compile(r"authorization|cookie|token|secret|password|session|api-?key|signature|credential")
+"""A field with one of these in its name is never written: Set-Cookie, X-Amz-Security-Token."""
+
+_HAS_URL: Final = frozenset(("location", "content-location", "referer"))
+_USERINFO: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*:)?//[^/?#]*@")
 
 Exchange = dict[str, Any]
 
@@ -40,9 +45,10 @@ class RecordReplay(Middleware):
         transport: the real one, for what is recorded. Default None: an `HTTPTransport()`.
         mode: "auto" replays what is in the file and records the rest; "replay" refuses the rest, so that nothing
             reaches the network; "record" records all anew, into an empty file. Default "auto".
-        secrets: names of header fields and of parameters of the URL's query whose values are not written: `***` stands
-            in the file. Those of Authorization, Proxy-Authorization, Cookie, Set-Cookie and X-Api-Key never are, and
-            the user name and password of a URL are left out. Bodies are written as they are.
+        secrets: names of header fields and of query parameters whose values are not written: `***` stands in the file,
+            in the request's URL and in Location, Content-Location and Referer. Never written are fields that have
+            authorization, cookie, token, secret, password, session, api-key, signature or credential in their names,
+            nor the user name and password of a URL. Bodies are written as they are.
 
     Raises:
         ValueError: `mode` is another word, or the file is no such file.
@@ -62,7 +68,7 @@ class RecordReplay(Middleware):
             raise ValueError(f'mode is {mode!r}: expected "auto", "record" or "replay"')
         self._path = Path(file)
         self._mode = mode
-        self._secrets = frozenset((*SECRETS, *[name.lower() for name in secrets]))
+        self._secrets = frozenset(name.lower() for name in secrets)
         self._lock = threading.Lock()
         self._recorded: dict[str, list[Exchange]] = {}
         if mode == "record":
@@ -96,26 +102,33 @@ class RecordReplay(Middleware):
         return response
 
     def _asked(self, wire: Request, body: bytes) -> Exchange:
-        path, mark, query = wire.target.decode("ascii").partition("?")
-        pairs = parse_qsl(query, keep_blank_values=True)
-        if any(name.lower() in self._secrets for name, _ in pairs):
-            query = urlencode([(name, HIDDEN if name.lower() in self._secrets else value) for name, value in pairs])
+        target = self._without_secrets(wire.target.decode("ascii"))
         return {
             "method": wire.method.decode("ascii"),
-            "url": f"{wire.url.scheme}://{wire.url.host_header.decode('ascii')}{path}{mark}{query}",
+            "url": f"{wire.url.scheme}://{wire.url.host_header.decode('ascii')}{target}",
             "headers": self._written(wire.headers),
             "body": _text(body),
         }
 
     def _written(self, headers: Headers) -> list[list[str]]:
         """The fields, without their secrets."""
-        return [
-            [
-                name.decode("latin-1"),
-                HIDDEN if name.decode("latin-1").lower() in self._secrets else value.decode("latin-1"),
-            ]
-            for name, value in headers
-        ]
+        texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+        return [[name, self._value(name.lower(), value)] for name, value in texts]
+
+    def _value(self, name: str, value: str) -> str:
+        if name in self._secrets or SECRET_NAMES.search(name):
+            return HIDDEN
+        return self._without_secrets(_USERINFO.sub(r"\1//", value)) if name in _HAS_URL else value
+
+    def _without_secrets(self, url: str) -> str:
+        """A URL or a part of one, with the secret parameters of its query hidden; as it was if there are none."""
+        before, mark, query = url.partition("?")
+        query, hash_mark, fragment = query.partition("#")
+        pairs = parse_qsl(query, keep_blank_values=True)
+        if not any(name.lower() in self._secrets for name, _ in pairs):
+            return url
+        query = urlencode([(name, HIDDEN if name.lower() in self._secrets else value) for name, value in pairs])
+        return f"{before}{mark}{query}{hash_mark}{fragment}"
 
     def _next(self, key: str) -> Exchange | None:
         with self._lock:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from .._backends.base import PIECE, Event, SocketOption, Stream, StreamInfo
 from .._errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 from .network import Connection, Network
-from .scheduler import Condition, Scheduler, running_scheduler
+from .scheduler import Condition, Scheduler, Task, running_scheduler
 
 __all__ = ["BlockingSimulatedBackend", "SimulatedBackend", "SimulatedEvent", "SimulatedStream"]
 
@@ -245,6 +245,10 @@ class SimulatedBackend:
         if self.watches:
             self.scheduler.call_at(self.scheduler.now, function)
         return self.watches
+
+    def spawn(self, run: Callable[[], Coroutine[object, None, None]]) -> Task[None]:
+        """Start `run()` in a task of its own: `ASGITransport` runs its apps so."""
+        return self.scheduler.spawn(run())
 
     async def sleep(self, seconds: float) -> None:
         await self.scheduler.sleep(seconds)

@@ -60,13 +60,20 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_http2": [
-            {"__init__", "events", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
-            {"frame_reader", "frame_writer", "hpack_encoder", "hpack_decoder", "inbox", "streams"},
-            {"connection", "engine"},
+            {"__init__", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
+            {"frame_writer", "hpack_encoder", "hpack_decoder", "streams"},
+            {"frame_reader", "inbox", "sender"},
+            {"engine"},
+            {"outbox"},
+            {"uploads"},
+            {"dispatch"},
+            {"pump"},
+            {"connection"},
             {"exchange"},
         ],
         "_connect": [
-            {"__init__", "proxy", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"__init__", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"proxy"},
             {"environment", "network", "route", "tls"},
             {"sessions"},
             {"handshake"},
@@ -75,21 +82,57 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "connection", "resend", "retry_policy", "stats", "tickets"},
-            {"arguments", "call", "ledger", "loaded"},
+            {"__init__", "resend", "retry_policy", "stats", "tickets"},
+            {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
+            {"ledger"},
+            {"connection"},
+            {"arguments", "loaded", "tracer"},
+            {"call", "routing"},
+            {"leases"},
+            {"delivery"},
+            {"attempts"},
+            {"retrying"},
             {"pool"},
         ]
     },
     {"": [{"_sync"}]},
     {
         "_transports": [
-            {"__init__", "extensions", "served", "tasks"},
+            {"__init__", "extensions", "served", "tasks", "websocket_handshake"},
             {"base", "asgi_cycle"},
-            {"mock", "network", "wsgi", "lifespan"},
+            {"asgi_websocket", "mock", "network", "wsgi", "lifespan"},
             {"asgi"},
             {"middleware"},
             {"hsts", "limits", "mounts", "recording", "retries"},
             {"faults"},
+        ]
+    },
+    {
+        "_client": [
+            {
+                "__init__",
+                "challenges",
+                "headers",
+                "links",
+                "netrc",
+                "pairs",
+                "public_suffixes",
+                "query_params",
+                "text",
+            },
+            {"digest", "multipart", "urls"},
+            {"forms", "redirects", "set_cookie"},
+            {"cookie_file", "cookie_store"},
+            {"cookies", "request"},
+            {"delivery"},
+            {"progress", "reading"},
+            {"response"},
+            {"auth"},
+            {"options"},
+            {"session"},
+            {"download", "settings"},
+            {"client"},
+            {"functions"},
         ]
     },
     {"": [{"__init__"}]},
@@ -122,13 +165,19 @@ OWNERS: dict[str, set[str]] = {
     "ssl": {"_connect/contexts", "_connect/tls", "_connect/tls_errors"},
     "certifi": {"_connect/contexts", "_pool/loaded"},
     "truststore": {"_connect/contexts"},
-    "idna": {"_message/url", "_pool/loaded"},
+    "idna": {"_message/url"},
     "zlib": {"_message/decoders", "_pool/loaded"},
     "brotli": {"_message/decoders"},
     "h11": {"_http1/lenient"},
+    "wsproto": {"_transports/asgi_websocket"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {
+    "_client/client",
+    "_client/functions",
+    "_client/options",
+    "_client/session",
+    "_client/settings",
     "_connect/proxy",
     "_connect/route",
     "_connect/handshake",
@@ -136,6 +185,7 @@ SSL_TYPES = {
     "_pool/arguments",
     "_pool/connection",
     "_pool/pool",
+    "_pool/routing",
     "_sync",
     "_transports/extensions",
     "_transports/network",
@@ -158,6 +208,7 @@ HEAVY = (
     "brotli",
     "backports.zstd",
     "zlib",
+    "wsproto",
 )
 
 
@@ -385,8 +436,8 @@ def test_imports_are_found_however_they_are_spelled(module: str, source: str, fo
     [
         ("_pool/pool", "_connect/dial", True),
         ("_connect/dial", "_pool/pool", False),
-        ("_http2/engine", "_http2/events", True),
-        ("_http2/events", "_http2/engine", False),
+        ("_http2/engine", "_http2/streams", True),
+        ("_http2/streams", "_http2/engine", False),
         ("_http2/engine", "_connect/socks", False),  # beside it
         ("_sync", "_errors", True),
         ("_errors", "_sync", False),

@@ -20,11 +20,8 @@ from strikes import ACTS, SEEDS, cancel, check
 
 import httpcore
 from httpcore._errors import Code
-from httpcore._http2 import connection as http2
-from httpcore._http2 import engine as h2_engine
-from httpcore._http2 import streams
+from httpcore._http2 import dispatch, pump, sender, streams
 from httpcore._http2.connection import HTTP2Connection
-from httpcore._http2.engine import H2Engine
 from httpcore.testing import Cancelled, ServerEnd
 from httpcore.testing import Simulation as World
 from httpcore.testing import at_every_await as at_every_point
@@ -40,10 +37,11 @@ Pool = httpcore.ConnectionPool
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(h2_engine, "STREAM_WINDOW", STREAM_WINDOW)
+    monkeypatch.setattr(sender, "STREAM_WINDOW", STREAM_WINDOW)
     monkeypatch.setattr(streams, "STREAM_WINDOW", STREAM_WINDOW)
-    monkeypatch.setattr(h2_engine, "CONNECTION_WINDOW", 1 << 17)
-    monkeypatch.setattr(http2, "FRAMES", 4)  # so that turns end here, too
+    monkeypatch.setattr(sender, "CONNECTION_WINDOW", 1 << 17)
+    for module in (dispatch, pump):
+        monkeypatch.setattr(module, "FRAMES", 4)  # so that turns end here, too
 
 
 # The server.
@@ -299,7 +297,7 @@ async def leave_a_stale_connection(pool: Pool) -> None:
 async def leave_a_quiet_connection(pool: Pool) -> None:
     await fetch(pool, "/warm")
     # The victim's own pool sleeps by its backend: a scenario is given nothing else.
-    backend = pool._backend
+    backend = pool._leases.backend
     assert backend is not None
     await backend.sleep(3.0)
 
@@ -307,7 +305,7 @@ async def leave_a_quiet_connection(pool: Pool) -> None:
 async def read_what_nobody_has_read(pool: Pool) -> None:
     """An unread response beside the victim's. It is read when the victim has had a second."""
     # As above.
-    backend = pool._backend
+    backend = pool._leases.backend
     assert backend is not None
     async with await pool.request("GET", url("/big"), stream=True) as response:
         await backend.sleep(1.0)
@@ -376,22 +374,21 @@ def check_wires(pool: Pool) -> None:
     """No stream is open, nobody is thought to read, write or wait, and every byte of credit has come back, or does with
     the next step: what Ctrl-C left unread."""
     # A connection that goes on with a wrong count fails hours later, so the counts themselves are looked at.
-    for slot in pool._ledger.slots():
+    for slot in pool._leases.ledger.slots():
         connection: Any = slot.connection
         wire = connection._wire  # as above
         assert isinstance(wire, HTTP2Connection)
         # A stream, a reader or a waiter that is left behind shows on the wire when another never has its turn.
-        assert wire._inboxes == {}
-        assert not wire._settling
-        assert not wire._for_room
-        assert not wire._for_window
-        assert (wire._baton.reader, wire._baton.writer) == (None, None)
-        engine = wire._engine
-        if isinstance(engine, H2Engine):
-            assert engine.open_streams == 0
-            unread = sum(inbox.held for inbox in wire.dropped)
-            # As for all counts above.
-            assert engine._room + engine._uncredited + unread == engine._goal
+        core = wire._core
+        assert not core.settling
+        assert not core.uploads.for_room
+        assert not core.uploads.for_window
+        assert (core.baton.reader, core.baton.writer) == (None, None)
+        engine = core.engine
+        assert engine.open_streams == 0
+        unread = sum(inbox.held for inbox in wire.dropped)
+        # As for all counts above.
+        assert engine._room + engine._uncredited + unread == engine._goal
 
 
 def check_hosts(hosts: dict[str, Host]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from strikes import ACTS, SEEDS, check
+from websocket_client import CONNECT, WebSocketClient, upgrade
+from wsproto.events import CloseConnection, Ping
 
 import httpcore
 from httpcore.testing import Cancelled, ServerEnd, Simulation, at_every_await
@@ -154,3 +156,83 @@ def test_the_pool_is_whole_wherever_the_exchange_is_struck(
         assert at_every_await(scenario, act, times=count) > 3
     for seed in range(min(SEEDS, 3)):
         at_every_await(scenario, act, make=partial(Simulation, seed, shuffle=True))
+
+
+# Apps in this process: no pool, but tasks that the transport owns.
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Streams both ways; of a WebSocket, echoes each message until the client has left."""
+    try:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
+            return
+        await send({"type": "http.response.start", "status": 200})
+        while (message := await receive()).get("more_body"):
+            await send({"type": "http.response.body", "body": message["body"], "more_body": True})
+        await send({"type": "http.response.body", "body": bytes(200_000)})
+    finally:
+        ended.append(scope["type"])
+
+
+ended: list[str] = []
+begun: list[str] = []
+
+
+async def counted(scope: Any, receive: Any, send: Any) -> None:
+    begun.append(scope["type"])
+    await app(scope, receive, send)
+
+
+async def talk(transport: httpcore.Transport) -> None:
+    async with transport.arequest("GET", URL, upgrade()) as (_, _, _, extensions):
+        web = WebSocketClient(extensions["connection"])
+        for said in ("text", bytes(100_000)):
+            await web.send(said)
+            await web.send(Ping(payload=b"there?"))
+            while await web.message() != said:
+                pass
+        await web.send(CloseConnection(code=1000))
+        assert (await web.message()).code == 1000
+        assert await web.message() is None
+
+
+async def talk_and_leave(transport: httpcore.Transport) -> None:
+    async with transport.arequest("CONNECT", URL, CONNECT) as (_, _, _, extensions):
+        web = WebSocketClient(extensions["connection"])
+        for _ in range(3):
+            await web.send(bytes(100_000))  # more than is held for an app
+
+
+@pytest.mark.parametrize("strike", ["cancelled", "timed out"])
+@pytest.mark.parametrize("what", [read, leave, leave_half_way, upload, talk, talk_and_leave], ids=lambda f: f.__name__)
+def test_no_app_is_left_running_wherever_its_caller_is_struck(
+    what: Callable[[httpcore.Transport], Coroutine[Any, Any, None]], strike: str
+) -> None:
+    async def scenario(world: Simulation) -> None:
+        ended.clear()
+        begun.clear()
+        transport = httpcore.ASGITransport(counted, lifespan="off")
+        below: httpcore.Transport = Timed(transport)
+        with suppress(httpcore.HTTPCoreError, Cancelled):
+            await world.victim(what(below))
+        await world.sleep(0.01)  # the app hears of it in a turn of its own
+        assert ended == begun
+        await read(below)
+        await transport.aclose()
+        assert ended == begun
+        assert ended[-1] == "http"
+
+    for count in (1, 2):
+        assert at_every_await(scenario, ACTS[strike], times=count) >= 3
+
+
+class Timed(httpcore.Middleware):
+    """Has each exchange held to five seconds."""
+
+    async def handle(self, request: httpcore.TransportRequest) -> httpcore.TransportResponse:
+        request.extensions["timeout"] = 5
+        return await self.send(request)

@@ -5,7 +5,6 @@ wsproto's frames, over HTTP/2 by extended CONNECT and over HTTP/1.1 by Upgrade; 
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -15,48 +14,21 @@ import pytest
 from real_servers import Ports
 from seam import entered, fetch, opened, raw
 from servers import free_port, process
+from websocket_client import CONNECT, WebSocketClient, accept, upgrade
 from worlds import World, each_world
-from wsproto.connection import Connection, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Message, TextMessage
+from wsproto.events import CloseConnection
 
 import httpcore
-
-MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def leased(transport: httpcore.HTTPTransport) -> int:
     return sum(stats.leased for stats in transport.stats() if stats is not None)
 
 
-class WebSocket:
-    """wsproto's frames on a connection."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._frames = Connection(ConnectionType.CLIENT)
-
-    async def send(self, event: Any) -> None:
-        await self._connection.send(self._frames.send(event))
-
-    async def message(self) -> Any:
-        """The next whole message, or the event of the close."""
-        parts: list[Any] = []
-        while True:
-            for event in self._frames.events():
-                if not isinstance(event, Message):
-                    return event
-                parts.append(event.data)
-                if event.message_finished:
-                    return parts[0][:0].join(parts)
-            data = await self._connection.recv()
-            assert data, "the connection has ended"
-            self._frames.receive_data(data)
-
-
 async def talk(connection: Any) -> None:
-    web = WebSocket(connection)
+    web = WebSocketClient(connection)
     for said in ("Hello, world", b"\x00\xff", "z" * 65_536):
-        await web.send(TextMessage(data=said) if isinstance(said, str) else BytesMessage(data=said))
+        await web.send(said)
         assert await web.message() == said
     await web.send(CloseConnection(code=1000))
     closing = await web.message()
@@ -71,9 +43,8 @@ def test_a_websocket_over_http2_by_extended_connect(
     async def body() -> None:
         settings: Any = {"ssl": trusting_real} if how == "TLS" else {"http1": False}
         url = f"https://localhost:{hypercorn.secure}" if how == "TLS" else f"http://127.0.0.1:{hypercorn.plain}"
-        headers = [(":protocol", "websocket"), ("sec-websocket-version", "13")]
         async with entered(world, httpcore.HTTPTransport(**settings)) as transport:
-            async with opened(world, transport, "CONNECT", f"{url}/talk", headers) as (status_code, _, _, extensions):
+            async with opened(world, transport, "CONNECT", f"{url}/talk", CONNECT) as (status_code, _, _, extensions):
                 assert (status_code, extensions["http_version"]) == (200, "HTTP/2")
                 await talk(raw(world, extensions["connection"]))
                 assert leased(transport) == 1
@@ -87,18 +58,11 @@ def test_a_websocket_over_http2_by_extended_connect(
 def test_a_websocket_over_http11_by_upgrade(world: World, hypercorn: Ports) -> None:
     async def body() -> None:
         key = base64.b64encode(os.urandom(16))
-        headers = [
-            ("connection", "upgrade"),
-            ("upgrade", "websocket"),
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", key),
-        ]
         url = f"http://127.0.0.1:{hypercorn.plain}/talk"
         async with entered(world, httpcore.Middleware(httpcore.HTTPTransport())) as transport:
-            async with opened(world, transport, "GET", url, headers) as (status_code, fields, _, extensions):
+            async with opened(world, transport, "GET", url, upgrade(key)) as (status_code, fields, _, extensions):
                 assert status_code == 101
-                accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest())
-                assert (b"sec-websocket-accept", accept) in fields
+                assert (b"sec-websocket-accept", accept(key)) in fields
                 await talk(raw(world, extensions["connection"]))
             assert leased(transport.transport) == 0
 
@@ -108,10 +72,9 @@ def test_a_websocket_over_http11_by_upgrade(world: World, hypercorn: Ports) -> N
 @each_world
 def test_a_refused_websocket_has_no_connection(world: World, hypercorn: Ports) -> None:
     async def body() -> None:
-        headers = [(":protocol", "websocket"), ("sec-websocket-version", "13")]
         url = f"http://127.0.0.1:{hypercorn.plain}/refused"
         async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
-            fetched = await fetch(world, transport, "CONNECT", url, headers)
+            fetched = await fetch(world, transport, "CONNECT", url, CONNECT)
             assert fetched.status_code == 403
             assert "connection" not in fetched.extensions
 

@@ -24,6 +24,7 @@ def awaits(block: str) -> bool:
 
 def run_blocks(page: Path, **names: Any) -> None:
     """Run them all, each that awaits in an asyncio loop of its own. A failure shows page, block and line."""
+    names["__name__"] = page.stem  # the `__module__` of what is defined there
     for number, block in enumerate(blocks_of(page), 1):
         code = compile(block, f"{page.name}, block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if awaits(block):

@@ -4,6 +4,7 @@
     /size/N/...     N bytes, made of the path, over and over: no two requests need get the same
     /echo/...       the body of the request, once it has ended
     /never/...      no answer
+    /stream         the number of the request's stream
     /open           how many streams h2 has open on this connection, this one apart
 """
 
@@ -69,6 +70,8 @@ class Server(asyncio.Protocol):
         body = bytes(self.bodies.pop(stream, b""))
         if path == b"/open":
             body = b"%d" % (self.h2.open_inbound_streams - 1)
+        elif path == b"/stream":
+            body = b"%d" % stream
         elif path.startswith(b"/size/"):
             body = content(path, int(path.split(b"/")[2]))
         if not path.startswith(b"/never"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import jinja2
 import pytest
 import trio
 from seam import entered, fetch, opened
@@ -18,6 +19,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
+from starlette.templating import Jinja2Templates
 from worlds import World, each_world
 
 import httpcore
@@ -93,17 +95,11 @@ async def later(request: Request) -> Response:
     return PlainTextResponse("done", background=BackgroundTask(work))
 
 
-class Template(Response):
-    """Says what it rendered, as Starlette's own response of a template does."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if "http.response.debug" in scope["extensions"]:
-            await send({"type": "http.response.debug", "info": {"template": "index.html", "context": {"a": 1}}})
-        await super().__call__(scope, receive, send)
+templates = Jinja2Templates(env=jinja2.Environment(loader=jinja2.DictLoader({"index.html": "a is {{ a }}"})))
 
 
 async def template(request: Request) -> Response:
-    return Template("rendered")
+    return templates.TemplateResponse(request, "index.html", {"a": 1})
 
 
 @asynccontextmanager
@@ -175,9 +171,9 @@ def test_template_and_context_of_the_app_are_in_the_extensions(world: World) -> 
     async def body() -> None:
         async with entered(world, httpcore.ASGITransport(app)) as transport:
             fetched = await fetch(world, transport, "GET", f"{URL}/template")
-            assert fetched.body == b"rendered"
-            assert fetched.extensions["template"] == "index.html"
-            assert fetched.extensions["context"] == {"a": 1}
+            assert fetched.body == b"a is 1"
+            assert fetched.extensions["template"].name == "index.html"
+            assert fetched.extensions["context"]["a"] == 1
             assert fetched.extensions["debug"].keys() == {"template", "context"}
 
     world.run(body)
@@ -522,9 +518,7 @@ def test_one_transport_serves_both_entries() -> None:
         assert (response[0], asyncio.run(from_a_loop())) == (200, 200)
 
 
-def test_a_body_of_django_is_streamed() -> None:
-    django_app = django()
-
+def test_a_body_of_django_is_streamed(django_app: Any) -> None:
     async def main() -> None:
         async with httpcore.ASGITransport(django_app) as transport:
             async with transport.arequest("POST", f"{URL}/echo?a=b", stream=[b"o", b"ne"]) as (_, _, stream, _):
@@ -540,11 +534,13 @@ def test_a_body_of_django_is_streamed() -> None:
         assert (status_code, b"".join(stream)) == (200, b"POST /echo b one")
 
 
-def django() -> Any:
+@pytest.fixture
+def django_app() -> Iterator[Any]:
     """A Django project without files."""
     from django.conf import settings
     from django.core.asgi import get_asgi_application
     from django.http import HttpResponse, StreamingHttpResponse
+    from django.test.utils import override_settings
     from django.urls import path
 
     async def numbers(request: Any) -> Any:
@@ -558,10 +554,6 @@ def django() -> Any:
         return HttpResponse(f"{request.method} {request.path} {request.GET['a']} {request.body.decode()}")
 
     if not settings.configured:
-        settings.configure(ALLOWED_HOSTS=["a.test"], ROOT_URLCONF=__name__, SECRET_KEY="x", LOGGING_CONFIG=None)
-    global urlpatterns
-    urlpatterns = [path("echo", echo), path("numbers", numbers)]
-    return get_asgi_application()
-
-
-urlpatterns: list[Any] = []
+        settings.configure(SECRET_KEY="x", LOGGING_CONFIG=None)
+    with override_settings(ALLOWED_HOSTS=["a.test"], ROOT_URLCONF=(path("echo", echo), path("numbers", numbers))):
+        yield get_asgi_application()

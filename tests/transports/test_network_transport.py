@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from real_servers import Ports
 from seam import entered, fetch, opened, raw
-from servers import Peer, ScriptedServer, answering, ok
+from servers import Peer, ScriptedServer, answering, free_port, ok, process
 from worlds import World, each_world
 
 import httpcore
+from httpcore._transports.extensions import LazyExtensions  # so that a new method of dictionaries is noticed
 from httpcore.testing import ServerEnd, Simulation
 
 
@@ -227,12 +230,72 @@ def test_trailers_are_there_when_the_body_has_ended(world: World) -> None:
 
 
 @each_world
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda extensions: extensions["http_version"],
+        lambda extensions: extensions.get("http_version"),
+        lambda extensions: {**extensions}["http_version"],
+        lambda extensions: dict(extensions)["http_version"],
+        lambda extensions: extensions.copy()["http_version"],
+        lambda extensions: copy.copy(extensions)["http_version"],
+        lambda extensions: copy.deepcopy(extensions)["http_version"],
+        lambda extensions: (extensions | {"a": 1})["http_version"],
+        lambda extensions: ({"a": 1} | extensions)["http_version"],
+        lambda extensions: dict(extensions.items())["http_version"],
+        lambda extensions: extensions.setdefault("http_version", "none"),
+        lambda extensions: extensions.pop("http_version"),
+        lambda extensions: "http_version" in extensions and "HTTP/1.1",
+        lambda extensions: len(extensions) == 5 and "HTTP/1.1",
+        lambda extensions: bool(extensions) and "HTTP/1.1",
+        lambda extensions: "http_version" in [*extensions] and "HTTP/1.1",
+        lambda extensions: "HTTP/1.1" in extensions.values() and "HTTP/1.1",
+        lambda extensions: "'http_version': 'HTTP/1.1'" in repr(extensions) and "HTTP/1.1",
+        lambda extensions: extensions == {**extensions} and "HTTP/1.1",
+    ],
+)
+def test_extensions_are_there_however_they_are_asked_for(world: World, echo: ScriptedServer, look: Any) -> None:
+    async def body() -> None:
+        async with entered(world, httpcore.HTTPTransport()) as transport:
+            fetched = await fetch(world, transport, "GET", echo.url)
+            assert isinstance(fetched.extensions, dict)
+            assert look(fetched.extensions) == "HTTP/1.1"
+
+    world.run(body)
+
+
+def test_each_method_of_a_dictionary_fills_the_extensions() -> None:
+    ours = vars(LazyExtensions)
+    inherited = {"__class_getitem__", "__getattribute__", "__init__", "__new__", "__sizeof__", "fromkeys"}
+    unequal = {"__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__doc__"}
+    assert {name for name in vars(dict) if name not in ours} <= inherited | unequal
+
+
+@each_world
 def test_informational_responses_are_in_the_extensions(world: World) -> None:
     async def body() -> None:
         with ScriptedServer(answering(HINTED)) as server:
             async with entered(world, httpcore.HTTPTransport()) as transport:
                 fetched = await fetch(world, transport, "GET", server.url)
                 assert fetched.extensions["informational"] == [(103, [(b"link", b"</x>")])]
+
+    world.run(body)
+
+
+@each_world
+def test_the_stream_id_is_the_one_that_the_server_sees(world: World, echo: ScriptedServer) -> None:
+    async def body() -> None:
+        port = free_port()
+        with process([sys.executable, "-m", "tests.support.h2_server", str(port)], port):
+            async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
+                for number in (1, 3, 5):
+                    fetched = await fetch(world, transport, "GET", f"http://127.0.0.1:{port}/stream")
+                    assert fetched.body == b"%d" % number
+                    assert fetched.extensions["stream_id"] == fetched.extensions["info"].stream_id == number
+        async with entered(world, httpcore.HTTPTransport()) as transport:
+            fetched = await fetch(world, transport, "GET", echo.url)
+            assert "stream_id" not in fetched.extensions
+            assert fetched.extensions["info"].stream_id is None
 
     world.run(body)
 
