@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from ._message.body import ReplayableBody
     from ._message.raw import RawStream
     from ._message.response import BodyStream, Informational, Response, ResponseInfo
+    from ._message.rules import Leniency
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
     from ._pool.stats import OriginStats, PoolStats
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
         RequestStarted,
         ResponseComplete,
         ResponseStarted,
+        ResponseUnusual,
         TraceEvent,
     )
     from ._transports.asgi import ASGITransport
@@ -142,6 +144,7 @@ __all__ = [
     "Informational",
     "InterimResponse",
     "InvalidURL",
+    "Leniency",
     "LimitExceeded",
     "LocalProtocolError",
     "Middleware",
@@ -191,6 +194,7 @@ __all__ = [
     "ResponseInfo",
     "ResponseNotRead",
     "ResponseStarted",
+    "ResponseUnusual",
     "Retries",
     "RetryPolicy",
     "SSLConfig",
@@ -353,6 +357,7 @@ _WHERE = {
         "Response",
         "ResponseInfo",
     ),
+    "_message.rules": ("Leniency",),
     "_pool.pool": ("ConnectionPool",),
     "_pool.retry_policy": ("RetryPolicy",),
     "_pool.stats": (
@@ -377,6 +382,7 @@ _WHERE = {
         "RequestStarted",
         "ResponseComplete",
         "ResponseStarted",
+        "ResponseUnusual",
         "TraceEvent",
     ),
     "_transports.asgi": ("ASGITransport",),

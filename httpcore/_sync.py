@@ -78,6 +78,7 @@ class SyncConnectionPool:
         retry_stale: bool = True,
         ping_interval: float | None = None,
         max_body: int | Unset | None = UNSET,
+        strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -98,6 +99,7 @@ class SyncConnectionPool:
             retry_stale=retry_stale,
             ping_interval=ping_interval,
             max_body=max_body,
+            strict=strict,
             trace=trace,
             backend=BlockingBackend() if backend is None else backend,
         )

@@ -40,6 +40,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "_message": [
             {"__init__", "fields"},
+            {"rules"},
             {"url", "body", "decoders"},
             {"content", "head", "request"},
             {"raw"},
@@ -47,7 +48,16 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         ],
         "testing": [{"scheduler"}, {"network"}, {"backend"}, {"simulation"}, {"sweep"}, {"__init__"}],
     },
-    {"_http1": [{"__init__", "grammar"}, {"connection", "chunks"}, {"parser"}, {"exchange"}]},
+    {
+        "_http1": [
+            {"__init__", "grammar", "section", "connection"},
+            {"lenient"},
+            {"chunks"},
+            {"parser"},
+            {"exchange"},
+            {"duplex"},
+        ]
+    },
     {
         "_http2": [
             {"__init__", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
@@ -158,6 +168,7 @@ OWNERS: dict[str, set[str]] = {
     "idna": {"_message/url"},
     "zlib": {"_message/decoders", "_pool/loaded"},
     "brotli": {"_message/decoders"},
+    "h11": {"_http1/lenient"},
     "wsproto": {"_transports/asgi_websocket"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
@@ -180,7 +191,7 @@ SSL_TYPES = {
     "_transports/network",
 }
 # Reference implementations for the tests; none has a say in what is accepted.
-REFERENCES = {"h11", "httptools", "h2", "hyperframe", "ngh2"}
+REFERENCES = {"httptools", "h2", "hyperframe", "ngh2"}
 
 HEAVY = (
     "ssl",
@@ -389,7 +400,8 @@ def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
     # As above.
     assert typed == {module: set(names) for module, names in httpcore._WHERE.items()}
     for name in httpcore.__all__:
-        assert getattr(httpcore, name).__module__.startswith("httpcore") or name in ("SocketOption", "TraceEvent")
+        place = getattr(httpcore, name).__module__
+        assert place.startswith("httpcore") or name in ("Leniency", "SocketOption", "TraceEvent")
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = httpcore.Nothing
 
