@@ -37,9 +37,9 @@ class Head:
         raw_headers: Iterable[tuple[bytes, bytes]],
         marked: Fields | None = None,
     ) -> None:
-        self.status = status
-        self.reason = reason
-        self.version = version
+        self.status: int = status
+        self.reason: bytes = reason
+        self.version: bytes = version
         self.headers: Fields = tuple(headers)  # which is the same object where it is a tuple
         self.raw_headers: Fields = tuple(raw_headers)
         if marked is None:

@@ -31,8 +31,19 @@ from .url import URL, shown
 
 __all__ = ["HeaderTypes", "Headers", "Request", "TrailerTypes", "chunk", "header_pairs", "last_chunk", "trailer_pairs"]
 
-HeaderTypes = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]] | None
+HeaderTypes = (
+    Mapping[str, str]
+    | Mapping[bytes, bytes]
+    | Mapping[str, str | bytes]
+    | Mapping[bytes, str | bytes]
+    | Mapping[str | bytes, str | bytes]
+    | Iterable[tuple[str | bytes, str | bytes]]
+    | None
+)
+"""Header fields: a mapping, or pairs of name and value where a name may be repeated; bytes, or ASCII str."""
+
 TrailerTypes = HeaderTypes | Callable[[], HeaderTypes]
+"""Trailer fields: as `HeaderTypes`, or a callable that gives them once the body has been sent."""
 
 _METHODS: Final = {
     name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")

@@ -28,13 +28,13 @@ from .._errors import (
 )
 from .._exact import exact_int
 from .._public import public, resolvable
-from .body import Body, BodyReader
+from .body import Body, BodyReader, BodyTypes
 from .content import Content, ContentSource, check_size, collected, decoded
 from .decoders import is_coded
 from .fields import Headers
 from .head import Head
 from .raw import RawStream
-from .request import header_pairs
+from .request import HeaderTypes, header_pairs
 
 __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
 
@@ -151,12 +151,17 @@ class Response:
     )
 
     def __init__(
-        self, status_code: int, *, headers: Any = (), body: Any = b"", max_body: int | Unset | None = UNSET
+        self,
+        status_code: int,
+        *,
+        headers: HeaderTypes = (),
+        body: BodyTypes = b"",
+        max_body: int | Unset | None = UNSET,
     ) -> None:
-        self.status_code = _checked_status(status_code)
+        self.status_code: int = _checked_status(status_code)
         pairs = header_pairs(headers)
-        self.reason_phrase = _phrase(self.status_code)
-        self.protocol = "HTTP/1.1"
+        self.reason_phrase: str = _phrase(self.status_code)
+        self.protocol: str = "HTTP/1.1"
         self._head: Head | None = None
         self._raw_headers: Headers | None = pairs
         self._headers: Headers | None = [(name.lower(), value) for name, value in pairs]
@@ -255,7 +260,7 @@ class Response:
         return self._source.informational
 
     @property
-    def connection(self) -> Any:
+    def connection(self) -> RawStream | None:
         """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for
         over HTTP/2; else None. It holds its place in the pool until it is closed. The body is then empty.
         """

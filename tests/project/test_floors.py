@@ -119,6 +119,7 @@ OWNERS: dict[str, set[str]] = {
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {
+    "_config",
     "_connect/proxy",
     "_connect/route",
     "_connect/handshake",
