@@ -8,6 +8,7 @@ takes longer to import than all of a small program's own start.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ._exact import exact_str
@@ -25,16 +26,21 @@ def is_address(host: str) -> bool:
     return ":" in host or host.rpartition(".")[2].isdigit()
 
 
+def _library() -> ModuleType:
+    import ipaddress  # the first pool loads it (`_pool.loaded`), and `import httpcore` stays light
+
+    return ipaddress
+
+
 def read_address(text: str) -> IPAddress | None:
     """The address that `text` spells, or None if it spells none. A zone identifier (RFC 4007) is left out of it: zones
     name an interface of this machine and are no part of the number.
     """
-    import ipaddress  # the first pool loads it (`_pool.loaded`), and `import httpcore` stays light
-
     try:
-        return ipaddress.ip_address(without_zone(text)[0])
+        address: IPAddress = _library().ip_address(without_zone(text)[0])
     except ValueError:
         return None
+    return address
 
 
 def without_zone(text: str) -> tuple[str, str]:
@@ -45,10 +51,8 @@ def without_zone(text: str) -> tuple[str, str]:
 
 def canonical(text: object) -> str | None:
     """An address in its one spelling, with its zone if it has one; None of all else."""
-    import ipaddress  # as above
-
     try:
-        return str(ipaddress.ip_address(exact_str(text))) if isinstance(text, str) else None
+        return str(_library().ip_address(exact_str(text))) if isinstance(text, str) else None
     except ValueError:
         return None
 

@@ -335,6 +335,13 @@ def checked_alpn(alpn: object) -> tuple[str, ...]:
     return names
 
 
+def fingerprint_of(certificate: bytes) -> str:
+    """SHA-256 in hex."""
+    import hashlib  # heavy, and only for those who pin certificates
+
+    return hashlib.sha256(certificate).hexdigest()
+
+
 def _checked_fingerprints(fingerprints: object) -> tuple[str, ...]:
     given = None
     if isinstance(fingerprints, Iterable) and not isinstance(fingerprints, (str, bytes)):
@@ -343,8 +350,7 @@ def _checked_fingerprints(fingerprints: object) -> tuple[str, ...]:
         raise TypeError(f"fingerprints is {fingerprints!r}: a sequence of SHA-256 values in hex is allowed")
     given = tuple(map(exact_str, given))
     if given:
-        import hashlib  # noqa: F401 - which they are compared by, so that no request has to import it
-
+        fingerprint_of(b"")  # so that no request has to import what it takes
     plain = tuple(fingerprint.replace(":", "").lower() for fingerprint in given)
     for fingerprint, shown in zip(plain, given, strict=True):
         if not _SHA256.fullmatch(fingerprint):

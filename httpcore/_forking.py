@@ -1,7 +1,8 @@
-"""A fork waits until no other thread is inside OpenSSL.
+"""A fork waits until no other thread is inside OpenSSL, or imports what a request may import.
 
 OpenSSL has locks of its own, and looks up algorithms under them while it makes a context or shakes hands. A fork in
-another thread meanwhile leaves them held in the child, where the next handshake then waits for good.
+another thread meanwhile leaves them held in the child, where the next handshake then waits for good. An import holds a
+lock in the same way.
 """
 
 from __future__ import annotations

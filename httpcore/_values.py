@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
     from dataclasses import field as field
+    from types import ModuleType
     from typing import Any
 
 __all__ = ["dataclass", "field"]
@@ -161,11 +162,15 @@ def _repr(fields: dict[str, _Field]) -> Any:
     return __repr__
 
 
+def _dataclasses() -> ModuleType:
+    import dataclasses  # only for the error, a copy, and what asks for the fields: it brings `inspect`
+
+    return dataclasses
+
+
 def _frozen(made: Any, names: tuple[str, ...]) -> list[Any]:
     def refuse(self: object, name: str, what: str) -> None:
-        from dataclasses import FrozenInstanceError  # only for the error: it brings `inspect`
-
-        raise FrozenInstanceError(f"cannot {what} field {name!r}")
+        raise _dataclasses().FrozenInstanceError(f"cannot {what} field {name!r}")
 
     def __setattr__(self: object, name: str, value: object) -> None:
         if type(self) is made or name in names:
@@ -190,9 +195,7 @@ def _frozen(made: Any, names: tuple[str, ...]) -> list[Any]:
 def _replace() -> Any:
     def __replace__(self: Any, /, **changes: Any) -> Any:
         """For `copy.replace`."""
-        import dataclasses  # as above
-
-        return dataclasses.replace(self, **changes)
+        return _dataclasses().replace(self, **changes)
 
     return __replace__
 
@@ -202,8 +205,7 @@ def _replace() -> Any:
 
 def _tell_the_standard_library(made: Any, options: dict[str, bool], own: dict[str, Any]) -> None:
     """Give the class what `dataclasses` knows its own by, made by itself from a class that is like the original."""
-    import dataclasses  # as above
-
+    dataclasses = _dataclasses()
     given = {name: _given(dataclasses.field, value) for name, value in own.items() if value is not _MISSING}
     body = {
         **given,

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .._errors import LocalProtocolError
 from .._public import public
 from .base import Backend
+
+if TYPE_CHECKING:
+    from .asyncio import AsyncioBackend
+    from .trio import TrioBackend
 
 __all__ = ["current_backend", "load", "register", "threads_backend"]
 
@@ -25,9 +30,21 @@ def load() -> None:
     """
     trio, asyncio = "trio" in sys.modules, "asyncio" in sys.modules
     if trio:
-        from .._backends import trio as _trio  # noqa: F401 - trio may not be installed
+        _trio()
     if asyncio or not trio:
-        from .._backends import asyncio as _asyncio  # noqa: F401 - asyncio takes long to import
+        _asyncio()
+
+
+def _trio() -> type[TrioBackend]:
+    from .trio import TrioBackend  # trio may not be installed
+
+    return TrioBackend
+
+
+def _asyncio() -> type[AsyncioBackend]:
+    from .asyncio import AsyncioBackend  # asyncio takes long to import
+
+    return AsyncioBackend
 
 
 def register(detect: Callable[[], Backend | None]) -> None:
@@ -56,14 +73,10 @@ def current_backend() -> Backend:
     modules = sys.modules
     trio = modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
-        from .trio import TrioBackend  # trio may not be installed
-
-        return TrioBackend.current()
+        return _trio().current()
     asyncio = modules.get("asyncio")
     if asyncio is not None and asyncio._get_running_loop() is not None:
-        from .asyncio import AsyncioBackend  # asyncio takes long to import
-
-        return AsyncioBackend.current()
+        return _asyncio().current()
     raise LocalProtocolError(
         "no event loop is running here: ConnectionPool works inside asyncio or trio, SyncConnectionPool without them"
     )

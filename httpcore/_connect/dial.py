@@ -25,168 +25,199 @@ from .._errors import (
     RemoteProtocolError,
     Timeout,
 )
-from .handshake import secure
+from .handshake import Hop, secure
 from .network import Network, addresses_of, reach
 from .proxy import Proxy
 from .route import Route
 from .sessions import Sessions
-from .socks import Conversation, socks4, socks5
+from .socks import Conversation
 from .tunnel import open_tunnel
 
-__all__ = ["dial"]
+__all__ = ["Connector", "Dial"]
 
 T = TypeVar("T")
-Left = Callable[[], float | None]
 
 
-async def dial(
-    backend: Backend,
-    network: Network,
-    route: Route,
-    deadline: Deadline,
-    reached: Callable[[Stream], None],
-    spent: float = 0.0,
-    sessions: Sessions | None = None,
-) -> Stream:
-    """Connect to the route's origin, or to the proxy that forwards to it.
+class Connector:
+    """How one pool reaches servers: what is the same for all its dials.
 
-    Arguments:
-        reached: hears of each stream as it comes to be, so that others can close it.
-        spent: seconds of the connect timeout that are gone already.
-        sessions: of TLS, to resume from and to keep. Default None: none.
-
-    Raises:
-        ConnectError, TLSError: no connection.
-        ProxyError: the proxy refused to make one, or did not keep to the protocol.
-        ConnectTimeout, TotalTimeout: not in time.
-        PolicyError: it would lead to an address that may not be reached.
-        LocalProtocolError: the TLS settings name files that cannot be used, or a name does not fit into SOCKS.
+    Attributes:
+        network: resolver, policy, local address, options of sockets.
+        sessions: of TLS, to resume from and to keep.
     """
-    limit = deadline.config.connect_timeout
-    ends = None if limit is None else backend.now() + limit - spent
 
-    def left() -> float | None:
-        if ends is None:
-            return deadline.within(None)
-        rest = ends - backend.now()
-        if rest <= 0:
-            raise ConnectTimeout("connecting took too long", phase="connect", limit=limit)
-        return deadline.within(rest)
+    __slots__ = ("network", "sessions")
 
-    proxy, stream = route.proxy, None
-    of_origin, of_proxy = route.demands or ((), ())
-    try:
-        if route.uds is not None:
-            stream = await backend.connect_unix(route.uds, left(), socket_options=network.socket_options)
-        elif proxy is not None:
-            stream = await _naming(proxy, reach(backend, network, proxy.host, proxy.port, left))
-        else:
-            stream = await reach(backend, network, route.host, route.port, left)
-        reached(stream)
-        if proxy is not None and proxy.scheme == "https":
-            hop = ("proxy", proxy)
-            step = secure(backend, stream, proxy.ssl, proxy.host, ("http/1.1",), left, sessions, hop, of_proxy)
-            stream = await _naming(proxy, step)
-            reached(stream)
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.sessions = Sessions()
+
+    def dial(
+        self,
+        backend: Backend,
+        route: Route,
+        deadline: Deadline,
+        reached: Callable[[Stream], None],
+        spent: float = 0.0,
+    ) -> Dial:
+        """One attempt to connect to the route's origin, or to the proxy that forwards to it; `run` makes it.
+
+        Arguments:
+            reached: hears of each stream as it comes to be, so that others can close it.
+            spent: seconds of the connect timeout that are gone already.
+        """
+        return Dial(self, backend, route, deadline, reached, spent)
+
+
+class Dial:
+    """One attempt to connect. See `Connector.dial`."""
+
+    __slots__ = ("_backend", "_connector", "_deadline", "_ends", "_limit", "_reached", "_route", "_stream")
+
+    def __init__(
+        self,
+        connector: Connector,
+        backend: Backend,
+        route: Route,
+        deadline: Deadline,
+        reached: Callable[[Stream], None],
+        spent: float,
+    ) -> None:
+        self._connector = connector
+        self._backend = backend
+        self._route = route
+        self._deadline = deadline
+        self._reached = reached
+        self._limit = limit = deadline.config.connect_timeout
+        self._ends = None if limit is None else backend.now() + limit - spent
+        self._stream: Stream | None = None
+
+    async def run(self) -> Stream:
+        """Connect.
+
+        Raises:
+            ConnectError, TLSError: no connection.
+            ProxyError: the proxy refused to make one, or did not keep to the protocol.
+            ConnectTimeout, TotalTimeout: not in time.
+            PolicyError: it would lead to an address that may not be reached.
+            LocalProtocolError: the TLS settings name files that cannot be used, or a name does not fit into SOCKS.
+        """
+        try:
+            return await self._walk()
+        except BaseException as error:
+            if self._stream is not None:
+                self._stream.close()
+            if isinstance(error, ConnectTimeout):
+                error.limit = self._limit  # each step knew only what the others had left of it
+            raise
+
+    async def _walk(self) -> Stream:
+        route = self._route
+        proxy = route.proxy
+        of_origin, of_proxy = route.demands or ((), ())
+        stream = self._note(await self._socket())
+        if proxy is not None and proxy.kind.over_tls:
+            hop = Hop(("proxy", proxy), proxy.ssl, proxy.host, ("http/1.1",), of_proxy)
+            stream = self._note(await _naming(proxy, self._secured(stream, hop)))
         if proxy is not None and not route.forwards:
-            await _tunnelled(backend, network, stream, route, proxy, left)
+            await self._tunnel(stream, proxy)
         if route.tls is not None:
-            origin = ("origin", route)
-            step = secure(backend, stream, route.tls, route.host, route.offers, left, sessions, origin, of_origin)
-            stream = await _through(proxy, step)
-            reached(stream)
-    except BaseException as error:
-        if stream is not None:
-            stream.close()
-        if isinstance(error, ConnectTimeout):
-            error.limit = limit  # each step knew only what the others had left of it
-        raise
-    return stream
+            hop = Hop(("origin", route), route.tls, route.host, route.offers, of_origin)
+            stream = self._note(await _through(proxy, self._secured(stream, hop)))
+        return stream
 
+    def _note(self, stream: Stream) -> Stream:
+        """From now on this is what is closed when the dial fails, or when others end it."""
+        self._stream = stream
+        self._reached(stream)
+        return stream
 
-# Proxies.
+    def _left(self) -> float | None:
+        """How long the next wait may take. Raises ConnectTimeout when nothing is left."""
+        if self._ends is None:
+            return self._deadline.within(None)
+        rest = self._ends - self._backend.now()
+        if rest <= 0:
+            raise ConnectTimeout("connecting took too long", phase="connect", limit=self._limit)
+        return self._deadline.within(rest)
 
+    async def _socket(self) -> Stream:
+        """Connected to the origin or to the proxy."""
+        backend, network, route = self._backend, self._connector.network, self._route
+        proxy = route.proxy
+        if route.uds is not None:
+            return await backend.connect_unix(route.uds, self._left(), socket_options=network.socket_options)
+        if proxy is not None:
+            return await _naming(proxy, reach(backend, network, proxy.host, proxy.port, self._left))
+        return await reach(backend, network, route.host, route.port, self._left)
 
-async def _tunnelled(
-    backend: Backend,
-    network: Network,
-    stream: Stream,
-    route: Route,
-    proxy: Proxy,
-    left: Left,
-) -> None:
-    """Have the proxy connect `stream` to the origin."""
-    host = await _destination(backend, network, route, proxy, left)
-    try:
-        if proxy.is_http:
-            authority = host_port(host, route.port)
-            deadline = Deadline(TimeoutConfig(None, total_timeout=left()), backend.now)
-            await open_tunnel(stream, backend, authority, proxy.fields, deadline)
-        else:
-            await _hold(_socks(proxy, host, route.port), stream, left)
-    except Timeout as error:
-        raise ConnectTimeout(f"the proxy {proxy} did not answer in time", phase="ask the proxy") from error
-    except (NetworkError, RemoteProtocolError, LimitExceeded) as error:
-        message = f"the proxy {proxy} made no tunnel: {error.message}"
-        raise ProxyError(message, phase="ask the proxy", peer=error.peer, safe_to_retry=True) from error
-    except ProxyError as error:
-        error.message = f"{error.message}; the proxy is {proxy}"
-        error.add(phase="ask the proxy", safe_to_retry=True)
-        raise
+    def _secured(self, stream: Stream, hop: Hop) -> Awaitable[Stream]:
+        return secure(self._backend, stream, hop, self._left, self._connector.sessions)
 
+    # Proxies.
 
-async def _destination(backend: Backend, network: Network, route: Route, proxy: Proxy, left: Left) -> str:
-    """What the proxy is told: the name, which it resolves; or an address, where it does not, or where a policy must see
-    what is connected to. Of several an IPv4 one, since it has one try, and not every proxy has IPv6.
-    """
-    old = proxy.scheme.startswith("socks4")
-    if network.policy is None and proxy.scheme not in ("socks4", "socks5") and not (old and ":" in route.host):
-        return route.host
-    addresses = await addresses_of(backend, network, route.host, route.port, left)
-    for address in addresses:
-        if ":" not in address:
-            return address
-    if old:
-        raise ConnectError(f"{route.host} has no IPv4 address, and {proxy} can connect to no other", phase="resolve")
-    return addresses[0]
-
-
-def _socks(proxy: Proxy, host: str, port: int) -> Conversation:
-    if proxy.scheme.startswith("socks5"):
-        return socks5(host, port, proxy.auth)
-    return socks4(host, port, proxy.auth[0] if proxy.auth is not None else b"")
-
-
-async def _hold(conversation: Conversation, stream: Stream, left: Left) -> None:
-    """Say and hear what the conversation wants."""
-    step = next(conversation)
-    try:
-        while True:
-            if isinstance(step, bytes):
-                await _send(stream, step, left)
-                step = next(conversation)
+    async def _tunnel(self, stream: Stream, proxy: Proxy) -> None:
+        """Have the proxy connect `stream` to the origin."""
+        host, port, converse = await self._destination(proxy), self._route.port, proxy.kind.converse
+        try:
+            if converse is None:
+                deadline = Deadline(TimeoutConfig(None, total_timeout=self._left()), self._backend.now)
+                await open_tunnel(stream, self._backend, host_port(host, port), proxy.fields, deadline)
             else:
-                step = conversation.send(await _exactly(stream, step, left))
-    except StopIteration:
-        return
+                await self._hold(converse(host, port, proxy.auth), stream)
+        except Timeout as error:
+            raise ConnectTimeout(f"the proxy {proxy} did not answer in time", phase="ask the proxy") from error
+        except (NetworkError, RemoteProtocolError, LimitExceeded) as error:
+            message = f"the proxy {proxy} made no tunnel: {error.message}"
+            raise ProxyError(message, phase="ask the proxy", peer=error.peer, safe_to_retry=True) from error
+        except ProxyError as error:
+            error.message = f"{error.message}; the proxy is {proxy}"
+            error.add(phase="ask the proxy", safe_to_retry=True)
+            raise
 
+    async def _destination(self, proxy: Proxy) -> str:
+        """What the proxy is told: the name, which it resolves; or an address, where it does not, or where a policy must
+        see what is connected to. Of several an IPv4 one, since it has one try, and not every proxy has IPv6.
+        """
+        kind, network, host = proxy.kind, self._connector.network, self._route.host
+        if network.policy is None and kind.resolves and not (kind.ipv4_only and ":" in host):
+            return host
+        addresses = await addresses_of(self._backend, network, host, self._route.port, self._left)
+        for address in addresses:
+            if ":" not in address:
+                return address
+        if kind.ipv4_only:
+            raise ConnectError(f"{host} has no IPv4 address, and {proxy} can connect to no other", phase="resolve")
+        return addresses[0]
 
-async def _send(stream: Stream, data: bytes, left: Left) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[await stream.write_some(view, left(), duplex=True) :]
-    while stream.owes:
-        await stream.flush(left(), duplex=True)
+    async def _hold(self, conversation: Conversation, stream: Stream) -> None:
+        """Send and receive what the conversation wants."""
+        step = next(conversation)
+        try:
+            while True:
+                if isinstance(step, bytes):
+                    await self._send(stream, step)
+                    step = next(conversation)
+                else:
+                    step = conversation.send(await self._exactly(stream, step))
+        except StopIteration:
+            return
 
+    async def _send(self, stream: Stream, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[await stream.write_some(view, self._left(), duplex=True) :]
+        while stream.owes:
+            await stream.flush(self._left(), duplex=True)
 
-async def _exactly(stream: Stream, size: int, left: Left) -> bytes:
-    data = b""
-    while len(data) < size:
-        piece = await stream.read(size - len(data), left())
-        if not piece:
-            raise ProxyError("the proxy closed the connection in the middle of its answer")
-        data += piece
-    return data
+    async def _exactly(self, stream: Stream, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = await stream.read(size - len(data), self._left())
+            if not piece:
+                raise ProxyError("the proxy closed the connection in the middle of its answer")
+            data += piece
+        return data
 
 
 async def _naming(proxy: Proxy, step: Awaitable[T]) -> T:

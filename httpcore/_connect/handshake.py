@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._backends.base import Backend, Stream
-from .._config import Demands, SSLConfig, demands_of
+from .._config import Demands, SSLConfig, demands_of, fingerprint_of
 from .._errors import LocalProtocolError, TLSError, show
 from .contexts import context_at_hand, context_for
 from .sessions import Sessions
@@ -27,41 +27,48 @@ from .tls import TLSStream, start_tls
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["secure"]
+__all__ = ["Hop", "secure"]
+
+
+class Hop(NamedTuple):
+    """What is spoken to under TLS: the origin, or a proxy.
+
+    Attributes:
+        place: what tells this hop from all others: sessions are shared between equal ones.
+        tls: how it is checked.
+        host: whom we mean to talk to, as in the URL.
+        offers: what may be spoken, best first.
+        demands: what the context must still demand, for those who will share the connection rely on it.
+    """
+
+    place: Hashable
+    tls: SSLConfig | ssl.SSLContext
+    host: str
+    offers: tuple[str, ...]
+    demands: Demands = ()
 
 
 async def secure(
-    backend: Backend,
-    stream: Stream,
-    tls: SSLConfig | ssl.SSLContext,
-    host: str,
-    offers: tuple[str, ...],
-    left: Callable[[], float | None],
-    sessions: Sessions | None,
-    hop: Hashable,
-    demands: Demands = (),
+    backend: Backend, stream: Stream, hop: Hop, left: Callable[[], float | None], sessions: Sessions | None
 ) -> Stream:
-    """Shake hands over `stream`. Who called closes it when that fails.
+    """Shake hands over `stream`. The caller closes it when that fails.
 
     Arguments:
-        host: whom we mean to talk to, as in the URL.
-        offers: what may be spoken, best first.
         left: seconds that are left for it.
         sessions: to resume from and to keep; None: none.
-        hop: what tells this hop from all others: sessions are shared between equal ones.
-        demands: what the context must still demand, for those who will share the connection rely on it.
 
     Raises:
         TLSError, ConnectTimeout, LocalProtocolError: as `start_tls`; TLSError for a certificate that is not pinned;
             LocalProtocolError for a context that was changed meanwhile.
     """
-    context, name = await _context(backend, tls, offers), host
+    tls, offers = hop.tls, hop.offers
+    context, name = await _context(backend, tls, offers), hop.host
     if isinstance(tls, SSLConfig) and tls.server_hostname is not None:
         name = tls.server_hostname
-    if demands_of(tls) != demands:
+    if demands_of(tls) != hop.demands:
         message = "the SSLContext was changed while a connection was made with it; expected it to stay as it was when"
         raise LocalProtocolError(f"{message} the request began", peer=stream.info().peer, safe_to_retry=True)
-    key = (hop, tls, demands, context, name, offers)
+    key = (hop.place, tls, hop.demands, context, name, offers)
     secured = await start_tls(
         stream,
         context,
@@ -100,9 +107,7 @@ def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
 def _check_pinned(secured: TLSStream, fingerprints: tuple[str, ...], name: str) -> None:
     tls = secured.info().tls
     certificate = None if tls is None else tls.certificate
-    from hashlib import sha256  # heavy, and imported by each config that has fingerprints
-
-    seen = "none" if certificate is None else sha256(certificate).hexdigest()
+    seen = "none" if certificate is None else fingerprint_of(certificate)
     if seen in fingerprints:
         return
     raise TLSError(

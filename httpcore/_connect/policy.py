@@ -18,6 +18,7 @@ does not allow them.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -266,8 +267,6 @@ def _mapped() -> _Range:
 
 
 def _range(network: str) -> _Range:
-    import ipaddress  # only where there is a policy: it is heavy
-
     return _as_numbers(ipaddress.ip_network(network))
 
 
@@ -279,8 +278,6 @@ def _as_numbers(network: Network) -> _Range:
 
 
 def _ranges(name: str, networks: object) -> tuple[_Range, ...]:
-    import ipaddress  # as above
-
     if isinstance(networks, (str, bytes)) or not isinstance(networks, Iterable):
         raise TypeError(f"{name} is {networks!r}: a sequence of networks is allowed, such as ('10.0.0.0/8',)")
     found = set()
@@ -301,8 +298,6 @@ def _without_zone(network: str) -> str:
 
 
 def _why(network: str) -> str:
-    import ipaddress  # as above
-
     try:
         meant = ipaddress.ip_network(_without_zone(network), strict=False)
     except ValueError:
@@ -323,8 +318,6 @@ def _checked_ports(ports: object) -> tuple[int, ...]:
 
 
 def _text(point: _Point) -> str:
-    import ipaddress  # as above
-
     address: Address = (
         ipaddress.IPv4Address(point.number) if point.version == 4 else ipaddress.IPv6Address(point.number)
     )

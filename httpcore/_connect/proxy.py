@@ -1,9 +1,13 @@
-"""A proxy: where it is, how it is spoken to, and who we are there. A value, checked when it is made."""
+"""A proxy: where it is, how it is spoken to, and who we are there. A value, checked when it is made.
+
+All that one kind of proxy has of its own is a row of `KINDS`: another kind is another row, and a conversation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from .._address import bracketed
 from .._config import SSLConfig, checked_ssl
@@ -13,11 +17,12 @@ from .._message.request import HeaderTypes, header_pairs
 from .._message.url import URL, parse_proxy
 from .._public import public
 from .._values import dataclass
+from .socks import Conversation, socks4, socks5
 
 if TYPE_CHECKING:
     import ssl as ssl_module
 
-__all__ = ["Proxy", "ProxyChooser"]
+__all__ = ["KINDS", "Kind", "Proxy", "ProxyChooser"]
 
 Auth = tuple[str | bytes, str | bytes]
 
@@ -32,6 +37,61 @@ _OURS: Final = {
     b"expect",
 }
 """Fields that say whom a message is for and how it is framed."""
+
+
+class Kind(NamedTuple):
+    """What proxies of one scheme have in common.
+
+    Attributes:
+        port: where the URL names none.
+        check_auth: raises ValueError for a user name and password that cannot be sent.
+        converse: what is said so that the proxy connects to a host and port; None: HTTP, which tunnels by CONNECT and
+            can forward requests.
+        over_tls: it is spoken to under TLS.
+        resolves: it may be told names; else it is told addresses that were resolved here.
+        ipv4_only: of these only IPv4 ones.
+    """
+
+    port: int
+    check_auth: Callable[[bytes, bytes], None]
+    converse: Callable[[str, int, tuple[bytes, bytes] | None], Conversation] | None = None
+    over_tls: bool = False
+    resolves: bool = True
+    ipv4_only: bool = False
+
+
+def _check_basic(user: bytes, password: bytes) -> None:
+    if b":" in user:
+        raise ValueError("the proxy's user name has a colon, which the Basic scheme cannot carry (RFC 7617)")
+    if any(byte < 32 or byte == 127 for byte in user + password):
+        raise ValueError("the proxy's user name or password has a control character (RFC 7617 allows none)")
+
+
+def _check_socks4(user: bytes, password: bytes) -> None:
+    if password:
+        raise ValueError("SOCKS4 knows no passwords: a user name alone is allowed")
+    if b"\0" in user:
+        raise ValueError("the proxy's user name has a zero byte, which ends it in SOCKS4")
+
+
+def _check_socks5(user: bytes, password: bytes) -> None:
+    if not (0 < len(user) < 256 and 0 < len(password) < 256):
+        raise ValueError("the proxy's user name and password must have 1 to 255 bytes each (RFC 1929)")
+
+
+def _converse_socks4(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversation:
+    return socks4(host, port, auth[0] if auth is not None else b"")
+
+
+KINDS: Final = {
+    "http": Kind(80, _check_basic),
+    "https": Kind(443, _check_basic, over_tls=True),
+    "socks5": Kind(1080, _check_socks5, socks5, resolves=False),
+    "socks5h": Kind(1080, _check_socks5, socks5),
+    "socks4": Kind(1080, _check_socks4, _converse_socks4, resolves=False, ipv4_only=True),
+    "socks4a": Kind(1080, _check_socks4, _converse_socks4, ipv4_only=True),
+}
+"""By scheme."""
 
 
 @public
@@ -80,18 +140,20 @@ class Proxy:
         ssl: SSLConfig | ssl_module.SSLContext | None = None,
         tunnel: bool = False,
     ) -> None:
-        place = parse_proxy(url)
-        scheme, who = place.scheme, _auth(place.scheme, auth, place)
+        place = parse_proxy(url, {scheme: kind.port for scheme, kind in KINDS.items()})
+        scheme = place.scheme
+        kind = KINDS[scheme]
+        who = _auth(kind, auth, place)
         facts = {
             "scheme": scheme,
             "host": place.host,
             "port": place.port,
             "auth": who,
-            "headers": _fields(scheme, headers, who),
+            "headers": _fields(kind, headers, who),
             "ssl": SSLConfig() if ssl is None else checked_ssl(ssl),
             "tunnel": bool(tunnel),
         }
-        if ssl is not None and scheme != "https":
+        if ssl is not None and not kind.over_tls:
             raise ValueError(f"ssl is given, but the proxy's URL begins with {scheme}:// and not with https://")
         for name, value in facts.items():
             object.__setattr__(self, name, value)
@@ -107,17 +169,20 @@ class Proxy:
         raise TypeError(f"proxy is a {type(value).__name__}: a URL or a Proxy is allowed, or None")
 
     @property
+    def kind(self) -> Kind:
+        """What it has in common with others of its scheme."""
+        return KINDS[self.scheme]
+
+    @property
     def is_http(self) -> bool:
         """It speaks HTTP, so that it can forward requests."""
-        return self.scheme in ("http", "https")
+        return self.kind.converse is None
 
     @property
     def fields(self) -> Headers:
         """What goes to an HTTP proxy with each request."""
         if self.auth is None:
             return list(self.headers)
-        from base64 import b64encode  # only for proxies that ask for a password
-
         return [*self.headers, (b"Proxy-Authorization", b"Basic " + b64encode(b":".join(self.auth)))]
 
     def _facts(self) -> tuple[object, ...]:
@@ -139,7 +204,7 @@ class Proxy:
         return f"<Proxy {self}{auth}{headers}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        ssl = self.ssl if self.scheme == "https" else None
+        ssl = self.ssl if self.kind.over_tls else None
         return Proxy, (str(self), self.auth, self.headers, ssl, self.tunnel)
 
 
@@ -154,7 +219,7 @@ class ProxyChooser(Protocol):
         ...
 
 
-def _auth(scheme: str, auth: object, place: URL) -> tuple[bytes, bytes] | None:
+def _auth(kind: Kind, auth: object, place: URL) -> tuple[bytes, bytes] | None:
     if auth is None:
         pair = place.userinfo
         if pair is None:
@@ -167,23 +232,8 @@ def _auth(scheme: str, auth: object, place: URL) -> tuple[bytes, bytes] | None:
             raise TypeError(f"auth is a {type(auth).__name__}: a pair of user name and password is allowed, or None")
         pair = (_octets(two[0]), _octets(two[1]))
     user, password = pair
-    if scheme.startswith("socks"):
-        _check_socks_auth(scheme, user, password)
-    elif b":" in user:
-        raise ValueError("the proxy's user name has a colon, which the Basic scheme cannot carry (RFC 7617)")
-    elif any(byte < 32 or byte == 127 for byte in user + password):
-        raise ValueError("the proxy's user name or password has a control character (RFC 7617 allows none)")
+    kind.check_auth(user, password)
     return pair
-
-
-def _check_socks_auth(scheme: str, user: bytes, password: bytes) -> None:
-    if scheme.startswith("socks4"):
-        if password:
-            raise ValueError("SOCKS4 knows no passwords: a user name alone is allowed")
-        if b"\0" in user:
-            raise ValueError("the proxy's user name has a zero byte, which ends it in SOCKS4")
-    elif not (0 < len(user) < 256 and 0 < len(password) < 256):
-        raise ValueError("the proxy's user name and password must have 1 to 255 bytes each (RFC 1929)")
 
 
 def _octets(text: object) -> bytes:
@@ -198,9 +248,9 @@ def _octets(text: object) -> bytes:
     raise ValueError("auth has a str with a lone surrogate: expected what UTF-8 can encode")
 
 
-def _fields(scheme: str, headers: HeaderTypes, auth: object) -> tuple[tuple[bytes, bytes], ...]:
+def _fields(kind: Kind, headers: HeaderTypes, auth: object) -> tuple[tuple[bytes, bytes], ...]:
     pairs = tuple(header_pairs(headers))
-    if pairs and not scheme.startswith("http"):
+    if pairs and kind.converse is not None:
         raise ValueError("headers are given, but only an HTTP proxy has a use for them")
     for name, _ in pairs:
         lower = name.lower()

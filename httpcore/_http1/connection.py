@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from .._backends.base import Backend, Stream
-from .._errors import (
-    ReadError,
-)
+from .._deadline import Deadline
+from .._errors import ReadError
 from .._message.head import LIBRARY
 
 
@@ -20,8 +20,14 @@ class HTTP11Connection:
         was_used: it has carried an exchange, so that `is_quiet` has been asked before this one.
     """
 
-    protocol = "HTTP/1.1"
+    protocol: Final = "HTTP/1.1"
     engine = LIBRARY
+
+    # What only a connection that many exchanges share has to tell.
+    is_shared = False
+    is_open = False
+    is_doubtful = False
+    capacity = 1
 
     is_quiet: Callable[[], bool]
 
@@ -44,5 +50,17 @@ class HTTP11Connection:
                 self._has_spoken = True
         return not self._has_spoken
 
+    async def is_alive(self, deadline: Deadline) -> bool:
+        """It is never doubted."""
+        return True
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when something arrives while nobody reads, where the runtime can tell."""
+        self.stream.watch(callback)
+
     def close(self) -> None:
         self.stream.close()
+
+    def abandon(self) -> None:
+        """As `close`, in the child of a fork."""
+        self.stream.abandon()

@@ -18,6 +18,7 @@ from .._errors import (
     ReadTimeout,
     RemoteProtocolError,
     ResponseBusy,
+    UnsupportedProtocol,
     WriteError,
 )
 from .._message.body import BodyReader
@@ -61,8 +62,20 @@ class HTTP11Exchange(H1Response):
     _reading = False  # a task or thread is in `next` or `drain`
 
     def __init__(
-        self, connection: HTTP11Connection, request: Request, deadline: Deadline, hear: Callable[[Head], None]
+        self,
+        connection: HTTP11Connection,
+        request: Request,
+        deadline: Deadline,
+        hear: Callable[[Head], None],
+        duplex: bool = False,  # means nothing here
     ) -> None:
+        """`hear` is called with each 1xx head as it comes.
+
+        Raises:
+            UnsupportedProtocol: the request is an extended CONNECT.
+        """
+        if request.protocol is not None:
+            raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
         self._asked = request.method, request.upgrade, request.close  # which is all that `H1Response` begins with
         self._connection = connection
         self._stream = connection.stream

@@ -100,7 +100,8 @@ class HTTP2Connection:
         dropped: inboxes whose exchanges were dropped; dealt with by whoever comes next. Finalisers only append.
     """
 
-    protocol = "HTTP/2"
+    protocol: Final = "HTTP/2"
+    is_shared = True
 
     __slots__ = (
         "_away",
@@ -196,6 +197,11 @@ class HTTP2Connection:
         """It takes another exchange, after a look at what the peer has sent meanwhile: one turn of `_listen`."""
         self._take_turn()
         return self.is_open
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when `capacity` or `is_open` may have changed."""
+        self.on_change = callback
+        self.stream.watch(self.listen)
 
     def listen(self) -> None:
         """Input is here. Plain: a loop that watches its sockets calls this."""

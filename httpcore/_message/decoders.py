@@ -34,10 +34,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache, partial
 from importlib import import_module
-from typing import Any, Final, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .._errors import DecodingError, LimitExceeded, show
+from .._forking import OPENSSL
 from .._values import dataclass
+
+if TYPE_CHECKING:
+    import zlib
 
 __all__ = ["Decoder", "decoder_for", "is_coded", "supported_codings"]
 
@@ -97,9 +102,7 @@ class _Zlib:
     __slots__ = ("_object", "needs_input")
 
     def __init__(self, wbits: int) -> None:
-        import zlib  # only where a body has a coding
-
-        self._object = zlib.decompressobj(wbits)
+        self._object: zlib._Decompress = _zlib().decompressobj(wbits)
         self.needs_input = True
 
     @property
@@ -340,16 +343,18 @@ class _Coding:
     one_per_chain: bool = False
 
 
-def _gzip() -> _Coding:
+def _zlib() -> ModuleType:
     import zlib  # only where a body has a coding
 
-    return _Coding("gzip", partial(_Zlib, 31), zlib.error, many=True, padding=b"\0")
+    return zlib
+
+
+def _gzip() -> _Coding:
+    return _Coding("gzip", partial(_Zlib, 31), _zlib().error, many=True, padding=b"\0")
 
 
 def _deflate() -> _Coding:
-    import zlib  # as above
-
-    return _Coding("deflate", _Deflate, zlib.error)
+    return _Coding("deflate", _Deflate, _zlib().error)
 
 
 def _br() -> _Coding | None:
@@ -373,8 +378,10 @@ def _zstd() -> _Coding | None:
 
 
 def _library(name: str) -> Any:
+    """A library that may be installed. It comes with the first body in its coding, and a fork waits meanwhile."""
     try:
-        return import_module(name)
+        with OPENSSL:
+            return import_module(name)
     except ImportError:
         return None
 

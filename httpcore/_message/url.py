@@ -26,18 +26,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from types import ModuleType
 from typing import Final, NoReturn
 
 from .._address import bracketed, canonical
 from .._errors import InvalidURL, UnsupportedProtocol, show
 from .._exact import exact_bytes, exact_str
+from .._forking import OPENSSL
 from .._values import dataclass
 from .fields import Bounded
 
 __all__ = ["URL", "parse_host", "parse_proxy"]
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_PROXY_PORTS: Final = {**_DEFAULT_PORTS, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
 _CACHED_LENGTH: Final = 2048  # characters; a longer URL is seldom asked for twice
 _NAME_LENGTH: Final = 253  # RFC 1035, section 2.3.4, as text and without the trailing dot
 
@@ -166,8 +167,8 @@ def _place(url: str) -> str:
     return host[0] + port[0]
 
 
-def parse_proxy(url: str | bytes) -> URL:
-    """The URL of a proxy, by the same rules; it names a place and nothing there.
+def parse_proxy(url: str | bytes, ports: dict[str, int]) -> URL:
+    """The URL of a proxy, by the same rules; it names a place and nothing there. `ports` has the schemes.
 
     Raises:
         InvalidURL: as `URL.parse`, also for a scheme that no proxy has.
@@ -176,12 +177,12 @@ def parse_proxy(url: str | bytes) -> URL:
         raise TypeError(f"a proxy's url is of type {type(url).__name__}: str or bytes is allowed")
     try:
         text = _text(url)
-        place = _parse(text, _PROXY_PORTS)
+        place = _parse(text, ports)
         if place.target != b"/":
             _refuse(text, "nothing is allowed behind host and port")
     except (InvalidURL, UnsupportedProtocol) as error:
-        message = error.message.replace("must be http or https", f"must be {_listed(_PROXY_PORTS)}")
-        starts = _listed(f"{scheme}://" for scheme in _PROXY_PORTS)
+        message = error.message.replace("must be http or https", f"must be {_listed(ports)}")
+        starts = _listed(f"{scheme}://" for scheme in ports)
         message = message.replace("begins with http:// or https://", f"begins with {starts}")
     else:
         return place
@@ -338,11 +339,19 @@ def _name(url: str, host: str) -> str:
     return name
 
 
-def _a_label(url: str, label: str) -> str:
-    import idna  # its tables are large, and most hosts are ASCII
+def _idna() -> ModuleType:
+    # Its tables are large, and most hosts are ASCII: so this is the one library that a request may import. A fork in
+    # another thread waits meanwhile, or the child would find the lock of the import held for good.
+    with OPENSSL:
+        import idna.uts46data  # with the part that it would import itself, at its first use
 
+    return idna
+
+
+def _a_label(url: str, label: str) -> str:
+    idna = _idna()
     try:
-        encoded = idna.encode(label, uts46=True).decode("ascii")
+        encoded: str = idna.encode(label, uts46=True).decode("ascii")
     except UnicodeError:  # idna's own error is one
         encoded = ""
     if not _A_LABEL.fullmatch(encoded):
@@ -364,8 +373,7 @@ def _check_a_labels(url: str, name: str) -> None:
 
 
 def _is_a_label(label: str) -> bool:
-    import idna  # as above
-
+    idna = _idna()
     try:
         decoded = label[4:].encode("ascii").decode("punycode")
         idna.check_initial_combiner(decoded)

@@ -19,7 +19,6 @@ from .._message.body import is_async_function, makes_async_generators
 if TYPE_CHECKING:
     from .._connect.policy import NetworkPolicy
     from .._trace import Trace
-    from .retry_policy import RetryPolicy
 
 __all__ = [
     "checked_flag",
@@ -28,7 +27,6 @@ __all__ = [
     "checked_protocols",
     "checked_proxy",
     "checked_resolver",
-    "checked_retries",
     "checked_trace",
     "checked_uds",
 ]
@@ -88,14 +86,6 @@ def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
     if _is_async(choose):
         raise TypeError(f"proxy has an async function as proxy_for(): {expected}")
     return None, choose
-
-
-def checked_retries(retries: Any) -> RetryPolicy | None:
-    if type(retries) is int and not retries:
-        return None
-    from .retry_policy import RetryPolicy  # only for pools that have one
-
-    return RetryPolicy.of(retries)
 
 
 def checked_policy(policy: Any) -> NetworkPolicy | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING
 
 from .._backends.base import Backend, Stream, StreamInfo
-from .._connect.dial import dial
-from .._connect.network import Network
+from .._connect.dial import Connector
 from .._connect.route import Route
-from .._connect.sessions import Sessions
 from .._deadline import Deadline
 from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
@@ -18,14 +17,13 @@ from .._http2.connection import HTTP2Connection
 from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
+from .tickets import Speaks
+from .wire import Begin, Exchange, Hear, Wire
 
 if TYPE_CHECKING:
     from .._http2.events import HTTP2Engine
-    from .._message.head import Head
 
-__all__ = ["Exchange", "HTTPConnection"]
-
-Exchange = HTTP11Exchange | HTTP2Exchange
+__all__ = ["HTTPConnection"]
 
 NOWHERE = StreamInfo(peer="", local="")
 
@@ -42,7 +40,7 @@ class HTTPConnection:
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_closed", "_ping_interval", "_stream", "_wire", "is_quiet", "is_shared", "route", "uses")
+    __slots__ = ("_begin", "_closed", "_ping_interval", "_stream", "_wire", "is_quiet", "is_shared", "route", "uses")
 
     def __init__(self, route: Route, ping_interval: float | None = None) -> None:
         self.route = route
@@ -50,36 +48,35 @@ class HTTPConnection:
         self.uses = 0
         self.is_shared = False
         self._stream: Stream | None = None
-        self._wire: HTTP11Connection | HTTP2Connection | None = None
+        self._wire: Wire | None = None
+        self._begin: Begin | None = None
         self._closed = False
 
-    async def open(
-        self,
-        backend: Backend,
-        network: Network,
-        deadline: Deadline,
-        spent: float = 0.0,
-        sessions: Sessions | None = None,
-    ) -> None:
-        """Dial; `spent` seconds of the connect timeout are gone already, and `sessions` of TLS may be resumed.
+    async def open(self, connector: Connector, backend: Backend, deadline: Deadline, spent: float = 0.0) -> None:
+        """Dial; `spent` seconds of the connect timeout are gone already.
 
-        Raises as `dial` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when `close`
-        came first.
+        Raises as `Dial.run` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when
+        `close` came first.
         """
         try:
-            stream = await dial(backend, network, self.route, deadline, self._reached, spent, sessions)
+            stream = await connector.dial(backend, self.route, deadline, self._reached, spent).run()
         except Exception as error:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
             raise
         if self._chosen(stream) == "h2":
-            self._wire = wire = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
-            self.is_shared = True
-            self.is_quiet = wire.is_quiet
-            await wire.greet(deadline)
+            http2 = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
+            self._speak(http2, partial(HTTP2Exchange, http2))
+            await http2.greet(deadline)
         else:
-            self._wire = HTTP11Connection(stream, backend)
-            self.is_quiet = self._wire.is_quiet
+            http11 = HTTP11Connection(stream, backend)
+            self._speak(http11, partial(HTTP11Exchange, http11))
+
+    def _speak(self, wire: Wire, begin: Begin) -> None:
+        self._wire = wire
+        self._begin = begin
+        self.is_shared = wire.is_shared
+        self.is_quiet = wire.is_quiet
 
     def _chosen(self, stream: Stream) -> str:
         """What TLS agreed on. A server that has no ALPN speaks HTTP/1.1, or HTTP/2 where that alone is offered."""
@@ -99,29 +96,23 @@ class HTTPConnection:
             raise PoolClosed("the pool was closed while connecting")
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when something arrives while nobody reads, where the world can tell; of a shared
-        connection, when `capacity` or `is_open` may have changed.
-        """
-        wire = self._wire
-        if isinstance(wire, HTTP2Connection):
-            wire.on_change = callback
-            wire.stream.watch(wire.listen)
-        elif wire is not None:
-            wire.stream.watch(callback)
+        """See `Wire.watch`."""
+        if self._wire is not None:
+            self._wire.watch(callback)
 
     @property
-    def protocol(self) -> Literal["HTTP/1.1", "HTTP/2"]:
-        return "HTTP/2" if self.is_shared else "HTTP/1.1"
+    def protocol(self) -> Speaks:
+        return "HTTP/1.1" if self._wire is None else self._wire.protocol
 
     @property
     def capacity(self) -> int:
         """How many exchanges it carries at once."""
-        return self._wire.capacity if isinstance(self._wire, HTTP2Connection) else 1
+        return 1 if self._wire is None else self._wire.capacity
 
     @property
     def is_open(self) -> bool:
         """Of a shared connection: it takes further exchanges."""
-        return isinstance(self._wire, HTTP2Connection) and self._wire.is_open
+        return self._wire is not None and self._wire.is_open
 
     @property
     def engine(self) -> str:
@@ -134,28 +125,22 @@ class HTTPConnection:
     @property
     def is_doubtful(self) -> bool:
         """Of a shared connection: the peer is to show that it is there first."""
-        return isinstance(self._wire, HTTP2Connection) and self._wire.is_doubtful
+        return self._wire is not None and self._wire.is_doubtful
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """Of a shared connection that is doubtful: the peer says that it is there. Else True."""
-        return not isinstance(self._wire, HTTP2Connection) or await self._wire.is_alive(deadline)
+        """Of a shared connection that is doubtful: the peer says that it is there."""
+        return self._wire is not None and await self._wire.is_alive(deadline)
 
-    def exchange(
-        self, request: Request, deadline: Deadline, hear: Callable[[Head], None], *, duplex: bool = False
-    ) -> Exchange:
-        """Begin an exchange; `hear` is called with each 1xx head as it comes. `duplex` means something over HTTP/2.
+    def exchange(self, request: Request, deadline: Deadline, hear: Hear, duplex: bool = False) -> Exchange:
+        """Begin an exchange.
 
         Raises:
             UnsupportedProtocol: an extended CONNECT over HTTP/1.1.
         """
-        wire = self._wire
-        assert wire is not None
+        begin = self._begin
+        assert begin is not None
         self.uses += 1
-        if isinstance(wire, HTTP2Connection):
-            return HTTP2Exchange(wire, request, deadline, hear, duplex)
-        if request.protocol is not None:
-            raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
-        return HTTP11Exchange(wire, request, deadline, hear)
+        return begin(request, deadline, hear, duplex)
 
     def close(self) -> None:
         self._closed = True
@@ -167,7 +152,7 @@ class HTTPConnection:
     def abandon(self) -> None:
         """As `close`, in the child of a fork: the parent's connection does not notice."""
         self._closed = True
-        if isinstance(self._wire, HTTP2Connection):
+        if self._wire is not None:
             self._wire.abandon()
         elif self._stream is not None:
             self._stream.abandon()

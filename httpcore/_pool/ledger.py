@@ -20,14 +20,17 @@ and is marked while it runs; who finds the mark makes everything else anew (`reb
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Hashable
-from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Final
 
 from .._config import PoolLimits
-from .stats import OriginStats, PoolStats
+from .counting import counted
+from .expiry import Early
+from .recovery import derive, mend
+from .ring import Ring
+from .spoken import Spoken
+from .stats import PoolStats
 from .tickets import (
     _DIALING,
     _DONE,
@@ -37,6 +40,7 @@ from .tickets import (
     _NEW,
     _OPEN,
     _WAITING,
+    SPENT,
     Claim,
     Origin,
     Slot,
@@ -47,10 +51,6 @@ from .tickets import (
 )
 
 __all__ = ["Ledger"]
-
-
-REMEMBERED: Final = 1000
-"""Of how many keys the ledger remembers what they speak."""
 
 
 class Ledger:
@@ -73,7 +73,6 @@ class Ledger:
         self._most_per_origin = inf if limits.max_connections_per_origin is None else limits.max_connections_per_origin
         self._most_idle = inf if limits.max_keepalive is None else limits.max_keepalive
         self._keepalive = inf if limits.keepalive_expiry is None else limits.keepalive_expiry
-        self._patience = 2 * self._most
 
         # The truth, beside the standings.
         self._claims: dict[Claim, None] = {}
@@ -86,14 +85,13 @@ class Ledger:
         # those who must go earlier; these are in the heap too, and may be left there when they are idle no more.
         self._origins: dict[Hashable, Origin] = {}
         self._idle: OrderedDict[Slot, None] = OrderedDict()
-        self._early: list[tuple[float, int, Slot]] = []
+        self._early = Early()
         self._next_expiry = inf  # nothing expires before this
         self._dialing = 0
         self._waiting = 0
-        self._ring: OrderedDict[Origin, None] = OrderedDict()
-        self._passed = 0  # freed connections that did not go to the head of the ring since it is the head
+        self._ring = Ring(2 * self._most)
 
-        self._known: OrderedDict[Hashable, Speaks] = OrderedDict()
+        self._spoken = Spoken()
         self._numbers = 0  # of slots
         self._joins = 0  # to queues
         self._front = 0  # turns before all others, downwards
@@ -154,7 +152,8 @@ class Ledger:
         self._begin(now)
         if claim.standing is _DIALING and (slot := claim.slot):
             led = self._is_followed(slot.origin)
-            self._learn(slot.origin, protocol)
+            slot.origin.protocol = protocol
+            self._spoken.learn(slot.key, protocol)
             slot.protocol = protocol
             slot.capacity = capacity
             slot.since = now
@@ -197,10 +196,14 @@ class Ledger:
             self._begin(now)
         self._now = now
         self._torn = True
-        self._release(ticket.claim, now, reusable, expires)
+        claim = ticket.claim
+        holds = claim.standing is _HOLDING
+        self._release(claim, now, reusable, expires)
         if self._ring:
             self._fill()
         self._torn = False
+        if holds:
+            ticket.claim = SPENT
 
     def redial(self, ticket: Ticket, now: float) -> None:
         """The connection that this ticket holds was dead before anything was sent.
@@ -274,7 +277,7 @@ class Ledger:
         self._torn = True
         while self.dropped:
             claim = self.dropped.popleft()
-            if claim in self._claims:  # most tickets die when they are done
+            if claim in self._claims:  # else it had given back a wait or a dial
                 self._release(claim, now)
         if now >= self._next_expiry:
             self._expire(now)
@@ -367,7 +370,7 @@ class Ledger:
             self._strike(claim)
             self._bury(slot)
             # A cancelled dial is a freed connection: its own origin's waiter takes it over.
-            if slot.origin in self._ring and not self._must_yield(slot.origin):
+            if slot.origin in self._ring and not self._ring.must_yield(slot.origin):
                 self._dial_for_first(slot.origin)
         else:
             claim.standing = _DONE
@@ -398,8 +401,8 @@ class Ledger:
     def _freed(self, slot: Slot, now: float) -> None:
         """Someone has given back an open, clean connection."""
         origin = slot.origin
-        if self._ring and slot.used < slot.capacity and self._must_yield(origin):
-            self._passed = 0  # it takes time when others use it still, and no further one is to go meanwhile
+        if self._ring and slot.used < slot.capacity and self._ring.must_yield(origin):
+            self._ring.yields()
             self._leave(slot)
             return
         if slot.used < slot.capacity:
@@ -412,7 +415,7 @@ class Ledger:
             return
         # It stays idle, for as long as it may.
         if slot.expires < now + self._keepalive:
-            self._note_early(slot)
+            self._early.note(slot, self._idle)
         if len(self._idle) > self._most_idle:
             self._bury(next(iter(self._idle)))
         if slot.expires < self._next_expiry:
@@ -420,23 +423,15 @@ class Ledger:
             if slot.expires <= now:
                 self._expire(now)
 
-    def _note_early(self, slot: Slot) -> None:
-        heappush(self._early, (slot.expires, slot.number, slot))
-        if len(self._early) > 64 + 2 * len(self._idle):  # mostly notes of idle times that ended in time
-            self._early = [(idle.expires, idle.number, idle) for idle in self._idle]
-            heapify(self._early)
-
     def _expire(self, now: float) -> None:
-        early, idle = self._early, self._idle
-        while early and early[0][0] <= now:
-            when, _, slot = heappop(early)
-            if slot in idle and slot.expires == when:
-                self._bury(slot)
+        idle = self._idle
+        while (slot := self._early.pop(now, idle)) is not None:
+            self._bury(slot)
         oldest = next(iter(idle), None)
         while oldest is not None and oldest.expires <= now:
             self._bury(oldest)
             oldest = next(iter(idle), None)
-        self._next_expiry = min(oldest.expires if oldest is not None else inf, early[0][0] if early else inf)
+        self._next_expiry = min(oldest.expires if oldest is not None else inf, self._early.next(inf))
 
     def _offer(self, slot: Slot) -> None:
         """Its capacity or its standing has changed: it is ready or not, and may serve more or none."""
@@ -487,11 +482,10 @@ class Ledger:
     def _fill(self) -> None:
         """Room for the ring, if there is any."""
         while self._ring:
-            origin = next(iter(self._ring))
+            origin = self._ring.head()
             if not self._make_room(origin):
                 break
-            self._passed = 0
-            self._ring.move_to_end(origin)
+            self._ring.turn(origin)
             self._dial_for_first(origin)
 
     def _dial_for_first(self, origin: Origin) -> None:
@@ -505,15 +499,6 @@ class Ledger:
         self._waiting -= 1
         return claim
 
-    def _must_yield(self, origin: Origin) -> bool:
-        """Whether what this origin frees goes to the head of the ring. What it keeps is counted."""
-        if next(iter(self._ring)) is origin:
-            self._ring.move_to_end(origin)  # what it frees serves it: that was its turn
-            self._passed = 0
-            return False
-        self._passed += 1
-        return self._passed > self._patience
-
     def _make_room(self, origin: Origin) -> bool:
         """Whether this origin may dial, if need be in the place of the connection that was idle for longest."""
         if origin.count >= self._most_per_origin:
@@ -526,13 +511,7 @@ class Ledger:
         return True
 
     def _rank(self, origin: Origin) -> None:
-        """In the ring or not."""
-        if origin.count < self._most_per_origin and origin.wants_room():
-            self._ring.setdefault(origin, None)
-        elif origin in self._ring:
-            if next(iter(self._ring)) is origin:
-                self._passed = 0
-            del self._ring[origin]
+        self._ring.rank(origin, wants=origin.count < self._most_per_origin and origin.wants_room())
 
     def _tidy(self, origin: Origin) -> None:
         """It has lost a slot or a waiter."""
@@ -543,17 +522,7 @@ class Ledger:
     # What origins speak.
 
     def _meet(self, key: Hashable) -> Origin:
-        protocol = self._known.get(key)
-        if protocol is not None:
-            self._known.move_to_end(key)
-        return Origin(key, protocol)
-
-    def _learn(self, origin: Origin, protocol: Speaks) -> None:
-        origin.protocol = protocol
-        self._known[origin.key] = protocol
-        self._known.move_to_end(origin.key)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        return Origin(key, self._spoken.recall(key))
 
     def _shut(self) -> None:
         """Waiters first, so that nobody takes over what the others leave. Told first: a claim that is done and out of
@@ -584,13 +553,13 @@ class Ledger:
     def rebuild(self) -> None:
         """Make all that follows from claims and slots anew. May itself be interrupted: the next step begins again."""
         self._torn = True
-        for claim in list(self._claims):
-            self._mend_claim(claim)
-        holders = Counter(claim.slot for claim in self._claims if claim.standing is _HOLDING)
-        dialed = {claim.slot for claim in self._claims if claim.standing is _DIALING}
-        for slot in list(self._slots):
-            self._mend_slot(slot, holders[slot], slot in dialed)
-        self._derive()
+        mend(self._claims, self._slots, self.todo, self._strike)
+        derived = derive(self._claims, self._slots, self._meet_again)
+        origins = derived.origins
+        ring = [origins[origin.key] for origin in self._ring if origin.key in origins]
+        self._origins, self._idle, self._dialing, self._waiting = derived
+        self._early.begin_anew(self._idle)
+        self._ring = self._ring.of(ring)
         self._expire(self._now)
         while len(self._idle) > self._most_idle:
             self._bury(next(iter(self._idle)))
@@ -600,60 +569,12 @@ class Ledger:
             self._serve(origin)
         self._fill()
 
-    def _mend_claim(self, claim: Claim) -> None:
-        """See that its standing and its slot agree, and tell its owner (again) if he is not to wait."""
-        slot = claim.slot
-        if claim.standing is _WAITING:
-            claim.slot = None
-        if claim() is None:  # dropped
-            if claim.standing is _HOLDING and slot is not None and slot.standing is _OPEN:
-                slot.standing = _LEAVING
-            self._strike(claim)
-        elif not _agrees(claim):
-            self._strike(claim)  # its owner was interrupted and gives it back
-        if claim.standing is not _WAITING and claim.wake is not None:
-            self.todo.append(claim)
-
-    def _mend_slot(self, slot: Slot, used: int, dialed: bool) -> None:
-        slot.used = used
-        ownerless = slot.standing is SlotStanding.DIALING and not dialed
-        if ownerless or (slot.standing is _LEAVING and not used):
-            slot.standing = _GONE
-        if slot.standing is _GONE:
-            self.todo.append(slot)
-            del self._slots[slot]
-
-    def _derive(self) -> None:
-        origins: dict[Hashable, Origin] = {}
-        idle: OrderedDict[Slot, None] = OrderedDict()
-        for slot in sorted(self._slots, key=_last_used):
-            slot.origin = origin = self._derive_origin(origins, slot.key)
-            origin.protocol = origin.protocol or slot.protocol
-            origin.count += 1
-            if slot.standing is SlotStanding.DIALING:
-                origin.dialing += 1
-            elif slot.standing is _OPEN:
-                if slot.used < slot.capacity:
-                    origin.ready[slot] = None
-                if not slot.used:
-                    idle[slot] = None
-        waiting = sorted((claim for claim in self._claims if claim.standing is _WAITING), key=_turn)
-        for claim in waiting:
-            self._derive_origin(origins, claim.key).waiters[claim] = None
-        ring = [origins[origin.key] for origin in self._ring if origin.key in origins]
-        self._origins = origins
-        self._idle = idle
-        self._early = sorted((slot.expires, slot.number, slot) for slot in idle)
-        self._dialing = sum(origin.dialing for origin in origins.values())
-        self._waiting = len(waiting)
-        self._ring = OrderedDict.fromkeys(ring)
-
-    def _derive_origin(self, origins: dict[Hashable, Origin], key: Hashable) -> Origin:
-        if key not in origins:
-            origins[key] = self._meet(key)
-            if key in self._origins:
-                origins[key].solo = self._origins[key].solo
-        return origins[key]
+    def _meet_again(self, key: Hashable) -> Origin:
+        """A new record of an origin that may be known."""
+        origin = self._meet(key)
+        if key in self._origins:
+            origin.solo = self._origins[key].solo
+        return origin
 
     # Looking at it.
 
@@ -686,28 +607,7 @@ class Ledger:
         """What there is. No step, and it changes nothing: it looks at the truth alone, which holds in the middle of a
         step too. So whatever may have interrupted one, or runs beside it, can ask. Looks once at each claim and slot.
         """
-        counts: dict[str, Counter[str]] = {}
-        labels: dict[Hashable, str] = {}
-        in_use: set[Slot | None] = set()
-
-        def note(key: Hashable, *names: str) -> None:
-            label = labels.get(key) or labels.setdefault(key, str(key))
-            counts.setdefault(label, Counter()).update(names)
-
-        for claim in list(self._claims):
-            if claim.standing is _HOLDING:
-                in_use.add(claim.slot)
-                note(claim.key, "leased")
-            elif claim.standing is _WAITING:
-                note(claim.key, "waiting")
-        for slot in list(self._slots):
-            if slot.standing is SlotStanding.DIALING:
-                note(slot.key, "connections", "dialing")
-            elif slot.standing is not _GONE:
-                note(slot.key, "connections", "busy" if slot in in_use else "idle")
-        origins = {label: OriginStats(*(count[name] for name in _COUNTED)) for label, count in counts.items()}
-        totals: Counter[str] = sum(counts.values(), Counter())
-        return PoolStats(**{name: totals[name] for name in _COUNTED}, origins=origins)
+        return counted(list(self._claims), list(self._slots))
 
     def crowd(self) -> tuple[int, int, int]:
         """How many connections are busy, how many are being dialed, and how many tickets wait: as in `snapshot`, but
@@ -716,26 +616,6 @@ class Ledger:
             stats = self.snapshot()
             return stats.busy, stats.dialing, stats.waiting
         return len(self._slots) - self._dialing - len(self._idle), self._dialing, self._waiting
-
-
-_COUNTED: Final = OriginStats.__match_args__
-
-
-def _agrees(claim: Claim) -> bool:
-    slot = claim.slot
-    if claim.standing is _WAITING:
-        return True
-    if claim.standing is _DIALING:
-        return slot is not None and slot.standing is SlotStanding.DIALING
-    return claim.standing is _HOLDING and slot is not None and slot.standing in (_OPEN, _LEAVING)
-
-
-def _turn(claim: Claim) -> int:
-    return claim.turn
-
-
-def _last_used(slot: Slot) -> float:
-    return slot.since
 
 
 def _demand(step: str, claim: Claim, standing: Standing) -> None:

@@ -4,7 +4,9 @@ An import inside a request holds a lock that is not ours. A fork in another thre
 for good, a signal handler that imports the same module fails or waits for itself, and an event loop stands still. So
 what is imported inside a function, because `import httpcore` must stay light, is imported here first: that finds it
 loaded then, and takes no lock. Only TLS contexts are made later, since reading the certificates takes longest: off the
-loop, and under the gate that a fork waits for (`_forking`), so certifi may come then, with what it imports itself.
+loop, and under the gate that a fork waits for (`_forking`), so certifi may come then, with what it imports itself. And
+the libraries that few requests need come under the same gate: idna, a third of all that was here, with the first host
+that is not ASCII; brotli and zstd with the first body that is coded so.
 
 Not here: the event loop's backend, which `_backends.load` chooses; and what an argument of the pool brings by itself
 (proxies, policies, retries).
@@ -17,22 +19,17 @@ import encodings.punycode
 import ipaddress
 import zlib
 
-import idna
-import idna.uts46data
-
 from .. import _trace
 from .._connect import contexts as _contexts
 from .._connect import socks, tls, tunnel
 from .._http1 import parser as h1_parser
 from .._http2 import engine as h2_engine
-from .._message.decoders import supported_codings
+from .._message import decoders
 from .._pool import connection as _connection
 
 __all__ = ["MODULES"]
 
 MODULES = (
-    *(_connection, _contexts, _trace, tls, h1_parser, h2_engine, socks, tunnel),
-    *(encodings.idna, encodings.punycode, idna, idna.uts46data, ipaddress, zlib),
+    *(_connection, _contexts, _trace, tls, h1_parser, h2_engine, decoders, socks, tunnel),
+    *(encodings.idna, encodings.punycode, ipaddress, zlib),
 )
-
-supported_codings()  # which looks for the libraries that are installed

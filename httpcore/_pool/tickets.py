@@ -44,26 +44,12 @@ class SlotStanding(Enum):
 
 # The lookup of an Enum's member costs more than the comparison.
 _NEW: Final = Standing.NEW
-
-
 _WAITING: Final = Standing.WAITING
-
-
 _DIALING: Final = Standing.DIALING
-
-
 _HOLDING: Final = Standing.HOLDING
-
-
 _DONE: Final = Standing.DONE
-
-
 _OPEN: Final = SlotStanding.OPEN
-
-
 _LEAVING: Final = SlotStanding.LEAVING
-
-
 _GONE: Final = SlotStanding.GONE
 
 
@@ -142,7 +128,9 @@ class Claim(weakref.ref["Ticket"]):
 class Ticket:
     """What one request owns: a wait, a dial or a share of a connection. Made by `Ledger.ticket`.
 
-    A ticket that dies without `give_back` gives back all the same, as not reusable, at the next step.
+    A ticket that dies without `give_back` gives back all the same, as not reusable, at the next step. One that gave a
+    connection back has the claim `SPENT` in place of its own, which ends then, without a word: so the ledger hears of
+    no ticket that owed it nothing.
     """
 
     __slots__ = ("__weakref__", "claim")
@@ -185,6 +173,20 @@ class Ticket:
     @wake.setter
     def wake(self, call: Callable[[], None] | None) -> None:
         self.claim.wake = call
+
+
+def _spent() -> Claim:
+    claim = Ticket(None, False, _ignore).claim
+    claim.standing = _DONE
+    return claim
+
+
+def _ignore(claim: Claim) -> None:
+    """Nothing is owed."""
+
+
+SPENT: Final = _spent()
+"""The claim of every ticket that has given a connection back."""
 
 
 class Origin:

@@ -10,7 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, Protocol, TypeVar
+from types import ModuleType
+from typing import Any, Protocol, TypeVar, cast
 
 from .._backends import current_backend
 from .._backends.base import Backend, Event
@@ -41,15 +42,21 @@ def spawn(run: Run) -> Owned:
         return own(run)
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
-        return _in_trio(run)
+        return _in_trio(trio, run)
     asyncio = sys.modules.get("asyncio")
     if asyncio is not None and asyncio._get_running_loop() is not None:
         return _in_asyncio(run)
     raise LocalProtocolError("an ASGI app expected asyncio or trio to run it, got another runtime")
 
 
-def _in_asyncio(run: Run) -> Owned:
+def _asyncio() -> ModuleType:
     import asyncio  # here: it is loaded only where it runs
+
+    return asyncio
+
+
+def _in_asyncio(run: Run) -> Owned:
+    asyncio = _asyncio()
 
     class AsyncioTask:
         def __init__(self) -> None:
@@ -61,9 +68,7 @@ def _in_asyncio(run: Run) -> Owned:
     return AsyncioTask()
 
 
-def _in_trio(run: Run) -> Owned:
-    import trio  # here: it is loaded only where it runs
-
+def _in_trio(trio: ModuleType, run: Run) -> Owned:
     scope = trio.CancelScope()
 
     async def scoped() -> None:
@@ -71,7 +76,7 @@ def _in_trio(run: Run) -> Owned:
             await run()
 
     trio.lowlevel.spawn_system_task(scoped, context=copy_context())
-    return scope
+    return cast("Owned", scope)
 
 
 class Signal:
@@ -104,16 +109,12 @@ class LoopThread:
     """An asyncio loop in a thread of its own, for callers that have none."""
 
     def __init__(self) -> None:
-        import asyncio  # here: it is loaded only where it runs
-
-        self._loop = asyncio.new_event_loop()
+        self._loop = _asyncio().new_event_loop()
         self._thread = threading.Thread(target=self._run, name="httpcore loop", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        import asyncio  # here: it is loaded only where it runs
-
-        loop = self._loop
+        asyncio, loop = _asyncio(), self._loop
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
@@ -127,15 +128,13 @@ class LoopThread:
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it in the loop; the calling thread waits. An interrupt of this thread cancels it."""
-        import asyncio  # here: it is loaded only where it runs
-
         try:
-            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            future = _asyncio().run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
             raise LocalProtocolError("the transport was closed: its loop is gone") from None
         try:
-            return future.result()
+            return cast(T, future.result())
         except BaseException:
             future.cancel()
             raise

@@ -25,6 +25,7 @@ from httpcore._backends.asyncio import AsyncioBackend, AsyncioStream
 from httpcore._backends.sockets import Descriptor
 from httpcore._backends.threads import BlockingBackend, BlockingStream
 from httpcore._config import PoolLimits, TimeoutConfig
+from httpcore._connect.network import Network
 from httpcore._connect.route import Route
 from httpcore._deadline import Deadline
 from httpcore._http1.connection import HTTP11Connection
@@ -32,13 +33,11 @@ from httpcore._http1.exchange import HTTP11Exchange
 from httpcore._http2.connection import HTTP2Connection
 from httpcore._http2.engine import H2Engine
 from httpcore._http2.exchange import HTTP2Exchange
-from httpcore._message.head import Head
 from httpcore._message.request import Request
-from httpcore._pool.call import Call, Delivery
+from httpcore._pool.call import Call
 from httpcore._pool.connection import HTTPConnection
-from httpcore._pool.ledger import Ledger
-from httpcore._pool.pool import ConnectionPool
-from httpcore._pool.tickets import Ticket
+from httpcore._pool.delivery import Delivery
+from httpcore._pool.leases import Leases
 
 PACKAGE = os.path.dirname(httpcore.__file__)
 
@@ -98,7 +97,7 @@ Make = Callable[[], object]
 
 @contextmanager
 def a_pool() -> Iterator[Make]:
-    yield lambda: ConnectionPool(retries=1)
+    yield lambda: httpcore.ConnectionPool(retries=1)
 
 
 @contextmanager
@@ -137,34 +136,32 @@ def an_exchange() -> Iterator[Make]:
         yield lambda: HTTP2Exchange(connection, request, deadline, lambda head: None, False)
 
 
-def no_way_out(ticket: Ticket, *, reusable: bool, expires: float | None = None) -> bool:
-    return False
-
-
 @contextmanager
 def a_delivery() -> Iterator[Make]:
     """Of a response without a body, so that it is done when it is made."""
     with blocking_stream() as stream:
         backend = BlockingBackend()
         request = Request.of(b"GET", "http://a.test/")
-        deadline = Deadline(TimeoutConfig(), time.monotonic)
-        call: Any = Call(request, Route("http", "a.test", 80, None), deadline, backend, no_way_out, None, False)
-        head = Head(200, b"OK", b"1.1", [], [])
-        ledger = Ledger(PoolLimits())
+        call = Call(request, Route("http", "a.test", 80, None), TimeoutConfig(), backend, None, False)
+        leases = Leases(PoolLimits(), Network(), None, backend)
 
         def make() -> object:
-            exchange = HTTP11Exchange(HTTP11Connection(stream, backend), request, deadline, call.interim)
-            ticket = ledger.ticket("key", may_share=False)
+            exchange = HTTP11Exchange(HTTP11Connection(stream, backend), request, call, call.interim)
+            exchange.receive(b"HTTP/1.1 204 No Content\r\n\r\n")
+            assert exchange.head is not None
             connection: Any = HTTPConnection.__new__(HTTPConnection)
-            delivery = Delivery(call, ticket, connection, exchange, head, False, 0.0)
-            delivery.connection = exchange.raw(lambda: None)  # so that nothing is told of it
+            connection.uses = 0
+            connection._begin = lambda *asked: exchange  # which `open` would set, after a dial
+            delivery = Delivery(call, leases)
+            delivery.begin(connection)
+            delivery.arrive(exchange.head)
             return delivery
 
         yield make
 
 
 MADE: dict[type, Callable[[], AbstractContextManager[Make]]] = {
-    ConnectionPool: a_pool,
+    Leases: a_pool,
     AsyncioStream: a_stream,
     HTTP2Exchange: an_exchange,
     Delivery: a_delivery,

@@ -10,12 +10,47 @@ from typing import Any
 import pytest
 
 import httpcore
-from httpcore._connect.proxy import Proxy
+from httpcore._connect.proxy import KINDS, Kind, Proxy
 from httpcore._connect.route import Route, route_to
+from httpcore._connect.socks import Conversation
 from httpcore._message.request import Request
 from httpcore._message.url import URL
+from httpcore.testing import ServerEnd, Simulation
 
 CANARY = "hunter2"
+
+
+def greet(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversation:
+    yield f"to {host}:{port}\n".encode()
+    assert (yield 3) == b"ok\n"
+
+
+def never(user: bytes, password: bytes) -> None:
+    raise ValueError("it knows no users")
+
+
+def test_another_kind_of_proxy_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "greeter", Kind(7000, never, greet))
+    proxy = Proxy("greeter://proxy.test")
+    assert (proxy.port, proxy.is_http) == (7000, False)
+    for wrong in ({"auth": ("user", "")}, {"headers": [("a", "b")]}, {"ssl": httpcore.SSLConfig()}):
+        with pytest.raises(ValueError):
+            Proxy("greeter://proxy.test", **wrong)
+
+    async def proxying(peer: ServerEnd) -> None:
+        assert await peer.recv_exactly(13) == b"to a.test:80\n"
+        await peer.send(b"ok\n")
+        assert (await peer.recv_until(b"\r\n\r\n")).startswith(b"GET / HTTP/1.1\r\nHost: a.test\r\n")
+        await peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    simulation = Simulation()
+    simulation.listen("proxy.test", 7000, proxying)
+
+    async def main() -> None:
+        async with httpcore.ConnectionPool(proxy=proxy, backend=simulation.backend()) as pool:
+            assert (await pool.request("GET", "http://a.test/")).status_code == 204
+
+    simulation.run(main())
 
 
 @pytest.mark.parametrize(

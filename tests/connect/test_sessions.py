@@ -257,9 +257,9 @@ def test_after_a_fork_there_are_no_sessions(trusting: SSLConfig) -> None:
         http.request("GET", server.url)
         # What a fork runs in the child, run here: a child's pool could not be looked into.
         pool = http._pool
-        assert len(pool._sessions._kept) == 1  # a session that is never used shows nowhere
-        pool._after_fork()  # as in the child
-        assert len(pool._sessions._kept) == 0
+        assert len(pool._leases.connector.sessions._kept) == 1  # a session that is never used shows nowhere
+        pool._leases.after_fork()  # as in the child
+        assert len(pool._leases.connector.sessions._kept) == 0
 
 
 # Where a session is to be had from.

@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 
 from httpcore._config import PoolLimits
-from httpcore._pool.ledger import REMEMBERED, Ledger
+from httpcore._pool.expiry import Early
+from httpcore._pool.ledger import Ledger
+from httpcore._pool.recovery import mend
+from httpcore._pool.ring import Ring
+from httpcore._pool.spoken import REMEMBERED, Spoken
 from httpcore._pool.stats import OriginStats
 from httpcore._pool.tickets import Slot, SlotStanding, Speaks, Standing, Ticket
 
@@ -111,6 +115,15 @@ def test_the_first_to_ask_dials_and_then_holds() -> None:
     assert (ticket.standing, slot.standing, pool.counts) == (HOLDING, SlotStanding.OPEN, (0, 1, 0, 1, 0))
     pool.give_back(ticket)
     assert (ticket.standing, ticket.slot, slot.used, pool.counts) == (DONE, None, 0, (1, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("reusable", [True, False])
+def test_a_ticket_that_was_given_back_leaves_nothing_to_sweep(reusable: bool) -> None:
+    pool = Pool()
+    ticket = pool.open("a")
+    pool.give_back(ticket, reusable=reusable)
+    del ticket
+    assert not pool.ledger.dropped
 
 
 def test_a_clean_connection_is_used_again_and_one_that_is_not_is_closed_once() -> None:
@@ -290,7 +303,7 @@ def test_notes_of_early_ends_do_not_pile_up() -> None:
         pool.now += 1
         pool.give_back(pool.ask("a"), expires=pool.now + 1e6)
     # The heap costs memory and time, and changes no decision.
-    assert len(pool.ledger._early) < 100
+    assert len(pool.ledger._early.notes) < 100
     pool.now += 1e6
     pool.step("expire")
     assert pool.counts == (0, 0, 0, 0, 0)
@@ -571,9 +584,9 @@ def test_of_the_thousand_origins_remembered_the_one_unused_for_longest_goes() ->
     pool.give_back(pool.ask(0))  # asked for again
     pool.give_back(pool.open("one more"), reusable=False)
     # As above, of what origins speak: to ask with a ticket would remember it again.
-    assert len(pool.ledger._known) == REMEMBERED
-    assert 0 in pool.ledger._known
-    assert 1 not in pool.ledger._known
+    assert len(pool.ledger._spoken) == REMEMBERED
+    assert 0 in pool.ledger._spoken
+    assert 1 not in pool.ledger._spoken
 
 
 def test_a_full_http2_connection_makes_its_origin_dial_or_wait_for_a_stream() -> None:
@@ -1127,7 +1140,7 @@ class Interrupt:
         sys.settrace(self.before)
 
     def trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if frame.f_code.co_filename != LEDGER:
+        if frame.f_code.co_filename not in LEDGER:
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
@@ -1137,7 +1150,7 @@ class Interrupt:
         return self.trace
 
 
-LEDGER = Ledger.ask.__code__.co_filename
+LEDGER = {step.__code__.co_filename for step in (Ledger.ask, mend, Early.note, Ring.rank, Spoken.learn)}
 
 
 class InterruptedWorld(World):

@@ -31,7 +31,7 @@ import httpcore
 
 # The table of what a configuration demands, so that a new field cannot be left out here.
 from httpcore._config import _DEMANDS, demands_of
-from httpcore._connect.dial import dial
+from httpcore._connect.dial import Connector
 from httpcore._connect.route import Route
 from httpcore._message.url import URL
 from httpcore._pool.connection import HTTPConnection
@@ -444,7 +444,6 @@ DIAL = {
     "deadline": shared("bounds the waits of one request"),
     "reached": fixed("closes what is half made"),
     "spent": shared("bounds the waits of one request"),
-    "sessions": fixed("of one pool, and kept by all that names a hop"),
 }
 CONNECTION = {
     "route": DIAL["route"],
@@ -468,7 +467,7 @@ TABLES: dict[str, tuple[dict[str, Fact], set[str]]] = {
     "request": (REQUEST, arguments(httpcore.ConnectionPool.request)),
     "pool": (POOL, arguments(httpcore.ConnectionPool)),
     "Route": (ROUTE, set(Route._fields)),
-    "dial": (DIAL, arguments(dial)),
+    "dial": (DIAL, arguments(Connector) | arguments(Connector.dial)),
     "connection": (CONNECTION, arguments(HTTPConnection)),
 }
 

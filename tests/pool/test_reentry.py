@@ -162,7 +162,7 @@ def test_repr_changes_nothing_and_takes_no_lock(spoken: Any) -> None:
     with httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(keepalive_expiry=0.001), **options) as pool:
         pool.request("GET", f"{url}/0/a")
         # Another thread holds the lock for as long as the test needs: no call does.
-        with pool._pool._lock:
+        with pool._pool._leases.lock:
             texts: list[str] = []
             thread = threading.Thread(target=lambda: texts.append(repr(pool)), daemon=True)
             thread.start()

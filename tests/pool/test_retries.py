@@ -20,6 +20,7 @@ from worlds import World as RealWorld
 
 import httpcore
 from httpcore import RetryPolicy
+from httpcore._pool.retrying import draw
 from httpcore.testing import Cancelled, ServerEnd, Task
 from httpcore.testing import Simulation as World
 from httpcore.testing import at_every_await as at_every_point
@@ -90,7 +91,7 @@ def test_a_number_of_retries_waits_a_time_that_chance_has_a_part_in() -> None:
         async with httpcore.ConnectionPool(retries=2) as pool:
             draws = iter([0.0, 0.5, 0.0])
             # Chance is owned by the test.
-            pool._draw = lambda: next(draws)  # type: ignore[method-assign]
+            pool._attempts._draw = lambda: next(draws)  # type: ignore[union-attr]
             with pytest.raises(httpcore.ConnectError):
                 await pool.request("GET", URL)
             assert world.now == pytest.approx(0.5 + 1.0 * 0.75)
@@ -99,10 +100,8 @@ def test_a_number_of_retries_waits_a_time_that_chance_has_a_part_in() -> None:
 
 
 def test_what_chance_gives_is_from_0_up_to_1_and_not_always_the_same() -> None:
-    pool = httpcore.ConnectionPool()
-    # Chance itself, of which a pause tells only the bounds.
-    drawn = {pool._draw() for _ in range(100)}
-    assert all(0 <= draw < 1 for draw in drawn)
+    drawn = {draw() for _ in range(100)}
+    assert all(0 <= each < 1 for each in drawn)
     assert len(drawn) > 50
 
 
@@ -401,7 +400,7 @@ def test_closing_the_pool_ends_a_pause_at_once() -> None:
         assert task.error.phase == "pause before another attempt"
         assert world.now == 0.5
         # A paused request that is left here would be woken by `close` only: nothing public counts them.
-        assert pool._pausing == set()
+        assert pool._leases.pausing == set()
 
     play(main)
     assert times(events, httpcore.RequestFailed) == [0.5]
@@ -419,7 +418,7 @@ def test_a_request_cancelled_in_a_pause_is_told_of_and_leaves_nothing() -> None:
             await task.wait()
             assert isinstance(task.error, Cancelled)
             # As above.
-            assert pool._pausing == set()
+            assert pool._leases.pausing == set()
             check(world, pool)
 
     play(main)
@@ -464,10 +463,10 @@ def scene_of(
         assert victim.error is None or isinstance(victim.error, allowed), victim.error
         assert victim.lingered == [], "nothing is awaited by one who was cancelled"
         # As above.
-        assert pool._pausing == set()
+        assert pool._leases.pausing == set()
         check(world, pool)
         # Whether the strike has closed the pool.
-        if not pool._ledger.closed:
+        if not pool._leases.ledger.closed:
             world.listen("b.test", 80, answers())
             assert (await pool.request("GET", "http://b.test/")).status_code == 200
         await pool.close()

@@ -96,7 +96,7 @@ def strike(scenario: Scenario, world: World, line: int) -> str:
         if pool.stats().leased:
             gc.collect()  # an error and the frames that it came through hold each other
         # A connection that it ended says so to the task that comes next; so it is made to look now.
-        for slot in pool._ledger.slots():
+        for slot in pool._leases.ledger.slots():
             connection: Any = slot.connection
             connection._wire.listen()  # as above
         check(world, pool)

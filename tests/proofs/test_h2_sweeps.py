@@ -299,7 +299,7 @@ async def leave_a_stale_connection(pool: Pool) -> None:
 async def leave_a_quiet_connection(pool: Pool) -> None:
     await fetch(pool, "/warm")
     # The victim's own pool sleeps by its backend: a scenario is given nothing else.
-    backend = pool._backend
+    backend = pool._leases.backend
     assert backend is not None
     await backend.sleep(3.0)
 
@@ -307,7 +307,7 @@ async def leave_a_quiet_connection(pool: Pool) -> None:
 async def read_what_nobody_has_read(pool: Pool) -> None:
     """An unread response beside the victim's. It is read when the victim has had a second."""
     # As above.
-    backend = pool._backend
+    backend = pool._leases.backend
     assert backend is not None
     async with await pool.request("GET", url("/big"), stream=True) as response:
         await backend.sleep(1.0)
@@ -376,7 +376,7 @@ def check_wires(pool: Pool) -> None:
     """No stream is open, nobody is thought to read, write or wait, and every byte of credit has come back, or does with
     the next step: what Ctrl-C left unread."""
     # A connection that goes on with a wrong count fails hours later, so the counts themselves are looked at.
-    for slot in pool._ledger.slots():
+    for slot in pool._leases.ledger.slots():
         connection: Any = slot.connection
         wire = connection._wire  # as above
         assert isinstance(wire, HTTP2Connection)

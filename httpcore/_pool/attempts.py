@@ -1,0 +1,75 @@
+"""How a call gets its response: in one attempt, or in several where nobody can tell the difference."""
+
+from __future__ import annotations
+
+from .call import Call
+from .connection import HTTPConnection
+from .delivery import Delivery
+from .leases import Leases
+from .resend import Again, again
+from .tickets import Slot
+from .wire import Exchange
+
+__all__ = ["Attempts"]
+
+_HTTP11 = ("http/1.1",)
+
+
+class Attempts:
+    """Sends the requests of one pool.
+
+    Arguments:
+        retry_stale: as for the pool.
+        are_last: their failure is the request's, and the listener is told. Else a retry policy has its say first.
+    """
+
+    __slots__ = ("_are_last", "_leases", "_retry_stale")
+
+    def __init__(self, leases: Leases, retry_stale: bool, *, are_last: bool = True) -> None:
+        self._leases = leases
+        self._retry_stale = retry_stale
+        self._are_last = are_last
+
+    async def send(self, call: Call) -> Delivery:
+        """Send the request until a response's head has come: once, or again where nobody can tell."""
+        leases = self._leases
+        avoid: HTTPConnection | None = None
+        resends = returns = 0
+        while True:
+            delivery = Delivery(call, leases)
+            connection: HTTPConnection | None = None
+            exchange: Exchange | None = None
+            call.is_connected = False
+            try:
+                connection = leases.acquire(delivery, call, avoid) or await leases.obtain(delivery, call, avoid)
+                exchange = delivery.begin(connection)
+                delivery.arrive(await exchange.run())
+                return delivery
+            except BaseException as error:
+                slot = delivery.slot
+                leases.release(delivery, reusable=exchange is not None and exchange.give_up())
+                where = None
+                if exchange is not None:
+                    stale = delivery.was_reused and self._retry_stale
+                    where = again(call.request, error, exchange, reused=stale, resends=resends, returns=returns)
+                if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
+                    explained = call.explained(error, connection, "connect" if exchange is None else exchange.phase)
+                    if self._are_last:
+                        call.failed(explained)
+                    if explained is error:
+                        raise
+                    raise explained from error
+                avoid = connection if where is Again.FRESH else None
+                self._prepare(call, where, slot)
+                if where is Again.BACK:
+                    returns += 1
+                else:
+                    resends += 1
+                    call.retried(error)
+
+    def _prepare(self, call: Call, where: Again, slot: Slot | None) -> None:
+        """For another attempt after one on that slot."""
+        if where is Again.HTTP11:
+            call.route = call.route._replace(offers=_HTTP11)
+        elif slot is not None:
+            self._leases.notice(slot)

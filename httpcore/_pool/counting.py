@@ -1,0 +1,40 @@
+"""What the ledger has, counted from claims and slots alone: they hold in the middle of a step too."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from typing import Final
+
+from .stats import OriginStats, PoolStats
+from .tickets import _GONE, _HOLDING, _WAITING, Claim, Slot, SlotStanding
+
+__all__ = ["counted"]
+
+_COUNTED: Final = OriginStats.__match_args__
+
+
+def counted(claims: Iterable[Claim], slots: Iterable[Slot]) -> PoolStats:
+    """One consistent snapshot. Looks once at each claim and slot."""
+    counts: dict[str, Counter[str]] = {}
+    labels: dict[Hashable, str] = {}
+    in_use: set[Slot | None] = set()
+
+    def note(key: Hashable, *names: str) -> None:
+        label = labels.get(key) or labels.setdefault(key, str(key))
+        counts.setdefault(label, Counter()).update(names)
+
+    for claim in claims:
+        if claim.standing is _HOLDING:
+            in_use.add(claim.slot)
+            note(claim.key, "leased")
+        elif claim.standing is _WAITING:
+            note(claim.key, "waiting")
+    for slot in slots:
+        if slot.standing is SlotStanding.DIALING:
+            note(slot.key, "connections", "dialing")
+        elif slot.standing is not _GONE:
+            note(slot.key, "connections", "busy" if slot in in_use else "idle")
+    origins = {label: OriginStats(*(count[name] for name in _COUNTED)) for label, count in counts.items()}
+    totals: Counter[str] = sum(counts.values(), Counter())
+    return PoolStats(**{name: totals[name] for name in _COUNTED}, origins=origins)

@@ -1,0 +1,303 @@
+"""A response on its way, with the connection that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+from warnings import warn
+
+from .._backends.base import PIECE
+from .._errors import DecodingError, HTTPCoreError, LimitExceeded, LocalProtocolError
+from .._message.raw import RawStream
+from .._message.request import TrailerTypes
+from .._message.response import Informational, ResponseInfo
+from .call import Call
+from .leases import Leases
+from .tickets import Standing, Ticket
+from .wire import Exchange
+
+# Named in annotations alone: an import would only cost time.
+if TYPE_CHECKING:
+    from .._message.fields import Headers
+    from .._message.head import Head
+    from .connection import HTTPConnection
+
+__all__ = ["Delivery"]
+
+T = TypeVar("T")
+
+_DONE: Final = Standing.DONE  # the lookup of an Enum's member costs more than the comparison
+
+_BODY: Final = "read the response body"
+
+_TAKEN_AWAY: Final = "the response is from before a fork, or from an event loop that is closed"
+_ELSEWHERE: Final = "the response belongs to another event loop: read it where the request was made"
+
+
+class Delivery(Ticket):
+    """One attempt of a call and then its response: what a `Response` reads from, and what releases the connection.
+
+    It is the ticket of its attempt: it is made, *then* the ledger is asked, and when it dies the ledger hears of it.
+    What an attempt leaves as it is for long stands here, and not in each of them.
+
+    Attributes:
+        holds: the connection, once there is one.
+        exchange: what is sent and received on it.
+        head: of the response, once it has come.
+    """
+
+    holds: HTTPConnection
+    exchange: Exchange
+    head: Head
+    connection: None = None  # see `Handover`
+    _has_head = False
+    _reused = False
+    _connected = 0.0
+    _headed = 0.0
+    _is_put_off = False  # it was released in the middle of a step of the pool, which does it when the step ends
+
+    def __init__(self, call: Call, leases: Leases) -> None:
+        route = call.route
+        Ticket.__init__(self, route, "h2" in route.offers, leases.ledger.dropped.append)
+        self._call = call
+        self._leases = leases
+
+    def begin(self, connection: HTTPConnection) -> Exchange:
+        """The connection is here: begin the exchange on it."""
+        call = self._call
+        self.holds = connection
+        self._connected = call.now()
+        self._reused = connection.uses > 0
+        call.is_connected = True
+        self.exchange = exchange = connection.exchange(call.request, call, call.interim, call.duplex)
+        return exchange
+
+    @property
+    def was_reused(self) -> bool:
+        """The connection had served others before."""
+        return self._reused
+
+    def arrive(self, head: Head) -> None:
+        """The head is here: tell the listener, and release the connection if nothing more is to come."""
+        call, exchange = self._call, self.exchange
+        self._headed = call.now()
+        self.head = head
+        self._has_head = True
+        if call.tracer is not None:
+            call.tracer.answered(self.holds, self._reused, head)
+        if exchange.ended and not exchange.switched:  # all has come in one piece, as it mostly does
+            self._end()
+
+    def source(self) -> Delivery | Handover:
+        """What the response reads from."""
+        return Handover(self) if self.exchange.switched else self
+
+    def release(self, reason: str | None, expires: float | None = None) -> None:
+        """Release the connection, for others if there is no `reason` against it. Only the first call counts."""
+        if self.claim.standing is _DONE or self._is_put_off:
+            return
+        if not self._leases.release(self, reusable=reason is None, expires=expires):
+            self._is_put_off = True
+        if reason is not None and self._call.tracer is not None:
+            self._call.tracer.closed(self.holds, reason)
+
+    @property
+    def informational(self) -> list[Informational]:
+        return [Informational(head.status, list(head.headers)) for head in self.exchange.interim]
+
+    @property
+    def trailers(self) -> Headers:
+        return self.exchange.trailers
+
+    @property
+    def info(self) -> ResponseInfo:
+        call, connection = self._call, self.holds
+        return ResponseInfo.of(
+            connection.info,
+            engine=connection.engine,
+            reused=self._reused,
+            attempts=call.attempts,
+            connected_after=self._connected - call.began,
+            head_after=self._headed - call.began,
+            stream_id=self.exchange.stream_id,
+        )
+
+    def here(self) -> bytes | None:
+        body = self.exchange.here()
+        if body is not None and self.claim.standing is not _DONE:
+            self._end()
+        return body
+
+    async def next(self) -> bytes:
+        taken_away = self.claim.standing is _DONE  # the body is not at its end, so it was not released
+        if not (taken_away or self._call.backend.is_current()):
+            raise LocalProtocolError(_ELSEWHERE, phase=_BODY)
+        try:
+            data = await self.exchange.next()
+        except BaseException as error:
+            if taken_away and isinstance(error, HTTPCoreError):
+                error.message = f"{error.message}: {_TAKEN_AWAY}"
+            explained = self._broken(error)
+            if explained is error:
+                raise
+            raise explained from error
+        if not data:
+            self._end()
+        return data
+
+    def explain(self, error: HTTPCoreError) -> None:
+        """Add what is known of the request to an error about the body: of decoding it, or of how it was used."""
+        is_new = error.url is None and isinstance(error, (DecodingError, LimitExceeded))
+        self.explained(error, _BODY)
+        if is_new:
+            self._call.failed(error)
+
+    def explained(self, error: BaseException, phase: str) -> BaseException:
+        """An error behind the head, with what is known of the request."""
+        return self._call.explained(error, self.holds, phase, self.head.status)
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes the body was declared to have; None if that is not known, or does not speak of this body."""
+        head = self.head
+        if self._call.request.method == b"HEAD" or head.status == 304:
+            return None
+        for name, value in head.marked:
+            if name == b"content-length" and value.isdigit() and len(value) < 19:
+                return int(value)
+        return None
+
+    async def turn(self) -> None:
+        """Let other tasks run, between two pieces that nothing was waited for."""
+        call = self._call
+        try:
+            await call.backend.sleep(0)
+            call.within(None)
+        except BaseException as error:
+            explained = self._broken(error)
+            if explained is error:
+                raise
+            raise explained from error
+
+    def _broken(self, error: BaseException) -> BaseException:
+        """Release the connection after an error in the body, which is returned with what this request knows of it."""
+        if self.claim.standing is not _DONE:
+            fine = self.exchange.give_up()
+            self.release(None if fine else f"reading the body ended with {type(error).__name__}")
+        explained = self.explained(error, _BODY)
+        self._call.failed(explained)
+        return explained
+
+    def close(self) -> None:
+        """Nobody wants the rest. A raw stream has an owner of its own and stays."""
+        if self.claim.standing is not _DONE and not self.exchange.switched:
+            self.exchange.drain()
+            self._end(None if self.exchange.clean else "the response was closed early")
+
+    def _end(self, reason: str | None = "") -> None:
+        exchange, tracer = self.exchange, self._call.tracer
+        if self.claim.standing is _DONE:
+            return
+        if reason == "":
+            reason = None if exchange.clean else "it cannot carry another exchange"
+        self.release(reason, None if reason else self._expires())
+        if tracer is not None and exchange.ended:
+            tracer.complete(exchange.received)
+
+    def _expires(self) -> float | None:
+        """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""
+        for name, value in self.head.marked:
+            if name == b"keep-alive":
+                for part in value.split(b","):
+                    key, _, seconds = part.strip().partition(b"=")
+                    if key.lower() == b"timeout" and seconds.isdigit() and len(seconds) < 10:
+                        return self._call.now() + max(int(seconds) - 1, 0)
+        return None
+
+    def __del__(self) -> None:
+        # The claim returns the slot; here only the culprit is named. Without a head there is no response to be dropped.
+        if not self._has_head or self._is_put_off or self.claim.standing is _DONE or self.exchange.switched:
+            return
+        where = self._call.request.url.redacted
+        warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)
+
+
+class Handover:
+    """The source of a response whose connection became a raw stream: there is no body.
+
+    The raw stream holds the delivery, and so the ticket; the delivery knows nothing of it. So whichever of raw stream
+    and response is kept, the connection is held, and it is released when both are dropped.
+    """
+
+    __slots__ = ("_delivery", "connection")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self.connection: RawStream | None = _ExplainedStream(delivery)
+
+    @property
+    def informational(self) -> list[Informational]:
+        return self._delivery.informational
+
+    @property
+    def trailers(self) -> Headers:
+        return self._delivery.trailers
+
+    @property
+    def info(self) -> ResponseInfo:
+        return self._delivery.info
+
+    @property
+    def length(self) -> int | None:
+        return self._delivery.length
+
+    def here(self) -> bytes | None:
+        return b""
+
+    async def next(self) -> bytes:
+        return b""
+
+    async def turn(self) -> None:
+        await self._delivery.turn()
+
+    def explain(self, error: HTTPCoreError) -> None:
+        self._delivery.explain(error)
+
+    def close(self) -> None:
+        """Nothing: the raw stream has an owner of its own."""
+
+
+class _ExplainedStream:
+    """A `RawStream` whose errors say what request they belong to, and whose close releases the connection."""
+
+    __slots__ = ("_delivery", "_raw")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._raw = delivery.exchange.raw(partial(_release_raw, delivery))
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        return await self._explaining(self._raw.recv(max_bytes), "receive on the raw stream")
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        await self._explaining(self._raw.send(data), "send on the raw stream")
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        await self._explaining(self._raw.end(trailers), "end the raw stream")
+
+    def close(self) -> None:
+        self._raw.close()
+
+    async def _explaining(self, step: Awaitable[T], phase: str) -> T:
+        try:
+            return await step
+        except BaseException as error:
+            explained = self._delivery.explained(error, phase)
+            if explained is error:
+                raise
+            raise explained from error
+
+
+def _release_raw(delivery: Delivery) -> None:
+    delivery.release(None if delivery.exchange.give_up() else "the raw stream was closed")

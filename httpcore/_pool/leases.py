@@ -1,0 +1,378 @@
+"""The ledger in use: steps under a lock, what the ledger wants done, and a ticket's way to a connection.
+
+A request owns one ticket. Whatever happens to it (an answer, an error, a timeout, a cancellation, Ctrl-C), the ticket
+is released through `release`, a plain function; and should even that be interrupted, through the ticket's finaliser.
+The ledger decides under a lock that is held over plain code only.
+
+A signal handler, a finaliser or a weakref callback may come in the middle of a locked step of its own thread. What it
+asks is then put into `_deferred`, and done when the step has ended. The look at `_deferred` comes after the release of
+the lock, so that nothing can be put there unseen: what comes later finds the lock free.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
+
+from .._backends import current_backend
+from .._backends.base import Backend, Event
+from .._config import PoolLimits
+from .._connect.dial import Connector
+from .._connect.network import Network
+from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
+from .._reentry import step_lock
+from .call import Call
+from .connection import HTTPConnection
+from .ledger import Ledger
+from .stats import PoolStats
+from .tickets import Slot, SlotStanding, Standing, Ticket
+
+__all__ = ["Leases"]
+
+T = TypeVar("T")
+
+# The lookup of an Enum's member costs more than the comparison.
+_HOLDING: Final = Standing.HOLDING
+
+_every: weakref.WeakSet[Leases] = weakref.WeakSet()
+
+
+class Leases:
+    """The connections of one pool, and the requests that hold them or wait for one, in one event loop at a time.
+
+    Requests and responses hold this object and not the pool; when the last of them and the pool are gone the
+    connections are closed.
+
+    Arguments:
+        limits, network, ping_interval: as for the pool.
+        backend: the runtime, where it was given and stays; None: that of the loop which runs the requests.
+
+    Attributes:
+        backend: the runtime, once a request was made.
+        lock, ledger, connector: of this process and event loop; there are others after a fork.
+        pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
+    """
+
+    def __init__(
+        self,
+        limits: PoolLimits,
+        network: Network,
+        ping_interval: float | None,
+        backend: Backend | None,
+    ) -> None:
+        self._limits = limits
+        self._network = network
+        self._ping_interval = ping_interval
+        self.backend = backend
+        self._is_fixed = backend is not None
+        self._begin_afresh()
+        _every.add(self)
+
+    def _begin_afresh(self) -> None:
+        self.lock = step_lock()
+        self.is_inside = self.lock._is_owned
+        self._deferred: deque[Callable[[], object]] = deque()
+        self.ledger = Ledger(self._limits)
+        self.connector = Connector(self._network)
+        self.pausing: set[Event] = set()
+
+    def __del__(self) -> None:
+        # No request can be under way, since each holds this; so there is nobody to lock out.
+        ledger = self.__dict__.get("ledger")
+        for slot in ledger.slots() if ledger is not None else ():
+            if slot.connection is not None:
+                slot.connection.close()
+
+    # A ticket's way to a connection, and back.
+
+    def acquire(self, ticket: Ticket, call: Call, avoid: HTTPConnection | None) -> HTTPConnection | None:
+        """Ask for a connection. One that is open and quiet is returned at once; None: `obtain` waits for one.
+
+        Arguments:
+            avoid: the connection of an attempt that failed: another is wanted, and for a protocol that does not share
+                its connections one that served nobody before.
+        """
+        call.followed = 0.0
+        ledger = self.ledger
+        try:
+            with self.lock:
+                ledger.ask(ticket, call.now())
+                if ledger.todo:
+                    self._perform()
+        finally:
+            if self._deferred:
+                self._catch_up()
+        claim = ticket.claim
+        if claim.standing is _HOLDING:
+            connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
+            fits = avoid is None and (connection.uses == 0 or connection.is_quiet())
+            if fits and not (connection.is_shared and connection.is_doubtful):
+                return connection
+        return None
+
+    async def obtain(self, ticket: Ticket, call: Call, avoid: HTTPConnection | None) -> HTTPConnection:
+        """After `acquire`: wait until the ticket holds a connection that fits."""
+        claim = ticket.claim
+        while True:
+            standing = claim.standing
+            if standing is _HOLDING:
+                connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
+                suits = avoid is None or self._suits(connection, ticket, avoid)
+                fits = connection.uses == 0 or (suits and connection.is_quiet())
+                if fits and not (
+                    connection.is_shared and connection.is_doubtful and not await connection.is_alive(call)
+                ):
+                    return connection
+                self.step(partial(self._redial, ticket))
+            elif standing is Standing.DIALING:
+                await self._dial(ticket, call)
+            elif standing is Standing.WAITING:
+                await self._wait(ticket, call)
+            else:
+                raise _done(ticket)
+
+    def _redial(self, ticket: Ticket) -> None:
+        self.ledger.redial(ticket, self.now())
+
+    def _suits(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection) -> bool:
+        """Whether a connection that served others before may serve this one, whose attempt on `avoid` failed."""
+        if not connection.is_shared:
+            return False
+        return connection is not avoid or not self.ledger.has_room(ticket)  # better the same than none
+
+    async def _wait(self, ticket: Ticket, call: Call) -> None:
+        """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""
+        if call.tracer is not None:
+            call.tracer.queued(call.route)
+        followed: bool | None = None
+        since = 0.0
+        while True:
+            event = call.backend.event()
+            follows = self.step(partial(self._begin_to_wait, ticket, event.set))
+            now = call.now()
+            if follows is not followed:
+                if followed:
+                    call.followed += now - since
+                followed, since = follows, now
+            if ticket.standing is not Standing.WAITING:
+                return
+            limit = call.connect_limit() if follows else call.config.pool_timeout
+            left = None if limit is None else max(0.0, limit - (now - since))
+            if not await event.wait(call.within(left)):
+                self._check_granted(ticket, call, follows)
+
+    def _begin_to_wait(self, ticket: Ticket, wake: Callable[[], None]) -> bool:
+        ticket.wake = wake
+        return self.ledger.follows(ticket)
+
+    def _check_granted(self, ticket: Ticket, call: Call, follows: bool) -> None:
+        """The timer fired. Raise, unless the ticket was granted in the same moment, or waits for something else now."""
+        if self.step(lambda: ticket.standing is not Standing.WAITING or self.ledger.follows(ticket) is not follows):
+            return
+        if follows:
+            raise ConnectTimeout(
+                f"another request's connection to {call.route}, which this one would have shared, was not made in time",
+                phase="connect",
+                limit=call.config.connect_timeout,
+            )
+        busy, dialing, waiting = self.step(self.ledger.crowd)
+        raise PoolTimeout(
+            f"no connection to {call.route} came free: {busy} of {self._limits.max_connections} connections are "
+            f"busy, {dialing} dialing, {waiting} requests wait",
+            phase="wait for a connection",
+            limit=call.config.pool_timeout,
+        )
+
+    async def _dial(self, ticket: Ticket, call: Call) -> None:
+        connection = HTTPConnection(call.route, self._ping_interval)
+        slot = ticket.slot
+        if slot is None:
+            return  # the pool was closed since we were told to dial
+        slot.connection = connection
+        if slot.standing is SlotStanding.GONE:
+            return  # likewise; it may have been too early for it to see the connection
+        if call.tracer is not None:
+            call.tracer.dialing(call.route)
+        try:
+            await connection.open(self.connector, call.backend, call, call.followed)
+        except Exception:
+            connection.close()
+            self.step(lambda: self.ledger.failed(ticket, self.now()))
+            raise
+        connection.watch(_Watch(self, slot))
+        self.step(
+            lambda: self.ledger.opened(ticket, self.now(), capacity=connection.capacity, protocol=connection.protocol)
+        )
+        if call.tracer is not None:
+            call.tracer.opened(call.route, connection)
+
+    def release(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> bool:
+        """The one way out for every ticket. False when it has to be put off until the step of this thread has ended."""
+        if self.is_inside():
+            # No lambda here nor in `acquire`: its variables would be cells, which cost more than all the rest of this.
+            self._deferred.append(partial(self._release_later, ticket, reusable, expires))
+            return False
+        ledger, backend = self.ledger, self.backend
+        try:
+            with self.lock:
+                ledger.give_back(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
+                if ledger.todo:
+                    self._perform()
+        finally:
+            if self._deferred:
+                self._catch_up()
+        return True
+
+    def _release_later(self, ticket: Ticket, reusable: bool, expires: float | None) -> None:
+        self.ledger.give_back(ticket, self.now(), reusable=reusable, expires=expires)
+
+    # Steps of the ledger.
+
+    def now(self) -> float:
+        return self.backend.now() if self.backend is not None else 0.0
+
+    def step(self, act: Callable[[], T]) -> T:
+        """One step under the lock, where a call more does not matter. `acquire` and `release` spell it out."""
+        try:
+            with self.lock:
+                result = act()
+                self._perform()
+                return result
+        finally:
+            if self._deferred:
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Do what was put off. An act is taken out when it is done, so that Ctrl-C loses none: twice is harmless."""
+        deferred = self._deferred
+        while deferred and not self.is_inside():
+            with self.lock:
+                while deferred:
+                    deferred[0]()
+                    self._perform()
+                    deferred.popleft()
+
+    def _perform(self) -> None:
+        """Under the lock: do what the ledger wants done. Each act is plain, quick, and harmless when it is repeated."""
+        todo = self.ledger.todo
+        while todo:
+            todo[0].perform()
+            todo.popleft()
+
+    def _step_or_later(self, act: Callable[[], object]) -> None:
+        """One step, now; or when the step ends that this thread is in the middle of."""
+        if self.is_inside():
+            self._deferred.append(act)
+        else:
+            self.step(act)
+
+    def notice(self, slot: Slot) -> None:
+        """A watched connection got bytes, or its end, while no request was on it; or a shared one has changed."""
+        self._step_or_later(partial(self._see_to, slot))
+
+    def _see_to(self, slot: Slot) -> None:
+        connection: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what `_dial` put there
+        if connection is None or slot.standing is SlotStanding.GONE:
+            return
+        if not connection.is_shared:
+            if not slot.used:
+                self.ledger.retire(slot, self.now())
+        elif not connection.is_open:
+            self.ledger.retire(slot, self.now())
+        elif connection.capacity != slot.capacity:
+            self.ledger.resize(slot, connection.capacity, self.now())
+
+    def stats(self) -> PoolStats:
+        return self.ledger.snapshot() if self.is_inside() else self.step(self._expired_stats)
+
+    def _expired_stats(self) -> PoolStats:
+        self.ledger.expire(self.now())
+        self._perform()
+        return self.ledger.snapshot()
+
+    def close(self) -> None:
+        self._step_or_later(self._close_ledger)
+
+    def _close_ledger(self) -> None:
+        self.ledger.close(self.now())
+        for event in list(self.pausing):
+            event.set()
+
+    # The runtime.
+
+    def enter(self) -> Backend:
+        """The runtime of a request that begins."""
+        backend = self.backend
+        if backend is not None and (self._is_fixed or backend.is_current()):
+            return backend
+        return self._settle_in(current_backend())
+
+    def _settle_in(self, backend: Backend) -> Backend:
+        """The first request, or one from another loop: a pool can move only when its old loop is gone."""
+        if self.backend is not None:
+            if not self.backend.is_gone():
+                raise LocalProtocolError(
+                    f"this pool is in use in another {self.backend.name} event loop: a pool belongs to one loop"
+                )
+            self._leave()
+        self.backend = backend
+        return backend
+
+    def _leave(self) -> None:
+        """The loop is gone, and what its connections were doing with it."""
+        closed = self.ledger.closed
+        for slot in self.ledger.slots():
+            if slot.connection is not None:
+                slot.connection.close()
+        self.ledger.disband()
+        self._begin_afresh()
+        if closed:
+            self.ledger.close(0.0)
+
+    def after_fork(self) -> None:
+        """In the child: the connections are the parent's. Fresh locks, an empty pool."""
+        for slot in self.ledger.slots():
+            if slot.connection is not None:
+                slot.connection.abandon()
+        self.ledger.disband()
+        self._begin_afresh()
+        if not self._is_fixed:
+            self.backend = None
+
+
+def _done(ticket: Ticket) -> HTTPCoreError:
+    """Why a request holds nothing, though it has not released anything."""
+    if ticket.closed:
+        return PoolClosed("the pool is closed", phase="wait for a connection")
+    return ConnectError(
+        "the request began before a fork, or in an event loop that is closed, and has no connection any more",
+        phase="wait for a connection",
+    )
+
+
+def _after_fork() -> None:
+    for leases in list(_every):
+        leases.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Watch:
+    """Tells the leases that a connection has news, without keeping them alive."""
+
+    __slots__ = ("_leases", "_slot")
+
+    def __init__(self, leases: Leases, slot: Slot) -> None:
+        self._leases = weakref.ref(leases)
+        self._slot = slot
+
+    def __call__(self) -> None:
+        leases = self._leases()
+        if leases is not None:
+            leases.notice(self._slot)

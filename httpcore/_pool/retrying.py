@@ -1,0 +1,129 @@
+"""Attempts by a retry policy: a failed one is followed by a pause and another, as long as the policy puts up with it.
+
+A paused request holds no connection. Only pools that have a policy import this.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .._backends.base import Event
+from .._errors import PoolClosed
+from .attempts import Attempts
+from .call import Call
+from .delivery import Delivery
+from .leases import Leases
+from .retry_policy import Budget, RetryPolicy, pause_after
+
+if TYPE_CHECKING:
+    from .._message.head import Head
+    from .ledger import Ledger
+
+__all__ = ["Retrying", "retrying"]
+
+
+class Retrying:
+    """Sends the requests of one pool, by the policy that it was given.
+
+    Arguments:
+        retry_stale: as for the pool.
+    """
+
+    __slots__ = ("_attempts", "_budget", "_draw", "_leases", "_ledger", "_policy")
+
+    def __init__(self, leases: Leases, retry_stale: bool, policy: RetryPolicy) -> None:
+        self._leases = leases
+        self._attempts = Attempts(leases, retry_stale, are_last=False)
+        self._policy = policy
+        self._budget = Budget(policy)
+        self._ledger: Ledger = leases.ledger  # which the budget goes with: after a fork it is full again
+        self._draw = draw
+
+    async def send(self, call: Call) -> Delivery:
+        """As `Attempts.send`, but what the policy does not put up with is asked for again, after a pause."""
+        while True:
+            reason: BaseException | str
+            try:
+                delivery = await self._attempts.send(call)
+            except BaseException as error:
+                pause = None if call.is_connected else self._pause(call, error)
+                if pause is None:
+                    call.failed(error)
+                    raise
+                reason = error
+            else:
+                pause = self._pause(call, delivery.head)
+                if pause is None:
+                    return delivery
+                delivery.close()
+                reason = f"status {delivery.head.status}"
+            call.retried(reason, pause)
+            await self._rest(call, pause)
+
+    def _pause(self, call: Call, outcome: BaseException | Head) -> float | None:
+        """How long to wait before the request is sent again; None if it is not. It is taken from the budget."""
+        if not isinstance(outcome, BaseException) and outcome.status not in self._policy.statuses:
+            self._leases.step(self._earn)
+            return None
+        pause = pause_after(
+            self._policy,
+            call.request,
+            outcome if isinstance(outcome, BaseException) else (outcome.status, list(outcome.headers)),
+            retries=call.pauses,
+            draw=self._draw(),
+            left=None if call.ends is None else call.ends - call.now(),
+            duplex=call.duplex,
+        )
+        if pause is None or not self._leases.step(self._spend):
+            return None
+        call.pauses += 1
+        return pause
+
+    # Under the lock.
+
+    def _earn(self) -> None:
+        self._current_budget().earn()
+
+    def _spend(self) -> bool:
+        return not self._leases.ledger.closed and self._current_budget().spend()
+
+    def _current_budget(self) -> Budget:
+        if self._ledger is not self._leases.ledger:
+            self._ledger = self._leases.ledger
+            self._budget = Budget(self._policy)
+        return self._budget
+
+    async def _rest(self, call: Call, seconds: float) -> None:
+        """Wait, holding nothing, until it is time for another attempt. The pool's close ends it."""
+        event = call.backend.event()
+        pausing = self._leases.pausing
+        try:
+            if self._leases.step(partial(self._begin_pause, event)) or await event.wait(seconds):
+                raise PoolClosed("the pool is closed")
+        except BaseException as error:
+            call.failed(call.explained(error, None, "pause before another attempt"))
+            raise
+        finally:
+            pausing.discard(event)
+
+    def _begin_pause(self, event: Event) -> bool:
+        """True when the pool is closed, which would have set the event."""
+        self._leases.pausing.add(event)
+        return self._leases.ledger.closed
+
+
+def draw() -> float:
+    """A random number from 0 up to 1, to spread the pauses of those that failed together."""
+    return int.from_bytes(os.urandom(4)) / 2**32
+
+
+def retrying(leases: Leases, retry_stale: bool, retries: int | RetryPolicy) -> Attempts | Retrying:
+    """What sends the requests of a pool with these retries.
+
+    Raises:
+        TypeError, ValueError: `retries` is neither a count nor a policy.
+    """
+    policy = RetryPolicy.of(retries)
+    return Attempts(leases, retry_stale) if policy is None else Retrying(leases, retry_stale, policy)

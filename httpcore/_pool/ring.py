@@ -1,0 +1,61 @@
+"""Whose turn it is between origins. See `ledger` for why this is fair."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from .tickets import Origin
+
+__all__ = ["Ring"]
+
+
+class Ring(OrderedDict[Origin, None]):
+    """The origins whose first waiter would be helped by room for a connection, the next one first.
+
+    Arguments:
+        patience: how many freed connections may pass the head over; the next one makes room for it.
+    """
+
+    def __init__(self, patience: float) -> None:
+        OrderedDict.__init__(self)
+        self._patience = patience
+        self._passed = 0  # freed connections that did not go to the head since it is the head
+
+    def of(self, origins: Iterable[Origin]) -> Ring:
+        """A new ring with these, for which as many have passed."""
+        ring = Ring(self._patience)
+        ring._passed = self._passed
+        for origin in origins:
+            ring[origin] = None
+        return ring
+
+    def head(self) -> Origin:
+        """It is not empty."""
+        return next(iter(self))
+
+    def rank(self, origin: Origin, *, wants: bool) -> None:
+        """In the ring or not."""
+        if wants:
+            self.setdefault(origin, None)
+        elif origin in self:
+            if self.head() is origin:
+                self._passed = 0
+            del self[origin]
+
+    def turn(self, origin: Origin) -> None:
+        """It had its turn."""
+        self._passed = 0
+        self.move_to_end(origin)
+
+    def must_yield(self, origin: Origin) -> bool:
+        """Whether what this origin frees goes to the head. What it keeps is counted."""
+        if self.head() is origin:
+            self.turn(origin)  # what it frees serves it: that was its turn
+            return False
+        self._passed += 1
+        return self._passed > self._patience
+
+    def yields(self) -> None:
+        """A connection goes so that the head has room, which takes time: no further one is to go meanwhile."""
+        self._passed = 0

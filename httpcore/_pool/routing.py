@@ -1,0 +1,100 @@
+"""Where the requests of one pool go: the route of each, and the request as that place gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from .._config import SSLConfig
+from .._connect.contexts import alpn_of
+from .._connect.proxy import Proxy
+from .._connect.route import Route, route_to
+from .._message.fields import Bounded
+from .._message.request import Request
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["Routing"]
+
+_HTTP11: Final = ("http/1.1",)
+
+
+class Routing:
+    """The ways out of one pool.
+
+    Arguments:
+        ssl: how https origins are checked, unless a request says it.
+        protocols: what may be spoken, best first.
+        proxy: the way to all origins, or
+        choose: who says it for each.
+        uds: the socket that is connected to instead.
+        tunnels: proxies tunnel all requests.
+    """
+
+    __slots__ = ("_choose", "_known", "_protocols", "_proxy", "_ssl", "_tunnels", "_uds")
+
+    def __init__(
+        self,
+        ssl: SSLConfig | ssl.SSLContext,
+        protocols: tuple[str, ...],
+        proxy: Proxy | None,
+        choose: Callable[[str, str, int], Proxy | None] | None,
+        uds: str | None,
+        *,
+        tunnels: bool,
+    ) -> None:
+        self._ssl = ssl
+        self._protocols = protocols
+        self._proxy = proxy
+        self._choose = choose
+        self._uds = uds
+        self._tunnels = tunnels
+        # Routes by scheme, host and port, where nothing else decides: no proxy, no context that may change, no
+        # Upgrade. The keys are parts of a URL that cannot be credentials.
+        self._known: Bounded[str, Route] | None = None
+        if proxy is None and choose is None and isinstance(ssl, SSLConfig):
+            self._known = Bounded()
+
+    def of(self, request: Request, ssl: SSLConfig | ssl.SSLContext | None) -> tuple[Request, Route]:
+        """Where the request goes, and the request as that place gets it. `ssl` is the request's own."""
+        known = self._known
+        if known is None or ssl is not None or request.upgrade:
+            return self._decided(request, self._ssl if ssl is None else ssl)
+        origin = request.url.origin
+        route = known.get(origin)
+        if route is None:
+            route = self._decided(request, self._ssl)[1]
+            known.keep(origin, route)
+        return request, route
+
+    def _decided(self, request: Request, tls: SSLConfig | ssl.SSLContext) -> tuple[Request, Route]:
+        offers = self._offers(request, tls)
+        proxy = self._proxy
+        if self._choose is not None:
+            url = request.url
+            proxy = self._choose(url.scheme, url.host, url.port)
+            if proxy is not None:
+                proxy = Proxy.of(proxy)
+        if proxy is None:
+            if self._choose is not None:
+                request.refuse_proxy_authorization("no proxy was chosen for this request")
+            return request, route_to(request.url, tls, offers, None, self._uds)
+        # The first two make a connection into something for one origin alone; a policy must see where it leads.
+        tunnel = request.upgrade or request.method == b"CONNECT" or self._tunnels
+        route = route_to(request.url, tls, offers, proxy, tunnel=tunnel)
+        if route.forwards:
+            return request.forward(proxy.fields), route
+        request.refuse_proxy_authorization("the proxy makes a tunnel for this request")
+        return request, route
+
+    def _offers(self, request: Request, tls: SSLConfig | ssl.SSLContext) -> tuple[str, ...]:
+        """What may be spoken for this request."""
+        offers = self._protocols
+        if len(offers) == 1:
+            return offers
+        if request.upgrade or request.url.scheme == "http":  # HTTP/2 has no Upgrade
+            return _HTTP11
+        if isinstance(tls, SSLConfig):
+            return offers if tls.alpn is None else tuple(name for name in tls.alpn if name in offers) or offers
+        return tuple(offer for offer in alpn_of(tls) if offer in offers) or offers

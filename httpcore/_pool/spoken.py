@@ -1,0 +1,41 @@
+"""What origins were found to speak, for those that were asked for lately."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Final
+
+from .tickets import Speaks
+
+__all__ = ["REMEMBERED", "Spoken"]
+
+REMEMBERED: Final = 1000
+"""Of how many keys the ledger remembers what they speak."""
+
+
+class Spoken:
+    """By key; the one that was longest without use is forgotten first."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, Speaks] = OrderedDict()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._known
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def recall(self, key: Hashable) -> Speaks | None:
+        protocol = self._known.get(key)
+        if protocol is not None:
+            self._known.move_to_end(key)
+        return protocol
+
+    def learn(self, key: Hashable, protocol: Speaks) -> None:
+        self._known[key] = protocol
+        self._known.move_to_end(key)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)

@@ -1,0 +1,76 @@
+"""Tells a listener what happens to one request. Made only where `trace=` is set, so that nobody else pays for it."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+from .._trace import (
+    ConnectionClosed,
+    ConnectionOpened,
+    DialStarted,
+    InterimResponse,
+    RequestFailed,
+    RequestQueued,
+    RequestRetried,
+    RequestSent,
+    RequestStarted,
+    ResponseComplete,
+    ResponseStarted,
+    Trace,
+)
+
+if TYPE_CHECKING:
+    from .._connect.route import Route
+    from .._deadline import Deadline
+    from .._message.head import Head
+    from .._message.request import Request
+    from .connection import HTTPConnection
+
+__all__ = ["Tracer"]
+
+_numbers = count(1)
+
+
+class Tracer:
+    """The records of one request, by its number and on its clock. Making it tells that the request has begun."""
+
+    __slots__ = ("_now", "_number", "_trace")
+
+    def __init__(self, trace: Trace, deadline: Deadline, request: Request) -> None:
+        self._trace = trace
+        self._now = deadline.now
+        self._number = next(_numbers)
+        method = request.method.decode("ascii")
+        trace(RequestStarted(deadline.began, self._number, method, request.url.redacted))
+
+    def queued(self, route: Route) -> None:
+        self._trace(RequestQueued(self._now(), self._number, str(route)))
+
+    def dialing(self, route: Route) -> None:
+        self._trace(DialStarted(self._now(), self._number, str(route)))
+
+    def opened(self, route: Route, connection: HTTPConnection) -> None:
+        info = connection.info
+        tls, alpn = (info.tls.version, info.tls.alpn) if info.tls is not None else (None, None)
+        self._trace(ConnectionOpened(self._now(), self._number, str(route), info.peer, tls, alpn, connection.engine))
+
+    def interim(self, head: Head) -> None:
+        self._trace(InterimResponse(self._now(), self._number, head.status, head.headers))
+
+    def answered(self, connection: HTTPConnection, reused: bool, head: Head) -> None:
+        now, peer = self._now(), connection.info.peer
+        self._trace(RequestSent(now, self._number, peer, reused))
+        self._trace(ResponseStarted(now, self._number, head.status, head.headers))
+
+    def complete(self, received: int) -> None:
+        self._trace(ResponseComplete(self._now(), self._number, received))
+
+    def closed(self, connection: HTTPConnection, reason: str) -> None:
+        self._trace(ConnectionClosed(self._now(), self._number, connection.info.peer, reason))
+
+    def retried(self, reason: BaseException | str, attempt: int, pause: float) -> None:
+        self._trace(RequestRetried(self._now(), self._number, str(reason), attempt, pause))
+
+    def failed(self, error: BaseException) -> None:
+        self._trace(RequestFailed(self._now(), self._number, f"{type(error).__name__}: {error}"))

@@ -1,0 +1,165 @@
+"""What the pool asks of a protocol: of a connection that speaks it, and of one exchange on such a connection.
+
+HTTP/1.1 and HTTP/2 have the same face here, so that nothing in the pool asks which of them it is; a third protocol is a
+third pair of classes. How far an exchange got, `_pool/resend` asks of the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .._deadline import Deadline
+from .._message.fields import Headers
+from .._message.head import Head
+from .._message.raw import RawStream
+from .._message.request import Request
+from .tickets import Speaks
+
+__all__ = ["Begin", "Exchange", "Hear", "Wire"]
+
+Hear = Callable[[Head], None]
+"""Called with each 1xx head as it comes."""
+
+
+class Wire(Protocol):
+    """A connection once its protocol is known. All but `is_alive` is plain and quick."""
+
+    @property
+    def protocol(self) -> Speaks: ...
+    @property
+    def engine(self) -> str:
+        """What reads the protocol, with its version."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """It carries many exchanges at once. The three below are asked of such connections alone."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """How many exchanges there may be at once."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """It takes further exchanges."""
+        ...
+
+    @property
+    def is_doubtful(self) -> bool:
+        """The peer is to show that it is there before another exchange begins: see `is_alive`."""
+        ...
+
+    async def is_alive(self, deadline: Deadline) -> bool:
+        """Of one that is doubtful: the peer says that it is there."""
+        ...
+
+    @property
+    def is_quiet(self) -> Callable[[], bool]:
+        """Tells whether it is fit for another exchange: the peer has neither left nor said anything against it."""
+        ...
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when something arrives while nobody reads, where the runtime can tell; of a shared
+        connection, when `capacity` or `is_open` may have changed.
+        """
+        ...
+
+    def close(self) -> None: ...
+    def abandon(self) -> None:
+        """As `close`, in the child of a fork: the parent's connection does not notice."""
+        ...
+
+
+class Exchange(Protocol):
+    """One request and its response."""
+
+    @property
+    def sent(self) -> int:
+        """0 while nothing of the request was handed to the stream."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """Something of the response has come."""
+        ...
+
+    @property
+    def refused(self) -> bool:
+        """The peer has not processed the request, and says so."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """If it was refused: there were too many, so the same connection may take it later."""
+        ...
+
+    @property
+    def stream_id(self) -> int | None:
+        """The identifier of its stream, where one connection carries many (RFC 9113, section 5.1.1)."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """The response is complete; parts of its body may still wait in `next`."""
+        ...
+
+    @property
+    def clean(self) -> bool:
+        """The connection may carry other exchanges."""
+        ...
+
+    @property
+    def switched(self) -> bool:
+        """What follows the head is a two-way stream: see `raw`."""
+        ...
+
+    @property
+    def received(self) -> int:
+        """Bytes of the response's body that came so far."""
+        ...
+
+    @property
+    def phase(self) -> str:
+        """What `run` is doing, for an error message."""
+        ...
+
+    @property
+    def interim(self) -> list[Head]:
+        """The 1xx heads that came so far."""
+        ...
+
+    @property
+    def trailers(self) -> Headers:
+        """Of the response, once its end has come."""
+        ...
+
+    async def run(self) -> Head:
+        """Send the request and wait for the head of its final response."""
+        ...
+
+    async def next(self) -> bytes:
+        """The next bytes of the body as sent, `b""` at its end."""
+        ...
+
+    def here(self) -> bytes | None:
+        """The rest of the body if it has all arrived, else None."""
+        ...
+
+    def drain(self) -> None:
+        """Nobody wants the rest: throw away what is here already; never wait."""
+        ...
+
+    def give_up(self) -> bool:
+        """End it here, whatever its state. Tells whether the connection may carry others all the same."""
+        ...
+
+    def raw(self, let_go: Callable[[], None]) -> RawStream:
+        """The two-way stream behind a response that `switched`; `let_go` is called when it is closed."""
+        ...
+
+
+Begin = Callable[[Request, Deadline, Hear, bool], Exchange]
+"""Begins an exchange; the last argument is `duplex`, which means something over HTTP/2 alone."""
