@@ -6,7 +6,7 @@ alone. Whatever becomes of it, the connection goes on, unless the connection its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from .._backends.base import PIECE, Stream
@@ -18,8 +18,7 @@ from .._message.head import Head
 from .._message.raw import busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
 from .connection import HTTP2Connection
-from .fields import request_fields, trailer_fields
-from .inbox import Inbox
+from .fields import known_fields, trailer_fields
 
 __all__ = ["HTTP2Exchange", "HTTP2RawStream"]
 
@@ -53,7 +52,11 @@ class HTTP2Exchange:
         self._hear = hear
         self._heard = 0  # of the interim heads
         self._sent = False
-        self._inbox = Inbox(two_way=duplex, tunnel=request.method == b"CONNECT")
+        self._inbox = inbox = connection.inbox()
+        if duplex:
+            inbox.two_way = True
+        elif request.method == b"CONNECT":
+            inbox.two_way = inbox.awaits_tunnel = True
 
     # What the owner asks.
 
@@ -86,7 +89,7 @@ class HTTP2Exchange:
     def sent(self) -> int:
         """0 while nothing of the request was handed to the stream."""
         inbox = self._inbox
-        return max(0, self._connection._written - inbox.begins) if inbox.number else 0
+        return max(0, self._connection.written - inbox.begins) if inbox.number else 0
 
     @property
     def received(self) -> int:
@@ -94,9 +97,9 @@ class HTTP2Exchange:
         return self._inbox.received
 
     @property
-    def interim(self) -> list[Head]:
+    def interim(self) -> Sequence[Head]:
         """The 1xx heads that came so far."""
-        return self._inbox.interims
+        return self._inbox.interim
 
     @property
     def trailers(self) -> Headers:
@@ -159,21 +162,25 @@ class HTTP2Exchange:
         return HTTP2RawStream(self, let_go)
 
     def __del__(self) -> None:
-        inbox: Inbox | None = getattr(self, "_inbox", None)  # Ctrl-C may have come while it was made
-        if inbox is not None and (inbox.held or inbox.number in self._connection._inboxes):
+        inbox = getattr(self, "_inbox", None)  # Ctrl-C may have come while it was made
+        if inbox is not None and (inbox.held or inbox.is_open):
             self._connection.dropped.append(inbox)
 
     # Sending.
 
     async def _send(self) -> None:
         request, inbox, connection = self.request, self._inbox, self._connection
-        fields = request_fields(request, request.protocol)
+        fields, key = known_fields(request)
         open_end = inbox.two_way
-        if open_end and not inbox.tunnel:  # whatever length the body here has, more may follow
+        if open_end and not inbox.awaits_tunnel:  # whatever length the body here has, more may follow
             fields = [field for field in fields if field[0] != b"content-length"]
         data = request.body.data
         small = data is not None and len(data) <= SMALL_BODY and not request.expects_continue
-        if small and request.trailers is None and connection.open(inbox, fields, data or b"", end=not open_end):
+        if (
+            small
+            and request.trailers is None
+            and connection.open(inbox, fields, data or b"", end=not open_end, key=key)
+        ):
             return  # it leaves at once, or when somebody waits
         # A body of the wrong kind is refused before any byte, where there is one.
         reader = request.body.start(connection.backend.run_blocking)
@@ -277,10 +284,10 @@ class HTTP2Exchange:
             )
 
     def _has_news(self) -> bool:
-        return self._inbox.has_head() or len(self._inbox.interims) > self._heard
+        return self._inbox.has_head() or len(self._inbox.interim) > self._heard
 
     def _tell_interims(self) -> None:
-        interims = self._inbox.interims
+        interims = self._inbox.interim
         while self._heard < len(interims):
             self._heard += 1
             self._hear(interims[self._heard - 1])

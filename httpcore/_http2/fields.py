@@ -13,19 +13,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import compress
 from typing import Final
 
 from .._errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, show
-from .._message.fields import FIELD_COUNT, Headers, Remembered, forbidden_bytes, is_token, is_value, received_length
+from .._message.fields import (
+    FIELD_COUNT,
+    Bounded,
+    Headers,
+    Remembered,
+    forbidden_bytes,
+    is_token,
+    is_value,
+    received_length,
+)
+from .._message.head import MARKED, Fields
 from .._message.request import Request
 
-__all__ = ["read_fields", "read_status", "request_fields", "trailer_fields"]
+__all__ = ["check_fields", "known_fields", "read_fields", "read_status", "request_fields", "trailer_fields"]
 
 # Outbound.
 
 _CONNECTION_FIELDS: Final = frozenset(
     (b"connection", b"http2-settings", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
 )
+_PLAIN_BYTES: Final = 512  # of a head that is remembered
+_plain: Final[Bounded[bytes, Headers]] = Bounded()
+_HOST: Final = frozenset((b"Host", b"host"))
 _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)", re.DOTALL)
 
 
@@ -46,24 +60,7 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     method = request.method
     if protocol is not None and method != b"CONNECT":
         raise LocalProtocolError(f"method is {show(method)}: with :protocol only CONNECT is allowed")
-    fields: Headers = []
-    host = b""
-    nominated: frozenset[bytes] = frozenset()
-    doubtful = False
-    for name, value in request.headers:
-        lower = _sent[name]
-        if lower:
-            fields.append((lower, value))
-        elif name.lower() == b"host":
-            host = value
-        else:
-            doubtful = True
-    if doubtful:
-        nominated = _nominated(request.headers)
-        if nominated:
-            fields = [pair for pair in fields if pair[0] not in nominated]
-        if _takes_trailers(request.headers):
-            fields.append((b"te", b"trailers"))
+    host, fields = _regular_fields(request.headers)
     if method == b"CONNECT" and protocol is None:
         return [(b":method", method), (b":authority", request.target), *fields]
     scheme = request.url.scheme.encode()
@@ -81,6 +78,45 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     if protocol is not None:
         pseudo.append((b":protocol", protocol))
     return pseudo + fields
+
+
+def known_fields(request: Request) -> tuple[Headers, bytes]:
+    """The field section of a request, and a key that stands for it: where that is not empty, the fields are remembered,
+    and their block may be.
+
+    Only what `Request.of` remembers too: a method and a URL without user name, no field of the caller's, so no
+    credentials.
+    """
+    key = request.head
+    url = request.url
+    if (
+        len(request.headers) > 1
+        or request.protocol is not None
+        or len(key) > _PLAIN_BYTES
+        or url.scheme != "https"
+        or url.userinfo is not None
+    ):
+        return request_fields(request, request.protocol), b""
+    fields = _plain.get(key)
+    if fields is None:
+        fields = request_fields(request)
+        _plain.keep(key, fields)
+    return fields, key
+
+
+def _regular_fields(headers: Headers) -> tuple[bytes, Headers]:
+    """The value of Host, and what goes out behind the pseudo-header fields."""
+    names, values = zip(*headers, strict=True)
+    lowers = [*map(_sent.__getitem__, names)]
+    if names[0] in _HOST and lowers.count(b"") == 1:  # so it is as a rule
+        return values[0], list(zip(lowers[1:], values[1:], strict=True))
+    fields = [(lower, value) for lower, value in zip(lowers, values, strict=True) if lower]
+    hosts = [value for name, value in headers if name.lower() == b"host"]
+    if nominated := _nominated(headers):
+        fields = [pair for pair in fields if pair[0] not in nominated]
+    if _takes_trailers(headers):
+        fields.append((b"te", b"trailers"))
+    return hosts[-1] if hosts else b"", fields
 
 
 def trailer_fields(trailers: Headers) -> Headers:
@@ -137,10 +173,15 @@ def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
 
 
 def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False) -> tuple[Headers, int | None]:
-    """Check fields that stand behind `:status`, or those of a trailer section.
+    """As `check_fields`, but returns the fields as a new list, and the value of Content-Length if it is there."""
+    return [*fields], check_fields(fields, trailers=trailers)[1]
+
+
+def check_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False) -> tuple[Fields, int | None]:
+    """Check fields that stand behind `:status`, or those of a trailer section: names and values as whole columns.
 
     Returns:
-        the fields as a new list, and the value of Content-Length if it is there.
+        those that are in `head.MARKED`, and the value of Content-Length if it is there.
 
     Raises:
         RemoteProtocolError: a name or value breaks the grammar, is a pseudo-header field, or says what belongs to the
@@ -152,21 +193,19 @@ def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False
         raise LimitExceeded(
             f"the {where} of the response has {len(fields)} fields, {FIELD_COUNT} are allowed", limit=FIELD_COUNT
         )
-    headers = [*fields]
-    lengths: list[bytes] = []
-    lines = [b""]
-    for name, value in headers:
-        if _received[name]:
-            lengths.append(value)
-        lines.append(value)
-    lines.append(b"")
-    if not _surely_right(b"\n".join(lines), len(lines) - 1):
-        _check_values(headers)
+    if not fields:
+        return (), None
+    names, values = zip(*fields, strict=True)
+    marks = [*map(_received.__getitem__, names)]
+    if not _surely_right(b"\n".join((b"", *values, b"")), len(values) + 1):
+        _check_values(fields)
+    marked = tuple(compress(fields, marks))
+    lengths = [value for name, value in marked if name == b"content-length"]
     if not lengths:
-        return headers, None
+        return marked, None
     if trailers:
         raise RemoteProtocolError("the peer sent 'content-length' as a trailer, which may not speak of framing")
-    return headers, received_length(lengths)
+    return marked, received_length(lengths)
 
 
 def _surely_right(lines: bytes, count: int) -> bool:
@@ -180,8 +219,8 @@ def _surely_right(lines: bytes, count: int) -> bool:
     )
 
 
-def _check_values(headers: Headers) -> None:
-    for name, value in headers:
+def _check_values(fields: Sequence[tuple[bytes, bytes]]) -> None:
+    for name, value in fields:
         if not is_value(value):
             raise RemoteProtocolError(
                 f"the peer sent {show(name)} with the value {show(value)}: no control character, and no white space "
@@ -190,14 +229,14 @@ def _check_values(headers: Headers) -> None:
 
 
 def _received_name(name: bytes) -> bool:
-    """Check a name; whether it is Content-Length, the one that says something of the message's form."""
+    """Check a name; whether it is one of those that say something of the message's form."""
     if name[:1] == b":":
         raise RemoteProtocolError(f"the peer sent {show(name)}: :status, once, before all others, is allowed")
     if not is_token(name) or name != name.lower():
         raise RemoteProtocolError(f"the peer sent a field named {show(name)}: a token in lower case is allowed")
     if name in _CONNECTION_FIELDS:
         raise RemoteProtocolError(f"the peer sent {show(name)}, which HTTP/2 has not: it speaks of the connection")
-    return name == b"content-length"
+    return name in MARKED
 
 
 _received: Final = Remembered(_received_name)

@@ -7,8 +7,8 @@ from typing import Any, Final, Protocol
 
 from .._errors import Code
 from .._message.fields import HEAD_BYTES
-from .events import Event
 from .frames import CONTINUATION, DATA, LAST_ID, MAX_FRAME, check_first, fault, frame_header, too_much
+from .streams import Listener
 
 __all__ = ["Fragments", "FrameHandler", "FrameReader"]
 
@@ -55,7 +55,7 @@ class FrameHandler(Protocol):
     settings_seen: bool
     block_stream: int
 
-    def on_data(self, flags: int, stream: int, payload: bytes, events: list[Event], frames: int = 1) -> None:
+    def on_data(self, flags: int, stream: int, payload: bytes, listener: Listener, frames: int = 1) -> None:
         """DATA; `frames` of them if they were joined."""
         ...
 
@@ -72,7 +72,7 @@ class FrameReader:
     """The inbound bytes of one connection.
 
     Arguments:
-        handlers: by the kind of frame; each takes the handler, flags, stream, payload and the list of events.
+        handlers: by the kind of frame; each takes the handler, flags, stream, payload and the listener.
 
     Attributes:
         count: frames that were read; those with header blocks count for more, see `BLOCK_SHARE`.
@@ -80,13 +80,13 @@ class FrameReader:
 
     __slots__ = ("_handlers", "_held", "_need", "count")
 
-    def __init__(self, handlers: Sequence[Callable[[Any, int, int, bytes, list[Event]], None]]) -> None:
+    def __init__(self, handlers: Sequence[Callable[[Any, int, int, bytes, Listener], None]]) -> None:
         self.count = 0
         self._handlers = handlers
         self._held = bytearray()  # the beginning of a frame
         self._need = 9  # bytes that must be there before there is anything to do
 
-    def read(self, handler: FrameHandler, data: bytes, events: list[Event], most: int) -> bool:
+    def read(self, handler: FrameHandler, data: bytes, listener: Listener, most: int) -> bool:
         """Read the frames that are complete, about `most` of them. True when others are left, which are complete too.
 
         Raises:
@@ -99,12 +99,12 @@ class FrameReader:
                 return False
             data = b"".join((held, data))
             held.clear()
-        at = self._read_frames(handler, data, events, most)
+        at = self._read_frames(handler, data, listener, most)
         if at < len(data):
             held += data[at:]
         return len(data) - at >= self._need
 
-    def _read_frames(self, handler: FrameHandler, data: bytes, events: list[Event], most: int) -> int:
+    def _read_frames(self, handler: FrameHandler, data: bytes, listener: Listener, most: int) -> int:
         """Returns where the first unread frame begins."""
         at = 0
         size = len(data)
@@ -135,12 +135,12 @@ class FrameReader:
                     payload, frames = self._join_data(data, at, end, handler.joinable(stream, len(payload), left + 1))
                     end = at + 9 * frames + len(payload)
                     left -= frames - 1
-                handler.on_data(flags, stream, payload, events, frames)
+                handler.on_data(flags, stream, payload, listener, frames)
                 at = end
                 continue
             left -= (end - at) >> BLOCK_SHARE
             if kind < len(handlers):
-                handlers[kind](handler, flags, stream, payload, events)
+                handlers[kind](handler, flags, stream, payload, listener)
             else:
                 handler.on_unknown(payload)
             at = end

@@ -4,7 +4,9 @@ Most servers add what they say to the table and never refer to it: the same date
 Huffman-coded in each response. So literals are remembered as they stand on the wire, for all connections together: they
 mean the same everywhere, unless their name is in a table of one connection, and such are not remembered, nor is what
 may enter no table (7.1.3), nor a cookie. Whole blocks of such literals are remembered, too: what a server repeats until
-its clock moves is then one look-up. The bounds are for peers that never say the same twice.
+its clock moves is then one look-up. Where one field of a block is new each time, those before it and behind it still
+come in the same order: such a run of known fields is remembered too, by its first bytes, and taken with one comparison.
+The bounds are for peers that never say the same twice.
 
 What a block adds to the table is kept aside (`_pending`) until a block refers to the table or resizes it. Then it is
 added, in order, so the table is what it would have been.
@@ -17,7 +19,8 @@ from collections.abc import Callable
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError
-from .._message.fields import Headers, Remembered
+from .._message.fields import Remembered
+from .._message.head import Head
 from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, unhuffman
 
 __all__ = ["RESIZES", "TABLE_BYTES", "FieldBlock", "FieldDecoder"]
@@ -33,6 +36,9 @@ _KNOWN: Final = 1024  # literals
 _LITERAL: Final = 128  # bytes of one
 _BLOCKS: Final = 256  # header blocks
 _BLOCK: Final = 512  # bytes of one
+_RUNS: Final = 256  # runs of known fields
+_KEY: Final = 6  # first bytes of a run, by which it is found
+_MISSES: Final = 4  # after so many a run gives way to another that begins alike
 _SECRET: Final = frozenset((b"set-cookie", b"cookie", b"authorization", b"proxy-authorization"))  # never remembered
 
 _Pair = tuple[bytes, bytes]
@@ -55,7 +61,8 @@ class FieldBlock:
         fields: name and value of each.
         size: what they count, with 32 bytes for each (RFC 9113, 6.5.2).
         added: what the block adds to the table.
-        head: what the engine has made of it as the head of a response, so that it is checked once; None before.
+        head: what the engine has made of it as the head of a response, so that it is checked once, and the value of
+            Content-Length; None before.
     """
 
     __slots__ = ("added", "fields", "head", "size")
@@ -64,7 +71,35 @@ class FieldBlock:
         self.fields = fields
         self.size = size
         self.added = added
-        self.head: tuple[int, Headers, int | None] | None = None
+        self.head: tuple[Head, int | None] | None = None
+
+
+class _Run:
+    """Fields that follow each other, as they stand on the wire: all of them known literals or of the static table."""
+
+    __slots__ = ("added", "fields", "misses", "size", "wire")
+
+    def __init__(self, wire: bytes, fields: list[_Pair], added: list[_Entry]) -> None:
+        self.wire = wire
+        self.fields = fields
+        self.added = added
+        self.size = sum([len(name) + len(value) + ENTRY_BYTES for name, value in fields])
+        self.misses = 0  # how often another run began with the same bytes
+
+
+_runs: dict[bytes, _Run] = {}
+
+
+def _learn_run(wire: bytes, fields: list[_Pair], added: list[_Entry]) -> None:
+    """Known fields came in this order; perhaps they will again."""
+    if not _KEY <= len(wire) <= _BLOCK:
+        return
+    known = _runs.get(wire[:_KEY])
+    if known is not None and known.misses < _MISSES:  # of two servers that begin alike, one keeps its place for a while
+        return
+    if len(_runs) >= _RUNS:
+        _runs.clear()
+    _runs[wire[:_KEY]] = _Run(wire, fields, added)
 
 
 _blocks: dict[bytes, FieldBlock] = {}  # those that refer to nothing that belongs to one connection
@@ -135,57 +170,83 @@ class FieldDecoder:
     def _decode(self, block: bytes) -> FieldBlock:
         fields: list[_Pair] = []
         added: list[_Entry] = []
+        pending = self._pending
         room = self._most
-        shared = True  # it means the same on every connection, and may be remembered
         at, end = 0, len(block)
+        shared = True  # it means the same on every connection, and may be remembered
+        if block and block[0] & 0xE0 == RESIZED:
+            at = self._resize_at_start(block, 0)
+            shared = False
+        # A run of known fields, which may be learned: where it begins on the wire, in `fields` and in `added`.
+        run_at, run_field, run_added = at, 0, 0
         while at < end:
+            if at == run_at and (run := _runs.get(block[at : at + _KEY])) is not None:
+                if block.startswith(run.wire, at):
+                    room -= run.size
+                    if room < 0:
+                        raise self._too_much()
+                    run_at = at = at + len(run.wire)
+                    fields += run.fields
+                    added += run.added
+                    pending += run.added
+                    run_field, run_added = len(fields), len(added)
+                    continue
+                run.misses += 1
             first = block[at]
-            if first > INDEXED:
-                index = first & 0x7F
-                at += 1
-                if index == 0x7F:
-                    index, at = _integer(block, at, index)
-                if index <= STATIC_COUNT:
-                    pair, size = _STATIC[index - 1]
-                else:
-                    pair, size = self._find(index)
-                    shared = False
+            stop = at + 1
+            entry = None
+            if first >= INDEXED:
+                if INDEXED < first <= INDEXED + STATIC_COUNT:
+                    entry = _STATIC[first - INDEXED - 1]
             elif first & ADDED or first < RESIZED:
                 # As it came before, if that was simple: neither the index nor a length has octets of its own.
-                stop = at + 1
                 if not first & (0x3F if first & ADDED else 0x0F):
                     stop += 1 + (block[stop] & 0x7F)
                 if stop < end:
                     stop += 1 + (block[stop] & 0x7F)
                 entry = _known.get(block[at:stop])
+            if entry is None or entry[0][0] == b"date":  # a run with the date in it would live for a second
+                if len(fields) - run_field > 1:
+                    _learn_run(block[run_at:at], fields[run_field:], added[run_added:])
                 if entry is None:
-                    entry, at, is_simple = self._literal(block, at)
-                    shared &= is_simple
-                else:
-                    at = stop
-                if first & ADDED:
-                    added.append(entry)
-                    self._pending.append(entry)
-                pair, size = entry
-            elif first == INDEXED:
-                raise ValueError("there is no index 0")
-            else:
-                if fields:
-                    raise ValueError("the table is resized behind the first field")
-                at = self._resize_at_start(block, at)
-                shared = False
-                continue
-            room -= size
+                    entry, stop, is_shared = self._unknown(block, at, first)
+                    shared &= is_shared
+                run_at, run_field = stop, len(fields) + 1
+                run_added = len(added) + (ADDED <= first < INDEXED)
+            at = stop
+            if ADDED <= first < INDEXED:
+                added.append(entry)
+                pending.append(entry)
+            room -= entry[1]
             if room < 0:
-                message = f"the fields of a header block count more than {self._most:,} bytes"
-                raise LimitExceeded(message, limit=self._most)
-            fields.append(pair)
+                raise self._too_much()
+            fields.append(entry[0])
+        if len(fields) - run_field > 1:
+            _learn_run(block[run_at:], fields[run_field:], added[run_added:])
         found = FieldBlock(tuple(fields), self._most - room, tuple(added))
         if shared and end <= _BLOCK:
             if len(_blocks) >= _BLOCKS:
                 _blocks.clear()
             _blocks[block] = found
         return found
+
+    def _too_much(self) -> LimitExceeded:
+        message = f"the fields of a header block count more than {self._most:,} bytes"
+        return LimitExceeded(message, limit=self._most)
+
+    def _unknown(self, block: bytes, at: int, first: int) -> tuple[_Entry, int, bool]:
+        """A field that is not known by its bytes alone, which begin with `first`; where it ends; and whether it means
+        the same on every connection, and is no secret."""
+        if first < INDEXED:
+            if not first & ADDED and first >= RESIZED:
+                raise ValueError("the table is resized behind the first field")
+            return self._literal(block, at)
+        if first == INDEXED:
+            raise ValueError("there is no index 0")
+        index, at = first & 0x7F, at + 1
+        if index == 0x7F:
+            index, at = _integer(block, at, index)
+        return self._find(index), at, False
 
     def _find(self, index: int) -> _Entry:
         """An entry of either table (2.3.3)."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from .._message.fields import Remembered
 from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, PLAIN, RESIZED, STATIC_COUNT, STATIC_PAIRS
 
 __all__ = ["TABLE_BYTES", "FieldEncoder"]
@@ -38,15 +39,47 @@ def _integer(first: int, bits: int, value: int) -> bytes:
     return bytes(out)
 
 
+TIRED: Final = 16
+"""Values of one name that enter the table of a connection. The next ones are spelled out: a name with so many values
+(an id, a counter) will have another one next time, and each would drive out a field that is used again."""
+
+NAME_COUNT: Final = 256  # names whose values are counted, of one connection
+PLAIN_COUNT: Final = 128  # blocks that are remembered, of one connection
+
 _LENGTHS: Final = [_integer(0, 7, length) for length in range(127)]
+_INDEXES: Final = [_integer(INDEXED, 7, index) for index in range(STATIC_COUNT + TABLE_BYTES // ENTRY_BYTES + 1)]
 _PAIRS: Final = {pair: _integer(INDEXED, 7, index) for index, pair in enumerate(STATIC_PAIRS, 1) if pair[1]}
 _NAMES: Final = {name: index for index, (name, _) in reversed(list(enumerate(STATIC_PAIRS, 1)))}
+
+
+def _starts(name: bytes) -> tuple[bytes, bytes]:
+    """How a literal of that name begins: one that is added to the table, `b""` if none is; and one that is not."""
+    index = _NAMES.get(name, 0)
+    spelled = b"" if index else _integer(0, 7, len(name)) + name
+    if name in _SECRET:
+        return b"", _integer(NEVER, 4, index) + spelled
+    adding = b"" if name in _FLEETING else _integer(ADDED, 6, index) + spelled
+    return adding, _integer(PLAIN, 4, index) + spelled
+
+
+_known_starts: Final = Remembered(_starts)
 
 
 class FieldEncoder:
     """The sender's end of one connection's compression. What `encode` returns must be sent, in this order."""
 
-    __slots__ = ("_added", "_entries", "_limit", "_lowest", "_resized", "_size", "_table")
+    __slots__ = (
+        "_added",
+        "_entries",
+        "_limit",
+        "_lowest",
+        "_plain",
+        "_plain_at",
+        "_resized",
+        "_size",
+        "_table",
+        "_values",
+    )
 
     def __init__(self) -> None:
         self._table: dict[tuple[bytes, bytes], int] = {}  # field -> how many had been added before it
@@ -56,6 +89,9 @@ class FieldEncoder:
         self._limit = TABLE_BYTES
         self._lowest = TABLE_BYTES  # since the peer was last told
         self._resized = False
+        self._values: dict[bytes, int] = {}  # how many of each name were added
+        self._plain: dict[bytes, bytes] = {}  # blocks that refer to the table as it was ...
+        self._plain_at = 0  # ... when so many had been added
 
     def resize(self, limit: int) -> None:
         """The peer's table takes that many bytes (SETTINGS_HEADER_TABLE_SIZE)."""
@@ -65,42 +101,60 @@ class FieldEncoder:
         self._limit = limit
         self._lowest = min(self._lowest, limit)
         self._resized = True
+        self._plain.clear()
         self._shrink(limit)
 
     def encode(self, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
         """One header block."""
         out = [self._sizes()] if self._resized else []
+        append = out.append
         table = self._table
+        behind = STATIC_COUNT + self._added  # the index of a field is this, less how many had been added before it
         for pair in fields:
             code = _PAIRS.get(pair)
             if code is None:
                 place = table.get(pair)
-                code = self._literal(pair) if place is None else _integer(INDEXED, 7, self._index(place))
-            out.append(code)
+                if place is None:
+                    code = self._literal(pair)
+                    behind = STATIC_COUNT + self._added
+                else:
+                    code = _INDEXES[behind - place]
+            append(code)
         return b"".join(out)
 
-    def _index(self, place: int) -> int:
-        return STATIC_COUNT + self._added - place
+    def encode_plain(self, key: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """As `encode`, for fields without credentials, which `key` stands for: the block is remembered. It holds only
+        while the table is what it was: not after a resize, nor when a field has been added; so a block that itself adds
+        something is not remembered."""
+        if self._resized:
+            return self.encode(fields)  # which begins with the size
+        if self._plain_at != self._added:
+            self._plain.clear()
+            self._plain_at = self._added
+        block = self._plain.get(key)
+        if block is None:
+            block = self.encode(fields)
+            if self._plain_at == self._added:
+                if len(self._plain) >= PLAIN_COUNT:
+                    self._plain.clear()
+                self._plain[key] = block
+        return block
 
     def _literal(self, pair: tuple[bytes, bytes]) -> bytes:
         name, value = pair
-        size = len(name) + len(value) + ENTRY_BYTES
-        if name in _SECRET:
-            first, bits = NEVER, 4
-        elif name in _FLEETING or size * 4 > self._limit:
-            first, bits = PLAIN, 4
-        else:
-            first, bits = ADDED, 6
-        index = _NAMES.get(name, 0)
-        code = _integer(first, bits, index)
-        if not index:
-            code += _integer(0, 7, len(name)) + name
-        if first == ADDED:
-            self._add(pair, size)
+        start, plain = _known_starts[name]
         length = len(value)
-        return code + (_LENGTHS[length] if length < 127 else _integer(0, 7, length)) + value
+        size = len(name) + length + ENTRY_BYTES
+        if start and size * 4 <= self._limit and self._values.get(name, 0) < TIRED:
+            self._add(pair, size)
+        else:
+            start = plain
+        return start + (_LENGTHS[length] if length < 127 else _integer(0, 7, length)) + value
 
     def _add(self, pair: tuple[bytes, bytes], size: int) -> None:
+        if len(self._values) >= NAME_COUNT:
+            self._values.clear()
+        self._values[pair[0]] = self._values.get(pair[0], 0) + 1
         self._shrink(self._limit - size)
         self._table[pair] = self._added
         self._entries.append(pair)

@@ -1,18 +1,23 @@
-"""What has come for one HTTP/2 exchange and waits for its owner, and how far its stream is. No I/O, no lock.
+"""One HTTP/2 stream with what came on it and waits for the owner of its exchange. No I/O, no lock.
 
-It is changed under the lock of its connection, by whoever reads for all, and by its owner.
+The engine's state of the stream and the content that came are one object, so a frame is looked up once and told by one
+call. The exchange itself is another one on purpose: the engine holds its streams until they end, and an exchange must
+be able to die before that. It is its finaliser that ends the stream of a response that was dropped.
+
+All of it is changed under the lock of its connection, by the task that reads for all and by the owner.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from copy import copy
 from typing import Final
 
 from .._errors import HTTPCoreError
-from .._message.fields import Headers
 from .._message.head import Head
-from .turns import Seat
+from .streams import Stream
+from .turns import Baton, Seat
 
 __all__ = ["Inbox"]
 
@@ -20,68 +25,81 @@ JOINED: Final = 2048
 """Parts of a body smaller than this are joined to those before: a drip of bytes would cost a hundred times as much."""
 
 
-class Inbox:
+class Inbox(Stream):
     """One exchange, as its connection sees it.
 
+    Arguments:
+        baton: wakes the task that waits for news.
+
     Attributes:
-        number: of the stream; 0 before there is one.
         two_way: the request goes on when the response has ended.
-        tunnel: it is two-way only if the answer is a 2xx.
+        awaits_tunnel: it is two-way only if the answer is a 2xx.
         begins: where in all that the connection sends its request begins.
-        head, interims, parts, held, trailers: of the response. `held` counts the bytes in `parts`.
+        head, interim, parts, held: of the response. `held` counts the bytes in `parts`.
         received: bytes of the body that came, all in all.
         started: something of the response has come.
-        ended: the response is complete.
         error: what ended it instead.
         refused: the peer has not processed the request, and says so.
         crowded: if it was refused, then because there were too many: the same connection may take it later.
-        sent_all: the request is complete.
         stopped: nothing more of the request is wanted.
-        receiver, sender: who waits for news of it.
+        receiver, sender: the waits for news of it.
     """
 
-    __slots__ = (
-        "begins",
-        "crowded",
-        "ended",
-        "error",
-        "head",
-        "held",
-        "interims",
-        "number",
-        "parts",
-        "received",
-        "receiver",
-        "refused",
-        "sender",
-        "sent_all",
-        "started",
-        "stopped",
-        "trailers",
-        "tunnel",
-        "two_way",
-    )
+    two_way = False
+    awaits_tunnel = False
+    crowded = False
+    begins = 0
+    head: Head | None = None
+    interim: Sequence[Head] = ()
+    held = 0
+    received = 0
+    started = False
+    error: HTTPCoreError | None = None
+    refused = False
+    stopped = False
+    receiver: Seat | None = None
+    sender: Seat | None = None
 
-    def __init__(self, *, two_way: bool = False, tunnel: bool = False) -> None:
-        self.number = 0
-        self.two_way = two_way or tunnel
-        self.tunnel = tunnel and not two_way
-        self.crowded = False
-        self.begins = 0
-        self.head: Head | None = None
-        self.interims: list[Head] = []
+    def __init__(self, baton: Baton) -> None:
+        self._baton = baton
         self.parts: deque[bytes | bytearray | memoryview] = deque()
-        self.held = 0
-        self.received = 0
-        self.trailers: Headers = []
-        self.started = False
-        self.ended = False
-        self.error: HTTPCoreError | None = None
-        self.refused = False
-        self.sent_all = False
-        self.stopped = False
-        self.receiver: Seat | None = None
-        self.sender: Seat | None = None
+
+    # What the engine tells.
+
+    def on_interim(self, head: Head) -> None:
+        self.started = True
+        self.interim = [*self.interim, head]
+        self.wake()
+
+    def on_head(self, head: Head) -> None:
+        self.started = True
+        self.head = head
+        if self.awaits_tunnel and not 200 <= head.status < 300:
+            self.two_way = False
+        if head.status >= 400 and not self.two_way:
+            self.stopped = True
+        self.wake()
+
+    def on_body(self, data: bytes) -> None:
+        self.add(data)
+        if self.receiver is not None:
+            self._baton.call(self.receiver)
+
+    def on_end(self) -> bool:
+        unwanted = not (self.sent_all or self.two_way)
+        if unwanted:
+            self.stopped = True
+        self.wake()
+        return unwanted
+
+    def wake(self) -> None:
+        """There is news for both who may wait for it."""
+        if self.receiver is not None:
+            self._baton.call(self.receiver)
+        if self.sender is not None:
+            self._baton.call(self.sender)
+
+    # The body.
 
     def add(self, data: bytes | bytearray) -> None:
         parts = self.parts
@@ -121,12 +139,15 @@ class Inbox:
         self.held = 0
         return body
 
+    # Its end.
+
     def fail(self, error: HTTPCoreError, *, refused: bool = False) -> None:
         """It ends here, unless it has ended; nothing more is to be sent in any case."""
         self.stopped = True
         if not self.ended and self.error is None:
             self.error = error
             self.refused = refused
+        self.wake()
 
     def failure(self) -> HTTPCoreError:
         """The error, to be raised. A copy: what was raised holds the frames that it passed, which hold this. In such a
@@ -145,7 +166,7 @@ class Inbox:
         return self.head is not None or self.error is not None
 
     def may_go_ahead(self) -> bool:
-        return self.has_head() or any(head.status == 100 for head in self.interims)
+        return self.has_head() or any(head.status == 100 for head in self.interim)
 
     def has_body(self) -> bool:
         return bool(self.parts) or self.ended or self.error is not None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
-from .._errors import Code, LimitExceeded, RemoteProtocolError
-from .._message.fields import HEAD_BYTES, INTERIM_COUNT
+from .._errors import Code, HTTPCoreError, LimitExceeded, RemoteProtocolError
+from .._message.fields import HEAD_BYTES, INTERIM_COUNT, Headers
+from .._message.head import Head
 from .frames import FRAME_NAMES, fault
 
-__all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Stream"]
+__all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Listener", "Stream"]
 
 STREAM_WINDOW: Final = 1 << 20
 """What the peer may send on one stream before its reader takes some: the most that an unread response holds, and, over
@@ -20,40 +21,52 @@ REMEMBERED_COUNT: Final = 4096
 
 
 class Stream:
-    """One exchange, from its request until both messages are complete or one side has reset it."""
+    """One exchange as the engine knows it, from its request until both messages are complete or one side has reset it.
 
-    __slots__ = (
-        "connect",
-        "content",
-        "ended",
-        "head_room",
-        "head_seen",
-        "interims",
-        "left",
-        "length",
-        "number",
-        "owed",
-        "room",
-        "sent_all",
-        "spare",
-        "tunnel",
-    )
+    A subclass keeps what comes: the engine calls its `on_…` as soon as a frame has passed every check. They do not
+    raise, and may call the engine again.
 
-    def __init__(self, number: int, method: bytes, sent_all: bool) -> None:
-        self.number = number
-        self.connect = method == b"CONNECT"
-        self.content = method != b"HEAD"  # the response may have a body
-        self.sent_all = sent_all  # our END_STREAM is out
-        self.ended = False  # theirs is in
-        self.head_seen = False  # the final one
-        self.tunnel = False  # a 2xx to CONNECT: nothing but DATA from now on
-        self.interims = 0
-        self.head_room = HEAD_BYTES
-        self.length: int | None = None  # of the body, as declared
-        self.left = 0  # of it, if declared
-        self.room = STREAM_WINDOW  # what the peer may still send
-        self.owed = 0  # taken by the reader, not yet credited to the peer
-        self.spare = 0  # what we may send, beyond the peer's initial window
+    Attributes:
+        number: of the stream; 0 before there is one.
+        is_open: the engine knows it: `request` was called, and the end of both messages or a reset has not come.
+        connect, content: the request is a CONNECT; its response may have a body.
+        sent_all: our END_STREAM is out.
+        ended: theirs is in: the response is complete.
+        trailers: of the response, once it has ended.
+    """
+
+    # No `__slots__`, and what most exchanges leave as it is stands on the class: to set all of it would cost a fifth of
+    # what is done for one response.
+    number = 0
+    is_open = False
+    connect = False
+    content = True
+    sent_all = False
+    ended = False
+    trailers: Headers = []  # noqa: RUF012 - replaced, and never changed
+    head_seen = False  # the final one
+    tunnel = False  # a 2xx to CONNECT: nothing but DATA from now on
+    interim_count = 0
+    head_room = HEAD_BYTES
+    length: int | None = None  # of the body, as declared
+    left = 0  # of it, if declared
+    room = STREAM_WINDOW  # what the peer may still send
+    owed = 0  # taken by the reader, not yet credited to the peer
+    spare = 0  # what we may send, beyond the peer's initial window
+
+    def on_interim(self, head: Head) -> None:
+        """A 1xx head came."""
+
+    def on_head(self, head: Head) -> None:
+        """The final head came: the only one."""
+
+    def on_body(self, data: bytes) -> None:
+        """Content of a body came, at least one byte. `H2Engine.consumed` is to be told when it was taken."""
+
+    def on_end(self) -> bool:
+        """The response is complete: `ended` is set, and `trailers` are there. The request may still be on its way.
+        Tells whether no more of it is wanted: then the engine resets the stream (8.1)."""
+        return False
 
     def count_interim(self, fields: Sequence[tuple[bytes, bytes]], ends: int) -> None:
         """An interim head came.
@@ -64,8 +77,8 @@ class Stream:
         """
         if ends:
             raise RemoteProtocolError("the peer ended the stream with an interim response")
-        self.interims += 1
-        if self.interims > INTERIM_COUNT:
+        self.interim_count += 1
+        if self.interim_count > INTERIM_COUNT:
             raise LimitExceeded(f"the peer sent more than {INTERIM_COUNT} interim responses", limit=INTERIM_COUNT)
         self.head_room -= sum([len(name) + len(value) for name, value in fields])
         if self.head_room < 0:
@@ -108,6 +121,44 @@ class Stream:
             f"the body is shorter than its Content-Length: {self.length - self.left:,} bytes came, "
             f"{self.length:,} were declared"
         )
+
+
+class Listener(Protocol):
+    """What the engine tells of the connection, and of streams that end in another way than they should. The calls come
+    while `H2Engine.receive` runs; they do not raise, and may call the engine again, but not `receive`."""
+
+    def on_settings(self) -> None:
+        """The peer's SETTINGS came, for the first time or again: `max_streams` and others may have changed."""
+        ...
+
+    def on_window(self) -> None:
+        """More may be sent, perhaps on any stream."""
+        ...
+
+    def on_stream_window(self, stream: Stream) -> None:
+        """More may be sent on this stream, which had nothing left."""
+        ...
+
+    def on_pong(self) -> None:
+        """The answer to `ping`, or at least one that looks like it."""
+        ...
+
+    def on_reset(self, stream: Stream, code: int) -> None:
+        """The peer ended the stream, both ways. After `on_end` it only means that nothing more need be sent."""
+        ...
+
+    def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
+        """The peer broke the rules on this stream, which has been reset; the others go on. It may follow `on_end`."""
+        ...
+
+    def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
+        """The peer takes no new streams (GOAWAY). Those above `last` are `gone`, unprocessed; the others go on. It may
+        come again, with the same or a lower `last`: a higher one is not believed."""
+        ...
+
+    def on_failed(self, error: HTTPCoreError) -> None:
+        """The connection is over: the peer broke the rules for all. Always the last call; `take` has the GOAWAY."""
+        ...
 
 
 class GivenUp:

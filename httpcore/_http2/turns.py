@@ -75,6 +75,12 @@ class Baton:
             self.writer = None
         self.pass_on(unsent=unsent)
 
+    def forget(self) -> None:
+        """In the child of a fork: those who have the turns, or wait for them, do not exist, and their events may be
+        locked for ever."""
+        self.reader = self.writer = None
+        self._waiting = OrderedDict()
+
     def pass_on(self, *, unsent: bool) -> None:
         """Give a turn that is free, if it is of use, to one who waits."""
         waiting = self._waiting

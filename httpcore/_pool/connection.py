@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from .._backends.base import Backend, Stream, StreamInfo
 from .._connect.dial import Connector
@@ -19,9 +18,6 @@ from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
 from .tickets import Speaks
 from .wire import Begin, Exchange, Hear, Wire
-
-if TYPE_CHECKING:
-    from .._http2.events import HTTP2Engine
 
 __all__ = ["HTTPConnection"]
 
@@ -158,5 +154,5 @@ class HTTPConnection:
             self._stream.abandon()
 
 
-def _engine() -> HTTP2Engine:
+def _engine() -> H2Engine:
     return H2Engine()

@@ -6,7 +6,7 @@ third pair of classes. How far an exchange got, `_pool/resend` asks of the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .._deadline import Deadline
@@ -127,7 +127,7 @@ class Exchange(Protocol):
         ...
 
     @property
-    def interim(self) -> list[Head]:
+    def interim(self) -> Sequence[Head]:
         """The 1xx heads that came so far."""
         ...
 

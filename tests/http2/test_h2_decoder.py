@@ -89,6 +89,7 @@ def forget() -> None:
     # The memory of all connections has no name but its own.
     h2_decoder._known.clear()
     h2_decoder._blocks.clear()
+    h2_decoder._runs.clear()
 
 
 # What both ends know.
@@ -134,24 +135,25 @@ def test_what_is_no_huffman_code_is_refused(data: bytes) -> None:
         unhuffman(data)
 
 
-def test_huffman_codes_of_anything_take_bounded_memory() -> None:
+def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many connections as there may be share it."""
+    monkeypatch.setattr(h2_table, "_steps", {})
     tracemalloc.start()
     codes: set[int] = set()
     # The tree of open codes is built again, step by step.
-    left = [h2_table._Open(1)]
+    left = [h2_table._step(1)]
     while left:
-        code = left.pop()
-        if code.code not in codes:
-            codes.add(code.code)
+        step = left.pop()
+        if step[2] not in codes:
+            codes.add(step[2])
             for octet in range(256):
                 with suppress(ValueError):
-                    code.learn(octet)
-            left += code.following
+                    h2_table._learn(step, octet)
+            left += [following for following in step[1] if following is not None]
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     # As above.
-    assert len(codes) == len(h2_table._open) == 256
+    assert len(codes) == len(h2_table._steps) == 256
     assert held < 3 << 20
 
 
@@ -329,6 +331,7 @@ def test_no_literal_or_block_with_a_credential_is_remembered(name: bytes) -> Non
     # What is remembered for others must not have it; no answer shows that.
     assert not h2_decoder._known
     assert not h2_decoder._blocks
+    assert not h2_decoder._runs
 
 
 @pytest.mark.parametrize(

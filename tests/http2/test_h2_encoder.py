@@ -7,7 +7,7 @@ import random
 import hpack
 import pytest
 
-from httpcore._http2.hpack_encoder import TABLE_BYTES, FieldEncoder
+from httpcore._http2.hpack_encoder import NAME_COUNT, TABLE_BYTES, TIRED, FieldEncoder
 
 GET = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a.test"), (b":path", b"/x"), (b"accept", b"*/*")]
 
@@ -93,6 +93,50 @@ def test_both_ends_stay_in_step(seed: int) -> None:
 def test_the_table_holds_no_more_than_its_size() -> None:
     encoder = FieldEncoder()
     for index in range(10_000, 20_000):
-        encoder.encode([(b"x", b"%d" % index)])
+        encoder.encode([(b"%d" % index, b"x")])
     # The bound of memory, which the other end need not keep to and so does not show.
     assert len(encoder._entries) == TABLE_BYTES // (32 + 1 + 5)
+
+
+def test_a_name_with_a_new_value_each_time_enters_the_table_no_more() -> None:
+    encoder, judge = FieldEncoder(), decoder()
+    for index in range(100):
+        fields = [*GET, (b"x-id", b"%d" % index)]
+        assert list(judge.decode(encoder.encode(fields), raw=True)) == fields
+    ids = [value for name, value in judge.header_table.dynamic_entries if name == b"x-id"]
+    assert len(ids) == TIRED
+    assert (b"accept", b"*/*") in judge.header_table.dynamic_entries
+
+
+def test_names_that_were_used_often_are_counted_in_bounded_memory() -> None:
+    encoder = FieldEncoder()
+    for index in range(5000):
+        encoder.encode([(b"x-%d" % index, b"1")])
+    # Memory, which shows in no block.
+    assert len(encoder._values) <= NAME_COUNT
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_remembered_blocks_mean_the_same_across_additions_and_resizes(seed: int) -> None:
+    """Requests that are remembered, between others that add to the table, and resizes of it."""
+    chance = random.Random(seed)
+    encoder, judge = FieldEncoder(), decoder()
+    usual = [[*GET[:2], (b":authority", b"%d.test" % (i % 3)), (b":path", b"/%d" % i)] for i in range(20)]
+    remembered = 0
+    for step in range(20_000):
+        kind = chance.random()
+        if kind < 0.002:
+            size = chance.choice((0, 60, 200, TABLE_BYTES))
+            encoder.resize(size)
+            judge.max_allowed_table_size = TABLE_BYTES
+        if kind < 0.01:
+            fields = [*chance.choice(usual), (b"x-%d" % chance.randint(0, 50), b"%d" % step)]
+            block = encoder.encode(fields)
+        else:
+            which = chance.randrange(len(usual))
+            fields = usual[which]
+            # How often the memory was used, which must show in nothing else.
+            remembered += b"%d" % which in encoder._plain
+            block = encoder.encode_plain(b"%d" % which, fields)
+        assert list(judge.decode(block, raw=True)) == fields
+    assert remembered > 5_000, remembered

@@ -16,6 +16,20 @@ import h2.exceptions
 import h2.settings
 import hpack
 import pytest
+from h2_events import (
+    BodyReceived,
+    Ended,
+    Event,
+    EventEngine,
+    Failed,
+    HeadReceived,
+    Malformed,
+    Ponged,
+    SettingsChanged,
+    WasReset,
+    WentAway,
+    WindowOpened,
+)
 from h2_frames import (
     ACK,
     CONTINUATION,
@@ -51,33 +65,21 @@ from h2_frames import (
 )
 
 from httpcore import LimitExceeded, LocalProtocolError, RemoteProtocolError
+from httpcore._backends.base import Event as Waiting
 from httpcore._errors import Code
 from httpcore._http2 import engine as h2_engine
-from httpcore._http2.engine import H2Engine
-from httpcore._http2.events import (
-    BodyReceived,
-    Ended,
-    Event,
-    Failed,
-    HeadReceived,
-    HTTP2Engine,
-    Malformed,
-    Ponged,
-    SettingsChanged,
-    WasReset,
-    WentAway,
-    WindowOpened,
-)
+from httpcore._http2 import sender
 from httpcore._http2.flood_budget import BUDGET
 from httpcore._http2.frame_writer import ANSWER_BYTES
 from httpcore._http2.inbox import Inbox
 from httpcore._http2.streams import REMEMBERED_COUNT
+from httpcore._http2.turns import Baton
 from httpcore._message.fields import Headers
 
 WITH_PRIORITY = 32
 
 
-def sent(engine: HTTP2Engine) -> list[tuple[int, int, int, bytes]]:
+def sent(engine: EventEngine) -> list[tuple[int, int, int, bytes]]:
     """The frames that were to be sent: type, flags, stream, payload."""
     out = engine.take().removeprefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     found = []
@@ -102,14 +104,18 @@ CONNECT = [(b":method", b"CONNECT"), (b":authority", b"b.test:443")]
 GOT, SIBLING, POSTED, HEADED, CONNECTED, FINISHED, CANCELLED = 1, 3, 5, 7, 9, 11, 13
 
 
-def bare() -> H2Engine:
-    engine = H2Engine()
+def no_event() -> Waiting:
+    raise AssertionError("no task waits here")
+
+
+def bare() -> EventEngine:
+    engine = EventEngine()
     engine.start()
     engine.take()
     return engine
 
 
-def opened() -> H2Engine:
+def opened() -> EventEngine:
     """Past the preface, with a stream of each kind."""
     engine = bare()
     engine.receive(settings())
@@ -147,7 +153,7 @@ class Heard:
                 self.log.append(event)
 
 
-def feed(engine: HTTP2Engine, script: bytes, size: int) -> Heard:
+def feed(engine: EventEngine, script: bytes, size: int) -> Heard:
     heard = Heard()
     for at in range(0, len(script), size):
         heard.add(engine.receive(script[at : at + size]))
@@ -191,7 +197,7 @@ class Case:
     about: str
     script: bytes
     outcome: Outcome
-    start: Callable[[], H2Engine] = opened
+    start: Callable[[], EventEngine] = opened
 
     def __str__(self) -> str:
         return f"{self.section} {self.about}"
@@ -714,13 +720,13 @@ def test_errors_name_what_was_seen() -> None:
 # Floods.
 
 
-def live(engine: H2Engine) -> None:
+def live(engine: EventEngine) -> None:
     """Two responses are open."""
     engine.receive(head(GOT) + head(SIBLING))
 
 
-def open_streams(count: int) -> Callable[[H2Engine], None]:
-    def start(engine: H2Engine) -> None:
+def open_streams(count: int) -> Callable[[EventEngine], None]:
+    def start(engine: EventEngine) -> None:
         for _ in range(count):
             engine.request(POST, end=False)
         engine.take()
@@ -728,7 +734,7 @@ def open_streams(count: int) -> Callable[[H2Engine], None]:
     return start
 
 
-def forget(engine: H2Engine) -> None:
+def forget(engine: EventEngine) -> None:
     """So many streams were reset that the first are not remembered."""
     for _ in range(REMEMBERED_COUNT + 100):
         engine.reset(engine.request(GET, end=True), Code.CANCEL)
@@ -739,7 +745,7 @@ DEEP = b"\x40\x01a\x01b" * 100 + b"\xff\x20" * 1500
 PIECE = 32768  # bytes at once: more PING would be more answers than may wait
 
 # What a peer repeats without end, and how the engine stands before. None of it delivers anything.
-FLOODS: dict[str, tuple[Callable[[H2Engine], None], bytes]] = {
+FLOODS: dict[str, tuple[Callable[[EventEngine], None], bytes]] = {
     "PING": (live, frame(PING, payload=bytes(8))),
     "PONG": (live, frame(PING, ACK, payload=bytes(8))),
     "SETTINGS": (live, settings()),
@@ -784,7 +790,7 @@ FLOODS: dict[str, tuple[Callable[[H2Engine], None], bytes]] = {
 }
 
 
-def last_of(engine: H2Engine, again: bytes, took: Took | None = None, now: float = 1000.0) -> Exception | None:
+def last_of(engine: EventEngine, again: bytes, took: Took | None = None, now: float = 1000.0) -> Exception | None:
     """Feed `again` without end, in pieces as they come from a socket. What ended the connection; None if nothing did
     within 64 MiB."""
     piece = again * -(-PIECE // len(again))
@@ -983,7 +989,7 @@ def test_small_pieces_of_a_body_are_joined_in_linear_time() -> None:
 
 @pytest.mark.cpu_time
 def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
-    inbox = Inbox()
+    inbox = Inbox(Baton(no_event))
     inbox.add(bytes(MIB))
     inbox.add(b"abc")
     began = time.thread_time()
@@ -998,7 +1004,7 @@ def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
 
 @pytest.mark.parametrize("joined", [bytes, bytearray])
 def test_what_is_left_of_a_part_may_be_joined(joined: type[bytes]) -> None:
-    inbox = Inbox()
+    inbox = Inbox(Baton(no_event))
     inbox.add(joined(b"abcdef"))
     assert inbox.take(2) == b"ab"
     inbox.add(b"gh")
@@ -1126,7 +1132,7 @@ def test_a_ping_is_answered_and_a_pong_is_told() -> None:
     assert sent(engine) == [(PING, ACK, 0, b"01234567")]
     engine.ping(b"abcdefgh")
     assert sent(engine) == [(PING, 0, 0, b"abcdefgh")]
-    assert engine.receive(frame(PING, ACK, payload=b"abcdefgh")) == [Ponged(b"abcdefgh")]
+    assert engine.receive(frame(PING, ACK, payload=b"abcdefgh")) == [Ponged()]
     with pytest.raises(LocalProtocolError, match="7 bytes"):
         engine.ping(b"7 bytes")
 
@@ -1240,11 +1246,11 @@ def test_our_own_goaway_is_the_last_word() -> None:
 
 
 def test_the_preface_says_what_we_grant() -> None:
-    engine = H2Engine()
+    engine = EventEngine()
     engine.start()
     out = engine.take()
     assert out.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-    engine = H2Engine()
+    engine = EventEngine()
     engine.start()
     first, second = sent(engine)
     granted = dict(struct.iter_unpack(">HL", first[3]))
@@ -1307,7 +1313,7 @@ def test_what_was_given_to_data_may_change_afterwards() -> None:
 def test_our_frames_have_a_bound_however_much_the_peer_takes() -> None:
     engine = opened()
     engine.receive(settings((5, (1 << 24) - 1)))
-    assert engine.max_frame == h2_engine.SENT_FRAME
+    assert engine.max_frame == sender.SENT_FRAME
 
 
 def test_nothing_is_sent_beyond_the_window() -> None:
@@ -1372,7 +1378,7 @@ def test_stream_ids_run_out() -> None:
     engine = bare()
     engine.receive(settings())
     # Two thousand million requests would get here, too.
-    engine._next = TOP
+    engine.inner._next = TOP
     assert engine.request(GET, end=True) == TOP
     with pytest.raises(LocalProtocolError, match="used up"):
         engine.request(GET, end=True)
@@ -1448,7 +1454,7 @@ def test_padding_alone_is_credited_at_once() -> None:
     engine = opened()
     engine.receive(head(GOT))
     # A small window, where a few frames are as much as half of it.
-    engine._goal = 200
+    engine.inner._goal = 200
     assert engine.receive(data(GOT, b"", pad=99)) == []
     assert sent(engine) == [(WINDOW_UPDATE, 0, 0, number(100))]
 
@@ -1502,7 +1508,7 @@ def test_a_stream_that_went_wrong_takes_no_credit_with_it(wrong: bytes, size: in
     engine = bare()
     engine.receive(settings())
     engine.request(GET, end=True)
-    engine._goal = 2 * size  # half of it is credited at once
+    engine.inner._goal = 2 * size  # half of it is credited at once
     engine.take()
     for event in engine.receive(wrong):
         if isinstance(event, BodyReceived):
@@ -1527,7 +1533,7 @@ def test_the_connections_window_grows_no_further_than_a_window_may() -> None:
     engine = bare()
     engine.receive(settings())
     # A window that no setting gives, to come near the largest.
-    engine._goal = TOP - 100
+    engine.inner._goal = TOP - 100
     for _ in range(3000):
         engine.request(GET, end=True)
     assert [kind for kind, *_ in sent(engine) if kind == WINDOW_UPDATE] == []
@@ -1540,7 +1546,7 @@ class Server:
     """h2's server at the other end. `talk` moves bytes both ways until there are none; h2 raises if we break a rule."""
 
     def __init__(self) -> None:
-        self.engine = H2Engine()
+        self.engine = EventEngine()
         self.engine.start()
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
         self.h2.local_settings = h2.settings.Settings(
@@ -1709,8 +1715,8 @@ def test_whatever_comes_in_whatever_pieces_the_outcome_is_the_same_and_nothing_i
 
 @pytest.mark.parametrize("most", [1, 2, 7, 100])
 def test_a_bounded_receive_keeps_the_rest_for_the_next(most: int) -> None:
-    def opened() -> H2Engine:
-        engine = H2Engine()
+    def opened() -> EventEngine:
+        engine = EventEngine()
         engine.start()
         for path in (b"/1", b"/2"):
             fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", path), (b":authority", b"a")]

@@ -50,9 +50,15 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {"_http1": [{"__init__", "grammar"}, {"connection", "chunks"}, {"parser"}, {"exchange"}]},
     {
         "_http2": [
-            {"__init__", "events", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
-            {"frame_reader", "frame_writer", "hpack_encoder", "hpack_decoder", "inbox", "streams"},
-            {"connection", "engine"},
+            {"__init__", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
+            {"frame_writer", "hpack_encoder", "hpack_decoder", "streams"},
+            {"frame_reader", "inbox", "sender"},
+            {"engine"},
+            {"outbox"},
+            {"uploads"},
+            {"dispatch"},
+            {"pump"},
+            {"connection"},
             {"exchange"},
         ],
         "_connect": [
@@ -386,8 +392,8 @@ def test_imports_are_found_however_they_are_spelled(module: str, source: str, fo
     [
         ("_pool/pool", "_connect/dial", True),
         ("_connect/dial", "_pool/pool", False),
-        ("_http2/engine", "_http2/events", True),
-        ("_http2/events", "_http2/engine", False),
+        ("_http2/engine", "_http2/streams", True),
+        ("_http2/streams", "_http2/engine", False),
         ("_http2/engine", "_connect/socks", False),  # beside it
         ("_sync", "_errors", True),
         ("_errors", "_sync", False),

@@ -19,13 +19,14 @@ from strikes import check
 from test_h2_sweeps import SCENARIOS, Scenario, check_wires, listen, make_pool, small_windows, still_works
 
 import httpcore
-from httpcore._http2 import connection, exchange, inbox, liveness, turns
+from httpcore._http2 import connection, dispatch, exchange, inbox, liveness, outbox, pump, turns, uploads
 from httpcore.testing import Simulation as World
 from httpcore.testing import Task
 
 __all__ = ["small_windows"]
 
-MODULES = tuple(module.__file__ for module in (connection, exchange, turns, inbox, liveness))
+STRUCK = (connection, dispatch, exchange, inbox, liveness, outbox, pump, turns, uploads)
+MODULES = tuple(module.__file__ for module in STRUCK)
 STRIDE = int(os.environ.get("HTTPCORE_STRIDE", "31"))
 SOON = 3.0
 """Seconds of the world's clock in which everybody has his answer or an error. Each timeout is longer."""

@@ -20,11 +20,8 @@ from strikes import ACTS, SEEDS, cancel, check
 
 import httpcore
 from httpcore._errors import Code
-from httpcore._http2 import connection as http2
-from httpcore._http2 import engine as h2_engine
-from httpcore._http2 import streams
+from httpcore._http2 import dispatch, pump, sender, streams
 from httpcore._http2.connection import HTTP2Connection
-from httpcore._http2.engine import H2Engine
 from httpcore.testing import Cancelled, ServerEnd
 from httpcore.testing import Simulation as World
 from httpcore.testing import at_every_await as at_every_point
@@ -40,10 +37,11 @@ Pool = httpcore.ConnectionPool
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(h2_engine, "STREAM_WINDOW", STREAM_WINDOW)
+    monkeypatch.setattr(sender, "STREAM_WINDOW", STREAM_WINDOW)
     monkeypatch.setattr(streams, "STREAM_WINDOW", STREAM_WINDOW)
-    monkeypatch.setattr(h2_engine, "CONNECTION_WINDOW", 1 << 17)
-    monkeypatch.setattr(http2, "FRAMES", 4)  # so that turns end here, too
+    monkeypatch.setattr(sender, "CONNECTION_WINDOW", 1 << 17)
+    for module in (dispatch, pump):
+        monkeypatch.setattr(module, "FRAMES", 4)  # so that turns end here, too
 
 
 # The server.
@@ -381,17 +379,16 @@ def check_wires(pool: Pool) -> None:
         wire = connection._wire  # as above
         assert isinstance(wire, HTTP2Connection)
         # A stream, a reader or a waiter that is left behind shows on the wire when another never has its turn.
-        assert wire._inboxes == {}
-        assert not wire._settling
-        assert not wire._for_room
-        assert not wire._for_window
-        assert (wire._baton.reader, wire._baton.writer) == (None, None)
-        engine = wire._engine
-        if isinstance(engine, H2Engine):
-            assert engine.open_streams == 0
-            unread = sum(inbox.held for inbox in wire.dropped)
-            # As for all counts above.
-            assert engine._room + engine._uncredited + unread == engine._goal
+        core = wire._core
+        assert not core.settling
+        assert not core.uploads.for_room
+        assert not core.uploads.for_window
+        assert (core.baton.reader, core.baton.writer) == (None, None)
+        engine = core.engine
+        assert engine.open_streams == 0
+        unread = sum(inbox.held for inbox in wire.dropped)
+        # As for all counts above.
+        assert engine._room + engine._uncredited + unread == engine._goal
 
 
 def check_hosts(hosts: dict[str, Host]) -> None:

@@ -1,0 +1,355 @@
+"""One HTTP/2 connection below its exchanges: each change of what they share is one step, and what comes is dispatched.
+
+The engine, the inboxes, the turns and the queues are shared by all tasks or threads of one connection. One plain lock
+is around them, never held over an await. `with core.lock, core:` is a *step*: it is done whole, or the connection ends,
+since after Ctrl-C in the middle of it the state of the engine is not known. Each step begins with the exchanges that
+were dropped since the last one: their finalisers may run anywhere, so they only append.
+
+Input is dealt with in turns of a bounded size (`listen`, `FRAMES`), with a pause for the other tasks between two of
+them: a peer that sends without end has the CPU time that is left over, and no deadline is late. What a turn leaves is
+for the next reader, or, on a loop that watches its sockets, for the next turn of the loop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from copy import copy
+from types import TracebackType
+from typing import Final
+
+from .._backends.base import PIECE, Backend
+from .._backends.base import Stream as Transport
+from .._errors import (
+    Code,
+    GoAway,
+    HTTPCoreError,
+    NetworkError,
+    ReadError,
+    RemoteProtocolError,
+    StreamReset,
+)
+from .._reentry import step_lock
+from .engine import H2Engine
+from .inbox import Inbox
+from .liveness import Liveness
+from .outbox import Outbox
+from .streams import Stream
+from .turns import Baton
+from .uploads import Uploads
+
+__all__ = ["FRAMES", "Dispatch", "again"]
+
+FRAMES: Final = 512
+"""Frames that are read in one turn, then the other tasks have theirs: about 3 ms. A full read of 512 KiB has 32 frames
+of 16 KiB, so a download takes no pause for this."""
+
+
+class Dispatch:
+    """What the exchanges of one connection share.
+
+    Attributes:
+        lock: around all of it.
+        settling: those who wait for the peer's SETTINGS, or for its answer to PING.
+        dropped: of exchanges that were dropped; each step deals with them first.
+        on_change: called, with no lock held, when `capacity` or `is_open` may have changed. Default None.
+        failure: nothing more comes, nor can anything be sent.
+        broken: nothing can be sent any more, but perhaps there is something to read.
+        away: what the peer's GOAWAY says, if it has sent one.
+        spent: no stream ids are left.
+        lost: the peer did not say that it is there.
+        changed: `on_change` is to be called.
+        torn: a step runs, or was interrupted.
+    """
+
+    __slots__ = (
+        "_behind",
+        "_due",
+        "away",
+        "backend",
+        "baton",
+        "broken",
+        "changed",
+        "closed",
+        "dropped",
+        "engine",
+        "failure",
+        "liveness",
+        "lock",
+        "lost",
+        "now",
+        "on_change",
+        "outbox",
+        "settling",
+        "spent",
+        "stream",
+        "torn",
+        "turn",
+        "uploads",
+    )
+
+    def __init__(self, stream: Transport, engine: H2Engine, backend: Backend, ping_interval: float | None) -> None:
+        self.stream = stream
+        self.engine = engine
+        self.backend = backend
+        self.now = backend.now
+        self.lock = step_lock()
+        self.baton = Baton(backend.event)
+        self.outbox = Outbox(stream, engine)
+        self.uploads = Uploads(engine, self.outbox, self.baton)
+        self.liveness = Liveness(self.now(), ping_interval)
+        self.settling: dict[Inbox, None] = {}
+        self.dropped: deque[Inbox] = deque()
+        self.on_change: Callable[[], None] | None = None
+        self.failure: HTTPCoreError | None = None
+        self.broken: HTTPCoreError | None = None
+        self.away: GoAway | None = None
+        self.spent = False
+        self.lost = False
+        self.closed = False
+        self.changed = False
+        self.torn = False
+        self.turn = 0  # the engine's `frames_read` when other tasks had their turn last
+        self._behind = False  # the last turn of `listen` left something
+        self._due = False  # the loop will call `_listen_on`
+
+    @property
+    def is_open(self) -> bool:
+        """It takes further exchanges."""
+        return not (self.failure or self.broken or self.away or self.spent or self.lost or self.uploads.stalled)
+
+    @property
+    def is_left(self) -> bool:
+        """A turn has left something that is here and was not dealt with."""
+        return self._behind or self.engine.unread
+
+    def is_inside(self) -> bool:
+        """This thread is in the middle of a step, which a signal handler, finaliser or weakref callback interrupted."""
+        return self.lock._is_owned()
+
+    # Steps.
+
+    def __enter__(self) -> None:
+        """Begin a step, inside the lock: what it does to the engine and the inboxes is done whole, or is the end."""
+        if self.torn:
+            self.fail(self._in_use())
+        self.torn = True
+        while self.dropped:
+            self._drop(self.dropped.popleft())
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is not None and not issubclass(kind, HTTPCoreError):  # Ctrl-C, or a fault of ours
+            self.fail(self._in_use())
+        self.torn = False
+
+    def _in_use(self) -> ReadError:
+        return ReadError("the connection was in use when Ctrl-C or a fault came", peer=self.stream.info().peer)
+
+    def interrupted(self) -> None:
+        """Ctrl-C came while bytes were on their way: nobody knows whether they were taken."""
+        with self.lock:
+            self.outbox.writing = None
+            self.outbox.parting = False
+            self.fail(self._in_use())
+        self.tell()
+
+    def tell(self) -> None:
+        """Outside of the lock: the pool has a lock of its own, under which it closes connections."""
+        if self.changed:
+            self.changed = False
+            if self.on_change is not None:
+                self.on_change()
+
+    def stall(self) -> None:
+        """The peer takes no uploads: other connections are for new requests."""
+        if self.is_open:
+            self.uploads.stalled = self.changed = True
+            self.tell()
+
+    # What goes out. Under the lock from here on, but for `take_turn`.
+
+    def send_now(self) -> None:
+        """Send what is queued as far as there is room, unless another task does; leave the rest to one that waits."""
+        baton, outbox = self.baton, self.outbox
+        if baton.writer is None and not outbox.over:
+            outbox.give()
+            self.uploads.call_next()
+        baton.pass_on(unsent=outbox.is_unsent())
+
+    def credit(self, inbox: Inbox, size: int) -> None:
+        """The owner took so many bytes of content."""
+        engine = self.engine
+        engine.consumed(inbox, size)
+        if engine.owed and self.baton.writer is None:
+            self.send_now()
+
+    def drop(self, inbox: Inbox) -> None:
+        """This exchange is over on our side: reset its stream, unless it is complete."""
+        self._drop(inbox)
+        self.send_now()
+
+    def _drop(self, inbox: Inbox) -> None:
+        if inbox.is_open:
+            self.engine.reset(inbox, Code.CANCEL)
+            if self.liveness.doubt(self.now()):
+                self.engine.ping(b"httpcore")
+        if inbox.held:
+            held, inbox.held = inbox.held, 0
+            inbox.parts.clear()
+            self.engine.consumed(inbox, held)
+        inbox.fail(ReadError("this exchange was closed on this side", peer=self.stream.info().peer))
+        for seat in (inbox.receiver, inbox.sender):
+            # It reads or writes for all at this moment: it waits for the socket, and not for its event.
+            if seat is not None and (seat is self.baton.reader or seat is self.baton.writer):
+                self.stream.wake()
+
+    def probe(self, now: float) -> None:
+        """Ask whether the peer is there, or give up, if it is time to."""
+        liveness = self.liveness
+        if not liveness.is_ping_due(now):
+            return
+        if liveness.is_unanswered:
+            peer = self.stream.info().peer
+            self.fail(ReadError(f"the server did not answer a PING for {liveness.interval:g} seconds", peer=peer))
+        else:
+            liveness.pinged = now
+            self.engine.ping(b"httpcore")
+            self.send_now()
+
+    # What comes in.
+
+    def take_turn(self) -> None:
+        """Read and answer what is here, for one turn, unless there is a reader."""
+        if self.is_inside():
+            return
+        with self.lock, self:
+            if self.baton.reader is None:
+                self.listen()
+                self.send_now()
+                if self.outbox.parting and not self.outbox.writing:  # there is no room, and no way to wait for it here
+                    self.outbox.part()
+                self.go_on_later()
+        self.tell()
+
+    def on_input(self) -> None:
+        """Input is here. Plain: a loop that watches its sockets calls this."""
+        if not self._due:
+            self.take_turn()
+
+    def _listen_on(self) -> None:
+        """The turn after one that has left something."""
+        self._due = False
+        self.take_turn()
+
+    def go_on_later(self) -> None:
+        """See that the loop goes on with what a turn has left, if there is no reader and the loop watches sockets."""
+        if self.is_left and not self._due and self.failure is None and self.baton.reader is None:
+            self._due = self.backend.call_soon(self._listen_on)
+
+    def listen(self) -> None:
+        """Take what is here, for one turn; only while we have the turn to read, or there is no reader."""
+        engine = self.engine
+        last = engine.frames_read + FRAMES
+        size = 0
+        self._behind = False
+        for _ in range(FRAMES):  # however little comes each time
+            try:
+                data = None if engine.unread else self.stream.take()
+            except NetworkError as error:
+                self.fail(error)
+                return
+            if data is None and not engine.unread:
+                return
+            self.hear(data)
+            size += len(data or b"")
+            if self.failure is not None:
+                return
+            if engine.frames_read >= last or size >= PIECE:
+                break
+        self._behind = True
+
+    def hear(self, data: bytes | None) -> None:
+        """Deal with what came: with about `FRAMES` frames of it. None: with what the engine has left unread."""
+        if self.failure is not None:
+            return
+        if data is None:
+            data = b""
+        elif not data:
+            peer = self.stream.info().peer
+            self.fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
+            return
+        now = self.now()
+        self.liveness.hear(now)
+        self.engine.receive(data, self, now, FRAMES)
+
+    # What the engine tells: see `streams.Listener`. Its streams are our inboxes.
+
+    def on_settings(self) -> None:
+        self.changed = True
+        for inbox in self.settling:
+            inbox.wake()
+
+    def on_pong(self) -> None:
+        for inbox in self.settling:
+            inbox.wake()
+
+    def on_window(self) -> None:
+        self.uploads.on_window()
+
+    def on_stream_window(self, stream: Stream) -> None:
+        assert isinstance(stream, Inbox)
+        self.uploads.on_stream_window(stream)
+
+    def on_reset(self, stream: Stream, code: int) -> None:
+        assert isinstance(stream, Inbox)
+        stream.started = True
+        stream.fail(StreamReset(code, peer=self.stream.info().peer), refused=code == Code.REFUSED_STREAM)
+
+    def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
+        assert isinstance(stream, Inbox)
+        stream.started = True
+        stream.fail(error)
+
+    def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
+        self.away = GoAway(code, last, debug, peer=self.stream.info().peer)
+        self.changed = True
+        for stream in gone:
+            assert isinstance(stream, Inbox)
+            stream.fail(copy(self.away), refused=True)
+
+    def on_failed(self, error: HTTPCoreError) -> None:
+        self.outbox.parting = True  # until the GOAWAY that says why has left
+        self.fail(error, fault=True)
+        self.outbox.give()
+        self.outbox.part_if_sent()
+
+    # How it ends.
+
+    def fail(self, error: HTTPCoreError, *, fault: bool = False) -> None:
+        """Nothing more comes: the connection is over, and so is every exchange without a complete response. If the peer
+        had said that it would go, that is the reason, unless it has broken the rules since."""
+        if self.failure is None:
+            self.failure = error
+            self.outbox.over = self.changed = True
+        away = None if fault else self.away
+        for stream in [*self.engine.forget_streams(), *self.settling]:
+            assert isinstance(stream, Inbox)
+            stream.fail(again(error) if away is None else copy(away))
+        if not self.outbox.parting:
+            self.stream.close()  # a call that reads or writes at this moment ends now
+
+    def break_off(self, error: HTTPCoreError, *, listens: bool) -> None:
+        """A write failed. What the peer had sent before is here, for us or for the reader."""
+        self.broken = error
+        self.outbox.over = self.changed = True
+        if listens:
+            self.listen()
+            if not self._behind:  # else it is read first, and then reading tells the end
+                self.fail(error)
+
+
+def again(error: HTTPCoreError) -> HTTPCoreError:
+    """The same error for another exchange: each adds facts of its own."""
+    same = copy(error)
+    same.__cause__ = error
+    return same

@@ -1,0 +1,72 @@
+"""What one HTTP/2 connection has to send and the system has not taken yet. Plain: nothing here waits.
+
+All but `can_send` is used under the connection's lock.
+"""
+
+from __future__ import annotations
+
+from .._backends.base import Stream
+from .engine import H2Engine
+from .turns import Seat
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """The engine's frames, and the rest of a write that was taken in part.
+
+    Attributes:
+        unsent: taken from the engine and not yet from us.
+        written: bytes, in all.
+        writing: the wait whose call of the stream has `unsent`: no other may send. None: there is none.
+        parting: only a GOAWAY is left to be sent, then the stream is closed.
+        over: nothing can be sent any more.
+    """
+
+    __slots__ = ("_engine", "_stream", "over", "parting", "unsent", "writing", "written")
+
+    def __init__(self, stream: Stream, engine: H2Engine) -> None:
+        self._stream = stream
+        self._engine = engine
+        self.unsent: bytes | memoryview = b""
+        self.written = 0
+        self.writing: Seat | None = None
+        self.parting = False
+        self.over = False
+
+    def size(self) -> int:
+        """Bytes that wait to be sent."""
+        return len(self.unsent) + self._engine.owed
+
+    def is_unsent(self) -> bool:
+        """There is something to write, if only what the stream itself has kept."""
+        if self.over:
+            return False
+        return bool(self.unsent) or self._engine.owed > 0 or self._stream.owes
+
+    def fill(self) -> bytes | memoryview:
+        """What to send next. The engine is asked only when all before is out: what answers the peer is bounded there,
+        and what is here cannot be taken back."""
+        data = self.unsent = self.unsent or self._engine.take()
+        return data
+
+    def give(self) -> None:
+        """Hand over what is queued as far as there is room, unless a call of the stream has it."""
+        while not self.writing and (data := self.unsent or self._engine.take()):
+            count = self._stream.give(data)
+            self.wrote(data, count)
+            if not count:
+                break
+
+    def wrote(self, data: bytes | memoryview, count: int) -> None:
+        self.written += count
+        self.unsent = b"" if count == len(data) else memoryview(data)[count:] if count else data
+
+    def part(self) -> None:
+        """The GOAWAY is out, or never will be."""
+        self.parting = False
+        self._stream.close()
+
+    def part_if_sent(self) -> None:
+        if not (self.writing or self.unsent or self._engine.owed or self._stream.owes):
+            self.part()

@@ -1,0 +1,348 @@
+"""Who reads and who writes for all exchanges of one HTTP/2 connection: whoever waits anyway; there is no task for it.
+
+A task that waits for something and finds no reader reads for all: what comes goes into the inboxes, and only those are
+woken whose inbox got something. A task that has something to send and finds no writer writes for all. A reader or
+writer that leaves, for whatever reason, passes its turn on (see `turns`); since nothing is awaited after bytes were
+taken or handed over, it can leave at any await and harm nobody. Each waits with its own timeout, which no turn
+prolongs.
+
+Reading and writing are two turns, but a writer whose peer reads nothing until it is read from must read too. So it
+takes the turn to read if that is free, and heeds input; where another task reads it writes only, but looks again every
+`LOOK` seconds whether that one still does. So does a reader while another task writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .._backends.base import PIECE
+from .._backends.base import Event as Waiting
+from .._deadline import Deadline
+from .._errors import HTTPCoreError, NetworkError, ReadTimeout, WriteTimeout
+from .dispatch import FRAMES, Dispatch
+from .inbox import Inbox
+from .turns import Seat
+
+__all__ = ["Pump"]
+
+LOOK: Final = 0.1
+"""Seconds after which a writer that must not read looks whether another task still does, and the other way round."""
+
+PARTING: Final = 1.0
+"""Seconds that a GOAWAY with the reason waits for room to leave, before the connection is closed."""
+
+STALL: Final = 1.0
+"""Seconds that an upload waited for a window in vain, after which the connection may be taken to be stuck. A
+`write_timeout` that is shorter counts as well."""
+
+
+class Pump:
+    """The waits of one connection."""
+
+    __slots__ = ("_baton", "_core", "_engine", "_outbox", "_stream", "_uploads")
+
+    def __init__(self, core: Dispatch) -> None:
+        self._core = core
+        self._baton = core.baton
+        self._engine = core.engine
+        self._outbox = core.outbox
+        self._stream = core.stream
+        self._uploads = core.uploads
+
+    async def attend(
+        self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, *, sends: bool = False
+    ) -> bool:
+        """Wait until `ready()` holds, reading and writing for all meanwhile where no other task does. False when
+        `patience` seconds passed first; what is here then wins.
+
+        Arguments:
+            sends: it is the sender of `inbox` that waits, not the receiver.
+        """
+        core, baton = self._core, self._baton
+        seat = Seat()
+        ends = None if patience is None else core.now() + patience
+        left = patience
+        tried = paused = False
+        try:
+            while True:
+                event = None
+                with core.lock:
+                    if ready():
+                        return True
+                    if tried and left is not None and left <= 0:
+                        return False
+                    if sends:
+                        inbox.sender = seat
+                    else:
+                        inbox.receiver = seat
+                    writes = self._outbox.is_unsent() and baton.may_write(seat)
+                    if not writes and not baton.may_read(seat):
+                        event = self._wait(inbox, seat, sends)
+                if writes and not paused and self._engine.open_streams > 1:
+                    await core.backend.sleep(0)  # those who run after us add to the same write
+                    paused = True
+                    continue
+                tried = True
+                if event is not None:
+                    await event.wait(left)
+                elif writes:
+                    await self._write(seat, left, ends, ready)
+                else:
+                    await self._read(left)
+                if ends is not None:
+                    left = max(0.0, ends - core.now())
+        finally:
+            try:
+                self._leave(seat, inbox)
+            except BaseException:  # Ctrl-C: the turn must not be lost
+                self._leave(seat, inbox)
+                raise
+
+    async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
+        """As `attend`, for what concerns the whole connection. True also when that has failed."""
+        core = self._core
+        with core.lock:
+            core.settling[inbox] = None
+        try:
+            return await self.attend(inbox, lambda: ready() or core.failure is not None, patience)
+        finally:
+            try:
+                self._settled(inbox)
+            except BaseException:  # Ctrl-C
+                self._settled(inbox)
+                raise
+
+    def _settled(self, inbox: Inbox) -> None:
+        with self._core.lock:
+            self._core.settling.pop(inbox, None)
+
+    async def push(self, inbox: Inbox, deadline: Deadline) -> None:
+        """See that what is queued leaves: write it, unless another task does, or no more of the request is wanted.
+
+        Raises:
+            WriteTimeout: there was no room for one byte for `write_timeout` seconds.
+        """
+        core, outbox = self._core, self._outbox
+        seat = Seat()
+        limit = deadline.config.write_timeout
+        try:
+            with core.lock:
+                if not outbox.is_unsent() or not self._baton.may_write(seat):
+                    return
+                inbox.sender = seat
+            since, written = core.now(), outbox.written
+            left = deadline.within(limit)
+            while not (await self._write(seat, left, None, inbox.is_stopped) or inbox.stopped):
+                # The time for one byte, whoever's byte: a peer that reads slowly is no reason to give up.
+                if outbox.written != written:
+                    since, written = core.now(), outbox.written
+                left = deadline.within(limit)
+                if limit is not None and left is not None:
+                    left = min(left, limit - (core.now() - since))
+                    if left <= 0:
+                        core.stall()
+                        raise WriteTimeout(
+                            f"no room to write for {limit:g} seconds", peer=self._stream.info().peer, limit=limit
+                        )
+        finally:
+            try:
+                self._leave(seat, inbox)
+            except BaseException:  # Ctrl-C: the turn must not be lost
+                self._leave(seat, inbox)
+                raise
+
+    async def room(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, limit: float | None) -> bool:
+        """Wait until `ready()`: more of the body can be sent, or none is wanted. False when `patience` seconds passed
+        first; `limit` would be the most.
+
+        A peer that has let the connection's window run out would stop each later upload as well, and so would one that
+        opened no window at all until the time was up: after that, other connections are for new requests.
+        """
+        core, uploads = self._core, self._uploads
+        since, openings = core.now(), uploads.openings
+        timed_out = False
+        try:
+            if await self.attend(inbox, ready, patience, sends=True):
+                return True
+            timed_out = True
+            return False
+        finally:
+            waited_long = core.now() - since >= STALL or (timed_out and patience == limit)
+            if waited_long and uploads.is_stuck(openings, timed_out=timed_out) and not ready():
+                core.stall()
+
+    # Waiting for an event of one's own.
+
+    def _wait(self, inbox: Inbox, seat: Seat, sends: bool) -> Waiting:
+        if sends:
+            self._uploads.wait(seat, inbox)
+        return self._baton.wait(seat)
+
+    def _leave(self, seat: Seat, inbox: Inbox) -> None:
+        """This wait is over, however it ended. It may be called again if Ctrl-C came in the middle."""
+        core, outbox, baton = self._core, self._outbox, self._baton
+        with core.lock:
+            if inbox.receiver is seat:
+                inbox.receiver = None
+            if inbox.sender is seat:
+                inbox.sender = None
+                self._uploads.leave(seat)
+                self._uploads.call_next()
+            if outbox.writing is seat:  # cancelled
+                outbox.writing = None
+                if outbox.parting:
+                    outbox.part()
+            unsent = outbox.is_unsent()
+            baton.leave(seat, unsent=unsent)
+            if core.is_left:
+                core.go_on_later()
+            if unsent and baton.writer is None:  # no task waits that could go on with it
+                with core:
+                    core.send_now()
+
+    # Reading for all.
+
+    async def _read(self, left: float | None) -> None:
+        """Read once, for all."""
+        core, engine = self._core, self._engine
+        if engine.unread or engine.frames_read - core.turn >= FRAMES:
+            await self._give_turn()
+        quiet = core.liveness.until_ping(core.now)
+        limit = self._until_look(left)
+        if quiet is not None and (limit is None or quiet < limit):
+            limit = quiet
+        try:
+            data = None if engine.unread else await self._stream.read(PIECE, limit)
+            # No await from here on: what was read is in the engine, or the connection has failed.
+            with core.lock, core:
+                core.hear(data)
+                if engine.owed or self._outbox.unsent:
+                    core.send_now()
+            if self._outbox.parting:
+                await self._part_in_time(left, reads=True)
+        except ReadTimeout:  # whoever waits looks at the clock
+            if quiet is None:
+                return
+            with core.lock, core:
+                core.probe(core.now())
+        except NetworkError as error:
+            with core.lock:
+                core.fail(error)
+        except (KeyboardInterrupt, SystemExit):
+            core.interrupted()
+            raise
+        core.tell()
+
+    def _until_look(self, left: float | None) -> float | None:
+        """How long to read for, of `left` seconds: the task that writes now may leave before what we need has been
+        sent. And what cannot be woken looks whether its exchange was closed."""
+        looks = self._outbox.is_unsent() or not self._stream.can_wake
+        return LOOK if looks and (left is None or left > LOOK) else left
+
+    async def _give_turn(self) -> None:
+        """A turn is over: let the others run, before anything is read or written."""
+        self._core.turn = self._engine.frames_read
+        await self._core.backend.sleep(0)
+
+    # Writing for all.
+
+    async def _write(self, seat: Seat, left: float | None, ends: float | None, ready: Callable[[], bool]) -> bool:
+        """Write all that is queued, for all. False when it was left before the end, for input or for time: the caller
+        looks at the clock, and at what has come.
+
+        Arguments:
+            left: seconds to wait for room, again after each progress.
+            ends: when that is over all the same; None: never.
+            ready: what the caller really waits for.
+        """
+        core, outbox, baton = self._core, self._outbox, self._baton
+        if self._engine.unread or self._engine.frames_read - core.turn >= FRAMES:
+            await self._give_turn()
+        while True:
+            with core.lock, core:
+                data = outbox.fill()
+                if not outbox.is_unsent():
+                    baton.writer = None
+                    return True
+                reads = baton.may_read(seat)
+                outbox.writing = seat  # from here on no other may hand bytes to the stream: they would overtake ours
+            if ends is not None:
+                left = max(0.0, ends - core.now())
+            goes_on = await self._write_once(data, left, reads)
+            if outbox.parting:
+                await self._part_in_time(left, reads=reads)
+            core.tell()
+            if not goes_on or ready() or left == 0.0:
+                return False
+
+    async def _write_once(self, data: bytes | memoryview, left: float | None, reads: bool) -> bool:
+        """Write some of `data`, or what the stream still owes; False when time was up, or input came first.
+
+        Arguments:
+            reads: we have the turn to read, too, and heed input.
+        """
+        core, outbox, stream = self._core, self._outbox, self._stream
+        if not (reads and stream.can_wake) and (left is None or left > LOOK):
+            left = LOOK
+        try:
+            count = 0
+            if data:
+                count = await stream.write_some(data, left, duplex=not reads)
+                went_on = count > 0
+            else:
+                went_on = await stream.flush(left, duplex=not reads)
+            with core.lock, core:
+                outbox.writing = None
+                outbox.wrote(data, count)
+                if reads and not count:
+                    core.listen()
+                self._uploads.call_next()
+            return went_on
+        except WriteTimeout:
+            outbox.writing = None
+            return False
+        except NetworkError as error:
+            with core.lock:
+                outbox.writing = None
+                core.break_off(error, listens=reads)
+        except (KeyboardInterrupt, SystemExit):
+            core.interrupted()
+            raise
+        return True
+
+    async def _part_in_time(self, left: float | None, *, reads: bool) -> None:
+        """Wait for room for the GOAWAY with the reason, up to `PARTING` of `left` seconds; then close. A call that
+        writes at this moment does so when it returns.
+
+        Arguments:
+            reads: we have the turn to read, too.
+        """
+        core, outbox, stream = self._core, self._outbox, self._stream
+        with core.lock:
+            if not outbox.parting or outbox.writing:
+                return
+            outbox.writing = Seat()
+        ends = core.now() + (PARTING if left is None else min(PARTING, left))
+        try:
+            while (left := ends - core.now()) > 0:
+                data = outbox.fill()
+                if data:
+                    outbox.wrote(data, await stream.write_some(data, left, duplex=True))
+                elif stream.owes:
+                    await stream.flush(left, duplex=True)
+                else:
+                    break
+            if reads:  # closed with input unread, TCP would throw away what the peer has not received yet
+                self._throw_away()
+        except HTTPCoreError:
+            pass  # why it ends is known
+        finally:
+            outbox.parting = False
+            outbox.writing = None
+            stream.close()
+
+    def _throw_away(self) -> None:
+        for _ in range(16):
+            if not self._stream.take():
+                break

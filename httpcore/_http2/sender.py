@@ -1,0 +1,345 @@
+"""Our side of one HTTP/2 connection: requests, the streams that they open, and the windows both ways. No I/O, no clock.
+
+Everything that is sent is decided here and written by one of the `_write_…` methods, which decide nothing: another
+implementation of frames and compression can take their place. What the peer changes of the state kept here comes
+through one of the `_took_…` methods, after all checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from .._errors import LocalProtocolError
+from .._message.fields import HEAD_BYTES, Headers
+from .flood_budget import FloodBudget
+from .frame_writer import FrameWriter
+from .frames import (
+    ACK,
+    DATA,
+    DEFAULT_WINDOW,
+    ENABLE_CONNECT_PROTOCOL,
+    ENABLE_PUSH,
+    END_STREAM,
+    GOAWAY,
+    HEADER_TABLE_SIZE,
+    INITIAL_WINDOW_SIZE,
+    LARGEST_WINDOW,
+    LAST_ID,
+    MAX_CONCURRENT_STREAMS,
+    MAX_FRAME,
+    MAX_FRAME_SIZE,
+    MAX_HEADER_LIST_SIZE,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    setting_pair,
+    two_uint32,
+    uint32,
+)
+from .hpack_encoder import FieldEncoder
+from .streams import STREAM_WINDOW, GivenUp, Stream
+
+__all__ = ["CONNECTION_WINDOW", "Sender"]
+
+CONNECTION_WINDOW: Final = 1 << 24
+"""What the peer may send on all streams together, in bytes. It grows by as much when there are more streams than it has
+room for, so that responses which nobody reads never stop one that somebody does."""
+
+SENT_FRAME: Final = 65536
+"""The largest DATA frame that we send, where the peer takes more than the default of 16 KiB."""
+
+
+class Sender:
+    """Not thread-safe: whoever shares it holds a lock around each call.
+
+    Attributes:
+        max_streams: how many streams the peer allows at once: 100 until its SETTINGS came, at most 2**31 - 1.
+        max_frame: the largest DATA frame that we send, in bytes.
+        settings_seen: the peer's first SETTINGS came.
+        extended_connect: the peer takes `:protocol` (RFC 8441).
+        closed: nothing may be sent any more, but for what `take` has.
+        connection_window: how many bytes may be sent on all streams together; it may be below 0.
+    """
+
+    def __init__(self) -> None:
+        self.max_streams = 100
+        self.max_frame = MAX_FRAME
+        self.settings_seen = False
+        self.extended_connect = False
+        self.closed = False
+        self._out = FrameWriter()
+        self._encoder = FieldEncoder()
+        self._streams: dict[int, Stream] = {}
+        self._given_up = GivenUp()
+        self._next = 1
+        self._last = LAST_ID  # of the peer's GOAWAY
+        self._away = False
+        self._budget = FloodBudget()
+        # Windows: theirs to send in, then ours.
+        self._goal = CONNECTION_WINDOW
+        self._room = CONNECTION_WINDOW
+        self._uncredited = 0
+        self._initial = DEFAULT_WINDOW
+        self.connection_window = DEFAULT_WINDOW
+
+    @property
+    def owed(self) -> int:
+        """Bytes that `take` would return."""
+        return self._out.owed
+
+    @property
+    def open_streams(self) -> int:
+        """Streams that count against `max_streams`."""
+        return len(self._streams)
+
+    # What the user of the engine asks.
+
+    def start(self) -> None:
+        """Send the preface and our SETTINGS. Before all else, once."""
+        self._write_start(((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, HEAD_BYTES)))
+        self._write_window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
+
+    def request(self, stream: Stream, headers: Headers, *, end: bool, key: bytes = b"") -> None:
+        """Open a stream. `stream` is a new one; it gets its number.
+
+        Arguments:
+            headers: as they go out: pseudo-headers first, names lower-cased, nothing connection-specific.
+            end: there is no body and there are no trailers.
+            key: stands for `headers`, if they have no credentials and may be sent again. Default b"": nothing does.
+
+        Raises:
+            LocalProtocolError: the ids are used up, the peer went away, it allows no more streams or no `:protocol`,
+                or the connection is over.
+        """
+        number = self._next
+        method = headers[0][1]
+        if self.closed or self._away or number > LAST_ID or len(self._streams) >= self.max_streams:
+            raise LocalProtocolError(self._refusal())
+        if method == b"CONNECT":
+            self._check_connect(headers)
+            stream.connect = True
+        elif method == b"HEAD":
+            stream.content = False
+        self._next = number + 2
+        stream.number = number
+        stream.is_open = True
+        stream.sent_all = end
+        stream.room = STREAM_WINDOW
+        self._streams[number] = stream
+        if len(self._streams) * STREAM_WINDOW > self._goal:
+            self._widen()
+        self._write_head(number, headers, end, key)
+        self._budget.earn_request()
+
+    def _refusal(self) -> str:
+        if self.closed:
+            return "this HTTP/2 connection is over: it takes no more requests"
+        if self._away:
+            return "the peer went away (GOAWAY): this HTTP/2 connection takes no more requests"
+        if self._next > LAST_ID:
+            return "the stream ids of this HTTP/2 connection are used up: it takes no more requests"
+        return f"{len(self._streams)} streams are open on this HTTP/2 connection: the peer allows {self.max_streams}"
+
+    def _check_connect(self, headers: Headers) -> None:
+        if not self.extended_connect and any(name == b":protocol" for name, _ in headers):
+            raise LocalProtocolError("the peer takes no :protocol: it has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL")
+
+    def data(self, stream: Stream, data: bytes | bytearray | memoryview, *, end: bool) -> None:
+        """Send bytes of the body, at most `window(stream)`, in as many frames as needed.
+
+        Raises:
+            LocalProtocolError: there are more bytes than the window has room for, or the stream takes none.
+        """
+        self._check_sending(stream)
+        size = len(data)
+        if size > self.window(stream):
+            raise LocalProtocolError(f"{size:,} bytes for a window of {self.window(stream):,} bytes")
+        stream.spare -= size
+        self.connection_window -= size
+        self._budget.earn_sent(size)
+        at = 0
+        if size > self.max_frame:
+            view = memoryview(data)
+            while size - at > self.max_frame:
+                self._write_data(stream.number, bytes(view[at : at + self.max_frame]), False)
+                at += self.max_frame
+            data = view[at:]
+        if size or end:
+            self._write_data(stream.number, bytes(data), end)
+        if end:
+            self._sent_all(stream)
+
+    def trailers(self, stream: Stream, headers: Headers) -> None:
+        """Send trailers, which end the request.
+
+        Raises:
+            LocalProtocolError: the stream takes none.
+        """
+        self._check_sending(stream)
+        self._write_head(stream.number, headers, True)
+        self._sent_all(stream)
+
+    def window(self, stream: Stream) -> int:
+        """How many bytes `data` takes now; 0 also when the stream is gone."""
+        if stream.sent_all or not stream.is_open or self.closed:
+            return 0
+        return max(0, min(self._initial + stream.spare, self.connection_window))
+
+    def reset(self, stream: Stream, code: int) -> None:
+        """Give the stream up, both ways. What still comes for it is thrown away, and credited."""
+        if stream.is_open and not self.closed:
+            self._give_up(stream, code)
+
+    def consumed(self, stream: Stream, size: int) -> None:
+        """The reader took so many bytes of content, so the peer may send as much again. Also for content that was
+        thrown away, also when the stream is gone: the connection gets its credit back in any case."""
+        if not self.closed:
+            self._budget.earn_taken(size)
+            self._return_credit(stream, size)
+
+    def ping(self, payload: bytes) -> None:
+        """Send a PING with these 8 bytes."""
+        if len(payload) != 8:
+            raise LocalProtocolError(f"a PING of {len(payload)} bytes: 8 are allowed")
+        if not self.closed:
+            self._write_ping(payload)
+
+    def goaway(self, code: int) -> None:
+        """Say that we leave. What was queued still goes out; nothing more may be sent."""
+        if not self.closed:
+            self._write_goaway(code)
+            self.closed = True
+
+    def forget_streams(self) -> list[Stream]:
+        """The streams that are open, which are none from now on: the connection is over."""
+        streams = [*self._streams.values()]
+        for stream in streams:
+            self._remove(stream)
+        return streams
+
+    def take(self) -> bytes:
+        """All that is to be sent, b"" when nothing. Take it when it can be written, not before: what answers the peer
+        is bounded only while it waits here."""
+        return self._out.take()
+
+    # The streams.
+
+    def _check_sending(self, stream: Stream) -> None:
+        if stream.sent_all or not stream.is_open or self.closed:
+            raise LocalProtocolError(f"stream {stream.number} takes no more of the request: it has been ended or reset")
+
+    def _sent_all(self, stream: Stream) -> None:
+        stream.sent_all = True
+        if stream.ended:
+            self._remove(stream)
+
+    def _remove(self, stream: Stream) -> None:
+        del self._streams[stream.number]
+        stream.is_open = False
+
+    def _give_up(self, stream: Stream, code: int) -> None:
+        self._remove(stream)
+        self._given_up.remember(stream)
+        self._write_reset(stream.number, code)
+
+    # The windows that we grant.
+
+    def _return_credit(self, stream: Stream | None, credit: int) -> None:
+        """The peer may send as much again: on this stream, if it is open, and on the connection in any case."""
+        self._uncredited += credit
+        # Half a window at a time: a WINDOW_UPDATE for each piece would be a frame for each frame.
+        if self._uncredited * 2 >= self._goal:
+            self._write_window_update(0, self._uncredited)
+            self._room += self._uncredited
+            self._uncredited = 0
+        if stream is not None and stream.is_open and not stream.ended:
+            stream.owed += credit
+            if stream.owed * 2 >= STREAM_WINDOW:
+                self._write_window_update(stream.number, stream.owed)
+                stream.room += stream.owed
+                stream.owed = 0
+
+    def _widen(self) -> None:
+        if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:
+            self._goal += CONNECTION_WINDOW
+            self._room += CONNECTION_WINDOW
+            self._write_window_update(0, CONNECTION_WINDOW)
+
+    # What the peer has changed, once it has passed the rules.
+
+    def _took_setting(self, setting: int, value: int) -> None:
+        if setting == MAX_CONCURRENT_STREAMS:
+            self.max_streams = min(value, LAST_ID)
+        elif setting == INITIAL_WINDOW_SIZE:
+            self._initial = value
+        elif setting == MAX_FRAME_SIZE:
+            self.max_frame = min(value, SENT_FRAME)
+        elif setting == HEADER_TABLE_SIZE:
+            self._encoder.resize(value)
+        elif setting == ENABLE_CONNECT_PROTOCOL:
+            self.extended_connect = bool(value)
+
+    def _took_window_update(self, stream: Stream | None, increment: int) -> None:
+        """None: of the connection."""
+        if stream is None:
+            self.connection_window += increment
+        else:
+            stream.spare += increment
+
+    def _took_end(self, stream: Stream) -> None:
+        """END_STREAM: the response is complete."""
+        stream.ended = True
+        if stream.sent_all:
+            self._remove(stream)
+
+    def _took_reset(self, stream: Stream) -> None:
+        self._remove(stream)
+
+    def _took_goaway(self, last: int) -> list[Stream]:
+        """Returns the streams that the peer has not processed."""
+        self._away = True
+        if last >= self._last:
+            return []
+        self._last = last
+        gone = [stream for number, stream in self._streams.items() if number > last]
+        for stream in gone:
+            self._remove(stream)
+            self._given_up.remember(stream)
+        return gone
+
+    # What is written.
+
+    def _write_start(self, settings: Sequence[tuple[int, int]]) -> None:
+        self._out.put(PREFACE)
+        self._out.send(SETTINGS, 0, 0, b"".join([setting_pair.pack(*pair) for pair in settings]))
+
+    def _write_head(self, stream: int, headers: Headers, end: bool, key: bytes = b"") -> None:
+        """The head of a request, or its trailers. `key`: see `request`."""
+        block = self._encoder.encode_plain(key, headers) if key else self._encoder.encode(headers)
+        self._out.send_block(stream, block, self.max_frame, end=end)
+
+    def _write_data(self, stream: int, data: bytes, end: bool) -> None:
+        self._out.send(DATA, END_STREAM if end else 0, stream, data)
+
+    def _write_reset(self, stream: int, code: int) -> None:
+        self._out.send(RST_STREAM, 0, stream, uint32.pack(code))
+
+    def _write_window_update(self, stream: int, increment: int) -> None:
+        self._out.send(WINDOW_UPDATE, 0, stream, uint32.pack(increment))
+
+    def _write_ping(self, payload: bytes) -> None:
+        self._out.send(PING, 0, 0, payload)
+
+    def _write_goaway(self, code: int) -> None:
+        self._out.send(GOAWAY, 0, 0, two_uint32.pack(0, code))
+
+    # Answers, of which `FrameWriter` lets only so many wait.
+
+    def _write_ping_answer(self, payload: bytes) -> None:
+        self._out.answer(PING, ACK, 0, payload)
+
+    def _write_settings_answer(self) -> None:
+        self._out.answer(SETTINGS, ACK, 0, b"")

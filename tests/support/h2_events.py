@@ -1,0 +1,190 @@
+"""The HTTP/2 engine as bytes in, events out: what it tells its streams and its listener becomes a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from httpcore import HTTPCoreError
+from httpcore._http2.engine import H2Engine
+from httpcore._http2.streams import Stream
+from httpcore._message.fields import Headers
+from httpcore._message.head import Head
+
+
+@dataclass
+class HeadReceived:
+    """Interim or final."""
+
+    stream: int
+    head: Head
+
+
+@dataclass
+class BodyReceived:
+    stream: int
+    data: bytes | bytearray
+
+
+@dataclass
+class Ended:
+    stream: int
+    trailers: Headers
+
+
+@dataclass
+class WasReset:
+    stream: int
+    code: int
+
+
+@dataclass
+class Malformed:
+    stream: int
+    error: HTTPCoreError
+
+
+@dataclass
+class WentAway:
+    last_stream: int
+    code: int
+    debug: bytes
+
+
+@dataclass
+class SettingsChanged:
+    pass
+
+
+@dataclass
+class WindowOpened:
+    """0 means perhaps on any."""
+
+    stream: int
+
+
+@dataclass
+class Ponged:
+    pass
+
+
+@dataclass
+class Failed:
+    error: HTTPCoreError
+
+
+Event = (
+    HeadReceived
+    | BodyReceived
+    | Ended
+    | WasReset
+    | Malformed
+    | WentAway
+    | SettingsChanged
+    | WindowOpened
+    | Ponged
+    | Failed
+)
+
+
+class TellingStream(Stream):
+    """Adds what comes to the list of its engine."""
+
+    def __init__(self, owner: EventEngine) -> None:
+        self._owner = owner
+
+    def on_interim(self, head: Head) -> None:
+        self._owner.events.append(HeadReceived(self.number, head))
+
+    def on_head(self, head: Head) -> None:
+        self._owner.events.append(HeadReceived(self.number, head))
+
+    def on_body(self, data: bytes) -> None:
+        events = self._owner.events
+        last = events[-1] if events else None
+        if len(data) < 4096 and isinstance(last, BodyReceived) and last.stream == self.number:
+            if isinstance(last.data, bytes):
+                last.data = bytearray(last.data)
+            last.data += data
+        else:
+            events.append(BodyReceived(self.number, data))
+
+    def on_end(self) -> bool:
+        self._owner.events.append(Ended(self.number, self.trailers))
+        return False
+
+
+class EventEngine:
+    """An engine whose streams are known by their numbers, and its listener. What is not here is the engine's own."""
+
+    def __init__(self) -> None:
+        self.inner = H2Engine()
+        self.events: list[Event] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def _stream(self, number: int) -> Stream:
+        # No other place knows which streams are open; one that is kept here would count as memory of the engine.
+        found = self.inner._streams.get(number)
+        if found is None:
+            found = TellingStream(self)
+            found.number = number
+        return found
+
+    def request(self, headers: Headers, *, end: bool) -> int:
+        stream = TellingStream(self)
+        self.inner.request(stream, headers, end=end)
+        return stream.number
+
+    def data(self, stream: int, data: bytes | bytearray | memoryview, *, end: bool) -> None:
+        self.inner.data(self._stream(stream), data, end=end)
+
+    def trailers(self, stream: int, headers: Headers) -> None:
+        self.inner.trailers(self._stream(stream), headers)
+
+    def window(self, stream: int) -> int:
+        return self.inner.window(self._stream(stream))
+
+    def reset(self, stream: int, code: int) -> None:
+        self.inner.reset(self._stream(stream), code)
+
+    def consumed(self, stream: int, size: int) -> None:
+        self.inner.consumed(self._stream(stream), size)
+
+    def goaway(self, code: int) -> None:
+        self.inner.goaway(code)
+        self.inner.forget_streams()
+
+    def receive(self, data: bytes, now: float | None = None, most: int = 2**31 - 1) -> list[Event]:
+        self.events = []
+        self.inner.receive(data, self, now, most)
+        return self.events
+
+    # The listener.
+
+    def on_settings(self) -> None:
+        self.events.append(SettingsChanged())
+
+    def on_window(self) -> None:
+        self.events.append(WindowOpened(0))
+
+    def on_stream_window(self, stream: Stream) -> None:
+        self.events.append(WindowOpened(stream.number))
+
+    def on_pong(self) -> None:
+        self.events.append(Ponged())
+
+    def on_reset(self, stream: Stream, code: int) -> None:
+        self.events.append(WasReset(stream.number, code))
+
+    def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
+        self.events.append(Malformed(stream.number, error))
+
+    def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
+        self.events.append(WentAway(last, code, debug))
+
+    def on_failed(self, error: HTTPCoreError) -> None:
+        self.inner.forget_streams()
+        self.events.append(Failed(error))
