@@ -5,13 +5,13 @@ Importing it loads nothing else: a name brings what it needs when it is first as
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+# True for type checkers. Not the literal False, which jedi (Spyder, python-lsp, vim, Emacs) would take at its word, and
+# complete nothing; nor from `typing`, so that the import loads nothing.
+TYPE_CHECKING = bool(0)
 if TYPE_CHECKING:
-    from typing import Any
-
     from ._backends import current_backend, threads_backend
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
-    from ._config import PoolLimits, SSLConfig, TimeoutConfig
+    from ._config import UNSET, CertTypes, PoolLimits, SSLConfig, SSLTypes, TimeoutConfig, TimeoutTypes, Unset
     from ._connect.contexts import ssl_context
     from ._connect.environment import EnvironmentProxies, proxies_from_environment
     from ._connect.policy import NetworkPolicy
@@ -47,8 +47,9 @@ if TYPE_CHECKING:
         WriteError,
         WriteTimeout,
     )
-    from ._message.body import ReplayableBody
+    from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
+    from ._message.request import HeaderTypes, TrailerTypes
     from ._message.response import BodyStream, Informational, Response, ResponseInfo
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         RequestStarted,
         ResponseComplete,
         ResponseStarted,
+        Trace,
         TraceEvent,
     )
     from ._transports.asgi import ASGITransport
@@ -88,7 +90,9 @@ __all__ = [
     "ASGITransport",
     "Backend",
     "BodyStream",
+    "BodyTypes",
     "CachingResolver",
+    "CertTypes",
     "ConcurrencyLimit",
     "ConnectError",
     "ConnectTimeout",
@@ -109,6 +113,7 @@ __all__ = [
     "HTTPSOnlyTransport",
     "HTTPSRedirect",
     "HTTPTransport",
+    "HeaderTypes",
     "Informational",
     "InterimResponse",
     "InvalidURL",
@@ -154,12 +159,14 @@ __all__ = [
     "Retries",
     "RetryPolicy",
     "SSLConfig",
+    "SSLTypes",
     "SocketOption",
     "Stream",
     "StreamConsumed",
     "StreamInfo",
     "StreamReset",
     "SyncBodyStream",
+    "SyncBodyTypes",
     "SyncConnectionPool",
     "SyncRawStream",
     "SyncResponse",
@@ -168,11 +175,16 @@ __all__ = [
     "TLSInfo",
     "Timeout",
     "TimeoutConfig",
+    "TimeoutTypes",
     "TotalTimeout",
+    "Trace",
     "TraceEvent",
+    "TrailerTypes",
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "UNSET",
+    "Unset",
     "UnsupportedProtocol",
     "WSGITransport",
     "WriteError",
@@ -197,9 +209,14 @@ _WHERE = {
         "TLSInfo",
     ),
     "_config": (
+        "UNSET",
+        "CertTypes",
         "PoolLimits",
         "SSLConfig",
+        "SSLTypes",
         "TimeoutConfig",
+        "TimeoutTypes",
+        "Unset",
     ),
     "_connect.contexts": ("ssl_context",),
     "_connect.environment": (
@@ -245,8 +262,16 @@ _WHERE = {
         "WriteError",
         "WriteTimeout",
     ),
-    "_message.body": ("ReplayableBody",),
+    "_message.body": (
+        "BodyTypes",
+        "ReplayableBody",
+        "SyncBodyTypes",
+    ),
     "_message.raw": ("RawStream",),
+    "_message.request": (
+        "HeaderTypes",
+        "TrailerTypes",
+    ),
     "_message.response": (
         "BodyStream",
         "Informational",
@@ -277,6 +302,7 @@ _WHERE = {
         "RequestStarted",
         "ResponseComplete",
         "ResponseStarted",
+        "Trace",
         "TraceEvent",
     ),
     "_transports.asgi": ("ASGITransport",),
@@ -309,14 +335,16 @@ _WHERE = {
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # so that `import httpcore` alone imports nothing
+if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
 
-    value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name):
+        if name not in _MODULE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # so that `import httpcore` alone imports nothing
+
+        value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
+from typing import Final, NamedTuple, Protocol, Self, TypeVar
 
 from .._backends.base import PIECE, StreamInfo, TLSInfo
 from .._config import UNSET, Unset, checked_size
@@ -78,8 +78,20 @@ class ResponseInfo(NamedTuple):
     stream_id: int | None = None
 
     @classmethod
-    def of(cls, stream: StreamInfo, **rest: Any) -> ResponseInfo:
-        return cls(stream.peer, stream.local, stream.tls, **rest)
+    def of(
+        cls,
+        stream: StreamInfo,
+        engine: str = "",
+        reused: bool = False,
+        attempts: int = 1,
+        connected_after: float | None = None,
+        head_after: float | None = None,
+        stream_id: int | None = None,
+    ) -> ResponseInfo:
+        """With what a stream says of its two ends."""
+        return cls(
+            stream.peer, stream.local, stream.tls, engine, reused, attempts, connected_after, head_after, stream_id
+        )
 
 
 class Source(ContentSource, Protocol):

@@ -9,16 +9,28 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from .._backends import load
 from .._backends.base import Backend, SocketOption, checked_backend
-from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_seconds, checked_size, checked_ssl
+from .._config import (
+    UNSET,
+    PoolLimits,
+    SSLConfig,
+    SSLTypes,
+    TimeoutConfig,
+    TimeoutTypes,
+    Unset,
+    checked_seconds,
+    checked_size,
+    checked_ssl,
+)
 from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LocalProtocolError
-from .._message.request import Request
+from .._message.body import Body, BodyTypes
+from .._message.request import HeaderTypes, Request, TrailerTypes
 from .._message.response import Response
 from .._public import public
 from .._reentry import REENTERED
@@ -106,8 +118,8 @@ class ConnectionPool:
 
     def __init__(
         self,
-        ssl: SSLConfig | ssl_module.SSLContext | None = None,
-        timeout: TimeoutConfig | float | None = TimeoutConfig(),  # noqa: B008 - a frozen value
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes = TimeoutConfig(),  # noqa: B008 - a frozen value
         limits: PoolLimits | None = None,
         *,
         http1: bool = True,
@@ -151,14 +163,14 @@ class ConnectionPool:
         self,
         method: str | bytes,
         url: str | bytes,
-        headers: Any = None,
-        body: Any = b"",
+        headers: HeaderTypes = None,
+        body: BodyTypes | Body = b"",
         stream: bool = False,
         *,
-        ssl: SSLConfig | ssl_module.SSLContext | None = None,
-        timeout: TimeoutConfig | float | None = None,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
         target: str | bytes | None = None,
-        trailers: Any = None,
+        trailers: TrailerTypes = None,
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         duplex: bool = False,
@@ -176,7 +188,8 @@ class ConnectionPool:
             stream: False reads the whole body before returning; True returns at the head, and the response must be
                 read to its end or closed.
             ssl: as for the pool, for this request. Default None: the pool's.
-            timeout: as for the pool, for this request. Default None: the pool's.
+            timeout: as for the pool, for this request. A number of seconds leaves the pool's total timeout; what a
+                `TimeoutConfig` leaves out is the pool's. None: no limit of any kind. Left out: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
             max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
@@ -204,7 +217,7 @@ class ConnectionPool:
         asked = Request.of(method, url, headers, body, target, trailers)
         backend = leases.enter()
         asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
-        config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
+        config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
         trace = self._trace if trace is None else checked_trace(trace)
         call = Call(asked, route, config, backend, trace, duplex)
         delivery = await self._attempts.send(call)
@@ -230,6 +243,26 @@ class ConnectionPool:
     ) -> None:
         self._close()
 
+    @property
+    def timeout(self) -> TimeoutConfig:
+        """The timeouts of requests that name none: `http.timeout.replace(read=60)` derives others."""
+        return self._timeout
+
+    @property
+    def limits(self) -> PoolLimits:
+        """How many connections the pool may have."""
+        return self._leases.limits
+
+    @property
+    def ssl(self) -> SSLConfig | ssl_module.SSLContext:
+        """How https origins are checked where a request does not say."""
+        return self._ssl
+
+    @property
+    def max_body(self) -> int | Unset | None:
+        """The most bytes of a body that are kept, None for no limit, or `UNSET` where it was left out."""
+        return self._max_body
+
     def stats(self) -> PoolStats:
         """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
         for one, in all and per origin: one consistent snapshot. Where a signal handler or a finaliser has interrupted
@@ -241,7 +274,7 @@ class ConnectionPool:
         stats = self._leases.ledger.snapshot()
         return f"<{type(self).__name__} {stats.open} open, {stats.leased} leased, {stats.waiting} waiting>"
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} holds live connections and cannot be pickled")
 
 
