@@ -42,6 +42,7 @@ CertTypes = Path | tuple[Path, Path] | tuple[Path, Path | None, str | bytes | No
 """A client certificate: a path, `(certificate, key)`, or `(certificate, key, password)`."""
 
 
+@public
 class Unset(Enum):
     """Tells "not given" from None, which means "no limit"."""
 

@@ -18,6 +18,7 @@ from ._connect.proxy import Proxy, ProxyChooser
 from ._connect.resolvers import Resolver
 from ._errors import LocalProtocolError
 from ._message.body import Body, SyncBodyTypes
+from ._message.lookup import HeaderLookup
 from ._message.raw import RawStream
 from ._message.request import HeaderTypes, TrailerTypes
 from ._message.response import BodyStream, Informational, Response, ResponseInfo
@@ -195,7 +196,7 @@ class SyncConnectionPool:
 
 
 @public
-class SyncResponse:
+class SyncResponse(HeaderLookup):
     """`Response` for programs with threads: the same attributes; what is awaited there blocks here."""
 
     __slots__ = ("_response",)

@@ -33,6 +33,7 @@ from .content import Content, ContentSource, check_size, collected, decoded
 from .decoders import is_coded
 from .fields import Headers
 from .head import Head
+from .lookup import HeaderLookup
 from .raw import RawStream
 from .request import HeaderTypes, header_pairs
 
@@ -78,20 +79,9 @@ class ResponseInfo(NamedTuple):
     stream_id: int | None = None
 
     @classmethod
-    def of(
-        cls,
-        stream: StreamInfo,
-        engine: str = "",
-        reused: bool = False,
-        attempts: int = 1,
-        connected_after: float | None = None,
-        head_after: float | None = None,
-        stream_id: int | None = None,
-    ) -> ResponseInfo:
-        """With what a stream says of its two ends."""
-        return cls(
-            stream.peer, stream.local, stream.tls, engine, reused, attempts, connected_after, head_after, stream_id
-        )
+    def of(cls, stream: StreamInfo, **rest: object) -> ResponseInfo:
+        """With what a stream says of its two ends; the rest are fields of this class."""
+        return cls(stream.peer, stream.local, stream.tls, **rest)  # type: ignore[arg-type]
 
 
 class Source(ContentSource, Protocol):
@@ -134,7 +124,7 @@ _READ: Final = _Standing.READ
 
 
 @public
-class Response:
+class Response(HeaderLookup):
     """The answer to a request.
 
     Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`

@@ -21,6 +21,7 @@ from .._backends.base import Backend
 from .._errors import LocalProtocolError
 from .._message.body import Body, BodyTypes
 from .._message.fields import Headers
+from .._message.lookup import HeaderLookup
 from .._message.request import HeaderTypes, Request, header_pairs
 from .._message.url import URL
 from .._public import public
@@ -182,7 +183,7 @@ class TransportRequest:
 
 
 @public
-class TransportResponse:
+class TransportResponse(HeaderLookup):
     """What a handler returns: the four values, and how the response is released.
 
     Arguments:
