@@ -37,6 +37,10 @@ __all__ = [
     "TotalTimeout",
     "LimitExceeded",
     "PolicyError",
+    "RedirectError",
+    "TooManyRedirects",
+    "RedirectLoop",
+    "RedirectBodyUnavailable",
     "PoolClosed",
     "ResponseError",
     "ResponseBusy",
@@ -338,6 +342,29 @@ class PolicyError(HTTPCoreError):
         self.address = address
         self.port = port
         self.rule = rule
+
+
+# Redirects, which the client follows.
+
+
+@public
+class RedirectError(HTTPCoreError):
+    """A redirect cannot be followed: its Location is no http or https URL, or there are two different ones."""
+
+
+@public
+class TooManyRedirects(RedirectError):
+    """There were more redirects than `max_redirects`."""
+
+
+@public
+class RedirectLoop(RedirectError):
+    """A redirect led to a request that was sent before in the same chain, with the same cookies."""
+
+
+@public
+class RedirectBodyUnavailable(RedirectError):
+    """A redirect has the request's body sent again, and that was an iterator whose items are gone."""
 
 
 # Misuse.

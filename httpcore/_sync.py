@@ -126,7 +126,7 @@ class SyncConnectionPool:
         The body may be anything that does not need an event loop: bytes, str, an iterable of bytes, a callable that
         returns one, a binary file, or a `ReplayableBody`.
         """
-        sent: bytes | Body
+        sent: Any  # a `Body` is taken too, so that a body is taken apart once
         if type(body) is bytes:
             sent = body
         else:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from copy import copy
 from typing import Final
 
 from .._backends.base import Backend, Stream
@@ -156,7 +155,7 @@ class HTTP2Connection:
     def abandon(self) -> None:
         """As `close`, in the child of a fork, where the lock and the turns may be held by threads that do not exist."""
         core = self._core
-        core.lock = step_lock()
+        core.lock = step_lock()  # the old one may be held for ever
         core.baton.forget()
         core.torn = False
         core.closed = True
@@ -192,17 +191,20 @@ class HTTP2Connection:
             raise LocalProtocolError(REENTERED)
         with core.lock, core:
             self._check_open(inbox)
+            # What is queued before it goes first; so the request has begun to leave when more than that was written.
             inbox.begins = self._outbox.written + self._outbox.size()
             if not engine.settings_seen:
                 inbox.crowded = True  # it has not said yet how many streams it allows
             engine.request(inbox, fields, end=end and not data, key=key)
             if inbox.number >= LAST_STREAM:
                 core.spent = core.changed = True
+            # A small body leaves with its head, and END_STREAM with its last byte: no frame for it alone.
             whole = not data or len(data) <= engine.window(inbox)
             if data and whole:
                 engine.data(inbox, data, end=end)
             if engine.open_streams == 1:  # others may have something to send in a moment: then in one write
                 core.send_now()
+            # Else it leaves with the write of whoever waits first: a hundred requests at once are one write.
             return whole
 
     def _check_open(self, inbox: Inbox) -> None:
@@ -215,7 +217,7 @@ class HTTP2Connection:
         if cause is not None:
             raise again(cause)
         if core.away is not None:
-            raise copy(core.away)
+            raise core.went_away()
         if self._uploads.stalled:
             why = "takes no more: its peer stopped an upload"
         else:
@@ -247,7 +249,7 @@ class HTTP2Connection:
                 if inbox.error is not None:
                     raise inbox.failure()
                 return b"" if inbox.ended else None
-            with core:
+            with core:  # a step, since what is taken must be credited, or the window shrinks for good
                 data = inbox.take(most)
                 core.credit(inbox, len(data))
                 return data

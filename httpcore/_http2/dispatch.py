@@ -55,7 +55,7 @@ class Dispatch:
         on_change: called, with no lock held, when `capacity` or `is_open` may have changed. Default None.
         failure: nothing more comes, nor can anything be sent.
         broken: nothing can be sent any more, but perhaps there is something to read.
-        away: what the peer's GOAWAY says, if it has sent one.
+        away: what the peer's GOAWAY says, if it has sent one: the last stream, the code, and what else.
         spent: no stream ids are left.
         lost: the peer did not say that it is there.
         changed: `on_change` is to be called.
@@ -103,7 +103,7 @@ class Dispatch:
         self.on_change: Callable[[], None] | None = None
         self.failure: HTTPCoreError | None = None
         self.broken: HTTPCoreError | None = None
-        self.away: GoAway | None = None
+        self.away: tuple[int, int, bytes] | None = None
         self.spent = False
         self.lost = False
         self.closed = False
@@ -133,7 +133,7 @@ class Dispatch:
         """Begin a step, inside the lock: what it does to the engine and the inboxes is done whole, or is the end."""
         if self.torn:
             self.fail(self._in_use())
-        self.torn = True
+        self.torn = True  # before anything is changed: it is undone only when all is
         while self.dropped:
             self._drop(self.dropped.popleft())
 
@@ -189,11 +189,11 @@ class Dispatch:
         self.send_now()
 
     def _drop(self, inbox: Inbox) -> None:
-        if inbox.is_open:
+        if inbox.is_open:  # the peer is told, and its late frames are expected and credited (RFC 9113, 5.4.2)
             self.engine.reset(inbox, Code.CANCEL)
             if self.liveness.doubt(self.now()):
                 self.engine.ping(b"httpcore")
-        if inbox.held:
+        if inbox.held:  # nobody will take it, but the connection's window is for all
             held, inbox.held = inbox.held, 0
             inbox.parts.clear()
             self.engine.consumed(inbox, held)
@@ -311,15 +311,15 @@ class Dispatch:
         stream.fail(error)
 
     def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
-        self.away = GoAway(code, last, debug, peer=self.stream.info().peer)
+        self.away = last, code, debug  # no error yet: it costs more than the frame, and the peer may send many
         self.changed = True
         for stream in gone:
             assert isinstance(stream, Inbox)
-            stream.fail(copy(self.away), refused=True)
+            stream.fail(self.went_away(), refused=True)  # it may be sent again, whatever its method (8.7)
 
     def on_failed(self, error: HTTPCoreError) -> None:
         self.outbox.parting = True  # until the GOAWAY that says why has left
-        self.fail(error, fault=True)
+        self.fail(error, fault=True)  # which leaves the stream open because of `parting`
         self.outbox.give()
         self.outbox.part_if_sent()
 
@@ -331,12 +331,17 @@ class Dispatch:
         if self.failure is None:
             self.failure = error
             self.outbox.over = self.changed = True
-        away = None if fault else self.away
+        left = not fault and self.away is not None
         for stream in [*self.engine.forget_streams(), *self.settling]:
             assert isinstance(stream, Inbox)
-            stream.fail(again(error) if away is None else copy(away))
+            stream.fail(self.went_away() if left else again(error))
         if not self.outbox.parting:
             self.stream.close()  # a call that reads or writes at this moment ends now
+
+    def went_away(self) -> GoAway:
+        assert self.away is not None
+        last, code, debug = self.away
+        return GoAway(code, last, debug, peer=self.stream.info().peer)
 
     def break_off(self, error: HTTPCoreError, *, listens: bool) -> None:
         """A write failed. What the peer had sent before is here, for us or for the reader."""

@@ -251,7 +251,7 @@ class H2Engine(Sender):
             self._on_block(self._block.ends, stream, bytes(self._block.data), listener)
 
     def _on_block(self, ends: int, stream: int, block: bytes, listener: Listener) -> None:
-        decoded = _decode(self._decoder, block)
+        decoded = _decode(self._decoder, block)  # of any stream: to leave one out would put the tables out of step
         fields = decoded.fields
         state = self._streams.get(stream)
         if state is None:

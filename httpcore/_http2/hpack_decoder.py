@@ -105,6 +105,12 @@ def _learn_run(wire: bytes, fields: list[_Pair], added: list[_Entry]) -> None:
 _blocks: dict[bytes, FieldBlock] = {}  # those that refer to nothing that belongs to one connection
 
 
+def _keep_block(block: bytes, found: FieldBlock) -> None:
+    if len(_blocks) >= _BLOCKS:
+        _blocks.clear()
+    _blocks[block] = found
+
+
 def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
     """A number that did not fit beside the bits before it, where it is `first`; and where it ends (5.1)."""
     number = first
@@ -209,7 +215,8 @@ class FieldDecoder:
                 if len(fields) - run_field > 1:
                     _learn_run(block[run_at:at], fields[run_field:], added[run_added:])
                 if entry is None:
-                    entry, stop, is_shared = self._unknown(block, at, first)
+                    is_literal = first < RESIZED or ADDED <= first < INDEXED
+                    entry, stop, is_shared = (self._literal if is_literal else self._reference)(block, at)
                     shared &= is_shared
                 run_at, run_field = stop, len(fields) + 1
                 run_added = len(added) + (ADDED <= first < INDEXED)
@@ -225,22 +232,19 @@ class FieldDecoder:
             _learn_run(block[run_at:], fields[run_field:], added[run_added:])
         found = FieldBlock(tuple(fields), self._most - room, tuple(added))
         if shared and end <= _BLOCK:
-            if len(_blocks) >= _BLOCKS:
-                _blocks.clear()
-            _blocks[block] = found
+            _keep_block(block, found)
         return found
 
     def _too_much(self) -> LimitExceeded:
         message = f"the fields of a header block count more than {self._most:,} bytes"
         return LimitExceeded(message, limit=self._most)
 
-    def _unknown(self, block: bytes, at: int, first: int) -> tuple[_Entry, int, bool]:
-        """A field that is not known by its bytes alone, which begin with `first`; where it ends; and whether it means
-        the same on every connection, and is no secret."""
+    def _reference(self, block: bytes, at: int) -> tuple[_Entry, int, bool]:
+        """A field of the connection's own table (6.1): the field, where its index ends, and that it means something
+        else on every connection. Or what is no field."""
+        first = block[at]
         if first < INDEXED:
-            if not first & ADDED and first >= RESIZED:
-                raise ValueError("the table is resized behind the first field")
-            return self._literal(block, at)
+            raise ValueError("the table is resized behind the first field")
         if first == INDEXED:
             raise ValueError("there is no index 0")
         index, at = first & 0x7F, at + 1
@@ -265,12 +269,28 @@ class FieldDecoder:
         index, at = first & most, start + 1
         if index == most:
             index, at = _integer(block, at, index)
+        # Twice the same, in place of two calls: most of what a server says for the first time comes by here.
         if index:
-            name = self._find(index)[0][0]
+            name = _STATIC[index - 1][0][0] if index <= STATIC_COUNT else self._find(index)[0][0]
+        elif (size := block[at] & 0x7F) < 0x7F:
+            stop = at + 1 + size
+            name = block[at + 1 : stop]
+            if block[at] & 0x80:
+                name = _names[name]
+            at = stop
         else:
             name, at = _text(block, at, _names.__getitem__)
-        value, at = _text(block, at, unhuffman)
-        entry = _entry(name, value)
+        if (size := block[at] & 0x7F) < 0x7F:
+            stop = at + 1 + size
+            if stop > len(block):
+                raise IndexError
+            value = block[at + 1 : stop]
+            if block[at] & 0x80:
+                value = unhuffman(value)
+            at = stop
+        else:
+            value, at = _text(block, at, unhuffman)
+        entry = (name, value), len(name) + len(value) + ENTRY_BYTES
         is_simple = index <= STATIC_COUNT and (first & ADDED or not first & NEVER) and name not in _SECRET
         if is_simple and at - start <= _LITERAL:
             if len(_known) >= _KNOWN:

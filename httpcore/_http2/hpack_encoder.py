@@ -8,8 +8,8 @@ Huffman-coded: it saves a fifth of the bytes of what is sent once, for most of t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, cast
 
 from .._message.fields import Remembered
 from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, PLAIN, RESIZED, STATIC_COUNT, STATIC_PAIRS
@@ -70,11 +70,12 @@ class FieldEncoder:
 
     __slots__ = (
         "_added",
+        "_codes",
+        "_codes_at",
         "_entries",
         "_limit",
         "_lowest",
         "_plain",
-        "_plain_at",
         "_resized",
         "_size",
         "_table",
@@ -90,8 +91,10 @@ class FieldEncoder:
         self._lowest = TABLE_BYTES  # since the peer was last told
         self._resized = False
         self._values: dict[bytes, int] = {}  # how many of each name were added
-        self._plain: dict[bytes, bytes] = {}  # blocks that refer to the table as it was ...
-        self._plain_at = 0  # ... when so many had been added
+        # What refers to the table as it was when `_codes_at` fields had been added: indexes, and whole blocks.
+        self._codes: dict[tuple[bytes, bytes], bytes] = {}
+        self._plain: dict[bytes, bytes] = {}
+        self._codes_at = 0
 
     def resize(self, limit: int) -> None:
         """The peer's table takes that many bytes (SETTINGS_HEADER_TABLE_SIZE)."""
@@ -101,44 +104,57 @@ class FieldEncoder:
         self._limit = limit
         self._lowest = min(self._lowest, limit)
         self._resized = True
-        self._plain.clear()
+        self._forget_codes()
         self._shrink(limit)
 
-    def encode(self, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    def encode(self, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
         """One header block."""
-        out = [self._sizes()] if self._resized else []
-        append = out.append
-        table = self._table
-        behind = STATIC_COUNT + self._added  # the index of a field is this, less how many had been added before it
-        for pair in fields:
-            code = _PAIRS.get(pair)
-            if code is None:
-                place = table.get(pair)
-                if place is None:
-                    code = self._literal(pair)
-                    behind = STATIC_COUNT + self._added
-                else:
-                    code = _INDEXES[behind - place]
-            append(code)
-        return b"".join(out)
+        if self._codes_at != self._added:
+            self._forget_codes()
+        codes: list[bytes | None] = [*map(self._codes.get, fields)]
+        if None in codes:
+            for at, pair in enumerate(fields):
+                # What was added meanwhile has moved the indexes of those before it.
+                if codes[at] is None or self._codes_at != self._added:
+                    codes[at] = self._code(pair)
+        if self._resized:
+            codes.insert(0, self._sizes())
+        return b"".join(cast("list[bytes]", codes))
 
-    def encode_plain(self, key: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    def encode_plain(self, key: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
         """As `encode`, for fields without credentials, which `key` stands for: the block is remembered. It holds only
         while the table is what it was: not after a resize, nor when a field has been added; so a block that itself adds
         something is not remembered."""
         if self._resized:
             return self.encode(fields)  # which begins with the size
-        if self._plain_at != self._added:
-            self._plain.clear()
-            self._plain_at = self._added
+        if self._codes_at != self._added:
+            self._forget_codes()
         block = self._plain.get(key)
         if block is None:
             block = self.encode(fields)
-            if self._plain_at == self._added:
+            if self._codes_at == self._added:
                 if len(self._plain) >= PLAIN_COUNT:
                     self._plain.clear()
                 self._plain[key] = block
         return block
+
+    def _forget_codes(self) -> None:
+        """The table is another one: all that refers to it has another index."""
+        self._plain.clear()
+        self._codes.clear()
+        self._codes_at = self._added
+
+    def _code(self, pair: tuple[bytes, bytes]) -> bytes:
+        """One field. Its code is remembered if it is an index, until the table changes."""
+        code = _PAIRS.get(pair)
+        if code is None:
+            place = self._table.get(pair)
+            if place is None:
+                return self._literal(pair)
+            code = _INDEXES[STATIC_COUNT + self._added - place]
+        if self._codes_at == self._added:
+            self._codes[pair] = code
+        return code
 
     def _literal(self, pair: tuple[bytes, bytes]) -> bytes:
         name, value = pair

@@ -57,10 +57,9 @@ _Step = tuple[list[bytes], list["_Step"], int]
 """A code that is open where an octet ends: by the octet that comes next, what it means, and the step behind it; and the
 code itself.
 
-What octets mean is learned as they come, since most never do; until then both lists have None there, which no loop
-over them takes for an answer. There are 256 steps, and with all that they can learn they take 2.6 MiB, for all
-connections together: a peer that sends every octet at every place costs no more. (Tuples of meaning and step for each
-octet are a sixth faster, and take 5 MiB.)
+What octets mean is learned as they come, since most never do; until then there is None in the second list. There are
+256 steps, and with all that they can learn they take 2.6 MiB, for all connections together: a peer that sends every
+octet at every place costs no more. (Tuples of meaning and step for each octet are a sixth faster, and take 5 MiB.)
 """
 
 _steps: dict[int, _Step] = {}
@@ -95,28 +94,26 @@ def unhuffman(data: bytes) -> bytes:
     Raises:
         ValueError: it has EOS, or ends in what is no padding.
     """
-    try:
-        return _spell(data)
-    except TypeError:  # an octet came at a place where it never did before
-        step = _FIRST
-        for octet in data:
-            if step[1][octet] is None:
-                _learn(step, octet)
-            step = step[1][octet]
-        return _spell(data)
-
-
-def _spell(data: bytes) -> bytes:
-    """As `unhuffman`, by what was learned; TypeError where that is not enough. This loop is the dearest of a response
-    whose fields are new: one call for each octet, and no attributes."""
     out: list[bytes] = []
     append = out.append
     meanings, following, code = _FIRST
-    for octet in data:
-        append(meanings[octet])
-        meanings, following, code = following[octet]
+    try:
+        for octet in data:  # the dearest loop of a response whose fields are new: so one call, and no attributes
+            append(meanings[octet])
+            meanings, following, code = following[octet]
+    except TypeError:  # an octet came at a place where it never did before
+        _learn_all(data)
+        return unhuffman(data)
     if code not in _PADDINGS:
         raise ValueError("a Huffman code is cut short, or padded with what is not EOS")
     if len(out) <= _JOINED:
         return b"".join(out)
     return b"".join([b"".join(out[at : at + _JOINED]) for at in range(0, len(out), _JOINED)])
+
+
+def _learn_all(data: bytes) -> None:
+    step = _FIRST
+    for octet in data:
+        if step[1][octet] is None:
+            _learn(step, octet)
+        step = step[1][octet]

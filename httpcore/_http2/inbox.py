@@ -86,7 +86,7 @@ class Inbox(Stream):
             self._baton.call(self.receiver)
 
     def on_end(self) -> bool:
-        unwanted = not (self.sent_all or self.two_way)
+        unwanted = not (self.sent_all or self.two_way)  # an early answer: it had enough of the request (8.1)
         if unwanted:
             self.stopped = True
         self.wake()

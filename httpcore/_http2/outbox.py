@@ -52,6 +52,7 @@ class Outbox:
 
     def give(self) -> None:
         """Hand over what is queued as far as there is room, unless a call of the stream has it."""
+        # Never beside a call of the stream: that has the beginning of `unsent`, and ours would overtake the rest.
         while not self.writing and (data := self.unsent or self._engine.take()):
             count = self._stream.give(data)
             self.wrote(data, count)

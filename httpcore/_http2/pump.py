@@ -76,6 +76,7 @@ class Pump:
                         inbox.sender = seat
                     else:
                         inbox.receiver = seat
+                    # To write comes first: what we wait for may be the answer to what is still here.
                     writes = self._outbox.is_unsent() and baton.may_write(seat)
                     if not writes and not baton.may_read(seat):
                         event = self._wait(inbox, seat, sends)
@@ -83,7 +84,7 @@ class Pump:
                     await core.backend.sleep(0)  # those who run after us add to the same write
                     paused = True
                     continue
-                tried = True
+                tried = True  # so that a wait of no seconds looks once at what is here
                 if event is not None:
                     await event.wait(left)
                 elif writes:
@@ -103,7 +104,7 @@ class Pump:
         """As `attend`, for what concerns the whole connection. True also when that has failed."""
         core = self._core
         with core.lock:
-            core.settling[inbox] = None
+            core.settling[inbox] = None  # SETTINGS, PING and the end of the connection concern no one stream
         try:
             return await self.attend(inbox, lambda: ready() or core.failure is not None, patience)
         finally:
@@ -130,7 +131,7 @@ class Pump:
             with core.lock:
                 if not outbox.is_unsent() or not self._baton.may_write(seat):
                     return
-                inbox.sender = seat
+                inbox.sender = seat  # a reset of this stream, or its end, wakes us
             since, written = core.now(), outbox.written
             left = deadline.within(limit)
             while not (await self._write(seat, left, None, inbox.is_stopped) or inbox.stopped):
@@ -193,6 +194,7 @@ class Pump:
                 outbox.writing = None
                 if outbox.parting:
                     outbox.part()
+            # What comes next must be in this order: the turns are free only when nothing of ours holds the stream.
             unsent = outbox.is_unsent()
             baton.leave(seat, unsent=unsent)
             if core.is_left:
@@ -227,7 +229,7 @@ class Pump:
             with core.lock, core:
                 core.probe(core.now())
         except NetworkError as error:
-            with core.lock:
+            with core.lock:  # no step: the engine is not touched, and dropped exchanges have nothing to say any more
                 core.fail(error)
         except (KeyboardInterrupt, SystemExit):
             core.interrupted()
@@ -295,11 +297,11 @@ class Pump:
             with core.lock, core:
                 outbox.writing = None
                 outbox.wrote(data, count)
-                if reads and not count:
+                if reads and not count:  # input came first: it may be what the peer waits for us to read
                     core.listen()
                 self._uploads.call_next()
             return went_on
-        except WriteTimeout:
+        except WriteTimeout:  # nothing was taken, so `unsent` is still what it was
             outbox.writing = None
             return False
         except NetworkError as error:
@@ -322,11 +324,11 @@ class Pump:
         with core.lock:
             if not outbox.parting or outbox.writing:
                 return
-            outbox.writing = Seat()
+            outbox.writing = Seat()  # no wait's: so no other task writes, and none takes it for its own
         ends = core.now() + (PARTING if left is None else min(PARTING, left))
         try:
             while (left := ends - core.now()) > 0:
-                data = outbox.fill()
+                data = outbox.fill()  # the engine is closed: this is what was queued, and the GOAWAY behind it
                 if data:
                     outbox.wrote(data, await stream.write_some(data, left, duplex=True))
                 elif stream.owes:

@@ -29,7 +29,16 @@ from .._errors import LocalProtocolError
 from .._exact import exact_bytes, exact_int, exact_str
 from .._public import public
 
-__all__ = ["Body", "BodyContent", "BodyReader", "BodyTypes", "ReplayableBody", "SyncBodyTypes"]
+__all__ = [
+    "Body",
+    "BodyContent",
+    "BodyReader",
+    "BodySource",
+    "BodyTypes",
+    "ReplayableBody",
+    "RunBlocking",
+    "SyncBodyTypes",
+]
 
 T = TypeVar("T")
 
@@ -110,8 +119,26 @@ class BodyReader(Protocol):
         ...
 
 
+class BodySource(Protocol):
+    """What a body that is not in memory is read from."""
+
+    @property
+    def replayable(self) -> bool:
+        """As `Body.replayable`."""
+        ...
+
+    @property
+    def is_async(self) -> bool:
+        """As `Body.is_async`."""
+        ...
+
+    def open(self, run_blocking: RunBlocking) -> BodyReader:
+        """As `Body.start`."""
+        ...
+
+
 class Body:
-    """What is to be sent, and how it may be sent. Made by `of`.
+    """What is to be sent, and how it may be sent. Made by `of`, or of a source.
 
     Attributes:
         data: the whole body where it is in memory, else None.
@@ -120,7 +147,7 @@ class Body:
 
     __slots__ = ("_source", "data", "length")
 
-    def __init__(self, data: bytes | None, length: int | None, source: _File | _Pieces | None) -> None:
+    def __init__(self, data: bytes | None, length: int | None, source: BodySource | None) -> None:
         self.data: bytes | None = data
         self.length: int | None = length
         self._source = source

@@ -29,7 +29,17 @@ from .body import Body, BodyContent
 from .fields import TOKEN, Bounded, Headers, Remembered, forbidden_bytes, is_token, is_value
 from .url import URL, shown
 
-__all__ = ["HeaderTypes", "Headers", "Request", "TrailerTypes", "chunk", "header_pairs", "last_chunk", "trailer_pairs"]
+__all__ = [
+    "HeaderTypes",
+    "Headers",
+    "Request",
+    "SharedFields",
+    "TrailerTypes",
+    "chunk",
+    "header_pairs",
+    "last_chunk",
+    "trailer_pairs",
+]
 
 HeaderTypes = (
     Mapping[str, str]
@@ -78,6 +88,14 @@ _ABSOLUTE_FORM = re.compile(rb'[A-Za-z][A-Za-z0-9+.\-]*://[!"$-.0->A-~]+(?:[/?][
 _AUTHORITY_FORM = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._]+):[1-9][0-9]{0,4}")
 
 _WHOLE_CHUNK: Final = 65536  # bytes; a larger piece is not copied to stand between its size and its CRLF
+
+
+class SharedFields(tuple[tuple[bytes, bytes], ...]):
+    """Fields that many requests have in common, and that hold no secret: a request of a method, a URL and these is
+    remembered whole.
+    """
+
+    __slots__ = ()
 
 
 class Request:
@@ -161,14 +179,16 @@ class Request:
             LocalProtocolError: any other argument.
         """
         # What is no more than a method and a URL is remembered; never with a user name and a password.
-        if headers or target is not None or trailers is not None or not (type(method) is type(url) is str):
+        if headers and type(headers) is not SharedFields:
+            return cls._made(method, url, headers, body, target, trailers)
+        if target is not None or trailers is not None or not (type(method) is type(url) is str):
             return cls._made(method, url, headers, body, target, trailers)
         if type(body) is not bytes or body:
-            return cls._made(method, url, None, body, None, None)
-        asked = method, url
+            return cls._made(method, url, headers, body, None, None)
+        asked = (method, url, headers) if headers else (method, url)
         known = _plain.get(asked)
         if known is None:
-            known = cls._made(method, url, None, body, None, None)
+            known = cls._made(method, url, headers, body, None, None)
             if len(asked[1]) <= _URL_IN_MEMORY and known.url.userinfo is None:
                 _plain.keep(asked, known)
         return known
@@ -279,7 +299,7 @@ class Request:
 
 
 _URL_IN_MEMORY: Final = 512  # characters
-_plain: Final[Bounded[tuple[str, str], Request]] = Bounded()
+_plain: Final[Bounded[tuple[str, str, *tuple[object, ...]], Request]] = Bounded()
 
 
 def chunk(data: bytes) -> tuple[bytes, ...]:

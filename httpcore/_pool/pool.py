@@ -29,7 +29,7 @@ from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LocalProtocolError
-from .._message.body import Body, BodyTypes
+from .._message.body import BodyTypes
 from .._message.request import HeaderTypes, Request, TrailerTypes
 from .._message.response import Response
 from .._public import public
@@ -164,7 +164,7 @@ class ConnectionPool:
         method: str | bytes,
         url: str | bytes,
         headers: HeaderTypes = None,
-        body: BodyTypes | Body = b"",
+        body: BodyTypes = b"",
         stream: bool = False,
         *,
         ssl: SSLTypes = None,

@@ -108,7 +108,7 @@ class HTTPTransport(Transport):
             pool = self._missing(request.is_sync)
         extensions = request.extensions
         limit = self._limit
-        body = request.stream if request._body is None else request.body()
+        body: Any = request.stream if request._body is None else request.body()
         if body is None:
             body = b""  # of which the pool remembers the whole request
         if extensions:

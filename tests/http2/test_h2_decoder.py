@@ -137,6 +137,7 @@ def test_what_is_no_huffman_code_is_refused(data: bytes) -> None:
 
 def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many connections as there may be share it."""
+    # The memory of all connections has no name but its own.
     monkeypatch.setattr(h2_table, "_steps", {})
     tracemalloc.start()
     codes: set[int] = set()
@@ -148,6 +149,7 @@ def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.Monke
             codes.add(step[2])
             for octet in range(256):
                 with suppress(ValueError):
+                    # As above.
                     h2_table._learn(step, octet)
             left += [following for following in step[1] if following is not None]
     held = tracemalloc.get_traced_memory()[0]

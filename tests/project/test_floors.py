@@ -97,6 +97,34 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"faults"},
         ]
     },
+    {
+        "_client": [
+            {
+                "__init__",
+                "challenges",
+                "headers",
+                "links",
+                "netrc",
+                "pairs",
+                "public_suffixes",
+                "query_params",
+                "text",
+            },
+            {"digest", "multipart", "urls"},
+            {"forms", "redirects", "set_cookie"},
+            {"cookie_file", "cookie_store"},
+            {"cookies", "request"},
+            {"delivery"},
+            {"progress", "reading"},
+            {"response"},
+            {"auth"},
+            {"options"},
+            {"session"},
+            {"download", "settings"},
+            {"client"},
+            {"functions"},
+        ]
+    },
     {"": [{"__init__"}]},
 ]
 
@@ -134,6 +162,11 @@ OWNERS: dict[str, set[str]] = {
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {
+    "_client/client",
+    "_client/functions",
+    "_client/options",
+    "_client/session",
+    "_client/settings",
     "_config",
     "_connect/proxy",
     "_connect/route",
