@@ -149,7 +149,9 @@ def annotated() -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def test_no_public_signature_has_any() -> None:
-    assert [name for name, notes in annotated() if re.search(r"\bAny\b", str(notes))] == []
+    """But for what JSON holds, which the caller knows."""
+    found = [name for name, notes in annotated() if re.search(r"\bAny\b", str(notes))]
+    assert [name for name in found if not name.endswith((".json", ".iter_json"))] == []
 
 
 # Editors.

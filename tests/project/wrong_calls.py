@@ -114,6 +114,21 @@ def transports(transport: httpcore.HTTPTransport) -> None:
     httpcore.FaultInjection(5)  # refused
 
 
+def clients(client: httpcore.Client, response: httpcore.ClientResponse) -> None:
+    client.gett("http://a.test/")  # refused
+    client.get()  # refused
+    client.get("http://a.test/", heders={})  # refused
+    client.get("http://a.test/", headers={"a": 1})  # refused
+    client.get("http://a.test/", params=5)  # refused
+    client.get("http://a.test/", timeout="5")  # refused
+    client.get("http://a.test/", auth=5)  # refused
+    client.post("http://a.test/", files=5)  # refused
+    httpcore.Client(max_redirects="5")  # refused
+    httpcore.Client(base_uri="http://a.test/")  # refused
+    response.raise_for_statuss()  # refused
+    response.status_code.lower()  # refused
+
+
 def simulations() -> None:
     httpcore.testing.Simulaton()  # refused
     httpcore.testing.Simulation("seed")  # refused
