@@ -19,14 +19,8 @@ FUNCTION = 60
 CLASS = 400
 LARGE, LARGE_CLASSES = 300, 3
 INNER_IMPORTS = 15
-ABOVE_THE_CORE = (
-    "httpcore._transports",
-    "httpcore._client",
-    "httpcore.contrib",
-    "httpcore.gateway",
-    "httpcore.__main__",
-)
-"""Layers that are loaded in part, with many optional libraries; test_inner_imports asks each for its reason."""
+ABOVE_THE_CORE = tuple(f"httpcore.{name}" for name in ("_transports", "_client", "contrib", "gateway", "__main__"))
+"""Layers that are loaded in part, with many optional libraries; test_inner_imports asks each import for its reason."""
 
 
 @pytest.fixture(scope="module")
