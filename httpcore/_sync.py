@@ -152,6 +152,40 @@ class SyncConnectionPool:
             )
         )
 
+    def stream(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: HeaderTypes = None,
+        body: SyncBodyTypes = b"",
+        *,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        target: str | bytes | None = None,
+        trailers: TrailerTypes = None,
+        max_body: int | Unset | None = UNSET,
+        trace: Trace | None = None,
+        duplex: bool = False,
+    ) -> SyncResponse:
+        """Send one request and stream its response: `with http.stream("GET", url) as response`.
+
+        It is `request` with `stream=True`: the request is sent now, and leaving the block closes the response.
+        """
+        return self.request(
+            method,
+            url,
+            headers,
+            body,
+            True,
+            ssl=ssl,
+            timeout=timeout,
+            target=target,
+            trailers=trailers,
+            max_body=max_body,
+            trace=trace,
+            duplex=duplex,
+        )
+
     def close(self) -> None:
         """As `ConnectionPool.close`."""
         run(self._pool.close())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
@@ -51,6 +52,7 @@ from .call import Call
 from .leases import Leases
 from .routing import Routing
 from .stats import PoolStats
+from .streamed import StreamedResponse
 
 # What only some pools need is imported when one is made that does; `loaded` has imported the rest.
 if TYPE_CHECKING:
@@ -225,6 +227,43 @@ class ConnectionPool:
         if not stream:
             await response.read()
         return response
+
+    def stream(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: HeaderTypes = None,
+        body: BodyTypes = b"",
+        *,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        target: str | bytes | None = None,
+        trailers: TrailerTypes = None,
+        max_body: int | Unset | None = UNSET,
+        trace: Trace | None = None,
+        duplex: bool = False,
+    ) -> AbstractAsyncContextManager[Response]:
+        """Send one request and stream its response: `async with http.stream("GET", url) as response`.
+
+        Arguments and errors are those of `request` with `stream=True`. The request is sent when the block is entered;
+        leaving the block closes the response, at any point. `response.stream()` and `raw()` give the body in pieces.
+        """
+        return StreamedResponse(
+            self.request(
+                method,
+                url,
+                headers,
+                body,
+                True,
+                ssl=ssl,
+                timeout=timeout,
+                target=target,
+                trailers=trailers,
+                max_body=max_body,
+                trace=trace,
+                duplex=duplex,
+            )
+        )
 
     async def close(self) -> None:
         """Close the idle connections, now. Requests that wait or dial end with PoolClosed, as later ones do; those that

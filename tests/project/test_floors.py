@@ -76,7 +76,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
             {"ledger"},
             {"connection"},
-            {"arguments", "loaded", "tracer"},
+            {"arguments", "loaded", "streamed", "tracer"},
             {"call", "routing"},
             {"leases"},
             {"delivery"},
