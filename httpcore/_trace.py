@@ -151,4 +151,5 @@ class RequestFailed(TraceEvent):
     error: str
 
 
-Trace = Callable[[TraceEvent], None]
+Trace = Callable[[TraceEvent], object]
+"""What is called with each event. It must not wait, and what it returns is not looked at."""

@@ -137,10 +137,10 @@ def test_a_path_is_the_same_as_its_text_and_a_missing_password_as_none() -> None
     made = {
         httpcore.SSLConfig(cert=("a.pem", "a.key"), verify="ca.pem"),
         httpcore.SSLConfig(cert=["a.pem", "a.key"], verify=Path("ca.pem")),  # type: ignore[arg-type]
-        httpcore.SSLConfig(cert=(Path("a.pem"), Path("a.key"), None), verify="ca.pem"),  # type: ignore[arg-type]
+        httpcore.SSLConfig(cert=(Path("a.pem"), Path("a.key"), None), verify="ca.pem"),
     }
     assert len(made) == 1
-    assert httpcore.SSLConfig(cert=Path("a.pem")) == httpcore.SSLConfig(cert="a.pem")  # type: ignore[arg-type]
+    assert httpcore.SSLConfig(cert=Path("a.pem")) == httpcore.SSLConfig(cert="a.pem")
 
 
 def test_whatever_differs_is_another_config() -> None:
@@ -183,7 +183,7 @@ def test_the_first_three_settings_of_tls_may_be_given_by_position_and_the_others
 
 def test_fingerprints_and_protocols_are_the_same_however_they_are_written() -> None:
     with_colons = ":".join(PIN[at : at + 2] for at in range(0, 64, 2)).upper()
-    config = httpcore.SSLConfig(fingerprints=[with_colons], alpn=["h2", "http/1.1"])  # type: ignore[arg-type]
+    config = httpcore.SSLConfig(fingerprints=[with_colons], alpn=["h2", "http/1.1"])
     assert config == httpcore.SSLConfig(fingerprints=(PIN,), alpn=("h2", "http/1.1"))
     assert config.fingerprints == (PIN,)
     assert hash(config) == hash(httpcore.SSLConfig(fingerprints=(PIN,), alpn=("h2", "http/1.1")))

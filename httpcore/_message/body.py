@@ -29,7 +29,16 @@ from .._errors import LocalProtocolError
 from .._exact import exact_bytes, exact_int, exact_str
 from .._public import public
 
-__all__ = ["Body", "BodyContent", "BodyReader", "BodySource", "ReplayableBody", "RunBlocking"]
+__all__ = [
+    "Body",
+    "BodyContent",
+    "BodyReader",
+    "BodySource",
+    "BodyTypes",
+    "ReplayableBody",
+    "RunBlocking",
+    "SyncBodyTypes",
+]
 
 T = TypeVar("T")
 
@@ -61,21 +70,26 @@ class ReplayableBody:
     def __init__(self, factory: Callable[[], Iterable[bytes] | AsyncIterable[bytes]]) -> None:
         if not callable(factory):
             raise LocalProtocolError(f"factory is of type {type(factory).__name__}: a callable is allowed")
-        self.factory = factory
+        self.factory: Callable[[], Iterable[bytes] | AsyncIterable[bytes]] = factory
 
 
-BodyContent = (
+SyncBodyTypes = (
     bytes
     | bytearray
     | memoryview
     | str
     | BinaryFile
     | Iterable[bytes]
-    | AsyncIterable[bytes]
-    | Callable[[], Iterable[bytes] | AsyncIterable[bytes]]
+    | Callable[[], Iterable[bytes]]
     | ReplayableBody
     | None
 )
+"""What a body may be where threads send it. A callable is called each time that the body is sent."""
+
+BodyTypes = SyncBodyTypes | AsyncIterable[bytes] | Callable[[], AsyncIterable[bytes]]
+"""What a body may be where asyncio or trio send it: an async iterable too, or a callable that gives one."""
+
+BodyContent = BodyTypes
 
 
 class RunBlocking(Protocol):
@@ -135,8 +149,8 @@ class Body:
     __slots__ = ("_source", "data", "length")
 
     def __init__(self, data: bytes | None, length: int | None, source: BodySource | None) -> None:
-        self.data = data
-        self.length = length
+        self.data: bytes | None = data
+        self.length: int | None = length
         self._source = source
 
     @staticmethod
@@ -285,10 +299,10 @@ class _File:
     is_async = False
 
     def __init__(self, file: Any, began: int | None, length: int | None) -> None:
-        self.file = file
-        self.began = began
-        self.length = length
-        self.asked = False
+        self.file: Any = file
+        self.began: int | None = began
+        self.length: int | None = length
+        self.asked: bool = False
 
     @property
     def replayable(self) -> bool:
@@ -350,7 +364,7 @@ class _Pieces:
         self._again = again
         self._asked = False
         self.gives_empty = False
-        self.is_async = makes_async_generators(given) if call else hasattr(given, "__aiter__")
+        self.is_async: bool = makes_async_generators(given) if call else hasattr(given, "__aiter__")
 
     @property
     def replayable(self) -> bool:

@@ -40,9 +40,9 @@ class Head:
         marked: Fields | None = None,
         lenient: tuple[Leniency, ...] = (),
     ) -> None:
-        self.status = status
-        self.reason = reason
-        self.version = version
+        self.status: int = status
+        self.reason: bytes = reason
+        self.version: bytes = version
         self.headers: Fields = tuple(headers)  # which is the same object where it is a tuple
         self.raw_headers: Fields = tuple(raw_headers)
         if marked is None:

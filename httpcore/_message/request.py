@@ -41,14 +41,26 @@ __all__ = [
     "trailer_pairs",
 ]
 
-HeaderTypes = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]] | None
+HeaderTypes = (
+    Mapping[str, str]
+    | Mapping[bytes, bytes]
+    | Mapping[str, str | bytes]
+    | Mapping[bytes, str | bytes]
+    | Mapping[str | bytes, str | bytes]
+    | Iterable[tuple[str | bytes, str | bytes]]
+    | None
+)
+"""Header fields: a mapping, or pairs of name and value where a name may be repeated; bytes, or ASCII str."""
+
 TrailerTypes = HeaderTypes | Callable[[], HeaderTypes]
+"""Trailer fields: as `HeaderTypes`, or a callable that gives them once the body has been sent."""
 
 _METHODS: Final = {
     name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
 }
 _KNOWN_METHODS: Final = frozenset(_METHODS.values())
-_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+# RFC 9110, section 9.2.2; and QUERY, which is safe too (RFC 10008, section 2).
+_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"QUERY"))
 _ALWAYS_LENGTH: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # RFC 9110, section 8.6: 0 is said, too
 
 _MARKED: Final = frozenset(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
+from typing import Final, NamedTuple, Protocol, Self, TypeVar
 
 from .._backends.base import PIECE, StreamInfo, TLSInfo
 from .._config import UNSET, Unset, checked_size
@@ -28,13 +28,14 @@ from .._errors import (
 )
 from .._exact import exact_int
 from .._public import public, resolvable
-from .body import Body, BodyReader
+from .body import Body, BodyReader, BodyTypes
 from .content import Content, ContentSource, check_size, collected, decoded
 from .decoders import is_coded
 from .fields import Headers
 from .head import Head
+from .lookup import HeaderLookup
 from .raw import RawStream
-from .request import header_pairs
+from .request import HeaderTypes, header_pairs
 from .rules import Leniency, noted
 
 __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
@@ -82,8 +83,9 @@ class ResponseInfo(NamedTuple):
     lenient: tuple[Leniency, ...] = ()
 
     @classmethod
-    def of(cls, stream: StreamInfo, **rest: Any) -> ResponseInfo:
-        return cls(stream.peer, stream.local, stream.tls, **rest)
+    def of(cls, stream: StreamInfo, **rest: object) -> ResponseInfo:
+        """With what a stream says of its two ends; the rest are fields of this class."""
+        return cls(stream.peer, stream.local, stream.tls, **rest)  # type: ignore[arg-type]
 
 
 class Source(ContentSource, Protocol):
@@ -126,7 +128,7 @@ _READ: Final = _Standing.READ
 
 
 @public
-class Response:
+class Response(HeaderLookup):
     """The answer to a request.
 
     Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`
@@ -155,12 +157,17 @@ class Response:
     )
 
     def __init__(
-        self, status_code: int, *, headers: Any = (), body: Any = b"", max_body: int | Unset | None = UNSET
+        self,
+        status_code: int,
+        *,
+        headers: HeaderTypes = (),
+        body: BodyTypes = b"",
+        max_body: int | Unset | None = UNSET,
     ) -> None:
-        self.status_code = _checked_status(status_code)
+        self.status_code: int = _checked_status(status_code)
         pairs = header_pairs(headers)
-        self.reason_phrase = _phrase(self.status_code)
-        self.protocol = "HTTP/1.1"
+        self.reason_phrase: str = _phrase(self.status_code)
+        self.protocol: str = "HTTP/1.1"
         self._head: Head | None = None
         self._raw_headers: Headers | None = pairs
         self._headers: Headers | None = [(name.lower(), value) for name, value in pairs]
@@ -259,7 +266,7 @@ class Response:
         return self._source.informational
 
     @property
-    def connection(self) -> Any:
+    def connection(self) -> RawStream | None:
         """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for;
         else None. It holds its place in the pool until it is closed. The body is then empty.
         """

@@ -163,6 +163,7 @@ async def leave_half_read(pool: Pool) -> None:
 async def switch_protocols(pool: Pool) -> None:
     response = await pool.request("GET", url("/switch"), {"Upgrade": "echo", "Connection": "upgrade"})
     raw = response.connection
+    assert raw is not None
     try:
         await raw.send(b"there and back")
         assert await raw.recv() == b"there and back"
