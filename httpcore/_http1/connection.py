@@ -9,6 +9,7 @@ from .._backends.base import Backend, Stream
 from .._deadline import Deadline
 from .._errors import ReadError
 from .._message.head import LIBRARY
+from .._message.rules import DEFAULT_RULES, ReadRules
 
 
 class HTTP11Connection:
@@ -18,6 +19,7 @@ class HTTP11Connection:
         engine: library and version of what reads the responses.
         is_quiet: tells, between exchanges, that nothing has arrived and the peer has not left. Anything else is not
             ours to interpret. It takes nothing, so it may be asked again.
+        rules: what is accepted of the peer.
         was_used: it has carried an exchange, so that `is_quiet` has been asked before this one.
     """
 
@@ -31,11 +33,14 @@ class HTTP11Connection:
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_has_spoken", "backend", "engine", "is_quiet", "stream", "was_used")
+    __slots__ = ("_has_spoken", "backend", "engine", "is_quiet", "rules", "stream", "was_used")
 
-    def __init__(self, stream: Stream, backend: Backend, engine: str = LIBRARY) -> None:
+    def __init__(
+        self, stream: Stream, backend: Backend, rules: ReadRules = DEFAULT_RULES, engine: str = LIBRARY
+    ) -> None:
         self.stream = stream
         self.backend = backend
+        self.rules = rules
         self.engine = engine
         self.was_used = False
         self._has_spoken = False

@@ -14,6 +14,7 @@ from .._deadline import Deadline
 from .._message.head import LIBRARY, Head
 from .._message.request import Request
 from .connection import HTTP11Connection
+from .duplex import begin_exchange
 from .exchange import HTTP11Exchange
 
 __all__ = ["ENGINES", "NATIVE", "HTTP1Engine", "Report"]
@@ -25,7 +26,7 @@ HTTP1Engine = tuple[str, Begin]
 Report = Callable[[str, str], None]
 """Told a library, and what it reads otherwise than we do."""
 
-NATIVE: Final[HTTP1Engine] = (LIBRARY, HTTP11Exchange)
+NATIVE: Final[HTTP1Engine] = (LIBRARY, begin_exchange)
 
 
 def _native(report: Report) -> HTTP1Engine:
@@ -33,16 +34,18 @@ def _native(report: Report) -> HTTP1Engine:
 
 
 def _reference(report: Report) -> HTTP1Engine:
-    from .h11_reader import NAME, H11Exchange  # which imports h11
+    from .h11_reader import NAME, H11DuplexExchange, H11Exchange  # which imports h11
 
-    return NAME, H11Exchange
+    return NAME, partial(begin_exchange, kinds=(H11Exchange, H11DuplexExchange))
 
 
 def _shadow(report: Report) -> HTTP1Engine:
     from .h11_reader import NAME  # which imports h11
-    from .shadow import ShadowExchange  # likewise
+    from .shadow import ShadowDuplexExchange, ShadowExchange  # likewise
 
-    return f"{LIBRARY}, {NAME}", partial(ShadowExchange, report)
+    return f"{LIBRARY}, {NAME}", partial(
+        begin_exchange, kinds=(partial(ShadowExchange, report), partial(ShadowDuplexExchange, report))
+    )
 
 
 ENGINES: Final[dict[str, Callable[[Report], HTTP1Engine]]] = {

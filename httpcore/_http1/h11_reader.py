@@ -19,13 +19,14 @@ from typing import Final
 import h11
 
 from .._errors import RemoteProtocolError, show
-from .._message.fields import Bounded
+from .._message.fields import FIELD_COUNT, Bounded
 from .._message.head import Head
+from .duplex import HTTP11DuplexExchange
 from .exchange import HTTP11Exchange
 from .grammar import CHUNKED, INTERIM, LENGTH, SWITCHED, UNTIL_CLOSE, Framing, read_head
 from .parser import H1Response
 
-__all__ = ["NAME", "H11Exchange", "H11Reader", "H11Response", "begin", "head_of"]
+__all__ = ["NAME", "H11DuplexExchange", "H11Exchange", "H11Reader", "H11Response", "begin", "head_of"]
 
 NAME: Final = "h11 " + h11.PRODUCT_ID.rpartition("/")[2]
 
@@ -41,8 +42,10 @@ class H11Reader(H1Response):
 
     _h11: h11.Connection | None = None
 
-    def read_head(self, raw: bytes, method: bytes, upgrade: bool) -> tuple[Head, Framing, int, bool]:
-        read_head(raw, method, upgrade)  # raises with a better reason than h11 has
+    def read_head(
+        self, raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT
+    ) -> tuple[Head, Framing, int, bool]:
+        read_head(raw, method, upgrade, most)  # raises with a better reason than h11 has
         connection = self._h11
         if connection is None:
             self._h11 = connection = begin(*self._asked)
@@ -103,3 +106,7 @@ class H11Response(H11Reader):
 
 class H11Exchange(H11Reader, HTTP11Exchange):
     """`HTTP11Exchange`, whose heads h11 reads."""
+
+
+class H11DuplexExchange(H11Reader, HTTP11DuplexExchange):
+    """`HTTP11DuplexExchange`, whose heads h11 reads."""

@@ -15,11 +15,12 @@ import h11
 from .._errors import HTTPCoreError, LimitExceeded
 from .._message.head import Head
 from .differences import explains, forgives
+from .duplex import HTTP11DuplexExchange
 from .exchange import HTTP11Exchange
 from .h11_reader import NAME, begin, head_of
 from .parser import H1Response
 
-__all__ = ["Shadow", "ShadowExchange", "ShadowResponse", "difference"]
+__all__ = ["Shadow", "ShadowDuplexExchange", "ShadowExchange", "ShadowResponse", "difference"]
 
 Report = Callable[[str, str], None]
 """Told the library, and what it reads otherwise. Never a value that a peer sent."""
@@ -81,6 +82,7 @@ class ShadowResponse(H1Response):
     _shadow: Shadow | None = None
     _checksum = 0
     _compared = False
+    _waiting = b""
     has_stream_ended = False
 
     def receive(self, data: bytes) -> None:
@@ -98,6 +100,13 @@ class ShadowResponse(H1Response):
     def _compare(self, data: bytes, error: HTTPCoreError | None) -> None:
         if self._compared:
             return
+        if self.lenient or any(head.lenient for head in _heads(self)):
+            self._compared = True  # such a head is taken only if h11 reads it alike, and no message follows it
+            return
+        if self._section is not None and self._section.fault is not None:
+            self._waiting += data  # it may become one of those
+            return
+        data, self._waiting = self._waiting + data, b""
         shadow = self._shadow
         if shadow is None:
             self._shadow = shadow = Shadow(*self._asked)
@@ -117,9 +126,21 @@ class ShadowExchange(ShadowResponse, HTTP11Exchange):
         self.report = report
 
 
+class ShadowDuplexExchange(ShadowResponse, HTTP11DuplexExchange):
+    """`HTTP11DuplexExchange` with a shadow."""
+
+    def __init__(self, report: Report, *args: Any) -> None:
+        HTTP11DuplexExchange.__init__(self, *args)
+        self.report = report
+
+
+def _heads(ours: H1Response) -> list[Head]:
+    return [*ours.interim, *([ours.head] if ours.head is not None else [])]
+
+
 def difference(ours: ShadowResponse, checksum: int, shadow: Shadow, error: HTTPCoreError | None) -> str:
     """What the two made differently of the same bytes, in words; "" where they agree or the table has it."""
-    heads = [*ours.interim, *([ours.head] if ours.head is not None else [])]
+    heads = _heads(ours)
     if error is not None:
         further = shadow.ended or len(shadow.heads) > len(heads)
         is_known = isinstance(error, LimitExceeded) or forgives(error.message)

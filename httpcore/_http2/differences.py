@@ -26,6 +26,11 @@ STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
             "by 0 or not, it concerns no stream that is open",
         ),
         (
+            "blanks around a value",
+            r"surrounded by whitespace",
+            "it is read leniently, without them (`info.lenient`)",
+        ),
+        (
             "Content-Length of a tunnel",
             r"^InvalidBodyLengthError",
             "RFC 9110, 9.3.6: a client must ignore it",
@@ -93,7 +98,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
             "RFC 9110, 5.5: HTAB, SP, VCHAR and obs-text",
         ),
         (
-            "a status outside 100 to 599, and 101",
+            "a status outside 100 to 999, and 101",
             r"sent :status ",
             "RFC 9110, 15 and RFC 9113, 8.6",
         ),

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from .._message.rules import ReadRules
 from .engine import H2Engine
 
 __all__ = ["ENGINES", "NATIVE", "MakeEngine"]
 
-MakeEngine = Callable[[], H2Engine]
+MakeEngine = Callable[[ReadRules], H2Engine]
 """Makes the engine of one connection."""
 
 Report = Callable[[str, str], None]

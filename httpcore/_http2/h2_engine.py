@@ -26,6 +26,7 @@ from h2.settings import SettingCodes, Settings
 
 from .._errors import Code, LocalProtocolError
 from .._message.fields import Headers
+from .._message.rules import DEFAULT_RULES, ReadRules
 from .engine import H2Engine
 from .frames import (
     DATA,
@@ -70,8 +71,8 @@ class ReferenceEngine(H2Engine):
 
     name = NAME
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
+        super().__init__(rules)
         self._h2 = H2Connection(_CONFIG)
         self._headed: set[int] = set()  # open streams whose head h2 has been shown
         self._taken: dict[int, int] = {}  # settings of the peer's frame

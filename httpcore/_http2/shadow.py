@@ -20,6 +20,7 @@ from h2.settings import SettingCodes, Settings
 from .._errors import HTTPCoreError, LimitExceeded
 from .._message.fields import Headers
 from .._message.head import LIBRARY
+from .._message.rules import DEFAULT_RULES, ReadRules
 from .differences import excuses, forgives
 from .engine import READERS, H2Engine
 from .frame_reader import FrameReader
@@ -64,8 +65,8 @@ class ShadowEngine(H2Engine):
 
     name = f"{LIBRARY}, {NAME}"
 
-    def __init__(self, report: Callable[[str, str], None]) -> None:
-        super().__init__()
+    def __init__(self, report: Callable[[str, str], None], rules: ReadRules = DEFAULT_RULES) -> None:
+        super().__init__(rules)
         self._report = report
         self._shadow: H2Connection | None = H2Connection(_CONFIG)
         self._reader = FrameReader([partial(_twice, kind) for kind in range(len(READERS))])

@@ -34,6 +34,7 @@ class HTTPConnection:
         engines: what reads and writes the protocol that the server chooses.
         uses: counts the exchanges that it was given.
         is_shared: it carries many exchanges at once.
+        is_strict: unusual content is an error.
         is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
             anything against it. Plain and cheap.
     """
@@ -41,16 +42,8 @@ class HTTPConnection:
     is_quiet: Callable[[], bool]
 
     __slots__ = (
-        "_begin",
-        "_closed",
-        "_ping_interval",
-        "_stream",
-        "_wire",
-        "engines",
-        "is_quiet",
-        "is_shared",
-        "route",
-        "uses",
+        *("_begin", "_closed", "_ping_interval", "_stream", "_wire"),
+        *("engines", "is_quiet", "is_shared", "is_strict", "route", "uses"),
     )
 
     def __init__(self, route: Route, ping_interval: float | None = None, engines: Engines = NATIVE) -> None:
@@ -59,6 +52,7 @@ class HTTPConnection:
         self._ping_interval = ping_interval
         self.uses = 0
         self.is_shared = False
+        self.is_strict = False
         self._stream: Stream | None = None
         self._wire: Wire | None = None
         self._begin: Begin | None = None
@@ -76,14 +70,16 @@ class HTTPConnection:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
             raise
+        rules = connector.network.rules
+        self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
-            http2 = HTTP2Connection(stream, self.engines.http2(), backend, self._ping_interval)
+            http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval)
             self._speak(http2, partial(HTTP2Exchange, http2))
             await http2.greet(deadline)
         else:
-            name, exchange = self.engines.http1
-            http11 = HTTP11Connection(stream, backend, name)
-            self._speak(http11, partial(exchange, http11))
+            name, begin = self.engines.http1
+            http11 = HTTP11Connection(stream, backend, rules, name)
+            self._speak(http11, partial(begin, http11))
 
     def _speak(self, wire: Wire, begin: Begin) -> None:
         self._wire = wire

@@ -66,7 +66,7 @@ class Leases:
         backend: Backend | None,
         engines: Engines = NATIVE,
     ) -> None:
-        self._limits = limits
+        self.limits = limits
         self._network = network
         self._ping_interval = ping_interval
         self.engines = engines
@@ -79,7 +79,7 @@ class Leases:
         self.lock = step_lock()
         self.is_inside = self.lock._is_owned
         self._deferred: deque[Callable[[], object]] = deque()
-        self.ledger = Ledger(self._limits)
+        self.ledger = Ledger(self.limits)
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
 
@@ -184,8 +184,9 @@ class Leases:
             )
         busy, dialing, waiting = self.step(self.ledger.crowd)
         raise PoolTimeout(
-            f"no connection to {call.route} came free: {busy} of {self._limits.max_connections} connections are "
-            f"busy, {dialing} dialing, {waiting} requests wait",
+            f"no connection to {call.route} came free: {busy} of {self.limits.max_connections} connections are "
+            f"busy, {dialing} dialing, {waiting} requests wait; raise max_connections, bound the number of tasks, "
+            "or set pool_timeout=None",
             phase="wait for a connection",
             limit=call.config.pool_timeout,
         )

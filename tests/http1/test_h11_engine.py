@@ -186,7 +186,7 @@ class ReadsHeadsWrong(Noted):
 
     wrong: object = None
 
-    def read_head(self, raw: bytes, method: bytes, upgrade: bool) -> object:  # type: ignore[override]
+    def read_head(self, raw: bytes, method: bytes, upgrade: bool, most: int = 1000) -> object:  # type: ignore[override]
         head, framing, length, persistent = H1Response.read_head(raw, method, upgrade)
         if self.wrong == "length":
             length -= 1

@@ -168,7 +168,7 @@ def test_a_pool_loads_only_the_libraries_of_its_engines(engines: str, loaded: li
 # The shadow.
 
 
-def wrong_head(raw: bytes, method: bytes, upgrade: bool) -> Any:
+def wrong_head(raw: bytes, method: bytes, upgrade: bool, most: int = 1000) -> Any:
     head, framing, length, persistent = READ(raw, method, upgrade)
     return head, framing, length, not persistent
 

@@ -12,6 +12,7 @@ from httpcore._http1.parser import H1Response
 from httpcore._http1.shadow import ShadowResponse
 from httpcore._http2.engine import H2Engine
 from httpcore._http2.engines import ENGINES
+from httpcore._message.rules import DEFAULT_RULES, ReadRules
 
 
 def chosen(protocol: str) -> str:
@@ -58,9 +59,9 @@ EXPECTED_FAILURES: Final = {
 }
 
 
-def chosen_engine() -> H2Engine:
+def chosen_engine(rules: ReadRules = DEFAULT_RULES) -> H2Engine:
     """What reads and writes the frames of HTTP/2."""
-    return ENGINES[chosen("http/2")](alarm)()
+    return ENGINES[chosen("http/2")](alarm)(rules)
 
 
 def mark_expected_failures(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -44,7 +45,7 @@ def http2(random: Random) -> bool:
     script = damaged(random)
     cuts = sorted(random.randint(0, len(script)) for _ in range(random.choice((0, 1, 20))))
     results = []
-    for kind in (H2Engine, ReferenceEngine, lambda: ShadowEngine(alarm)):
+    for kind in (H2Engine, ReferenceEngine, partial(ShadowEngine, alarm)):
         h2_events.make_engine = kind
         try:
             heard, out = played(opened(), script, cuts)

@@ -13,6 +13,7 @@ from httpcore._http2.engine import H2Engine
 from httpcore._http2.streams import Stream
 from httpcore._message.fields import Headers
 from httpcore._message.head import Head
+from httpcore._message.rules import DEFAULT_RULES, ReadRules
 
 
 @dataclass
@@ -90,7 +91,7 @@ Event = (
 )
 
 
-make_engine: Callable[[], H2Engine] = chosen_engine
+make_engine: Callable[[ReadRules], H2Engine] = chosen_engine
 """Makes the engines, so that a test can take another."""
 
 
@@ -124,8 +125,8 @@ class TellingStream(Stream):
 class EventEngine:
     """An engine whose streams are known by their numbers, and its listener. What is not here is the engine's own."""
 
-    def __init__(self) -> None:
-        self.inner = make_engine()
+    def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
+        self.inner = make_engine(rules)
         self.events: list[Event] = []
 
     def __getattr__(self, name: str) -> Any:
