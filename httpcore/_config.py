@@ -387,7 +387,7 @@ def checked_ssl(ssl: Any) -> Any:
     module = sys.modules.get("ssl")  # whoever has a context has imported it
     if isinstance(ssl, SSLConfig) or (module is not None and isinstance(ssl, module.SSLContext)):
         return ssl
-    raise TypeError(f"ssl is a {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")
+    raise TypeError(f"ssl is of type {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")
 
 
 Demands = tuple[Hashable, ...]
