@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from ._message.raw import RawStream
     from ._message.request import HeaderTypes, TrailerTypes
     from ._message.response import BodyStream, Informational, Response, ResponseInfo
+    from ._message.rules import Leniency
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
     from ._pool.stats import OriginStats, PoolStats
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
         RequestStarted,
         ResponseComplete,
         ResponseStarted,
+        ResponseUnusual,
         Trace,
         TraceEvent,
     )
@@ -147,6 +149,7 @@ __all__ = [
     "Informational",
     "InterimResponse",
     "InvalidURL",
+    "Leniency",
     "LimitExceeded",
     "LocalProtocolError",
     "Middleware",
@@ -196,6 +199,7 @@ __all__ = [
     "ResponseInfo",
     "ResponseNotRead",
     "ResponseStarted",
+    "ResponseUnusual",
     "Retries",
     "RetryPolicy",
     "SSLConfig",
@@ -378,6 +382,7 @@ _WHERE = {
         "Response",
         "ResponseInfo",
     ),
+    "_message.rules": ("Leniency",),
     "_pool.pool": ("ConnectionPool",),
     "_pool.retry_policy": ("RetryPolicy",),
     "_pool.stats": (
@@ -402,6 +407,7 @@ _WHERE = {
         "RequestStarted",
         "ResponseComplete",
         "ResponseStarted",
+        "ResponseUnusual",
         "Trace",
         "TraceEvent",
     ),

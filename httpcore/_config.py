@@ -103,6 +103,15 @@ def _either(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Second
     return value
 
 
+def _check_range(name: str, value: int, least: int, most: int) -> None:
+    """A limit that cannot be lifted: what a peer sends without end is kept up to it."""
+    expected = f"expected a whole number from {least:,} to {most:,}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: {expected}, got {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name}: {expected}, got {value!r}")
+
+
 @public
 @resolvable
 @dataclass(frozen=True, slots=True, init=False)
@@ -214,13 +223,16 @@ TimeoutTypes = TimeoutConfig | float | None
 @resolvable
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """How many connections a pool may have. `None` is no further limit.
+    """How many connections a pool may have, and how large a response's head may be. `None` is no further limit.
 
     Attributes:
         max_connections: open and dialing, in all. Default 100.
         max_connections_per_origin: the same, for one scheme, host and port. Default None.
         max_keepalive: how many may stay open with no request on them. Default None: all.
         keepalive_expiry: seconds after which a connection with no request on it is not used again. Default 30.0.
+        max_head_bytes: of the head of one response, or of its trailers, as sent; over HTTP/2 also decompressed. From
+            1,024 to 16 MiB. Default 256 KiB.
+        max_head_fields: how many fields a head, or the trailers, may have. From 1 to 65,536. Default 1,000.
 
     Raises:
         TypeError, ValueError: a value is not a number, or too small.
@@ -230,12 +242,16 @@ class PoolLimits:
     max_connections_per_origin: int | None = None
     max_keepalive: int | None = None
     keepalive_expiry: Seconds = 30.0
+    max_head_bytes: int = 262_144
+    max_head_fields: int = 1_000
 
     def __post_init__(self) -> None:
         _checked_count("max_connections", self.max_connections, least=1)
         _checked_count("max_connections_per_origin", self.max_connections_per_origin, least=1)
         _checked_count("max_keepalive", self.max_keepalive, least=0)
         object.__setattr__(self, "keepalive_expiry", checked_seconds("keepalive_expiry", self.keepalive_expiry))
+        _check_range("max_head_bytes", self.max_head_bytes, 1024, 1 << 24)
+        _check_range("max_head_fields", self.max_head_fields, 1, 1 << 16)
 
 
 @public

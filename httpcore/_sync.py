@@ -81,6 +81,7 @@ class SyncConnectionPool:
         retry_stale: bool = True,
         ping_interval: float | None = None,
         max_body: int | Unset | None = UNSET,
+        strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -101,6 +102,7 @@ class SyncConnectionPool:
             retry_stale=retry_stale,
             ping_interval=ping_interval,
             max_body=max_body,
+            strict=strict,
             trace=trace,
             backend=BlockingBackend() if backend is None else backend,
         )

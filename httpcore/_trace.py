@@ -23,6 +23,7 @@ __all__ = [
     "RequestStarted",
     "ResponseComplete",
     "ResponseStarted",
+    "ResponseUnusual",
     "Trace",
     "TraceEvent",
 ]
@@ -99,6 +100,14 @@ class ResponseStarted(TraceEvent):
 
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class ResponseUnusual(TraceEvent):
+    """The response has something unusual about it, which a strict pool refuses. `lenient`: names of `Leniency`."""
+
+    lenient: tuple[str, ...]
 
 
 @public

@@ -13,6 +13,7 @@ from .._backends.base import PIECE
 from .._errors import HTTPCoreError
 from .._message.raw import RawStream
 from .._message.response import Informational, ResponseInfo
+from .._message.rules import Leniency, noted
 from .._public import public, resolvable
 from .._transports.base import TransportRequest, TransportResponse, async_pieces
 from .._transports.extensions import has_connection
@@ -108,6 +109,12 @@ class Delivery:
     @property
     def info(self) -> ResponseInfo:
         return self.answer.extensions.get("info", _NO_INFO)
+
+    def note(self, name: Leniency) -> bool:
+        """The content is unusual: `info` says so from now on."""
+        info = self.info
+        self.answer.extensions["info"] = info._replace(lenient=noted(info.lenient, name))
+        return True
 
     @property
     def length(self) -> int | None:

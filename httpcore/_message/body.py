@@ -102,7 +102,8 @@ class BodyReader(Protocol):
     """One sending of a body."""
 
     async def next(self) -> bytes | None:
-        """The next piece, never empty; None at the end. It waits only in the user's own async iterator or a file read.
+        """The next piece, empty only of an iterator that may be left; None at the end. It waits only in the user's own
+        async iterator or a file read.
 
         Raises:
             LocalProtocolError: the piece is not bytes-like.
@@ -175,6 +176,11 @@ class Body:
     def replayable(self) -> bool:
         """It can be sent from its beginning, now."""
         return self._source is None or self._source.replayable
+
+    def may_be_left(self) -> bool:
+        """Whether it is an iterator of the caller's, which can go on with what was not asked for. From now on its
+        reader also gives pieces that are empty."""
+        return isinstance(self._source, _Pieces) and self._source.may_be_left()
 
     @property
     def is_async(self) -> bool:
@@ -350,13 +356,14 @@ class _FileReader:
 class _Pieces:
     """An (async) iterable, or with `call` what gives one; with `again` it is called for each sending."""
 
-    __slots__ = ("_again", "_asked", "_call", "_given", "is_async")
+    __slots__ = ("_again", "_asked", "_call", "_given", "gives_empty", "is_async")
 
     def __init__(self, given: Any, *, call: bool, again: bool = False) -> None:
         self._given = given
         self._call = call
         self._again = again
         self._asked = False
+        self.gives_empty: bool = False
         self.is_async: bool = makes_async_generators(given) if call else hasattr(given, "__aiter__")
 
     @property
@@ -377,6 +384,10 @@ class _Pieces:
         if isinstance(made, (bytes, bytearray, memoryview, str)) or not hasattr(made, "__iter__"):
             _refuse_made(made)
         return _SyncReader(self, iter(made))
+
+    def may_be_left(self) -> bool:
+        self.gives_empty = hasattr(self._given, "__next__") or hasattr(self._given, "__anext__")
+        return self.gives_empty
 
     def begin(self) -> None:
         """The first item is about to be asked for."""
@@ -409,7 +420,7 @@ class _SyncReader:
             self._source.begin()
         for piece in self._iterator:
             data = piece if type(piece) is bytes else _bytes(piece)
-            if data:
+            if data or self._source.gives_empty:
                 return data
         return None
 
@@ -448,7 +459,7 @@ class _AsyncReader:
             except StopAsyncIteration:
                 return None
             data = piece if type(piece) is bytes else _bytes(piece)
-            if data:
+            if data or self._source.gives_empty:
                 return data
 
     def close(self) -> None:

@@ -36,6 +36,7 @@ from .head import Head
 from .lookup import HeaderLookup
 from .raw import RawStream
 from .request import HeaderTypes, header_pairs
+from .rules import Leniency, noted
 
 __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
 
@@ -66,6 +67,8 @@ class ResponseInfo(NamedTuple):
         connected_after: when a connection was there for the request.
         head_after: when the head of the final response was there.
         stream_id: over HTTP/2 the identifier of the stream, which names it in a server's log; None over HTTP/1.1.
+        lenient: what was unusual about the response, by the names of `httpcore.Leniency`; `strict=True` refuses such.
+            The framing and the coding of a body are known when it has been read to its end, so ask then.
     """
 
     peer: str = ""
@@ -77,6 +80,7 @@ class ResponseInfo(NamedTuple):
     connected_after: float | None = None
     head_after: float | None = None
     stream_id: int | None = None
+    lenient: tuple[Leniency, ...] = ()
 
     @classmethod
     def of(cls, stream: StreamInfo, **rest: object) -> ResponseInfo:
@@ -246,7 +250,7 @@ class Response(HeaderLookup):
             if self._standing is not _Standing.READ:
                 self._check_unread()
             try:
-                self._body = decoded(self._source.here() or b"", self._marked, self._max_body)
+                self._body = decoded(self._source.here() or b"", self._marked, self._max_body, self._source.note)
             except (DecodingError, LimitExceeded) as error:
                 raise self._explained(of_attribute(error)) from error
         return self._body
@@ -263,8 +267,8 @@ class Response(HeaderLookup):
 
     @property
     def connection(self) -> RawStream | None:
-        """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for
-        over HTTP/2; else None. It holds its place in the pool until it is closed. The body is then empty.
+        """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for;
+        else None. It holds its place in the pool until it is closed. The body is then empty.
         """
         return self._source.connection
 
@@ -458,9 +462,9 @@ def _closed_meanwhile() -> ResponseClosed:
 
 def _checked_status(status_code: object) -> int:
     number = exact_int(status_code) if isinstance(status_code, int) else 0
-    if isinstance(status_code, bool) or not 100 <= number <= 599:
+    if isinstance(status_code, bool) or not 100 <= number <= 999:
         seen = show(str(status_code if number == 0 else number))
-        raise LocalProtocolError(f"status_code is {seen}: a number from 100 to 599 is allowed")
+        raise LocalProtocolError(f"status_code is {seen}: a number from 100 to 999 is allowed")
     return number
 
 
@@ -477,9 +481,9 @@ class _Given:
     """A body that was given by hand."""
 
     connection = None
-    info = ResponseInfo()
 
     def __init__(self, body: Body) -> None:
+        self.info = ResponseInfo()
         self.informational: list[Informational] = []
         self.trailers: list[tuple[bytes, bytes]] = []
         self._body = body
@@ -503,6 +507,10 @@ class _Given:
             self._rest = memoryview(await self._reader.next() or b"")
         piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
         return bytes(piece)
+
+    def note(self, name: Leniency) -> bool:
+        self.info = self.info._replace(lenient=noted(self.info.lenient, name))
+        return True
 
     async def turn(self) -> None:
         """No runtime is known here."""

@@ -33,6 +33,7 @@ from .._errors import LocalProtocolError
 from .._message.body import BodyTypes
 from .._message.request import HeaderTypes, Request, TrailerTypes
 from .._message.response import Response
+from .._message.rules import DEFAULT_RULES
 from .._public import public
 from .._reentry import REENTERED
 from .._trace import Trace
@@ -46,6 +47,7 @@ from .arguments import (
     checked_resolver,
     checked_trace,
     checked_uds,
+    rules_of,
 )
 from .attempts import Attempts
 from .call import Call
@@ -103,6 +105,8 @@ class ConnectionPool:
         ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
             by whoever waits on it or is about to use it; without an answer in as many seconds more it is dead. Default
             None: only when somebody has given up after a second of silence.
+        strict: refuse every response with something unusual about it, whatever `ResponseInfo.lenient` has a name for,
+            with RemoteProtocolError or DecodingError: for gateways, which must not pass such things on. Default False.
         max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as
             decoded. None: no limit. Left out: no limit for what is received; decoded it may grow to 64 MiB, and beyond
             that to 32 times the bytes received. `Response.stream()` has no limit.
@@ -137,6 +141,7 @@ class ConnectionPool:
         retry_stale: bool = True,
         ping_interval: float | None = None,
         max_body: int | Unset | None = UNSET,
+        strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -147,11 +152,12 @@ class ConnectionPool:
         policy = checked_policy(network_policy)
         facts = (checked_resolver(resolver), resolve, policy, local_address, socket_options)
         is_default = all(each is None for each in facts[:4]) and type(socket_options) is tuple and not socket_options
-        network = _NETWORK if is_default else Network(*facts)
+        limits = _LIMITS if limits is None else checked_limits(limits)
+        rules = rules_of(strict, limits)
+        network = _NETWORK if is_default and rules == DEFAULT_RULES else Network(*facts, rules)
         self._ssl = _SSL if ssl is None else checked_ssl(ssl)
         self._routing = Routing(self._ssl, protocols, way, choose, uds, tunnels=policy is not None)
         self._timeout = TimeoutConfig.of(timeout)
-        limits = _LIMITS if limits is None else checked_limits(limits)
         self._max_body = checked_size("max_body", max_body)
         self._trace = checked_trace(trace)
         if backend is not None:
@@ -196,9 +202,12 @@ class ConnectionPool:
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
             max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
             trace: as for the pool, for this request. Default None: the pool's.
-            duplex: over HTTP/2, leave the request open: the response returns at its head, and `response.connection`
-                sends more of the request (`body` is its beginning) and receives the response at the same time. Over
-                HTTP/1.1 it means nothing. Default False.
+            duplex: leave the request open: the response returns at its head, and `response.connection` sends more of
+                the request and receives the response at the same time. `body` is the beginning; of an iterator nothing
+                more is asked for once the head is there, and an empty piece is an occasion to look for it; what has
+                not been asked for stays the caller's. An iterator that ends before the head ends the request. Over
+                HTTP/1.1 the body is chunked, unless there is a Content-Length. It means nothing for CONNECT, TRACE and
+                an Upgrade. Default False.
 
         Raises:
             TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not
@@ -216,7 +225,7 @@ class ConnectionPool:
         if leases.is_inside():
             raise LocalProtocolError(REENTERED)
         limit = self._max_body if max_body is UNSET else checked_size("max_body", max_body)
-        asked = Request.of(method, url, headers, body, target, trailers)
+        asked = Request.of(method, url, headers, body, target, trailers, duplex)
         backend = leases.enter()
         asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)

@@ -67,6 +67,7 @@ class HTTPTransport(Transport):
         retry_stale: bool = True,
         ping_interval: float | None = None,
         max_body: int | Unset | None = UNSET,
+        strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
         pool: ConnectionPool | SyncConnectionPool | None = None,
@@ -154,6 +155,7 @@ _DEFAULTS: dict[str, object] = {
     "retries": 0,
     "retry_stale": True,
     "max_body": UNSET,
+    "strict": False,
 }
 
 

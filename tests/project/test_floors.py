@@ -40,6 +40,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "_message": [
             {"__init__", "fields"},
+            {"rules"},
             {"url", "body", "decoders", "lookup"},
             {"content", "head", "request"},
             {"raw"},
@@ -47,7 +48,16 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         ],
         "testing": [{"scheduler"}, {"network"}, {"backend"}, {"simulation"}, {"sweep"}, {"__init__"}],
     },
-    {"_http1": [{"__init__", "grammar"}, {"connection", "chunks"}, {"parser"}, {"exchange"}]},
+    {
+        "_http1": [
+            {"__init__", "grammar", "section", "connection"},
+            {"lenient"},
+            {"chunks"},
+            {"parser"},
+            {"exchange"},
+            {"duplex"},
+        ]
+    },
     {
         "_http2": [
             {"__init__", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
@@ -158,6 +168,7 @@ OWNERS: dict[str, set[str]] = {
     "idna": {"_message/url"},
     "zlib": {"_message/decoders", "_pool/loaded"},
     "brotli": {"_message/decoders"},
+    "h11": {"_http1/lenient"},
     "wsproto": {"_transports/asgi_websocket"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
@@ -181,7 +192,7 @@ SSL_TYPES = {
     "_transports/network",
 }
 # Reference implementations for the tests; none has a say in what is accepted.
-REFERENCES = {"h11", "httptools", "h2", "hyperframe", "ngh2"}
+REFERENCES = {"httptools", "h2", "hyperframe", "ngh2"}
 
 HEAVY = (
     "ssl",
