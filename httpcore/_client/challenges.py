@@ -20,14 +20,14 @@ __all__ = ["Challenge", "parse_challenges", "parse_parameters"]
 _WORD = r"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
 _ITEM: Final = re.compile(
     rf"""[\t ,]*+
-    (?:(?P<scheme>{_WORD})(?:[ ]++(?![\t =,])|[\t ]*+(?=,|$)))?+
+    (?:(?P<scheme>{_WORD})(?:[ ]++(?![\t =,])|[\t ]*+(?=,|\Z)))?+
     (?:
-      (?P<name>{_WORD})[\t ]*+=[\t ]*+(?:(?P<value>{_WORD})|"(?P<quoted>(?:[^"\\]|\\.)*+)")[\t ]*+(?=,|$)
-      |(?P<token68>[-0-9A-Za-z._~+/]++=*+)[\t ]*+(?=,|$)
+      (?P<name>{_WORD})[\t ]*+=[\t ]*+(?:(?P<value>{_WORD})|"(?P<quoted>(?:[^"\\]|\\.)*+)")[\t ]*+(?=,|\Z)
+      |(?P<token68>[-0-9A-Za-z._~+/]++=*+)[\t ]*+(?=,|\Z)
     )?+""",
     re.VERBOSE | re.DOTALL,
 )
-_BROKEN: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*+(?:"|$)|[^",])++', re.DOTALL)
+_BROKEN: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[^",])++', re.DOTALL)
 _PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -90,6 +90,7 @@ def _text(value: bytes | str) -> str:
 
 
 def _read(text: str) -> Iterable[_Open]:
+    # Each turn gets on: what `_ITEM` leaves begins with a comma, which the next one takes, or is taken by `_BROKEN`.
     challenge, at = _Open(""), 0
     challenges = [challenge]
     while at < len(text):

@@ -122,8 +122,16 @@ def encode_json(value: object) -> bytes:
     except TypeError as error:
         why = f"cannot be encoded: {error}"
     except ValueError as error:
-        circular = "Circular" in str(error)
-        why = "contains itself" if circular else "has NaN or an infinity: expected finite numbers (RFC 8259, section 6)"
+        why = _reason(str(error))
     except RecursionError:
         why = "is nested too deeply"
     raise LocalProtocolError(f"json {why}")
+
+
+def _reason(message: str) -> str:
+    """Why `json` refused a value, by its message: it has one class of error for all."""
+    if "Circular" in message:
+        return "contains itself"
+    if "digits" in message:
+        return "has an int of too many digits: see sys.set_int_max_str_digits"
+    return "has NaN or an infinity: expected finite numbers (RFC 8259, section 6)"

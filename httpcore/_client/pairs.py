@@ -83,7 +83,10 @@ def octets(value: object, place: str) -> bytes:
     if isinstance(value, bool):
         return b"true" if value else b"false"
     if isinstance(value, int):
-        return str(exact_int(value)).encode()
+        try:
+            return str(exact_int(value)).encode()
+        except ValueError:  # a limit of Python's, see sys.set_int_max_str_digits
+            raise LocalProtocolError(f"{place} that is an int of too many digits: give it as a str") from None
     if isinstance(value, float):
         return repr(exact_float(value)).encode()
     raise LocalProtocolError(

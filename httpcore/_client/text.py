@@ -253,5 +253,7 @@ class JSONLines:
                 why = f"{error.msg} at column {error.colno}"
             except RecursionError:
                 why = "nested too deeply"
+            except ValueError:  # what Python converts in quadratic time, it converts up to a limit
+                why = "a number has too many digits"
             raise DecodingError(f"line {self._number} is no JSON text: {why}")
         return values

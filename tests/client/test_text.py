@@ -240,6 +240,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "cut short": (b"1\n[1, 2", "line 2 is no JSON text: Expecting ',' delimiter"),
     "not UTF-8": (b'"\xff"\n', "not UTF-8"),
     "UTF-8 cut short": (b'"\xc3', "not UTF-8"),
+    "a number that takes too long": (b"1\n" + b"9" * 10_000, "line 2 is no JSON text: a number has too many digits"),
     "nested too deeply": (b"[" * 100_000 + b"\n", "line 1 is no JSON text"),
 }
 
