@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from typing import Final
@@ -28,8 +29,6 @@ _FIELDS: Final[dict[str, tuple[type, ...]]] = {
 
 def write(path: str | os.PathLike[str], cookies: Iterable[Cookie]) -> None:
     """Put the cookies into a new file beside `path`, readable by its owner alone, and then in the place of `path`."""
-    import json  # few programs need it
-
     listed = [{name: getattr(cookie, name) for name in _FIELDS} for cookie in cookies]
     text = json.dumps({"format": _FORMAT, "version": _VERSION, "cookies": listed}, indent=1)
     place = os.fspath(path)
@@ -54,8 +53,6 @@ def read(path: str | os.PathLike[str]) -> list[Cookie]:
         OSError: it cannot be read.
         ValueError: it is no such file, or it was damaged.
     """
-    import json  # as above
-
     with open(path, encoding="ascii") as file:
         try:
             content = json.load(file)

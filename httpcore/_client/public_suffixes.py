@@ -10,14 +10,17 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+try:
+    from publicsuffixlist import PSLFILE
+except ImportError:  # it is optional
+    PSLFILE = ""
+
 __all__ = ["is_public_suffix"]
 
 
 def _rules() -> frozenset[bytes]:
     """The lines of the list: rules, and comments, which are the same as no rule."""
-    try:
-        from publicsuffixlist import PSLFILE  # it is optional
-    except ImportError:
+    if not PSLFILE:
         return frozenset()
     with open(PSLFILE, "rb") as file:
         return frozenset(file.read().split(b"\n"))
