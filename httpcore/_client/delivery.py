@@ -13,7 +13,7 @@ from .._backends.base import PIECE
 from .._errors import HTTPCoreError
 from .._message.raw import RawStream
 from .._message.response import Informational, ResponseInfo
-from .._public import public
+from .._public import public, resolvable
 from .._transports.base import TransportRequest, TransportResponse, async_pieces
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = ["Delivery", "Progress", "ProgressCallback"]
 
 
 @public
+@resolvable
 class Progress(NamedTuple):
     """How far a transfer has come; what `on_progress` is called with.
 

@@ -12,11 +12,7 @@ from .._public import public
 
 __all__ = ["PrimitiveTypes", "QueryParamTypes", "QueryParams"]
 
-PrimitiveTypes: TypeAlias = "str | int | float | bool | None"
-QueryParamTypes: TypeAlias = (
-    "QueryParams | str | bytes | Mapping[str, PrimitiveTypes | Sequence[PrimitiveTypes]]"
-    " | Sequence[tuple[str, PrimitiveTypes]]"  # with Iterable, mypy would infer no mixed dictionary
-)
+PrimitiveTypes: TypeAlias = str | int | float | bool | None
 
 _PLAIN = re.compile(r"[A-Za-z0-9*\-._]*").fullmatch
 _QUOTED: Final = [
@@ -201,3 +197,12 @@ def _characters(text: str) -> str:
     else:
         return text
     raise LocalProtocolError("query_params has a surrogate without its other half: expected characters")
+
+
+QueryParamTypes: TypeAlias = (
+    QueryParams
+    | str
+    | bytes
+    | Mapping[str, PrimitiveTypes | Sequence[PrimitiveTypes]]
+    | Sequence[tuple[str, PrimitiveTypes]]  # with Iterable, mypy would infer no mixed dictionary
+)

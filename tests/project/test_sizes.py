@@ -20,8 +20,14 @@ FUNCTION = 60
 CLASS = 400
 LARGE, LARGE_CLASSES = 300, 3
 INNER_IMPORTS = 15
-ABOVE_THE_CORE = ("httpcore._transports", "httpcore._client", "httpcore.contrib", "httpcore.gateway", "httpcore.__main__")
-"""Layers that are loaded in part, and whose optional libraries are many; test_inner_imports asks each for its reason."""
+ABOVE_THE_CORE = (
+    "httpcore._transports",
+    "httpcore._client",
+    "httpcore.contrib",
+    "httpcore.gateway",
+    "httpcore.__main__",
+)
+"""Layers that are loaded in part, and whose optional libraries are many; test_inner_imports asks for each reason."""
 
 ALLOWED = {
     "httpcore._connect.tls.TLSStream": "the handshake and OpenSSL's session are to be carried out of it",
