@@ -30,6 +30,7 @@ from .._errors import (
     show,
 )
 from .._message.fields import Headers as Pairs
+from .headers import CREDENTIALS
 from .urls import URL
 
 __all__ = [
@@ -46,23 +47,6 @@ __all__ = [
 DEFAULT_MAX_REDIRECTS: Final = 20
 
 STATUSES: Final = frozenset((301, 302, 303, 307, 308))
-
-CREDENTIALS: Final = frozenset(
-    (
-        b"authorization",
-        b"cookie",
-        b"cookie2",
-        b"proxy-authorization",
-        b"x-api-key",
-        b"api-key",
-        b"x-auth-token",
-        b"x-amz-security-token",
-        b"x-csrf-token",
-        b"x-goog-api-key",
-        b"private-token",
-    )
-)
-"""Fields that are dropped when a redirect leads to another origin. A client may name more."""
 
 _OF_THE_BODY: Final = frozenset((b"transfer-encoding", b"trailer", b"expect"))  # and content-*
 
