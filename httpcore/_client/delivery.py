@@ -15,11 +15,12 @@ from .._message.raw import RawStream
 from .._message.response import Informational, ResponseInfo
 from .._public import public, resolvable
 from .._transports.base import TransportRequest, TransportResponse, async_pieces
+from .._transports.extensions import LazyExtensions, ResponseExtensions
 
 if TYPE_CHECKING:
     from .request import Request
 
-__all__ = ["Delivery", "Progress", "ProgressCallback"]
+__all__ = ["Delivery", "has_connection", "Progress", "ProgressCallback"]
 
 
 @public
@@ -41,6 +42,11 @@ class Progress(NamedTuple):
 ProgressCallback = Callable[[Progress], object]
 
 _NO_INFO: Final = ResponseInfo()
+
+
+def has_connection(extensions: ResponseExtensions) -> bool:
+    """Whether the body is a raw stream, which has an owner of its own. (Lazy extensions have none.)"""
+    return type(extensions) is not LazyExtensions and "connection" in extensions
 
 
 class Delivery:
@@ -86,7 +92,7 @@ class Delivery:
         self._progress = progress
         self._waiting: list[TransportResponse] = []
         stream = answer.stream
-        self.whole = stream if isinstance(stream, bytes) and "connection" not in answer.extensions else None
+        self.whole = stream if isinstance(stream, bytes) and not has_connection(answer.extensions) else None
 
     # What a `Response` asks of the source of its body.
 

@@ -28,7 +28,7 @@ from .._transports.base import Transport, TransportRequest, TransportResponse
 from .._transports.extensions import RequestExtensions
 from .auth import Auth, NetrcAuth, auth_of_url
 from .cookies import Cookies
-from .delivery import Delivery
+from .delivery import Delivery, has_connection
 from .headers import Headers
 from .netrc import netrc_path
 from .options import Call, Hook
@@ -193,7 +193,7 @@ class Session(Generic[R]):
         return response
 
     async def _read(self, response: R) -> None:
-        if "connection" not in response.extensions:  # else the body is a raw stream, which has its own owner
+        if not has_connection(response.extensions):
             await response._read()
 
     async def _answer(self, request: Request, call: Call) -> R:
@@ -456,7 +456,7 @@ class Session(Generic[R]):
         whole = delivery.here()
         if whole is not None:
             return whole if len(whole) <= _DRAINED else None
-        if "connection" in delivery.answer.extensions or (delivery.length or 0) > _DRAINED:
+        if has_connection(delivery.answer.extensions) or (delivery.length or 0) > _DRAINED:
             return None
         pieces: list[bytes] = []
         began = perf_counter()
