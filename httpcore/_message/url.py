@@ -24,6 +24,7 @@ named in `Host` and checked under TLS is one and the same text. What the RFC lea
 from __future__ import annotations
 
 import re
+from codecs import lookup
 from collections.abc import Iterable
 from functools import lru_cache
 from types import ModuleType
@@ -356,6 +357,8 @@ def _idna() -> ModuleType:
     # another thread waits meanwhile, or the child would find the lock of the import held for good.
     with OPENSSL:
         import idna.uts46data  # with the part that it would import itself, at its first use
+
+        lookup("punycode")  # likewise
 
     return idna
 

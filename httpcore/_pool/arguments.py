@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from .._config import PoolLimits
@@ -91,10 +92,10 @@ def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
 def checked_policy(policy: Any) -> NetworkPolicy | None:
     if policy is None:
         return None
-    from .._connect.policy import NetworkPolicy  # only for pools that have one
-
-    if isinstance(policy, NetworkPolicy):
-        return policy
+    module = modules.get("httpcore._connect.policy")  # without it there is no policy, and few pools have one
+    if module is not None and isinstance(policy, module.NetworkPolicy):
+        checked: NetworkPolicy = policy
+        return checked
     raise TypeError(f"network_policy is a {type(policy).__name__}: a NetworkPolicy is allowed, or None")
 
 

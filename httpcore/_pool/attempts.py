@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .call import Call
 from .connection import HTTPConnection
 from .delivery import Delivery
 from .leases import Leases
 from .resend import Again, again
 from .tickets import Slot
-from .wire import Exchange
+
+if TYPE_CHECKING:
+    from .wire import Exchange
 
 __all__ = ["Attempts"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .._backends.base import Backend, Stream, StreamInfo
 from .._connect.dial import Connector
@@ -16,8 +17,11 @@ from .._http2.connection import HTTP2Connection
 from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
-from .tickets import Speaks
-from .wire import Begin, Exchange, Hear, Wire
+
+# Named in annotations alone: to make the Protocols takes time.
+if TYPE_CHECKING:
+    from .tickets import Speaks
+    from .wire import Begin, Exchange, Hear, Wire
 
 __all__ = ["HTTPConnection"]
 

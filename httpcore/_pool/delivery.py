@@ -15,13 +15,13 @@ from .._message.response import Informational, ResponseInfo
 from .call import Call
 from .leases import Leases
 from .tickets import Standing, Ticket
-from .wire import Exchange
 
 # Named in annotations alone: an import would only cost time.
 if TYPE_CHECKING:
     from .._message.fields import Headers
     from .._message.head import Head
     from .connection import HTTPConnection
+    from .wire import Exchange
 
 __all__ = ["Delivery"]
 
