@@ -185,6 +185,12 @@ class Chain:
         self._seen: set[tuple[str, str, bytes]] = set()
         self.left_origin = False
 
+    def copy(self) -> Chain:
+        """The same, to go on from here once more."""
+        other = Chain(self._most)
+        other._taken, other._seen, other.left_origin = self._taken, set(self._seen), self.left_origin
+        return other
+
     def sent(self, method: str, url: URL, cookie: bytes) -> None:
         """A request goes out.
 

@@ -31,7 +31,7 @@ from .cookies import Cookies
 from .delivery import Delivery, has_connection
 from .headers import Headers
 from .netrc import netrc_path
-from .options import Call, Hook
+from .options import OPTIONS, Call, Hook, check_options
 from .progress import counted
 from .query_params import QueryParams
 from .redirects import STATUSES, Chain, Redirect, carried, location_of, redirect_for
@@ -160,11 +160,13 @@ class Session(Generic[R]):
         ssl: SSLConfig | ssl_module.SSLContext | None,
         timeout: TimeoutConfig | float | Unset | None,
         options: Mapping[str, Any],
+        known: frozenset[str] = OPTIONS,
     ) -> Call:
         """How these arguments want the call to be carried out."""
         config = self.timeout if timeout is UNSET else TimeoutConfig.of(timeout)
         call = Call(stream, follow, config, self.max_body)
         if options:
+            check_options(options, known)
             call.take(**{name: value for name, value in options.items() if name not in _OF_THE_REQUEST})
         call.use(ssl)
         return call
@@ -490,7 +492,7 @@ class _Next(Generic[R]):
         self._call = call
 
     async def __call__(self, response: Readable) -> R:
-        call, session = self._call, self._session
+        call, session = self._call.again(), self._session
         following = await session._next(cast("R", response), call)
         if following is None:
             raise LocalProtocolError("next() of a response without a Location: expected one with is_redirect True")
