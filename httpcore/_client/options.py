@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from .._config import UNSET, TimeoutConfig, Unset, checked_size
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
 
     from .._config import SSLConfig
 
-__all__ = ["Call", "Hook", "Hooks", "RequestOptions", "SendOptions", "checked_hooks"]
+__all__ = [
+    "OF_SEND",
+    "OPTIONS",
+    "Call",
+    "Hook",
+    "Hooks",
+    "RequestOptions",
+    "SendOptions",
+    "check_options",
+    "checked_hooks",
+]
 
 
 @public
@@ -62,6 +73,21 @@ class RequestOptions(SendOptions, total=False):
     files: FilesTypes | None
     json: object
     params: QueryParamTypes | None
+
+
+OPTIONS: Final = frozenset(RequestOptions.__annotations__)
+OF_SEND: Final = frozenset(SendOptions.__annotations__)
+
+
+def check_options(options: Iterable[str], known: frozenset[str]) -> None:
+    """Refuse a keyword that means nothing.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for name in options:
+        if name not in known:
+            raise TypeError(f"unexpected keyword argument {name!r}: expected one of {', '.join(sorted(known))}")
 
 
 Hook = Callable[..., object]
@@ -119,6 +145,13 @@ class Call:
         self.follow = follow
         self.timeout = timeout
         self.max_body = max_body
+
+    def again(self) -> Call:
+        """The same for another step of the caller's, whose own time between two steps does not count."""
+        other = copy(self)
+        other.chain = None if self.chain is None else self.chain.copy()
+        other.ends = None
+        return other
 
     def take(
         self,

@@ -20,10 +20,9 @@ from .._transports.mounts import Mounts
 from .._transports.network import HTTPTransport
 from .auth import AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
-from .headers import Headers, HeaderTypes
+from .headers import CREDENTIALS, Headers, HeaderTypes
 from .options import Hooks, checked_hooks
 from .query_params import QueryParams, QueryParamTypes
-from .redirects import CREDENTIALS
 from .request import pairs_of
 from .session import Settings
 from .urls import URL, URLTypes
