@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from inspect import isawaitable
 from os.path import exists
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
@@ -305,7 +304,7 @@ class Session(Generic[R]):
     async def _run(self, hooks: list[Hook], what: object) -> None:
         for hook in list(hooks):
             result = hook(what)
-            if isawaitable(result):
+            if hasattr(result, "__await__"):  # as `inspect.isawaitable`; to import `inspect` takes 10 ms
                 await result
 
     async def _sent(self, request: Request, call: Call) -> R:
