@@ -171,7 +171,7 @@ class Call:
         if max_body is not UNSET:
             self.max_body = checked_size("max_body", max_body)
         if on_progress is not None and not callable(on_progress):
-            raise TypeError(f"on_progress is a {type(on_progress).__name__}: expected a function")
+            raise TypeError(f"on_progress is of type {type(on_progress).__name__}: expected a function")
         self.progress = on_progress
         if follow_redirects is not None:
             self.follow = follow_redirects

@@ -25,10 +25,10 @@ from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import SharedFields
 from .._transports.base import Transport, TransportRequest, TransportResponse
-from .._transports.extensions import RequestExtensions
+from .._transports.extensions import RequestExtensions, has_connection
 from .auth import Auth, NetrcAuth, auth_of_url
 from .cookies import Cookies
-from .delivery import Delivery, has_connection
+from .delivery import Delivery
 from .headers import Headers
 from .netrc import netrc_path
 from .options import OPTIONS, Call, Hook, check_options
@@ -163,7 +163,10 @@ class Session(Generic[R]):
         known: frozenset[str] = OPTIONS,
     ) -> Call:
         """How these arguments want the call to be carried out."""
-        config = self.timeout if timeout is UNSET else TimeoutConfig.of(timeout)
+        config = self.timeout
+        if timeout is not UNSET:
+            # Without timeouts of its own the client leaves to the transport what the request leaves out.
+            config = TimeoutConfig.of(timeout) if config is None else config.overlaid(timeout)
         call = Call(stream, follow, config, self.max_body)
         if options:
             check_options(options, known)
@@ -195,7 +198,7 @@ class Session(Generic[R]):
         return response
 
     async def _read(self, response: R) -> None:
-        if not has_connection(response.extensions):
+        if not has_connection(response.extensions):  # else the body is a raw stream, which has its own owner
             await response._read()
 
     async def _answer(self, request: Request, call: Call) -> R:
@@ -449,13 +452,7 @@ def _timed(call: Call, config: TimeoutConfig, backend: Backend) -> RequestExtens
     left = call.ends - now
     if left <= 0:
         raise TotalTimeout("the exchange took longer than total_timeout allows", limit=config.total_timeout)
-    extensions["timeout"] = TimeoutConfig(
-        connect_timeout=config.connect_timeout,
-        read_timeout=config.read_timeout,
-        write_timeout=config.write_timeout,
-        pool_timeout=config.pool_timeout,
-        total_timeout=left,
-    )
+    extensions["timeout"] = config.replace(total=left)
     return extensions
 
 

@@ -94,14 +94,14 @@ def _transport(
 ) -> Transport | None:
     if dispatch is None:
         if transport is not None and not isinstance(transport, Transport):
-            raise TypeError(f"transport is a {type(transport).__name__}: expected a Transport")
+            raise TypeError(f"transport is of type {type(transport).__name__}: expected a Transport")
         return transport
     if transport is not None:
         raise TypeError("transport and dispatch are the same argument: expected one of them")
     if isinstance(dispatch, (ConnectionPool, SyncConnectionPool)):
         return HTTPTransport(pool=dispatch)
     if not isinstance(dispatch, Transport):
-        raise TypeError(f"dispatch is a {type(dispatch).__name__}: expected a Transport or a pool")
+        raise TypeError(f"dispatch is of type {type(dispatch).__name__}: expected a Transport or a pool")
     return dispatch
 
 

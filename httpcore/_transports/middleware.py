@@ -36,7 +36,7 @@ class Middleware(Transport):
     """
 
     def __init__(self, transport: Transport | None = None) -> None:
-        self.transport = HTTPTransport() if transport is None else checked_transport(transport)
+        self.transport: Transport = HTTPTransport() if transport is None else checked_transport(transport)
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         return await self.send(request)
@@ -60,7 +60,7 @@ class Middleware(Transport):
 def checked_transport(transport: object, name: str = "transport") -> Transport:
     if isinstance(transport, Transport):
         return transport
-    raise TypeError(f"{name} is a {type(transport).__name__}: expected a Transport")
+    raise TypeError(f"{name} is of type {type(transport).__name__}: expected a Transport")
 
 
 def secure_url(url: URL) -> str:

@@ -266,3 +266,25 @@ def test_the_progress_bar_of_rich_ends_with_the_whole_file(tmp_path: Path) -> No
     assert "1,000 bytes" in done.stdout
     assert "1.0/1.0 kB" in done.stdout
     assert Path(path).read_bytes() == b"x" * 1000
+
+
+def test_a_response_that_begins_during_an_upload_passes_the_gateway(url: str, upstream: Upstream) -> None:
+    """Piece by piece: the client sends the next one when the last has come back, and the connection stays."""
+    with httpcore.SyncConnectionPool(timeout=10) as http:
+        for _ in range(2):
+            response = http.request("POST", url + "/echo", duplex=True)
+            raw = response.connection
+            assert raw is not None
+            for word in (b"one", b"two", b"three" * 20_000):
+                raw.send(word)
+                back = b""
+                while len(back) < len(word):
+                    piece = raw.recv()
+                    assert piece
+                    back += piece
+                assert back == word
+            raw.end()
+            assert raw.recv() == b""
+            raw.close()
+        assert http.stats().open == 1
+        assert connections(url, upstream) == 1
