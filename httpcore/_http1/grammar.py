@@ -16,8 +16,8 @@ messages in the same bytes. So, where there is a choice, we refuse:
 The reason phrase may be missing, with or without its space: too many servers leave it out.
 
 Most lines of a head have come before, so whole lines are remembered with what they say, but for those that may hold
-credentials. A section with new ones is looked at once for bytes that may not be there, then these are cut at their
-colons; names are checked alone, and remembered, as is a status line.
+credentials. A new one is looked at for bytes that may not be there and cut at its colon; names are checked alone, and
+remembered, as is a status line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from enum import Enum
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError, show
-from .._message.fields import FIELD_COUNT, Bounded, Remembered, forbidden_bytes, is_token, received_length
+from .._message.fields import FIELD_COUNT, SHOWN, Bounded, Remembered, forbidden_bytes, is_token, received_length
 from .._message.head import MARKED, Head
 
 TEXT = rb"[\t\x20-\x7e\x80-\xff]"
@@ -172,13 +172,11 @@ def read_fields(what: str, section: bytes, lines: list[bytes]) -> tuple[list[Fie
     them (RFC 9112, 5). And whether all of them were known.
     """
     inner = lines[1:-2]
-    # What is remembered has been checked. All else of a section is checked at once, and then read line by line: a call
-    # from within the dictionary for each new line would cost more than to read it.
+    # What is remembered has been checked. All else is read line by line: a call from within the dictionary for each new
+    # line would cost more than to read it.
     fields: list[Field | None] = list(map(_lines.get, inner))
     are_known = all(fields)
     if not are_known:
-        if forbidden_bytes(section) != b"\r\n" * (len(inner) + 2):
-            raise _fault_of_fields(what, section)
         _check_count(what, inner)
         if not _learn(inner, fields):
             raise _fault_of_fields(what, section)
@@ -194,12 +192,12 @@ def _check_count(what: str, lines: list[bytes]) -> None:
 
 
 def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
-    """Read the lines that are not known yet, whose bytes are all permitted; False if one is not a field."""
+    """Read the lines that are not known yet; False if one is not a field."""
     for at, line in enumerate(lines):
         if fields[at] is None:
             sent, colon, value = line.partition(b":")
             name = _names[sent]
-            if name is None or not colon:
+            if name is None or not colon or 0 in line.translate(SHOWN):
                 return False
             value = value.strip(b" \t")
             pair = (name.lower, value)
