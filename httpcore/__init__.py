@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from ._transports.retries import Retries
     from ._transports.wsgi import WSGITransport
 
-__version__ = "0.1.0"
+__version__ = "2.0.0"
 
 __all__ = [
     "ASGITransport",
