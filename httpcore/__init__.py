@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ._backends import current_backend, threads_backend
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
+    from ._certificate import Certificate
     from ._client.auth import Auth, BasicAuth, BearerAuth, DigestAuth, NetrcAuth
     from ._client.client import AsyncClient, Client, TrioClient
     from ._client.cookies import CookieConflict, Cookies
@@ -111,6 +112,7 @@ __all__ = [
     "BearerAuth",
     "BodyStream",
     "CachingResolver",
+    "Certificate",
     "Client",
     "ClientResponse",
     "ConcurrencyLimit",
@@ -249,6 +251,7 @@ _WHERE = {
         "StreamInfo",
         "TLSInfo",
     ),
+    "_certificate": ("Certificate",),
     "_client.auth": (
         "Auth",
         "BasicAuth",

@@ -32,6 +32,15 @@ Seconds = float | None
 DEFAULT_TIMEOUT: Final = 5.0
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._~-]+)?")
+TLSVersion = Literal["TLSv1.2", "TLSv1.3"]
+
+_VERSIONS: Final[dict[str | int, TLSVersion]] = {
+    "TLSv1.2": "TLSv1.2",
+    "TLSv1.3": "TLSv1.3",
+    # As `ssl.TLSVersion` has them, which is a kind of int (RFC 8446, section 4.2.1).
+    0x0303: "TLSv1.2",
+    0x0304: "TLSv1.3",
+}
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -182,6 +191,9 @@ class SSLConfig:
     server_hostname: str | None = field(default=None, kw_only=True)
     alpn: tuple[str, ...] | None = field(default=None, kw_only=True)
     fingerprints: tuple[str, ...] = field(default=(), kw_only=True)
+    minimum_version: TLSVersion | int | None = field(default=None, kw_only=True)
+    maximum_version: TLSVersion | int | None = field(default=None, kw_only=True)
+    ciphers: str | Sequence[str] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cert", _checked_cert(self.cert))
@@ -193,15 +205,40 @@ class SSLConfig:
         if self.alpn is not None:
             object.__setattr__(self, "alpn", checked_alpn(self.alpn))
         object.__setattr__(self, "fingerprints", _checked_fingerprints(self.fingerprints))
+        least = _checked_version("minimum_version", self.minimum_version)
+        most = _checked_version("maximum_version", self.maximum_version)
+        object.__setattr__(self, "minimum_version", least)
+        object.__setattr__(self, "maximum_version", most)
+        object.__setattr__(self, "ciphers", _checked_ciphers(self.ciphers))
+        if least is not None and most is not None and least > most:
+            raise ValueError(f"minimum_version: expected at most maximum_version ({most!r}), got {least!r}")
+        if self.ciphers is not None and least == "TLSv1.3":
+            raise ValueError("ciphers: they are those of TLS 1.2, expected None with minimum_version='TLSv1.3'")
 
     def __repr__(self) -> str:
         cert = self.cert
         shown = cert if not isinstance(cert, tuple) or cert[-1] is None else (*cert[:-1], "***")  # no passwords
         text = f"SSLConfig(cert={shown!r}, verify={self.verify!r}, trust_env={self.trust_env!r}"
-        for name, default in (("server_hostname", None), ("alpn", None), ("fingerprints", ())):
+        for name in _LEFT_OUT:
             value = getattr(self, name)
-            text += "" if value == default else f", {name}={value!r}"
+            text += "" if value == _LEFT_OUT[name] else f", {name}={value!r}"
         return text + ")"
+
+
+def changed(config: SSLConfig, **fields: Any) -> SSLConfig:
+    """The same settings but for `fields`. The one way to copy them, so that no field is forgotten."""
+    return SSLConfig(**{**{name: getattr(config, name) for name in _FIELDS}, **fields})
+
+
+_LEFT_OUT: Final = {
+    "server_hostname": None,
+    "alpn": None,
+    "fingerprints": (),
+    "minimum_version": None,
+    "maximum_version": None,
+    "ciphers": None,
+}
+_FIELDS: Final = ("cert", "verify", "trust_env", *_LEFT_OUT)
 
 
 def _checked_server_hostname(name: object) -> str | None:
@@ -216,6 +253,33 @@ def _checked_server_hostname(name: object) -> str | None:
             "is allowed, or None"
         )
     return name
+
+
+def _checked_version(name: str, version: object) -> TLSVersion | None:
+    """A version of TLS as text, however it was given. Nothing older than TLS 1.2 is spoken (RFC 8996)."""
+    if version is None:
+        return None
+    known = _VERSIONS.get(version) if isinstance(version, (str, int)) else None
+    if known is None:
+        kind = ValueError if isinstance(version, (str, int)) else TypeError
+        raise kind(f'{name}: expected "TLSv1.2" or "TLSv1.3", or None, got {version!r}')
+    return known
+
+
+def _checked_ciphers(ciphers: object) -> str | None:
+    """As one text. Whether OpenSSL knows them is seen when a context is made."""
+    if ciphers is None:
+        return None
+    names = [ciphers] if isinstance(ciphers, str) else ciphers
+    if isinstance(names, (bytes, bytearray)) or not isinstance(names, Iterable):
+        raise TypeError(f"ciphers: expected names of OpenSSL's as a str or a sequence, or None, got {ciphers!r}")
+    names = list(names)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"ciphers: expected names of OpenSSL's as a str or a sequence, or None, got {ciphers!r}")
+    text = ":".join(map(exact_str, names))
+    if not text or not text.isascii() or not text.isprintable():
+        raise ValueError(f"ciphers: expected at least one name, in printable ASCII, got {ciphers!r}")
+    return text
 
 
 def checked_alpn(alpn: object) -> tuple[str, ...]:

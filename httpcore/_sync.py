@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ._backends.base import PIECE, Backend, SocketOption
+from ._backends.base import PIECE, Backend, SocketOption, StreamInfo
 from ._backends.threads import BlockingBackend
 from ._config import UNSET, PoolLimits, TimeoutConfig, Unset
 from ._connect.proxy import Proxy, ProxyChooser
@@ -145,6 +145,21 @@ class SyncConnectionPool:
                 )
             )
         )
+
+    def connect(
+        self,
+        url: str | bytes,
+        *,
+        ssl: Any = None,
+        timeout: TimeoutConfig | float | None = None,
+        trace: Trace | None = None,
+    ) -> StreamInfo:
+        """See that a connection for requests to `url` is open and idle, and tell what it is: both ends, and what TLS
+        agreed on. It blocks the calling thread until then.
+
+        Arguments and errors are those of `ConnectionPool.connect`.
+        """
+        return run(self._pool.connect(url, ssl=ssl, timeout=timeout, trace=trace))
 
     def close(self) -> None:
         """As `ConnectionPool.close`."""

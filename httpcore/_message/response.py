@@ -59,7 +59,7 @@ class ResponseInfo(NamedTuple):
         peer, local: addresses of both ends of the connection, as text.
         tls: what TLS agreed on, or None.
         engine: library and version that parsed the response.
-        reused: the connection had served another request before.
+        reused: the connection was there before: it had served another request, or `connect` had made it.
         attempts: 1, or more when the request was sent again: because its connection had died in the pool or the server
             had refused it unprocessed, or as `retries` says.
         connected_after: when a connection was there for the request.

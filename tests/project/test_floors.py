@@ -24,7 +24,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         "": [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_deadline"},
+            {"_certificate", "_deadline"},
         ]
     },
     {
@@ -79,7 +79,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"arguments", "loaded", "tracer"},
             {"call", "routing"},
             {"leases"},
-            {"delivery"},
+            {"connecting", "delivery"},
             {"attempts"},
             {"retrying"},
             {"pool"},

@@ -152,6 +152,12 @@ async def switch_protocols(pool: Pool) -> None:
         raw.close()
 
 
+async def connect_first(pool: Pool) -> None:
+    info = await pool.connect(url("/"))
+    assert info.peer
+    await fetch(pool, "/one")
+
+
 async def wait_for_the_only_connection(pool: Pool) -> None:
     await fetch(pool, "/mine")
 
@@ -194,6 +200,9 @@ SCENARIOS = {
     "decoded as a whole": Scenario(decode_as_a_whole),
     "left half-read": Scenario(leave_half_read),
     "switched": Scenario(switch_protocols),
+    "connected first": Scenario(connect_first),
+    "connected first, reused": Scenario(connect_first, warm_up),
+    "connected first, three others": Scenario(connect_first, nothing, CROWD, ONE),
     "one connection, three others": Scenario(wait_for_the_only_connection, nothing, CROWD, ONE),
     "one per origin, three others": Scenario(wait_for_the_only_connection, warm_up, CROWD, PER_ORIGIN),
 }
