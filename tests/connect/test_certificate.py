@@ -54,8 +54,9 @@ CERTIFICATES = {
         name(USER_ID="7", DOMAIN_COMPONENT="test", EMAIL_ADDRESS="a@b", JURISDICTION_COUNTRY_NAME="SE"), None
     ),
     "other charset": issued(
+        # The charset has no public name.
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Ωmega", x509.name._ASN1Type.BMPString)]),
-        None,  # there is no public name
+        None,
     ),
     "all kinds of names": issued(
         name(COMMON_NAME="x"),
