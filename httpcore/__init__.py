@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
     from ._pool.stats import OriginStats, PoolStats
-    from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse
+    from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse, run_sync
     from ._trace import (
         ConnectionClosed,
         ConnectionOpened,
@@ -250,6 +250,7 @@ __all__ = [
     "put",
     "query",
     "request",
+    "run_sync",
     "ssl_context",
     "threads_backend",
 ]
@@ -397,6 +398,7 @@ _WHERE = {
         "SyncConnectionPool",
         "SyncRawStream",
         "SyncResponse",
+        "run_sync",
     ),
     "_trace": (
         "ConnectionClosed",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ._connect.policy import NetworkPolicy
     from ._pool.retry_policy import RetryPolicy
 
-__all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run"]
+__all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run", "run_sync"]
 
 T = TypeVar("T")
 
@@ -49,6 +49,20 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: SyncConnectionPool expected a backend (and a "
         "resolver) whose calls block the thread and never suspend, got one for an event loop"
     )
+
+
+@public
+def run_sync(coroutine: Coroutine[object, None, T]) -> T:
+    """Drive a coroutine in this thread, without an event loop: what it awaits must block and never suspend.
+
+    So one `async def` serves both kinds of program: it is given a pool, and awaits what that pool's calls return. In
+    threads the pool is `ConnectionPool(backend=threads_backend())`.
+
+    Raises:
+        RuntimeError: it suspended, as what belongs to an event loop does.
+        Exception: what the coroutine raised.
+    """
+    return run(coroutine)
 
 
 @public

@@ -46,8 +46,8 @@ class Early:
 
 
 class Aging:
-    """The connections of a pool that has a `max_connection_lifetime`, the first to die first: all live equally long, and
-    time does not go back. Without a lifetime nothing is kept here.
+    """The connections of a pool that has a `max_connection_lifetime`, the first to die first: all live equally long,
+    and time does not go back. Without a lifetime nothing is kept here.
     """
 
     __slots__ = ("_lifetime", "_slots")

@@ -429,14 +429,11 @@ class Ledger:
         idle = self._idle
         while (slot := self._early.pop(now, idle)) is not None:
             self._bury(slot)
-        oldest = next(iter(idle), None)
-        while oldest is not None and oldest.expires <= now:
+        while (oldest := next(iter(idle), None)) is not None and oldest.expires <= now:
             self._bury(oldest)
-            oldest = next(iter(idle), None)
         while (slot := self._aging.pop(now)) is not None:
             self._leave(slot)  # what is on it runs to its end
-        expires = oldest.expires if oldest is not None else inf
-        self._next_expiry = min(expires, self._early.next(inf), self._aging.next(inf))
+        self._next_expiry = min(oldest.expires if oldest else inf, self._early.next(inf), self._aging.next(inf))
 
     def _offer(self, slot: Slot) -> None:
         """Its capacity or its standing has changed: it is ready or not, and may serve more or none."""
