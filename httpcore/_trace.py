@@ -15,6 +15,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionOpened",
     "DialStarted",
+    "EngineDifference",
     "InterimResponse",
     "RequestFailed",
     "RequestQueued",
@@ -81,11 +82,37 @@ class ConnectionOpened(TraceEvent):
 
 @public
 @dataclass(frozen=True, slots=True)
+class EngineDifference(TraceEvent):
+    """With `engines="shadow"`: the library beside the native engine read otherwise what a peer sent.
+
+    `engine`: that library and its version. `difference`: what differs, without a value that the peer sent. `request`:
+    the one that told it; over HTTP/2 it may have been found while another one ran on the same pool.
+    """
+
+    engine: str
+    difference: str
+
+
+@public
+@dataclass(frozen=True, slots=True)
 class RequestSent(TraceEvent):
     """The request left us, or was cut short by an early answer. `reused`: the connection had served others before."""
 
     peer: str
     reused: bool
+
+
+def _shown(event: InterimResponse | ResponseStarted) -> str:
+    """The record as text, for logs: what a cookie says, and user name and password in a Location, are not in it."""
+    fields = []
+    for name, value in event.headers:
+        if name in (b"set-cookie", b"set-cookie2"):
+            value = b"***"
+        elif name in (b"location", b"content-location", b"link", b"refresh") and b"@" in value:
+            value = b"***@" + value.rpartition(b"@")[2]
+        fields.append((name, value))
+    rest = f"at={event.at!r}, request={event.request!r}, status_code={event.status_code!r}"
+    return f"{type(event).__name__}({rest}, headers={tuple(fields)!r})"
 
 
 @public
@@ -96,6 +123,9 @@ class InterimResponse(TraceEvent):
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
 
+    def __repr__(self) -> str:
+        return _shown(self)
+
 
 @public
 @dataclass(frozen=True, slots=True)
@@ -104,6 +134,9 @@ class ResponseStarted(TraceEvent):
 
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
 
 @public
