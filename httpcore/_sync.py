@@ -116,6 +116,7 @@ class SyncConnectionPool:
         trailers: Any = None,
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
+        tag: object = None,
         duplex: bool = False,
     ) -> SyncResponse:
         """Send one request and return its response. As `ConnectionPool.request`, but it blocks the calling thread.
@@ -141,6 +142,7 @@ class SyncConnectionPool:
                     trailers=trailers,
                     max_body=max_body,
                     trace=trace,
+                    tag=tag,
                     duplex=duplex,
                 )
             )

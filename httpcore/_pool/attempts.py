@@ -6,8 +6,9 @@ from .call import Call
 from .connection import HTTPConnection
 from .delivery import Delivery
 from .leases import Leases
-from .resend import Again, again
+from .resend import Again, again, may_have_acted
 from .tickets import Slot
+from .tracer import close_reason
 from .wire import Exchange
 
 __all__ = ["Attempts"]
@@ -47,7 +48,10 @@ class Attempts:
                 return delivery
             except BaseException as error:
                 slot = delivery.slot
-                leases.release(delivery, reusable=exchange is not None and exchange.give_up())
+                if may_have_acted(exchange):  # before it is given up, which also refuses what has not left
+                    call.may_have_acted = True
+                reusable = exchange is not None and exchange.give_up()
+                leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
                 where = None
                 if exchange is not None:
                     stale = delivery.was_reused and self._retry_stale

@@ -17,7 +17,7 @@ from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checke
 from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
-from .._errors import LocalProtocolError
+from .._errors import HTTPCoreError, LocalProtocolError
 from .._message.request import Request
 from .._message.response import Response
 from .._public import public
@@ -39,6 +39,7 @@ from .call import Call
 from .leases import Leases
 from .routing import Routing
 from .stats import PoolStats
+from .tracer import both
 
 # What only some pools need is imported when one is made that does; `loaded` has imported the rest.
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class ConnectionPool:
         max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as
             decoded. None: no limit. Left out: no limit for what is received; decoded it may grow to 64 MiB, and beyond
             that to 32 times the bytes received. `Response.stream()` has no limit.
-        trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
+        trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to each request and
+            connection. Default None.
         backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing`), a wrapper around another
             backend, or one of your own. Default None: asyncio or trio, whichever runs the first request.
 
@@ -142,7 +144,7 @@ class ConnectionPool:
         self._trace = checked_trace(trace)
         if backend is not None:
             backend = checked_backend(backend)
-        self._leases = leases = Leases(limits, network, ping_interval, backend)
+        self._leases = leases = Leases(limits, network, ping_interval, backend, self._trace)
         self._attempts = _attempts(leases, checked_flag("retry_stale", retry_stale), retries)
         if backend is None:
             load()
@@ -161,6 +163,7 @@ class ConnectionPool:
         trailers: Any = None,
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
+        tag: object = None,
         duplex: bool = False,
     ) -> Response:
         """Send one request and return its response.
@@ -180,7 +183,8 @@ class ConnectionPool:
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
             max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
-            trace: as for the pool, for this request. Default None: the pool's.
+            trace: called for this request, after the pool's own if there is one. Default None.
+            tag: anything that is to stand in the records of this request. Default None.
             duplex: over HTTP/2, leave the request open: the response returns at its head, and `response.connection`
                 sends more of the request (`body` is its beginning) and receives the response at the same time. Over
                 HTTP/1.1 it means nothing. Default False.
@@ -201,12 +205,18 @@ class ConnectionPool:
         if leases.is_inside():
             raise LocalProtocolError(REENTERED)
         limit = self._max_body if max_body is UNSET else checked_size("max_body", max_body)
-        asked = Request.of(method, url, headers, body, target, trailers)
-        backend = leases.enter()
-        asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
+        try:
+            asked = Request.of(method, url, headers, body, target, trailers)
+            backend = leases.enter()
+            asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
+        except HTTPCoreError as error:  # about an argument
+            error.safe_to_retry = True
+            raise
         config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
-        trace = self._trace if trace is None else checked_trace(trace)
-        call = Call(asked, route, config, backend, trace, duplex)
+        trace = self._trace if trace is None else both(self._trace, checked_trace(trace))
+        call = Call(asked, route, config, backend, trace, duplex, tag)
+        if call.tracer is not None:
+            call.tracer.awaits_reading = limit is not UNSET
         delivery = await self._attempts.send(call)
         response = Response.received(delivery.head, delivery.source(), limit)
         if not stream:

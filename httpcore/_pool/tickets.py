@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 from enum import Enum
 from typing import Final, Literal, Protocol
 
+from .._trace import CloseReason
+
 Speaks = Literal["HTTP/1.1", "HTTP/2"]
 
 
@@ -62,6 +64,7 @@ class Slot:
         standing: see `SlotStanding`.
         protocol: "HTTP/1.1" or "HTTP/2" once it is open.
         capacity: how many may hold it at once.
+        reason: why it leaves, once that is known.
         used: how many do. More than `capacity` only after `resize` has lowered that.
     """
 
@@ -74,6 +77,7 @@ class Slot:
         "number",
         "origin",
         "protocol",
+        "reason",
         "since",
         "standing",
         "used",
@@ -88,6 +92,7 @@ class Slot:
         self.protocol: Speaks | None = None
         self.capacity = 1
         self.used = 0
+        self.reason: CloseReason | None = None
         self.doomed = False  # retired before it was open
         self.since = 0.0  # when it was last given back
         self.expires = 0.0  # until when it may be idle; means something only while nobody uses it

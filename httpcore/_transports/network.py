@@ -172,7 +172,7 @@ def _tls(
     return SSLConfig(cert, True if verify is None else verify)
 
 
-_PASSED = ("timeout", "ssl", "max_body", "duplex", "trailers", "trace", "target")
+_PASSED = ("timeout", "ssl", "max_body", "duplex", "trailers", "trace", "tag", "target")
 
 
 def _options(extensions: RequestExtensions, pool: ConnectionPool) -> dict[str, Any]:

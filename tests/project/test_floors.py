@@ -72,11 +72,11 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "resend", "retry_policy", "stats", "tickets"},
+            {"__init__", "resend", "retry_policy", "stats", "tickets", "tracer"},
             {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
             {"ledger"},
             {"connection"},
-            {"arguments", "loaded", "tracer"},
+            {"arguments", "loaded"},
             {"call", "routing"},
             {"leases"},
             {"delivery"},
