@@ -529,6 +529,64 @@ def httpx2() -> None:
     run_sync(jobs[JOB])
 
 
+def our_client() -> None:
+    import httpcore
+
+    limits = httpcore.PoolLimits(max_connections=CONNECTIONS)
+    transport = httpcore.HTTPTransport(verify=False, timeout=60, limits=limits, http2=HTTP2)
+    session = httpcore.Client(transport=transport)
+
+    def down() -> None:
+        with session.stream("GET", URL) as response:
+            for _ in response.raw():
+                pass
+
+    def vary() -> None:
+        url, headers = varied()
+        assert len(session.get(url, headers=headers).headers.raw) >= FEWEST
+
+    jobs: dict[str, Once] = {
+        "get": lambda: session.get(URL).content,
+        "vary": vary,
+        "post": lambda: session.post(URL, BODY).content,
+        "up": lambda: session.post(URL, pieces(), headers=COUNTED).content,
+        "down": down,
+    }
+    run_sync(jobs[JOB])
+
+
+def our_client_async() -> None:
+    import httpcore
+
+    async def make() -> OnceAsync:
+        limits = httpcore.PoolLimits(max_connections=CONNECTIONS)
+        transport = httpcore.HTTPTransport(verify=False, timeout=60, limits=limits, http2=HTTP2)
+        session = httpcore.AsyncClient(transport=transport)
+
+        async def get() -> None:
+            await session.get(URL)
+
+        async def vary() -> None:
+            url, headers = varied()
+            assert len((await session.get(url, headers=headers)).headers.raw) >= FEWEST
+
+        async def post() -> None:
+            await session.post(URL, BODY)
+
+        async def up() -> None:
+            await session.post(URL, async_pieces(), headers=COUNTED)
+
+        async def down() -> None:
+            async with session.stream("GET", URL) as response:
+                async for _ in response.raw():
+                    pass
+
+        jobs: dict[str, OnceAsync] = {"get": get, "vary": vary, "post": post, "up": up, "down": down}
+        return jobs[JOB]
+
+    run_async(make)
+
+
 def urllib3() -> None:
     import urllib3 as peer
 
@@ -732,6 +790,8 @@ CLIENTS: dict[str, Callable[[], None]] = {
     "httpcore": ours,
     "httpcore async": ours_async,
     "httpcore trio": ours_trio,
+    "httpcore client": our_client,
+    "httpcore client async": our_client_async,
     "httpcore transport": our_transport,
     "httpcore transport async": our_transport_async,
     "httpcore 3 middlewares": lambda: our_transport(3),

@@ -21,6 +21,7 @@ CODES = {
     # client: (its module, how a pool is made, how a request)
     "httpcore": ("httpcore", "httpcore.SyncConnectionPool()", "pool.request('GET', url).body"),
     "httpcore async": ("httpcore", "httpcore.ConnectionPool()", "(await pool.request('GET', url)).body"),
+    "httpcore client": ("httpcore", "httpcore.Client()", "pool.get(url).content"),
     "httpcore2": ("httpcore2", "httpcore2.ConnectionPool()", "pool.request('GET', url).content"),
     "httpx2": ("httpx2", "httpx2.Client()", "pool.get(url).content"),
     "urllib3": ("urllib3", "urllib3.PoolManager()", "pool.request('GET', url).data"),

@@ -77,6 +77,17 @@ def ours_async() -> Waiting:
     )
 
 
+def our_client() -> Blocking:
+    import httpcore
+
+    return Blocking(
+        httpcore.Client,
+        lambda count: httpcore.Client(httpcore.SSLConfig(verify=False), 60, httpcore.PoolLimits(max_connections=count)),
+        lambda client, url: client.get(url, stream=True),
+        lambda response: response.read(),
+    )
+
+
 def httpcore2() -> Blocking:
     import httpcore2 as peer
 
@@ -201,6 +212,7 @@ def pyreqwest() -> Waiting:
 CLIENTS: dict[str, Callable[[], Blocking | Waiting]] = {
     "httpcore": ours,
     "httpcore async": ours_async,
+    "httpcore client": our_client,
     "httpcore2": httpcore2,
     "httpcore2 async": httpcore2_async,
     "httpx2": httpx2,

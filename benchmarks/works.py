@@ -71,8 +71,11 @@ ASYNC_PEERS = ("bare Protocol", "aiohttp", "pyreqwest async", "httpcore2 async",
 H2_PEERS = ("bare h2", "pyreqwest async", "httpcore2 async", "httpx2 async")
 SYNC_BULK = ("httpcore", "bare socket", "pycurl", "pyreqwest", "urllib3", "httpcore2")
 ASYNC_BULK = ("httpcore async", "aiohttp", "pyreqwest async", "httpcore2 async")
+SESSIONS = ("httpx2", "requests", "niquests")
+ASYNC_SESSIONS = ("aiohttp", "httpx2 async")
 FIRST = ("httpcore", "httpcore async", "pycurl", "pyreqwest async", "urllib3", "httpcore2", "httpx2")
 ALL_FIRST = (*FIRST, "requests", "niquests", "aiohttp")
+MADE = ("httpx2", "requests", "niquests", "aiohttp")
 HOLDERS = ("httpcore", "httpcore async", "urllib3", "aiohttp", "pyreqwest async", "requests")
 
 WORKS = [
@@ -109,6 +112,19 @@ WORKS = [
         "plain",
         "get",
         2000,
+    ),
+    requests("sync GET, client", ("httpcore client", "httpcore", *SESSIONS), "plain", "get", 2000, pictured=True),
+    requests("sync GET, varied, client", ("httpcore client", "httpcore", *SESSIONS), "plain", "vary", 2000),
+    requests("asyncio GET, client", ("httpcore client async", "httpcore async", *ASYNC_SESSIONS), "plain", "get", 2000),
+    requests(
+        "asyncio GET, 100 at once, client",
+        ("httpcore client async", "httpcore async", *ASYNC_SESSIONS),
+        "plain",
+        "get",
+        3000,
+        100,
+        100,
+        pictured=True,
     ),
     requests("uvloop GET", ("httpcore async", "aiohttp", "httpcore2 async"), "plain", "get", 2000, loop="uvloop"),
     requests(
@@ -178,6 +194,8 @@ WORKS = [
     Work("import and a pool", ALL_FIRST, FRESH, "fresh.py", ("pool", "{plain}/hello"), pictured=True),
     Work("import and one GET", ALL_FIRST, FRESH, "fresh.py", ("get", "{plain}/hello"), pictured=True),
     Work("a pool made", ALL_FIRST, CPU, "idle.py", ("make", "{plain}", "100")),
+    Work("a client made", ("httpcore client", *MADE), CPU, "idle.py", ("make", "{plain}", "100")),
+    Work("import and a client", ("httpcore client", *MADE), FRESH, "fresh.py", ("pool", "{plain}/hello")),
     Work("memory of an idle pool", ALL_FIRST, MEMORY, "idle.py", ("make", "{plain}", "100")),
     Work("memory of an idle connection", HOLDERS, MEMORY, "idle.py", ("hold", "{hold}", "1000")),
     Work("memory of an idle connection, TLS", HOLDERS, MEMORY, "idle.py", ("hold", "{hold tls}", "1000")),

@@ -2,9 +2,10 @@
 
     UPSTREAM=http://127.0.0.1:9000 uvicorn examples.gateway:app
 
-Path, query, body and its content coding go on byte for byte. What concerns one hop only is taken out (RFC 9110 section
-7.6.1). An upstream that cannot be reached or breaks HTTP is a 502, one that takes too long a 504, too many requests at
-once a 503. Once the response has begun all that is left is to break it off. A client that leaves cancels its request.
+Path, query, body and its content coding go on byte for byte, and so does a response that begins during the upload.
+What concerns one hop only is taken out (RFC 9110 section 7.6.1). An upstream that cannot be reached or breaks HTTP is
+a 502, one that takes too long a 504, too many requests at once a 503. Once the response has begun all that is left is
+to break it off. A client that leaves cancels its request.
 
 An https upstream is checked against certifi's bundle, or the one that UPSTREAM_CA names. UPSTREAM_TIMEOUT is how many
 seconds it may be silent, 60 when it is not set.
@@ -30,6 +31,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 TIMEOUT = float(os.environ.get("UPSTREAM_TIMEOUT", "60"))
+LOOK = 0.05  # seconds between two looks for a response that begins while the client sends nothing
 
 ONE_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection".split()
@@ -109,15 +111,22 @@ class Gateway:
         body_is_over = asyncio.Event()
 
         async def body() -> AsyncIterator[bytes]:
+            coming = asyncio.ensure_future(receive())
             try:
                 while True:
-                    message = await receive()
+                    if not (await asyncio.wait({coming}, timeout=LOOK))[0]:
+                        yield b""  # nothing to send: an occasion to look for the response
+                        continue
+                    message = coming.result()
                     if message["type"] == "http.disconnect":
                         raise ClientLeft
+                    if message.get("more_body"):
+                        coming = asyncio.ensure_future(receive())
                     yield message.get("body", b"")
                     if not message.get("more_body"):
                         return
             finally:
+                coming.cancel()
                 body_is_over.set()
 
         names = {name for name, _ in scope["headers"]}
@@ -125,7 +134,7 @@ class Gateway:
         has_body = framed or scope["http_version"].startswith("2")  # HTTP/2 need not say
         if not has_body:
             body_is_over.set()
-        exchange = asyncio.ensure_future(self.exchange(scope, body if has_body else b"", send))
+        exchange = asyncio.ensure_future(self.exchange(scope, body() if has_body else None, send))
 
         async def client_leaves() -> None:
             await body_is_over.wait()  # until then the body's reader is the one who notices
@@ -144,13 +153,16 @@ class Gateway:
         finally:
             leaving.cancel()
 
-    async def exchange(self, scope: Scope, body: Any, send: Send) -> None:
+    async def exchange(self, scope: Scope, body: AsyncIterator[bytes] | None, send: Send) -> None:
         target = self.prefix + scope["raw_path"]
         if scope["query_string"]:
             target += b"?" + scope["query_string"]
         try:
             response = await self.http.request(
-                scope["method"], self.upstream + "/", forwarded(scope), body, stream=True, target=target
+                *(scope["method"], self.upstream + "/", forwarded(scope), body),
+                stream=True,
+                target=target,
+                duplex=body is not None,
             )
         except httpcore.HTTPCoreError as error:
             await self.refuse(send, error)
@@ -158,9 +170,36 @@ class Gateway:
         async with response:
             headers = end_to_end(response.headers, THE_SERVERS)
             await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-            async for piece in response.raw():
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if response.connection is None or body is None:
+                async for piece in response.raw():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            else:
+                await self.both_ways(response.connection, body, send)
             await send({"type": "http.response.body"})
+
+    async def both_ways(self, upstream: httpcore.RawStream, body: AsyncIterator[bytes], send: Send) -> None:
+        """Hand on the response while the request goes on."""
+        sending = asyncio.ensure_future(self.send_rest(upstream, body))
+        try:
+            while piece := await upstream.recv():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if sending.done():
+                await sending  # the client may have left
+        finally:
+            sending.cancel()
+            upstream.close()
+
+    async def send_rest(self, upstream: httpcore.RawStream, body: AsyncIterator[bytes]) -> None:
+        try:
+            async for piece in body:
+                if piece:
+                    await upstream.send(piece)
+            await upstream.end()
+        except httpcore.HTTPCoreError:
+            pass  # it wants no more of it: the response says why, or that too ends with an error
+        except ClientLeft:
+            upstream.close()
+            raise
 
     async def refuse(self, send: Send, error: httpcore.HTTPCoreError) -> None:
         """Answer in the upstream's place. The client learns the kind of error, not our addresses."""

@@ -5,13 +5,26 @@ Importing it loads nothing else: a name brings what it needs when it is first as
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+# True for type checkers. Not the literal False, which jedi (Spyder, python-lsp, vim, Emacs) would take at its word, and
+# complete nothing; nor from `typing`, so that the import loads nothing.
+TYPE_CHECKING = bool(0)
 if TYPE_CHECKING:
-    from typing import Any
-
     from ._backends import current_backend, threads_backend
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
-    from ._config import PoolLimits, SSLConfig, TimeoutConfig
+    from ._client.auth import Auth, BasicAuth, BearerAuth, DigestAuth, NetrcAuth
+    from ._client.client import AsyncClient, Client, TrioClient
+    from ._client.cookies import CookieConflict, Cookies
+    from ._client.delivery import Progress
+    from ._client.functions import delete, get, head, options, patch, post, put, query, request
+    from ._client.headers import Headers
+    from ._client.multipart import Multipart
+    from ._client.options import RequestOptions, SendOptions
+    from ._client.query_params import QueryParams
+    from ._client.request import Request
+    from ._client.response import AsyncClientResponse, ClientResponse, HTTPStatusError
+    from ._client.set_cookie import Cookie
+    from ._client.urls import URL, Origin
+    from ._config import UNSET, CertTypes, PoolLimits, SSLConfig, SSLTypes, TimeoutConfig, TimeoutTypes, Unset
     from ._connect.contexts import ssl_context
     from ._connect.environment import EnvironmentProxies, proxies_from_environment
     from ._connect.policy import NetworkPolicy
@@ -33,6 +46,9 @@ if TYPE_CHECKING:
         ProxyError,
         ReadError,
         ReadTimeout,
+        RedirectBodyUnavailable,
+        RedirectError,
+        RedirectLoop,
         RemoteProtocolError,
         ResponseBusy,
         ResponseClosed,
@@ -42,14 +58,17 @@ if TYPE_CHECKING:
         StreamReset,
         Timeout,
         TLSError,
+        TooManyRedirects,
         TotalTimeout,
         UnsupportedProtocol,
         WriteError,
         WriteTimeout,
     )
-    from ._message.body import ReplayableBody
+    from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
+    from ._message.request import HeaderTypes, TrailerTypes
     from ._message.response import BodyStream, Informational, Response, ResponseInfo
+    from ._message.rules import Leniency
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
     from ._pool.stats import OriginStats, PoolStats
@@ -77,8 +96,10 @@ if TYPE_CHECKING:
         RequestStarted,
         ResponseComplete,
         ResponseStarted,
+        ResponseUnusual,
         TLSDone,
         TLSStarted,
+        Trace,
         TraceEvent,
         TunnelOpened,
         TunnelStarted,
@@ -101,17 +122,30 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ASGITransport",
+    "AsyncClient",
+    "AsyncClientResponse",
+    "Auth",
     "Backend",
+    "BasicAuth",
+    "BearerAuth",
     "BodyStream",
+    "BodyTypes",
     "CachingResolver",
+    "CertTypes",
+    "Client",
+    "ClientResponse",
     "ConcurrencyLimit",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionClosed",
     "ConnectionOpened",
     "ConnectionPool",
+    "Cookie",
+    "CookieConflict",
+    "Cookies",
     "DecodingError",
     "DialStarted",
+    "DigestAuth",
     "EnvironmentProxies",
     "Event",
     "Fault",
@@ -123,35 +157,49 @@ __all__ = [
     "HTTPSOnly",
     "HTTPSOnlyTransport",
     "HTTPSRedirect",
+    "HTTPStatusError",
     "HTTPTransport",
+    "HeaderTypes",
+    "Headers",
     "Informational",
     "InterimResponse",
     "InvalidURL",
+    "Leniency",
     "LimitExceeded",
     "LocalProtocolError",
     "Middleware",
     "MockTransport",
     "Mounts",
+    "Multipart",
+    "NetrcAuth",
     "NetworkError",
     "NetworkPolicy",
+    "Origin",
     "OriginStats",
     "PolicyError",
     "PoolClosed",
     "PoolLimits",
     "PoolStats",
     "PoolTimeout",
+    "Progress",
     "Proxy",
     "ProxyChooser",
     "ProxyError",
+    "QueryParams",
     "RateLimit",
     "RawStream",
     "ReadError",
     "ReadTimeout",
     "RecordReplay",
+    "RedirectBodyUnavailable",
+    "RedirectError",
+    "RedirectLoop",
     "RemoteProtocolError",
     "ReplayableBody",
+    "Request",
     "RequestExtensions",
     "RequestFailed",
+    "RequestOptions",
     "RequestQueued",
     "RequestRetried",
     "RequestSent",
@@ -166,15 +214,19 @@ __all__ = [
     "ResponseInfo",
     "ResponseNotRead",
     "ResponseStarted",
+    "ResponseUnusual",
     "Retries",
     "RetryPolicy",
     "SSLConfig",
+    "SSLTypes",
+    "SendOptions",
     "SocketOption",
     "Stream",
     "StreamConsumed",
     "StreamInfo",
     "StreamReset",
     "SyncBodyStream",
+    "SyncBodyTypes",
     "SyncConnectionPool",
     "SyncRawStream",
     "SyncResponse",
@@ -183,17 +235,34 @@ __all__ = [
     "TLSInfo",
     "Timeout",
     "TimeoutConfig",
+    "TimeoutTypes",
+    "TooManyRedirects",
     "TotalTimeout",
+    "Trace",
     "TraceEvent",
+    "TrailerTypes",
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "UNSET",
+    "Unset",
+    "TrioClient",
+    "URL",
     "UnsupportedProtocol",
     "WSGITransport",
     "WriteError",
     "WriteTimeout",
     "current_backend",
+    "delete",
+    "get",
+    "head",
+    "options",
+    "patch",
+    "post",
     "proxies_from_environment",
+    "put",
+    "query",
+    "request",
     "ssl_context",
     "threads_backend",
     "CloseReason",
@@ -226,10 +295,58 @@ _WHERE = {
         "StreamInfo",
         "TLSInfo",
     ),
+    "_client.auth": (
+        "Auth",
+        "BasicAuth",
+        "BearerAuth",
+        "DigestAuth",
+        "NetrcAuth",
+    ),
+    "_client.client": (
+        "AsyncClient",
+        "Client",
+        "TrioClient",
+    ),
+    "_client.set_cookie": ("Cookie",),
+    "_client.cookies": (
+        "CookieConflict",
+        "Cookies",
+    ),
+    "_client.delivery": ("Progress",),
+    "_client.functions": (
+        "delete",
+        "get",
+        "head",
+        "options",
+        "patch",
+        "post",
+        "put",
+        "query",
+        "request",
+    ),
+    "_client.headers": ("Headers",),
+    "_client.multipart": ("Multipart",),
+    "_client.options": (
+        "RequestOptions",
+        "SendOptions",
+    ),
+    "_client.request": ("Request",),
+    "_client.response": (
+        "AsyncClientResponse",
+        "ClientResponse",
+        "HTTPStatusError",
+    ),
+    "_client.query_params": ("QueryParams",),
+    "_client.urls": ("URL", "Origin"),
     "_config": (
+        "UNSET",
+        "CertTypes",
         "PoolLimits",
         "SSLConfig",
+        "SSLTypes",
         "TimeoutConfig",
+        "TimeoutTypes",
+        "Unset",
     ),
     "_connect.contexts": ("ssl_context",),
     "_connect.environment": (
@@ -261,6 +378,9 @@ _WHERE = {
         "ProxyError",
         "ReadError",
         "ReadTimeout",
+        "RedirectBodyUnavailable",
+        "RedirectError",
+        "RedirectLoop",
         "RemoteProtocolError",
         "ResponseBusy",
         "ResponseClosed",
@@ -270,19 +390,29 @@ _WHERE = {
         "StreamReset",
         "TLSError",
         "Timeout",
+        "TooManyRedirects",
         "TotalTimeout",
         "UnsupportedProtocol",
         "WriteError",
         "WriteTimeout",
     ),
-    "_message.body": ("ReplayableBody",),
+    "_message.body": (
+        "BodyTypes",
+        "ReplayableBody",
+        "SyncBodyTypes",
+    ),
     "_message.raw": ("RawStream",),
+    "_message.request": (
+        "HeaderTypes",
+        "TrailerTypes",
+    ),
     "_message.response": (
         "BodyStream",
         "Informational",
         "Response",
         "ResponseInfo",
     ),
+    "_message.rules": ("Leniency",),
     "_pool.pool": ("ConnectionPool",),
     "_pool.retry_policy": ("RetryPolicy",),
     "_pool.stats": (
@@ -320,6 +450,8 @@ _WHERE = {
         "ResponseStarted",
         "TLSDone",
         "TLSStarted",
+        "ResponseUnusual",
+        "Trace",
         "TraceEvent",
         "TunnelOpened",
         "TunnelStarted",
@@ -354,14 +486,16 @@ _WHERE = {
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # so that `import httpcore` alone imports nothing
+if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
 
-    value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name):
+        if name not in _MODULE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # so that `import httpcore` alone imports nothing
+
+        value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

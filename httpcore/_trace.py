@@ -44,6 +44,7 @@ __all__ = [
     "ResponseStarted",
     "TLSDone",
     "TLSStarted",
+    "ResponseUnusual",
     "Trace",
     "TraceEvent",
     "TunnelOpened",
@@ -240,6 +241,14 @@ class ResponseStarted(TraceEvent):
 
 @public
 @dataclass(frozen=True, slots=True)
+class ResponseUnusual(TraceEvent):
+    """The response has something unusual about it, which a strict pool refuses. `lenient`: names of `Leniency`."""
+
+    lenient: tuple[str, ...]
+
+
+@public
+@dataclass(frozen=True, slots=True)
 class ConnectionClosed(TraceEvent):
     """A connection was closed. `request`: the one that used it, or 0; over HTTP/2 always 0. `reason`: see
     `CloseReason`, whose values are text.
@@ -312,7 +321,8 @@ class RequestCancelled(RequestFailed):
     """The request was cancelled, or interrupted by Ctrl-C: by what is no `Exception`."""
 
 
-Trace = Callable[[TraceEvent], None]
+Trace = Callable[[TraceEvent], object]
+"""What is called with each event. It must not wait, and what it returns is not looked at."""
 
 
 class Progress(Protocol):

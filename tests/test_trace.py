@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, ScriptedProxy, server_context
+from worlds import World, each_world
 
 import httpcore
 from httpcore import (
@@ -33,10 +38,14 @@ from httpcore import (
     RequestStarted,
     ResponseComplete,
     ResponseStarted,
+    ResponseUnusual,
+    TLSDone,
+    TLSStarted,
     TraceEvent,
+    TunnelOpened,
+    TunnelStarted,
 )
-from httpcore.testing import ServerEnd
-from httpcore.testing import Simulation as World
+from httpcore.testing import ServerEnd, Simulation
 
 ORIGIN = "http://a.test:80"
 PEER = "a.test:80"
@@ -96,8 +105,8 @@ async def answer_coded(peer: ServerEnd) -> None:
     await peer.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: 2\r\n\r\nno" % coding)
 
 
-def play(body: Callable[[httpcore.ConnectionPool, Listener], Awaitable[None]], **settings: Any) -> World:
-    world = World(watches=False)
+def play(body: Callable[[httpcore.ConnectionPool, Listener], Awaitable[None]], **settings: Any) -> Simulation:
+    world = Simulation(watches=False)
     world.listen("a.test", 80, serve, connect_delay=0.5)
     world.listen("b.test", 80, serve)
     world.listen("stuck.test", 80, stay_stuck, window=1000)
@@ -251,7 +260,7 @@ def test_a_failure_is_the_last_that_is_heard_of_a_request() -> None:
 
 
 def test_a_request_that_is_cancelled_is_told_of() -> None:
-    world = World()
+    world = Simulation()
     world.listen("a.test", 80, serve)
     listener = Listener()
 
@@ -274,6 +283,7 @@ def test_a_raw_stream_is_told_of_when_it_is_closed() -> None:
         events = listener.taken()
         assert isinstance(events[-1], ResponseStarted)
         assert events[-1].status_code == 101
+        assert response.connection is not None
         response.connection.close()
         response.connection.close()
         assert listener.taken() == [
@@ -410,6 +420,14 @@ def test_an_upload_cut_short_by_an_early_answer_says_so() -> None:
     play(body)
 
 
+def test_what_is_unusual_about_a_response_is_recorded() -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        await pool.request("GET", "http://coded.test/nothing")
+        assert any(isinstance(event, ResponseUnusual) for event in listener.events)
+
+    play(body)
+
+
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
 def test_a_body_that_fails_to_be_read_is_no_complete_one(coding: str) -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
@@ -449,7 +467,7 @@ def test_a_connection_that_no_request_uses_says_why_it_closed(reason: CloseReaso
 
 
 def test_a_connection_that_was_idle_for_too_long_says_so() -> None:
-    world = World()
+    world = Simulation()
     world.listen("a.test", 80, serve)
     listener = Listener()
 
@@ -475,3 +493,29 @@ def test_what_a_trace_raises_of_a_close_is_logged(caplog: pytest.LogCaptureFixtu
         assert "a trace has raised" in caplog.text
 
     play(body)
+
+
+@each_world
+def test_tunnel_and_tls_have_records_on_one_clock(world: World, tmp_path: Path) -> None:
+    """Over real sockets: a proxy, a tunnel through it, and TLS with the origin."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    context = server_context(authority.issue_cert("secure.test"), "http/1.1")
+    listener = Listener()
+    ssl = httpcore.SSLConfig(verify=str(tmp_path / "authority.pem"))
+
+    async def body() -> None:
+        before = time.monotonic()
+        with ScriptedProxy((CONNECT, TLS_ORIGIN, EXCHANGE), origin=context) as proxy:
+            async with world.pool(ssl, proxy=f"http://u:sesame@127.0.0.1:{proxy.port}", trace=listener) as pool:
+                await pool.request("GET", "https://secure.test/")
+        assert all(before <= event.at <= time.monotonic() for event in listener.events)
+        by = f"http://127.0.0.1:{proxy.port}"
+        events = [type(event) for event in listener.events]
+        place = events.index(Connected)
+        tunnel = [TunnelStarted(0.0, 0, by), TunnelOpened(0.0, 0, by)]
+        secured = [TLSStarted(0.0, 0, "secure.test"), TLSDone(0.0, 0, "secure.test", "TLSv1.3", "http/1.1")]
+        assert "sesame" not in repr(listener.events)
+        assert listener.taken()[place + 1 : place + 5] == [*tunnel, *secured]
+
+    world.run(body)

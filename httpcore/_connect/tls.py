@@ -112,7 +112,7 @@ async def start_tls(
     """
     try:
         secured = TLSStream(stream, context, server_name, now, session, keep)
-        await secured._shake_hands(timeout)
+        await _Handshake(secured).run(timeout)
     except BaseException:
         stream.close()
         raise
@@ -230,7 +230,8 @@ class TLSStream:
             if self._server_name is None and context.check_hostname:
                 # `wrap_socket` refuses this; `wrap_bio` does not, and accepts a certificate for any host.
                 raise ValueError("the context checks host names")
-            session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
+            with OPENSSL:  # the first time `ssl` imports the codec by which it encodes host names
+                session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
             if resumed is not None:
                 session.session = resumed
             return session
@@ -659,27 +660,35 @@ class TLSStream:
         """Both ends and what the handshake agreed on."""
         return self._info
 
-    # The handshake.
 
-    async def _shake_hands(self, timeout: float | None) -> None:
-        deadline = None if timeout is None else self._now() + timeout
+class _Handshake:
+    """The beginning of a stream: what is exchanged before it carries data, and what is known then."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: TLSStream) -> None:
+        self._stream = stream
+
+    async def run(self, timeout: float | None) -> None:
+        stream = self._stream
+        deadline = None if timeout is None else stream._now() + timeout
         heard = b""
         try:
             while not await self._step(deadline, heard):
-                raw = await self._inner.read(PIECE, self._left(deadline))
+                raw = await stream._inner.read(PIECE, stream._left(deadline))
                 if not raw:
                     raise self._failure(closed_early(heard))
                 heard += raw[: max(0, 200 - len(heard))]
-                with self._lock:
-                    self._incoming.write(raw)
+                with stream._lock:
+                    stream._incoming.write(raw)
         except Timeout as error:
             message = f"the TLS handshake with {self._whom()} was not finished in time"
-            raise ConnectTimeout(message, limit=timeout, peer=self._info.peer) from error
+            raise ConnectTimeout(message, limit=timeout, peer=stream._info.peer) from error
         except TLSError:
             raise
         except NetworkError as error:
             # A peer that refuses may have said why before a write to it failed.
-            cause = self._hear_last_words()
+            cause = stream._hear_last_words()
             failure = self._failure(f"the connection broke: {error.message}" if cause is None else _reason(cause))
             failure.errno = error.errno
             raise failure from error
@@ -687,49 +696,54 @@ class TLSStream:
 
     async def _step(self, deadline: float | None, heard: bytes) -> bool:
         """As far as what came allows, and what is then to be said; True when hands are shaken."""
+        stream = self._stream
         done = True
         try:
-            with OPENSSL, self._lock:
-                self._session.do_handshake()
+            with OPENSSL, stream._lock:
+                stream._session.do_handshake()
         except ssl.SSLWantReadError:
             done = False
         except ssl.SSLError as error:
             await self._say_why(deadline)
-            raise self._failure(explain(error, heard, self._session, self._server_name)) from error
-        await self._send(self._left(deadline), True)
+            raise self._failure(explain(error, heard, stream._session, stream._server_name)) from error
+        await stream._send(stream._left(deadline), True)
         return done
 
     async def _say_why(self, deadline: float | None) -> None:
         """Send the alert that OpenSSL has prepared, so that the peer's log tells the reason too."""
+        stream = self._stream
         try:
-            await self._send(self._left(deadline), True)
+            await stream._send(stream._left(deadline), True)
         except HTTPCoreError:
             pass  # the handshake has failed already, and why is known
 
     def _agreed(self) -> None:
-        session = self._session
+        stream = self._stream
+        session = stream._session
         cipher = session.cipher()
-        below = self._info
+        below = stream._info
         tls = TLSInfo(
             version=session.version() or "",
             cipher=cipher[0] if cipher else "",
             alpn=session.selected_alpn_protocol(),
-            server_name=self._server_name,
+            server_name=stream._server_name,
             certificate=session.getpeercert(binary_form=True),
             session_reused=bool(session.session_reused),
         )
-        self._info = StreamInfo(below.peer, below.local, tls)
-        with self._lock:
+        stream._info = StreamInfo(below.peer, below.local, tls)
+        with stream._lock:
             # Data may have come right behind the handshake.
-            self._plain = b"".join(self._decrypt())
-        if self._plain:
-            self._hand_over()
+            stream._plain = b"".join(stream._decrypt())
+        if stream._plain:
+            stream._hand_over()
 
     def _failure(self, why: str) -> TLSError:
-        return TLSError(f"the TLS handshake with {self._whom()} failed: {why}", peer=self._info.peer)
+        stream = self._stream
+        return TLSError(f"the TLS handshake with {self._whom()} failed: {why}", peer=stream._info.peer)
 
     def _whom(self) -> str:
-        return show(self._server_name or self._info.peer)
+        stream = self._stream
+        return show(stream._server_name or stream._info.peer)
 
 
 def _checked_name(server_name: str) -> str:

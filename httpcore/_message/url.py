@@ -3,10 +3,10 @@
 RFC 3986, strictly; what two readers could take differently is refused, so that the host that is connected to, shown,
 named in `Host` and checked under TLS is one and the same text. What the RFC leaves open is decided so:
 
-- A space, a control character or a backslash is refused anywhere, the fragment included.
-- In path and query, non-ASCII characters (as UTF-8) and the printable ones that RFC 3986 does not know (`"<>^{|}` and
-  the backtick) are percent-encoded, as browsers do. `[` and `]` stay: everybody sends `?a[]=1`. A `%` without two hex
-  digits is refused. Nothing is decoded and `..` stays. A URL in bytes must be ASCII.
+- A control character or a backslash is refused anywhere, the fragment included; a space before the path.
+- In path and query, spaces, non-ASCII characters (as UTF-8) and the printable ones that RFC 3986 does not know
+  (`"<>^{|}` and the backtick) are percent-encoded, as browsers do, and so is a `%` without two hex digits behind it.
+  `[` and `]` stay: everybody sends `?a[]=1`. Nothing is decoded and `..` stays. A URL in bytes must be ASCII.
 - A host is a name of letters, digits, `-` and `_`, an IPv4 address in its one canonical form, or an IPv6 address in
   brackets. `%` and `!$&'()*+,;=~` are refused: no name has them. So are zone identifiers, which RFC 9844 took out of
   URIs.
@@ -14,8 +14,8 @@ named in `Host` and checked under TLS is one and the same text. What the RFC lea
 - A non-ASCII label becomes an A-label (UTS 46). One that would become plain ASCII, or that holds another script's full
   stop, is refused, since it shows one name and means another. An A-label is taken if it decodes to a label that UTS 46
   leaves as it is and that encodes to the same A-label, as with browsers: so `xn--a` is refused, which would be U+0080,
-  and so is the encoding of a capital letter. A-labels of emoji, which IDNA 2008 forbids, are taken, since there are
-  names registered under them; in another script such a label is refused, as IDNA 2008 has it.
+  and so is the encoding of a capital letter. What UTS 46 allows and IDNA 2008 forbids, emoji and other symbols, is
+  taken in either form, since there are names registered so, and browsers reach them.
 - A host `http:` or `https:` is a scheme written twice: refused.
 - Port 0 cannot be connected to and leading zeros serve nobody: refused. An empty port is the default one.
 - User name and password are kept in `userinfo` for whoever asks, and are never sent (RFC 9110, section 4.2.4).
@@ -24,6 +24,7 @@ named in `Host` and checked under TLS is one and the same text. What the RFC lea
 from __future__ import annotations
 
 import re
+from codecs import lookup
 from collections.abc import Iterable
 from functools import lru_cache
 from types import ModuleType
@@ -36,20 +37,20 @@ from .._forking import OPENSSL
 from .._values import dataclass
 from .fields import Bounded
 
-__all__ = ["URL", "parse_host", "parse_proxy"]
+__all__ = ["FORBIDDEN", "URL", "encoded", "parse_host", "parse_proxy", "refuse"]
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _CACHED_LENGTH: Final = 2048  # characters; a longer URL is seldom asked for twice
 _NAME_LENGTH: Final = 253  # RFC 1035, section 2.3.4, as text and without the trailing dot
 
-_REFUSED = re.compile(r"[\x00-\x20\x7f\\]")
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^#]*)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?![0-9])")
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(0|[1-9][0-9]{0,4})?)?")
 _USERINFO = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:]|%[0-9A-Fa-f]{2})*")
 _TARGET = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]]+|%[0-9A-Fa-f]{2})*+")
-# All but ASCII without "<>^`{|}: as a range up to U+10FFFF it took thirty times as long to compile.
-_ENCODED = re.compile(r"[^\x00-!#-;=?-\]_a-z~\x7f]+")
+# All but ASCII without space, "<>^`{|}: as a range up to U+10FFFF it took thirty times as long to compile.
+_ENCODED = re.compile(r"[^\x00-\x1f!#-;=?-\]_a-z~\x7f]+|%(?![0-9A-Fa-f]{2})")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 _NAME = re.compile(r"(?:[a-z0-9_\-]{1,63}\.)*[a-z0-9_\-]{1,63}\.?")
@@ -137,11 +138,12 @@ def _text(url: str | bytes) -> str:
     octets = exact_bytes(url)
     if not octets.isascii():
         text = octets.decode("utf-8", "backslashreplace")  # only to be shown: a full-width @ must be seen as one
-        _refuse(text, "bytes must be ASCII; non-ASCII characters are percent-encoded or given in a str")
+        refuse(text, "bytes must be ASCII; non-ASCII characters are percent-encoded or given in a str")
     return octets.decode("ascii")
 
 
-def _refuse(url: str, allowed: str) -> NoReturn:
+def refuse(url: str, allowed: str) -> NoReturn:
+    """Raise the error about the text of a URL that may be wrong in any way."""
     raise InvalidURL(f"url is {shown(url)}: {allowed}")
 
 
@@ -179,7 +181,7 @@ def parse_proxy(url: str | bytes, ports: dict[str, int]) -> URL:
         text = _text(url)
         place = _parse(text, ports)
         if place.target != b"/":
-            _refuse(text, "nothing is allowed behind host and port")
+            refuse(text, "nothing is allowed behind host and port")
     except (InvalidURL, UnsupportedProtocol) as error:
         message = error.message.replace("must be http or https", f"must be {_listed(ports)}")
         starts = _listed(f"{scheme}://" for scheme in ports)
@@ -213,8 +215,8 @@ def parse_host(host: str) -> str:
 
 
 def _parse(url: str, ports: dict[str, int] = _DEFAULT_PORTS) -> URL:
-    if _REFUSED.search(url):
-        _refuse(url, "a space, a control character or a backslash is allowed nowhere")
+    if FORBIDDEN.search(url):
+        refuse(url, "a control character or a backslash is allowed nowhere")
     parts = _PARTS.match(url)
     if parts is None:
         _refuse_start(url)
@@ -249,7 +251,7 @@ def _parse_at_place(url: str) -> URL:
     start = url[:end]
     place = _places.get(start)
     target = url[end:]
-    if place is not None and _TARGET.fullmatch(target):  # which has no fragment and nothing that `_REFUSED` has
+    if place is not None and _TARGET.fullmatch(target):  # which has no fragment and nothing that `FORBIDDEN` has
         return URL(place.scheme, place.host, place.port, target.encode(), place.host_header, place.origin)
     made = _parse(url)
     # If this is the target then what stands before it is scheme, host and port, since none of these has a slash.
@@ -264,23 +266,34 @@ _remembered = lru_cache(maxsize=1024)(_parse_at_place)
 def _refuse_start(url: str) -> NoReturn:
     scheme = _SCHEME.match(url)  # a digit behind the colon is a port, as in "localhost:8080/"
     if scheme is None:
-        _refuse(url, "an absolute URL is allowed, one that begins with http:// or https://")
+        refuse(url, "an absolute URL is allowed, one that begins with http:// or https://")
     if scheme[0].lower() in ("http:", "https:"):
-        _refuse(url, "the scheme must be followed by // and a host")
+        refuse(url, "the scheme must be followed by // and a host")
     raise UnsupportedProtocol(f"url is {shown(url)}: the scheme must be http or https")
 
 
 def _target(url: str, target: str) -> bytes:
-    if not _TARGET.fullmatch(target):
-        try:
-            target = _ENCODED.sub(_percent_encoded, target)
-        except UnicodeEncodeError:
-            target = ""
-        if not target:
-            _refuse(url, "a surrogate without its other half is no character")
-        if not _TARGET.fullmatch(target):
-            _refuse(url, "every % must be followed by two hex digits; % itself is written %25")
+    target = encoded(url, target) if target else ""
     return (target if target.startswith("/") else "/" + target).encode("ascii")
+
+
+def encoded(url: str, text: str) -> str:
+    """`text`, a part of the path or the query of `url`, as it is sent: what no path has is percent-encoded.
+
+    Raises:
+        InvalidURL: a "%" without two hex digits, or half of a surrogate pair.
+    """
+    if _TARGET.fullmatch(text):
+        return text
+    try:
+        text = _ENCODED.sub(_percent_encoded, text)
+    except UnicodeEncodeError:
+        text = ""
+    if not text:
+        refuse(url, "a surrogate without its other half is no character")
+    if not _TARGET.fullmatch(text):
+        refuse(url, "every % must be followed by two hex digits; % itself is written %25")
+    return text
 
 
 def _percent_encoded(found: re.Match[str]) -> str:
@@ -289,7 +302,7 @@ def _percent_encoded(found: re.Match[str]) -> str:
 
 def _userinfo(url: str, userinfo: str) -> tuple[bytes, bytes]:
     if not _USERINFO.fullmatch(userinfo):
-        _refuse(url, "before the @, ASCII letters, digits and -._~!$&'()*+,;=: are allowed, all else percent-encoded")
+        refuse(url, "before the @, ASCII letters, digits and -._~!$&'()*+,;=: are allowed, all else percent-encoded")
     user, _, password = userinfo.encode("ascii").partition(b":")
     return _percent_decoded(user), _percent_decoded(password)
 
@@ -301,13 +314,13 @@ def _percent_decoded(text: bytes) -> bytes:
 def _host_and_port(url: str, place: str, default: int) -> tuple[str, int]:
     found = _HOST_PORT.fullmatch(place)
     if found is None:
-        _refuse(url, "after //, a host is allowed and then, if need be, : and a port from 1 to 65535 in digits 0-9")
+        refuse(url, "after //, a host is allowed and then, if need be, : and a port from 1 to 65535 in digits 0-9")
     if place.lower() in ("http:", "https:"):
-        _refuse(url, "after //, a host is allowed, not a scheme again")
+        refuse(url, "after //, a host is allowed, not a scheme again")
     host, digits = found.groups()
     port = int(digits) if digits else default
     if not 1 <= port <= 65535:
-        _refuse(url, "a port from 1 to 65535 is allowed")
+        refuse(url, "a port from 1 to 65535 is allowed")
     return (_ipv6(url, host) if host.startswith("[") else _name(url, host)), port
 
 
@@ -315,23 +328,23 @@ def _ipv6(url: str, host: str) -> str:
     address = canonical(host[1:-1]) if ":" in host and _IPV6.fullmatch(host, 1, len(host) - 1) else None
     if address is not None:
         return address
-    _refuse(url, "in brackets, an IPv6 address without a zone identifier is allowed")
+    refuse(url, "in brackets, an IPv6 address without a zone identifier is allowed")
 
 
 def _name(url: str, host: str) -> str:
     """A DNS name or IPv4 address. The length comes first, so that what follows is cheap whatever the host is."""
     if not host:
-        _refuse(url, "a host is missing")
+        refuse(url, "a host is missing")
     name = host.lower() if host.isascii() else host
     if len(name) <= _NAME_LENGTH + 1 and not name.isascii():
         name = ".".join([label if label.isascii() else _a_label(url, label) for label in name.split(".")]).lower()
     if len(name.removesuffix(".")) > _NAME_LENGTH or not _NAME.fullmatch(name):
-        _refuse(
+        refuse(
             url,
             "a host of letters, digits, - and _ is allowed, in labels of 1 to 63 characters and at most 253 in all",
         )
     if _NUMBER_LAST.fullmatch(name) and not _IPV4.fullmatch(name):
-        _refuse(
+        refuse(
             url, "a host that ends in a number must be an IPv4 address: four numbers from 0 to 255, no leading zeros"
         )
     if "xn--" in name:
@@ -345,17 +358,20 @@ def _idna() -> ModuleType:
     with OPENSSL:
         import idna.uts46data  # with the part that it would import itself, at its first use
 
+        lookup("punycode")  # likewise
+
     return idna
 
 
 def _a_label(url: str, label: str) -> str:
     idna = _idna()
     try:
-        encoded: str = idna.encode(label, uts46=True).decode("ascii")
+        # Not idna.encode, which forbids by IDNA 2008 what UTS 46 allows; what this gives is checked with all A-labels.
+        encoded: str = "xn--" + idna.uts46_remap(label).encode("punycode").decode("ascii")
     except UnicodeError:  # idna's own error is one
         encoded = ""
     if not _A_LABEL.fullmatch(encoded):
-        _refuse(
+        refuse(
             url,
             "a non-ASCII label of the host must be one that IDNA (UTS 46) allows and does not map to plain ASCII",
         )
@@ -366,7 +382,7 @@ def _check_a_labels(url: str, name: str) -> None:
     """Refuse "xn--example-" and the like, which other readers decode to plain ASCII, and what UTS 46 does not allow."""
     for label in name.split("."):
         if label.startswith("xn--") and not _is_a_label(label):
-            _refuse(
+            refuse(
                 url,
                 "the host has a label that begins with xn-- and does not decode to a non-ASCII one that UTS 46 allows",
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from .._config import PoolLimits
@@ -14,6 +15,7 @@ from .._connect.proxy import Proxy
 from .._connect.resolvers import Resolver
 from .._exact import exact_str
 from .._message.body import is_async_function, makes_async_generators
+from .._message.rules import ReadRules
 
 # Loaded where a pool has one.
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ __all__ = [
     "checked_resolver",
     "checked_trace",
     "checked_uds",
+    "rules_of",
 ]
 
 Choose = Callable[[str, str, int], Proxy | None]
@@ -91,10 +94,10 @@ def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
 def checked_policy(policy: Any) -> NetworkPolicy | None:
     if policy is None:
         return None
-    from .._connect.policy import NetworkPolicy  # only for pools that have one
-
-    if isinstance(policy, NetworkPolicy):
-        return policy
+    module = modules.get("httpcore._connect.policy")  # without it there is no policy, and few pools have one
+    if module is not None and isinstance(policy, module.NetworkPolicy):
+        checked: NetworkPolicy = policy
+        return checked
     raise TypeError(f"network_policy is a {type(policy).__name__}: a NetworkPolicy is allowed, or None")
 
 
@@ -119,6 +122,10 @@ def checked_limits(limits: Any) -> PoolLimits:
     if isinstance(limits, PoolLimits):
         return limits
     raise TypeError(f"limits is a {type(limits).__name__}: a PoolLimits is allowed, or None")
+
+
+def rules_of(strict: object, limits: PoolLimits) -> ReadRules:
+    return ReadRules(checked_flag("strict", strict), limits.max_head_bytes, limits.max_head_fields)
 
 
 def _is_async(function: Any) -> bool:

@@ -12,13 +12,17 @@ from .._connect.route import Route
 from .._deadline import Deadline
 from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
-from .._http1.exchange import HTTP11Exchange
+from .._http1.duplex import begin_exchange
 from .._http2.connection import HTTP2Connection
 from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
-from .tickets import Speaks
-from .wire import Begin, Exchange, Hear, Wire
+from .._message.rules import ReadRules
+
+# Named in annotations alone: to make the Protocols takes time.
+if TYPE_CHECKING:
+    from .tickets import Speaks
+    from .wire import Begin, Exchange, Hear, Wire
 
 if TYPE_CHECKING:
     from .tracer import Tracer
@@ -34,6 +38,7 @@ class HTTPConnection:
     Attributes:
         uses: counts the exchanges that it was given.
         is_shared: it carries many exchanges at once.
+        is_strict: unusual content is an error.
         is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
             anything against it. Plain and cheap.
         on_close: is called once when it is closed, where a trace was told that it was opened.
@@ -43,17 +48,8 @@ class HTTPConnection:
     is_quiet: Callable[[], bool]
 
     __slots__ = (
-        "_begin",
-        "_closed",
-        "_ping_interval",
-        "_stream",
-        "_wire",
-        "is_quiet",
-        "is_shared",
-        "on_close",
-        "route",
-        "tracer",
-        "uses",
+        *("_begin", "_closed", "_ping_interval", "_stream", "_wire"),
+        *("is_quiet", "is_shared", "is_strict", "on_close", "route", "tracer", "uses"),
     )
 
     def __init__(self, route: Route, ping_interval: float | None = None) -> None:
@@ -61,6 +57,7 @@ class HTTPConnection:
         self._ping_interval = ping_interval
         self.uses = 0
         self.is_shared = False
+        self.is_strict = False
         self._stream: Stream | None = None
         self._wire: Wire | None = None
         self._begin: Begin | None = None
@@ -80,13 +77,15 @@ class HTTPConnection:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
             raise
+        rules = connector.network.rules
+        self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
-            http2 = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
+            http2 = HTTP2Connection(stream, _engine(rules), backend, self._ping_interval)
             self._speak(http2, partial(HTTP2Exchange, http2))
             await http2.greet(deadline)
         else:
-            http11 = HTTP11Connection(stream, backend)
-            self._speak(http11, partial(HTTP11Exchange, http11))
+            http11 = HTTP11Connection(stream, backend, rules)
+            self._speak(http11, partial(begin_exchange, http11))
 
     def _speak(self, wire: Wire, begin: Begin) -> None:
         self._wire = wire
@@ -177,5 +176,5 @@ class HTTPConnection:
             self._stream.abandon()
 
 
-def _engine() -> H2Engine:
-    return H2Engine()
+def _engine(rules: ReadRules) -> H2Engine:
+    return H2Engine(rules)

@@ -13,18 +13,20 @@ from .._message.decoders import is_coded
 from .._message.raw import RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Informational, ResponseInfo
+from .._message.rules import noted
 from .._trace import CloseReason
 from .call import Call
 from .leases import Leases
 from .tickets import Standing, Ticket
 from .tracer import Tracer, close_reason
-from .wire import Exchange
 
 # Named in annotations alone: an import would only cost time.
 if TYPE_CHECKING:
     from .._message.fields import Headers
     from .._message.head import Head
+    from .._message.rules import Leniency
     from .connection import HTTPConnection
+    from .wire import Exchange
 
 __all__ = ["Delivery"]
 
@@ -58,6 +60,7 @@ class Delivery(Ticket):
     _reused = False
     _connected = 0.0
     _headed = 0.0
+    _noted: tuple[Leniency, ...] = ()  # what was unusual about the content
     _is_put_off = False  # it was released in the middle of a step of the pool, which does it when the step ends
 
     def __init__(self, call: Call, leases: Leases) -> None:
@@ -130,6 +133,7 @@ class Delivery(Ticket):
             head_after=self._headed - call.began,
             stream_id=self.exchange.stream_id,
             request_number=call.number,
+            lenient=noted(self.head.lenient, *self.exchange.lenient, *self._noted),
         )
 
     def here(self) -> bytes | None:
@@ -179,6 +183,15 @@ class Delivery(Ticket):
                 return int(value)
         return None
 
+    def note(self, name: Leniency) -> bool:
+        """The content is unusual. False where that is an error."""
+        if self.holds.is_strict:
+            return False
+        self._noted = noted(self._noted, name)
+        if self._call.tracer is not None:
+            self._call.tracer.unusual((name,))
+        return True
+
     async def turn(self) -> None:
         """Let other tasks run, between two pieces that nothing was waited for."""
         call = self._call
@@ -224,6 +237,8 @@ class Delivery(Ticket):
         reason = None if exchange.clean else otherwise
         self.release(reason, None if reason else self._expires())
         if tracer is not None and exchange.ended:
+            if exchange.lenient:
+                tracer.unusual(exchange.lenient)
             tracer.complete(exchange.received)
 
     def _expires(self) -> float | None:
@@ -282,6 +297,9 @@ class Handover:
 
     async def next(self) -> bytes:
         return b""
+
+    def note(self, name: Leniency) -> bool:
+        return self._delivery.note(name)
 
     async def turn(self) -> None:
         await self._delivery.turn()

@@ -75,7 +75,7 @@ class Leases:
         trace: Trace | None = None,
     ) -> None:
         self.trace = trace
-        self._limits = limits
+        self.limits = limits
         self._network = network
         self._ping_interval = ping_interval
         self.backend = backend
@@ -87,7 +87,7 @@ class Leases:
         self.lock = step_lock()
         self.is_inside = self.lock._is_owned
         self._deferred: deque[Callable[[], object]] = deque()
-        self.ledger = Ledger(self._limits)
+        self.ledger = Ledger(self.limits)
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
         self.untold: deque[Callable[[Leases], None]] = deque()
@@ -196,8 +196,9 @@ class Leases:
             )
         busy, dialing, waiting = self.step(self.ledger.crowd)
         raise PoolTimeout(
-            f"no connection to {call.route} came free: {busy} of {self._limits.max_connections} connections are "
-            f"busy, {dialing} dialing, {waiting} requests wait",
+            f"no connection to {call.route} came free: {busy} of {self.limits.max_connections} connections are "
+            f"busy, {dialing} dialing, {waiting} requests wait; raise max_connections, bound the number of tasks, "
+            "or set pool_timeout=None",
             phase="wait for a connection",
             limit=call.config.pool_timeout,
         )

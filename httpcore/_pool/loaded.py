@@ -6,7 +6,8 @@ what is imported inside a function, because `import httpcore` must stay light, i
 loaded then, and takes no lock. Only TLS contexts are made later, since reading the certificates takes longest: off the
 loop, and under the gate that a fork waits for (`_forking`), so certifi may come then, with what it imports itself. And
 the libraries that few requests need come under the same gate: idna, a third of all that was here, with the first host
-that is not ASCII; brotli and zstd with the first body that is coded so.
+that is not ASCII; brotli and zstd with the first body that is coded so; the codec by which `ssl` encodes host names
+with the first https origin.
 
 Not here: the event loop's backend, which `_backends.load` chooses; and what an argument of the pool brings by itself
 (proxies, policies, retries).
@@ -14,8 +15,6 @@ Not here: the event loop's backend, which `_backends.load` chooses; and what an 
 
 from __future__ import annotations
 
-import encodings.idna  # `ssl` encodes host names by it
-import encodings.punycode
 import ipaddress
 import zlib
 
@@ -31,5 +30,5 @@ __all__ = ["MODULES"]
 
 MODULES = (
     *(_connection, _contexts, _trace, tls, h1_parser, h2_engine, decoders, socks, tunnel),
-    *(encodings.idna, encodings.punycode, ipaddress, zlib),
+    *(ipaddress, zlib),
 )

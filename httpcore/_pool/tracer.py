@@ -30,6 +30,7 @@ from .._trace import (
     RequestStarted,
     ResponseComplete,
     ResponseStarted,
+    ResponseUnusual,
     TLSDone,
     TLSStarted,
     Trace,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .._connect.route import Route
     from .._message.head import Head
     from .._message.request import Request
+    from .._message.rules import Leniency
 
 __all__ = ["Tracer", "both", "clock_of", "close_reason"]
 
@@ -182,6 +184,11 @@ class Tracer:
     def answered(self, head: Head) -> None:
         self.request_sent(complete=False)
         self._tell(ResponseStarted, head.status, head.headers)
+        if head.lenient:
+            self.unusual(head.lenient)
+
+    def unusual(self, names: tuple[Leniency, ...]) -> None:
+        self._tell(ResponseUnusual, names)
 
     def retried(self, reason: BaseException | str, attempt: int, pause: float) -> None:
         self._last = None

@@ -492,7 +492,7 @@ def test_100_continue_is_expected_only_with_a_body() -> None:
 @pytest.mark.parametrize(
     ("method", "headers", "idempotent"),
     [
-        *[(method, {}, True) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")],
+        *[(method, {}, True) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY")],
         *[(method, {}, False) for method in ("POST", "PATCH", "CONNECT", "get", "PURGE")],
         ("POST", {"idempotency-key": "1"}, True),
         ("PATCH", {"X-Idempotency-Key": "1"}, True),
@@ -620,7 +620,7 @@ def test_what_may_be_a_secret_is_in_no_memory() -> None:
         Request.of("GET", "http://a.test/", {"authorization": "not-to-be-kept"})
         Request.of("GET", "http://a.test/" + "x" * 600)
     # The memories themselves: nothing public tells what is kept in them.
-    assert not any("not-to-be-kept" in url or len(url) > 512 for _, url in _request._plain)
+    assert not any("not-to-be-kept" in url or len(url) > 512 for _, url, *_ in _request._plain)
     assert not any("not-to-be-kept" in start for start in _url._places)
 
 

@@ -1,0 +1,1 @@
+"""The client above the transports: requests' habits, for asyncio, trio and threads."""

@@ -1,0 +1,342 @@
+"""Who a request comes from: Basic, Digest, Bearer, `.netrc`, and whatever a caller writes.
+
+A flow is a generator. It is given the request, yields it with what it has added, is sent the response, and may yield
+again: the same request with other credentials, or another one. It does no I/O and waits for nothing, so one flow serves
+asyncio, trio and threads; who drives it sends what it yields. No `repr`, error or trace here has a secret in it.
+
+The one who drives a flow keeps credentials with the origin that they were given for: after a redirect to another one
+the flow is not started again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Generator, Iterable
+from threading import Lock
+from types import CoroutineType
+from typing import TYPE_CHECKING, Final
+
+from .._errors import HTTPCoreError, LocalProtocolError, RemoteProtocolError, show
+from .._public import public
+from .challenges import parse_challenges, parse_parameters
+from .pairs import octets
+from .request import Request
+from .response import ClientResponse
+
+if TYPE_CHECKING:
+    from .digest import DigestAnswer, DigestSession
+    from .netrc import Netrc
+    from .urls import URL
+
+__all__ = [
+    "Auth",
+    "AuthTypes",
+    "BasicAuth",
+    "BearerAuth",
+    "DigestAuth",
+    "FunctionAuth",
+    "NetrcAuth",
+    "auth_of",
+    "auth_of_url",
+]
+
+
+Flow = Generator[Request, ClientResponse, None]
+Place = tuple[str, str, int]
+
+
+@public
+class Auth:
+    """Base of all ways to authenticate; one of your own overrides `flow`.
+
+    Attributes:
+        needs_request_body: the flow reads `request.content`, so that a stream is read into memory first.
+        needs_response_body: the flow reads the content of the responses it is sent.
+    """
+
+    needs_request_body: bool = False
+    needs_response_body: bool = False
+
+    def flow(self, request: Request) -> Flow:
+        """Yield each request that is to be sent, beginning with this one; each `yield` gives the response to it. When
+        the flow ends, the last response is the caller's.
+        """
+        yield request
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+AuthTypes = Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request | None] | Callable[[Request], Flow]
+
+
+@public
+class BasicAuth(Auth):
+    """User name and password with each request (RFC 7617, in UTF-8).
+
+    Raises:
+        LocalProtocolError: the user name has a colon, or one of them a control character or no characters of UTF-8.
+    """
+
+    def __init__(self, username: str | bytes, password: str | bytes) -> None:
+        self._value = basic_value(username, password)
+
+    def flow(self, request: Request) -> Flow:
+        request.headers["Authorization"] = self._value
+        yield request
+
+
+def basic_value(username: str | bytes, password: str | bytes) -> bytes:
+    """The value of Authorization for the Basic scheme. Raises as `BasicAuth`."""
+    from base64 import b64encode  # only for who has a password
+
+    user, secret = _credentials(username, password)
+    if b":" in user:
+        raise LocalProtocolError("username has a colon, which Basic authentication cannot carry (RFC 7617)")
+    return b"Basic " + b64encode(user + b":" + secret)
+
+
+def _credentials(username: object, password: object) -> tuple[bytes, bytes]:
+    both = []
+    for name, value in (("username", username), ("password", password)):
+        if not isinstance(value, (str, bytes)):
+            raise LocalProtocolError(f"{name} is of type {type(value).__name__}: expected str or bytes")
+        encoded = octets(value, f"{name} is a str")
+        if any(byte < 32 or byte == 127 for byte in encoded):
+            raise LocalProtocolError(f"{name} has a control character: expected none (RFC 7617, section 2)")
+        both.append(encoded)
+    return both[0], both[1]
+
+
+_BEARER: Final = re.compile(rb"[-0-9A-Za-z._~+/]++=*+").fullmatch
+
+
+@public
+class BearerAuth(Auth):
+    """A token with each request (RFC 6750). Send it over https only: whoever reads it can use it.
+
+    Raises:
+        LocalProtocolError: the token has characters that RFC 6750, section 2.1, does not have.
+    """
+
+    def __init__(self, token: str | bytes) -> None:
+        if not isinstance(token, (str, bytes)):
+            raise LocalProtocolError(f"token is of type {type(token).__name__}: expected str or bytes")
+        encoded = octets(token, "token is a str")
+        if not _BEARER(encoded):
+            raise LocalProtocolError("token has another form: expected A-Z a-z 0-9 -._~+/ and = at its end (RFC 6750)")
+        self._value = b"Bearer " + encoded
+
+    def flow(self, request: Request) -> Flow:
+        request.headers["Authorization"] = self._value
+        yield request
+
+
+_ATTEMPTS: Final = 3  # with a known nonce, with that of the refusal, and once more if that is stale already
+_ORIGINS: Final = 256  # whose nonces are remembered
+
+
+@public
+class DigestAuth(Auth):
+    """Proof of a password that is never sent (RFC 7616): MD5, SHA-256, SHA-512-256, their -sess variants, qop auth and
+    auth-int. May be shared by any number of clients, tasks and threads.
+
+    The first request to an origin is sent without credentials; later ones use the nonce that the server gave.
+
+    Arguments:
+        username, password: str (UTF-8) or bytes.
+        algorithms: which may be answered, the preferred one first. Default: all, the strongest first. Leave out "MD5"
+            where the server knows better: one who can change its answers could otherwise ask for it.
+        integrity: prefer auth-int, which protects the body too, where the server offers it and the body is in memory.
+            Default False: auth-int only where nothing else is offered.
+        proxy: for a proxy that forwards requests to http origins: status 407, Proxy-Authenticate,
+            Proxy-Authorization, Proxy-Authentication-Info. Default False.
+
+    Raises:
+        LocalProtocolError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        username: str | bytes,
+        password: str | bytes,
+        *,
+        algorithms: Iterable[str] = ("SHA-512-256", "SHA-256", "MD5"),
+        integrity: bool = False,
+        proxy: bool = False,
+    ) -> None:
+        from . import digest  # only for Digest: it brings hashlib
+
+        self._digest = digest
+        self._username, self._password = _credentials(username, password)
+        self._algorithms = _checked_algorithms(algorithms, digest.ALGORITHMS)
+        self._integrity = integrity
+        self.needs_request_body = integrity
+        self._status = 407 if proxy else 401
+        self._prefix = "Proxy-" if proxy else ""
+        self._asks = b"proxy-authenticate" if proxy else b"www-authenticate"
+        self._tells = b"proxy-authentication-info" if proxy else b"authentication-info"
+        self._lock = Lock()
+        self._sessions: dict[Place, DigestSession] = {}
+
+    def flow(self, request: Request) -> Flow:
+        place = (request.url.scheme, request.url.host, request.url.port)
+        session = self._known(place)
+        fresh = False
+        for _ in range(_ATTEMPTS):
+            answer = None
+            if session is not None:
+                answer = session.answer(request.method.encode("ascii"), self._uri(request), request.body.data)
+                request.headers[f"{self._prefix}Authorization"] = answer.value
+            response = yield request
+            if response.status_code != self._status:
+                if session is not None and answer is not None:
+                    self._learn(session, answer, response)
+                return
+            challenge = self._digest.choose_challenge(
+                parse_challenges(response.headers.get_raw(self._asks)), self._algorithms
+            )
+            stale = challenge is not None and challenge.parameters.get("stale", "").lower() == "true"
+            if challenge is None or (fresh and not stale):
+                self._forget(place, session)
+                return
+            session = self._digest.DigestSession(challenge, self._username, self._password, integrity=self._integrity)
+            fresh = True
+            self._remember(place, session)
+
+    def _uri(self, request: Request) -> bytes:
+        """The request's target: a proxy gets it whole (RFC 9112, section 3.2.2)."""
+        url = request.url
+        if not self._prefix:
+            return url.full_path.encode("ascii")
+        host = f"[{url.host}]" if ":" in url.host else url.host
+        port = "" if url.port == {"http": 80, "https": 443}.get(url.scheme) else f":{url.port}"
+        return f"{url.scheme}://{host}{port}{url.full_path}".encode("ascii")
+
+    def _known(self, place: Place) -> DigestSession | None:
+        with self._lock:
+            return self._sessions.get(place)
+
+    def _remember(self, place: Place, session: DigestSession) -> None:
+        with self._lock:
+            self._sessions.pop(place, None)
+            while len(self._sessions) >= _ORIGINS:
+                del self._sessions[next(iter(self._sessions))]
+            self._sessions[place] = session
+
+    def _forget(self, place: Place, session: DigestSession | None) -> None:
+        with self._lock:
+            if session is not None and self._sessions.get(place) is session:
+                del self._sessions[place]
+
+    def _learn(self, session: DigestSession, answer: DigestAnswer, response: ClientResponse) -> None:
+        """What the server says of itself and of the next nonce.
+
+        Raises:
+            RemoteProtocolError: its proof that it knows the password is wrong.
+        """
+        said = parse_parameters(response.headers.get_raw(self._tells))
+        if answer.proof_is_wrong(said):
+            raise RemoteProtocolError(
+                "the server's rspauth is wrong: it does not know the password, or the response is another's "
+                "(RFC 7616, section 3.5)"
+            )
+        session.next_nonce(said.get("nextnonce", ""))
+
+
+def _checked_algorithms(algorithms: object, known: tuple[str, ...]) -> tuple[str, ...]:
+    if isinstance(algorithms, (str, bytes)) or not isinstance(algorithms, Iterable):
+        raise LocalProtocolError(f"algorithms is of type {type(algorithms).__name__}: expected an iterable of names")
+    chosen = tuple(algorithms)
+    if not chosen or not set(known).issuperset(chosen):
+        raise LocalProtocolError(f"algorithms has another name, or none: expected some of {', '.join(known)}")
+    return chosen
+
+
+@public
+class NetrcAuth(Auth):
+    """Login and password of the request's host from a `.netrc` file, as Basic. Requests to hosts that are not in it, or
+    that have an Authorization field already, are sent as they are.
+
+    Arguments:
+        path: the file. Default: the one that `NETRC` names, else `~/.netrc`; it may be absent. It is read once, when
+            the first request asks.
+
+    A `user` in the URL chooses the entry of that login.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._path = path
+        self._netrc: Netrc | None = None
+
+    def credentials(self, host: str, login: str | None = None) -> tuple[str, str] | None:
+        """Login and password for a host, or None.
+
+        Raises:
+            HTTPCoreError: the file breaks the grammar, or the path that was given cannot be read.
+        """
+        if self._netrc is None:
+            self._netrc = self._read()
+        return self._netrc.lookup(host, login)
+
+    def _read(self) -> Netrc:
+        from .netrc import Netrc, netrc_path  # only for who has such a file
+
+        path = netrc_path() if self._path is None else os.fspath(self._path)
+        try:
+            return Netrc.read(path)
+        except OSError as error:
+            if self._path is None:
+                return Netrc([])
+            why = error.strerror
+        raise HTTPCoreError(f"the netrc file {show(path)} cannot be read: {why}")
+
+    def flow(self, request: Request) -> Flow:
+        if "Authorization" not in request.headers:
+            found = self.credentials(request.url.host, request.url.username or None)
+            if found is not None:
+                request.headers["Authorization"] = basic_value(*found)
+        yield request
+
+
+class FunctionAuth(Auth):
+    """What a caller's function does to a request: it changes it, returns another, or is a generator, as `Auth.flow`."""
+
+    def __init__(self, function: Callable[[Request], Request | None] | Callable[[Request], Flow]) -> None:
+        self._function = function
+
+    def flow(self, request: Request) -> Flow:
+        made = self._function(request)
+        if isinstance(made, CoroutineType):
+            made.close()
+            raise LocalProtocolError(
+                "auth is an async function: expected a plain function or generator, which never waits"
+            )
+        if isinstance(made, Generator):
+            yield from made
+        else:
+            yield request if made is None else made
+
+
+def auth_of(value: AuthTypes | None) -> Auth | None:
+    """The `Auth` that a caller means.
+
+    Raises:
+        LocalProtocolError: another type.
+    """
+    if value is None or isinstance(value, Auth):
+        return value
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return BasicAuth(*value)
+    if callable(value) and not isinstance(value, type):
+        return FunctionAuth(value)
+    raise LocalProtocolError(
+        f"auth is of type {type(value).__name__}: expected an Auth, a pair of user name and password, or a function"
+    )
+
+
+def auth_of_url(url: URL) -> BasicAuth | None:
+    """What the user name and password in a URL mean; None if there is neither."""
+    userinfo = url.userinfo
+    return BasicAuth(*userinfo) if userinfo is not None and any(userinfo) else None

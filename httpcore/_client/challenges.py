@@ -1,0 +1,107 @@
+"""What a server asks for: the lists of challenges in WWW-Authenticate, and of parameters in Authentication-Info.
+
+RFC 9110, section 11: one field may hold several challenges, and several fields may be sent; commas separate challenges
+as well as the parameters of one. A scheme is a token that a parameter's "=" does not follow. What breaks the grammar
+ends the challenge it is in, which is dropped, and reading goes on behind the next comma: a scheme that we do not know
+must not hide one that we do. A parameter that stands twice drops the challenge too, since two readers could take
+different ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from .._values import dataclass
+
+__all__ = ["Challenge", "parse_challenges", "parse_parameters"]
+
+_WORD = r"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
+_ITEM: Final = re.compile(
+    rf"""[\t ,]*+
+    (?:(?P<scheme>{_WORD})(?:[ ]++(?![\t =,])|[\t ]*+(?=,|\Z)))?+
+    (?:
+      (?P<name>{_WORD})[\t ]*+=[\t ]*+(?:(?P<value>{_WORD})|"(?P<quoted>(?:[^"\\]|\\.)*+)")[\t ]*+(?=,|\Z)
+      |(?P<token68>[-0-9A-Za-z._~+/]++=*+)[\t ]*+(?=,|\Z)
+    )?+""",
+    re.VERBOSE | re.DOTALL,
+)
+_BROKEN: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[^",])++', re.DOTALL)
+_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Challenge:
+    """One way to authenticate.
+
+    Attributes:
+        scheme: in lower case.
+        parameters: by name in lower case; the quotes and escapes of values are removed. Octets as latin-1.
+        token68: what some schemes have in the place of parameters.
+    """
+
+    scheme: str
+    parameters: dict[str, str]
+    token68: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Challenge {self.scheme} {', '.join(self.parameters)}>"
+
+
+class _Open:
+    """A challenge that is being read."""
+
+    def __init__(self, scheme: str) -> None:
+        self.scheme = scheme.lower()
+        self.parameters: dict[str, str] = {}
+        self.token68: str | None = None
+        self.broken = False
+
+    def add(self, found: re.Match[str]) -> None:
+        if found["name"] is not None:
+            name = found["name"].lower()
+            self.broken |= name in self.parameters or self.token68 is not None
+            quoted = found["quoted"]
+            self.parameters[name] = found["value"] if quoted is None else _PAIR.sub(r"\1", quoted)
+        elif found["token68"] is not None:
+            self.broken |= bool(self.parameters) or self.token68 is not None
+            self.token68 = found["token68"]
+
+
+def parse_challenges(values: Iterable[bytes | str]) -> list[Challenge]:
+    """All challenges of these fields that keep to the grammar, in their order."""
+    return [
+        Challenge(each.scheme, each.parameters, each.token68)
+        for value in values
+        for each in _read(_text(value))
+        if each.scheme and not each.broken
+    ]
+
+
+def parse_parameters(values: Iterable[bytes | str]) -> dict[str, str]:
+    """The parameters of Authentication-Info (RFC 7615): none if the fields break the grammar or repeat one."""
+    read = list(_read(", ".join(map(_text, values))))
+    return read[0].parameters if len(read) == 1 and not read[0].scheme and not read[0].broken else {}
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _read(text: str) -> Iterable[_Open]:
+    # Each turn gets on: what `_ITEM` leaves begins with a comma, which the next one takes, or is taken by `_BROKEN`.
+    challenge, at = _Open(""), 0
+    challenges = [challenge]
+    while at < len(text):
+        found = _ITEM.match(text, at)
+        assert found is not None  # it matches the empty text
+        if found["scheme"] is not None:
+            challenge = _Open(found["scheme"])
+            challenges.append(challenge)
+        challenge.add(found)
+        at = found.end()
+        broken = _BROKEN.match(text, at)
+        if broken is not None:
+            challenge.broken, at = True, broken.end()
+    return challenges if challenges[0].parameters or challenges[0].broken else challenges[1:]

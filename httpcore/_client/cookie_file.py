@@ -1,0 +1,85 @@
+"""Cookies in a file of JSON that only its owner can read, written all at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Final
+
+from .._errors import HTTPCoreError
+from .set_cookie import Cookie, checked
+
+__all__ = ["read", "write"]
+
+_FORMAT: Final = "httpcore cookies"
+_VERSION: Final = 1
+_FIELDS: Final[dict[str, tuple[type, ...]]] = {
+    "name": (str,),
+    "value": (str,),
+    "domain": (str,),
+    "path": (str,),
+    "host_only": (bool,),
+    "secure": (bool,),
+    "http_only": (bool,),
+    "same_site": (str, type(None)),
+    "expires": (int, float, type(None)),
+}
+
+
+def write(path: str | os.PathLike[str], cookies: Iterable[Cookie]) -> None:
+    """Put the cookies into a new file beside `path`, readable by its owner alone, and then in the place of `path`."""
+    listed = [{name: getattr(cookie, name) for name in _FIELDS} for cookie in cookies]
+    text = json.dumps({"format": _FORMAT, "version": _VERSION, "cookies": listed}, indent=1)
+    place = os.fspath(path)
+    new = f"{place}.{os.urandom(8).hex()}.new"
+    # O_EXCL: never a file, or a link, that somebody else has put there.
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, place)
+    except BaseException:
+        os.unlink(new)
+        raise
+
+
+def read(path: str | os.PathLike[str]) -> list[Cookie]:
+    """The cookies of a file that `write` made.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file, or it was damaged.
+    """
+    with open(path, encoding="ascii") as file:
+        try:
+            content = json.load(file)
+        except (ValueError, RecursionError):
+            content = None
+    if not isinstance(content, dict) or content.get("format") != _FORMAT or content.get("version") != _VERSION:
+        raise _damaged(path, f"no file of cookies in version {_VERSION}")
+    listed = content.get("cookies")
+    if not isinstance(listed, list):
+        raise _damaged(path, "no list of cookies")
+    return [_cookie(path, index, fields) for index, fields in enumerate(listed)]
+
+
+def _cookie(path: str | os.PathLike[str], index: int, fields: object) -> Cookie:
+    if not isinstance(fields, dict) or fields.keys() != _FIELDS.keys():
+        raise _damaged(path, f"cookie {index} without the fields of one")
+    for name, types in _FIELDS.items():
+        if type(fields[name]) not in types:
+            raise _damaged(path, f"cookie {index} with a {name} of type {type(fields[name]).__name__}")
+    try:
+        cookie = Cookie(**fields)
+        if checked(cookie) == cookie:
+            return cookie
+    except HTTPCoreError:
+        pass
+    raise _damaged(path, f"cookie {index} with a value that none has")
+
+
+def _damaged(path: str | os.PathLike[str], seen: str) -> ValueError:
+    return ValueError(f"the file {os.fspath(path)!r} has {seen}: expected one that Cookies.save wrote")

@@ -1,0 +1,314 @@
+"""The cookies of a client: what responses have set, what requests send (RFC 6265bis), and a file to keep them in.
+
+`set_cookie` has what concerns one cookie, `cookie_store` what concerns several. Where the draft leaves a choice:
+
+- A client has no page, so each request is same-site; with `cross_site=True` only SameSite=None is sent.
+- At most 16 KiB of cookies are sent with one request.
+- A cookie that the caller sets may have no domain: the draft has none of these. It is for every host that the caller
+  asks, gives way to one of the same name that a server has set, and does not follow a redirect to another origin.
+
+The lock is held for plain steps over the store, never at an await.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Final, TypeAlias
+
+from .._errors import HTTPCoreError, show
+from .._public import public
+from . import cookie_file
+from .cookie_store import CookieStore, Entry
+from .headers import Headers
+from .set_cookie import (
+    Cookie,
+    SameSite,
+    canonical_domain,
+    checked,
+    host_of,
+    is_trusted,
+    received,
+)
+from .urls import URL, URLTypes
+
+__all__ = ["Cookie", "CookieConflict", "CookieTypes", "Cookies"]
+
+CookieTypes: TypeAlias = "Cookies | Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[Cookie] | None"
+
+_HEADER_OCTETS: Final = 16384
+
+
+@public
+class CookieConflict(HTTPCoreError, LookupError):
+    """Several cookies have the name that was asked for; domain and path tell them apart."""
+
+
+@public
+class Cookies(MutableMapping[str, str]):
+    """Cookies of a client: name to value, as a mapping, and each with the domain and path that it is for.
+
+    `cookies["name"]` is the value of the one cookie of that name. Several are a `CookieConflict`: `find` and `select`
+    take domain and path. What is set by `cookies["name"] = "value"` has no domain and is sent to every host that the
+    caller asks, until a response sets a cookie of that name. Any number of threads may share the object.
+
+    Arguments:
+        cookies: a mapping or pairs of names and values; Cookies; or each a `Cookie`. Default None: none.
+
+    Raises:
+        LocalProtocolError: a name or a value that cannot be sent.
+    """
+
+    def __init__(self, cookies: CookieTypes = None) -> None:
+        self._lock = threading.Lock()
+        self._store = CookieStore()
+        if cookies is not None:
+            self.update(cookies)
+
+    # One by one.
+
+    def set(
+        self,
+        name: str,
+        value: str,
+        *,
+        domain: str = "",
+        path: str = "/",
+        host_only: bool = False,
+        secure: bool = False,
+        http_only: bool = False,
+        same_site: SameSite | None = None,
+        expires: float | None = None,
+    ) -> None:
+        """Store a cookie, in place of one of that name, domain and path. The arguments are the attributes of `Cookie`.
+
+        Raises:
+            LocalProtocolError: a name or a value that cannot be sent, or a path that does not begin with "/".
+            InvalidURL: the domain is no host.
+        """
+        cookie = checked(Cookie(name, value, domain, path, host_only, secure, http_only, same_site, expires))
+        self._put([cookie])
+
+    def find(self, name: str, *, domain: str | None = None, path: str | None = None) -> Cookie | None:
+        """The one cookie of that name, None if there is none.
+
+        Raises:
+            CookieConflict: there are several.
+        """
+        found = self.select(name, domain=domain, path=path)
+        found = [cookie for cookie in found if cookie.domain] or found  # see the class
+        if len(found) > 1:
+            places = ", ".join([show((cookie.domain or "*") + cookie.path) for cookie in found[:5]])
+            raise CookieConflict(
+                f"{len(found)} cookies have the name {show(name)}, for {places}: "
+                "expected one; find(name, domain=..., path=...) tells them apart"
+            )
+        return found[0] if found else None
+
+    def select(self, name: str | None = None, *, domain: str | None = None, path: str | None = None) -> list[Cookie]:
+        """The cookies of that name, domain and path, in the order in which they were set. Default: all."""
+        moment = time.time()
+        wanted = None if domain is None else canonical_domain(domain)
+        with self._lock:
+            entries = [
+                entry
+                for entry in self._store.entries(wanted)
+                if (name is None or entry.cookie.name == name) and (path is None or entry.cookie.path == path)
+            ]
+        entries.sort(key=_by_creation)
+        return [entry.cookie for entry in entries if entry.expires > moment]
+
+    def remove(self, name: str | None = None, *, domain: str | None = None, path: str | None = None) -> int:
+        """Forget the cookies that `select` with these arguments gives. Returns how many there were."""
+        selected = self.select(name, domain=domain, path=path)
+        with self._lock:
+            for cookie in selected:
+                self._store.drop(cookie)
+        return len(selected)
+
+    def domains(self) -> list[str]:
+        """The domains that there are cookies for; "" is that of cookies for every host."""
+        return list(dict.fromkeys([cookie.domain for cookie in self.select()]))
+
+    # Of a client.
+
+    def extract(self, url: URLTypes, headers: Headers, *, now: float | None = None) -> None:
+        """Store what a response sets (RFC 6265bis, sections 5.6 and 5.7). What is not valid is ignored, as there.
+
+        Arguments:
+            url: of the request; the host that cookies are for is taken from it, never from a Host header.
+            headers: of the response.
+            now: seconds since 1970. Default None: the clock's.
+        """
+        fields = headers.get_raw(b"set-cookie")
+        if not fields:
+            return
+        moment = time.time() if now is None else now
+        asked = URL(url)
+        new = [cookie for field in fields if (cookie := received(field, asked, moment)) is not None]
+        trusted = is_trusted(asked)
+        with self._lock:
+            for cookie in new:
+                if trusted or cookie.secure or not self._store.shadows_secure(cookie):
+                    self._store.put(cookie, moment)
+            self._store.evict({cookie.domain for cookie in new}, moment)
+
+    def header(
+        self,
+        url: URLTypes,
+        *,
+        now: float | None = None,
+        cross_site: bool = False,
+        unbound: bool = True,
+        extra: Cookies | None = None,
+    ) -> bytes | None:
+        """The value of the Cookie field of a request (RFC 6265bis, section 5.8.3); None for no field.
+
+        Arguments:
+            url: of the request.
+            now: seconds since 1970. Default None: the clock's.
+            cross_site: the request is on behalf of another site: then only cookies with SameSite=None. Default False.
+            unbound: with cookies that have no domain. A redirect to another origin is followed without them.
+            extra: cookies of this one request, which take the place of those of the same name. Default None.
+        """
+        if not self._store and not (extra is not None and extra._store):
+            return None
+        asked = URL(url)
+        moment = time.time() if now is None else now
+        found = self._matching(asked, moment, cross_site, unbound)
+        if extra is not None:
+            more = extra._matching(asked, moment, cross_site, unbound)
+            names = {entry.cookie.name for entry in more}
+            found = [*[entry for entry in found if entry.cookie.name not in names], *more]
+        return _field(found)
+
+    def _matching(self, url: URL, moment: float, cross_site: bool, unbound: bool) -> list[Entry]:
+        host, trusted = host_of(url), url.is_ssl or is_trusted(url)
+        with self._lock:
+            return self._store.matching(host, url.path, moment, trusted=trusted, cross_site=cross_site, unbound=unbound)
+
+    # As a mapping.
+
+    def __getitem__(self, name: str) -> str:
+        found = self.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found.value
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Change the value of the one cookie of that name, or set a new one, without a domain."""
+        old = self.find(name)
+        cookie = checked(_with_value(old, value) if old is not None else Cookie(name, value))
+        self._put([cookie])
+
+    def __delitem__(self, name: str) -> None:
+        """Forget all cookies of that name."""
+        if not self.remove(name):
+            raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.select(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([cookie.name for cookie in self.select()]))
+
+    def __len__(self) -> int:
+        """How many names there are; `len(cookies.select())` is how many cookies."""
+        return len({cookie.name for cookie in self.select()})
+
+    def clear(self) -> None:
+        """Forget all cookies."""
+        with self._lock:
+            self._store.clear()
+
+    def update(self, cookies: CookieTypes = None, /, **named: str) -> None:  # type: ignore[override]
+        """Store each of these cookies, with domain and path if they have any."""
+        self._put(_listed(cookies) + _listed(named))
+
+    def _put(self, cookies: list[Cookie]) -> None:
+        moment = time.time()
+        with self._lock:
+            for cookie in cookies:
+                self._store.put(cookie, moment)
+            self._store.evict({cookie.domain for cookie in cookies}, moment)
+
+    def copy(self) -> Cookies:
+        """A new object with the same cookies."""
+        return Cookies(self)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the cookies are the same; of a mapping, whether names and values are."""
+        mine = self.select()
+        if isinstance(other, Cookies):
+            return sorted(mine, key=_by_text) == sorted(other.select(), key=_by_text)
+        if isinstance(other, Mapping):
+            return len({cookie.name for cookie in mine}) == len(mine) and {c.name: c.value for c in mine} == dict(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
+
+    def __reduce__(self) -> tuple[type[Cookies], tuple[list[Cookie]]]:
+        return type(self), (self.select(),)
+
+    def __repr__(self) -> str:
+        return f"<Cookies: {len(self.select())} for {len(self.domains())} domains>"
+
+    # In a file.
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all cookies to a file that only its owner can read. A file that is there is replaced, all at once."""
+        cookie_file.write(path, self.select())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Cookies:
+        """The cookies of a file that `save` wrote, without those that have expired.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it is no such file, or it was damaged.
+        """
+        return cls(cookie_file.read(path))
+
+
+def _by_creation(entry: Entry) -> int:
+    return entry.created
+
+
+def _by_text(cookie: Cookie) -> tuple[str, str, str, bool]:
+    return cookie.domain, cookie.path, cookie.name, cookie.host_only
+
+
+def _with_value(cookie: Cookie, value: str) -> Cookie:
+    old = cookie
+    return Cookie(
+        old.name, value, old.domain, old.path, old.host_only, old.secure, old.http_only, old.same_site, old.expires
+    )
+
+
+def _field(entries: list[Entry]) -> bytes | None:
+    """Name and value of each, up to the most octets that a field may have; what comes later is left out."""
+    field = b"; ".join([entry.part for entry in entries])
+    while len(field) > _HEADER_OCTETS:
+        entries = entries[:-1]
+        field = b"; ".join([entry.part for entry in entries])
+    return field or None
+
+
+def _listed(cookies: CookieTypes) -> list[Cookie]:
+    """Cookies in any shape that the class takes, checked."""
+    if cookies is None:
+        return []
+    if isinstance(cookies, Cookies):
+        return cookies.select()
+    if isinstance(cookies, (str, bytes)) or not isinstance(cookies, Iterable):
+        raise TypeError(f"cookies is of type {type(cookies).__name__}: expected a mapping, pairs, or Cookies")
+    items = cookies.items() if isinstance(cookies, Mapping) else cookies
+    return [checked(item if isinstance(item, Cookie) else _of_pair(item)) for item in items]
+
+
+def _of_pair(item: object) -> Cookie:
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise TypeError(f"cookies has an item of type {type(item).__name__}: expected pairs of name and value")
+    return Cookie(*item)

@@ -1,0 +1,187 @@
+"""An answer of a transport on its way to the caller: what a response reads from, and what it has to release.
+
+Closing is plain and may come at any moment. What a transport's clean-up has to wait for is waited for by `aclose`,
+where the caller waits anyway: at the end of the body, or in the response's own `close`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from .._backends.base import PIECE
+from .._errors import HTTPCoreError
+from .._message.raw import RawStream
+from .._message.response import Informational, ResponseInfo
+from .._message.rules import Leniency, noted
+from .._public import public, resolvable
+from .._transports.base import TransportRequest, TransportResponse, async_pieces
+from .._transports.extensions import has_connection
+
+if TYPE_CHECKING:
+    from .request import Request
+
+__all__ = ["Delivery", "Progress", "ProgressCallback"]
+
+
+@public
+@resolvable
+class Progress(NamedTuple):
+    """How far a transfer has come; what `on_progress` is called with.
+
+    Attributes:
+        direction: "upload" or "download".
+        done: bytes so far, as they are sent: with content codings.
+        total: bytes in all; None where that is not known.
+    """
+
+    direction: Literal["upload", "download"]
+    done: int
+    total: int | None
+
+
+ProgressCallback = Callable[[Progress], object]
+
+_NO_INFO: Final = ResponseInfo()
+
+
+class Delivery:
+    """The body of one answer.
+
+    Attributes:
+        answer: status, headers, stream and extensions.
+        elapsed: seconds from sending the request to the head of its response.
+        received: bytes of the body so far, as sent.
+        whole: the whole body, where it came in one piece.
+    """
+
+    __slots__ = (
+        "_is_over",
+        "_iterator",
+        "_progress",
+        "_rest",
+        "_waiting",
+        "_wire",
+        "answer",
+        "elapsed",
+        "received",
+        "request",
+        "whole",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        wire: TransportRequest,
+        answer: TransportResponse,
+        elapsed: float,
+        progress: ProgressCallback | None,
+    ) -> None:
+        self.request: Request = request
+        self.answer: TransportResponse = answer
+        self.elapsed: float = elapsed
+        self.received: int = 0
+        self._wire = wire
+        self._iterator: AsyncIterator[bytes] | None = None
+        self._rest: memoryview | None = None
+        self._is_over = False
+        self._progress = progress
+        self._waiting: list[TransportResponse] = []
+        stream = answer.stream
+        is_whole = isinstance(stream, bytes) and not has_connection(answer.extensions)
+        self.whole: bytes | None = stream if isinstance(stream, bytes) and is_whole else None
+
+    # What a `Response` asks of the source of its body.
+
+    @property
+    def connection(self) -> RawStream | None:
+        """A raw stream has an owner of its own: it stands in the extensions."""
+        return None
+
+    @property
+    def informational(self) -> list[Informational]:
+        return self.answer.extensions.get("informational", [])
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        return self.answer.extensions.get("trailing_headers", [])
+
+    @property
+    def info(self) -> ResponseInfo:
+        return self.answer.extensions.get("info", _NO_INFO)
+
+    def note(self, name: Leniency) -> bool:
+        """The content is unusual: `info` says so from now on."""
+        info = self.info
+        self.answer.extensions["info"] = info._replace(lenient=noted(info.lenient, name))
+        return True
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes the body was declared to have; None if that is not known, or does not speak of this body."""
+        if self.request.method == "HEAD" or self.answer.status_code == 304:
+            return None
+        for name, value in self.answer.headers:
+            if name == b"content-length" and value.isdigit() and len(value) < 19:
+                return int(value)
+        return None
+
+    def here(self) -> bytes | None:
+        """The whole body, if it came in one piece and nothing of it was taken yet."""
+        whole = self.whole
+        if whole is not None and not self._is_over and self._rest is None:
+            self.count(len(whole))
+            self._is_over = True
+            self.close()
+        return whole
+
+    async def next(self) -> bytes:
+        """The next piece, b"" at the end."""
+        if self._is_over:
+            return b""
+        if self.whole is not None:
+            return self._next_of(self.whole)
+        if self._iterator is None:
+            self._iterator = aiter(async_pieces(self.answer.stream))
+        while True:
+            try:
+                piece = await self._iterator.__anext__()
+            except StopAsyncIteration:
+                self._is_over = True
+                self.close()
+                return b""
+            if piece:
+                self.count(len(piece))
+                return piece
+
+    def _next_of(self, whole: bytes) -> bytes:
+        rest = memoryview(whole) if self._rest is None else self._rest
+        piece, self._rest = bytes(rest[:PIECE]), rest[PIECE:]
+        self.count(len(piece))
+        if not piece:
+            self._is_over = True
+            self.close()
+        return piece
+
+    def count(self, size: int) -> None:
+        """So many bytes came."""
+        self.received += size
+        if self._progress is not None and (size or not self.received):
+            self._progress(Progress("download", self.received, self.length))
+
+    async def turn(self) -> None:
+        await self._wire.backend.sleep(0)
+
+    def explain(self, error: HTTPCoreError) -> None:
+        error.add(phase="read the response body", method=self.request.method, url=self.request.url.redacted)
+
+    def close(self) -> None:
+        """Release what the exchange holds, now. Again and again if need be."""
+        self._is_over = True
+        self._waiting += self._wire.release()
+
+    async def aclose(self) -> None:
+        """`close` where the body is over, and wait for what has to be waited for, once."""
+        if self._is_over:
+            while self._waiting:
+                await self._waiting.pop().aclose()

@@ -1,0 +1,234 @@
+"""Digest authentication (RFC 7616): the answer to a challenge, and the nonce that is shared by those who use it.
+
+All is done in octets: a realm is hashed and sent back as it was received. User name and password are UTF-8, whether the
+challenge has `charset=UTF-8` or not.
+
+- Of several challenges the one with the strongest algorithm that is allowed and that this Python has is answered; an
+  unknown algorithm or quality of protection is not answered at all.
+- `-sess`: the hash of the session is made once, of the first nonce and client nonce; that client nonce stays, so that a
+  server which makes the hash anew for each request comes to the same one. Otherwise each request has a fresh one.
+- A challenge without `qop` is answered as RFC 2069 has it, which servers of old still send.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from functools import cache
+from hmac import compare_digest
+from threading import Lock
+from typing import Final
+
+from .._errors import LocalProtocolError
+from .._values import dataclass
+from .challenges import Challenge
+
+__all__ = ["ALGORITHMS", "DigestAnswer", "DigestSession", "choose_challenge", "digest_hash", "digest_response"]
+
+ALGORITHMS: Final = ("SHA-512-256", "SHA-256", "MD5")
+"""Those that are answered, the strongest first; each also as `-sess`."""
+
+_HASHES: Final = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+
+
+def digest_hash(algorithm: str) -> Callable[[bytes], bytes] | None:
+    """The hash of an algorithm, in hex digits; None where it is not known or this Python has none."""
+    name = _HASHES.get(algorithm.upper().removesuffix("-SESS"))
+    return None if name is None else _hash_of(name)
+
+
+@cache
+def _hash_of(name: str) -> Callable[[bytes], bytes] | None:
+    try:
+        hashlib.new(name, usedforsecurity=False)
+    except ValueError:  # OpenSSL need not have SHA-512/256
+        return None
+    return lambda data: hashlib.new(name, data, usedforsecurity=False).hexdigest().encode()
+
+
+def digest_response(
+    algorithm: str,
+    *,
+    secret: bytes,
+    method: bytes,
+    uri: bytes,
+    nonce: bytes,
+    qop: bytes = b"",
+    nc: bytes = b"",
+    cnonce: bytes = b"",
+    body: bytes = b"",
+) -> bytes:
+    """The `response` of RFC 7616, section 3.4.1, and `rspauth` of section 3.5 with an empty method.
+
+    Arguments:
+        secret: H(A1), as `secret_of` makes it.
+        qop: "auth", "auth-int", or empty for RFC 2069.
+    """
+    hashed = digest_hash(algorithm)
+    assert hashed is not None
+    described = method + b":" + uri
+    if qop == b"auth-int":
+        described += b":" + hashed(body)
+    middle = [nonce, nc, cnonce, qop] if qop else [nonce]
+    return hashed(b":".join([secret, *middle, hashed(described)]))
+
+
+def secret_of(
+    algorithm: str, username: bytes, realm: bytes, password: bytes, nonce: bytes = b"", cnonce: bytes = b""
+) -> bytes:
+    """H(A1) of RFC 7616, section 3.4.2."""
+    hashed = digest_hash(algorithm)
+    assert hashed is not None
+    secret = hashed(b":".join([username, realm, password]))
+    return hashed(b":".join([secret, nonce, cnonce])) if algorithm.upper().endswith("-SESS") else secret
+
+
+def choose_challenge(challenges: Iterable[Challenge], algorithms: Iterable[str] = ALGORITHMS) -> Challenge | None:
+    """The strongest Digest challenge that can be answered; of equals the first. None if there is none."""
+    order = list(algorithms)
+    best, found = len(order), None
+    for challenge in challenges:
+        if not _is_answerable(challenge):
+            continue
+        algorithm = challenge.parameters.get("algorithm", "MD5").upper().removesuffix("-SESS")
+        rank = order.index(algorithm) if algorithm in order else len(order)
+        if rank < best:
+            best, found = rank, challenge
+    return found
+
+
+def _is_answerable(challenge: Challenge) -> bool:
+    said = challenge.parameters
+    return (
+        challenge.scheme == "digest"
+        and "realm" in said
+        and bool(said.get("nonce"))
+        and digest_hash(said.get("algorithm", "MD5")) is not None
+        and ("qop" not in said or not {"auth", "auth-int"}.isdisjoint(_qops(challenge)))
+    )
+
+
+def _qops(challenge: Challenge) -> list[str]:
+    return challenge.parameters.get("qop", "").lower().replace(",", " ").split()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DigestAnswer:
+    """What was sent to answer a challenge.
+
+    Attributes:
+        value: of the Authorization field.
+        rspauth: what the server's proof must be; None if it cannot be told from the head alone.
+        nc, cnonce: as sent.
+    """
+
+    value: bytes
+    rspauth: bytes | None
+    nc: bytes
+    cnonce: bytes
+
+    def proof_is_wrong(self, said: dict[str, str]) -> bool:
+        """Authentication-Info has a proof that only one who does not know the password would send."""
+        proof, cnonce = said.get("rspauth"), said.get("cnonce", "").encode("latin-1")
+        if proof is None or self.rspauth is None:
+            return False
+        return not compare_digest(proof.lower().encode("latin-1"), self.rspauth) or cnonce not in (b"", self.cnonce)
+
+
+class DigestSession:
+    """One challenge, answered by any number of tasks and threads at once: no count of its nonce is used twice."""
+
+    __slots__ = ("_challenge", "_cnonce", "_count", "_integrity", "_lock", "_nonce", "_secret", "_user")
+
+    def __init__(self, challenge: Challenge, username: bytes, password: bytes, *, integrity: bool = False) -> None:
+        self._challenge = challenge
+        self._integrity = integrity
+        self._lock = Lock()
+        self._count = 0
+        self._nonce = self._said("nonce")
+        self._cnonce = _fresh() if self._algorithm.upper().endswith("-SESS") else None
+        realm = self._said("realm")
+        self._secret = secret_of(self._algorithm, username, realm, password, self._nonce, self._cnonce or b"")
+        self._user = self._user_field(username, realm)
+
+    @property
+    def _algorithm(self) -> str:
+        return self._challenge.parameters.get("algorithm", "MD5")
+
+    def _said(self, name: str) -> bytes:
+        return self._challenge.parameters[name].encode("latin-1")
+
+    def _user_field(self, username: bytes, realm: bytes) -> bytes:
+        said = self._challenge.parameters
+        if said.get("userhash", "").lower() == "true":
+            hashed = digest_hash(self._algorithm)
+            assert hashed is not None
+            return b'username="' + hashed(username + b":" + realm) + b'", userhash=true'
+        if said.get("charset", "").lower() == "utf-8" and not username.isascii():
+            return b"username*=UTF-8''" + _percent(username)
+        return b"username=" + _quoted(username)
+
+    def next_nonce(self, nonce: str) -> None:
+        """What Authentication-Info says is to be used from now on (RFC 7616, section 3.5)."""
+        octets = nonce.encode("latin-1")
+        with self._lock:
+            if octets and octets != self._nonce:
+                self._nonce, self._count = octets, 0
+
+    def answer(self, method: bytes, uri: bytes, body: bytes | None) -> DigestAnswer:
+        """The credentials for one request; `body` is None where it is not in memory.
+
+        Raises:
+            LocalProtocolError: the server wants the body's hash, and the body is not in memory.
+        """
+        qop = self._qop(body)
+        with self._lock:
+            self._count += 1
+            nonce, nc = self._nonce, b"%08x" % self._count
+        cnonce = self._cnonce or _fresh()
+        facts = {"secret": self._secret, "uri": uri, "nonce": nonce, "qop": qop, "nc": nc, "cnonce": cnonce}
+        response = digest_response(self._algorithm, method=method, body=body or b"", **facts)
+        proof = digest_response(self._algorithm, method=b"", **facts) if qop == b"auth" else None
+        fields = [self._user, b"realm=" + _quoted(self._said("realm")), b"nonce=" + _quoted(nonce)]
+        fields += [b"uri=" + _quoted(uri), b'response="' + response + b'"']
+        fields += [name + b"=" + value for name, value in self._repeated()]
+        if qop:
+            fields += [b"qop=" + qop, b"nc=" + nc]
+        if qop or self._cnonce:
+            fields.append(b'cnonce="' + cnonce + b'"')
+        return DigestAnswer(b"Digest " + b", ".join(fields), proof, nc, cnonce)
+
+    def _repeated(self) -> list[tuple[bytes, bytes]]:
+        said = self._challenge.parameters
+        fields = [(b"algorithm", self._said("algorithm"))] if "algorithm" in said else []
+        return fields + ([(b"opaque", _quoted(self._said("opaque")))] if "opaque" in said else [])
+
+    def _qop(self, body: bytes | None) -> bytes:
+        if "qop" not in self._challenge.parameters:
+            return b""
+        offered = _qops(self._challenge)
+        if "auth-int" not in offered or ("auth" in offered and not (self._integrity and body is not None)):
+            return b"auth"
+        if body is None:
+            raise LocalProtocolError(
+                "the server asks for Digest authentication with the body's hash (qop=auth-int): "
+                "expected a body in memory, got a stream"
+            )
+        return b"auth-int"
+
+
+def _fresh() -> bytes:
+    return os.urandom(16).hex().encode()
+
+
+def _quoted(text: bytes) -> bytes:
+    return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`|~")
+
+
+def _percent(text: bytes) -> bytes:
+    """The value of an extended parameter (RFC 8187, section 3.2.1)."""
+    return "".join([chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in text]).encode()

@@ -1,0 +1,151 @@
+"""What one call may say beside method, URL, headers and body: the keyword arguments, and what has become of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from .._config import UNSET, TimeoutConfig, Unset, checked_size
+from .._public import public, resolvable
+from .._transports.extensions import RequestExtensions
+from .auth import Auth, AuthTypes, auth_of
+from .cookies import Cookies, CookieTypes
+from .delivery import ProgressCallback
+from .multipart import FilesTypes
+from .pairs import FormTypes
+from .query_params import QueryParamTypes
+from .redirects import Chain
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+    from .._config import SSLConfig
+
+__all__ = ["Call", "Hook", "Hooks", "RequestOptions", "SendOptions", "checked_hooks"]
+
+
+@public
+@resolvable
+class SendOptions(TypedDict, total=False):
+    """The keyword arguments of `send`.
+
+    Keys:
+        auth: in place of the client's: an `Auth`, a pair of user name and password, a function; None for none.
+        cookies: of this request alone, beside the client's.
+        max_body: the most bytes of a body that `read()` keeps, as sent and as decoded; None for no limit.
+        on_progress: called with a `Progress` for each piece that is sent or received.
+        follow_redirects: another name of `allow_redirects`.
+        extensions: for the transport, see `RequestExtensions`.
+    """
+
+    auth: AuthTypes | None
+    cookies: CookieTypes
+    max_body: int | None
+    on_progress: ProgressCallback | None
+    follow_redirects: bool
+    extensions: RequestExtensions
+
+
+@public
+@resolvable
+class RequestOptions(SendOptions, total=False):
+    """The keyword arguments of `request`, `get`, `post` and the others; those of `send` too.
+
+    Keys:
+        data: a form, as a mapping or pairs; with `files` its fields.
+        files: files of a form: `{"name": file}`, see `Multipart`.
+        json: a value to be sent as JSON.
+        params: another name of `query_params`.
+    """
+
+    data: FormTypes | None
+    files: FilesTypes | None
+    json: object
+    params: QueryParamTypes | None
+
+
+Hook = Callable[..., object]
+Hooks = Mapping[str, Iterable[Hook]]
+
+_EVENTS: Final = ("request", "response")
+
+
+def checked_hooks(hooks: Hooks | None) -> dict[str, list[Hook]]:
+    """Event hooks by event, each a list that may be changed later.
+
+    Raises:
+        TypeError, ValueError: another event, or what cannot be called.
+    """
+    given = {} if hooks is None else dict(hooks)
+    for name in given:
+        if name not in _EVENTS:
+            raise ValueError(f'event_hooks has the event {name!r}: expected "request" and "response"')
+    found: dict[str, list[Hook]] = {}
+    for name in _EVENTS:
+        functions = given.get(name, ())
+        found[name] = [functions] if callable(functions) else list(functions)
+        for function in found[name]:
+            if not callable(function):
+                raise TypeError(f"event_hooks[{name!r}] has a {type(function).__name__}: expected functions")
+    return found
+
+
+class Call:
+    """How one call is carried out.
+
+    Attributes:
+        stream: return at the head.
+        follow: follow redirects.
+        auth: as given; UNSET for the client's.
+        cookies: of this call alone.
+        max_body: UNSET for none given.
+        progress: who is told.
+        extensions: for the transport, without the timeout.
+        timeout: None for the transport's own.
+        ends: when the total timeout is over, on the clock of the backend; None before the first hop, or without one.
+        chain: the redirects so far; None before the first.
+    """
+
+    # Defaults of the class: most calls set none of these.
+    auth: Auth | Unset | None = UNSET
+    cookies: Cookies | None = None
+    ends: float | None = None
+    extensions: RequestExtensions | None = None
+    progress: ProgressCallback | None = None
+    chain: Chain | None = None
+
+    def __init__(self, stream: bool, follow: bool, timeout: TimeoutConfig | None, max_body: int | Unset | None) -> None:
+        self.stream = stream
+        self.follow = follow
+        self.timeout = timeout
+        self.max_body = max_body
+
+    def take(
+        self,
+        *,
+        auth: AuthTypes | Unset | None = UNSET,
+        cookies: CookieTypes = None,
+        max_body: int | Unset | None = UNSET,
+        on_progress: ProgressCallback | None = None,
+        follow_redirects: bool | None = None,
+        extensions: RequestExtensions | None = None,
+    ) -> None:
+        """Take the options of the call."""
+        if auth is not UNSET:
+            self.auth = auth_of(auth)
+        if cookies is not None:
+            self.cookies = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
+        if max_body is not UNSET:
+            self.max_body = checked_size("max_body", max_body)
+        if on_progress is not None and not callable(on_progress):
+            raise TypeError(f"on_progress is a {type(on_progress).__name__}: expected a function")
+        self.progress = on_progress
+        if follow_redirects is not None:
+            self.follow = follow_redirects
+        if extensions:
+            self.extensions = {**extensions}
+
+    def use(self, ssl: SSLConfig | ssl_module.SSLContext | None) -> None:
+        """Have the transport use these TLS settings."""
+        if ssl is not None:
+            self.extensions = {**(self.extensions or {}), "ssl": ssl}

@@ -1,0 +1,234 @@
+"""Redirects (RFC 9110, section 15.4): where the next request goes, with which method, and what it may take along. Pure.
+
+What the RFC leaves open is decided so:
+
+- 301 and 302 turn POST into GET, as browsers and curl do, and keep every other method, QUERY too. 303 turns all but
+  HEAD into GET. 307 and 308 keep the method and the body. With the method changed, the body and the fields that
+  describe it stay behind.
+- A Location that several readers could take differently is an error: two different ones, a backslash, a control
+  character. A space, a non-ASCII character and a `%` without two hex digits are percent-encoded, as in curl and
+  browsers.
+- User name and password in a Location are dropped: the server that sent it must not choose whom we are elsewhere.
+- Credentials stay with their origin: scheme, host and port. When one of the three changes, every field that may carry
+  credentials is dropped, for all hops that follow: a later hop back to the first origin does not get them again.
+- A request that was sent before in the same chain, with the same cookies, is a loop: the answer would be the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from .._errors import (
+    LocalProtocolError,
+    RedirectBodyUnavailable,
+    RedirectError,
+    RedirectLoop,
+    TooManyRedirects,
+    UnsupportedProtocol,
+    show,
+)
+from .._message.fields import Headers as Pairs
+from .urls import URL
+
+__all__ = [
+    "CREDENTIALS",
+    "DEFAULT_MAX_REDIRECTS",
+    "STATUSES",
+    "Chain",
+    "Redirect",
+    "carried",
+    "location_of",
+    "redirect_for",
+]
+
+DEFAULT_MAX_REDIRECTS: Final = 20
+
+STATUSES: Final = frozenset((301, 302, 303, 307, 308))
+
+CREDENTIALS: Final = frozenset(
+    (
+        b"authorization",
+        b"cookie",
+        b"cookie2",
+        b"proxy-authorization",
+        b"x-api-key",
+        b"api-key",
+        b"x-auth-token",
+        b"x-amz-security-token",
+        b"x-csrf-token",
+        b"x-goog-api-key",
+        b"private-token",
+    )
+)
+"""Fields that are dropped when a redirect leads to another origin. A client may name more."""
+
+_OF_THE_BODY: Final = frozenset((b"transfer-encoding", b"trailer", b"expect"))  # and content-*
+
+_STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_WITHOUT_SLASHES: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+
+
+class Redirect(NamedTuple):
+    """One step.
+
+    Attributes:
+        method: of the next request.
+        url: absolute, with neither user name nor password.
+        keeps_body: the body is sent again.
+        same_origin: credentials may go along.
+    """
+
+    method: str
+    url: URL
+    keeps_body: bool
+    same_origin: bool
+
+
+def location_of(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The Location of a response that is a redirect; None of any other.
+
+    Arguments:
+        headers: pairs with lower-cased names.
+
+    Raises:
+        RedirectError: it has several that differ.
+    """
+    if status not in STATUSES:
+        return None
+    found = {value for name, value in headers if name == b"location"}
+    if len(found) > 1:
+        seen = ", ".join(map(show, sorted(found)))
+        raise RedirectError(f"the server sent {len(found)} different Location fields: expected one, got {seen}")
+    return found.pop() if found else None
+
+
+def redirect_for(method: str, url: URL, status: int, location: bytes) -> Redirect:
+    """Where a redirect leads.
+
+    Raises:
+        RedirectError: the Location is no URL that can be requested.
+    """
+    target = _target(url, location)
+    changed = method_for(method, status)
+    return Redirect(changed, target, changed == method and status != 303, target.origin == url.origin)
+
+
+def method_for(method: str, status: int) -> str:
+    if status == 303:
+        return "HEAD" if method == "HEAD" else "GET"
+    return "GET" if method == "POST" and status in (301, 302) else method
+
+
+def _target(url: URL, location: bytes) -> URL:
+    text = _text(location)
+    scheme = _WITHOUT_SLASHES.match(text)
+    try:
+        if scheme is not None and scheme[1].lower() not in ("http", "https"):
+            raise UnsupportedProtocol("the scheme must be http or https")
+        target = url.resolve_with(text)
+        if target.username or target.password:
+            target = target.copy_with(username=None, password=None)
+        if not target.fragment and "#" not in text and url.fragment:  # RFC 9110, section 10.2.2
+            target = target.copy_with(fragment=url.fragment)
+    except (ValueError, LocalProtocolError, UnsupportedProtocol) as error:
+        reason = getattr(error, "message", str(error)).rpartition("url is ")[2].partition(": ")[2] or str(error)
+        raise RedirectError(
+            f"the server sent a Location that cannot be followed: expected an http or https URL, got {shown(text)} "
+            f"({reason})"
+        ) from None
+    return target
+
+
+def _text(location: bytes) -> str:
+    """As text that a parser of URLs takes: what others send in the clear is percent-encoded."""
+    try:
+        text = location.decode("utf-8")
+    except UnicodeDecodeError:
+        text = location.decode("latin-1")
+    return _STRAY_PERCENT.sub("%25", text.strip(" \t").replace(" ", "%20"))
+
+
+def shown(text: str) -> str:
+    """A Location for messages: without what may be a password."""
+    scheme, mark, rest = text.partition("//")
+    authority, slash, path = rest.partition("/")
+    if mark and "@" in authority:
+        text = f"{scheme}//***@{authority.rpartition('@')[2]}{slash}{path}"
+    elif "@" in text:
+        text = "***@" + text.rpartition("@")[2]
+    return show(text)
+
+
+def carried(
+    headers: Iterable[tuple[bytes, bytes]],
+    *,
+    keeps_body: bool,
+    same_origin: bool,
+    credentials: frozenset[bytes],
+    drops: frozenset[bytes] = frozenset(),
+) -> Pairs:
+    """The fields that the next request takes along.
+
+    Arguments:
+        credentials: those that stay with their origin.
+        drops: those that are made anew for each request.
+    """
+    kept = []
+    for name, value in headers:
+        lower = name.lower()
+        if not keeps_body and (lower in _OF_THE_BODY or lower.startswith(b"content-")):
+            continue
+        if lower in drops or (not same_origin and (lower == b"host" or lower in credentials)):
+            continue
+        kept.append((name, value))
+    return kept
+
+
+class Chain:
+    """The redirects of one call.
+
+    Attributes:
+        left_origin: a hop led to another origin than the first: no credentials any more.
+    """
+
+    __slots__ = ("_most", "_seen", "_taken", "left_origin")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+        self._seen: set[tuple[str, str, bytes]] = set()
+        self.left_origin = False
+
+    def sent(self, method: str, url: URL, cookie: bytes) -> None:
+        """A request goes out.
+
+        Raises:
+            RedirectLoop: it is one that went out before.
+        """
+        asked = (method, url.request_url, cookie)
+        if asked in self._seen:
+            raise RedirectLoop(f"the server redirects in a loop: {method} {url.redacted} came up again")
+        self._seen.add(asked)
+
+    def follow(self, redirect: Redirect, *, replayable: bool) -> None:
+        """A redirect is about to be followed.
+
+        Raises:
+            TooManyRedirects: there were as many as are allowed.
+            RedirectBodyUnavailable: the body would have to be sent again and cannot be.
+        """
+        self._taken += 1
+        if self._taken > self._most:
+            raise TooManyRedirects(
+                f"the server redirects more than {self._most} times: expected at most max_redirects={self._most}",
+                limit=self._most,
+            )
+        if redirect.keeps_body and not replayable:
+            raise RedirectBodyUnavailable(
+                f"a redirect to {redirect.url.redacted} has the body sent again, which is an iterator whose items are "
+                "gone: expected bytes, a file that can seek, or a ReplayableBody"
+            )
+        if not redirect.same_origin:
+            self.left_origin = True

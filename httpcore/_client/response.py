@@ -1,0 +1,527 @@
+"""A response as the caller reads it: values over what a transport gave.
+
+`Headers`, the text and the like are made when they are first asked for: most responses are asked for their status and
+content alone. A body that came whole and has no content coding is kept at once; any other is read through the pool's
+`Response`, which knows all about reading a body once, decoding it within bounds, and closing.
+
+`ClientResponse` is what `Client` gives. `AsyncClientResponse` is one whose reading is awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from datetime import timedelta
+from http import HTTPStatus
+from json import loads
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, Self, cast
+
+from .._config import Unset
+from .._errors import HTTPCoreError, LocalProtocolError, printable
+from .._message.fields import Headers as Pairs
+from .._message.head import Head
+from .._message.response import BodyStream, Informational, Response, ResponseInfo
+from .._public import public
+from .._transports.base import TransportResponse, drive
+from .._transports.extensions import ResponseExtensions
+from .cookies import Cookies
+from .delivery import Delivery
+from .headers import Headers, HeaderTypes
+from .links import parse_links
+from .reading import Awaited, AwaitedParts, Driven, DrivenParts, Lines, Text
+from .redirects import STATUSES
+from .request import Request, pairs_of
+from .text import JSONLines, TextDecoder, decode_text, known_encoding
+
+if TYPE_CHECKING:
+    from .text import DefaultEncoding
+    from .urls import URL
+
+__all__ = ["AsyncClientResponse", "ClientResponse", "HTTPStatusError", "Readable"]
+
+_KNOWN_STATUSES: Final[Mapping[int, HTTPStatus]] = {status.value: status for status in HTTPStatus}
+_NO_INFO: Final = ResponseInfo()
+
+
+@public
+class HTTPStatusError(HTTPCoreError):
+    """`raise_for_status` of a response with a status of 400 or more.
+
+    Attributes:
+        request, response: what was asked and answered; None after pickling.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        request: Request | None = None,
+        response: Readable | None = None,
+        **facts: object,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.request = request
+        self.response = response
+
+    def __reduce__(self) -> tuple[object, tuple[type], dict[str, object]]:
+        make, arguments, state = super().__reduce__()
+        return make, arguments, {**state, "request": None, "response": None}
+
+
+class Follows(Protocol):
+    """Sends the next request of a redirect."""
+
+    def __call__(self, response: Readable) -> Awaitable[Readable]: ...
+
+
+class Readable:
+    """What both kinds of response are: the head as values, the content once it was read.
+
+    Arguments:
+        status_code: e.g. 200.
+        headers: a mapping, pairs or `Headers`. Default None: none.
+        content: the body, as a server would send it. Default b"".
+        request: what it answers. Default None.
+        default_encoding: as for the client.
+
+    Attributes:
+        status_code: an `HTTPStatus` where the number is a known one, else an int.
+        reason_phrase: the reason phrase; the usual one where the server sent none.
+        protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
+        extensions: what the transport says beside, see `ResponseExtensions`.
+    """
+
+    # Defaults of the class: most responses are all here, and are asked for little.
+    _content: bytes | None = None
+    _delivery: Delivery | None = None
+    _downloaded = 0
+    _elapsed = 0.0
+    _encoding: str | None = None
+    _follows: Follows | None = None
+    _headers: Headers | None = None
+    _history: list[Self] | None = None
+    _inner: Response | None = None
+    _text: str | None = None
+
+    def __init__(
+        self,
+        status_code: int,
+        *,
+        headers: HeaderTypes = None,
+        content: bytes | str = b"",
+        request: Request | None = None,
+        default_encoding: DefaultEncoding = None,
+    ) -> None:
+        made = Response(status_code, headers=pairs_of(headers) if headers else [], body=content)
+        self._start(made.status_code, made.headers, {}, request, default_encoding, made)
+
+    def _start(
+        self,
+        status_code: int,
+        pairs: Pairs,
+        extensions: ResponseExtensions,
+        request: Request | None,
+        default_encoding: DefaultEncoding,
+        inner: Response | None = None,
+    ) -> None:
+        known = _KNOWN_STATUSES.get(status_code)
+        self.status_code: int = status_code if known is None else known
+        phrase = extensions.get("reason_phrase")
+        self.reason_phrase: str = phrase or ("" if known is None else known.phrase)
+        self.protocol: str = extensions.get("http_version", "HTTP/1.1")
+        self.extensions = extensions
+        self._pairs = pairs
+        self._request = request
+        self._default_encoding = default_encoding
+        if inner is not None:
+            self._inner = inner
+
+    @classmethod
+    def complete(
+        cls,
+        request: Request,
+        answer: TransportResponse,
+        elapsed: float,
+        default_encoding: DefaultEncoding,
+        content: bytes,
+    ) -> Self:
+        """A response that is all here."""
+        self = cls.__new__(cls)
+        self._start(answer.status_code, answer.headers, answer.extensions, request, default_encoding)
+        self._elapsed = elapsed
+        self._content = content
+        self._downloaded = len(content)
+        return self
+
+    @classmethod
+    def received(cls, delivery: Delivery, default_encoding: DefaultEncoding, max_body: int | Unset | None) -> Self:
+        """The response whose head has come, and whose body `delivery` brings."""
+        self = cls.__new__(cls)
+        answer = delivery.answer
+        self._start(answer.status_code, answer.headers, answer.extensions, delivery.request, default_encoding)
+        self._elapsed = delivery.elapsed
+        self._delivery = delivery
+        version = self.protocol.removeprefix("HTTP/").encode("latin-1")
+        head = Head(answer.status_code, self.reason_phrase.encode("latin-1", "replace"), version, answer.headers, ())
+        self._inner = Response.received(head, delivery, max_body)
+        return self
+
+    # What came.
+
+    @property
+    def history(self) -> list[Self]:
+        """The responses before this one, oldest first: redirects, and refusals that authentication answered."""
+        if self._history is None:
+            self._history = []
+        return self._history
+
+    @history.setter
+    def history(self, history: list[Self]) -> None:
+        self._history = history
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields."""
+        headers = self._headers
+        if headers is None:
+            self._headers = headers = Headers.received(self._pairs)
+        return headers
+
+    @property
+    def request(self) -> Request:
+        """The request that this is the answer to: after redirects the last one.
+
+        Raises:
+            LocalProtocolError: a response made by hand without one.
+        """
+        if self._request is None:
+            raise LocalProtocolError("the response was made without a request: expected ClientResponse(..., request=)")
+        return self._request
+
+    @property
+    def url(self) -> URL:
+        """Where it came from: after redirects the last one."""
+        return self.request.url
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status_code < 400
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The time from sending the last request to the head of its response."""
+        return timedelta(seconds=self._elapsed)
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the status is one of a redirect and there is a Location."""
+        return self.status_code in STATUSES and any(name == b"location" for name, _ in self._pairs)
+
+    @property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The Link fields (RFC 8288): parameters by relation, or by URL where there is none."""
+        return parse_links([value for name, value in self._pairs if name == b"link"])
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookies that this response sets."""
+        cookies = Cookies()
+        if self._request is not None:
+            cookies.extract(self._request.url, self.headers)
+        return cookies
+
+    @property
+    def info(self) -> ResponseInfo:
+        """Peer, TLS, whether the connection was reused, timings."""
+        return self.extensions.get("info", _NO_INFO)
+
+    @property
+    def informational(self) -> list[Informational]:
+        """The 1xx responses that came before."""
+        return self.extensions.get("informational", [])
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """Trailer fields; empty until the body has been read to its end."""
+        return self.extensions.get("trailing_headers", [])
+
+    @property
+    def num_bytes_downloaded(self) -> int:
+        """How many bytes of the body came, as sent."""
+        return self._downloaded if self._delivery is None else self._delivery.received
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is left to be read: the body was read to its end, or the response closed."""
+        return self._content is not None or self._inner is None or self._inner.is_closed
+
+    # The body, once it was read.
+
+    @property
+    def content(self) -> bytes:
+        """The whole body, decoded.
+
+        Raises:
+            ResponseNotRead: `stream=True` was asked for, and `read()` not called yet.
+            StreamConsumed, ResponseClosed: it was streamed, or closed.
+            DecodingError, LimitExceeded: of a response in `history`, whose body is decoded when it is asked for.
+        """
+        content = self._content
+        if content is None:
+            assert self._inner is not None  # one of the two is there
+            self._content = content = self._inner.body
+        return content
+
+    @property
+    def encoding(self) -> str:
+        """The encoding that `text` is decoded with. May be set, before or after."""
+        if self._encoding is None:
+            self._decoded()
+        assert self._encoding is not None
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, encoding: str | None) -> None:
+        if encoding is not None and known_encoding(encoding) is None:
+            raise LocalProtocolError(f"encoding is {encoding!r}: expected the name of an encoding of text")
+        self._encoding = encoding
+        self._text = None
+
+    @property
+    def text(self) -> str:
+        """The content as text: by the charset of Content-Type, a byte order mark, UTF-8 if it is that, what
+        charset-normalizer or chardet say if one of them is installed, else UTF-8 with replacement characters.
+        """
+        return self._text if self._text is not None else self._decoded()
+
+    def _decoded(self) -> str:
+        if self._encoding is not None:
+            text = self.content.decode(self._encoding, "replace")
+        else:
+            text, self._encoding = decode_text(self.content, self._content_type(), self._default_encoding)
+        self._text = text
+        return text
+
+    def _content_type(self) -> str | None:
+        for name, value in self._pairs:
+            if name == b"content-type":
+                return value.decode("latin-1")
+        return None
+
+    def json(self) -> Any:
+        """The content as JSON (RFC 8259).
+
+        Raises:
+            json.JSONDecodeError: it is none. (That is a ValueError.)
+        """
+        content = self.content
+        return loads(content if self._encoding is None else self.text)
+
+    def raise_for_status(self) -> None:
+        """
+        Raises:
+            HTTPStatusError: the status is 400 or above.
+        """
+        status = int(self.status_code)
+        if status < 400:
+            return
+        whose = "the client's request" if status < 500 else "the server"
+        request = self._request
+        raise HTTPStatusError(
+            f"status {status} {printable(self.reason_phrase)}: an error of {whose}",
+            request=request,
+            response=self,
+            method=None if request is None else request.method,
+            url=None if request is None else request.url.redacted,
+            status_code=status,
+        )
+
+    # What both faces do, each in its way.
+
+    def _text_decoder(self) -> TextDecoder:
+        if self._encoding is not None:
+            return TextDecoder(f"text/plain; charset={self._encoding}")
+        return TextDecoder(self._content_type(), self._default_encoding)
+
+    async def _read(self) -> bytes:
+        if self._content is None:
+            assert self._inner is not None  # one of the two is there
+            try:
+                self._content = await self._inner.read()
+            finally:
+                await self._released()
+        return self._content
+
+    async def _piece(self, stream: BodyStream) -> bytes:
+        """The next one of `stream`. Raises StopAsyncIteration at the end."""
+        try:
+            return await stream.__anext__()
+        except BaseException:
+            await self._released()
+            raise
+
+    def _body_stream(self, *, decoded: bool) -> BodyStream:
+        if self._content is not None and (decoded or self._inner is None):
+            return Response(200, body=self._content).stream()
+        assert self._inner is not None
+        return self._inner.stream() if decoded else self._inner.raw()
+
+    async def _released(self) -> None:
+        if self._delivery is not None:
+            await self._delivery.aclose()
+
+    async def _close(self) -> None:
+        if self._inner is not None:
+            await self._inner.close()
+        await self._released()
+
+    async def _next(self) -> Readable:
+        if self._follows is None:
+            raise LocalProtocolError(
+                "next() of a response that is no redirect of a client: expected one with is_redirect True"
+            )
+        return await self._follows(self)
+
+    def _keep(self, raw: bytes) -> None:
+        """Have `raw` as the body, as sent: decoded if it is asked for."""
+        self._inner = Response(int(self.status_code), headers=self._pairs, body=raw)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{int(self.status_code)} {printable(self.reason_phrase)}]>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} may hold a connection and cannot be pickled")
+
+
+@public
+class ClientResponse(Readable):
+    """The answer to a request of a `Client`. Made by hand it serves tests.
+
+    Arguments:
+        status_code: e.g. 200.
+        headers: a mapping, pairs or `Headers`. Default None: none.
+        content: the body, as a server would send it. Default b"".
+        request: what it answers. Default None.
+        default_encoding: as for the client.
+
+    Attributes:
+        status_code: an `HTTPStatus` where the number is a known one, else an int.
+        reason_phrase: the reason phrase; the usual one where the server sent none.
+        protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
+        extensions: what the transport says beside, see `ResponseExtensions`.
+    """
+
+    def read(self) -> bytes:
+        """Read the whole body, decode it, keep it in `content` and return it.
+
+        Raises: as `Response.read`.
+        """
+        return self._content if self._content is not None else drive(self._read(), self)
+
+    def stream(self) -> Iterator[bytes]:
+        """The body in pieces, content codings undone. Once only, unless it was read."""
+        return Driven(self, self._body_stream(decoded=True))
+
+    def raw(self) -> Iterator[bytes]:
+        """The body in pieces as the server sent it."""
+        return Driven(self, self._body_stream(decoded=False))
+
+    def iter_text(self) -> Iterator[str]:
+        """The body in pieces of text. The encoding is that of `text`, but it is not detected."""
+        return DrivenParts(self.stream(), Text(self._text_decoder()))
+
+    def iter_lines(self) -> Iterator[str]:
+        """The lines of the text, without their ends (LF, CRLF, CR)."""
+        return DrivenParts(self.stream(), Lines(self._text_decoder()))
+
+    def iter_json(self) -> Iterator[Any]:
+        """The values of newline-delimited JSON.
+
+        Raises (while iterating):
+            DecodingError: a line is no JSON text.
+        """
+        return DrivenParts(self.stream(), JSONLines())
+
+    def next(self) -> ClientResponse:
+        """Follow the redirect that this is, one step, where `allow_redirects=False` was asked for."""
+        return cast("ClientResponse", drive(self._next(), self))
+
+    def close(self) -> None:
+        """Release the connection. An unread rest of the body is thrown away if it is short and here; otherwise the
+        connection closes.
+        """
+        drive(self._close(), self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Awaiting(Readable):
+    """What `AsyncClientResponse` does in another way than `ClientResponse`."""
+
+    async def read(self) -> bytes:
+        """Read the whole body, decode it, keep it in `content` and return it.
+
+        Raises: as `Response.read`.
+        """
+        return await self._read()
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """The body in pieces, content codings undone. Once only, unless it was read."""
+        return Awaited(self, self._body_stream(decoded=True))
+
+    def raw(self) -> AsyncIterator[bytes]:
+        """The body in pieces as the server sent it."""
+        return Awaited(self, self._body_stream(decoded=False))
+
+    def iter_text(self) -> AsyncIterator[str]:
+        """The body in pieces of text. The encoding is that of `text`, but it is not detected."""
+        return AwaitedParts(self.stream(), Text(self._text_decoder()))
+
+    def iter_lines(self) -> AsyncIterator[str]:
+        """The lines of the text, without their ends (LF, CRLF, CR)."""
+        return AwaitedParts(self.stream(), Lines(self._text_decoder()))
+
+    def iter_json(self) -> AsyncIterator[Any]:
+        """The values of newline-delimited JSON.
+
+        Raises (while iterating):
+            DecodingError: a line is no JSON text.
+        """
+        return AwaitedParts(self.stream(), JSONLines())
+
+    async def next(self) -> AsyncClientResponse:
+        """Follow the redirect that this is, one step, where `allow_redirects=False` was asked for."""
+        return cast("AsyncClientResponse", await self._next())
+
+    async def close(self) -> None:
+        """Release the connection. An unread rest of the body is thrown away if it is short and here; otherwise the
+        connection closes.
+        """
+        await self._close()
+
+
+@public
+class AsyncClientResponse(_Awaiting, ClientResponse):  # type: ignore[misc]  # the same names, to be awaited
+    """The answer to a request of an `AsyncClient`: a `ClientResponse` whose reading is awaited.
+
+    `await response.read()`, `await response.next()`, `await response.close()`; `stream()`, `raw()` and the other
+    iterators are for `async for`; the response is for `async with`.
+    """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    def __enter__(self) -> Self:
+        raise TypeError("an AsyncClientResponse is for `async with`: expected that, got `with`")

@@ -1,0 +1,527 @@
+"""What a client does, once for all runtimes: the coroutines that the faces in `client` await, or drive in one step.
+
+One call of `request` is a chain of hops. A hop is one exchange with a transport, or several where authentication asks
+for them; a redirect leads to the next hop. What is decided is decided elsewhere (`redirects`, `auth`, `cookies`,
+`forms`), as values in, values out.
+
+Credentials belong to the origin that was asked for. Once a redirect has led to another one (`Chain.left_origin`), the
+call has none any more: no field that carries them, no authentication, no entry of `.netrc`, no cookie without a domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from inspect import isawaitable
+from os.path import exists
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
+from warnings import warn
+
+from .._backends import current_backend, threads_backend
+from .._config import UNSET, TimeoutConfig, Unset
+from .._errors import HTTPCoreError, LocalProtocolError, PoolClosed, TotalTimeout
+from .._message.body import Body, BodyContent
+from .._message.fields import Headers as Pairs
+from .._message.request import SharedFields
+from .._transports.base import Transport, TransportRequest, TransportResponse
+from .._transports.extensions import RequestExtensions, has_connection
+from .auth import Auth, NetrcAuth, auth_of_url
+from .cookies import Cookies
+from .delivery import Delivery
+from .headers import Headers
+from .netrc import netrc_path
+from .options import Call, Hook
+from .progress import counted
+from .query_params import QueryParams
+from .redirects import STATUSES, Chain, Redirect, carried, location_of, redirect_for
+from .request import Request
+from .response import Readable
+from .urls import URL
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+    from .._config import SSLConfig
+    from .headers import HeaderTypes
+    from .query_params import QueryParamTypes
+    from .request import ContentTypes
+    from .text import DefaultEncoding
+    from .urls import URLTypes
+
+__all__ = ["Session", "Settings"]
+
+R = TypeVar("R", bound=Readable)
+
+_DRAINED: Final = 65536  # bytes of the body of a redirect or a refusal; a longer one costs its connection
+_DRAIN_SECONDS: Final = 1.0
+_AUTH_ROUNDS: Final = 20
+_NOTED: Final = frozenset((b"set-cookie", b"content-encoding"))
+_HARMLESS: Final = frozenset((b"user-agent", b"accept", b"accept-encoding", b"accept-language"))
+_NO_BODY: Final = Body.of(None)
+
+
+class Settings(NamedTuple):
+    """What a client was made with, checked."""
+
+    transport: Transport
+    timeout: TimeoutConfig | None
+    max_redirects: int
+    credentials: frozenset[bytes]
+    auth: Auth | None
+    cookies: Cookies
+    headers: Headers
+    base_url: URL | None
+    query_params: QueryParams | None
+    max_body: int | Unset | None
+    trust_env: bool
+    hooks: dict[str, list[Hook]]
+    default_encoding: DefaultEncoding
+
+
+class Session(Generic[R]):
+    """The state of a client, and its calls.
+
+    Attributes:
+        is_sync: its coroutines are driven in one step.
+        runtime: the only one that it may be used in, by name; "" for any.
+        others: as in `Settings`; they may be changed between calls.
+    """
+
+    def __init__(self, settings: Settings, response: type[R], *, is_sync: bool, runtime: str = "") -> None:
+        self._response = response
+        self.is_sync = is_sync
+        self.runtime = runtime
+        self.is_closed = False
+        self.was_used = False
+        self.netrc: NetrcAuth | None = NetrcAuth() if settings.trust_env else None
+        self._netrc_is_read = False
+        self._shared: tuple[Pairs | None, Pairs | SharedFields] = None, []
+        (
+            self.transport,
+            self.timeout,
+            self.max_redirects,
+            self.credentials,
+            self.auth,
+            self.cookies,
+            self.headers,
+            self.base_url,
+            self.query_params,
+            self.max_body,
+            self.trust_env,
+            self.hooks,
+            self.default_encoding,
+        ) = settings
+
+    # Requests from arguments.
+
+    def request_of(
+        self,
+        method: str,
+        url: URLTypes,
+        content: ContentTypes,
+        query_params: QueryParamTypes | None,
+        headers: HeaderTypes,
+        options: Mapping[str, Any],
+    ) -> Request:
+        """The request of these arguments, with what the client adds."""
+        if options:
+            parts = {name: options[name] for name in ("data", "files", "json") if name in options}
+            query_params = _either("params", options.get("params"), "query_params", query_params)
+            request = Request(method, url, query_params, content, headers, **parts)
+        else:
+            request = Request(method, url, query_params, content, headers)
+        self.prepare(request)
+        return request
+
+    def prepare(self, request: Request) -> None:
+        """Add what the client has for each request: base URL, query parameters, header fields."""
+        if self.base_url is not None:
+            request.url = _joined(self.base_url, request.url)
+        elif not request.url.scheme:
+            URL(request.url)  # which has the error for it
+        if self.query_params:
+            request.url = URL(request.url, query_params=self.query_params)
+        request.add_missing(self._fields())
+
+    def _fields(self) -> Pairs | SharedFields:
+        """The fields of each request. As long as they are harmless ones, the pool may remember the whole request."""
+        raw = self.headers._raw  # which is replaced and not changed, see `Headers.received`
+        source, fields = self._shared
+        if raw is not source:
+            fields = SharedFields(raw) if all(name.lower() in _HARMLESS for name, _ in raw) else raw
+            self._shared = raw, fields  # both at once: threads may come together here
+        return fields
+
+    def call_of(
+        self,
+        stream: bool,
+        follow: bool,
+        ssl: SSLConfig | ssl_module.SSLContext | None,
+        timeout: TimeoutConfig | float | Unset | None,
+        options: Mapping[str, Any],
+    ) -> Call:
+        """How these arguments want the call to be carried out."""
+        config = self.timeout
+        if timeout is not UNSET:
+            # Without timeouts of its own the client leaves to the transport what the request leaves out.
+            config = TimeoutConfig.of(timeout) if config is None else config.overlaid(timeout)
+        call = Call(stream, follow, config, self.max_body)
+        if options:
+            call.take(**{name: value for name, value in options.items() if name not in _OF_THE_REQUEST})
+        call.use(ssl)
+        return call
+
+    # One call.
+
+    async def send(self, request: Request, call: Call) -> R:
+        """Send the request, and what follows from it, until the caller's response is there."""
+        if self.is_closed:
+            raise PoolClosed("the client is closed: expected requests before close()")
+        if self.runtime and current_backend().name != self.runtime:
+            raise LocalProtocolError(f"the client is one for {self.runtime}: expected it to run there")
+        self.was_used = True
+        if self.netrc is not None and not self._netrc_is_read:
+            await self._read_netrc(self.netrc)
+        try:
+            response = await self._answer(request, call)
+            if call.follow and response.status_code in STATUSES:
+                response = await self._follow_all(response, call)
+        except TotalTimeout as error:
+            if call.timeout is not None and call.timeout.total_timeout is not None:
+                error.limit = call.timeout.total_timeout  # not what a hop had left of it
+            raise
+        if not call.stream and response._content is None:
+            await self._read(response)
+        return response
+
+    async def _read(self, response: R) -> None:
+        if not has_connection(response.extensions):  # else the body is a raw stream, which has its own owner
+            await response._read()
+
+    async def _answer(self, request: Request, call: Call) -> R:
+        """The response to one request, with authentication if there is any."""
+        chain = call.chain
+        away = chain is not None and chain.left_origin
+        self._add_cookies(request, call, unbound=not away)
+        auth = None if away else self._auth_for(request, call)
+        return await (self._exchange(request, call) if auth is None else self._authenticated(request, call, auth))
+
+    def _add_cookies(self, request: Request, call: Call, *, unbound: bool) -> None:
+        """Those of the jar and of the call; a Cookie field of the caller's own stays as it is."""
+        if not self.cookies._store and call.cookies is None:
+            return
+        if request.has(b"cookie"):
+            return
+        extra = call.cookies if unbound else None
+        field = self.cookies.header(request.url, unbound=unbound, extra=extra)
+        if field is not None:
+            request.add_field(b"Cookie", field)
+            request.has_jar_cookies = True
+
+    def _auth_for(self, request: Request, call: Call) -> Auth | None:
+        """That of the call, else of the client, of the URL, of `.netrc`; these give way to a field of the caller's."""
+        if call.auth is not UNSET:
+            return call.auth
+        if self.auth is None and self.netrc is None and request.url.userinfo is None:
+            return None
+        if request.has(b"authorization"):
+            return None
+        return self.auth or self._auth_of_place(request.url)
+
+    def _auth_of_place(self, url: URL) -> Auth | None:
+        """That of the URL or of `.netrc`, where the user name in a URL chooses the entry."""
+        if not url.password and self.netrc is not None and self.netrc.credentials(url.host, url.username or None):
+            return self.netrc
+        return auth_of_url(url)
+
+    async def _read_netrc(self, netrc: NetrcAuth) -> None:
+        """Read the file, once. Most machines have none."""
+        if not exists(netrc_path()):  # noqa: ASYNC240 - one question of the file system, once for each client
+            self.netrc = None
+            return
+        try:
+            await self._backend().run_blocking(partial(netrc.credentials, ""))
+        except HTTPCoreError as error:
+            self.netrc = None
+            warn(f"no entry of the netrc file is used: {error}", RuntimeWarning, stacklevel=2)
+        self._netrc_is_read = True
+
+    async def _authenticated(self, request: Request, call: Call, auth: Auth) -> R:
+        """Send what a flow of authentication yields, until it ends."""
+        if auth.needs_request_body and request.body.data is None:
+            request.body = await self._collected(request.body)
+        flow = auth.flow(cast("Any", request))
+        refused: list[R] = []
+        try:
+            following = next(flow)
+            while True:
+                response = await self._exchange(following, call)
+                if refused:
+                    response.history = [*refused]
+                try:
+                    if auth.needs_response_body:
+                        await self._read(response)
+                    following = flow.send(cast("Any", response))
+                except StopIteration:
+                    return response
+                except BaseException:
+                    await response._close()
+                    raise
+                await self._drain(response)
+                refused.append(response)
+                if len(refused) > _AUTH_ROUNDS:
+                    raise LocalProtocolError(
+                        f"auth yields without end: expected at most {_AUTH_ROUNDS} requests for one call"
+                    )
+        finally:
+            flow.close()
+
+    async def _collected(self, body: Body) -> Body:
+        """The whole body in memory."""
+        self._check_body(body)
+        reader = body.start(self._backend().run_blocking)
+        pieces = []
+        try:
+            while piece := await reader.next():
+                pieces.append(piece)
+        finally:
+            await reader.aclose()
+        return Body.of(b"".join(pieces))
+
+    def _check_body(self, body: Body) -> None:
+        if self.is_sync and body.is_async:
+            raise LocalProtocolError(
+                "content is asynchronous: Client expected a plain iterable of bytes; AsyncClient takes it"
+            )
+
+    def _backend(self) -> Any:
+        return threads_backend() if self.is_sync else current_backend()
+
+    # One exchange with the transport.
+
+    async def _exchange(self, request: Request, call: Call) -> R:
+        hooks = self.hooks
+        if hooks["request"]:
+            await self._run(hooks["request"], request)
+        response = await self._sent(request, call)
+        if hooks["response"]:
+            try:
+                await self._run(hooks["response"], response)
+            except BaseException:
+                await response._close()
+                raise
+        return response
+
+    async def _run(self, hooks: list[Hook], what: object) -> None:
+        for hook in list(hooks):
+            result = hook(what)
+            if isawaitable(result):
+                await result
+
+    async def _sent(self, request: Request, call: Call) -> R:
+        body: Body = request.body
+        if body.data is None or call.progress is not None:
+            self._check_body(body)
+            if call.progress is not None:
+                body = counted(body, call.progress)
+        given = cast("BodyContent", body if body.data is None else body.data)
+        extensions = call.extensions if call.timeout is None else self._timed(call, call.timeout)
+        wire = TransportRequest(
+            request.method, request.url.request_url, request.fields(), given, extensions, is_sync=self.is_sync
+        )
+        began = perf_counter()
+        try:
+            answer = await self.transport.handle(wire)
+        except BaseException:
+            for response in wire.release():
+                await response.aclose()
+            raise
+        return self._received(request, wire, answer, perf_counter() - began, call)
+
+    def _timed(self, call: Call, config: TimeoutConfig) -> RequestExtensions:
+        """The extensions with the timeout; of a total one with what is left of it."""
+        extensions: RequestExtensions = {**(call.extensions or {})}
+        extensions["timeout"] = config
+        if config.total_timeout is None:
+            return extensions
+        now = self._backend().now()
+        if call.ends is None:
+            call.ends = now + config.total_timeout
+            return extensions
+        left = call.ends - now
+        if left <= 0:
+            raise TotalTimeout("the exchange took longer than total_timeout allows", limit=config.total_timeout)
+        extensions["timeout"] = config.replace(total=left)
+        return extensions
+
+    def _received(
+        self, request: Request, wire: TransportRequest, answer: TransportResponse, elapsed: float, call: Call
+    ) -> R:
+        """The response to an answer, and its cookies in the jar."""
+        is_coded = sets_cookies = False
+        for name, _ in answer.headers:
+            if name in _NOTED:
+                is_coded |= name == b"content-encoding"
+                sets_cookies |= name == b"set-cookie"
+        if sets_cookies:
+            self.cookies.extract(request.url, Headers.received(answer.headers))
+        stream = answer.stream
+        if (
+            type(stream) is bytes
+            and not (is_coded or wire._opened)
+            and answer._close is None
+            and answer._aclose is None
+            and call.max_body is UNSET
+            and call.progress is None
+        ):  # nothing is left to be read or released
+            response = self._response.complete(request, answer, elapsed, self.default_encoding, stream)
+        else:
+            wire.opened(answer)
+            delivery = Delivery(request, wire, answer, elapsed, call.progress)
+            response = self._response.received(delivery, self.default_encoding, call.max_body)
+        if answer.status_code in STATUSES:
+            response._follows = cast("Any", _Next(self, call))
+        return response
+
+    # Redirects.
+
+    async def _follow_all(self, response: R, call: Call) -> R:
+        while True:
+            following = await self._next(response, call)
+            if following is None:
+                return response
+            response = following
+
+    async def _next(self, response: R, call: Call) -> R | None:
+        """The response to the request that this redirect asks for; None if it is none after all."""
+        request = response.request
+        try:
+            location = location_of(int(response.status_code), response._pairs)
+            if location is None:
+                return None
+            redirect = redirect_for(request.method, request.url, int(response.status_code), location)
+            chain = call.chain
+            if chain is None:
+                chain = call.chain = Chain(self.max_redirects)
+                chain.sent(request.method, request.url, _cookie_of(request))
+            chain.follow(redirect, replayable=request.body.replayable)
+            following = self._redirected(request, redirect, call, chain)
+        except BaseException as error:
+            if isinstance(error, HTTPCoreError):
+                error.add(method=request.method, url=request.url.redacted, status_code=int(response.status_code))
+            await response._close()
+            raise
+        await self._drain(response)
+        answer = await self._answer(following, call)
+        answer.history = [*response.history, response, *answer.history]
+        return answer
+
+    def _redirected(self, request: Request, redirect: Redirect, call: Call, chain: Chain) -> Request:
+        """The next request."""
+        pairs = carried(
+            request.fields(),
+            keeps_body=redirect.keeps_body,
+            same_origin=not chain.left_origin,
+            credentials=self.credentials,
+            drops=_drops(request, call, self),
+        )
+        made = Request.made(redirect.method, redirect.url, pairs, request.body if redirect.keeps_body else _NO_BODY)
+        self._add_cookies(made, call, unbound=not chain.left_origin)
+        chain.sent(made.method, made.url, _cookie_of(made))
+        return made
+
+    async def _drain(self, response: R) -> None:
+        """Read the rest of a body that nobody asked for, within bounds, so that its connection can be used again."""
+        delivery = response._delivery
+        if response._content is not None or delivery is None:
+            return
+        try:
+            raw = await self._drained(delivery)
+        except HTTPCoreError:
+            raw = None  # the redirect stands, whatever became of its body
+        except BaseException:
+            delivery.close()
+            raise
+        if raw is None:
+            await response._close()
+        else:
+            response._keep(raw)
+            await delivery.aclose()
+
+    async def _drained(self, delivery: Delivery) -> bytes | None:
+        whole = delivery.here()
+        if whole is not None:
+            return whole if len(whole) <= _DRAINED else None
+        if has_connection(delivery.answer.extensions) or (delivery.length or 0) > _DRAINED:
+            return None
+        pieces: list[bytes] = []
+        began = perf_counter()
+        while piece := await delivery.next():
+            pieces.append(piece)
+            if delivery.received > _DRAINED or perf_counter() - began > _DRAIN_SECONDS:
+                return None
+        return b"".join(pieces)
+
+    # The end.
+
+    async def close(self) -> None:
+        """Close what the client has opened, and its transport."""
+        self.is_closed = True
+        if self.is_sync:
+            self.transport.close()
+        else:
+            await self.transport.aclose()
+
+
+_OF_THE_REQUEST: Final = frozenset(("data", "files", "json", "params"))
+
+
+class _Next(Generic[R]):
+    """`next()` of a response."""
+
+    __slots__ = ("_call", "_session")
+
+    def __init__(self, session: Session[R], call: Call) -> None:
+        self._session = session
+        self._call = call
+
+    async def __call__(self, response: Readable) -> R:
+        call, session = self._call, self._session
+        following = await session._next(cast("R", response), call)
+        if following is None:
+            raise LocalProtocolError("next() of a response without a Location: expected one with is_redirect True")
+        if not call.stream and following._content is None:
+            await session._read(following)
+        return following
+
+
+def _either(alias: str, other: Any, name: str, value: Any) -> Any:
+    """The value of an argument that has two names."""
+    if other is None:
+        return value
+    if value is not None:
+        raise TypeError(f"{name} and {alias} are the same argument: expected one of them")
+    return other
+
+
+def _joined(base: URL, url: URL) -> URL:
+    """A relative URL below the base URL: "users" and "/users" alike."""
+    if url.scheme:
+        return url
+    if url.host:
+        return base.resolve_with(url)
+    path = base.path.rstrip("/") + "/" + url.path.lstrip("/") if url.path else base.path
+    return base.copy_with(path=path, query=str(url.query) or None, fragment=url.fragment or None)
+
+
+def _cookie_of(request: Request) -> bytes:
+    return b"; ".join([value for name, value in request.fields() if name.lower() == b"cookie"])
+
+
+def _drops(request: Request, call: Call, session: Session[Any]) -> frozenset[bytes]:
+    """Fields that are made anew for each hop."""
+    names = {b"cookie"} if request.has_jar_cookies else set()
+    if call.auth not in (UNSET, None) or (call.auth is UNSET and session.auth is not None):
+        names.add(b"authorization")
+    return frozenset(names)
