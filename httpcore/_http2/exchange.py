@@ -255,6 +255,8 @@ class HTTP2Exchange:
     async def finish(self, trailers: Headers) -> None:
         """End the request."""
         self._connection.finish(self._inbox, trailer_fields(trailers))
+        if self.deadline.tracer is not None and self._inbox.sent_all:
+            self._connection.mark(partial(_tell, self._inbox, self.deadline.tracer.request_sent))
         await self._connection.push(self._inbox, self.deadline)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:

@@ -94,7 +94,7 @@ class Delivery(Ticket):
         self.head = head
         self._has_head = True
         if call.tracer is not None:
-            call.tracer.answered(head)
+            call.tracer.answered(head, goes_on=exchange.switched)
             call.tracer.awaits_reading |= is_coded(head.marked) and call.request.method != b"HEAD"
         if exchange.ended and not exchange.switched:  # all has come in one piece, as it mostly does
             self._end()

@@ -181,8 +181,10 @@ class Tracer:
     def interim(self, head: Head) -> None:
         self._tell(InterimResponse, head.status, head.headers)
 
-    def answered(self, head: Head) -> None:
-        self.request_sent(complete=False)
+    def answered(self, head: Head, *, goes_on: bool) -> None:
+        """`goes_on`: more of the request may follow, since what follows the head is a two-way stream."""
+        if not goes_on:
+            self.request_sent(complete=False)
         self._tell(ResponseStarted, head.status, head.headers)
         if head.lenient:
             self.unusual(head.lenient)
