@@ -95,6 +95,7 @@ class Delivery(Ticket):
         self._has_head = True
         if call.tracer is not None:
             call.tracer.answered(head, goes_on=exchange.switched)
+            call.tracer.differed(self.holds.engines.reports)
             call.tracer.awaits_reading |= is_coded(head.marked) and call.request.method != b"HEAD"
         if exchange.ended and not exchange.switched:  # all has come in one piece, as it mostly does
             self._end()
@@ -240,6 +241,8 @@ class Delivery(Ticket):
             if exchange.lenient:
                 tracer.unusual(exchange.lenient)
             tracer.complete(exchange.received)
+            if self.holds.engines.reports:
+                tracer.differed(self.holds.engines.reports)
 
     def _expires(self) -> float | None:
         """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""

@@ -28,6 +28,7 @@ from .._reentry import step_lock
 from .._trace import CloseReason, ConnectionClosed
 from .call import Call
 from .connection import HTTPConnection
+from .engines import NATIVE, Engines
 from .ledger import Ledger
 from .stats import PoolStats
 from .tickets import Slot, SlotStanding, Standing, Ticket
@@ -72,12 +73,14 @@ class Leases:
         network: Network,
         ping_interval: float | None,
         backend: Backend | None,
+        engines: Engines = NATIVE,
         trace: Trace | None = None,
     ) -> None:
         self.trace = trace
         self.limits = limits
         self._network = network
         self._ping_interval = ping_interval
+        self.engines = engines
         self.backend = backend
         self._is_fixed = backend is not None
         self._begin_afresh()
@@ -204,7 +207,7 @@ class Leases:
         )
 
     async def _dial(self, ticket: Ticket, call: Call) -> None:
-        connection = HTTPConnection(call.route, self._ping_interval)
+        connection = HTTPConnection(call.route, self._ping_interval, self.engines)
         slot = ticket.slot
         if slot is None:
             return  # the pool was closed since we were told to dial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from .._trace import (
     ConnectStarted,
     DialFailed,
     DialStarted,
+    EngineDifference,
     HeadSent,
     InterimResponse,
     LookupDone,
@@ -191,6 +193,11 @@ class Tracer:
 
     def unusual(self, names: tuple[Leniency, ...]) -> None:
         self._tell(ResponseUnusual, names)
+
+    def differed(self, reports: deque[tuple[str, str]]) -> None:
+        """What the shadow of an engine read otherwise."""
+        while reports:
+            self._trace(self._made(EngineDifference, *reports.popleft()))
 
     def retried(self, reason: BaseException | str, attempt: int, pause: float) -> None:
         self._last = None
