@@ -3,7 +3,7 @@
 The callable is plain, is never called under a lock, and should be quick. It is called in the task or thread that made
 what is recorded happen: mostly that of the request; over HTTP/2 another request's may write for all, and what was
 dropped is noticed by a finaliser. What it raises ends the request like any other error; where no request is, or where
-something is closed, it is logged. Nothing here is made unless there is such a callable.
+something is closed, `sys.excepthook` gets it. Nothing here is made unless there is such a callable.
 
 Each request ends with exactly one record of a subclass of `RequestEnded`, and each connection that was opened with one
 `ConnectionClosed`. So what was opened, less what was closed, is what `stats().open` counts.

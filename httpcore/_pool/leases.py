@@ -12,6 +12,7 @@ the lock, so that nothing can be put there unseen: what comes later finds the lo
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -306,15 +307,13 @@ class Leases:
         connection.tracer = None if connection.is_shared else tracer
 
     def tell(self) -> None:
-        """Call traces, for what happened in a step. What they raise could end no request here, so it is logged."""
+        """Call traces, for what happened in a step. What they raise could end no request here: it is reported."""
         untold = self.untold
         while untold:
             try:
                 untold.popleft()(self)
-            except Exception:
-                import logging  # only for this, since it is slow to import
-
-                logging.getLogger("httpcore").exception("a trace has raised")
+            except Exception as error:
+                sys.excepthook(type(error), error, error.__traceback__)
 
     def tell_later(self, tell: Callable[[Leases], None]) -> None:
         """Call a trace: now, or when the step of this thread has ended that a finaliser has interrupted."""
