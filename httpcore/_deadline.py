@@ -6,14 +6,21 @@ from collections.abc import Callable
 
 from ._config import Seconds, TimeoutConfig
 from ._errors import Timeout, TotalTimeout
+from ._trace import Progress
 
 __all__ = ["Deadline"]
 
 
 class Deadline:
-    """The timeouts of one request, running from now on the clock of its world."""
+    """The timeouts of one request, running from now on the clock of its world.
+
+    Attributes:
+        tracer: is told of the steps of the request, where there is a trace.
+    """
 
     __slots__ = ("began", "config", "ends", "now")
+
+    tracer: Progress | None = None
 
     def __init__(self, config: TimeoutConfig, now: Callable[[], float]) -> None:
         self.config = config

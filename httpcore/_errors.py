@@ -82,9 +82,11 @@ class HTTPCoreError(Exception):
         status_code: of the response whose body or raw stream failed; of a proxy's answer in a `ProxyError`.
         limit: the timeout in seconds, or the size in bytes, that was exceeded.
         elapsed: seconds since the request began.
-        safe_to_retry: True when the peer cannot have acted on the request.
+        safe_to_retry: True when no peer can have acted on the request, in none of its attempts; False when one may.
+        request_number: the number of the request in this process, as in its trace and on `response.info`.
 
-    An error about an argument, which is raised before anything is sent, names the argument and has none of these.
+    An error about an argument, which is raised before anything is sent, names the argument; of these it has
+    `safe_to_retry` alone.
     """
 
     def __init__(self, message: str = "", **facts: object) -> None:
@@ -98,6 +100,7 @@ class HTTPCoreError(Exception):
         self.limit: float | None = None
         self.elapsed: float | None = None
         self.safe_to_retry: bool | None = None
+        self.request_number: int | None = None
         if facts:
             self.add(**facts)
 

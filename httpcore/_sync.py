@@ -138,6 +138,7 @@ class SyncConnectionPool:
         trailers: TrailerTypes = None,
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
+        tag: object = None,
         duplex: bool = False,
     ) -> SyncResponse:
         """Send one request and return its response. As `ConnectionPool.request`, but it blocks the calling thread.
@@ -166,6 +167,7 @@ class SyncConnectionPool:
                     trailers=trailers,
                     max_body=max_body,
                     trace=trace,
+                    tag=tag,
                     duplex=duplex,
                 )
             )
@@ -199,6 +201,7 @@ class SyncConnectionPool:
         trailers: TrailerTypes = None,
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
+        tag: object = None,
         duplex: bool = False,
     ) -> SyncResponse:
         """Send one request and stream its response: `with http.stream("GET", url) as response`.
@@ -217,6 +220,7 @@ class SyncConnectionPool:
             trailers=trailers,
             max_body=max_body,
             trace=trace,
+            tag=tag,
             duplex=duplex,
         )
 

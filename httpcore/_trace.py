@@ -1,42 +1,89 @@
 """What happened, as frozen records handed to one callable.
 
-The callable is plain, is called in the task or thread of the request (never under a lock), and should be quick. What it
-raises ends the request like any other error. Nothing here is made unless somebody listens.
+The callable is plain, is never called under a lock, and should be quick. It is called in the task or thread that made
+what is recorded happen: mostly that of the request; over HTTP/2 another request's may write for all, and what was
+dropped is noticed by a finaliser. What it raises ends the request like any other error; where no request is, or where
+something is closed, `sys.excepthook` gets it. Nothing here is made unless there is such a callable.
+
+Each request ends with exactly one record of a subclass of `RequestEnded`, and each connection that was opened with one
+`ConnectionClosed`. So what was opened, less what was closed, is what `stats().open` counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Protocol
 
 from ._public import public
-from ._values import dataclass
+from ._values import dataclass, field
 
 __all__ = [
+    "CloseReason",
+    "ConnectStarted",
+    "Connected",
     "ConnectionClosed",
     "ConnectionOpened",
+    "DialFailed",
     "DialStarted",
+    "HeadSent",
     "EngineDifference",
     "InterimResponse",
+    "LookupDone",
+    "LookupStarted",
+    "Progress",
+    "RequestCancelled",
+    "RequestEnded",
     "RequestFailed",
     "RequestQueued",
     "RequestRetried",
     "RequestSent",
     "RequestStarted",
+    "RequestClosed",
     "ResponseComplete",
+    "RequestDropped",
     "ResponseStarted",
+    "TLSDone",
+    "TLSStarted",
     "ResponseUnusual",
     "Trace",
     "TraceEvent",
+    "TunnelOpened",
+    "TunnelStarted",
 ]
+
+
+@public
+class CloseReason(StrEnum):
+    """Why a connection was closed. Each is also the text of its value."""
+
+    EXPIRED = "it was idle for too long"
+    OLD = "it was open for max_connection_lifetime"
+    EVICTED = "it was idle, and its place was needed"
+    PEER = "the peer closed it, or sent what was not asked for"
+    STALE = "it was found dead when a request wanted it"
+    NOT_REUSABLE = "it cannot carry another exchange"
+    CLOSED_EARLY = "the response was closed early"
+    RAW_CLOSED = "the raw stream was closed"
+    DROPPED = "the response was dropped unread"
+    FAILED = "a request on it failed"
+    TIMED_OUT = "a request on it took too long"
+    CANCELLED = "a request on it was cancelled"
+    POOL_CLOSED = "the pool was closed"
+    LOOP_CLOSED = "its event loop was closed"
+    INTERRUPTED = "a step of the pool was interrupted"
 
 
 @public
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """`at`: seconds on the monotonic clock of the request's world. `request`: its number in this process, from 1."""
+    """`at`: seconds on the monotonic clock (`time.monotonic`), of a simulation on its own. `request`: its number in
+    this process, from 1; 0 where there is no request. `tag`: what was given as `request(..., tag=)`.
+    """
 
     at: float
     request: int
+    tag: object = field(default=None, kw_only=True)
 
 
 @public
@@ -51,7 +98,7 @@ class RequestStarted(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class RequestQueued(TraceEvent):
-    """The pool is at a limit: the request waits for a connection."""
+    """The pool is at a limit, or another request makes a connection that may be shared: the request waits."""
 
     origin: str
 
@@ -59,9 +106,87 @@ class RequestQueued(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class DialStarted(TraceEvent):
-    """A new connection is being made."""
+    """A new connection is being made. It ends with `ConnectionOpened` or `DialFailed`."""
 
     origin: str
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class LookupStarted(TraceEvent):
+    """The addresses of a name are asked for: of the resolver, if there is one, or of the operating system."""
+
+    host: str
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class LookupDone(TraceEvent):
+    """The name has these addresses."""
+
+    host: str
+    addresses: tuple[str, ...]
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class ConnectStarted(TraceEvent):
+    """A socket is being connected: to one of these addresses, or to the path of a unix domain socket."""
+
+    addresses: tuple[str, ...]
+    port: int | None
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class Connected(TraceEvent):
+    """The socket is connected: to a proxy if there is one, else to the origin."""
+
+    peer: str
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class TunnelStarted(TraceEvent):
+    """A proxy is asked to connect to the origin. `proxy` has no credentials."""
+
+    proxy: str
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class TunnelOpened(TraceEvent):
+    """The proxy has connected to the origin."""
+
+    proxy: str
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class TLSStarted(TraceEvent):
+    """The TLS handshake begins, with a proxy or with the origin."""
+
+    host: str
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class TLSDone(TraceEvent):
+    """TLS is agreed on."""
+
+    host: str
+    version: str | None
+    alpn: str | None
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class DialFailed(TraceEvent):
+    """The connection was not made, for an error or a cancellation: that of the last step whose start was recorded."""
+
+    origin: str
+    error: str
+    exception: BaseException | None = field(default=None, kw_only=True, compare=False)
 
 
 @public
@@ -95,8 +220,8 @@ class EngineDifference(TraceEvent):
 
 @public
 @dataclass(frozen=True, slots=True)
-class RequestSent(TraceEvent):
-    """The request left us, or was cut short by an early answer. `reused`: the connection had served others before."""
+class HeadSent(TraceEvent):
+    """The request's head was handed to the system. `reused`: the connection had served others before."""
 
     peer: str
     reused: bool
@@ -113,6 +238,19 @@ def _shown(event: InterimResponse | ResponseStarted) -> str:
         fields.append((name, value))
     rest = f"at={event.at!r}, request={event.request!r}, status_code={event.status_code!r}"
     return f"{type(event).__name__}({rest}, headers={tuple(fields)!r})"
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class RequestSent(TraceEvent):
+    """All of the request was handed to the system, its body included.
+
+    `complete`: False when it was cut short by an early answer. `reused`: the connection had served others before.
+    """
+
+    peer: str
+    reused: bool
+    complete: bool = field(default=True, kw_only=True)
 
 
 @public
@@ -149,16 +287,10 @@ class ResponseUnusual(TraceEvent):
 
 @public
 @dataclass(frozen=True, slots=True)
-class ResponseComplete(TraceEvent):
-    """The body was read to its end. `received`: its bytes as sent, before decoding."""
-
-    received: int
-
-
-@public
-@dataclass(frozen=True, slots=True)
 class ConnectionClosed(TraceEvent):
-    """The request's connection will not be used again."""
+    """A connection was closed. `request`: the one that used it, or 0; over HTTP/2 always 0. `reason`: see
+    `CloseReason`, whose values are text.
+    """
 
     peer: str
     reason: str
@@ -175,12 +307,45 @@ class RequestRetried(TraceEvent):
     reason: str
     attempt: int
     pause: float
+    exception: BaseException | None = field(default=None, kw_only=True, compare=False)
 
 
 @public
 @dataclass(frozen=True, slots=True)
-class RequestFailed(TraceEvent):
-    """The request ended with an error, or was cancelled; or its body, which had come, could not be decoded.
+class RequestEnded(TraceEvent):
+    """The last record of a request; there is exactly one, of a subclass. `exception`: what ended it, if anything."""
+
+    exception: BaseException | None = field(default=None, kw_only=True, compare=False)
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class ResponseComplete(RequestEnded):
+    """The body was received to its end, and decoded if it was read. `received`: its bytes as sent, before decoding."""
+
+    received: int
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class RequestClosed(RequestEnded):
+    """The response, or its raw stream, was closed by the caller. `received`: bytes of the body that came until then."""
+
+    received: int
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class RequestDropped(RequestEnded):
+    """The response was neither read to its end nor closed: the collector found it. `received`: as above."""
+
+    received: int
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class RequestFailed(RequestEnded):
+    """The request ended with an error; or its body, which had come, could not be decoded.
 
     `error`: the class's name and text.
     """
@@ -188,5 +353,26 @@ class RequestFailed(TraceEvent):
     error: str
 
 
+@public
+@dataclass(frozen=True, slots=True)
+class RequestCancelled(RequestFailed):
+    """The request was cancelled, or interrupted by Ctrl-C: by what is no `Exception`."""
+
+
 Trace = Callable[[TraceEvent], object]
 """What is called with each event. It must not wait, and what it returns is not looked at."""
+
+
+class Progress(Protocol):
+    """What the steps of a request tell of themselves, where there is a trace."""
+
+    def looking_up(self, host: str) -> None: ...
+    def looked_up(self, host: str, addresses: Sequence[str]) -> None: ...
+    def connecting(self, addresses: Sequence[str], port: int | None) -> None: ...
+    def connected(self, peer: str) -> None: ...
+    def tunneling(self, proxy: str) -> None: ...
+    def tunneled(self, proxy: str) -> None: ...
+    def securing(self, host: str) -> None: ...
+    def secured(self, host: str, version: str | None, alpn: str | None) -> None: ...
+    def head_sent(self) -> None: ...
+    def request_sent(self) -> None: ...

@@ -1,19 +1,36 @@
-"""What a trace callable is told, in which order and when, in the deterministic world."""
+"""What a trace callable is given, in which order and when, on a virtual clock."""
 
 from __future__ import annotations
 
 import dataclasses
+import gc
+import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, ScriptedProxy, server_context
+from worlds import World, each_world
 
 import httpcore
 from httpcore import (
+    CloseReason,
+    Connected,
     ConnectionClosed,
     ConnectionOpened,
+    ConnectStarted,
+    DialFailed,
     DialStarted,
+    HeadSent,
     InterimResponse,
+    LookupDone,
+    LookupStarted,
+    RequestCancelled,
+    RequestClosed,
+    RequestDropped,
+    RequestEnded,
     RequestFailed,
     RequestQueued,
     RequestRetried,
@@ -21,10 +38,14 @@ from httpcore import (
     RequestStarted,
     ResponseComplete,
     ResponseStarted,
+    ResponseUnusual,
+    TLSDone,
+    TLSStarted,
     TraceEvent,
+    TunnelOpened,
+    TunnelStarted,
 )
-from httpcore.testing import ServerEnd
-from httpcore.testing import Simulation as World
+from httpcore.testing import ServerEnd, Simulation
 
 ORIGIN = "http://a.test:80"
 PEER = "a.test:80"
@@ -67,9 +88,30 @@ async def serve(peer: ServerEnd) -> None:
             return
 
 
-def play(body: Callable[[httpcore.ConnectionPool, Listener], Awaitable[None]], **settings: Any) -> World:
-    world = World(watches=False)
+async def stay_stuck(peer: ServerEnd) -> None:
+    """Reads nothing more and answers nothing."""
+    await peer.recv(10)
+    await peer.scheduler.sleep(1000)
+
+
+async def answer_early(peer: ServerEnd) -> None:
+    await peer.recv_until(b"\r\n\r\n")
+    await peer.send(b"HTTP/1.1 413 Too Much\r\nContent-Length: 0\r\n\r\n")
+    await peer.scheduler.sleep(1000)
+
+
+async def answer_coded(peer: ServerEnd) -> None:
+    coding = (await peer.recv_until(b"\r\n\r\n")).split()[1][1:]
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: 2\r\n\r\nno" % coding)
+
+
+def play(body: Callable[[httpcore.ConnectionPool, Listener], Awaitable[None]], **settings: Any) -> Simulation:
+    world = Simulation(watches=False)
     world.listen("a.test", 80, serve, connect_delay=0.5)
+    world.listen("b.test", 80, serve)
+    world.listen("stuck.test", 80, stay_stuck, window=1000)
+    world.listen("early.test", 80, answer_early, window=1000)
+    world.listen("coded.test", 80, answer_coded)
     world.refuse("refused.test", 80)
 
     async def main() -> None:
@@ -85,19 +127,27 @@ def started(path: str, method: str = "GET") -> RequestStarted:
     return RequestStarted(0.0, 0, method, f"http://a.test{path}")
 
 
+ADDRESSES = ("a.test",)
 ENGINE = f"httpcore {httpcore.__version__}"
-DIALED = [DialStarted(0.0, 0, ORIGIN), ConnectionOpened(0.0, 0, ORIGIN, PEER, None, None, ENGINE)]
-FIRST = RequestSent(0.0, 0, PEER, False)
-AGAIN = RequestSent(0.0, 0, PEER, True)
+CONNECTING = [LookupStarted(0.0, 0, "a.test"), LookupDone(0.0, 0, "a.test", ADDRESSES)]
+DIALED = [
+    DialStarted(0.0, 0, ORIGIN),
+    *CONNECTING,
+    ConnectStarted(0.0, 0, ADDRESSES, 80),
+    Connected(0.0, 0, PEER),
+    ConnectionOpened(0.0, 0, ORIGIN, PEER, None, None, ENGINE),
+]
+FIRST = [HeadSent(0.0, 0, PEER, False), RequestSent(0.0, 0, PEER, False)]
+AGAIN = [HeadSent(0.0, 0, PEER, True), RequestSent(0.0, 0, PEER, True)]
 ANSWERED = [ResponseStarted(0.0, 0, 200, OK_FIELDS), ResponseComplete(0.0, 0, 2)]
 
 
 def test_a_request_on_a_new_connection_and_one_on_the_same() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://a.test/one")
-        assert listener.taken() == [started("/one"), *DIALED, FIRST, *ANSWERED]
+        assert listener.taken() == [started("/one"), *DIALED, *FIRST, *ANSWERED]
         await pool.request("POST", "http://a.test/two", body=b"x")
-        assert listener.taken() == [started("/two", "POST"), AGAIN, *ANSWERED]
+        assert listener.taken() == [started("/two", "POST"), *AGAIN, *ANSWERED]
 
     play(body)
 
@@ -105,11 +155,11 @@ def test_a_request_on_a_new_connection_and_one_on_the_same() -> None:
 def test_times_are_those_of_the_clock_and_all_events_of_a_request_have_its_number() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://a.test/slow")
-        assert [event.at for event in listener.events] == [0.0, 0.0, 0.5, 2.5, 2.5, 2.5]
+        assert [event.at for event in listener.events] == [0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 2.5, 2.5]
         first = listener.events[0].request
         assert {event.request for event in listener.events} == {first}
         await pool.request("GET", "http://a.test/slow")
-        assert {event.request for event in listener.events[6:]} == {first + 1}
+        assert {event.request for event in listener.events[11:]} == {first + 1}
 
     play(body)
 
@@ -123,7 +173,7 @@ def test_a_response_in_pieces_is_complete_at_its_end() -> None:
         closed, failed = listener.taken()
         assert isinstance(failed, RequestFailed)
         assert failed.error.startswith("ReadTimeout: ")
-        assert closed == ConnectionClosed(0.0, 0, PEER, "reading the body ended with ReadTimeout")
+        assert closed == ConnectionClosed(0.0, 0, PEER, CloseReason.TIMED_OUT)
 
     play(body)
 
@@ -134,7 +184,10 @@ def test_a_response_closed_early_says_what_it_cost() -> None:
         listener.taken()
         await response.close()
         await response.close()
-        assert listener.taken() == [ConnectionClosed(0.0, 0, PEER, "the response was closed early")]
+        assert listener.taken() == [
+            ConnectionClosed(0.0, 0, PEER, "the response was closed early"),
+            RequestClosed(0.0, 0, 4),
+        ]
 
     play(body)
 
@@ -154,7 +207,7 @@ def test_an_interim_response_comes_before_the_final_one() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://a.test/hint")
         hint = InterimResponse(0.0, 0, 103, ((b"link", b"</a>"),))
-        assert listener.taken() == [started("/hint"), *DIALED, hint, FIRST, *ANSWERED]
+        assert listener.taken() == [started("/hint"), *DIALED, *FIRST, hint, *ANSWERED]
 
     play(body)
 
@@ -181,9 +234,12 @@ def test_a_request_that_is_sent_again_tells_why() -> None:
         response = await pool.request("GET", "http://a.test/two")
         assert response.info.attempts == 2
         events = listener.taken()
-        assert isinstance(events[1], RequestRetried)
-        assert "reset" in events[1].reason
-        assert events[:1] + events[2:] == [started("/two"), *DIALED, FIRST, *ANSWERED]
+        retried = events.pop(4)
+        assert isinstance(retried, RequestRetried)
+        assert "reset" in retried.reason
+        assert isinstance(retried.exception, httpcore.ReadError)
+        closed = ConnectionClosed(0.0, 0, PEER, CloseReason.FAILED)
+        assert events == [started("/two"), *AGAIN, closed, *DIALED, *FIRST, *ANSWERED]
 
     play(body)
 
@@ -192,16 +248,19 @@ def test_a_failure_is_the_last_that_is_heard_of_a_request() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         with pytest.raises(httpcore.ConnectError) as caught:
             await pool.request("GET", "http://refused.test/")
-        start, dial, failed = listener.taken()
+        start, dial, *_, undone, failed = listener.taken()
         assert start == RequestStarted(0.0, 0, "GET", "http://refused.test/")
         assert dial == DialStarted(0.0, 0, "http://refused.test:80")
+        assert isinstance(undone, DialFailed)
         assert failed == RequestFailed(0.0, 0, f"ConnectError: {caught.value}")
+        assert isinstance(failed, RequestFailed)
+        assert failed.exception is undone.exception is caught.value
 
     play(body)
 
 
 def test_a_request_that_is_cancelled_is_told_of() -> None:
-    world = World()
+    world = Simulation()
     world.listen("a.test", 80, serve)
     listener = Listener()
 
@@ -212,7 +271,7 @@ def test_a_request_that_is_cancelled_is_told_of() -> None:
         task.cancel()
         await task.wait()
         assert task.cancelled
-        assert listener.taken()[-1] == RequestFailed(0.0, 0, "Cancelled: ")
+        assert listener.taken()[-1] == RequestCancelled(0.0, 0, "Cancelled: ")
         await pool.close()
 
     world.run(main())
@@ -227,7 +286,10 @@ def test_a_raw_stream_is_told_of_when_it_is_closed() -> None:
         assert response.connection is not None
         response.connection.close()
         response.connection.close()
-        assert listener.taken() == [ConnectionClosed(0.0, 0, PEER, "the raw stream was closed")]
+        assert listener.taken() == [
+            ConnectionClosed(0.0, 0, PEER, "the raw stream was closed"),
+            RequestClosed(0.0, 0, 0),
+        ]
 
     play(body)
 
@@ -242,12 +304,12 @@ def test_credentials_are_never_told() -> None:
     play(body)
 
 
-def test_a_request_has_its_own_listener_instead_of_the_pools() -> None:
+def test_the_trace_of_the_pool_and_of_the_request_are_both_called() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         own = Listener()
         await pool.request("GET", "http://a.test/one", trace=own)
-        assert listener.taken() == []
-        assert own.taken() == [started("/one"), *DIALED, FIRST, *ANSWERED]
+        assert listener.events == own.events
+        assert own.taken() == [started("/one"), *DIALED, *FIRST, *ANSWERED]
 
     play(body)
 
@@ -263,8 +325,9 @@ def test_a_listener_may_ask_the_pool_since_it_is_called_under_no_lock() -> None:
         await pool.request("GET", "http://a.test/one", trace=ask)
         assert seen == [
             ("RequestStarted", 0, 0),
-            ("DialStarted", 1, 0),
+            *[(kind, 1, 0) for kind in ("DialStarted", "LookupStarted", "LookupDone", "ConnectStarted", "Connected")],
             ("ConnectionOpened", 1, 1),
+            ("HeadSent", 1, 1),
             ("RequestSent", 1, 1),
             ("ResponseStarted", 1, 1),
             ("ResponseComplete", 1, 0),
@@ -284,10 +347,175 @@ def test_arguments_that_cannot_be_sent_are_no_request() -> None:
 
 def test_a_record_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        FIRST.peer = "elsewhere"  # type: ignore[misc]
+        DIALED[0].at = 1.0  # type: ignore[misc]
+
+
+def all_kinds(kind: type[TraceEvent]) -> set[type[TraceEvent]]:
+    return {kind}.union(*map(all_kinds, kind.__subclasses__()))
 
 
 def test_every_kind_of_record_is_public_and_told_of_here() -> None:
-    kinds = {kind.__name__ for kind in TraceEvent.__subclasses__()}
+    kinds = {kind.__name__ for kind in all_kinds(TraceEvent)}
     assert kinds <= set(httpcore.__all__)
-    assert kinds <= set(globals())
+    assert kinds - {"EngineDifference"} <= set(globals())  # which has tests of its own
+
+
+def test_a_tag_is_in_all_records_of_its_request() -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        tag = object()
+        await pool.request("GET", "http://a.test/only", tag=tag)
+        assert {event.tag for event in listener.events} == {tag}
+
+    play(body)
+
+
+def test_the_number_is_on_the_response_and_on_the_error() -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        response = await pool.request("GET", "http://a.test/one")
+        assert response.info.request_number == listener.events[0].request
+        listener.taken()
+        with pytest.raises(httpcore.ConnectError) as caught:
+            await pool.request("GET", "http://refused.test/")
+        assert caught.value.request_number == listener.events[0].request == response.info.request_number + 1
+
+    play(body)
+
+
+def test_a_dropped_response_has_a_last_record() -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        response = await pool.request("GET", "http://a.test/half", stream=True)
+        listener.taken()
+        with pytest.warns(ResourceWarning, match="dropped unread"):
+            del response
+        gc.collect()
+        assert listener.taken() == [RequestDropped(0.0, 0, 4)]
+        pool.stats()
+        assert listener.taken() == [ConnectionClosed(0.0, 0, PEER, CloseReason.DROPPED)]
+
+    play(body)
+
+
+def test_a_stuck_upload_and_a_silent_server_look_different() -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        with pytest.raises(httpcore.WriteTimeout):
+            await pool.request("POST", "http://stuck.test/", body=bytes(1_000_000), timeout=1)
+        kinds = [type(event) for event in listener.taken()]
+        assert HeadSent in kinds
+        assert RequestSent not in kinds
+        with pytest.raises(httpcore.ReadTimeout):
+            await pool.request("POST", "http://stuck.test/", body=b"x", timeout=1)
+        kinds = [type(event) for event in listener.taken()]
+        assert kinds.index(HeadSent) < kinds.index(RequestSent)
+
+    play(body)
+
+
+def test_an_upload_cut_short_by_an_early_answer_says_so() -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        response = await pool.request("POST", "http://early.test/", body=bytes(1_000_000))
+        assert response.status_code == 413
+        sent = [event.complete for event in listener.events if isinstance(event, RequestSent)]
+        assert sent == [False]
+
+    play(body)
+
+
+def test_what_is_unusual_about_a_response_is_recorded() -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        await pool.request("GET", "http://coded.test/nothing")
+        assert any(isinstance(event, ResponseUnusual) for event in listener.events)
+
+    play(body)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+def test_a_body_that_fails_to_be_read_is_no_complete_one(coding: str) -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        with pytest.raises((httpcore.DecodingError, httpcore.LimitExceeded)) as caught:
+            await pool.request("GET", f"http://coded.test/{coding}", max_body=1)
+        ended = [event for event in listener.events if isinstance(event, RequestEnded)]
+        assert [type(event) for event in ended] == [RequestFailed]
+        assert ended[0].exception is caught.value
+
+    play(body)
+
+
+async def leave_to_another(pool: httpcore.ConnectionPool) -> None:
+    await pool.request("GET", "http://a.test/one")
+    await pool.request("GET", "http://b.test/one")
+
+
+async def shut(pool: httpcore.ConnectionPool) -> None:
+    await pool.request("GET", "http://a.test/one")
+    await pool.close()
+
+
+CLOSES = {
+    CloseReason.EVICTED: leave_to_another,
+    CloseReason.POOL_CLOSED: shut,
+}
+
+
+@pytest.mark.parametrize("reason", CLOSES)
+def test_a_connection_that_no_request_uses_says_why_it_closed(reason: CloseReason) -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        await CLOSES[reason](pool)
+        closes = [event for event in listener.taken() if isinstance(event, ConnectionClosed)]
+        assert closes == [ConnectionClosed(0.0, 0, PEER, reason)]
+
+    play(body, limits=httpcore.PoolLimits(max_connections=1))
+
+
+def test_a_connection_that_was_idle_for_too_long_says_so() -> None:
+    world = Simulation()
+    world.listen("a.test", 80, serve)
+    listener = Listener()
+
+    async def main() -> None:
+        async with httpcore.ConnectionPool(trace=listener) as pool:
+            await pool.request("GET", "http://a.test/one")
+            await world.sleep(31)
+            pool.stats()
+            close = listener.events[-1]
+            assert isinstance(close, ConnectionClosed)
+            assert (close.request, close.reason) == (0, CloseReason.EXPIRED)
+
+    world.run(main())
+
+
+def test_what_a_trace_raises_of_a_close_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    def trace(event: TraceEvent) -> None:
+        if isinstance(event, ConnectionClosed):
+            raise ValueError("no")
+
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        await pool.request("GET", "http://a.test/only", trace=trace)
+        assert "ValueError: no" in capsys.readouterr().err
+
+    play(body)
+
+
+@each_world
+def test_tunnel_and_tls_have_records_on_one_clock(world: World, tmp_path: Path) -> None:
+    """Over real sockets: a proxy, a tunnel through it, and TLS with the origin."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    context = server_context(authority.issue_cert("secure.test"), "http/1.1")
+    listener = Listener()
+    ssl = httpcore.SSLConfig(verify=str(tmp_path / "authority.pem"))
+
+    async def body() -> None:
+        before = time.monotonic()
+        with ScriptedProxy((CONNECT, TLS_ORIGIN, EXCHANGE), origin=context) as proxy:
+            async with world.pool(ssl, proxy=f"http://u:sesame@127.0.0.1:{proxy.port}", trace=listener) as pool:
+                await pool.request("GET", "https://secure.test/")
+        assert all(before <= event.at <= time.monotonic() for event in listener.events)
+        by = f"http://127.0.0.1:{proxy.port}"
+        events = [type(event) for event in listener.events]
+        place = events.index(Connected)
+        tunnel = [TunnelStarted(0.0, 0, by), TunnelOpened(0.0, 0, by)]
+        secured = [TLSStarted(0.0, 0, "secure.test"), TLSDone(0.0, 0, "secure.test", "TLSv1.3", "http/1.1")]
+        assert "sesame" not in repr(listener.events)
+        assert listener.taken()[place + 1 : place + 5] == [*tunnel, *secured]
+
+    world.run(body)

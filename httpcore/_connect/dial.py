@@ -115,12 +115,19 @@ class Dial:
         route = self._route
         proxy = route.proxy
         of_origin, of_proxy = route.demands or ((), ())
+        tracer = self._deadline.tracer
         stream = self._note(await self._socket())
+        if tracer is not None:
+            tracer.connected(stream.info().peer)
         if proxy is not None and proxy.kind.over_tls:
             hop = Hop(("proxy", proxy), proxy.ssl, proxy.host, ("http/1.1",), of_proxy)
             stream = self._note(await _naming(proxy, self._secured(stream, hop)))
         if proxy is not None and not route.forwards:
+            if tracer is not None:
+                tracer.tunneling(str(proxy))
             await self._tunnel(stream, proxy)
+            if tracer is not None:
+                tracer.tunneled(str(proxy))
         if route.tls is not None:
             hop = Hop(("origin", route), route.tls, route.host, route.offers, of_origin)
             stream = self._note(await _through(proxy, self._secured(stream, hop)))
@@ -144,15 +151,24 @@ class Dial:
     async def _socket(self) -> Stream:
         """Connected to the origin or to the proxy."""
         backend, network, route = self._backend, self._connector.network, self._route
-        proxy = route.proxy
+        proxy, tracer = route.proxy, self._deadline.tracer
         if route.uds is not None:
+            if tracer is not None:
+                tracer.connecting((route.uds,), None)
             return await backend.connect_unix(route.uds, self._left(), socket_options=network.socket_options)
         if proxy is not None:
-            return await _naming(proxy, reach(backend, network, proxy.host, proxy.port, self._left))
-        return await reach(backend, network, route.host, route.port, self._left)
+            return await _naming(proxy, reach(backend, network, proxy.host, proxy.port, self._left, tracer))
+        return await reach(backend, network, route.host, route.port, self._left, tracer)
 
-    def _secured(self, stream: Stream, hop: Hop) -> Awaitable[Stream]:
-        return secure(self._backend, stream, hop, self._left, self._connector.sessions)
+    async def _secured(self, stream: Stream, hop: Hop) -> Stream:
+        tracer = self._deadline.tracer
+        if tracer is not None:
+            tracer.securing(hop.host)
+        secured = await secure(self._backend, stream, hop, self._left, self._connector.sessions)
+        if tracer is not None:
+            tls = secured.info().tls
+            tracer.secured(hop.host, *((None, None) if tls is None else (tls.version, tls.alpn)))
+        return secured
 
     # Proxies.
 
@@ -183,7 +199,8 @@ class Dial:
         kind, network, host = proxy.kind, self._connector.network, self._route.host
         if network.policy is None and kind.resolves and not (kind.ipv4_only and ":" in host):
             return host
-        addresses = await addresses_of(self._backend, network, host, self._route.port, self._left)
+        port, tracer = self._route.port, self._deadline.tracer
+        addresses = await addresses_of(self._backend, network, host, port, self._left, tracer)
         for address in addresses:
             if ":" not in address:
                 return address

@@ -15,6 +15,7 @@ from .._backends.base import Backend, SocketOption, Stream
 from .._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
 from .._message.rules import DEFAULT_RULES, ReadRules
 from .._message.url import parse_host
+from .._trace import Progress
 from .._values import dataclass, field
 from .resolvers import Resolver, System
 
@@ -125,7 +126,9 @@ def _is_option(option: object) -> bool:
 # Getting there.
 
 
-async def reach(backend: Backend, network: Network, host: str, port: int, left: Left) -> Stream:
+async def reach(
+    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Progress | None = None
+) -> Stream:
     """Connect to `host` by one of its addresses.
 
     Arguments:
@@ -138,14 +141,17 @@ async def reach(backend: Backend, network: Network, host: str, port: int, left: 
         PolicyError: every address is denied. A denied one among others is left out.
         LocalProtocolError: the resolver's answer is none.
     """
-    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left)
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, tracer)
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
     local = network.local_address
     if local is not None:
         addresses = _of_the_family_of(local, host, addresses)
+    addresses = _in_order(addresses)
+    if tracer is not None:
+        tracer.connecting(addresses, port)
     return await backend.connect_tcp(
-        _in_order(addresses),
+        addresses,
         port,
         left(),
         target=host_port(host, port),
@@ -154,9 +160,11 @@ async def reach(backend: Backend, network: Network, host: str, port: int, left: 
     )
 
 
-async def addresses_of(backend: Backend, network: Network, host: str, port: int, left: Left) -> Sequence[str]:
+async def addresses_of(
+    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Progress | None = None
+) -> Sequence[str]:
     """The addresses that `reach` would try. Raises as `reach` does, short of connecting."""
-    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left)
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, tracer)
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
     return _in_order(addresses)
@@ -171,7 +179,16 @@ def _known_addresses(network: Network, host: str) -> Sequence[str]:
     return (host,) if is_address(host) else ()
 
 
-async def _asked(backend: Backend, network: Network, host: str, left: Left) -> Sequence[str]:
+async def _asked(backend: Backend, network: Network, host: str, left: Left, tracer: Progress | None) -> Sequence[str]:
+    if tracer is None:
+        return await _answer(backend, network, host, left)
+    tracer.looking_up(host)
+    addresses = await _answer(backend, network, host, left)
+    tracer.looked_up(host, addresses)
+    return addresses
+
+
+async def _answer(backend: Backend, network: Network, host: str, left: Left) -> Sequence[str]:
     if network.resolver is None:
         return await backend.look_up(host, left())
     answer = network.resolver.resolve(host, _system(backend, left))

@@ -96,6 +96,8 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         try:
             if not await self._write(request.head):
                 return
+            self._untold = self.deadline.tracer
+            self._tell_head()
             if request.expects_continue and not (await self._flush() and await self._may_go_ahead()):
                 return
             at_end = await self._send_beginning(reader, may_be_left)
@@ -169,6 +171,8 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {self._given:,}"
             )
         self._complete = True
+        if self.deadline.tracer is not None:
+            self.deadline.tracer.request_sent()
 
     def _check_going_on(self) -> None:
         if self._complete:

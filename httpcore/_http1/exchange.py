@@ -25,6 +25,7 @@ from .._message.body import BodyReader
 from .._message.head import Head
 from .._message.raw import RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
+from .._trace import Progress
 from .connection import HTTP11Connection
 from .parser import H1Response
 
@@ -58,6 +59,7 @@ class HTTP11Exchange(H1Response):
 
     sent = 0
     _complete = False
+    _untold: Progress | None = None  # is to be told that the head has left
     _heard = 0  # of the interim heads
     _reading = False  # a task or thread is in `next` or `drain`
 
@@ -109,6 +111,8 @@ class HTTP11Exchange(H1Response):
         except WriteError:
             if not self._hear_last_words():
                 raise
+        if self._complete and self.deadline.tracer is not None:
+            self.deadline.tracer.request_sent()
         stream, within, limit = self._stream, self.deadline.within, self._timeouts.read_timeout
         while self.head is None:
             self._feed(await stream.read(PIECE, within(limit)))
@@ -209,6 +213,8 @@ class HTTP11Exchange(H1Response):
         request = self.request
         if not await self._write(request.head):
             return False
+        self._untold = self.deadline.tracer
+        self._tell_head()
         if request.expects_continue and not (await self._flush() and await self._may_go_ahead()):
             return False
         send = self._send_chunks if request.chunked else self._send_counted
@@ -238,11 +244,20 @@ class HTTP11Exchange(H1Response):
             )
         return True
 
+    def _tell_head(self) -> None:
+        """The head has left, unless TLS still has the end of it: then it leaves before anything that follows."""
+        if self._untold is not None and not self._stream.owes:
+            self._untold.head_sent()
+            self._untold = None
+
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
         """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
         limit = self.deadline.within(self._timeouts.write_timeout)
         count = await self._stream.write_some(data, limit, duplex=self.held > EARLY)
         self.sent += count
+        if count and self._untold is not None:
+            self._untold.head_sent()  # what was owed leaves before more is taken
+            self._untold = None
         return count == len(data) or await self._write_on(data, count)
 
     async def _write_on(self, data: bytes | bytearray | memoryview, count: int) -> bool:
@@ -257,6 +272,9 @@ class HTTP11Exchange(H1Response):
                 return True
             count = await stream.write_some(view, within(limit), duplex=self.held > EARLY)
             self.sent += count
+            if count and self._untold is not None:
+                self._untold.head_sent()  # what was owed leaves before more is taken
+                self._untold = None
 
     async def _flush(self) -> bool:
         stream = self._stream
@@ -265,6 +283,8 @@ class HTTP11Exchange(H1Response):
                 self.deadline.within(self._timeouts.write_timeout), duplex=self.held > EARLY
             ) and not (self._heed_input()):
                 return False
+        if self._untold is not None:
+            self._tell_head()
         return True
 
     def _heed_input(self) -> bool:

@@ -224,6 +224,13 @@ class HTTP2Connection:
             why = "has no more stream ids" if core.spent else f"takes {engine.max_streams} requests at once"
         raise RemoteProtocolError(f"this HTTP/2 connection {why}", peer=self.stream.info().peer)
 
+    def mark(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called when all that is queued now has been handed to the system; no lock is held then."""
+        outbox = self._outbox
+        with self._core.lock:
+            outbox.marks.append((outbox.written + outbox.size(), tell))
+        outbox.tell_marks()
+
     def put(self, inbox: Inbox, data: memoryview) -> int | None:
         """Queue as much of `data` as may be sent now; tell how many bytes. None: no more of it is wanted."""
         with self._core.lock, self._core:

@@ -159,6 +159,8 @@ class Dispatch:
             self.changed = False
             if self.on_change is not None:
                 self.on_change()
+        if self.outbox.marks:
+            self.outbox.tell_marks()
 
     def stall(self) -> None:
         """The peer takes no uploads: other connections are for new requests."""

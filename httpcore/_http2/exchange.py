@@ -7,6 +7,7 @@ alone. Whatever becomes of it, the connection goes on, unless the connection its
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from .._backends.base import PIECE, Stream
@@ -18,8 +19,10 @@ from .._message.head import Head
 from .._message.raw import busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
 from .._message.rules import Leniency
+from .._trace import Progress
 from .connection import HTTP2Connection
 from .fields import known_fields, trailer_fields
+from .inbox import Inbox
 
 __all__ = ["HTTP2Exchange", "HTTP2RawStream"]
 
@@ -144,6 +147,8 @@ class HTTP2Exchange:
             await self._connection.settle(inbox, self.deadline)
         await self._send()
         self._sent = True
+        if self.deadline.tracer is not None:
+            self._mark(self.deadline.tracer)
         while True:
             self._tell_interims()
             if inbox.head is not None:
@@ -197,6 +202,8 @@ class HTTP2Exchange:
         try:
             if not inbox.number:
                 connection.open(inbox, fields, b"", end=False)
+            if self.deadline.tracer is not None:
+                connection.mark(partial(_tell, inbox, self.deadline.tracer.head_sent))
             at_end = await self._upload(reader)
         except BaseException:
             connection.drop(inbox)  # before the user's own clean-up: a request cut short must not look complete
@@ -205,6 +212,14 @@ class HTTP2Exchange:
             if at_end:  # what was not asked for is left to the caller of a duplex request
                 reader.close()
                 await reader.aclose()
+
+    def _mark(self, tracer: Progress) -> None:
+        """All of the request is queued; or its beginning, where more may follow; or an early answer has ended it."""
+        inbox = self._inbox
+        if inbox.two_way:
+            self._connection.mark(partial(_tell, inbox, tracer.head_sent))
+        elif inbox.sent_all:
+            self._connection.mark(partial(_tell, inbox, tracer.request_sent))
 
     async def _upload(self, reader: BodyReader) -> bool:
         """Send what `reader` gives. False where the request goes on and the response has begun before its end."""
@@ -240,6 +255,8 @@ class HTTP2Exchange:
     async def finish(self, trailers: Headers) -> None:
         """End the request."""
         self._connection.finish(self._inbox, trailer_fields(trailers))
+        if self.deadline.tracer is not None and self._inbox.sent_all:
+            self._connection.mark(partial(_tell, self._inbox, self.deadline.tracer.request_sent))
         await self._connection.push(self._inbox, self.deadline)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
@@ -311,6 +328,12 @@ class HTTP2Exchange:
         while self._heard < len(interims):
             self._heard += 1
             self._hear(interims[self._heard - 1])
+
+
+def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
+    """What was queued has left; of an exchange that has failed meanwhile nothing is told."""
+    if inbox.error is None:
+        left()
 
 
 class HTTP2RawStream:

@@ -5,6 +5,9 @@ All but `can_send` is used under the connection's lock.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+
 from .._backends.base import Stream
 from .engine import H2Engine
 from .turns import Seat
@@ -21,9 +24,10 @@ class Outbox:
         writing: the wait whose call of the stream has `unsent`: no other may send. None: there is none.
         parting: only a GOAWAY is left to be sent, then the stream is closed.
         over: nothing can be sent any more.
+        marks: what is to be called when so many bytes are written, in order; only traced requests have any.
     """
 
-    __slots__ = ("_engine", "_stream", "over", "parting", "unsent", "writing", "written")
+    __slots__ = ("_engine", "_stream", "marks", "over", "parting", "unsent", "writing", "written")
 
     def __init__(self, stream: Stream, engine: H2Engine) -> None:
         self._stream = stream
@@ -33,6 +37,7 @@ class Outbox:
         self.writing: Seat | None = None
         self.parting = False
         self.over = False
+        self.marks: deque[tuple[int, Callable[[], None]]] = deque()
 
     def size(self) -> int:
         """Bytes that wait to be sent."""
@@ -62,6 +67,15 @@ class Outbox:
     def wrote(self, data: bytes | memoryview, count: int) -> None:
         self.written += count
         self.unsent = b"" if count == len(data) else memoryview(data)[count:] if count else data
+
+    def tell_marks(self) -> None:
+        """Call what waits for bytes that are written by now. Without the lock."""
+        while self.marks and self.marks[0][0] <= self.written and not self._stream.owes:
+            try:
+                _, tell = self.marks.popleft()
+            except IndexError:  # another thread was faster
+                return
+            tell()
 
     def part(self) -> None:
         """The GOAWAY is out, or never will be."""

@@ -66,6 +66,7 @@ class ResponseInfo(NamedTuple):
             had refused it unprocessed, or as `retries` says.
         connected_after: when a connection was there for the request.
         head_after: when the head of the final response was there.
+        request_number: the number of the request in this process, as in its trace and on its errors.
         stream_id: over HTTP/2 the identifier of the stream, which names it in a server's log; None over HTTP/1.1.
         lenient: what was unusual about the response, by the names of `httpcore.Leniency`; `strict=True` refuses such.
             The framing and the coding of a body are known when it has been read to its end, so ask then.
@@ -81,6 +82,7 @@ class ResponseInfo(NamedTuple):
     head_after: float | None = None
     stream_id: int | None = None
     lenient: tuple[Leniency, ...] = ()
+    request_number: int | None = None
 
     @classmethod
     def of(cls, stream: StreamInfo, **rest: object) -> ResponseInfo:
@@ -314,8 +316,10 @@ class Response(HeaderLookup):
             if whole is None or (whole and is_coded(self._marked)):
                 whole = await collected(source, self._marked, limit, whole)
                 self._check_open()
+                source.close()
             elif limit is not UNSET:
                 check_size(len(whole), limit)
+                source.close()
         except BaseException as error:
             self._fail(error)
             raise
@@ -397,6 +401,7 @@ class Response(HeaderLookup):
         """The end of the body has come, through the stream."""
         if self._standing is _Standing.STREAMING:
             self._standing = _Standing.STREAMED
+            self._source.close()
 
     def _check_unread(self) -> None:
         if self._standing is _Standing.CLOSED:

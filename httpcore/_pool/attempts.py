@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._trace import CloseReason
 from .call import Call
 from .connection import HTTPConnection
 from .delivery import Delivery
 from .leases import Leases
-from .resend import Again, again, again_after
+from .resend import Again, again, again_after, may_have_acted
 from .tickets import Slot
+from .tracer import close_reason
 
 if TYPE_CHECKING:
     from .._message.head import Head
@@ -59,7 +61,10 @@ class Attempts:
                 return delivery
             except BaseException as error:
                 slot = delivery.slot
-                leases.release(delivery, reusable=exchange is not None and exchange.give_up())
+                if may_have_acted(exchange):  # before it is given up, which also refuses what has not left
+                    call.may_have_acted = True
+                reusable = exchange is not None and exchange.give_up()
+                leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
                 where = None
                 if exchange is not None:
                     stale = delivery.was_reused and self._retry_stale
@@ -84,8 +89,10 @@ class Attempts:
         stale = delivery.was_reused and self._retry_stale and exchange.closes
         where = again_after(call.request, head, stale=stale, resends=resends, duplex=call.duplex)
         if where is not None:
+            call.may_have_acted = call.may_have_acted or may_have_acted(exchange)
             exchange.drain()
-            self._leases.release(delivery, reusable=exchange.clean)
+            clean = exchange.clean
+            self._leases.release(delivery, reusable=clean, reason=None if clean else CloseReason.NOT_REUSABLE)
             if where is Again.PLAIN:
                 call.request = call.request.without_expect()
             call.retried(f"status {head.status}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from .._backends.base import Backend
@@ -10,7 +11,7 @@ from .._connect.route import Route
 from .._deadline import Deadline
 from .._errors import HTTPCoreError, Timeout
 from .._message.request import Request
-from .tracer import Tracer
+from .tracer import Tracer, clock_of
 
 # Named in annotations alone: an import would only cost time.
 if TYPE_CHECKING:
@@ -21,23 +22,29 @@ if TYPE_CHECKING:
 __all__ = ["Call"]
 
 
+_numbers = count(1)
+
+
 class Call(Deadline):
     """What was asked, and by when: it is the deadline of all its waits.
 
     Attributes:
         request, route, backend, duplex: as given.
-        tracer: tells the listener, if there is one.
+        tracer: tells the trace, if there is one.
+        may_have_acted: an attempt before reached a peer that did not refuse it.
         followed: seconds of waiting for another's dial, which count as time to connect.
         is_connected: the attempt got as far as that.
         attempts, pauses: how often it was sent, and how often the retry policy paused it.
     """
 
     __slots__ = (
+        "_number",
         "attempts",
         "backend",
         "duplex",
         "followed",
         "is_connected",
+        "may_have_acted",
         "pauses",
         "request",
         "route",
@@ -52,6 +59,7 @@ class Call(Deadline):
         backend: Backend,
         trace: Trace | None,
         duplex: bool,
+        tag: object = None,
     ) -> None:
         Deadline.__init__(self, config, backend.now)
         self.request = request
@@ -59,10 +67,22 @@ class Call(Deadline):
         self.backend = backend
         self.duplex = duplex
         self.followed = 0.0
-        self.is_connected = False
+        self.is_connected = self.may_have_acted = False
         self.attempts = 1
         self.pauses = 0
-        self.tracer = None if trace is None else Tracer(trace, self, request)
+        self._number = 0
+        self.tracer: Tracer | None = None if trace is None else self._traced(trace, tag)
+
+    @property
+    def number(self) -> int:
+        """Of the request in this process, from 1. Most are never asked for it."""
+        if not self._number:
+            self._number = next(_numbers)
+        return self._number
+
+    def _traced(self, trace: Trace, tag: object) -> Tracer:
+        began: float = self.began + getattr(self.backend, "clock_offset", 0.0)
+        return Tracer(trace, self.number, tag, self.request, began, clock_of(self.backend))
 
     def connect_limit(self) -> float | None:
         limit = self.config.connect_timeout
@@ -90,7 +110,7 @@ class Call(Deadline):
         Every error of a request passes here: of its attempts, of the response's body, of decoding it, of a raw stream.
         """
         if connection is not None and connection.engines.reports and self.tracer is not None:
-            self.tracer.differed(connection)
+            self.tracer.differed(connection.engines.reports)
         if isinstance(error, HTTPCoreError):
             if isinstance(error, Timeout):
                 error = self.judged(error)
@@ -101,5 +121,7 @@ class Call(Deadline):
                 elapsed=self.elapsed(),
                 peer=connection.info.peer or None if connection is not None else None,
                 status_code=status,
+                request_number=self.number,
             )
+            error.safe_to_retry = status is None and not self.may_have_acted
         return error

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .tickets import Speaks
     from .wire import Begin, Exchange, Hear, Wire
 
+if TYPE_CHECKING:
+    from .tracer import Tracer
+
 __all__ = ["HTTPConnection"]
 
 NOWHERE = StreamInfo(peer="", local="")
@@ -37,13 +40,15 @@ class HTTPConnection:
         is_strict: unusual content is an error.
         is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
             anything against it. Plain and cheap.
+        on_close: is called once when it is closed, where a trace was told that it was opened.
+        tracer: of the request that uses it, where there is a trace and no other request can use it.
     """
 
     is_quiet: Callable[[], bool]
 
     __slots__ = (
         *("_begin", "_closed", "_ping_interval", "_stream", "_wire"),
-        *("engines", "is_quiet", "is_shared", "is_strict", "route", "uses"),
+        *("engines", "is_quiet", "is_shared", "is_strict", "on_close", "route", "tracer", "uses"),
     )
 
     def __init__(self, route: Route, ping_interval: float | None = None, engines: Engines = NATIVE) -> None:
@@ -57,6 +62,8 @@ class HTTPConnection:
         self._wire: Wire | None = None
         self._begin: Begin | None = None
         self._closed = False
+        self.on_close: Callable[[], None] | None = None
+        self.tracer: Tracer | None = None
 
     async def open(self, connector: Connector, backend: Backend, deadline: Deadline, spent: float = 0.0) -> None:
         """Dial; `spent` seconds of the connect timeout are gone already.
@@ -153,6 +160,9 @@ class HTTPConnection:
 
     def close(self) -> None:
         self._closed = True
+        on_close, self.on_close = self.on_close, None
+        if on_close is not None:
+            on_close()
         if self._wire is not None:
             self._wire.close()
         elif self._stream is not None:

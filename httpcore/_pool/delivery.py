@@ -9,13 +9,16 @@ from warnings import warn
 
 from .._backends.base import PIECE
 from .._errors import DecodingError, HTTPCoreError, LimitExceeded, LocalProtocolError
+from .._message.decoders import is_coded
 from .._message.raw import RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Informational, ResponseInfo
 from .._message.rules import noted
+from .._trace import CloseReason
 from .call import Call
 from .leases import Leases
 from .tickets import Standing, Ticket
+from .tracer import Tracer, close_reason
 
 # Named in annotations alone: an import would only cost time.
 if TYPE_CHECKING:
@@ -73,6 +76,9 @@ class Delivery(Ticket):
         self._connected = call.now()
         self._reused = connection.uses > 0
         call.is_connected = True
+        if call.tracer is not None and self.claim.slot is not None:
+            call.tracer.using(connection.info.peer, self._reused)
+            self._leases.follow(self.claim.slot, connection, call.tracer)
         self.exchange = exchange = connection.exchange(call.request, call, call.interim, call.duplex)
         return exchange
 
@@ -88,7 +94,9 @@ class Delivery(Ticket):
         self.head = head
         self._has_head = True
         if call.tracer is not None:
-            call.tracer.answered(self.holds, self._reused, head)
+            call.tracer.answered(head, goes_on=exchange.switched)
+            call.tracer.differed(self.holds.engines.reports)
+            call.tracer.awaits_reading |= is_coded(head.marked) and call.request.method != b"HEAD"
         if exchange.ended and not exchange.switched:  # all has come in one piece, as it mostly does
             self._end()
 
@@ -96,14 +104,15 @@ class Delivery(Ticket):
         """What the response reads from."""
         return Handover(self) if self.exchange.switched else self
 
-    def release(self, reason: str | None, expires: float | None = None) -> None:
+    def release(self, reason: CloseReason | None, expires: float | None = None) -> None:
         """Release the connection, for others if there is no `reason` against it. Only the first call counts."""
         if self.claim.standing is _DONE or self._is_put_off:
             return
-        if not self._leases.release(self, reusable=reason is None, expires=expires):
+        if not self._leases.release(self, reusable=reason is None, expires=expires, reason=reason):
             self._is_put_off = True
-        if reason is not None and self._call.tracer is not None:
-            self._call.tracer.closed(self.holds, reason)
+        tracer = self._call.tracer
+        if tracer is not None and self.holds.tracer is tracer:
+            self.holds.tracer = None
 
     @property
     def informational(self) -> list[Informational]:
@@ -124,6 +133,7 @@ class Delivery(Ticket):
             connected_after=self._connected - call.began,
             head_after=self._headed - call.began,
             stream_id=self.exchange.stream_id,
+            request_number=call.number,
             lenient=noted(self.head.lenient, *self.exchange.lenient, *self._noted),
         )
 
@@ -131,6 +141,8 @@ class Delivery(Ticket):
         body = self.exchange.here()
         if body is not None and self.claim.standing is not _DONE:
             self._end()
+        if not body and body is not None and self._call.tracer is not None:
+            self._call.tracer.was_read()
         return body
 
     async def next(self) -> bytes:
@@ -197,30 +209,40 @@ class Delivery(Ticket):
         """Release the connection after an error in the body, which is returned with what this request knows of it."""
         if self.claim.standing is not _DONE:
             fine = self.exchange.give_up()
-            self.release(None if fine else f"reading the body ended with {type(error).__name__}")
+            self.release(None if fine else close_reason(error))
         explained = self.explained(error, _BODY)
         self._call.failed(explained)
         return explained
 
     def close(self) -> None:
         """Nobody wants the rest. A raw stream has an owner of its own and stays."""
-        if self.claim.standing is not _DONE and not self.exchange.switched:
-            self.exchange.drain()
-            self._end(None if self.exchange.clean else "the response was closed early")
+        exchange, tracer = self.exchange, self._call.tracer
+        if self.claim.standing is not _DONE and not exchange.switched:
+            exchange.drain()
+            self._end(CloseReason.CLOSED_EARLY)
+            if tracer is not None:
+                tracer.closed_early(exchange.received)
+        if tracer is not None and not exchange.switched:
+            tracer.was_read()
 
-    def _end(self, reason: str | None = "") -> None:
+    def discard(self) -> None:
+        """As `close`, of a response that the caller does not get, since the request is sent again."""
+        self.close()
+        self._has_head = False
+
+    def _end(self, otherwise: CloseReason = CloseReason.NOT_REUSABLE) -> None:
+        """The response has ended, or is given up: `otherwise` is why a connection that is not clean is closed."""
         exchange, tracer = self.exchange, self._call.tracer
         if self.claim.standing is _DONE:
             return
-        if reason == "":
-            reason = None if exchange.clean else "it cannot carry another exchange"
+        reason = None if exchange.clean else otherwise
         self.release(reason, None if reason else self._expires())
         if tracer is not None and exchange.ended:
             if exchange.lenient:
                 tracer.unusual(exchange.lenient)
             tracer.complete(exchange.received)
             if self.holds.engines.reports:
-                tracer.differed(self.holds)
+                tracer.differed(self.holds.engines.reports)
 
     def _expires(self) -> float | None:
         """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""
@@ -234,7 +256,11 @@ class Delivery(Ticket):
 
     def __del__(self) -> None:
         # The claim returns the slot; here only the culprit is named. Without a head there is no response to be dropped.
-        if not self._has_head or self._is_put_off or self.claim.standing is _DONE or self.exchange.switched:
+        if not self._has_head:
+            return
+        if self._call.tracer is not None:
+            self._leases.tell_later(partial(_tell_dropped, self._call.tracer, self.exchange.received))
+        if self._is_put_off or self.claim.standing is _DONE or self.exchange.switched:
             return
         where = self._call.request.url.redacted
         warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)
@@ -320,4 +346,14 @@ class _ExplainedStream:
 
 
 def _release_raw(delivery: Delivery) -> None:
-    delivery.release(None if delivery.exchange.give_up() else "the raw stream was closed")
+    delivery.release(None if delivery.exchange.give_up() else CloseReason.RAW_CLOSED)
+    tracer = delivery._call.tracer
+    if tracer is not None:
+        tracer.closed_early(delivery.exchange.received)
+        tracer.was_read()
+
+
+def _tell_dropped(tracer: Tracer, received: int, leases: Leases) -> None:
+    """Of a response whose last record was told already nothing is told."""
+    tracer.dropped(received)
+    tracer.was_read()

@@ -12,11 +12,12 @@ the lock, so that nothing can be put there unseen: what comes later finds the lo
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from .._backends import current_backend
 from .._backends.base import Backend, Event
@@ -25,12 +26,18 @@ from .._connect.dial import Connector
 from .._connect.network import Network
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
 from .._reentry import step_lock
+from .._trace import CloseReason, ConnectionClosed
 from .call import Call
 from .connection import HTTPConnection
 from .engines import NATIVE, Engines
 from .ledger import Ledger
 from .stats import PoolStats
 from .tickets import Slot, SlotStanding, Standing, Ticket
+from .tracer import clock_of
+
+if TYPE_CHECKING:
+    from .._trace import Trace
+    from .tracer import Tracer
 
 __all__ = ["Leases"]
 
@@ -51,10 +58,13 @@ class Leases:
     Arguments:
         limits, network, ping_interval: as for the pool.
         backend: the runtime, where it was given and stays; None: that of the loop which runs the requests.
+        trace: as for the pool.
 
     Attributes:
         backend: the runtime, once a request was made.
         lock, ledger, connector: of this process and event loop; there are others after a fork.
+        trace: the pool's own, if there is one.
+        untold: what traces are to be told when the step of the ledger has ended.
         pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
     """
 
@@ -65,7 +75,9 @@ class Leases:
         ping_interval: float | None,
         backend: Backend | None,
         engines: Engines = NATIVE,
+        trace: Trace | None = None,
     ) -> None:
+        self.trace = trace
         self.limits = limits
         self._network = network
         self._ping_interval = ping_interval
@@ -82,13 +94,17 @@ class Leases:
         self.ledger = Ledger(self.limits)
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
+        self.untold: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
         # No request can be under way, since each holds this; so there is nobody to lock out.
         ledger = self.__dict__.get("ledger")
         for slot in ledger.slots() if ledger is not None else ():
             if slot.connection is not None:
+                slot.reason = slot.reason or CloseReason.POOL_CLOSED
                 slot.connection.close()
+        if ledger is not None and self.untold:
+            self.tell()
 
     # A ticket's way to a connection, and back.
 
@@ -203,19 +219,31 @@ class Leases:
             call.tracer.dialing(call.route)
         try:
             await connection.open(self.connector, call.backend, call, call.followed)
-        except Exception:
-            connection.close()
-            self.step(lambda: self.ledger.failed(ticket, self.now()))
+        except BaseException as error:
+            if isinstance(error, Exception):
+                connection.close()
+                self.step(lambda: self.ledger.failed(ticket, self.now()))
+            if call.tracer is not None:
+                call.tracer.dial_failed(call.route, error)
             raise
         connection.watch(_Watch(self, slot))
         self.step(
             lambda: self.ledger.opened(ticket, self.now(), capacity=connection.capacity, protocol=connection.protocol)
         )
-        if call.tracer is not None:
-            call.tracer.opened(call.route, connection)
+        if call.tracer is not None and ticket.standing is _HOLDING:
+            self.follow(slot, connection, call.tracer)
+            call.tracer.opened(call.route, connection.info, connection.engine)
 
-    def release(self, ticket: Ticket, *, reusable: bool, expires: float | None = None) -> bool:
-        """The one way out for every ticket. False when it has to be put off until the step of this thread has ended."""
+    def release(
+        self, ticket: Ticket, *, reusable: bool, expires: float | None = None, reason: CloseReason | None = None
+    ) -> bool:
+        """The one way out for every ticket. False when it has to be put off until the step of this thread has ended.
+
+        Arguments:
+            reason: why the connection is not reusable.
+        """
+        if reason is not None and (slot := ticket.slot) is not None:
+            slot.reason = slot.reason or reason
         if self.is_inside():
             # No lambda here nor in `acquire`: its variables would be cells, which cost more than all the rest of this.
             self._deferred.append(partial(self._release_later, ticket, reusable, expires))
@@ -259,6 +287,8 @@ class Leases:
                     deferred[0]()
                     self._perform()
                     deferred.popleft()
+        if self.untold and not self.is_inside():
+            self.tell()
 
     def _perform(self) -> None:
         """Under the lock: do what the ledger wants done. Each act is plain, quick, and harmless when it is repeated."""
@@ -266,6 +296,32 @@ class Leases:
         while todo:
             todo[0].perform()
             todo.popleft()
+        if self.untold and not self._deferred:
+            self._deferred.append(_nothing)  # so that the end of the step looks: a trace is never called under the lock
+
+    def follow(self, slot: Slot, connection: HTTPConnection, tracer: Tracer) -> None:
+        """A traced request uses the connection: its close is to be recorded."""
+        if connection.on_close is None:
+            # Not a method of this: nothing that the connection holds may keep the pool alive.
+            connection.on_close = partial(self.untold.append, partial(_tell_close, slot, connection))
+        connection.tracer = None if connection.is_shared else tracer
+
+    def tell(self) -> None:
+        """Call traces, for what happened in a step. What they raise could end no request here: it is reported."""
+        untold = self.untold
+        while untold:
+            try:
+                untold.popleft()(self)
+            except Exception as error:
+                sys.excepthook(type(error), error, error.__traceback__)
+
+    def tell_later(self, tell: Callable[[Leases], None]) -> None:
+        """Call a trace: now, or when the step of this thread has ended that a finaliser has interrupted."""
+        self.untold.append(tell)
+        if self.is_inside():
+            self._deferred.append(_nothing)
+        else:
+            self.tell()
 
     def _step_or_later(self, act: Callable[[], object]) -> None:
         """One step, now; or when the step ends that this thread is in the middle of."""
@@ -331,7 +387,9 @@ class Leases:
         closed = self.ledger.closed
         for slot in self.ledger.slots():
             if slot.connection is not None:
+                slot.reason = slot.reason or CloseReason.LOOP_CLOSED
                 slot.connection.close()
+        self.tell()
         self.ledger.disband()
         self._begin_afresh()
         if closed:
@@ -365,6 +423,19 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _nothing() -> None:
+    """See `Leases._perform`."""
+
+
+def _tell_close(slot: Slot, connection: HTTPConnection, leases: Leases) -> None:
+    reason, peer, tracer = slot.reason or CloseReason.FAILED, connection.info.peer, connection.tracer
+    if tracer is not None:
+        tracer.closed(peer, reason)
+    elif leases.trace is not None:
+        at = 0.0 if leases.backend is None else clock_of(leases.backend)()
+        leases.trace(ConnectionClosed(at, 0, peer, reason))
 
 
 class _Watch:

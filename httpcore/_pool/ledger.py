@@ -25,6 +25,7 @@ from collections.abc import Hashable
 from math import inf
 
 from .._config import PoolLimits
+from .._trace import CloseReason
 from .counting import counted
 from .expiry import Aging, Early
 from .recovery import derive, mend
@@ -228,7 +229,7 @@ class Ledger:
     def retire(self, slot: Slot, now: float) -> None:
         """The connection is dead or takes no more tickets. It goes now, or when its last user gives it back."""
         self._begin(now)
-        self._leave(slot)
+        self._leave(slot, CloseReason.PEER)
         self._end()
 
     def resize(self, slot: Slot, capacity: int, now: float) -> None:
@@ -351,6 +352,7 @@ class Ledger:
             if slot.standing is not _OPEN:
                 reusable = False
             elif not reusable or (expires is not None and expires <= now):
+                slot.reason = slot.reason or (CloseReason.EXPIRED if reusable else CloseReason.DROPPED)
                 reusable = False
                 slot.standing = _LEAVING  # before the claim is DONE: nobody may think that it is clean
             else:
@@ -387,6 +389,7 @@ class Ledger:
     def _again(self, claim: Claim, slot: Slot) -> None:
         origin = slot.origin
         slot.standing = _LEAVING
+        slot.reason = slot.reason or CloseReason.STALE
         slot.used -= 1
         self._unoffer(slot)
         if self._closed:
@@ -405,7 +408,7 @@ class Ledger:
         origin = slot.origin
         if self._ring and slot.used < slot.capacity and self._ring.must_yield(origin):
             self._ring.yields()
-            self._leave(slot)
+            self._leave(slot, CloseReason.EVICTED)
             return
         if slot.used < slot.capacity:
             origin.ready[slot] = None
@@ -419,7 +422,7 @@ class Ledger:
         if slot.expires < now + self._keepalive:
             self._early.note(slot, self._idle)
         if len(self._idle) > self._most_idle:
-            self._bury(next(iter(self._idle)))
+            self._bury(next(iter(self._idle)), CloseReason.EVICTED)
         if slot.expires < self._next_expiry:
             self._next_expiry = slot.expires
             if slot.expires <= now:
@@ -428,11 +431,11 @@ class Ledger:
     def _expire(self, now: float) -> None:
         idle = self._idle
         while (slot := self._early.pop(now, idle)) is not None:
-            self._bury(slot)
+            self._bury(slot, CloseReason.EXPIRED)
         while (oldest := next(iter(idle), None)) is not None and oldest.expires <= now:
-            self._bury(oldest)
+            self._bury(oldest, CloseReason.EXPIRED)
         while (slot := self._aging.pop(now)) is not None:
-            self._leave(slot)  # what is on it runs to its end
+            self._leave(slot, CloseReason.OLD)  # what is on it runs to its end
         self._next_expiry = min(oldest.expires if oldest else inf, self._early.next(inf), self._aging.next(inf))
 
     def _offer(self, slot: Slot) -> None:
@@ -444,7 +447,8 @@ class Ledger:
             origin.ready.pop(slot, None)
         self._serve(origin)
 
-    def _leave(self, slot: Slot) -> None:
+    def _leave(self, slot: Slot, reason: CloseReason) -> None:
+        slot.reason = slot.reason or reason
         if slot.standing is SlotStanding.DIALING:
             slot.doomed = True
         elif slot.standing is _OPEN:
@@ -457,8 +461,9 @@ class Ledger:
         if not slot.used:
             self._bury(slot)
 
-    def _bury(self, slot: Slot) -> None:
+    def _bury(self, slot: Slot, reason: CloseReason | None = None) -> None:
         """Nobody uses it. As with claims, what is GONE leaves the dict last."""
+        slot.reason = slot.reason or reason
         origin = slot.origin
         dialing = slot.standing is SlotStanding.DIALING
         slot.standing = _GONE
@@ -510,7 +515,7 @@ class Ledger:
             return True
         if not self._idle:
             return False
-        self._bury(next(iter(self._idle)))
+        self._bury(next(iter(self._idle)), CloseReason.EVICTED)
         return True
 
     def _rank(self, origin: Origin) -> None:
@@ -536,7 +541,7 @@ class Ledger:
                 claim.closed = True
                 self._release(claim, self._now)
         for slot in list(self._slots):
-            self._leave(slot)
+            self._leave(slot, CloseReason.POOL_CLOSED)
 
     def _is_followed(self, origin: Origin) -> bool:
         """Its last waiter, at least, waits on a dial of another. Nothing is open yet."""
@@ -566,7 +571,7 @@ class Ledger:
         self._ring = self._ring.of(ring)
         self._expire(self._now)
         while len(self._idle) > self._most_idle:
-            self._bury(next(iter(self._idle)))
+            self._bury(next(iter(self._idle)), CloseReason.EVICTED)
         if self._closed:
             self._shut()
         for origin in list(self._origins.values()):

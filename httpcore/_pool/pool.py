@@ -29,7 +29,7 @@ from .._config import (
 from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
-from .._errors import LocalProtocolError
+from .._errors import HTTPCoreError, LocalProtocolError
 from .._message.body import BodyTypes
 from .._message.request import HeaderTypes, Request, TrailerTypes
 from .._message.response import Response
@@ -57,7 +57,7 @@ from .leases import Leases
 from .routing import Routing
 from .stats import PoolStats
 from .streamed import StreamedResponse
-from .tracer import Tracer
+from .tracer import Tracer, both, clock_of
 
 # What only some pools need is imported when one is made that does; `loaded` has imported the rest.
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ class ConnectionPool:
         max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as
             decoded. None: no limit. Left out: no limit for what is received; decoded it may grow to 64 MiB, and beyond
             that to 32 times the bytes received. `Response.stream()` has no limit.
-        trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
+        trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to each request and
+            connection. Default None.
         backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing`), a wrapper around another
             backend, or one of your own. Default None: asyncio or trio, whichever runs the first request.
         engines: what reads and writes the protocols: "native", this library; "reference", h11 and h2 under the same
@@ -170,7 +171,8 @@ class ConnectionPool:
         self._trace = checked_trace(trace)
         if backend is not None:
             backend = checked_backend(backend)
-        self._leases = leases = Leases(limits, network, ping_interval, backend, checked_engines(engines))
+        chosen = checked_engines(engines)
+        self._leases = leases = Leases(limits, network, ping_interval, backend, chosen, self._trace)
         self._attempts = _attempts(leases, checked_flag("retry_stale", retry_stale), retries)
         if backend is None:
             load()
@@ -189,6 +191,7 @@ class ConnectionPool:
         trailers: TrailerTypes = None,
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
+        tag: object = None,
         duplex: bool = False,
     ) -> Response:
         """Send one request and return its response.
@@ -209,7 +212,8 @@ class ConnectionPool:
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
             max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
-            trace: as for the pool, for this request. Default None: the pool's.
+            trace: called for this request, after the pool's own if there is one. Default None.
+            tag: anything that is to stand in the records of this request. Default None.
             duplex: leave the request open: the response returns at its head, and `response.connection` sends more of
                 the request and receives the response at the same time. `body` is the beginning; of an iterator nothing
                 more is asked for once the head is there, and an empty piece is an occasion to look for it; what has
@@ -233,12 +237,18 @@ class ConnectionPool:
         if leases.is_inside():
             raise LocalProtocolError(REENTERED)
         limit = self._max_body if max_body is UNSET else checked_size("max_body", max_body)
-        asked = Request.of(method, url, headers, body, target, trailers, duplex)
-        backend = leases.enter()
-        asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
+        try:
+            asked = Request.of(method, url, headers, body, target, trailers, duplex)
+            backend = leases.enter()
+            asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
+        except HTTPCoreError as error:  # about an argument
+            error.safe_to_retry = True
+            raise
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
-        trace = self._trace if trace is None else checked_trace(trace)
-        call = Call(asked, route, config, backend, trace, duplex)
+        trace = self._trace if trace is None else both(self._trace, checked_trace(trace))
+        call = Call(asked, route, config, backend, trace, duplex, tag)
+        if call.tracer is not None:
+            call.tracer.awaits_reading = limit is not UNSET
         delivery = await self._attempts.send(call)
         response = Response.received(delivery.head, delivery.source(), limit)
         if not stream:
@@ -276,7 +286,7 @@ class ConnectionPool:
         trace = self._trace if trace is None else checked_trace(trace)
         call = Call(asked, route, config, backend, None, False)
         if trace is not None:
-            call.tracer = Tracer.of_connect(trace, call)
+            call.tracer = Tracer.of_connect(trace, clock_of(call.backend))
         return await connect(leases, call)
 
     def stream(
@@ -292,6 +302,7 @@ class ConnectionPool:
         trailers: TrailerTypes = None,
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
+        tag: object = None,
         duplex: bool = False,
     ) -> AbstractAsyncContextManager[Response]:
         """Send one request and stream its response: `async with http.stream("GET", url) as response`.
@@ -312,6 +323,7 @@ class ConnectionPool:
                 trailers=trailers,
                 max_body=max_body,
                 trace=trace,
+                tag=tag,
                 duplex=duplex,
             )
         )

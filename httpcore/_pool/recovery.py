@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
+from .._trace import CloseReason
 from .tickets import _DIALING, _GONE, _HOLDING, _LEAVING, _OPEN, _WAITING, Claim, Origin, Slot, SlotStanding
 
 __all__ = ["Derived", "derive", "mend"]
@@ -34,6 +35,7 @@ def mend(
         if ownerless or (slot.standing is _LEAVING and not slot.used):
             slot.standing = _GONE
         if slot.standing is _GONE:
+            slot.reason = slot.reason or CloseReason.INTERRUPTED
             todo.append(slot)
             del slots[slot]
 

@@ -9,7 +9,7 @@ from .._errors import Code, GoAway, NetworkError, RemoteProtocolError, StreamRes
 from .._message.head import Head
 from .._message.request import Request
 
-__all__ = ["Again", "Attempt", "again", "again_after", "may_resend"]
+__all__ = ["Again", "Attempt", "again", "again_after", "may_have_acted", "may_resend"]
 
 RESENDS: Final = 3
 """How often one request is sent again at most, whatever the reasons."""
@@ -25,6 +25,16 @@ class Attempt(Protocol):
     def started(self) -> bool: ...
     @property
     def sent(self) -> int: ...
+
+
+def may_have_acted(attempt: MultiplexedAttempt | None) -> bool:
+    """Whether the peer may have acted on the request in an attempt that failed before its response. None: there was no
+    connection for it, since it waited for one, or none could be made.
+
+    This is what `error.safe_to_retry` is derived from, here alone: something of it was handed to the stream, and the
+    peer has not refused it (REFUSED_STREAM, or a stream above the last one of GOAWAY; RFC 9113, section 8.7).
+    """
+    return attempt is not None and attempt.sent > 0 and not attempt.refused
 
 
 def may_resend(request: Request, error: BaseException, attempt: Attempt) -> bool:

@@ -46,6 +46,8 @@ class Retrying:
         while True:
             reason: BaseException | str
             try:
+                if call.tracer is not None:
+                    call.tracer.awaits_policy = True
                 delivery = await self._attempts.send(call)
             except BaseException as error:
                 pause = None if call.is_connected else self._pause(call, error)
@@ -56,8 +58,11 @@ class Retrying:
             else:
                 pause = self._pause(call, delivery.head)
                 if pause is None:
+                    if call.tracer is not None:
+                        call.tracer.accepted()
                     return delivery
-                delivery.close()
+                call.may_have_acted = True
+                delivery.discard()
                 reason = f"status {delivery.head.status}"
             call.retried(reason, pause)
             await self._rest(call, pause)

@@ -9,6 +9,8 @@ from enum import Enum
 from math import inf
 from typing import Final, Literal, Protocol
 
+from .._trace import CloseReason
+
 Speaks = Literal["HTTP/1.1", "HTTP/2"]
 
 
@@ -63,6 +65,7 @@ class Slot:
         standing: see `SlotStanding`.
         protocol: "HTTP/1.1" or "HTTP/2" once it is open.
         capacity: how many may hold it at once.
+        reason: why it leaves, once that is known.
         used: how many do. More than `capacity` only after `resize` has lowered that.
     """
 
@@ -76,6 +79,7 @@ class Slot:
         "number",
         "origin",
         "protocol",
+        "reason",
         "since",
         "standing",
         "used",
@@ -90,6 +94,7 @@ class Slot:
         self.protocol: Speaks | None = None
         self.capacity = 1
         self.used = 0
+        self.reason: CloseReason | None = None
         self.doomed = False  # retired before it was open
         self.dies = inf  # from when on it takes no more tickets; known once it is open
         self.since = 0.0  # when it was last given back

@@ -1,18 +1,32 @@
-"""Tells a listener what happens to one request. Made only where `trace=` is set, so that nobody else pays for it."""
+"""Tells a trace what happens to one request. Made only where `trace=` is set, so that nothing else pays for it."""
 
 from __future__ import annotations
 
-from itertools import count
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .._config import SSLConfig
 from .._connect.contexts import alpn_of
+from .._errors import Timeout
 from .._trace import (
+    CloseReason,
+    Connected,
     ConnectionClosed,
     ConnectionOpened,
+    ConnectStarted,
+    DialFailed,
     DialStarted,
     EngineDifference,
+    HeadSent,
     InterimResponse,
+    LookupDone,
+    LookupStarted,
+    RequestCancelled,
+    RequestClosed,
+    RequestDropped,
+    RequestEnded,
     RequestFailed,
     RequestQueued,
     RequestRetried,
@@ -21,20 +35,48 @@ from .._trace import (
     ResponseComplete,
     ResponseStarted,
     ResponseUnusual,
+    TLSDone,
+    TLSStarted,
     Trace,
+    TraceEvent,
+    TunnelOpened,
+    TunnelStarted,
 )
 
 if TYPE_CHECKING:
+    from .._backends.base import Backend, StreamInfo
     from .._connect.route import Route
-    from .._deadline import Deadline
     from .._message.head import Head
     from .._message.request import Request
     from .._message.rules import Leniency
-    from .connection import HTTPConnection
 
-__all__ = ["Tracer"]
+__all__ = ["Tracer", "both", "clock_of", "close_reason"]
 
-_numbers = count(1)
+
+def both(first: Trace | None, second: Trace | None) -> Trace | None:
+    """One trace that calls the pool's and then the request's; either may be missing."""
+    if first is None or second is None or first is second:
+        return second if first is None else first
+    return partial(_call_both, first, second)
+
+
+def _call_both(first: Trace, second: Trace, event: TraceEvent) -> None:
+    first(event)
+    second(event)
+
+
+def clock_of(backend: Backend) -> Callable[[], float]:
+    """The clock of all records: `time.monotonic`, or that of a simulation."""
+    offset: float = getattr(backend, "clock_offset", 0.0)
+    return (lambda: backend.now() + offset) if offset else backend.now
+
+
+def close_reason(error: BaseException) -> CloseReason:
+    """Why a connection is closed after an exchange on it has ended with `error`."""
+    if isinstance(error, Timeout):
+        return CloseReason.TIMED_OUT
+    return CloseReason.FAILED if isinstance(error, Exception) else CloseReason.CANCELLED
+
 
 _HTTP11_ALONE: Final = (
     'HTTP/1.1 alone is spoken with this SSLContext: httpcore.ssl_context(alpn=("h2", "http/1.1")) makes one that '
@@ -43,72 +85,188 @@ _HTTP11_ALONE: Final = (
 
 
 class Tracer:
-    """The records of one request, by its number and on its clock. Making it tells that the request has begun."""
+    """The records of one request, by its number, with its tag and on its clock. Making it tells that it has begun.
 
-    __slots__ = ("_now", "_number", "_trace")
+    Attributes:
+        awaits_policy: a retry policy has its say before the request has ended.
+        awaits_reading: a body that has come may still be too long, or fail to be decoded.
+    """
 
-    def __init__(self, trace: Trace, deadline: Deadline, request: Request) -> None:
+    __slots__ = (
+        "_ended",
+        "_head_sent",
+        "_last",
+        "_now",
+        "_number",
+        "_peer",
+        "_request_sent",
+        "_reused",
+        "_tag",
+        "_trace",
+        "awaits_policy",
+        "awaits_reading",
+    )
+
+    def __init__(
+        self, trace: Trace, number: int, tag: object, request: Request, began: float, now: Callable[[], float]
+    ) -> None:
+        self._prepare(trace, number, tag, now)
+        trace(RequestStarted(began, number, request.method.decode("ascii"), request.url.redacted, tag=tag))
+
+    def _prepare(self, trace: Trace, number: int, tag: object, now: Callable[[], float]) -> None:
         self._trace = trace
-        self._now = deadline.now
-        self._number = next(_numbers)
-        method = request.method.decode("ascii")
-        trace(RequestStarted(deadline.began, self._number, method, request.url.redacted))
+        self._number = number
+        self._tag = tag
+        self._now = now
+        self._ended = False
+        self._last: RequestEnded | None = None
+        self._peer = ""
+        self._reused = self._head_sent = self._request_sent = False
+        self.awaits_policy = self.awaits_reading = False
+
+    def _tell(self, kind: type[TraceEvent], *facts: object, **more: object) -> None:
+        if not self._ended:  # what leaves after a request was given up is not told: the last record is the last
+            self._trace(self._made(kind, *facts, **more))
+
+    def _made(self, kind: type[TraceEvent], *facts: object, **more: object) -> TraceEvent:
+        return kind(self._now(), self._number, *facts, tag=self._tag, **more)
+
+    # On the way to a connection.
 
     @classmethod
-    def of_connect(cls, trace: Trace, deadline: Deadline) -> Tracer:
-        """For a connection that is made before a request wants it: no request begins or ends."""
+    def of_connect(cls, trace: Trace, now: Callable[[], float]) -> Tracer:
+        """For a connection that is made before a request wants it: no request begins or ends, and the number is 0."""
         self = cls.__new__(cls)
-        self._trace = trace
-        self._now = deadline.now
-        self._number = next(_numbers)
+        self._prepare(trace, 0, None, now)
         return self
 
     def queued(self, route: Route) -> None:
-        self._trace(RequestQueued(self._now(), self._number, str(route)))
+        self._tell(RequestQueued, str(route))
 
     def dialing(self, route: Route) -> None:
-        self._trace(DialStarted(self._now(), self._number, str(route)))
+        self._tell(DialStarted, str(route))
 
-    def opened(self, route: Route, connection: HTTPConnection) -> None:
-        info = connection.info
+    def looking_up(self, host: str) -> None:
+        self._tell(LookupStarted, host)
+
+    def looked_up(self, host: str, addresses: Sequence[str]) -> None:
+        self._tell(LookupDone, host, tuple(addresses))
+
+    def connecting(self, addresses: Sequence[str], port: int | None) -> None:
+        self._tell(ConnectStarted, tuple(addresses), port)
+
+    def connected(self, peer: str) -> None:
+        self._tell(Connected, peer)
+
+    def tunneling(self, proxy: str) -> None:
+        self._tell(TunnelStarted, proxy)
+
+    def tunneled(self, proxy: str) -> None:
+        self._tell(TunnelOpened, proxy)
+
+    def securing(self, host: str) -> None:
+        self._tell(TLSStarted, host)
+
+    def secured(self, host: str, version: str | None, alpn: str | None) -> None:
+        self._tell(TLSDone, host, version, alpn)
+
+    def dial_failed(self, route: Route, error: BaseException) -> None:
+        self._tell(DialFailed, str(route), _text(error), exception=error)
+
+    def opened(self, route: Route, info: StreamInfo, engine: str) -> None:
         tls, alpn = (info.tls.version, info.tls.alpn) if info.tls is not None else (None, None)
-        opened = ConnectionOpened(
-            self._now(), self._number, str(route), info.peer, tls, alpn, connection.engine, _hint(route)
-        )
-        self._trace(opened)
+        self._tell(ConnectionOpened, str(route), info.peer, tls, alpn, engine, _hint(route))
+
+    def closed(self, peer: str, reason: CloseReason) -> None:
+        self._trace(self._made(ConnectionClosed, peer, reason))
+
+    # On it.
+
+    def using(self, peer: str, reused: bool) -> None:
+        """An attempt begins."""
+        self._peer, self._reused = peer, reused
+        self._head_sent = self._request_sent = False
+
+    def head_sent(self) -> None:
+        if not self._head_sent:
+            self._head_sent = True
+            self._tell(HeadSent, self._peer, self._reused)
+
+    def request_sent(self, *, complete: bool = True) -> None:
+        if not self._request_sent:
+            self.head_sent()
+            self._request_sent = True
+            self._tell(RequestSent, self._peer, self._reused, complete=complete)
 
     def interim(self, head: Head) -> None:
-        self._trace(InterimResponse(self._now(), self._number, head.status, head.headers))
+        self._tell(InterimResponse, head.status, head.headers)
 
-    def answered(self, connection: HTTPConnection, reused: bool, head: Head) -> None:
-        now, peer = self._now(), connection.info.peer
-        self._trace(RequestSent(now, self._number, peer, reused))
-        self._trace(ResponseStarted(now, self._number, head.status, head.headers))
+    def answered(self, head: Head, *, goes_on: bool) -> None:
+        """`goes_on`: more of the request may follow, since what follows the head is a two-way stream."""
+        if not goes_on:
+            self.request_sent(complete=False)
+        self._tell(ResponseStarted, head.status, head.headers)
         if head.lenient:
             self.unusual(head.lenient)
-        if connection.engines.reports:
-            self.differed(connection)
 
     def unusual(self, names: tuple[Leniency, ...]) -> None:
-        self._trace(ResponseUnusual(self._now(), self._number, names))
+        self._tell(ResponseUnusual, names)
 
-    def differed(self, connection: HTTPConnection) -> None:
+    def differed(self, reports: deque[tuple[str, str]]) -> None:
         """What the shadow of an engine read otherwise."""
-        reports = connection.engines.reports
         while reports:
-            self._trace(EngineDifference(self._now(), self._number, *reports.popleft()))
-
-    def complete(self, received: int) -> None:
-        self._trace(ResponseComplete(self._now(), self._number, received))
-
-    def closed(self, connection: HTTPConnection, reason: str) -> None:
-        self._trace(ConnectionClosed(self._now(), self._number, connection.info.peer, reason))
+            self._trace(self._made(EngineDifference, *reports.popleft()))
 
     def retried(self, reason: BaseException | str, attempt: int, pause: float) -> None:
-        self._trace(RequestRetried(self._now(), self._number, str(reason), attempt, pause))
+        self._last = None
+        self.awaits_reading = False
+        error = reason if isinstance(reason, BaseException) else None
+        self._tell(RequestRetried, str(reason), attempt, pause, exception=error)
+
+    # How it ended: the first of these counts.
+
+    def complete(self, received: int) -> None:
+        self._end(ResponseComplete, received)
+
+    def closed_early(self, received: int) -> None:
+        self._end(RequestClosed, received)
+
+    def dropped(self, received: int) -> None:
+        self._end(RequestDropped, received)
 
     def failed(self, error: BaseException) -> None:
-        self._trace(RequestFailed(self._now(), self._number, f"{type(error).__name__}: {error}"))
+        self._last = None  # a body that was complete could not be decoded
+        self.awaits_policy = self.awaits_reading = False
+        self._end(RequestFailed if isinstance(error, Exception) else RequestCancelled, _text(error), exception=error)
+
+    def _end(self, kind: type[RequestEnded], *facts: object, exception: BaseException | None = None) -> None:
+        if self._ended or self._last is not None:
+            return
+        record = self._made(kind, *facts, exception=exception)
+        assert isinstance(record, RequestEnded)
+        self._last = record
+        self._tell_last()
+
+    def accepted(self) -> None:
+        """No retry policy asks for the request again."""
+        self.awaits_policy = False
+        self._tell_last()
+
+    def was_read(self) -> None:
+        """Nothing can go wrong with the body any more."""
+        self.awaits_reading = False
+        self._tell_last()
+
+    def _tell_last(self) -> None:
+        last = self._last
+        if last is not None and not (self.awaits_policy or self.awaits_reading):
+            self._last = None
+            self._ended = True
+            self._trace(last)
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _hint(route: Route) -> str | None:

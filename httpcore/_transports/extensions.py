@@ -31,6 +31,7 @@ class RequestExtensions(TypedDict, total=False):
         duplex: leave the request open: `connection` in the response sends the rest.
         trailers: pairs, or a callable that gives them when the body has been sent.
         trace: called with a `TraceEvent` for everything that happens.
+        tag: anything that is to stand in the records of the request.
         sni_hostname: the name for SNI and the certificate, in place of the URL's host. Not beside an `SSLContext`.
         target: the request target, in place of the URL's path and query.
         http_version: what a server that drives a transport received: "1.0", "1.1" or "2". For apps in this process.
@@ -44,6 +45,7 @@ class RequestExtensions(TypedDict, total=False):
     duplex: bool
     trailers: TrailerTypes
     trace: Trace
+    tag: object
     sni_hostname: str
     target: str | bytes
     http_version: str

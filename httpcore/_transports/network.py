@@ -171,7 +171,7 @@ def _tls(ssl: SSLTypes, verify: bool | str | os.PathLike[str] | None, cert: Cert
     return SSLConfig(cert, True if verify is None else verify)
 
 
-_PASSED = ("timeout", "ssl", "max_body", "duplex", "trailers", "trace", "target")
+_PASSED = ("timeout", "ssl", "max_body", "duplex", "trailers", "trace", "tag", "target")
 
 
 def _options(extensions: RequestExtensions, pool: ConnectionPool) -> dict[str, Any]:

@@ -1067,7 +1067,10 @@ def test_a_request_inside_the_body_of_the_only_connection_is_a_pool_timeout_and_
 EVENTS = [
     httpcore.RequestStarted,
     httpcore.DialStarted,
+    httpcore.ConnectStarted,
+    httpcore.Connected,
     httpcore.ConnectionOpened,
+    httpcore.HeadSent,
     httpcore.RequestSent,
     httpcore.InterimResponse,
     httpcore.ResponseStarted,

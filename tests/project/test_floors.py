@@ -87,11 +87,11 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "engines", "resend", "retry_policy", "stats", "tickets"},
+            {"__init__", "engines", "resend", "retry_policy", "stats", "tickets", "tracer"},
             {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
             {"ledger"},
             {"connection"},
-            {"arguments", "loaded", "streamed", "tracer"},
+            {"arguments", "loaded", "streamed"},
             {"call", "routing"},
             {"leases"},
             {"connecting", "delivery"},

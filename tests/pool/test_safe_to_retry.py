@@ -1,0 +1,118 @@
+"""`error.safe_to_retry`, case by case. The sweep in `test_trace_sweeps` compares it with what servers received."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+import httpcore
+from httpcore.testing import ServerEnd, Simulation
+
+Pool = httpcore.ConnectionPool
+POLICY = httpcore.NetworkPolicy.public_only()
+RETRIES = httpcore.RetryPolicy(attempts=2)
+
+
+async def be_silent(peer: ServerEnd) -> None:
+    await peer.recv_until(b"\r\n\r\n")
+    await peer.scheduler.sleep(1000)
+
+
+async def answer_503_and_vanish(peer: ServerEnd) -> None:
+    await peer.recv_until(b"\r\n\r\n")
+    await peer.send(b"HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+
+async def answer_half(peer: ServerEnd) -> None:
+    await peer.recv_until(b"\r\n\r\n")
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+
+
+async def ask_url(pool: Pool) -> None:
+    await pool.request("GET", "http://")
+
+
+async def ask_header(pool: Pool) -> None:
+    await pool.request("GET", "http://silent.test/", {"a": "b\n"})
+
+
+async def ask_refused(pool: Pool) -> None:
+    await pool.request("POST", "http://refused.test/", body=b"x")
+
+
+async def ask_unknown(pool: Pool) -> None:
+    await pool.request("GET", "http://unknown.test/")
+
+
+async def ask_closed(pool: Pool) -> None:
+    await pool.close()
+    await pool.request("GET", "http://silent.test/")
+
+
+async def ask_private(pool: Pool) -> None:
+    async with Pool(network_policy=POLICY) as careful:
+        await careful.request("GET", "http://127.0.0.1/")
+
+
+async def ask_when_full(pool: Pool) -> None:
+    async with await pool.request("GET", "http://half.test/", stream=True):
+        await pool.request("GET", "http://half.test/", timeout=1)
+
+
+async def ask_silent(pool: Pool) -> None:
+    await pool.request("GET", "http://silent.test/", timeout=1)
+
+
+async def ask_half(pool: Pool) -> None:
+    await pool.request("GET", "http://half.test/")
+
+
+CASES: dict[str, tuple[Callable[[Pool], Awaitable[None]], type[Exception], bool]] = {
+    "a URL that is none": (ask_url, httpcore.InvalidURL, True),
+    "a header that cannot be sent": (ask_header, httpcore.LocalProtocolError, True),
+    "refused": (ask_refused, httpcore.ConnectError, True),
+    "a name without an address": (ask_unknown, httpcore.ConnectError, True),
+    "a closed pool": (ask_closed, httpcore.PoolClosed, True),
+    "a full pool": (ask_when_full, httpcore.PoolTimeout, True),
+    "an address that is denied": (ask_private, httpcore.PolicyError, True),
+    "a server that is silent": (ask_silent, httpcore.ReadTimeout, False),
+    "a body that is cut": (ask_half, httpcore.RemoteProtocolError, False),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_error_says_whether_a_peer_may_have_acted(case: str) -> None:
+    ask, kind, is_safe = CASES[case]
+    simulation = Simulation()
+    simulation.listen("silent.test", 80, be_silent)
+    simulation.listen("half.test", 80, answer_half)
+    simulation.refuse("refused.test", 80)
+
+    async def main() -> None:
+        async with Pool(limits=httpcore.PoolLimits(max_connections=1)) as pool:
+            with pytest.raises(kind) as caught:
+                await ask(pool)
+            assert isinstance(caught.value, httpcore.HTTPCoreError)
+            assert caught.value.safe_to_retry is is_safe
+
+    simulation.run(main())
+
+
+def test_an_attempt_that_was_answered_before_makes_it_unsafe() -> None:
+    """The last attempt reached no server; one before it did."""
+    simulation = Simulation()
+
+    async def answer_once(peer: ServerEnd) -> None:
+        simulation.refuse("a.test", 80)
+        await answer_503_and_vanish(peer)
+
+    simulation.listen("a.test", 80, answer_once)
+
+    async def main() -> None:
+        async with Pool(retries=RETRIES) as pool:
+            with pytest.raises(httpcore.ConnectError) as caught:
+                await pool.request("GET", "http://a.test/")
+            assert caught.value.safe_to_retry is False
+
+    simulation.run(main())
