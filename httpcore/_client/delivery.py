@@ -109,8 +109,14 @@ class Delivery:
     def info(self) -> ResponseInfo:
         return self.answer.extensions.get("info", _NO_INFO)
 
+    @property
+    def is_strict(self) -> bool:
+        return self.answer.extensions.get("strict", False)
+
     def note(self, name: Leniency) -> bool:
-        """The content is unusual: `info` says so from now on."""
+        """The content is unusual: `info` says so from now on. False where the transport is strict: that is an error."""
+        if self.is_strict:
+            return False
         info = self.info
         self.answer.extensions["info"] = info._replace(lenient=noted(info.lenient, name))
         return True
