@@ -88,7 +88,9 @@ class Delivery:
         self._progress = progress
         self._waiting: list[TransportResponse] = []
         stream = answer.stream
-        self.whole = stream if isinstance(stream, bytes) and not has_connection(answer.extensions) else None
+        self.whole: bytes | None = (
+            stream if isinstance(stream, bytes) and not has_connection(answer.extensions) else None
+        )
 
     # What a `Response` asks of the source of its body.
 
