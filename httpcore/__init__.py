@@ -11,6 +11,7 @@ TYPE_CHECKING = bool(0)
 if TYPE_CHECKING:
     from ._backends import current_backend, threads_backend
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
+    from ._certificate import Certificate
     from ._client.auth import Auth, BasicAuth, BearerAuth, DigestAuth, NetrcAuth
     from ._client.client import AsyncClient, Client, TrioClient
     from ._client.cookies import CookieConflict, Cookies
@@ -72,11 +73,12 @@ if TYPE_CHECKING:
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
     from ._pool.stats import OriginStats, PoolStats
-    from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse
+    from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse, run_sync
     from ._trace import (
         ConnectionClosed,
         ConnectionOpened,
         DialStarted,
+        EngineDifference,
         InterimResponse,
         RequestFailed,
         RequestQueued,
@@ -117,6 +119,7 @@ __all__ = [
     "BodyTypes",
     "CachingResolver",
     "CertTypes",
+    "Certificate",
     "Client",
     "ClientResponse",
     "ConcurrencyLimit",
@@ -131,6 +134,7 @@ __all__ = [
     "DecodingError",
     "DialStarted",
     "DigestAuth",
+    "EngineDifference",
     "EnvironmentProxies",
     "Event",
     "Fault",
@@ -248,6 +252,7 @@ __all__ = [
     "put",
     "query",
     "request",
+    "run_sync",
     "ssl_context",
     "threads_backend",
 ]
@@ -265,6 +270,7 @@ _WHERE = {
         "StreamInfo",
         "TLSInfo",
     ),
+    "_certificate": ("Certificate",),
     "_client.auth": (
         "Auth",
         "BasicAuth",
@@ -394,11 +400,13 @@ _WHERE = {
         "SyncConnectionPool",
         "SyncRawStream",
         "SyncResponse",
+        "run_sync",
     ),
     "_trace": (
         "ConnectionClosed",
         "ConnectionOpened",
         "DialStarted",
+        "EngineDifference",
         "InterimResponse",
         "RequestFailed",
         "RequestQueued",

@@ -15,6 +15,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionOpened",
     "DialStarted",
+    "EngineDifference",
     "InterimResponse",
     "RequestFailed",
     "RequestQueued",
@@ -66,13 +67,30 @@ class DialStarted(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened(TraceEvent):
-    """A new connection is there. `alpn` is what TLS agreed on, if anything."""
+    """A new connection is there. `alpn` is what TLS agreed on, if anything.
+
+    `hint`: why HTTP/2 was not offered, where that is a surprise: an `SSLContext` decides it.
+    """
 
     origin: str
     peer: str
     tls: str | None
     alpn: str | None
     engine: str
+    hint: str | None = None
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class EngineDifference(TraceEvent):
+    """With `engines="shadow"`: the library beside the native engine read otherwise what a peer sent.
+
+    `engine`: that library and its version. `difference`: what differs, without a value that the peer sent. `request`:
+    the one that told it; over HTTP/2 it may have been found while another one ran on the same pool.
+    """
+
+    engine: str
+    difference: str
 
 
 @public
