@@ -14,6 +14,7 @@ import pytest
 import httpcore
 from httpcore import _errors
 from httpcore._errors import Code, show
+from httpcore._message.response import _Given
 from httpcore._sync import SyncResponse, run
 
 CLASSES: list[type[httpcore.HTTPCoreError]] = [
@@ -182,6 +183,20 @@ def broken(coding: str, body: bytes) -> httpcore.Response:
     return httpcore.Response(200, headers={"Content-Encoding": coding}, body=body)
 
 
+class Strict(_Given):
+    """A body as a strict pool has it: unusual content is an error."""
+
+    def note(self, name: httpcore.Leniency) -> bool:
+        return False
+
+
+def strictly_read() -> httpcore.Response:
+    response = broken("nothing", b"x")
+    assert isinstance(response._source, _Given)
+    response._source = Strict(response._source._body)
+    return response
+
+
 def streamed() -> httpcore.Response:
     response = httpcore.Response(200, body=[b"x"])
     stream = response.stream()
@@ -206,7 +221,8 @@ NO_BODY: dict[str, tuple[Callable[[], httpcore.Response], type[httpcore.HTTPCore
     "being streamed": (streamed, httpcore.StreamConsumed),
     "closed": (closed, httpcore.ResponseClosed),
     "damaged": (lambda: broken("gzip", b"x"), httpcore.DecodingError),
-    "an unknown coding": (lambda: broken("nothing", b"x"), httpcore.DecodingError),
+    "an unknown coding": (strictly_read, httpcore.DecodingError),
+    "cut": (lambda: broken("gzip", gzip.compress(b"x")[:-1]), httpcore.DecodingError),
     "too large": (lambda: broken("gzip", too_large()), httpcore.LimitExceeded),
 }
 FACES: dict[str, Callable[[httpcore.Response], Any]] = {"async": lambda response: response, "sync": SyncResponse}

@@ -74,6 +74,9 @@ async def serve(peer: ServerEnd) -> None:
             await peer.scheduler.sleep(2)
         if path == b"/hint":
             await peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        if path == b"/loose":
+            await peer.send(b"HTTP/1.1 200 OK\nContent-Encoding: none\nContent-Length: 2\n\nok")
+            return
         if path == b"/half":
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         elif path == b"/switch":
@@ -160,6 +163,20 @@ def test_times_are_those_of_the_clock_and_all_events_of_a_request_have_its_numbe
         assert {event.request for event in listener.events} == {first}
         await pool.request("GET", "http://a.test/slow")
         assert {event.request for event in listener.events[11:]} == {first + 1}
+
+    play(body)
+
+
+def test_what_is_unusual_is_told_when_it_is_noticed() -> None:
+    async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
+        response = await pool.request("GET", "http://a.test/loose", stream=True)
+        unusual = [event for event in listener.taken() if isinstance(event, ResponseUnusual | ResponseStarted)]
+        fields = ((b"content-encoding", b"none"), (b"content-length", b"2"))
+        assert unusual == [ResponseStarted(0.0, 0, 200, fields), ResponseUnusual(0.0, 0, ("line-end",))]
+        assert await response.read() == b"ok"
+        assert ResponseUnusual(0.0, 0, ("unknown-coding",)) in listener.taken()
+        await pool.request("GET", "http://a.test/one")
+        assert not [event for event in listener.taken() if isinstance(event, ResponseUnusual)]
 
     play(body)
 

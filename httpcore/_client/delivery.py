@@ -88,7 +88,9 @@ class Delivery:
         self._progress = progress
         self._waiting: list[TransportResponse] = []
         stream = answer.stream
-        self.whole = stream if isinstance(stream, bytes) and not has_connection(answer.extensions) else None
+        self.whole: bytes | None = (
+            stream if isinstance(stream, bytes) and not has_connection(answer.extensions) else None
+        )
 
     # What a `Response` asks of the source of its body.
 
@@ -109,8 +111,14 @@ class Delivery:
     def info(self) -> ResponseInfo:
         return self.answer.extensions.get("info", _NO_INFO)
 
+    @property
+    def is_strict(self) -> bool:
+        return self.answer.extensions.get("strict", False)
+
     def note(self, name: Leniency) -> bool:
-        """The content is unusual: `info` says so from now on."""
+        """The content is unusual: `info` says so from now on. False where the transport is strict: that is an error."""
+        if self.is_strict:
+            return False
         info = self.info
         self.answer.extensions["info"] = info._replace(lenient=noted(info.lenient, name))
         return True

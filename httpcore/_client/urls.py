@@ -54,7 +54,7 @@ class URL:
         query_params: are appended to the query. Default None: none.
 
     Raises:
-        InvalidURL: no URL, or one that two readers could take differently, such as one with a backslash or a space.
+        InvalidURL: no URL, or one that two readers could take differently: with a backslash, a space before the path.
         UnsupportedProtocol: the scheme is neither http nor https.
 
     `str(url)` is the whole text, user name and password included. `repr(url)` and `redacted` show neither.
@@ -346,7 +346,7 @@ _remembered = lru_cache(maxsize=1024)(_absolute)
 def _relative(text: str) -> URL:
     """A relative reference (RFC 3986, section 4.2). Its dot segments stay, since they mean something to the base."""
     if FORBIDDEN.search(text):
-        refuse(text, "a space, a control character or a backslash is allowed nowhere")
+        refuse(text, "a control character or a backslash is allowed nowhere")
     parts = _REFERENCE.fullmatch(text)
     assert parts is not None  # each part may be empty, and the last takes what is left
     authority, path, query, fragment = parts.groups()

@@ -101,6 +101,8 @@ class Source(ContentSource, Protocol):
     def info(self) -> ResponseInfo: ...
     @property
     def connection(self) -> RawStream | None: ...
+    @property
+    def is_strict(self) -> bool: ...
     def here(self) -> bytes | None:
         """The whole rest of the body, if none of it has to be waited for."""
         ...
@@ -538,6 +540,11 @@ class _Given:
             self._rest = memoryview(await self._reader.next() or b"")
         piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
         return bytes(piece)
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether unusual content is an error."""
+        return False
 
     def note(self, name: Leniency) -> bool:
         self.info = self.info._replace(lenient=noted(self.info.lenient, name))

@@ -281,7 +281,7 @@ def encoded(url: str, text: str) -> str:
     """`text`, a part of the path or the query of `url`, as it is sent: what no path has is percent-encoded.
 
     Raises:
-        InvalidURL: a "%" without two hex digits, or half of a surrogate pair.
+        InvalidURL: half of a surrogate pair, or a control character.
     """
     if _TARGET.fullmatch(text):
         return text

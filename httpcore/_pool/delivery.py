@@ -184,6 +184,11 @@ class Delivery(Ticket):
                 return int(value)
         return None
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether unusual content is an error."""
+        return self.holds.is_strict
+
     def note(self, name: Leniency) -> bool:
         """The content is unusual. False where that is an error."""
         if self.holds.is_strict:
@@ -300,6 +305,10 @@ class Handover:
 
     async def next(self) -> bytes:
         return b""
+
+    @property
+    def is_strict(self) -> bool:
+        return self._delivery.is_strict
 
     def note(self, name: Leniency) -> bool:
         return self._delivery.note(name)

@@ -60,6 +60,7 @@ class _ResponseFacts(TypedDict, total=False):
     informational: list[Informational]
     info: ResponseInfo
     stream_id: int
+    strict: bool
     template: str | list[str]
     context: Mapping[str, object] | list[Mapping[str, object]]
     debug: Mapping[str, object]
@@ -79,6 +80,7 @@ class ResponseExtensions(_ResponseFacts, total=False):
         informational: the 1xx responses that came before.
         info: how the response came about, see `ResponseInfo`.
         stream_id: the identifier of the HTTP/2 stream; absent over HTTP/1.1.
+        strict: True where the transport reads strictly: unusual content is an error for what decodes it. Else absent.
         template, context: what an app in this process rendered; a list of them if there was more than one template.
         debug: all that such an app said in `http.response.debug`.
     """

@@ -222,6 +222,8 @@ def _facts(response: Response, trailers: Headers | None = None) -> ResponseExten
     }
     if info.stream_id is not None:
         extensions["stream_id"] = info.stream_id
+    if source.is_strict:
+        extensions["strict"] = True
     return extensions
 
 

@@ -69,6 +69,10 @@ class Wire:
         self._at_end = True
         return b""
 
+    @property
+    def is_strict(self) -> bool:
+        return self.strict
+
     def note(self, name: str) -> bool:
         self.noted.append(name)
         return not self.strict

@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 import pytest
 import urllib3
+from clients import client
 from servers import Peer, ScriptedServer
 from trials import HostileServer, trial
 from worlds import World, each_world
@@ -315,6 +316,30 @@ def test_a_transport_is_strict_where_it_is_asked_to_be(world: World) -> None:
                 assert await send(transport, server.url) == 200
             with httpcore.HTTPTransport(strict=True) as transport, pytest.raises(httpcore.RemoteProtocolError):
                 await send(transport, server.url)
+
+    world.run(body)
+
+
+CODED = [name for name, row in ROWS.items() if set(row.lenient) & {"unknown-coding", "text-behind-gzip"}]
+
+
+@each_world
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "in pieces"])
+@pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
+@pytest.mark.parametrize("name", CODED)
+def test_a_client_refuses_unusual_content_if_it_is_strict(world: World, name: str, strict: bool, stream: bool) -> None:
+    row = ROWS[name]
+
+    async def body() -> None:
+        with answering(row.raw) as server:
+            async with client(world, transport=httpcore.HTTPTransport(strict=strict)) as http:
+                if strict:
+                    with pytest.raises(httpcore.DecodingError):
+                        await (await http.request("GET", server.url, stream=stream)).read()
+                else:
+                    response = await http.request("GET", server.url, stream=stream)
+                    assert await response.read() == row.body
+                    assert sorted(response.info.lenient) == sorted(row.lenient)
 
     world.run(body)
 
