@@ -167,11 +167,13 @@ def test_a_missing_or_repeated_host_is_a_400() -> None:
     assert refused(path=b"http://other.test/") == 400
 
 
-@pytest.mark.parametrize("version", ["1.0", "2", "3"])
-def test_other_versions_need_no_host(version: str) -> None:
-    planned = plan(scope(http_version=version), Trust())
+@pytest.mark.parametrize("version", ["1", "1.0", "2", "3"])
+@pytest.mark.parametrize("fields", [[], [(b"host", b"")]])
+def test_other_versions_need_no_host(version: str, fields: Fields) -> None:
+    planned = plan(scope(*fields, http_version=version), Trust())
     assert isinstance(planned, Forward)
     assert planned.host is None
+    assert dict(planned.headers)[b"via"] == (b"1.0 gateway" if version == "1" else b"%b gateway" % version.encode())
 
 
 def test_host_is_the_upstreams_unless_the_clients_is_kept() -> None:
