@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, Final
 
 from .messages import Receive
@@ -21,8 +22,8 @@ _LOOK: Final = 0.01
 
 
 def now() -> float:
-    """The clock of the running loop, in seconds."""
-    return asyncio.get_running_loop().time()
+    """The clock of asyncio's loops, in seconds, in a loop or outside."""
+    return monotonic()
 
 
 class Watch:

@@ -48,3 +48,14 @@ def test_the_gateway_on_the_wire(server: str, wire: Wire, name: str) -> None:
             CHECKS[name](wire)
     else:
         CHECKS[name](wire)
+
+
+def test_the_guide_names_what_each_server_does() -> None:
+    rows = [
+        f"| {server} | {name.replace('_', ' ')} | {reason} |"
+        for server, excused in THE_SERVERS.items()
+        for name, reason in excused.items()
+    ]
+    table = GUIDE.read_text(encoding="utf-8").partition("| what the server does |\n|---|---|---|\n")[2]
+    assert table.partition("\n\n")[0].split("\n") == rows
+    assert all(len(excused) <= 6 for excused in THE_SERVERS.values())
