@@ -56,7 +56,7 @@ class OnHttpx2:
         self.client = httpx2.AsyncClient(limits=limits, timeout=60)
 
     async def request(
-        self, method: str, url: str, headers: Headers, body: Any, stream: bool, *, target: bytes, timeout: object
+        self, method: str, url: str, headers: Headers, body: Any, stream: bool, *, target: bytes, **_: object
     ) -> Any:
         request = self.make(method, url[:-1] + target.decode(), headers=headers, content=content_of(body))
         response = await self.client.send(request, stream=stream)
@@ -84,7 +84,7 @@ class OnAiohttp:
         )
 
     async def request(
-        self, method: str, url: str, headers: Headers, body: Any, stream: bool, *, target: bytes, timeout: object
+        self, method: str, url: str, headers: Headers, body: Any, stream: bool, *, target: bytes, **_: object
     ) -> Any:
         from yarl import URL
 

@@ -11,10 +11,10 @@ from examples.progress import Progress
 
 async def download(http: httpcore.ConnectionPool, url: str, path: str) -> int:
     """Stream the body of `url` into `path`; returns the bytes written. Memory stays flat, whatever the size."""
-    async with await http.request("GET", url, stream=True) as response:
+    async with http.stream("GET", url) as response:
         if response.status_code != 200:
             raise SystemExit(f"{url}: {response.status_code} {response.reason}")
-        length = dict(response.headers).get(b"content-length")
+        length = response.header("content-length")
         progress = Progress("download", int(length) if length is not None else None)
         done = 0
         with open(path, "wb") as file:  # noqa: ASYNC230 - a local file; a slow disk wants a thread

@@ -5,10 +5,10 @@ Importing it loads nothing else: a name brings what it needs when it is first as
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+# True for type checkers. Not the literal False, which jedi (Spyder, python-lsp, vim, Emacs) would take at its word, and
+# complete nothing; nor from `typing`, so that the import loads nothing.
+TYPE_CHECKING = bool(0)
 if TYPE_CHECKING:
-    from typing import Any
-
     from ._backends import current_backend, threads_backend
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
     from ._client.auth import Auth, BasicAuth, BearerAuth, DigestAuth, NetrcAuth
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._client.response import AsyncClientResponse, ClientResponse, HTTPStatusError
     from ._client.set_cookie import Cookie
     from ._client.urls import URL, Origin
-    from ._config import PoolLimits, SSLConfig, TimeoutConfig
+    from ._config import UNSET, CertTypes, PoolLimits, SSLConfig, SSLTypes, TimeoutConfig, TimeoutTypes, Unset
     from ._connect.contexts import ssl_context
     from ._connect.environment import EnvironmentProxies, proxies_from_environment
     from ._connect.policy import NetworkPolicy
@@ -64,9 +64,11 @@ if TYPE_CHECKING:
         WriteError,
         WriteTimeout,
     )
-    from ._message.body import ReplayableBody
+    from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
+    from ._message.request import HeaderTypes, TrailerTypes
     from ._message.response import BodyStream, Informational, Response, ResponseInfo
+    from ._message.rules import Leniency
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
     from ._pool.stats import OriginStats, PoolStats
@@ -83,6 +85,8 @@ if TYPE_CHECKING:
         RequestStarted,
         ResponseComplete,
         ResponseStarted,
+        ResponseUnusual,
+        Trace,
         TraceEvent,
     )
     from ._transports.asgi import ASGITransport
@@ -110,7 +114,9 @@ __all__ = [
     "BasicAuth",
     "BearerAuth",
     "BodyStream",
+    "BodyTypes",
     "CachingResolver",
+    "CertTypes",
     "Client",
     "ClientResponse",
     "ConcurrencyLimit",
@@ -138,10 +144,12 @@ __all__ = [
     "HTTPSRedirect",
     "HTTPStatusError",
     "HTTPTransport",
+    "HeaderTypes",
     "Headers",
     "Informational",
     "InterimResponse",
     "InvalidURL",
+    "Leniency",
     "LimitExceeded",
     "LocalProtocolError",
     "Middleware",
@@ -191,9 +199,11 @@ __all__ = [
     "ResponseInfo",
     "ResponseNotRead",
     "ResponseStarted",
+    "ResponseUnusual",
     "Retries",
     "RetryPolicy",
     "SSLConfig",
+    "SSLTypes",
     "SendOptions",
     "SocketOption",
     "Stream",
@@ -201,6 +211,7 @@ __all__ = [
     "StreamInfo",
     "StreamReset",
     "SyncBodyStream",
+    "SyncBodyTypes",
     "SyncConnectionPool",
     "SyncRawStream",
     "SyncResponse",
@@ -209,12 +220,17 @@ __all__ = [
     "TLSInfo",
     "Timeout",
     "TimeoutConfig",
+    "TimeoutTypes",
     "TooManyRedirects",
     "TotalTimeout",
+    "Trace",
     "TraceEvent",
+    "TrailerTypes",
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "UNSET",
+    "Unset",
     "TrioClient",
     "URL",
     "UnsupportedProtocol",
@@ -293,9 +309,14 @@ _WHERE = {
     "_client.query_params": ("QueryParams",),
     "_client.urls": ("URL", "Origin"),
     "_config": (
+        "UNSET",
+        "CertTypes",
         "PoolLimits",
         "SSLConfig",
+        "SSLTypes",
         "TimeoutConfig",
+        "TimeoutTypes",
+        "Unset",
     ),
     "_connect.contexts": ("ssl_context",),
     "_connect.environment": (
@@ -345,14 +366,23 @@ _WHERE = {
         "WriteError",
         "WriteTimeout",
     ),
-    "_message.body": ("ReplayableBody",),
+    "_message.body": (
+        "BodyTypes",
+        "ReplayableBody",
+        "SyncBodyTypes",
+    ),
     "_message.raw": ("RawStream",),
+    "_message.request": (
+        "HeaderTypes",
+        "TrailerTypes",
+    ),
     "_message.response": (
         "BodyStream",
         "Informational",
         "Response",
         "ResponseInfo",
     ),
+    "_message.rules": ("Leniency",),
     "_pool.pool": ("ConnectionPool",),
     "_pool.retry_policy": ("RetryPolicy",),
     "_pool.stats": (
@@ -377,6 +407,8 @@ _WHERE = {
         "RequestStarted",
         "ResponseComplete",
         "ResponseStarted",
+        "ResponseUnusual",
+        "Trace",
         "TraceEvent",
     ),
     "_transports.asgi": ("ASGITransport",),
@@ -409,14 +441,16 @@ _WHERE = {
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # so that `import httpcore` alone imports nothing
+if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
 
-    value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name):
+        if name not in _MODULE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # so that `import httpcore` alone imports nothing
+
+        value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -9,17 +9,40 @@ from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from enum import Enum
 from os import PathLike, fspath
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Union
 
 from ._exact import exact_float, exact_str
 from ._public import public, resolvable
 from ._values import dataclass, field
 
-__all__ = ["PoolLimits", "SSLConfig", "TimeoutConfig"]
+if TYPE_CHECKING:
+    import ssl as ssl_module
+    from typing import TypedDict, Unpack
 
+    class TimeoutFields(TypedDict, total=False):
+        """The fields of a `TimeoutConfig`, by either of their names."""
+
+        connect_timeout: float | None
+        read_timeout: float | None
+        write_timeout: float | None
+        pool_timeout: float | None
+        total_timeout: float | None
+        connect: float | None
+        read: float | None
+        write: float | None
+        pool: float | None
+        total: float | None
+
+
+__all__ = ["CertTypes", "PoolLimits", "SSLConfig", "SSLTypes", "TimeoutConfig", "TimeoutTypes"]
+
+Path = str | PathLike[str]
 CertFile = str | tuple[str, str] | tuple[str, str | None, str | bytes | None]
+CertTypes = Path | tuple[Path, Path] | tuple[Path, Path | None, str | bytes | None]
+"""A client certificate: a path, `(certificate, key)`, or `(certificate, key, password)`."""
 
 
+@public
 class Unset(Enum):
     """Tells "not given" from None, which means "no limit"."""
 
@@ -71,11 +94,32 @@ def _checked_count(name: str, value: int | None, *, least: int) -> None:
         )
 
 
+def _check_range(name: str, value: int, least: int, most: int) -> None:
+    """A limit that cannot be lifted: what a peer sends without end is kept up to it."""
+    expected = f"expected a whole number from {least:,} to {most:,}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: {expected}, got {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name}: {expected}, got {value!r}")
+
+
+def _either(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Seconds | Unset:
+    """The value that has two names."""
+    if value is UNSET:
+        return long
+    if long is not UNSET:
+        raise TypeError(f"{short} and {short}_timeout are both given: expected one of them")
+    return value
+
+
 @public
 @resolvable
 @dataclass(frozen=True, slots=True, init=False)
 class TimeoutConfig:
     """How long each kind of wait may take, in seconds; `None` is no limit.
+
+    What is left out when it is made for a request is the pool's: `request(..., timeout=TimeoutConfig(read=60))` changes
+    the read timeout alone. As a pool's own it is the default.
 
     Arguments:
         timeout: what each of the four below is when it is left out. Default 5.0.
@@ -85,9 +129,10 @@ class TimeoutConfig:
         pool_timeout: the wait for a connection, when the pool is at its limit.
         total_timeout: the whole exchange, from the call of `request` to the last byte of the response body. It fires
             only where something waits. Above 0. Default None: no limit.
+        connect, read, write, pool, total: the same five, by shorter names.
 
     Raises:
-        TypeError, ValueError: a value is not a number of seconds from 0 up.
+        TypeError, ValueError: a value is not a number of seconds from 0 up, or one is given by both its names.
     """
 
     connect_timeout: Seconds
@@ -95,45 +140,99 @@ class TimeoutConfig:
     write_timeout: Seconds
     pool_timeout: Seconds
     total_timeout: Seconds
+    _given: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
-        timeout: Seconds = DEFAULT_TIMEOUT,
+        timeout: Seconds | Unset = UNSET,
         *,
         connect_timeout: Seconds | Unset = UNSET,
         read_timeout: Seconds | Unset = UNSET,
         write_timeout: Seconds | Unset = UNSET,
         pool_timeout: Seconds | Unset = UNSET,
-        total_timeout: Seconds = None,
+        total_timeout: Seconds | Unset = UNSET,
+        connect: Seconds | Unset = UNSET,
+        read: Seconds | Unset = UNSET,
+        write: Seconds | Unset = UNSET,
+        pool: Seconds | Unset = UNSET,
+        total: Seconds | Unset = UNSET,
     ) -> None:
-        default = checked_seconds("timeout", timeout)
-        four = {
-            "connect_timeout": connect_timeout,
-            "read_timeout": read_timeout,
-            "write_timeout": write_timeout,
-            "pool_timeout": pool_timeout,
+        asked = {
+            "connect_timeout": _either("connect", connect, connect_timeout),
+            "read_timeout": _either("read", read, read_timeout),
+            "write_timeout": _either("write", write, write_timeout),
+            "pool_timeout": _either("pool", pool, pool_timeout),
+            "total_timeout": _either("total", total, total_timeout),
         }
-        for name, value in four.items():
-            object.__setattr__(self, name, default if value is UNSET else checked_seconds(name, value))
-        object.__setattr__(self, "total_timeout", checked_seconds("total_timeout", total_timeout, zero=False))
+        default = DEFAULT_TIMEOUT if timeout is UNSET else checked_seconds("timeout", timeout)
+        given = {
+            name: checked_seconds(name, value, zero=name != "total_timeout")
+            for name, value in asked.items()
+            if value is not UNSET
+        }
+        if timeout is not UNSET:
+            given = {**dict.fromkeys(_FOUR, default), **given}
+        for name in asked:
+            value = None if name == "total_timeout" else default
+            object.__setattr__(self, name, given.get(name, value))
+        object.__setattr__(self, "_given", frozenset(given))
 
     @classmethod
     def of(cls, value: TimeoutConfig | Seconds) -> TimeoutConfig:
         """The value itself, or a number of seconds (None: no limit) for all four."""
         return value if isinstance(value, TimeoutConfig) else cls(value)
 
+    def replace(self, **changes: Unpack[TimeoutFields]) -> TimeoutConfig:
+        """The same but for some fields, by either of their names: `http.timeout.replace(read=60, total=300)`.
+
+        Raises:
+            TypeError, ValueError: as the constructor; also `timeout`, which is no field.
+        """
+        if "timeout" in changes:
+            raise TypeError("replace() expected fields such as read=, got timeout=: TimeoutConfig(seconds) sets four")
+        return self.overlaid(TimeoutConfig(**changes))
+
+    def overlaid(self, other: TimeoutConfig | Seconds) -> TimeoutConfig:
+        """These timeouts with what `other`, that of a request, says.
+
+        A number is all but the total, None is no limit of any kind, a `TimeoutConfig` what it was given.
+        """
+        if other is None:
+            return _NO_LIMIT
+        if not isinstance(other, TimeoutConfig):
+            other = TimeoutConfig(other)
+        given = other._given
+        if len(given) == len(_FIVE):
+            return other
+        made = object.__new__(TimeoutConfig)
+        for name in _FIVE:
+            object.__setattr__(made, name, getattr(other if name in given else self, name))
+        object.__setattr__(made, "_given", self._given | given)
+        return made
+
+
+_FOUR: Final = ("connect_timeout", "read_timeout", "write_timeout", "pool_timeout")
+_FIVE: Final = (*_FOUR, "total_timeout")
+_NO_LIMIT: Final = TimeoutConfig(None, total_timeout=None)
+
+TimeoutTypes = TimeoutConfig | float | None
+"""Timeouts: a `TimeoutConfig`, seconds for all waits, or None for no limit."""
+
 
 @public
 @resolvable
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """How many connections a pool may have. `None` is no further limit.
+    """How many connections a pool may have, and how large a response's head may be. `None` is no further limit.
 
     Attributes:
         max_connections: open and dialing, in all. Default 100.
         max_connections_per_origin: the same, for one scheme, host and port. Default None.
         max_keepalive: how many may stay open with no request on them. Default None: all.
         keepalive_expiry: seconds after which a connection with no request on it is not used again. Default 30.0.
+        max_head_bytes: of the head of one response, or of its trailers, as sent; over HTTP/2 also decompressed. From
+            1,024 to 16 MiB. Default 256 KiB.
+        max_head_fields: how many fields a head, or the trailers, may have. From 1 to 65,536. Default 1,000.
 
     Raises:
         TypeError, ValueError: a value is not a number, or too small.
@@ -143,21 +242,25 @@ class PoolLimits:
     max_connections_per_origin: int | None = None
     max_keepalive: int | None = None
     keepalive_expiry: Seconds = 30.0
+    max_head_bytes: int = 262_144
+    max_head_fields: int = 1_000
 
     def __post_init__(self) -> None:
         _checked_count("max_connections", self.max_connections, least=1)
         _checked_count("max_connections_per_origin", self.max_connections_per_origin, least=1)
         _checked_count("max_keepalive", self.max_keepalive, least=0)
         object.__setattr__(self, "keepalive_expiry", checked_seconds("keepalive_expiry", self.keepalive_expiry))
+        _check_range("max_head_bytes", self.max_head_bytes, 1024, 1 << 24)
+        _check_range("max_head_fields", self.max_head_fields, 1, 1 << 16)
 
 
 @public
 @resolvable
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SSLConfig:
     """What to trust and how to identify ourselves under TLS. Equal values share connections and one `ssl.SSLContext`.
 
-    Attributes:
+    Arguments:
         cert: a client certificate: one PEM file with certificate and key, `(certificate, key)`, or
             `(certificate, key, password)`; paths. Default None.
         verify: True trusts certifi's bundle, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name when they are set; a path
@@ -172,27 +275,39 @@ class SSLConfig:
         fingerprints: SHA-256 of the certificates (the server's own, DER encoded) that are accepted, in hex, with or
             without colons. Checked in addition to `verify`, and also when that is False. Default (): any.
 
+    Attributes: the same, as values that can be hashed: paths as text, collections as tuples.
+
     Raises:
         TypeError, ValueError: an argument has another shape. Files are read at the first https request.
     """
 
-    cert: CertFile | None = None
-    verify: bool | str | Literal["system"] = True
-    trust_env: bool = True
-    server_hostname: str | None = field(default=None, kw_only=True)
-    alpn: tuple[str, ...] | None = field(default=None, kw_only=True)
-    fingerprints: tuple[str, ...] = field(default=(), kw_only=True)
+    cert: CertFile | None
+    verify: bool | str
+    trust_env: bool
+    server_hostname: str | None = field(kw_only=True)
+    alpn: tuple[str, ...] | None = field(kw_only=True)
+    fingerprints: tuple[str, ...] = field(kw_only=True)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "cert", _checked_cert(self.cert))
-        if isinstance(self.verify, PathLike):
-            object.__setattr__(self, "verify", fspath(self.verify))
-        if not isinstance(self.verify, (bool, str)) or self.verify == "":
-            raise TypeError(f"verify is {self.verify!r}: True, False or the path of a file or directory is allowed")
-        object.__setattr__(self, "server_hostname", _checked_server_hostname(self.server_hostname))
-        if self.alpn is not None:
-            object.__setattr__(self, "alpn", checked_alpn(self.alpn))
-        object.__setattr__(self, "fingerprints", _checked_fingerprints(self.fingerprints))
+    def __init__(
+        self,
+        cert: CertTypes | None = None,
+        verify: bool | str | PathLike[str] = True,
+        trust_env: bool = True,
+        *,
+        server_hostname: str | None = None,
+        alpn: Iterable[str] | None = None,
+        fingerprints: Iterable[str] = (),
+    ) -> None:
+        values = {
+            "cert": _checked_cert(cert),
+            "verify": _checked_verify(verify),
+            "trust_env": trust_env,
+            "server_hostname": _checked_server_hostname(server_hostname),
+            "alpn": None if alpn is None else checked_alpn(alpn),
+            "fingerprints": _checked_fingerprints(fingerprints),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         cert = self.cert
@@ -202,6 +317,14 @@ class SSLConfig:
             value = getattr(self, name)
             text += "" if value == default else f", {name}={value!r}"
         return text + ")"
+
+
+def _checked_verify(verify: object) -> bool | str:
+    if isinstance(verify, PathLike):
+        verify = fspath(verify)
+    if not isinstance(verify, (bool, str)) or verify == "":
+        raise TypeError(f"verify is {verify!r}: True, False or the path of a file or directory is allowed")
+    return verify
 
 
 def _checked_server_hostname(name: object) -> str | None:
@@ -270,6 +393,10 @@ def _checked_cert(cert: object) -> CertFile | None:
     raise TypeError(
         f"cert is a {shape}: a path, (certificate, key) or (certificate, key, password) is allowed, or None"
     )
+
+
+SSLTypes = Union[SSLConfig, "ssl_module.SSLContext", None]
+"""TLS settings: an `SSLConfig`, or an `ssl.SSLContext` of your own; None is the default."""
 
 
 def checked_ssl(ssl: Any) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from copyreg import __newobj__  # type: ignore[attr-defined]  # private by its name, and in each pickle
 from enum import IntEnum
-from typing import Any
 
 from ._exact import exact_bytes, exact_str
 from ._public import public
@@ -88,7 +87,7 @@ class HTTPCoreError(Exception):
     An error about an argument, which is raised before anything is sent, names the argument and has none of these.
     """
 
-    def __init__(self, message: str = "", **facts: Any) -> None:
+    def __init__(self, message: str = "", **facts: object) -> None:
         super().__init__(message)
         self.message = message
         self.phase: str | None = None
@@ -102,7 +101,7 @@ class HTTPCoreError(Exception):
         if facts:
             self.add(**facts)
 
-    def add(self, **facts: Any) -> None:
+    def add(self, **facts: object) -> None:
         """Fill in facts that are not known yet; what is known stays."""
         for name, value in facts.items():
             if getattr(self, name) is None:
@@ -125,7 +124,7 @@ class HTTPCoreError(Exception):
         message = self.message or type(self).__name__
         return f"{message} [{'; '.join(where)}]" if where else message
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, tuple[type], dict[str, object]]:
         # Without a call of `__init__`, whose arguments differ from class to class.
         state = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
         return __newobj__, (type(self),), {"args": self.args, **state}
@@ -188,7 +187,7 @@ class StreamReset(RemoteProtocolError):
         code: why, as the server said it (RFC 9113, section 7).
     """
 
-    def __init__(self, code: int, message: str = "", **facts: Any) -> None:
+    def __init__(self, code: int, message: str = "", **facts: object) -> None:
         super().__init__(message or f"the server reset the stream: {_named(code)}", **facts)
         self.code = code
 
@@ -204,7 +203,7 @@ class GoAway(RemoteProtocolError):
     """
 
     def __init__(
-        self, code: int, last_stream_id: int, debug_data: bytes = b"", message: str = "", **facts: Any
+        self, code: int, last_stream_id: int, debug_data: bytes = b"", message: str = "", **facts: object
     ) -> None:
         said = f", saying {show(debug_data)}" if debug_data else ""
         text = f"the server went away: {_named(code)}, last stream {last_stream_id}{said}"
@@ -236,7 +235,7 @@ class ProxyError(HTTPCoreError):
         status_code: int | None = None,
         reason: str = "",
         headers: tuple[tuple[bytes, bytes], ...] = (),
-        **facts: Any,
+        **facts: object,
     ) -> None:
         super().__init__(message, **facts)
         self.status_code = status_code
@@ -251,11 +250,11 @@ class ProxyError(HTTPCoreError):
 class NetworkError(HTTPCoreError, OSError):
     """The connection failed. Also an `OSError`; `errno` is set when the system gave one."""
 
-    def __init__(self, message: str = "", *, errno: int | None = None, **facts: Any) -> None:
+    def __init__(self, message: str = "", *, errno: int | None = None, **facts: object) -> None:
         super().__init__(message, **facts)
         self.errno = errno
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, tuple[type], dict[str, object]]:
         make, arguments, state = super().__reduce__()
         return make, arguments, {**state, "errno": self.errno}
 
@@ -337,7 +336,7 @@ class PolicyError(HTTPCoreError):
         address: str | None = None,
         port: int | None = None,
         rule: str | None = None,
-        **facts: Any,
+        **facts: object,
     ) -> None:
         super().__init__(message, **facts)
         self.address = address
@@ -389,9 +388,9 @@ class ResponseBusy(ResponseError):
 class _OfAttribute(HTTPCoreError, AttributeError):
     """An error that reading an attribute may raise. As an `AttributeError` it makes `hasattr` False."""
 
-    def __init__(self, message: str = "", **facts: Any) -> None:
+    def __init__(self, message: str = "", **facts: object) -> None:
         super().__init__(message, **facts)
-        self.obj = None  # else Python keeps the object here, and its traceback suggests another attribute of it
+        self.obj: object = None  # else Python keeps the object here, and its traceback suggests another attribute of it
 
 
 @public

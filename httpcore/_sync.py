@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from ._backends.base import PIECE, Backend, SocketOption
 from ._backends.threads import BlockingBackend
-from ._config import UNSET, PoolLimits, TimeoutConfig, Unset
+from ._config import UNSET, PoolLimits, SSLConfig, SSLTypes, TimeoutConfig, TimeoutTypes, Unset
 from ._connect.proxy import Proxy, ProxyChooser
 from ._connect.resolvers import Resolver
 from ._errors import LocalProtocolError
-from ._message.body import Body
+from ._message.body import Body, SyncBodyTypes
+from ._message.lookup import HeaderLookup
 from ._message.raw import RawStream
-from ._message.request import TrailerTypes
+from ._message.request import HeaderTypes, TrailerTypes
 from ._message.response import BodyStream, Informational, Response, ResponseInfo
 from ._pool.pool import ConnectionPool
 from ._pool.stats import PoolStats
@@ -27,6 +28,8 @@ from ._public import public
 from ._trace import Trace
 
 if TYPE_CHECKING:
+    import ssl as ssl_module
+
     from ._connect.policy import NetworkPolicy
     from ._pool.retry_policy import RetryPolicy
 
@@ -61,8 +64,8 @@ class SyncConnectionPool:
 
     def __init__(
         self,
-        ssl: Any = None,
-        timeout: TimeoutConfig | float | None = TimeoutConfig(),  # noqa: B008 - a frozen value
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes = TimeoutConfig(),  # noqa: B008 - a frozen value
         limits: PoolLimits | None = None,
         *,
         http1: bool = True,
@@ -78,6 +81,7 @@ class SyncConnectionPool:
         retry_stale: bool = True,
         ping_interval: float | None = None,
         max_body: int | Unset | None = UNSET,
+        strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -98,6 +102,7 @@ class SyncConnectionPool:
             retry_stale=retry_stale,
             ping_interval=ping_interval,
             max_body=max_body,
+            strict=strict,
             trace=trace,
             backend=BlockingBackend() if backend is None else backend,
         )
@@ -106,14 +111,14 @@ class SyncConnectionPool:
         self,
         method: str | bytes,
         url: str | bytes,
-        headers: Any = None,
-        body: Any = b"",
+        headers: HeaderTypes = None,
+        body: SyncBodyTypes = b"",
         stream: bool = False,
         *,
-        ssl: Any = None,
-        timeout: TimeoutConfig | float | None = None,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
         target: str | bytes | None = None,
-        trailers: Any = None,
+        trailers: TrailerTypes = None,
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         duplex: bool = False,
@@ -123,9 +128,12 @@ class SyncConnectionPool:
         The body may be anything that does not need an event loop: bytes, str, an iterable of bytes, a callable that
         returns one, a binary file, or a `ReplayableBody`.
         """
-        if type(body) is not bytes:
-            body = Body.of(body)
-            if body.is_async:
+        sent: Any  # a `Body` is taken too, so that a body is taken apart once
+        if type(body) is bytes:
+            sent = body
+        else:
+            sent = Body.of(body)
+            if sent.is_async:
                 raise LocalProtocolError("body is asynchronous: SyncConnectionPool takes a plain iterable of bytes")
         return SyncResponse(
             run(
@@ -133,7 +141,7 @@ class SyncConnectionPool:
                     method,
                     url,
                     headers,
-                    body,
+                    sent,
                     stream,
                     ssl=ssl,
                     timeout=timeout,
@@ -146,9 +154,63 @@ class SyncConnectionPool:
             )
         )
 
+    def stream(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: HeaderTypes = None,
+        body: SyncBodyTypes = b"",
+        *,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        target: str | bytes | None = None,
+        trailers: TrailerTypes = None,
+        max_body: int | Unset | None = UNSET,
+        trace: Trace | None = None,
+        duplex: bool = False,
+    ) -> SyncResponse:
+        """Send one request and stream its response: `with http.stream("GET", url) as response`.
+
+        It is `request` with `stream=True`: the request is sent now, and leaving the block closes the response.
+        """
+        return self.request(
+            method,
+            url,
+            headers,
+            body,
+            True,
+            ssl=ssl,
+            timeout=timeout,
+            target=target,
+            trailers=trailers,
+            max_body=max_body,
+            trace=trace,
+            duplex=duplex,
+        )
+
     def close(self) -> None:
         """As `ConnectionPool.close`."""
         run(self._pool.close())
+
+    @property
+    def timeout(self) -> TimeoutConfig:
+        """The timeouts of requests that name none: `http.timeout.replace(read=60)` derives others."""
+        return self._pool.timeout
+
+    @property
+    def limits(self) -> PoolLimits:
+        """How many connections the pool may have."""
+        return self._pool.limits
+
+    @property
+    def ssl(self) -> SSLConfig | ssl_module.SSLContext:
+        """How https origins are checked where a request does not say."""
+        return self._pool.ssl
+
+    @property
+    def max_body(self) -> int | Unset | None:
+        """The most bytes of a body that are kept, None for no limit, or `UNSET` where it was left out."""
+        return self._pool.max_body
 
     def stats(self) -> PoolStats:
         """As `ConnectionPool.stats`."""
@@ -165,12 +227,12 @@ class SyncConnectionPool:
     def __repr__(self) -> str:
         return repr(self._pool).replace("ConnectionPool", "SyncConnectionPool", 1)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError("a SyncConnectionPool holds live connections and cannot be pickled")
 
 
 @public
-class SyncResponse:
+class SyncResponse(HeaderLookup):
     """`Response` for programs with threads: the same attributes; what is awaited there blocks here."""
 
     __slots__ = ("_response",)

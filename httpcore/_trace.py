@@ -23,6 +23,7 @@ __all__ = [
     "RequestStarted",
     "ResponseComplete",
     "ResponseStarted",
+    "ResponseUnusual",
     "Trace",
     "TraceEvent",
 ]
@@ -103,6 +104,14 @@ class ResponseStarted(TraceEvent):
 
 @public
 @dataclass(frozen=True, slots=True)
+class ResponseUnusual(TraceEvent):
+    """The response has something unusual about it, which a strict pool refuses. `lenient`: names of `Leniency`."""
+
+    lenient: tuple[str, ...]
+
+
+@public
+@dataclass(frozen=True, slots=True)
 class ResponseComplete(TraceEvent):
     """The body was read to its end. `received`: its bytes as sent, before decoding."""
 
@@ -142,4 +151,5 @@ class RequestFailed(TraceEvent):
     error: str
 
 
-Trace = Callable[[TraceEvent], None]
+Trace = Callable[[TraceEvent], object]
+"""What is called with each event. It must not wait, and what it returns is not looked at."""

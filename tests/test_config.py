@@ -137,10 +137,10 @@ def test_a_path_is_the_same_as_its_text_and_a_missing_password_as_none() -> None
     made = {
         httpcore.SSLConfig(cert=("a.pem", "a.key"), verify="ca.pem"),
         httpcore.SSLConfig(cert=["a.pem", "a.key"], verify=Path("ca.pem")),  # type: ignore[arg-type]
-        httpcore.SSLConfig(cert=(Path("a.pem"), Path("a.key"), None), verify="ca.pem"),  # type: ignore[arg-type]
+        httpcore.SSLConfig(cert=(Path("a.pem"), Path("a.key"), None), verify="ca.pem"),
     }
     assert len(made) == 1
-    assert httpcore.SSLConfig(cert=Path("a.pem")) == httpcore.SSLConfig(cert="a.pem")  # type: ignore[arg-type]
+    assert httpcore.SSLConfig(cert=Path("a.pem")) == httpcore.SSLConfig(cert="a.pem")
 
 
 def test_whatever_differs_is_another_config() -> None:
@@ -183,7 +183,7 @@ def test_the_first_three_settings_of_tls_may_be_given_by_position_and_the_others
 
 def test_fingerprints_and_protocols_are_the_same_however_they_are_written() -> None:
     with_colons = ":".join(PIN[at : at + 2] for at in range(0, 64, 2)).upper()
-    config = httpcore.SSLConfig(fingerprints=[with_colons], alpn=["h2", "http/1.1"])  # type: ignore[arg-type]
+    config = httpcore.SSLConfig(fingerprints=[with_colons], alpn=["h2", "http/1.1"])
     assert config == httpcore.SSLConfig(fingerprints=(PIN,), alpn=("h2", "http/1.1"))
     assert config.fingerprints == (PIN,)
     assert hash(config) == hash(httpcore.SSLConfig(fingerprints=(PIN,), alpn=("h2", "http/1.1")))
@@ -359,6 +359,7 @@ WRONG: dict[str, list[Any]] = {
     "resolve": [5, "a.test", [], later, {5: "127.0.0.1"}, {"a b": "127.0.0.1"}, {"a": "b"}, {"a": 5}, {"a": []}],
     "network_policy": [5, "public", [], later, httpcore.NetworkPolicy],
     "retries": [None, True, "3", -1, 1.5, [], later, httpcore.RetryPolicy, BIG],
+    "strict": [None, 0, 1, "yes", [], later],
     "retry_stale": [None, 0, 1, "yes", [], later],
     "ping_interval": [0, -1, "1", True, math.nan, [], later],
     "trace": [0, 5, False, "", [], {}, later, Later(), functools.partial(later), Yielding().resolve],
@@ -387,6 +388,7 @@ RIGHT: dict[str, list[Any]] = {
     "network_policy": [None, httpcore.NetworkPolicy.public_only()],
     "retries": [0, 3, httpcore.RetryPolicy()],
     "retry_stale": [True, False],
+    "strict": [True, False],
     "ping_interval": [None, 1, 0.5, math.inf],
     "trace": [None, print, lambda event: None, [].append, functools.partial(print), Resolver()],
     "backend": [None, httpcore.threads_backend()],

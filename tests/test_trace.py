@@ -224,6 +224,7 @@ def test_a_raw_stream_is_told_of_when_it_is_closed() -> None:
         events = listener.taken()
         assert isinstance(events[-1], ResponseStarted)
         assert events[-1].status_code == 101
+        assert response.connection is not None
         response.connection.close()
         response.connection.close()
         assert listener.taken() == [ConnectionClosed(0.0, 0, PEER, "the raw stream was closed")]

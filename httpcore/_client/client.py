@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack
 from warnings import warn
 
 from .._config import UNSET, PoolLimits, TimeoutConfig, Unset
@@ -188,7 +188,7 @@ class _Face(Generic[R]):
         state = "closed" if self._session.is_closed else "open"
         return f"<{type(self).__name__} {state}, over {type(self._session.transport).__name__}>"
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} holds live connections and cannot be pickled")
 
     def __del__(self) -> None:
@@ -271,7 +271,7 @@ class Client(_Face[ClientResponse]):
             stream: return at the head; the response must be read to its end or closed. Default False: the body is read.
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
-            timeout: as for the client, for this request; None for no limit. Left out: the client's.
+            timeout: as for the client, for this request; what it leaves out is the client's. None: no limit.
             options: see `RequestOptions`: data, files, json, cookies, auth, max_body, on_progress, extensions, and the
                 other names params and follow_redirects.
 
@@ -537,7 +537,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
             stream: return at the head; the response must be read to its end or closed. Default False: the body is read.
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
-            timeout: as for the client, for this request; None for no limit. Left out: the client's.
+            timeout: as for the client, for this request; what it leaves out is the client's. None: no limit.
             options: see `RequestOptions`: data, files, json, cookies, auth, max_body, on_progress, extensions, and the
                 other names params and follow_redirects.
 

@@ -13,8 +13,10 @@ from .._backends.base import PIECE
 from .._errors import HTTPCoreError
 from .._message.raw import RawStream
 from .._message.response import Informational, ResponseInfo
-from .._public import public
+from .._message.rules import Leniency, noted
+from .._public import public, resolvable
 from .._transports.base import TransportRequest, TransportResponse, async_pieces
+from .._transports.extensions import has_connection
 
 if TYPE_CHECKING:
     from .request import Request
@@ -23,6 +25,7 @@ __all__ = ["Delivery", "Progress", "ProgressCallback"]
 
 
 @public
+@resolvable
 class Progress(NamedTuple):
     """How far a transfer has come; what `on_progress` is called with.
 
@@ -74,10 +77,10 @@ class Delivery:
         elapsed: float,
         progress: ProgressCallback | None,
     ) -> None:
-        self.request = request
-        self.answer = answer
-        self.elapsed = elapsed
-        self.received = 0
+        self.request: Request = request
+        self.answer: TransportResponse = answer
+        self.elapsed: float = elapsed
+        self.received: int = 0
         self._wire = wire
         self._iterator: AsyncIterator[bytes] | None = None
         self._rest: memoryview | None = None
@@ -85,7 +88,8 @@ class Delivery:
         self._progress = progress
         self._waiting: list[TransportResponse] = []
         stream = answer.stream
-        self.whole = stream if isinstance(stream, bytes) and "connection" not in answer.extensions else None
+        is_whole = isinstance(stream, bytes) and not has_connection(answer.extensions)
+        self.whole: bytes | None = stream if isinstance(stream, bytes) and is_whole else None
 
     # What a `Response` asks of the source of its body.
 
@@ -105,6 +109,12 @@ class Delivery:
     @property
     def info(self) -> ResponseInfo:
         return self.answer.extensions.get("info", _NO_INFO)
+
+    def note(self, name: Leniency) -> bool:
+        """The content is unusual: `info` says so from now on."""
+        info = self.info
+        self.answer.extensions["info"] = info._replace(lenient=noted(info.lenient, name))
+        return True
 
     @property
     def length(self) -> int | None:

@@ -62,9 +62,9 @@ class Multipart:
     def __init__(
         self, data: FormTypes | None = None, files: FilesTypes | None = None, *, boundary: str | None = None
     ) -> None:
-        self.boundary = os.urandom(16).hex() if boundary is None else _checked_boundary(boundary)
+        self.boundary: str = os.urandom(16).hex() if boundary is None else _checked_boundary(boundary)
         quoted = self.boundary if _TOKEN_BOUNDARY(self.boundary) else f'"{self.boundary}"'
-        self.content_type = f"multipart/form-data; boundary={quoted}"
+        self.content_type: str = f"multipart/form-data; boundary={quoted}"
         parts = [] if data is None else [_field(name, value) for name, value in form_pairs(data)]
         parts += [] if files is None else [_file(name, file, place) for name, file, place in _named(files)]
         if boundary is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from .._errors import LocalProtocolError, show
 from .._exact import exact_bytes, exact_float, exact_int, exact_str
@@ -12,11 +12,7 @@ from .._public import public
 
 __all__ = ["PrimitiveTypes", "QueryParamTypes", "QueryParams"]
 
-PrimitiveTypes: TypeAlias = "str | int | float | bool | None"
-QueryParamTypes: TypeAlias = (
-    "QueryParams | str | bytes | Mapping[str, PrimitiveTypes | Sequence[PrimitiveTypes]]"
-    " | Sequence[tuple[str, PrimitiveTypes]]"  # with Iterable, mypy would infer no mixed dictionary
-)
+PrimitiveTypes = str | int | float | bool | None
 
 _PLAIN = re.compile(r"[A-Za-z0-9*\-._]*").fullmatch
 _QUOTED: Final = [
@@ -201,3 +197,13 @@ def _characters(text: str) -> str:
     else:
         return text
     raise LocalProtocolError("query_params has a surrogate without its other half: expected characters")
+
+
+QueryParamTypes = (
+    QueryParams
+    | str
+    | bytes
+    | Mapping[str, PrimitiveTypes | Sequence[PrimitiveTypes]]
+    | Sequence[tuple[str, PrimitiveTypes]]  # with Iterable, mypy would infer no mixed dictionary
+)
+"""Parameters of a query: a mapping, whose values may be lists, or pairs; or a whole query."""

@@ -90,16 +90,16 @@ class Request:
         files: FilesTypes | None = None,
         json: object = None,
     ) -> None:
-        self.method = _METHODS.get(method) or upper(method)
+        self.method: str = _METHODS.get(method) or upper(method)
         # The first is remembered by its text.
         is_whole = type(url) is str and query_params is None and "://" in url[:8]
-        self.url = URL(url) if is_whole else URL(url, True, query_params)
+        self.url: URL = URL(url) if is_whole else URL(url, True, query_params)
         self._pairs: Pairs | SharedFields = pairs_of(headers) if headers else []
         self._headers: Headers | None = None
-        self.has_jar_cookies = False  # the Cookie field is from a jar, to be made anew for the next hop
+        self.has_jar_cookies: bool = False  # the Cookie field is from a jar, to be made anew for the next hop
         self._given: object = content
         if content is data is files is json is None:
-            self.body = _NO_BODY
+            self.body: Body = _NO_BODY
             return
         encoded = encode_content(content, data=data, files=files, json=json)
         self.body = encoded.body

@@ -14,7 +14,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from json import loads
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, Self, cast
 
 from .._config import Unset
 from .._errors import HTTPCoreError, LocalProtocolError, printable
@@ -57,13 +57,13 @@ class HTTPStatusError(HTTPCoreError):
         *,
         request: Request | None = None,
         response: Readable | None = None,
-        **facts: Any,
+        **facts: object,
     ) -> None:
         super().__init__(message, **facts)
         self.request = request
         self.response = response
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, tuple[type], dict[str, object]]:
         make, arguments, state = super().__reduce__()
         return make, arguments, {**state, "request": None, "response": None}
 
@@ -390,7 +390,7 @@ class Readable:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} [{int(self.status_code)} {printable(self.reason_phrase)}]>"
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} may hold a connection and cannot be pickled")
 
 

@@ -25,7 +25,7 @@ from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import SharedFields
 from .._transports.base import Transport, TransportRequest, TransportResponse
-from .._transports.extensions import RequestExtensions
+from .._transports.extensions import RequestExtensions, has_connection
 from .auth import Auth, NetrcAuth, auth_of_url
 from .cookies import Cookies
 from .delivery import Delivery
@@ -162,7 +162,10 @@ class Session(Generic[R]):
         options: Mapping[str, Any],
     ) -> Call:
         """How these arguments want the call to be carried out."""
-        config = self.timeout if timeout is UNSET else TimeoutConfig.of(timeout)
+        config = self.timeout
+        if timeout is not UNSET:
+            # Without timeouts of its own the client leaves to the transport what the request leaves out.
+            config = TimeoutConfig.of(timeout) if config is None else config.overlaid(timeout)
         call = Call(stream, follow, config, self.max_body)
         if options:
             call.take(**{name: value for name, value in options.items() if name not in _OF_THE_REQUEST})
@@ -193,7 +196,7 @@ class Session(Generic[R]):
         return response
 
     async def _read(self, response: R) -> None:
-        if "connection" not in response.extensions:  # else the body is a raw stream, which has its own owner
+        if not has_connection(response.extensions):  # else the body is a raw stream, which has its own owner
             await response._read()
 
     async def _answer(self, request: Request, call: Call) -> R:
@@ -349,13 +352,7 @@ class Session(Generic[R]):
         left = call.ends - now
         if left <= 0:
             raise TotalTimeout("the exchange took longer than total_timeout allows", limit=config.total_timeout)
-        extensions["timeout"] = TimeoutConfig(
-            connect_timeout=config.connect_timeout,
-            read_timeout=config.read_timeout,
-            write_timeout=config.write_timeout,
-            pool_timeout=config.pool_timeout,
-            total_timeout=left,
-        )
+        extensions["timeout"] = config.replace(total=left)
         return extensions
 
     def _received(
@@ -456,7 +453,7 @@ class Session(Generic[R]):
         whole = delivery.here()
         if whole is not None:
             return whole if len(whole) <= _DRAINED else None
-        if "connection" in delivery.answer.extensions or (delivery.length or 0) > _DRAINED:
+        if has_connection(delivery.answer.extensions) or (delivery.length or 0) > _DRAINED:
             return None
         pieces: list[bytes] = []
         began = perf_counter()

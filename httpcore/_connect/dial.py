@@ -162,7 +162,8 @@ class Dial:
         try:
             if converse is None:
                 deadline = Deadline(TimeoutConfig(None, total_timeout=self._left()), self._backend.now)
-                await open_tunnel(stream, self._backend, host_port(host, port), proxy.fields, deadline)
+                rules = self._connector.network.rules
+                await open_tunnel(stream, self._backend, host_port(host, port), proxy.fields, deadline, rules)
             else:
                 await self._hold(converse(host, port, proxy.auth), stream)
         except Timeout as error:

@@ -6,7 +6,8 @@ There is no standard for these variables. What is done here is what curl and Go 
   scheme. An empty variable is as one that is not set.
 - `HTTP_PROXY` in capitals is not read where `REQUEST_METHOD` is set: in a CGI program a client can set it, with a
   header `Proxy` (https://httpoxy.org).
-- A proxy without a scheme is an http one.
+- A proxy without a scheme is an http one. `socks://` is SOCKS5 with names resolved by the proxy, which is what those
+  who write it mean (desktops do); curl takes it for SOCKS4.
 - `localhost`, names under it (RFC 6761), 127.0.0.0/8 and ::1 are never reached through a proxy, whose own they would be
   there (Go; curl asks the proxy).
 
@@ -161,6 +162,8 @@ def _proxy(environ: Mapping[str, str], name: str) -> Proxy | None:
         variable, url = _value(environ, "all_proxy")
     if not url:
         return None
+    if url[:8].lower() == "socks://":
+        url = f"socks5h://{url[8:]}"
     try:
         return Proxy(url if "://" in url or _SCHEME_AND_SLASH.match(url) else f"http://{url}")
     except ValueError as error:  # that of an invalid URL is one

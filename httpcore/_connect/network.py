@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .._address import canonical, host_port, is_address
 from .._backends.base import Backend, SocketOption, Stream
 from .._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
+from .._message.rules import DEFAULT_RULES, ReadRules
 from .._message.url import parse_host
 from .._values import dataclass, field
 from .resolvers import Resolver, System
@@ -46,6 +47,7 @@ class Network:
         policy: which addresses may be connected to. Default None: all.
         local_address: an IP address of this machine to connect from. Hosts are then reached by that family only.
         socket_options: for `setsockopt`, set after TCP_NODELAY and SO_KEEPALIVE, which they can turn off again.
+        rules: what is accepted of the peers, a proxy that is asked for a tunnel among them.
 
     Raises:
         TypeError, ValueError: a value is none of these.
@@ -56,6 +58,7 @@ class Network:
     policy: NetworkPolicy | None = None
     local_address: str | None = None
     socket_options: Sequence[SocketOption] = ()
+    rules: ReadRules = DEFAULT_RULES
     # By canonical host, without a trailing dot.
     known: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 

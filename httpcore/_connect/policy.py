@@ -106,7 +106,7 @@ class _Range(NamedTuple):
 
 @public
 @resolvable
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class NetworkPolicy:
     """Which addresses and ports a pool may connect to. Hashable; policies with the same rules are equal.
 
@@ -123,20 +123,27 @@ class NetworkPolicy:
             "10.0.0.1/8", is refused, since two things can be meant by it.
     """
 
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
-    ports: tuple[int, ...] | None = None
-    public: bool = field(default=False, kw_only=True)
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
+    ports: tuple[int, ...] | None
+    public: bool = field(kw_only=True)
     _allow: tuple[_Range, ...] = field(init=False, repr=False, compare=False)
     _deny: tuple[_Range, ...] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        for name in ("allow", "deny"):
-            ranges = _ranges(name, getattr(self, name))
+    def __init__(
+        self,
+        allow: Iterable[str] = (),
+        deny: Iterable[str] = (),
+        ports: Iterable[int] | None = None,
+        *,
+        public: bool = False,
+    ) -> None:
+        for name, networks in (("allow", allow), ("deny", deny)):
+            ranges = _ranges(name, networks)
             object.__setattr__(self, f"_{name}", ranges)
             object.__setattr__(self, name, tuple(each.text for each in ranges))
-        if self.ports is not None:
-            object.__setattr__(self, "ports", _checked_ports(self.ports))
+        object.__setattr__(self, "ports", None if ports is None else _checked_ports(ports))
+        object.__setattr__(self, "public", public)
 
     @classmethod
     def public_only(

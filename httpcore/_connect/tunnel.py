@@ -10,11 +10,19 @@ from .._http1.exchange import HTTP11Exchange
 from .._message.fields import Headers
 from .._message.head import Head
 from .._message.request import Request
+from .._message.rules import DEFAULT_RULES, ReadRules
 
 __all__ = ["open_tunnel"]
 
 
-async def open_tunnel(stream: Stream, backend: Backend, authority: str, fields: Headers, deadline: Deadline) -> None:
+async def open_tunnel(
+    stream: Stream,
+    backend: Backend,
+    authority: str,
+    fields: Headers,
+    deadline: Deadline,
+    rules: ReadRules = DEFAULT_RULES,
+) -> None:
     """After this `stream` leads to the origin at `authority`, host and port.
 
     Raises:
@@ -22,7 +30,7 @@ async def open_tunnel(stream: Stream, backend: Backend, authority: str, fields: 
         RemoteProtocolError, LimitExceeded, NetworkError, Timeout: as in any exchange.
     """
     request = Request.of(b"CONNECT", f"http://{authority}", fields, target=authority)
-    exchange = HTTP11Exchange(HTTP11Connection(stream, backend), request, deadline, _ignore)
+    exchange = HTTP11Exchange(HTTP11Connection(stream, backend, rules), request, deadline, _ignore)
     head = await exchange.run()
     if not exchange.switched:
         raise _refusal(head)

@@ -1,4 +1,9 @@
-"""The chunked coding of a response body, and the sections (heads, trailers) that end in an empty line."""
+"""The chunked coding of a response body (RFC 9112, 7.1).
+
+Where a line is not as the grammar has it, and the rules are not strict, it is tried by looser ones: it may end in LF
+alone, and have blanks before its end. So reading goes on from the last boundary between two chunks. The sizes of chunks
+stay what they are, hexadecimal and no more: two readers that took them differently would see two bodies.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,11 @@ import re
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError, show
-from .._message.fields import HEAD_BYTES, TOKEN, Headers
+from .._message.fields import TOKEN, Headers
+from .._message.rules import STRICT, Leniency, ReadRules
 from .grammar import TEXT, read_fields
+from .lenient import read_lenient_trailers
+from .section import LenientSection, Section
 
 CHUNK_LINE_BYTES: Final = 16384
 """One chunk's line: size, extensions and line ends."""
@@ -32,65 +40,13 @@ FIRST_CHUNK: Final = re.compile(_CHUNK_LINE)
 NEXT_CHUNK: Final = re.compile(rb"\r\n" + _CHUNK_LINE)  # from the end of the data of the chunk before
 
 
-_LONE_LF: Final = re.compile(rb"(?<!\r)\n")
+_LENIENT_LINE: Final = rb"([0-9A-Fa-f]{1,16})((?:" + _EXTENSION + rb")*+)([ \t]*+)(\r?\n)"
 
 
-class Section:
-    """Gathers a head or a trailer section up to its empty line, and stops a peer that never sends one.
-
-    `start` is what the section must begin with, so that a peer that speaks something else is found out at once. `room`
-    is how many bytes are left; what is returned is taken from it, so one `Section` serves an exchange's every head.
-    """
-
-    __slots__ = ("_held", "_start", "_what", "room")
-
-    def __init__(self, what: str, start: bytes) -> None:
-        self._what = what
-        self._start = start
-        self._held = bytearray()
-        self.room = HEAD_BYTES
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """The whole section and what follows it, or None: more is needed."""
-        held = self._held
-        seen = len(held)
-        if seen:
-            held += data
-            end = held.find(b"\r\n\r\n", max(0, seen - 3))
-        else:
-            end = data.find(b"\r\n\r\n")
-        if end < 0:
-            if not seen:
-                held += data
-            self._check(seen)
-            return None
-        if seen:
-            data = bytes(held)
-            held.clear()
-        end += 4
-        self.room -= end
-        if self.room < 0:
-            raise self._too_long()
-        return data[:end], data[end:]
-
-    def _check(self, seen: int) -> None:
-        held = self._held
-        if len(held) > self.room:
-            raise self._too_long()
-        if not held.startswith(self._start[: len(held)]):
-            raise RemoteProtocolError(f"not the beginning of a {self._what}: {show(bytes(held))}")
-        if _LONE_LF.search(held, seen):
-            raise RemoteProtocolError(f"a line of the {self._what} ends in LF without CR: {show(bytes(held))}")
-
-    def _too_long(self) -> LimitExceeded:
-        return LimitExceeded(f"the {self._what} is longer than {HEAD_BYTES} bytes", limit=HEAD_BYTES)
+_LENIENT_FIRST: Final = re.compile(rb"()" + _LENIENT_LINE)
 
 
-def head_section() -> Section:
-    return Section("response head", b"HTTP/1.")
+_LENIENT_NEXT: Final = re.compile(rb"(\r?\n)" + _LENIENT_LINE)
 
 
 class Chunks:
@@ -100,11 +56,25 @@ class Chunks:
         length: bytes of the body so far.
         trailers: None until the body is complete; names are lower-cased.
         surplus: then, what came behind the message.
+        lenient: what was unusual.
     """
 
-    __slots__ = ("_extensions", "_held", "_left", "_line", "_section", "length", "surplus", "trailers")
+    __slots__ = (
+        "_extensions",
+        "_held",
+        "_left",
+        "_line",
+        "_rules",
+        "_section",
+        "length",
+        "lenient",
+        "surplus",
+        "trailers",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, rules: ReadRules = STRICT) -> None:
+        self._rules = rules
+        self.lenient: tuple[Leniency, ...] = ()
         self.length = 0
         self.trailers: Headers | None = None
         self.surplus = b""
@@ -133,7 +103,7 @@ class Chunks:
             data = self._join(data)
         rest = self._feed_lines(data, left, pieces)
         if rest is not None:
-            self._section = Section("trailer section", b"\r\n")
+            self._section = Section("trailer section", b"\r\n", self._rules.head_bytes)
             self._feed_trailers(self._section, rest)
         return b"".join(pieces)
 
@@ -155,22 +125,44 @@ class Chunks:
         end = len(data)
         while at < end:
             match = self._line.match(data, at)
-            if match is None:
+            if match is not None:
+                digits, extensions = match.groups()
+            elif (match := self._lenient_line(data, at)) is not None:
+                digits, extensions = match.group(2, 3)
+            else:
                 self._hold(data[at:])
                 return None
-            digits, extensions = match.groups()
             self._check_line(match.end() - at, len(extensions))
             self._line = NEXT_CHUNK
             at = match.end()
             size = int(digits, 16)
             if not size:
-                return data[at - 2 :]
+                return data[at - (2 if data[at - 2 : at - 1] == b"\r" else 1) :]
             pieces.append(data[at : at + size])
             at += size
             if at > end:
                 self._left = at - end
             self.length += size - self._left
         return None
+
+    def _lenient_line(self, data: bytes, at: int) -> re.Match[bytes] | None:
+        """The line at `at` by the looser rules, if they hold here and it is complete."""
+        if self._rules.strict:
+            return None
+        match = (_LENIENT_FIRST if self._line is FIRST_CHUNK else _LENIENT_NEXT).match(data, at)
+        if match is not None:
+            before, _, extensions, blanks, end = match.groups()
+            if extensions and end == b"\n":  # for another reader they may go on behind the LF, and the data begin later
+                return None
+            if blanks:
+                self._note("blank-after-chunk-size")
+            if before == b"\n" or end == b"\n":
+                self._note("line-end")
+        return match
+
+    def _note(self, name: Leniency) -> None:
+        if name not in self.lenient:
+            self.lenient += (name,)
 
     def _check_line(self, line: int, extensions: int) -> None:
         if line > CHUNK_LINE_BYTES:
@@ -186,6 +178,8 @@ class Chunks:
     def _hold(self, rest: bytes) -> None:
         """Keep the beginning of a line, if it is one."""
         lead = b"" if self._line is FIRST_CHUNK else b"\r\n"
+        if lead and rest[:1] == b"\n" and not self._rules.strict:
+            lead = b"\n"
         if not rest.startswith(lead[: len(rest)]):
             raise RemoteProtocolError(f"a chunk's data is not followed by CRLF but by {show(rest)}")
         newline = rest.find(b"\n", len(lead))
@@ -195,12 +189,39 @@ class Chunks:
         self._held += rest
 
     def _feed_trailers(self, section: Section, data: bytes) -> None:
-        got = section.feed(data)
-        if got is None:
-            return
-        raw, self.surplus = got
-        fields, _ = read_fields("trailer", raw, raw.split(b"\r\n"))
-        self.trailers = [pair for pair, _, _ in fields]
-        for name, _ in self.trailers:
+        raw = b""
+        try:
+            got = section.feed(data)
+            if got is None:
+                return
+            raw, self.surplus = got
+            if section.fault is not None:
+                raise RemoteProtocolError(section.fault)
+            fields, _ = read_fields("trailer", raw, raw.split(b"\r\n"), self._rules.field_count)
+            trailers = [pair for pair, _, _ in fields]
+        except RemoteProtocolError as error:
+            if self._rules.strict:
+                raise
+            lenient = self._lenient_trailers(raw + self.surplus if raw else section.release(), error)
+            if lenient is None:
+                return
+            trailers = lenient
+        for name, _ in trailers:
             if name == b"content-length" or name == b"transfer-encoding":
                 raise RemoteProtocolError(f"the peer sent {show(name)} as a trailer, which may not speak of framing")
+        self.trailers = trailers
+
+    def _lenient_trailers(self, data: bytes, error: RemoteProtocolError) -> Headers | None:
+        """The trailers by the looser rules; None when more of them is needed, which then comes here again."""
+        self._section = section = LenientSection("trailer section", b"", self._rules.head_bytes, error.message)
+        got = section.feed(data)
+        if got is None:
+            return None
+        raw, self.surplus = got
+        try:
+            trailers, names = read_lenient_trailers(raw, self._rules.field_count)
+        except RemoteProtocolError:
+            raise error from None
+        for name in names:
+            self._note(name)
+        return trailers

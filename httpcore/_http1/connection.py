@@ -9,6 +9,7 @@ from .._backends.base import Backend, Stream
 from .._deadline import Deadline
 from .._errors import ReadError
 from .._message.head import LIBRARY
+from .._message.rules import DEFAULT_RULES, ReadRules
 
 
 class HTTP11Connection:
@@ -17,6 +18,7 @@ class HTTP11Connection:
     Attributes:
         is_quiet: tells, between exchanges, that nothing has arrived and the peer has not left. Anything else is not
             ours to interpret. It takes nothing, so it may be asked again.
+        rules: what is accepted of the peer.
         was_used: it has carried an exchange, so that `is_quiet` has been asked before this one.
     """
 
@@ -31,11 +33,12 @@ class HTTP11Connection:
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_has_spoken", "backend", "is_quiet", "stream", "was_used")
+    __slots__ = ("_has_spoken", "backend", "is_quiet", "rules", "stream", "was_used")
 
-    def __init__(self, stream: Stream, backend: Backend) -> None:
+    def __init__(self, stream: Stream, backend: Backend, rules: ReadRules = DEFAULT_RULES) -> None:
         self.stream = stream
         self.backend = backend
+        self.rules = rules
         self.was_used = False
         self._has_spoken = False
         look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)

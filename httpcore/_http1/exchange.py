@@ -23,7 +23,7 @@ from .._errors import (
 )
 from .._message.body import BodyReader
 from .._message.head import Head
-from .._message.raw import busy
+from .._message.raw import RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .connection import HTTP11Connection
 from .parser import H1Response
@@ -67,7 +67,7 @@ class HTTP11Exchange(H1Response):
         request: Request,
         deadline: Deadline,
         hear: Callable[[Head], None],
-        duplex: bool = False,  # means nothing here
+        duplex: bool = False,  # see `begin_exchange` in `duplex`
     ) -> None:
         """`hear` is called with each 1xx head as it comes.
 
@@ -78,6 +78,7 @@ class HTTP11Exchange(H1Response):
             raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
         self._asked = request.method, request.upgrade, request.close  # which is all that `H1Response` begins with
         self._connection = connection
+        self._rules = connection.rules
         self._stream = connection.stream
         self._timeouts = deadline.config
         self.request = request
@@ -90,6 +91,11 @@ class HTTP11Exchange(H1Response):
     def clean(self) -> bool:
         """Both messages are complete and the connection may carry another exchange."""
         return self.ended and self._complete and self.reusable
+
+    @property
+    def closes(self) -> bool:
+        """The head of the response says that the connection ends with it."""
+        return not self._persistent
 
     @property
     def phase(self) -> str:
@@ -158,7 +164,7 @@ class HTTP11Exchange(H1Response):
         """End it here, whatever its standing. Tells whether the connection may carry others all the same."""
         return False
 
-    def raw(self, let_go: Callable[[], None]) -> HTTP11RawStream:
+    def raw(self, let_go: Callable[[], None]) -> RawStream:
         """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
         return HTTP11RawStream(self._stream, self.surplus, self.deadline, let_go)
 

@@ -1,7 +1,8 @@
 """The one grammar of HTTP/1.x responses: what is accepted, how long it may be, and where a body ends. No I/O.
 
 RFC 9112 lets a recipient be lenient in many places; each of them has been used to make two programs see two different
-messages in the same bytes. So, where there is a choice, we refuse:
+messages in the same bytes. So, where there is a choice, this reader refuses. Some of what it refuses is read a second
+time by `lenient`, unless the pool is strict; the connection then carries nothing more:
 
 - A line ends in CRLF, nowhere in a lone LF or CR: status line, header, chunk line and trailer alike (2.2).
 - An empty line before a status line is refused: 2.2 forgives it before a request only.
@@ -32,7 +33,7 @@ from .._message.head import MARKED, Head
 
 TEXT = rb"[\t\x20-\x7e\x80-\xff]"
 
-STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + TEXT + rb"*+))?")
+STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + TEXT + rb"*+))?")
 
 
 class Framing(Enum):
@@ -49,8 +50,11 @@ class Framing(Enum):
 INTERIM, LENGTH, CHUNKED, UNTIL_CLOSE, SWITCHED = Framing
 
 
-def read_head(raw: bytes, method: bytes, upgrade: bool) -> tuple[Head, Framing, int, bool]:
+def read_head(raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT) -> tuple[Head, Framing, int, bool]:
     """Read a whole head, from its status line to its empty line, and decide what follows it (RFC 9112, 6.3 and 9.3).
+
+    Arguments:
+        most: how many fields it may have.
 
     Returns:
         The head; the framing; the length of a body with `Framing.LENGTH`; whether the peer lets the connection go on.
@@ -60,11 +64,11 @@ def read_head(raw: bytes, method: bytes, upgrade: bool) -> tuple[Head, Framing, 
     """
     asked = raw, method, upgrade
     found = _heads.get(asked)
-    if found is not None:
+    if found is not None and len(found[0].headers) <= most:
         return found
     lines = raw.split(b"\r\n")
-    status = _statuses[lines[0]]
-    fields, are_known = read_fields("header", raw, lines)
+    status = statuses[lines[0]]
+    fields, are_known = read_fields("header", raw, lines, most)
     lowered, sent, marks = zip(*fields, strict=True) if fields else ((), (), ())
     marked = tuple(filter(None, marks))
     # Heads that differ in their other fields have the same meaning for what follows them.
@@ -96,9 +100,9 @@ def _meaning(status: Status, marked: Marked, method: bytes, upgrade: bool) -> Me
     lengths = [value for name, value in marked if name == b"content-length"]
     codings = [value for name, value in marked if name == b"transfer-encoding"]
     options = [value for name, value in marked if name == b"connection"]
-    chunked = _is_chunked(codings, lengths, old) if codings else False
-    framing, length = _framing(code, method, upgrade, received_length(lengths) if lengths else None, chunked)
-    return framing, length, _is_persistent(options, old)
+    chunked = is_chunked(codings, lengths, old) if codings else False
+    framing, length = framing_of(code, method, upgrade, received_length(lengths) if lengths else None, chunked)
+    return framing, length, is_persistent(options, old)
 
 
 def _read_status(line: bytes) -> Status:
@@ -160,14 +164,14 @@ def _read_name(name: bytes) -> _Name | None:
     return _Name(name.lower()) if is_token(name) else None
 
 
-_statuses: Final = Remembered(_read_status)
+statuses: Final = Remembered(_read_status)
 _names: Final = Remembered(_read_name)
 _lines: Final[Bounded[bytes, Field]] = Bounded()
 _meanings: Final[Bounded[tuple[Status, Marked, bytes, bool], Meaning]] = Bounded()
 _heads: Final[Bounded[tuple[bytes, bytes, bool], tuple[Head, Framing, int, bool]]] = Bounded()
 
 
-def read_fields(what: str, section: bytes, lines: list[bytes]) -> tuple[list[Field], bool]:
+def read_fields(what: str, section: bytes, lines: list[bytes], most: int = FIELD_COUNT) -> tuple[list[Field], bool]:
     """All fields of a section with these lines, the first and the two last apart; values without the white space around
     them (RFC 9112, 5). And whether all of them were known.
     """
@@ -178,19 +182,18 @@ def read_fields(what: str, section: bytes, lines: list[bytes]) -> tuple[list[Fie
     are_known = all(fields)
     if not are_known:
         if forbidden_bytes(section) != b"\r\n" * (len(inner) + 2):
-            raise _fault_of_fields(what, section)
-        _check_count(what, inner)
+            raise fault_of_fields(what, section)
+        check_count(what, len(inner), most)
         if not _learn(inner, fields):
-            raise _fault_of_fields(what, section)
-    elif len(inner) > FIELD_COUNT:
-        _check_count(what, inner)
+            raise fault_of_fields(what, section)
+    elif len(inner) > most:
+        check_count(what, len(inner), most)
     return fields, are_known  # type: ignore[return-value]  # no None is left
 
 
-def _check_count(what: str, lines: list[bytes]) -> None:
-    count = len(lines)
-    if count > FIELD_COUNT:
-        raise LimitExceeded(f"the peer sent {count} {what} fields, {FIELD_COUNT} are allowed", limit=FIELD_COUNT)
+def check_count(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise LimitExceeded(f"the peer sent {count} {what} fields: expected at most {most}", limit=most)
 
 
 def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
@@ -210,7 +213,7 @@ def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
     return True
 
 
-def _framing(status: int, method: bytes, upgrade: bool, length: int | None, chunked: bool) -> tuple[Framing, int]:
+def framing_of(status: int, method: bytes, upgrade: bool, length: int | None, chunked: bool) -> tuple[Framing, int]:
     if status == 101:
         if not upgrade:
             raise RemoteProtocolError("the peer switched protocols (101), which the request did not ask for")
@@ -226,7 +229,7 @@ def _framing(status: int, method: bytes, upgrade: bool, length: int | None, chun
     return (UNTIL_CLOSE, 0) if length is None else (LENGTH, length)
 
 
-def _is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
+def is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
     coding = b", ".join(codings)
     if lengths:
         raise RemoteProtocolError(
@@ -239,7 +242,7 @@ def _is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
     return True
 
 
-def _is_persistent(options: list[bytes], old: bool) -> bool:
+def is_persistent(options: list[bytes], old: bool) -> bool:
     if not options:
         return not old
     if options == [b"keep-alive"]:
@@ -249,7 +252,7 @@ def _is_persistent(options: list[bytes], old: bool) -> bool:
     return b"close" not in words and (not old or b"keep-alive" in words)
 
 
-def _fault_of_fields(what: str, section: bytes) -> RemoteProtocolError:
+def fault_of_fields(what: str, section: bytes) -> RemoteProtocolError:
     lines = section.split(b"\r\n")[1:-2]
     bad = next((line for line in lines if not _is_field(line)), section)
     rule = "name, colon and value on one line, no control characters, are allowed"

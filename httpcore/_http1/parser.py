@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
+from typing import Final
 
 from .._errors import HTTPCoreError, LimitExceeded, RemoteProtocolError
-from .._message.fields import HEAD_BYTES, INTERIM_COUNT, Headers
+from .._message.fields import INTERIM_BYTES, Headers
 from .._message.head import Head
-from .chunks import Chunks, Section, head_section
+from .._message.rules import STRICT, Leniency, ReadRules, noted
+from .chunks import Chunks
 from .grammar import CHUNKED, INTERIM, LENGTH, SWITCHED, UNTIL_CLOSE, Framing, read_head
+from .lenient import LenientHead, read_lenient_head
+from .section import Section, head_section
 
 __all__ = ["H1Response"]
+
+SURPLUS_BYTES: Final = 65536
+"""How much of what comes behind a message is kept: an error shows its beginning."""
 
 
 class _Phase(Enum):
@@ -44,6 +51,8 @@ class H1Response:
         reusable: it has ended so that the connection may carry another exchange: version, Connection, framing, and no
             byte behind it.
         surplus: bytes that came behind the message.
+        lenient: what was unusual about its framing or its interim heads; what was about its head is in `head`. If
+            there is anything in either, `reusable` stays False.
         received, held: bytes of the body that came so far, and those of them that wait in `parts`.
     """
 
@@ -53,6 +62,7 @@ class H1Response:
     switched = False
     reusable = False
     surplus = b""
+    lenient: tuple[Leniency, ...] = ()
     received = 0
     held = 0
     parts: deque[bytes] | None = None
@@ -61,18 +71,22 @@ class H1Response:
     _trailers: Headers | None = None
     _section: Section | None = None
     _chunks: Chunks | None = None
+    _rules: ReadRules = STRICT
+    _interim_room = INTERIM_BYTES
     _persistent = False
     _length = 0
     _left = 0
 
-    def __init__(self, method: bytes, *, upgrade: bool = False, close: bool = False) -> None:
+    def __init__(self, method: bytes, *, upgrade: bool = False, close: bool = False, rules: ReadRules = STRICT) -> None:
         """For a request with this method, as sent: HEAD and CONNECT change what a response may have.
 
         Arguments:
             upgrade: the request has an Upgrade header, so 101 may come. Default False.
             close: the request has `Connection: close`. Default False.
+            rules: what is accepted. Default: the strict ones, with the usual limits.
         """
         self._asked = method, upgrade, close
+        self._rules = rules
 
     @property
     def interim(self) -> list[Head]:
@@ -111,29 +125,39 @@ class H1Response:
     def _take_heads(self, data: bytes) -> None:
         self.started = True
         method, upgrade, close = self._asked
+        rules = self._rules
         while data:
-            section = self._section
-            end = data.find(b"\r\n\r\n") + 4 if section is None else 0
-            if 4 <= end <= HEAD_BYTES:  # most heads come whole, and alone
-                raw, data = data[:end], data[end:]
-            else:
-                if section is None:
-                    self._section = section = head_section()
-                got = section.feed(data)
-                if got is None:
+            raw = b""
+            try:
+                section = self._section
+                end = data.find(b"\r\n\r\n") + 4 if section is None else 0
+                if 4 <= end <= rules.head_bytes:  # most heads come whole, and alone
+                    raw, data = data[:end], data[end:]
+                else:
+                    if section is None:
+                        self._section = section = head_section(rules.head_bytes)
+                    got = section.feed(data)
+                    if got is None:
+                        return
+                    raw, data = got
+                    if section.fault is not None:
+                        raise RemoteProtocolError(section.fault)
+                head, framing, length, persistent = read_head(raw, method, upgrade, rules.field_count)
+            except RemoteProtocolError as error:
+                second = self._look_again(raw + data if raw else None, error)
+                if second is None:
                     return
-                raw, data = got
-            head, framing, length, persistent = read_head(raw, method, upgrade)
+                raw, data, (head, framing, length, persistent) = second
             if framing is INTERIM:
                 self._take_interim(head, len(raw))
                 continue
             self.head = head
             self._phase = framing
-            self._persistent = persistent and not close
+            self._persistent = persistent and not (close or self.lenient)
             if framing is LENGTH:
                 self._length = self._left = length
             elif framing is CHUNKED:
-                self._chunks = Chunks()
+                self._chunks = Chunks(rules)
             elif framing is SWITCHED:
                 self.switched = self.ended = True
                 self.surplus = data
@@ -146,15 +170,46 @@ class H1Response:
                 raise
             return
 
+    def _look_again(self, data: bytes | None, error: RemoteProtocolError) -> tuple[bytes, bytes, LenientHead] | None:
+        """Give what the strict reader refused to the second one, from the beginning of the head.
+
+        Arguments:
+            data: all of it; None: the section has it.
+
+        Returns:
+            The bytes of the head, those behind it, and the head; None when more is needed, which then comes here again.
+        """
+        section, rules = self._section, self._rules
+        if rules.strict:
+            raise error
+        if data is None:
+            assert section is not None
+            data = section.release()
+        try:
+            self._section = section = head_section(rules.head_bytes, error.message)
+            got = section.feed(data)
+            if got is None:
+                return None
+            head = read_lenient_head(got[0], self._asked[0], self._asked[1], rules.field_count)
+        except RemoteProtocolError:
+            raise error from None  # what is wrong by the rules says more than by which leniency it is not excused
+        self._section = None
+        return *got, (*head[:3], False)
+
     def _take_interim(self, head: Head, size: int) -> None:
-        if self._section is None:  # all heads of an exchange share one allowance
-            self._section = head_section()
-            self._section.room -= size
+        self._interim_room -= size
+        if self._interim_room < 0:
+            raise LimitExceeded(f"the interim responses are longer than {INTERIM_BYTES} bytes", limit=INTERIM_BYTES)
         if self._interims is None:
             self._interims = []
         self._interims.append(head)
-        if len(self._interims) > INTERIM_COUNT:
-            raise LimitExceeded(f"the peer sent more than {INTERIM_COUNT} interim responses", limit=INTERIM_COUNT)
+        if head.lenient:
+            self._note(head.lenient)
+
+    def _note(self, names: tuple[Leniency, ...]) -> None:
+        """The framing was unusual: no other message is read from this connection."""
+        self.lenient = noted(self.lenient, *names)
+        self._persistent = False
 
     def _take_body(self, data: bytes) -> None:
         phase = self._phase
@@ -175,6 +230,8 @@ class H1Response:
             body = chunks.feed(data)
             if body:
                 self._keep(body)
+            if chunks.lenient and chunks.lenient != self.lenient:
+                self._note(chunks.lenient)
             if chunks.trailers is not None:
                 self._trailers = chunks.trailers
                 self._finish(chunks.surplus)
@@ -196,7 +253,7 @@ class H1Response:
         self.reusable = self._persistent and not surplus
 
     def _take_surplus(self, data: bytes) -> None:
-        if len(self.surplus) < HEAD_BYTES:  # nobody reads it; an error shows its beginning
+        if len(self.surplus) < SURPLUS_BYTES:  # nobody reads it; an error shows its beginning
             self.surplus += data
         self.reusable = False
 

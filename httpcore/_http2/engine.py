@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from .._errors import Code, HTTPCoreError, LimitExceeded, RemoteProtocolError
-from .._message.fields import HEAD_BYTES, Headers
-from .._message.head import LIBRARY, Head
-from .fields import check_fields, read_fields, read_status
+from .._message.fields import Headers
+from .._message.head import LIBRARY, Fields, Head
+from .._message.rules import DEFAULT_RULES, Leniency, ReadRules
+from .fields import check_fields, read_status, trimmed
 from .flood_budget import (
     ANSWERED,
     BUDGET,
@@ -96,12 +97,12 @@ class H2Engine(Sender):
 
     name = LIBRARY
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
+        super().__init__(rules)
         self.unread = False
         self.frames_read = 0
         self.block_stream = 0
-        self._decoder = FieldDecoder(HEAD_BYTES)
+        self._decoder = FieldDecoder(rules.head_bytes)
         self._reader = FrameReader(_READERS)
         self._block = Fragments()
 
@@ -238,7 +239,7 @@ class H2Engine(Sender):
         if flags & END_HEADERS:
             self._on_block(flags & END_STREAM, stream, payload, listener)
         else:
-            self._block = Fragments(payload, flags & END_STREAM)
+            self._block = Fragments(payload, flags & END_STREAM, self._rules.head_bytes)
             self.block_stream = stream
 
     def _on_continuation(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
@@ -251,7 +252,9 @@ class H2Engine(Sender):
             self._on_block(self._block.ends, stream, bytes(self._block.data), listener)
 
     def _on_block(self, ends: int, stream: int, block: bytes, listener: Listener) -> None:
-        decoded = _decode(self._decoder, block)  # of any stream: to leave one out would put the tables out of step
+        decoded = _decode(
+            self._decoder, block, self._rules.head_bytes
+        )  # of any stream: to leave one out would put the tables out of step
         fields = decoded.fields
         state = self._streams.get(stream)
         if state is None:
@@ -271,15 +274,18 @@ class H2Engine(Sender):
             self._charge(block_cost(len(block), len(fields)))
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, listener: Listener) -> None:
-        if block.head is None:
-            status, fields = read_status(block.fields), block.fields[1:]
-            marked, length = check_fields(fields)
-            block.head = Head(status, b"", b"2", fields, fields, marked), length
-        head, length = block.head
+        known, rules = block.head, self._rules
+        # What is known was read for any connection, so what this one's rules say of it is asked again.
+        if known is None or len(block.fields) > rules.field_count or (known[0].lenient and rules.strict):
+            status = read_status(block.fields)
+            fields, marked, length, lenient = self._checked(block.fields[1:])
+            block.head = known = Head(status, b"", b"2", fields, fields, marked, lenient), length
+        head, length = known
         status = head.status
         if status < 200:
             state.count_interim(block.fields, ends)
             self._charge(interim_cost(size, len(block.fields), first=state.interim_count == 1))
+            state.lenient = head.lenient or state.lenient
             state.on_interim(head)
             return
         state.begin(status, length, ends)
@@ -287,12 +293,30 @@ class H2Engine(Sender):
         if ends:
             self._end(state, None, listener)
 
-    def _on_trailers(self, state: Stream, ends: int, fields: _Fields, listener: Listener) -> None:
+    def _on_trailers(self, state: Stream, ends: int, fields: Fields, listener: Listener) -> None:
         if state.tunnel:
             raise RemoteProtocolError("the peer sent HEADERS within a tunnel")
         if not ends:
             raise RemoteProtocolError("the peer sent a second head, or trailers that do not end the stream")
-        self._end(state, read_fields(fields, trailers=True)[0], listener)
+        checked, _, _, lenient = self._checked(fields, trailers=True)
+        state.lenient = lenient or state.lenient
+        self._end(state, [*checked], listener)
+
+    def _checked(
+        self, fields: Fields, *, trailers: bool = False
+    ) -> tuple[Fields, Fields, int | None, tuple[Leniency, ...]]:
+        """The fields, those of them that are marked, the value of Content-Length, and what is unusual about them, where
+        the rules allow that."""
+        most = self._rules.field_count
+        try:
+            return fields, *check_fields(fields, trailers=trailers, most=most), ()
+        except RemoteProtocolError as error:
+            if self._rules.strict or (mended := trimmed(fields)) == fields:
+                raise
+            try:
+                return mended, *check_fields(mended, trailers=trailers, most=most), ("blank-around-value",)
+            except RemoteProtocolError:
+                raise error from None
 
     # Inbound: what is not a message. Each reader takes flags, stream, payload, listener.
 
@@ -416,10 +440,10 @@ _READERS: tuple[_Reader, ...] = (
 )
 
 
-def _decode(decoder: FieldDecoder, block: bytes) -> FieldBlock:
+def _decode(decoder: FieldDecoder, block: bytes, most: int) -> FieldBlock:
     try:
         return decoder.decode(block)
     except LimitExceeded:
-        raise too_much("the peer sends a head of too many bytes when decompressed", HEAD_BYTES) from None
+        raise too_much("the peer sends a head of too many bytes when decompressed", most) from None
     except RemoteProtocolError as error:
         raise fault(Code.COMPRESSION_ERROR, str(error)) from None

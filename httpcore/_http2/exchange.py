@@ -17,6 +17,7 @@ from .._message.fields import Headers
 from .._message.head import Head
 from .._message.raw import busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
+from .._message.rules import Leniency
 from .connection import HTTP2Connection
 from .fields import known_fields, trailer_fields
 
@@ -97,6 +98,16 @@ class HTTP2Exchange:
         return self._inbox.received
 
     @property
+    def lenient(self) -> tuple[Leniency, ...]:
+        """What was unusual about the interim heads and the trailers; what was about the head is in it."""
+        return self._inbox.lenient
+
+    @property
+    def closes(self) -> bool:
+        """A response never ends a connection here."""
+        return False
+
+    @property
     def interim(self) -> Sequence[Head]:
         """The 1xx heads that came so far."""
         return self._inbox.interim
@@ -172,8 +183,6 @@ class HTTP2Exchange:
         request, inbox, connection = self.request, self._inbox, self._connection
         fields, key = known_fields(request)
         open_end = inbox.two_way
-        if open_end and not inbox.awaits_tunnel:  # whatever length the body here has, more may follow
-            fields = [field for field in fields if field[0] != b"content-length"]
         data = request.body.data
         small = data is not None and len(data) <= SMALL_BODY and not request.expects_continue
         if (
@@ -184,22 +193,26 @@ class HTTP2Exchange:
             return  # it leaves at once, or when somebody waits
         # A body of the wrong kind is refused before any byte, where there is one.
         reader = request.body.start(connection.backend.run_blocking)
+        at_end = True
         try:
             if not inbox.number:
                 connection.open(inbox, fields, b"", end=False)
-            await self._upload(reader)
+            at_end = await self._upload(reader)
         except BaseException:
             connection.drop(inbox)  # before the user's own clean-up: a request cut short must not look complete
             raise
         finally:
-            reader.close()
-            await reader.aclose()
+            if at_end:  # what was not asked for is left to the caller of a duplex request
+                reader.close()
+                await reader.aclose()
 
-    async def _upload(self, reader: BodyReader) -> None:
+    async def _upload(self, reader: BodyReader) -> bool:
+        """Send what `reader` gives. False where the request goes on and the response has begun before its end."""
         request, inbox = self.request, self._inbox
         if request.expects_continue and not await self._may_go_ahead():
-            return
+            return True
         declared = None if inbox.two_way else request.content_length
+        may_be_left = inbox.two_way and request.body.may_be_left()
         given = 0
         while (piece := await reader.next()) is not None:
             given += len(piece)
@@ -208,14 +221,21 @@ class HTTP2Exchange:
                     f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
                 )
             if not await self._put(piece):
-                return
+                return True
             self._tell_interims()
+            if may_be_left and await self._is_answered():
+                return False
         if declared is not None and given < declared:
             raise LocalProtocolError(
                 f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
             )
-        if not inbox.two_way:
+        if not inbox.two_way or may_be_left:
             await self.finish(request.final_trailers() if request.trailers is not None else [])
+        return True
+
+    async def _is_answered(self) -> bool:
+        """Whether the head of the response, or an error, is there. It takes what has come, and does not wait."""
+        return await self._connection.attend(self._inbox, self._inbox.has_head, self.deadline.within(0.0))
 
     async def finish(self, trailers: Headers) -> None:
         """End the request."""

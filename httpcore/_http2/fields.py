@@ -5,8 +5,8 @@ is left out. It is left out rather than refused because the same request goes ov
 more, and because a gateway passes on what it was given; 8.2.2 tells it to do just this.
 
 Inbound: every rule of 8.2 and 8.3 whose breach makes a message malformed is held, and the grammar of values is that of
-HTTP/1.1 here, so that a head means the same over either protocol. White space around a value is refused, not stripped:
-8.2.1 says so, and a compressed field has no reason to have any.
+HTTP/1.1 here, so that a head means the same over either protocol. White space around a value is refused, as 8.2.1 says;
+unless the pool is strict the engine then tries again with what `trimmed` gives, and marks the head.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ from .._message.fields import (
 from .._message.head import MARKED, Fields
 from .._message.request import Request
 
-__all__ = ["check_fields", "known_fields", "read_fields", "read_status", "request_fields", "trailer_fields"]
+__all__ = [
+    "check_fields",
+    "known_fields",
+    "read_fields",
+    "read_status",
+    "request_fields",
+    "trailer_fields",
+    "trimmed",
+]
 
 # Outbound.
 
@@ -154,7 +162,7 @@ def _takes_trailers(headers: Headers) -> bool:
 
 # Inbound.
 
-_STATUS = re.compile(rb"[1-5][0-9]{2}")
+_STATUS = re.compile(rb"[1-9][0-9]{2}")
 
 
 def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
@@ -168,8 +176,13 @@ def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
         raise RemoteProtocolError(f"the head of the response {first}: :status must come first")
     status = fields[0][1]
     if not _STATUS.fullmatch(status) or status == b"101":
-        raise RemoteProtocolError(f"the peer sent :status {show(status)}: 100 to 599 without 101 is allowed")
+        raise RemoteProtocolError(f"the peer sent :status {show(status)}: expected 100 to 999, but not 101")
     return int(status)
+
+
+def trimmed(fields: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """The fields with their values without the white space around them."""
+    return tuple([(name, value.strip(b" \t")) for name, value in fields])
 
 
 def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False) -> tuple[Headers, int | None]:
@@ -177,7 +190,9 @@ def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False
     return [*fields], check_fields(fields, trailers=trailers)[1]
 
 
-def check_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False) -> tuple[Fields, int | None]:
+def check_fields(
+    fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False, most: int = FIELD_COUNT
+) -> tuple[Fields, int | None]:
     """Check fields that stand behind `:status`, or those of a trailer section: names and values as whole columns.
 
     Returns:
@@ -186,12 +201,12 @@ def check_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = Fals
     Raises:
         RemoteProtocolError: a name or value breaks the grammar, is a pseudo-header field, or says what belongs to the
             connection; or there are two Content-Length, or one in trailers.
-        LimitExceeded: there are more than `FIELD_COUNT`.
+        LimitExceeded: there are more than `most`.
     """
-    if len(fields) > FIELD_COUNT:
+    if len(fields) > most:
         where = "trailer section" if trailers else "head"
         raise LimitExceeded(
-            f"the {where} of the response has {len(fields)} fields, {FIELD_COUNT} are allowed", limit=FIELD_COUNT
+            f"the {where} of the response has {len(fields)} fields: expected at most {most}", limit=most
         )
     if not fields:
         return (), None

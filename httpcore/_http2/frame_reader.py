@@ -13,7 +13,7 @@ from .streams import Listener
 __all__ = ["Fragments", "FrameHandler", "FrameReader"]
 
 CONTINUATION_COUNT: Final = 64
-"""CONTINUATION frames of one header block."""
+"""CONTINUATION frames of one header block; more where the limit for a head is so high that they must be larger."""
 
 BLOCK_SHARE: Final = 6
 """A frame counts for one, and one more for each 2**6 bytes of its payload, where that is no DATA: about as much work as
@@ -28,20 +28,22 @@ class Fragments:
         ends: the END_STREAM of its HEADERS.
     """
 
-    __slots__ = ("_count", "data", "ends")
+    __slots__ = ("_count", "_limit", "data", "ends")
 
-    def __init__(self, first: bytes = b"", ends: int = 0) -> None:
+    def __init__(self, first: bytes = b"", ends: int = 0, limit: int = HEAD_BYTES) -> None:
         self.data = bytearray(first)
         self.ends = ends
+        self._limit = limit
         self._count = 0
 
     def add(self, payload: bytes) -> None:
         self.data += payload
         self._count += 1
-        if self._count > CONTINUATION_COUNT:
-            raise too_much("the peer sends CONTINUATION frames without end", CONTINUATION_COUNT)
-        if len(self.data) > HEAD_BYTES:
-            raise too_much("the peer sends a header block of too many bytes", HEAD_BYTES)
+        most = max(CONTINUATION_COUNT, self._limit // 4096)
+        if self._count > most:
+            raise too_much("the peer sends CONTINUATION frames without end", most)
+        if len(self.data) > self._limit:
+            raise too_much("the peer sends a header block of too many bytes", self._limit)
 
 
 class FrameHandler(Protocol):

@@ -159,8 +159,9 @@ class Inbox(Stream):
 
     # What can be waited for.
 
-    def is_stopped(self) -> bool:
-        return self.stopped
+    def is_unwanted(self) -> bool:
+        """What is queued of the request need not leave. Its end must, though nothing more may be queued behind that."""
+        return self.stopped and not self.sent_all
 
     def has_head(self) -> bool:
         return self.head is not None or self.error is not None

@@ -134,7 +134,7 @@ class Pump:
                 inbox.sender = seat  # a reset of this stream, or its end, wakes us
             since, written = core.now(), outbox.written
             left = deadline.within(limit)
-            while not (await self._write(seat, left, None, inbox.is_stopped) or inbox.stopped):
+            while not (await self._write(seat, left, None, inbox.is_unwanted) or inbox.is_unwanted()):
                 # The time for one byte, whoever's byte: a peer that reads slowly is no reason to give up.
                 if outbox.written != written:
                     since, written = core.now(), outbox.written

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from .._errors import LocalProtocolError
-from .._message.fields import HEAD_BYTES, Headers
+from .._message.fields import Headers
+from .._message.rules import ReadRules
 from .flood_budget import FloodBudget
 from .frame_writer import FrameWriter
 from .frames import (
@@ -64,7 +65,8 @@ class Sender:
         connection_window: how many bytes may be sent on all streams together; it may be below 0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rules: ReadRules) -> None:
+        self._rules = rules
         self.max_streams = 100
         self.max_frame = MAX_FRAME
         self.settings_seen = False
@@ -99,7 +101,9 @@ class Sender:
 
     def start(self) -> None:
         """Send the preface and our SETTINGS. Before all else, once."""
-        self._write_start(((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, HEAD_BYTES)))
+        self._write_start(
+            ((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, self._rules.head_bytes))
+        )
         self._write_window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
 
     def request(self, stream: Stream, headers: Headers, *, end: bool, key: bytes = b"") -> None:

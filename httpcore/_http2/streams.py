@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from .._errors import Code, HTTPCoreError, LimitExceeded, RemoteProtocolError
-from .._message.fields import HEAD_BYTES, INTERIM_COUNT, Headers
+from .._message.fields import INTERIM_BYTES, Headers
 from .._message.head import Head
+from .._message.rules import Leniency
 from .frames import FRAME_NAMES, fault
 
 __all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Listener", "Stream"]
@@ -33,6 +34,7 @@ class Stream:
         sent_all: our END_STREAM is out.
         ended: theirs is in: the response is complete.
         trailers: of the response, once it has ended.
+        lenient: what was unusual about the interim heads and the trailers.
     """
 
     # No `__slots__`, and what most exchanges leave as it is stands on the class: to set all of it would cost a fifth of
@@ -43,11 +45,12 @@ class Stream:
     content = True
     sent_all = False
     ended = False
+    lenient: tuple[Leniency, ...] = ()
     trailers: Headers = []  # noqa: RUF012 - replaced, and never changed
     head_seen = False  # the final one
     tunnel = False  # a 2xx to CONNECT: nothing but DATA from now on
     interim_count = 0
-    head_room = HEAD_BYTES
+    interim_room = INTERIM_BYTES
     length: int | None = None  # of the body, as declared
     left = 0  # of it, if declared
     room = STREAM_WINDOW  # what the peer may still send
@@ -73,16 +76,14 @@ class Stream:
 
         Raises:
             RemoteProtocolError: it ends the stream.
-            LimitExceeded: there are too many, or they are too long.
+            LimitExceeded: they are too long.
         """
         if ends:
             raise RemoteProtocolError("the peer ended the stream with an interim response")
         self.interim_count += 1
-        if self.interim_count > INTERIM_COUNT:
-            raise LimitExceeded(f"the peer sent more than {INTERIM_COUNT} interim responses", limit=INTERIM_COUNT)
-        self.head_room -= sum([len(name) + len(value) for name, value in fields])
-        if self.head_room < 0:
-            raise LimitExceeded(f"the interim responses are longer than {HEAD_BYTES} bytes", limit=HEAD_BYTES)
+        self.interim_room -= sum([len(name) + len(value) for name, value in fields])
+        if self.interim_room < 0:
+            raise LimitExceeded(f"the interim responses are longer than {INTERIM_BYTES} bytes", limit=INTERIM_BYTES)
 
     def begin(self, status: int, length: int | None, ends: int) -> None:
         """The final head came: what may follow it.

@@ -29,7 +29,16 @@ from .._errors import LocalProtocolError
 from .._exact import exact_bytes, exact_int, exact_str
 from .._public import public
 
-__all__ = ["Body", "BodyContent", "BodyReader", "BodySource", "ReplayableBody", "RunBlocking"]
+__all__ = [
+    "Body",
+    "BodyContent",
+    "BodyReader",
+    "BodySource",
+    "BodyTypes",
+    "ReplayableBody",
+    "RunBlocking",
+    "SyncBodyTypes",
+]
 
 T = TypeVar("T")
 
@@ -61,21 +70,26 @@ class ReplayableBody:
     def __init__(self, factory: Callable[[], Iterable[bytes] | AsyncIterable[bytes]]) -> None:
         if not callable(factory):
             raise LocalProtocolError(f"factory is of type {type(factory).__name__}: a callable is allowed")
-        self.factory = factory
+        self.factory: Callable[[], Iterable[bytes] | AsyncIterable[bytes]] = factory
 
 
-BodyContent = (
+SyncBodyTypes = (
     bytes
     | bytearray
     | memoryview
     | str
     | BinaryFile
     | Iterable[bytes]
-    | AsyncIterable[bytes]
-    | Callable[[], Iterable[bytes] | AsyncIterable[bytes]]
+    | Callable[[], Iterable[bytes]]
     | ReplayableBody
     | None
 )
+"""What a body may be where threads send it. A callable is called each time that the body is sent."""
+
+BodyTypes = SyncBodyTypes | AsyncIterable[bytes] | Callable[[], AsyncIterable[bytes]]
+"""What a body may be where asyncio or trio send it: an async iterable too, or a callable that gives one."""
+
+BodyContent = BodyTypes
 
 
 class RunBlocking(Protocol):
@@ -88,7 +102,8 @@ class BodyReader(Protocol):
     """One sending of a body."""
 
     async def next(self) -> bytes | None:
-        """The next piece, never empty; None at the end. It waits only in the user's own async iterator or a file read.
+        """The next piece, empty only of an iterator that may be left; None at the end. It waits only in the user's own
+        async iterator or a file read.
 
         Raises:
             LocalProtocolError: the piece is not bytes-like.
@@ -134,8 +149,8 @@ class Body:
     __slots__ = ("_source", "data", "length")
 
     def __init__(self, data: bytes | None, length: int | None, source: BodySource | None) -> None:
-        self.data = data
-        self.length = length
+        self.data: bytes | None = data
+        self.length: int | None = length
         self._source = source
 
     @staticmethod
@@ -161,6 +176,11 @@ class Body:
     def replayable(self) -> bool:
         """It can be sent from its beginning, now."""
         return self._source is None or self._source.replayable
+
+    def may_be_left(self) -> bool:
+        """Whether it is an iterator of the caller's, which can go on with what was not asked for. From now on its
+        reader also gives pieces that are empty."""
+        return isinstance(self._source, _Pieces) and self._source.may_be_left()
 
     @property
     def is_async(self) -> bool:
@@ -279,10 +299,10 @@ class _File:
     is_async = False
 
     def __init__(self, file: Any, began: int | None, length: int | None) -> None:
-        self.file = file
-        self.began = began
-        self.length = length
-        self.asked = False
+        self.file: Any = file
+        self.began: int | None = began
+        self.length: int | None = length
+        self.asked: bool = False
 
     @property
     def replayable(self) -> bool:
@@ -336,14 +356,15 @@ class _FileReader:
 class _Pieces:
     """An (async) iterable, or with `call` what gives one; with `again` it is called for each sending."""
 
-    __slots__ = ("_again", "_asked", "_call", "_given", "is_async")
+    __slots__ = ("_again", "_asked", "_call", "_given", "gives_empty", "is_async")
 
     def __init__(self, given: Any, *, call: bool, again: bool = False) -> None:
         self._given = given
         self._call = call
         self._again = again
         self._asked = False
-        self.is_async = makes_async_generators(given) if call else hasattr(given, "__aiter__")
+        self.gives_empty = False
+        self.is_async: bool = makes_async_generators(given) if call else hasattr(given, "__aiter__")
 
     @property
     def replayable(self) -> bool:
@@ -363,6 +384,10 @@ class _Pieces:
         if isinstance(made, (bytes, bytearray, memoryview, str)) or not hasattr(made, "__iter__"):
             _refuse_made(made)
         return _SyncReader(self, iter(made))
+
+    def may_be_left(self) -> bool:
+        self.gives_empty = hasattr(self._given, "__next__") or hasattr(self._given, "__anext__")
+        return self.gives_empty
 
     def begin(self) -> None:
         """The first item is about to be asked for."""
@@ -395,7 +420,7 @@ class _SyncReader:
             self._source.begin()
         for piece in self._iterator:
             data = piece if type(piece) is bytes else _bytes(piece)
-            if data:
+            if data or self._source.gives_empty:
                 return data
         return None
 
@@ -434,7 +459,7 @@ class _AsyncReader:
             except StopAsyncIteration:
                 return None
             data = piece if type(piece) is bytes else _bytes(piece)
-            if data:
+            if data or self._source.gives_empty:
                 return data
 
     def close(self) -> None:

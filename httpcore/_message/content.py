@@ -17,7 +17,8 @@ from typing import Final, Protocol
 
 from .._config import UNSET, Unset
 from .._errors import LimitExceeded
-from .decoders import Decoder, decoder_for
+from .decoders import Decoder, Note, decoder_for
+from .rules import Leniency
 
 __all__ = ["Content", "ContentSource", "check_size", "collected", "decoded"]
 
@@ -38,6 +39,10 @@ class ContentSource(Protocol):
 
     async def next(self) -> bytes:
         """The next bytes as sent, `b""` at the end."""
+        ...
+
+    def note(self, name: Leniency) -> bool:
+        """The content is unusual. False where that is an error."""
         ...
 
     async def turn(self) -> None:
@@ -81,7 +86,7 @@ class Content:
                     decoder.finish()
                 return b""
             if decoder is None:  # made when the first byte is there: an empty body needs none
-                self._decoder = decoder = decoder_for(self._headers)
+                self._decoder = decoder = decoder_for(self._headers, note=source.note)
                 if decoder is None:
                     self._is_plain = True
                     return data
@@ -96,7 +101,7 @@ async def collected(
     Raises:
         LimitExceeded: it is, or will be, more than may be kept.
     """
-    keeper = _Keeper(headers, max_body, source.length if whole is None else len(whole))
+    keeper = _Keeper(headers, max_body, source.length if whole is None else len(whole), source.note)
     worked = False
     while True:
         data = await source.next() if whole is None else whole
@@ -110,9 +115,9 @@ async def collected(
             return keeper.finish()
 
 
-def decoded(body: bytes, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody) -> bytes:
+def decoded(body: bytes, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, note: Note) -> bytes:
     """As `collected`, of a body that is all here, at once."""
-    keeper = _Keeper(headers, max_body, len(body))
+    keeper = _Keeper(headers, max_body, len(body), note)
     keeper.receive(body, ended=True)
     while keeper.step():
         pass
@@ -131,12 +136,15 @@ def check_size(size: int, max_body: MaxBody, what: str = "is") -> None:
 class _Keeper:
     """Keeps the content of a body, within the bounds that stop one response from filling the memory."""
 
-    __slots__ = ("_declared", "_decoder", "_ended", "_headers", "_kept", "_max_body", "_received")
+    __slots__ = ("_declared", "_decoder", "_ended", "_headers", "_kept", "_max_body", "_note", "_received")
 
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, declared: int | None) -> None:
+    def __init__(
+        self, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, declared: int | None, note: Note
+    ) -> None:
         if declared is not None and max_body is not UNSET:
             check_size(declared, max_body, "was declared to be")
         self._headers = headers
+        self._note = note
         self._max_body = max_body
         self._declared = declared
         self._received = 0
@@ -151,7 +159,7 @@ class _Keeper:
         if not data:
             return
         if not self._received:
-            self._decoder = decoder_for(self._headers)
+            self._decoder = decoder_for(self._headers, note=self._note)
         self._received += len(data)
         if self._max_body is not UNSET:
             check_size(self._received, self._max_body, "is at least")

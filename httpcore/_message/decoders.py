@@ -7,14 +7,17 @@ does a bounded amount of work, whether or not it makes content, so that the call
 
 What is decided here, because no RFC does:
 
-- A coding that is not known, or whose library is missing, is an error and not a body handed on as it came: a caller who
-  asked for content must not get something else in silence. The caller who wants the bytes has `raw()`.
+- A registered coding that is not known here, or whose library is missing, is an error and not a body handed on as it
+  came: a caller who asked for content must not get something else in silence. The caller who wants the bytes has
+  `raw()`. A name that is not registered (`UTF-8`, `none`, `aws-chunked`) says nothing of the body, and is passed over
+  and noted, or an error where the rules are strict.
 - A body without one byte is an empty body under any coding (the answer to HEAD carries the coding, too).
 - A body cut short is an error, also when every byte of content was already there and only the checksum is missing.
 - gzip may have several members (RFC 1952 section 2.2) and zstd several frames (RFC 8878 section 3). At most 1,000, and
   one more for each KiB decoded: `bgzip` makes one every 64 KiB, and a flood of empty ones is CPU time for nothing.
-- Zero bytes after gzip are padding (tapes and `tar` leave it; gzip itself skips it). Anything else after the end of a
-  coding is an error.
+- Zero bytes after gzip are padding (tapes and `tar` leave it; gzip itself skips it). Other bytes there that begin no
+  member (RFC 1952 section 2.3.1) are passed over and noted, as gzip(1) does, or an error where the rules are strict.
+  Anything after the end of another coding is an error.
 - deflate is zlib (RFC 9110 section 8.4.1.2), and raw deflate where the first two bytes are no zlib header: servers send
   both.
 - zstd windows above 8 MiB are refused (RFC 9659). brotli's format ends at 16 MiB.
@@ -40,6 +43,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from .._errors import DecodingError, LimitExceeded, show
 from .._forking import OPENSSL
 from .._values import dataclass
+from .rules import Leniency
 
 if TYPE_CHECKING:
     import zlib
@@ -74,6 +78,10 @@ _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _DEFLATE_WINDOW: Final = 32_768
 # 10 bytes or so can begin a block that stands for 16 MiB.
 _OLD_BROTLI_STEP: Final = 16
+
+
+Note = Callable[[Leniency], bool]
+"""Called when something is unusual; False where that is an error."""
 
 
 class _Source(Protocol):
@@ -330,6 +338,7 @@ class _Coding:
         error: what the library raises.
         many: several members may follow one another.
         padding: bytes that may stand behind a member.
+        magic: what each member begins with, where text may stand behind the last one.
         window: how much memory a member that begins so may ask for; None when more bytes are needed to tell.
         one_per_chain: it may give so much in one step that a chain can afford it once.
     """
@@ -339,6 +348,7 @@ class _Coding:
     error: type[Exception]
     many: bool = False
     padding: bytes = b""
+    magic: bytes = b""
     window: Callable[[bytes], int | None] = _deflate_window
     one_per_chain: bool = False
 
@@ -350,7 +360,7 @@ def _zlib() -> ModuleType:
 
 
 def _gzip() -> _Coding:
-    return _Coding("gzip", partial(_Zlib, 31), _zlib().error, many=True, padding=b"\0")
+    return _Coding("gzip", partial(_Zlib, 31), _zlib().error, many=True, padding=b"\0", magic=b"\x1f\x8b")
 
 
 def _deflate() -> _Coding:
@@ -394,6 +404,13 @@ _MAKERS: Final[dict[str, Callable[[], _Coding | None]]] = {
 }
 _ALIASES: Final = {"x-gzip": "gzip"}
 _EXTRAS: Final = {"br": "brotli", "zstd": "zstd"}
+# The registry of RFC 9110 section 16.6.1. Any other name is no coding, and what it says of the body is unknown.
+_REGISTERED: Final = frozenset(
+    (
+        *("aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "gzip", "identity", "pack200-gzip"),
+        *("x-compress", "x-gzip", "zstd"),
+    )
+)
 
 
 @cache
@@ -487,9 +504,20 @@ class _Budget:
 class _Stage:
     """One coding of a body, undone in pieces of at most 64 KiB; input is pulled from `source` when it runs out."""
 
-    __slots__ = ("_budget", "_members", "_source", "_start", "_surplus", "_unpacker", "coding", "decoded")
+    __slots__ = (
+        "_budget",
+        "_members",
+        "_note",
+        "_over",
+        "_source",
+        "_start",
+        "_surplus",
+        "_unpacker",
+        "coding",
+        "decoded",
+    )
 
-    def __init__(self, coding: _Coding, source: _Source, budget: _Budget | None) -> None:
+    def __init__(self, coding: _Coding, source: _Source, budget: _Budget | None, note: Note | None = None) -> None:
         self.coding = coding
         self.decoded = 0
         self._source = source
@@ -498,11 +526,13 @@ class _Stage:
         self._members = 0
         self._start = b""  # of a member whose window is not known yet
         self._surplus = b""
+        self._note = note
+        self._over = False  # what follows is no part of the coding
 
     @property
     def complete(self) -> bool:
         """Not in the middle of a member. True before the first byte."""
-        return self._unpacker is None and not self._start
+        return self._unpacker is None and not self._start and not self._surplus
 
     def take(self) -> bytes:
         while True:
@@ -532,9 +562,31 @@ class _Stage:
         data = self._surplus or self._source.take()
         self._surplus = b""
         padding = self.coding.padding
-        while data and padding and not (data := data.lstrip(padding)):
+        while data and (self._over or (padding and not (data := data.lstrip(padding)))):
             data = self._source.take()
-        return data
+        return self._next_start(data) if data and self.coding.magic and self._note is not None else data
+
+    def _next_start(self, data: bytes) -> bytes:
+        """`data` if another member begins there; b"" if it is text behind the last one, or too short to tell."""
+        magic, note = self.coding.magic, self._note
+        assert note is not None
+        while len(data) < len(magic) and magic.startswith(data):
+            more = self._source.take()
+            if not more:
+                self._surplus = data
+                return b""
+            data += more
+        if data.startswith(magic) or not note("text-behind-gzip"):
+            return data
+        self._over = True
+        while self._source.take():
+            pass
+        return b""
+
+    def end(self) -> None:
+        """The body has ended: what was too short to tell was no member."""
+        if self._surplus and self._note is not None and self.coding.magic and self._note("text-behind-gzip"):
+            self._surplus = b""
 
     def _afforded(self, data: bytes, budget: _Budget) -> bytes:
         """The start of the next member when the chain can afford it; b"" when more of it is needed to tell."""
@@ -640,16 +692,17 @@ class Decoder:
         decoded: how many bytes `take` has given.
     """
 
-    __slots__ = ("_budget", "_inbox", "_max_decoded", "_stages", "_turn", "decoded")
+    __slots__ = ("_budget", "_inbox", "_max_decoded", "_note", "_stages", "_turn", "decoded")
 
-    def __init__(self, codings: Sequence[_Coding], max_decoded: int | None = None) -> None:
+    def __init__(self, codings: Sequence[_Coding], max_decoded: int | None = None, note: Note | None = None) -> None:
         self.decoded = 0
+        self._note = note
         self._max_decoded = max_decoded
         self._turn = turn = _Turn()
         self._inbox = _Inbox(turn)
         self._budget: _Budget | None = None
         self._stages: Sequence[_Stage] = (
-            (_Stage(codings[0], self._inbox, None),) if len(codings) == 1 else self._chained(codings)
+            (_Stage(codings[0], self._inbox, None, note),) if len(codings) == 1 else self._chained(codings)
         )
 
     def _chained(self, codings: Sequence[_Coding]) -> list[_Stage]:
@@ -657,7 +710,7 @@ class Decoder:
         stages: list[_Stage] = []
         source = _Joint(self._inbox, self._turn, budget.receive)
         for coding in codings:
-            stages.append(_Stage(coding, source, budget))
+            stages.append(_Stage(coding, source, budget, self._note))
             source = _Joint(stages[-1], self._turn, budget.pass_on)
         return stages
 
@@ -709,6 +762,7 @@ class Decoder:
         stages = self._stages
         self.close()
         for stage in stages:
+            stage.end()
             if not stage.complete:
                 name = stage.coding.name
                 raise DecodingError(f"the {name} body was cut short: it ended after {self.decoded} decoded bytes")
@@ -728,13 +782,16 @@ def _too_much(limit: int) -> LimitExceeded:
     return LimitExceeded(f"the body is more than max_decoded={limit} bytes when decoded", limit=limit)
 
 
-def decoder_for(headers: Iterable[tuple[bytes, bytes]], *, max_decoded: int | None = None) -> Decoder | None:
+def decoder_for(
+    headers: Iterable[tuple[bytes, bytes]], *, max_decoded: int | None = None, note: Note | None = None
+) -> Decoder | None:
     """The decoder that the Content-Encoding of a response asks for (RFC 9110 section 8.4); None when it asks for none.
 
     Arguments:
         headers: name and value pairs with lower-cased names, as in `Head.headers`. Several lines are one list; names of
             codings are compared without case; "identity" and empty members of the list are passed over.
         max_decoded: how many decoded bytes are allowed, in all. Default None: no limit.
+        note: called when the content is unusual; where it returns False that is an error. Default None: it is one.
 
     Raises:
         DecodingError: a coding is not known, its library is missing, or there are more than 5. A response
@@ -744,8 +801,15 @@ def decoder_for(headers: Iterable[tuple[bytes, bytes]], *, max_decoded: int | No
     for name, value in headers:
         if name == b"content-encoding":
             values = values + b"," + value if values else value
-    codings = _codings(values) if values else ()
-    return Decoder(codings, max_decoded) if codings else None
+    if not values:
+        return None
+    codings, unknown = _codings(values)
+    if unknown and (note is None or not note("unknown-coding")):
+        known = ", ".join(_MAKERS)
+        raise DecodingError(
+            f"the content coding {show(unknown[0])} is not known: {known} are; raw() gives the body as sent"
+        )
+    return Decoder(codings, max_decoded, note) if codings else None
 
 
 def is_coded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -757,21 +821,22 @@ def is_coded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 @lru_cache(maxsize=32)  # nearly every response has one of the same few values
-def _codings(value: bytes) -> tuple[_Coding, ...]:
-    """The codings that a Content-Encoding lists, in the order in which they are undone."""
+def _codings(value: bytes) -> tuple[tuple[_Coding, ...], tuple[bytes, ...]]:
+    """The codings that a Content-Encoding lists, in the order in which they are undone; and names that are none."""
     members = [member.strip(b" \t").lower() for member in value.split(b",")]
     names = [member for member in members if member not in (b"", b"identity")]
     if len(names) > MAX_CODINGS:
         raise DecodingError(f"the body has {len(names)} content codings: at most {MAX_CODINGS} are undone")
     # The list is in the order of applying (RFC 9110 section 8.4), so the last is undone first.
-    codings = tuple(_known(name) for name in reversed(names))
+    unknown = tuple([name for name in names if name.decode("latin-1") not in _REGISTERED])
+    codings = tuple([_known(name) for name in reversed(names) if name not in unknown])
     for coding in codings:
         if coding.one_per_chain and codings.count(coding) > 1:
             raise DecodingError(
                 f"the body has the content coding {coding.name!r} {codings.count(coding)} times: expected it once, "
                 "since the installed library cannot limit its output (brotli 1.2 can)"
             )
-    return codings
+    return codings, unknown
 
 
 def _known(token: bytes) -> _Coding:

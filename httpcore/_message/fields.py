@@ -19,7 +19,7 @@ from .._errors import RemoteProtocolError, show
 __all__ = [
     "FIELD_COUNT",
     "HEAD_BYTES",
-    "INTERIM_COUNT",
+    "INTERIM_BYTES",
     "TOKEN",
     "Bounded",
     "Headers",
@@ -34,14 +34,14 @@ Headers = list[tuple[bytes, bytes]]
 
 # What a peer may send in one exchange, over either protocol. Bytes, or counts where the name says so.
 
-HEAD_BYTES: Final = 65536
-"""All heads of one exchange together, interim and final, and separately its trailer section."""
+HEAD_BYTES: Final = 262144
+"""One head, or one trailer section, unless a pool has another limit. Browsers keep 180 cookies of 4 KiB for a site."""
 
-FIELD_COUNT: Final = 256
-"""Fields in one head, or in one trailer section."""
+FIELD_COUNT: Final = 1000
+"""Fields in one head, or in one trailer section, unless a pool has another limit."""
 
-INTERIM_COUNT: Final = 32
-"""Interim (1xx) responses in one exchange, a 101 apart."""
+INTERIM_BYTES: Final = 65536
+"""All interim (1xx) heads of one exchange together."""
 
 TOKEN: Final = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
 """A regular expression for a token; it gives nothing back, so that no input makes it slow."""

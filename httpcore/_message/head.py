@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from .. import __version__
+from .rules import Leniency
 
 LIBRARY: Final = f"httpcore {__version__}"
 """What reads both protocols, for `ResponseInfo.engine`."""
@@ -23,10 +24,11 @@ class Head:
     Attributes:
         status, reason, version: `version` is b"1.0", b"1.1" or b"2"; HTTP/2 has no reason phrase: `reason` is b"".
         headers, raw_headers: in wire order, with lower-cased names and with the names as sent.
+        lenient: what was unusual about it, where it was not read by the strict rules.
         marked: those of `headers` whose names are in `MARKED`, which are asked for several times.
     """
 
-    __slots__ = ("headers", "marked", "raw_headers", "reason", "status", "version")
+    __slots__ = ("headers", "lenient", "marked", "raw_headers", "reason", "status", "version")
 
     def __init__(
         self,
@@ -36,15 +38,17 @@ class Head:
         headers: Iterable[tuple[bytes, bytes]],
         raw_headers: Iterable[tuple[bytes, bytes]],
         marked: Fields | None = None,
+        lenient: tuple[Leniency, ...] = (),
     ) -> None:
-        self.status = status
-        self.reason = reason
-        self.version = version
+        self.status: int = status
+        self.reason: bytes = reason
+        self.version: bytes = version
         self.headers: Fields = tuple(headers)  # which is the same object where it is a tuple
         self.raw_headers: Fields = tuple(raw_headers)
         if marked is None:
             marked = tuple([field for field in self.headers if field[0] in MARKED])
         self.marked: Fields = marked
+        self.lenient = lenient
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Head):

@@ -15,7 +15,8 @@ __all__ = ["RawStream", "busy"]
 @public
 class RawStream(Protocol):
     """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
-    CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT or for any request made with `duplex=True`.
+    CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT. Of a request made with `duplex=True` it is the rest
+    of both messages: what is sent is more of the request's body, and what is received is the response's.
 
     One task or thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the
     first is not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed. Errors
@@ -44,7 +45,8 @@ class RawStream(Protocol):
         ...
 
     async def end(self, trailers: TrailerTypes = None) -> None:
-        """Tell the peer that no more bytes come, with `trailers` if there are any (HTTP/2 only). Receiving goes on.
+        """Tell the peer that no more bytes come, with `trailers` if there are any. Receiving goes on. Trailers are for
+        HTTP/2, and for the chunked body of a request with `duplex=True`.
 
         Raises:
             LocalProtocolError: the trailers cannot be sent as given, or here.
@@ -53,7 +55,8 @@ class RawStream(Protocol):
         ...
 
     def close(self) -> None:
-        """Close both ways, now. Calls that wait in other tasks or threads end with an error."""
+        """Close both ways, now. Calls that wait in other tasks or threads end with an error. With `duplex=True` the
+        connection stays if both messages have ended."""
         ...
 
 

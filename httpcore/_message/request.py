@@ -41,14 +41,26 @@ __all__ = [
     "trailer_pairs",
 ]
 
-HeaderTypes = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]] | None
+HeaderTypes = (
+    Mapping[str, str]
+    | Mapping[bytes, bytes]
+    | Mapping[str, str | bytes]
+    | Mapping[bytes, str | bytes]
+    | Mapping[str | bytes, str | bytes]
+    | Iterable[tuple[str | bytes, str | bytes]]
+    | None
+)
+"""Header fields: a mapping, or pairs of name and value where a name may be repeated; bytes, or ASCII str."""
+
 TrailerTypes = HeaderTypes | Callable[[], HeaderTypes]
+"""Trailer fields: as `HeaderTypes`, or a callable that gives them once the body has been sent."""
 
 _METHODS: Final = {
     name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
 }
 _KNOWN_METHODS: Final = frozenset(_METHODS.values())
-_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+# RFC 9110, section 9.2.2; and QUERY, which is safe too (RFC 10008, section 2).
+_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"QUERY"))
 _ALWAYS_LENGTH: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # RFC 9110, section 8.6: 0 is said, too
 
 _MARKED: Final = frozenset(
@@ -148,6 +160,7 @@ class Request:
         body: BodyContent | Body = b"",
         target: str | bytes | None = None,
         trailers: TrailerTypes = None,
+        duplex: bool = False,
     ) -> Request:
         """Check the arguments and make the request complete for the wire.
 
@@ -162,6 +175,7 @@ class Request:
                 ASCII without `#`. Default None: the URL's; for CONNECT its host and port.
             trailers: as `headers`, or a callable that returns them and is called when the body has been sent. The body
                 is then sent with the chunked coding. Default None: none.
+            duplex: `body` is only the beginning. Default False.
 
         Raises:
             InvalidURL, UnsupportedProtocol: from the URL.
@@ -169,11 +183,11 @@ class Request:
         """
         # What is no more than a method and a URL is remembered; never with a user name and a password.
         if headers and type(headers) is not SharedFields:
-            return cls._made(method, url, headers, body, target, trailers)
+            return cls._made(method, url, headers, body, target, trailers, duplex)
         if target is not None or trailers is not None or not (type(method) is type(url) is str):
-            return cls._made(method, url, headers, body, target, trailers)
-        if type(body) is not bytes or body:
-            return cls._made(method, url, headers, body, None, None)
+            return cls._made(method, url, headers, body, target, trailers, duplex)
+        if type(body) is not bytes or body or duplex:
+            return cls._made(method, url, headers, body, None, None, duplex)
         asked = (method, url, headers) if headers else (method, url)
         known = _plain.get(asked)
         if known is None:
@@ -191,6 +205,7 @@ class Request:
         body: BodyContent | Body,
         target: str | bytes | None,
         trailers: TrailerTypes,
+        duplex: bool = False,
     ) -> Request:
         self = cls()
         self.url = url = url if isinstance(url, URL) else URL.parse(url)
@@ -211,8 +226,8 @@ class Request:
             self.headers.insert(0, (b"Host", value))
             host = b"Host: %b\r\n" % value
         framing = b""
-        if marked or body.length != 0 or self.trailers is not None or method in _ALWAYS_LENGTH:
-            framing = self._settle(marked)
+        if marked or body.length != 0 or self.trailers is not None or method in _ALWAYS_LENGTH or duplex:
+            framing = self._settle(marked, duplex)
         else:
             self.chunked = self.close = self.upgrade = self.expects_continue = False
             self.content_length = None
@@ -220,16 +235,21 @@ class Request:
         self.head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, self.target, host, lines, framing)
         return self
 
-    def _settle(self, marked: dict[bytes, list[bytes]]) -> bytes:
+    def _settle(self, marked: dict[bytes, list[bytes]], duplex: bool) -> bytes:
         """Read the facts from the headers that matter here. Returns the framing line to add, which may be empty."""
         if b"host" in marked:
             _check_host(marked[b"host"])
-        self.content_length, self.chunked = _framing(
-            self.method, marked.get(b"content-length"), marked.get(b"transfer-encoding"), self.body, self.trailers
-        )
+        self.upgrade = b"upgrade" in marked
+        goes_on = duplex and self.may_go_on
+        lengths, codings = marked.get(b"content-length"), marked.get(b"transfer-encoding")
+        if goes_on and not (lengths or codings):
+            self.content_length, self.chunked = None, True
+        else:
+            self.content_length, self.chunked = _framing(
+                self.method, lengths, codings, self.body, self.trailers, goes_on
+            )
         options = b",".join(marked.get(b"connection", ())).lower().split(b",")
         self.close = any(option.strip(b" \t") == b"close" for option in options)
-        self.upgrade = b"upgrade" in marked
         self.expects_continue = (self.chunked or bool(self.content_length)) and any(
             value.lower() == b"100-continue" for value in marked.get(b"expect", ())
         )
@@ -260,6 +280,21 @@ class Request:
         rest = self.head[len(self.method) + len(target) + 1 : -2]
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         other.head = b"%b %b%b%b\r\n" % (self.method, other.target, rest, lines)
+        return other
+
+    @property
+    def may_go_on(self) -> bool:
+        """More of a body may follow the one here, if the caller wants that: there is one by the method, and no Upgrade,
+        after which the connection is something else."""
+        return not (self.upgrade or self.method == b"CONNECT" or self.method == b"TRACE")
+
+    def without_expect(self) -> Request:
+        """The same without `Expect`, for a server that takes none (RFC 9110, section 10.1.1)."""
+        other = copy(self)
+        other.expects_continue = False
+        other.headers = [field for field in self.headers if field[0].lower() != b"expect"]
+        start = self.head.partition(b"\r\n")[0]
+        other.head = b"%b\r\n%b\r\n" % (start, b"".join([b"%b: %b\r\n" % field for field in other.headers]))
         return other
 
     def refuse_proxy_authorization(self, reason: str) -> None:
@@ -386,7 +421,12 @@ def _check_host(hosts: list[bytes]) -> None:
 
 
 def _framing(
-    method: bytes, lengths: list[bytes] | None, codings: list[bytes] | None, body: Body, trailers: object
+    method: bytes,
+    lengths: list[bytes] | None,
+    codings: list[bytes] | None,
+    body: Body,
+    trailers: object,
+    goes_on: bool,
 ) -> tuple[int | None, bool]:
     """Content-Length, if there is one, and whether the body is chunked (RFC 9112, section 6)."""
     if method in (b"CONNECT", b"TRACE"):
@@ -402,13 +442,13 @@ def _framing(
             )
         return None, True
     if lengths:
-        return _declared(lengths, body, trailers), False
+        return _declared(lengths, body, trailers, goes_on), False
     if trailers is not None or body.length is None:
         return None, True
     return (body.length if body.length or method in _ALWAYS_LENGTH else None), False
 
 
-def _declared(lengths: list[bytes], body: Body, trailers: object) -> int:
+def _declared(lengths: list[bytes], body: Body, trailers: object, goes_on: bool) -> int:
     if trailers is not None:
         raise LocalProtocolError("headers has Content-Length and there are trailers: they need the chunked coding")
     if len(lengths) > 1:
@@ -416,7 +456,7 @@ def _declared(lengths: list[bytes], body: Body, trailers: object) -> int:
     if not _DIGITS.fullmatch(lengths[0]):
         raise LocalProtocolError("headers has a Content-Length that is not a number: 1 to 18 digits are allowed")
     declared = int(lengths[0])
-    if body.length is not None and body.length != declared:
+    if body.length is not None and (body.length > declared if goes_on else body.length != declared):
         raise LocalProtocolError(f"headers has Content-Length {declared}, but body is {body.length} bytes long")
     return declared
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
+from typing import Final, NamedTuple, Protocol, Self, TypeVar
 
 from .._backends.base import PIECE, StreamInfo, TLSInfo
 from .._config import UNSET, Unset, checked_size
@@ -28,13 +28,15 @@ from .._errors import (
 )
 from .._exact import exact_int
 from .._public import public, resolvable
-from .body import Body, BodyReader
+from .body import Body, BodyReader, BodyTypes
 from .content import Content, ContentSource, check_size, collected, decoded
 from .decoders import is_coded
 from .fields import Headers
 from .head import Head
+from .lookup import HeaderLookup
 from .raw import RawStream
-from .request import header_pairs
+from .request import HeaderTypes, header_pairs
+from .rules import Leniency, noted
 
 __all__ = ["BodyStream", "Informational", "Response", "ResponseInfo", "Source"]
 
@@ -65,6 +67,8 @@ class ResponseInfo(NamedTuple):
         connected_after: when a connection was there for the request.
         head_after: when the head of the final response was there.
         stream_id: over HTTP/2 the identifier of the stream, which names it in a server's log; None over HTTP/1.1.
+        lenient: what was unusual about the response, by the names of `httpcore.Leniency`; `strict=True` refuses such.
+            The framing and the coding of a body are known when it has been read to its end, so ask then.
     """
 
     peer: str = ""
@@ -76,10 +80,12 @@ class ResponseInfo(NamedTuple):
     connected_after: float | None = None
     head_after: float | None = None
     stream_id: int | None = None
+    lenient: tuple[Leniency, ...] = ()
 
     @classmethod
-    def of(cls, stream: StreamInfo, **rest: Any) -> ResponseInfo:
-        return cls(stream.peer, stream.local, stream.tls, **rest)
+    def of(cls, stream: StreamInfo, **rest: object) -> ResponseInfo:
+        """With what a stream says of its two ends; the rest are fields of this class."""
+        return cls(stream.peer, stream.local, stream.tls, **rest)  # type: ignore[arg-type]
 
 
 class Source(ContentSource, Protocol):
@@ -122,7 +128,7 @@ _READ: Final = _Standing.READ
 
 
 @public
-class Response:
+class Response(HeaderLookup):
     """The answer to a request.
 
     Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`
@@ -151,12 +157,17 @@ class Response:
     )
 
     def __init__(
-        self, status_code: int, *, headers: Any = (), body: Any = b"", max_body: int | Unset | None = UNSET
+        self,
+        status_code: int,
+        *,
+        headers: HeaderTypes = (),
+        body: BodyTypes = b"",
+        max_body: int | Unset | None = UNSET,
     ) -> None:
-        self.status_code = _checked_status(status_code)
+        self.status_code: int = _checked_status(status_code)
         pairs = header_pairs(headers)
-        self.reason_phrase = _phrase(self.status_code)
-        self.protocol = "HTTP/1.1"
+        self.reason_phrase: str = _phrase(self.status_code)
+        self.protocol: str = "HTTP/1.1"
         self._head: Head | None = None
         self._raw_headers: Headers | None = pairs
         self._headers: Headers | None = [(name.lower(), value) for name, value in pairs]
@@ -239,7 +250,7 @@ class Response:
             if self._standing is not _Standing.READ:
                 self._check_unread()
             try:
-                self._body = decoded(self._source.here() or b"", self._marked, self._max_body)
+                self._body = decoded(self._source.here() or b"", self._marked, self._max_body, self._source.note)
             except (DecodingError, LimitExceeded) as error:
                 raise self._explained(of_attribute(error)) from error
         return self._body
@@ -255,9 +266,9 @@ class Response:
         return self._source.informational
 
     @property
-    def connection(self) -> Any:
-        """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for
-        over HTTP/2; else None. It holds its place in the pool until it is closed. The body is then empty.
+    def connection(self) -> RawStream | None:
+        """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for;
+        else None. It holds its place in the pool until it is closed. The body is then empty.
         """
         return self._source.connection
 
@@ -451,9 +462,9 @@ def _closed_meanwhile() -> ResponseClosed:
 
 def _checked_status(status_code: object) -> int:
     number = exact_int(status_code) if isinstance(status_code, int) else 0
-    if isinstance(status_code, bool) or not 100 <= number <= 599:
+    if isinstance(status_code, bool) or not 100 <= number <= 999:
         seen = show(str(status_code if number == 0 else number))
-        raise LocalProtocolError(f"status_code is {seen}: a number from 100 to 599 is allowed")
+        raise LocalProtocolError(f"status_code is {seen}: a number from 100 to 999 is allowed")
     return number
 
 
@@ -470,9 +481,9 @@ class _Given:
     """A body that was given by hand."""
 
     connection = None
-    info = ResponseInfo()
 
     def __init__(self, body: Body) -> None:
+        self.info = ResponseInfo()
         self.informational: list[Informational] = []
         self.trailers: list[tuple[bytes, bytes]] = []
         self._body = body
@@ -496,6 +507,10 @@ class _Given:
             self._rest = memoryview(await self._reader.next() or b"")
         piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
         return bytes(piece)
+
+    def note(self, name: Leniency) -> bool:
+        self.info = self.info._replace(lenient=noted(self.info.lenient, name))
+        return True
 
     async def turn(self) -> None:
         """No runtime is known here."""

@@ -15,6 +15,7 @@ from .._connect.proxy import Proxy
 from .._connect.resolvers import Resolver
 from .._exact import exact_str
 from .._message.body import is_async_function, makes_async_generators
+from .._message.rules import ReadRules
 
 # Loaded where a pool has one.
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "checked_resolver",
     "checked_trace",
     "checked_uds",
+    "rules_of",
 ]
 
 Choose = Callable[[str, str, int], Proxy | None]
@@ -120,6 +122,10 @@ def checked_limits(limits: Any) -> PoolLimits:
     if isinstance(limits, PoolLimits):
         return limits
     raise TypeError(f"limits is a {type(limits).__name__}: a PoolLimits is allowed, or None")
+
+
+def rules_of(strict: object, limits: PoolLimits) -> ReadRules:
+    return ReadRules(checked_flag("strict", strict), limits.max_head_bytes, limits.max_head_fields)
 
 
 def _is_async(function: Any) -> bool:

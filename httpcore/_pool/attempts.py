@@ -8,10 +8,11 @@ from .call import Call
 from .connection import HTTPConnection
 from .delivery import Delivery
 from .leases import Leases
-from .resend import Again, again
+from .resend import Again, again, again_after
 from .tickets import Slot
 
 if TYPE_CHECKING:
+    from .._message.head import Head
     from .wire import Exchange
 
 __all__ = ["Attempts"]
@@ -47,7 +48,14 @@ class Attempts:
             try:
                 connection = leases.acquire(delivery, call, avoid) or await leases.obtain(delivery, call, avoid)
                 exchange = delivery.begin(connection)
-                delivery.arrive(await exchange.run())
+                head = await exchange.run()
+                if head.status == 417 or head.status == 408:
+                    where = self._after(call, delivery, exchange, head, resends)
+                    if where is not None:
+                        resends += 1
+                        avoid = connection if where is Again.FRESH else None
+                        continue
+                delivery.arrive(head)
                 return delivery
             except BaseException as error:
                 slot = delivery.slot
@@ -70,6 +78,18 @@ class Attempts:
                 else:
                     resends += 1
                     call.retried(error)
+
+    def _after(self, call: Call, delivery: Delivery, exchange: Exchange, head: Head, resends: int) -> Again | None:
+        """Whether the request goes out again for an answer that may not be about it: then this one is let go of."""
+        stale = delivery.was_reused and self._retry_stale and exchange.closes
+        where = again_after(call.request, head, stale=stale, resends=resends, duplex=call.duplex)
+        if where is not None:
+            exchange.drain()
+            self._leases.release(delivery, reusable=exchange.clean)
+            if where is Again.PLAIN:
+                call.request = call.request.without_expect()
+            call.retried(f"status {head.status}")
+        return where
 
     def _prepare(self, call: Call, where: Again, slot: Slot | None) -> None:
         """For another attempt after one on that slot."""

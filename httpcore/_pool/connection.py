@@ -12,11 +12,12 @@ from .._connect.route import Route
 from .._deadline import Deadline
 from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
-from .._http1.exchange import HTTP11Exchange
+from .._http1.duplex import begin_exchange
 from .._http2.connection import HTTP2Connection
 from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
+from .._message.rules import ReadRules
 
 # Named in annotations alone: to make the Protocols takes time.
 if TYPE_CHECKING:
@@ -34,19 +35,24 @@ class HTTPConnection:
     Attributes:
         uses: counts the exchanges that it was given.
         is_shared: it carries many exchanges at once.
+        is_strict: unusual content is an error.
         is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
             anything against it. Plain and cheap.
     """
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_begin", "_closed", "_ping_interval", "_stream", "_wire", "is_quiet", "is_shared", "route", "uses")
+    __slots__ = (
+        *("_begin", "_closed", "_ping_interval", "_stream", "_wire"),
+        *("is_quiet", "is_shared", "is_strict", "route", "uses"),
+    )
 
     def __init__(self, route: Route, ping_interval: float | None = None) -> None:
         self.route = route
         self._ping_interval = ping_interval
         self.uses = 0
         self.is_shared = False
+        self.is_strict = False
         self._stream: Stream | None = None
         self._wire: Wire | None = None
         self._begin: Begin | None = None
@@ -64,13 +70,15 @@ class HTTPConnection:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
             raise
+        rules = connector.network.rules
+        self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
-            http2 = HTTP2Connection(stream, _engine(), backend, self._ping_interval)
+            http2 = HTTP2Connection(stream, _engine(rules), backend, self._ping_interval)
             self._speak(http2, partial(HTTP2Exchange, http2))
             await http2.greet(deadline)
         else:
-            http11 = HTTP11Connection(stream, backend)
-            self._speak(http11, partial(HTTP11Exchange, http11))
+            http11 = HTTP11Connection(stream, backend, rules)
+            self._speak(http11, partial(begin_exchange, http11))
 
     def _speak(self, wire: Wire, begin: Begin) -> None:
         self._wire = wire
@@ -158,5 +166,5 @@ class HTTPConnection:
             self._stream.abandon()
 
 
-def _engine() -> H2Engine:
-    return H2Engine()
+def _engine(rules: ReadRules) -> H2Engine:
+    return H2Engine(rules)

@@ -12,6 +12,7 @@ from .._errors import DecodingError, HTTPCoreError, LimitExceeded, LocalProtocol
 from .._message.raw import RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Informational, ResponseInfo
+from .._message.rules import noted
 from .call import Call
 from .leases import Leases
 from .tickets import Standing, Ticket
@@ -20,6 +21,7 @@ from .tickets import Standing, Ticket
 if TYPE_CHECKING:
     from .._message.fields import Headers
     from .._message.head import Head
+    from .._message.rules import Leniency
     from .connection import HTTPConnection
     from .wire import Exchange
 
@@ -55,6 +57,7 @@ class Delivery(Ticket):
     _reused = False
     _connected = 0.0
     _headed = 0.0
+    _noted: tuple[Leniency, ...] = ()  # what was unusual about the content
     _is_put_off = False  # it was released in the middle of a step of the pool, which does it when the step ends
 
     def __init__(self, call: Call, leases: Leases) -> None:
@@ -121,6 +124,7 @@ class Delivery(Ticket):
             connected_after=self._connected - call.began,
             head_after=self._headed - call.began,
             stream_id=self.exchange.stream_id,
+            lenient=noted(self.head.lenient, *self.exchange.lenient, *self._noted),
         )
 
     def here(self) -> bytes | None:
@@ -168,6 +172,15 @@ class Delivery(Ticket):
                 return int(value)
         return None
 
+    def note(self, name: Leniency) -> bool:
+        """The content is unusual. False where that is an error."""
+        if self.holds.is_strict:
+            return False
+        self._noted = noted(self._noted, name)
+        if self._call.tracer is not None:
+            self._call.tracer.unusual((name,))
+        return True
+
     async def turn(self) -> None:
         """Let other tasks run, between two pieces that nothing was waited for."""
         call = self._call
@@ -203,6 +216,8 @@ class Delivery(Ticket):
             reason = None if exchange.clean else "it cannot carry another exchange"
         self.release(reason, None if reason else self._expires())
         if tracer is not None and exchange.ended:
+            if exchange.lenient:
+                tracer.unusual(exchange.lenient)
             tracer.complete(exchange.received)
 
     def _expires(self) -> float | None:
@@ -257,6 +272,9 @@ class Handover:
 
     async def next(self) -> bytes:
         return b""
+
+    def note(self, name: Leniency) -> bool:
+        return self._delivery.note(name)
 
     async def turn(self) -> None:
         await self._delivery.turn()

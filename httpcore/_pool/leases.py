@@ -64,7 +64,7 @@ class Leases:
         ping_interval: float | None,
         backend: Backend | None,
     ) -> None:
-        self._limits = limits
+        self.limits = limits
         self._network = network
         self._ping_interval = ping_interval
         self.backend = backend
@@ -76,7 +76,7 @@ class Leases:
         self.lock = step_lock()
         self.is_inside = self.lock._is_owned
         self._deferred: deque[Callable[[], object]] = deque()
-        self.ledger = Ledger(self._limits)
+        self.ledger = Ledger(self.limits)
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
 
@@ -181,8 +181,9 @@ class Leases:
             )
         busy, dialing, waiting = self.step(self.ledger.crowd)
         raise PoolTimeout(
-            f"no connection to {call.route} came free: {busy} of {self._limits.max_connections} connections are "
-            f"busy, {dialing} dialing, {waiting} requests wait",
+            f"no connection to {call.route} came free: {busy} of {self.limits.max_connections} connections are "
+            f"busy, {dialing} dialing, {waiting} requests wait; raise max_connections, bound the number of tasks, "
+            "or set pool_timeout=None",
             phase="wait for a connection",
             limit=call.config.pool_timeout,
         )

@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from .._backends import load
 from .._backends.base import Backend, SocketOption, checked_backend
-from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_seconds, checked_size, checked_ssl
+from .._config import (
+    UNSET,
+    PoolLimits,
+    SSLConfig,
+    SSLTypes,
+    TimeoutConfig,
+    TimeoutTypes,
+    Unset,
+    checked_seconds,
+    checked_size,
+    checked_ssl,
+)
 from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LocalProtocolError
-from .._message.request import Request
+from .._message.body import BodyTypes
+from .._message.request import HeaderTypes, Request, TrailerTypes
 from .._message.response import Response
+from .._message.rules import DEFAULT_RULES
 from .._public import public
 from .._reentry import REENTERED
 from .._trace import Trace
@@ -33,12 +47,14 @@ from .arguments import (
     checked_resolver,
     checked_trace,
     checked_uds,
+    rules_of,
 )
 from .attempts import Attempts
 from .call import Call
 from .leases import Leases
 from .routing import Routing
 from .stats import PoolStats
+from .streamed import StreamedResponse
 
 # What only some pools need is imported when one is made that does; `loaded` has imported the rest.
 if TYPE_CHECKING:
@@ -89,6 +105,8 @@ class ConnectionPool:
         ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
             by whoever waits on it or is about to use it; without an answer in as many seconds more it is dead. Default
             None: only when somebody has given up after a second of silence.
+        strict: refuse every response with something unusual about it, whatever `ResponseInfo.lenient` has a name for,
+            with RemoteProtocolError or DecodingError: for gateways, which must not pass such things on. Default False.
         max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as
             decoded. None: no limit. Left out: no limit for what is received; decoded it may grow to 64 MiB, and beyond
             that to 32 times the bytes received. `Response.stream()` has no limit.
@@ -106,8 +124,8 @@ class ConnectionPool:
 
     def __init__(
         self,
-        ssl: SSLConfig | ssl_module.SSLContext | None = None,
-        timeout: TimeoutConfig | float | None = TimeoutConfig(),  # noqa: B008 - a frozen value
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes = TimeoutConfig(),  # noqa: B008 - a frozen value
         limits: PoolLimits | None = None,
         *,
         http1: bool = True,
@@ -123,6 +141,7 @@ class ConnectionPool:
         retry_stale: bool = True,
         ping_interval: float | None = None,
         max_body: int | Unset | None = UNSET,
+        strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -133,11 +152,12 @@ class ConnectionPool:
         policy = checked_policy(network_policy)
         facts = (checked_resolver(resolver), resolve, policy, local_address, socket_options)
         is_default = all(each is None for each in facts[:4]) and type(socket_options) is tuple and not socket_options
-        network = _NETWORK if is_default else Network(*facts)
+        limits = _LIMITS if limits is None else checked_limits(limits)
+        rules = rules_of(strict, limits)
+        network = _NETWORK if is_default and rules == DEFAULT_RULES else Network(*facts, rules)
         self._ssl = _SSL if ssl is None else checked_ssl(ssl)
         self._routing = Routing(self._ssl, protocols, way, choose, uds, tunnels=policy is not None)
         self._timeout = TimeoutConfig.of(timeout)
-        limits = _LIMITS if limits is None else checked_limits(limits)
         self._max_body = checked_size("max_body", max_body)
         self._trace = checked_trace(trace)
         if backend is not None:
@@ -151,14 +171,14 @@ class ConnectionPool:
         self,
         method: str | bytes,
         url: str | bytes,
-        headers: Any = None,
-        body: Any = b"",
+        headers: HeaderTypes = None,
+        body: BodyTypes = b"",
         stream: bool = False,
         *,
-        ssl: SSLConfig | ssl_module.SSLContext | None = None,
-        timeout: TimeoutConfig | float | None = None,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
         target: str | bytes | None = None,
-        trailers: Any = None,
+        trailers: TrailerTypes = None,
         max_body: int | Unset | None = UNSET,
         trace: Trace | None = None,
         duplex: bool = False,
@@ -176,14 +196,18 @@ class ConnectionPool:
             stream: False reads the whole body before returning; True returns at the head, and the response must be
                 read to its end or closed.
             ssl: as for the pool, for this request. Default None: the pool's.
-            timeout: as for the pool, for this request. Default None: the pool's.
+            timeout: as for the pool, for this request. A number of seconds leaves the pool's total timeout; what a
+                `TimeoutConfig` leaves out is the pool's. None: no limit of any kind. Left out: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
             max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
             trace: as for the pool, for this request. Default None: the pool's.
-            duplex: over HTTP/2, leave the request open: the response returns at its head, and `response.connection`
-                sends more of the request (`body` is its beginning) and receives the response at the same time. Over
-                HTTP/1.1 it means nothing. Default False.
+            duplex: leave the request open: the response returns at its head, and `response.connection` sends more of
+                the request and receives the response at the same time. `body` is the beginning; of an iterator nothing
+                more is asked for once the head is there, and an empty piece is an occasion to look for it; what has
+                not been asked for stays the caller's. An iterator that ends before the head ends the request. Over
+                HTTP/1.1 the body is chunked, unless there is a Content-Length. It means nothing for CONNECT, TRACE and
+                an Upgrade. Default False.
 
         Raises:
             TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not
@@ -201,10 +225,10 @@ class ConnectionPool:
         if leases.is_inside():
             raise LocalProtocolError(REENTERED)
         limit = self._max_body if max_body is UNSET else checked_size("max_body", max_body)
-        asked = Request.of(method, url, headers, body, target, trailers)
+        asked = Request.of(method, url, headers, body, target, trailers, duplex)
         backend = leases.enter()
         asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
-        config = self._timeout if timeout is None else TimeoutConfig.of(timeout)
+        config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
         trace = self._trace if trace is None else checked_trace(trace)
         call = Call(asked, route, config, backend, trace, duplex)
         delivery = await self._attempts.send(call)
@@ -212,6 +236,43 @@ class ConnectionPool:
         if not stream:
             await response.read()
         return response
+
+    def stream(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: HeaderTypes = None,
+        body: BodyTypes = b"",
+        *,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        target: str | bytes | None = None,
+        trailers: TrailerTypes = None,
+        max_body: int | Unset | None = UNSET,
+        trace: Trace | None = None,
+        duplex: bool = False,
+    ) -> AbstractAsyncContextManager[Response]:
+        """Send one request and stream its response: `async with http.stream("GET", url) as response`.
+
+        Arguments and errors are those of `request` with `stream=True`. The request is sent when the block is entered;
+        leaving the block closes the response, at any point. `response.stream()` and `raw()` give the body in pieces.
+        """
+        return StreamedResponse(
+            self.request(
+                method,
+                url,
+                headers,
+                body,
+                True,
+                ssl=ssl,
+                timeout=timeout,
+                target=target,
+                trailers=trailers,
+                max_body=max_body,
+                trace=trace,
+                duplex=duplex,
+            )
+        )
 
     async def close(self) -> None:
         """Close the idle connections, now. Requests that wait or dial end with PoolClosed, as later ones do; those that
@@ -230,6 +291,26 @@ class ConnectionPool:
     ) -> None:
         self._close()
 
+    @property
+    def timeout(self) -> TimeoutConfig:
+        """The timeouts of requests that name none: `http.timeout.replace(read=60)` derives others."""
+        return self._timeout
+
+    @property
+    def limits(self) -> PoolLimits:
+        """How many connections the pool may have."""
+        return self._leases.limits
+
+    @property
+    def ssl(self) -> SSLConfig | ssl_module.SSLContext:
+        """How https origins are checked where a request does not say."""
+        return self._ssl
+
+    @property
+    def max_body(self) -> int | Unset | None:
+        """The most bytes of a body that are kept, None for no limit, or `UNSET` where it was left out."""
+        return self._max_body
+
     def stats(self) -> PoolStats:
         """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
         for one, in all and per origin: one consistent snapshot. Where a signal handler or a finaliser has interrupted
@@ -241,7 +322,7 @@ class ConnectionPool:
         stats = self._leases.ledger.snapshot()
         return f"<{type(self).__name__} {stats.open} open, {stats.leased} leased, {stats.waiting} waiting>"
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} holds live connections and cannot be pickled")
 
 

@@ -6,9 +6,10 @@ from enum import Enum
 from typing import Final, Protocol
 
 from .._errors import Code, GoAway, NetworkError, RemoteProtocolError, StreamReset
+from .._message.head import Head
 from .._message.request import Request
 
-__all__ = ["Again", "Attempt", "again", "may_resend"]
+__all__ = ["Again", "Attempt", "again", "again_after", "may_resend"]
 
 RESENDS: Final = 3
 """How often one request is sent again at most, whatever the reasons."""
@@ -44,6 +45,7 @@ class Again(Enum):
     FRESH = "on another connection"
     ANYWHERE = "on any connection"
     HTTP11 = "over HTTP/1.1"
+    PLAIN = "on any connection, without Expect"
     BACK = "wherever there is room: it had found none, and nothing was sent"
 
 
@@ -80,5 +82,26 @@ def again(
     if attempt.refused:
         return Again.ANYWHERE if attempt.crowded else Again.FRESH
     if reused and not resends and may_resend(request, error, attempt):
+        return Again.FRESH
+    return None
+
+
+def again_after(request: Request, head: Head, *, stale: bool, resends: int, duplex: bool) -> Again | None:
+    """Where to send a request again that was answered so; None: the answer is the caller's.
+
+    417 to an expectation means that the request is worth another try without it (RFC 9110, 10.1.1: SHOULD). 408 on a
+    connection that was kept, and that ends, was sent before our request came (15.5.9: MAY): that is safe to repeat if
+    acting twice is harmless.
+
+    Arguments:
+        stale: the connection had served others before, and ends with this answer.
+        resends: as for `again`.
+        duplex: more of the request comes from the caller, which cannot be sent again.
+    """
+    if not request.body.replayable or duplex or resends >= RESENDS:
+        return None
+    if head.status == 417 and request.expects_continue:
+        return Again.PLAIN
+    if head.status == 408 and stale and not resends and request.idempotent:
         return Again.FRESH
     return None

@@ -24,7 +24,7 @@ _MOST: Final = 10**9  # of a count, so that it can be reckoned with
 
 
 @public
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class RetryPolicy:
     """When a request is sent again, and after which pause. Values, compared by value.
 
@@ -58,29 +58,48 @@ class RetryPolicy:
         TypeError, ValueError: a value has another type, or is outside of what is allowed.
     """
 
-    attempts: int = 4
-    backoff: float = 0.5
-    max_backoff: float = 30.0
-    jitter: float = 0.5
-    statuses: frozenset[int] = frozenset({429, 502, 503, 504})
-    methods: frozenset[str] | None = None
-    max_retry_after: float = 60.0
-    budget: int | None = 100
-    budget_refill: float = 0.1
+    attempts: int
+    backoff: float
+    max_backoff: float
+    jitter: float
+    statuses: frozenset[int]
+    methods: frozenset[str] | None
+    max_retry_after: float
+    budget: int | None
+    budget_refill: float
 
-    def __post_init__(self) -> None:
-        _check_count("attempts", self.attempts, least=1)
-        for name in ("backoff", "max_backoff", "max_retry_after", "budget_refill"):
-            object.__setattr__(self, name, _number(name, getattr(self, name)))
-        object.__setattr__(self, "jitter", _number("jitter", self.jitter, most=1.0))
-        object.__setattr__(self, "statuses", _statuses(self.statuses))
-        if self.methods is not None:
-            object.__setattr__(self, "methods", _methods(self.methods))
-        if self.budget is not None:
-            _check_count("budget", self.budget, least=0)
+    def __init__(
+        self,
+        *,
+        attempts: int = 4,
+        backoff: float = 0.5,
+        max_backoff: float = 30.0,
+        jitter: float = 0.5,
+        statuses: Iterable[int] = frozenset({429, 502, 503, 504}),
+        methods: Iterable[str] | None = None,
+        max_retry_after: float = 60.0,
+        budget: int | None = 100,
+        budget_refill: float = 0.1,
+    ) -> None:
+        _check_count("attempts", attempts, least=1)
+        if budget is not None:
+            _check_count("budget", budget, least=0)
+        values = {
+            "attempts": attempts,
+            "backoff": _number("backoff", backoff),
+            "max_backoff": _number("max_backoff", max_backoff),
+            "jitter": _number("jitter", jitter, most=1.0),
+            "statuses": _statuses(statuses),
+            "methods": None if methods is None else _methods(methods),
+            "max_retry_after": _number("max_retry_after", max_retry_after),
+            "budget": budget,
+            "budget_refill": _number("budget_refill", budget_refill),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, value: Any) -> Self | None:
+    def of(cls, value: object) -> Self | None:
         """What `retries=` means: a policy, or how often a connection that could not be made is tried again.
 
         None where nothing is ever sent again.

@@ -17,6 +17,7 @@ from .._trace import (
     RequestStarted,
     ResponseComplete,
     ResponseStarted,
+    ResponseUnusual,
     Trace,
 )
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .._deadline import Deadline
     from .._message.head import Head
     from .._message.request import Request
+    from .._message.rules import Leniency
     from .connection import HTTPConnection
 
 __all__ = ["Tracer"]
@@ -62,6 +64,11 @@ class Tracer:
         now, peer = self._now(), connection.info.peer
         self._trace(RequestSent(now, self._number, peer, reused))
         self._trace(ResponseStarted(now, self._number, head.status, head.headers))
+        if head.lenient:
+            self.unusual(head.lenient)
+
+    def unusual(self, names: tuple[Leniency, ...]) -> None:
+        self._trace(ResponseUnusual(self._now(), self._number, names))
 
     def complete(self, received: int) -> None:
         self._trace(ResponseComplete(self._now(), self._number, received))

@@ -14,6 +14,7 @@ from .._message.fields import Headers
 from .._message.head import Head
 from .._message.raw import RawStream
 from .._message.request import Request
+from .._message.rules import Leniency
 from .tickets import Speaks
 
 __all__ = ["Begin", "Exchange", "Hear", "Wire"]
@@ -97,6 +98,16 @@ class Exchange(Protocol):
         ...
 
     @property
+    def closes(self) -> bool:
+        """The head of the response says that the connection ends with it."""
+        ...
+
+    @property
+    def lenient(self) -> tuple[Leniency, ...]:
+        """What was unusual about the framing, the interim heads and the trailers; what was about the head is in it."""
+        ...
+
+    @property
     def stream_id(self) -> int | None:
         """The identifier of its stream, where one connection carries many (RFC 9113, section 5.1.1)."""
         ...
@@ -162,4 +173,4 @@ class Exchange(Protocol):
 
 
 Begin = Callable[[Request, Deadline, Hear, bool], Exchange]
-"""Begins an exchange; the last argument is `duplex`, which means something over HTTP/2 alone."""
+"""Begins an exchange; the last argument is `duplex`."""

@@ -19,8 +19,9 @@ from typing import Final, Self, TypeVar, cast
 from .._backends import current_backend, threads_backend
 from .._backends.base import Backend
 from .._errors import LocalProtocolError
-from .._message.body import Body, BodyContent
+from .._message.body import Body, BodyTypes
 from .._message.fields import Headers
+from .._message.lookup import HeaderLookup
 from .._message.request import HeaderTypes, Request, header_pairs
 from .._message.url import URL
 from .._public import public
@@ -94,20 +95,20 @@ class TransportRequest:
         method: str | bytes,
         url: str | bytes,
         headers: HeaderTypes = None,
-        stream: BodyContent = None,
+        stream: BodyTypes = None,
         extensions: RequestExtensions | None = None,
         *,
         is_sync: bool = False,
     ) -> None:
-        self.method = method
-        self.url = url
-        self.headers = headers
-        self.stream = stream
+        self.method: str | bytes = method
+        self.url: str | bytes = url
+        self.headers: HeaderTypes = headers
+        self.stream: BodyTypes = stream
         self.extensions: RequestExtensions = {**extensions} if extensions else {}
-        self.is_sync = is_sync
+        self.is_sync: bool = is_sync
         self._opened: list[TransportResponse] = []
         self._body: Body | None = None
-        self._body_of: BodyContent = None
+        self._body_of: BodyTypes = None
         self._listed: Headers | None = None
 
     @property
@@ -182,7 +183,7 @@ class TransportRequest:
 
 
 @public
-class TransportResponse:
+class TransportResponse(HeaderLookup):
     """What a handler returns: the four values, and how the response is released.
 
     Arguments:
@@ -206,9 +207,9 @@ class TransportResponse:
         close: Plain | None = None,
         aclose: Waiting | None = None,
     ) -> None:
-        self.status_code = status_code
+        self.status_code: int = status_code
         self.headers: Headers = headers if isinstance(headers, list) else list(headers)
-        self.stream = stream
+        self.stream: bytes | Iterable[bytes] | AsyncIterable[bytes] = stream
         self.extensions: ResponseExtensions = {} if extensions is None else extensions
         self._close = close
         self._aclose = aclose
@@ -274,7 +275,7 @@ class Transport:
         method: str | bytes,
         url: str | bytes,
         headers: HeaderTypes = None,
-        stream: BodyContent = None,
+        stream: BodyTypes = None,
         extensions: RequestExtensions | None = None,
     ) -> AbstractContextManager[Parts]:
         """Send a request from a plain thread: `with transport.request("GET", url) as (status, headers, stream, ext)`.
@@ -299,7 +300,7 @@ class Transport:
         method: str | bytes,
         url: str | bytes,
         headers: HeaderTypes = None,
-        stream: BodyContent = None,
+        stream: BodyTypes = None,
         extensions: RequestExtensions | None = None,
     ) -> AbstractAsyncContextManager[AsyncParts]:
         """As `request`, from a task of asyncio or trio: `async with`, and `stream` is an async iterable of bytes."""
@@ -331,7 +332,7 @@ class Transport:
 
 def _arguments(
     request: TransportRequest,
-) -> tuple[str | bytes, str | bytes, HeaderTypes, BodyContent, RequestExtensions]:
+) -> tuple[str | bytes, str | bytes, HeaderTypes, BodyTypes, RequestExtensions]:
     return request.method, request.url, request.headers, request.stream, request.extensions
 
 

@@ -28,7 +28,7 @@ class RequestExtensions(TypedDict, total=False):
         timeout: as `ConnectionPool.request`. An app in this process is held to the read and the total timeout.
         ssl: as `ConnectionPool.request`: an `SSLConfig` or an `ssl.SSLContext`.
         max_body: the most bytes of the response's body; more is `LimitExceeded`.
-        duplex: over HTTP/2, leave the request open: `connection` in the response sends the rest.
+        duplex: leave the request open: `connection` in the response sends the rest.
         trailers: pairs, or a callable that gives them when the body has been sent.
         trace: called with a `TraceEvent` for everything that happens.
         sni_hostname: the name for SNI and the certificate, in place of the URL's host. Not beside an `SSLContext`.
@@ -71,8 +71,8 @@ class ResponseExtensions(_ResponseFacts, total=False):
     Keys:
         http_version: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
         reason_phrase: the reason phrase as text; HTTP/2 has none.
-        connection: the raw two-way stream after CONNECT and Upgrade, and of one HTTP/2 stream with `duplex` or extended
-            CONNECT: `send(bytes)`, `recv() -> bytes`, `close()`. It is closed with the exchange.
+        connection: the raw two-way stream after CONNECT and Upgrade, and with `duplex` or extended CONNECT:
+            `send(bytes)`, `recv() -> bytes`, `close()`. It is closed with the exchange.
         trailing_headers: the trailer fields; complete when the body has been read to its end.
         informational: the 1xx responses that came before.
         info: how the response came about, see `ResponseInfo`.

@@ -36,7 +36,7 @@ class Middleware(Transport):
     """
 
     def __init__(self, transport: Transport | None = None) -> None:
-        self.transport = HTTPTransport() if transport is None else checked_transport(transport)
+        self.transport: Transport = HTTPTransport() if transport is None else checked_transport(transport)
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         return await self.send(request)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .._backends.base import PIECE, Backend, SocketOption
-from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_size
+from .._config import UNSET, CertTypes, PoolLimits, SSLConfig, SSLTypes, TimeoutTypes, Unset, checked_size
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
@@ -25,9 +25,6 @@ from .base import Transport, TransportRequest, TransportResponse
 from .extensions import LazyExtensions, RequestExtensions, ResponseExtensions
 
 if TYPE_CHECKING:
-    import ssl as ssl_module
-
-    from .._config import CertFile
     from .._connect.policy import NetworkPolicy
     from .._pool.retry_policy import RetryPolicy
 
@@ -51,12 +48,12 @@ class HTTPTransport(Transport):
 
     def __init__(
         self,
-        ssl: SSLConfig | ssl_module.SSLContext | None = None,
-        timeout: TimeoutConfig | float | Unset | None = UNSET,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
         limits: PoolLimits | None = None,
         *,
-        verify: bool | str | Literal["system"] | None = None,
-        cert: CertFile | None = None,
+        verify: bool | str | os.PathLike[str] | None = None,
+        cert: CertTypes | None = None,
         http1: bool = True,
         http2: bool = True,
         proxy: Proxy | ProxyChooser | str | bytes | None = None,
@@ -70,6 +67,7 @@ class HTTPTransport(Transport):
         retry_stale: bool = True,
         ping_interval: float | None = None,
         max_body: int | Unset | None = UNSET,
+        strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
         pool: ConnectionPool | SyncConnectionPool | None = None,
@@ -111,7 +109,7 @@ class HTTPTransport(Transport):
             pool = self._missing(request.is_sync)
         extensions = request.extensions
         limit = self._limit
-        body = request.stream if request._body is None else request.body()
+        body: Any = request.stream if request._body is None else request.body()
         if body is None:
             body = b""  # of which the pool remembers the whole request
         if extensions:
@@ -157,12 +155,11 @@ _DEFAULTS: dict[str, object] = {
     "retries": 0,
     "retry_stale": True,
     "max_body": UNSET,
+    "strict": False,
 }
 
 
-def _tls(
-    ssl: SSLConfig | ssl_module.SSLContext | None, verify: bool | str | None, cert: CertFile | None
-) -> SSLConfig | ssl_module.SSLContext | None:
+def _tls(ssl: SSLTypes, verify: bool | str | os.PathLike[str] | None, cert: CertTypes | None) -> SSLTypes:
     if verify is None and cert is None:
         return ssl
     if ssl is not None:
@@ -179,8 +176,6 @@ def _options(extensions: RequestExtensions, pool: ConnectionPool) -> dict[str, A
     """The arguments of `ConnectionPool.request` that stand in the extensions."""
     values = cast("Mapping[str, object]", extensions)
     found: dict[str, Any] = {name: values[name] for name in _PASSED if name in values}
-    if "timeout" in found and found["timeout"] is None:
-        found["timeout"] = TimeoutConfig(None)  # None as an argument of the pool is "the pool's"
     if "sni_hostname" in extensions:
         found["ssl"] = _named(extensions["sni_hostname"], found.get("ssl") or pool._ssl)
     return found

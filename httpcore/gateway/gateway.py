@@ -10,10 +10,11 @@ import logging
 import os
 import random
 from asyncio import CancelledError
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 
 from .._errors import HTTPCoreError, printable
+from .._message.raw import RawStream
 from .._message.response import Response
 from .balance import Balance, balance_of
 from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
@@ -230,8 +231,9 @@ class Gateway:
         try:
             await self._watched(turn)
         finally:
-            watch.close()
             self._gate.leave()
+            watch.close()
+            turn.upload.close()
             self._count(turn)
 
     async def _answer(self, scope: Scope, send: Send, refusal: Refusal) -> None:
@@ -293,7 +295,10 @@ class Gateway:
         body = await turn.upload.content(request)
         target = line.prefix + request.target if line.prefix and request.target[:1] == b"/" else request.target
         return await line.sender.request(
-            request.method, line.url, request.headers, body, True, target=target, timeout=self._config
+            *(request.method, line.url, request.headers, body, True),
+            target=target,
+            timeout=self._config,
+            duplex=turn.upload.is_stream,
         )
 
     async def _receive(self, turn: _Turn, response: Response, line: _Line) -> None:
@@ -307,18 +312,34 @@ class Gateway:
             left = _length(headers, turn.request.method, status)
             turn.status = status
             await send({"type": "http.response.start", "status": status, "headers": headers})
+            turn.upload.is_answered = True
+            connection: RawStream | None = response.connection
+            if connection is None:
+                turn.upload.close()
+                await self._pass(turn, response.raw(), left)
+                return
+            # The client may still be sending: both ways at once.
+            cancel = start(_send_rest(turn, connection))
+            try:
+                await self._pass(turn, _received(connection), left)
+            finally:
+                cancel()
+                connection.close()
+
+    async def _pass(self, turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
+        watch, send = turn.watch, turn.send
+        watch.waits()
+        async for piece in pieces:
+            watch.rests()
+            if left is not None:
+                left -= len(piece)
+            turn.is_whole = left == 0
+            await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
             watch.waits()
-            async for piece in response.raw():
-                watch.rests()
-                if left is not None:
-                    left -= len(piece)
-                turn.is_whole = left == 0
-                await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
-                watch.waits()
-            if not turn.is_whole:
-                watch.rests()
-                await send({"type": "http.response.body", "body": b""})
-                turn.is_whole = True
+        if not turn.is_whole:
+            watch.rests()
+            await send({"type": "http.response.body", "body": b""})
+            turn.is_whole = True
 
     # What became of it.
 
@@ -378,6 +399,25 @@ class Gateway:
         except HTTPCoreError:
             return False
         return response.status_code < 400
+
+
+async def _received(connection: RawStream) -> AsyncIterator[bytes]:
+    while piece := await connection.recv():
+        yield piece
+
+
+async def _send_rest(turn: _Turn, connection: RawStream) -> None:
+    """Send what the client goes on to send, while the response is passed on."""
+    upload = turn.upload
+    try:
+        async for piece in upload:
+            if piece:
+                await connection.send(piece)
+        await connection.end()
+    except HTTPCoreError:
+        upload.close()  # the upstream wants no more: the response says why, or ends with an error itself
+    except (ClientLeft, BodyTooLarge):
+        turn.watch.left()
 
 
 def _trust(

@@ -34,6 +34,7 @@ class Sender(Protocol):
         *,
         target: bytes,
         timeout: TimeoutConfig,
+        duplex: bool = False,
     ) -> Response:
         """Send one request; returns at the head of the response."""
         ...

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from typing import Final, Self
 
 from .._message.body import BodyContent
 from .messages import Message, Receive
 from .plan import Forward
-from .watch import Watch
+from .watch import Messages, Watch
 
 __all__ = ["BodyTooLarge", "ClientLeft", "Upload"]
 
-_AT_ONCE = 65536
+_AT_ONCE: Final = 65536
 """A body that says to be no longer is looked at first: mostly it is whole, goes out together with the head, and can be
 sent to another upstream."""
+
+
+_LOOK: Final = 0.05
+"""Seconds between two looks for a response that begins while the client sends nothing."""
 
 
 class ClientLeft(Exception):
@@ -25,20 +29,25 @@ class BodyTooLarge(Exception):
 
 
 class Upload:
-    """Reads the body of one request.
+    """Reads the body of one request. Where it is a stream, this iterates over its pieces.
 
     Attributes:
         size: bytes that were read.
+        is_answered: the head of the response is here.
+        is_stream: `content` has given it away as one.
     """
 
-    __slots__ = ("_begun", "_first", "_limit", "_receive", "_watch", "size")
+    __slots__ = ("_begun", "_first", "_is_over", "_limit", "_messages", "_watch", "is_answered", "is_stream", "size")
 
     def __init__(self, receive: Receive, watch: Watch, limit: int | None) -> None:
-        self._receive = receive
+        self._messages = Messages(receive)
         self._watch = watch
+        self.is_answered = False
+        self.is_stream = False
         self._limit = limit
         self._first: Message | None = None
         self._begun = False
+        self._is_over = False
         self.size = 0
 
     @property
@@ -55,11 +64,12 @@ class Upload:
         if request.has_body is False:
             return b""
         if self._first is None and self._looks(request):
-            self._first = await self._receive()
+            self._first = await self._messages.next()
         first = self._first
         if first is not None and not first.get("more_body"):
             return self._whole(first)
-        return self._pieces
+        self.is_stream = True
+        return self
 
     def _looks(self, request: Forward) -> bool:
         if request.expects:  # to receive is to ask the client for its body, which the upstream has not done yet
@@ -74,20 +84,36 @@ class Upload:
         if self.size:
             return bytes(message["body"])
         data = self._checked(message)
-        self._watch.body_is_over()
+        self.close()
         return data
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece; an empty one where the client sends nothing, which has the pool look for the response.
+
+        Raises:
+            ClientLeft, BodyTooLarge: it is not whole.
+        """
+        if self._is_over:
+            raise StopAsyncIteration
         self._begun = True
-        try:
-            while True:
-                message, self._first = self._first or await self._receive(), None
-                data = self._checked(message)
-                if data:
-                    yield data
-                if not message.get("more_body"):
-                    return
-        finally:
+        message, self._first = self._first, None
+        if message is None:
+            message = await self._messages.next(None if self.is_answered else _LOOK)
+        if message is None:
+            return b""
+        data = self._checked(message)
+        if not message.get("more_body"):
+            self.close()
+        return data
+
+    def close(self) -> None:
+        """Nothing more is read: it is over, or no one wants it."""
+        if not self._is_over:
+            self._is_over = True
+            self._messages.close()
             self._watch.body_is_over()
 
     def _checked(self, message: Message) -> bytes:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Final
 
-from .messages import Receive
+from .messages import Message, Receive
 from .settings import Timeouts
 
-__all__ = ["Gate", "Watch", "now", "pause", "start"]
+__all__ = ["Gate", "Messages", "Watch", "now", "pause", "start"]
 
 _LOOK: Final = 0.01
 """Seconds before the client is watched: what has left meanwhile is seen then, so leaving is passed on within them."""
@@ -33,8 +33,8 @@ class Watch:
         reason: why the task was cancelled: "left", "first_byte", "idle" or "total"; None where it was not.
     """
 
-    __slots__ = ("_body_is_over", "_ends", "_handle", "_limit", "_looked", "_loop", "_name", "_reader", "_receive",
-                 "_since", "_task", "_timeouts", "reason")  # fmt: skip
+    __slots__ = ("_body_is_over", "_ends", "_handle", "_is_closed", "_limit", "_looked", "_loop", "_name",
+                 "_reader", "_receive", "_since", "_task", "_timeouts", "reason")  # fmt: skip
 
     def __init__(self, receive: Receive, timeouts: Timeouts, has_body: bool) -> None:
         task = asyncio.current_task()
@@ -45,6 +45,7 @@ class Watch:
         self._timeouts = timeouts
         self._body_is_over = not has_body
         self._looked = False
+        self._is_closed = False  # or struck: no timer runs any more
         self._reader: asyncio.Task[None] | None = None
         self.reason: str | None = None
         self._since = loop.time()
@@ -57,6 +58,8 @@ class Watch:
         """The client's body has been read, or nothing asks for it any more: from now on its leaving is waited for here,
         and the upstream's time runs.
         """
+        if self._is_closed:
+            return
         self._body_is_over = True
         if self._name == "first_byte":
             self._waits("first_byte", self._timeouts.first_byte)
@@ -76,8 +79,13 @@ class Watch:
         """It has come, and goes to the client: however slowly that reads, the upstream's time does not run."""
         self._limit = None
 
+    def left(self) -> None:
+        """The client has left."""
+        self._strike("left")
+
     def close(self) -> None:
         """The request is over."""
+        self._is_closed = True
         self._handle.cancel()
         if self._reader is not None:
             self._reader.cancel()
@@ -92,7 +100,7 @@ class Watch:
         self._name = name
         self._limit = limit
         self._since = since = self._loop.time()
-        if self._looked and limit is not None and since + limit < self._handle.when():
+        if self._looked and not self._is_closed and limit is not None and since + limit < self._handle.when():
             self._handle.cancel()
             self._handle = self._loop.call_at(since + limit, self._look)
 
@@ -115,12 +123,42 @@ class Watch:
     async def _wait(self) -> None:
         while (await self._receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
             pass
-        self._strike("left")
+        self.left()
 
     def _strike(self, reason: str) -> None:
-        if self.reason is None:
+        if not self._is_closed:
+            self._is_closed = True
             self.reason = reason
+            self._handle.cancel()
             self._task.cancel()
+
+
+class Messages:
+    """The messages of an ASGI server, for one of which may be waited in steps."""
+
+    __slots__ = ("_coming", "_receive")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._coming: asyncio.Future[Message] | None = None
+
+    async def next(self, seconds: float | None = None) -> Message | None:
+        """The next one; None where `seconds` have passed without it, and it is still waited for."""
+        if self._coming is None:
+            if seconds is None:
+                return await self._receive()
+            self._coming = asyncio.ensure_future(self._receive())
+        done, _ = await asyncio.wait((self._coming,), timeout=seconds)
+        if not done:
+            return None
+        coming, self._coming = self._coming, None
+        return coming.result()
+
+    def close(self) -> None:
+        """None is waited for any more."""
+        if self._coming is not None:
+            self._coming.cancel()
+            self._coming = None
 
 
 class Gate:

@@ -358,17 +358,17 @@ class Connection:
         local_address: str | None,
         socket_options: tuple[SocketOption, ...],
     ) -> None:
-        self.host = to.host
-        self.port = to.port
-        self.local_address = local_address
-        self.socket_options = socket_options
-        self.opened_at = scheduler.now
-        self.client_closed = False
-        self.server_closed = False
-        self.abandoned = False
+        self.host: str = to.host
+        self.port: int | None = to.port
+        self.local_address: str | None = local_address
+        self.socket_options: tuple[SocketOption, ...] = socket_options
+        self.opened_at: float = scheduler.now
+        self.client_closed: bool = False
+        self.server_closed: bool = False
+        self.abandoned: bool = False
         self.closed_by: str | None = None
         local = "" if to.port is None else _text(local_address or "127.0.0.1", 49152 + number)
-        self.info = StreamInfo(peer=to.peer, local=local)
+        self.info: StreamInfo = StreamInfo(peer=to.peer, local=local)
         self._scheduler = scheduler
         self._there = _Pipe(scheduler, to.place.delay_there, to.place.window)
         self._back = _Pipe(scheduler, to.place.delay_back, to.place.window)
@@ -415,7 +415,7 @@ class ServerEnd:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.scheduler = connection._scheduler
+        self.scheduler: Scheduler = connection._scheduler
         self._in = connection._there
         self._out = connection._back
         self._held = b""  # received and not yet returned

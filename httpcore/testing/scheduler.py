@@ -61,8 +61,8 @@ class Task(Generic[T_co]):
 
     def __init__(self, scheduler: Scheduler, coro: Coroutine[object, None, T_co], name: str) -> None:
         self.name = name
-        self.done = False
-        self.cancelled = False
+        self.done: bool = False
+        self.cancelled: bool = False
         self.suspensions = 0
         self.waiting_for = "its first turn"
         self.lingered: list[str] = []
@@ -155,7 +155,7 @@ class Scheduler:
 
     def __init__(self, seed: int = 0, *, shuffle: bool = False, checkpoints: bool = True) -> None:
         self.seed = seed
-        self.now = 0.0
+        self.now: float = 0.0
         self._random = random.Random(seed) if shuffle else None  # noqa: S311  # schedules, not secrets
         self._checkpoints = checkpoints
         self._tasks: list[Task[object]] = []

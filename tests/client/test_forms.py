@@ -229,7 +229,7 @@ def test_every_runtime_sends_each_shape(world: World, url: str, case: str) -> No
 def test_an_async_body_is_refused_in_threads_and_not_used_up() -> None:
     encoded = encode_content(async_pieces())
     with SyncConnectionPool() as pool, pytest.raises(LocalProtocolError, match="async"):
-        pool.request("POST", "http://127.0.0.1:1/", body=encoded.body)
+        pool.request("POST", "http://127.0.0.1:1/", body=encoded.body)  # type: ignore[arg-type]
     assert encoded.replayable
 
 

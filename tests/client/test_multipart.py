@@ -389,5 +389,5 @@ def test_every_runtime_sends_files_and_streams(world: World, url: str, tmp_path:
 def test_an_async_part_is_refused_in_threads_before_sending(url: str) -> None:
     encoded = encode_content(files={"f": async_pieces()})
     with httpcore.SyncConnectionPool() as pool, pytest.raises(LocalProtocolError, match="async"):
-        pool.request("POST", url, headers=encoded.headers, body=encoded.body)
+        pool.request("POST", url, headers=encoded.headers, body=encoded.body)  # type: ignore[arg-type]
     assert encoded.replayable

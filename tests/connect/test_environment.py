@@ -436,7 +436,7 @@ CANARY = "c4n4ry"
 
 BAD = [
     f"ftp://user:{CANARY}@proxy.example",
-    f"socks://user:{CANARY}@proxy.example",
+    f"socks9://user:{CANARY}@proxy.example",
     f"http://user:{CANARY}@proxy.example/path",
     f"http://user:{CANARY}@",
     f"http://user:{CANARY}@proxy.example:99999",
@@ -535,3 +535,14 @@ def test_a_pool_asks_for_each_origin_and_tells_its_name_to_the_proxy_only(world:
     assert all(b"proxy-authorization: basic" in head.lower() for head in heads["proxy"])
     assert heads["origin"][0].startswith(b"GET /b HTTP/1.1\r\n")
     assert b"proxy-authorization" not in heads["origin"][0].lower()
+
+
+@pytest.mark.parametrize("value", ["socks://proxy.example", "SOCKS://proxy.example:1080/"])
+def test_socks_in_the_environment_is_socks5_with_names_for_the_proxy(value: str) -> None:
+    proxies = proxies_from_environment({"ALL_PROXY": value})
+    assert proxies.http == proxies.https == Proxy("socks5h://proxy.example:1080")
+
+
+def test_socks_in_the_environment_keeps_user_name_and_password() -> None:
+    found = proxies_from_environment({"all_proxy": "socks://user:secret@proxy.example:9"}).https
+    assert found == Proxy("socks5h://proxy.example:9", auth=("user", "secret"))

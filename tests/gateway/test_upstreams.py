@@ -31,6 +31,8 @@ def saying(word: bytes) -> ScriptedServer:
             lower = head.lower()
             if b"content-length: " in lower:
                 peer.exactly(int(lower.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            if b"chunked" in lower:
+                peer.until(b"0\r\n\r\n")
             peer.send(ok(word))
 
     return ScriptedServer(script)

@@ -24,6 +24,7 @@ from h2_frames import (
     CONTINUATION,
     DATA,
     END_HEADERS,
+    END_STREAM,
     GOAWAY,
     HEADERS,
     OK,
@@ -222,16 +223,16 @@ FLOODS = {
     "F3 CONTINUATION": Flood(
         lambda stream: frame(HEADERS, 0, stream, fields(OK)),
         lambda stream: frame(CONTINUATION, 0, stream, fields((b"a", b"b" * 100)) * 100),
-        65536,
+        262144,
     ),
     "F3 a head that unpacks to megabytes": Flood(
         nothing,
         lambda stream: frame(
             HEADERS, END_HEADERS, stream, b"\x88\x40\x01a\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 12_000
         ),
-        65536,
+        262144,
     ),
-    "F4 interim responses": Flood(nothing, lambda stream: head(stream, status=b"103") * 10, 32, 20),
+    "F4 interim responses": Flood(nothing, lambda stream: head(stream, status=b"103") * 10, BUDGET),
     "F4 interim responses with fields": Flood(
         nothing, lambda stream: head(stream, *[(b"link", b"x" * 120)] * 25, status=b"103"), 65536, 100
     ),
@@ -1012,3 +1013,127 @@ def test_what_speaks_of_one_connection_never_leaves_over_http2() -> None:
         }
 
     play(main, echo)
+
+
+# What is unusual and handed on: a value with a blank at an end.
+
+BLANKS: dict[str, tuple[bytes, bytes]] = {  # the value as sent, and as it is handed on
+    "a blank before": (b" b", b"b"),
+    "a tab behind": (b"b\t", b"b"),
+    "both, and inside": (b" \tb c ", b"b c"),
+    "nothing but a blank": (b" ", b""),
+}
+
+
+@each_world
+@pytest.mark.parametrize("name", BLANKS)
+@pytest.mark.parametrize("where", ["head", "trailers", "interim"])
+def test_a_value_with_a_blank_at_an_end_is_trimmed_and_named(world: World, name: str, where: str) -> None:
+    """The stream alone, so that the connection stays; twice, since a header block may be remembered."""
+    sent, seen = BLANKS[name]
+    field = (b"x-a", sent)
+
+    def act(talk: Talk, stream: int) -> None:
+        if where == "interim":
+            talk.send(head(stream, field, status=b"103"))
+        talk.send(head(stream, *([field] if where == "head" else [])) + data(stream, b"body"))
+        talk.send(head(stream, *([field] if where == "trailers" else [(b"x-b", b"c")]), status=None, end=True))
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                for _ in range(2):
+                    response = await pool.request("GET", server.url)
+                    assert (response.status_code, response.body) == (200, b"body")
+                    assert response.info.lenient == ("blank-around-value",)
+                    interim = [field for one in response.informational for field in one.headers]
+                    found = {"head": response.headers, "trailers": response.trailers, "interim": interim}
+                    assert (b"x-a", seen) in found[where]
+            async with trial(world, server, strict=True, **PRIOR) as pool:
+                with pytest.raises(RemoteProtocolError, match="no white space"):
+                    await pool.request("GET", server.url)
+            assert len(server.talks) == 2
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("value", [b"a\nb", b"a\rb", b"a\0b", b" a\nb", b"\n", b"a\x01b"])
+def test_a_control_character_in_a_value_is_an_error_over_http2(world: World, value: bytes) -> None:
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(head(stream, (b"x-a", value), end=True))
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with pytest.raises(RemoteProtocolError):
+                    await pool.request("GET", server.url)
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("lengths", [(b"4", b"4"), (b"4, 4",), (b"4", b"5")])
+def test_two_content_lengths_are_an_error_over_http2(world: World, lengths: tuple[bytes, ...]) -> None:
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(head(stream, *[(b"content-length", length) for length in lengths]) + data(stream, b"body", end=True))
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                with pytest.raises(RemoteProtocolError, match="Content-Length"):
+                    await pool.request("GET", server.url)
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("status", [b"600", b"799", b"999"])
+def test_a_status_of_an_unknown_class_is_handed_on_over_http2(world: World, status: bytes) -> None:
+    def act(talk: Talk, stream: int) -> None:
+        talk.send(head(stream, status=status) + data(stream, b"body", end=True))
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                response = await pool.request("GET", server.url)
+                assert (response.status_code, response.body, response.info.lenient) == (int(status), b"body", ())
+
+    world.run(body)
+
+
+LARGE: dict[str, tuple[list[tuple[bytes, bytes]], int]] = {  # fields, and the limit that a small pool has for them
+    "a head of 80 KB": ([(b"set-cookie", b"%d=%b" % (number, b"x" * 4000)) for number in range(20)], 2048),
+    "300 fields": ([(b"a", b"b")] * 300, 20),
+}
+
+
+@each_world
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("where", ["head", "trailers"])
+def test_the_limits_for_heads_hold_over_http2(world: World, name: str, where: str) -> None:
+    fields, limit = LARGE[name]
+
+    def act(talk: Talk, stream: int) -> None:
+        small = [(b"c", b"d")]
+        for at, part in (("head", [(b":status", b"200")]), ("trailers", [])):
+            block = hpack.Encoder().encode([*part, *(fields if at == where else small)])
+            pieces = [block[start : start + 16384] for start in range(0, len(block), 16384)]
+            ends = END_STREAM if at == "trailers" else 0
+            for index, piece in enumerate(pieces):
+                last = END_HEADERS if index == len(pieces) - 1 else 0
+                kind, flags = (CONTINUATION, 0) if index else (HEADERS, ends)
+                talk.send(frame(kind, flags | last, stream, piece))
+
+    async def body() -> None:
+        with Hostile(act) as server:
+            async with trial(world, server, **PRIOR) as pool:
+                response = await pool.request("GET", server.url)
+                assert fields == (response.headers if where == "head" else response.trailers)
+            limits = httpcore.PoolLimits(max_head_bytes=2048, max_head_fields=20)
+            async with trial(world, server, limits=limits, **PRIOR) as pool:
+                with pytest.raises(LimitExceeded) as caught:
+                    await pool.request("GET", server.url)
+                assert caught.value.limit in (limit, 2048)
+
+    world.run(body)

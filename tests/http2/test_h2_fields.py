@@ -211,7 +211,7 @@ def test_every_status() -> None:
             except RemoteProtocolError:
                 continue
             good.add(number)
-    assert good == set(range(100, 600)) - {101}
+    assert good == set(range(100, 1000)) - {101}
 
 
 def test_errors_are_short_whatever_the_peer_sent() -> None:

@@ -492,7 +492,7 @@ def test_100_continue_is_expected_only_with_a_body() -> None:
 @pytest.mark.parametrize(
     ("method", "headers", "idempotent"),
     [
-        *[(method, {}, True) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")],
+        *[(method, {}, True) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY")],
         *[(method, {}, False) for method in ("POST", "PATCH", "CONNECT", "get", "PURGE")],
         ("POST", {"idempotency-key": "1"}, True),
         ("PATCH", {"X-Idempotency-Key": "1"}, True),

@@ -41,6 +41,8 @@ class Wire:
         self.length = length
         self.closed = 0
         self.turns = 0
+        self.strict = False
+        self.noted: list[str] = []
         self.informational = [httpcore.Informational(103, [(b"link", b"</a>")])]
         self.info = ResponseInfo(peer="127.0.0.1:80")
         self.connection = None
@@ -66,6 +68,10 @@ class Wire:
             raise self.then
         self._at_end = True
         return b""
+
+    def note(self, name: str) -> bool:
+        self.noted.append(name)
+        return not self.strict
 
     async def turn(self) -> None:
         self.turns += 1
@@ -399,6 +405,7 @@ def test_a_body_that_cannot_be_decoded_closes_its_response(way: str, all_here: b
             (TEXT, b"unheard-of"),
         ):
             wire = Wire(coded, all_here=all_here and way == "read")
+            wire.strict = True
             response = received(wire, [(b"content-encoding", coding)])
             with pytest.raises(httpcore.DecodingError):
                 await USES[way](response)
@@ -585,9 +592,9 @@ def test_a_status_that_nobody_named_has_an_empty_phrase() -> None:
     assert Response(299).body == b""
 
 
-@pytest.mark.parametrize("status", [99, 600, 0, -200, 200.0, "200", None, True])
+@pytest.mark.parametrize("status", [99, 1000, 0, -200, 200.0, "200", None, True])
 def test_what_is_no_status_is_refused(status: Any) -> None:
-    with pytest.raises(httpcore.LocalProtocolError, match="a number from 100 to 599 is allowed"):
+    with pytest.raises(httpcore.LocalProtocolError, match="a number from 100 to 999 is allowed"):
         Response(status)
 
 
@@ -658,10 +665,10 @@ def test_a_coded_body_by_hand_can_be_had_decoded_and_as_it_is_in_any_order() -> 
 
 def test_a_coding_that_cannot_be_undone_is_told_when_the_body_is_asked_for_and_raw_works() -> None:
     async def main() -> None:
-        response = Response(200, headers=[(b"content-encoding", b"unheard-of")], body=b"x")
-        with pytest.raises(httpcore.DecodingError, match="unheard-of"):
+        response = Response(200, headers=[(b"content-encoding", b"compress")], body=b"x")
+        with pytest.raises(httpcore.DecodingError, match="compress"):
             _ = response.body
-        with pytest.raises(httpcore.DecodingError, match="unheard-of"):
+        with pytest.raises(httpcore.DecodingError, match="compress"):
             await response.read()
         assert await joined(response.raw()) == b"x"
 

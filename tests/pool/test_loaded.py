@@ -219,3 +219,58 @@ def test_a_pool_imports_the_backend_of_what_may_run() -> None:
             [sys.executable, "-c", program.format(library=library)], capture_output=True, text=True, check=True
         )
         assert f"httpcore._backends.{backend}" in done.stdout.split()
+
+
+UNUSUAL = b"HTTP/1.1 200 OK\nContent-Length: 7\n\ncontent"
+
+IMPORTING = """
+import sys
+import httpcore
+from httpcore import _forking
+
+pool = httpcore.SyncConnectionPool()
+url = sys.argv[1]
+assert pool.request("GET", url + "/usual").body == b"content"
+assert "h11" not in sys.modules
+gated = []
+
+
+def hook(event, arguments):
+    if event == "import" and arguments[0] == "h11":
+        gated.append(bool(_forking.OPENSSL._inside))
+
+
+sys.addaudithook(hook)
+assert pool.request("GET", url + "/odd").info.lenient == ("line-end",)
+assert "h11" in sys.modules
+assert gated == [True], gated
+gated.clear()
+assert pool.request("GET", url + "/odd").info.lenient == ("line-end",)
+assert gated == []
+"""
+
+
+@pytest.fixture(scope="module")
+def odd() -> Iterator[str]:
+    """Where /odd is answered by lines that end in LF."""
+
+    def speak(peer: Peer) -> None:
+        while head := peer.head():
+            peer.send(UNUSUAL if b" /odd " in head else ok(b"content"))
+
+    with ScriptedServer(speak) as server:
+        yield server.url
+
+
+def test_an_unusual_response_imports_h11_under_a_gate(odd: str) -> None:
+    program = [sys.executable, "-c", IMPORTING, odd]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.proofs
+def test_a_fork_beside_the_first_unusual_response_hangs_no_child(odd: str) -> None:
+    for run in range(FORKS):
+        program = [sys.executable, "-W", "ignore", "-c", FORK.replace("/gzip", "/odd"), odd, str(run % 10 * 0.003), ""]
+        done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -31,6 +31,8 @@ GONE = httpcore.ReadError("gone")
         ("POST", b"x", NOTHING, GONE, True),  # the peer cannot have seen it
         ("POST", b"x", SOMETHING, GONE, False),
         ("PUT", b"x", SOMETHING, GONE, True),
+        ("QUERY", b"x", SOMETHING, GONE, True),
+        ("query", b"x", SOMETHING, GONE, False),
         ("PUT", iter([b"x"]), NOTHING, GONE, True),  # not asked for an item yet
         ("GET", b"", ANSWERED, GONE, False),
         ("GET", b"", NOTHING, httpcore.ReadTimeout(), False),  # it may still be at work

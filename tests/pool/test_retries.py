@@ -269,6 +269,7 @@ def test_over_http2_a_status_is_asked_again_on_the_same_connection_but_not_of_a_
     async def converse(pool: httpcore.ConnectionPool, server: Server) -> None:
         response = await pool.request("GET", URL, duplex=True, stream=True)
         assert (response.status_code, response.info.attempts) == (503, 1)
+        assert response.connection is not None
         response.connection.close()
 
     play_h2(converse, refuse, retries=SURE)

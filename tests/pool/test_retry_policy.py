@@ -257,7 +257,7 @@ def test_a_budget_may_be_nothing_or_endless() -> None:
 
 
 def test_policies_are_values() -> None:
-    policy = RetryPolicy(statuses=[503, 503], methods=("GET",), backoff=1)  # type: ignore[arg-type]  # any collection
+    policy = RetryPolicy(statuses=[503, 503], methods=("GET",), backoff=1)
     assert policy == RetryPolicy(statuses=frozenset({503}), methods=frozenset({"GET"}), backoff=1.0)
     assert hash(policy) == hash(RetryPolicy(statuses=frozenset({503}), methods=frozenset({"GET"}), backoff=1.0))
     with pytest.raises(AttributeError):

@@ -38,6 +38,9 @@ async def serve(peer: ServerEnd) -> None:
         if path == b"/early":
             await peer.send(b"HTTP/1.1 413 Too Much\r\nContent-Length: 6\r\n\r\n/early")
             return
+        if path == b"/mirror":
+            await mirror(peer)
+            continue
         if b"100-continue" in head:
             await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if b"Transfer-Encoding: chunked" in head:
@@ -54,7 +57,22 @@ async def serve(peer: ServerEnd) -> None:
             return
 
 
+async def mirror(peer: ServerEnd) -> None:
+    """Answers at once, and sends each chunk back when it has come."""
+    await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", delay=0.01)
+    while line := await peer.recv_until(b"\r\n"):
+        size = int(line, 16)
+        data = await peer.recv_exactly(size + 2)
+        await peer.send(line + data, piece=30, delay=0.01)
+        if not size:
+            return
+
+
 async def answer(peer: ServerEnd, body: bytes, path: bytes) -> None:
+    if path == b"/odd":
+        await peer.send(b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nA: b\n c\n\n", piece=20, delay=0.01)
+        await peer.send(b"%x \n%s\n0\n\n" % (len(body), body), piece=5, delay=0.01)
+        return
     if path == b"/hints":
         await peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", delay=0.1)
     if path == b"/chunked":
@@ -145,9 +163,31 @@ async def leave_half_read(pool: Pool) -> None:
 async def switch_protocols(pool: Pool) -> None:
     response = await pool.request("GET", url("/switch"), {"Upgrade": "echo", "Connection": "upgrade"})
     raw = response.connection
+    assert raw is not None
     try:
         await raw.send(b"there and back")
         assert await raw.recv() == b"there and back"
+    finally:
+        raw.close()
+
+
+async def read_what_is_unusual(pool: Pool) -> None:
+    response = await pool.request("GET", url("/odd"))
+    assert (response.body, len(response.info.lenient)) == (b"GET /odd", 3)
+
+
+async def send_and_receive_at_once(pool: Pool) -> None:
+    response = await pool.request("POST", url("/mirror"), body=b"first", duplex=True)
+    raw = response.connection
+    assert raw is not None
+    try:
+        heard = b""
+        for said in (b"there and back", b"x" * 200):
+            await raw.send(said)
+        await raw.end()
+        while data := await raw.recv(1000):
+            heard += data
+        assert heard == b"first" + b"there and back" + b"x" * 200
     finally:
         raw.close()
 
@@ -194,6 +234,8 @@ SCENARIOS = {
     "decoded as a whole": Scenario(decode_as_a_whole),
     "left half-read": Scenario(leave_half_read),
     "switched": Scenario(switch_protocols),
+    "unusual": Scenario(read_what_is_unusual, warm_up),
+    "duplex": Scenario(send_and_receive_at_once, warm_up),
     "one connection, three others": Scenario(wait_for_the_only_connection, nothing, CROWD, ONE),
     "one per origin, three others": Scenario(wait_for_the_only_connection, warm_up, CROWD, PER_ORIGIN),
 }

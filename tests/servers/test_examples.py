@@ -251,3 +251,25 @@ def test_the_demo_says_that_all_worked() -> None:
     assert done.returncode == 0, done.stdout
     assert "all 9 steps worked" in done.stdout
     assert time.monotonic() - began < 60
+
+
+def test_a_response_that_begins_during_an_upload_passes_the_gateway(url: str, upstream: Upstream) -> None:
+    """Piece by piece: the client sends the next one when the last has come back, and the connection stays."""
+    with httpcore.SyncConnectionPool(timeout=10) as http:
+        for _ in range(2):
+            response = http.request("POST", url + "/echo", duplex=True)
+            raw = response.connection
+            assert raw is not None
+            for word in (b"one", b"two", b"three" * 20_000):
+                raw.send(word)
+                back = b""
+                while len(back) < len(word):
+                    piece = raw.recv()
+                    assert piece
+                    back += piece
+                assert back == word
+            raw.end()
+            assert raw.recv() == b""
+            raw.close()
+        assert http.stats().open == 1
+        assert connections(url, upstream) == 1

@@ -11,6 +11,7 @@ from httpcore._http2.engine import H2Engine
 from httpcore._http2.streams import Stream
 from httpcore._message.fields import Headers
 from httpcore._message.head import Head
+from httpcore._message.rules import DEFAULT_RULES, ReadRules
 
 
 @dataclass
@@ -118,8 +119,8 @@ class TellingStream(Stream):
 class EventEngine:
     """An engine whose streams are known by their numbers, and its listener. What is not here is the engine's own."""
 
-    def __init__(self) -> None:
-        self.inner = H2Engine()
+    def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
+        self.inner = H2Engine(rules)
         self.events: list[Event] = []
 
     def __getattr__(self, name: str) -> Any:

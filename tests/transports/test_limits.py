@@ -84,6 +84,7 @@ def test_when_a_request_is_sent_again(policy: Any, statuses: Any, times: list[fl
         ("POST", b"x", None, [0]),
         ("POST", b"x", {"Idempotency-Key": "1"}, [0, 1]),
         ("PUT", b"x", None, [0, 1]),
+        ("QUERY", b"x", None, [0, 1]),
         ("PUT", iter([b"x"]), None, [0]),
         ("PUT", httpcore.ReplayableBody(lambda: [b"x"]), None, [0, 1]),
     ],

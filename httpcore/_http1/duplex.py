@@ -1,0 +1,308 @@
+"""HTTP/1.1 both ways at once: an exchange whose request goes on while its response is read (`duplex=True`).
+
+`run` sends the beginning of the request: the given body, and of an iterator what it gives until the head of the
+response is there. The caller has the iterator, and can go on with it; if it ends before, the request ends. Anything
+else is sent whole, and is no more than the beginning. From then on the caller sends and receives by a raw stream, as
+over HTTP/2.
+
+A sender that no reader stands beside listens while it waits for room, as each upload does: a server may answer and stop
+reading. So both a sender and a receiver may take input; `_input` says which of them does, so that in threads neither
+comes between the other's reading and parsing.
+
+The connection may carry another exchange if both messages ended well. A response that is an error, or complete, before
+the request is ends the sending, by the rules for early responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from .._backends.base import PIECE
+from .._deadline import Deadline
+from .._errors import HTTPCoreError, LocalProtocolError, ReadError, WriteError
+from .._message.body import BodyReader
+from .._message.head import Head
+from .._message.raw import RawStream, busy
+from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
+from .connection import HTTP11Connection
+from .exchange import DRAIN, EARLY, HTTP11Exchange
+
+__all__ = ["HTTP11DuplexExchange", "begin_exchange"]
+
+
+class _Input(Enum):
+    """Which side takes what comes."""
+
+    FREE = "neither"
+    RECEIVER = "a task or thread that receives, or waits to"
+    SENDER = "the sender, for a moment"
+
+
+# The lookup of an Enum's member costs more than the comparison.
+_FREE, _RECEIVER, _SENDER = _Input
+_NOTHING: Final = memoryview(b"")
+
+
+class HTTP11DuplexExchange(HTTP11Exchange):
+    """See the module. To its owner the response has switched: its body comes by the raw stream alone."""
+
+    switched = True
+
+    _input = _FREE
+    _given = 0  # bytes of the request's body so far
+    _torn = False  # sending was cut short in the middle of something
+    _closed = False
+    _rest = _NOTHING  # of a part of the response's body that was too large for who received it
+
+    async def run(self) -> Head:
+        try:
+            await self._begin()
+        except WriteError:
+            if not self._hear_last_words():
+                raise
+        while self.head is None:
+            await self._read()
+        return self.head
+
+    def raw(self, let_go: Callable[[], None]) -> RawStream:
+        return _DuplexStream(self, let_go)
+
+    def drain(self) -> None:
+        thrown = 0
+        try:
+            while self._input is _FREE and not self.ended and thrown <= DRAIN:
+                data = self._stream.take()
+                if not data:
+                    return
+                thrown += len(data)
+                self._feed(data)
+        except HTTPCoreError:
+            return  # no reader wants this response any more; `clean` stays False
+
+    def give_up(self) -> bool:
+        if self._complete:
+            self.drain()
+        return self.clean
+
+    # The beginning.
+
+    async def _begin(self) -> None:
+        request = self.request
+        reader = request.body.start(self._connection.backend.run_blocking)
+        may_be_left = request.body.may_be_left()
+        at_end = True
+        try:
+            if not await self._write(request.head):
+                return
+            if request.expects_continue and not (await self._flush() and await self._may_go_ahead()):
+                return
+            at_end = await self._send_beginning(reader, may_be_left)
+            if at_end and may_be_left:
+                await self.finish(request.final_trailers() if request.trailers is not None else [])
+            await self._flush()
+        except WriteError:
+            raise  # the stream still has the peer's last words
+        except BaseException:
+            self.close()  # before the user's own clean-up, as in each upload
+            raise
+        finally:
+            if at_end:  # what was not asked for is left to the caller, who goes on with it
+                reader.close()
+                await reader.aclose()
+
+    async def _send_beginning(self, reader: BodyReader, may_be_left: bool) -> bool:
+        """Send what `reader` gives; of an iterator until the head of the response is there. Whether it gave all."""
+        while self._heed_input() and not (may_be_left and self.head is not None):
+            piece = await reader.next()
+            if piece is None:
+                return True
+            for buffer in self._framed(piece):
+                if not await self._write(buffer):
+                    return False
+        return False
+
+    def _framed(self, data: bytes | bytearray | memoryview) -> tuple[bytes | bytearray | memoryview, ...]:
+        """The buffers to send for a piece of the body."""
+        size = len(data)
+        if self.request.chunked:
+            self._given += size
+            return chunk(bytes(data))
+        declared = self.request.content_length or 0
+        if self._given + size > declared:
+            raise LocalProtocolError(
+                f"the body is longer than its Content-Length: expected {declared:,} bytes, got {self._given + size:,} "
+                "or more"
+            )
+        self._given += size
+        return (data,) if size else ()
+
+    # The rest, by the raw stream.
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send a piece of the body.
+
+        Raises:
+            WriteError: the request has ended, or the server wants no more of it.
+        """
+        self._check_going_on()
+        for buffer in self._framed(data):
+            await self._put(buffer)
+        await self._push()
+        self._complete = not self.request.chunked and self._given == self.request.content_length
+
+    async def finish(self, trailers: TrailerTypes) -> None:
+        """End the request. Nothing is sent where the server has answered with an error: it wants no more."""
+        pairs = trailer_pairs(trailers)
+        if pairs and not self.request.chunked:
+            raise LocalProtocolError("trailers cannot be sent with a Content-Length: they need the chunked coding")
+        if self._complete or (self.head is not None and self.head.status >= 400):
+            return
+        if self._torn:
+            raise self._refusal("sending was cut short before")
+        if self.request.chunked:
+            await self._put(last_chunk(pairs))
+            await self._push()
+        elif self._given < (declared := self.request.content_length or 0):
+            raise LocalProtocolError(
+                f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {self._given:,}"
+            )
+        self._complete = True
+
+    def _check_going_on(self) -> None:
+        if self._complete:
+            raise self._refusal("it was ended")
+        if self._torn:
+            raise self._refusal("sending was cut short before")
+        if self.ended or (self.head is not None and self.head.status >= 400):
+            raise self._refusal("the server has answered, and wants no more of it")
+
+    def _refusal(self, why: str) -> WriteError:
+        return WriteError(f"this request takes no more: {why}", peer=self._stream.info().peer)
+
+    async def _put(self, data: bytes | bytearray | memoryview) -> None:
+        """Hand all of `data` to the stream, and take what comes meanwhile if no receiver does."""
+        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
+        view = memoryview(data).cast("B")
+        torn, self._torn = self._torn, True  # until all of it has been handed over
+        while view:
+            count = await stream.write_some(view, within(limit), duplex=self._listens_not())
+            self.sent += count
+            view = view[count:]
+            if not count:
+                self._heed_beside()
+        self._torn = torn
+
+    async def _push(self) -> None:
+        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
+        while stream.owes:
+            if not await stream.flush(within(limit), duplex=self._listens_not()):
+                self._heed_beside()
+
+    def _listens_not(self) -> bool:
+        return self._input is _RECEIVER or self.held > EARLY
+
+    def _heed_beside(self) -> None:
+        """Take what came while we were writing, unless a receiver does.
+
+        Raises:
+            WriteError: there is no point in writing on.
+        """
+        # No other thread can come in between the question and the mark: no call lies between them.
+        if self._input is not _FREE:
+            return
+        try:
+            self._input = _SENDER
+            going_on = self._heed_input()
+        finally:
+            self._input = _FREE
+        if not going_on:
+            raise self._refusal("the server has answered, and wants no more of it")
+
+    async def recv(self, max_bytes: int) -> bytes:
+        """The next bytes of the response's body, `b""` at its end."""
+        while True:
+            # As above: no call lies between the question and the mark.
+            taker = self._input
+            if taker is _FREE:
+                self._input = _RECEIVER
+                break
+            if taker is _RECEIVER:
+                raise busy("receiving from", self._stream)
+            await self._connection.backend.sleep(0)  # in another thread the sender parses what it took
+        try:
+            rest = self._rest
+            if not rest:
+                while not self.parts:
+                    if self.ended:
+                        return b""
+                    await self._read()
+                rest = memoryview(self.parts.popleft())
+            data, self._rest = bytes(rest[:max_bytes]), rest[max_bytes:]
+            self.held -= len(data)
+            return data
+        finally:
+            self._input = _FREE
+
+
+class _DuplexStream:
+    """See `RawStream`: one exchange of a connection, which may carry others when this one is over."""
+
+    __slots__ = ("_closed", "_exchange", "_let_go", "_sending")
+
+    def __init__(self, exchange: HTTP11DuplexExchange, let_go: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._let_go = let_go
+        self._closed = False
+        self._sending = False
+
+    async def recv(self, max_bytes: int = PIECE) -> bytes:
+        exchange = self._exchange
+        if self._closed:  # its connection may be another request's by now
+            raise ReadError("this raw stream was closed on this side", peer=exchange._stream.info().peer)
+        return await exchange.recv(max_bytes)
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        if self._sending:
+            raise busy("sending on", self._exchange._stream)
+        try:
+            self._sending = True
+            self._check_open()
+            await self._exchange.send(data)
+        finally:
+            self._sending = False
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        if self._sending:
+            raise busy("sending on", self._exchange._stream)
+        try:
+            self._sending = True
+            self._check_open()
+            await self._exchange.finish(trailers)
+        finally:
+            self._sending = False
+
+    def close(self) -> None:
+        exchange = self._exchange
+        if not self._closed and not exchange.give_up():
+            exchange.close()
+        self._closed = True
+        self._let_go()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise WriteError("this raw stream was closed on this side", peer=self._exchange._stream.info().peer)
+
+
+def begin_exchange(
+    connection: HTTP11Connection,
+    request: Request,
+    deadline: Deadline,
+    hear: Callable[[Head], None],
+    duplex: bool = False,
+) -> HTTP11Exchange:
+    """An exchange of the kind that the request is for."""
+    if duplex and request.may_go_on:
+        return HTTP11DuplexExchange(connection, request, deadline, hear)
+    return HTTP11Exchange(connection, request, deadline, hear)

@@ -1,0 +1,95 @@
+"""Gathers a head or a trailer section up to its empty line, within the limit for its size."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .._errors import LimitExceeded, RemoteProtocolError, show
+from .._message.fields import HEAD_BYTES
+
+__all__ = ["LenientSection", "Section", "head_section"]
+
+HEAD_START: Final = b"HTTP/1."
+
+_LONE_LF: Final = re.compile(rb"(?<!\r)\n")
+_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
+
+
+class Section:
+    """Gathers a head or a trailer section up to its empty line, and stops a peer that never sends one.
+
+    `start` is what the section must begin with, so that a peer that speaks something else is found out at once. One
+    `Section` serves the heads of an exchange one after another.
+
+    Attributes:
+        fault: why the strict reader has refused it; None if it has not. It must not see the section again: it relies on
+            CRLF at the end.
+    """
+
+    __slots__ = ("_held", "_limit", "_start", "_what", "fault")
+
+    def __init__(self, what: str, start: bytes, limit: int, fault: str | None = None) -> None:
+        self.fault = fault
+        self._what = what
+        self._start = start
+        self._limit = limit
+        self._held = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """The whole section and what follows it, or None: more is needed. After an error `release` has all of it."""
+        held = self._held
+        seen = len(held)
+        held += data
+        end = held.find(b"\r\n\r\n", max(0, seen - 3))
+        if end < 0:
+            self._check_size(len(held))
+            self._check_start()
+            if _LONE_LF.search(held, seen):
+                raise RemoteProtocolError(f"a line of the {self._what} ends in LF without CR: {show(bytes(held))}")
+            return None
+        return self._cut(end + 4)
+
+    def release(self) -> bytes:
+        """All that was gathered, which is then forgotten here."""
+        held = bytes(self._held)
+        self._held.clear()
+        return held
+
+    def _cut(self, end: int) -> tuple[bytes, bytes]:
+        self._check_size(end)
+        data = self.release()
+        return data[:end], data[end:]
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limit:
+            raise LimitExceeded(f"the {self._what} is longer than {self._limit} bytes", limit=self._limit)
+
+    def _check_start(self) -> None:
+        held = self._held
+        if not held.startswith(self._start[: len(held)]):
+            raise RemoteProtocolError(f"not the beginning of a {self._what}: {show(bytes(held))}")
+
+
+class LenientSection(Section):
+    """The same for the second reader: lines end in CRLF or in LF alone, also the empty one."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
+        held = self._held
+        seen = len(held)
+        held += data
+        self._check_start()
+        found = _EMPTY_LINE.search(held, max(0, seen - 2))
+        if found is None:
+            self._check_size(len(held))
+            return None
+        return self._cut(found.end())
+
+
+def head_section(limit: int = HEAD_BYTES, fault: str | None = None) -> Section:
+    return (Section if fault is None else LenientSection)("response head", HEAD_START, limit, fault)
