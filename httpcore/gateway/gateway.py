@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 from .._errors import HTTPCoreError, printable
 from .._message.raw import RawStream
 from .._message.response import Response
+from .._pool.retrying import draw
 from .balance import Balance, balance_of
 from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
 from .forwarding import WRITTEN, networks_of
@@ -288,7 +288,7 @@ class Gateway:
         if len(members) == 1 and not tried:
             return 0 if members[0].is_up else None
         found = available(members, now(), tried)
-        return self._balance(members, found, request, random.random()) if found else None  # noqa: S311 - no secret
+        return self._balance(members, found, request, draw()) if found else None
 
     async def _send(self, turn: _Turn, line: _Line) -> Response:
         request = turn.request

@@ -23,11 +23,11 @@ class Member:
     __slots__ = ("_checks", "_failures", "_health", "current", "ejected_until", "is_up", "outstanding", "weight")
 
     def __init__(self, weight: int, health: Health) -> None:
-        self.weight = weight
-        self.outstanding = 0
-        self.is_up = True
-        self.ejected_until = 0.0
-        self.current = 0
+        self.weight: int = weight
+        self.outstanding: int = 0
+        self.is_up: bool = True
+        self.ejected_until: float = 0.0
+        self.current: int = 0
         self._health = health
         self._failures = 0  # requests in a row
         self._checks = 0  # in a row that speak against `is_up`

@@ -42,13 +42,13 @@ class Upload:
     def __init__(self, receive: Receive, watch: Watch, limit: int | None) -> None:
         self._messages = Messages(receive)
         self._watch = watch
-        self.is_answered = False
-        self.is_stream = False
+        self.is_answered: bool = False
+        self.is_stream: bool = False
         self._limit = limit
         self._first: Message | None = None
         self._begun = False
         self._is_over = False
-        self.size = 0
+        self.size: int = 0
 
     @property
     def replayable(self) -> bool:

@@ -167,7 +167,7 @@ class Gate:
     __slots__ = ("_limit", "_queue", "_waiting", "under_way")
 
     def __init__(self, limit: int | None, queue: int) -> None:
-        self.under_way = 0
+        self.under_way: int = 0
         self._limit = limit
         self._queue = queue
         self._waiting: dict[asyncio.Future[None], None] = {}
