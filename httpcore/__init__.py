@@ -103,7 +103,7 @@ if TYPE_CHECKING:
     from ._transports.retries import Retries
     from ._transports.wsgi import WSGITransport
 
-__version__ = "0.1.0"
+__version__ = "2.0.0"
 
 __all__ = [
     "ASGITransport",
@@ -441,11 +441,43 @@ _WHERE = {
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 
+# What other libraries call it, and what it is called here.
+_ELSEWHERE = {
+    "AsyncBaseTransport": "Transport",
+    "AsyncConnectionPool": "ConnectionPool",
+    "AsyncHTTPConnection": "ConnectionPool",
+    "AsyncHTTPTransport": "HTTPTransport",
+    "AsyncNetworkBackend": "Backend",
+    "AsyncResponse": "Response",
+    "AsyncSession": "AsyncClient",
+    "BaseTransport": "Transport",
+    "ClientSession": "AsyncClient",
+    "ClientTimeout": "TimeoutConfig",
+    "HTTPConnection": "SyncConnectionPool",
+    "HTTPConnectionPool": "SyncConnectionPool",
+    "HTTPError": "HTTPCoreError",
+    "Limits": "PoolLimits",
+    "MockBackend": "testing.Simulation",
+    "NetworkBackend": "Backend",
+    "PoolManager": "SyncConnectionPool",
+    "RequestError": "HTTPCoreError",
+    "RequestException": "HTTPCoreError",
+    "Retry": "RetryPolicy",
+    "SSLContext": "ssl_context",
+    "Session": "Client",
+    "TimeoutException": "Timeout",
+    "create_ssl_context": "ssl_context",
+}
+
 if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
 
     def __getattr__(name):
         if name not in _MODULE:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            text = f"module {__name__!r} has no attribute {name!r}"
+            if name not in _ELSEWHERE:
+                raise AttributeError(text)
+            # Without the module, of which Python would suggest a name of its own.
+            raise AttributeError(f"{text}: what it is here is httpcore.{_ELSEWHERE[name]}", name=name, obj=None)
         from importlib import import_module  # so that `import httpcore` alone imports nothing
 
         value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)

@@ -94,15 +94,6 @@ def _checked_count(name: str, value: int | None, *, least: int) -> None:
         )
 
 
-def _check_range(name: str, value: int, least: int, most: int) -> None:
-    """A limit that cannot be lifted: what a peer sends without end is kept up to it."""
-    expected = f"expected a whole number from {least:,} to {most:,}"
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: {expected}, got {value!r}")
-    if not least <= value <= most:
-        raise ValueError(f"{name}: {expected}, got {value!r}")
-
-
 def _either(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Seconds | Unset:
     """The value that has two names."""
     if value is UNSET:
@@ -110,6 +101,15 @@ def _either(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Second
     if long is not UNSET:
         raise TypeError(f"{short} and {short}_timeout are both given: expected one of them")
     return value
+
+
+def _check_range(name: str, value: int, least: int, most: int) -> None:
+    """A limit that cannot be lifted: what a peer sends without end is kept up to it."""
+    expected = f"expected a whole number from {least:,} to {most:,}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: {expected}, got {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name}: {expected}, got {value!r}")
 
 
 @public
@@ -403,7 +403,7 @@ def checked_ssl(ssl: Any) -> Any:
     module = sys.modules.get("ssl")  # whoever has a context has imported it
     if isinstance(ssl, SSLConfig) or (module is not None and isinstance(ssl, module.SSLContext)):
         return ssl
-    raise TypeError(f"ssl is a {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")
+    raise TypeError(f"ssl is of type {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")
 
 
 Demands = tuple[Hashable, ...]

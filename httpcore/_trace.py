@@ -84,6 +84,19 @@ class RequestSent(TraceEvent):
     reused: bool
 
 
+def _shown(event: InterimResponse | ResponseStarted) -> str:
+    """The record as text, for logs: what a cookie says, and user name and password in a Location, are not in it."""
+    fields = []
+    for name, value in event.headers:
+        if name in (b"set-cookie", b"set-cookie2"):
+            value = b"***"
+        elif name in (b"location", b"content-location", b"link", b"refresh") and b"@" in value:
+            value = b"***@" + value.rpartition(b"@")[2]
+        fields.append((name, value))
+    rest = f"at={event.at!r}, request={event.request!r}, status_code={event.status_code!r}"
+    return f"{type(event).__name__}({rest}, headers={tuple(fields)!r})"
+
+
 @public
 @dataclass(frozen=True, slots=True)
 class InterimResponse(TraceEvent):
@@ -91,6 +104,9 @@ class InterimResponse(TraceEvent):
 
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
 
 @public
@@ -100,6 +116,9 @@ class ResponseStarted(TraceEvent):
 
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
 
 @public

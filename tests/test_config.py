@@ -275,11 +275,11 @@ each_pool = pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.__name_
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
-        ({"ssl": True}, TypeError, "ssl is a bool"),
-        ({"ssl": "ca.pem"}, TypeError, "ssl is a str"),
+        ({"ssl": True}, TypeError, "ssl is of type bool"),
+        ({"ssl": "ca.pem"}, TypeError, "ssl is of type str"),
         ({"timeout": "5"}, TypeError, "timeout is '5'"),
         ({"timeout": -1}, ValueError, "timeout is -1"),
-        ({"limits": 10}, TypeError, "limits is a int"),
+        ({"limits": 10}, TypeError, "limits is of type int"),
         ({"http1": False, "http2": False}, ValueError, "http1 and http2"),
         ({"ping_interval": 0}, ValueError, "ping_interval is 0: a number of seconds above 0"),
         ({"ping_interval": "1"}, TypeError, "ping_interval is '1'"),

@@ -291,6 +291,7 @@ def checked_backend(backend: Backend) -> Backend:
         if not missing:
             return backend
         raise TypeError(
-            f"backend is a {type(backend).__name__}: expected a Backend, or None, got one without {', '.join(missing)}"
+            f"backend is of type {type(backend).__name__}: expected a Backend, or None, "
+            f"got one without {', '.join(missing)}"
         )
     raise TypeError(f"backend is the class {backend.__name__}: expected an instance of a Backend, or None")

@@ -22,7 +22,7 @@ from .auth import Auth, AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
 from .download import download
 from .headers import Headers, HeaderTypes
-from .options import Call, Hook, Hooks, RequestOptions, SendOptions
+from .options import OF_SEND, Call, Hook, Hooks, RequestOptions, SendOptions
 from .query_params import QueryParams, QueryParamTypes
 from .redirects import DEFAULT_MAX_REDIRECTS
 from .request import Request
@@ -443,7 +443,7 @@ class Client(_Face[ClientResponse]):
         """Send a `Request` as it is: nothing of the client's is added but cookies and authentication, see
         `prepare_request`. The arguments and errors are those of `request`. The request may be sent again.
         """
-        call = self._session.call_of(stream, allow_redirects, ssl, timeout, options)
+        call = self._session.call_of(stream, allow_redirects, ssl, timeout, options, OF_SEND)
         return self._sent(request.copy(), call)
 
     def download(
@@ -709,7 +709,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         """Send a `Request` as it is: nothing of the client's is added but cookies and authentication, see
         `prepare_request`. The arguments and errors are those of `request`. The request may be sent again.
         """
-        call = self._session.call_of(stream, allow_redirects, ssl, timeout, options)
+        call = self._session.call_of(stream, allow_redirects, ssl, timeout, options, OF_SEND)
         return await self._sent(request.copy(), call)
 
     async def download(

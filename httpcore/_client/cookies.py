@@ -36,7 +36,6 @@ from .urls import URL, URLTypes
 
 __all__ = ["Cookie", "CookieConflict", "CookieTypes", "Cookies"]
 
-CookieTypes: TypeAlias = "Cookies | Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[Cookie] | None"
 
 _HEADER_OCTETS: Final = 16384
 
@@ -294,6 +293,9 @@ def _field(entries: list[Entry]) -> bytes | None:
         entries = entries[:-1]
         field = b"; ".join([entry.part for entry in entries])
     return field or None
+
+
+CookieTypes: TypeAlias = Cookies | Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[Cookie] | None
 
 
 def _listed(cookies: CookieTypes) -> list[Cookie]:

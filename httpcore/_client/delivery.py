@@ -88,8 +88,7 @@ class Delivery:
         self._progress = progress
         self._waiting: list[TransportResponse] = []
         stream = answer.stream
-        is_whole = isinstance(stream, bytes) and not has_connection(answer.extensions)
-        self.whole: bytes | None = stream if isinstance(stream, bytes) and is_whole else None
+        self.whole = stream if isinstance(stream, bytes) and not has_connection(answer.extensions) else None
 
     # What a `Response` asks of the source of its body.
 

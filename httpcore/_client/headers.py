@@ -19,14 +19,31 @@ from .._message.fields import is_token, is_value
 from .._message.request import header_pairs
 from .._public import public
 
-__all__ = ["HeaderTypes", "Headers"]
+__all__ = ["CREDENTIALS", "HeaderTypes", "Headers"]
 
 HeaderTypes: TypeAlias = (
     "Headers | Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]] | None"
 )
 
 _PAIR_TYPES: Final = frozenset((tuple, list))
-_SECRET: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
+CREDENTIALS: Final = frozenset(
+    (
+        b"authorization",
+        b"cookie",
+        b"cookie2",
+        b"proxy-authorization",
+        b"x-api-key",
+        b"api-key",
+        b"x-auth-token",
+        b"x-amz-security-token",
+        b"x-csrf-token",
+        b"x-goog-api-key",
+        b"private-token",
+    )
+)
+"""Fields that may say who is asking: not shown, and not sent on when a redirect leads to another origin."""
+
+_SECRET: Final = CREDENTIALS | {b"set-cookie"}
 
 
 @public

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from .._config import UNSET, TimeoutConfig, Unset, checked_size
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
 
     from .._config import SSLConfig
 
-__all__ = ["Call", "Hook", "Hooks", "RequestOptions", "SendOptions", "checked_hooks"]
+__all__ = [
+    "OF_SEND",
+    "OPTIONS",
+    "Call",
+    "Hook",
+    "Hooks",
+    "RequestOptions",
+    "SendOptions",
+    "check_options",
+    "checked_hooks",
+]
 
 
 @public
@@ -62,6 +73,21 @@ class RequestOptions(SendOptions, total=False):
     files: FilesTypes | None
     json: object
     params: QueryParamTypes | None
+
+
+OPTIONS: Final = frozenset(RequestOptions.__annotations__)
+OF_SEND: Final = frozenset(SendOptions.__annotations__)
+
+
+def check_options(options: Iterable[str], known: frozenset[str]) -> None:
+    """Refuse a keyword that means nothing.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for name in options:
+        if name not in known:
+            raise TypeError(f"unexpected keyword argument {name!r}: expected one of {', '.join(sorted(known))}")
 
 
 Hook = Callable[..., object]
@@ -120,6 +146,13 @@ class Call:
         self.timeout = timeout
         self.max_body = max_body
 
+    def again(self) -> Call:
+        """The same for another step of the caller's, whose own time between two steps does not count."""
+        other = copy(self)
+        other.chain = None if self.chain is None else self.chain.copy()
+        other.ends = None
+        return other
+
     def take(
         self,
         *,
@@ -138,7 +171,7 @@ class Call:
         if max_body is not UNSET:
             self.max_body = checked_size("max_body", max_body)
         if on_progress is not None and not callable(on_progress):
-            raise TypeError(f"on_progress is a {type(on_progress).__name__}: expected a function")
+            raise TypeError(f"on_progress is of type {type(on_progress).__name__}: expected a function")
         self.progress = on_progress
         if follow_redirects is not None:
             self.follow = follow_redirects

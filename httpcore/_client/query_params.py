@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from .._errors import LocalProtocolError, show
 from .._exact import exact_bytes, exact_float, exact_int, exact_str
@@ -12,7 +12,7 @@ from .._public import public
 
 __all__ = ["PrimitiveTypes", "QueryParamTypes", "QueryParams"]
 
-PrimitiveTypes = str | int | float | bool | None
+PrimitiveTypes: TypeAlias = str | int | float | bool | None
 
 _PLAIN = re.compile(r"[A-Za-z0-9*\-._]*").fullmatch
 _QUOTED: Final = [
@@ -199,7 +199,7 @@ def _characters(text: str) -> str:
     raise LocalProtocolError("query_params has a surrogate without its other half: expected characters")
 
 
-QueryParamTypes = (
+QueryParamTypes: TypeAlias = (
     QueryParams
     | str
     | bytes

@@ -30,6 +30,7 @@ from .._errors import (
     show,
 )
 from .._message.fields import Headers as Pairs
+from .headers import CREDENTIALS
 from .urls import URL
 
 __all__ = [
@@ -46,23 +47,6 @@ __all__ = [
 DEFAULT_MAX_REDIRECTS: Final = 20
 
 STATUSES: Final = frozenset((301, 302, 303, 307, 308))
-
-CREDENTIALS: Final = frozenset(
-    (
-        b"authorization",
-        b"cookie",
-        b"cookie2",
-        b"proxy-authorization",
-        b"x-api-key",
-        b"api-key",
-        b"x-auth-token",
-        b"x-amz-security-token",
-        b"x-csrf-token",
-        b"x-goog-api-key",
-        b"private-token",
-    )
-)
-"""Fields that are dropped when a redirect leads to another origin. A client may name more."""
 
 _OF_THE_BODY: Final = frozenset((b"transfer-encoding", b"trailer", b"expect"))  # and content-*
 
@@ -200,6 +184,12 @@ class Chain:
         self._taken = 0
         self._seen: set[tuple[str, str, bytes]] = set()
         self.left_origin = False
+
+    def copy(self) -> Chain:
+        """The same, to go on from here once more."""
+        other = Chain(self._most)
+        other._taken, other._seen, other.left_origin = self._taken, set(self._seen), self.left_origin
+        return other
 
     def sent(self, method: str, url: URL, cookie: bytes) -> None:
         """A request goes out.

@@ -86,8 +86,6 @@ class Readable:
 
     Attributes:
         status_code: an `HTTPStatus` where the number is a known one, else an int.
-        reason_phrase: the reason phrase; the usual one where the server sent none.
-        protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
         extensions: what the transport says beside, see `ResponseExtensions`.
     """
 
@@ -126,9 +124,6 @@ class Readable:
     ) -> None:
         known = _KNOWN_STATUSES.get(status_code)
         self.status_code: int = status_code if known is None else known
-        phrase = extensions.get("reason_phrase")
-        self.reason_phrase: str = phrase or ("" if known is None else known.phrase)
-        self.protocol: str = extensions.get("http_version", "HTTP/1.1")
         self.extensions = extensions
         self._pairs = pairs
         self._request = request
@@ -166,7 +161,18 @@ class Readable:
         self._inner = Response.received(head, delivery, max_body)
         return self
 
-    # What came.
+    # What came. The extensions are made when they are first looked into.
+
+    @property
+    def reason_phrase(self) -> str:
+        """The reason phrase; the usual one where the server sent none."""
+        known = _KNOWN_STATUSES.get(self.status_code)
+        return self.extensions.get("reason_phrase") or ("" if known is None else known.phrase)
+
+    @property
+    def protocol(self) -> str:
+        """ "HTTP/1.1", "HTTP/1.0" or "HTTP/2"."""
+        return self.extensions.get("http_version", "HTTP/1.1")
 
     @property
     def history(self) -> list[Self]:
@@ -407,8 +413,6 @@ class ClientResponse(Readable):
 
     Attributes:
         status_code: an `HTTPStatus` where the number is a known one, else an int.
-        reason_phrase: the reason phrase; the usual one where the server sent none.
-        protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
         extensions: what the transport says beside, see `ResponseExtensions`.
     """
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 from warnings import warn
 
 from .._backends import current_backend, threads_backend
+from .._backends.base import Backend
 from .._config import UNSET, TimeoutConfig, Unset
 from .._errors import HTTPCoreError, LocalProtocolError, PoolClosed, TotalTimeout
 from .._message.body import Body, BodyContent
@@ -31,7 +32,7 @@ from .cookies import Cookies
 from .delivery import Delivery
 from .headers import Headers
 from .netrc import netrc_path
-from .options import Call, Hook
+from .options import OPTIONS, Call, Hook, check_options
 from .progress import counted
 from .query_params import QueryParams
 from .redirects import STATUSES, Chain, Redirect, carried, location_of, redirect_for
@@ -160,6 +161,7 @@ class Session(Generic[R]):
         ssl: SSLConfig | ssl_module.SSLContext | None,
         timeout: TimeoutConfig | float | Unset | None,
         options: Mapping[str, Any],
+        known: frozenset[str] = OPTIONS,
     ) -> Call:
         """How these arguments want the call to be carried out."""
         config = self.timeout
@@ -168,6 +170,7 @@ class Session(Generic[R]):
             config = TimeoutConfig.of(timeout) if config is None else config.overlaid(timeout)
         call = Call(stream, follow, config, self.max_body)
         if options:
+            check_options(options, known)
             call.take(**{name: value for name, value in options.items() if name not in _OF_THE_REQUEST})
         call.use(ssl)
         return call
@@ -196,7 +199,7 @@ class Session(Generic[R]):
         return response
 
     async def _read(self, response: R) -> None:
-        if not has_connection(response.extensions):  # else the body is a raw stream, which has its own owner
+        if not has_connection(response.extensions):
             await response._read()
 
     async def _answer(self, request: Request, call: Call) -> R:
@@ -250,7 +253,8 @@ class Session(Generic[R]):
     async def _authenticated(self, request: Request, call: Call, auth: Auth) -> R:
         """Send what a flow of authentication yields, until it ends."""
         if auth.needs_request_body and request.body.data is None:
-            request.body = await self._collected(request.body)
+            self._check_body(request.body)
+            request.body = await _collected(request.body, self._backend())
         flow = auth.flow(cast("Any", request))
         refused: list[R] = []
         try:
@@ -268,7 +272,7 @@ class Session(Generic[R]):
                 except BaseException:
                     await response._close()
                     raise
-                await self._drain(response)
+                await _drain(response)
                 refused.append(response)
                 if len(refused) > _AUTH_ROUNDS:
                     raise LocalProtocolError(
@@ -277,25 +281,13 @@ class Session(Generic[R]):
         finally:
             flow.close()
 
-    async def _collected(self, body: Body) -> Body:
-        """The whole body in memory."""
-        self._check_body(body)
-        reader = body.start(self._backend().run_blocking)
-        pieces = []
-        try:
-            while piece := await reader.next():
-                pieces.append(piece)
-        finally:
-            await reader.aclose()
-        return Body.of(b"".join(pieces))
-
     def _check_body(self, body: Body) -> None:
         if self.is_sync and body.is_async:
             raise LocalProtocolError(
                 "content is asynchronous: Client expected a plain iterable of bytes; AsyncClient takes it"
             )
 
-    def _backend(self) -> Any:
+    def _backend(self) -> Backend:
         return threads_backend() if self.is_sync else current_backend()
 
     # One exchange with the transport.
@@ -326,7 +318,7 @@ class Session(Generic[R]):
             if call.progress is not None:
                 body = counted(body, call.progress)
         given = cast("BodyContent", body if body.data is None else body.data)
-        extensions = call.extensions if call.timeout is None else self._timed(call, call.timeout)
+        extensions = call.extensions if call.timeout is None else _timed(call, call.timeout, self._backend())
         wire = TransportRequest(
             request.method, request.url.request_url, request.fields(), given, extensions, is_sync=self.is_sync
         )
@@ -338,22 +330,6 @@ class Session(Generic[R]):
                 await response.aclose()
             raise
         return self._received(request, wire, answer, perf_counter() - began, call)
-
-    def _timed(self, call: Call, config: TimeoutConfig) -> RequestExtensions:
-        """The extensions with the timeout; of a total one with what is left of it."""
-        extensions: RequestExtensions = {**(call.extensions or {})}
-        extensions["timeout"] = config
-        if config.total_timeout is None:
-            return extensions
-        now = self._backend().now()
-        if call.ends is None:
-            call.ends = now + config.total_timeout
-            return extensions
-        left = call.ends - now
-        if left <= 0:
-            raise TotalTimeout("the exchange took longer than total_timeout allows", limit=config.total_timeout)
-        extensions["timeout"] = config.replace(total=left)
-        return extensions
 
     def _received(
         self, request: Request, wire: TransportRequest, answer: TransportResponse, elapsed: float, call: Call
@@ -412,7 +388,7 @@ class Session(Generic[R]):
                 error.add(method=request.method, url=request.url.redacted, status_code=int(response.status_code))
             await response._close()
             raise
-        await self._drain(response)
+        await _drain(response)
         answer = await self._answer(following, call)
         answer.history = [*response.history, response, *answer.history]
         return answer
@@ -430,38 +406,6 @@ class Session(Generic[R]):
         self._add_cookies(made, call, unbound=not chain.left_origin)
         chain.sent(made.method, made.url, _cookie_of(made))
         return made
-
-    async def _drain(self, response: R) -> None:
-        """Read the rest of a body that nobody asked for, within bounds, so that its connection can be used again."""
-        delivery = response._delivery
-        if response._content is not None or delivery is None:
-            return
-        try:
-            raw = await self._drained(delivery)
-        except HTTPCoreError:
-            raw = None  # the redirect stands, whatever became of its body
-        except BaseException:
-            delivery.close()
-            raise
-        if raw is None:
-            await response._close()
-        else:
-            response._keep(raw)
-            await delivery.aclose()
-
-    async def _drained(self, delivery: Delivery) -> bytes | None:
-        whole = delivery.here()
-        if whole is not None:
-            return whole if len(whole) <= _DRAINED else None
-        if has_connection(delivery.answer.extensions) or (delivery.length or 0) > _DRAINED:
-            return None
-        pieces: list[bytes] = []
-        began = perf_counter()
-        while piece := await delivery.next():
-            pieces.append(piece)
-            if delivery.received > _DRAINED or perf_counter() - began > _DRAIN_SECONDS:
-                return None
-        return b"".join(pieces)
 
     # The end.
 
@@ -487,13 +431,76 @@ class _Next(Generic[R]):
         self._call = call
 
     async def __call__(self, response: Readable) -> R:
-        call, session = self._call, self._session
+        call, session = self._call.again(), self._session
         following = await session._next(cast("R", response), call)
         if following is None:
             raise LocalProtocolError("next() of a response without a Location: expected one with is_redirect True")
         if not call.stream and following._content is None:
             await session._read(following)
         return following
+
+
+def _timed(call: Call, config: TimeoutConfig, backend: Backend) -> RequestExtensions:
+    """The extensions with the timeout; of a total one with what is left of it."""
+    extensions: RequestExtensions = {**(call.extensions or {})}
+    extensions["timeout"] = config
+    if config.total_timeout is None:
+        return extensions
+    now = backend.now()
+    if call.ends is None:
+        call.ends = now + config.total_timeout
+        return extensions
+    left = call.ends - now
+    if left <= 0:
+        raise TotalTimeout("the exchange took longer than total_timeout allows", limit=config.total_timeout)
+    extensions["timeout"] = config.replace(total=left)
+    return extensions
+
+
+async def _collected(body: Body, backend: Backend) -> Body:
+    """The whole body in memory."""
+    reader = body.start(backend.run_blocking)
+    pieces = []
+    try:
+        while piece := await reader.next():
+            pieces.append(piece)
+    finally:
+        await reader.aclose()
+    return Body.of(b"".join(pieces))
+
+
+async def _drain(response: Readable) -> None:
+    """Read the rest of a body that nobody asked for, within bounds, so that its connection can be used again."""
+    delivery = response._delivery
+    if response._content is not None or delivery is None:
+        return
+    try:
+        raw = await _drained(delivery)
+    except HTTPCoreError:
+        raw = None  # the redirect stands, whatever became of its body
+    except BaseException:
+        delivery.close()
+        raise
+    if raw is None:
+        await response._close()
+    else:
+        response._keep(raw)
+        await delivery.aclose()
+
+
+async def _drained(delivery: Delivery) -> bytes | None:
+    whole = delivery.here()
+    if whole is not None:
+        return whole if len(whole) <= _DRAINED else None
+    if has_connection(delivery.answer.extensions) or (delivery.length or 0) > _DRAINED:
+        return None
+    pieces: list[bytes] = []
+    began = perf_counter()
+    while piece := await delivery.next():
+        pieces.append(piece)
+        if delivery.received > _DRAINED or perf_counter() - began > _DRAIN_SECONDS:
+            return None
+    return b"".join(pieces)
 
 
 def _either(alias: str, other: Any, name: str, value: Any) -> Any:

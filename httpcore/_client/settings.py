@@ -20,10 +20,9 @@ from .._transports.mounts import Mounts
 from .._transports.network import HTTPTransport
 from .auth import AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
-from .headers import Headers, HeaderTypes
+from .headers import CREDENTIALS, Headers, HeaderTypes
 from .options import Hooks, checked_hooks
 from .query_params import QueryParams, QueryParamTypes
-from .redirects import CREDENTIALS
 from .request import pairs_of
 from .session import Settings
 from .urls import URL, URLTypes
@@ -95,14 +94,14 @@ def _transport(
 ) -> Transport | None:
     if dispatch is None:
         if transport is not None and not isinstance(transport, Transport):
-            raise TypeError(f"transport is a {type(transport).__name__}: expected a Transport")
+            raise TypeError(f"transport is of type {type(transport).__name__}: expected a Transport")
         return transport
     if transport is not None:
         raise TypeError("transport and dispatch are the same argument: expected one of them")
     if isinstance(dispatch, (ConnectionPool, SyncConnectionPool)):
         return HTTPTransport(pool=dispatch)
     if not isinstance(dispatch, Transport):
-        raise TypeError(f"dispatch is a {type(dispatch).__name__}: expected a Transport or a pool")
+        raise TypeError(f"dispatch is of type {type(dispatch).__name__}: expected a Transport or a pool")
     return dispatch
 
 

@@ -166,7 +166,7 @@ class Proxy:
             return cls(value)
         if isinstance(value, Proxy):
             return value
-        raise TypeError(f"proxy is a {type(value).__name__}: a URL or a Proxy is allowed, or None")
+        raise TypeError(f"proxy is of type {type(value).__name__}: a URL or a Proxy is allowed, or None")
 
     @property
     def kind(self) -> Kind:
@@ -229,7 +229,9 @@ def _auth(kind: Kind, auth: object, place: URL) -> tuple[bytes, bytes] | None:
     else:
         two = tuple(auth) if isinstance(auth, Sequence) and not isinstance(auth, (str, bytes)) else ()
         if len(two) != 2:
-            raise TypeError(f"auth is a {type(auth).__name__}: a pair of user name and password is allowed, or None")
+            raise TypeError(
+                f"auth is of type {type(auth).__name__}: a pair of user name and password is allowed, or None"
+            )
         pair = (_octets(two[0]), _octets(two[1]))
     user, password = pair
     kind.check_auth(user, password)

@@ -89,7 +89,7 @@ class H2Engine(Sender):
     to send. A stream is known from `request` until both messages are complete or either side has reset it.
 
     Attributes:
-        name: library and version, e.g. "httpcore 0.1.0".
+        name: library and version, e.g. "httpcore 2.0.0".
         unread: `receive` stopped before a frame that it has. It goes on when it is called again, with b"" if need be.
         frames_read: so far; the frames of header blocks count for more, see `frame_reader.BLOCK_SHARE`.
         block_stream: the stream of a header block that is not complete; 0 if there is none.

@@ -363,7 +363,7 @@ class _Pieces:
         self._call = call
         self._again = again
         self._asked = False
-        self.gives_empty = False
+        self.gives_empty: bool = False
         self.is_async: bool = makes_async_generators(given) if call else hasattr(given, "__aiter__")
 
     @property

@@ -48,7 +48,7 @@ class Head:
         if marked is None:
             marked = tuple([field for field in self.headers if field[0] in MARKED])
         self.marked: Fields = marked
-        self.lenient = lenient
+        self.lenient: tuple[Leniency, ...] = lenient
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Head):

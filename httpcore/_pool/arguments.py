@@ -85,7 +85,7 @@ def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
         raise TypeError(f"proxy is the class {proxy.__name__}: {expected}")
     choose = getattr(proxy, "proxy_for", None)
     if not callable(choose):
-        raise TypeError(f"proxy is a {type(proxy).__name__}: {expected}")
+        raise TypeError(f"proxy is of type {type(proxy).__name__}: {expected}")
     if _is_async(choose):
         raise TypeError(f"proxy has an async function as proxy_for(): {expected}")
     return None, choose
@@ -98,7 +98,7 @@ def checked_policy(policy: Any) -> NetworkPolicy | None:
     if module is not None and isinstance(policy, module.NetworkPolicy):
         checked: NetworkPolicy = policy
         return checked
-    raise TypeError(f"network_policy is a {type(policy).__name__}: a NetworkPolicy is allowed, or None")
+    raise TypeError(f"network_policy is of type {type(policy).__name__}: a NetworkPolicy is allowed, or None")
 
 
 def checked_uds(uds: Any, proxy: object, local_address: object) -> str | None:
@@ -106,7 +106,7 @@ def checked_uds(uds: Any, proxy: object, local_address: object) -> str | None:
         return None
     path = os.fspath(uds) if isinstance(uds, (str, os.PathLike)) else None
     if not isinstance(path, str):
-        raise TypeError(f"uds is a {type(uds).__name__}: the path of a unix domain socket is allowed, or None")
+        raise TypeError(f"uds is of type {type(uds).__name__}: the path of a unix domain socket is allowed, or None")
     path = exact_str(path)
     if not path or "\0" in path:
         seen = "empty" if not path else "a text with a NUL in it"
@@ -121,7 +121,7 @@ def checked_uds(uds: Any, proxy: object, local_address: object) -> str | None:
 def checked_limits(limits: Any) -> PoolLimits:
     if isinstance(limits, PoolLimits):
         return limits
-    raise TypeError(f"limits is a {type(limits).__name__}: a PoolLimits is allowed, or None")
+    raise TypeError(f"limits is of type {type(limits).__name__}: a PoolLimits is allowed, or None")
 
 
 def rules_of(strict: object, limits: PoolLimits) -> ReadRules:

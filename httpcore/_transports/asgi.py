@@ -68,7 +68,7 @@ class ASGITransport(Transport):
         shutdown_timeout: float = 5.0,
     ) -> None:
         if not callable(app):
-            raise TypeError(f"app is a {type(app).__name__}: expected an ASGI app")
+            raise TypeError(f"app is of type {type(app).__name__}: expected an ASGI app")
         if lifespan not in ("auto", "on", "off"):
             raise ValueError(f'lifespan is {lifespan!r}: expected "auto", "on" or "off"')
         self._app = app

@@ -60,7 +60,7 @@ class Middleware(Transport):
 def checked_transport(transport: object, name: str = "transport") -> Transport:
     if isinstance(transport, Transport):
         return transport
-    raise TypeError(f"{name} is a {type(transport).__name__}: expected a Transport")
+    raise TypeError(f"{name} is of type {type(transport).__name__}: expected a Transport")
 
 
 def secure_url(url: URL) -> str:

@@ -53,7 +53,7 @@ class MockTransport(Transport):
         elif callable(handler):
             self._handler = handler
         else:
-            raise TypeError(f"handler is a {type(handler).__name__}: expected a callable, or a table of routes")
+            raise TypeError(f"handler is of type {type(handler).__name__}: expected a callable, or a table of routes")
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         wire = request.complete()

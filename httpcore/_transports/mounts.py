@@ -105,7 +105,7 @@ class Mounts(Transport):
 
     def __init__(self, mounts: Mapping[str, Transport], transport: Transport | None = None) -> None:
         if not isinstance(mounts, Mapping):
-            raise TypeError(f"mounts is a {type(mounts).__name__}: expected a mapping of patterns to transports")
+            raise TypeError(f"mounts is of type {type(mounts).__name__}: expected a mapping of patterns to transports")
         rows: dict[Pattern, Transport] = {}
         for key, value in mounts.items():
             pattern = Pattern.of(key)

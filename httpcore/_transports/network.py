@@ -99,7 +99,7 @@ class HTTPTransport(Transport):
         elif isinstance(pool, ConnectionPool):
             self._async = pool
         else:
-            raise TypeError(f"pool is a {type(pool).__name__}: expected a ConnectionPool or a SyncConnectionPool")
+            raise TypeError(f"pool is of type {type(pool).__name__}: expected a ConnectionPool or a SyncConnectionPool")
         self._limit = pool._max_body if isinstance(pool, ConnectionPool) else pool._pool._max_body
 
     async def handle(self, request: TransportRequest) -> TransportResponse:

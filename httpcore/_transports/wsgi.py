@@ -64,7 +64,7 @@ class WSGITransport(Transport):
         errors: TextIO | None = None,
     ) -> None:
         if not callable(app):
-            raise TypeError(f"app is a {type(app).__name__}: expected the callable of a WSGI app")
+            raise TypeError(f"app is of type {type(app).__name__}: expected the callable of a WSGI app")
         self._app = app
         self._raises = raise_app_errors
         self._defaults: RequestExtensions = {"mount_path": mount_path, "client_addr": client_addr}

@@ -143,8 +143,10 @@ def test_a_relative_url_without_a_base_is_an_error(world: World) -> None:
 def test_an_unknown_keyword_is_an_error_before_anything_is_sent(site: Site, world: World) -> None:
     async def main() -> None:
         async with client(world) as http:
-            with pytest.raises(TypeError, match="jsn"):
+            with pytest.raises(TypeError, match="unexpected keyword argument 'jsn': expected one of auth, cookies"):
                 await http.post(site.url, jsn={})
+            with pytest.raises(TypeError, match="unexpected keyword argument 'json'"):
+                await http.send(httpcore.Request("GET", site.url), json={})
 
     world.run(main)
     assert not site.log

@@ -242,6 +242,21 @@ def test_without_following_next_goes_one_step(site: Site, world: World) -> None:
 
 
 @each_world
+def test_next_may_be_asked_again(site: Site, world: World) -> None:
+    async def main() -> None:
+        async with client(world, max_redirects=1) as http:
+            response = await http.get(f"{site.url}/one", allow_redirects=False)
+            for _ in range(2):
+                following = await response.next()
+                assert (following.url.path, following.is_redirect) == ("/two", True)
+                with pytest.raises(httpcore.TooManyRedirects):
+                    await following.next()
+
+    site.moves |= {"/one": (302, "two"), "/two": (302, "/three")}
+    world.run(main)
+
+
+@each_world
 def test_loops_and_too_many_are_errors_of_their_own(site: Site, world: World) -> None:
     async def main() -> None:
         async with client(world, max_redirects=3) as http:

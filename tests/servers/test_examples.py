@@ -273,3 +273,19 @@ def test_a_response_that_begins_during_an_upload_passes_the_gateway(url: str, up
             raw.close()
         assert http.stats().open == 1
         assert connections(url, upstream) == 1
+
+
+def test_the_progress_bar_of_rich_ends_with_the_whole_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    with ScriptedServer(answering(ok(b"x" * 1000))) as server:
+        done = subprocess.run(
+            [sys.executable, "-m", "examples.progress_bar", f"{server.url}/file", path],
+            capture_output=True,
+            text=True,
+            cwd=PROJECT,
+            env={**os.environ, "NO_PROXY": "*"},
+        )
+    assert done.returncode == 0, done.stderr
+    assert "1,000 bytes" in done.stdout
+    assert "1.0/1.0 kB" in done.stdout
+    assert Path(path).read_bytes() == b"x" * 1000

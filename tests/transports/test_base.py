@@ -214,7 +214,7 @@ def test_an_async_body_is_refused_by_the_sync_entry() -> None:
 @pytest.mark.parametrize("transport", [None, "http", httpcore.SyncConnectionPool()])
 def test_what_is_no_transport_is_refused(transport: Any) -> None:
     if transport is not None:
-        with pytest.raises(TypeError, match=f"transport is a {type(transport).__name__}: expected a Transport"):
+        with pytest.raises(TypeError, match=f"transport is of type {type(transport).__name__}: expected a Transport"):
             httpcore.HTTPSOnly(transport)
 
 
