@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from math import inf
 from math import log as _log
 from typing import Final
 
 from .health import Member
 from .plan import Forward
 
-__all__ = ["Balance", "Choice", "balance_of"]
+__all__ = ["Balance", "Choice", "balance_of", "is_random"]
 
 Choice = Callable[[Sequence[Member], Sequence[int], Forward, float], int]
 """From the members, the indexes that are available (at least one), the request and a number from 0 up to 1: an index.
@@ -34,9 +35,17 @@ def round_robin(members: Sequence[Member], open_: Sequence[int], request: Forwar
 
 def least_outstanding(members: Sequence[Member], open_: Sequence[int], request: Forward, draw: float) -> int:
     """The one with the fewest requests for its weight; among equals in turn."""
-    load = min(members[index].outstanding / members[index].weight for index in open_)
-    idle = [index for index in open_ if members[index].outstanding / members[index].weight == load]
-    return round_robin(members, idle, request, draw)
+    idle: list[int] = []
+    least = inf
+    for index in open_:
+        member = members[index]
+        load = member.outstanding / member.weight
+        if load < least:
+            least = load
+            idle = [index]
+        elif load == least:
+            idle.append(index)
+    return idle[0] if len(idle) == 1 else round_robin(members, idle, request, draw)
 
 
 def random_two(members: Sequence[Member], open_: Sequence[int], request: Forward, draw: float) -> int:
@@ -100,6 +109,11 @@ _NAMED: Final[dict[str, Choice]] = {
     "first": first,
     "hash:client": by_client,
 }
+
+
+def is_random(given: Balance) -> bool:
+    """Whether that choice looks at the random number, which is not made for the others."""
+    return isinstance(given, str) and given.startswith(("random", "hash:header"))
 
 
 def balance_of(given: Balance) -> Choice:

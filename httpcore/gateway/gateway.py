@@ -16,7 +16,7 @@ from .._errors import HTTPCoreError, printable
 from .._message.raw import RawStream
 from .._message.response import Response
 from .._pool.retrying import draw
-from .balance import Balance, balance_of
+from .balance import Balance, balance_of, is_random
 from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
 from .forwarding import WRITTEN, networks_of
 from .health import Member, available
@@ -156,6 +156,7 @@ class Gateway:
         self._health = health
         self._retries = retries
         self._balance = balance_of(balance)
+        self._draw: Callable[[], float] = draw if is_random(balance) else float
         self._lines = [_Line(upstream, health) for upstream in upstreams_of(upstreams)]
         self._members = [line.member for line in self._lines]
         confined = any(line.prefix for line in self._lines)
@@ -288,7 +289,7 @@ class Gateway:
         if len(members) == 1 and not tried:
             return 0 if members[0].is_up else None
         found = available(members, now(), tried)
-        return self._balance(members, found, request, draw()) if found else None
+        return self._balance(members, found, request, self._draw()) if found else None
 
     async def _send(self, turn: _Turn, line: _Line) -> Response:
         request = turn.request

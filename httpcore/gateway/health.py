@@ -65,5 +65,9 @@ def available(members: Sequence[Member], now: float, tried: frozenset[int]) -> l
     What the checks found down is left out. What requests left out is taken all the same where nothing else is there:
     they may have failed by themselves, and an answer of 502 is no better than a try.
     """
+    if not tried:
+        found = [index for index, member in enumerate(members) if member.is_up and member.ejected_until <= now]
+        if found:
+            return found
     up = [index for index, member in enumerate(members) if member.is_up and index not in tried]
     return [index for index in up if members[index].ejected_until <= now] or up
