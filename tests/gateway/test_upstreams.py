@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from gateway_servers import exchange, get, serving, status_of
+from gateway_servers import SERVERS, exchange, get, serving, status_of
 from servers import Peer, ScriptedServer, free_port, ok, process, uvicorn
+from wire_checks import Wire
 
 import httpcore
 
@@ -317,6 +318,36 @@ def test_a_gateway_that_is_its_own_upstream_says_so() -> None:
     command = [sys.executable, "-m", "uvicorn", "tests.support.gateway_apps:plain", "--port", str(port)]
     with process([*command, "--log-level", "critical"], port, env={"UPSTREAMS": f"http://127.0.0.1:{port}"}):
         assert status_of(exchange(port, get())) == 508
+
+
+# Leaving.
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_clients_that_leave_at_any_moment_leave_nothing_behind(server: str) -> None:
+    requests = [
+        get("/"),
+        get("/silent"),
+        get("/stream"),
+        get("/silent", "Content-Length: 5", method="POST", body=b"hello"),
+        get("/", "Content-Length: 100000", method="POST", body=b"some"),
+        get("/", "Transfer-Encoding: chunked", method="POST", body=b"4\r\nsome\r\n"),
+        get("/early", "Content-Length: 100000", method="POST", body=b"some"),
+        get("/cut"),
+    ]
+
+    def leave(number: int) -> None:
+        with socket.create_connection(("127.0.0.1", port), 10) as client:
+            client.sendall(requests[number % len(requests)])
+            time.sleep(0.001 * (number * 7 % 31))
+
+    wire = Wire()
+    with wire.upstream, serving(server, "plain", UPSTREAMS=wire.upstream.url) as port:
+        with ThreadPoolExecutor(16) as threads:
+            for each in [threads.submit(leave, number) for number in range(240)]:
+                each.result()
+        assert is_settled(port)
+        assert status_of(exchange(port, get())) == 200
 
 
 # Without a server.
