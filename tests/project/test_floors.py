@@ -103,7 +103,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"plan", "router"},
             {"balance", "upload"},
             {"gateway"},
-            {"__init__"},
+            {"__init__", "__main__"},
         ]
     },
     {
