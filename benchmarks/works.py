@@ -113,6 +113,23 @@ WORKS = [
         "get",
         2000,
     ),
+    *(
+        requests(
+            f"engines: {name}",
+            tuple(f"httpcore{engine}{way}" for engine in ("", " reference")),
+            server,
+            job,
+            *numbers,
+        )
+        for name, way, server, job, numbers in (
+            ("sync GET", "", "plain", "get", (2000,)),
+            ("asyncio GET", " async", "plain", "get", (2000,)),
+            ("asyncio GET, 100 at once", " async", "plain", "get", (3000, 100, 100)),
+            ("HTTP/2 GET, 100 at once", " async", "h2", "get", (3000, 100)),
+            ("200 MB down, sync", "", "plain", "down", (2,)),
+            ("200 MB down, HTTP/2, asyncio", " async", "h2", "down", (2,)),
+        )
+    ),
     requests("sync GET, client", ("httpcore client", "httpcore", *SESSIONS), "plain", "get", 2000, pictured=True),
     requests("sync GET, varied, client", ("httpcore client", "httpcore", *SESSIONS), "plain", "vary", 2000),
     requests("asyncio GET, client", ("httpcore client async", "httpcore async", *ASYNC_SESSIONS), "plain", "get", 2000),

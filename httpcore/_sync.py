@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import ssl as ssl_module
 
     from ._connect.policy import NetworkPolicy
+    from ._pool.engines import EnginesType
     from ._pool.retry_policy import RetryPolicy
 
 __all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run"]
@@ -84,6 +85,7 @@ class SyncConnectionPool:
         strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
+        engines: EnginesType | None = None,
     ) -> None:
         self._pool = ConnectionPool(
             ssl,
@@ -105,6 +107,7 @@ class SyncConnectionPool:
             strict=strict,
             trace=trace,
             backend=BlockingBackend() if backend is None else backend,
+            engines=engines,
         )
 
     def request(

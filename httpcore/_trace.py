@@ -15,6 +15,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionOpened",
     "DialStarted",
+    "EngineDifference",
     "InterimResponse",
     "RequestFailed",
     "RequestQueued",
@@ -73,6 +74,19 @@ class ConnectionOpened(TraceEvent):
     tls: str | None
     alpn: str | None
     engine: str
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class EngineDifference(TraceEvent):
+    """With `engines="shadow"`: the library beside the native engine read otherwise what a peer sent.
+
+    `engine`: that library and its version. `difference`: what differs, without a value that the peer sent. `request`:
+    the one that told it; over HTTP/2 it may have been found while another one ran on the same pool.
+    """
+
+    engine: str
+    difference: str
 
 
 @public

@@ -11,6 +11,7 @@ import proxies
 import pytest
 import real_servers
 import trustme
+from engines import mark_expected_failures
 from hypothesis import HealthCheck, settings
 from real_servers import Ports
 from servers import uvicorn
@@ -30,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(folder)
         if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+    mark_expected_failures(items)
 
 
 @pytest.hookimpl(wrapper=True)

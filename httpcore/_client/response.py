@@ -10,7 +10,6 @@ content alone. A body that came whole and has no content coding is kept at once;
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
-from datetime import timedelta
 from http import HTTPStatus
 from json import loads
 from types import TracebackType
@@ -34,6 +33,8 @@ from .request import Request, pairs_of
 from .text import JSONLines, TextDecoder, decode_text, known_encoding
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from .text import DefaultEncoding
     from .urls import URL
 
@@ -217,6 +218,8 @@ class Readable:
     @property
     def elapsed(self) -> timedelta:
         """The time from sending the last request to the head of its response."""
+        from datetime import timedelta  # few ask, and it takes as long to import as most of the client
+
         return timedelta(seconds=self._elapsed)
 
     @property

@@ -16,6 +16,7 @@ class HTTP11Connection:
     """A stream that carries one exchange after another.
 
     Attributes:
+        engine: library and version of what reads the responses.
         is_quiet: tells, between exchanges, that nothing has arrived and the peer has not left. Anything else is not
             ours to interpret. It takes nothing, so it may be asked again.
         rules: what is accepted of the peer.
@@ -23,7 +24,6 @@ class HTTP11Connection:
     """
 
     protocol: Final = "HTTP/1.1"
-    engine = LIBRARY
 
     # What only a connection that many exchanges share has to tell.
     is_shared = False
@@ -33,12 +33,15 @@ class HTTP11Connection:
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_has_spoken", "backend", "is_quiet", "rules", "stream", "was_used")
+    __slots__ = ("_has_spoken", "backend", "engine", "is_quiet", "rules", "stream", "was_used")
 
-    def __init__(self, stream: Stream, backend: Backend, rules: ReadRules = DEFAULT_RULES) -> None:
+    def __init__(
+        self, stream: Stream, backend: Backend, rules: ReadRules = DEFAULT_RULES, engine: str = LIBRARY
+    ) -> None:
         self.stream = stream
         self.backend = backend
         self.rules = rules
+        self.engine = engine
         self.was_used = False
         self._has_spoken = False
         look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)

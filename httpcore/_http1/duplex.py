@@ -295,14 +295,17 @@ class _DuplexStream:
             raise WriteError("this raw stream was closed on this side", peer=self._exchange._stream.info().peer)
 
 
+_Kind = Callable[[HTTP11Connection, Request, Deadline, Callable[[Head], None]], HTTP11Exchange]
+
+
 def begin_exchange(
     connection: HTTP11Connection,
     request: Request,
     deadline: Deadline,
     hear: Callable[[Head], None],
     duplex: bool = False,
+    *,
+    kinds: tuple[_Kind, _Kind] = (HTTP11Exchange, HTTP11DuplexExchange),
 ) -> HTTP11Exchange:
-    """An exchange of the kind that the request is for."""
-    if duplex and request.may_go_on:
-        return HTTP11DuplexExchange(connection, request, deadline, hear)
-    return HTTP11Exchange(connection, request, deadline, hear)
+    """An exchange of the kind that the request is for; `kinds` are those of an engine, the duplex one last."""
+    return kinds[duplex and request.may_go_on](connection, request, deadline, hear)

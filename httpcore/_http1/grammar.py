@@ -17,8 +17,8 @@ time by `lenient`, unless the pool is strict; the connection then carries nothin
 The reason phrase may be missing, with or without its space: too many servers leave it out.
 
 Most lines of a head have come before, so whole lines are remembered with what they say, but for those that may hold
-credentials. A section with new ones is looked at once for bytes that may not be there, then these are cut at their
-colons; names are checked alone, and remembered, as is a status line.
+credentials. A new one is looked at for bytes that may not be there and cut at its colon; names are checked alone, and
+remembered, as is a status line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from enum import Enum
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError, show
-from .._message.fields import FIELD_COUNT, Bounded, Remembered, forbidden_bytes, is_token, received_length
+from .._message.fields import FIELD_COUNT, SHOWN, Bounded, Remembered, forbidden_bytes, is_token, received_length
 from .._message.head import MARKED, Head
 
 TEXT = rb"[\t\x20-\x7e\x80-\xff]"
@@ -176,18 +176,14 @@ def read_fields(what: str, section: bytes, lines: list[bytes], most: int = FIELD
     them (RFC 9112, 5). And whether all of them were known.
     """
     inner = lines[1:-2]
-    # What is remembered has been checked. All else of a section is checked at once, and then read line by line: a call
-    # from within the dictionary for each new line would cost more than to read it.
+    if len(inner) > most:
+        check_count(what, len(inner), most)
+    # What is remembered has been checked. All else is read line by line: a call from within the dictionary for each new
+    # line would cost more than to read it.
     fields: list[Field | None] = list(map(_lines.get, inner))
     are_known = all(fields)
-    if not are_known:
-        if forbidden_bytes(section) != b"\r\n" * (len(inner) + 2):
-            raise fault_of_fields(what, section)
-        check_count(what, len(inner), most)
-        if not _learn(inner, fields):
-            raise fault_of_fields(what, section)
-    elif len(inner) > most:
-        check_count(what, len(inner), most)
+    if not are_known and not _learn(inner, fields):
+        raise fault_of_fields(what, section)
     return fields, are_known  # type: ignore[return-value]  # no None is left
 
 
@@ -197,12 +193,12 @@ def check_count(what: str, count: int, most: int) -> None:
 
 
 def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
-    """Read the lines that are not known yet, whose bytes are all permitted; False if one is not a field."""
+    """Read the lines that are not known yet; False if one is not a field."""
     for at, line in enumerate(lines):
         if fields[at] is None:
             sent, colon, value = line.partition(b":")
             name = _names[sent]
-            if name is None or not colon:
+            if name is None or not colon or 0 in line.translate(SHOWN):
                 return False
             value = value.strip(b" \t")
             pair = (name.lower, value)

@@ -73,7 +73,7 @@ from .hpack_decoder import FieldBlock, FieldDecoder
 from .sender import CONNECTION_WINDOW, Sender
 from .streams import STREAM_WINDOW, Listener, Stream
 
-__all__ = ["CONNECTION_WINDOW", "STREAM_WINDOW", "H2Engine"]
+__all__ = ["CONNECTION_WINDOW", "READERS", "STREAM_WINDOW", "H2Engine"]
 
 _Fields = Sequence[tuple[bytes, bytes]]
 
@@ -103,7 +103,7 @@ class H2Engine(Sender):
         self.frames_read = 0
         self.block_stream = 0
         self._decoder = FieldDecoder(rules.head_bytes)
-        self._reader = FrameReader(_READERS)
+        self._reader = FrameReader(READERS)
         self._block = Fragments()
 
     # Inbound: bytes.
@@ -426,7 +426,7 @@ class H2Engine(Sender):
 
 
 _Reader = Callable[[H2Engine, int, int, bytes, Listener], None]
-_READERS: tuple[_Reader, ...] = (
+READERS: tuple[_Reader, ...] = (
     H2Engine.on_data,
     H2Engine._on_headers,
     H2Engine._on_priority,

@@ -4,8 +4,9 @@ Requests and responses, HTTP/1.1 and HTTP/2 alike: a name is a token (5.6.2), a 
 and HTAB (5.5). What differs stands where it differs: HTTP/1.1 strips the white space around a received value, HTTP/2
 refuses it (RFC 9113, 8.2.1), and a request of ours has none.
 
-A section is checked as a whole, by what is left when all permitted bytes are taken out: that costs a tenth of a regular
-expression over its fields. Names are checked one by one and remembered, since a program meets few different ones.
+Bytes are checked with one `translate`, for a whole section at once where all of it is new: that costs a tenth of a
+regular expression over its fields. Names are checked one by one and remembered, since a program meets few different
+ones.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ __all__ = [
     "FIELD_COUNT",
     "HEAD_BYTES",
     "INTERIM_BYTES",
+    "SHOWN",
     "TOKEN",
     "Bounded",
     "Headers",
     "Remembered",
     "forbidden_bytes",
+    "has_forbidden",
     "is_token",
     "is_value",
     "received_length",
@@ -56,6 +59,15 @@ _IN_VALUES: Final = bytes(byte for byte in range(256) if byte == 0x09 or (byte >
 def forbidden_bytes(text: bytes) -> bytes:
     """The bytes of `text` that no value has, in their order: CR and LF among them."""
     return text.translate(None, _IN_VALUES)
+
+
+SHOWN: Final = bytes(byte if byte in _IN_VALUES else 0 for byte in range(256))
+"""A table for `translate` that makes a zero of each byte that no value has."""
+
+
+def has_forbidden(text: bytes) -> bool:
+    """Some byte of `text` is one that no value has. A table that takes nothing out costs half of one that does."""
+    return 0 in text.translate(SHOWN)
 
 
 K = TypeVar("K")

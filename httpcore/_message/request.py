@@ -9,10 +9,10 @@ Whitespace around a value is refused rather than stripped, so that what arrives 
 ASCII: ISO-8859-1 and UTF-8 are both in use, so the choice is left to whoever encodes. A value of a subclass of `str` or
 `bytes` is converted first, then checked, then sent (see `_exact`).
 
-The hot path takes the fields by columns, joins the header lines and looks at them once, for bytes that may not be there
-(measured: a tenth of a regular expression). A CRLF inside a value would pass as another line, so what is left over must
-be the line ends and no more; names are checked alone, and remembered. When anything is unusual, `_exact` goes through
-the fields one by one and names the culprit. A request that is no more than a method and a URL is remembered whole.
+The hot path takes the fields in one loop (for five fields that costs 0.4 of taking them by columns) and looks at all
+lines at once, before their ends are put between them, for bytes that may not be there (measured: a tenth of a regular
+expression); names are checked alone, and remembered. When anything is unusual, `_exact` goes through the fields one by
+one and names the culprit. A request that is no more than a method and a URL is remembered whole.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from itertools import repeat
 from typing import Any, Final
 
 from .._errors import LocalProtocolError, show
 from .._exact import exact_bytes, exact_str
 from .body import Body, BodyContent
-from .fields import TOKEN, Bounded, Headers, Remembered, forbidden_bytes, is_token, is_value
+from .fields import TOKEN, Bounded, Headers, Remembered, has_forbidden, is_token, is_value
 from .url import URL, shown
 
 __all__ = [
@@ -500,46 +499,46 @@ def _listed(headers: Any, argument: str) -> list[Any] | tuple[Any, ...]:
     return list(headers)
 
 
-_PAIR_TYPES: Final = frozenset((tuple, list))
-_ALL_BYTES: Final = {bytes}
-
-
 def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[bytes, list[bytes]]] | None:
-    """As `_fields`; None when anything is unusual. Whole columns are checked at once, in few calls."""
-    if not given:
-        return [], b"", {}
-    try:
-        if not _PAIR_TYPES.issuperset(map(type, given)):
-            return None
-        names, values = zip(*given, strict=True)
-        # One that only compares equal to a known name must not pass for it, so no subclass does.
-        if set(map(type, names)) != _ALL_BYTES:
-            names = _encoded(names)
-        if set(map(type, values)) != _ALL_BYTES:
-            values = _encoded(values)
-        starts, marks = zip(*map(_names.__getitem__, names), strict=True)
-    except (TypeError, ValueError):
-        return None
-    text = b"\r\n".join([*map(bytes.__add__, starts, values), b""])
-    if forbidden_bytes(text) != b"\r\n" * len(names) or tuple(map(bytes.strip, values)) != values:
-        return None
+    """As `_fields`; None when anything is unusual. The bytes of all values are checked at once."""
+    pairs: Headers = []
+    lines: list[bytes] = []
     marked: dict[bytes, list[bytes]] = {}
-    if any(marks):
-        for mark, value in zip(marks, values, strict=True):
+    try:
+        for pair in given:
+            if type(pair) is not tuple:
+                pair = _as_bytes(pair)
+            name, value = pair
+            # One that only compares equal to a known name must not pass for it, so no subclass does.
+            if type(name) is not bytes or type(value) is not bytes:
+                pair = name, value = _as_bytes(pair)
+            start, mark = _names[name]
+            if value.strip() != value:
+                return None
             if mark:
                 marked.setdefault(mark, []).append(value)
-    return list(zip(names, values, strict=True)), text, marked
+            pairs.append(pair)
+            lines.append(start + value)
+    except (TypeError, ValueError):
+        return None
+    if has_forbidden(b"".join(lines)):
+        return None
+    lines.append(b"")
+    return pairs, b"\r\n".join(lines), marked
 
 
-def _encoded(column: tuple[Any, ...]) -> tuple[bytes, ...]:
-    """A column of str, or of str and bytes, as bytes. Raises ValueError for one that is not ASCII, TypeError for
-    another type, and for a subclass of these.
-    """
-    if set(map(type, column)) == {str}:
-        return tuple(map(str.encode, column, repeat("ascii")))
-    if not {str, bytes}.issuperset(map(type, column)):
+def _as_bytes(pair: Any) -> tuple[bytes, bytes]:
+    """Raises ValueError for what is not ASCII, or no pair; TypeError for another type, and for a subclass of these."""
+    if type(pair) is not tuple and type(pair) is not list:
         raise TypeError
-    return tuple([text if type(text) is bytes else text.encode("ascii") for text in column])
+    name, value = pair
+    if type(name) is str:
+        name = name.encode("ascii")
+    if type(value) is str:
+        value = value.encode("ascii")
+    if not type(name) is type(value) is bytes:
+        raise TypeError
+    return name, value
 
 
 def _checked_name(name: bytes) -> tuple[bytes, bytes]:

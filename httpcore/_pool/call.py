@@ -89,6 +89,8 @@ class Call(Deadline):
 
         Every error of a request passes here: of its attempts, of the response's body, of decoding it, of a raw stream.
         """
+        if connection is not None and connection.engines.reports and self.tracer is not None:
+            self.tracer.differed(connection)
         if isinstance(error, HTTPCoreError):
             if isinstance(error, Timeout):
                 error = self.judged(error)

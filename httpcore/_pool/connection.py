@@ -12,12 +12,10 @@ from .._connect.route import Route
 from .._deadline import Deadline
 from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
-from .._http1.duplex import begin_exchange
 from .._http2.connection import HTTP2Connection
-from .._http2.engine import H2Engine
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
-from .._message.rules import ReadRules
+from .engines import NATIVE, Engines
 
 # Named in annotations alone: to make the Protocols takes time.
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ class HTTPConnection:
     """What a slot of the ledger stands for.
 
     Attributes:
+        engines: what reads and writes the protocol that the server chooses.
         uses: counts the exchanges that it was given.
         is_shared: it carries many exchanges at once.
         is_strict: unusual content is an error.
@@ -44,11 +43,12 @@ class HTTPConnection:
 
     __slots__ = (
         *("_begin", "_closed", "_ping_interval", "_stream", "_wire"),
-        *("is_quiet", "is_shared", "is_strict", "route", "uses"),
+        *("engines", "is_quiet", "is_shared", "is_strict", "route", "uses"),
     )
 
-    def __init__(self, route: Route, ping_interval: float | None = None) -> None:
+    def __init__(self, route: Route, ping_interval: float | None = None, engines: Engines = NATIVE) -> None:
         self.route = route
+        self.engines = engines
         self._ping_interval = ping_interval
         self.uses = 0
         self.is_shared = False
@@ -73,12 +73,13 @@ class HTTPConnection:
         rules = connector.network.rules
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
-            http2 = HTTP2Connection(stream, _engine(rules), backend, self._ping_interval)
+            http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval)
             self._speak(http2, partial(HTTP2Exchange, http2))
             await http2.greet(deadline)
         else:
-            http11 = HTTP11Connection(stream, backend, rules)
-            self._speak(http11, partial(begin_exchange, http11))
+            name, begin = self.engines.http1
+            http11 = HTTP11Connection(stream, backend, rules, name)
+            self._speak(http11, partial(begin, http11))
 
     def _speak(self, wire: Wire, begin: Begin) -> None:
         self._wire = wire
@@ -164,7 +165,3 @@ class HTTPConnection:
             self._wire.abandon()
         elif self._stream is not None:
             self._stream.abandon()
-
-
-def _engine(rules: ReadRules) -> H2Engine:
-    return H2Engine(rules)

@@ -219,6 +219,8 @@ class Delivery(Ticket):
             if exchange.lenient:
                 tracer.unusual(exchange.lenient)
             tracer.complete(exchange.received)
+            if self.holds.engines.reports:
+                tracer.differed(self.holds)
 
     def _expires(self) -> float | None:
         """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""

@@ -27,6 +27,7 @@ from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocol
 from .._reentry import step_lock
 from .call import Call
 from .connection import HTTPConnection
+from .engines import NATIVE, Engines
 from .ledger import Ledger
 from .stats import PoolStats
 from .tickets import Slot, SlotStanding, Standing, Ticket
@@ -63,10 +64,12 @@ class Leases:
         network: Network,
         ping_interval: float | None,
         backend: Backend | None,
+        engines: Engines = NATIVE,
     ) -> None:
         self.limits = limits
         self._network = network
         self._ping_interval = ping_interval
+        self.engines = engines
         self.backend = backend
         self._is_fixed = backend is not None
         self._begin_afresh()
@@ -189,7 +192,7 @@ class Leases:
         )
 
     async def _dial(self, ticket: Ticket, call: Call) -> None:
-        connection = HTTPConnection(call.route, self._ping_interval)
+        connection = HTTPConnection(call.route, self._ping_interval, self.engines)
         slot = ticket.slot
         if slot is None:
             return  # the pool was closed since we were told to dial

@@ -51,6 +51,7 @@ from .arguments import (
 )
 from .attempts import Attempts
 from .call import Call
+from .engines import EnginesType, checked_engines
 from .leases import Leases
 from .routing import Routing
 from .stats import PoolStats
@@ -113,6 +114,10 @@ class ConnectionPool:
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens. Default None.
         backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing`), a wrapper around another
             backend, or one of your own. Default None: asyncio or trio, whichever runs the first request.
+        engines: what reads and writes the protocols: "native", this library; "reference", h11 and h2 under the same
+            rules; "shadow", native with the reference beside it, whose differences are traced; or one for each, e.g.
+            `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: what the
+            environment variable HTTPCORE_ENGINES says, else native.
 
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
 
@@ -144,6 +149,7 @@ class ConnectionPool:
         strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
+        engines: EnginesType | None = None,
     ) -> None:
         ping_interval = checked_seconds("ping_interval", ping_interval, zero=False)
         protocols = checked_protocols(http1, http2)
@@ -162,7 +168,7 @@ class ConnectionPool:
         self._trace = checked_trace(trace)
         if backend is not None:
             backend = checked_backend(backend)
-        self._leases = leases = Leases(limits, network, ping_interval, backend)
+        self._leases = leases = Leases(limits, network, ping_interval, backend, checked_engines(engines))
         self._attempts = _attempts(leases, checked_flag("retry_stale", retry_stale), retries)
         if backend is None:
             load()

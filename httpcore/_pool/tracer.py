@@ -9,6 +9,7 @@ from .._trace import (
     ConnectionClosed,
     ConnectionOpened,
     DialStarted,
+    EngineDifference,
     InterimResponse,
     RequestFailed,
     RequestQueued,
@@ -66,9 +67,17 @@ class Tracer:
         self._trace(ResponseStarted(now, self._number, head.status, head.headers))
         if head.lenient:
             self.unusual(head.lenient)
+        if connection.engines.reports:
+            self.differed(connection)
 
     def unusual(self, names: tuple[Leniency, ...]) -> None:
         self._trace(ResponseUnusual(self._now(), self._number, names))
+
+    def differed(self, connection: HTTPConnection) -> None:
+        """What the shadow of an engine read otherwise."""
+        reports = connection.engines.reports
+        while reports:
+            self._trace(EngineDifference(self._now(), self._number, *reports.popleft()))
 
     def complete(self, received: int) -> None:
         self._trace(ResponseComplete(self._now(), self._number, received))

@@ -26,6 +26,7 @@ from .extensions import LazyExtensions, RequestExtensions, ResponseExtensions
 
 if TYPE_CHECKING:
     from .._connect.policy import NetworkPolicy
+    from .._pool.engines import EnginesType
     from .._pool.retry_policy import RetryPolicy
 
 __all__ = ["HTTPTransport"]
@@ -70,6 +71,7 @@ class HTTPTransport(Transport):
         strict: bool = False,
         trace: Trace | None = None,
         backend: Backend | None = None,
+        engines: EnginesType | None = None,
         pool: ConnectionPool | SyncConnectionPool | None = None,
     ) -> None:
         given = dict(locals())

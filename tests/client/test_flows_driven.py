@@ -167,8 +167,8 @@ def test_what_may_be_changed_in_a_client(site: Site) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"transport": 1}, TypeError, "transport is a int: expected a Transport"),
-    ({"mounts": 1}, TypeError, "mounts is a int"),
+    ({"transport": 1}, TypeError, "transport is of type int: expected a Transport"),
+    ({"mounts": 1}, TypeError, "mounts is of type int"),
     ({"max_redirects": "3"}, TypeError, "max_redirects is '3'"),
     ({"max_redirects": True}, TypeError, "max_redirects is True"),
     ({"max_redirects": -1}, ValueError, "expected a number from 0 up"),
@@ -195,7 +195,7 @@ def test_each_argument_of_a_request_is_checked(site: Site) -> None:
     with httpcore.Client(trust_env=False) as http:
         with pytest.raises(httpcore.LocalProtocolError, match="method is of type int"):
             http.request(1, url)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="on_progress is a int"):
+        with pytest.raises(TypeError, match="on_progress is of type int"):
             http.get(url, on_progress=1)  # type: ignore[arg-type]
         with pytest.raises(httpcore.LocalProtocolError, match="content and json are given"):
             http.post(url, b"x", json={})

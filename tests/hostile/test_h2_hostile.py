@@ -398,9 +398,9 @@ def check_credit(pool: Any) -> None:
     """No stream is open, and whatever came, of whichever stream, was credited to the connection or will be."""
     # Credit that is lost shows on the wire only when a window has run dry, hours later: so the sums are looked at.
     core = pool.sync._pool if hasattr(pool, "sync") else pool
-    for slot in core._ledger.slots():
+    for slot in core._leases.ledger.slots():
         # As above.
-        engine = slot.connection._wire._engine
+        engine = slot.connection._wire._core.engine
         if isinstance(engine, h2_engine.H2Engine):
             assert engine.open_streams == 0
             # As above.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from engines import chosen_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +33,7 @@ class Asked:
     close: bool = False
 
     def parser(self) -> Parser:
-        return Parser(H1Response(self.method, upgrade=self.upgrade, close=self.close))
+        return Parser(chosen_reader()(self.method, upgrade=self.upgrade, close=self.close))
 
 
 @dataclass

@@ -14,6 +14,7 @@ from httpcore._http1.connection import HTTP11Connection
 from httpcore._http1.exchange import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Exchange
 from httpcore._message.head import Head
 from httpcore._message.request import Request
+from httpcore._pool.engines import checked_engines
 from httpcore.testing import ServerEnd
 from httpcore.testing import Simulation as World
 
@@ -41,7 +42,8 @@ class Line:
     def exchange(self, method: str = "GET", timeout: Any = 5.0, **request: Any) -> HTTP11Exchange:
         deadline = Deadline(httpcore.TimeoutConfig.of(timeout), self.world.backend().now)
         made = Request.of(method, "http://a.test/", **request)
-        return HTTP11Exchange(self.connection, made, deadline, lambda head: self.heard.append(head.status))
+        begin = checked_engines(None).http1[1]
+        return begin(self.connection, made, deadline, lambda head: self.heard.append(head.status), False)
 
 
 def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: Any) -> World:

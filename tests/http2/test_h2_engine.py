@@ -495,6 +495,7 @@ CASES = [
     Case("8.2.1", "an empty name", with_field(b""), BAD),
     Case("8.2.1", "a space in a name", with_field(b"na me"), BAD),
     Case("8.2.1", "a colon in a name", with_field(b"na:me"), BAD),
+    Case("8.2.1", "a quote in a name", with_field(b'na"me'), BAD),
     Case("8.2.1", "NUL in a name", with_field(b"na\0me"), BAD),
     Case("8.2.1", "a byte above 127 in a name", with_field(b"na\xe4me"), BAD),
     Case("8.2.1", "NUL in a value", with_field(b"a", b"x\0y"), BAD),

@@ -50,26 +50,31 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_http1": [
-            {"__init__", "grammar", "section", "connection"},
+            {"__init__", "grammar", "section", "connection", "differences"},
             {"lenient"},
             {"chunks"},
             {"parser"},
             {"exchange"},
             {"duplex"},
+            {"h11_reader"},
+            {"shadow"},
+            {"engines"},
         ]
     },
     {
         "_http2": [
-            {"__init__", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
+            {"__init__", "differences", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
             {"frame_writer", "hpack_encoder", "hpack_decoder", "streams"},
             {"frame_reader", "inbox", "sender"},
             {"engine"},
+            {"h2_engine"},
+            {"shadow"},
             {"outbox"},
             {"uploads"},
             {"dispatch"},
             {"pump"},
             {"connection"},
-            {"exchange"},
+            {"exchange", "engines"},
         ],
         "_connect": [
             {"__init__", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
@@ -82,7 +87,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "resend", "retry_policy", "stats", "tickets"},
+            {"__init__", "engines", "resend", "retry_policy", "stats", "tickets"},
             {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
             {"ledger"},
             {"connection"},
@@ -178,7 +183,8 @@ OWNERS: dict[str, set[str]] = {
     "idna": {"_message/url"},
     "zlib": {"_message/decoders", "_pool/loaded"},
     "brotli": {"_message/decoders"},
-    "h11": {"_http1/lenient"},
+    "h11": {"_http1/lenient", "_http1/h11_reader", "_http1/shadow"},
+    "h2": {"_http2/h2_engine", "_http2/shadow"},
     "wsproto": {"_transports/asgi_websocket"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
@@ -203,7 +209,7 @@ SSL_TYPES = {
     "_transports/network",
 }
 # Reference implementations for the tests; none has a say in what is accepted.
-REFERENCES = {"httptools", "h2", "hyperframe", "ngh2"}
+REFERENCES = {"httptools", "hpack", "hyperframe", "ngh2"}
 
 HEAVY = (
     "ssl",

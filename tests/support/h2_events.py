@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from engines import chosen_engine
 
 from httpcore import HTTPCoreError
 from httpcore._http2.engine import H2Engine
@@ -89,6 +91,10 @@ Event = (
 )
 
 
+make_engine: Callable[[ReadRules], H2Engine] = chosen_engine
+"""Makes the engines, so that a test can take another."""
+
+
 class TellingStream(Stream):
     """Adds what comes to the list of its engine."""
 
@@ -120,7 +126,7 @@ class EventEngine:
     """An engine whose streams are known by their numbers, and its listener. What is not here is the engine's own."""
 
     def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
-        self.inner = H2Engine(rules)
+        self.inner = make_engine(rules)
         self.events: list[Event] = []
 
     def __getattr__(self, name: str) -> Any:

@@ -1,0 +1,135 @@
+"""Where h11 reads an HTTP/1.1 response otherwise than our grammar does, each with its reason: a closed table.
+
+The shadow engine reports any difference that is not here. `docs/reference/engines.md` shows the table, and
+`tests/http1/test_h11_engine.py` has an example for each row, so that a row which is no longer true fails a test.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .._values import dataclass
+
+__all__ = ["APART", "LAXER", "Apart", "explains", "forgives"]
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Both read the response, and not alike; or we read it and h11 refuses.
+
+    Attributes:
+        how: what differs: "persistent" or "refused".
+        evidence: a pattern for the version and Connection fields, or for what h11 says.
+        why: the reason, with the section of the RFC.
+    """
+
+    how: str
+    evidence: re.Pattern[str]
+    why: str
+
+
+APART: Final[dict[str, Apart]] = {
+    "no connection of HTTP/1.0 is kept": Apart(
+        "persistent",
+        re.compile(r"1\.0"),
+        "h11 keeps none, whatever `Connection: keep-alive` says; RFC 9112, 9.3 allows it",
+    ),
+    "no white space before a chunk extension": Apart(
+        "refused",
+        re.compile(r"illegal chunk header"),
+        "RFC 9112, 7.1.1: a recipient must parse bad white space",
+    ),
+}
+
+# What h11 takes and we refuse: a pattern for our error, and the reason.
+LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
+    what: (re.compile(pattern), why)
+    for what, pattern, why in (
+        (
+            "another version",
+            r"not a status line.*'HTTP/\d\.\d ",
+            "RFC 9112, 2.3 does not say what 0.9, 1.2 and 2.0 look like",
+        ),
+        (
+            "control characters in the reason phrase",
+            r"not a status line.*\\(x[01]|x7f|t)",
+            "RFC 9112, 4: HTAB, SP, VCHAR and obs-text",
+        ),
+        (
+            "a lone LF in a head",
+            r"(not a (status line|header field).*\\n|a line of the response head ends in LF)",
+            "RFC 9112, 2.2 leaves it to the recipient",
+        ),
+        (
+            "a lone LF in a trailer section",
+            r"(not a trailer field.*\\n|a line of the trailer section ends in LF)",
+            "RFC 9112, 2.2 and 7.1.2",
+        ),
+        (
+            "a folded line",
+            r"not a (header|trailer) field: .( |\\t)",
+            "RFC 9112, 5.2 leaves it to the recipient",
+        ),
+        (
+            "control characters in a value",
+            r"not a (header|trailer) field: .*\\x",
+            "RFC 9110, 5.5: HTAB, SP, VCHAR and obs-text",
+        ),
+        (
+            "a list of equal lengths",
+            r"the peer sent Content-Length '(\d+)(, \1)+': 1 to 19 digits",
+            "RFC 9112, 6.3 leaves it to the recipient",
+        ),
+        (
+            "one length twice",
+            r"the peer sent \d+ Content-Length headers",
+            "RFC 9112, 6.3: the same",
+        ),
+        (
+            "twenty digits of length",
+            r"the peer sent Content-Length '\d{20}': 1 to 19 digits",
+            "RFC 9110, 8.6: beware of numbers that are too large",
+        ),
+        (
+            "length and coding",
+            r"the peer sent Content-Length '.*' and Transfer-Encoding",
+            "RFC 9112, 6.3: it ought to be taken for an attack",
+        ),
+        (
+            "a coding in HTTP/1.0",
+            r"the peer sent Transfer-Encoding '.*' in an HTTP/1.0 response",
+            "RFC 9112, 6.1: its framing is faulty",
+        ),
+        (
+            "a chunk's size and extensions",
+            r"not a chunk's size and extensions",
+            "RFC 9112, 7.1 and 7.1.1: h11 takes any extension",
+        ),
+        (
+            "Content-Length as a trailer",
+            r"the peer sent 'content-length' as a trailer",
+            "RFC 9110, 6.5.1: no field of framing may be one",
+        ),
+        (
+            "Transfer-Encoding as a trailer",
+            r"the peer sent 'transfer-encoding' as a trailer",
+            "RFC 9110, 6.5.1: the same",
+        ),
+        (
+            "what is beyond a limit",
+            r".*(longer than|were? allowed|are allowed|more than \d+ interim|more than the body has)",
+            "fields, interim heads and chunk extensions are bounded here, see docs/security.md",
+        ),
+    )
+}
+
+
+def explains(how: str, evidence: str) -> bool:
+    """A row says why h11 reads otherwise what we take."""
+    return any(row.how == how and row.evidence.search(evidence) for row in APART.values())
+
+
+def forgives(error: str) -> bool:
+    """A row says why h11 takes what we refuse with this error."""
+    return any(pattern.match(error) for pattern, _ in LAXER.values())

@@ -1,0 +1,55 @@
+"""The engines of HTTP/1.1, by the names that users give them: who reads a response.
+
+An engine is an exchange whose `read_head` is its own. What reads with another library is imported when it is asked
+for. `shadow` is the native one with h11 beside it, and tells where the two differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from .._deadline import Deadline
+from .._message.head import LIBRARY, Head
+from .._message.request import Request
+from .connection import HTTP11Connection
+from .duplex import begin_exchange
+from .exchange import HTTP11Exchange
+
+__all__ = ["ENGINES", "NATIVE", "HTTP1Engine", "Report"]
+
+Begin = Callable[[HTTP11Connection, Request, Deadline, Callable[[Head], None], bool], HTTP11Exchange]
+HTTP1Engine = tuple[str, Begin]
+"""Library and version, and what makes an exchange."""
+
+Report = Callable[[str, str], None]
+"""Told a library, and what it reads otherwise than we do."""
+
+NATIVE: Final[HTTP1Engine] = (LIBRARY, begin_exchange)
+
+
+def _native(report: Report) -> HTTP1Engine:
+    return NATIVE
+
+
+def _reference(report: Report) -> HTTP1Engine:
+    from .h11_reader import NAME, H11DuplexExchange, H11Exchange  # which imports h11
+
+    return NAME, partial(begin_exchange, kinds=(H11Exchange, H11DuplexExchange))
+
+
+def _shadow(report: Report) -> HTTP1Engine:
+    from .h11_reader import NAME  # which imports h11
+    from .shadow import ShadowDuplexExchange, ShadowExchange  # likewise
+
+    return f"{LIBRARY}, {NAME}", partial(
+        begin_exchange, kinds=(partial(ShadowExchange, report), partial(ShadowDuplexExchange, report))
+    )
+
+
+ENGINES: Final[dict[str, Callable[[Report], HTTP1Engine]]] = {
+    "native": _native,
+    "reference": _reference,
+    "shadow": _shadow,
+}

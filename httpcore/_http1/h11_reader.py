@@ -1,0 +1,112 @@
+"""The reference engine of HTTP/1.1: h11 reads each head, and its states decide what may follow.
+
+Three parts, each with one job:
+
+- Our grammar stands in front, since h11 is laxer (lone LF, folded lines, control characters in values). What it refuses
+  never reaches h11, and its error says which line is at fault.
+- h11 reads what has passed: status, fields, whether a body follows, which kind, and whether the connection goes on.
+- The bytes of a body are counted by the native code. Through h11 a download costs six times as much.
+
+One `h11.Connection` serves one exchange. What was really sent is ours (h11 cannot send while it receives an early
+response), so it is told of a request that has the same meaning for the response: its method, and whether it offers an
+upgrade or asks to close. Such requests are few, so they are kept.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import h11
+
+from .._errors import RemoteProtocolError, show
+from .._message.fields import FIELD_COUNT, Bounded
+from .._message.head import Head
+from .duplex import HTTP11DuplexExchange
+from .exchange import HTTP11Exchange
+from .grammar import CHUNKED, INTERIM, LENGTH, SWITCHED, UNTIL_CLOSE, Framing, read_head
+from .parser import H1Response
+
+__all__ = ["NAME", "H11DuplexExchange", "H11Exchange", "H11Reader", "H11Response", "begin", "head_of"]
+
+NAME: Final = "h11 " + h11.PRODUCT_ID.rpartition("/")[2]
+
+_MOST: Final = 1 << 30
+"""What h11 may buffer. It gets whole heads only, whose length has been checked."""
+
+_END: Final = h11.EndOfMessage()
+REQUESTS: Final[Bounded[tuple[bytes, bool, bool], h11.Request]] = Bounded()
+
+
+class H11Reader(H1Response):
+    """Reads heads with h11, in place of `grammar.read_head` alone."""
+
+    _h11: h11.Connection | None = None
+
+    def read_head(
+        self, raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT
+    ) -> tuple[Head, Framing, int, bool]:
+        read_head(raw, method, upgrade, most)  # raises with a better reason than h11 has
+        connection = self._h11
+        if connection is None:
+            self._h11 = connection = begin(*self._asked)
+        try:
+            connection.receive_data(raw)
+            event = connection.next_event()
+            if isinstance(event, h11.InformationalResponse):
+                switches = connection.their_state is h11.SWITCHED_PROTOCOL
+                return head_of(event), SWITCHED if switches else INTERIM, 0, False
+            if isinstance(event, h11.Response):
+                framing, length = _framing(connection, event)
+                # Our side is told at once that it must close; theirs only behind the body.
+                return head_of(event), framing, length, connection.our_state is not h11.MUST_CLOSE
+        except h11.RemoteProtocolError as error:
+            raise RemoteProtocolError(f"h11 refuses the head that begins with {show(raw[:64])}: {error}") from None
+        raise RemoteProtocolError(f"h11 finds no response in the head that begins with {show(raw[:64])}")
+
+
+def begin(method: bytes, upgrade: bool, close: bool) -> h11.Connection:
+    """A connection on which such a request has been sent."""
+    asked = method, upgrade, close
+    request = REQUESTS.get(asked)
+    if request is None:
+        headers = [("Host", "h")]
+        if upgrade:
+            headers += [("Upgrade", "u"), ("Connection", "upgrade")]
+        if close:
+            headers.append(("Connection", "close"))
+        request = h11.Request(method=method, target="h:1" if method == b"CONNECT" else "/", headers=headers)
+        REQUESTS.keep(asked, request)
+    connection = h11.Connection(h11.CLIENT, _MOST)
+    connection.send(request)
+    connection.send(_END)
+    return connection
+
+
+def head_of(event: h11.Response | h11.InformationalResponse) -> Head:
+    return Head(event.status_code, event.reason, event.http_version, event.headers, event.headers.raw_items())
+
+
+def _framing(connection: h11.Connection, event: h11.Response) -> tuple[Framing, int]:
+    """What h11 waits for now (RFC 9112, 6.3)."""
+    if connection.their_state is h11.SWITCHED_PROTOCOL:  # a 2xx to CONNECT
+        return SWITCHED, 0
+    if isinstance(connection.next_event(), h11.EndOfMessage):
+        return LENGTH, 0
+    fields = dict(event.headers)
+    if b"transfer-encoding" in fields:  # which h11 takes if it is `chunked` and nothing else
+        return CHUNKED, 0
+    if b"content-length" in fields:
+        return LENGTH, int(fields[b"content-length"])
+    return UNTIL_CLOSE, 0
+
+
+class H11Response(H11Reader):
+    """`H1Response`, whose heads h11 reads."""
+
+
+class H11Exchange(H11Reader, HTTP11Exchange):
+    """`HTTP11Exchange`, whose heads h11 reads."""
+
+
+class H11DuplexExchange(H11Reader, HTTP11DuplexExchange):
+    """`HTTP11DuplexExchange`, whose heads h11 reads."""

@@ -1,0 +1,177 @@
+"""The shadow of an HTTP/1.1 exchange: h11 reads the same bytes, and what it reads otherwise is reported.
+
+The native reader decides; h11 has no say. Unlike the reference engine, which reads heads with h11 and counts bodies by
+itself, h11 reads the whole message here, its chunks and trailers too.
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+from collections.abc import Callable
+from typing import Any
+
+import h11
+
+from .._errors import HTTPCoreError, LimitExceeded
+from .._message.head import Head
+from .differences import explains, forgives
+from .duplex import HTTP11DuplexExchange
+from .exchange import HTTP11Exchange
+from .h11_reader import NAME, begin, head_of
+from .parser import H1Response
+
+__all__ = ["Shadow", "ShadowDuplexExchange", "ShadowExchange", "ShadowResponse", "difference"]
+
+Report = Callable[[str, str], None]
+"""Told the library, and what it reads otherwise. Never a value that a peer sent."""
+
+
+class Shadow:
+    """What h11 has made of the bytes so far.
+
+    Attributes:
+        heads: interim and final.
+        size, checksum, trailers: of the body.
+        ended: the message is complete; `surplus` bytes came behind it.
+        persistent: the connection may carry another exchange.
+        refusal: why h11 reads no further.
+    """
+
+    def __init__(self, method: bytes, upgrade: bool, close: bool) -> None:
+        self._connection = begin(method, upgrade, close)
+        self.heads: list[Head] = []
+        self.size = 0
+        self.checksum = 0
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self.ended = False
+        self.surplus = 0
+        self.persistent = False
+        self.refusal: str | None = None
+
+    def receive(self, data: bytes) -> None:
+        connection = self._connection
+        try:
+            connection.receive_data(data)
+            while not self.ended and self._take(connection.next_event()):
+                pass
+        except h11.RemoteProtocolError as error:
+            self.refusal = str(error)
+
+    def _take(self, event: Any) -> bool:
+        connection = self._connection
+        if isinstance(event, (h11.InformationalResponse, h11.Response)):
+            self.heads.append(head_of(event))
+        elif isinstance(event, h11.Data):
+            self.size += len(event.data)
+            self.checksum = crc32(event.data, self.checksum)
+        elif isinstance(event, h11.EndOfMessage) or event is h11.PAUSED:
+            if isinstance(event, h11.EndOfMessage):
+                self.trailers = list(event.headers)
+                self.persistent = connection.their_state is h11.DONE
+            self.ended = True
+            self.surplus = len(connection.trailing_data[0])
+        else:
+            return False
+        return True
+
+
+class ShadowResponse(H1Response):
+    """`H1Response` with a shadow. `report` is told of each difference that no table explains."""
+
+    report: Report
+    _shadow: Shadow | None = None
+    _checksum = 0
+    _compared = False
+    _waiting = b""
+    has_stream_ended = False
+
+    def receive(self, data: bytes) -> None:
+        try:
+            super().receive(data)
+        except HTTPCoreError as error:
+            self._compare(data, error)
+            raise
+        self._compare(data, None)
+
+    def _keep(self, body: bytes) -> None:
+        super()._keep(body)
+        self._checksum = crc32(body, self._checksum)
+
+    def _compare(self, data: bytes, error: HTTPCoreError | None) -> None:
+        if self._compared:
+            return
+        if self.lenient or any(head.lenient for head in _heads(self)):
+            self._compared = True  # such a head is taken only if h11 reads it alike, and no message follows it
+            return
+        if self._section is not None and self._section.fault is not None:
+            self._waiting += data  # it may become one of those
+            return
+        data, self._waiting = self._waiting + data, b""
+        shadow = self._shadow
+        if shadow is None:
+            self._shadow = shadow = Shadow(*self._asked)
+        self.has_stream_ended = not data
+        shadow.receive(data)
+        found = difference(self, self._checksum, shadow, error)
+        self._compared = bool(found) or self.ended or error is not None or shadow.refusal is not None
+        if found:
+            self.report(NAME, found)
+
+
+class ShadowExchange(ShadowResponse, HTTP11Exchange):
+    """`HTTP11Exchange` with a shadow."""
+
+    def __init__(self, report: Report, *args: Any) -> None:
+        HTTP11Exchange.__init__(self, *args)
+        self.report = report
+
+
+class ShadowDuplexExchange(ShadowResponse, HTTP11DuplexExchange):
+    """`HTTP11DuplexExchange` with a shadow."""
+
+    def __init__(self, report: Report, *args: Any) -> None:
+        HTTP11DuplexExchange.__init__(self, *args)
+        self.report = report
+
+
+def _heads(ours: H1Response) -> list[Head]:
+    return [*ours.interim, *([ours.head] if ours.head is not None else [])]
+
+
+def difference(ours: ShadowResponse, checksum: int, shadow: Shadow, error: HTTPCoreError | None) -> str:
+    """What the two made differently of the same bytes, in words; "" where they agree or the table has it."""
+    heads = _heads(ours)
+    if error is not None:
+        further = shadow.ended or len(shadow.heads) > len(heads)
+        is_known = isinstance(error, LimitExceeded) or forgives(error.message)
+        return "" if shadow.refusal is not None or not further or is_known else "it takes what is refused here"
+    if shadow.refusal is not None:
+        return "" if explains("refused", shadow.refusal) else "it refuses what is taken here"
+    if list(map(_shown, heads)) != list(map(_shown, shadow.heads)):
+        return "a head"
+    if ours.ended != shadow.ended:
+        return "where the message ends"
+    if not ours.ended:
+        return ""
+    return _difference_at_end(ours, checksum, shadow)
+
+
+def _difference_at_end(ours: ShadowResponse, checksum: int, shadow: Shadow) -> str:
+    if (ours.received, checksum) != (shadow.size, shadow.checksum):
+        return "the body"
+    if ours.trailers != shadow.trailers:
+        return "the trailers"
+    if len(ours.surplus) != shadow.surplus:
+        return "how much stands behind the message"
+    # h11 would take the surplus for the next message, and does not look whether the stream has ended.
+    persistent = shadow.persistent and not shadow.surplus and not ours.has_stream_ended
+    assert ours.head is not None
+    if not ours.switched and ours.reusable != persistent and not explains("persistent", ours.head.version.decode()):
+        return "whether the connection goes on"
+    return ""
+
+
+def _shown(head: Head) -> tuple[object, ...]:
+    """As h11 shows it: it lower-cases the value of Transfer-Encoding."""
+    fields = [(name, v.lower() if name.lower() == b"transfer-encoding" else v) for name, v in head.raw_headers]
+    return head.status, head.reason, head.version, fields

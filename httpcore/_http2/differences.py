@@ -1,0 +1,121 @@
+"""Where h2 reads the frames of a server otherwise than our rules do, each with its reason: a closed table.
+
+The shadow engine reports any difference that is not here. `docs/reference/engines.md` shows the table, and
+`tests/http2/test_h2_reference.py` has an example for each row, so that a row which is no longer true fails a test.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["LAXER", "STRICTER", "excuses", "forgives"]
+
+# What we take and h2 refuses: a pattern for what h2 says, and why we are right to take it.
+STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
+    what: (re.compile(pattern), why)
+    for what, pattern, why in (
+        (
+            "empty DATA behind the end",
+            r"^a reset$",
+            "while we still send it says nothing, and nginx sends it",
+        ),
+        (
+            "late WINDOW_UPDATE for a stream that was reset",
+            r"non-compliant data",
+            "by 0 or not, it concerns no stream that is open",
+        ),
+        (
+            "blanks around a value",
+            r"surrounded by whitespace",
+            "it is read leniently, without them (`info.lenient`)",
+        ),
+        (
+            "Content-Length of a tunnel",
+            r"^InvalidBodyLengthError",
+            "RFC 9110, 9.3.6: a client must ignore it",
+        ),
+        (
+            "64 CONTINUATION frames",
+            r"^Too many continuation frames",
+            "h2 counts HEADERS among them",
+        ),
+    )
+}
+
+# What h2 takes and we refuse: a pattern for our error, and the reason.
+LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
+    what: (re.compile(pattern), why)
+    for what, pattern, why in (
+        (
+            "three updates of the table in one block",
+            r"the table is resized more than 2 times",
+            "RFC 7541, 4.2: two say all that there is to say",
+        ),
+        (
+            "a reset of a stream that was never opened",
+            r"sent RST_STREAM on stream \d+, which has not been opened",
+            "RFC 9113, 6.4: a connection error",
+        ),
+        (
+            "frames behind the end of a stream",
+            r"sent (DATA|HEADERS) on stream \d+, which it had ended before",
+            "RFC 9113, 5.1: a connection error, for the peer has lost count",
+        ),
+        (
+            "CONTINUATION of nothing on a stream that is closed",
+            r"sent CONTINUATION outside of a header block",
+            "RFC 9113, 6.10: a connection error",
+        ),
+        (
+            "extended CONNECT taken back",
+            r"ENABLE_CONNECT_PROTOCOL",
+            "RFC 8441, 3: 1 must not become 0",
+        ),
+        (
+            "a length that is not that of the body",
+            r"the body is shorter than its Content-Length|the response has no body, but its Content-Length",
+            "RFC 9113, 8.1.1: malformed, also with trailers or without DATA",
+        ),
+        (
+            "a Content-Length that is none",
+            r"Content-Length headers|sent Content-Length .*digits|'content-length' as a trailer",
+            "RFC 9110, 8.6 and 6.5.1: one, 1 to 19 digits, and not in trailers",
+        ),
+        (
+            "a body where there is none",
+            r"a body with a response that has none",
+            "RFC 9110, 15.3.5: 204 has no content",
+        ),
+        (
+            "a name that is no token",
+            r"sent a field named ",
+            "RFC 9110, 5.1: h2 takes what is visible and no capital",
+        ),
+        (
+            "control characters in a value",
+            r"with the value ",
+            "RFC 9110, 5.5: HTAB, SP, VCHAR and obs-text",
+        ),
+        (
+            "a status outside 100 to 999, and 101",
+            r"sent :status ",
+            "RFC 9110, 15 and RFC 9113, 8.6",
+        ),
+        (
+            "HEADERS within a tunnel",
+            r"HEADERS within a tunnel",
+            "RFC 9113, 8.5: DATA alone may follow",
+        ),
+    )
+}
+
+
+def excuses(refusal: str) -> bool:
+    """A row says why h2 refuses, with these words, what we take."""
+    return any(pattern.search(refusal) for pattern, _ in STRICTER.values())
+
+
+def forgives(error: str) -> bool:
+    """A row says why h2 takes what we refuse with this error."""
+    return any(pattern.search(error) for pattern, _ in LAXER.values())

@@ -1,0 +1,46 @@
+"""The engines of HTTP/2, by the names that users give them: who reads and writes the frames of a connection.
+
+What stands on another library is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from .._message.rules import ReadRules
+from .engine import H2Engine
+
+__all__ = ["ENGINES", "NATIVE", "MakeEngine"]
+
+MakeEngine = Callable[[ReadRules], H2Engine]
+"""Makes the engine of one connection."""
+
+Report = Callable[[str, str], None]
+"""Told a library, and what it reads otherwise than we do."""
+
+NATIVE: Final[MakeEngine] = H2Engine
+
+
+def _native(report: Report) -> MakeEngine:
+    return NATIVE
+
+
+def _reference(report: Report) -> MakeEngine:
+    from .h2_engine import ReferenceEngine  # which imports h2
+
+    return ReferenceEngine
+
+
+def _shadow(report: Report) -> MakeEngine:
+    from .shadow import ShadowEngine  # likewise
+
+    return partial(ShadowEngine, report)
+
+
+ENGINES: Final[dict[str, Callable[[Report], MakeEngine]]] = {
+    "native": _native,
+    "reference": _reference,
+    "shadow": _shadow,
+}

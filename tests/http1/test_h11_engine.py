@@ -1,0 +1,242 @@
+"""HTTP/1.1 by h11: the reference engine, the shadow, and the table of what they read otherwise, row by row."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import h11
+import pytest
+from engines import Alarmed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, single_bytes
+from test_references import ASKED, EACH, LAXER, Maker
+
+from httpcore import RemoteProtocolError
+from httpcore._errors import HTTPCoreError
+from httpcore._http1 import differences, h11_reader
+from httpcore._http1.h11_reader import NAME, H11Response
+from httpcore._http1.parser import H1Response
+from httpcore._http1.shadow import Shadow, ShadowResponse
+from httpcore._message.head import Head
+
+Outcome = tuple[object, ...]
+
+
+def outcome(kind: type[H1Response], pieces: list[bytes], asked: Asked) -> Outcome:
+    """All that a reader says of a stream that ends behind these pieces."""
+    response = kind(asked.method, upgrade=asked.upgrade, close=asked.close)
+    error = ""
+    try:
+        for piece in [*pieces, b""]:
+            response.receive(piece)
+    except HTTPCoreError as caught:
+        error = str(caught)
+    heads = [*response.interim, *([response.head] if response.head is not None else [])]
+    body = b"".join(response.parts or ())
+    end = response.ended, response.switched, response.surplus, response.trailers
+    return [shown(head) for head in heads], body, end, response.reusable, error
+
+
+def shown(head: Head) -> Outcome:
+    return head.status, head.reason, head.version, [lowered(*field) for field in head.raw_headers]
+
+
+def lowered(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """As h11 shows it: see `test_h11_lower_cases_the_transfer_encoding`."""
+    return name, value.lower() if name.lower() == b"transfer-encoding" else value
+
+
+def same(native: Outcome, reference: Outcome) -> bool:
+    """But for the reuse of a connection of HTTP/1.0."""
+    heads: list[Outcome] = native[0]  # type: ignore[assignment]  # the first of the five
+    is_old = bool(heads) and heads[-1][2] == b"1.0"
+    return native[:3] == reference[:3] and native[4] == reference[4] and (is_old or native[3] == reference[3])
+
+
+EXAMPLES = {name: (raw, asked) for name, (raw, asked, *_) in ACCEPTED.items()} | REFUSED
+
+
+@pytest.mark.parametrize("cut", ["whole", "single bytes"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_reference_engine_reads_what_the_native_one_does(name: str, cut: str) -> None:
+    raw, asked = EXAMPLES[name]
+    pieces = [raw] if cut == "whole" and raw else single_bytes(raw)
+    assert same(outcome(H1Response, pieces, asked), outcome(H11Response, pieces, asked))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_shadow_finds_nothing_in_what_the_parser_is_tested_with(name: str) -> None:
+    raw, asked = EXAMPLES[name]
+    for pieces in ([raw] if raw else [], single_bytes(raw)):
+        assert outcome(Alarmed, pieces, asked) == outcome(H1Response, pieces, asked)
+
+
+@pytest.mark.parametrize("mistakes", [0.0, 0.02, 0.1])
+def test_engines_agree_on_right_damaged_and_hostile_messages(mistakes: float) -> None:
+    @settings(deadline=None, max_examples=EACH // 3, derandomize=True)
+    @given(st.randoms(use_true_random=True))
+    def compare(random: Random) -> None:
+        maker = Maker(random, mistakes)
+        raw, asked = maker.message(), random.choice(ASKED)
+        pieces = maker.pieces(raw)
+        native = outcome(H1Response, pieces, asked)
+        assert same(native, outcome(H11Response, pieces, asked))
+        assert native == outcome(Alarmed, pieces, asked)
+
+    compare()
+
+
+# Where they differ: `differences`, and what h11 does to a field.
+
+KEPT = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"
+SPACED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1 ;a\r\nx\r\n0\r\n\r\n"
+
+
+def test_h11_keeps_no_connection_of_http_1_0() -> None:
+    native, reference = H1Response(b"GET"), H11Response(b"GET")
+    native.receive(KEPT)
+    reference.receive(KEPT)
+    assert (native.ended, native.reusable) == (True, True)
+    assert (reference.ended, reference.reusable) == (True, False)
+    row = differences.APART["no connection of HTTP/1.0 is kept"]
+    assert (row.how, bool(row.evidence.search("1.0"))) == ("persistent", True)
+
+
+def test_h11_lower_cases_the_transfer_encoding() -> None:
+    reference = H11Response(b"GET")
+    reference.receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: ChunkeD\r\n\r\n")
+    assert reference.head is not None
+    assert reference.head.raw_headers == ((b"Transfer-Encoding", b"chunked"),)
+
+
+def test_h11_refuses_white_space_before_a_chunk_extension() -> None:
+    shadow = Shadow(b"GET", False, False)
+    shadow.receive(SPACED)
+    assert shadow.refusal is not None
+    assert differences.explains("refused", shadow.refusal)
+    native = H1Response(b"GET")
+    native.receive(SPACED)
+    assert native.ended
+    reference = H11Response(b"GET")  # which counts the body by itself
+    reference.receive(SPACED)
+    assert reference.ended
+
+
+def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
+    assert differences.APART.keys() == {
+        "no connection of HTTP/1.0 is kept",
+        "no white space before a chunk extension",
+    }
+    of_h11 = {pattern for pattern, judges, *_ in LAXER.values() if "h11" in judges}
+    assert of_h11 == {pattern.pattern for name, (pattern, _) in differences.LAXER.items() if "limit" not in name}
+
+
+# What the engine does with h11.
+
+
+@pytest.mark.parametrize("asked", [GET, HEAD, CONNECT, UPGRADE, Asked(close=True), Asked(b"M-SEARCH")])
+def test_requests_of_one_kind_are_one_request_for_h11(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[h11.Request] = []
+    make = h11.Request
+
+    def counted(**fields: Any) -> h11.Request:
+        made.append(make(**fields))
+        return made[-1]
+
+    monkeypatch.setattr(h11, "Request", counted)
+    h11_reader.REQUESTS.clear()
+    for _ in range(3):
+        response = H11Response(asked.method, upgrade=asked.upgrade, close=asked.close)
+        response.receive(b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert response.reusable is not (asked.close or response.switched)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("raw", [b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", b"HTTP/1.1 101 x\r\n\r\n"])
+def test_what_h11_refuses_is_a_fault_of_the_peer(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(h11_reader, "read_head", lambda *asked: None)
+    response = H11Response(b"GET")
+    with pytest.raises(RemoteProtocolError, match=r"h11 refuses the head that begins with 'HTTP/1.1") as caught:
+        response.receive(raw)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_the_grammar_names_the_fault_of_a_head() -> None:
+    with pytest.raises(RemoteProtocolError, match="not a header field: 'A : b'"):
+        H11Response(b"GET").receive(b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n")
+
+
+# The shadow: what it must see.
+
+
+class Noted(ShadowResponse):
+    def __init__(self, *asked: bytes) -> None:
+        super().__init__(*asked)
+        self.found: list[tuple[str, str]] = []
+
+    def report(self, library: str, difference: str) -> None:
+        self.found.append((library, difference))
+
+
+class ReadsHeadsWrong(Noted):
+    """As a grammar with a fault would."""
+
+    wrong: object = None
+
+    def read_head(self, raw: bytes, method: bytes, upgrade: bool, most: int = 1000) -> object:  # type: ignore[override]
+        head, framing, length, persistent = H1Response.read_head(raw, method, upgrade)
+        if self.wrong == "length":
+            length -= 1
+        elif self.wrong == "status":
+            head = Head(201, head.reason, head.version, head.headers, head.raw_headers)
+        elif self.wrong == "persistent":
+            persistent = not persistent
+        return head, framing, length, persistent
+
+
+class ReadsBodiesWrong(Noted):
+    def _keep(self, body: bytes) -> None:
+        super()._keep(body.replace(b"b", b"c"))
+
+
+TWO = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "difference"),
+    [
+        ("length", "how much stands behind the message"),
+        ("status", "a head"),
+        ("persistent", "whether the connection goes on"),
+        ("body", "the body"),
+    ],
+)
+def test_the_shadow_sees_a_reader_that_errs(wrong: str, difference: str) -> None:
+    reader = ReadsBodiesWrong(b"GET") if wrong == "body" else ReadsHeadsWrong(b"GET")
+    if isinstance(reader, ReadsHeadsWrong):
+        reader.wrong = wrong
+    reader.receive(TWO)
+    expected = "the body" if wrong == "length" else difference
+    assert reader.found == [(NAME, expected)]
+
+
+def test_the_shadow_sees_a_reader_that_refuses_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*asked: object) -> None:
+        raise RemoteProtocolError("no reason at all")
+
+    monkeypatch.setattr(Noted, "read_head", staticmethod(refuse))
+    reader = Noted(b"GET")
+    with pytest.raises(RemoteProtocolError, match="no reason at all"):
+        reader.receive(TWO)
+    assert reader.found == [(NAME, "it takes what is refused here")]
+
+
+def test_the_shadow_sees_a_reader_that_takes_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = H1Response.read_head(TWO[:-2], b"GET", False)
+    monkeypatch.setattr(Noted, "read_head", staticmethod(lambda *asked: fine))
+    reader = Noted(b"GET")
+    reader.receive(TWO.replace(b"Length:", b"Length :"))
+    assert reader.found == [(NAME, "it refuses what is taken here")]

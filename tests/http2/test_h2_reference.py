@@ -1,0 +1,176 @@
+"""HTTP/2 by h2: the reference engine, the shadow, and the table of what they read otherwise, row by row."""
+
+from __future__ import annotations
+
+import random
+import struct
+from functools import partial
+from typing import Any
+
+import pytest
+from engines import alarm
+from h2_events import EventEngine
+from h2_frames import head, settings
+from test_h2_engine import CASES, GET, POST, Case, Heard, feed, opened
+
+from httpcore import HTTPCoreError
+from httpcore._http2 import differences
+from httpcore._http2.engine import STREAM_WINDOW, H2Engine
+from httpcore._http2.h2_engine import NAME, ReferenceEngine
+from httpcore._http2.shadow import ShadowEngine
+from httpcore._message.fields import HEAD_BYTES
+
+Outcome = tuple[object, ...]
+
+
+watched = partial(ShadowEngine, alarm)
+"""Any difference is a failure."""
+
+
+def outcome(case: Case, kind: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Heard, EventEngine]:
+    """What an engine says of a script."""
+    monkeypatch.setattr("h2_events.make_engine", kind)
+    engine = case.start()
+    return feed(engine, case.script, len(case.script)), engine
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_reference_engine_judges_as_the_native_one(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    native, native_engine = outcome(case, H2Engine, monkeypatch)
+    reference, engine = outcome(case, ReferenceEngine, monkeypatch)
+    assert (reference.log, reference.bodies) == (native.log, native.bodies)
+    assert engine.take() == native_engine.take()
+    assert (engine.closed, engine.open_streams) == (native_engine.closed, native_engine.open_streams)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_shadow_finds_nothing_in_the_table(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    native, native_engine = outcome(case, H2Engine, monkeypatch)
+    shadowed, engine = outcome(case, watched, monkeypatch)
+    assert (shadowed.log, shadowed.bodies) == (native.log, native.bodies)
+    assert engine.take() == native_engine.take()
+
+
+PIECES = [case.script for case in CASES if len(case.script) < 300 and case.start is opened]
+
+
+def damaged(rand: random.Random) -> bytes:
+    """A few scripts behind each other, half of them with wrong bytes."""
+    script = bytearray(b"".join(rand.choices(PIECES, k=rand.randint(1, 8))))
+    for _ in range(rand.choice((0, 0, 1, 3))):
+        script[rand.randrange(len(script))] = rand.randrange(256)
+    return bytes(script)
+
+
+def played(engine: EventEngine, script: bytes, cuts: list[int]) -> tuple[Heard, bytes]:
+    heard = Heard()
+    for start, end in zip([0, *cuts], [*cuts, len(script)], strict=True):
+        heard.add(engine.receive(script[start:end]))
+    return heard, engine.take()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_engines_agree_on_right_damaged_and_hostile_frames(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rand = random.Random(seed)
+    script = damaged(rand)
+    cuts = sorted(rand.randint(0, len(script)) for _ in range(rand.choice((0, 1, 20))))
+    results = []
+    for kind in (H2Engine, ReferenceEngine, watched):
+        monkeypatch.setattr("h2_events.make_engine", kind)
+        heard, out = played(opened(), script, cuts)
+        results.append((heard.log, heard.bodies, out))
+    assert results[0] == results[1] == results[2]
+
+
+# The tables.
+
+EXAMPLES: dict[str, list[str]] = {
+    "empty DATA behind the end": ["5.1 empty DATA behind the end while we still send"],
+    "late WINDOW_UPDATE for a stream that was reset": ["5.1 late WINDOW_UPDATE for a stream we reset"],
+    "blanks around a value": ["8.2.1 a blank before a value, read leniently"],
+    "Content-Length of a tunnel": ["8.5 Content-Length of a tunnel means nothing"],
+    "64 CONTINUATION frames": ["10.5 64 CONTINUATION frames"],
+    "three updates of the table in one block": ["4.3 three table updates"],
+    "a reset of a stream that was never opened": [
+        "5.1 RST_STREAM on an idle stream",
+        "5.1 RST_STREAM on an even stream",
+    ],
+    "frames behind the end of a stream": [
+        "5.1 DATA behind the end, both sides done",
+        "5.1 DATA behind RST_STREAM",
+        "5.1 HEADERS behind RST_STREAM",
+    ],
+    "CONTINUATION of nothing on a stream that is closed": ["5.1 CONTINUATION behind RST_STREAM"],
+    "extended CONNECT taken back": ["8441 ENABLE_CONNECT_PROTOCOL taken back"],
+    "a length that is not that of the body": [
+        "8.1.1 Content-Length is too large, with trailers",
+        "8.1.1 Content-Length and no body",
+    ],
+    "a Content-Length that is none": ["8.1.1 Content-Length twice", "8.1.1 Content-Length in trailers"],
+    "a body where there is none": ["8.1.1 a body in 204"],
+    "a name that is no token": ["8.2.1 a quote in a name"],
+    "control characters in a value": ["8.2.1 DEL in a value"],
+    "a status outside 100 to 999, and 101": ["8.3.2 :status 099", "8.6 :status 101"],
+    "HEADERS within a tunnel": ["8.5 HEADERS within a tunnel"],
+}
+
+
+def lenient() -> EventEngine:
+    """With the usual rules: those of the table are strict."""
+    engine = EventEngine()
+    engine.start()
+    engine.receive(settings())
+    engine.request(GET, end=True)
+    return engine
+
+
+BLANK = Case("8.2.1", "a blank before a value, read leniently", head(1, (b"a", b" x"), end=True), "fine", lenient)
+BY_NAME = {str(case): case for case in (*CASES, BLANK)}
+
+
+def test_each_row_has_an_example() -> None:
+    assert EXAMPLES.keys() == differences.STRICTER.keys() | differences.LAXER.keys()
+
+
+@pytest.mark.parametrize(("row", "name"), [(row, name) for row, names in EXAMPLES.items() for name in names])
+def test_a_row_of_the_table_is_still_true(row: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, the shadow would report its example."""
+    for table in (differences.STRICTER, differences.LAXER):
+        monkeypatch.delitem(table, row, raising=False)
+    with pytest.raises(AssertionError, match=r"it (takes what is refused|refuses what is taken) here"):
+        outcome(BY_NAME[name], watched, monkeypatch)
+
+
+# What the reference engine does with h2.
+
+
+def test_the_preface_and_settings_are_those_of_h2() -> None:
+    engine = ReferenceEngine()
+    engine.start()
+    out = engine.take()
+    assert engine.name == NAME
+    granted = dict(struct.iter_unpack(">HL", out[24 + 9 :][: out[24 + 2]]))
+    ours = {2: 0, 4: STREAM_WINDOW, 6: HEAD_BYTES}
+    assert {name: granted[name] for name in ours} == ours
+    assert granted.keys() - ours.keys() == {1, 5, 8}, "what native leaves at the defaults, h2 says"
+
+
+def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("h2_events.make_engine", ReferenceEngine)
+    engine = opened()
+    number = engine.request(POST, end=False)
+    # A fault of ours, which h2 finds: the window is larger here than there.
+    monkeypatch.setattr(ReferenceEngine, "window", lambda self, stream: 1 << 20)
+    with pytest.raises(HTTPCoreError, match="h2 does not send this") as caught:
+        engine.data(number, bytes(100_000), end=True)
+    assert caught.value.__suppress_context__
+
+
+def test_the_shadow_sees_an_engine_that_errs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Errs(ShadowEngine):
+        def _took_end(self, stream: Any) -> None:
+            H2Engine._took_end(self, stream)  # and not of the shadow, which notes it
+
+    monkeypatch.setattr("h2_events.make_engine", partial(Errs, alarm))
+    with pytest.raises(AssertionError, match=f"{NAME}: end"):
+        opened()
