@@ -80,7 +80,11 @@ class Timeouts:
     def config(self) -> TimeoutConfig:
         """What of it the pool does. The waits for the response are the gateway's own, since they have two lengths."""
         return TimeoutConfig(
-            None, connect_timeout=self.connect, pool_timeout=self.connect, write_timeout=self.idle, read_timeout=None
+            connect_timeout=self.connect,
+            pool_timeout=self.connect,
+            write_timeout=self.idle,
+            read_timeout=None,
+            total_timeout=None,  # all five, so that the pool takes it as it is
         )
 
     def whole(self) -> TimeoutConfig:
