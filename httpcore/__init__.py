@@ -11,6 +11,7 @@ TYPE_CHECKING = bool(0)
 if TYPE_CHECKING:
     from ._backends import current_backend, threads_backend
     from ._backends.base import Backend, Event, SocketOption, Stream, StreamInfo, TLSInfo
+    from ._certificate import Certificate
     from ._client.auth import Auth, BasicAuth, BearerAuth, DigestAuth, NetrcAuth
     from ._client.client import AsyncClient, Client, TrioClient
     from ._client.cookies import CookieConflict, Cookies
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
     from ._pool.stats import OriginStats, PoolStats
-    from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse
+    from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse, run_sync
     from ._trace import (
         ConnectionClosed,
         ConnectionOpened,
@@ -118,6 +119,7 @@ __all__ = [
     "BodyTypes",
     "CachingResolver",
     "CertTypes",
+    "Certificate",
     "Client",
     "ClientResponse",
     "ConcurrencyLimit",
@@ -250,6 +252,7 @@ __all__ = [
     "put",
     "query",
     "request",
+    "run_sync",
     "ssl_context",
     "threads_backend",
 ]
@@ -267,6 +270,7 @@ _WHERE = {
         "StreamInfo",
         "TLSInfo",
     ),
+    "_certificate": ("Certificate",),
     "_client.auth": (
         "Auth",
         "BasicAuth",
@@ -396,6 +400,7 @@ _WHERE = {
         "SyncConnectionPool",
         "SyncRawStream",
         "SyncResponse",
+        "run_sync",
     ),
     "_trace": (
         "ConnectionClosed",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     IPAddress = IPv4Address | IPv6Address
 
-__all__ = ["bracketed", "canonical", "host_port", "is_address", "read_address", "without_zone"]
+__all__ = ["bracketed", "canonical", "canonical_bytes", "host_port", "is_address", "read_address", "without_zone"]
 
 
 def is_address(host: str) -> bool:
@@ -55,6 +55,11 @@ def canonical(text: object) -> str | None:
         return str(_library().ip_address(exact_str(text))) if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+def canonical_bytes(packed: bytes) -> str | None:
+    """An address of 4 or 16 bytes in its one spelling; None of all else."""
+    return str(_library().ip_address(packed)) if len(packed) in (4, 16) else None
 
 
 def bracketed(host: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from enum import Enum
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, Final, Union
+from typing import TYPE_CHECKING, Any, Final, Literal, Union
 
 from ._exact import exact_float, exact_str
 from ._public import public, resolvable
@@ -55,6 +55,15 @@ Seconds = float | None
 DEFAULT_TIMEOUT: Final = 5.0
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._~-]+)?")
+TLSVersion = Literal["TLSv1.2", "TLSv1.3"]
+
+_VERSIONS: Final[dict[str | int, TLSVersion]] = {
+    "TLSv1.2": "TLSv1.2",
+    "TLSv1.3": "TLSv1.3",
+    # As `ssl.TLSVersion` has them, which is a kind of int (RFC 8446, section 4.2.1).
+    0x0303: "TLSv1.2",
+    0x0304: "TLSv1.3",
+}
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -230,6 +239,9 @@ class PoolLimits:
         max_connections_per_origin: the same, for one scheme, host and port. Default None.
         max_keepalive: how many may stay open with no request on them. Default None: all.
         keepalive_expiry: seconds after which a connection with no request on it is not used again. Default 30.0.
+        max_connection_lifetime: seconds after which a connection is given no further request, counted from when it was
+            open; so that a pool in constant use follows what DNS and load balancers say. The requests that are on it
+            run to their end. Default None.
         max_head_bytes: of the head of one response, or of its trailers, as sent; over HTTP/2 also decompressed. From
             1,024 to 16 MiB. Default 256 KiB.
         max_head_fields: how many fields a head, or the trailers, may have. From 1 to 65,536. Default 1,000.
@@ -242,6 +254,7 @@ class PoolLimits:
     max_connections_per_origin: int | None = None
     max_keepalive: int | None = None
     keepalive_expiry: Seconds = 30.0
+    max_connection_lifetime: Seconds = field(default=None, kw_only=True)
     max_head_bytes: int = 262_144
     max_head_fields: int = 1_000
 
@@ -250,6 +263,8 @@ class PoolLimits:
         _checked_count("max_connections_per_origin", self.max_connections_per_origin, least=1)
         _checked_count("max_keepalive", self.max_keepalive, least=0)
         object.__setattr__(self, "keepalive_expiry", checked_seconds("keepalive_expiry", self.keepalive_expiry))
+        lifetime = checked_seconds("max_connection_lifetime", self.max_connection_lifetime, zero=False)
+        object.__setattr__(self, "max_connection_lifetime", lifetime)
         _check_range("max_head_bytes", self.max_head_bytes, 1024, 1 << 24)
         _check_range("max_head_fields", self.max_head_fields, 1, 1 << 16)
 
@@ -274,6 +289,10 @@ class SSLConfig:
             Default None.
         fingerprints: SHA-256 of the certificates (the server's own, DER encoded) that are accepted, in hex, with or
             without colons. Checked in addition to `verify`, and also when that is False. Default (): any.
+        minimum_version, maximum_version: of TLS, "TLSv1.2" or "TLSv1.3" (or the members of `ssl.TLSVersion`). Default
+            None: from TLS 1.2, or what OpenSSL's configuration asks if that is more, to the newest there is.
+        ciphers: those of TLS 1.2 that are offered, best first, in OpenSSL's words: names with colons between them, or
+            a sequence of names. Those of TLS 1.3 cannot be chosen. Default None: Python's choice.
 
     Attributes: the same, as values that can be hashed: paths as text, collections as tuples.
 
@@ -287,6 +306,9 @@ class SSLConfig:
     server_hostname: str | None = field(kw_only=True)
     alpn: tuple[str, ...] | None = field(kw_only=True)
     fingerprints: tuple[str, ...] = field(kw_only=True)
+    minimum_version: TLSVersion | None = field(kw_only=True)
+    maximum_version: TLSVersion | None = field(kw_only=True)
+    ciphers: str | None = field(kw_only=True)
 
     def __init__(
         self,
@@ -297,7 +319,16 @@ class SSLConfig:
         server_hostname: str | None = None,
         alpn: Iterable[str] | None = None,
         fingerprints: Iterable[str] = (),
+        minimum_version: TLSVersion | ssl_module.TLSVersion | None = None,
+        maximum_version: TLSVersion | ssl_module.TLSVersion | None = None,
+        ciphers: str | Iterable[str] | None = None,
     ) -> None:
+        least = _checked_version("minimum_version", minimum_version)
+        most = _checked_version("maximum_version", maximum_version)
+        if least is not None and most is not None and least > most:
+            raise ValueError(f"minimum_version: expected at most maximum_version ({most!r}), got {least!r}")
+        if ciphers is not None and least == "TLSv1.3":
+            raise ValueError("ciphers: they are those of TLS 1.2, expected None with minimum_version='TLSv1.3'")
         values = {
             "cert": _checked_cert(cert),
             "verify": _checked_verify(verify),
@@ -305,6 +336,9 @@ class SSLConfig:
             "server_hostname": _checked_server_hostname(server_hostname),
             "alpn": None if alpn is None else checked_alpn(alpn),
             "fingerprints": _checked_fingerprints(fingerprints),
+            "minimum_version": least,
+            "maximum_version": most,
+            "ciphers": _checked_ciphers(ciphers),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -313,10 +347,26 @@ class SSLConfig:
         cert = self.cert
         shown = cert if not isinstance(cert, tuple) or cert[-1] is None else (*cert[:-1], "***")  # no passwords
         text = f"SSLConfig(cert={shown!r}, verify={self.verify!r}, trust_env={self.trust_env!r}"
-        for name, default in (("server_hostname", None), ("alpn", None), ("fingerprints", ())):
+        for name in _LEFT_OUT:
             value = getattr(self, name)
-            text += "" if value == default else f", {name}={value!r}"
+            text += "" if value == _LEFT_OUT[name] else f", {name}={value!r}"
         return text + ")"
+
+
+def changed(config: SSLConfig, **fields: Any) -> SSLConfig:
+    """The same settings but for `fields`. The one way to copy them, so that no field is forgotten."""
+    return SSLConfig(**{**{name: getattr(config, name) for name in _FIELDS}, **fields})
+
+
+_LEFT_OUT: Final = {
+    "server_hostname": None,
+    "alpn": None,
+    "fingerprints": (),
+    "minimum_version": None,
+    "maximum_version": None,
+    "ciphers": None,
+}
+_FIELDS: Final = ("cert", "verify", "trust_env", *_LEFT_OUT)
 
 
 def _checked_verify(verify: object) -> bool | str:
@@ -339,6 +389,33 @@ def _checked_server_hostname(name: object) -> str | None:
             "is allowed, or None"
         )
     return name
+
+
+def _checked_version(name: str, version: object) -> TLSVersion | None:
+    """A version of TLS as text, however it was given. Nothing older than TLS 1.2 is spoken (RFC 8996)."""
+    if version is None:
+        return None
+    known = _VERSIONS.get(version) if isinstance(version, (str, int)) else None
+    if known is None:
+        kind = ValueError if isinstance(version, (str, int)) else TypeError
+        raise kind(f'{name}: expected "TLSv1.2" or "TLSv1.3", or None, got {version!r}')
+    return known
+
+
+def _checked_ciphers(ciphers: object) -> str | None:
+    """As one text. Whether OpenSSL knows them is seen when a context is made."""
+    if ciphers is None:
+        return None
+    names = [ciphers] if isinstance(ciphers, str) else ciphers
+    if isinstance(names, (bytes, bytearray)) or not isinstance(names, Iterable):
+        raise TypeError(f"ciphers: expected names of OpenSSL's as a str or a sequence, or None, got {ciphers!r}")
+    names = list(names)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"ciphers: expected names of OpenSSL's as a str or a sequence, or None, got {ciphers!r}")
+    text = ":".join(map(exact_str, names))
+    if not text or not text.isascii() or not text.isprintable():
+        raise ValueError(f"ciphers: expected at least one name, in printable ASCII, got {ciphers!r}")
+    return text
 
 
 def checked_alpn(alpn: object) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
-from ._backends.base import PIECE, Backend, SocketOption
+from ._backends.base import PIECE, Backend, SocketOption, StreamInfo
 from ._backends.threads import BlockingBackend
 from ._config import UNSET, PoolLimits, SSLConfig, SSLTypes, TimeoutConfig, TimeoutTypes, Unset
 from ._connect.proxy import Proxy, ProxyChooser
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ._pool.engines import EnginesType
     from ._pool.retry_policy import RetryPolicy
 
-__all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run"]
+__all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run", "run_sync"]
 
 T = TypeVar("T")
 
@@ -50,6 +50,20 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: SyncConnectionPool expected a backend (and a "
         "resolver) whose calls block the thread and never suspend, got one for an event loop"
     )
+
+
+@public
+def run_sync(coroutine: Coroutine[object, None, T]) -> T:
+    """Drive a coroutine in this thread, without an event loop: what it awaits must block and never suspend.
+
+    So one `async def` serves both kinds of program: it is given a pool, and awaits what that pool's calls return. In
+    threads the pool is `ConnectionPool(backend=threads_backend())`.
+
+    Raises:
+        RuntimeError: it suspended, as what belongs to an event loop does.
+        Exception: what the coroutine raised.
+    """
+    return run(coroutine)
 
 
 @public
@@ -156,6 +170,21 @@ class SyncConnectionPool:
                 )
             )
         )
+
+    def connect(
+        self,
+        url: str | bytes,
+        *,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        trace: Trace | None = None,
+    ) -> StreamInfo:
+        """See that a connection for requests to `url` is open and idle, and tell what it is: both ends, and what TLS
+        agreed on. It blocks the calling thread until then.
+
+        Arguments and errors are those of `ConnectionPool.connect`.
+        """
+        return run(self._pool.connect(url, ssl=ssl, timeout=timeout, trace=trace))
 
     def stream(
         self,

@@ -67,13 +67,17 @@ class DialStarted(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened(TraceEvent):
-    """A new connection is there. `alpn` is what TLS agreed on, if anything."""
+    """A new connection is there. `alpn` is what TLS agreed on, if anything.
+
+    `hint`: why HTTP/2 was not offered, where that is a surprise: an `SSLContext` decides it.
+    """
 
     origin: str
     peer: str
     tls: str | None
     alpn: str | None
     engine: str
+    hint: str | None = None
 
 
 @public

@@ -9,6 +9,7 @@ import inspect
 import math
 import pickle
 import re
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 import httpcore
 import httpcore.testing
+from httpcore._config import changed
 
 FOUR = ("connect_timeout", "read_timeout", "write_timeout", "pool_timeout")
 
@@ -246,6 +248,73 @@ def test_a_password_is_neither_in_the_repr_nor_in_an_error() -> None:
 
 
 # All three.
+
+
+@pytest.mark.parametrize("name", ["minimum_version", "maximum_version"])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ("TLSv1.1", ValueError),
+        ("TLSv1", ValueError),
+        ("1.2", ValueError),
+        ("", ValueError),
+        (0x0302, ValueError),
+        (True, ValueError),
+        (-1, ValueError),  # ssl.TLSVersion.MAXIMUM_SUPPORTED
+        (1.2, TypeError),
+        (b"TLSv1.2", TypeError),
+        (["TLSv1.2"], TypeError),
+    ],
+    ids=repr,
+)
+def test_a_tls_version_that_is_not_spoken_is_refused(name: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=rf'^{name}: expected "TLSv1.2" or "TLSv1.3", or None, got '):
+        httpcore.SSLConfig(**{name: value})
+
+
+def test_a_tls_version_is_one_value_however_it_is_spelled() -> None:
+    text = httpcore.SSLConfig(minimum_version="TLSv1.2", maximum_version="TLSv1.3", ciphers="A:B")
+    member = httpcore.SSLConfig(
+        minimum_version=ssl.TLSVersion.TLSv1_2, maximum_version=ssl.TLSVersion.TLSv1_3, ciphers=["A", "B"]
+    )
+    assert {text, member} == {text}
+    assert repr(member).endswith("minimum_version='TLSv1.2', maximum_version='TLSv1.3', ciphers='A:B')")
+
+
+def test_tls_settings_that_leave_nothing_to_choose_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"minimum_version: expected at most maximum_version \('TLSv1.2'\), got"):
+        httpcore.SSLConfig(minimum_version="TLSv1.3", maximum_version="TLSv1.2")
+    with pytest.raises(ValueError, match=r"ciphers: they are those of TLS 1\.2"):
+        httpcore.SSLConfig(minimum_version="TLSv1.3", ciphers="AES128-SHA")
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "error"),
+    [(5, TypeError), (b"A", TypeError), ([b"A"], TypeError), ("", ValueError), ([], ValueError), ("A\n", ValueError)],
+    ids=repr,
+)
+def test_ciphers_that_are_no_names_are_refused(ciphers: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^ciphers: expected"):
+        httpcore.SSLConfig(ciphers=ciphers)
+
+
+def test_a_copy_of_a_config_keeps_every_other_field() -> None:
+    values: dict[str, Any] = {
+        "cert": "a.pem",
+        "verify": "ca.pem",
+        "trust_env": False,
+        "server_hostname": "a.test",
+        "alpn": ("h2",),
+        "fingerprints": ("0" * 64,),
+        "minimum_version": "TLSv1.2",
+        "maximum_version": "TLSv1.3",
+        "ciphers": "A",
+    }
+    assert set(values) == {field.name for field in dataclasses.fields(httpcore.SSLConfig)}
+    config = httpcore.SSLConfig(**values)
+    assert changed(config) == config
+    assert changed(config, server_hostname="b.test") == httpcore.SSLConfig(**{**values, "server_hostname": "b.test"})
+
 
 VALUES = [
     httpcore.TimeoutConfig(1, total_timeout=2),

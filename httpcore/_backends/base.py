@@ -19,10 +19,13 @@ these methods. There is nothing to inherit from. What the library relies on, bes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .._public import public, resolvable
 from .._values import dataclass
+
+if TYPE_CHECKING:
+    from .._certificate import Certificate
 
 T = TypeVar("T")
 
@@ -37,7 +40,7 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
 @public
 @dataclass(frozen=True, slots=True)
 class TLSInfo:
-    """What the handshake agreed on. `certificate` is the peer's, DER encoded."""
+    """What the handshake agreed on. `certificate` is the peer's, DER encoded; `peer_certificate` is what it says."""
 
     version: str
     cipher: str
@@ -45,6 +48,28 @@ class TLSInfo:
     server_name: str | None
     certificate: bytes | None
     session_reused: bool
+
+    @property
+    def peer_certificate(self) -> Certificate | None:
+        """Subject, names, issuer and validity of the peer's certificate, read anew each time; None if there is none.
+
+        With `verify=False` it is what the peer says of itself, and nothing that was checked.
+
+        Raises:
+            RemoteProtocolError: the certificate cannot be read.
+        """
+        if self.certificate is None:
+            return None
+        from .._certificate import Certificate  # only for programs that look at certificates
+
+        return Certificate.read(self.certificate)
+
+    def __repr__(self) -> str:
+        seen = None if self.certificate is None else f"<{len(self.certificate)} bytes>"
+        return (
+            f"TLSInfo(version={self.version!r}, cipher={self.cipher!r}, alpn={self.alpn!r}, "
+            f"server_name={self.server_name!r}, certificate={seen}, session_reused={self.session_reused!r})"
+        )
 
 
 @public

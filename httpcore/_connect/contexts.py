@@ -23,7 +23,7 @@ from threading import RLock
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from .._config import CertFile, SSLConfig
+from .._config import CertFile, SSLConfig, changed
 from .._errors import LocalProtocolError, show
 from .._forking import OPENSSL
 from .._public import public
@@ -32,6 +32,10 @@ from .._values import dataclass
 __all__ = ["alpn_of", "context_at_hand", "context_for", "ssl_context"]
 
 _KEPT: Final = 32
+_VERSIONS: Final[dict[object, ssl.TLSVersion]] = {
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+}
 _HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 _PLAIN: Final = (".pem", ".crt", ".cer")
 
@@ -116,7 +120,7 @@ def _plain(config: SSLConfig) -> SSLConfig:
     """What of the config its context depends on: not whom it is used for, nor what `alpn` says already."""
     if config.server_hostname is None and config.alpn is None and not config.fingerprints:
         return config
-    return SSLConfig(config.cert, config.verify, config.trust_env)
+    return changed(config, server_hostname=None, alpn=None, fingerprints=())
 
 
 def _place(key: _Key) -> _Place:
@@ -169,6 +173,7 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
         context.verify_mode = ssl.CERT_NONE
     elif not by_system:
         _trust(context, config.verify, environment)
+    _narrow(context, config)
     if config.cert is not None:
         _identify(context, config.cert)
         # A server may ask for it only when it knows what is requested (RFC 8446, section 4.6.2), and only of a client
@@ -192,6 +197,30 @@ def _bare(context: ssl.SSLContext) -> ssl.SSLContext:
     if sys.version_info >= (3, 13):  # as `ssl.create_default_context` does from there on
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     return context
+
+
+def _narrow(context: ssl.SSLContext, config: SSLConfig) -> None:
+    """Versions and ciphers as the config has them, also where they are not what OpenSSL's own configuration wants."""
+    # The maximum first: whatever the minimum is now, it is not above what the config says.
+    if config.maximum_version is not None:
+        most = _VERSIONS[config.maximum_version]
+        context.maximum_version = most
+        if context.minimum_version > most:
+            context.minimum_version = most
+    if config.minimum_version is not None:
+        context.minimum_version = _VERSIONS[config.minimum_version]
+    if config.ciphers is not None:
+        _offer_ciphers(context, str(config.ciphers))
+
+
+def _offer_ciphers(context: ssl.SSLContext, ciphers: str) -> None:
+    try:
+        context.set_ciphers(ciphers)
+    except ssl.SSLError as error:
+        raise LocalProtocolError(
+            f"ciphers: expected names of TLS 1.2 ciphers that this OpenSSL has, got {show(ciphers)} (openssl ciphers "
+            "-v lists them; those of TLS 1.3 cannot be chosen)"
+        ) from error
 
 
 def _trust(context: ssl.SSLContext, verify: bool | str, environment: _Environment) -> None:

@@ -61,7 +61,7 @@ class ResponseInfo(NamedTuple):
         peer, local: addresses of both ends of the connection, as text.
         tls: what TLS agreed on, or None.
         engine: library and version that parsed the response.
-        reused: the connection had served another request before.
+        reused: the connection was there before: it had served another request, or `connect` had made it.
         attempts: 1, or more when the request was sent again: because its connection had died in the pool or the server
             had refused it unprocessed, or as `retries` says.
         connected_after: when a connection was there for the request.
@@ -132,7 +132,9 @@ class Response(HeaderLookup):
     """The answer to a request.
 
     Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`
-    is then bytes, str, or an (async) iterable of bytes, as a server would send it. `max_body` is that of
+    is then bytes, str, or an (async) iterable of bytes, as a server would send it. `reason_phrase`, `protocol`,
+    `trailers`, `informational`, `info` and `connection` are the attributes of those names; left out they are what a
+    plain response has. `max_body` is that of
     `ConnectionPool.request`.
 
     Attributes:
@@ -163,17 +165,28 @@ class Response(HeaderLookup):
         headers: HeaderTypes = (),
         body: BodyTypes = b"",
         max_body: int | Unset | None = UNSET,
+        reason_phrase: str | None = None,
+        protocol: str = "HTTP/1.1",
+        trailers: HeaderTypes = (),
+        informational: Iterable[Informational] = (),
+        info: ResponseInfo | None = None,
+        connection: RawStream | None = None,
     ) -> None:
         self.status_code: int = _checked_status(status_code)
         pairs = header_pairs(headers)
-        self.reason_phrase: str = _phrase(self.status_code)
-        self.protocol: str = "HTTP/1.1"
+        self.reason_phrase: str = _checked_phrase(reason_phrase, self.status_code)
+        self.protocol: str = _checked_protocol(protocol)
         self._head: Head | None = None
         self._raw_headers: Headers | None = pairs
         self._headers: Headers | None = [(name.lower(), value) for name, value in pairs]
         self._marked: Iterable[tuple[bytes, bytes]] = self._headers
         given = Body.of(body)
-        self._source: Source = _Given(given)
+        source = _Given(given)
+        source.trailers = [(name.lower(), value) for name, value in header_pairs(trailers)]
+        source.informational = list(informational)
+        source.info = ResponseInfo() if info is None else info
+        source.connection = connection
+        self._source: Source = source
         self._standing = _Standing.UNREAD if given.data is None else _Standing.READ
         self._body: bytes | None = None
         self._max_body = checked_size("max_body", max_body)
@@ -468,6 +481,20 @@ def _checked_status(status_code: object) -> int:
     return number
 
 
+def _checked_phrase(phrase: object, status_code: int) -> str:
+    if phrase is None:
+        return _phrase(status_code)
+    if not isinstance(phrase, str):
+        raise LocalProtocolError(f"reason_phrase: expected text or None, got {show(repr(phrase))}")
+    return phrase
+
+
+def _checked_protocol(protocol: object) -> str:
+    if protocol not in ("HTTP/1.0", "HTTP/1.1", "HTTP/2"):
+        raise LocalProtocolError(f'protocol: expected "HTTP/1.0", "HTTP/1.1" or "HTTP/2", got {show(repr(protocol))}')
+    return str(protocol)
+
+
 def _phrase(status_code: int) -> str:
     from http import HTTPStatus  # only for responses that are made by hand
 
@@ -480,9 +507,8 @@ def _phrase(status_code: int) -> str:
 class _Given:
     """A body that was given by hand."""
 
-    connection = None
-
     def __init__(self, body: Body) -> None:
+        self.connection: RawStream | None = None
         self.info = ResponseInfo()
         self.informational: list[Informational] = []
         self.trailers: list[tuple[bytes, bytes]] = []

@@ -1,13 +1,15 @@
-"""Idle connections that expire before their turn: servers say how long they keep one (`Keep-Alive: timeout=`)."""
+"""Idle connections that expire before their turn: servers say how long they keep one (`Keep-Alive: timeout=`); and
+connections that are given to nobody any more when they are too old."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from heapq import heapify, heappop, heappush
+from math import inf
 
-from .tickets import Slot
+from .tickets import _OPEN, Slot
 
-__all__ = ["Early"]
+__all__ = ["Aging", "Early"]
 
 
 class Early:
@@ -41,3 +43,47 @@ class Early:
     def next(self, never: float) -> float:
         """Before this no slot has expired."""
         return self.notes[0][0] if self.notes else never
+
+
+class Aging:
+    """The connections of a pool that has a `max_connection_lifetime`, the first to die first: all live equally long,
+    and time does not go back. Without a lifetime nothing is kept here.
+    """
+
+    __slots__ = ("_lifetime", "_slots")
+
+    def __init__(self, lifetime: float) -> None:
+        self._lifetime = lifetime
+        self._slots: dict[Slot, None] = {}
+
+    def begin(self, slot: Slot, now: float) -> float:
+        """The slot is open from now on. Tells when it dies."""
+        slot.dies = now + self._lifetime
+        if slot.dies < inf:
+            self._slots[slot] = None
+        return slot.dies
+
+    def pop(self, now: float) -> Slot | None:
+        """One whose time has come; None when there is no other."""
+        first = next(iter(self._slots), None)
+        if first is None or first.dies > now:
+            return None
+        del self._slots[first]
+        return first
+
+    def next(self, never: float) -> float:
+        """Before this none dies."""
+        first = next(iter(self._slots), None)
+        return never if first is None else first.dies
+
+    def forget(self, slot: Slot) -> None:
+        self._slots.pop(slot, None)
+
+    def begin_anew(self, slots: Iterable[Slot]) -> None:
+        """With those of these that have a time to die, and no other."""
+        mortal = [slot for slot in slots if slot.standing is _OPEN and slot.dies < inf]
+        self._slots = dict.fromkeys(sorted(mortal, key=_dies))
+
+
+def _dies(slot: Slot) -> float:
+    return slot.dies

@@ -26,7 +26,7 @@ from math import inf
 
 from .._config import PoolLimits
 from .counting import counted
-from .expiry import Early
+from .expiry import Aging, Early
 from .recovery import derive, mend
 from .ring import Ring
 from .spoken import Spoken
@@ -86,6 +86,7 @@ class Ledger:
         self._origins: dict[Hashable, Origin] = {}
         self._idle: OrderedDict[Slot, None] = OrderedDict()
         self._early = Early()
+        self._aging = Aging(inf if limits.max_connection_lifetime is None else limits.max_connection_lifetime)
         self._next_expiry = inf  # nothing expires before this
         self._dialing = 0
         self._waiting = 0
@@ -157,6 +158,7 @@ class Ledger:
             slot.protocol = protocol
             slot.capacity = capacity
             slot.since = now
+            self._next_expiry = min(self._next_expiry, self._aging.begin(slot, now))
             slot.standing = _LEAVING if slot.doomed else _OPEN
             claim.standing = _HOLDING
             slot.used = 1
@@ -237,7 +239,7 @@ class Ledger:
         self._end()
 
     def expire(self, now: float) -> None:
-        """Close what has been idle for too long. The other steps do this too."""
+        """Close what has been idle for too long, and use no more what is too old. The other steps do this too."""
         self._begin(now)
         self._end()
 
@@ -427,11 +429,11 @@ class Ledger:
         idle = self._idle
         while (slot := self._early.pop(now, idle)) is not None:
             self._bury(slot)
-        oldest = next(iter(idle), None)
-        while oldest is not None and oldest.expires <= now:
+        while (oldest := next(iter(idle), None)) is not None and oldest.expires <= now:
             self._bury(oldest)
-            oldest = next(iter(idle), None)
-        self._next_expiry = min(oldest.expires if oldest is not None else inf, self._early.next(inf))
+        while (slot := self._aging.pop(now)) is not None:
+            self._leave(slot)  # what is on it runs to its end
+        self._next_expiry = min(oldest.expires if oldest else inf, self._early.next(inf), self._aging.next(inf))
 
     def _offer(self, slot: Slot) -> None:
         """Its capacity or its standing has changed: it is ready or not, and may serve more or none."""
@@ -463,6 +465,7 @@ class Ledger:
         self.todo.append(slot)
         del self._slots[slot]
         self._idle.pop(slot, None)
+        self._aging.forget(slot)
         origin.ready.pop(slot, None)
         origin.count -= 1
         origin.dialing -= dialing
@@ -559,6 +562,7 @@ class Ledger:
         ring = [origins[origin.key] for origin in self._ring if origin.key in origins]
         self._origins, self._idle, self._dialing, self._waiting = derived
         self._early.begin_anew(self._idle)
+        self._aging.begin_anew(self._slots)
         self._ring = self._ring.of(ring)
         self._expire(self._now)
         while len(self._idle) > self._most_idle:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from .._backends import load
-from .._backends.base import Backend, SocketOption, checked_backend
+from .._backends.base import Backend, SocketOption, StreamInfo, checked_backend
 from .._config import (
     UNSET,
     PoolLimits,
@@ -51,11 +51,13 @@ from .arguments import (
 )
 from .attempts import Attempts
 from .call import Call
+from .connecting import connect
 from .engines import EnginesType, checked_engines
 from .leases import Leases
 from .routing import Routing
 from .stats import PoolStats
 from .streamed import StreamedResponse
+from .tracer import Tracer
 
 # What only some pools need is imported when one is made that does; `loaded` has imported the rest.
 if TYPE_CHECKING:
@@ -242,6 +244,40 @@ class ConnectionPool:
         if not stream:
             await response.read()
         return response
+
+    async def connect(
+        self,
+        url: str | bytes,
+        *,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        trace: Trace | None = None,
+    ) -> StreamInfo:
+        """See that a connection for requests to `url` is open and idle, and tell what it is: both ends, and what TLS
+        agreed on. So the first request need not wait for it, and a deployment can check names and certificates.
+
+        A connection that is idle is as good as a new one. It is in no way reserved: `keepalive_expiry` and the limits
+        hold for it. Of retries the pool knows nothing here.
+
+        Arguments:
+            url: of any resource of the origin; only scheme, host and port count.
+            ssl, timeout, trace: as for `request`, by whose `ssl` connections are told apart. The trace hears of the
+                dial and of the connection, and of no request.
+
+        Raises: as `request`, as far as it comes to a connection.
+        """
+        leases = self._leases
+        if leases.is_inside():
+            raise LocalProtocolError(REENTERED)
+        asked = Request.of("HEAD", url)
+        backend = leases.enter()
+        asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
+        config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
+        trace = self._trace if trace is None else checked_trace(trace)
+        call = Call(asked, route, config, backend, None, False)
+        if trace is not None:
+            call.tracer = Tracer.of_connect(trace, call)
+        return await connect(leases, call)
 
     def stream(
         self,

@@ -6,6 +6,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from enum import Enum
+from math import inf
 from typing import Final, Literal, Protocol
 
 Speaks = Literal["HTTP/1.1", "HTTP/2"]
@@ -68,6 +69,7 @@ class Slot:
     __slots__ = (
         "capacity",
         "connection",
+        "dies",
         "doomed",
         "expires",
         "key",
@@ -89,6 +91,7 @@ class Slot:
         self.capacity = 1
         self.used = 0
         self.doomed = False  # retired before it was open
+        self.dies = inf  # from when on it takes no more tickets; known once it is open
         self.since = 0.0  # when it was last given back
         self.expires = 0.0  # until when it may be idle; means something only while nobody uses it
 

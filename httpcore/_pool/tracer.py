@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from .._config import SSLConfig
+from .._connect.contexts import alpn_of
 from .._trace import (
     ConnectionClosed,
     ConnectionOpened,
@@ -34,6 +36,11 @@ __all__ = ["Tracer"]
 
 _numbers = count(1)
 
+_HTTP11_ALONE: Final = (
+    'HTTP/1.1 alone is spoken with this SSLContext: httpcore.ssl_context(alpn=("h2", "http/1.1")) makes one that '
+    "offers HTTP/2 where the pool speaks it"
+)
+
 
 class Tracer:
     """The records of one request, by its number and on its clock. Making it tells that the request has begun."""
@@ -47,6 +54,15 @@ class Tracer:
         method = request.method.decode("ascii")
         trace(RequestStarted(deadline.began, self._number, method, request.url.redacted))
 
+    @classmethod
+    def of_connect(cls, trace: Trace, deadline: Deadline) -> Tracer:
+        """For a connection that is made before a request wants it: no request begins or ends."""
+        self = cls.__new__(cls)
+        self._trace = trace
+        self._now = deadline.now
+        self._number = next(_numbers)
+        return self
+
     def queued(self, route: Route) -> None:
         self._trace(RequestQueued(self._now(), self._number, str(route)))
 
@@ -56,7 +72,10 @@ class Tracer:
     def opened(self, route: Route, connection: HTTPConnection) -> None:
         info = connection.info
         tls, alpn = (info.tls.version, info.tls.alpn) if info.tls is not None else (None, None)
-        self._trace(ConnectionOpened(self._now(), self._number, str(route), info.peer, tls, alpn, connection.engine))
+        opened = ConnectionOpened(
+            self._now(), self._number, str(route), info.peer, tls, alpn, connection.engine, _hint(route)
+        )
+        self._trace(opened)
 
     def interim(self, head: Head) -> None:
         self._trace(InterimResponse(self._now(), self._number, head.status, head.headers))
@@ -90,3 +109,10 @@ class Tracer:
 
     def failed(self, error: BaseException) -> None:
         self._trace(RequestFailed(self._now(), self._number, f"{type(error).__name__}: {error}"))
+
+
+def _hint(route: Route) -> str | None:
+    tls = route.tls
+    if tls is None or isinstance(tls, SSLConfig) or "h2" in route.offers or "h2" in alpn_of(tls):
+        return None
+    return _HTTP11_ALONE

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from .._backends.base import PIECE, Backend, SocketOption
-from .._config import UNSET, CertTypes, PoolLimits, SSLConfig, SSLTypes, TimeoutTypes, Unset, checked_size
+from .._config import UNSET, CertTypes, PoolLimits, SSLConfig, SSLTypes, TimeoutTypes, Unset, changed, checked_size
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
@@ -186,14 +186,7 @@ def _options(extensions: RequestExtensions, pool: ConnectionPool) -> dict[str, A
 def _named(hostname: str, tls: object) -> SSLConfig:
     if not isinstance(tls, SSLConfig):
         raise LocalProtocolError("sni_hostname is given for an SSLContext: expected it beside an SSLConfig")
-    return SSLConfig(
-        tls.cert,
-        tls.verify,
-        tls.trust_env,
-        server_hostname=hostname,
-        alpn=tls.alpn,
-        fingerprints=tls.fingerprints,
-    )
+    return changed(tls, server_hostname=hostname)
 
 
 def _delivered(response: Response, limit: int | None) -> TransportResponse:

@@ -159,6 +159,35 @@ def test_protocols_that_cannot_be_offered_are_refused(alpn: list[str]) -> None:
         ssl_context(alpn=alpn)
 
 
+def versions(context: ssl.SSLContext) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
+    return context.minimum_version, context.maximum_version
+
+
+def test_versions_and_ciphers_of_a_config_are_those_of_its_context() -> None:
+    newest = ssl_context(SSLConfig(verify=False)).maximum_version
+    least, most = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+    assert versions(ssl_context(SSLConfig(verify=False, minimum_version="TLSv1.3"))) == (most, newest)
+    assert versions(ssl_context(SSLConfig(verify=False, maximum_version="TLSv1.2"))) == (least, least)
+    both = SSLConfig(verify=False, minimum_version="TLSv1.2", maximum_version="TLSv1.3")
+    assert versions(ssl_context(both)) == (least, most)
+    context = ssl_context(SSLConfig(verify=False, ciphers="ECDHE-RSA-AES128-GCM-SHA256"))
+    old = [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] != "TLSv1.3"]
+    assert old == ["ECDHE-RSA-AES128-GCM-SHA256"]
+
+
+def test_a_maximum_below_what_openssl_asks_for_wins() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3  # as its configuration file may say
+    _contexts._narrow(context, SSLConfig(maximum_version="TLSv1.2"))  # no context of ours begins so here
+    assert versions(context) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
+
+
+@pytest.mark.parametrize("ciphers", ["NONSENSE", "TLS_AES_128_GCM_SHA256", ["NONSENSE", "MORE"], "\"'"])
+def test_ciphers_that_openssl_does_not_have_are_refused_by_name(ciphers: str | list[str]) -> None:
+    text = refusal(SSLConfig(verify=False, ciphers=ciphers))
+    assert text.startswith("ciphers: expected names of TLS 1.2 ciphers that this OpenSSL has, got ")
+
+
 # Made once.
 
 

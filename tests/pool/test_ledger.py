@@ -309,6 +309,65 @@ def test_notes_of_early_ends_do_not_pile_up() -> None:
     assert pool.counts == (0, 0, 0, 0, 0)
 
 
+# Age.
+
+
+@pytest.mark.parametrize(("capacity", "protocol"), [(1, "HTTP/1.1"), (3, "HTTP/2")])
+def test_a_connection_that_is_too_old_is_given_to_nobody(capacity: int, protocol: Speaks) -> None:
+    pool = Pool(max_connection_lifetime=60.0)
+    first = pool.open("a", capacity=capacity, protocol=protocol)
+    slot = slot_of(first)
+    for _ in range(6):  # in constant use, so that it never expires
+        pool.give_back(first)
+        pool.now += 9.9
+        first = pool.ask("a")
+        assert first.slot is slot
+    pool.now += 1
+    other = pool.ask("a")
+    assert (slot.standing, other.standing) == (SlotStanding.LEAVING, DIALING)
+    assert connection_of(slot).closed == 0, "what is on it runs to its end"
+    pool.give_back(first)
+    assert (connection_of(slot).closed, slot.standing) == (1, SlotStanding.GONE)
+
+
+def test_an_idle_connection_is_closed_when_it_is_too_old() -> None:
+    pool = Pool(max_connection_lifetime=60.0, keepalive_expiry=None)
+    ticket = pool.open("a")
+    connection = connection_of(ticket)
+    pool.give_back(ticket)
+    for after, closed in ((59.9, 0), (0.1, 1)):
+        pool.now += after
+        pool.step("expire")
+        assert connection.closed == closed
+    assert pool.counts == (0, 0, 0, 0, 0)
+
+
+def test_age_counts_from_the_end_of_the_dial() -> None:
+    pool = Pool(max_connection_lifetime=60.0)
+    ticket = pool.ask("a")
+    pool.now += 100
+    pool.opened(ticket)
+    pool.give_back(ticket)
+    pool.now += 29
+    assert pool.ask("a").standing is HOLDING
+
+
+def test_those_who_wait_on_a_connection_too_old_are_served_by_another() -> None:
+    pool = Pool(1, max_connection_lifetime=60.0)
+    holder, waiter = pool.open("a"), pool.ask("a")
+    pool.now += 60
+    pool.give_back(holder)
+    assert waiter.standing is DIALING
+
+
+def test_closed_connections_leave_no_note_of_their_age() -> None:
+    pool = Pool(max_connection_lifetime=1e6)
+    for _ in range(100):
+        pool.give_back(pool.open("a"), reusable=False)
+    # What is kept costs memory, and changes no decision.
+    assert pool.ledger._aging.next(-1.0) == -1.0
+
+
 # Fairness.
 
 
@@ -862,6 +921,7 @@ class World:
             choose([1, 2, None, None]),
             choose([0, 1, 2, None, None]),
             choose([5.0, 50.0, None]),
+            max_connection_lifetime=choose([3.0, 30.0, None, None]),
         )
         self.ledger = Ledger(self.limits)
         self.now = 0.0
@@ -876,6 +936,7 @@ class World:
         self.dirty: set[Slot] = set()
         self.resized: set[Slot] = set()
         self.deadline: dict[Slot, float] = {}
+        self.born: dict[Slot, float] = {}
         self.protocol: dict[str, str] = {}
 
     # One move.
@@ -929,6 +990,7 @@ class World:
     def opened(self) -> None:
         request = self.pick(DIALING)
         request.slot.connection = request.slot.connection or Connection()
+        self.born.setdefault(request.slot, self.now)
         protocol: Speaks = "HTTP/2" if self.streams[request.key] > 1 else "HTTP/1.1"
         self.ledger.opened(request.ticket, self.now, capacity=self.streams[request.key], protocol=protocol)
         self.protocol[request.key] = protocol
@@ -1059,6 +1121,8 @@ class World:
             assert (slot.standing, dialers) == (SlotStanding.OPEN, 0)
             assert slot not in self.dirty
             assert users or self.deadline[slot] > self.now
+            lifetime = self.limits.max_connection_lifetime
+            assert lifetime is None or self.now < self.born[slot] + lifetime
 
     def check_origin(self, key: str, slots: list[Slot], anyone_idle: bool) -> None:
         """Nobody waits who could be served."""

@@ -24,7 +24,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         "": [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_deadline"},
+            {"_certificate", "_deadline"},
         ]
     },
     {
@@ -94,7 +94,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"arguments", "loaded", "streamed", "tracer"},
             {"call", "routing"},
             {"leases"},
-            {"delivery"},
+            {"connecting", "delivery"},
             {"attempts"},
             {"retrying"},
             {"pool"},

@@ -1,4 +1,4 @@
-"""No public name, signature or error of an earlier version disappears: `public_api.json` lists those of 0.1.0.
+"""No public name, signature or error of an earlier version disappears: `public_api.json` lists those of 2.0.0.
 
 What is new need not be listed; what is listed must go on working: each parameter with its name, its kind, its place and
 its default, each class with its bases, each attribute. To list what has been added since: `python

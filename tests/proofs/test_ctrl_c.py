@@ -97,3 +97,19 @@ def test_at_every_line_of_a_request(url: str, warm: bool, stream: bool) -> None:
             break
         line += step
     assert line > 300
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["reused connection", "new connection"])
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
+def test_at_every_line_of_connect(url: str, warm: bool) -> None:
+    line, step, struck = 1, 1 if warm else 3, True
+    while struck:
+        pool = httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(max_connections=2))
+        if warm:
+            pool.request("GET", url + "/warm")
+        struck = interrupted(lambda pool=pool: pool.connect(url), line)  # type: ignore[misc]
+        assert is_clean(pool, url), f"line {line}"
+        pool.close()
+        line += step
+    assert line > 100

@@ -171,6 +171,12 @@ async def switch_protocols(pool: Pool) -> None:
         raw.close()
 
 
+async def connect_first(pool: Pool) -> None:
+    info = await pool.connect(url("/"))
+    assert info.peer
+    await fetch(pool, "/one")
+
+
 async def read_what_is_unusual(pool: Pool) -> None:
     response = await pool.request("GET", url("/odd"))
     assert (response.body, len(response.info.lenient)) == (b"GET /odd", 3)
@@ -234,6 +240,9 @@ SCENARIOS = {
     "decoded as a whole": Scenario(decode_as_a_whole),
     "left half-read": Scenario(leave_half_read),
     "switched": Scenario(switch_protocols),
+    "connected first": Scenario(connect_first),
+    "connected first, reused": Scenario(connect_first, warm_up),
+    "connected first, three others": Scenario(connect_first, nothing, CROWD, ONE),
     "unusual": Scenario(read_what_is_unusual, warm_up),
     "duplex": Scenario(send_and_receive_at_once, warm_up),
     "one connection, three others": Scenario(wait_for_the_only_connection, nothing, CROWD, ONE),

@@ -100,6 +100,35 @@ def nginx(folder: Path, pem: Path, app: int) -> Iterator[Ports]:
         yield ports
 
 
+NGINX_OF_ONE_VERSION = """
+worker_processes 1; daemon off; error_log {folder}/error.log; pid {folder}/nginx.pid; {user}
+events {{ worker_connections 512; }}
+http {{
+  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen 127.0.0.1:{port} ssl http2; ssl_certificate {pem}; ssl_certificate_key {pem};
+    ssl_protocols {protocols}; ssl_ciphers {ciphers}; return 200 $ssl_protocol/$ssl_cipher;
+  }}
+}}
+"""
+
+
+@contextmanager
+def nginx_of_one_version(folder: Path, pem: Path, protocols: str, ciphers: str = "DEFAULT") -> Iterator[int]:
+    """nginx that speaks only these versions of TLS, and answers with the version and cipher that were agreed on."""
+    place = folder / f"nginx-{protocols}"
+    place.mkdir()
+    port = free_port()
+    user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
+    text = NGINX_OF_ONE_VERSION.format(
+        folder=place, port=port, pem=pem, protocols=protocols, ciphers=ciphers, user=user
+    )
+    (place / "nginx.conf").write_text(text)
+    with process([program("nginx"), "-c", str(place / "nginx.conf"), "-e", str(place / "error.log")], port):
+        yield port
+
+
 @contextmanager
 def nghttpd(folder: Path, pem: Path) -> Iterator[Ports]:
     """nghttpd, plain and over TLS: files with the trailer `x-word: fine`; what is posted comes back."""

@@ -133,6 +133,9 @@ class PoolFace:
     async def request(self, *arguments: Any, **named: Any) -> ResponseFace:
         return ResponseFace(self.sync.request(*arguments, **named))
 
+    async def connect(self, *arguments: Any, **named: Any) -> httpcore.StreamInfo:
+        return self.sync.connect(*arguments, **named)
+
     async def close(self) -> None:
         self.sync.close()
 

@@ -1,0 +1,49 @@
+"""Makes a connection before a request wants it."""
+
+from __future__ import annotations
+
+from .._backends.base import StreamInfo
+from .._errors import HTTPCoreError, Timeout
+from .call import Call
+from .connection import HTTPConnection
+from .leases import Leases
+from .tickets import Ticket
+
+__all__ = ["connect"]
+
+
+async def connect(leases: Leases, call: Call) -> StreamInfo:
+    """See that a connection to where the call goes is open, and release it at once for those who send requests.
+
+    It is acquired as for a request: an idle one is as good as a new one, and the pool's limits hold.
+    """
+    ticket = Ticket(call.route, "h2" in call.route.offers, leases.ledger.dropped.append)
+    connection: HTTPConnection | None = None
+    try:
+        connection = leases.acquire(ticket, call, None) or await leases.obtain(ticket, call, None)
+        info = connection.info
+    except BaseException as error:
+        leases.release(ticket, reusable=False)
+        explained = _explained(call, error, connection)
+        if explained is error:
+            raise
+        raise explained from error
+    # From here on nothing waits. A peer that said how long it keeps the connection counts from its last response.
+    slot = ticket.slot
+    until = slot.expires if slot is not None and connection.uses and not connection.is_shared else None
+    # It is as one that has served a request: whoever gets it looks whether the peer has left meanwhile, and a request
+    # that finds it dead is sent again.
+    connection.uses += 1
+    leases.release(ticket, reusable=True, expires=until)
+    return info
+
+
+def _explained(call: Call, error: BaseException, connection: HTTPConnection | None) -> BaseException:
+    """As `Call.explained`, but there is no request."""
+    if not isinstance(error, HTTPCoreError):
+        return error
+    if isinstance(error, Timeout):
+        error = call.judged(error)
+    peer = connection.info.peer or None if connection is not None else None
+    error.add(phase="connect", url=call.request.url.redacted, elapsed=call.elapsed(), peer=peer)
+    return error

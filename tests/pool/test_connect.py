@@ -1,0 +1,238 @@
+"""`connect(url)`: a connection that waits for the first request, what it tells, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from servers import Peer, ScriptedServer, ok
+from tls_origins import Origin, server_context
+from trials import HostileServer, eventually, nothing_is_left_open, trial  # noqa: F401 - the second runs by itself
+from trials import every_world_has_run as every_world_has_run
+from worlds import World, each_world
+
+import httpcore
+
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert("a.test")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
+    path = tmp_path_factory.mktemp("connect") / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(str(path))
+    return httpcore.SSLConfig(verify=str(path), trust_env=False, server_hostname="a.test")
+
+
+@pytest.fixture
+def server() -> Iterator[HostileServer]:
+    def stay(peer: Peer) -> bool:
+        peer.send(ok(b"fine"))
+        return True
+
+    with HostileServer(stay) as server:
+        yield server
+
+
+@each_world
+def test_a_connection_waits_for_the_request_that_comes(world: World, server: HostileServer) -> None:
+    async def body() -> None:
+        async with trial(world, server) as pool:
+            info = await pool.connect(server.url)
+            assert info.peer == f"127.0.0.1:{server.port}"
+            assert info.tls is None
+            stats = pool.stats()
+            assert (stats.idle, stats.busy, stats.leased) == (1, 0, 0)
+            assert server.lines == []
+            assert await pool.connect(server.url + "/elsewhere") == info  # it is there
+            response = await pool.request("GET", server.url)
+            assert (response.body, response.info.local, response.info.reused) == (b"fine", info.local, True)
+            assert pool.stats().connections == 1
+
+    world.run(body)
+
+
+@each_world
+def test_it_tells_what_tls_agreed_on_and_whose_certificate_it_is(world: World, config: httpcore.SSLConfig) -> None:
+    async def body() -> None:
+        with Origin(server_context(CERTIFICATE, "http/1.1")) as server:
+            async with world.pool(config) as pool:
+                tls = (await pool.connect(server.url)).tls
+                assert (tls.version, tls.alpn, tls.server_name) == ("TLSv1.3", "http/1.1", "a.test")
+                assert tls.peer_certificate.names == (("DNS", "a.test"),)
+                response = await pool.request("GET", server.url)
+                assert (response.info.tls, pool.stats().connections) == (tls, 1)
+                with pytest.raises(httpcore.TLSError) as caught:
+                    await pool.connect(server.url, ssl=httpcore.SSLConfig(trust_env=False))
+                assert (caught.value.phase, caught.value.method) == ("connect", None)
+                assert caught.value.url == f"{server.url}/"
+                assert pool.stats().connections == 1
+
+    world.run(body)
+
+
+@each_world
+def test_over_http2_it_becomes_one_connection_for_all(world: World, nghttpd: Any, trusting_real: Any) -> None:
+    async def body() -> None:
+        async with world.pool(trusting_real) as pool:
+            url = f"https://localhost:{nghttpd.secure}/hello"
+            info = await pool.connect(url)
+            assert info.tls.alpn == "h2"
+            responses = await world.gather(*[lambda: pool.request("GET", url)] * 5)
+            assert {response.protocol for response in responses} == {"HTTP/2"}
+            assert {response.info.local for response in responses} == {info.local}
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_connection_that_died_before_its_first_request_is_replaced(world: World, method: str) -> None:
+    """Whether the peer left long before the request, or as it came."""
+
+    def script(peer: Peer) -> None:
+        if peer.number == 1:
+            return  # the first connection is closed as it comes
+        while peer.head():
+            peer.send(ok(b"fine"))
+
+    async def body() -> None:
+        with ScriptedServer(script) as server:
+            async with world.pool() as pool:
+                await pool.connect(server.url)
+                await world.sleep(0.05)
+                assert (await pool.request(method, server.url)).body == b"fine"
+                assert pool.stats().connections == 1
+
+    world.run(body)
+
+
+@each_world
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("http://127.0.0.1:1/", httpcore.ConnectError),
+        ("ftp://127.0.0.1/", httpcore.UnsupportedProtocol),
+        ("nonsense", httpcore.InvalidURL),
+        ("http://no.such.name.invalid/", httpcore.ConnectError),
+    ],
+)
+def test_what_cannot_be_reached_is_the_error_of_a_request(world: World, url: str, error: type[Exception]) -> None:
+    async def body() -> None:
+        async with world.pool() as pool:
+            with pytest.raises(error):
+                await pool.connect(url)
+            stats = pool.stats()
+            assert (stats.connections, stats.leased, stats.waiting, stats.dialing) == (0, 0, 0, 0)
+            await pool.close()
+            with pytest.raises((httpcore.PoolClosed, error)):
+                await pool.connect(url)
+
+    world.run(body)
+
+
+@each_world
+def test_it_waits_for_room_in_the_pool_as_a_request_does(world: World, server: HostileServer) -> None:
+    limits = httpcore.PoolLimits(max_connections=1)
+
+    async def body() -> None:
+        async with trial(world, server, limits=limits) as pool:
+            held = await pool.request("GET", server.url, stream=True)
+            await held.read()
+            other = f"http://localhost:{server.port}"
+            assert (await pool.connect(other)).peer  # in the place of the idle one
+            assert pool.stats().connections == 1
+
+    world.run(body)
+
+
+@each_world
+def test_the_time_that_a_server_keeps_a_connection_is_not_prolonged(world: World) -> None:
+    def script(peer: Peer) -> None:
+        while peer.head():
+            peer.send(ok(b"fine", b"Keep-Alive: timeout=1000"))
+
+    async def body() -> None:
+        with ScriptedServer(script) as server:
+            async with world.pool(limits=httpcore.PoolLimits(keepalive_expiry=None)) as pool:
+                await pool.request("GET", server.url)
+                face = getattr(pool, "sync", pool)
+                # When a connection expires nothing public tells.
+                slot = getattr(face, "_pool", face)._leases.ledger.slots()[0]
+                before = slot.expires
+                await world.sleep(0.01)
+                await pool.connect(server.url)
+                assert slot.expires == before
+
+    world.run(body)
+
+
+@each_world
+def test_the_trace_hears_of_the_connection_and_of_no_request(world: World, server: HostileServer) -> None:
+    events: list[httpcore.TraceEvent] = []
+
+    async def body() -> None:
+        async with world.pool() as pool:
+            await pool.connect(server.url, trace=events.append)
+            await pool.connect(server.url, trace=events.append)
+
+    world.run(body)
+    assert [type(event) for event in events] == [httpcore.DialStarted, httpcore.ConnectionOpened]
+    assert len({event.request for event in events}) == 1
+
+
+# A context of the caller's that leads to HTTP/1.1.
+
+
+def plain_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    AUTHORITY.configure_trust(context)
+    return context
+
+
+def made_here(*alpn: str) -> ssl.SSLContext:
+    context = httpcore.ssl_context(httpcore.SSLConfig(trust_env=False), alpn=alpn)
+    AUTHORITY.configure_trust(context)
+    return context
+
+
+@each_world
+@pytest.mark.parametrize(
+    ("context", "hinted"),
+    [
+        (plain_context, True),
+        (lambda: made_here("http/1.1"), True),
+        (lambda: made_here("h2", "http/1.1"), False),
+        (None, False),
+    ],
+    ids=["plain", "made here without h2", "made here with h2", "config"],
+)
+def test_the_trace_says_that_a_context_leads_to_http_1_1(
+    world: World, context: Any, hinted: bool, config: httpcore.SSLConfig
+) -> None:
+    events: list[Any] = []
+
+    async def body() -> None:
+        tls = config if context is None else context()
+        with Origin(server_context(CERTIFICATE, "http/1.1")) as server:
+            async with world.pool(tls, resolve={"a.test": "127.0.0.1"}, trace=events.append) as pool:
+                await pool.request("GET", f"https://a.test:{server.port}/")
+
+    world.run(body)
+    (opened,) = [event for event in events if isinstance(event, httpcore.ConnectionOpened)]
+    if hinted:
+        assert opened.hint is not None
+        assert opened.hint.startswith("HTTP/1.1 alone is spoken with this SSLContext: httpcore.ssl_context(alpn=")
+    else:
+        assert opened.hint is None
+
+
+def test_plain_http_needs_no_hint(server: HostileServer, tmp_path: Path) -> None:
+    events: list[Any] = []
+    with httpcore.SyncConnectionPool(plain_context(), trace=events.append) as pool:
+        pool.request("GET", server.url)
+    assert [event.hint for event in events if isinstance(event, httpcore.ConnectionOpened)] == [None]
