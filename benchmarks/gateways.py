@@ -1,4 +1,4 @@
-"""The gateway of `examples/`, as it is and with another client in it; `CLIENT` names whose. Served by uvicorn.
+"""`httpcore.gateway`, as it is and with another client in it; `CLIENT` names whose. Served by uvicorn.
 
 The app is the same object of the same class: only what it asks for the upstream's response is swapped. `/-/cost`
 answers what this process has used so far, and a floor answers by itself, without any upstream.
@@ -13,7 +13,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from examples.gateway import Gateway, Headers, Receive, Scope, Send
+from httpcore.gateway import Gateway, Upstream
+from httpcore.gateway.messages import Headers, Receive, Scope, Send
 
 CLIENT = os.environ["CLIENT"]
 UPSTREAM = os.environ["UPSTREAM"]
@@ -24,6 +25,7 @@ class Answer:
 
     def __init__(self, status: int, headers: Headers, raw: AsyncIterator[bytes], close: Callable[[], Any]) -> None:
         self.status_code = status
+        self.protocol = "HTTP/1.1"
         self.headers = [(name.lower(), value) for name, value in headers]
         self._raw = raw
         self._close = close
@@ -38,6 +40,11 @@ class Answer:
         return self._raw
 
 
+def content_of(body: Any) -> Any:
+    """A body as these clients take it."""
+    return body() if callable(body) else body or None
+
+
 class OnHttpx2:
     """httpx2, without the headers that its client adds."""
 
@@ -49,9 +56,9 @@ class OnHttpx2:
         self.client = httpx2.AsyncClient(limits=limits, timeout=60)
 
     async def request(
-        self, method: str, url: str, headers: Headers, body: Any, *, stream: bool, target: bytes
-    ) -> Answer:
-        request = self.make(method, url[:-1] + target.decode(), headers=headers, content=body() if body else None)
+        self, method: str, url: str, headers: Headers, body: Any, stream: bool, *, target: bytes, **_: object
+    ) -> Any:
+        request = self.make(method, url[:-1] + target.decode(), headers=headers, content=content_of(body))
         response = await self.client.send(request, stream=stream)
         return Answer(response.status_code, response.headers.raw, response.aiter_raw(), response.aclose)
 
@@ -77,8 +84,8 @@ class OnAiohttp:
         )
 
     async def request(
-        self, method: str, url: str, headers: Headers, body: Any, *, stream: bool, target: bytes
-    ) -> Answer:
+        self, method: str, url: str, headers: Headers, body: Any, stream: bool, *, target: bytes, **_: object
+    ) -> Any:
         from yarl import URL
 
         if self.session is None:
@@ -87,7 +94,7 @@ class OnAiohttp:
             method,
             URL(url[:-1] + target.decode(), encoded=True),
             headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
-            data=body() if body else None,
+            data=content_of(body),
             allow_redirects=False,
         )
 
@@ -112,7 +119,7 @@ def inner() -> Any:
     if CLIENT == "bare uvicorn":
         return alone
     clients: dict[str, Callable[[], Any]] = {"httpcore": lambda: None, "httpx2": OnHttpx2, "aiohttp": OnAiohttp}
-    return Gateway(UPSTREAM, clients[CLIENT.removesuffix(" async")]())
+    return Gateway(Upstream(UPSTREAM, pool=clients[CLIENT.removesuffix(" async")]()))
 
 
 GATEWAY = inner()

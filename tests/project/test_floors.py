@@ -102,6 +102,16 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {"": [{"_sync"}]},
     {
+        "gateway": [
+            {"messages", "settings", "stats"},
+            {"forwarding", "targets", "health", "watch", "lifespans", "failover"},
+            {"plan", "router"},
+            {"balance", "upload"},
+            {"gateway"},
+            {"__init__", "__main__"},
+        ]
+    },
+    {
         "_transports": [
             {"__init__", "extensions", "served", "tasks", "websocket_handshake"},
             {"base", "asgi_cycle"},
@@ -163,7 +173,7 @@ NUMBER = numbered()
 
 SOCKETS = {f"_backends/{name}" for name in ("lookup", "sockets", "connecting", "asyncio", "trio", "threads")}
 OWNERS: dict[str, set[str]] = {
-    "asyncio": {"_backends/asyncio", "_transports/tasks"},
+    "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"},
     "trio": {"_backends/trio", "_transports/tasks"},
     "socket": SOCKETS,
     "select": SOCKETS,
@@ -195,6 +205,7 @@ SSL_TYPES = {
     "_pool/routing",
     "_sync",
     "_transports/extensions",
+    "gateway/settings",
     "_transports/network",
 }
 # Reference implementations for the tests; none has a say in what is accepted.
@@ -318,7 +329,7 @@ def test_imports_only_go_down(module: str) -> None:
     assert not up, f"{module} (floor {NUMBER.get(module)}) imports upward or sideways: {up}"
 
 
-@pytest.mark.parametrize("folder", sorted(PACKAGES - {"_backends", "testing"}))
+@pytest.mark.parametrize("folder", sorted(PACKAGES - {"_backends", "gateway", "testing"}))
 def test_the_file_of_a_package_is_one_sentence(folder: str) -> None:
     """A package says what it is about and re-exports nothing, so that each import names the file it depends on."""
     tree = parsed(folder)

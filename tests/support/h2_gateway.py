@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import httpcore
-from examples.gateway import TIMEOUT, Gateway
+from httpcore.gateway import Gateway, Upstream
 
-app = Gateway(os.environ["UPSTREAM"], httpcore.ConnectionPool(http1=False, timeout=TIMEOUT))
+app = Gateway(Upstream(os.environ["UPSTREAM"], http2=True))

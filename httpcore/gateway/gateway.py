@@ -1,0 +1,451 @@
+"""The gateway: an ASGI app that forwards every request to one of its upstreams, streaming both ways.
+
+What a request may be is decided in `plan`, where it goes in `balance` and `health`, what a failure means in `failover`:
+values in, values out. Here they are put together, in one task for each request; `watch` ends it early.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from asyncio import CancelledError
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Final
+
+from .._errors import HTTPCoreError, printable
+from .._message.raw import RawStream
+from .._message.response import Response
+from .._pool.retrying import draw
+from .balance import Balance, balance_of, is_random
+from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
+from .forwarding import WRITTEN, networks_of
+from .health import Member, available
+from .messages import Headers, Receive, Refusal, Scope, Send, answer
+from .plan import Forward, Trust, plan, returned
+from .settings import (
+    DEFAULT_HEALTH,
+    DEFAULT_LIMITS,
+    DEFAULT_TIMEOUTS,
+    Health,
+    Limits,
+    Timeouts,
+    Upstream,
+    checked_whole,
+    upstreams_of,
+)
+from .stats import GatewayStats, UpstreamStats
+from .upload import BodyTooLarge, ClientLeft, Upload
+from .watch import Gate, Watch, now, pause, start
+
+__all__ = ["Gateway"]
+
+_THE_SERVERS: Final = frozenset((b"date", b"server"))
+_NONE: Final[frozenset[bytes]] = frozenset()
+_NONE_UP: Final = Refusal(503, "no upstream is available")
+_FULL: Final = Refusal(503, "too many requests at once", ((b"retry-after", b"1"),))
+_TOO_LARGE: Final = Refusal(413, "the body is longer than this gateway forwards")
+_TIMED_OUT: Final = {
+    "first_byte": Refusal(504, "ReadTimeout"),
+    "idle": Refusal(504, "ReadTimeout"),
+    "total": Refusal(504, "TotalTimeout"),
+}
+_BODILESS: Final = frozenset((204, 304))
+
+
+class _Line:
+    """An upstream with what sends to it and what is known of it."""
+
+    __slots__ = ("failures", "member", "name", "prefix", "requests", "sender", "upstream", "url")
+
+    def __init__(self, upstream: Upstream, health: Health) -> None:
+        self.upstream = upstream
+        self.name = upstream.name
+        self.url = upstream.name + "/"
+        self.prefix = upstream.prefix
+        self.sender = upstream.sender()
+        self.member = Member(upstream.weight, health)
+        self.requests = 0
+        self.failures = 0
+
+
+class _Turn:
+    """One request on its way through the gateway.
+
+    Attributes:
+        status: that the client was answered with; 0 before that.
+        is_whole: the response was sent to its end.
+    """
+
+    __slots__ = ("began", "error", "is_whole", "line", "request", "scope", "send", "status", "upload", "watch")
+
+    def __init__(self, scope: Scope, send: Send, request: Forward, watch: Watch, upload: Upload) -> None:
+        self.scope = scope
+        self.send = send
+        self.request = request
+        self.watch = watch
+        self.upload = upload
+        self.status = 0
+        self.is_whole = False
+        self.line: _Line | None = None
+        self.error: object = None
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer in the upstream's place, where nothing was answered yet."""
+        if not self.status:
+            self.status = refusal.status
+            await answer(self.send, refusal)
+            self.is_whole = True
+
+
+class Gateway:
+    """An ASGI app that forwards every HTTP request to one of its upstreams.
+
+    Path, query, body and its content coding go on byte for byte, heads and pieces as soon as they are there, with back
+    pressure both ways. What concerns one hop only is removed (RFC 9110, section 7.6). A client that leaves cancels its
+    request, whatever it waits for. It runs on asyncio and uvloop, under any ASGI server.
+
+    Arguments:
+        upstreams: URLs and `Upstream` values, at least one; or a single one.
+        balance: which of them gets a request: "round_robin" (by weight), "least_outstanding", "random_two",
+            "first" (the others are spares), "hash:client", "hash:header=NAME"; or a callable, which gets the planned
+            request and the indexes that are available, and returns one of these. Default "least_outstanding".
+        health: when an upstream is left out and comes back. Default: after 5 requests in a row that failed, for 10 s.
+        retries: how many further upstreams are asked when one fails, where that is safe: it cannot have acted on the
+            request, or may act on it twice, and the body is kept or not begun. At most a fifth of all requests.
+            Default 1.
+        timeouts: a `Timeouts`. Default: 5 s to connect, 60 s between two pieces, none for the first byte.
+        limits: a `Limits`. Default: 10,000 requests at once, 100 that wait for a second.
+        host: "rewrite" sends the upstream's own Host, "keep" the client's. Default "rewrite".
+        trusted_proxies: networks and addresses whose X-Forwarded-*, X-Real-IP and Forwarded are believed and continued.
+            From all others they are removed. Default (): none.
+        forwarded: what the upstream gets: "x-forwarded", "forwarded" (RFC 7239), "x-real-ip". Default X-Forwarded-For,
+            -Host and -Proto.
+        trace_method: whether TRACE is forwarded, with the cookies that it shows. Default False: 405.
+        forward_date: whether the upstream's Date and Server are handed on. Default False, since servers add their own:
+            True for those that were told not to.
+        name: this gateway in Via, a token. A request that has it already came in a circle, and is answered with 508.
+            Default: "gateway-" and a random number, which differs from process to process.
+        log: a logger: one line at INFO for each request, one at WARNING where an upstream failed. Default
+            `logging.getLogger("httpcore.gateway")`.
+
+    Raises:
+        TypeError, ValueError: an argument has another type, or is not allowed.
+    """
+
+    def __init__(
+        self,
+        upstreams: str | Upstream | Iterable[str | Upstream],
+        *,
+        balance: Balance = "least_outstanding",
+        health: Health = DEFAULT_HEALTH,
+        retries: int = 1,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        limits: Limits = DEFAULT_LIMITS,
+        host: str = "rewrite",
+        trusted_proxies: Sequence[str] = (),
+        forwarded: Sequence[str] = ("x-forwarded",),
+        trace_method: bool = False,
+        forward_date: bool = False,
+        name: str | None = None,
+        log: logging.Logger | None = None,
+    ) -> None:
+        checked_whole("retries", retries, least=0)
+        self._timeouts = timeouts
+        self._config = timeouts.config()
+        self._limits = limits
+        self._health = health
+        self._retries = retries
+        self._balance = balance_of(balance)
+        self._draw: Callable[[], float] = draw if is_random(balance) else float
+        self._lines = [_Line(upstream, health) for upstream in upstreams_of(upstreams)]
+        self._members = [line.member for line in self._lines]
+        confined = any(line.prefix for line in self._lines)
+        self._trust = _trust(host, trusted_proxies, forwarded, trace_method, confined, name)
+        self._without = _NONE if forward_date else _THE_SERVERS
+        self._log = log or logging.getLogger("httpcore.gateway")
+        self._gate = Gate(limits.concurrent, limits.queue)
+        self._budget = Budget()
+        self._retried = 0
+        self._responses = [0] * 6
+        self._checks: list[Callable[[], object]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:  # a WebSocket, refused before it is accepted: the server answers 403
+            await send({"type": "websocket.close", "code": 1008, "reason": "this gateway forwards HTTP only"})
+
+    def stats(self) -> GatewayStats:
+        """What this gateway has done so far, in this process."""
+        time = now()
+        upstreams = [
+            UpstreamStats(
+                line.name,
+                line.requests,
+                line.failures,
+                line.member.outstanding,
+                line.member.is_up,
+                line.member.ejected_until > time,
+            )
+            for line in self._lines
+        ]
+        gate = self._gate
+        return GatewayStats(gate.under_way, gate.waiting, tuple(self._responses), self._retried, tuple(upstreams))
+
+    async def close(self) -> None:
+        """End the checks and close the idle connections. A server that has a lifespan does it at its end."""
+        for cancel in self._checks:
+            cancel()
+        self._checks.clear()
+        for line in self._lines:
+            await line.sender.close()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            kind = (await receive())["type"]
+            if kind == "lifespan.startup" and self._health.path is not None:
+                self._checks += [start(self._check(line)) for line in self._lines]
+            if kind == "lifespan.shutdown":
+                await self.close()
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.shutdown":
+                return
+
+    # One request.
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = plan(scope, self._trust)
+        if isinstance(request, Refusal):
+            await self._answer(scope, send, request)
+            return
+        limits = self._limits
+        if limits.body is not None and request.length is not None and request.length > limits.body:
+            await self._answer(scope, send, _TOO_LARGE)
+            return
+        if not self._gate.enter() and not await self._gate.wait(limits.queue_wait):
+            await self._answer(scope, send, _FULL)
+            return
+        watch = Watch(receive, self._timeouts, request.has_body is not False)
+        turn = _Turn(scope, send, request, watch, Upload(receive, watch, limits.body))
+        try:
+            await self._watched(turn)
+        finally:
+            self._gate.leave()
+            watch.close()
+            turn.upload.close()
+            self._count(turn)
+
+    async def _answer(self, scope: Scope, send: Send, refusal: Refusal) -> None:
+        self._responses[refusal.status // 100 - 1] += 1
+        await answer(send, refusal)
+
+    async def _watched(self, turn: _Turn) -> None:
+        """Forward the request. A response that was cut off is left without its end: the server then cuts off, too."""
+        try:
+            await self._forward(turn)
+        except CancelledError:
+            watch = turn.watch
+            if not watch.forgive():
+                raise  # the server cancels us
+            turn.error = watch.reason
+            if watch.reason in _TIMED_OUT:
+                await turn.refuse(_TIMED_OUT[watch.reason])
+        except ClientLeft:
+            turn.error = "left"
+        except BodyTooLarge:
+            await turn.refuse(_TOO_LARGE)
+        except HTTPCoreError as error:
+            turn.error = error
+            await turn.refuse(refusal_of(error))
+
+    async def _forward(self, turn: _Turn) -> None:
+        """Send the request to one upstream after the other, until one answers or no other may be asked."""
+        tried: frozenset[int] = frozenset()
+        self._budget.sent()
+        while True:
+            index = self._choose(turn.request, tried)
+            if index is None:
+                await turn.refuse(_NONE_UP)
+                return
+            turn.line = line = self._lines[index]
+            line.requests += 1
+            line.member.outstanding += 1
+            try:
+                response = await self._send(turn, line)
+                await self._receive(turn, response, line)
+                return
+            except HTTPCoreError as error:
+                tried |= {index}
+                if not self._goes_elsewhere(turn, line, error, tried):
+                    raise
+                self._retried += 1
+            finally:
+                line.member.outstanding -= 1
+
+    def _choose(self, request: Forward, tried: frozenset[int]) -> int | None:
+        members = self._members
+        if len(members) == 1 and not tried:
+            return 0 if members[0].is_up else None
+        found = available(members, now(), tried)
+        return self._balance(members, found, request, self._draw()) if found else None
+
+    async def _send(self, turn: _Turn, line: _Line) -> Response:
+        request = turn.request
+        body = await turn.upload.content(request)
+        target = line.prefix + request.target if line.prefix and request.target[:1] == b"/" else request.target
+        return await line.sender.request(
+            *(request.method, line.url, request.headers, body, True),
+            target=target,
+            timeout=self._config,
+            duplex=turn.upload.is_stream,
+        )
+
+    async def _receive(self, turn: _Turn, response: Response, line: _Line) -> None:
+        """Hand the response on. Where its length is known its last piece is also the end: one message fewer."""
+        watch, send = turn.watch, turn.send
+        line.member.answered()
+        status = response.status_code
+        async with response:
+            watch.begins()
+            headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
+            left = _length(headers, turn.request.method, status)
+            turn.status = status
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            turn.upload.is_answered = True
+            connection: RawStream | None = response.connection
+            if connection is None:
+                turn.upload.close()
+                await self._pass(turn, response.raw(), left)
+                return
+            # The client may still be sending: both ways at once.
+            cancel = start(_send_rest(turn, connection))
+            try:
+                await self._pass(turn, _received(connection), left)
+            finally:
+                cancel()
+                connection.close()
+
+    async def _pass(self, turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
+        watch, send = turn.watch, turn.send
+        watch.waits()
+        async for piece in pieces:
+            watch.rests()
+            if left is not None:
+                left -= len(piece)
+            turn.is_whole = left == 0
+            await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
+            watch.waits()
+        if not turn.is_whole:
+            watch.rests()
+            await send({"type": "http.response.body", "body": b""})
+            turn.is_whole = True
+
+    # What became of it.
+
+    def _goes_elsewhere(self, turn: _Turn, line: _Line, error: HTTPCoreError, tried: frozenset[int]) -> bool:
+        """Note the failure; whether another upstream is asked."""
+        blamed = is_the_upstreams(error)
+        if blamed:
+            line.failures += 1
+            line.member.failed(now())
+        self._log.warning("%s failed: %s", line.name, printable(f"{type(error).__name__}: {error.message}"))
+        return (
+            not turn.status
+            and len(tried) <= self._retries
+            and len(tried) < len(self._lines)
+            and may_go_elsewhere(error, turn.request.method, turn.upload.replayable)
+            and bool(available(self._members, now(), tried))
+            and self._budget.spend()
+        )
+
+    def _count(self, turn: _Turn) -> None:
+        status = turn.status if turn.is_whole else 0
+        self._responses[status // 100 - 1 if status else 5] += 1
+        if turn.watch.reason in ("first_byte", "idle") and turn.line is not None:
+            turn.line.failures += 1
+            turn.line.member.failed(now())
+        if self._log.isEnabledFor(logging.INFO):
+            path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
+            ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
+            name = turn.line.name if turn.line is not None else "-"
+            self._log.info(
+                "%s %s %s %d%s %s", turn.request.client or "-", turn.request.method, path, turn.status, ended, name
+            )
+
+    # The checks.
+
+    async def _check(self, line: _Line) -> None:
+        """Ask an upstream again and again whether it works."""
+        health = self._health
+        assert health.path is not None
+        target = health.path.encode("ascii")
+        config = Timeouts(health.timeout, health.timeout, health.timeout, health.timeout)
+        while True:
+            was_up = line.member.is_up
+            line.member.checked(await self._works(line, target, config))
+            if line.member.is_up is not was_up:
+                self._log.warning("%s is %s", line.name, "up again" if line.member.is_up else "down")
+            await pause(health.interval)
+
+    async def _works(self, line: _Line, target: bytes, timeouts: Timeouts) -> bool:
+        try:
+            response = await line.sender.request(
+                *("GET", line.url, [(b"user-agent", b"httpcore.gateway")], b"", True),
+                target=target,
+                timeout=timeouts.whole(),
+            )
+            await response.close()
+        except HTTPCoreError:
+            return False
+        return response.status_code < 400
+
+
+async def _received(connection: RawStream) -> AsyncIterator[bytes]:
+    while piece := await connection.recv():
+        yield piece
+
+
+async def _send_rest(turn: _Turn, connection: RawStream) -> None:
+    """Send what the client goes on to send, while the response is passed on."""
+    upload = turn.upload
+    try:
+        async for piece in upload:
+            if piece:
+                await connection.send(piece)
+        await connection.end()
+    except HTTPCoreError:
+        upload.close()  # the upstream wants no more: the response says why, or ends with an error itself
+    except (ClientLeft, BodyTooLarge):
+        turn.watch.left()
+
+
+def _trust(
+    host: str,
+    trusted_proxies: Sequence[str],
+    forwarded: Sequence[str],
+    trace_method: bool,
+    is_confined: bool,
+    name: str | None,
+) -> Trust:
+    if host not in ("rewrite", "keep"):
+        raise ValueError(f'host: expected "rewrite" or "keep", got {host!r}')
+    for each in forwarded:
+        if isinstance(forwarded, str) or each not in WRITTEN:
+            raise ValueError(f"forwarded: expected some of {', '.join(WRITTEN)}, got {forwarded!r}")
+    given = f"gateway-{os.urandom(4).hex()}" if name is None else name
+    if not given.isascii() or not given.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise ValueError(f"name: expected ASCII letters, digits and -._, got {name!r}")
+    networks = networks_of(trusted_proxies)
+    return Trust(networks, frozenset(forwarded), host == "keep", trace_method, is_confined, given.encode())
+
+
+def _length(headers: Headers, method: str, status: int) -> int | None:
+    """Of the body that comes, where the head says it."""
+    if method == "HEAD" or status in _BODILESS:
+        return None
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value) or None  # without a piece the end is a message of its own
+    return None

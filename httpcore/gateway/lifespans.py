@@ -1,0 +1,62 @@
+"""The start and the end of a server, for several apps: each runs its own lifespan in a task, as ASGI has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from .messages import App, Message, Receive, Scope, Send
+
+__all__ = ["Lifespans"]
+
+
+class _Lifespan:
+    """One app's."""
+
+    def __init__(self, app: App, scope: Scope) -> None:
+        self._app = app
+        self._scope = scope
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def tell(self, kind: str) -> Message | None:
+        """Tell the app that this begins; its answer, or None where it knows of no lifespan."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        self._to_app.put_nowait({"type": kind})
+        said = await self._said.get()
+        return None if said["type"] == "unknown" else said
+
+    async def _run(self) -> None:
+        with suppress(Exception):  # by which ASGI has an app say that it knows of no lifespan
+            await self._app(self._scope, self._to_app.get, self._said.put)
+        while True:
+            self._said.put_nowait({"type": "unknown"})
+            await self._to_app.get()
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+class Lifespans:
+    """Those of several apps, as one."""
+
+    def __init__(self, apps: Sequence[App], scope: Scope) -> None:
+        self._apps = [_Lifespan(app, scope) for app in apps]
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """From the server's start to its end. The first app that fails to start or to end fails for all."""
+        try:
+            while True:
+                kind = (await receive())["type"]
+                said = [await app.tell(kind) for app in self._apps]
+                failed = [each for each in said if each is not None and each["type"].endswith(".failed")]
+                await send(failed[0] if failed else {"type": f"{kind}.complete"})
+                if kind == "lifespan.shutdown" or failed:
+                    return
+        finally:
+            for app in self._apps:
+                app.close()

@@ -1,0 +1,38 @@
+"""What the gateway and an ASGI server say to each other, as types, and the short answers of the gateway itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, NamedTuple
+
+from .._message.fields import Headers
+
+__all__ = ["App", "Headers", "Message", "Receive", "Refusal", "Scope", "Send", "answer"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Refusal(NamedTuple):
+    """What the gateway answers itself: no upstream is asked.
+
+    Attributes:
+        status: of the response.
+        text: the reason in a few words, without anything that the client sent and without addresses of ours.
+        headers: further fields of the response.
+    """
+
+    status: int
+    text: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+async def answer(send: Send, refusal: Refusal) -> None:
+    """Send it."""
+    text = f"{refusal.text}\n".encode() if refusal.text else b""
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), *refusal.headers]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": text})

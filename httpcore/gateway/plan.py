@@ -1,0 +1,256 @@
+"""What of a request goes on and what the gateway answers itself: `plan`, values in, values out, without I/O.
+
+The rules are those of RFC 9110 section 7.6 (what concerns one hop only, Via, Max-Forwards), RFC 9112 (targets, Host,
+framing), RFC 9113 section 8 (cookies, bodies without a length) and RFC 7239 (`forwarding`). A server in front may have
+applied some of them already; none is relied upon, since the servers differ in which.
+
+One pass over the fields: most are handed on as the same pair; those that a rule is about are noted by name. What the
+upstream says is passed by `returned`, the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from .._values import dataclass
+from .forwarding import CLAIMS, Networks, client_of, is_claim, is_trusted, written
+from .messages import Headers, Refusal, Scope
+from .targets import is_host, leaves, target_of
+
+__all__ = ["ALLOW", "Forward", "Trust", "plan", "returned"]
+
+_ONE_HOP: Final = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
+    b"upgrade http2-settings".split()
+)
+_NOTED: Final = _ONE_HOP | CLAIMS | frozenset((b"host", b"content-length", b"cookie", b"via", b"max-forwards"))
+_NO_OPTION: Final = frozenset((b"close", b"keep-alive", b""))
+# A peer that names these in Connection would change how the message is read, or what the next hop is told.
+_NEVER_NAMED: Final = frozenset((b"content-length", b"host", b"via"))
+_NUMBER: Final = re.compile(rb"[0-9]{1,18}")
+
+ALLOW: Final = (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+
+_NOT_ALLOWED: Final = Refusal(405, "this gateway forwards neither CONNECT nor TRACE", (ALLOW,))
+_LOOP: Final = Refusal(508, "the request has passed this gateway before")
+_BAD_HOST: Final = Refusal(400, "expected one Host field with a host name")
+_BAD_CODING: Final = Refusal(501, "expected no transfer coding but chunked")
+_BAD_FRAMING: Final = Refusal(400, "the length of the body is not told in a way that all agree on")
+_BAD_FORWARDS: Final = Refusal(400, "expected a number in Max-Forwards")
+_OUTSIDE: Final = Refusal(400, "the path leads out of what this gateway forwards")
+_OPTIONS: Final = Refusal(200, "", (ALLOW,))
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the head policy of a gateway depends on.
+
+    Attributes:
+        proxies: whose X-Forwarded-* and Forwarded are believed.
+        written: which of `forwarding.WRITTEN` the upstream gets.
+        keeps_host: the upstream gets the client's Host, and not its own.
+        traces: TRACE is forwarded.
+        is_confined: an upstream has a path of its own, which dot segments must not leave.
+        name: this gateway in Via, by which it knows its own requests.
+    """
+
+    proxies: Networks = ()
+    written: frozenset[str] = frozenset(("x-forwarded",))
+    keeps_host: bool = False
+    traces: bool = False
+    is_confined: bool = False
+    name: bytes = b"gateway"
+
+
+class Forward(NamedTuple):
+    """A request as the upstream gets it.
+
+    Attributes:
+        method: as the client sent it.
+        target: path and query, or `*`; the path of the upstream comes before it.
+        headers: complete but for Host, where that names the upstream, and for the framing of a body without a length.
+        host: that the client asked for; None where it named none.
+        client: its address as text, behind trusted proxies too; "" where it is not known.
+        has_body: None where only the first message tells (HTTP/2 without Content-Length).
+        length: of the body, where it was said.
+        expects: the client waits for 100 (Continue) before it sends the body.
+        takes_trailers: `TE: trailers` was among the fields.
+    """
+
+    method: str
+    target: bytes
+    headers: Headers
+    host: bytes | None
+    client: str
+    has_body: bool | None
+    length: int | None
+    expects: bool
+    takes_trailers: bool
+
+
+def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
+    """What becomes of the request of an ASGI scope."""
+    method: str = scope["method"]
+    if method == "CONNECT" or (method == "TRACE" and not trust.traces):
+        return _NOT_ALLOWED
+    headers, noted = _sorted(scope["headers"])
+    if b"connection" in noted:
+        headers = _without_named(headers, noted)
+    target = target_of(scope)
+    if isinstance(target, Refusal):
+        return target
+    host = _host(scope, noted, target.authority)
+    if isinstance(host, Refusal):
+        return host
+    framing = _framing(scope["http_version"], noted)
+    if isinstance(framing, Refusal):
+        return framing
+    if trust.is_confined and leaves(target.path):
+        return _OUTSIDE
+    counted = _counted(method, noted)
+    if isinstance(counted, Refusal):
+        return counted
+    headers += counted
+    if b"via" in noted and _has_passed(noted[b"via"], trust.name):
+        return _LOOP
+
+    has_body, length = framing
+    if length is not None:
+        headers.append((b"content-length", b"%d" % length))
+    if b"cookie" in noted:
+        headers += _cookies(scope["http_version"], noted[b"cookie"])
+    if trust.keeps_host and host:
+        headers.append((b"host", host))
+    headers.append((b"via", _via(noted.get(b"via", ()), scope["http_version"], trust.name)))
+    peer: str = scope["client"][0] if scope.get("client") else ""
+    trusts = bool(trust.proxies) and is_trusted(trust.proxies, peer)
+    headers += written(scope, host, noted, trusts, trust.written)
+    query = scope["query_string"]
+    return Forward(
+        method,
+        target.path + b"?" + query if query else target.path,
+        headers,
+        host,
+        client_of(peer, noted, trust.proxies),
+        has_body,
+        length,
+        bool(has_body) and any(name == b"expect" for name, _ in headers),
+        b"te" in noted and b"trailers" in _members(noted[b"te"]),
+    )
+
+
+def _sorted(given: Headers) -> tuple[Headers, dict[bytes, list[bytes]]]:
+    """The fields that go on as they are, and by name the values of those that a rule is about."""
+    headers: Headers = []
+    noted: dict[bytes, list[bytes]] = {}
+    for pair in given:
+        name = pair[0]
+        if name in _NOTED:
+            noted.setdefault(name, []).append(pair[1])
+        elif (b"_" in name or name[:2] == b"x-") and is_claim(name):
+            # Other spellings of a claim are kept out, wherever they come from; other claims are noted.
+            if b"_" not in name:
+                noted.setdefault(name, []).append(pair[1])
+        else:
+            headers.append(pair)
+    return headers, noted
+
+
+def _members(values: list[bytes]) -> set[bytes]:
+    """The members of a list field in lower case, each without its parameters."""
+    return {member.partition(b";")[0].strip(b" \t").lower() for member in b",".join(values).split(b",")}
+
+
+def _without_named(headers: Headers, noted: dict[bytes, list[bytes]]) -> Headers:
+    """Without the fields that Connection names (RFC 9110, section 7.6.1)."""
+    named = _members(noted[b"connection"]) - _NO_OPTION
+    for name in named - _NEVER_NAMED:
+        if name not in _ONE_HOP:
+            noted.pop(name, None)
+    return [pair for pair in headers if pair[0] not in named] if named else headers
+
+
+def _host(scope: Scope, noted: dict[bytes, list[bytes]], authority: bytes | None) -> bytes | Refusal | None:
+    """RFC 9112, section 3.2: once, and well formed; that of an absolute target replaces it. HTTP/1.0 need not have it,
+    nor HTTP/2, whose `:authority` the server gives as Host.
+    """
+    values = noted.get(b"host", ())
+    if scope["http_version"] != "1.1" and not any(values):  # granian gives an empty one
+        return authority
+    if len(values) != 1 or not is_host(values[0]):
+        return _BAD_HOST
+    return values[0] if authority is None else authority
+
+
+def _framing(version: str, noted: dict[bytes, list[bytes]]) -> tuple[bool | None, int | None] | Refusal:
+    """Whether there is a body, and its length where that was said (RFC 9112, section 6)."""
+    if b"transfer-encoding" in noted:
+        if b",".join(noted[b"transfer-encoding"]).strip(b" \t").lower() != b"chunked":
+            return _BAD_CODING
+        # HTTP/1.0 has no transfer codings, HTTP/2 forbids the field (RFC 9112, section 6.1; RFC 9113, section 8.2.2).
+        return (True, None) if version == "1.1" else _BAD_FRAMING
+    if b"content-length" in noted:
+        values = {value.strip(b" \t") for value in b",".join(noted[b"content-length"]).split(b",")}
+        value = values.pop()
+        if values or not _NUMBER.fullmatch(value):
+            return _BAD_FRAMING
+        return True, int(value)
+    return (False if version.startswith("1") else None), None
+
+
+def _counted(method: str, noted: dict[bytes, list[bytes]]) -> Headers | Refusal:
+    """Max-Forwards, one less for TRACE and OPTIONS; at 0 the answer is ours (RFC 9110, section 7.6.2)."""
+    values = noted.get(b"max-forwards")
+    if values is None:
+        return []
+    if method not in ("OPTIONS", "TRACE"):
+        return [(b"max-forwards", value) for value in values]
+    if len(values) != 1 or not _NUMBER.fullmatch(values[0]):
+        return _BAD_FORWARDS
+    left = int(values[0])
+    if left == 0:
+        return _OPTIONS if method == "OPTIONS" else _NOT_ALLOWED
+    return [(b"max-forwards", b"%d" % (left - 1))]
+
+
+def _has_passed(values: list[bytes], name: bytes) -> bool:
+    return any(name in member.split()[1:2] for member in b",".join(values).split(b","))
+
+
+def _via(before: list[bytes] | tuple[()], version: str, name: bytes) -> bytes:
+    mine = b"%b %b" % (b"1.0" if version == "1" else version.encode("ascii"), name)  # granian says "1"
+    return b", ".join([*before, mine]) if before else mine
+
+
+def _cookies(version: str, values: list[bytes]) -> Headers:
+    """HTTP/2 may send one cookie a field, which no HTTP/1.1 server need join (RFC 9113, section 8.2.3)."""
+    if version.startswith("1"):
+        return [(b"cookie", value) for value in values]
+    return [(b"cookie", b"; ".join(values))]
+
+
+def returned(given: Headers, without: frozenset[bytes], version: str, name: bytes) -> Headers:
+    """The fields of a response for the client: without those for one hop, and `without` those that the server adds.
+
+    Arguments:
+        version: of the upstream's response, e.g. "1.1".
+        name: as in `Trust`.
+    """
+    headers: Headers = []
+    named: list[bytes] = []
+    before: list[bytes] = []
+    for pair in given:
+        field = pair[0]
+        if field == b"connection":
+            named.append(pair[1])
+        elif field == b"via":
+            before.append(pair[1])
+        elif field not in _ONE_HOP and field not in without:
+            headers.append(pair)
+    if named:
+        options = _members(named) - _NO_OPTION - _NEVER_NAMED
+        if options:
+            headers = [pair for pair in headers if pair[0] not in options]
+    headers.append((b"via", b", ".join([*before, b"%b %b" % (version.encode("ascii"), name)])))
+    return headers

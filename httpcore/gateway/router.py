@@ -1,0 +1,68 @@
+"""Several apps behind one port, by the path of the request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .lifespans import Lifespans
+from .messages import App, Receive, Refusal, Scope, Send, answer
+from .targets import Target, leaves, target_of
+
+__all__ = ["Router"]
+
+_NOT_FOUND = Refusal(404, "nothing is served here")
+_OUTSIDE = Refusal(400, "the path leads out of where it begins")
+
+
+class Router:
+    """Gives each request to the app with the longest prefix that its path begins with. An ASGI app itself.
+
+    Arguments:
+        apps: prefixes that begin with "/", and for each an ASGI app: a `Gateway` or any other. "/api/" is what begins
+            with it and "/api" itself; the path is handed on as it is. Prefixes are compared byte for byte with the
+            path as it was sent. A path whose dot segments lead out of its prefix is answered with 400.
+        default: the app for all else. Default None: 404.
+
+    Every app gets the server's start and end (lifespan); of those that fail, the first decides.
+
+    Raises:
+        TypeError, ValueError: a prefix is not a str, or does not begin with "/".
+    """
+
+    def __init__(self, apps: Mapping[str, App], default: App | None = None) -> None:
+        for prefix in apps:
+            if not isinstance(prefix, str) or not prefix.startswith("/"):
+                raise ValueError(f'apps: expected prefixes that begin with "/", got {prefix!r}')
+        found = [(prefix.encode("ascii"), app) for prefix, app in apps.items()]
+        self._apps = sorted(found, key=lambda pair: len(pair[0]), reverse=True)
+        self._default = default
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+            return
+        app = self._app(scope)
+        if not isinstance(app, Refusal):
+            await app(scope, receive, send)
+        elif scope["type"] == "http":
+            await answer(send, app)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": app.text})
+
+    def _app(self, scope: Scope) -> App | Refusal:
+        target = target_of({"method": "GET", **scope})  # a WebSocket has no method
+        if not isinstance(target, Target):
+            return target
+        path = target.path
+        for prefix, app in self._apps:
+            if path.startswith(prefix) and (prefix[-1:] == b"/" or path[len(prefix) :][:1] in (b"", b"/")):
+                rest = path[len(prefix) - (prefix[-1:] == b"/") :]
+                return _OUTSIDE if leaves(rest) else app
+            if path + b"/" == prefix:
+                return app
+        return self._default or _NOT_FOUND
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The start and the end, for each app in turn; one that knows of none is left out."""
+        apps = [app for _, app in self._apps] + ([self._default] if self._default is not None else [])
+        await Lifespans(apps, scope).run(receive, send)

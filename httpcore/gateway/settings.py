@@ -1,0 +1,241 @@
+"""What a gateway is given, checked: upstreams, timeouts, limits, health. Frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from .._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
+from .._message.body import BodyContent
+from .._message.fields import Headers
+from .._message.response import Response
+from .._message.url import URL
+from .._pool.pool import ConnectionPool
+from .._values import dataclass, field
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+__all__ = ["Health", "Limits", "Sender", "Timeouts", "Upstream", "checked_whole", "upstreams_of"]
+
+Seconds = float | None
+
+
+class Sender(Protocol):
+    """What sends requests to an upstream: a `ConnectionPool`, or what has these methods of it."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: BodyContent,
+        stream: bool,
+        *,
+        target: bytes,
+        timeout: TimeoutConfig,
+        duplex: bool = False,
+    ) -> Response:
+        """Send one request; returns at the head of the response."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def checked_whole(name: str, value: int | None, *, least: int) -> None:
+    """Raise TypeError or ValueError unless `value` is None or a whole number from `least` up."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected a whole number or None, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected a number from {least} up, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long the gateway waits, in seconds; None is no limit.
+
+    Attributes:
+        connect: for a connection to an upstream, TLS included. Default 5.
+        first_byte: from the end of the request to the head of the response. Default None: a model may think for long.
+        idle: between two pieces of the response, and for room to send the request. Default 60.
+        total: for the whole exchange. Default None.
+
+    Raises:
+        TypeError, ValueError: a value is not a number of seconds from 0 up.
+    """
+
+    connect: Seconds = 5.0
+    first_byte: Seconds = None
+    idle: Seconds = 60.0
+    total: Seconds = None
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "first_byte", "idle", "total"):
+            object.__setattr__(self, name, checked_seconds(name, getattr(self, name), zero=False))
+
+    def config(self) -> TimeoutConfig:
+        """What of it the pool does. The waits for the response are the gateway's own, since they have two lengths."""
+        return TimeoutConfig(
+            connect_timeout=self.connect,
+            pool_timeout=self.connect,
+            write_timeout=self.idle,
+            read_timeout=None,
+            total_timeout=None,  # all five, so that the pool takes it as it is
+        )
+
+    def whole(self) -> TimeoutConfig:
+        """All of it for a pool alone."""
+        return TimeoutConfig(self.idle, connect_timeout=self.connect, total_timeout=self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one process takes on at once; None is no limit.
+
+    Attributes:
+        concurrent: requests that are under way. Default 10,000.
+        queue: requests that wait for others to end, beyond which the answer is 503. Default 100.
+        queue_wait: how long each of them waits, in seconds, before its answer is 503. Default 1.
+        body: bytes of a request's body, beyond which the answer is 413. Default None.
+
+    Raises:
+        TypeError, ValueError: a value is not a number, or too small.
+    """
+
+    concurrent: int | None = 10_000
+    queue: int = 100
+    queue_wait: float = 1.0
+    body: int | None = None
+
+    def __post_init__(self) -> None:
+        checked_whole("concurrent", self.concurrent, least=1)
+        checked_whole("queue", self.queue, least=0)
+        checked_whole("body", self.body, least=0)
+        checked_seconds("queue_wait", self.queue_wait)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """When an upstream is left out, and when it comes back.
+
+    Attributes:
+        path: what is asked for to see whether it works; a status below 400 says that it does. Default None: it is not
+            asked, and only requests tell.
+        interval: seconds between two such questions. Default 5.
+        timeout: seconds within which they are answered. Default 2.
+        fall: wrong answers in a row after which it is left out. Default 3.
+        rise: right answers in a row after which it comes back. Default 2.
+        passive: requests that fail in a row after which it is left out. Default 5. None: requests tell nothing.
+        ejection: seconds for which requests that failed leave it out. Default 10. After them one failure is enough.
+
+    Raises:
+        TypeError, ValueError: a value is not a number, or too small; a path does not begin with "/".
+    """
+
+    path: str | None = None
+    interval: float = 5.0
+    timeout: float = 2.0
+    fall: int = 3
+    rise: int = 2
+    passive: int | None = 5
+    ejection: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.path is not None and not self.path.startswith("/"):
+            raise ValueError(f'path: expected a path that begins with "/", or None, got {self.path!r}')
+        for name in ("interval", "timeout", "ejection"):
+            if checked_seconds(name, getattr(self, name), zero=False) is None:
+                raise ValueError(f"{name}: expected a number of seconds, got {getattr(self, name)!r}")
+        for name in ("fall", "rise"):
+            if getattr(self, name) is None:
+                raise TypeError(f"{name}: expected a whole number, got None")
+            checked_whole(name, getattr(self, name), least=1)
+        checked_whole("passive", self.passive, least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One server that requests are forwarded to.
+
+    Attributes:
+        url: http or https, with a path or without: it comes before the path of every request.
+        weight: its share of the requests, beside those of the others. Default 1.
+        http2: True speaks HTTP/2 only (over plain http by prior knowledge), False HTTP/1.1 only. Default None: what the
+            server chooses by ALPN, and HTTP/1.1 over plain http.
+        max_connections: connections to it. Default None: as many as there are requests under way.
+        ssl: how an https upstream is checked, as for a `ConnectionPool`. Default None: certifi's bundle.
+        pool: what sends the requests, in place of a pool of its own: then `http2`, `max_connections` and `ssl` mean
+            nothing. The gateway closes it. Default None.
+
+    Raises:
+        TypeError, ValueError: a value has another type, or is not allowed.
+        InvalidURL, UnsupportedProtocol: the URL is not one of http or https.
+    """
+
+    url: str
+    weight: int = field(default=1, kw_only=True)
+    http2: bool | None = field(default=None, kw_only=True)
+    max_connections: int | None = field(default=None, kw_only=True)
+    ssl: SSLConfig | ssl_module.SSLContext | None = field(default=None, kw_only=True)
+    pool: Sender | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.url, str):
+            raise TypeError(f"url: expected a str, got {type(self.url).__name__}")
+        parsed = URL.parse(self.url)
+        if b"?" in parsed.target or parsed.userinfo is not None:
+            raise ValueError(f"url: expected neither a query nor a user name, got {parsed.redacted}")
+        if self.weight is None:
+            raise TypeError("weight: expected a whole number, got None")
+        checked_whole("weight", self.weight, least=1)
+        if self.http2 is not None and not isinstance(self.http2, bool):
+            raise TypeError(f"http2: expected True, False or None, got {self.http2!r}")
+        checked_whole("max_connections", self.max_connections, least=1)
+        if self.ssl is not None:
+            checked_ssl(self.ssl)
+
+    @property
+    def name(self) -> str:
+        """The URL without its path: how it is named in the log and in metrics."""
+        return _without_path(self.url)
+
+    @property
+    def prefix(self) -> bytes:
+        """The path of the URL, as bytes, without a slash at its end."""
+        return URL.parse(self.url).target.rstrip(b"/")
+
+    def sender(self) -> Sender:
+        """What sends to it: the `pool` that was given, or a new one."""
+        if self.pool is not None:
+            return self.pool
+        limits = PoolLimits(max_connections=self.max_connections)
+        return ConnectionPool(self.ssl, limits=limits, http1=self.http2 is not True, http2=self.http2 is not False)
+
+
+def _without_path(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def upstreams_of(given: str | Upstream | Iterable[str | Upstream]) -> tuple[Upstream, ...]:
+    """The upstreams as values, at least one.
+
+    Raises:
+        TypeError, ValueError: there is none, or one of them is neither a URL nor an `Upstream`.
+    """
+    listed = (given,) if isinstance(given, (str, Upstream)) else tuple(given)
+    if not listed:
+        raise ValueError("upstreams: expected at least one, got none")
+    for each in listed:
+        if not isinstance(each, (str, Upstream)):
+            raise TypeError(f"upstreams: expected URLs and Upstream values, got {type(each).__name__}")
+    return tuple([each if isinstance(each, Upstream) else Upstream(each) for each in listed])
+
+
+DEFAULT_TIMEOUTS: Final = Timeouts()
+DEFAULT_LIMITS: Final = Limits()
+DEFAULT_HEALTH: Final = Health()

@@ -1,0 +1,221 @@
+"""Ends a request whose client has left, or whose upstream takes too long. The one place that knows asyncio.
+
+Most requests are over before anything is to be watched. So all there is for each is one timer, and no second task: when
+it fires, a task begins to wait for the client's leaving, and the timer goes on to the next timeout. Each is enforced by
+cancelling the request's task, which the pool allows at every await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import Any, Final
+
+from .messages import Message, Receive
+from .settings import Timeouts
+
+__all__ = ["Gate", "Messages", "Watch", "now", "pause", "start"]
+
+_LOOK: Final = 0.01
+"""Seconds before the client is watched: what has left meanwhile is seen then, so leaving is passed on within them."""
+
+
+def now() -> float:
+    """The clock of asyncio's loops, in seconds, in a loop or outside."""
+    return monotonic()
+
+
+class Watch:
+    """Watches one request, in the task that made it, until `close`.
+
+    Attributes:
+        reason: why the task was cancelled: "left", "first_byte", "idle" or "total"; None where it was not.
+    """
+
+    __slots__ = ("_body_is_over", "_ends", "_handle", "_is_closed", "_limit", "_looked", "_loop", "_name",
+                 "_reader", "_receive", "_since", "_task", "_timeouts", "reason")  # fmt: skip
+
+    def __init__(self, receive: Receive, timeouts: Timeouts, has_body: bool) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._loop = loop = asyncio.get_running_loop()
+        self._receive = receive
+        self._timeouts = timeouts
+        self._body_is_over = not has_body
+        self._looked = False
+        self._is_closed = False  # or struck: no timer runs any more
+        self._reader: asyncio.Task[None] | None = None
+        self.reason: str | None = None
+        self._since = loop.time()
+        self._ends = None if timeouts.total is None else self._since + timeouts.total
+        self._name = "first_byte"
+        self._limit = timeouts.first_byte if self._body_is_over else None
+        self._handle = loop.call_later(_LOOK, self._look)
+
+    def body_is_over(self) -> None:
+        """The client's body has been read, or nothing asks for it any more: from now on its leaving is waited for here,
+        and the upstream's time runs.
+        """
+        if self._is_closed:
+            return
+        self._body_is_over = True
+        if self._name == "first_byte":
+            self._waits("first_byte", self._timeouts.first_byte)
+        if self._looked and self._reader is None:
+            self._reader = self._loop.create_task(self._wait())
+
+    def begins(self) -> None:
+        """The head of the response is here. Until `waits` nothing is expected of the upstream."""
+        self._name = "idle"
+        self._limit = None
+
+    def waits(self) -> None:
+        """The next piece of the response is waited for."""
+        self._waits("idle", self._timeouts.idle)
+
+    def rests(self) -> None:
+        """It has come, and goes to the client: however slowly that reads, the upstream's time does not run."""
+        self._limit = None
+
+    def left(self) -> None:
+        """The client has left."""
+        self._strike("left")
+
+    def close(self) -> None:
+        """The request is over."""
+        self._is_closed = True
+        self._handle.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
+
+    def forgive(self) -> bool:
+        """Whether a cancellation that the task got was this one, which then counts no more."""
+        if self.reason is None:
+            return False
+        return self._task.uncancel() == 0
+
+    def _waits(self, name: str, limit: float | None) -> None:
+        self._name = name
+        self._limit = limit
+        self._since = since = self._loop.time()
+        if self._looked and not self._is_closed and limit is not None and since + limit < self._handle.when():
+            self._handle.cancel()
+            self._handle = self._loop.call_at(since + limit, self._look)
+
+    def _look(self) -> None:
+        loop = self._loop
+        self._looked = True
+        if self._body_is_over and self._reader is None:
+            self._reader = loop.create_task(self._wait())
+        present = loop.time()
+        if self._ends is not None and self._ends <= present:
+            self._strike("total")
+            return
+        due = None if self._limit is None else self._since + self._limit
+        if due is not None and due <= present:
+            self._strike(self._name)
+            return
+        times = [time for time in (due, self._ends) if time is not None]
+        self._handle = loop.call_at(min(times) if times else present + 3600, self._look)
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
+            pass
+        self.left()
+
+    def _strike(self, reason: str) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self.reason = reason
+            self._handle.cancel()
+            self._task.cancel()
+
+
+class Messages:
+    """The messages of an ASGI server, for one of which may be waited in steps."""
+
+    __slots__ = ("_coming", "_receive")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._coming: asyncio.Future[Message] | None = None
+
+    async def next(self, seconds: float | None = None) -> Message | None:
+        """The next one; None where `seconds` have passed without it, and it is still waited for."""
+        if self._coming is None:
+            if seconds is None:
+                return await self._receive()
+            self._coming = asyncio.ensure_future(self._receive())
+        done, _ = await asyncio.wait((self._coming,), timeout=seconds)
+        if not done:
+            return None
+        coming, self._coming = self._coming, None
+        return coming.result()
+
+    def close(self) -> None:
+        """None is waited for any more."""
+        if self._coming is not None:
+            self._coming.cancel()
+            self._coming = None
+
+
+class Gate:
+    """How many requests are under way, and the queue of those that wait for their turn."""
+
+    __slots__ = ("_limit", "_queue", "_waiting", "under_way")
+
+    def __init__(self, limit: int | None, queue: int) -> None:
+        self.under_way: int = 0
+        self._limit = limit
+        self._queue = queue
+        self._waiting: dict[asyncio.Future[None], None] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._waiting)
+
+    def enter(self) -> bool:
+        """Take a place, if there is one."""
+        if self._limit is not None and self.under_way >= self._limit:
+            return False
+        self.under_way += 1
+        return True
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a place; False where the queue is full, or none came free in time."""
+        if len(self._waiting) >= self._queue:
+            return False
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[place] = None
+        try:
+            await asyncio.wait((place,), timeout=seconds)
+        except BaseException:
+            if place.done():  # it was given and is not taken
+                self.leave()
+            raise
+        finally:
+            self._waiting.pop(place, None)
+        return place.done()
+
+    def leave(self) -> None:
+        """Release a place: the one that has waited longest gets it."""
+        while self._waiting:
+            place = next(iter(self._waiting))
+            del self._waiting[place]
+            if not place.done():
+                place.set_result(None)
+                return
+        self.under_way -= 1
+
+
+async def pause(seconds: float) -> None:
+    """Wait."""
+    await asyncio.sleep(seconds)
+
+
+def start(run: Coroutine[Any, Any, None]) -> Callable[[], object]:
+    """Run it in a task of its own; what it returns cancels that."""
+    return asyncio.get_running_loop().create_task(run).cancel

@@ -1,0 +1,91 @@
+"""`python -m httpcore.gateway`, as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from gateway_servers import exchange, get, status_of
+from servers import Peer, ScriptedServer, free_port, ok, process
+from wire_checks import fields_of, names_of
+
+pytestmark = pytest.mark.servers
+
+COMMAND = [sys.executable, "-m", "httpcore.gateway"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_command_forwards_with_the_flags_that_a_gateway_needs() -> None:
+    heads: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        while head := peer.head():
+            heads.append(head)
+            peer.send(ok(b"x", b"Date: then", b"Server: mine"))
+
+    port = free_port()
+    with ScriptedServer(script) as upstream, process([*COMMAND, upstream.url, "--port", str(port)], port):
+        response = exchange(port, get("/", "X-Forwarded-For: 203.0.113.7"))
+    assert status_of(response) == 200
+    assert [pair for pair in fields_of(response) if pair[0] in ("date", "server")] == [
+        ("date", "then"),
+        ("server", "mine"),
+    ]
+    assert "via" in names_of(response)
+    assert b"x-forwarded-for: 127.0.0.1\r\n" in heads[0]
+
+
+def test_sigterm_lets_requests_end_and_takes_no_more() -> None:
+    go, began = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        began.set()
+        go.wait(10)
+        peer.send(ok(b"at last"))
+
+    port = free_port()
+    with ScriptedServer(script) as upstream, process([*COMMAND, upstream.url, "--port", str(port)], port) as running:
+        with socket.create_connection(("127.0.0.1", port), 10) as client:
+            client.sendall(get())
+            assert began.wait(10)
+            running.send_signal(signal.SIGTERM)
+            for _ in range(200):
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                except OSError:
+                    break
+                threading.Event().wait(0.02)
+            else:
+                pytest.fail("it still takes connections")
+            go.set()
+            received = b""
+            while data := client.recv(1000):
+                received += data
+        assert received.endswith(b"at last")
+        running.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["http://a", "http://b:9000", "--check"], 0, "the arguments are right"),
+        (["ftp://a", "--check"], 2, "ftp"),
+        (["http://a", "--balance", "best", "--check"], 2, "balance: expected one of"),
+        (["http://a", "--trust", "10.0.0.0/99", "--check"], 2, "trusted_proxies: expected an address or a network"),
+        (["http://a", "--idle", "-1", "--check"], 2, "idle"),
+        (["--check"], 2, "URL"),
+    ],
+)
+def test_check_says_whether_the_arguments_are_right(arguments: list[str], status: int, said: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == status
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
