@@ -24,7 +24,7 @@ from .._message.rules import DEFAULT_RULES, ReadRules
 from .differences import excuses, forgives
 from .engine import READERS, H2Engine
 from .frame_reader import FrameReader
-from .frames import CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PADDED, Fault, frame_header, unpad
+from .frames import CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PADDED, PUSH, Fault, frame_header, unpad
 from .h2_engine import NAME
 from .hpack_decoder import FieldBlock
 from .streams import Listener, Stream
@@ -209,7 +209,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 def _twice(kind: int, engine: ShadowEngine, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
     read = partial(READERS[kind], engine, flags, stream, payload, listener)
-    engine.note_block(kind in (HEADERS, CONTINUATION) and not flags & END_HEADERS)
+    engine.note_block(kind in (HEADERS, PUSH, CONTINUATION) and not flags & END_HEADERS)
     if kind == GOAWAY:
         read()
     else:

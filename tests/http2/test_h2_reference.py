@@ -51,6 +51,17 @@ def test_the_shadow_finds_nothing_in_the_table(case: Case, monkeypatch: pytest.M
     assert engine.take() == native_engine.take()
 
 
+@pytest.mark.parametrize("kind", [1, 5, 9], ids=["HEADERS", "PUSH_PROMISE", "CONTINUATION"])
+def test_the_shadow_waits_for_the_end_of_a_header_block(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """h2 says nothing of a part, the native rules may refuse it at once."""
+    monkeypatch.setattr("h2_events.make_engine", watched)
+    promise = struct.pack(">L", 2) if kind == 5 else b""
+    part = promise + b"\x00\x07:status\x03200"
+    frame = struct.pack(">HBBBL", 0, len(part), kind, 0, 1) + part  # without END_HEADERS
+    heard, _ = played(opened(), frame, [])
+    assert (heard.error is None) == (kind == 1)
+
+
 PIECES = [case.script for case in CASES if len(case.script) < 300 and case.start is opened]
 
 
