@@ -153,7 +153,7 @@ class Ledger:
         _demand("opened", claim, _DIALING)
         self._begin(now)
         if claim.standing is _DIALING and (slot := claim.slot):
-            led = self._is_followed(slot.origin)
+            led = slot.origin.is_followed()
             slot.origin.protocol = protocol
             self._spoken.learn(slot.key, protocol)
             slot.protocol = protocol
@@ -180,7 +180,7 @@ class Ledger:
         _demand("failed", claim, _DIALING)
         self._begin(now)
         if claim.standing is _DIALING and (slot := claim.slot):
-            led = self._is_followed(slot.origin)
+            led = slot.origin.is_followed()
             slot.origin.solo = self._joins
             self._strike(claim)
             self._bury(slot)
@@ -542,13 +542,6 @@ class Ledger:
                 self._release(claim, self._now)
         for slot in list(self._slots):
             self._leave(slot, CloseReason.POOL_CLOSED)
-
-    def _is_followed(self, origin: Origin) -> bool:
-        """Its last waiter, at least, waits on a dial of another. Nothing is open yet."""
-        if origin.count > origin.dialing or not origin.waiters:
-            return False
-        last = next(reversed(origin.waiters))
-        return last.joined > origin.solo and origin.shared_by(last)
 
     def _tell_followers(self, origin: Origin) -> None:
         """Who still waits waits for something else from now on: see `follows`."""

@@ -217,6 +217,13 @@ class Origin:
             return False
         return self.protocol == "HTTP/2" or (self.protocol is None and claim.may_share)
 
+    def is_followed(self) -> bool:
+        """Its last waiter, at least, waits on a dial of another. Nothing is open yet."""
+        if self.count > self.dialing or not self.waiters:
+            return False
+        last = next(reversed(self.waiters))
+        return last.joined > self.solo and self.shared_by(last)
+
     def wants_room(self) -> bool:
         """Whether the first waiter would dial. Those who joined before a failed dial are first in the queue."""
         if not self.waiters:
