@@ -14,7 +14,7 @@ import pytest
 import httpcore
 from httpcore import _errors
 from httpcore._errors import Code, show
-from httpcore._message.response import _Given
+from httpcore._message.response import _Given  # what a response made by hand reads from
 from httpcore._sync import SyncResponse, run
 
 CLASSES: list[type[httpcore.HTTPCoreError]] = [
@@ -183,7 +183,7 @@ def broken(coding: str, body: bytes) -> httpcore.Response:
     return httpcore.Response(200, headers={"Content-Encoding": coding}, body=body)
 
 
-class Strict(_Given):
+class Strict(_Given):  # as above
     """A body as a strict pool has it: unusual content is an error."""
 
     def note(self, name: httpcore.Leniency) -> bool:
@@ -192,8 +192,8 @@ class Strict(_Given):
 
 def strictly_read() -> httpcore.Response:
     response = broken("nothing", b"x")
-    assert isinstance(response._source, _Given)
-    response._source = Strict(response._source._body)
+    assert isinstance(response._source, _Given)  # as above
+    response._source = Strict(response._source._body)  # as above: no pool is needed for it
     return response
 
 

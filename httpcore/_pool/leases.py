@@ -103,7 +103,7 @@ class Leases:
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.POOL_CLOSED
                 slot.connection.close()
-        if ledger is not None and self.untold:
+        if self.__dict__.get("untold"):  # the last that is made
             self.tell()
 
     # A ticket's way to a connection, and back.

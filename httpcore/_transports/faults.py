@@ -135,6 +135,7 @@ class FaultInjection(Middleware):
 def _error(kind: str, request: TransportRequest) -> HTTPCoreError:
     made, phase = _KINDS[kind]
     facts: dict[str, Any] = {"phase": phase, "method": request.verb, "url": request.parsed_url().redacted}
+    facts["safe_to_retry"] = phase == "connect"  # else the server may have acted
     return made(f"injected fault: {kind}", **facts)
 
 
@@ -162,6 +163,7 @@ class _Cut:
                 method=self._request.verb,
                 url=self._request.parsed_url().redacted,
                 status_code=self._response.status_code,
+                safe_to_retry=False,
             )
         piece = await self._iterator.__anext__()
         piece, self._left = piece[: self._left], self._left - len(piece)

@@ -24,6 +24,7 @@ import httpcore
 from httpcore._backends.asyncio import AsyncioBackend, AsyncioStream
 from httpcore._backends.sockets import Descriptor
 from httpcore._backends.threads import BlockingBackend, BlockingStream
+from httpcore._client.client import _Face  # it has the finaliser of all clients
 from httpcore._config import PoolLimits, TimeoutConfig
 from httpcore._connect.network import Network
 from httpcore._connect.route import Route
@@ -160,11 +161,17 @@ def a_delivery() -> Iterator[Make]:
         yield make
 
 
+@contextmanager
+def a_client() -> Iterator[Make]:
+    yield httpcore.Client
+
+
 MADE: dict[type, Callable[[], AbstractContextManager[Make]]] = {
     Leases: a_pool,
     AsyncioStream: a_stream,
     HTTP2Exchange: an_exchange,
     Delivery: a_delivery,
+    _Face: a_client,
 }
 
 

@@ -118,6 +118,9 @@ def differing(folder: Path) -> dict[str, SSLConfig]:
         "server_hostname": "a.test",
         "alpn": ("http/1.1", "http/1.0"),
         "fingerprints": (PIN,),
+        "minimum_version": "TLSv1.3",
+        "maximum_version": "TLSv1.3",
+        "ciphers": "ECDHE+AESGCM",
     }
     return {name: dataclasses.replace(base, **{name: value}) for name, value in others.items()}
 

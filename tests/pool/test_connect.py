@@ -181,8 +181,14 @@ def test_the_trace_hears_of_the_connection_and_of_no_request(world: World, serve
             await pool.connect(server.url, trace=events.append)
 
     world.run(body)
-    assert [type(event) for event in events] == [httpcore.DialStarted, httpcore.ConnectionOpened]
-    assert len({event.request for event in events}) == 1
+    assert [type(event) for event in events] == [
+        httpcore.DialStarted,
+        httpcore.ConnectStarted,
+        httpcore.Connected,
+        httpcore.ConnectionOpened,
+        httpcore.ConnectionClosed,
+    ]
+    assert {event.request for event in events} == {0}
 
 
 # A context of the caller's that leads to HTTP/1.1.

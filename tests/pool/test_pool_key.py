@@ -293,6 +293,9 @@ TLS: dict[str, tuple[str, tuple[Any, Any]]] = {
     "server_hostname": ("whoever the server had to be", (None, "other.test")),
     "alpn": ("whatever it was offered", (None, ("http/1.1",))),
     "fingerprints": ("which certificates would do", ((), ("{pin}",))),
+    "minimum_version": ("the least that was good enough", (None, "TLSv1.3")),
+    "maximum_version": ("the most that was offered", (None, "TLSv1.3")),
+    "ciphers": ("which ciphers were good enough", (None, "ECDHE+AESGCM")),
 }
 """Of an `SSLConfig`: what a connection has proved, and to whom."""
 MORE_TLS: dict[str, tuple[tuple[Any, Any], ...]] = {
@@ -393,6 +396,7 @@ REQUEST = {
     "max_body": shared("said with each request; how much of a body is kept"),
     "trace": shared("who hears of it", *everywhere(*WAYS, FORWARD, more={"trace": lambda event: None})),
     "duplex": shared("how the request is written"),
+    "tag": shared("for the trace", *everywhere(DIRECT, more={"tag": "other"})),
 }
 
 POOL = {
@@ -420,6 +424,8 @@ POOL = {
     "max_body": shared("how much of a body is kept; it means nothing to a connection"),
     "trace": shared("a request may have its own", *everywhere(DIRECT, more={"trace": lambda event: None})),
     "backend": fixed("the runtime of all its requests"),
+    "engines": fixed("what reads all connections of a pool"),
+    "strict": fixed("how all connections of a pool are read"),
 }
 
 ROUTE = {
@@ -448,6 +454,7 @@ DIAL = {
 CONNECTION = {
     "route": DIAL["route"],
     "ping_interval": fixed("see POOL"),
+    "engines": fixed("see POOL"),
 }
 
 
@@ -491,7 +498,7 @@ def test_what_is_fixed_cannot_be_said_with_a_request_nor_changed_in_a_pool() -> 
     public = {name for name in dir(httpcore.ConnectionPool) if not name.startswith("_")}
     for name, fact in POOL.items():
         assert (fact.kind is Kind.FIXED) == (name not in said_with_requests | {"proxy"}), name
-    assert public == {"close", "request", "stats"}
+    assert public == {"close", "connect", "limits", "max_body", "request", "ssl", "stats", "stream", "timeout"}
 
 
 def test_the_synchronous_pool_has_the_same_to_say() -> None:
