@@ -46,4 +46,5 @@ def _explained(call: Call, error: BaseException, connection: HTTPConnection | No
         error = call.judged(error)
     peer = connection.info.peer or None if connection is not None else None
     error.add(phase="connect", url=call.request.url.redacted, elapsed=call.elapsed(), peer=peer)
+    error.safe_to_retry = True  # nothing was asked of the peer
     return error

@@ -256,6 +256,7 @@ def test_the_demo_says_that_all_worked() -> None:
 def test_a_response_that_begins_during_an_upload_passes_the_gateway(url: str, upstream: Upstream) -> None:
     """Piece by piece: the client sends the next one when the last has come back, and the connection stays."""
     with httpcore.SyncConnectionPool(timeout=10) as http:
+        before = connections(url, upstream)  # those that other tests have left idle
         for _ in range(2):
             response = http.request("POST", url + "/echo", duplex=True)
             raw = response.connection
@@ -272,7 +273,7 @@ def test_a_response_that_begins_during_an_upload_passes_the_gateway(url: str, up
             assert raw.recv() == b""
             raw.close()
         assert http.stats().open == 1
-        assert connections(url, upstream) == 1
+        assert connections(url, upstream) == max(before, 1)
 
 
 def test_the_progress_bar_of_rich_ends_with_the_whole_file(tmp_path: Path) -> None:
