@@ -48,7 +48,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     for what, pattern, why in (
         (
             "another version",
-            r"not a status line.*'HTTP/\d\.\d ",
+            r"not (a status line.*|the beginning of a response head): 'HTTP/\d\.\d ",
             "RFC 9112, 2.3 does not say what 0.9, 1.2 and 2.0 look like",
         ),
         (

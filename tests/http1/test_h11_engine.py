@@ -124,6 +124,29 @@ def test_h11_refuses_white_space_before_a_chunk_extension() -> None:
     assert reference.ended
 
 
+BEHIND = b"Content-Length: 1\r\n\nx\r\n"  # h11 ends the head at the lone LF; no CRLF CRLF is there
+
+
+@pytest.mark.parametrize("asked", [GET, HEAD])
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 x\r\n\r\n"], ids=["alone", "behind 103"])
+@pytest.mark.parametrize("version", [b"0.1", b"0.9", b"2.0", b"9.9"])
+def test_another_version_is_explained_whatever_ends_its_lines(version: bytes, interim: bytes, asked: Asked) -> None:
+    for end in (b"\r\n" + BEHIND, b"\r\n\r\nx", b"\n\n"):
+        raw = interim + b"HTTP/" + version + b" 200 OK" + end
+        for pieces in ([raw], [raw[:9], raw[9:]], single_bytes(raw)):
+            native = outcome(H1Response, pieces, asked)
+            assert native[4]
+            assert native == outcome(Alarmed, pieces, asked)
+    shadow = Shadow(asked.method, False, False)
+    shadow.receive(interim + b"HTTP/" + version + b" 200 OK\r\n" + BEHIND)
+    assert shadow.heads[-1].version == version  # or the row is no longer needed
+
+
+@pytest.mark.parametrize("text", ["SSH-2.0-x", "HTTP/", "HTTP/x.1 200 OK", "HTTP/2 200 OK", " HTTP/2.0 200 OK"])
+def test_no_other_beginning_of_a_head_is_explained(text: str) -> None:
+    assert not differences.forgives(f"not the beginning of a response head: {text!r}")
+
+
 def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
     assert differences.APART.keys() == {
         "no connection of HTTP/1.0 is kept",

@@ -302,7 +302,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 Laxer = tuple[str, set[str], str, bytes]
 LAXER: dict[str, Laxer] = {
     "another version": (
-        r"not a status line.*'HTTP/\d\.\d ",
+        r"not (a status line.*|the beginning of a response head): 'HTTP/\d\.\d ",
         {"h11", "llhttp"},
         "RFC 9112 2.3: what 0.9, 1.2 and 2.0 look like is not said there",
         b"HTTP/2.0 200 OK\r\n\r\n",
