@@ -116,12 +116,15 @@ class Dial:
         proxy = route.proxy
         of_origin, of_proxy = route.demands or ((), ())
         tracer = self._deadline.tracer
-        stream = self._note(await self._socket())
+        # Kept on the line of the wait itself: a Ctrl-C before the next line finds what to close.
+        stream = self._stream = await self._socket()
+        self._reached(stream)
         if tracer is not None:
             tracer.connected(stream.info().peer)
         if proxy is not None and proxy.kind.over_tls:
             hop = Hop(("proxy", proxy), proxy.ssl, proxy.host, ("http/1.1",), of_proxy)
-            stream = self._note(await _naming(proxy, self._secured(stream, hop)))
+            stream = self._stream = await _naming(proxy, self._secured(stream, hop))
+            self._reached(stream)
         if proxy is not None and not route.forwards:
             if tracer is not None:
                 tracer.tunneling(str(proxy))
@@ -130,13 +133,8 @@ class Dial:
                 tracer.tunneled(str(proxy))
         if route.tls is not None:
             hop = Hop(("origin", route), route.tls, route.host, route.offers, of_origin)
-            stream = self._note(await _through(proxy, self._secured(stream, hop)))
-        return stream
-
-    def _note(self, stream: Stream) -> Stream:
-        """From now on this is what is closed when the dial fails, or when others end it."""
-        self._stream = stream
-        self._reached(stream)
+            stream = self._stream = await _through(proxy, self._secured(stream, hop))
+            self._reached(stream)
         return stream
 
     def _left(self) -> float | None:

@@ -499,6 +499,9 @@ def test_what_is_fixed_cannot_be_said_with_a_request_nor_changed_in_a_pool() -> 
     for name, fact in POOL.items():
         assert (fact.kind is Kind.FIXED) == (name not in said_with_requests | {"proxy"}), name
     assert public == {"close", "connect", "limits", "max_body", "request", "ssl", "stats", "stream", "timeout"}
+    for name in ("limits", "max_body", "ssl", "timeout"):
+        with pytest.raises(AttributeError):
+            setattr(httpcore.ConnectionPool(), name, None)
 
 
 def test_the_synchronous_pool_has_the_same_to_say() -> None:

@@ -102,8 +102,6 @@ def test_at_every_line_of_a_request(url: str, warm: bool, stream: bool) -> None:
 @pytest.mark.parametrize("warm", [True, False], ids=["reused connection", "new connection"])
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
-# Between the line that makes a socket and the one that keeps it nothing of ours can close it: its own finaliser does.
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_at_every_line_of_connect(url: str, warm: bool) -> None:
     line, step, struck = 1, 1 if warm else 3, True
     while struck:
