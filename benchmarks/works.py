@@ -197,10 +197,10 @@ WORKS = [
     requests("asyncio GET, varied, 100 at once", ("httpcore async", *ASYNC_PEERS[1:]), "plain", "vary", 3000, 100, 100),
     requests("HTTP/2 GET, varied, 100 at once", ("httpcore async", *H2_PEERS[1:]), "h2", "vary", 3000, 100),
     *(
-        requests(f"200 MB {job}{label}, {world}", clients, way, job, 2, pictured=world == "asyncio")
+        requests(f"200 MB {job}{label}, {runtime}", clients, way, job, 2, pictured=runtime == "asyncio")
         for job in ("down", "up")
         for way, label in (("plain", ""), ("tls", ", TLS"), ("h2", ", HTTP/2"))
-        for world, clients in (
+        for runtime, clients in (
             ("sync", tuple(name for name in SYNC_BULK if way != "h2" or name not in ("bare socket", "urllib3"))),
             ("asyncio", tuple(name for name in ASYNC_BULK if way != "h2" or name != "aiohttp")),
         )

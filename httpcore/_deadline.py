@@ -12,7 +12,7 @@ __all__ = ["Deadline"]
 
 
 class Deadline:
-    """The timeouts of one request, running from now on the clock of its world.
+    """The timeouts of one request, running from now on the clock of its runtime.
 
     Attributes:
         tracer: is told of the steps of the request, where there is a trace.

@@ -1,6 +1,6 @@
 """The thread-blocking face of the pool: the same coroutines, driven to their end in one step.
 
-The world of threads never suspends: its waits block the thread. So a coroutine of the core runs from its start to its
+The runtime of threads never suspends: its waits block the thread. So a coroutine of the core runs from its start to its
 end in a single `send(None)`: no event loop, no second copy of the code, and it works inside a running loop too.
 """
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, ScriptedProxy, server_context
-from worlds import World, each_world
 
 import httpcore
 from httpcore import (
@@ -109,21 +109,21 @@ async def answer_coded(peer: ServerEnd) -> None:
 
 
 def play(body: Callable[[httpcore.ConnectionPool, Listener], Awaitable[None]], **settings: Any) -> Simulation:
-    world = Simulation(watches=False)
-    world.listen("a.test", 80, serve, connect_delay=0.5)
-    world.listen("b.test", 80, serve)
-    world.listen("stuck.test", 80, stay_stuck, window=1000)
-    world.listen("early.test", 80, answer_early, window=1000)
-    world.listen("coded.test", 80, answer_coded)
-    world.refuse("refused.test", 80)
+    runtime = Simulation(watches=False)
+    runtime.listen("a.test", 80, serve, connect_delay=0.5)
+    runtime.listen("b.test", 80, serve)
+    runtime.listen("stuck.test", 80, stay_stuck, window=1000)
+    runtime.listen("early.test", 80, answer_early, window=1000)
+    runtime.listen("coded.test", 80, answer_coded)
+    runtime.refuse("refused.test", 80)
 
     async def main() -> None:
         listener = Listener()
         async with httpcore.ConnectionPool(trace=listener, **settings) as pool:
             await body(pool, listener)
 
-    world.run(main())
-    return world
+    runtime.run(main())
+    return runtime
 
 
 def started(path: str, method: str = "GET") -> RequestStarted:
@@ -277,21 +277,21 @@ def test_a_failure_is_the_last_that_is_heard_of_a_request() -> None:
 
 
 def test_a_request_that_is_cancelled_is_told_of() -> None:
-    world = Simulation()
-    world.listen("a.test", 80, serve)
+    runtime = Simulation()
+    runtime.listen("a.test", 80, serve)
     listener = Listener()
 
     async def main() -> None:
         pool = httpcore.ConnectionPool(trace=listener)
-        task = world.spawn(pool.request("GET", "http://a.test/slow"))
-        await world.sleep(1)
+        task = runtime.spawn(pool.request("GET", "http://a.test/slow"))
+        await runtime.sleep(1)
         task.cancel()
         await task.wait()
         assert task.cancelled
         assert listener.taken()[-1] == RequestCancelled(0.0, 0, "Cancelled: ")
         await pool.close()
 
-    world.run(main())
+    runtime.run(main())
 
 
 def test_a_raw_stream_is_told_of_when_it_is_closed() -> None:
@@ -484,20 +484,20 @@ def test_a_connection_that_no_request_uses_says_why_it_closed(reason: CloseReaso
 
 
 def test_a_connection_that_was_idle_for_too_long_says_so() -> None:
-    world = Simulation()
-    world.listen("a.test", 80, serve)
+    runtime = Simulation()
+    runtime.listen("a.test", 80, serve)
     listener = Listener()
 
     async def main() -> None:
         async with httpcore.ConnectionPool(trace=listener) as pool:
             await pool.request("GET", "http://a.test/one")
-            await world.sleep(31)
+            await runtime.sleep(31)
             pool.stats()
             close = listener.events[-1]
             assert isinstance(close, ConnectionClosed)
             assert (close.request, close.reason) == (0, CloseReason.EXPIRED)
 
-    world.run(main())
+    runtime.run(main())
 
 
 def test_what_a_trace_raises_of_a_close_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
@@ -512,8 +512,8 @@ def test_what_a_trace_raises_of_a_close_is_reported(capsys: pytest.CaptureFixtur
     play(body)
 
 
-@each_world
-def test_tunnel_and_tls_have_records_on_one_clock(world: World, tmp_path: Path) -> None:
+@each_runtime
+def test_tunnel_and_tls_have_records_on_one_clock(runtime: Runtime, tmp_path: Path) -> None:
     """Over real sockets: a proxy, a tunnel through it, and TLS with the origin."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
@@ -524,7 +524,7 @@ def test_tunnel_and_tls_have_records_on_one_clock(world: World, tmp_path: Path) 
     async def body() -> None:
         before = time.monotonic()
         with ScriptedProxy((CONNECT, TLS_ORIGIN, EXCHANGE), origin=context) as proxy:
-            async with world.pool(ssl, proxy=f"http://u:sesame@127.0.0.1:{proxy.port}", trace=listener) as pool:
+            async with runtime.pool(ssl, proxy=f"http://u:sesame@127.0.0.1:{proxy.port}", trace=listener) as pool:
                 await pool.request("GET", "https://secure.test/")
         assert all(before <= event.at <= time.monotonic() for event in listener.events)
         by = f"http://127.0.0.1:{proxy.port}"
@@ -535,4 +535,4 @@ def test_tunnel_and_tls_have_records_on_one_clock(world: World, tmp_path: Path) 
         assert "sesame" not in repr(listener.events)
         assert listener.taken()[place + 1 : place + 5] == [*tunnel, *secured]
 
-    world.run(body)
+    runtime.run(body)

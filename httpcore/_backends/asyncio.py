@@ -1,4 +1,4 @@
-"""The world of asyncio, on its own loops and on uvloop: streams over sockets that the loop only watches.
+"""The runtime of asyncio, on its own loops and on uvloop: streams over sockets that the loop only watches.
 
 The loop is asked for `add_reader`, `add_writer` and timers; the bytes go through our own socket, with no transport
 between. Measured bare against a bare `asyncio.Protocol`, CPU for a small request and its answer: 43 against 46
@@ -605,7 +605,7 @@ class AsyncioBackend:
 
     @classmethod
     def current(cls) -> AsyncioBackend:
-        """The world of the running loop.
+        """The runtime of the running loop.
 
         Raises:
             RuntimeError: no loop runs in this thread.

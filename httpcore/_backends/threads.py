@@ -1,6 +1,6 @@
-"""The world of plain threads: every wait blocks the calling thread, and no coroutine here ever suspends.
+"""The runtime of plain threads: every wait blocks the calling thread, and no coroutine here ever suspends.
 
-So `coroutine.send(None)` runs any of them to its end. No event loop is looked at, which is why this world also works
+So `coroutine.send(None)` runs any of them to its end. No event loop is looked at, which is why this runtime also works
 inside a running one. Ctrl-C ends each wait at once: all of them are system calls or locks that Python interrupts.
 """
 
@@ -279,7 +279,7 @@ class BlockingBackend:
         return False
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this world does
+        time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this runtime does
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
         return function()

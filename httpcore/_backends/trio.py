@@ -1,4 +1,4 @@
-"""The world of trio: plain non-blocking sockets, and trio only where something really has to wait.
+"""The runtime of trio: plain non-blocking sockets, and trio only where something really has to wait.
 
 Trying comes first and costs no turn of the scheduler; what would block then waits. So that a fast peer cannot keep the
 other tasks out, or a cancellation unheard, a stream gives up its turn before the next piece once it has moved PIECE

@@ -1,6 +1,6 @@
 """From a host name to a connected TCP stream: who is asked for its addresses, which may be used, in which order.
 
-What connects is the world's, `Backend.connect_tcp`. It is given addresses, never a name: the very ones that were
+What connects is the runtime's, `Backend.connect_tcp`. It is given addresses, never a name: the very ones that were
 checked, so that a name which leads elsewhere a moment later leads nowhere.
 """
 

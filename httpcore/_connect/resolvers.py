@@ -24,7 +24,7 @@ class Resolver(Protocol):
 
         Arguments:
             host: a name in lower-case ASCII, never an IP address.
-            system: asks the operating system in whatever world this is: `await system(host)`. It keeps the connect
+            system: asks the operating system in whatever runtime this is: `await system(host)`. It keeps the connect
                 timeout; what else a resolver waits for it has to bound itself. In threads (`SyncConnectionPool`)
                 nothing may suspend: such a resolver blocks, or awaits `system` alone.
 

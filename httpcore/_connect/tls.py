@@ -1,4 +1,4 @@
-"""TLS over any stream: an `ssl.SSLObject` between two memory buffers, the same class in every world.
+"""TLS over any stream: an `ssl.SSLObject` between two memory buffers, the same class in every runtime.
 
 Two buffers hold ciphertext. What came from the peer goes into `_incoming` and is decrypted at once, all of it. What
 OpenSSL makes for the peer comes out of `_outgoing`, in the order in which it was made, and `_outbox` is the part that
@@ -100,7 +100,7 @@ async def start_tls(
         server_name: the host as in the URL, a name in ASCII or an IP literal without brackets. The certificate must be
             for it. A name is also sent (SNI); an IP address is not (RFC 6066, section 3).
         timeout: seconds for the whole handshake, however slowly the peer answers; None is no limit.
-        now: the clock of the stream's world, in seconds.
+        now: the clock of the stream's runtime, in seconds.
         session: to be resumed, if the server agrees. It must come from a connection to the same server under the same
             name, made with the same context: OpenSSL does not check the name again.
         keep: called when the first data is here, with what another connection may resume from.

@@ -1,6 +1,6 @@
-"""What is particular to the world of asyncio, on its own loop and on uvloop: the loop, its timers, and its end.
+"""What is particular to the runtime of asyncio, on its own loop and on uvloop: the loop, its timers, and its end.
 
-What every world promises is tested in `test_streams.py`.
+What every runtime promises is tested in `test_streams.py`.
 """
 
 from __future__ import annotations
@@ -1254,7 +1254,7 @@ def test_a_loop_that_cannot_watch_sockets_is_a_connect_error_that_says_so(listen
         runner.run(main())
 
 
-# The rest of the world.
+# The rest of the runtime.
 
 
 def test_a_backend_belongs_to_one_loop(run: Any, new_loop: NewLoop) -> None:

@@ -1,4 +1,4 @@
-"""What is special to the world of threads: no call suspends, any thread may close, Ctrl-C ends every wait."""
+"""What is special to the runtime of threads: no call suspends, any thread may close, Ctrl-C ends every wait."""
 
 from __future__ import annotations
 
@@ -340,7 +340,7 @@ def test_a_script_that_dies_of_sigpipe_still_gets_a_write_error() -> None:
         signal.signal(signal.SIGPIPE, before)
 
 
-def test_this_world_is_everywhere_and_never_gone() -> None:
+def test_this_runtime_is_everywhere_and_never_gone() -> None:
     backend = BlockingBackend()
     assert backend.name == "threads"
     assert backend.is_current()

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import trio
 from places import black_hole
+from runtimes import Runtime, each_runtime
 from servers import ScriptedServer, answering, free_port, ok
-from worlds import World, each_world
 
 import httpcore
 from httpcore import ConnectError, ConnectTimeout, TimeoutConfig
@@ -27,7 +27,7 @@ from httpcore._backends.base import Backend, Stream
 from httpcore._backends.happy_eyeballs import Race
 from httpcore._connect.network import Network, reach
 from httpcore.testing import Connection, ServerEnd, Task
-from httpcore.testing import Simulation as MemoryWorld
+from httpcore.testing import Simulation as MemoryRuntime
 from httpcore.testing import at_every_await as at_every_point
 
 LONG = 10.0
@@ -149,79 +149,79 @@ async def greet(peer: ServerEnd) -> None:
         pass
 
 
-def race_to(world: MemoryWorld, addresses: list[str] = DUAL, timeout: float | None = 5.0) -> Stream:
+def race_to(runtime: MemoryRuntime, addresses: list[str] = DUAL, timeout: float | None = 5.0) -> Stream:
     streams: list[Stream] = []
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp(addresses, 80, timeout, target="a.test:80")
+        stream = await runtime.backend().connect_tcp(addresses, 80, timeout, target="a.test:80")
         assert await stream.read(5, timeout) == b"hello"
         streams.append(stream)
         stream.close()
 
-    world.run(main())
+    runtime.run(main())
     return streams[0]
 
 
 @pytest.mark.parametrize("addresses", [DUAL, DUAL[::-1]])
 def test_a_dead_first_address_costs_a_quarter_of_a_second(addresses: list[str]) -> None:
-    world = MemoryWorld()
-    world.blackhole(addresses[0], 80)
-    world.listen(addresses[1], 80, greet, connect_delay=0.04)
-    race_to(world, addresses)
-    assert world.attempts == [(addresses[0], 80), (addresses[1], 80)]
-    assert world.now == pytest.approx(0.29)
+    runtime = MemoryRuntime()
+    runtime.blackhole(addresses[0], 80)
+    runtime.listen(addresses[1], 80, greet, connect_delay=0.04)
+    race_to(runtime, addresses)
+    assert runtime.attempts == [(addresses[0], 80), (addresses[1], 80)]
+    assert runtime.now == pytest.approx(0.29)
 
 
 @pytest.mark.parametrize("addresses", [DUAL, DUAL[::-1]])
 def test_a_first_address_that_refuses_costs_no_wait(addresses: list[str]) -> None:
-    world = MemoryWorld()
-    world.refuse(addresses[0], 80, connect_delay=0.03)
-    world.listen(addresses[1], 80, greet, connect_delay=0.04)
-    race_to(world, addresses)
-    assert world.now == pytest.approx(0.07)
+    runtime = MemoryRuntime()
+    runtime.refuse(addresses[0], 80, connect_delay=0.03)
+    runtime.listen(addresses[1], 80, greet, connect_delay=0.04)
+    race_to(runtime, addresses)
+    assert runtime.now == pytest.approx(0.07)
 
 
 def test_a_first_address_that_answers_in_time_is_the_only_one_tried() -> None:
-    world = MemoryWorld()
-    world.listen(DUAL[0], 80, greet, connect_delay=0.249)
-    world.listen(DUAL[1], 80, greet)
-    race_to(world)
-    assert world.attempts == [(DUAL[0], 80)]
+    runtime = MemoryRuntime()
+    runtime.listen(DUAL[0], 80, greet, connect_delay=0.249)
+    runtime.listen(DUAL[1], 80, greet)
+    race_to(runtime)
+    assert runtime.attempts == [(DUAL[0], 80)]
 
 
 def test_a_slow_first_address_may_still_win_and_the_loser_is_no_connection() -> None:
-    world = MemoryWorld()
-    world.listen(DUAL[0], 80, greet, connect_delay=0.3)
-    world.listen(DUAL[1], 80, greet, connect_delay=1.0)
-    assert race_to(world).info().peer == "[2001:db8::1]:80"
-    assert world.now == pytest.approx(0.3)
-    assert [connection.host for connection in world.connections] == [DUAL[0]]
+    runtime = MemoryRuntime()
+    runtime.listen(DUAL[0], 80, greet, connect_delay=0.3)
+    runtime.listen(DUAL[1], 80, greet, connect_delay=1.0)
+    assert race_to(runtime).info().peer == "[2001:db8::1]:80"
+    assert runtime.now == pytest.approx(0.3)
+    assert [connection.host for connection in runtime.connections] == [DUAL[0]]
 
 
 def test_of_two_that_answer_at_once_the_first_of_the_order_wins() -> None:
-    world = MemoryWorld()
-    world.listen(DUAL[0], 80, greet, connect_delay=0.75)
-    world.listen(DUAL[1], 80, greet, connect_delay=0.5)
-    assert race_to(world).info().peer == "[2001:db8::1]:80"
+    runtime = MemoryRuntime()
+    runtime.listen(DUAL[0], 80, greet, connect_delay=0.75)
+    runtime.listen(DUAL[1], 80, greet, connect_delay=0.5)
+    assert race_to(runtime).info().peer == "[2001:db8::1]:80"
 
 
 def test_an_address_that_answers_as_the_time_ends_wins() -> None:
-    world = MemoryWorld()
-    world.blackhole(DUAL[0], 80)
-    world.listen(DUAL[1], 80, greet, connect_delay=0.75)
-    race_to(world, timeout=1.0)
-    assert world.now == pytest.approx(1.0)
+    runtime = MemoryRuntime()
+    runtime.blackhole(DUAL[0], 80)
+    runtime.listen(DUAL[1], 80, greet, connect_delay=0.75)
+    race_to(runtime, timeout=1.0)
+    assert runtime.now == pytest.approx(1.0)
 
 
 def test_two_silent_addresses_and_one_that_refuses_are_told_apart() -> None:
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     addresses = ["2001:db8::1", "192.0.2.1", "2001:db8::2"]
-    world.blackhole(addresses[0], 80)
-    world.refuse(addresses[1], 80)
-    world.blackhole(addresses[2], 80)
+    runtime.blackhole(addresses[0], 80)
+    runtime.refuse(addresses[1], 80)
+    runtime.blackhole(addresses[2], 80)
     with pytest.raises(ConnectTimeout) as caught:
-        race_to(world, addresses, timeout=3.0)
-    assert world.now == pytest.approx(3.0)
+        race_to(runtime, addresses, timeout=3.0)
+    assert runtime.now == pytest.approx(3.0)
     assert caught.value.message == (
         "cannot connect to a.test:80: 192.0.2.1:80: connection refused; "
         "[2001:db8::1]:80: no answer in time; [2001:db8::2]:80: no answer in time"
@@ -232,62 +232,62 @@ def test_two_silent_addresses_and_one_that_refuses_are_told_apart() -> None:
 @pytest.mark.parametrize("broken", range(4))
 def test_one_living_address_of_four_is_found_wherever_it_stands(broken: int) -> None:
     addresses = ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2"]
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     for number, address in enumerate(addresses):
         if number == broken:
-            world.listen(address, 80, greet)
+            runtime.listen(address, 80, greet)
         elif number % 2:
-            world.refuse(address, 80)
+            runtime.refuse(address, 80)
         else:
-            world.blackhole(address, 80)
-    assert addresses[broken] in race_to(world, addresses).info().peer
+            runtime.blackhole(address, 80)
+    assert addresses[broken] in race_to(runtime, addresses).info().peer
 
 
 def test_the_order_of_the_addresses_may_change_between_two_connects() -> None:
-    world = MemoryWorld()
-    world.blackhole(DUAL[0], 80)
-    world.listen(DUAL[1], 80, greet)
+    runtime = MemoryRuntime()
+    runtime.blackhole(DUAL[0], 80)
+    runtime.listen(DUAL[1], 80, greet)
     begun: list[float] = []
 
     async def main() -> None:
         for order in (DUAL, DUAL[::-1], DUAL):
-            world.resolve("a.test", order)
-            before = world.now
-            stream = await reach(world.backend(), Network(), "a.test", 80, lambda: 5.0)
+            runtime.resolve("a.test", order)
+            before = runtime.now
+            stream = await reach(runtime.backend(), Network(), "a.test", 80, lambda: 5.0)
             assert stream.info().peer == "192.0.2.1:80"
-            begun.append(world.now - before)
+            begun.append(runtime.now - before)
 
-    world.run(main())
+    runtime.run(main())
     assert begun == pytest.approx([0.25, 0.0, 0.25])
 
 
-def strike_everywhere(act: Callable[[MemoryWorld, Task[Any]], object]) -> int:
+def strike_everywhere(act: Callable[[MemoryRuntime, Task[Any]], object]) -> int:
     """Strike a connect that races three addresses at each await, and count what it leaves."""
 
-    async def scenario(world: MemoryWorld) -> None:
-        world.blackhole("2001:db8::1", 80)
-        world.refuse("192.0.2.1", 80, connect_delay=0.1)
-        world.listen("2001:db8::2", 80, greet, connect_delay=0.3)
-        world.resolve("a.test", ["2001:db8::1", "2001:db8::2", "192.0.2.1"], delay=0.1)
-        task = await world.victim(reach(world.backend(), Network(), "a.test", 80, lambda: 2.0))
+    async def scenario(runtime: MemoryRuntime) -> None:
+        runtime.blackhole("2001:db8::1", 80)
+        runtime.refuse("192.0.2.1", 80, connect_delay=0.1)
+        runtime.listen("2001:db8::2", 80, greet, connect_delay=0.3)
+        runtime.resolve("a.test", ["2001:db8::1", "2001:db8::2", "192.0.2.1"], delay=0.1)
+        task = await runtime.victim(reach(runtime.backend(), Network(), "a.test", 80, lambda: 2.0))
         if task.error is None:
             task.result().close()
         assert not task.lingered
-        assert world.open_connections == []
-        await world.sleep(10.0)
-        assert len(world.connections) <= 1  # no attempt goes on by itself
-        if world.connections:
-            assert world.connections[0].client_closed
+        assert runtime.open_connections == []
+        await runtime.sleep(10.0)
+        assert len(runtime.connections) <= 1  # no attempt goes on by itself
+        if runtime.connections:
+            assert runtime.connections[0].client_closed
 
     return at_every_point(scenario, act)
 
 
 def test_a_connect_cancelled_at_any_await_leaves_nothing() -> None:
-    assert strike_everywhere(lambda world, victim: victim.cancel()) > 8
+    assert strike_everywhere(lambda runtime, victim: victim.cancel()) > 8
 
 
 def test_a_network_that_is_cut_at_any_await_ends_in_time() -> None:
-    assert strike_everywhere(lambda world, victim: world.cut()) > 8
+    assert strike_everywhere(lambda runtime, victim: runtime.cut()) > 8
 
 
 # Real sockets.
@@ -330,9 +330,9 @@ def _has_ipv6() -> bool:
 needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1")
 
 
-def backend_of(world: World) -> Backend:
-    """To be asked inside the world."""
-    if world.name == "threads":
+def backend_of(runtime: Runtime) -> Backend:
+    """To be asked inside the runtime."""
+    if runtime.name == "threads":
         from httpcore._backends.threads import BlockingBackend
 
         return BlockingBackend()
@@ -341,13 +341,13 @@ def backend_of(world: World) -> Backend:
     return current_backend()
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("before", [["127.0.0.2"], pytest.param(["::1", "127.0.0.2"], marks=needs_ipv6)])
 def test_blackholed_first_addresses_cost_little_more_than_their_quarters(
-    world: World, server: ScriptedServer, before: list[str]
+    runtime: Runtime, server: ScriptedServer, before: list[str]
 ) -> None:
     async def body() -> float:
-        async with world.pool(resolve={"a.test": [*before, "127.0.0.1"]}, timeout=LONG) as http:
+        async with runtime.pool(resolve={"a.test": [*before, "127.0.0.1"]}, timeout=LONG) as http:
             begun = time.monotonic()
             response = await http.request("GET", f"http://a.test:{server.port}/")
             taken = time.monotonic() - begun
@@ -357,27 +357,27 @@ def test_blackholed_first_addresses_cost_little_more_than_their_quarters(
 
     with holes(server.port, *before):
         # One takes 251 to 255 ms on a machine that has nothing else to do.
-        assert 0.25 * len(before) <= world.run(body) < 0.25 * len(before) + 2.0
+        assert 0.25 * len(before) <= runtime.run(body) < 0.25 * len(before) + 2.0
 
 
-@each_world
-def test_a_refused_first_address_costs_no_quarter(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_a_refused_first_address_costs_no_quarter(runtime: Runtime, server: ScriptedServer) -> None:
     refusing = ["127.0.0.2", "::1", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6", "127.0.0.7", "127.0.0.8"]
 
     async def body() -> float:
-        async with world.pool(resolve={"a.test": [*refusing, "127.0.0.1"]}, timeout=LONG) as http:
+        async with runtime.pool(resolve={"a.test": [*refusing, "127.0.0.1"]}, timeout=LONG) as http:
             begun = time.monotonic()
             response = await http.request("GET", f"http://a.test:{server.port}/")
             assert response.info.peer == f"127.0.0.1:{server.port}"
         return time.monotonic() - begun
 
-    assert world.run(body) < 0.25 * len(refusing)  # it takes a few milliseconds
+    assert runtime.run(body) < 0.25 * len(refusing)  # it takes a few milliseconds
 
 
-@each_world
-def test_the_losers_are_closed_when_one_has_won(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_the_losers_are_closed_when_one_has_won(runtime: Runtime, server: ScriptedServer) -> None:
     async def body() -> None:
-        backend = backend_of(world)
+        backend = backend_of(runtime)
         before = descriptors()
         stream = await backend.connect_tcp(["127.0.0.2", "127.0.0.3", "127.0.0.1"], server.port, LONG)
         opened = descriptors() - before
@@ -389,21 +389,21 @@ def test_the_losers_are_closed_when_one_has_won(world: World, server: ScriptedSe
         ends = time.monotonic() + LONG
         while not accepted():
             assert time.monotonic() < ends
-            await world.sleep(0.01)
+            await runtime.sleep(0.01)
 
     def accepted() -> set[str]:
         return {link_of(sock.fileno()) for sock in server.open_sockets()}
 
     with holes(server.port, "127.0.0.2", "127.0.0.3"):
-        world.run(body)
+        runtime.run(body)
 
 
-@each_world
-def test_every_address_is_told_with_its_reason(world: World) -> None:
+@each_runtime
+def test_every_address_is_told_with_its_reason(runtime: Runtime) -> None:
     port = free_port()
 
     async def body() -> None:
-        async with world.pool(resolve={"a.test": ["127.0.0.1", "::1", "127.0.0.2", "224.0.0.1"]}) as http:
+        async with runtime.pool(resolve={"a.test": ["127.0.0.1", "::1", "127.0.0.2", "224.0.0.1"]}) as http:
             with pytest.raises(ConnectError) as caught:
                 await http.request("GET", f"http://a.test:{port}/")
         message = caught.value.message
@@ -413,15 +413,15 @@ def test_every_address_is_told_with_its_reason(world: World) -> None:
         assert message.count("Connection refused") >= 2
         assert caught.value.errno in (errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_silent_addresses_are_a_connect_timeout_that_names_them_and_leaves_nothing(world: World) -> None:
+@each_runtime
+def test_silent_addresses_are_a_connect_timeout_that_names_them_and_leaves_nothing(runtime: Runtime) -> None:
     async def body(port: int) -> None:
         before = descriptors()
         timeout = TimeoutConfig(LONG, connect_timeout=0.2)
-        async with world.pool(resolve={"a.test": ["127.0.0.2", "127.0.0.3", "127.0.0.4"]}, timeout=timeout) as http:
+        async with runtime.pool(resolve={"a.test": ["127.0.0.2", "127.0.0.3", "127.0.0.4"]}, timeout=timeout) as http:
             with pytest.raises(ConnectTimeout) as caught:
                 await http.request("GET", f"http://a.test:{port}/")
             for host in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
@@ -431,7 +431,7 @@ def test_silent_addresses_are_a_connect_timeout_that_names_them_and_leaves_nothi
             assert http.stats().connections == 0
 
     with black_hole("127.0.0.2") as port, holes(port, "127.0.0.3", "127.0.0.4"):
-        world.run(body, port)
+        runtime.run(body, port)
 
 
 HOLES = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
@@ -450,7 +450,7 @@ def test_a_connect_that_is_cancelled_closes_every_socket_on_asyncio(runner: str)
 
     async def body(port: int) -> None:
         before = descriptors()
-        backend = backend_of(World())
+        backend = backend_of(Runtime())
         task = asyncio.ensure_future(backend.connect_tcp(HOLES, port, LONG))
         await until_all_are_tried(before, asyncio.sleep)
         task.cancel()
@@ -466,7 +466,7 @@ def test_a_connect_that_is_cancelled_closes_every_socket_on_asyncio(runner: str)
 def test_a_connect_that_is_cancelled_closes_every_socket_on_trio() -> None:
     async def body(port: int) -> None:
         before = descriptors()
-        backend = backend_of(World())
+        backend = backend_of(Runtime())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(backend.connect_tcp, HOLES, port, LONG)
             await until_all_are_tried(before, trio.sleep)
@@ -496,29 +496,29 @@ def test_ctrl_c_closes_every_socket_in_threads() -> None:
         assert descriptors() <= before
 
 
-@each_world
-def test_many_races_at_once_do_not_disturb_each_other(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_many_races_at_once_do_not_disturb_each_other(runtime: Runtime, server: ScriptedServer) -> None:
     async def body() -> None:
-        async with world.pool(resolve={"a.test": ["127.0.0.2", "127.0.0.1"]}, timeout=LONG) as http:
+        async with runtime.pool(resolve={"a.test": ["127.0.0.2", "127.0.0.1"]}, timeout=LONG) as http:
 
             async def one() -> int:
                 return int((await http.request("GET", f"http://a.test:{server.port}/")).status_code)
 
-            assert await world.gather(*[one] * 20) == [200] * 20
+            assert await runtime.gather(*[one] * 20) == [200] * 20
             assert http.stats().leased == 0
 
     with holes(server.port, "127.0.0.2"):
         begun = time.monotonic()
-        world.run(body)
+        runtime.run(body)
         assert time.monotonic() - begun < LONG
 
 
-@each_world
+@each_runtime
 def test_a_connected_socket_has_no_delay_and_is_kept_alive_unless_told_otherwise(
-    world: World, server: ScriptedServer
+    runtime: Runtime, server: ScriptedServer
 ) -> None:
     async def options(*given: tuple[int, int, int]) -> tuple[bool, bool, int]:
-        stream: Any = await backend_of(world).connect_tcp(["127.0.0.1"], server.port, LONG, socket_options=given)
+        stream: Any = await backend_of(runtime).connect_tcp(["127.0.0.1"], server.port, LONG, socket_options=given)
         # Which socket has won is told by its own address; nothing public has the socket.
         sock = stream._descriptor.sock
         found = (
@@ -534,11 +534,11 @@ def test_a_connected_socket_has_no_delay_and_is_kept_alive_unless_told_otherwise
         off = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 0), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
         assert await options(*off) == (False, False, 0.0)
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_what_is_seen_of_a_connection_in_memory_is_the_address() -> None:
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     seen: list[Connection] = []
 
     async def serve(peer: ServerEnd) -> None:
@@ -551,9 +551,9 @@ def test_what_is_seen_of_a_connection_in_memory_is_the_address() -> None:
             response = await http.request("GET", "http://a.test/")
             assert response.info.peer == "192.0.2.1:80"
 
-    world.resolve("a.test", DUAL)
-    world.refuse(DUAL[0], 80)
-    world.listen(DUAL[1], 80, serve)
-    world.run(main())
+    runtime.resolve("a.test", DUAL)
+    runtime.refuse(DUAL[0], 80)
+    runtime.listen(DUAL[1], 80, serve)
+    runtime.run(main())
     assert [connection.host for connection in seen] == ["192.0.2.1"]
     assert seen[0].sent.startswith(b"GET / HTTP/1.1\r\nHost: a.test\r\n")

@@ -1,4 +1,4 @@
-"""What a stream promises in every world, against real sockets on loopback: one test body, run in each of them."""
+"""What a stream promises in every runtime, against real sockets on loopback: one test body, run in each of them."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ def run_uvloop(main: Main) -> Any:
         return runner.run(in_asyncio(main))
 
 
-WORLDS = {"threads": run_threads, "trio": run_trio, "asyncio": run_asyncio, "uvloop": run_uvloop}
+RUNTIMES = {"threads": run_threads, "trio": run_trio, "asyncio": run_asyncio, "uvloop": run_uvloop}
 MODULES = {"uvloop": "asyncio"}
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(params=RUNTIMES)
 def run(request: pytest.FixtureRequest) -> Callable[[Main], Any]:
-    """Runs `main(backend)` to its end in one world."""
+    """Runs `main(backend)` to its end in one runtime."""
     module = MODULES.get(request.param, request.param)
     if importlib.util.find_spec(f"httpcore._backends.{module}") is None:
-        pytest.skip(f"there is no world of {request.param} yet")
-    return WORLDS[request.param]
+        pytest.skip(f"there is no runtime of {request.param} yet")
+    return RUNTIMES[request.param]
 
 
 @pytest.fixture
@@ -705,7 +705,7 @@ def test_neither_success_nor_failure_leaves_a_descriptor(run: Any, listener: Any
     run(main)
 
 
-# The rest of a world.
+# The rest of a runtime.
 
 
 def test_an_event_that_is_set_is_heard_before_and_after_and_otherwise_time_runs_out(run: Any) -> None:
@@ -732,7 +732,7 @@ def test_blocking_work_gives_its_result_or_its_error(run: Any) -> None:
     run(main)
 
 
-def test_a_running_world_is_current_and_not_gone_and_its_clock_goes_on(run: Any) -> None:
+def test_a_running_runtime_is_current_and_not_gone_and_its_clock_goes_on(run: Any) -> None:
     async def main(backend: Any) -> None:
         assert backend.is_current()
         assert not backend.is_gone()

@@ -14,11 +14,11 @@ import trio
 import trustme
 from clients import client
 from origins import Answer, Origin
+from runtimes import Runtime, each_runtime
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
-from worlds import World, each_world
 
 import httpcore
 
@@ -64,11 +64,11 @@ def asgi() -> httpcore.Transport:
     return httpcore.ASGITransport(starlette_app)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("transport", [wsgi, asgi])
-def test_a_client_over_an_app_in_this_process(world: World, transport: Any) -> None:
+def test_a_client_over_an_app_in_this_process(runtime: Runtime, transport: Any) -> None:
     async def main() -> None:
-        async with client(world, transport=transport(), base_url="http://app.test") as http:
+        async with client(runtime, transport=transport(), base_url="http://app.test") as http:
             answer = (await http.post("/echo", {"a": "1"}, {"q": "2"})).json()
             assert answer == {"method": "POST", "form": {"a": "1"}, "args": {"q": "2"}, "cookies": {}}
             response = await http.post("/login")
@@ -77,7 +77,7 @@ def test_a_client_over_an_app_in_this_process(world: World, transport: Any) -> N
             async with http.stream("GET", "/echo") as response:
                 assert b"".join([piece async for piece in response.stream()])
 
-    world.run(main)
+    runtime.run(main)
 
 
 @pytest.fixture(scope="module")
@@ -89,32 +89,32 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
         yield origin
 
 
-@each_world
-def test_mounts_choose_the_transport_by_the_url(world: World, secure: Origin) -> None:
+@each_runtime
+def test_mounts_choose_the_transport_by_the_url(runtime: Runtime, secure: Origin) -> None:
     async def main() -> None:
         unchecked = httpcore.HTTPTransport(verify=False, retries=1, resolve={"www.example.com": "127.0.0.1"})
         rest = httpcore.MockTransport({"/": httpcore.Response(200, body=b"rest")})
-        async with client(world, transport=rest, mounts={"all://www.example.com": unchecked}) as http:
+        async with client(runtime, transport=rest, mounts={"all://www.example.com": unchecked}) as http:
             assert (await http.get(f"https://www.example.com:{secure.port}/")).content == b"GET"
             assert (await http.get("http://www.example.org/")).content == b"rest"
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_mounted_https_redirect_keeps_method_and_body(world: World, secure: Origin) -> None:
+@each_runtime
+def test_mounted_https_redirect_keeps_method_and_body(runtime: Runtime, secure: Origin) -> None:
     async def main() -> None:
-        async with client(world, mounts={"http": httpcore.HTTPSRedirect()}) as http:
+        async with client(runtime, mounts={"http": httpcore.HTTPSRedirect()}) as http:
             response = await http.get("http://www.example.com/x", allow_redirects=False)
             assert (response.status_code, response.headers["location"]) == (307, "https://www.example.com/x")
         tls = httpcore.HTTPTransport(verify=False, resolve={"www.example.com": "127.0.0.1"})
         mounts = {"http": httpcore.HTTPSRedirect(), "https": tls}
-        async with client(world, mounts=mounts) as http:
+        async with client(runtime, mounts=mounts) as http:
             response = await http.post(f"http://www.example.com:{secure.port}/x", b"body")
             assert response.content == b"POST"
             assert response.url.scheme == "https"
 
-    world.run(main)
+    runtime.run(main)
 
 
 def test_the_async_client_runs_an_async_app_in_both_runtimes() -> None:

@@ -1,4 +1,4 @@
-"""The client: its calls, defaults, models and life, in each world, against real sockets."""
+"""The client: its calls, defaults, models and life, in each runtime, against real sockets."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from clients import client
 from origins import Answer, Origin, Seen
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
-from worlds import World, each_world
 
 import httpcore
 from httpcore._message.decoders import supported_codings
@@ -49,33 +49,33 @@ def site() -> Iterator[Site]:
 # Requests.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("method", ["get", "options", "head", "post", "put", "patch", "delete", "query"])
-def test_each_method_sends_itself(site: Site, world: World, method: str) -> None:
+def test_each_method_sends_itself(site: Site, runtime: Runtime, method: str) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await getattr(http, method)(f"{site.url}/p", query_params={"a": "b c"}, headers={"X-A": "1"})
             assert response.status_code is HTTPStatus.OK
             assert response.content == (b"" if method == "head" else b"ok")
 
-    world.run(main)
+    runtime.run(main)
     assert (site.last.method, site.last.target) == (method.upper(), "/p?a=b+c")
     assert site.last.get("x-a") == "1"
 
 
-@each_world
-def test_the_defaults_are_few_and_each_can_be_replaced(site: Site, world: World) -> None:
+@each_runtime
+def test_the_defaults_are_few_and_each_can_be_replaced(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             await http.get(site.url)
             await http.get(site.url, headers={"user-agent": "mine", "ACCEPT": "text/html"})
-        async with client(world, headers={"User-Agent": "theirs", "X-B": "2"}) as http:
+        async with client(runtime, headers={"User-Agent": "theirs", "X-B": "2"}) as http:
             await http.get(site.url)
             del http.headers["accept"]
             http.headers["x-c"] = "3"
             await http.get(site.url, headers={"x-b": "4"})
 
-    world.run(main)
+    runtime.run(main)
     codings = ", ".join(supported_codings())
     host = site.url.removeprefix("http://")
     assert site.log[0].fields == [
@@ -100,62 +100,62 @@ BODIES: list[tuple[dict[str, Any], bytes, str | None]] = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("given", "body", "kind"), BODIES, ids=lambda value: str(value)[:20])
-def test_each_shape_of_body(site: Site, world: World, given: dict[str, Any], body: bytes, kind: str | None) -> None:
+def test_each_shape_of_body(site: Site, runtime: Runtime, given: dict[str, Any], body: bytes, kind: str | None) -> None:
     async def main() -> None:
         made = {"content": io.BytesIO(b"file")} if given.get("content") is io.BytesIO else given
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await http.post(site.url, **made)
             assert response.request.headers.get("Content-Type") == kind
 
-    world.run(main)
+    runtime.run(main)
     assert (site.last.body, site.last.get("content-type")) == (body, kind)
 
 
-@each_world
-def test_base_url_and_query_params_of_the_client(site: Site, world: World) -> None:
+@each_runtime
+def test_base_url_and_query_params_of_the_client(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world, base_url=f"{site.url}/v1/", query_params={"key": "k"}) as http:
+        async with client(runtime, base_url=f"{site.url}/v1/", query_params={"key": "k"}) as http:
             for url in ("users", "/users", "users?a=1", "", f"{site.url}/other"):
                 await http.get(url)
             await http.get("x", params={"b": 2})
             with pytest.raises(TypeError, match="query_params and params are the same argument"):
                 await http.get("x", {"a": 1}, params={"b": 2})
 
-    world.run(main)
+    runtime.run(main)
     targets = [each.target for each in site.log]
     assert targets[:3] == ["/v1/users?key=k", "/v1/users?key=k", "/v1/users?a=1&key=k"]
     assert targets[3:] == ["/v1/?key=k", "/other?key=k", "/v1/x?b=2&key=k"]
 
 
-@each_world
-def test_a_relative_url_without_a_base_is_an_error(world: World) -> None:
+@each_runtime
+def test_a_relative_url_without_a_base_is_an_error(runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             with pytest.raises(httpcore.InvalidURL, match="expected an absolute URL"):
                 await http.get("/path")
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_an_unknown_keyword_is_an_error_before_anything_is_sent(site: Site, world: World) -> None:
+@each_runtime
+def test_an_unknown_keyword_is_an_error_before_anything_is_sent(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             with pytest.raises(TypeError, match="unexpected keyword argument 'jsn': expected one of auth, cookies"):
                 await http.post(site.url, jsn={})
             with pytest.raises(TypeError, match="unexpected keyword argument 'json'"):
                 await http.send(httpcore.Request("GET", site.url), json={})
 
-    world.run(main)
+    runtime.run(main)
     assert not site.log
 
 
-@each_world
-def test_send_adds_nothing_and_prepare_request_what_the_client_has(site: Site, world: World) -> None:
+@each_runtime
+def test_send_adds_nothing_and_prepare_request_what_the_client_has(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world, headers={"X-A": "1"}) as http:
+        async with client(runtime, headers={"X-A": "1"}) as http:
             request = httpcore.Request("get", f"{site.url}/x", headers={"host": "example.org"})
             response = await http.send(request)
             assert response.request.url == request.url
@@ -163,17 +163,17 @@ def test_send_adds_nothing_and_prepare_request_what_the_client_has(site: Site, w
             await http.send(request)
             await http.send(request)
 
-    world.run(main)
+    runtime.run(main)
     assert site.log[0].fields == [("host", "example.org")]
     assert site.log[0].method == "GET"
     assert site.log[1].get("x-a") == "1"
     assert site.log[1] == site.log[2]
 
 
-@each_world
-def test_cookies_are_kept_and_those_of_a_call_are_not(site: Site, world: World) -> None:
+@each_runtime
+def test_cookies_are_kept_and_those_of_a_call_are_not(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world, cookies={"own": "1"}) as http:
+        async with client(runtime, cookies={"own": "1"}) as http:
             response = await http.get(f"{site.url}/set")
             assert response.cookies["a"] == "b"
             assert http.cookies["a"] == "b"
@@ -182,7 +182,7 @@ def test_cookies_are_kept_and_those_of_a_call_are_not(site: Site, world: World) 
             await http.get(site.url, headers={"Cookie": "mine=3"})
 
     site.answers["/set"] = Answer(200, [("Set-Cookie", "a=b"), ("Set-Cookie", "c=d; Max-Age=0")])
-    world.run(main)
+    runtime.run(main)
     sent = [set((each.get("cookie") or "").split("; ")) for each in site.log]
     assert sent == [{"own=1"}, {"own=1", "once=2", "a=c"}, {"own=1", "a=b"}, {"mine=3"}]
 
@@ -190,12 +190,12 @@ def test_cookies_are_kept_and_those_of_a_call_are_not(site: Site, world: World) 
 # Responses.
 
 
-@each_world
-def test_what_a_response_says(site: Site, world: World) -> None:
+@each_runtime
+def test_what_a_response_says(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await http.get(f"{site.url}/x#f")
-            made = response.sync if world.name == "threads" else response
+            made = response.sync if runtime.name == "threads" else response
             assert repr(made).endswith("ClientResponse [200 X]>")
             assert isinstance(made, httpcore.ClientResponse)
             assert (response.status_code, response.reason_phrase, response.protocol) == (200, "X", "HTTP/1.1")
@@ -212,21 +212,21 @@ def test_what_a_response_says(site: Site, world: World) -> None:
             await response.close()
             assert response.raise_for_status() is None
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("status", [400, 404, 500, 599])
-def test_raise_for_status_names_the_request_and_no_secret(site: Site, world: World, status: int) -> None:
+def test_raise_for_status_names_the_request_and_no_secret(site: Site, runtime: Runtime, status: int) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             where = site.url.replace("://", "://user:secret@")
             response = await http.get(f"{where}/bad")
             assert not response.ok
             with pytest.raises(httpcore.HTTPStatusError) as caught:
                 response.raise_for_status()
             error = caught.value
-            assert error.response is (response if world.name != "threads" else response.sync)
+            assert error.response is (response if runtime.name != "threads" else response.sync)
             assert (error.status_code, error.method, error.url) == (
                 status,
                 "GET",
@@ -237,13 +237,13 @@ def test_raise_for_status_names_the_request_and_no_secret(site: Site, world: Wor
             assert (str(copy), copy.response) == (str(error), None)
 
     site.answers["/bad"] = Answer(status)
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_json_text_and_lines(site: Site, world: World) -> None:
+@each_runtime
+def test_json_text_and_lines(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             assert (await http.get(f"{site.url}/json")).json() == {"ä": 1}
             response = await http.get(f"{site.url}/latin")
             assert (response.encoding, response.text) == ("iso8859-1", "ä")
@@ -261,25 +261,25 @@ def test_json_text_and_lines(site: Site, world: World) -> None:
     site.answers["/json"] = Answer(200, [], '{"ä": 1}'.encode())
     site.answers["/latin"] = Answer(200, [("Content-Type", "text/plain; charset=latin-1")], b"\xe4")
     site.answers["/lines"] = Answer(200, [], b"{}\r\n\r\n[1]\n2")
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_links_by_relation(site: Site, world: World) -> None:
+@each_runtime
+def test_links_by_relation(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             links = (await http.get(f"{site.url}/links")).links
             assert links["next"] == {"url": "/2", "rel": "next", "title": 'a "b", c'}
             assert links["/3"] == {"url": "/3"}
 
     site.answers["/links"] = Answer(200, [("Link", '</2>; rel=next; title="a \\"b\\", c", broken; x="<", </3>')])
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_content_codings_are_undone_and_raw_leaves_them(site: Site, world: World) -> None:
+@each_runtime
+def test_content_codings_are_undone_and_raw_leaves_them(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await http.get(f"{site.url}/gz")
             assert (response.content, response.num_bytes_downloaded) == (b"x" * 1000, len(packed))
             async with http.stream("GET", f"{site.url}/gz") as response:
@@ -293,13 +293,13 @@ def test_content_codings_are_undone_and_raw_leaves_them(site: Site, world: World
 
     packed = gzip.compress(b"x" * 1000)
     site.answers["/gz"] = Answer(200, [("Content-Encoding", "gzip")], packed)
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_max_body_bounds_what_is_kept(site: Site, world: World) -> None:
+@each_runtime
+def test_max_body_bounds_what_is_kept(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world, max_body=100) as http:
+        async with client(runtime, max_body=100) as http:
             for path in ("/gz", "/big"):
                 with pytest.raises(httpcore.LimitExceeded) as caught:
                     await http.get(f"{site.url}{path}")
@@ -311,18 +311,18 @@ def test_max_body_bounds_what_is_kept(site: Site, world: World) -> None:
 
     site.answers["/gz"] = Answer(200, [("Content-Encoding", "gzip")], gzip.compress(b"x" * 1000))
     site.answers["/big"] = Answer(200, [], b"x" * 101)
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_a_stream_left_half_way_frees_its_connection(world: World) -> None:
+@each_runtime
+def test_a_stream_left_half_way_frees_its_connection(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         while peer.head():
             peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + bytes(1000))
 
     async def main() -> None:
         transport = httpcore.HTTPTransport(limits=httpcore.PoolLimits(max_connections=1))
-        async with client(world, transport=transport) as http:
+        async with client(runtime, transport=transport) as http:
             for _ in range(3):
                 async with http.stream("GET", server.url) as response:
                     async for _piece in response.stream():
@@ -332,17 +332,17 @@ def test_a_stream_left_half_way_frees_its_connection(world: World) -> None:
             assert [stats.leased for stats in transport.stats() if stats is not None][-1] == 0
 
     with ScriptedServer(script) as server:
-        world.run(main)
+        runtime.run(main)
 
 
 # Progress.
 
 
-@each_world
-def test_progress_is_told_both_ways(site: Site, world: World) -> None:
+@each_runtime
+def test_progress_is_told_both_ways(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         told: list[httpcore.Progress] = []
-        async with client(world) as http:
+        async with client(runtime) as http:
             await http.post(f"{site.url}/big", b"u" * 200_000, on_progress=told.append)
             ups = [each for each in told if each.direction == "upload"]
             downs = [each for each in told if each.direction == "download"]
@@ -354,15 +354,15 @@ def test_progress_is_told_both_ways(site: Site, world: World) -> None:
             assert told[:2] == [("upload", 2, None), ("upload", 3, None)]
 
     site.answers["/big"] = Answer(200, [], bytes(300_000))
-    world.run(main)
+    runtime.run(main)
     assert site.last.body == b"abc"
 
 
 # Hooks.
 
 
-@each_world
-def test_hooks_see_each_request_and_response(site: Site, world: World) -> None:
+@each_runtime
+def test_hooks_see_each_request_and_response(site: Site, runtime: Runtime) -> None:
     events: list[str] = []
 
     def before(request: httpcore.Request) -> None:
@@ -376,14 +376,14 @@ def test_hooks_see_each_request_and_response(site: Site, world: World) -> None:
         events.append("plain")
 
     async def main() -> None:
-        async with client(world, event_hooks={"request": [before], "response": [after, plain]}) as http:
+        async with client(runtime, event_hooks={"request": [before], "response": [after, plain]}) as http:
             await http.get(f"{site.url}/away")
             http.event_hooks["response"].append(lambda response: response.raise_for_status())
             with pytest.raises(httpcore.HTTPStatusError):
                 await http.get(f"{site.url}/bad")
 
     site.answers |= {"/away": Answer(302, [("Location", "/there")]), "/bad": Answer(500)}
-    world.run(main)
+    runtime.run(main)
     assert events[:6] == ["GET /away", "302", "plain", "GET /there", "200", "plain"]
     assert {each.get("x-hook") for each in site.log} == {"1"}
 
@@ -415,8 +415,8 @@ def test_dispatch_is_the_older_name_of_transport_and_takes_a_pool(site: Site) ->
         httpcore.Client(dispatch=1)  # type: ignore[arg-type]
 
 
-@each_world
-def test_a_total_timeout_covers_the_body(world: World) -> None:
+@each_runtime
+def test_a_total_timeout_covers_the_body(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         import time
 
@@ -427,41 +427,41 @@ def test_a_total_timeout_covers_the_body(world: World) -> None:
                 time.sleep(0.05)
 
     async def main() -> None:
-        async with client(world, timeout=httpcore.TimeoutConfig(5, total_timeout=0.3)) as http:
+        async with client(runtime, timeout=httpcore.TimeoutConfig(5, total_timeout=0.3)) as http:
             with pytest.raises(httpcore.TotalTimeout):
                 await http.get(server.url)
             with pytest.raises(httpcore.TotalTimeout):
                 await http.get(server.url, timeout=httpcore.TimeoutConfig(5, total_timeout=0.1))
 
     with ScriptedServer(script) as server:
-        world.run(main)
+        runtime.run(main)
 
 
 # Life.
 
 
-@each_world
-def test_many_at_once_share_a_client(site: Site, world: World) -> None:
+@each_runtime
+def test_many_at_once_share_a_client(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
 
             async def one(number: int) -> bytes:
                 response = await http.get(f"{site.url}/away", {"n": number})
                 assert response.request.url.path == "/there"
                 return bytes(response.content)
 
-            answers = await world.gather(*[lambda n=n: one(n) for n in range(40)])
+            answers = await runtime.gather(*[lambda n=n: one(n) for n in range(40)])
             assert answers == [b"ok"] * 40
 
     site.answers["/away"] = Answer(302, [("Location", "/there"), ("Set-Cookie", "a=b")])
-    world.run(main)
+    runtime.run(main)
     assert len(site.log) == 80
 
 
-@each_world
-def test_a_closed_client_says_so(site: Site, world: World) -> None:
+@each_runtime
+def test_a_closed_client_says_so(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        http = client(world)
+        http = client(runtime)
         async with http:
             await http.get(site.url)
         assert http.is_closed
@@ -469,7 +469,7 @@ def test_a_closed_client_says_so(site: Site, world: World) -> None:
             await http.get(site.url)
         await http.close()
 
-    world.run(main)
+    runtime.run(main)
 
 
 def test_a_client_that_is_dropped_open_warns() -> None:

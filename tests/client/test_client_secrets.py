@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from clients import client
 from origins import Answer, Origin, Seen
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
-from worlds import World, each_world
 
 import httpcore
 
@@ -107,15 +107,15 @@ def told(error: BaseException | None) -> str:
     return "\n".join(texts)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_of_a_client_shows_a_secret(world: World, way: str, fault: str, records: list[str]) -> None:
+def test_nothing_of_a_client_shows_a_secret(runtime: Runtime, way: str, fault: str, records: list[str]) -> None:
     shown: list[str] = []
 
     async def main() -> None:
         transport = httpcore.HTTPTransport(timeout=0.2, trace=lambda event: shown.append(repr(event)))
-        async with client(world, transport=transport) as http:
+        async with client(runtime, transport=transport) as http:
             url = server.url if way != "URL" else server.url.replace("://", f"://user:{CANARY}@")
             try:
                 response = await http.post(f"{url}/", **WAYS[way])
@@ -128,7 +128,7 @@ def test_nothing_of_a_client_shows_a_secret(world: World, way: str, fault: str, 
 
     with ScriptedServer(FAULTS[fault]) as server, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        world.run(main)
+        runtime.run(main)
         gc.collect()
     everything = "\n".join([*shown, *records, *[str(each.message) for each in warned]])
     allowed = {"file": f"file:///{CANARY}"}.get(fault, "\0")  # what the server said itself, and is no secret of ours

@@ -14,8 +14,8 @@ import trio
 from digest_servers import HASHES, PEOPLE
 from flows import over_pool
 from real_servers import program
+from runtimes import Runtime, each_runtime
 from servers import uvicorn
-from worlds import World, each_world
 
 from httpcore import AsyncClient, Client, Proxy, TrioClient
 from httpcore._client.auth import DigestAuth
@@ -51,25 +51,25 @@ def digest_of(user: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("user", PEOPLE)
-@each_world
-def test_apache_lets_each_user_in_as_it_does_curl(world: World, apache: str, user: str) -> None:
+@each_runtime
+def test_apache_lets_each_user_in_as_it_does_curl(runtime: Runtime, apache: str, user: str) -> None:
     async def body() -> None:
         auth = DigestAuth(user, PEOPLE[user])
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             for _ in range(3):
                 response = await over_pool(auth, pool, "GET", f"{apache}/digest/hello?a=b%20c")
                 assert (response.status_code, response.body) == (200, b"Hello, world")
 
-    world.run(body)
+    runtime.run(body)
     assert by_curl(f"{apache}/digest/hello?a=b%20c", *digest_of(user)) == 200
 
 
-@each_world
-def test_apache_refuses_a_wrong_password_after_one_try(world: World, apache: str) -> None:
+@each_runtime
+def test_apache_refuses_a_wrong_password_after_one_try(runtime: Runtime, apache: str) -> None:
     requests = 0
 
     async def body() -> None:
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             auth = DigestAuth("Aladdin", "wrong")
             response = await over_pool(auth, pool, "GET", f"{apache}/digest/hello", trace=count)
             assert response.status_code == 401
@@ -78,41 +78,41 @@ def test_apache_refuses_a_wrong_password_after_one_try(world: World, apache: str
         nonlocal requests
         requests += type(event).__name__ == "RequestStarted"
 
-    world.run(body)
+    runtime.run(body)
     assert requests == 2
 
 
-@each_world
-def test_a_hundred_requests_at_once_share_a_nonce_of_apache(world: World, apache: str) -> None:
+@each_runtime
+def test_a_hundred_requests_at_once_share_a_nonce_of_apache(runtime: Runtime, apache: str) -> None:
     async def body() -> None:
         auth = DigestAuth("Aladdin", PEOPLE["Aladdin"])
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             url = f"{apache}/digest/hello"
             await over_pool(auth, pool, "GET", url)
-            replies = await world.gather(*[partial(over_pool, auth, pool, "GET", url) for _ in range(100)])
+            replies = await runtime.gather(*[partial(over_pool, auth, pool, "GET", url) for _ in range(100)])
             assert [reply.status_code for reply in replies] == [200] * 100
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_stale_nonce_of_apache_is_replaced(world: World, apache: str) -> None:
+@each_runtime
+def test_a_stale_nonce_of_apache_is_replaced(runtime: Runtime, apache: str) -> None:
     async def body() -> None:
         auth = DigestAuth("Aladdin", PEOPLE["Aladdin"])
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             for _ in range(2):
                 response = await over_pool(auth, pool, "GET", f"{apache}/short/hello")
                 assert response.status_code == 200
-                await world.sleep(1.3)
+                await runtime.sleep(1.3)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_apache_says_the_next_nonce_and_proves_itself(world: World, apache: str) -> None:
+@each_runtime
+def test_apache_says_the_next_nonce_and_proves_itself(runtime: Runtime, apache: str) -> None:
     async def body() -> None:
         auth = DigestAuth("Aladdin", PEOPLE["Aladdin"])
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             response = await over_pool(auth, pool, "GET", f"{apache}/once/hello")
             assert response.status_code == 200
             info = dict(response.headers)[b"authentication-info"]
@@ -121,29 +121,29 @@ def test_apache_says_the_next_nonce_and_proves_itself(world: World, apache: str)
             response = await over_pool(auth, pool, "GET", f"{apache}/once/hello")
             assert response.status_code == 200
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.parametrize("user", ["Aladdin", "müller"])
 @pytest.mark.parametrize("place", [*HASHES, *[f"hashed-{algorithm}" for algorithm in HASHES]])
-@each_world
-def test_lighttpd_lets_each_user_in_by_each_algorithm(world: World, lighttpd: str, place: str, user: str) -> None:
+@each_runtime
+def test_lighttpd_lets_each_user_in_by_each_algorithm(runtime: Runtime, lighttpd: str, place: str, user: str) -> None:
     async def body() -> None:
         auth = DigestAuth(user, PEOPLE[user])
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             for _ in range(2):
                 response = await over_pool(auth, pool, "GET", f"{lighttpd}/{place}/hello")
                 assert (response.status_code, response.body) == (200, b"Hello, world")
 
-    world.run(body)
+    runtime.run(body)
     if "512" not in place:  # curl's is another hash before 8.10
         assert by_curl(f"{lighttpd}/{place}/hello", *digest_of(user)) == 200
 
 
-@each_world
-def test_of_lighttpds_three_challenges_the_strongest_is_answered(world: World, lighttpd: str) -> None:
+@each_runtime
+def test_of_lighttpds_three_challenges_the_strongest_is_answered(runtime: Runtime, lighttpd: str) -> None:
     async def body() -> None:
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             first = await pool.request("GET", f"{lighttpd}/all/hello")
             assert sum(name == b"www-authenticate" for name, _ in first.headers) == 3
             url, password = f"{lighttpd}/all/hello", PEOPLE["Aladdin"]
@@ -151,7 +151,7 @@ def test_of_lighttpds_three_challenges_the_strongest_is_answered(world: World, l
             weak = DigestAuth("Aladdin", password, algorithms=["MD5"])  # for which lighttpd has no password
             assert (await over_pool(weak, pool, "GET", url)).status_code == 401
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_each_kind_of_client_authenticates_to_apache(apache: str) -> None:
@@ -175,18 +175,18 @@ def origin() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-@each_world
-def test_squid_forwards_for_each_user_as_it_does_for_curl(world: World, squid: str, origin: str) -> None:
+@each_runtime
+def test_squid_forwards_for_each_user_as_it_does_for_curl(runtime: Runtime, squid: str, origin: str) -> None:
     user = "Aladdin"
 
     async def body() -> None:
         auth = DigestAuth(user, PEOPLE[user], proxy=True)
-        async with world.pool(proxy=Proxy(squid)) as pool:
+        async with runtime.pool(proxy=Proxy(squid)) as pool:
             for _ in range(12):  # more than a nonce is good for
                 response = await over_pool(auth, pool, "POST", f"{origin}/echo?a=b", b"content")
                 assert (response.status_code, response.body) == (200, b"content")
             refused = DigestAuth(user, "wrong", proxy=True)
             assert (await over_pool(refused, pool, "GET", origin)).status_code == 407
 
-    world.run(body)
+    runtime.run(body)
     assert by_curl(f"{origin}/hello", "-x", squid, "--proxy-digest", "-U", f"{user}:{PEOPLE[user]}") == 200

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from clients import client
 from real_servers import Ports, patterned
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
-from worlds import World, each_world
 
 import httpcore
 
@@ -68,33 +68,35 @@ def flaky() -> Iterator[Flaky]:
         yield made
 
 
-@each_world
-def test_a_download_is_written_beside_and_renamed(flaky: Flaky, world: World, tmp_path: Path) -> None:
+@each_runtime
+def test_a_download_is_written_beside_and_renamed(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
         told: list[httpcore.Progress] = []
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await http.download(flaky.url, tmp_path / "file", on_progress=told.append)
             assert (response.status_code, response.is_closed) == (200, True)
         assert (told[-1].done, told[-1].total) == (len(CONTENT), len(CONTENT))
         assert [each.done for each in told] == sorted({each.done for each in told})
 
-    world.run(main)
+    runtime.run(main)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert os.listdir(tmp_path) == ["file"]
     assert b"Accept-Encoding: identity" in flaky.heads[0]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_download_that_fails_leaves_the_old_file(flaky: Flaky, world: World, tmp_path: Path, resume: bool) -> None:
+def test_a_download_that_fails_leaves_the_old_file(
+    flaky: Flaky, runtime: Runtime, tmp_path: Path, resume: bool
+) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             with pytest.raises(httpcore.RemoteProtocolError):
                 await http.download(flaky.url, tmp_path / "file", resume=resume)
 
     (tmp_path / "file").write_bytes(b"old")
     flaky.cut = 5000
-    world.run(main)
+    runtime.run(main)
     assert (tmp_path / "file").read_bytes() == b"old"
     kept = ["file", "file.part", "file.part.json"] if resume else ["file"]
     assert sorted(os.listdir(tmp_path)) == kept
@@ -110,18 +112,18 @@ async def begin(http: Any, flaky: Flaky, path: Path) -> None:
     flaky.cut = None
 
 
-@each_world
-def test_a_download_goes_on_where_it_ended(flaky: Flaky, world: World, tmp_path: Path) -> None:
+@each_runtime
+def test_a_download_goes_on_where_it_ended(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
         told: list[httpcore.Progress] = []
-        async with client(world) as http:
+        async with client(runtime) as http:
             await begin(http, flaky, tmp_path / "file")
             response = await http.download(flaky.url, tmp_path / "file", resume=True, on_progress=told.append)
             assert response.status_code == 206
         assert told[0].done > 5000
         assert (told[-1].done, told[-1].total) == (len(CONTENT), len(CONTENT))
 
-    world.run(main)
+    runtime.run(main)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert os.listdir(tmp_path) == ["file"]
     assert b'Range: bytes=5000-\r\nIf-Range: "v1"' in flaky.heads[-1]
@@ -135,84 +137,86 @@ def lose_tag(flaky: Flaky) -> None:
     flaky.tag = None
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("change", [change_tag, lose_tag])
-def test_another_content_is_fetched_from_its_beginning(flaky: Flaky, world: World, tmp_path: Path, change: Any) -> None:
+def test_another_content_is_fetched_from_its_beginning(
+    flaky: Flaky, runtime: Runtime, tmp_path: Path, change: Any
+) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             await begin(http, flaky, tmp_path / "file")
             change(flaky)
             response = await http.download(flaky.url, tmp_path / "file", resume=True)
             assert response.status_code == 200
 
-    world.run(main)
+    runtime.run(main)
     assert (tmp_path / "file").read_bytes() == flaky.content
 
 
-@each_world
-def test_a_part_that_begins_elsewhere_is_an_error(flaky: Flaky, world: World, tmp_path: Path) -> None:
+@each_runtime
+def test_a_part_that_begins_elsewhere_is_an_error(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             await begin(http, flaky, tmp_path / "file")
             flaky.lies = True
             with pytest.raises(httpcore.RemoteProtocolError, match="expected one from byte 5000 on"):
                 await http.download(flaky.url, tmp_path / "file", resume=True)
 
-    world.run(main)
+    runtime.run(main)
     assert not (tmp_path / "file").exists()
 
 
-@each_world
-def test_all_that_was_there_is_taken_for_the_whole(flaky: Flaky, world: World, tmp_path: Path) -> None:
+@each_runtime
+def test_all_that_was_there_is_taken_for_the_whole(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             await begin(http, flaky, tmp_path / "file")
             (tmp_path / "file.part").write_bytes(CONTENT)
             response = await http.download(flaky.url, tmp_path / "file", resume=True)
             assert response.status_code == 416
 
-    world.run(main)
+    runtime.run(main)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert os.listdir(tmp_path) == ["file"]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("tag", [b'W/"weak"', None])
 def test_nothing_is_kept_that_cannot_be_gone_on_with(
-    flaky: Flaky, world: World, tmp_path: Path, tag: bytes | None
+    flaky: Flaky, runtime: Runtime, tmp_path: Path, tag: bytes | None
 ) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             flaky.tag = tag
             await begin(http, flaky, tmp_path / "file")
             assert os.listdir(tmp_path) == []
             await http.download(flaky.url, tmp_path / "file", resume=True)
 
-    world.run(main)
+    runtime.run(main)
     assert b"Range" not in flaky.heads[-1]
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-@each_world
+@each_runtime
 def test_a_part_of_another_url_or_a_damaged_note_is_not_gone_on_with(
-    flaky: Flaky, world: World, tmp_path: Path
+    flaky: Flaky, runtime: Runtime, tmp_path: Path
 ) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             for note in ("{", '{"url": 1}', "[]", '{"url": "http://b.test/", "validator": "x"}', '"\\ud800"'):
                 (tmp_path / "file.part").write_bytes(b"other")
                 (tmp_path / "file.part.json").write_text(note)
                 await http.download(flaky.url, tmp_path / "file", resume=True)
                 assert (tmp_path / "file").read_bytes() == CONTENT
 
-    world.run(main)
+    runtime.run(main)
     assert not [head for head in flaky.heads if b"Range" in head]
 
 
-@each_world
-def test_a_link_in_the_place_of_the_part_is_not_followed(flaky: Flaky, world: World, tmp_path: Path) -> None:
+@each_runtime
+def test_a_link_in_the_place_of_the_part_is_not_followed(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             (tmp_path / "file.part").symlink_to(tmp_path / "precious")
             await http.download(flaky.url, tmp_path / "file")
             await begin(http, flaky, tmp_path / "other")
@@ -222,27 +226,27 @@ def test_a_link_in_the_place_of_the_part_is_not_followed(flaky: Flaky, world: Wo
                 await http.download(flaky.url, tmp_path / "other", resume=True)
 
     (tmp_path / "precious").write_bytes(b"precious")
-    world.run(main)
+    runtime.run(main)
     assert (tmp_path / "precious").read_bytes() == b"precious"
 
 
-@each_world
-def test_an_error_status_writes_nothing(world: World, tmp_path: Path) -> None:
+@each_runtime
+def test_an_error_status_writes_nothing(runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
-        async with client(world, transport=httpcore.MockTransport({"/": httpcore.Response(404, body=b"no")})) as http:
+        async with client(runtime, transport=httpcore.MockTransport({"/": httpcore.Response(404, body=b"no")})) as http:
             with pytest.raises(httpcore.HTTPStatusError):
                 await http.download("http://a.test/", tmp_path / "file")
 
-    world.run(main)
+    runtime.run(main)
     assert os.listdir(tmp_path) == []
 
 
-@each_world
-def test_nginx_sends_the_rest_of_a_file(nginx: Ports, world: World, tmp_path: Path) -> None:
+@each_runtime
+def test_nginx_sends_the_rest_of_a_file(nginx: Ports, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
         url = f"http://127.0.0.1:{nginx.plain}/size-200000"
         transport = httpcore.HTTPTransport(http1=False)
-        async with client(world, transport=transport) as http:
+        async with client(runtime, transport=transport) as http:
             tag = (await http.head(url)).headers["etag"]
             (tmp_path / "file.part").write_bytes(patterned(70_000))
             (tmp_path / "file.part.json").write_text(json.dumps({"url": url, "validator": tag}))
@@ -251,5 +255,5 @@ def test_nginx_sends_the_rest_of_a_file(nginx: Ports, world: World, tmp_path: Pa
             response = await http.download(url, tmp_path / "whole")
             assert response.status_code == 200
 
-    world.run(main)
+    runtime.run(main)
     assert (tmp_path / "file").read_bytes() == (tmp_path / "whole").read_bytes() == patterned(200_000)

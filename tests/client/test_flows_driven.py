@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from clients import client
 from origins import Answer, Origin, Seen
-from worlds import World, each_world
+from runtimes import Runtime, each_runtime
 
 import httpcore
 
@@ -58,23 +58,23 @@ class Signed(httpcore.Auth):
         yield request
 
 
-@each_world
-def test_a_flow_may_ask_another_url_and_read_responses(site: Site, world: World) -> None:
+@each_runtime
+def test_a_flow_may_ask_another_url_and_read_responses(site: Site, runtime: Runtime) -> None:
     url, log = site
 
     async def main() -> None:
-        async with client(world, auth=Token(url)) as http:
+        async with client(runtime, auth=Token(url)) as http:
             response = await http.post(f"{url}/guarded", b"body")
             assert response.content == b"body"
             assert [each.status_code for each in response.history] == [401, 200]
 
-    world.run(main)
+    runtime.run(main)
     assert [each.target for each in log] == ["/guarded", "/token", "/guarded"]
     assert log[-1].get("authorization") == "Bearer t0k3n"
 
 
-@each_world
-def test_a_flow_that_needs_the_body_gets_it_whole(site: Site, world: World) -> None:
+@each_runtime
+def test_a_flow_that_needs_the_body_gets_it_whole(site: Site, runtime: Runtime) -> None:
     url, log = site
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -82,16 +82,16 @@ def test_a_flow_that_needs_the_body_gets_it_whole(site: Site, world: World) -> N
         yield b"c"
 
     async def main() -> None:
-        async with client(world, auth=Signed()) as http:
-            body: Any = iter([b"ab", b"c"]) if world.name == "threads" else pieces()
+        async with client(runtime, auth=Signed()) as http:
+            body: Any = iter([b"ab", b"c"]) if runtime.name == "threads" else pieces()
             assert (await http.post(url, body)).content == b"abc"
 
-    world.run(main)
+    runtime.run(main)
     assert (log[-1].get("x-signature"), log[-1].get("content-length")) == (str(sum(b"abc")), "3")
 
 
-@each_world
-def test_a_flow_that_fails_releases_its_response(site: Site, world: World) -> None:
+@each_runtime
+def test_a_flow_that_fails_releases_its_response(site: Site, runtime: Runtime) -> None:
     url, _ = site
 
     def fails(request: Any) -> Any:
@@ -104,7 +104,7 @@ def test_a_flow_that_fails_releases_its_response(site: Site, world: World) -> No
 
     async def main() -> None:
         transport = httpcore.HTTPTransport(limits=httpcore.PoolLimits(max_connections=1))
-        async with client(world, transport=transport) as http:
+        async with client(runtime, transport=transport) as http:
             for stream in (False, True):
                 with pytest.raises(ZeroDivisionError):
                     await http.get(url, auth=fails, stream=stream)
@@ -113,24 +113,24 @@ def test_a_flow_that_fails_releases_its_response(site: Site, world: World) -> No
             assert (await http.get(url)).content == b"ok"
             assert {stats.leased for stats in transport.stats() if stats is not None} == {0}
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_a_body_that_is_gone_cannot_answer_a_refusal(site: Site, world: World) -> None:
+@each_runtime
+def test_a_body_that_is_gone_cannot_answer_a_refusal(site: Site, runtime: Runtime) -> None:
     url, log = site
 
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             with pytest.raises(httpcore.LocalProtocolError, match="cannot be sent again"):
                 await http.post(f"{url}/guarded", iter([b"body"]), auth=Token(url))
 
-    world.run(main)
+    runtime.run(main)
     assert [each.target for each in log] == ["/guarded", "/token"]
 
 
-@each_world
-def test_a_hook_that_fails_releases_its_response(site: Site, world: World) -> None:
+@each_runtime
+def test_a_hook_that_fails_releases_its_response(site: Site, runtime: Runtime) -> None:
     url, _ = site
 
     def fail(_: Any) -> None:
@@ -138,13 +138,13 @@ def test_a_hook_that_fails_releases_its_response(site: Site, world: World) -> No
 
     async def main() -> None:
         transport = httpcore.HTTPTransport(limits=httpcore.PoolLimits(max_connections=1))
-        async with client(world, transport=transport, event_hooks={"response": fail}) as http:
+        async with client(runtime, transport=transport, event_hooks={"response": fail}) as http:
             with pytest.raises(ZeroDivisionError):
                 await http.get(url, stream=True, max_body=10)
             http.event_hooks["response"].clear()
             assert (await http.get(url)).content == b"ok"
 
-    world.run(main)
+    runtime.run(main)
 
 
 def test_what_may_be_changed_in_a_client(site: Site) -> None:

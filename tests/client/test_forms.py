@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from runtimes import Runtime, each_runtime
 from servers import uvicorn
-from worlds import World, each_world
 
 from httpcore import LocalProtocolError, ReplayableBody, SyncConnectionPool
 from httpcore._client.forms import encode_content, encode_json
@@ -209,21 +209,21 @@ SENT: dict[str, tuple[Callable[[], dict[str, Any]], bytes]] = {
 
 
 @pytest.mark.parametrize("case", SENT)
-@each_world
-def test_every_runtime_sends_each_shape(world: World, url: str, case: str) -> None:
+@each_runtime
+def test_every_runtime_sends_each_shape(runtime: Runtime, url: str, case: str) -> None:
     make, expected = SENT[case]
 
     async def body() -> None:
         encoded = encode_content(**make())
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             response = await pool.request("POST", url, headers=encoded.headers, body=encoded.body)
             assert response.body == expected
 
-    if (world.name, case) == ("threads", "an async iterator"):
+    if (runtime.name, case) == ("threads", "an async iterator"):
         with pytest.raises(LocalProtocolError, match="async"):
-            world.run(body)
+            runtime.run(body)
     else:
-        world.run(body)
+        runtime.run(body)
 
 
 def test_an_async_body_is_refused_in_threads_and_not_used_up() -> None:

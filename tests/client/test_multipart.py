@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multipart_readers import READERS, Read
+from runtimes import Runtime, each_runtime
 from servers import uvicorn
-from worlds import World, each_world
 
 import httpcore
 from httpcore import LocalProtocolError, ReplayableBody
@@ -360,8 +360,8 @@ async def async_pieces() -> AsyncIterator[bytes]:
     yield b"ync"
 
 
-@each_world
-def test_every_runtime_sends_files_and_streams(world: World, url: str, tmp_path: Path) -> None:
+@each_runtime
+def test_every_runtime_sends_files_and_streams(runtime: Runtime, url: str, tmp_path: Path) -> None:
     path = tmp_path / "large.bin"
     path.write_bytes(bytes(range(256)) * 2_000)
     expected = [
@@ -370,18 +370,18 @@ def test_every_runtime_sends_files_and_streams(world: World, url: str, tmp_path:
         Read("it", "it", OCTETS, b"onetwo"),
     ]
     files: list[Any] = [("it", iter([b"one", b"two"]))]
-    if world.name != "threads":
+    if runtime.name != "threads":
         files.append(("async", ("a.txt", async_pieces())))
         expected.append(Read("async", "a.txt", "text/plain", b"async"))
 
     async def body() -> tuple[str, bytes]:
         with path.open("rb") as file:
             encoded = encode_content(data={"a": 1}, files=[("disk", file), *files])
-            async with world.pool() as pool:
+            async with runtime.pool() as pool:
                 response = await pool.request("POST", url, headers=encoded.headers, body=encoded.body)
         return dict(encoded.headers)[b"Content-Type"].decode(), response.body
 
-    content_type, received = world.run(body)
+    content_type, received = runtime.run(body)
     for read in READERS.values():
         assert read(content_type, received) == expected
 

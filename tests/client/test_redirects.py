@@ -12,8 +12,8 @@ import pytest
 import requests
 from clients import client
 from origins import Answer, Origin, Seen
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
-from worlds import World, each_world
 
 import httpcore
 from httpcore import URL, RedirectError
@@ -183,20 +183,20 @@ def site() -> Iterator[Site]:
 BODIES = [None, b"content", {"a": "1"}, httpcore.ReplayableBody(lambda: [b"con", b"tent"])]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("body", BODIES, ids=["none", "bytes", "form", "chunks"])
-def test_method_and_body_over_the_wire(site: Site, world: World, status: int, method: str, body: Any) -> None:
+def test_method_and_body_over_the_wire(site: Site, runtime: Runtime, status: int, method: str, body: Any) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await http.request(method, f"{site.url}/one", body)
             assert response.status_code == 200
             assert [each.status_code for each in response.history] == [status]
             assert str(response.url) == f"{site.url}/two"
 
     site.moves["/one"] = (status, "/two")
-    world.run(main)
+    runtime.run(main)
     first, second = site.log
     assert (first.method, second.method) == (method, method_for(method, status))
     if second.method == first.method and status != 303:
@@ -207,10 +207,10 @@ def test_method_and_body_over_the_wire(site: Site, world: World, status: int, me
         assert not [name for name, _ in second.fields if name.startswith("content-") or name == "transfer-encoding"]
 
 
-@each_world
-def test_history_is_oldest_first_and_each_has_its_request(site: Site, world: World) -> None:
+@each_runtime
+def test_history_is_oldest_first_and_each_has_its_request(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await http.get(f"{site.url}/one#part")
             assert [str(each.url) for each in response.history] == [f"{site.url}/{n}#part" for n in ("one", "two")]
             assert [each.status_code for each in response.history] == [302, 308]
@@ -220,13 +220,13 @@ def test_history_is_oldest_first_and_each_has_its_request(site: Site, world: Wor
             assert site.origin.connections == 1
 
     site.moves |= {"/one": (302, "two"), "/two": (308, "/three")}
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_without_following_next_goes_one_step(site: Site, world: World) -> None:
+@each_runtime
+def test_without_following_next_goes_one_step(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await http.head(f"{site.url}/one", allow_redirects=False)
             assert response.is_redirect
             response = await response.next()
@@ -238,13 +238,13 @@ def test_without_following_next_goes_one_step(site: Site, world: World) -> None:
                 await response.next()
 
     site.moves |= {"/one": (302, "two"), "/two": (308, "/three")}
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_next_may_be_asked_again(site: Site, world: World) -> None:
+@each_runtime
+def test_next_may_be_asked_again(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world, max_redirects=1) as http:
+        async with client(runtime, max_redirects=1) as http:
             response = await http.get(f"{site.url}/one", allow_redirects=False)
             for _ in range(2):
                 following = await response.next()
@@ -253,13 +253,13 @@ def test_next_may_be_asked_again(site: Site, world: World) -> None:
                     await following.next()
 
     site.moves |= {"/one": (302, "two"), "/two": (302, "/three")}
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_loops_and_too_many_are_errors_of_their_own(site: Site, world: World) -> None:
+@each_runtime
+def test_loops_and_too_many_are_errors_of_their_own(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world, max_redirects=3) as http:
+        async with client(runtime, max_redirects=3) as http:
             with pytest.raises(httpcore.RedirectLoop, match=r"in a loop: GET .*/a came up again") as loop:
                 await http.get(f"{site.url}/a")
             assert (loop.value.method, loop.value.status_code) == ("GET", 302)
@@ -267,36 +267,36 @@ def test_loops_and_too_many_are_errors_of_their_own(site: Site, world: World) ->
                 await http.get(f"{site.url}/0")
             assert many.value.limit == 3
             assert (await http.get(f"{site.url}/1")).status_code == 200
-        async with client(world, max_redirects=0) as http:
+        async with client(runtime, max_redirects=0) as http:
             with pytest.raises(httpcore.TooManyRedirects):
                 await http.get(f"{site.url}/3")
 
     site.moves |= {"/a": (302, "/b"), "/b": (302, "/a"), **{f"/{n}": (302, f"/{n + 1}") for n in range(4)}}
-    world.run(main)
+    runtime.run(main)
     assert [each.target for each in site.log[:3]] == ["/a", "/b", "/0"]
 
 
-@each_world
-def test_a_redirect_to_itself_that_sets_a_cookie_is_no_loop(world: World) -> None:
+@each_runtime
+def test_a_redirect_to_itself_that_sets_a_cookie_is_no_loop(runtime: Runtime) -> None:
     def answer(seen: Seen) -> Answer:
         if seen.has("cookie"):
             return Answer(200)
         return Answer(302, [("Location", "/"), ("Set-Cookie", "known=1")])
 
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             assert (await http.get(origin.url)).status_code == 200
 
     log: list[Seen] = []
     with Origin("login", log, answer) as origin:
-        world.run(main)
+        runtime.run(main)
     assert len(log) == 2
 
 
-@each_world
-def test_a_body_that_cannot_be_sent_again_is_an_error_of_its_own(site: Site, world: World) -> None:
+@each_runtime
+def test_a_body_that_cannot_be_sent_again_is_an_error_of_its_own(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             with pytest.raises(httpcore.RedirectBodyUnavailable, match="expected bytes, a file that can seek"):
                 await http.post(f"{site.url}/keep", iter([b"content"]))
             response = await http.post(f"{site.url}/drop", iter([b"content"]))
@@ -305,27 +305,27 @@ def test_a_body_that_cannot_be_sent_again_is_an_error_of_its_own(site: Site, wor
             assert (await http.post(f"{site.url}/keep", replayable)).status_code == 200
 
     site.moves |= {"/keep": (307, "/two"), "/drop": (303, "/two")}
-    world.run(main)
+    runtime.run(main)
     assert site.log[-1].body == b"content"
 
 
-@each_world
-def test_a_location_with_another_scheme_ends_the_call(site: Site, world: World) -> None:
+@each_runtime
+def test_a_location_with_another_scheme_ends_the_call(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             with pytest.raises(RedirectError, match="file:") as caught:
                 await http.get(f"{site.url}/one")
             assert caught.value.url == f"{site.url}/one"
             assert (await http.get(f"{site.url}/two")).status_code == 200
 
     site.moves["/one"] = (302, "file:///etc/passwd")
-    world.run(main)
+    runtime.run(main)
     assert site.origin.connections == 1
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("coding", ["", "gzip"])
-def test_a_redirect_with_an_endless_body_is_followed_and_not_read(world: World, coding: str) -> None:
+def test_a_redirect_with_an_endless_body_is_followed_and_not_read(runtime: Runtime, coding: str) -> None:
     sent = 0
 
     def script(peer: Peer) -> None:
@@ -341,20 +341,20 @@ def test_a_redirect_with_an_endless_body_is_followed_and_not_read(world: World, 
                 sent += 0x4000
 
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await http.get(f"{server.url}/start")
             assert response.content == b"ok"
             with pytest.raises(httpcore.ResponseClosed):
                 _ = response.history[0].content
 
     with ScriptedServer(script) as server:
-        world.run(main)
+        runtime.run(main)
         assert server.connections == 2
     assert sent < 50_000_000
 
 
-@each_world
-def test_a_redirect_whose_body_stalls_is_followed(world: World) -> None:
+@each_runtime
+def test_a_redirect_whose_body_stalls_is_followed(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         while head := peer.head():
             if head.startswith(b"GET /end "):
@@ -363,31 +363,31 @@ def test_a_redirect_whose_body_stalls_is_followed(world: World) -> None:
                 peer.send(b"HTTP/1.1 302 Found\r\nLocation: /end\r\nContent-Length: 10\r\n\r\nabc")
 
     async def main() -> None:
-        async with client(world, timeout=0.3) as http:
+        async with client(runtime, timeout=0.3) as http:
             assert (await http.get(f"{server.url}/start")).content == b"ok"
 
     with ScriptedServer(script) as server:
-        world.run(main)
+        runtime.run(main)
 
 
-@each_world
-def test_the_network_policy_is_asked_for_each_hop(site: Site, world: World) -> None:
+@each_runtime
+def test_the_network_policy_is_asked_for_each_hop(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         policy = httpcore.NetworkPolicy(allow=("127.0.0.1",))
         transport = httpcore.HTTPTransport(network_policy=policy, resolve={"inner.test": "127.0.0.2"})
-        async with client(world, transport=transport) as http:
+        async with client(runtime, transport=transport) as http:
             for path in ("/address", "/name"):
                 with pytest.raises(httpcore.PolicyError):
                     await http.get(f"{site.url}{path}")
 
     port = site.origin.port
     site.moves |= {"/address": (302, f"http://127.0.0.2:{port}/"), "/name": (302, f"http://inner.test:{port}/")}
-    world.run(main)
+    runtime.run(main)
     assert [each.target for each in site.log] == ["/address", "/name"]
 
 
-@each_world
-def test_one_total_timeout_bounds_all_hops(world: World) -> None:
+@each_runtime
+def test_one_total_timeout_bounds_all_hops(runtime: Runtime) -> None:
     count = 0
 
     def answer(seen: Seen) -> Answer:
@@ -398,13 +398,13 @@ def test_one_total_timeout_bounds_all_hops(world: World) -> None:
 
     async def main() -> None:
         timeout = httpcore.TimeoutConfig(5, total_timeout=0.35)
-        async with client(world, timeout=timeout) as http:
+        async with client(runtime, timeout=timeout) as http:
             with pytest.raises(httpcore.TotalTimeout) as caught:
                 await http.get(origin.url)
             assert caught.value.limit == 0.35
 
     with Origin("slow", [], answer) as origin:
-        world.run(main)
+        runtime.run(main)
     assert 3 <= count <= 4
 
 

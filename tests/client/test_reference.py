@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from clients import client
 from origins import Answer, Origin
-from worlds import World, each_world
+from runtimes import Runtime, each_runtime
 
 import httpcore
 
@@ -163,10 +163,10 @@ def url() -> Iterator[str]:
         yield origin.url
 
 
-@each_world
-def test_each_attribute_is_there_and_of_its_type(url: str, world: World) -> None:
+@each_runtime
+def test_each_attribute_is_there_and_of_its_type(url: str, runtime: Runtime) -> None:
     async def main() -> None:
-        async with client(world) as http:
+        async with client(runtime) as http:
             response = await http.get(url)
             things: dict[str, Any] = {
                 "response": response,
@@ -180,7 +180,7 @@ def test_each_attribute_is_there_and_of_its_type(url: str, world: World) -> None
             assert response.json() == {"a": 1}
             assert response.raise_for_status() is None
 
-    world.run(main)
+    runtime.run(main)
 
 
 def test_the_examples_of_the_reference(url: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, ok
 from tls_origins import Origin, server_context
-from worlds import World, each_world
 
 import httpcore
 
@@ -52,9 +52,9 @@ async def error_of(pool: Any, url: str, kind: type[httpcore.HTTPCoreError], **se
     return str(caught.value)
 
 
-@each_world
+@each_runtime
 def test_a_protocol_that_is_nothing_to_us_is_an_error_before_a_request(
-    world: World, trusting: httpcore.SSLConfig
+    runtime: Runtime, trusting: httpcore.SSLConfig
 ) -> None:
     """However it came to be offered: by `SSLConfig.alpn`, or by a context of one's own."""
     own = ssl.create_default_context(cafile=str(trusting.verify))
@@ -64,81 +64,83 @@ def test_a_protocol_that_is_nothing_to_us_is_an_error_before_a_request(
     async def body() -> None:
         for chosen, settings in (("x-other", other), ("h2", own)):
             with Origin(server_context(CERTIFICATE, chosen)) as server:
-                async with world.pool(settings) as pool:
+                async with runtime.pool(settings) as pool:
                     message = await error_of(pool, server.url, httpcore.UnsupportedProtocol)
                 assert f"the server chose {chosen!r} by ALPN: http/1.1 is spoken here" in message
                 assert server.connections == 1
                 assert {shown.began for shown in server.shown} <= {b""}
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_server_without_alpn_speaks_http_1_1(world: World, trusting: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_a_server_without_alpn_speaks_http_1_1(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE)) as server:
-            async with world.pool(trusting) as pool:
+            async with runtime.pool(trusting) as pool:
                 response = await pool.request("GET", server.url)
             assert (response.status_code, response.protocol, response.info.tls.alpn) == (200, "HTTP/1.1", None)
             assert server.shown[0].began.startswith(b"GET / HTTP/1.1\r\n")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",)], ids=["none", "http/1.1"])
 def test_without_http_1_1_a_server_that_chose_nothing_is_spoken_to_in_http_2_and_found_out(
-    world: World, alpn: tuple[str, ...], trusting: httpcore.SSLConfig
+    runtime: Runtime, alpn: tuple[str, ...], trusting: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE, *alpn)) as server:
-            async with world.pool(trusting, http1=False) as pool:
+            async with runtime.pool(trusting, http1=False) as pool:
                 message = await error_of(pool, server.url, httpcore.RemoteProtocolError)
             assert "does not speak HTTP/2 but HTTP/1.1" in message
             assert [shown.began for shown in server.shown] == [b"PRI * HTTP/2.0\r\n\r\n"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 def test_a_server_that_insists_on_a_choice_ends_the_handshake_with_an_alert_that_is_explained(
-    world: World, trusting: httpcore.SSLConfig
+    runtime: Runtime, trusting: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:
         with ScriptedServer(saying(ALERT)) as server:
-            async with world.pool(trusting, http1=False) as pool:
+            async with runtime.pool(trusting, http1=False) as pool:
                 url = server.url.replace("http:", "https:")
                 message = await error_of(pool, url, httpcore.TLSError)
             assert "it speaks none of the protocols that we offer" in message
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_http_1_1_where_http_2_was_agreed_on_is_an_error(world: World, trusting: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_http_1_1_where_http_2_was_agreed_on_is_an_error(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         with serving("h2") as server:
-            async with world.pool(trusting) as pool:
+            async with runtime.pool(trusting) as pool:
                 message = await error_of(pool, server.url, httpcore.RemoteProtocolError)
             assert "does not speak HTTP/2 but HTTP/1.1" in message
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("secure", [True, False], ids=["http/1.1 by ALPN", "plain"])
-def test_http_2_where_http_1_1_is_spoken_is_an_error(world: World, secure: bool, trusting: httpcore.SSLConfig) -> None:
+def test_http_2_where_http_1_1_is_spoken_is_an_error(
+    runtime: Runtime, secure: bool, trusting: httpcore.SSLConfig
+) -> None:
     async def body() -> None:
         context = server_context(CERTIFICATE, "http/1.1") if secure else None
         with ScriptedServer(saying(SETTINGS), context) as server:
-            async with world.pool(trusting) as pool:
+            async with runtime.pool(trusting) as pool:
                 message = await error_of(pool, server.url, httpcore.RemoteProtocolError)
             assert "not the beginning of a response head: " in message
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
 # A context of the caller's.
@@ -168,9 +170,9 @@ class Watched(ssl.SSLContext):
         return super().__getattribute__(name)
 
 
-@each_world
+@each_runtime
 def test_a_context_of_the_callers_is_used_as_it_is_and_never_changed(
-    world: World, trusting: httpcore.SSLConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    runtime: Runtime, trusting: httpcore.SSLConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
@@ -185,7 +187,7 @@ def test_a_context_of_the_callers_is_used_as_it_is_and_never_changed(
     async def body() -> None:
         for version, error in ((ssl.TLSVersion.TLSv1_3, None), (ssl.TLSVersion.TLSv1_2, httpcore.TLSError)):
             with Origin(server_context(CERTIFICATE, "h2", "http/1.1", newest=version), close=True) as server:
-                async with world.pool(own) as pool:
+                async with runtime.pool(own) as pool:
                     url = server.url.replace("127.0.0.1", "localhost")  # which the certificate is not for
                     if error is not None:
                         await error_of(pool, url, error)
@@ -194,22 +196,22 @@ def test_a_context_of_the_callers_is_used_as_it_is_and_never_changed(
                         assert (await pool.request("GET", url)).status_code == 200
                 assert {shown.alpn for shown in server.shown} == {None}  # nothing is offered in its name
 
-    world.run(body)
+    runtime.run(body)
     assert own.__dict__["done"] == []
     assert facts(own) == before
     assert not (tmp_path / "keys").exists()
     assert own.__dict__["done"] == []
 
 
-@each_world
-def test_a_response_tells_what_tls_agreed_on_and_with_whom(world: World, trusting: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_a_response_tells_what_tls_agreed_on_and_with_whom(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     """Also when the connection is reused, and of each version; and nothing where there is no TLS."""
     der = ssl.PEM_cert_to_DER_cert(CERTIFICATE.cert_chain_pems[0].bytes().decode())
 
     async def body() -> None:
         for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
             with Origin(server_context(CERTIFICATE, "http/1.1", newest=version)) as server:
-                async with world.pool(trusting, resolve={"a.test": "127.0.0.1"}) as pool:
+                async with runtime.pool(trusting, resolve={"a.test": "127.0.0.1"}) as pool:
                     told = [(await pool.request("GET", f"https://a.test:{server.port}/")).info.tls for _ in range(2)]
             assert told[0] == told[1]
             tls = told[0]
@@ -218,7 +220,7 @@ def test_a_response_tells_what_tls_agreed_on_and_with_whom(world: World, trustin
             assert tls.cipher
             assert [(shown.sni, shown.version) for shown in server.shown] == [("a.test", name)]
         with ScriptedServer(saying(ok(b""))) as plain:
-            async with world.pool() as pool:
+            async with runtime.pool() as pool:
                 assert (await pool.request("GET", plain.url)).info.tls is None
 
-    world.run(body)
+    runtime.run(body)

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from runtimes import Runtime, each_runtime
 from tls_origins import Authority, Origin, server_context
-from worlds import World, each_world
 
 import httpcore
 
@@ -157,9 +157,9 @@ def test_what_is_no_certificate_says_why(data: bytes, why: str) -> None:
         httpcore.Certificate.read(data)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("verify", [True, False], ids=["verified", "unverified"])
-def test_a_response_tells_its_peers_certificate(world: World, verify: bool, tmp_path: Path) -> None:
+def test_a_response_tells_its_peers_certificate(runtime: Runtime, verify: bool, tmp_path: Path) -> None:
     authority = Authority("The authority")
     path = authority.write(tmp_path / "server.pem", [x509.DNSName("a.test")], common_name="a.test", days=(-2, 5))
     trust: Any = str(authority.write_itself(tmp_path / "ca.pem")) if verify else False
@@ -168,7 +168,7 @@ def test_a_response_tells_its_peers_certificate(world: World, verify: bool, tmp_
     async def body() -> None:
         with Origin(server_context(path)) as server:
             config = httpcore.SSLConfig(verify=trust, trust_env=False, server_hostname="a.test")
-            async with world.pool(config) as pool:
+            async with runtime.pool(config) as pool:
                 tls = (await pool.request("GET", server.url)).info.tls
         seen = tls.peer_certificate
         assert seen.subject == (("O", "Tests"), ("CN", "a.test"))
@@ -177,7 +177,7 @@ def test_a_response_tells_its_peers_certificate(world: World, verify: bool, tmp_
         assert (seen.not_before, seen.not_after) == (reference.not_valid_before_utc, reference.not_valid_after_utc)
         assert tls.certificate == ssl.PEM_cert_to_DER_cert(reference.public_bytes(Encoding.PEM).decode())
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_the_repr_of_what_tls_agreed_on_is_one_line() -> None:

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from real_servers import program
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, ok
-from worlds import World, each_world
 
 from httpcore import EnvironmentProxies, InvalidURL, Proxy, proxies_from_environment
 from httpcore._message.url import URL
@@ -506,8 +506,8 @@ def test_the_environment_is_read_when_it_is_asked_for_and_not_again(monkeypatch:
 # A pool that goes by it.
 
 
-@each_world
-def test_a_pool_asks_for_each_origin_and_tells_its_name_to_the_proxy_only(world: World) -> None:
+@each_runtime
+def test_a_pool_asks_for_each_origin_and_tells_its_name_to_the_proxy_only(runtime: Runtime) -> None:
     heads: dict[str, list[bytes]] = {"proxy": [], "origin": []}
 
     def noting(who: str) -> ScriptedServer:
@@ -520,13 +520,13 @@ def test_a_pool_asks_for_each_origin_and_tells_its_name_to_the_proxy_only(world:
 
     async def body(proxy: ScriptedServer, origin: ScriptedServer) -> None:
         environ = {"http_proxy": f"user:pass@127.0.0.1:{proxy.port}", "no_proxy": "127.0.0.0/8"}
-        async with world.pool(proxy=proxies_from_environment(environ)) as http:
+        async with runtime.pool(proxy=proxies_from_environment(environ)) as http:
             assert (await http.request("GET", "http://example.test/a")).body == b"proxy"
             assert (await http.request("GET", f"{origin.url}/b")).body == b"origin"
             assert (await http.request("GET", "http://example.test/c")).body == b"proxy"
 
     with noting("proxy") as proxy, noting("origin") as origin:
-        world.run(body, proxy, origin)
+        runtime.run(body, proxy, origin)
         assert (proxy.connections, origin.connections) == (1, 1)
     assert [head.split(b"\r\n")[0] for head in heads["proxy"]] == [
         b"GET http://example.test/a HTTP/1.1",

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy, Secured, Visit, connect
 from servers import ok
 from test_tls_faults import frame, read_frame
 from test_tls_stream import TLSPeer, client_context, driven, joined
-from trials import every_world_has_run, nothing_is_left_open  # noqa: F401  # fixtures
-from worlds import World, each_world
+from trials import every_runtime_has_run, nothing_is_left_open  # noqa: F401  # fixtures
 
 import httpcore
 from httpcore import testing
@@ -118,13 +118,15 @@ def swallow(visit: Visit, size: int) -> None:
         size -= len(visit.exactly(min(size, 65536)))
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("steps", WAYS, ids=["TLS", "TLS in TLS"])
 @pytest.mark.parametrize("size", [0, 100, LARGE])
-def test_a_certificate_asked_for_late_is_shown(world: World, size: int, steps: tuple[str, ...], files: Files) -> None:
+def test_a_certificate_asked_for_late_is_shown(
+    runtime: Runtime, size: int, steps: tuple[str, ...], files: Files
+) -> None:
     async def body(port: int) -> None:
         proxy = httpcore.Proxy(f"https://localhost:{port}", ssl=files.config()) if len(steps) > 2 else None
-        async with world.pool(files.config(), proxy=proxy, timeout=20.0) as pool:
+        async with runtime.pool(files.config(), proxy=proxy, timeout=20.0) as pool:
             for path in ("open", "private", "private", "open"):
                 url = f"https://localhost:{port}/{path}"
                 response = await pool.request("POST", url, body=bytes(size))
@@ -132,46 +134,46 @@ def test_a_certificate_asked_for_late_is_shown(world: World, size: int, steps: t
             assert pool.stats().connections == 1
 
     with Asking(steps) as server:
-        world.run(body, server.port)
+        runtime.run(body, server.port)
         assert server.shown == [files.certificate] * 2
 
 
-@each_world
-def test_a_context_of_ones_own_that_offers_it_is_answered_for(world: World, files: Files) -> None:
+@each_runtime
+def test_a_context_of_ones_own_that_offers_it_is_answered_for(runtime: Runtime, files: Files) -> None:
     async def body(port: int) -> None:
         context = ssl.create_default_context(cafile=files.authority)
         context.load_cert_chain(files.mine)
         context.post_handshake_auth = True
-        async with world.pool(context, timeout=20.0) as pool:
+        async with runtime.pool(context, timeout=20.0) as pool:
             assert (await pool.request("GET", f"https://localhost:{port}/private")).status_code == 200
 
     with Asking() as server:
-        world.run(body, server.port)
+        runtime.run(body, server.port)
         assert server.shown == [files.certificate]
 
 
-@each_world
-def test_without_a_certificate_it_is_not_offered(world: World, files: Files) -> None:
+@each_runtime
+def test_without_a_certificate_it_is_not_offered(runtime: Runtime, files: Files) -> None:
     async def body(port: int) -> None:
-        async with world.pool(files.config(cert=None), timeout=20.0) as pool:
+        async with runtime.pool(files.config(cert=None), timeout=20.0) as pool:
             assert (await pool.request("GET", f"https://localhost:{port}/private")).status_code == 403
 
     with Asking() as server:
-        world.run(body, server.port)
+        runtime.run(body, server.port)
         assert server.refused == ["EXTENSION_NOT_RECEIVED"]
 
 
-@each_world
-def test_an_empty_answer_to_a_late_request_is_named(world: World, files: Files) -> None:
+@each_runtime
+def test_an_empty_answer_to_a_late_request_is_named(runtime: Runtime, files: Files) -> None:
     async def body(port: int) -> None:
         context = ssl.create_default_context(cafile=files.authority)
         context.post_handshake_auth = True
-        async with world.pool(context, timeout=20.0) as pool:
+        async with runtime.pool(context, timeout=20.0) as pool:
             with pytest.raises(httpcore.ReadError, match=r"the server requires a client certificate: SSLConfig\(cert"):
                 await pool.request("GET", f"https://localhost:{port}/private")
 
     with Asking() as server:
-        world.run(body, server.port)
+        runtime.run(body, server.port)
 
 
 def test_it_is_offered_exactly_where_a_certificate_is_configured(files: Files) -> None:
@@ -183,9 +185,9 @@ def test_it_is_offered_exactly_where_a_certificate_is_configured(files: Files) -
 # HTTP/2 forbids it.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("alpn", ["h2", None], ids=["ALPN", "prior knowledge"])
-def test_over_http2_a_late_request_ends_the_connection(world: World, alpn: str | None, files: Files) -> None:
+def test_over_http2_a_late_request_ends_the_connection(runtime: Runtime, alpn: str | None, files: Files) -> None:
     """And the certificate does not leave."""
     came: list[bytes] = []
 
@@ -201,14 +203,14 @@ def test_over_http2_a_late_request_ends_the_connection(world: World, alpn: str |
         came.append(visit.bottom.recv(65536))
 
     async def body(port: int) -> None:
-        async with world.pool(files.config(), timeout=20.0, http1=alpn is not None) as pool:
+        async with runtime.pool(files.config(), timeout=20.0, http1=alpn is not None) as pool:
             with pytest.raises(httpcore.ReadError, match=r"asked for a client certificate .*\(RFC 9113, 9\.2\.3\)"):
                 await pool.request("GET", f"https://localhost:{port}/")
             assert pool.stats().connections == 0
 
     context = asking_context(*([alpn] if alpn else []))
     with ScriptedProxy((TLS_ORIGIN, EXCHANGE), {EXCHANGE: talk}, origin=context) as server:
-        world.run(body, server.port)
+        runtime.run(body, server.port)
         assert sum(map(len, came)) < 100  # an acknowledgement of SETTINGS at most
 
 
@@ -230,26 +232,26 @@ async def ask(peer: TLSPeer) -> None:
 
 def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
     """Although nothing is written any more, and the peer sends nothing until it has the answer."""
-    world = testing.Simulation()
+    runtime = testing.Simulation()
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         given = 0
         while count := stream.give(bytes(16384)):
             given += count
-        reading = world.spawn(stream.read(10, 5.0))
+        reading = runtime.spawn(stream.read(10, 5.0))
         await ask(peer)
-        await world.sleep(1.0)
+        await runtime.sleep(1.0)
         assert peer.session.getpeercert(binary_form=True) is None
         await peer.recv_exactly(given)
-        hearing = world.spawn(peer.recv(1))
-        await world.sleep(0.2)
+        hearing = runtime.spawn(peer.recv(1))
+        await runtime.sleep(0.2)
         assert peer.session.getpeercert(binary_form=True) == files.certificate
         await peer.send(b"yes")
         await reading.wait()
         assert reading.result() == b"yes"
         hearing.cancel()
 
-    joined(body, world, client=certified(files), server=asking_context(), window=30_000)
+    joined(body, runtime, client=certified(files), server=asking_context(), window=30_000)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -263,9 +265,9 @@ def test_an_answer_joins_what_a_writer_sends_in_order(seed: int, files: Files) -
         assert await stream.flush(5.0, duplex=True)
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        writing = world.spawn(write_all(stream))
-        reading = world.spawn(stream.read(10, 5.0))
-        await world.sleep(0.1)
+        writing = runtime.spawn(write_all(stream))
+        reading = runtime.spawn(stream.read(10, 5.0))
+        await runtime.sleep(0.1)
         await ask(peer)
         assert await peer.recv_exactly(len(data)) == data
         await writing.wait()
@@ -273,8 +275,8 @@ def test_an_answer_joins_what_a_writer_sends_in_order(seed: int, files: Files) -
         await reading.wait()
         assert peer.session.getpeercert(binary_form=True) == files.certificate
 
-    world = testing.Simulation(seed, shuffle=True, max_read=7000, max_write=5000)
-    joined(body, world, client=certified(files), server=asking_context(), window=10_000)
+    runtime = testing.Simulation(seed, shuffle=True, max_read=7000, max_write=5000)
+    joined(body, runtime, client=certified(files), server=asking_context(), window=10_000)
 
 
 def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
@@ -361,12 +363,12 @@ def test_a_download_is_whole_where_a_server_might_ask(files: Files) -> None:
     data = bytes(range(256)) * 2000
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        sending = world.spawn(peer.send(data))
+        sending = runtime.spawn(peer.send(data))
         found = b""
         while len(found) < len(data):
             found += await stream.read(1 << 20, 5.0)
         await sending.wait()
         assert found == data
 
-    world = testing.Simulation()
-    joined(body, world, client=certified(files), server=asking_context(), window=200_000)
+    runtime = testing.Simulation()
+    joined(body, runtime, client=certified(files), server=asking_context(), window=200_000)

@@ -10,15 +10,15 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, answering, ok
-from worlds import World, each_world
 
 import httpcore
 from httpcore import CachingResolver, ConnectError, ConnectTimeout, LocalProtocolError, NetworkPolicy, PolicyError
 from httpcore._backends.base import Stream
 from httpcore._connect.network import MOST_ADDRESSES, Network, addresses_of, reach
 from httpcore.testing import ServerEnd
-from httpcore.testing import Simulation as MemoryWorld
+from httpcore.testing import Simulation as MemoryRuntime
 
 System = Callable[[str], Awaitable[Sequence[str]]]
 LONG = 10.0
@@ -45,51 +45,51 @@ class Answering:
 
 
 def reaching(
-    host: str, network: Network | None = None, *, world: MemoryWorld | None = None, timeout: float | None = 5.0
-) -> tuple[MemoryWorld, list[Stream]]:
+    host: str, network: Network | None = None, *, runtime: MemoryRuntime | None = None, timeout: float | None = 5.0
+) -> tuple[MemoryRuntime, list[Stream]]:
     """Reach port 80 of a host in memory, where 192.0.2.1 and 2001:db8::1 listen. What went wrong is raised."""
-    world = world or MemoryWorld()
+    runtime = runtime or MemoryRuntime()
     streams: list[Stream] = []
     ends = None if timeout is None else timeout
-    world.listen("192.0.2.1", 80, hold)
-    world.listen("2001:db8::1", 80, hold)
+    runtime.listen("192.0.2.1", 80, hold)
+    runtime.listen("2001:db8::1", 80, hold)
 
     def left() -> float | None:
-        return None if ends is None else ends - world.now
+        return None if ends is None else ends - runtime.now
 
     async def main() -> None:
-        streams.append(await reach(world.backend(), network or Network(), host, 80, left))
+        streams.append(await reach(runtime.backend(), network or Network(), host, 80, left))
 
-    world.run(main())
-    return world, streams
+    runtime.run(main())
+    return runtime, streams
 
 
-def tried(world: MemoryWorld) -> list[str]:
-    return [host for host, _ in world.attempts]
+def tried(runtime: MemoryRuntime) -> list[str]:
+    return [host for host, _ in runtime.attempts]
 
 
 # Who is asked.
 
 
 def test_a_name_is_asked_of_the_system_and_its_address_connected_to() -> None:
-    world = MemoryWorld()
-    world.resolve("a.test", ["192.0.2.1"])
-    _, [stream] = reaching("a.test", world=world)
+    runtime = MemoryRuntime()
+    runtime.resolve("a.test", ["192.0.2.1"])
+    _, [stream] = reaching("a.test", runtime=runtime)
     assert stream.info().peer == "192.0.2.1:80"
-    assert world.lookups == ["a.test"]
+    assert runtime.lookups == ["a.test"]
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
 def test_an_ip_address_is_connected_to_and_nobody_asked(host: str) -> None:
     resolver = Answering(["203.0.113.1"])
-    world, _ = reaching(host, Network(resolver))
-    assert (tried(world), world.lookups, resolver.asked) == ([host], [], [])
+    runtime, _ = reaching(host, Network(resolver))
+    assert (tried(runtime), runtime.lookups, resolver.asked) == ([host], [], [])
 
 
 def test_a_resolver_is_asked_instead_of_the_system() -> None:
     resolver = Answering(["192.0.2.1"])
-    world, _ = reaching("a.test", Network(resolver))
-    assert (tried(world), world.lookups, resolver.asked) == (["192.0.2.1"], [], ["a.test"])
+    runtime, _ = reaching("a.test", Network(resolver))
+    assert (tried(runtime), runtime.lookups, resolver.asked) == (["192.0.2.1"], [], ["a.test"])
 
 
 def test_a_resolver_may_ask_the_system_for_this_or_another_name() -> None:
@@ -97,10 +97,10 @@ def test_a_resolver_may_ask_the_system_for_this_or_another_name() -> None:
         async def resolve(self, host: str, system: System) -> Sequence[str]:
             return await system(host.replace("alias", "real"))
 
-    world = MemoryWorld()
-    world.resolve("real.test", ["192.0.2.1"])
-    reaching("alias.test", Network(Renaming()), world=world)
-    assert (tried(world), world.lookups) == (["192.0.2.1"], ["real.test"])
+    runtime = MemoryRuntime()
+    runtime.resolve("real.test", ["192.0.2.1"])
+    reaching("alias.test", Network(Renaming()), runtime=runtime)
+    assert (tried(runtime), runtime.lookups) == (["192.0.2.1"], ["real.test"])
 
 
 @pytest.mark.parametrize(
@@ -118,22 +118,22 @@ def test_a_resolver_may_ask_the_system_for_this_or_another_name() -> None:
 )
 def test_given_addresses_need_no_asking_however_the_host_is_spelled(key: str, host: str) -> None:
     resolver = Answering(["203.0.113.1"])
-    world, _ = reaching(host, Network(resolver, {key: "192.0.2.1"}))
-    assert (tried(world), world.lookups, resolver.asked) == (["192.0.2.1"], [], [])
+    runtime, _ = reaching(host, Network(resolver, {key: "192.0.2.1"}))
+    assert (tried(runtime), runtime.lookups, resolver.asked) == (["192.0.2.1"], [], [])
 
 
 def test_a_host_may_be_given_several_addresses() -> None:
-    world = MemoryWorld()
-    world.refuse("192.0.2.9", 80)
-    reaching("a.test", Network(resolve={"a.test": ["192.0.2.9", "192.0.2.1"]}), world=world)
-    assert tried(world) == ["192.0.2.9", "192.0.2.1"]
+    runtime = MemoryRuntime()
+    runtime.refuse("192.0.2.9", 80)
+    reaching("a.test", Network(resolve={"a.test": ["192.0.2.9", "192.0.2.1"]}), runtime=runtime)
+    assert tried(runtime) == ["192.0.2.9", "192.0.2.1"]
 
 
 def test_other_names_are_asked_for_as_ever() -> None:
-    world = MemoryWorld()
-    world.resolve("b.test", ["192.0.2.1"])
-    reaching("b.test", Network(resolve={"a.test": "192.0.2.9"}), world=world)
-    assert world.lookups == ["b.test"]
+    runtime = MemoryRuntime()
+    runtime.resolve("b.test", ["192.0.2.1"])
+    reaching("b.test", Network(resolve={"a.test": "192.0.2.9"}), runtime=runtime)
+    assert runtime.lookups == ["b.test"]
 
 
 # What a resolver may answer.
@@ -155,10 +155,10 @@ def test_other_names_are_asked_for_as_ever() -> None:
     ],
 )
 def test_an_answer_that_is_no_address_is_an_error_that_names_the_resolver(answer: Any, told: str) -> None:
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     with pytest.raises(LocalProtocolError, match=rf"the resolver Answering answered {told} for a\.test"):
-        reaching("a.test", Network(Answering(answer)), world=world)
-    assert world.attempts == []
+        reaching("a.test", Network(Answering(answer)), runtime=runtime)
+    assert runtime.attempts == []
 
 
 def test_an_empty_answer_is_a_connect_error_that_names_the_resolver_and_the_host() -> None:
@@ -174,13 +174,13 @@ def test_what_a_resolver_raises_is_raised_as_it_is(error: Exception) -> None:
 
 
 def test_addresses_are_tried_in_their_one_spelling_each_once() -> None:
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     for address in ("2001:db8::9", "192.0.2.9"):
-        world.refuse(address, 80)
+        runtime.refuse(address, 80)
     answer = ["2001:DB8:0::9", "2001:db8::9", "192.0.2.9", "2001:db8:0:0::9"]
     with pytest.raises(ConnectError):
-        reaching("a.test", Network(Answering(answer)), world=world)
-    assert tried(world) == ["2001:db8::9", "192.0.2.9"]
+        reaching("a.test", Network(Answering(answer)), runtime=runtime)
+    assert tried(runtime) == ["2001:db8::9", "192.0.2.9"]
 
 
 # Errors and time (fault row 11).
@@ -193,22 +193,22 @@ def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
 
 
 def test_resolving_and_connecting_share_one_timeout() -> None:
-    world = MemoryWorld()
-    world.resolve("a.test", ["192.0.2.9"], delay=3.0)
-    world.blackhole("192.0.2.9", 80)
+    runtime = MemoryRuntime()
+    runtime.resolve("a.test", ["192.0.2.9"], delay=3.0)
+    runtime.blackhole("192.0.2.9", 80)
     with pytest.raises(ConnectTimeout, match=r"192\.0\.2\.9:80: no answer in time"):
-        reaching("a.test", world=world, timeout=5.0)
-    assert world.now == pytest.approx(5.0)
+        reaching("a.test", runtime=runtime, timeout=5.0)
+    assert runtime.now == pytest.approx(5.0)
 
 
 def test_a_name_server_that_is_too_slow_is_a_connect_timeout_that_says_so() -> None:
-    world = MemoryWorld()
-    world.resolve("a.test", ["192.0.2.1"], delay=6.0)
+    runtime = MemoryRuntime()
+    runtime.resolve("a.test", ["192.0.2.1"], delay=6.0)
     with pytest.raises(ConnectTimeout, match=r"resolving a\.test took too long") as caught:
-        reaching("a.test", world=world, timeout=5.0)
-    assert world.now == 5.0
+        reaching("a.test", runtime=runtime, timeout=5.0)
+    assert runtime.now == 5.0
     assert caught.value.phase == "resolve"
-    assert world.attempts == []
+    assert runtime.attempts == []
 
 
 def test_the_system_keeps_the_connect_timeout_inside_a_resolver_too() -> None:
@@ -216,29 +216,29 @@ def test_the_system_keeps_the_connect_timeout_inside_a_resolver_too() -> None:
         async def resolve(self, host: str, system: System) -> Sequence[str]:
             return await system(host)
 
-    world = MemoryWorld()
-    world.resolve("a.test", ["192.0.2.1"], delay=6.0)
+    runtime = MemoryRuntime()
+    runtime.resolve("a.test", ["192.0.2.1"], delay=6.0)
     with pytest.raises(ConnectTimeout):
-        reaching("a.test", Network(Delegating()), world=world, timeout=5.0)
-    assert world.now == 5.0
+        reaching("a.test", Network(Delegating()), runtime=runtime, timeout=5.0)
+    assert runtime.now == 5.0
 
 
-@each_world
+@each_runtime
 def test_a_dead_name_server_costs_the_connect_timeout_and_no_more(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: gate.wait(LONG) and [])
 
     async def body() -> None:
-        async with world.pool(timeout=httpcore.TimeoutConfig(connect_timeout=0.05)) as http:
+        async with runtime.pool(timeout=httpcore.TimeoutConfig(connect_timeout=0.05)) as http:
             with pytest.raises(ConnectTimeout, match=r"resolving 'a\.test' took too long") as caught:
                 await http.request("GET", "http://a.test/")
             assert caught.value.limit == 0.05
             assert http.stats().leased == 0
 
     try:
-        world.run(body)
+        runtime.run(body)
     finally:
         gate.set()
 
@@ -249,10 +249,10 @@ PUBLIC = NetworkPolicy.public_only(allow=["192.0.2.1", "2001:db8::1"])
 
 
 def test_a_denied_address_is_left_out_and_the_others_tried() -> None:
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     resolver = Answering(["10.0.0.1", "192.0.2.1", "::ffff:127.0.0.1"])
-    reaching("a.test", Network(resolver, policy=PUBLIC), world=world)
-    assert tried(world) == ["192.0.2.1"]
+    reaching("a.test", Network(resolver, policy=PUBLIC), runtime=runtime)
+    assert tried(runtime) == ["192.0.2.1"]
 
 
 @pytest.mark.parametrize("answer", [["10.0.0.1"], ["127.0.0.1", "::1"], ["::ffff:169.254.169.254"], ["fe80::1%1"]])
@@ -260,28 +260,28 @@ def test_a_denied_address_is_left_out_and_the_others_tried() -> None:
 def test_a_name_whose_addresses_are_all_denied_is_a_policy_error_and_never_a_connection(
     answer: list[str], by: str
 ) -> None:
-    world = MemoryWorld()
-    world.resolve("a.test", answer)
+    runtime = MemoryRuntime()
+    runtime.resolve("a.test", answer)
     ways = {
         "resolver": Network(Answering(answer), policy=PUBLIC),
         "resolve": Network(resolve={"a.test": answer}, policy=PUBLIC),
         "system": Network(policy=PUBLIC),
     }
     with pytest.raises(PolicyError, match=r"^a\.test: the network policy denies") as caught:
-        reaching("a.test", ways[by], world=world)
+        reaching("a.test", ways[by], runtime=runtime)
     assert caught.value.address is not None
     assert ip_address(caught.value.address) == ip_address(answer[0])  # Python 3.13 spells mapped ones in another way
     assert caught.value.port == 80
     assert caught.value.rule
-    assert world.attempts == []
+    assert runtime.attempts == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:10.0.0.1"])
 def test_an_ip_address_in_the_url_is_asked_of_the_policy_too(host: str) -> None:
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     with pytest.raises(PolicyError, match=r"^the network policy denies"):
-        reaching(host, Network(policy=PUBLIC), world=world)
-    assert world.attempts == []
+        reaching(host, Network(policy=PUBLIC), runtime=runtime)
+    assert runtime.attempts == []
 
 
 def test_a_name_that_rebinds_never_leads_to_a_denied_address() -> None:
@@ -297,32 +297,32 @@ def test_a_name_that_rebinds_never_leads_to_a_denied_address() -> None:
             first = self.turn % 4
             return (addresses[first:] + addresses[:first])[: 1 + self.turn % 3]
 
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     for address in ("127.0.0.1", "::ffff:10.0.0.1", "169.254.169.254"):
-        world.listen(address, 80, hold)
-    world.listen("192.0.2.1", 80, hold)
+        runtime.listen(address, 80, hold)
+    runtime.listen("192.0.2.1", 80, hold)
     network = Network(Rebinding(), policy=PUBLIC)
     outcomes = []
 
     async def main() -> None:
         for _ in range(24):
             try:
-                stream = await reach(world.backend(), network, "a.test", 80, lambda: 5.0)
+                stream = await reach(runtime.backend(), network, "a.test", 80, lambda: 5.0)
             except PolicyError:
                 outcomes.append("denied")
             else:
                 outcomes.append(stream.info().peer)
 
-    world.run(main())
+    runtime.run(main())
     assert set(outcomes) == {"denied", "192.0.2.1:80"}
-    assert set(tried(world)) == {"192.0.2.1"}
+    assert set(tried(runtime)) == {"192.0.2.1"}
 
 
-@each_world
-def test_a_rebinding_resolver_never_reaches_a_denied_address(world: World) -> None:
+@each_runtime
+def test_a_rebinding_resolver_never_reaches_a_denied_address(runtime: Runtime) -> None:
     async def body() -> None:
         resolver = Answering(["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["127.0.0.2"])
-        async with world.pool(resolver=resolver, network_policy=NetworkPolicy(deny=("127.0.0.2",))) as http:
+        async with runtime.pool(resolver=resolver, network_policy=NetworkPolicy(deny=("127.0.0.2",))) as http:
             url = f"http://a.test:{server.port}/"
             for allowed in (True, False, True, False, False):
                 if allowed:
@@ -342,7 +342,7 @@ def test_a_rebinding_resolver_never_reaches_a_denied_address(world: World) -> No
     ):
         server.port = denied.getsockname()[1]
         denied.setblocking(False)
-        world.run(body)
+        runtime.run(body)
         assert server.connections == 2
         with pytest.raises(BlockingIOError):
             denied.accept()
@@ -370,14 +370,14 @@ V6 = [f"2001:db8::{number:x}" for number in range(1, 30)]
     ],
 )
 def test_families_take_turns_and_the_resolver_says_which_is_first(found: list[str], order: list[str]) -> None:
-    world = MemoryWorld()
-    world.resolve("a.test", found)
+    runtime = MemoryRuntime()
+    runtime.resolve("a.test", found)
     answers: list[Sequence[str]] = []
 
     async def main() -> None:
-        answers.append(await addresses_of(world.backend(), Network(), "a.test", 80, lambda: 5.0))
+        answers.append(await addresses_of(runtime.backend(), Network(), "a.test", 80, lambda: 5.0))
 
-    world.run(main())
+    runtime.run(main())
     assert [list(answer) for answer in answers] == [order]
 
 
@@ -386,21 +386,23 @@ def test_of_a_thousand_addresses_sixteen_are_tried_and_a_lone_one_of_the_other_f
     form = "2001:db8:1::1:{:x}" if "." in last else "198.51.{0}.{1}"
     many = [form.format(number) if "." in last else form.format(*divmod(number, 250)) for number in range(1, 1001)]
     answer = [*many, last]
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     for address in answer:
-        world.refuse(address, 80)
+        runtime.refuse(address, 80)
     with pytest.raises(ConnectError) as caught:
-        reaching("a.test", Network(Answering(answer)), world=world)
-    assert tried(world) == [many[0], last, *many[1 : MOST_ADDRESSES - 1]]
+        reaching("a.test", Network(Answering(answer)), runtime=runtime)
+    assert tried(runtime) == [many[0], last, *many[1 : MOST_ADDRESSES - 1]]
     assert caught.value.message.count("connection refused") == MOST_ADDRESSES == 16
 
 
 def test_denied_addresses_do_not_count_against_the_sixteen() -> None:
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
     reaching(
-        "a.test", Network(Answering([*[f"10.0.0.{n}" for n in range(1, 101)], "192.0.2.1"]), policy=PUBLIC), world=world
+        "a.test",
+        Network(Answering([*[f"10.0.0.{n}" for n in range(1, 101)], "192.0.2.1"]), policy=PUBLIC),
+        runtime=runtime,
     )
-    assert tried(world) == ["192.0.2.1"]
+    assert tried(runtime) == ["192.0.2.1"]
 
 
 # Where from, and with which options.
@@ -408,27 +410,27 @@ def test_denied_addresses_do_not_count_against_the_sixteen() -> None:
 
 @pytest.mark.parametrize(("local", "peer"), [("127.0.0.9", "192.0.2.1"), ("::9", "2001:db8::1")])
 def test_with_a_local_address_only_its_family_is_tried(local: str, peer: str) -> None:
-    world = MemoryWorld()
-    world.resolve("a.test", ["2001:db8::1", "192.0.2.1"])
-    reaching("a.test", Network(local_address=local), world=world)
-    [connection] = world.connections
-    assert (tried(world), connection.local_address) == ([peer], local)
+    runtime = MemoryRuntime()
+    runtime.resolve("a.test", ["2001:db8::1", "192.0.2.1"])
+    reaching("a.test", Network(local_address=local), runtime=runtime)
+    [connection] = runtime.connections
+    assert (tried(runtime), connection.local_address) == ([peer], local)
 
 
 def test_a_local_address_that_fits_no_address_is_a_connect_error() -> None:
-    world = MemoryWorld()
-    world.resolve("a.test", ["2001:db8::1"])
+    runtime = MemoryRuntime()
+    runtime.resolve("a.test", ["2001:db8::1"])
     with pytest.raises(
         ConnectError, match=r"a\.test: the local address 127\.0\.0\.9 is of another family.*2001:db8::1"
     ):
-        reaching("a.test", Network(local_address="127.0.0.9"), world=world)
-    assert world.attempts == []
+        reaching("a.test", Network(local_address="127.0.0.9"), runtime=runtime)
+    assert runtime.attempts == []
 
 
-@each_world
-def test_given_addresses_local_address_and_options_hold_for_the_connections_of_a_pool(world: World) -> None:
+@each_runtime
+def test_given_addresses_local_address_and_options_hold_for_the_connections_of_a_pool(runtime: Runtime) -> None:
     async def body() -> None:
-        async with world.pool(
+        async with runtime.pool(
             resolve={"a.test": "127.0.0.1"},
             local_address="127.0.0.5",
             socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)],
@@ -445,16 +447,16 @@ def test_given_addresses_local_address_and_options_hold_for_the_connections_of_a
         peer.send(ok())
 
     with ScriptedServer(script) as server:
-        world.run(body)
+        runtime.run(body)
     assert f"\r\nhost: a.test:{server.port}\r\n".encode() in heads[0].lower()
 
 
-@each_world
-def test_a_resolver_that_fails_leaves_the_pool_as_it_was(world: World) -> None:
+@each_runtime
+def test_a_resolver_that_fails_leaves_the_pool_as_it_was(runtime: Runtime) -> None:
     async def body() -> None:
         resolver = Answering(ZeroDivisionError("a bug of mine"), ["127.0.0.1"])
         limits = httpcore.PoolLimits(max_connections=1)
-        async with world.pool(resolver=resolver, limits=limits) as http:
+        async with runtime.pool(resolver=resolver, limits=limits) as http:
             url = f"http://a.test:{server.port}/"
             with pytest.raises(ZeroDivisionError, match="a bug of mine"):
                 await http.request("GET", url)
@@ -462,7 +464,7 @@ def test_a_resolver_that_fails_leaves_the_pool_as_it_was(world: World) -> None:
             assert (await http.request("GET", url)).status_code == 200
 
     with ScriptedServer(answering(ok())) as server:
-        world.run(body)
+        runtime.run(body)
 
 
 # A value that is checked when it is made.
@@ -640,9 +642,9 @@ def test_threads_share_a_cache() -> None:
     assert len(resolver._known) <= 10
 
 
-@each_world
+@each_runtime
 def test_a_pool_with_a_cache_asks_the_system_once_for_many_connections(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
@@ -653,22 +655,22 @@ def test_a_pool_with_a_cache_asks_the_system_once_for_many_connections(
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
     async def body() -> None:
-        async with world.pool(resolver=CachingResolver()) as http:
+        async with runtime.pool(resolver=CachingResolver()) as http:
             for _ in range(3):
                 response = await http.request("GET", f"http://a.test:{server.port}/")
                 assert response.status_code == 200
 
     with ScriptedServer(answering(ok(b"", b"Connection: close"))) as server:
-        world.run(body)
+        runtime.run(body)
         assert server.connections == 3
     assert asked == [b"a.test"]
 
 
 def test_errno_of_a_refusal_is_that_of_the_last_address() -> None:
-    world = MemoryWorld()
-    world.refuse("192.0.2.9", 80)
+    runtime = MemoryRuntime()
+    runtime.refuse("192.0.2.9", 80)
     with pytest.raises(ConnectError) as caught:
-        reaching("a.test", Network(resolve={"a.test": ["198.51.100.1", "192.0.2.9"]}), world=world)
+        reaching("a.test", Network(resolve={"a.test": ["198.51.100.1", "192.0.2.9"]}), runtime=runtime)
     assert caught.value.errno == errno.ECONNREFUSED
     assert caught.value.message == (
         "cannot connect to a.test:80: 198.51.100.1:80: no route to host; 192.0.2.9:80: connection refused"

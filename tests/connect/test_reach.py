@@ -15,8 +15,8 @@ import pytest
 import trustme
 from hypothesis import example, given
 from hypothesis import strategies as st
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, free_port, ok
-from worlds import World, each_world
 
 import httpcore
 from httpcore import InvalidURL, NetworkPolicy, PolicyError, Proxy, UnsupportedProtocol
@@ -309,12 +309,12 @@ async def denied(http: Any, url: str) -> PolicyError:
     return caught.value
 
 
-@each_world
-def test_a_name_that_leads_elsewhere_the_second_time_leads_nowhere(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_a_name_that_leads_elsewhere_the_second_time_leads_nowhere(runtime: Runtime, server: ScriptedServer) -> None:
     resolver = Telling(["127.0.0.1"], ["127.0.0.2"])
 
     async def body() -> None:
-        async with world.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
+        async with runtime.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
             url = f"http://rebinding.test:{port_of(server)}/"
             response = await http.request("GET", url)
             assert response.info.peer.startswith("127.0.0.1")
@@ -322,38 +322,38 @@ def test_a_name_that_leads_elsewhere_the_second_time_leads_nowhere(world: World,
             assert (error.address, error.port) == ("127.0.0.2", port_of(server))
             assert str(error).startswith("rebinding.test: the network policy denies '127.0.0.2' port ")
 
-    world.run(body)
+    runtime.run(body)
     assert server.connections == 1
     assert resolver.asked == ["rebinding.test"] * 2  # once a connection: there is no second look between check and use
 
 
-@each_world
-def test_of_several_addresses_only_those_allowed_are_tried(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_of_several_addresses_only_those_allowed_are_tried(runtime: Runtime, server: ScriptedServer) -> None:
     resolver = Telling(["127.0.0.2", "::ffff:127.0.0.2", "127.0.0.1", "::1"])
 
     async def body() -> None:
-        async with world.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
+        async with runtime.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
             for _ in range(3):
                 response = await http.request("GET", f"http://many.test:{port_of(server)}/")
                 assert response.info.peer.startswith("127.0.0.1:")
 
-    world.run(body)
+    runtime.run(body)
     assert server.connections == 3
 
 
-@each_world
-def test_a_connection_that_is_kept_keeps_its_verdict_and_asks_nobody(world: World) -> None:
+@each_runtime
+def test_a_connection_that_is_kept_keeps_its_verdict_and_asks_nobody(runtime: Runtime) -> None:
     resolver = Telling(["127.0.0.1"], ["127.0.0.2"])
     heads: list[bytes] = []
 
     async def body(server: ScriptedServer) -> None:
-        async with world.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
+        async with runtime.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
             for _ in range(3):
                 response = await http.request("GET", f"http://rebinding.test:{server.port}/")
                 assert response.info.peer == f"127.0.0.1:{server.port}"
 
     with ScriptedServer(noted(heads)) as server:
-        world.run(body, server)
+        runtime.run(body, server)
         assert server.connections == 1
     assert resolver.asked == ["rebinding.test"]
 
@@ -379,57 +379,59 @@ NOT_PUBLIC = [
 ]
 
 
-@each_world
-def test_under_public_only_no_spelling_of_what_is_here_is_connected_to(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_under_public_only_no_spelling_of_what_is_here_is_connected_to(
+    runtime: Runtime, server: ScriptedServer
+) -> None:
     async def body() -> None:
-        async with world.pool(network_policy=NetworkPolicy.public_only()) as http:
+        async with runtime.pool(network_policy=NetworkPolicy.public_only()) as http:
             for host in NOT_PUBLIC:
                 await denied(http, f"http://{host}:{port_of(server)}/")
 
-    world.run(body)
+    runtime.run(body)
     assert server.connections == 0
 
 
-@each_world
-def test_addresses_that_need_no_asking_are_checked_too(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_addresses_that_need_no_asking_are_checked_too(runtime: Runtime, server: ScriptedServer) -> None:
     async def body() -> None:
         resolve = {"here.test": "127.0.0.1", "there.test": ["127.0.0.2", "::ffff:127.0.0.2"], "127.0.0.1": "127.0.0.3"}
-        async with world.pool(resolve=resolve, network_policy=ONLY_HERE) as http:
+        async with runtime.pool(resolve=resolve, network_policy=ONLY_HERE) as http:
             await http.request("GET", f"http://here.test:{port_of(server)}/")
             await denied(http, f"http://there.test:{port_of(server)}/")
             await denied(http, f"http://127.0.0.1:{port_of(server)}/")
 
-    world.run(body)
+    runtime.run(body)
     assert server.connections == 1
 
 
-@each_world
-def test_another_port_is_denied(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_another_port_is_denied(runtime: Runtime, server: ScriptedServer) -> None:
     async def body() -> None:
-        async with world.pool(network_policy=NetworkPolicy(ports=(80, 443))) as http:
+        async with runtime.pool(network_policy=NetworkPolicy(ports=(80, 443))) as http:
             error = await denied(http, f"http://127.0.0.1:{port_of(server)}/")
             assert error.rule == "only ports 80, 443 are allowed"
 
-    world.run(body)
+    runtime.run(body)
     assert server.connections == 0
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h", "socks4", "socks4a"])
-def test_a_proxy_that_may_not_be_reached_is_not(world: World, scheme: str, server: ScriptedServer) -> None:
+def test_a_proxy_that_may_not_be_reached_is_not(runtime: Runtime, scheme: str, server: ScriptedServer) -> None:
     async def body() -> None:
         proxy = f"{scheme}://proxy.test:{port_of(server)}"
-        async with world.pool(proxy=proxy, resolver=Telling(["127.0.0.2"]), network_policy=ONLY_HERE) as http:
+        async with runtime.pool(proxy=proxy, resolver=Telling(["127.0.0.2"]), network_policy=ONLY_HERE) as http:
             error = await denied(http, "http://127.0.0.1/")
             assert error.address == "127.0.0.2"
 
-    world.run(body)
+    runtime.run(body)
     assert server.connections == 0
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h", "socks4", "socks4a"])
-def test_no_proxy_is_asked_for_an_origin_that_may_not_be_reached(world: World, scheme: str) -> None:
+def test_no_proxy_is_asked_for_an_origin_that_may_not_be_reached(runtime: Runtime, scheme: str) -> None:
     """Nor does it get a name, which it would look up for itself."""
     received: list[bytes] = []
 
@@ -438,7 +440,7 @@ def test_no_proxy_is_asked_for_an_origin_that_may_not_be_reached(world: World, s
 
     async def body(server: ScriptedServer) -> None:
         resolver = Telling(["127.0.0.2"])
-        async with world.pool(
+        async with runtime.pool(
             proxy=f"{scheme}://127.0.0.1:{server.port}", resolver=resolver, network_policy=ONLY_HERE
         ) as http:
             for host in ("origin.test", "127.0.0.2", "[::ffff:127.0.0.2]"):
@@ -447,74 +449,77 @@ def test_no_proxy_is_asked_for_an_origin_that_may_not_be_reached(world: World, s
         assert resolver.asked == ["origin.test"] * 2
 
     with ScriptedServer(script) as server:
-        world.run(body, server)
+        runtime.run(body, server)
     assert b"".join(received) == b""
 
 
-@each_world
-def test_of_a_thousand_addresses_sixteen_are_tried(world: World) -> None:
+@each_runtime
+def test_of_a_thousand_addresses_sixteen_are_tried(runtime: Runtime) -> None:
     addresses = [f"127.0.{high}.{low}" for high in range(1, 5) for low in range(250)]
 
     async def body() -> None:
-        async with world.pool(resolver=Telling(addresses)) as http:
+        async with runtime.pool(resolver=Telling(addresses)) as http:
             with pytest.raises(httpcore.ConnectError) as caught:
                 await http.request("GET", f"http://thousand.test:{free_port()}/")
         assert [address for address in addresses if f"{address}:" in str(caught.value)] == addresses[:16]
 
-    world.run(body)
+    runtime.run(body)
 
 
 # E5. What is remembered of names is bounded.
 
 
-@each_world
-def test_the_oldest_of_too_many_names_is_forgotten(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_the_oldest_of_too_many_names_is_forgotten(runtime: Runtime, server: ScriptedServer) -> None:
     source = Telling(["127.0.0.1"])
     cache = httpcore.CachingResolver(most=3, resolver=source)
 
     async def body() -> None:
-        async with world.pool(resolver=cache) as http:
+        async with runtime.pool(resolver=cache) as http:
             for name in ("a", "b", "c", "b", "d", "c", "b", "a"):
                 await http.request("GET", f"http://{name}.test:{port_of(server)}/")
 
-    world.run(body)
+    runtime.run(body)
     assert source.asked == ["a.test", "b.test", "c.test", "d.test", "a.test"]
     assert repr(cache) == "<CachingResolver of 3 names>"
     assert inspect.signature(httpcore.CachingResolver).parameters["most"].default == 1000
 
 
-@each_world
-def test_what_is_remembered_is_checked_each_time(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_what_is_remembered_is_checked_each_time(runtime: Runtime, server: ScriptedServer) -> None:
     cache = httpcore.CachingResolver(resolver=Telling(["127.0.0.2"]))
 
     async def body() -> None:
-        async with world.pool(resolver=cache) as careless, world.pool(resolver=cache, network_policy=ONLY_HERE) as http:
+        async with (
+            runtime.pool(resolver=cache) as careless,
+            runtime.pool(resolver=cache, network_policy=ONLY_HERE) as http,
+        ):
             await careless.request("GET", f"http://cached.test:{port_of(server)}/")
             await denied(http, f"http://cached.test:{port_of(server)}/")
 
-    world.run(body)
+    runtime.run(body)
     assert server.connections == 1
 
 
-@each_world
-def test_what_is_remembered_is_forgotten_in_time(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_what_is_remembered_is_forgotten_in_time(runtime: Runtime, server: ScriptedServer) -> None:
     clock = [0.0]
     source = Telling(["127.0.0.1"], ["127.0.0.2"])
     peers = []
 
     async def body() -> None:
         cache = httpcore.CachingResolver(ttl=10, resolver=source, clock=lambda: clock[0])
-        async with world.pool(resolver=cache) as http:
+        async with runtime.pool(resolver=cache) as http:
             for now in (0.0, 9.9, 10.0, 19.9, 20.0):
                 clock[0] = now
                 response = await http.request("GET", f"http://moving.test:{port_of(server)}/")
                 peers.append(response.info.peer.rpartition(":")[0])
             forgetful = httpcore.CachingResolver(ttl=0, resolver=source)
-        async with world.pool(resolver=forgetful) as http:
+        async with runtime.pool(resolver=forgetful) as http:
             for _ in range(2):
                 await http.request("GET", f"http://moving.test:{port_of(server)}/")
 
-    world.run(body)
+    runtime.run(body)
     assert peers == ["127.0.0.1"] * 2 + ["127.0.0.2"] * 3
     assert len(source.asked) == 3 + 2
 
@@ -524,11 +529,11 @@ class Plain:
         return ["127.0.0.1"]
 
 
-@each_world
-def test_a_resolver_that_returns_no_awaitable_is_an_error(world: World) -> None:
+@each_runtime
+def test_a_resolver_that_returns_no_awaitable_is_an_error(runtime: Runtime) -> None:
     async def body() -> None:
-        async with world.pool(resolver=Plain()) as http:
+        async with runtime.pool(resolver=Plain()) as http:
             with pytest.raises(httpcore.LocalProtocolError, match=r"returned type list for a\.test: expected an await"):
                 await http.request("GET", "http://a.test:1/")
 
-    world.run(body)
+    runtime.run(body)

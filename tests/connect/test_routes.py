@@ -1,4 +1,4 @@
-"""The table: every way to an origin, in every world, over both protocols; and each way broken at each of its hops.
+"""The table: every way to an origin, in every runtime, over both protocols; and each way broken at each of its hops.
 
 The proxies and origins are `ScriptedProxy`, over real sockets. Their two certificates are by different authorities, and
 the origin's name means nothing here where somebody else is to resolve it.
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 import trustme
+from runtimes import Runtime, ThreadsRuntime, TrioRuntime, each_runtime
 from scripted_proxy import (
     BODY,
     CONNECT,
@@ -39,7 +40,6 @@ from scripted_proxy import (
     silence,
 )
 from servers import free_port
-from worlds import ThreadsWorld, TrioWorld, World, each_world
 
 import httpcore
 
@@ -150,33 +150,35 @@ def scene_at(way: Way, hops: Hops, server: Any, port: int, path: str | None) -> 
     return Scene(server, settings, url, str(settings.get("proxy", path or where)))
 
 
-async def gone(world: World, server: ScriptedProxy) -> None:
+async def gone(runtime: Runtime, server: ScriptedProxy) -> None:
     """The client has no socket left."""
     for _ in range(10_000):
         if not server.open:
             return
-        await world.sleep(0.001)
+        await runtime.sleep(0.001)
     raise AssertionError(f"{server.open} connections are open")
 
 
 # Where it works.
 
 
-@each_world
+@each_runtime
 @each_way
-def test_a_way_leads_to_its_origin_hop_by_hop_and_its_connection_is_kept(world: World, way: Way, hops: Hops) -> None:
+def test_a_way_leads_to_its_origin_hop_by_hop_and_its_connection_is_kept(
+    runtime: Runtime, way: Way, hops: Hops
+) -> None:
     async def body() -> None:
         with scene(way, hops) as here:
-            async with world.pool(**here.settings) as pool:
+            async with runtime.pool(**here.settings) as pool:
                 first, second = await here.hello(pool), await here.hello(pool)
                 assert {first.protocol, second.protocol} == {way.protocol}
                 assert (first.info.reused, second.info.reused) == (False, True)
                 stats = pool.stats()
                 assert (stats.connections, stats.idle, stats.leased) == (1, 1, 0)
-            await gone(world, here.server)
+            await gone(runtime, here.server)
             check_what_was_heard(way, here)
 
-    world.run(body)
+    runtime.run(body)
 
 
 def check_what_was_heard(way: Way, here: Scene) -> None:
@@ -245,18 +247,18 @@ def complaint(error: BaseException, kinds: Any, here: Scene, step: str) -> str |
     return None
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("stray", STRAYS)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_hop_that_goes_astray_is_one_error_that_names_it_and_then_all_is_well(
-    world: World, kind: str, scheme: str, stray: str, hops: Hops
+    runtime: Runtime, kind: str, scheme: str, stray: str, hops: Hops
 ) -> None:
     complaints: dict[str, str | None] = {}
 
     async def body(way: Way, step: str) -> None:
         with scene(way, hops, {step: STRAYS[stray]}) as here:
-            async with world.pool(**here.settings) as pool:
+            async with runtime.pool(**here.settings) as pool:
                 error: BaseException | None = None
                 try:
                     await pool.request("GET", f"{here.url}/hello")
@@ -267,23 +269,23 @@ def test_a_hop_that_goes_astray_is_one_error_that_names_it_and_then_all_is_well(
                 stats = pool.stats()
                 assert (stats.connections, stats.leased, stats.waiting) == (0, 0, 0)
                 await here.hello(pool)
-            await gone(world, here.server)
+            await gone(runtime, here.server)
 
     for way, step in at_each_step(kind, scheme):
         if (step, stray) != (EXCHANGE, "refusal"):  # that would be a response
-            world.run(body, way, step)
+            runtime.run(body, way, step)
     assert {where: what for where, what in complaints.items() if what} == {}
 
 
-@each_world
-def test_silence_at_any_hop_is_a_timeout_that_names_it(world: World, hops: Hops) -> None:
+@each_runtime
+def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: Hops) -> None:
     """All at once, since it takes the time."""
     complaints: dict[str, str | None] = {}
     limits = httpcore.TimeoutConfig(5, connect_timeout=2.0, read_timeout=1.9)  # long enough to get there when all do
     cells = at_each_step()
 
     async def one(way: Way, step: str, here: Scene) -> None:
-        async with world.pool(timeout=limits, **here.settings) as pool:
+        async with runtime.pool(timeout=limits, **here.settings) as pool:
             kind = httpcore.ReadTimeout if step == EXCHANGE else httpcore.ConnectTimeout
             with pytest.raises(httpcore.HTTPCoreError) as caught:
                 await pool.request("GET", f"{here.url}/hello")
@@ -292,59 +294,59 @@ def test_silence_at_any_hop_is_a_timeout_that_names_it(world: World, hops: Hops)
                 what = f"it is about something else: {caught.value}"
             complaints[f"{way} at {step}"] = what
             assert pool.stats().leased == 0
-        await gone(world, here.server)
+        await gone(runtime, here.server)
 
     async def body() -> None:
         with ExitStack() as stack:
             scenes = [(way, step, stack.enter_context(scene(way, hops, {step: silence}))) for way, step in cells]
-            await world.gather(*[partial(one, *each) for each in scenes])
+            await runtime.gather(*[partial(one, *each) for each in scenes])
         assert len(complaints) == len(cells)
 
-    world.run(body)
+    runtime.run(body)
     assert {where: what for where, what in complaints.items() if what} == {}
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("kind", KINDS)
-def test_cancelled_at_any_hop_leaves_no_socket_and_the_pool_is_fit(world: World, kind: str, hops: Hops) -> None:
+def test_cancelled_at_any_hop_leaves_no_socket_and_the_pool_is_fit(runtime: Runtime, kind: str, hops: Hops) -> None:
     """Threads are not cancelled: there another thread closes the pool, and a request that was sent runs on."""
-    threads = isinstance(world, ThreadsWorld)
+    threads = isinstance(runtime, ThreadsRuntime)
 
     async def body(way: Way, step: str) -> None:
         with scene(way, hops, {step: silence}) as here:
-            pool = world.pool(timeout=httpcore.TimeoutConfig(20), **here.settings)
+            pool = runtime.pool(timeout=httpcore.TimeoutConfig(20), **here.settings)
             try:
-                await struck(world, pool, lambda: here.hello(pool), lambda: here.server.silent == 1)
+                await struck(runtime, pool, lambda: here.hello(pool), lambda: here.server.silent == 1)
                 stats = pool.stats()  # over HTTP/2, too: a connection whose peer has not said a word yet is not kept
                 assert (stats.connections, stats.leased, stats.waiting) == (0, 0, 0)
-                await gone(world, here.server)
+                await gone(runtime, here.server)
                 if not threads:
                     await here.hello(pool)
             finally:
                 await pool.close()
-            await gone(world, here.server)
+            await gone(runtime, here.server)
 
     for way, step in at_each_step(kind):
         if not (threads and step == EXCHANGE):
-            world.run(body, way, step)
+            runtime.run(body, way, step)
 
 
-async def struck(world: World, pool: Any, request: Callable[[], Awaitable[Any]], ready: Callable[[], bool]) -> None:
+async def struck(runtime: Runtime, pool: Any, request: Callable[[], Awaitable[Any]], ready: Callable[[], bool]) -> None:
     """Run a request until `ready`, then cancel it; in threads, close its pool. It ends in no other way."""
 
     async def strike() -> None:
         while not ready():
-            await world.sleep(0.002)
+            await runtime.sleep(0.002)
 
-    if isinstance(world, ThreadsWorld):
+    if isinstance(runtime, ThreadsRuntime):
 
         async def close() -> None:
             await strike()
             await pool.close()
 
         with pytest.raises(httpcore.PoolClosed):
-            await world.gather(request, close)
-    elif isinstance(world, TrioWorld):
+            await runtime.gather(request, close)
+    elif isinstance(runtime, TrioRuntime):
         async with trio.open_nursery() as nursery:
             scope = trio.CancelScope()
 
@@ -372,14 +374,14 @@ def nobody(way: Way, hops: Hops, folder: Path) -> Scene:
     return scene_at(way, hops, None, free_port(), str(folder / "nothing") if way.kind == "uds" else None)
 
 
-@each_world
+@each_runtime
 @each_way
 def test_a_first_hop_that_refuses_is_a_connect_error_that_names_it(
-    world: World, way: Way, hops: Hops, tmp_path: Path
+    runtime: Runtime, way: Way, hops: Hops, tmp_path: Path
 ) -> None:
     async def body() -> None:
         here = nobody(way, hops, tmp_path)
-        async with world.pool(**here.settings) as pool:
+        async with runtime.pool(**here.settings) as pool:
             with pytest.raises(httpcore.ConnectError) as caught:
                 await pool.request("GET", here.url)
             assert here.who in str(caught.value)
@@ -387,7 +389,7 @@ def test_a_first_hop_that_refuses_is_a_connect_error_that_names_it(
             assert not isinstance(caught.value, httpcore.TLSError)
             assert pool.stats().connections == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
 @contextmanager
@@ -402,15 +404,15 @@ def full() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@each_world
-def test_a_first_hop_that_never_answers_is_a_connect_timeout_that_names_it(world: World, hops: Hops) -> None:
+@each_runtime
+def test_a_first_hop_that_never_answers_is_a_connect_timeout_that_names_it(runtime: Runtime, hops: Hops) -> None:
     ways = [way for way in WAYS if way.kind != "uds" and way.protocol == "HTTP/1.1"]
     limits = httpcore.TimeoutConfig(5, connect_timeout=0.3)
 
     async def one(way: Way) -> None:
         with full() as port:
             here = scene_at(way, hops, None, port, None)
-            async with world.pool(timeout=limits, **here.settings) as pool:
+            async with runtime.pool(timeout=limits, **here.settings) as pool:
                 with pytest.raises(httpcore.ConnectTimeout) as caught:
                     await pool.request("GET", here.url)
                 assert here.who in str(caught.value)
@@ -418,27 +420,27 @@ def test_a_first_hop_that_never_answers_is_a_connect_timeout_that_names_it(world
                 assert pool.stats().connections == 0
 
     async def body() -> None:
-        await world.gather(*[partial(one, way) for way in ways])
+        await runtime.gather(*[partial(one, way) for way in ways])
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_cancelled_before_the_first_hop_answers(world: World, hops: Hops) -> None:
+@each_runtime
+def test_cancelled_before_the_first_hop_answers(runtime: Runtime, hops: Hops) -> None:
     async def one(way: Way) -> None:
         with full() as port:
             here = scene_at(way, hops, None, port, None)
             # Closing a pool does not interrupt the system's connect.
-            limits = httpcore.TimeoutConfig(20, connect_timeout=0.3 if isinstance(world, ThreadsWorld) else 20)
-            pool = world.pool(timeout=limits, **here.settings)
+            limits = httpcore.TimeoutConfig(20, connect_timeout=0.3 if isinstance(runtime, ThreadsRuntime) else 20)
+            pool = runtime.pool(timeout=limits, **here.settings)
             try:
-                await struck(world, pool, lambda: here.hello(pool), lambda: pool.stats().dialing == 1)
+                await struck(runtime, pool, lambda: here.hello(pool), lambda: pool.stats().dialing == 1)
                 assert pool.stats().connections == 0
             finally:
                 await pool.close()
 
     async def body() -> None:
         kinds = ("none", "http", "https", "socks5h")
-        await world.gather(*[partial(one, Way(kind, "https", "HTTP/2")) for kind in kinds])
+        await runtime.gather(*[partial(one, Way(kind, "https", "HTTP/2")) for kind in kinds])
 
-    world.run(body)
+    runtime.run(body)

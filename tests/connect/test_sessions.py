@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy
 from test_tls_stream import TLS12, TLS13, TLSPeer, client_context, joined, read_exactly, server_context
 from tls_origins import Origin
 from tls_origins import server_context as origin_context
-from worlds import World, each_world
 
 import httpcore
 from httpcore import testing
@@ -69,31 +69,31 @@ async def is_resumed(http: Any, url: str) -> bool | None:
 # One after the other, and at once.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
 def test_of_a_hundred_connections_one_after_the_other_all_but_the_first_resume(
-    world: World, version: ssl.TLSVersion, trusting: SSLConfig
+    runtime: Runtime, version: ssl.TLSVersion, trusting: SSLConfig
 ) -> None:
     async def main(server: Origin) -> None:
-        async with world.pool(trusting) as http:
+        async with runtime.pool(trusting) as http:
             reused = [await is_resumed(http, server.url) for _ in range(100)]
         assert reused == [False] + [True] * 99
 
     with origin(origin_context(CERTIFICATE, newest=version)) as server:
-        world.run(main, server)
+        runtime.run(main, server)
         assert (server.connections, server.resumed) == (100, 99)
 
 
-@each_world
-def test_a_second_hundred_at_once_resumes_what_the_first_hundred_left(world: World, trusting: SSLConfig) -> None:
+@each_runtime
+def test_a_second_hundred_at_once_resumes_what_the_first_hundred_left(runtime: Runtime, trusting: SSLConfig) -> None:
     async def main(server: Origin) -> None:
-        async with world.pool(trusting, timeout=60.0) as http:
+        async with runtime.pool(trusting, timeout=60.0) as http:
             for resumed in (0, 100):
-                await world.gather(*[lambda: get(http, server.url)] * 100)
+                await runtime.gather(*[lambda: get(http, server.url)] * 100)
                 assert server.resumed == resumed
 
     with origin(together=100) as server:
-        world.run(main, server)
+        runtime.run(main, server)
         assert server.connections == 200
 
 
@@ -190,8 +190,10 @@ def test_when_the_environment_names_other_authorities_the_old_sessions_are_worth
             http.request("GET", server.url)
 
 
-@each_world
-def test_proxy_and_origin_resume_their_own_sessions_and_never_each_others(world: World, trusting: SSLConfig) -> None:
+@each_runtime
+def test_proxy_and_origin_resume_their_own_sessions_and_never_each_others(
+    runtime: Runtime, trusting: SSLConfig
+) -> None:
     """Both hops end at one server, under one name and with one context, so that either ticket would be accepted."""
     seen: list[tuple[bool, bool]] = []
     context = origin_context(CERTIFICATE)
@@ -211,14 +213,14 @@ def test_proxy_and_origin_resume_their_own_sessions_and_never_each_others(world:
 
     async def main(proxy: ScriptedProxy) -> None:
         way = httpcore.Proxy(f"https://localhost:{proxy.port}", ssl=trusting)
-        async with world.pool(trusting, proxy=way) as http:
+        async with runtime.pool(trusting, proxy=way) as http:
             for _ in range(3):
                 await get(http, f"https://localhost:{proxy.port}/")
 
     at_proxy: list[bool] = []
     steps = (TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE)
     with ScriptedProxy(steps, {CONNECT: tunnel, EXCHANGE: note}, proxy=context, origin=context) as proxy:
-        world.run(main, proxy)
+        runtime.run(main, proxy)
     assert seen == [(False, False), (True, True), (True, True)]
 
 
@@ -362,7 +364,7 @@ def test_a_connection_that_broke_leaves_nothing() -> None:
 
 
 def test_data_right_behind_the_handshake_hands_it_over_too() -> None:
-    world = testing.Simulation()
+    runtime = testing.Simulation()
     kept: list[Resumable] = []
 
     async def serve(end: testing.ServerEnd) -> None:
@@ -377,15 +379,15 @@ def test_data_right_behind_the_handshake_hands_it_over_too() -> None:
         await end.recv()
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp(["a.test"], 443, 5.0)
+        stream = await runtime.backend().connect_tcp(["a.test"], 443, 5.0)
         secured = await start_tls(
-            stream, client_context(), "a.test", timeout=5.0, now=world.backend().now, keep=kept.append
+            stream, client_context(), "a.test", timeout=5.0, now=runtime.backend().now, keep=kept.append
         )
         assert await secured.read(4, 5.0) == b"data"
         secured.close()
 
-    world.listen("a.test", 443, serve)
-    world.run(main())
+    runtime.listen("a.test", 443, serve)
+    runtime.run(main())
     assert [left.session() is not None for left in kept] == [True]
 
 

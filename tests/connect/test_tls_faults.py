@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy, Secured, Visit, connect
 from servers import ScriptedServer
 from tls_origins import server_context
-from trials import every_world_has_run, nothing_is_left_open  # noqa: F401  # fixtures
-from worlds import World, each_world
+from trials import every_runtime_has_run, nothing_is_left_open  # noqa: F401  # fixtures
 
 import httpcore
 
@@ -141,11 +141,11 @@ def server(fault: str, place: str, framing: str, way: str) -> ScriptedProxy:
 # What the client makes of it.
 
 
-async def ask(world: World, port: int, place: str, way: str, trusting: httpcore.SSLConfig) -> Any:
+async def ask(runtime: Runtime, port: int, place: str, way: str, trusting: httpcore.SSLConfig) -> Any:
     proxy = httpcore.Proxy(f"https://localhost:{port}", ssl=trusting) if way.startswith("TLS in") else None
     timeout = httpcore.TimeoutConfig(total_timeout=20)
     method, data = ("POST", bytes(LARGE)) if place == "during the upload" else ("GET", b"")
-    async with world.pool(trusting, proxy=proxy, timeout=timeout) as pool:
+    async with runtime.pool(trusting, proxy=proxy, timeout=timeout) as pool:
         try:
             return await pool.request(method, f"https://localhost:{port}/", body=data)
         finally:
@@ -171,26 +171,26 @@ CASES = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("fault", "place", "framing", "way"), CASES, ids=lambda part: str(part))
 def test_only_a_clean_end_completes_a_body(
-    world: World, fault: str, place: str, framing: str, way: str, trusting: httpcore.SSLConfig
+    runtime: Runtime, fault: str, place: str, framing: str, way: str, trusting: httpcore.SSLConfig
 ) -> None:
     async def body(port: int) -> None:
         clean = fault == "close_notify" and framing == "until close" and place != "before the head"
         if clean and way in ("TLS", "TLS in TLS, the inner"):
-            response = await ask(world, port, place, way, trusting)
+            response = await ask(runtime, port, place, way, trusting)
             assert (response.status_code, response.body) == (200, b"first")
             return
         kinds, text = expected(fault, place, framing, way)
         with pytest.raises(kinds, match=text) as caught:
-            await ask(world, port, place, way, trusting)
+            await ask(runtime, port, place, way, trusting)
         assert isinstance(caught.value, httpcore.HTTPCoreError)
         assert caught.value.method == ("POST" if place == "during the upload" else "GET")
         assert caught.value.phase in ("write the request", "read the response head", "read the response body")
 
     with server(fault, place, framing, way) as peer:
-        world.run(body, peer.port)
+        runtime.run(body, peer.port)
 
 
 # A client certificate that is missing.
@@ -205,14 +205,14 @@ class Demanding(ScriptedServer):
         super().__init__(lambda peer: None, server_context(CERTIFICATE, *alpn, clients=AUTHORITY))
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
 @pytest.mark.parametrize("size", [0, 100, 1_000_000, LARGE])
 def test_a_missing_client_certificate_is_named_with_a_hint(
-    world: World, size: int, http2: bool, trusting: httpcore.SSLConfig
+    runtime: Runtime, size: int, http2: bool, trusting: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:
-        async with world.pool(trusting, http2=http2, retry_stale=False) as pool:
+        async with runtime.pool(trusting, http2=http2, retry_stale=False) as pool:
             for _ in range(10):
                 with pytest.raises((httpcore.ReadError, httpcore.WriteError)) as caught:
                     await pool.request("POST", peer.url, body=bytes(size))
@@ -221,15 +221,15 @@ def test_a_missing_client_certificate_is_named_with_a_hint(
                 assert "the server requires a client certificate: SSLConfig(cert=...)" in text
 
     with Demanding("h2" if http2 else "http/1.1") as peer:
-        world.run(body)
+        runtime.run(body)
 
 
 # Without TLS a reset is a fault, too.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("place", PLACES)
-def test_over_tcp_a_reset_completes_no_body(world: World, place: str) -> None:
+def test_over_tcp_a_reset_completes_no_body(runtime: Runtime, place: str) -> None:
     def talk(visit: Visit) -> None:
         visit.head()
         if place == "during the upload":
@@ -240,10 +240,10 @@ def test_over_tcp_a_reset_completes_no_body(world: World, place: str) -> None:
 
     async def body(port: int) -> None:
         method, data = ("POST", bytes(LARGE)) if place == "during the upload" else ("GET", b"")
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             for _ in range(20):
                 with pytest.raises((httpcore.ReadError, httpcore.WriteError)):
                     await pool.request(method, f"http://localhost:{port}/", body=data)
 
     with ScriptedProxy((EXCHANGE,), {EXCHANGE: talk}) as server:
-        world.run(body, server.port)
+        runtime.run(body, server.port)

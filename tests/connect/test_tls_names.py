@@ -117,7 +117,7 @@ def trusting(folder: Path) -> ssl.SSLContext:
 
 def accepted(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> bool:
     """Whether hands are shaken with the host of that URL."""
-    world = testing.Simulation()
+    runtime = testing.Simulation()
     name = URL.parse(f"https://{host}/").host
 
     async def serve(end: testing.ServerEnd) -> None:
@@ -125,12 +125,12 @@ def accepted(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> bool:
             await TLSPeer(end, server).shake_hands()
         except ssl.SSLError:
             return
-        await hold(world)
+        await hold(runtime)
 
     async def main() -> bool:
-        stream = await world.backend().connect_tcp(["server"], 443, 5.0)
+        stream = await runtime.backend().connect_tcp(["server"], 443, 5.0)
         try:
-            secured = await start_tls(stream, client, name, timeout=5.0, now=world.backend().now)
+            secured = await start_tls(stream, client, name, timeout=5.0, now=runtime.backend().now)
         except httpcore.TLSError as error:
             if "is not for host" not in str(error):
                 raise
@@ -138,8 +138,8 @@ def accepted(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> bool:
         secured.close()
         return True
 
-    world.listen("server", 443, serve)
-    return world.run(main())
+    runtime.listen("server", 443, serve)
+    return runtime.run(main())
 
 
 @pytest.mark.parametrize("kind", CERTIFICATES)

@@ -1,4 +1,4 @@
-"""What `SSLConfig` says of one server: another name, other protocols, one certificate and no other; in each world."""
+"""What `SSLConfig` says of one server: another name, other protocols, one certificate and no other; in each runtime."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from tls_origins import Origin, server_context
-from worlds import World, each_world
 
 import httpcore
 
@@ -30,35 +30,35 @@ def config(authority: str, **settings: Any) -> httpcore.SSLConfig:
     return httpcore.SSLConfig(**{"verify": authority, "trust_env": False, **settings})
 
 
-@each_world
-def test_another_name_is_sent_and_is_what_the_certificate_must_be_for(world: World, authority: str) -> None:
+@each_runtime
+def test_another_name_is_sent_and_is_what_the_certificate_must_be_for(runtime: Runtime, authority: str) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE)) as server:
-            async with world.pool(config(authority, server_hostname="a.test")) as pool:
+            async with runtime.pool(config(authority, server_hostname="a.test")) as pool:
                 response = await pool.request("GET", server.url)  # an address, which the certificate is not for
                 assert response.info.tls.server_name == "a.test"
                 for wrong in (None, "b.test", "127.0.0.1"):
                     with pytest.raises(httpcore.TLSError, match=r"is not for host .*; it is for 'a\.test'"):
                         await pool.request("GET", server.url, ssl=config(authority, server_hostname=wrong))
                 url = f"https://a.test:{server.port}/"
-            async with world.pool(resolve={"a.test": "127.0.0.1"}) as pool:
+            async with runtime.pool(resolve={"a.test": "127.0.0.1"}) as pool:
                 with pytest.raises(httpcore.TLSError, match=r"is not for host 'b\.test'"):
                     await pool.request("GET", url, ssl=config(authority, server_hostname="b.test"))
             assert [(shown.sni, shown.began[:14]) for shown in server.shown] == [("a.test", b"GET / HTTP/1.1")]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("verify", [True, False], ids=["verified", "unverified"])
 def test_a_certificate_that_is_not_pinned_is_refused_before_a_request(
-    world: World, verify: bool, authority: str
+    runtime: Runtime, verify: bool, authority: str
 ) -> None:
     trust = {"server_hostname": "a.test"} if verify else {"verify": False}
 
     async def body() -> None:
         with Origin(server_context(CERTIFICATE), close=True) as server:
-            async with world.pool(config(authority, **trust, fingerprints=("0" * 64,))) as pool:
+            async with runtime.pool(config(authority, **trust, fingerprints=("0" * 64,))) as pool:
                 with pytest.raises(httpcore.TLSError) as caught:
                     await pool.request("GET", server.url)
                 assert f"has the SHA-256 fingerprint {PIN}, which is not pinned: {'0' * 64} is" in str(caught.value)
@@ -68,22 +68,22 @@ def test_a_certificate_that_is_not_pinned_is_refused_before_a_request(
                 reused = [(await pool.request("GET", server.url, ssl=right)).info.tls.session_reused for _ in range(2)]
                 assert reused == [False, True]  # a session carries its certificate along
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_pin_does_not_excuse_a_certificate_that_is_not_trusted(world: World) -> None:
+@each_runtime
+def test_a_pin_does_not_excuse_a_certificate_that_is_not_trusted(runtime: Runtime) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE)) as server:
             pinned = httpcore.SSLConfig(fingerprints=(PIN,), server_hostname="a.test", trust_env=False)
-            async with world.pool(pinned) as pool:
+            async with runtime.pool(pinned) as pool:
                 with pytest.raises(httpcore.TLSError, match="is not trusted"):
                     await pool.request("GET", server.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("alpn", "options", "chosen"),
     [
@@ -95,12 +95,12 @@ def test_a_pin_does_not_excuse_a_certificate_that_is_not_trusted(world: World) -
     ],
 )
 def test_what_is_offered_can_be_chosen(
-    world: World, alpn: tuple[str, ...] | None, options: dict[str, bool], chosen: str | None, authority: str
+    runtime: Runtime, alpn: tuple[str, ...] | None, options: dict[str, bool], chosen: str | None, authority: str
 ) -> None:
     async def body() -> None:
         settings = config(authority, server_hostname="a.test", alpn=alpn)
         with Origin(server_context(CERTIFICATE, "h2", "http/1.1"), close=True) as server:
-            async with world.pool(settings, **options) as pool:
+            async with runtime.pool(settings, **options) as pool:
                 if chosen == "h2":  # which this server chooses, but does not speak
                     with pytest.raises(httpcore.RemoteProtocolError, match="does not speak HTTP/2"):
                         await pool.request("GET", server.url)
@@ -108,25 +108,25 @@ def test_what_is_offered_can_be_chosen(
                     assert (await pool.request("GET", server.url)).protocol == "HTTP/1.1"
             assert [shown.alpn for shown in server.shown] == [chosen]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_protocols_of_which_none_is_spoken_are_an_error_before_a_handshake(world: World, authority: str) -> None:
+@each_runtime
+def test_protocols_of_which_none_is_spoken_are_an_error_before_a_handshake(runtime: Runtime, authority: str) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE, "h2")) as server:
-            async with world.pool(config(authority, alpn=("h2",)), http2=False) as pool:
+            async with runtime.pool(config(authority, alpn=("h2",)), http2=False) as pool:
                 with pytest.raises(httpcore.LocalProtocolError, match=r"SSLConfig.alpn is .*'h2'"):
                     await pool.request("GET", server.url)
                 assert pool.stats().connections == 0
             assert server.shown == []
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 def test_session_keys_are_logged_when_the_environment_asks(
-    world: World, authority: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, authority: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "keys"
     monkeypatch.setenv("SSLKEYLOGFILE", str(log))
@@ -135,9 +135,9 @@ def test_session_keys_are_logged_when_the_environment_asks(
         with Origin(server_context(CERTIFICATE)) as server:
             for trusted in (False, True):
                 settings = config(authority, server_hostname="a.test", trust_env=trusted)
-                async with world.pool(settings) as pool:
+                async with runtime.pool(settings) as pool:
                     await pool.request("GET", server.url)
                 assert log.exists() is trusted
         assert "CLIENT_TRAFFIC_SECRET_0" in log.read_text()
 
-    world.run(body)
+    runtime.run(body)

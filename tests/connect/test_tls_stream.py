@@ -29,7 +29,7 @@ from httpcore._errors import (
     WriteTimeout,
 )
 from httpcore.testing import PeerGone, ServerEnd
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 from httpcore.testing import at_every_await as at_every_point
 
 NAME = "a.test"
@@ -127,64 +127,64 @@ class TLSPeer:
             self.incoming.write_eof()
 
 
-async def hold(world: World) -> None:
-    await world.event().wait(None)
+async def hold(runtime: Runtime) -> None:
+    await runtime.event().wait(None)
 
 
-async def connect(world: World, context: ssl.SSLContext = CLIENT, name: str | None = NAME) -> TLSStream:
-    stream = await world.backend().connect_tcp([NAME], 443, 5.0)
-    return await start_tls(stream, context, name, timeout=5.0, now=world.backend().now)
+async def connect(runtime: Runtime, context: ssl.SSLContext = CLIENT, name: str | None = NAME) -> TLSStream:
+    stream = await runtime.backend().connect_tcp([NAME], 443, 5.0)
+    return await start_tls(stream, context, name, timeout=5.0, now=runtime.backend().now)
 
 
 def joined(
     body: Body,
-    world: World | None = None,
+    runtime: Runtime | None = None,
     *,
     client: ssl.SSLContext = CLIENT,
     server: ssl.SSLContext = SERVER,
     **place: Any,
-) -> World:
+) -> Runtime:
     """Run `body` with both ends of one connection in hand, the handshake done."""
-    world = world or World()
+    runtime = runtime or Runtime()
     peers: list[TLSPeer] = []
 
     async def serve(end: ServerEnd) -> None:
         peer = TLSPeer(end, server)
         await peer.shake_hands()
         peers.append(peer)
-        await hold(world)
+        await hold(runtime)
 
     async def main() -> None:
-        stream = await connect(world, client)
+        stream = await connect(runtime, client)
         while not peers:
-            await world.sleep(0.001)
+            await runtime.sleep(0.001)
         await body(stream, peers[0])
 
-    world.listen(NAME, 443, serve, **place)
-    world.run(main())
-    return world
+    runtime.listen(NAME, 443, serve, **place)
+    runtime.run(main())
+    return runtime
 
 
 def handshake_error(
     serve: Callable[[ServerEnd], Coroutine[Any, Any, None]],
     client: ssl.SSLContext = CLIENT,
     name: str | None = NAME,
-) -> tuple[HTTPCoreError, World]:
+) -> tuple[HTTPCoreError, Runtime]:
     """How a handshake fails; whatever the reason, the connection is closed after it."""
-    world = World()
-    world.listen(NAME, 443, serve)
+    runtime = Runtime()
+    runtime.listen(NAME, 443, serve)
 
     async def main() -> HTTPCoreError:
         with pytest.raises(HTTPCoreError) as caught:
-            await connect(world, client, name)
-        assert world.connections[0].client_closed
-        caught.value.add(elapsed=world.now)
-        await world.sleep(0)  # the server hears of it
+            await connect(runtime, client, name)
+        assert runtime.connections[0].client_closed
+        caught.value.add(elapsed=runtime.now)
+        await runtime.sleep(0)  # the server hears of it
         return caught.value
 
-    error = world.run(main())
+    error = runtime.run(main())
     assert error.peer == "a.test:443"
-    return error, world
+    return error, runtime
 
 
 def tls_server(context: ssl.SSLContext) -> Callable[[ServerEnd], Coroutine[Any, Any, None]]:
@@ -244,9 +244,9 @@ async def read_exactly(stream: Stream, size: int, timeout: float | None = 5.0) -
 def test_the_certificate_must_be_for_the_host(names: list[str], host: str, accepted: bool) -> None:
     server = server_context(AUTHORITY.issue_cert(*names))
     if accepted:
-        world = World()
-        world.listen(NAME, 443, tls_server(server))
-        world.run(connect(world, CLIENT, host))
+        runtime = Runtime()
+        runtime.listen(NAME, 443, tls_server(server))
+        runtime.run(connect(runtime, CLIENT, host))
     else:
         error, _ = handshake_error(tls_server(server), name=host)
         assert type(error) is TLSError
@@ -267,9 +267,9 @@ def test_names_are_sent_in_the_handshake_and_addresses_are_not(host: str, sent: 
     seen: list[str | None] = []
     server = server_context(AUTHORITY.issue_cert("a.test", "127.0.0.1", "::1", "fe80::1"))
     server.sni_callback = lambda session, name, context: seen.append(name)
-    world = World()
-    world.listen(NAME, 443, tls_server(server))
-    world.run(connect(world, CLIENT, host))
+    runtime = Runtime()
+    runtime.listen(NAME, 443, tls_server(server))
+    runtime.run(connect(runtime, CLIENT, host))
     assert seen == [sent]
 
 
@@ -420,23 +420,23 @@ def test_the_handshake_ends_at_its_deadline_however_the_server_drips(piece: int,
 
 
 def test_a_handshake_cancelled_anywhere_closes_its_connection() -> None:
-    async def scenario(world: World) -> None:
-        world.listen(NAME, 443, tls_server(SERVER))
-        stream = await world.backend().connect_tcp([NAME], 443, 5.0)
-        task = await world.victim(start_tls(stream, CLIENT, NAME, timeout=5.0, now=world.backend().now))
+    async def scenario(runtime: Runtime) -> None:
+        runtime.listen(NAME, 443, tls_server(SERVER))
+        stream = await runtime.backend().connect_tcp([NAME], 443, 5.0)
+        task = await runtime.victim(start_tls(stream, CLIENT, NAME, timeout=5.0, now=runtime.backend().now))
         if task.cancelled and task.suspensions:
-            assert world.connections[0].client_closed
+            assert runtime.connections[0].client_closed
             assert task.lingered == []
 
-    assert at_every_point(scenario, lambda world, task: task.cancel()) > 5
+    assert at_every_point(scenario, lambda runtime, task: task.cancel()) > 5
 
 
 @pytest.mark.parametrize("name", [None, "", ".a.test", "a\0b", "a" * 64 + ".test"])
 def test_a_name_that_cannot_be_checked_is_refused(name: str | None) -> None:
-    error, world = handshake_error(tls_server(SERVER), name=name)
+    error, runtime = handshake_error(tls_server(SERVER), name=name)
     assert type(error) is LocalProtocolError
     assert f"server_name {name!r}" in str(error)
-    assert world.connections[0].sent == b""
+    assert runtime.connections[0].sent == b""
 
 
 # Reading and writing.
@@ -445,21 +445,21 @@ def test_a_name_that_cannot_be_checked_is_refused(name: str | None) -> None:
 @pytest.mark.parametrize("version", [TLS12, TLS13])
 @pytest.mark.parametrize(
     "make",
-    [World, lambda: World(checkpoints=False), lambda: World(max_read=1000, max_write=777)],
+    [Runtime, lambda: Runtime(checkpoints=False), lambda: Runtime(max_read=1000, max_write=777)],
     ids=["as trio", "as asyncio", "small steps"],
 )
-def test_bytes_of_every_length_go_there_and_come_back(version: ssl.TLSVersion, make: Callable[[], World]) -> None:
+def test_bytes_of_every_length_go_there_and_come_back(version: ssl.TLSVersion, make: Callable[[], Runtime]) -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         for size in (1, 16383, 16384, 16385, len(MUCH)):
-            back = world.spawn(peer.recv_exactly(size))
+            back = runtime.spawn(peer.recv_exactly(size))
             await write_all(stream, MUCH[:size])
             await back.wait()
             assert back.result() == MUCH[:size]
-            world.spawn(peer.send(MUCH[:size]))
+            runtime.spawn(peer.send(MUCH[:size]))
             assert await read_exactly(stream, size) == MUCH[:size]
 
-    world = make()
-    joined(body, world, client=client_context(version=version), window=30_000)
+    runtime = make()
+    joined(body, runtime, client=client_context(version=version), window=30_000)
 
 
 def test_a_read_returns_at_most_what_was_asked_for_and_keeps_the_rest() -> None:
@@ -484,7 +484,7 @@ def test_what_is_whole_comes_in_one_piece() -> None:
 
 def test_data_right_behind_the_handshake_is_there() -> None:
     """In TLS 1.2 the server speaks last, so that its first data can come with the end of its handshake."""
-    world = World()
+    runtime = Runtime()
 
     async def serve(end: ServerEnd) -> None:
         peer = TLSPeer(end)
@@ -495,25 +495,25 @@ def test_data_right_behind_the_handshake_is_there() -> None:
             except ssl.SSLWantReadError:
                 await end.send(peer.outgoing.read())
         await end.send(peer.outgoing.read() + peer.record(b"hello"))
-        await hold(world)
+        await hold(runtime)
 
     async def main() -> None:
-        stream = await connect(world, client_context(version=TLS12))
+        stream = await connect(runtime, client_context(version=TLS12))
         assert stream.take() == b"hello"
 
-    world.listen(NAME, 443, serve)
-    world.run(main())
+    runtime.listen(NAME, 443, serve)
+    runtime.run(main())
 
 
 def test_reading_sends_nothing() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        sent = world.connections[0].sent
+        sent = runtime.connections[0].sent
         await peer.send(MUCH[:50_000])
         assert await read_exactly(stream, 50_000) == MUCH[:50_000]
-        assert world.connections[0].sent == sent
+        assert runtime.connections[0].sent == sent
 
-    world = World()
-    joined(body, world)
+    runtime = Runtime()
+    joined(body, runtime)
 
 
 def test_a_write_takes_256_kib_and_leaves_them_for_the_next_call() -> None:
@@ -521,18 +521,18 @@ def test_a_write_takes_256_kib_and_leaves_them_for_the_next_call() -> None:
     assert _ENCRYPTED == 256 * 1024
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        sent = len(world.connections[0].sent)
+        sent = len(runtime.connections[0].sent)
         assert await stream.write_some(much, 5.0, duplex=True) == _ENCRYPTED
-        assert len(world.connections[0].sent) == sent
+        assert len(runtime.connections[0].sent) == sent
         assert stream.owes
         assert await stream.write_some(much[_ENCRYPTED:], 5.0, duplex=True) == _ENCRYPTED
-        assert sent + _ENCRYPTED < len(world.connections[0].sent) < sent + _ENCRYPTED + 1000
+        assert sent + _ENCRYPTED < len(runtime.connections[0].sent) < sent + _ENCRYPTED + 1000
         assert await stream.flush(5.0)
         assert not stream.owes
         assert await peer.recv_exactly(2 * _ENCRYPTED) == much[: 2 * _ENCRYPTED]
 
-    world = World()
-    joined(body, world, window=700_000)
+    runtime = Runtime()
+    joined(body, runtime, window=700_000)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -577,7 +577,7 @@ def test_a_session_ticket_is_not_input() -> None:
     """After the handshake of TLS 1.3 the socket is readable, with only tickets behind it: nothing that HTTP sent."""
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        waiting = world.connections[0]
+        waiting = runtime.connections[0]
         assert len(waiting.replied) > 0
         await stream.write_some(b"x" * 10, 5.0)
         assert await stream.flush(5.0)  # not stopped by the tickets
@@ -588,8 +588,8 @@ def test_a_session_ticket_is_not_input() -> None:
         await peer.send(b"yes")
         assert await stream.read(10, 5.0) == b"yes"
 
-    world = World()
-    joined(body, world)
+    runtime = Runtime()
+    joined(body, runtime)
 
 
 def test_is_quiet_of_tls_takes_nothing_and_skips_tickets() -> None:
@@ -620,19 +620,19 @@ def test_take_skips_tickets_and_finds_data_behind_them() -> None:
 
 
 def test_tickets_without_end_are_the_end() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def main() -> None:
-        stream = await connect(world)
+        stream = await connect(runtime)
         with pytest.raises(ReadError, match="bytes of records that carry no data"):  # noqa: PT012
             while stream.take() is None:
-                await world.sleep(0.01)
+                await runtime.sleep(0.01)
         with pytest.raises(ReadError, match="bytes of records that carry no data"):
             await stream.read(10, 5.0)
 
-    world.listen(NAME, 443, tls_server(server_context(tickets=1500)))
-    world.run(main())
-    assert len(world.connections[0].replied) > 256 * 1024
+    runtime.listen(NAME, 443, tls_server(server_context(tickets=1500)))
+    runtime.run(main())
+    assert len(runtime.connections[0].replied) > 256 * 1024
 
 
 def test_what_the_peer_makes_us_owe_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -680,7 +680,7 @@ def test_only_data_and_the_end_are_news_for_one_who_watches() -> None:
 
         async def calls_after(data: bytes) -> list[bytes | None]:
             await peer.below.send(data)
-            await world.sleep(0.1)
+            await runtime.sleep(0.1)
             return calls
 
         record = peer.record(b"news")
@@ -691,31 +691,31 @@ def test_only_data_and_the_end_are_news_for_one_who_watches() -> None:
         stream.watch(None)
         assert len(await calls_after(b"ignored")) == 2
 
-    world = World()
-    joined(body, world)
+    runtime = Runtime()
+    joined(body, runtime)
 
 
 def test_tickets_do_not_wake_one_who_watches() -> None:
-    world = World()
+    runtime = Runtime()
     taken: list[bytes | None] = []
 
     async def serve(end: ServerEnd) -> None:
         peer = TLSPeer(end)
         await peer.shake_hands()
-        await world.sleep(1.0)
-        assert len(world.connections[0].replied) > 0
+        await runtime.sleep(1.0)
+        assert len(runtime.connections[0].replied) > 0
         assert taken == []
         await peer.send(b"late")
-        await hold(world)
+        await hold(runtime)
 
     async def main() -> None:
-        stream = await connect(world)
+        stream = await connect(runtime)
         assert stream.watch(lambda: taken.append(stream.take()))
-        await world.sleep(2.0)
+        await runtime.sleep(2.0)
         assert taken == [b"late"]
 
-    world.listen(NAME, 443, serve, delay_back=0.1)
-    world.run(main())
+    runtime.listen(NAME, 443, serve, delay_back=0.1)
+    runtime.run(main())
 
 
 # The end.
@@ -814,11 +814,11 @@ def test_close_is_immediate_and_sends_nothing() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"unread")
         await stream.write_some(b"unsent", 5.0)
-        sent = world.connections[0].sent
+        sent = runtime.connections[0].sent
         stream.close()
         stream.close()
-        assert world.connections[0].client_closed
-        assert world.connections[0].sent == sent
+        assert runtime.connections[0].client_closed
+        assert runtime.connections[0].sent == sent
         with pytest.raises(ReadError, match="closed"):
             stream.take()
         with pytest.raises(ReadError, match="closed"):
@@ -828,31 +828,31 @@ def test_close_is_immediate_and_sends_nothing() -> None:
         with pytest.raises(WriteError, match="closed"):
             await stream.flush(5.0)
 
-    world = World()
-    joined(body, world)
+    runtime = Runtime()
+    joined(body, runtime)
 
 
 def test_close_ends_a_read_that_waits() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        waiting = world.spawn(stream.read(10, None))
-        await world.sleep(1.0)
+        waiting = runtime.spawn(stream.read(10, None))
+        await runtime.sleep(1.0)
         stream.close()
         await waiting.wait()
         assert isinstance(waiting.error, ReadError)
 
-    world = World()
-    joined(body, world)
+    runtime = Runtime()
+    joined(body, runtime)
 
 
 def test_abandon_goes_to_the_stream_below() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         stream.abandon()
-        assert world.connections[0].abandoned
+        assert runtime.connections[0].abandoned
         with pytest.raises(ReadError, match="closed"):
             stream.take()
 
-    world = World()
-    joined(body, world)
+    runtime = Runtime()
+    joined(body, runtime)
 
 
 # What breaks.
@@ -878,18 +878,18 @@ def test_a_damaged_record_is_a_read_error_behind_the_data_before_it() -> None:
 
 
 def test_a_refused_client_certificate_in_tls_1_3_is_explained_at_the_first_read() -> None:
-    world = World()
+    runtime = Runtime()
     server = server_context()
     server.verify_mode = ssl.CERT_REQUIRED
 
     async def main() -> None:
-        stream = await connect(world)
+        stream = await connect(runtime)
         with pytest.raises(ReadError, match=r'the alert "certificate required".*SSLConfig\(cert=') as caught:
             await stream.read(10, 5.0)
         assert isinstance(caught.value.__cause__, ssl.SSLError)
 
-    world.listen(NAME, 443, tls_server(server))
-    world.run(main())
+    runtime.listen(NAME, 443, tls_server(server))
+    runtime.run(main())
 
 
 def test_a_broken_connection_below_is_told_as_it_is() -> None:
@@ -910,60 +910,60 @@ def test_a_broken_connection_below_is_told_as_it_is() -> None:
 @pytest.mark.parametrize("delay", [0.0, 1.0], ids=["silence", "one byte of a record per second"])
 def test_a_read_ends_at_its_deadline(delay: float) -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        began = world.now
+        began = runtime.now
         record = peer.record(b"x" * 100)
         if delay:
-            world.spawn(cast(ServerEnd, peer.below).send(record, piece=1, delay=delay))
+            runtime.spawn(cast(ServerEnd, peer.below).send(record, piece=1, delay=delay))
         with pytest.raises(ReadTimeout) as caught:
             await stream.read(10, 3.5)
         assert caught.value.limit == 3.5
-        assert world.now - began == pytest.approx(3.5, abs=0.01)
+        assert runtime.now - began == pytest.approx(3.5, abs=0.01)
         if delay:
             assert await stream.read(1000, None) == b"x" * 100  # and nothing of it is lost
 
-    world = World()
-    joined(body, world)
+    runtime = Runtime()
+    joined(body, runtime)
 
 
 def test_a_write_without_room_ends_at_its_deadline_and_can_be_repeated() -> None:
     much = MUCH * 2
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        began = world.now
+        began = runtime.now
         taken = await stream.write_some(much, 2.0, duplex=True)
         taken += await stream.write_some(much[taken:], 2.0, duplex=True)
         with pytest.raises(WriteTimeout) as caught:
             await stream.write_some(much[taken:], 2.0, duplex=True)
         assert caught.value.limit == 2.0
-        assert world.now - began == pytest.approx(2.0, abs=0.01)
-        rest = world.spawn(write_all(stream, much[taken:]))
+        assert runtime.now - began == pytest.approx(2.0, abs=0.01)
+        rest = runtime.spawn(write_all(stream, much[taken:]))
         assert await peer.recv_exactly(len(much)) == much
         await rest.wait()
 
-    world = World()
-    joined(body, world, window=280_000)
+    runtime = Runtime()
+    joined(body, runtime, window=280_000)
 
 
 def test_a_write_over_a_slow_way_has_its_timeout_for_each_wait_not_for_all_that_was_encrypted_at_once() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        upload = world.spawn(write_all(stream, MUCH, timeout=2.0))
-        began = world.now
+        upload = runtime.spawn(write_all(stream, MUCH, timeout=2.0))
+        began = runtime.now
         got = 0
         while got < len(MUCH):
-            await world.sleep(0.9)
+            await runtime.sleep(0.9)
             got += len(await peer.recv_exactly(min(16384, len(MUCH) - got)))
         await upload.wait()
         assert upload.error is None
-        assert world.now - began > 10.0
+        assert runtime.now - began > 10.0
 
-    world = World()
-    joined(body, world, window=20_000)
+    runtime = Runtime()
+    joined(body, runtime, window=20_000)
 
 
 # Cancellation.
 
 
-def cancel(world: World, task: Any) -> None:
+def cancel(runtime: Runtime, task: Any) -> None:
     task.cancel()
 
 
@@ -979,22 +979,22 @@ def test_a_cancelled_write_that_is_repeated_gives_the_peer_each_byte_once(times:
             pass
         await stream.end(5.0)
 
-    async def scenario(world: World) -> None:
+    async def scenario(runtime: Runtime) -> None:
         async def serve(end: ServerEnd) -> None:
             peer = TLSPeer(end)
             await peer.shake_hands()
             received.append(await peer.recv_all())
 
         received: list[bytes] = []
-        world.listen(NAME, 443, serve, window=3000)
-        stream = await connect(world)
+        runtime.listen(NAME, 443, serve, window=3000)
+        stream = await connect(runtime)
         taken = [0]
         for _ in range(times):
-            task = await world.victim(upload(stream, taken))
+            task = await runtime.victim(upload(stream, taken))
             assert task.lingered == []
         await upload(stream, taken)
         stream.close()
-        await world.sleep(1.0)
+        await runtime.sleep(1.0)
         assert received == [data]
 
     assert at_every_point(scenario, cancel, times=times) > 20
@@ -1007,30 +1007,30 @@ def test_a_cancelled_read_loses_nothing() -> None:
         while piece := await stream.read(PIECE, 5.0):
             got.append(piece)
 
-    async def scenario(world: World) -> None:
+    async def scenario(runtime: Runtime) -> None:
         async def serve(end: ServerEnd) -> None:
             peer = TLSPeer(end)
             await peer.shake_hands()
             await peer.send(data)
             await peer.end()
-            await hold(world)
+            await hold(runtime)
 
-        world.listen(NAME, 443, serve)
-        stream = await connect(world)
+        runtime.listen(NAME, 443, serve)
+        stream = await connect(runtime)
         got: list[bytes] = []
-        await world.victim(download(stream, got))
+        await runtime.victim(download(stream, got))
         await download(stream, got)
         assert b"".join(got) == data
         assert not stream.truncated
 
-    def make() -> World:
-        return World(max_read=3000)
+    def make() -> Runtime:
+        return Runtime(max_read=3000)
 
     assert at_every_point(scenario, cancel, make=make) > 20
 
 
 def test_a_cancelled_half_close_is_finished_by_the_next() -> None:
-    async def scenario(world: World) -> None:
+    async def scenario(runtime: Runtime) -> None:
         received: list[bytes] = []
 
         async def serve(end: ServerEnd) -> None:
@@ -1039,12 +1039,12 @@ def test_a_cancelled_half_close_is_finished_by_the_next() -> None:
             received.append(await peer.recv_all())
             assert not end.eof  # it was close_notify that told, not the FIN
 
-        world.listen(NAME, 443, serve)
-        stream = await connect(world)
+        runtime.listen(NAME, 443, serve)
+        stream = await connect(runtime)
         await stream.write_some(b"all", 5.0, duplex=True)
-        await world.victim(stream.end(5.0))
+        await runtime.victim(stream.end(5.0))
         await stream.end(5.0)
-        await world.sleep(1.0)
+        await runtime.sleep(1.0)
         assert received == [b"all"]
 
     assert at_every_point(scenario, cancel) > 2
@@ -1057,17 +1057,17 @@ def test_a_cancelled_half_close_is_finished_by_the_next() -> None:
 def test_one_reads_while_another_writes(seed: int) -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         tasks: list[Any] = [
-            world.spawn(write_all(stream, MUCH)),
-            world.spawn(peer.send(MUCH)),
-            world.spawn(read_exactly(stream, len(MUCH))),
-            world.spawn(peer.recv_exactly(len(MUCH))),
+            runtime.spawn(write_all(stream, MUCH)),
+            runtime.spawn(peer.send(MUCH)),
+            runtime.spawn(read_exactly(stream, len(MUCH))),
+            runtime.spawn(peer.recv_exactly(len(MUCH))),
         ]
         for task in tasks:
             await task.wait()
         assert tasks[2].result() == tasks[3].result() == MUCH
 
-    world = World(seed, shuffle=True, max_read=7000, max_write=5000)
-    joined(body, world, window=10_000)
+    runtime = Runtime(seed, shuffle=True, max_read=7000, max_write=5000)
+    joined(body, runtime, window=10_000)
 
 
 class SocketStream:
@@ -1170,7 +1170,7 @@ def test_openssl_is_entered_only_with_the_lock() -> None:
 # TLS within TLS, as over an https proxy.
 
 
-def within(body: Body, world: World, *, window: int = PIECE) -> None:
+def within(body: Body, runtime: Runtime, *, window: int = PIECE) -> None:
     peers: list[TLSPeer] = []
 
     async def serve(end: ServerEnd) -> None:
@@ -1179,17 +1179,17 @@ def within(body: Body, world: World, *, window: int = PIECE) -> None:
         inner = TLSPeer(outer)
         await inner.shake_hands()
         peers.append(inner)
-        await hold(world)
+        await hold(runtime)
 
     async def main() -> None:
-        outer = await connect(world, CLIENT, "proxy.test")
-        inner = await start_tls(outer, CLIENT, NAME, timeout=5.0, now=world.backend().now)
+        outer = await connect(runtime, CLIENT, "proxy.test")
+        inner = await start_tls(outer, CLIENT, NAME, timeout=5.0, now=runtime.backend().now)
         while not peers:
-            await world.sleep(0.001)
+            await runtime.sleep(0.001)
         await body(inner, peers[0])
 
-    world.listen(NAME, 443, serve, window=window)
-    world.run(main())
+    runtime.listen(NAME, 443, serve, window=window)
+    runtime.run(main())
 
 
 def test_tls_within_tls_carries_bytes_both_ways() -> None:
@@ -1197,12 +1197,12 @@ def test_tls_within_tls_carries_bytes_both_ways() -> None:
         agreed = stream.info().tls
         assert agreed is not None
         assert agreed.server_name == NAME
-        writing = world.spawn(write_all(stream, MUCH))
+        writing = runtime.spawn(write_all(stream, MUCH))
         assert await peer.recv_exactly(len(MUCH)) == MUCH
         await writing.wait()
         assert not stream.owes
         assert stream.take() is None  # the tickets of both
-        world.spawn(peer.send(MUCH))
+        runtime.spawn(peer.send(MUCH))
         assert await read_exactly(stream, len(MUCH)) == MUCH
         await stream.write_some(b"x" * 30_000, 5.0)
         assert stream.owes
@@ -1216,8 +1216,8 @@ def test_tls_within_tls_carries_bytes_both_ways() -> None:
         assert await stream.read(10, 5.0) == b""
         assert not stream.truncated
 
-    world = World()
-    within(body, world, window=40_000)
+    runtime = Runtime()
+    within(body, runtime, window=40_000)
 
 
 def test_a_cancelled_write_through_both_gives_each_byte_once() -> None:
@@ -1228,39 +1228,39 @@ def test_a_cancelled_write_through_both_gives_each_byte_once() -> None:
             taken[0] += await stream.write_some(data[taken[0] :], 5.0)
         assert await stream.flush(5.0)
 
-    async def scenario(world: World) -> None:
+    async def scenario(runtime: Runtime) -> None:
         async def serve(end: ServerEnd) -> None:
             outer = TLSPeer(end, server_context(AUTHORITY.issue_cert("proxy.test")))
             await outer.shake_hands()
             inner = TLSPeer(outer)
             await inner.shake_hands()
             received.append(await inner.recv_exactly(len(data)))
-            await hold(world)
+            await hold(runtime)
 
         received: list[bytes] = []
-        world.listen(NAME, 443, serve, window=6000)
-        outer = await connect(world, CLIENT, "proxy.test")
-        stream = await start_tls(outer, CLIENT, NAME, timeout=5.0, now=world.backend().now)
+        runtime.listen(NAME, 443, serve, window=6000)
+        outer = await connect(runtime, CLIENT, "proxy.test")
+        stream = await start_tls(outer, CLIENT, NAME, timeout=5.0, now=runtime.backend().now)
         taken = [0]
-        await world.victim(upload(stream, taken))
+        await runtime.victim(upload(stream, taken))
         await upload(stream, taken)
-        await world.sleep(1.0)
+        await runtime.sleep(1.0)
         assert received == [data]
 
     assert at_every_point(scenario, cancel) > 10
 
 
 def test_a_reset_or_a_cut_at_every_point_is_an_error_of_ours_and_never_of_ssl() -> None:
-    async def exchange(world: World) -> None:
-        stream = await connect(world)
+    async def exchange(runtime: Runtime) -> None:
+        stream = await connect(runtime)
         try:
             await write_all(stream, MUCH[:20_000], 1.0)
             await read_exactly(stream, 20_000, 1.0)
         finally:
             stream.close()
-            await world.sleep(0)  # a reset at the last moment wakes the victim once more
+            await runtime.sleep(0)  # a reset at the last moment wakes the victim once more
 
-    def scenario(world: World) -> Coroutine[Any, Any, None]:
+    def scenario(runtime: Runtime) -> Coroutine[Any, Any, None]:
         async def serve(end: ServerEnd) -> None:
             peer = TLSPeer(end)
             try:
@@ -1270,19 +1270,19 @@ def test_a_reset_or_a_cut_at_every_point_is_an_error_of_ours_and_never_of_ssl() 
                 pass
 
         async def run() -> None:
-            task = await world.victim(exchange(world))
+            task = await runtime.victim(exchange(runtime))
             assert task.error is None or isinstance(task.error, HTTPCoreError)
-            assert all(connection.client_closed for connection in world.connections)
+            assert all(connection.client_closed for connection in runtime.connections)
 
-        world.listen(NAME, 443, serve, window=9000)
+        runtime.listen(NAME, 443, serve, window=9000)
         return run()
 
-    def reset(world: World, task: Any) -> None:
-        for connection in world.connections:
+    def reset(runtime: Runtime, task: Any) -> None:
+        for connection in runtime.connections:
             connection.reset()
 
     assert at_every_point(scenario, reset) > 20
-    assert at_every_point(scenario, lambda world, task: world.cut()) > 20
+    assert at_every_point(scenario, lambda runtime, task: runtime.cut()) > 20
 
 
 # The plain write.
@@ -1307,13 +1307,13 @@ def test_without_room_give_keeps_what_it_has_encrypted_and_takes_no_more() -> No
             given += count
         assert stream.owes
         assert stream.give(b"x") == 0
-        back = world.spawn(peer.recv_exactly(given))
+        back = runtime.spawn(peer.recv_exactly(given))
         assert await stream.flush(5.0)
         await back.wait()
         assert back.result() == bytes(given)
 
-    world = World()
-    joined(body, world, window=30_000)
+    runtime = Runtime()
+    joined(body, runtime, window=30_000)
 
 
 # The watcher, and who waits meanwhile.
@@ -1324,8 +1324,8 @@ def test_what_a_writer_heeds_is_not_taken_from_under_him_by_a_watcher() -> None:
         stream.watch(lambda: None)
         while await stream.write_some(bytes(16384), 5.0) and not stream.owes:
             pass
-        writing = world.spawn(write_all(stream, bytes(100_000)))
-        await world.sleep(1)
+        writing = runtime.spawn(write_all(stream, bytes(100_000)))
+        await runtime.sleep(1)
         await peer.send(b"read me first")
         await writing.wait()
         with pytest.raises(AssertionError, match="input"):
@@ -1336,5 +1336,5 @@ def test_what_a_writer_heeds_is_not_taken_from_under_him_by_a_watcher() -> None:
         for _ in range(100):
             assert await stream.write_some(data, 5.0), "input waits"
 
-    world = World()
-    joined(body, world, window=30_000)
+    runtime = Runtime()
+    joined(body, runtime, window=30_000)

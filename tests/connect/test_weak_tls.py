@@ -13,9 +13,9 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import DNSName
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, ok
 from tls_origins import Authority
-from worlds import World, each_world
 
 import httpcore
 
@@ -139,16 +139,16 @@ def lenient() -> ssl.SSLContext:
     return context
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("kind", [*WEAK, *CERTIFICATES])
 def test_a_weak_server_is_refused_by_default_and_serves_whoever_asks_for_less(
-    world: World, kind: str, files: Files
+    runtime: Runtime, kind: str, files: Files
 ) -> None:
     words = WEAK[kind][1] if kind in WEAK else CERTIFICATES[kind]
 
     async def body(server: ScriptedServer) -> None:
         url = f"https://localhost:{server.port}/"
-        async with world.pool(files.trusting, resolve={"localhost": "127.0.0.1"}) as pool:
+        async with runtime.pool(files.trusting, resolve={"localhost": "127.0.0.1"}) as pool:
             with pytest.raises(httpcore.TLSError) as caught:
                 await pool.request("GET", url)
             assert words in str(caught.value)
@@ -156,16 +156,16 @@ def test_a_weak_server_is_refused_by_default_and_serves_whoever_asks_for_less(
             assert (await pool.request("GET", url, ssl=lenient())).body == b"hello"
 
     with server_of(kind, files) as server:
-        world.run(body, server)
+        runtime.run(body, server)
 
 
-@each_world
-def test_without_verify_the_rest_still_holds(world: World, files: Files) -> None:
+@each_runtime
+def test_without_verify_the_rest_still_holds(runtime: Runtime, files: Files) -> None:
     """`verify=False` excuses certificates and nothing else."""
 
     async def status(kind: str) -> int | None:
         with server_of(kind, files) as server:
-            async with world.pool(httpcore.SSLConfig(verify=False)) as pool:
+            async with runtime.pool(httpcore.SSLConfig(verify=False)) as pool:
                 try:
                     code: int = (await pool.request("GET", server.url)).status_code
                     return code
@@ -176,7 +176,7 @@ def test_without_verify_the_rest_still_holds(world: World, files: Files) -> None
         assert [await status(kind) for kind in ("expired", "of a stranger", "without its chain")] == [200] * 3
         assert [await status(kind) for kind in WEAK] == [None] * len(WEAK)
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_a_good_server_of_the_same_authority_is_served_with(files: Files) -> None:

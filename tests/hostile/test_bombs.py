@@ -17,17 +17,17 @@ import brotli
 import pytest
 import trio
 from h2_frames import data, head
+from runtimes import RUNTIMES, Runtime, each_runtime
 from servers import Peer, ok
 from test_h2_hostile import PRIOR, Hostile, Talk
-from trials import HostileServer, every_world_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
-from worlds import WORLDS, World, each_world
+from trials import HostileServer, every_runtime_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
 
 import httpcore
 
 OK = b"HTTP/1.1 200 OK\r\n"
 MIB = 1024 * 1024
 each_loop = pytest.mark.parametrize(
-    "world", [world for world in WORLDS if world.name != "threads"], ids=lambda world: world.name
+    "runtime", [runtime for runtime in RUNTIMES if runtime.name != "threads"], ids=lambda runtime: runtime.name
 )
 each_way = pytest.mark.parametrize("way", ["read", "stream"])
 
@@ -78,15 +78,15 @@ def nothing(case: str) -> bytes:
 
 
 @pytest.mark.cpu_time
-@each_world
+@each_runtime
 @each_way
 @pytest.mark.parametrize("case", NOTHINGS)
-def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(world: World, case: str, way: str) -> None:
+def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: str, way: str) -> None:
     raw = nothing(case)
 
     async def body() -> float:
         with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 await pool.request("GET", server.url, stream=True)  # what is loaded once is loaded
                 costs = []
                 for _ in range(3):
@@ -96,16 +96,16 @@ def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(world: World, case: str,
                     costs.append(time.thread_time() - began)
                 return min(costs)
 
-    assert world.run(body) < 0.05
+    assert runtime.run(body) < 0.05
 
 
 # Turns.
 
 
-async def within(world: World, seconds: float, act: Callable[[], Awaitable[int]]) -> float:
+async def within(runtime: Runtime, seconds: float, act: Callable[[], Awaitable[int]]) -> float:
     """How long it took until the caller's own timeout had ended `act`."""
     began = time.monotonic()
-    if world.name == "trio":
+    if runtime.name == "trio":
         with trio.move_on_after(seconds) as scope:
             await act()
         assert scope.cancelled_caught
@@ -118,23 +118,23 @@ async def within(world: World, seconds: float, act: Callable[[], Awaitable[int]]
 
 @each_loop
 @each_way
-def test_a_callers_timeout_ends_the_decoding_of_gigabytes(world: World, way: str) -> None:
+def test_a_callers_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, way: str) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
-            async with trial(world, server) as pool:
-                assert await within(world, 0.3, lambda: used(pool, server.url, way)) < 1.0
+            async with trial(runtime, server) as pool:
+                assert await within(runtime, 0.3, lambda: used(pool, server.url, way)) < 1.0
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @each_way
-def test_total_timeout_ends_the_decoding_of_gigabytes(world: World, way: str) -> None:
+def test_total_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, way: str) -> None:
     limits = httpcore.TimeoutConfig(total_timeout=0.3)
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 began = time.monotonic()
                 with pytest.raises(httpcore.TotalTimeout) as caught:
                     await used(pool, server.url, way, timeout=limits)
@@ -142,13 +142,13 @@ def test_total_timeout_ends_the_decoding_of_gigabytes(world: World, way: str) ->
                 assert caught.value.phase == "read the response body"
                 assert caught.value.url == f"{server.url}/"
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.cpu_time
 @each_loop
 @each_way
-def test_other_tasks_run_while_gigabytes_are_decoded(world: World, way: str) -> None:
+def test_other_tasks_run_while_gigabytes_are_decoded(runtime: Runtime, way: str) -> None:
     """No more than some pieces' worth of CPU time passes between two turns of another task."""
 
     async def body() -> list[float]:
@@ -157,16 +157,16 @@ def test_other_tasks_run_while_gigabytes_are_decoded(world: World, way: str) -> 
         async def other() -> int:
             while time.monotonic() < ends:
                 turns.append(time.thread_time())
-                await world.sleep(0)
+                await runtime.sleep(0)
             return 0
 
         with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 ends = time.monotonic() + 0.5
-                await world.gather(lambda: _ended(within(world, 0.5, lambda: used(pool, server.url, way))), other)
+                await runtime.gather(lambda: _ended(within(runtime, 0.5, lambda: used(pool, server.url, way))), other)
         return turns
 
-    turns = world.run(body)
+    turns = runtime.run(body)
     gaps = sorted(after - before for before, after in pairwise(turns))
     assert len(turns) > 100
     assert gaps[-3] < 0.03
@@ -191,23 +191,23 @@ def forget_peak() -> int:
     return memory("VmRSS")
 
 
-@each_world
-def test_read_of_gigabytes_takes_little_more_than_64_mib(world: World) -> None:
+@each_runtime
+def test_read_of_gigabytes_takes_little_more_than_64_mib(runtime: Runtime) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 before = forget_peak()
                 with pytest.raises(httpcore.LimitExceeded, match=r"more than 67,108,864.* max_body") as caught:
                     await pool.request("GET", server.url)
                 assert caught.value.limit == 64 * MIB
                 assert memory("VmHWM") - before < 112 * MIB  # with the window of 16 MiB, and what a buffer grows ahead
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("windows", "fits"), [(2, True), (3, False), (5, False)])
-def test_the_windows_of_a_chain_take_no_more_than_32_mib(world: World, windows: int, fits: bool) -> None:
+def test_the_windows_of_a_chain_take_no_more_than_32_mib(runtime: Runtime, windows: int, fits: bool) -> None:
     coded = bytes(48 * MIB)
     for _ in range(windows):
         coder = brotli.Compressor(lgwin=24, quality=1)
@@ -216,7 +216,7 @@ def test_the_windows_of_a_chain_take_no_more_than_32_mib(world: World, windows: 
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 before = forget_peak()
                 if fits:
                     assert await used(pool, server.url, "stream") == 48 * MIB
@@ -225,7 +225,7 @@ def test_the_windows_of_a_chain_take_no_more_than_32_mib(world: World, windows: 
                         await used(pool, server.url, "stream")
                 assert memory("VmHWM") - before < 44 * MIB
 
-    world.run(body)
+    runtime.run(body)
 
 
 # `max_body`.
@@ -251,10 +251,10 @@ TOO_LARGE: dict[str, bytes] = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", TOO_LARGE)
 @pytest.mark.parametrize("where", ["pool", "request", "read"])
-def test_a_body_beyond_max_body_is_refused_without_waiting_for_its_end(world: World, case: str, where: str) -> None:
+def test_a_body_beyond_max_body_is_refused_without_waiting_for_its_end(runtime: Runtime, case: str, where: str) -> None:
     done = Event()
 
     async def fetch(pool: Any, url: str) -> None:
@@ -266,7 +266,7 @@ def test_a_body_beyond_max_body_is_refused_without_waiting_for_its_end(world: Wo
     async def body() -> None:
         with HostileServer(stalling(TOO_LARGE[case], done)) as server:
             more = {} if where == "request" else {"max_body": 1000}
-            async with trial(world, server, timeout=10, **more) as pool:
+            async with trial(runtime, server, timeout=10, **more) as pool:
                 began = time.monotonic()
                 with pytest.raises(httpcore.LimitExceeded, match="max_body=1000") as caught:
                     await fetch(pool, server.url)
@@ -275,18 +275,18 @@ def test_a_body_beyond_max_body_is_refused_without_waiting_for_its_end(world: Wo
                 done.set()
 
     try:
-        world.run(body)
+        runtime.run(body)
     finally:
         done.set()
 
 
-@each_world
-def test_a_request_without_max_body_has_the_pools_and_none_is_no_limit(world: World) -> None:
+@each_runtime
+def test_a_request_without_max_body_has_the_pools_and_none_is_no_limit(runtime: Runtime) -> None:
     raw = ok(gzip.compress(bytes(5000)), b"Content-Encoding: gzip")
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
-            async with trial(world, server, max_body=1000) as pool:
+            async with trial(runtime, server, max_body=1000) as pool:
                 for more in ({}, {"max_body": 999}, {"max_body": 4999}):
                     with pytest.raises(httpcore.LimitExceeded, match=f"max_body={more.get('max_body', 1000)} "):
                         await pool.request("GET", server.url, **more)
@@ -295,42 +295,42 @@ def test_a_request_without_max_body_has_the_pools_and_none_is_no_limit(world: Wo
                 async with await pool.request("GET", server.url, stream=True) as response:
                     assert sum([len(piece) async for piece in response.stream()]) == 5000
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_max_body_is_about_bodies_that_come(world: World) -> None:
+@each_runtime
+def test_max_body_is_about_bodies_that_come(runtime: Runtime) -> None:
     """Content-Length in the answer to HEAD, and in 304, speaks of another body."""
     heads = iter([b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 304 Not Modified\r\n"])
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(next(heads) + b"Content-Length: 5000\r\n\r\n")) as server:
-            async with trial(world, server, max_body=5) as pool:
+            async with trial(runtime, server, max_body=5) as pool:
                 assert (await pool.request("HEAD", server.url)).body == b""
                 assert (await pool.request("GET", server.url)).body == b""
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("value", [-1, 1.5, True, "1000", b"1"])
-def test_a_max_body_that_is_no_size_is_refused_before_a_request(world: World, value: Any) -> None:
+def test_a_max_body_that_is_no_size_is_refused_before_a_request(runtime: Runtime, value: Any) -> None:
     async def body() -> None:
         with pytest.raises((TypeError, ValueError), match=r"max_body: expected .*, got "):
-            world.pool(max_body=value)
-        async with world.pool() as pool:
+            runtime.pool(max_body=value)
+        async with runtime.pool() as pool:
             with pytest.raises((TypeError, ValueError), match=r"max_body: expected .*, got "):
                 await pool.request("GET", "http://127.0.0.1:9/", max_body=value)
             assert pool.stats().connections == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
 # The same over HTTP/2, where the connection outlives a body that was given up.
 
 
-@each_world
-def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(world: World) -> None:
+@each_runtime
+def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runtime) -> None:
     limits = httpcore.TimeoutConfig(5.0, total_timeout=0.3)
     bomb = gigabytes().partition(b"\r\n\r\n")[2]
 
@@ -339,7 +339,7 @@ def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(world: World)
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 for way in ("read", "stream"):
                     with pytest.raises(httpcore.TotalTimeout):
                         await used(pool, server.url, way, timeout=limits)
@@ -348,11 +348,11 @@ def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(world: World)
                 assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
                 assert len(server.talks) == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_over_http2_a_declared_length_beyond_max_body_is_refused_at_the_head(world: World) -> None:
+@each_runtime
+def test_over_http2_a_declared_length_beyond_max_body_is_refused_at_the_head(runtime: Runtime) -> None:
     def act(talk: Talk, stream: int) -> None:
         talk.send(head(stream, (b"content-length", b"1001")))
 
@@ -361,11 +361,11 @@ def test_over_http2_a_declared_length_beyond_max_body_is_refused_at_the_head(wor
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, max_body=1000, **PRIOR) as pool:
+            async with trial(runtime, server, max_body=1000, **PRIOR) as pool:
                 with pytest.raises(httpcore.LimitExceeded, match="declared to be 1,001 bytes"):
                     await pool.request("GET", server.url)
         with Hostile(empty) as server:
-            async with trial(world, server, max_body=1000, **PRIOR) as pool:
+            async with trial(runtime, server, max_body=1000, **PRIOR) as pool:
                 assert (await pool.request("HEAD", server.url)).body == b""
 
-    world.run(body)
+    runtime.run(body)

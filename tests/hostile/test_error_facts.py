@@ -11,8 +11,8 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
-from worlds import World, each_world
 
 import httpcore
 
@@ -115,10 +115,10 @@ def check(error: httpcore.HTTPCoreError, port: int, phase: str, status: int = 20
     assert str(error).endswith(f" s; status: {status}]")
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("use", [plainly, read_later, piece_by_piece], ids=lambda use: use.__name__)
 @pytest.mark.parametrize("case", CASES)
-def test_an_error_about_a_body_has_every_fact(world: World, case: str, use: Any) -> None:
+def test_an_error_about_a_body_has_every_fact(runtime: Runtime, case: str, use: Any) -> None:
     script, kind, timeouts = CASES[case]
     if case == "a bomb" and use is piece_by_piece:
         return  # it comes in pieces
@@ -127,23 +127,23 @@ def test_an_error_about_a_body_has_every_fact(world: World, case: str, use: Any)
     async def body() -> None:
         options = {"http1": False} if case.startswith("HTTP/2") else {}
         options["strict"] = case == "a coding that is unknown"  # which is handed on otherwise
-        async with world.pool(timeout=httpcore.TimeoutConfig(**timeouts), trace=records.append, **options) as pool:
+        async with runtime.pool(timeout=httpcore.TimeoutConfig(**timeouts), trace=records.append, **options) as pool:
             with pytest.raises(kind) as caught:
                 await use(pool, method="PUT", url=f"http://user:pass@127.0.0.1:{server.port}/a?b")
             check(caught.value, server.port, BODY)
             assert pool.stats().leased == 0
 
     with ScriptedServer(script) as server:
-        world.run(body)
+        runtime.run(body)
     failures = [record for record in records if isinstance(record, httpcore.RequestFailed)]
     assert len(failures) == 1
     assert failures[0].error.startswith(f"{kind.__name__}: ")
 
 
-@each_world
-def test_misuse_of_a_response_says_which_request_it_was(world: World) -> None:
+@each_runtime
+def test_misuse_of_a_response_says_which_request_it_was(runtime: Runtime) -> None:
     async def body() -> None:
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             response = await pool.request("PUT", f"{server.url}/a?b", stream=True)
             with pytest.raises(httpcore.ResponseNotRead) as not_read:
                 _ = response.body
@@ -157,7 +157,7 @@ def test_misuse_of_a_response_says_which_request_it_was(world: World) -> None:
                 check(caught.value, server.port, BODY)
 
     with ScriptedServer(answer(LENGTH, b"x", silence)) as server:
-        world.run(body)
+        runtime.run(body)
 
 
 # Raw streams.
@@ -205,15 +205,15 @@ RAW: dict[str, tuple[Callable[[Peer], None], Any, str, type[httpcore.HTTPCoreErr
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", RAW)
-def test_an_error_of_a_raw_stream_has_every_fact(world: World, case: str) -> None:
+def test_an_error_of_a_raw_stream_has_every_fact(runtime: Runtime, case: str) -> None:
     script, use, phase, kind, timeouts = RAW[case]
     is_http2 = case.startswith("HTTP/2")
 
     async def body() -> None:
         options = {"http1": False} if is_http2 else {}
-        async with world.pool(timeout=httpcore.TimeoutConfig(**timeouts), **options) as pool:
+        async with runtime.pool(timeout=httpcore.TimeoutConfig(**timeouts), **options) as pool:
             fields = {} if is_http2 else {"Connection": "upgrade", "Upgrade": "x"}
             response = await pool.request("PUT", f"{server.url}/a?b", fields, stream=True, duplex=is_http2)
             raw = response.connection
@@ -226,4 +226,4 @@ def test_an_error_of_a_raw_stream_has_every_fact(world: World, case: str) -> Non
             assert pool.stats().leased == 0
 
     with ScriptedServer(script) as server:
-        world.run(body)
+        runtime.run(body)

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 import trustme
+from runtimes import AsyncioRuntime, Runtime, each_runtime
 from servers import Peer, ScriptedServer, ok
 from trials import (  # noqa: F401  # fixtures
     PROMPT,
@@ -31,11 +32,10 @@ from trials import (  # noqa: F401  # fixtures
     checked,
     client_sockets,
     eventually,
-    every_world_has_run,
+    every_runtime_has_run,
     nothing_is_left_open,
     trial,
 )
-from worlds import AsyncioWorld, World, each_world
 
 import httpcore
 from httpcore import testing
@@ -49,8 +49,8 @@ LARGE = 16 * MIB
 """More than the kernel's buffers take."""
 
 
-def pieces(world: World, *given: Any, then: BaseException | None = None) -> Any:
-    """A generator of a request's body in the shape that `world` takes; at its end it raises `then`."""
+def pieces(runtime: Runtime, *given: Any, then: BaseException | None = None) -> Any:
+    """A generator of a request's body in the shape that `runtime` takes; at its end it raises `then`."""
 
     def plain() -> Iterator[bytes]:
         yield from given
@@ -63,7 +63,7 @@ def pieces(world: World, *given: Any, then: BaseException | None = None) -> Any:
         if then is not None:
             raise then
 
-    return plain() if world.name == "threads" else asynchronous()
+    return plain() if runtime.name == "threads" else asynchronous()
 
 
 # A connection that dies under a request: rows 2 and 3.
@@ -99,11 +99,11 @@ class Dying(HostileServer):
 
 
 GONE = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
-BODIES: dict[str, Callable[[World], Any]] = {
-    "none": lambda world: b"",
-    "bytes": lambda world: b"once",
-    "generator": lambda world: pieces(world, b"once"),
-    "replayable": lambda world: httpcore.ReplayableBody(lambda: [b"once"]),
+BODIES: dict[str, Callable[[Runtime], Any]] = {
+    "none": lambda runtime: b"",
+    "bytes": lambda runtime: b"once",
+    "generator": lambda runtime: pieces(runtime, b"once"),
+    "replayable": lambda runtime: httpcore.ReplayableBody(lambda: [b"once"]),
 }
 STALE = [  # method, body, headers, and whether it is sent again
     ("GET", "none", {}, True),
@@ -124,17 +124,17 @@ STALE = [  # method, body, headers, and whether it is sent again
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("leave", ["FIN", "RST"])
 @pytest.mark.parametrize(("method", "shape", "headers", "again"), STALE)
 def test_a_reused_connection_that_dies_is_replaced_once_where_acting_twice_is_harmless(
-    world: World, leave: str, method: str, shape: str, headers: dict[str, str], again: bool
+    runtime: Runtime, leave: str, method: str, shape: str, headers: dict[str, str], again: bool
 ) -> None:
     async def body() -> None:
         with Dying(leave) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 await pool.request("GET", f"{server.url}/first")
-                request = pool.request(method, server.url, headers, BODIES[shape](world))
+                request = pool.request(method, server.url, headers, BODIES[shape](runtime))
                 if again:
                     response = await request
                     assert (response.info.attempts, response.info.reused) == (2, False)
@@ -148,25 +148,25 @@ def test_a_reused_connection_that_dies_is_replaced_once_where_acting_twice_is_ha
             # Once, or twice where that is allowed; and never a third time.
             assert server.bad_lines == ["GET /first"] + [f"{method} /"] * (2 if again else 1)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("leave", ["FIN", "RST"])
-def test_a_first_connection_that_dies_is_an_error_and_nothing_is_sent_again(world: World, leave: str) -> None:
+def test_a_first_connection_that_dies_is_an_error_and_nothing_is_sent_again(runtime: Runtime, leave: str) -> None:
     async def body() -> None:
         with Dying(leave, every=True) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError)) as caught:
                     await pool.request("GET", server.url)
                 checked(caught.value, server)
             assert server.bad_lines == ["GET /"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_replacement_is_a_fresh_connection_and_when_it_dies_too_that_is_the_end(world: World) -> None:
+@each_runtime
+def test_the_replacement_is_a_fresh_connection_and_when_it_dies_too_that_is_the_end(runtime: Runtime) -> None:
     """Also where other stale connections are idle: an endless supply of them must not be tried one by one."""
     together = threading.Barrier(3)
     dying = threading.Event()
@@ -180,8 +180,8 @@ def test_the_replacement_is_a_fresh_connection_and_when_it_dies_too_that_is_the_
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
-                await world.gather(*[lambda: pool.request("GET", f"{server.url}/first")] * 3)
+            async with trial(runtime, server) as pool:
+                await runtime.gather(*[lambda: pool.request("GET", f"{server.url}/first")] * 3)
                 assert pool.stats().idle == 3
                 dying.set()
                 with pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError)):
@@ -189,41 +189,41 @@ def test_the_replacement_is_a_fresh_connection_and_when_it_dies_too_that_is_the_
             assert server.bad_lines == ["GET /first"] * 3 + ["GET /"] * 2
             assert server.connections == 4
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_without_retry_stale_a_reused_connection_that_dies_is_an_error(world: World) -> None:
+@each_runtime
+def test_without_retry_stale_a_reused_connection_that_dies_is_an_error(runtime: Runtime) -> None:
     async def body() -> None:
         with Dying("FIN") as server:
-            async with trial(world, server, retry_stale=False) as pool:
+            async with trial(runtime, server, retry_stale=False) as pool:
                 await pool.request("GET", f"{server.url}/first")
                 with pytest.raises(httpcore.RemoteProtocolError, match="before any byte of a response"):
                     await pool.request("GET", server.url)
             assert server.bad_lines == ["GET /first", "GET /"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     "before", [b"H", b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"]
 )
-def test_once_a_byte_of_a_response_has_come_nothing_is_sent_again(world: World, before: bytes) -> None:
+def test_once_a_byte_of_a_response_has_come_nothing_is_sent_again(runtime: Runtime, before: bytes) -> None:
     async def body() -> None:
         with Dying("FIN", before=before) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 await pool.request("GET", f"{server.url}/first")
                 with pytest.raises(httpcore.RemoteProtocolError, match="too early"):
                     await pool.request("GET", server.url)
             assert server.bad_lines == ["GET /first", "GET /"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("phase", ["accept", "head", "body"])
-def test_a_reset_in_any_phase_of_a_first_request_is_one_error(world: World, phase: str) -> None:
+def test_a_reset_in_any_phase_of_a_first_request_is_one_error(runtime: Runtime, phase: str) -> None:
     """At once, in the middle of the head, in the middle of the body."""
 
     def script(peer: Peer) -> None:
@@ -244,22 +244,22 @@ def test_a_reset_in_any_phase_of_a_first_request_is_one_error(world: World, phas
 
     async def body() -> None:
         with ScriptedServer(serve) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises((httpcore.WriteError, httpcore.ReadError, httpcore.ConnectError)) as caught:
-                    await pool.request("POST", server.url, body=pieces(world, *[bytes(65536)] * 256))
+                    await pool.request("POST", server.url, body=pieces(runtime, *[bytes(65536)] * 256))
                 assert caught.value.errno is not None
                 assert isinstance(caught.value, OSError)
             assert server.connections == 2
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Answers that come while the request is still on its way: rows 4, 5 and 9.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("shape", ["bytes", "generator"])
-def test_an_early_413_with_a_reset_behind_it_is_seen_20_times_of_20(world: World, shape: str) -> None:
+def test_an_early_413_with_a_reset_behind_it_is_seen_20_times_of_20(runtime: Runtime, shape: str) -> None:
     def act(peer: Peer) -> None:
         peer.exactly(100_000)
         peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge")
@@ -268,20 +268,20 @@ def test_an_early_413_with_a_reset_behind_it_is_seen_20_times_of_20(world: World
     async def body() -> None:
         data = bytes(LARGE)
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 for _ in range(20):
-                    content = data if shape == "bytes" else pieces(world, *[data[:65536]] * 256)
+                    content = data if shape == "bytes" else pieces(runtime, *[data[:65536]] * 256)
                     response = await pool.request("POST", server.url, body=content)
                     assert (response.status_code, response.body) == (413, b"large")
                     assert pool.stats().connections == 0
             assert server.bad_lines == ["POST /"] * 20
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("status", [200, 204, 303, 401, 413, 500])
-def test_an_early_response_that_is_complete_ends_the_upload_and_the_connection(world: World, status: int) -> None:
+def test_an_early_response_that_is_complete_ends_the_upload_and_the_connection(runtime: Runtime, status: int) -> None:
     gone = threading.Event()
 
     def act(peer: Peer) -> None:
@@ -292,23 +292,23 @@ def test_an_early_response_that_is_complete_ends_the_upload_and_the_connection(w
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 taken = 0
 
                 def count() -> None:
                     nonlocal taken
                     taken += 1
 
-                response = await pool.request("POST", server.url, body=endless(world, count))
+                response = await pool.request("POST", server.url, body=endless(runtime, count))
                 assert (response.status_code, response.body) == (status, b"")
                 assert pool.stats().connections == 0
                 assert taken < 1000  # 64 KiB each: as much as the kernel's buffers took
-                await eventually(world, gone.is_set, "the server sees the connection closed")
+                await eventually(runtime, gone.is_set, "the server sees the connection closed")
 
-    world.run(body)
+    runtime.run(body)
 
 
-def endless(world: World, taken: Callable[[], None]) -> Any:
+def endless(runtime: Runtime, taken: Callable[[], None]) -> Any:
     """A body without end; `taken` is called for each piece."""
 
     def plain() -> Iterator[bytes]:
@@ -320,11 +320,11 @@ def endless(world: World, taken: Callable[[], None]) -> Any:
         for piece in plain():
             yield piece
 
-    return plain() if world.name == "threads" else asynchronous()
+    return plain() if runtime.name == "threads" else asynchronous()
 
 
-@each_world
-def test_an_early_200_that_goes_on_does_not_stop_the_upload_and_the_connection_stays(world: World) -> None:
+@each_runtime
+def test_an_early_200_that_goes_on_does_not_stop_the_upload_and_the_connection_stays(runtime: Runtime) -> None:
     size = 200_000  # less than is held while the upload goes on
 
     def act(peer: Peer) -> bool:
@@ -335,16 +335,16 @@ def test_an_early_200_that_goes_on_does_not_stop_the_upload_and_the_connection_s
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, body=bytes(LARGE))
                 assert response.body == bytes(size - 1) + b"!"
                 assert pool.stats().idle == 1  # both messages are complete
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_an_early_200_without_end_is_held_only_so_far_and_then_the_upload_times_out(world: World) -> None:
+@each_runtime
+def test_an_early_200_without_end_is_held_only_so_far_and_then_the_upload_times_out(runtime: Runtime) -> None:
     """What a peer makes us keep is bounded, and a peer that reads only what we have read is no hang."""
     sent = 0
 
@@ -359,19 +359,19 @@ def test_an_early_200_without_end_is_held_only_so_far_and_then_the_upload_times_
     async def body() -> None:
         timeout = httpcore.TimeoutConfig(write_timeout=0.3)
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises(httpcore.WriteTimeout):
                     await pool.request("POST", server.url, body=bytes(LARGE), timeout=timeout)
             assert sent < 8 * MIB  # what was held and what the kernel's buffers take
 
-    world.run(body)
+    runtime.run(body)
 
 
 EXPECT = {"Expect": "100-continue"}
 
 
-@each_world
-def test_a_go_ahead_that_never_comes_is_not_waited_for_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_runtime
+def test_a_go_ahead_that_never_comes_is_not_waited_for_long(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http11, "GO_AHEAD", 0.1)
     waited = 0.0
 
@@ -385,20 +385,20 @@ def test_a_go_ahead_that_never_comes_is_not_waited_for_long(world: World, monkey
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 assert (await pool.request("POST", server.url, EXPECT, b"body")).body == b"good"
             assert 0.05 < waited < PROMPT
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_the_wait_for_a_go_ahead_is_one_second() -> None:
     assert http11.GO_AHEAD == 1.0
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("status", [200, 303, 401])  # after a 417 the request is sent again
-def test_a_final_answer_instead_of_a_go_ahead_keeps_the_body_back_and_closes(world: World, status: int) -> None:
+def test_a_final_answer_instead_of_a_go_ahead_keeps_the_body_back_and_closes(runtime: Runtime, status: int) -> None:
     rest: list[bytes] = []
 
     def act(peer: Peer) -> None:
@@ -407,17 +407,17 @@ def test_a_final_answer_instead_of_a_go_ahead_keeps_the_body_back_and_closes(wor
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, EXPECT, b"body")
                 assert (response.status_code, response.body) == (status, b"final")
                 assert pool.stats().connections == 0  # the server may still take what comes next for the body
-                await eventually(world, lambda: rest == [b""], "not a byte of the body came")
+                await eventually(runtime, lambda: rest == [b""], "not a byte of the body came")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_go_ahead_lets_the_body_go_at_once_and_the_connection_stays(world: World) -> None:
+@each_runtime
+def test_a_go_ahead_lets_the_body_go_at_once_and_the_connection_stays(runtime: Runtime) -> None:
     def act(peer: Peer) -> bool:
         peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         assert peer.exactly(4) == b"body"
@@ -426,19 +426,19 @@ def test_a_go_ahead_lets_the_body_go_at_once_and_the_connection_stays(world: Wor
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 for number in range(2):
                     response = await pool.request("POST", server.url, EXPECT, b"body")
                     assert (response.body, response.info.reused) == (b"good", number > 0)
                     assert [status for status, _ in response.informational] == [100]
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Keep-alive as the server wants it: rows 42 and 43.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     "answer",
     [
@@ -448,7 +448,9 @@ def test_a_go_ahead_lets_the_body_go_at_once_and_the_connection_stays(world: Wor
     ],
     ids=["close", "close among others", "HTTP/1.0"],
 )
-def test_we_close_a_connection_that_the_server_calls_its_last_though_it_stays_open(world: World, answer: bytes) -> None:
+def test_we_close_a_connection_that_the_server_calls_its_last_though_it_stays_open(
+    runtime: Runtime, answer: bytes
+) -> None:
     left: list[bytes] = []
 
     def act(peer: Peer) -> None:
@@ -457,28 +459,28 @@ def test_we_close_a_connection_that_the_server_calls_its_last_though_it_stays_op
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 assert (await pool.request("GET", server.url)).body == b"last"
                 assert pool.stats().connections == 0
-                await eventually(world, lambda: left == [b""], "the server sees us leave")
+                await eventually(runtime, lambda: left == [b""], "the server sees us leave")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_we_close_after_a_request_that_said_connection_close(world: World) -> None:
+@each_runtime
+def test_we_close_after_a_request_that_said_connection_close(runtime: Runtime) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(ok(b"good"))) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 assert (await pool.request("GET", server.url, {"Connection": "close"})).body == b"good"
                 assert pool.stats().connections == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.parametrize(("pause", "reused"), [(0.9, True), (1.1, False)])
 def test_keep_alive_timeout_2_ends_the_idle_life_a_second_earlier(pause: float, reused: bool) -> None:
-    world = testing.Simulation()
+    runtime = testing.Simulation()
 
     async def serve(end: testing.ServerEnd) -> None:
         while True:
@@ -488,13 +490,13 @@ def test_keep_alive_timeout_2_ends_the_idle_life_a_second_earlier(pause: float, 
     async def main() -> None:
         pool = httpcore.ConnectionPool()
         await pool.request("GET", "http://a.test/")
-        await world.sleep(pause)
+        await runtime.sleep(pause)
         assert pool.stats().idle == int(reused)
         assert (await pool.request("GET", "http://a.test/")).info.reused is reused
         await pool.close()
 
-    world.listen("a.test", 80, serve)
-    world.run(main())
+    runtime.listen("a.test", 80, serve)
+    runtime.run(main())
 
 
 # No connection, or none that speaks TLS as it should: rows 10, 12, 13 and 33.
@@ -535,10 +537,10 @@ CERTIFICATES: dict[str, tuple[Callable[[], trustme.LeafCert], str]] = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", CERTIFICATES)
 def test_a_certificate_that_does_not_fit_is_a_tls_error_before_any_request(
-    world: World, trusting: httpcore.SSLConfig, case: str
+    runtime: Runtime, trusting: httpcore.SSLConfig, case: str
 ) -> None:
     make, words = CERTIFICATES[case]
 
@@ -546,21 +548,21 @@ def test_a_certificate_that_does_not_fit_is_a_tls_error_before_any_request(
         bad = HostileServer(lambda peer: peer.send(ok(b"secret")), server_context(make()))
         good = HostileServer(lambda peer: peer.send(ok(b"good")), server_context(issue()))
         with bad, good:
-            async with trial(world, good, trusting) as pool:
+            async with trial(runtime, good, trusting) as pool:
                 for _ in range(2):
                     with pytest.raises(httpcore.TLSError) as caught:
                         await pool.request("GET", bad.url)
                     assert words in checked(caught.value, bad)
                     assert isinstance(caught.value, httpcore.ConnectError)
-                await check_quiet(world, pool, good)
-                await eventually(world, lambda: client_sockets(bad.port) == 0, "no socket to the bad server is left")
+                await check_quiet(runtime, pool, good)
+                await eventually(runtime, lambda: client_sockets(bad.port) == 0, "no socket to the bad server is left")
             assert (bad.lines, bad.connections) == ([], 2)  # nothing was said, and nothing tried again
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_tls_to_a_plain_port_is_a_tls_error_that_quotes_what_came(world: World) -> None:
+@each_runtime
+def test_tls_to_a_plain_port_is_a_tls_error_that_quotes_what_came(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         if peer.number == 1:
             peer.exactly(5)
@@ -571,29 +573,29 @@ def test_tls_to_a_plain_port_is_a_tls_error_that_quotes_what_came(world: World) 
 
     async def body() -> None:
         with ScriptedServer(script) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises(httpcore.TLSError) as caught:
                     await pool.request("GET", server.url.replace("http:", "https:"))
                 assert "HTTP/1.1 400" in str(caught.value)
                 assert caught.value.peer == f"127.0.0.1:{server.port}"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_plain_http_to_a_tls_port_is_one_error(world: World, trusting: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_plain_http_to_a_tls_port_is_one_error(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send(ok()), server_context(issue())) as server:
-            async with trial(world, server, trusting) as pool:
+            async with trial(runtime, server, trusting) as pool:
                 with pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError)):
                     await pool.request("GET", server.url.replace("https:", "http:"))
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("silent", [False, True], ids=["the end", "silence"])
-def test_a_handshake_that_ends_or_hangs_is_an_error_and_closes_its_socket(world: World, silent: bool) -> None:
+def test_a_handshake_that_ends_or_hangs_is_an_error_and_closes_its_socket(runtime: Runtime, silent: bool) -> None:
     def script(peer: Peer) -> None:
         peer.exactly(5)
         if silent:
@@ -601,21 +603,21 @@ def test_a_handshake_that_ends_or_hangs_is_an_error_and_closes_its_socket(world:
 
     async def body() -> None:
         with ScriptedServer(script) as server:
-            pool = world.pool(timeout=httpcore.TimeoutConfig(connect_timeout=0.2))
+            pool = runtime.pool(timeout=httpcore.TimeoutConfig(connect_timeout=0.2))
             with pytest.raises(httpcore.ConnectTimeout if silent else httpcore.TLSError):
                 await pool.request("GET", server.url.replace("http:", "https:"))
-            await check_quiet(world, pool, server)
+            await check_quiet(runtime, pool, server)
             assert pool.stats().connections == 0
             await pool.close()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("framing", ["length", "chunks", "the end"])
 @pytest.mark.parametrize("polite", [False, True], ids=["cut", "with close_notify"])
 def test_an_end_without_close_notify_is_a_fault_only_where_the_end_delimits_the_body(
-    world: World, trusting: httpcore.SSLConfig, framing: str, polite: bool
+    runtime: Runtime, trusting: httpcore.SSLConfig, framing: str, polite: bool
 ) -> None:
     answer = {
         "length": ok(b"good"),
@@ -631,25 +633,25 @@ def test_an_end_without_close_notify_is_a_fault_only_where_the_end_delimits_the_
 
     async def body() -> None:
         with HostileServer(act, server_context(issue())) as server:
-            async with trial(world, server, trusting) as pool:
+            async with trial(runtime, server, trusting) as pool:
                 if framing == "the end" and not polite:
                     with pytest.raises(httpcore.RemoteProtocolError, match=r"no close_notify.* after 4 bytes"):
                         await pool.request("GET", server.url)
                 else:
                     assert (await pool.request("GET", server.url)).body == b"good"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_port_that_refuses_is_a_connect_error_that_names_the_address(world: World) -> None:
+@each_runtime
+def test_a_port_that_refuses_is_a_connect_error_that_names_the_address(runtime: Runtime) -> None:
     with socket.socket() as bound:  # bound and not listening: nobody else gets the port
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
 
         async def body() -> None:
             with HostileServer(lambda peer: None) as server:
-                async with trial(world, server) as pool:
+                async with trial(runtime, server) as pool:
                     with pytest.raises(httpcore.ConnectError) as caught:
                         await pool.request("GET", f"http://127.0.0.1:{port}/")
                     assert f"127.0.0.1:{port}" in str(caught.value)
@@ -657,7 +659,7 @@ def test_a_port_that_refuses_is_a_connect_error_that_names_the_address(world: Wo
                     assert caught.value.errno == 111
                     assert caught.value.phase == "connect"
 
-        world.run(body)
+        runtime.run(body)
 
 
 @contextmanager
@@ -675,11 +677,11 @@ def black_hole() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@each_world
-def test_a_black_hole_is_a_connect_timeout_within_its_limit(world: World) -> None:
+@each_runtime
+def test_a_black_hole_is_a_connect_timeout_within_its_limit(runtime: Runtime) -> None:
     async def body() -> None:
         with black_hole() as port, HostileServer(lambda peer: None) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 began = time.monotonic()
                 with pytest.raises(httpcore.ConnectTimeout) as caught:
                     await pool.request(
@@ -689,7 +691,7 @@ def test_a_black_hole_is_a_connect_timeout_within_its_limit(world: World) -> Non
                 assert (caught.value.limit, caught.value.phase) == (0.2, "connect")
                 assert f"127.0.0.1:{port}" in str(caught.value)
 
-    world.run(body)
+    runtime.run(body)
 
 
 EMFILE = """
@@ -697,7 +699,7 @@ import os, resource, sys, threading
 sys.path[:0] = [{root!r}, {tests!r}]
 import httpcore
 from servers import ScriptedServer, ok
-from worlds import WORLDS
+from runtimes import RUNTIMES
 
 finish = threading.Event()
 
@@ -709,8 +711,8 @@ def script(peer):
     while peer.head():
         peer.send(ok(b"good"))
 
-async def body(world):
-    pool = world.pool(timeout=httpcore.TimeoutConfig(connect_timeout=1))
+async def body(runtime):
+    pool = runtime.pool(timeout=httpcore.TimeoutConfig(connect_timeout=1))
     hogs = []
     under_way = await pool.request("GET", server.url, stream=True)
     try:
@@ -738,46 +740,46 @@ async def body(world):
     assert (stats.leased, stats.busy, stats.dialing, stats.waiting, stats.idle) == (0, 0, 0, 0, 1), stats
     await pool.close()
 
-world = next(world for world in WORLDS if world.name == sys.argv[1])
+runtime = next(runtime for runtime in RUNTIMES if runtime.name == sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 with ScriptedServer(script) as server:
-    world.run(body, world)
+    runtime.run(body, runtime)
 print("done")
 """
 
 
-@each_world
-def test_no_descriptor_left_is_a_connect_error_and_harms_nobody_else(world: World) -> None:
+@each_runtime
+def test_no_descriptor_left_is_a_connect_error_and_harms_nobody_else(runtime: Runtime) -> None:
     root = Path(__file__).resolve().parents[2]
     program = textwrap.dedent(EMFILE).format(root=str(root), tests=str(root / "tests" / "support"))
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program, world.name], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program, runtime.name], capture_output=True, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == (b"done\n", b"", 0)
 
 
-@each_world
+@each_runtime
 def test_no_thread_left_for_a_name_is_an_error_and_the_slot_comes_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     async def body() -> None:
         with HostileServer(lambda peer: None) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with monkeypatch.context() as patch:
                     patch.setattr(threading.Thread, "start", no_thread)
                     with pytest.raises(httpcore.ConnectError, match="thread"):
                         await pool.request("GET", "http://no-such-name.invalid/")
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Time: rows 36, 38 and 45.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("where", ["head", "chunk line", "body", "interim responses"])
-def test_a_drip_ends_at_the_total_timeout(world: World, where: str) -> None:
+def test_a_drip_ends_at_the_total_timeout(runtime: Runtime, where: str) -> None:
     """Each byte restarts the read timeout, so only the whole has an end."""
     start, drip = {
         "head": (b"HTTP/1.1 200 OK\r\nA: ", b"b"),
@@ -794,18 +796,18 @@ def test_a_drip_ends_at_the_total_timeout(world: World, where: str) -> None:
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 began = time.monotonic()
                 with pytest.raises(httpcore.TotalTimeout) as caught:
                     await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(1, total_timeout=0.2))
                 assert 0.19 <= time.monotonic() - began < 0.4 + BUSY
                 assert "limit: 0.2" in checked(caught.value, server)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_request_body_that_drips_ends_at_the_total_timeout_too(world: World) -> None:
+@each_runtime
+def test_a_request_body_that_drips_ends_at_the_total_timeout_too(runtime: Runtime) -> None:
     """The peer reads a little now and then, so that there is room again within each write timeout."""
 
     def act(peer: Peer) -> None:
@@ -815,7 +817,7 @@ def test_a_request_body_that_drips_ends_at_the_total_timeout_too(world: World) -
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 began = time.monotonic()
                 with pytest.raises(httpcore.TotalTimeout) as caught:
                     await pool.request(
@@ -824,25 +826,25 @@ def test_a_request_body_that_drips_ends_at_the_total_timeout_too(world: World) -
                 assert 0.19 <= time.monotonic() - began < 0.4 + BUSY
                 assert caught.value.phase == "write the request"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_silence_is_a_read_timeout_that_names_its_limit(world: World) -> None:
+@each_runtime
+def test_silence_is_a_read_timeout_that_names_its_limit(runtime: Runtime) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.rest()) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises(httpcore.ReadTimeout) as caught:
                     await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(read_timeout=0.1))
                 assert "limit: 0.1" in checked(caught.value, server)
                 assert caught.value.phase == "read the response head"
             assert server.bad_lines == ["GET /"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_peer_that_never_reads_is_a_write_timeout_and_the_body_is_not_pulled_ahead(world: World) -> None:
+@each_runtime
+def test_a_peer_that_never_reads_is_a_write_timeout_and_the_body_is_not_pulled_ahead(runtime: Runtime) -> None:
     stop = threading.Event()
     taken = 0
 
@@ -853,23 +855,23 @@ def test_a_peer_that_never_reads_is_a_write_timeout_and_the_body_is_not_pulled_a
     async def body() -> None:
         timeout = httpcore.TimeoutConfig(write_timeout=0.2)
         with HostileServer(lambda peer: stop.wait(10) and None) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises(httpcore.WriteTimeout) as caught:
                     await pool.request(
                         "POST",
                         server.url,
-                        body=endless(world, count),
+                        body=endless(runtime, count),
                         timeout=timeout,
                     )
                 checked(caught.value, server, "POST")
                 assert taken * 65536 < 32 * MIB  # what the kernel's buffers took, and one piece
                 stop.set()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_data_that_is_there_when_a_busy_loop_comes_back_is_no_timeout(world: World) -> None:
+@each_runtime
+def test_data_that_is_there_when_a_busy_loop_comes_back_is_no_timeout(runtime: Runtime) -> None:
     asked = threading.Event()
 
     def act(peer: Peer) -> bool:
@@ -880,20 +882,20 @@ def test_data_that_is_there_when_a_busy_loop_comes_back_is_no_timeout(world: Wor
 
     async def block() -> None:
         while not asked.is_set():
-            await world.sleep(0.001)
+            await runtime.sleep(0.001)
         time.sleep(0.4)  # noqa: ASYNC251  # on purpose
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
 
                 async def fetch() -> None:
                     timeout = httpcore.TimeoutConfig(read_timeout=0.2)
                     assert (await pool.request("GET", server.url, timeout=timeout)).body == b"good"
 
-                await world.gather(fetch, block)
+                await runtime.gather(fetch, block)
 
-    world.run(body)
+    runtime.run(body)
 
 
 # The user's own part: rows 39, 46 and 47.
@@ -918,19 +920,19 @@ class Oops(Exception):
     """The user's."""
 
 
-FAILING: dict[str, tuple[Callable[[World], Any], dict[str, str], type[Exception], str]] = {
-    "raises": (lambda world: pieces(world, b"half", then=Oops("half way")), {}, Oops, "half way"),
-    "gives a str": (lambda world: pieces(world, b"half", "text"), {}, httpcore.LocalProtocolError, "type str"),
-    "gives None": (lambda world: pieces(world, b"half", None), {}, httpcore.LocalProtocolError, "type NoneType"),
-    "gives a str from a list": (lambda world: [b"half", "text"], {}, httpcore.LocalProtocolError, "type str"),
+FAILING: dict[str, tuple[Callable[[Runtime], Any], dict[str, str], type[Exception], str]] = {
+    "raises": (lambda runtime: pieces(runtime, b"half", then=Oops("half way")), {}, Oops, "half way"),
+    "gives a str": (lambda runtime: pieces(runtime, b"half", "text"), {}, httpcore.LocalProtocolError, "type str"),
+    "gives None": (lambda runtime: pieces(runtime, b"half", None), {}, httpcore.LocalProtocolError, "type NoneType"),
+    "gives a str from a list": (lambda runtime: [b"half", "text"], {}, httpcore.LocalProtocolError, "type str"),
     "is too short": (
-        lambda world: pieces(world, b"half"),
+        lambda runtime: pieces(runtime, b"half"),
         {"Content-Length": "8"},
         httpcore.LocalProtocolError,
         "shorter than its Content-Length: 4 bytes, 8 declared",
     ),
     "is too long": (
-        lambda world: pieces(world, b"half", b"more!"),
+        lambda runtime: pieces(runtime, b"half", b"more!"),
         {"Content-Length": "8"},
         httpcore.LocalProtocolError,
         "longer than its Content-Length: 9 bytes or more, 8 declared",
@@ -938,33 +940,35 @@ FAILING: dict[str, tuple[Callable[[World], Any], dict[str, str], type[Exception]
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", FAILING)
-def test_a_body_that_fails_half_way_looks_cut_to_the_server_and_the_error_comes_out(world: World, case: str) -> None:
+def test_a_body_that_fails_half_way_looks_cut_to_the_server_and_the_error_comes_out(
+    runtime: Runtime, case: str
+) -> None:
     make, headers, error, words = FAILING[case]
 
     async def body() -> None:
         with Recording() as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises(error, match=re.escape(words)):
-                    await pool.request("POST", server.url, headers, make(world))
+                    await pool.request("POST", server.url, headers, make(runtime))
                 assert pool.stats().connections == 0
-                await eventually(world, lambda: len(server.came) == 1, "the server sees us leave")
+                await eventually(runtime, lambda: len(server.came) == 1, "the server sees us leave")
             head, _, rest = server.came[0].partition(b"\r\n\r\n")
             assert head.startswith(b"POST / HTTP/1.1\r\n")
             assert rest == (b"half" if headers else b"4\r\nhalf\r\n")  # never the last chunk, nor a byte too many
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_server_sees_the_end_before_the_users_own_clean_up_runs(world: World) -> None:
+@each_runtime
+def test_the_server_sees_the_end_before_the_users_own_clean_up_runs(runtime: Runtime) -> None:
     """Which may take its time, and may even raise: until then the request must not look like one that goes on."""
     order: list[str] = []
 
     async def body() -> None:
         with Recording() as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
 
                 def plain() -> Iterator[Any]:
                     try:
@@ -980,14 +984,14 @@ def test_the_server_sees_the_end_before_the_users_own_clean_up_runs(world: World
                         yield b"half"
                         yield "text"
                     finally:
-                        await eventually(world, lambda: bool(server.came), "the server sees us leave")
+                        await eventually(runtime, lambda: bool(server.came), "the server sees us leave")
                         order.append("clean-up")
 
                 with pytest.raises(httpcore.LocalProtocolError, match="type str"):
-                    await pool.request("POST", server.url, body=plain() if world.name == "threads" else waiting())
+                    await pool.request("POST", server.url, body=plain() if runtime.name == "threads" else waiting())
             assert order == ["clean-up"]
 
-    world.run(body)
+    runtime.run(body)
 
 
 KNOWN_BEFORE = {
@@ -1012,9 +1016,9 @@ KNOWN_BEFORE = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", KNOWN_BEFORE)
-def test_what_is_known_to_be_wrong_is_refused_before_a_byte_leaves(world: World, case: str) -> None:
+def test_what_is_known_to_be_wrong_is_refused_before_a_byte_leaves(runtime: Runtime, case: str) -> None:
     content, headers = KNOWN_BEFORE[case]
 
     opened: list[httpcore.TraceEvent] = []
@@ -1025,25 +1029,25 @@ def test_what_is_known_to_be_wrong_is_refused_before_a_byte_leaves(world: World,
 
     async def body() -> None:
         with Recording() as server:
-            pool = world.pool(trace=trace)
+            pool = runtime.pool(trace=trace)
             with pytest.raises(httpcore.LocalProtocolError) as caught:
                 await pool.request("POST", server.url, headers, content)
             assert "allowed" in str(caught.value) or "Content-Length" in str(caught.value)
-            await check_quiet(world, pool, server)
+            await check_quiet(runtime, pool, server)
             await pool.close()
             assert len(opened) == (case == "a callable that gives text")  # which is called when it is needed
-            await eventually(world, lambda: server.came == [b""] * len(opened), "nothing came")
+            await eventually(runtime, lambda: server.came == [b""] * len(opened), "nothing came")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_request_inside_the_body_of_the_only_connection_is_a_pool_timeout_and_no_deadlock(world: World) -> None:
+@each_runtime
+def test_a_request_inside_the_body_of_the_only_connection_is_a_pool_timeout_and_no_deadlock(runtime: Runtime) -> None:
     async def body() -> None:
         limits = httpcore.PoolLimits(max_connections=1)
         timeout = httpcore.TimeoutConfig(pool_timeout=0.1)
         with HostileServer(lambda peer: peer.rest()) as server:
-            async with trial(world, server, timeout=timeout, limits=limits) as pool:
+            async with trial(runtime, server, timeout=timeout, limits=limits) as pool:
 
                 async def asynchronous() -> AsyncIterator[bytes]:
                     yield b"half"
@@ -1055,13 +1059,13 @@ def test_a_request_inside_the_body_of_the_only_connection_is_a_pool_timeout_and_
                     pool.sync.request("GET", f"{server.url}/clean")
                     yield b"more"
 
-                content = plain() if world.name == "threads" else asynchronous()
+                content = plain() if runtime.name == "threads" else asynchronous()
                 with pytest.raises(httpcore.PoolTimeout) as caught:
                     await pool.request("POST", server.url, body=content)
                 assert "1 of 1 connections are busy" in str(caught.value)
             assert server.bad_lines == ["POST /"]
 
-    world.run(body)
+    runtime.run(body)
 
 
 EVENTS = [
@@ -1078,11 +1082,11 @@ EVENTS = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_exception_in_a_trace_callable_ends_the_request_and_frees_its_place(
-    world: World, event: type[httpcore.TraceEvent], stream: bool
+    runtime: Runtime, event: type[httpcore.TraceEvent], stream: bool
 ) -> None:
     raised: list[httpcore.TraceEvent] = []
 
@@ -1099,23 +1103,23 @@ def test_an_exception_in_a_trace_callable_ends_the_request_and_frees_its_place(
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(answer)) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises(Oops, match="in the trace"):
                     await fetch(pool, server.url)
                 assert len(raised) == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
 # The loop is gone.
 
 
-@each_world
-def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(world: World) -> None:
+@each_runtime
+def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(runtime: Runtime) -> None:
     kept: list[Any] = []
 
     async def body() -> None:
-        pool = world.pool()
+        pool = runtime.pool()
         response = await pool.request("GET", server.url, stream=True)
         pieces = response.raw()
         assert await pieces.__anext__() == b"half"
@@ -1126,7 +1130,7 @@ def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(world:
         peer.rest()
 
     with HostileServer(half) as server:
-        world.run(body)
+        runtime.run(body)
         pool, pieces = kept
         assert pool.stats().leased == 1
         pieces.close()
@@ -1137,11 +1141,11 @@ def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(world:
 # A body that nobody reads to its end: row 27.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("way", ["break", "exception", "never begun"])
 @pytest.mark.parametrize(("size", "kept"), [(30_000, True), (8 * MIB, False)], ids=["small and here", "large"])
 def test_a_body_left_half_read_is_thrown_away_if_it_is_small_and_here_and_else_costs_its_connection(
-    world: World, way: str, size: int, kept: bool
+    runtime: Runtime, way: str, size: int, kept: bool
 ) -> None:
     sent = threading.Event()
 
@@ -1168,7 +1172,7 @@ def test_a_body_left_half_read_is_thrown_away_if_it_is_small_and_here_and_else_c
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 if way == "exception":
                     with pytest.raises(Oops):
                         await leave(pool, server.url)
@@ -1178,17 +1182,17 @@ def test_a_body_left_half_read_is_thrown_away_if_it_is_small_and_here_and_else_c
                 response = await pool.request("GET", f"{server.url}/clean")
                 assert (response.body, response.info.reused) == (b"clean", kept)
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_asyncio_in_debug_mode_finds_nothing_to_complain_about(caplog: pytest.LogCaptureFixture) -> None:
-    world = AsyncioWorld()
+    runtime = AsyncioRuntime()
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.reset()) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises(GONE):
-                    await pool.request("POST", server.url, body=pieces(world, b"a", b"b"))
+                    await pool.request("POST", server.url, body=pieces(runtime, b"a", b"b"))
 
     asyncio.run(body(), debug=True)
     assert [record for record in caplog.records if record.name == "asyncio" and record.levelname != "DEBUG"] == []

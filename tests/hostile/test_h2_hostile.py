@@ -1,7 +1,7 @@
-"""HTTP/2 peers that flood, lie, stall or never stop, over real sockets in every world: each is left, in flat memory.
+"""HTTP/2 peers that flood, lie, stall or never stop, over real sockets in every runtime: each is left, in flat memory.
 
 What a frame may be is the table of `test_h2_engine`; here is what becomes of the request, the pool and the peer. Where
-time matters the memory world has the test, here or in `test_http2`.
+time matters the memory runtime has the test, here or in `test_http2`.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ from h2_frames import (
     window_update,
 )
 from h2_peer import H2Peer, Server, echo, play, text_fields, text_pairs
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
-from trials import PROMPT, checked, eventually, every_world_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
-from worlds import World, each_world
+from trials import PROMPT, checked, eventually, every_runtime_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
 
 import httpcore
 from httpcore import LimitExceeded, RemoteProtocolError
@@ -240,9 +240,9 @@ FLOODS = {
 
 
 @pytest.mark.cpu_time
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_is_stopped_and_told_why_in_flat_memory(world: World, name: str) -> None:
+def test_a_flood_is_stopped_and_told_why_in_flat_memory(runtime: Runtime, name: str) -> None:
     """Within a second of our CPU time, too."""
     flood = FLOODS[name]
     sent = 0
@@ -264,7 +264,7 @@ def test_a_flood_is_stopped_and_told_why_in_flat_memory(world: World, name: str)
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 took.begin()
                 with pytest.raises(LimitExceeded) as caught:
                     await pool.request("POST", server.url, body=b"x")
@@ -274,11 +274,11 @@ def test_a_flood_is_stopped_and_told_why_in_flat_memory(world: World, name: str)
             assert sent < 16 * MIB
             assert server.bad == 1
             talk = server.talks[0]
-            await eventually(world, lambda: bool(talk.left), "the peer is told")
+            await eventually(runtime, lambda: bool(talk.left), "the peer is told")
             assert talk.left[1 if flood.times else 0] == Code.ENHANCE_YOUR_CALM
             assert len(server.talks) == (1 if flood.times else 2)
 
-    world.run(body)
+    runtime.run(body)
 
 
 LATE_FLOODS: dict[str, bytes] = {
@@ -294,9 +294,9 @@ LATE_FLOODS: dict[str, bytes] = {
 
 
 @pytest.mark.cpu_time
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", LATE_FLOODS)
-def test_a_flood_on_a_stream_that_was_given_up_is_stopped(world: World, name: str) -> None:
+def test_a_flood_on_a_stream_that_was_given_up_is_stopped(runtime: Runtime, name: str) -> None:
     """Within a second of our CPU time and 4 MiB, while another request waits on the same connection."""
     took = Took()
 
@@ -309,7 +309,7 @@ def test_a_flood_on_a_stream_that_was_given_up_is_stopped(world: World, name: st
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 with pytest.raises(httpcore.ReadTimeout):
                     await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(read_timeout=0.05))
                 took.begin()
@@ -317,16 +317,16 @@ def test_a_flood_on_a_stream_that_was_given_up_is_stopped(world: World, name: st
                     await pool.request("GET", server.url + "/other")
                 took.check()
             talk = server.talks[0]
-            await eventually(world, lambda: 0 in talk.left, "the peer is told")
+            await eventually(runtime, lambda: 0 in talk.left, "the peer is told")
             assert talk.left == {1: Code.CANCEL, 0: Code.ENHANCE_YOUR_CALM}
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.cpu_time
-@each_world
+@each_runtime
 @pytest.mark.parametrize("streams", [(1,), (1, 0)], ids=["the stream's", "both"])
-def test_a_window_that_is_opened_byte_by_byte_is_a_flood(world: World, streams: tuple[int, ...]) -> None:
+def test_a_window_that_is_opened_byte_by_byte_is_a_flood(runtime: Runtime, streams: tuple[int, ...]) -> None:
     """Each opening wakes the upload, which then sends a byte."""
     took = Took()
     opening = b"".join([window_update(stream, 1) for stream in streams])
@@ -344,14 +344,14 @@ def test_a_window_that_is_opened_byte_by_byte_is_a_flood(world: World, streams: 
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, timeout=30, **PRIOR) as pool:
+            async with trial(runtime, server, timeout=30, **PRIOR) as pool:
                 took.begin()
                 with pytest.raises(LimitExceeded, match="ENHANCE_YOUR_CALM"):
                     await pool.request("POST", server.url, body=bytes(MIB))
                 took.check()
             assert server.talks[0].left == {0: Code.ENHANCE_YOUR_CALM}
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Data without end: rows F7, F8, F10 and 37. A peer that would send ten gigabytes, as fast as it can.
@@ -408,13 +408,13 @@ def check_credit(pool: Any) -> None:
 
 
 @pytest.mark.cpu_time
-@each_world
-def test_responses_that_nobody_reads_stop_at_their_windows_and_slow_no_other(world: World) -> None:
+@each_runtime
+def test_responses_that_nobody_reads_stop_at_their_windows_and_slow_no_other(runtime: Runtime) -> None:
     unread = 20
 
     async def body() -> None:
         with Endless() as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 with bounded((unread + 3) * STREAM_WINDOW, 20):
                     responses = [await pool.request("GET", server.url, stream=True) for _ in range(unread)]
                     ends = time.monotonic() + 20
@@ -429,15 +429,15 @@ def test_responses_that_nobody_reads_stop_at_their_windows_and_slow_no_other(wor
                     await response.close()
                 check_credit(pool)
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.cpu_time
-@each_world
-def test_a_slow_reader_of_one_endless_response_gets_it_at_its_own_pace(world: World) -> None:
+@each_runtime
+def test_a_slow_reader_of_one_endless_response_gets_it_at_its_own_pace(runtime: Runtime) -> None:
     async def body() -> None:
         with Endless() as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 with bounded(4 * MIB, 20):
                     async with await pool.request("GET", server.url, stream=True) as response:
                         taken = 0
@@ -447,16 +447,16 @@ def test_a_slow_reader_of_one_endless_response_gets_it_at_its_own_pace(world: Wo
                             assert server.sent[1] <= taken + STREAM_WINDOW
                 check_credit(pool)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_after_many_early_leavers_the_window_is_whole(world: World) -> None:
+@each_runtime
+def test_after_many_early_leavers_the_window_is_whole(runtime: Runtime) -> None:
     leavers = 60
 
     async def body() -> None:
         with Endless() as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 for number in range(leavers):
                     async with await pool.request("GET", server.url, stream=True) as response:
                         if number % 2:
@@ -468,12 +468,12 @@ def test_after_many_early_leavers_the_window_is_whole(world: World) -> None:
             assert len(server.talks[0].left.keys() - {0}) == leavers
             assert server.talks[0].room[0] >= CONNECTION_WINDOW // 2 - STREAM_WINDOW
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.cpu_time
-@each_world
-def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(world: World) -> None:
+@each_runtime
+def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(runtime: Runtime) -> None:
     sent = 0
 
     def act(talk: Talk, stream: int) -> None:
@@ -485,7 +485,7 @@ def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(world: World) 
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 with bounded(4 * MIB):
                     response = await pool.request("GET", server.url, stream=True)
                     # Whoever waits for something else reads for all, and is sent to another connection.
@@ -496,12 +496,14 @@ def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(world: World) 
             assert server.talks[0].left.get(0, Code.FLOW_CONTROL_ERROR) == Code.FLOW_CONTROL_ERROR
             assert len(server.talks) == 2
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.cpu_time
-@each_world
-def test_a_peer_that_never_opens_its_window_is_a_write_timeout_and_the_body_is_not_pulled_ahead(world: World) -> None:
+@each_runtime
+def test_a_peer_that_never_opens_its_window_is_a_write_timeout_and_the_body_is_not_pulled_ahead(
+    runtime: Runtime,
+) -> None:
     pulled = 0
 
     def pieces() -> Iterator[bytes]:
@@ -512,7 +514,7 @@ def test_a_peer_that_never_opens_its_window_is_a_write_timeout_and_the_body_is_n
 
     async def body() -> None:
         with Hostile(lambda talk, stream: None) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 timeout = httpcore.TimeoutConfig(5, write_timeout=0.2)
                 with bounded(2 * MIB), pytest.raises(httpcore.WriteTimeout) as caught:
                     await pool.request("POST", server.url, body=pieces, timeout=timeout)
@@ -520,23 +522,23 @@ def test_a_peer_that_never_opens_its_window_is_a_write_timeout_and_the_body_is_n
             assert pulled <= 65535 + 2 * 16384
             assert server.talks[0].left[1] == Code.CANCEL
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.cpu_time
-@each_world
-def test_a_length_of_a_terabyte_is_not_allocated(world: World) -> None:
+@each_runtime
+def test_a_length_of_a_terabyte_is_not_allocated(runtime: Runtime) -> None:
     def act(talk: Talk, stream: int) -> None:
         talk.send(head(stream, (b"content-length", b"1000000000000")) + data(stream, b"x" * 1000) + rst(stream, 2))
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 with bounded(MIB), pytest.raises(httpcore.StreamReset) as caught:
                     await pool.request("GET", server.url)
                 assert caught.value.code == Code.INTERNAL_ERROR
 
-    world.run(body)
+    runtime.run(body)
 
 
 # What breaks the rules: row F9. One stream's fault is that stream's; all else is the connection's end.
@@ -575,27 +577,29 @@ OF_THE_STREAM: dict[str, Callable[[int], bytes]] = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", OF_THE_CONNECTION)
-def test_what_breaks_the_connection_ends_it_with_its_code_and_the_next_request_works(world: World, name: str) -> None:
+def test_what_breaks_the_connection_ends_it_with_its_code_and_the_next_request_works(
+    runtime: Runtime, name: str
+) -> None:
     script, code = OF_THE_CONNECTION[name]
 
     async def body() -> None:
         with Hostile(lambda talk, stream: talk.send(script(stream))) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 with pytest.raises(RemoteProtocolError, match=code.name) as caught:
                     await pool.request("POST", server.url, body=b"x")
                 checked(caught.value, server, "POST")
             assert server.bad == 1
             assert len(server.talks) == 2
-            await eventually(world, lambda: server.talks[0].left == {0: code}, "the peer is told")
+            await eventually(runtime, lambda: server.talks[0].left == {0: code}, "the peer is told")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", OF_THE_STREAM)
-def test_what_breaks_a_stream_resets_it_and_its_siblings_go_on(world: World, name: str) -> None:
+def test_what_breaks_a_stream_resets_it_and_its_siblings_go_on(runtime: Runtime, name: str) -> None:
     script = OF_THE_STREAM[name]
 
     def act(talk: Talk, stream: int) -> None:
@@ -606,7 +610,7 @@ def test_what_breaks_a_stream_resets_it_and_its_siblings_go_on(world: World, nam
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
 
                 async def bad() -> None:
@@ -616,46 +620,46 @@ def test_what_breaks_a_stream_resets_it_and_its_siblings_go_on(world: World, nam
 
                 async def good() -> None:
                     while not server.bad:
-                        await world.sleep(0.001)
+                        await runtime.sleep(0.001)
                     assert (await pool.request("GET", server.url + "/sibling")).body == b"fine"
 
-                await world.gather(bad, good, good)
+                await runtime.gather(bad, good, good)
             assert (server.bad, len(server.talks)) == (1, 1)
             assert set(server.talks[0].left) - {0} == {3}
             assert server.talks[0].left.get(0, Code.NO_ERROR) == Code.NO_ERROR  # the goodbye
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Storms and silence: rows F5 and F11.
 
 
 @pytest.mark.cpu_time
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", ["REFUSED_STREAM", "GOAWAY"])
-def test_a_storm_of_refusals_is_three_resends_and_an_error(world: World, name: str) -> None:
+def test_a_storm_of_refusals_is_three_resends_and_an_error(runtime: Runtime, name: str) -> None:
     def act(talk: Talk, stream: int) -> None:
         talk.send(rst(stream, Code.REFUSED_STREAM) if name == "REFUSED_STREAM" else goaway(0))
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 with bounded(2 * MIB), pytest.raises(RemoteProtocolError, match=r"REFUSED_STREAM|NO_ERROR"):
                     await pool.request("POST", server.url, body=b"x")
             assert server.bad == 4
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_peer_that_falls_silent_is_asked_and_left(world: World) -> None:
+@each_runtime
+def test_a_peer_that_falls_silent_is_asked_and_left(runtime: Runtime) -> None:
     """The peer lives, but nobody there reads: its system takes the PING and nobody answers."""
     silent = threading.Event()
 
     async def body() -> None:
         with Hostile(lambda talk, stream: silent.wait(30)) as server:
             try:
-                async with trial(world, server, ping_interval=0.2, timeout=None, **PRIOR) as pool:
+                async with trial(runtime, server, ping_interval=0.2, timeout=None, **PRIOR) as pool:
                     assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
                     began = time.monotonic()
                     with pytest.raises(httpcore.ReadError, match="did not answer a PING") as caught:
@@ -665,11 +669,13 @@ def test_a_peer_that_falls_silent_is_asked_and_left(world: World) -> None:
             finally:
                 silent.set()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_runtime
+def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As above, and nobody wanted it to be asked; the one who gives up asks nevertheless."""
     monkeypatch.setattr(liveness, "DOUBT", 0.2)
     silent = threading.Event()
@@ -677,7 +683,7 @@ def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(world: World, m
     async def body() -> None:
         with Hostile(lambda talk, stream: silent.wait(30)) as server:
             try:
-                async with trial(world, server, **PRIOR) as pool:
+                async with trial(runtime, server, **PRIOR) as pool:
                     assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
                     with pytest.raises(httpcore.ReadTimeout):
                         await pool.request("POST", server.url, body=b"x", timeout=0.3)
@@ -687,11 +693,11 @@ def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(world: World, m
             finally:
                 silent.set()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_drip_of_frames_ends_at_the_total_timeout(world: World) -> None:
+@each_runtime
+def test_a_drip_of_frames_ends_at_the_total_timeout(runtime: Runtime) -> None:
     def act(talk: Talk, stream: int) -> None:
         talk.send(head(stream))
         for byte in data(stream, b"x") * 12:
@@ -700,14 +706,14 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(world: World) -> None:
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
                 began = time.monotonic()
                 with pytest.raises(httpcore.TotalTimeout):
                     await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(5, total_timeout=0.3))
                 assert 0.3 <= time.monotonic() - began < PROMPT
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Frames without end for an exchange that was given up, or for responses that are not read: row F12.
@@ -735,9 +741,9 @@ ENDLESS: dict[str, Callable[[int], bytes]] = {
 
 
 @pytest.mark.cpu_time
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", ENDLESS)
-def test_a_peer_that_sends_without_end_holds_nothing_up(world: World, name: str) -> None:
+def test_a_peer_that_sends_without_end_holds_nothing_up(runtime: Runtime, name: str) -> None:
     """Neither the other tasks, for more than 50 ms of CPU time, nor a deadline."""
     turns: list[float] = []
     lasted: list[float] = []
@@ -749,7 +755,7 @@ def test_a_peer_that_sends_without_end_holds_nothing_up(world: World, name: str)
 
     async def body() -> None:
         with Hostile(act) as server:
-            pool = world.pool(**PRIOR)
+            pool = runtime.pool(**PRIOR)
 
             async def wait_in_vain() -> None:
                 began = time.monotonic()
@@ -761,26 +767,26 @@ def test_a_peer_that_sends_without_end_holds_nothing_up(world: World, name: str)
                 ends = time.monotonic() + 1.0
                 while time.monotonic() < ends:
                     before = time.thread_time()
-                    await world.sleep(0.001)
+                    await runtime.sleep(0.001)
                     turns.append(time.thread_time() - before)
 
             try:
                 responses = [await pool.request("GET", server.url, stream=True) for _ in range(OPEN)]
                 with pytest.raises(httpcore.HTTPCoreError):
                     await pool.request("GET", server.url, timeout=httpcore.TimeoutConfig(5, total_timeout=0.1))
-                await world.gather(watch_the_others, wait_in_vain, wait_in_vain, wait_in_vain)
+                await runtime.gather(watch_the_others, wait_in_vain, wait_in_vain, wait_in_vain)
                 for response in responses:
                     await response.close()
             finally:
                 await pool.close()
 
-    world.run(body)
+    runtime.run(body)
     assert len(lasted) == 3
     assert max(lasted) < 1.5
     assert max(turns) < 0.05
 
 
-# In the memory world: where time, or the order of things, is what matters.
+# In the memory runtime: where time, or the order of things, is what matters.
 
 
 def test_a_peer_that_takes_no_streams_is_told_as_such_at_once() -> None:
@@ -793,10 +799,10 @@ def test_a_peer_that_takes_no_streams_is_told_as_such_at_once() -> None:
             with pytest.raises(httpcore.RemoteProtocolError, match="takes 0 requests at once"):
                 await pool.request("POST", URL, body=b"x")
         assert len(server.peers) <= 2
-        assert world.now == 0
+        assert runtime.now == 0
 
-    world = Memory()
-    play(main, serve, world=world)
+    runtime = Memory()
+    play(main, serve, runtime=runtime)
 
 
 def test_a_peer_that_refuses_every_stream_is_asked_four_times_and_no_more() -> None:
@@ -810,10 +816,10 @@ def test_a_peer_that_refuses_every_stream_is_asked_four_times_and_no_more() -> N
             with pytest.raises(httpcore.StreamReset, match="REFUSED_STREAM"):
                 await pool.request("POST", URL, body=b"x")
         assert len(server.peers) <= 8
-        assert world.now == 0
+        assert runtime.now == 0
 
-    world = Memory()
-    play(main, serve, world=world)
+    runtime = Memory()
+    play(main, serve, runtime=runtime)
 
 
 def test_while_the_peer_takes_no_more_streams_requests_wait_as_long_as_the_pool_timeout() -> None:
@@ -828,19 +834,19 @@ def test_while_the_peer_takes_no_more_streams_requests_wait_as_long_as_the_pool_
         await peer.linger()
 
     async def main(pool: httpcore.ConnectionPool, server: Server) -> None:
-        held = world.spawn(pool.request("GET", URL, timeout=60))
-        await world.sleep(1)
+        held = runtime.spawn(pool.request("GET", URL, timeout=60))
+        await runtime.sleep(1)
         with pytest.raises(httpcore.PoolTimeout):
             await pool.request("GET", URL, timeout=3)
-        assert world.now == 4
+        assert runtime.now == 4
         assert (await pool.request("GET", URL, timeout=60)).body == b"at last"
-        assert world.now == 10
+        assert runtime.now == 10
         await held.wait()
         assert held.result().body == b"ok"
         assert len(server.peers) == 1
 
-    world = Memory()
-    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+    runtime = Memory()
+    play(main, serve, runtime=runtime, limits=httpcore.PoolLimits(max_connections=1))
 
 
 def test_a_window_that_shrinks_below_nothing_stops_an_upload_until_it_opens() -> None:
@@ -899,19 +905,19 @@ def test_after_hundreds_of_cancellations_at_random_moments_the_window_is_whole(s
 
     async def main(pool: httpcore.ConnectionPool, server: Server) -> None:
         for _ in range(10):
-            victims = [world.spawn(victim(pool)) for _ in range(30)]
+            victims = [runtime.spawn(victim(pool)) for _ in range(30)]
             while left := [task for task in victims if not task.done]:
-                await world.sleep(chance.choice([0, 0.01]))
+                await runtime.sleep(chance.choice([0, 0.01]))
                 chance.choice(left).cancel()
-        await world.sleep(2)
+        await runtime.sleep(2)
         assert pool.stats().leased == 0
-        assert pool.stats().connections == len(world.open_connections) == 1
+        assert pool.stats().connections == len(runtime.open_connections) == 1
         check_credit(pool)
         assert len(server.peers) < 10  # who dials may be the one who is cancelled
         assert sum(len(peer.end.connection.replied) for peer in server.peers) > MIB
 
-    world = Memory(seed, shuffle=True, checkpoints=seed % 2 == 0, watches=seed < 2)
-    play(main, serve, world=world, place={"delay_there": 0.01, "delay_back": 0.01, "window": 1 << 20})
+    runtime = Memory(seed, shuffle=True, checkpoints=seed % 2 == 0, watches=seed < 2)
+    play(main, serve, runtime=runtime, place={"delay_there": 0.01, "delay_back": 0.01, "window": 1 << 20})
 
 
 # What we send: rows A1 and A10. h2 refuses what breaks a rule of RFC 9113, and keeps the bytes.
@@ -953,7 +959,7 @@ def test_each_byte_in_each_field_over_http2_is_one_request_as_meant_or_an_error_
                 if response.connection is not None:
                     response.connection.close()
                 asked.append(given)
-        await world.sleep(1)
+        await runtime.sleep(1)
         assert len(server.peers) == 1
         seen = server.peers[0].seen
         heads = [text_pairs(event.headers) for event in seen if isinstance(event, h2.events.RequestReceived)][1:]
@@ -966,8 +972,8 @@ def test_each_byte_in_each_field_over_http2_is_one_request_as_meant_or_an_error_
         came = [tuple(part.encode("latin-1") for part in fields_seen[0]) for fields_seen in trailers]
         assert came == [(name.lower(), value) for name, value in meant]
 
-    world = Memory(checkpoints=False)
-    play(main, serve, world=world)
+    runtime = Memory(checkpoints=False)
+    play(main, serve, runtime=runtime)
     assert 50 < len(asked) < 700
 
 
@@ -1025,10 +1031,10 @@ BLANKS: dict[str, tuple[bytes, bytes]] = {  # the value as sent, and as it is ha
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", BLANKS)
 @pytest.mark.parametrize("where", ["head", "trailers", "interim"])
-def test_a_value_with_a_blank_at_an_end_is_trimmed_and_named(world: World, name: str, where: str) -> None:
+def test_a_value_with_a_blank_at_an_end_is_trimmed_and_named(runtime: Runtime, name: str, where: str) -> None:
     """The stream alone, so that the connection stays; twice, since a header block may be remembered."""
     sent, seen = BLANKS[name]
     field = (b"x-a", sent)
@@ -1041,7 +1047,7 @@ def test_a_value_with_a_blank_at_an_end_is_trimmed_and_named(world: World, name:
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 for _ in range(2):
                     response = await pool.request("GET", server.url)
                     assert (response.status_code, response.body) == (200, b"body")
@@ -1049,57 +1055,57 @@ def test_a_value_with_a_blank_at_an_end_is_trimmed_and_named(world: World, name:
                     interim = [field for one in response.informational for field in one.headers]
                     found = {"head": response.headers, "trailers": response.trailers, "interim": interim}
                     assert (b"x-a", seen) in found[where]
-            async with trial(world, server, strict=True, **PRIOR) as pool:
+            async with trial(runtime, server, strict=True, **PRIOR) as pool:
                 with pytest.raises(RemoteProtocolError, match="no white space"):
                     await pool.request("GET", server.url)
             assert len(server.talks) == 2
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("value", [b"a\nb", b"a\rb", b"a\0b", b" a\nb", b"\n", b"a\x01b"])
-def test_a_control_character_in_a_value_is_an_error_over_http2(world: World, value: bytes) -> None:
+def test_a_control_character_in_a_value_is_an_error_over_http2(runtime: Runtime, value: bytes) -> None:
     def act(talk: Talk, stream: int) -> None:
         talk.send(head(stream, (b"x-a", value), end=True))
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 with pytest.raises(RemoteProtocolError):
                     await pool.request("GET", server.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("lengths", [(b"4", b"4"), (b"4, 4",), (b"4", b"5")])
-def test_two_content_lengths_are_an_error_over_http2(world: World, lengths: tuple[bytes, ...]) -> None:
+def test_two_content_lengths_are_an_error_over_http2(runtime: Runtime, lengths: tuple[bytes, ...]) -> None:
     def act(talk: Talk, stream: int) -> None:
         talk.send(head(stream, *[(b"content-length", length) for length in lengths]) + data(stream, b"body", end=True))
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 with pytest.raises(RemoteProtocolError, match="Content-Length"):
                     await pool.request("GET", server.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("status", [b"600", b"799", b"999"])
-def test_a_status_of_an_unknown_class_is_handed_on_over_http2(world: World, status: bytes) -> None:
+def test_a_status_of_an_unknown_class_is_handed_on_over_http2(runtime: Runtime, status: bytes) -> None:
     def act(talk: Talk, stream: int) -> None:
         talk.send(head(stream, status=status) + data(stream, b"body", end=True))
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 response = await pool.request("GET", server.url)
                 assert (response.status_code, response.body, response.info.lenient) == (int(status), b"body", ())
 
-    world.run(body)
+    runtime.run(body)
 
 
 LARGE: dict[str, tuple[list[tuple[bytes, bytes]], int]] = {  # fields, and the limit that a small pool has for them
@@ -1108,10 +1114,10 @@ LARGE: dict[str, tuple[list[tuple[bytes, bytes]], int]] = {  # fields, and the l
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", LARGE)
 @pytest.mark.parametrize("where", ["head", "trailers"])
-def test_the_limits_for_heads_hold_over_http2(world: World, name: str, where: str) -> None:
+def test_the_limits_for_heads_hold_over_http2(runtime: Runtime, name: str, where: str) -> None:
     fields, limit = LARGE[name]
 
     def act(talk: Talk, stream: int) -> None:
@@ -1127,13 +1133,13 @@ def test_the_limits_for_heads_hold_over_http2(world: World, name: str, where: st
 
     async def body() -> None:
         with Hostile(act) as server:
-            async with trial(world, server, **PRIOR) as pool:
+            async with trial(runtime, server, **PRIOR) as pool:
                 response = await pool.request("GET", server.url)
                 assert fields == (response.headers if where == "head" else response.trailers)
             limits = httpcore.PoolLimits(max_head_bytes=2048, max_head_fields=20)
-            async with trial(world, server, limits=limits, **PRIOR) as pool:
+            async with trial(runtime, server, limits=limits, **PRIOR) as pool:
                 with pytest.raises(LimitExceeded) as caught:
                     await pool.request("GET", server.url)
                 assert caught.value.limit in (limit, 2048)
 
-    world.run(body)
+    runtime.run(body)

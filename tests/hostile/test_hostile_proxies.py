@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from scripted_proxy import (
     BODY,
     CERTIFICATE,
@@ -32,7 +33,6 @@ from scripted_proxy import (
     server_context,
 )
 from servers import ok
-from worlds import World, each_world
 
 import httpcore
 
@@ -105,10 +105,10 @@ def secretive(scheme: str, port: int, keys: Keys, *, in_url: bool = False) -> ht
     return httpcore.Proxy(f"{scheme}://127.0.0.1:{port}", auth=(USER, secret), **more)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("in_url", [False, True], ids=["argument", "url"])
 @each_secretive_way
-def test_credentials_never_leave_their_hop(world: World, way: str, in_url: bool, keys: Keys) -> None:
+def test_credentials_never_leave_their_hop(runtime: Runtime, way: str, in_url: bool, keys: Keys) -> None:
     scheme, origin, steps = SECRETIVE[way]
 
     async def body() -> None:
@@ -116,7 +116,7 @@ def test_credentials_never_leave_their_hop(world: World, way: str, in_url: bool,
         with scripted(steps, keys) as server:
             proxy = secretive(scheme, server.port, keys, in_url=in_url)
             trust = httpcore.SSLConfig(verify=keys.trusting_origin)
-            async with world.pool(trust, proxy=proxy, trace=lambda event: told.append(repr(event))) as pool:
+            async with runtime.pool(trust, proxy=proxy, trace=lambda event: told.append(repr(event))) as pool:
                 for _ in range(2):
                     response = await pool.request(
                         "GET", f"{origin}://{NAME}:{WORD}@origin.test/", [("Authorization", f"Bearer {TOKEN}")]
@@ -140,7 +140,7 @@ def test_credentials_never_leave_their_hop(world: World, way: str, in_url: bool,
         check_wire(server, origin, scheme)
         check_silent("\n".join(told))
 
-    world.run(body)
+    runtime.run(body)
 
 
 def check_wire(server: ScriptedProxy, origin: str, scheme: str) -> None:
@@ -156,9 +156,9 @@ def check_silent(text: str) -> None:
     assert not shown, text
 
 
-@each_world
+@each_runtime
 @each_secretive_way
-def test_no_error_shows_a_secret_whatever_goes_wrong_where(world: World, way: str, keys: Keys) -> None:
+def test_no_error_shows_a_secret_whatever_goes_wrong_where(runtime: Runtime, way: str, keys: Keys) -> None:
     scheme, origin, steps = SECRETIVE[way]
     told: list[str] = []
 
@@ -166,7 +166,7 @@ def test_no_error_shows_a_secret_whatever_goes_wrong_where(world: World, way: st
         with scripted(steps, keys, {step: act}) as server:
             proxy = secretive(scheme, server.port, keys)
             trust = httpcore.SSLConfig(verify=keys.trusting_origin)
-            async with world.pool(trust, proxy=proxy, trace=lambda event: told.append(repr(event))) as pool:
+            async with runtime.pool(trust, proxy=proxy, trace=lambda event: told.append(repr(event))) as pool:
                 with pytest.raises(httpcore.HTTPCoreError) as caught:
                     await pool.request(
                         "GET", f"{origin}://{NAME}:{WORD}@origin.test/", [("Authorization", f"Bearer {TOKEN}")]
@@ -180,7 +180,7 @@ def test_no_error_shows_a_secret_whatever_goes_wrong_where(world: World, way: st
 
     for step in steps:
         for act in (garbage, end, *([refusal] if step != EXCHANGE else [])):
-            world.run(body, step, act)
+            runtime.run(body, step, act)
     assert len(told) > 10
     check_silent("\n".join(told))
 
@@ -195,9 +195,9 @@ class Choosing:
         return self.proxies[host.partition(".")[0]]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("tunnel", [False, True], ids=["forward", "tunnel"])
-def test_each_proxy_hears_its_own_credentials_and_the_origin_none(world: World, tunnel: bool, keys: Keys) -> None:
+def test_each_proxy_hears_its_own_credentials_and_the_origin_none(runtime: Runtime, tunnel: bool, keys: Keys) -> None:
     """Back and forth between two proxies and none, over connections that are kept."""
     steps = [CONNECT, EXCHANGE] if tunnel else [EXCHANGE]
 
@@ -208,7 +208,7 @@ def test_each_proxy_hears_its_own_credentials_and_the_origin_none(world: World, 
                 two=httpcore.Proxy(f"http://127.0.0.1:{two.port}", auth=("two", "second"), tunnel=tunnel),
                 localhost=None,
             )
-            async with world.pool(proxy=choosing) as pool:
+            async with runtime.pool(proxy=choosing) as pool:
                 for host in ("one.test", "two.test", "localhost", "two.test", "localhost", "one.test"):
                     assert (await pool.request("GET", f"http://{host}:{direct.port}/")).body == BODY
                 assert pool.stats().connections == 3
@@ -218,7 +218,7 @@ def test_each_proxy_hears_its_own_credentials_and_the_origin_none(world: World, 
         assert (two.raw.count(second), two.raw.count(first), two.raw.count(b"one.test")) == (each, 0, 0)
         assert b"proxy" not in direct.raw.lower()
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Credentials for a proxy among the headers of a request.
@@ -237,18 +237,18 @@ NOT_FORWARDED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", NOT_FORWARDED)
 @pytest.mark.parametrize("name", ["Proxy-Authorization", b"PROXY-authorization"])
 def test_a_requests_own_proxy_credentials_never_reach_an_origin(
-    world: World, case: str, name: str | bytes, keys: Keys
+    runtime: Runtime, case: str, name: str | bytes, keys: Keys
 ) -> None:
     scheme, settings, given = NOT_FORWARDED[case]
 
     async def body() -> None:
         with scripted([EXCHANGE], keys) as server:
             proxy: Any = secretive(scheme, server.port, keys) if scheme else Choosing(origin=None)
-            async with world.pool(proxy=proxy, **settings) as pool:
+            async with runtime.pool(proxy=proxy, **settings) as pool:
                 request = {"method": "GET", "url": "http://origin.test/", **given}
                 request["headers"] = [*given.get("headers", {}).items(), (name, f"Basic {TOKEN}")]
                 with pytest.raises(httpcore.LocalProtocolError, match="which the origin would get, since") as caught:
@@ -258,19 +258,19 @@ def test_a_requests_own_proxy_credentials_never_reach_an_origin(
                 assert pool.stats().connections == 0
         assert server.raw == b""
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_own_proxy_credentials_go_to_the_proxy_that_forwards(world: World, keys: Keys) -> None:
+@each_runtime
+def test_own_proxy_credentials_go_to_the_proxy_that_forwards(runtime: Runtime, keys: Keys) -> None:
     """In place of the proxy's; and without any proxy they go where the request goes, since that may be one."""
     own = [("Proxy-Authorization", f"Basic {TOKEN}")]
 
     async def body() -> None:
         with scripted([EXCHANGE], keys) as server:
-            async with world.pool(proxy=secretive("http", server.port, keys)) as pool:
+            async with runtime.pool(proxy=secretive("http", server.port, keys)) as pool:
                 assert (await pool.request("GET", "http://origin.test/", own)).body == BODY
-            async with world.pool() as pool:
+            async with runtime.pool() as pool:
                 given = {"target": "http://origin.test/", "headers": own}
                 assert (await pool.request("GET", f"http://127.0.0.1:{server.port}/", **given)).body == BODY
         for head in server.said(EXCHANGE):
@@ -278,25 +278,25 @@ def test_own_proxy_credentials_go_to_the_proxy_that_forwards(world: World, keys:
             assert head.lower().count(b"proxy-authorization") == head.count(TOKEN.encode()) == 1
         assert len(server.said(EXCHANGE)) == 2
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_other_credentials_are_another_connection(world: World, keys: Keys) -> None:
+@each_runtime
+def test_other_credentials_are_another_connection(runtime: Runtime, keys: Keys) -> None:
     """Who stops being somebody is not served over what somebody opened."""
 
     async def body() -> None:
         with scripted([CONNECT, EXCHANGE], keys) as server:
             where = f"http://127.0.0.1:{server.port}"
             choosing = Choosing()
-            async with world.pool(proxy=choosing) as pool:
+            async with runtime.pool(proxy=choosing) as pool:
                 for auth in (("u", "p"), ("u", "q"), None, ("u", "p")):
                     choosing.proxies["origin"] = httpcore.Proxy(where, auth=auth, tunnel=True)
                     await pool.request("GET", "http://origin.test/")
                 assert pool.stats().connections == 3
             assert len(server.said(CONNECT)) == 3
 
-    world.run(body)
+    runtime.run(body)
 
 
 # TLS with the proxy and TLS with the origin have nothing to do with each other (row D3).
@@ -313,14 +313,14 @@ def twice_secured(port: int, keys: Keys, proxy: dict[str, Any], origin: dict[str
 TLS_IN_TLS = [TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE]
 
 
-@each_world
-def test_each_hop_hears_its_own_name_and_sees_its_own_certificate(world: World, keys: Keys) -> None:
+@each_runtime
+def test_each_hop_hears_its_own_name_and_sees_its_own_certificate(runtime: Runtime, keys: Keys) -> None:
     async def body() -> None:
         for at_proxy, at_origin in ((True, False), (False, True), (True, True), (False, False)):
             with scripted(TLS_IN_TLS, keys) as server:
                 proxy = {"cert": keys.for_proxy} if at_proxy else {}
                 origin = {"cert": keys.for_origin} if at_origin else {}
-                async with world.pool(**twice_secured(server.port, keys, proxy, origin)) as pool:
+                async with runtime.pool(**twice_secured(server.port, keys, proxy, origin)) as pool:
                     assert (await pool.request("GET", "https://origin.test/")).body == BODY
             assert server.said(TLS_PROXY) == [b"localhost"]
             assert server.said(TLS_ORIGIN) == [b"origin.test"]
@@ -328,12 +328,12 @@ def test_each_hop_hears_its_own_name_and_sees_its_own_certificate(world: World, 
             assert shown == [b"proxy"] * at_proxy + [b"origin"] * at_origin
             assert all(b"client-of-" in der for der in server.said(CERTIFICATE))
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("wrong", ["proxy", "origin"])
-def test_a_wrong_certificate_at_one_hop_is_not_excused_by_the_other(world: World, wrong: str, keys: Keys) -> None:
+def test_a_wrong_certificate_at_one_hop_is_not_excused_by_the_other(runtime: Runtime, wrong: str, keys: Keys) -> None:
     """Neither by what the other trusts, nor by its trusting everybody."""
 
     async def body() -> None:
@@ -342,7 +342,7 @@ def test_a_wrong_certificate_at_one_hop_is_not_excused_by_the_other(world: World
             proxy, origin = (mine, other) if wrong == "proxy" else (other, mine)
             with scripted(TLS_IN_TLS, keys) as server:
                 settings = twice_secured(server.port, keys, proxy, origin)
-                async with world.pool(**settings) as pool:
+                async with runtime.pool(**settings) as pool:
                     with pytest.raises(httpcore.TLSError) as caught:
                         await pool.request("GET", "https://origin.test/")
                     assert str(settings["proxy"]) in str(caught.value)
@@ -350,7 +350,7 @@ def test_a_wrong_certificate_at_one_hop_is_not_excused_by_the_other(world: World
             assert server.said(EXCHANGE) == []
             assert (server.said(CONNECT) == []) is (wrong == "proxy")
 
-    world.run(body)
+    runtime.run(body)
 
 
 # What comes behind the answer to CONNECT (row D4).
@@ -365,16 +365,18 @@ def saying(answer: bytes) -> Act:
     return act
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("surplus", [ok(b"poison"), b"\x16\x03\x03\x00\x00", b"x"], ids=["response", "record", "byte"])
-def test_what_comes_behind_the_answer_to_connect_ends_it(world: World, scheme: str, surplus: bytes, keys: Keys) -> None:
+def test_what_comes_behind_the_answer_to_connect_ends_it(
+    runtime: Runtime, scheme: str, surplus: bytes, keys: Keys
+) -> None:
     steps = [CONNECT, *([TLS_ORIGIN] if scheme == "https" else []), EXCHANGE]
 
     async def body() -> None:
         with scripted(steps, keys, {CONNECT: saying(ESTABLISHED + surplus)}) as server:
             proxy = httpcore.Proxy(f"http://127.0.0.1:{server.port}", tunnel=True)
-            async with world.pool(httpcore.SSLConfig(verify=keys.trusting_origin), proxy=proxy) as pool:
+            async with runtime.pool(httpcore.SSLConfig(verify=keys.trusting_origin), proxy=proxy) as pool:
                 with pytest.raises(httpcore.ProxyError, match="behind its answer to CONNECT") as caught:
                     await pool.request("GET", f"{scheme}://origin.test/")
                 assert str(proxy) in str(caught.value)
@@ -382,11 +384,11 @@ def test_what_comes_behind_the_answer_to_connect_ends_it(world: World, scheme: s
                 assert (await pool.request("GET", f"{scheme}://origin.test/")).body == BODY
             assert len(server.said(EXCHANGE)) == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_what_comes_behind_the_answer_of_socks_is_no_part_of_tls(world: World, keys: Keys) -> None:
+@each_runtime
+def test_what_comes_behind_the_answer_of_socks_is_no_part_of_tls(runtime: Runtime, keys: Keys) -> None:
     def act(visit: Visit) -> bool:
         visit.exactly(4 + 1 + len("origin.test") + 2)
         visit.send(b"\x05\x00\x00\x01" + bytes(6) + b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00")
@@ -394,7 +396,7 @@ def test_what_comes_behind_the_answer_of_socks_is_no_part_of_tls(world: World, k
 
     async def body() -> None:
         with scripted([GREETING, SOCKS5, TLS_ORIGIN, EXCHANGE], keys, {SOCKS5: act}) as server:
-            async with world.pool(
+            async with runtime.pool(
                 httpcore.SSLConfig(verify=keys.trusting_origin), proxy=f"socks5h://127.0.0.1:{server.port}"
             ) as pool:
                 with pytest.raises(httpcore.TLSError):
@@ -402,7 +404,7 @@ def test_what_comes_behind_the_answer_of_socks_is_no_part_of_tls(world: World, k
                 assert pool.stats().connections == 0
             assert server.said(EXCHANGE) == []
 
-    world.run(body)
+    runtime.run(body)
 
 
 # What answers to CONNECT may be (row D5).
@@ -425,10 +427,10 @@ REFUSED = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("which", REFUSED)
 def test_what_a_proxy_answers_instead_of_a_tunnel_is_its_error_and_never_a_response(
-    world: World, which: str, keys: Keys
+    runtime: Runtime, which: str, keys: Keys
 ) -> None:
     answer, status = REFUSED[which]
 
@@ -439,7 +441,7 @@ def test_what_a_proxy_answers_instead_of_a_tunnel_is_its_error_and_never_a_respo
         with scripted([CONNECT, TLS_ORIGIN, EXCHANGE], keys, {CONNECT: act}) as server:
             proxy = f"http://127.0.0.1:{server.port}"
             trust = httpcore.SSLConfig(verify=keys.trusting_origin)
-            async with world.pool(trust, proxy=proxy, retries=3) as pool:
+            async with runtime.pool(trust, proxy=proxy, retries=3) as pool:
                 with pytest.raises(httpcore.ProxyError) as caught:
                     await pool.request("POST", "https://origin.test/", body=b"x")
                 error = caught.value
@@ -453,7 +455,7 @@ def test_what_a_proxy_answers_instead_of_a_tunnel_is_its_error_and_never_a_respo
                 assert server.connections == 1  # it was asked once: a 407 is not answered with the same again
                 assert (await pool.request("GET", "https://origin.test/")).body == BODY
 
-    world.run(body)
+    runtime.run(body)
 
 
 OPENED = {
@@ -468,12 +470,12 @@ OPENED = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("which", OPENED)
-def test_any_2xx_opens_the_tunnel_and_its_fields_mean_nothing(world: World, which: str, keys: Keys) -> None:
+def test_any_2xx_opens_the_tunnel_and_its_fields_mean_nothing(runtime: Runtime, which: str, keys: Keys) -> None:
     async def body() -> None:
         with scripted([CONNECT, TLS_ORIGIN, EXCHANGE], keys, {CONNECT: saying(OPENED[which])}) as server:
-            async with world.pool(
+            async with runtime.pool(
                 httpcore.SSLConfig(verify=keys.trusting_origin), proxy=f"http://127.0.0.1:{server.port}"
             ) as pool:
                 for _ in range(2):
@@ -482,7 +484,7 @@ def test_any_2xx_opens_the_tunnel_and_its_fields_mean_nothing(world: World, whic
                     assert response.informational == []
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Slow ones: the connect timeout holds for all hops together, and the total timeout too (rows D5, D8, 36).
@@ -505,8 +507,8 @@ DRIPS: dict[str, tuple[str, str, list[str], bytes]] = {
 }
 
 
-@each_world
-def test_a_hop_that_drips_ends_in_time(world: World, keys: Keys) -> None:
+@each_runtime
+def test_a_hop_that_drips_ends_in_time(runtime: Runtime, keys: Keys) -> None:
     """All at once, since it takes the time."""
 
     async def one(which: str, total: bool) -> None:
@@ -516,7 +518,7 @@ def test_a_hop_that_drips_ends_in_time(world: World, keys: Keys) -> None:
             limits = httpcore.TimeoutConfig(None, total_timeout=0.4)
         with scripted(steps, keys, {step: dripping(answer)}) as server:
             proxy = httpcore.Proxy(f"{scheme}://127.0.0.1:{server.port}")
-            async with world.pool(proxy=proxy, timeout=limits) as pool:
+            async with runtime.pool(proxy=proxy, timeout=limits) as pool:
                 with pytest.raises(httpcore.TotalTimeout if total else httpcore.ConnectTimeout) as caught:
                     await pool.request("GET", "https://origin.test/")
                 error = caught.value
@@ -527,22 +529,22 @@ def test_a_hop_that_drips_ends_in_time(world: World, keys: Keys) -> None:
                 assert pool.stats().connections == 0
 
     async def body() -> None:
-        await world.gather(*[partial(one, which, total) for which in DRIPS for total in (False, True)])
+        await runtime.gather(*[partial(one, which, total) for which in DRIPS for total in (False, True)])
 
-    world.run(body)
+    runtime.run(body)
 
 
 # What SOCKS answers may be (row D8); their bytes one by one are in test_socks.py.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     "bound",
     [b"\x01" + bytes(4), b"\x04" + bytes(16), b"\x03\x00", b"\x03\xff" + b"x" * 255],
     ids=["IPv4", "IPv6", "no name", "long name"],
 )
 def test_whatever_address_a_socks_proxy_connects_from_the_tunnel_begins_right_behind_it(
-    world: World, bound: bytes, keys: Keys
+    runtime: Runtime, bound: bytes, keys: Keys
 ) -> None:
     def act(visit: Visit) -> bool:
         visit.exactly(4 + 1 + len("origin.test") + 2)
@@ -551,28 +553,30 @@ def test_whatever_address_a_socks_proxy_connects_from_the_tunnel_begins_right_be
 
     async def body() -> None:
         with scripted([GREETING, SOCKS5, TLS_ORIGIN, EXCHANGE], keys, {SOCKS5: act}) as server:
-            async with world.pool(
+            async with runtime.pool(
                 httpcore.SSLConfig(verify=keys.trusting_origin), proxy=f"socks5h://127.0.0.1:{server.port}"
             ) as pool:
                 assert (await pool.request("GET", "https://origin.test/")).body == BODY
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_name_that_does_not_fit_into_socks_is_refused_before_anything_is_said_of_it(world: World, keys: Keys) -> None:
+@each_runtime
+def test_a_name_that_does_not_fit_into_socks_is_refused_before_anything_is_said_of_it(
+    runtime: Runtime, keys: Keys
+) -> None:
     name = ".".join(["a" * 60] * 5)
 
     async def body() -> None:
         with scripted([GREETING, SOCKS5, EXCHANGE], keys) as server:
-            async with world.pool(proxy=f"socks5h://127.0.0.1:{server.port}") as pool:
+            async with runtime.pool(proxy=f"socks5h://127.0.0.1:{server.port}") as pool:
                 with pytest.raises((httpcore.LocalProtocolError, httpcore.InvalidURL)):
                     await pool.request("GET", f"http://{name}/")
                 assert pool.stats().connections == 0
             assert server.said(SOCKS5) == []
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Which address a proxy is told, where names are resolved here: it has one try.
@@ -586,61 +590,61 @@ TOLD = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("which", TOLD)
-def test_of_several_addresses_a_proxy_is_told_the_first_of_ipv4(world: World, which: str, keys: Keys) -> None:
+def test_of_several_addresses_a_proxy_is_told_the_first_of_ipv4(runtime: Runtime, which: str, keys: Keys) -> None:
     scheme, addresses, told = TOLD[which]
     steps = {"http": [CONNECT], "socks5": [GREETING, SOCKS5], "socks4": [SOCKS4]}[scheme]
     policy = httpcore.NetworkPolicy() if scheme == "http" else None  # an HTTP proxy is told addresses only under one
 
     async def body() -> None:
         with scripted([*steps, EXCHANGE], keys) as server:
-            async with world.pool(
+            async with runtime.pool(
                 proxy=f"{scheme}://127.0.0.1:{server.port}", resolve={"two.test": addresses}, network_policy=policy
             ) as pool:
                 assert (await pool.request("GET", "http://two.test/")).body == BODY
             assert server.said(steps[-1])[0].startswith(told)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["socks4", "socks4a"])
-def test_what_has_no_ipv4_address_is_none_of_socks4(world: World, scheme: str, keys: Keys) -> None:
+def test_what_has_no_ipv4_address_is_none_of_socks4(runtime: Runtime, scheme: str, keys: Keys) -> None:
     async def body() -> None:
         with scripted([SOCKS4, EXCHANGE], keys) as server:
             proxy = f"{scheme}://127.0.0.1:{server.port}"
-            async with world.pool(proxy=proxy) as pool:
+            async with runtime.pool(proxy=proxy) as pool:
                 with pytest.raises(httpcore.ConnectError, match="::1 has no IPv4 address") as caught:
                     await pool.request("GET", "http://[::1]/")
                 assert proxy in str(caught.value)
                 assert pool.stats().connections == 0
             assert server.said(SOCKS4) == []
 
-    world.run(body)
+    runtime.run(body)
 
 
 # A proxy has addresses as an origin has (rows 10, 11, 12, 41 at its hop).
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["http", "socks5h", "socks4a"])
-def test_of_a_proxys_addresses_one_that_answers_will_do(world: World, scheme: str, keys: Keys) -> None:
+def test_of_a_proxys_addresses_one_that_answers_will_do(runtime: Runtime, scheme: str, keys: Keys) -> None:
     steps = {"http": [EXCHANGE], "socks5h": [GREETING, SOCKS5, EXCHANGE], "socks4a": [SOCKS4, EXCHANGE]}[scheme]
 
     async def body() -> None:
         with scripted(steps, keys) as server:
             proxy = f"{scheme}://proxy.test:{server.port}"
             for living in (["::1", "127.0.0.1"], ["127.0.0.1", "::1"], ["127.0.0.2", "::1", "127.0.0.1"]):
-                async with world.pool(proxy=proxy, resolve={"proxy.test": living}) as pool:
+                async with runtime.pool(proxy=proxy, resolve={"proxy.test": living}) as pool:
                     assert (await pool.request("GET", "http://origin.test/")).body == BODY
-            async with world.pool(proxy=proxy, resolve={"proxy.test": ["::1", "127.0.0.2"]}) as pool:
+            async with runtime.pool(proxy=proxy, resolve={"proxy.test": ["::1", "127.0.0.2"]}) as pool:
                 with pytest.raises(httpcore.ConnectError) as caught:
                     await pool.request("GET", "http://origin.test/")
                 text = str(caught.value)
                 assert all(part in text for part in (f"the proxy {proxy}", "::1", "127.0.0.2"))
 
-    world.run(body)
+    runtime.run(body)
 
 
 class Unknowing:
@@ -648,16 +652,16 @@ class Unknowing:
         raise httpcore.ConnectError(f"the name {host} does not resolve")
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h", "socks4", "socks4a"])
-def test_a_proxy_whose_name_does_not_resolve_is_an_error_that_names_it(world: World, scheme: str) -> None:
+def test_a_proxy_whose_name_does_not_resolve_is_an_error_that_names_it(runtime: Runtime, scheme: str) -> None:
     async def body() -> None:
-        async with world.pool(proxy=f"{scheme}://proxy.test", resolver=Unknowing()) as pool:
+        async with runtime.pool(proxy=f"{scheme}://proxy.test", resolver=Unknowing()) as pool:
             with pytest.raises(httpcore.ConnectError, match=f"the proxy {scheme}://proxy.test:.* does not resolve"):
                 await pool.request("GET", "https://127.0.0.1/")
             assert pool.stats().connections == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Tunnels that die (row 40).
@@ -668,11 +672,11 @@ def one_answer(visit: Visit) -> None:
     visit.send(ok(BODY))
 
 
-@each_world
-def test_a_kept_tunnel_that_has_died_is_replaced_by_another(world: World, keys: Keys) -> None:
+@each_runtime
+def test_a_kept_tunnel_that_has_died_is_replaced_by_another(runtime: Runtime, keys: Keys) -> None:
     async def body() -> None:
         with scripted([CONNECT, TLS_ORIGIN, EXCHANGE], keys, {EXCHANGE: one_answer}, faulty=2) as server:
-            async with world.pool(
+            async with runtime.pool(
                 httpcore.SSLConfig(verify=keys.trusting_origin), proxy=f"http://127.0.0.1:{server.port}"
             ) as pool:
                 for _ in range(3):
@@ -680,7 +684,7 @@ def test_a_kept_tunnel_that_has_died_is_replaced_by_another(world: World, keys: 
                 assert pool.stats().connections == 1
             assert len(server.said(CONNECT)) == 3
 
-    world.run(body)
+    runtime.run(body)
 
 
 def dying(visit: Visit) -> None:
@@ -688,13 +692,15 @@ def dying(visit: Visit) -> None:
     visit.send(ESTABLISHED)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_tunnel_that_dies_after_200_is_an_error_and_not_tried_again(world: World, scheme: str, keys: Keys) -> None:
+def test_a_tunnel_that_dies_after_200_is_an_error_and_not_tried_again(
+    runtime: Runtime, scheme: str, keys: Keys
+) -> None:
     async def body() -> None:
         with scripted([CONNECT, EXCHANGE], keys, {CONNECT: dying}) as server:
             proxy = httpcore.Proxy(f"http://127.0.0.1:{server.port}", tunnel=True)
-            async with world.pool(proxy=proxy) as pool:
+            async with runtime.pool(proxy=proxy) as pool:
                 with pytest.raises(httpcore.HTTPCoreError) as caught:
                     await pool.request("GET", f"{scheme}://origin.test/")
                 if scheme == "https":
@@ -704,7 +710,7 @@ def test_a_tunnel_that_dies_after_200_is_an_error_and_not_tried_again(world: Wor
                 assert (stats.connections, stats.leased) == (0, 0)
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Faults of rows 1 to 9, seen through proxies (row 40): as without one.
@@ -756,7 +762,7 @@ THROUGH = {
 """Ways that are like none, over http or https: what counts for the end of a body is TLS at the nearest hop."""
 
 
-async def seen(world: World, keys: Keys, way: str | None, scheme: str, fault: str, later: bool) -> tuple[Any, ...]:
+async def seen(runtime: Runtime, keys: Keys, way: str | None, scheme: str, fault: str, later: bool) -> tuple[Any, ...]:
     """What became of the request, how many connections they took, and what the pool has left of them."""
     proxied, origin, steps = "", scheme, [TLS_ORIGIN, EXCHANGE] if scheme == "https" else [EXCHANGE]
     if way is not None:
@@ -766,7 +772,7 @@ async def seen(world: World, keys: Keys, way: str | None, scheme: str, fault: st
         proxy = secretive(proxied, server.port, keys) if way is not None else None
         url = f"{origin}://origin.test:{server.port}/"
         trust = httpcore.SSLConfig(verify=keys.trusting_origin)
-        async with world.pool(trust, proxy=proxy, resolve={"origin.test": "127.0.0.1"}) as pool:
+        async with runtime.pool(trust, proxy=proxy, resolve={"origin.test": "127.0.0.1"}) as pool:
             if later:
                 assert (await pool.request("GET", url)).body == BODY
             try:
@@ -778,17 +784,17 @@ async def seen(world: World, keys: Keys, way: str | None, scheme: str, fault: st
         return became, server.connections, stats.connections, stats.leased
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("later", [False, True], ids=["first", "reused"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_an_origin_does_wrong_is_the_same_through_each_proxy(
-    world: World, fault: str, later: bool, keys: Keys
+    runtime: Runtime, fault: str, later: bool, keys: Keys
 ) -> None:
     async def body() -> None:
         for scheme, ways in THROUGH.items():
-            direct = await seen(world, keys, None, scheme, fault, later)
+            direct = await seen(runtime, keys, None, scheme, fault, later)
             assert direct[-1] == 0
-            through = {way: await seen(world, keys, way, scheme, fault, later) for way in ways}
+            through = {way: await seen(runtime, keys, way, scheme, fault, later) for way in ways}
             assert through == dict.fromkeys(ways, direct)
 
-    world.run(body)
+    runtime.run(body)

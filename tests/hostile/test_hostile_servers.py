@@ -16,9 +16,9 @@ from typing import Any
 import brotli
 import pytest
 from backports import zstd
+from runtimes import Runtime, each_runtime
 from servers import Peer, ok
-from trials import HostileServer, checked, every_world_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
-from worlds import World, each_world
+from trials import HostileServer, checked, every_runtime_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
 
 import httpcore
 
@@ -141,14 +141,14 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", MALFORMED)
-def test_what_breaks_the_grammar_is_a_remote_protocol_error_that_quotes_it_safely(world: World, case: str) -> None:
+def test_what_breaks_the_grammar_is_a_remote_protocol_error_that_quotes_it_safely(runtime: Runtime, case: str) -> None:
     raw, words = MALFORMED[case]
 
     async def body() -> None:
         with HostileServer(sending(raw)) as server:
-            async with trial(world, server, strict=True) as pool:
+            async with trial(runtime, server, strict=True) as pool:
                 with pytest.raises(httpcore.RemoteProtocolError) as caught:
                     await pool.request("GET", server.url)
                 text = checked(caught.value, server)
@@ -157,10 +157,10 @@ def test_what_breaks_the_grammar_is_a_remote_protocol_error_that_quotes_it_safel
                 assert str(pickle.loads(pickle.dumps(caught.value))) == text
             assert server.bad_lines == ["GET /"]  # the server may have acted on it: it is not asked again
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     "raw",
     [
@@ -172,13 +172,13 @@ def test_what_breaks_the_grammar_is_a_remote_protocol_error_that_quotes_it_safel
     ],
     ids=["no reason", "an empty reason", "HTTP/1.0", "padding", "chunks with extensions"],
 )
-def test_what_is_odd_and_allowed_is_accepted(world: World, raw: bytes) -> None:
+def test_what_is_odd_and_allowed_is_accepted(runtime: Runtime, raw: bytes) -> None:
     async def body() -> None:
         with HostileServer(sending(raw)) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 assert (await pool.request("GET", server.url)).body == b"ab"
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Cut at every byte: B3 and B11; faults 7 and 8.
@@ -197,10 +197,12 @@ CUT = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("leave", ["FIN", "RST"])
 @pytest.mark.parametrize("case", CUT)
-def test_a_response_cut_at_any_byte_is_an_error_and_never_a_shorter_body(world: World, case: str, leave: str) -> None:
+def test_a_response_cut_at_any_byte_is_an_error_and_never_a_shorter_body(
+    runtime: Runtime, case: str, leave: str
+) -> None:
     whole = CUT[case]
     assert len(whole) <= 300
     bodiless = whole.index(b"\r\n\r\n") + 4 if "end delimits" in case else len(whole)
@@ -213,7 +215,7 @@ def test_a_response_cut_at_any_byte_is_an_error_and_never_a_shorter_body(world: 
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 for cut in range(len(whole)):
                     if leave == "FIN" and cut == bodiless:
                         assert (await pool.request("GET", server.url)).body == b""  # under any coding
@@ -224,15 +226,15 @@ def test_a_response_cut_at_any_byte_is_an_error_and_never_a_shorter_body(world: 
                 assert (await pool.request("GET", f"{server.url}/clean")).body == b"clean"
             assert len(server.bad_lines) == len(whole)  # nothing was asked twice
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_an_error_of_a_cut_body_says_how_much_came(world: World) -> None:
+@each_runtime
+def test_an_error_of_a_cut_body_says_how_much_came(runtime: Runtime) -> None:
     with HostileServer(sending(OK + b"Content-Length: 1000\r\n\r\n" + b"x" * 400)) as server:
 
         async def body() -> None:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 async with await pool.request("GET", server.url, stream=True) as response:
                     pieces = response.raw()
                     assert await pieces.__anext__() == b"x" * 400  # what came is handed over before the error
@@ -240,11 +242,11 @@ def test_an_error_of_a_cut_body_says_how_much_came(world: World) -> None:
                         await pieces.__anext__()
                 assert "600 bytes of the body, 400 of 1,000 came" in checked(caught.value, server)
 
-        world.run(body)
+        runtime.run(body)
 
 
-@each_world
-def test_a_body_that_only_the_end_delimits_is_complete_when_the_peer_half_closes(world: World) -> None:
+@each_runtime
+def test_a_body_that_only_the_end_delimits_is_complete_when_the_peer_half_closes(runtime: Runtime) -> None:
     def act(peer: Peer) -> None:
         peer.send(OK + b"\r\n" + BODY)
         peer.socket.shutdown(socket.SHUT_WR)
@@ -252,11 +254,11 @@ def test_a_body_that_only_the_end_delimits_is_complete_when_the_peer_half_closes
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 assert (await pool.request("GET", server.url)).body == BODY
                 assert pool.stats().connections == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Senders without end: B6 and B7.
@@ -277,9 +279,9 @@ ENDLESS: dict[str, tuple[bytes, bytes, int]] = {  # what it begins with, what it
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", ENDLESS)
-def test_an_endless_sender_is_stopped_before_a_mebibyte_has_left_it(world: World, case: str) -> None:
+def test_an_endless_sender_is_stopped_before_a_mebibyte_has_left_it(runtime: Runtime, case: str) -> None:
     start, piece, limit = ENDLESS[case]
     sent = 0
 
@@ -295,7 +297,7 @@ def test_an_endless_sender_is_stopped_before_a_mebibyte_has_left_it(world: World
     async def body() -> None:
         with HostileServer(act) as server:
             began = time.monotonic()
-            async with trial(world, server, timeout=30) as pool:
+            async with trial(runtime, server, timeout=30) as pool:
                 with pytest.raises(httpcore.LimitExceeded) as caught:
                     await pool.request("GET", server.url)
                 checked(caught.value, server)
@@ -303,7 +305,7 @@ def test_an_endless_sender_is_stopped_before_a_mebibyte_has_left_it(world: World
             assert sent < MIB
             assert time.monotonic() - began < 10
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Bytes that nobody asked for: B9 and B10.
@@ -326,15 +328,15 @@ GLUED = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("case", GLUED)
 def test_surplus_glued_to_a_response_never_reaches_the_next_and_is_no_error(
-    world: World, case: str, stream: bool
+    runtime: Runtime, case: str, stream: bool
 ) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(GLUED[case])) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 for _ in range(3):
                     response = await pool.request("GET", server.url, stream=stream)
                     assert await response.read() == b"good"
@@ -342,20 +344,20 @@ def test_surplus_glued_to_a_response_never_reaches_the_next_and_is_no_error(
                     assert pool.stats().connections == 0
             assert server.bad_lines == ["GET /"] * 3
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", NO_BODY)
-def test_a_response_without_a_body_has_none_and_what_follows_is_surplus(world: World, case: str) -> None:
+def test_a_response_without_a_body_has_none_and_what_follows_is_surplus(runtime: Runtime, case: str) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(NO_BODY[case])) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 for _ in range(2):
                     response = await pool.request("HEAD" if "HEAD" in case else "GET", server.url)
                     assert (response.body, response.info.reused) == (b"", False)
 
-    world.run(body)
+    runtime.run(body)
 
 
 def time_out(peer: Peer) -> None:
@@ -373,11 +375,11 @@ IDLE: dict[str, Callable[[Peer], object]] = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("pause", [False, True], ids=["the loop was busy", "the loop ran"])
 @pytest.mark.parametrize("case", IDLE)
 def test_what_arrives_while_idle_never_reaches_the_next_request_and_is_no_error(
-    world: World, case: str, pause: bool
+    runtime: Runtime, case: str, pause: bool
 ) -> None:
     """Also the fault of row 1: the server closes an idle connection."""
     go, done = Semaphore(0), Semaphore(0)
@@ -396,7 +398,7 @@ def test_what_arrives_while_idle_never_reaches_the_next_request_and_is_no_error(
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 for _ in range(3):
                     response = await pool.request("POST", server.url, body=b"once")
                     assert response.body == b"good"
@@ -404,11 +406,11 @@ def test_what_arrives_while_idle_never_reaches_the_next_request_and_is_no_error(
                     go.release()
                     assert done.acquire(timeout=10)
                     if pause:
-                        await world.sleep(0.01)
+                        await runtime.sleep(0.01)
                 assert (await pool.request("POST", server.url, body=b"once")).body == b"good"
             assert server.bad_lines == ["POST /"] * 4  # each came once
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Content codings: B12, B13 and B14.
@@ -428,11 +430,11 @@ def coded(name: str, body: bytes) -> bytes:
     return ok(body, b"Content-Encoding: " + name.removeprefix("raw ").encode())
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("way", ["read", "stream"])
 @pytest.mark.parametrize("coding", CODERS)
 def test_a_coded_body_cut_short_is_a_decoding_error_though_its_length_is_right(
-    world: World, coding: str, way: str
+    runtime: Runtime, coding: str, way: str
 ) -> None:
     whole = CODERS[coding](CONTENT)
     answers = iter([whole[:-1], whole[:-5], whole[: len(whole) // 2], whole[:1], whole])
@@ -445,14 +447,14 @@ def test_a_coded_body_cut_short_is_a_decoding_error_though_its_length_is_right(
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(coded(coding, next(answers)))) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 for _ in range(4):
                     with pytest.raises(httpcore.DecodingError) as caught:
                         await fetch(pool, server.url)
                     assert str(caught.value).isprintable()
                 assert await fetch(pool, server.url) == CONTENT
 
-    world.run(body)
+    runtime.run(body)
 
 
 DAMAGED = {
@@ -467,23 +469,23 @@ DAMAGED = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", DAMAGED)
 def test_a_coding_that_is_damaged_unknown_or_piled_up_is_a_decoding_error_and_raw_still_works(
-    world: World, case: str
+    runtime: Runtime, case: str
 ) -> None:
     name, raw = DAMAGED[case]
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(coded(name, raw))) as server:
-            async with trial(world, server, strict=True) as pool:
+            async with trial(runtime, server, strict=True) as pool:
                 with pytest.raises(httpcore.DecodingError) as caught:
                     await pool.request("GET", server.url)
                 assert str(caught.value).isprintable()
                 response = await pool.request("GET", server.url, stream=True)
                 assert b"".join([piece async for piece in response.raw()]) == raw
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Much from little: B14 and B15.
@@ -531,27 +533,27 @@ def bomb(request: pytest.FixtureRequest) -> bytes:
     return coded(request.param, body)
 
 
-@each_world
-def test_a_gigabyte_behind_a_megabyte_is_refused_by_read(world: World, bomb: bytes) -> None:
+@each_runtime
+def test_a_gigabyte_behind_a_megabyte_is_refused_by_read(runtime: Runtime, bomb: bytes) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(bomb)) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises(httpcore.LimitExceeded) as caught:
                     await pool.request("GET", server.url)
                 assert "stream() gives it in pieces" in str(caught.value)
                 received = int(bomb.split(b"\r\n")[1].split()[1])
                 assert caught.value.limit == max(64 * MIB, 32 * received)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 def test_a_gigabyte_behind_a_megabyte_comes_by_stream_in_bounded_pieces_and_flat_memory(
-    world: World, bomb: bytes
+    runtime: Runtime, bomb: bytes
 ) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(bomb)) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 before = forget_peak()
                 size = 0
                 async with await pool.request("GET", server.url, stream=True) as response:
@@ -562,11 +564,11 @@ def test_a_gigabyte_behind_a_megabyte_comes_by_stream_in_bounded_pieces_and_flat
                             break
                 assert memory("VmHWM") - before < 16 * MIB
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_an_endless_body_that_nobody_wants_is_neither_decoded_nor_drained(world: World) -> None:
+@each_runtime
+def test_an_endless_body_that_nobody_wants_is_neither_decoded_nor_drained(runtime: Runtime) -> None:
     sent = 0
 
     def act(peer: Peer) -> None:
@@ -579,39 +581,39 @@ def test_an_endless_body_that_nobody_wants_is_neither_decoded_nor_drained(world:
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("GET", server.url, stream=True)
                 await response.close()
                 assert pool.stats().connections == 0
             assert sent < 8 * MIB  # what the kernel's buffers hold
 
-    world.run(body)
+    runtime.run(body)
 
 
-def seconds_for_chunks(world: World, count: int) -> float:
+def seconds_for_chunks(runtime: Runtime, count: int) -> float:
     """CPU time of this thread for a body of `count` chunks of one byte."""
     raw = CHUNKED + b"1\r\nx\r\n" * count + b"0\r\n\r\n"
 
     async def body() -> float:
         with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
-            async with trial(world, server, timeout=60) as pool:
+            async with trial(runtime, server, timeout=60) as pool:
                 began = time.thread_time()
                 assert (await pool.request("GET", server.url)).body == b"x" * count
                 return time.thread_time() - began
 
-    return world.run(body)
+    return runtime.run(body)
 
 
 @pytest.mark.cpu_time
-@each_world
-def test_chunks_of_one_byte_take_linear_time(world: World) -> None:
-    few, many = (65_536, MIB) if world.name == "threads" else (32_768, 262_144)  # a mebibyte takes seconds
-    short, long = seconds_for_chunks(world, few), seconds_for_chunks(world, many)
+@each_runtime
+def test_chunks_of_one_byte_take_linear_time(runtime: Runtime) -> None:
+    few, many = (65_536, MIB) if runtime.name == "threads" else (32_768, 262_144)  # a mebibyte takes seconds
+    short, long = seconds_for_chunks(runtime, few), seconds_for_chunks(runtime, many)
     assert long < 2.5 * many / few * short + 0.1, f"{long:.3f} s for {many} chunks, {short:.3f} s for {few}"
 
 
-@each_world
-def test_a_response_that_arrives_byte_by_byte_is_the_same(world: World) -> None:
+@each_runtime
+def test_a_response_that_arrives_byte_by_byte_is_the_same(runtime: Runtime) -> None:
     """Each byte of the head and of the body arrives alone."""
     raw = ok(b"x" * 400, b"A: " + b"b" * 400)
 
@@ -622,7 +624,7 @@ def test_a_response_that_arrives_byte_by_byte_is_the_same(world: World) -> None:
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 assert (await pool.request("GET", server.url)).body == b"x" * 400
 
-    world.run(body)
+    runtime.run(body)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, ok
-from trials import every_world_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
-from worlds import World, each_world
+from trials import every_runtime_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
 
 import httpcore
 from httpcore._config import SSLConfig
@@ -130,13 +130,15 @@ def asked(url: str, field: str, value: bytes) -> dict[str, Any]:
     return given
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("field", FIELDS)
-def test_each_byte_in_each_field_is_one_request_as_meant_or_an_error_before_a_byte(world: World, field: str) -> None:
+def test_each_byte_in_each_field_is_one_request_as_meant_or_an_error_before_a_byte(
+    runtime: Runtime, field: str
+) -> None:
     sent: list[tuple[bytes, dict[str, Any]]] = []
 
     async def body() -> None:
-        async with trial(world, server) as pool:
+        async with trial(runtime, server) as pool:
             for value in spoiled(FIELDS[field]):
                 if field == "user info" and re.search(b"[/?#]", value):
                     continue  # these end the authority, so what they make is another URL
@@ -150,7 +152,7 @@ def test_each_byte_in_each_field_is_one_request_as_meant_or_an_error_before_a_by
                     assert len(server.requests) == before
 
     with Strict() as server:
-        world.run(body)
+        runtime.run(body)
     came = [request for request in server.requests if request[1] != b"/clean"]
     assert len(came) == len(sent)
     for (value, given), (method, target, fields, content, trailers) in zip(sent, came, strict=True):
@@ -182,14 +184,14 @@ SMUGGLED = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("smuggled", SMUGGLED)
 def test_a_line_smuggled_into_any_field_is_refused_and_a_value_is_not_repeated(
-    world: World, field: str, smuggled: bytes
+    runtime: Runtime, field: str, smuggled: bytes
 ) -> None:
     async def body() -> None:
-        async with trial(world, server) as pool:
+        async with trial(runtime, server) as pool:
             for value in (FIELDS[field] + smuggled, smuggled + FIELDS[field]):
                 refusal = await refused(pool, asked(server.url, field, value))
                 assert refusal is not None
@@ -197,7 +199,7 @@ def test_a_line_smuggled_into_any_field_is_refused_and_a_value_is_not_repeated(
                 assert SECRET not in refusal or not field.endswith("value")
 
     with Strict() as server:
-        world.run(body)
+        runtime.run(body)
     assert {request[1] for request in server.requests} == {b"/clean"}
 
 
@@ -223,20 +225,20 @@ URLS = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("case", URLS)
-def test_a_url_that_is_none_is_refused_before_anything_is_opened(world: World, case: str) -> None:
+def test_a_url_that_is_none_is_refused_before_anything_is_opened(runtime: Runtime, case: str) -> None:
     url, error = URLS[case]
 
     async def body() -> None:
-        async with trial(world, server) as pool:
+        async with trial(runtime, server) as pool:
             with pytest.raises(error) as caught:
                 await pool.request("GET", url)
             assert str(caught.value).isprintable()
             assert pool.stats().connections == 0
 
     with Strict() as server:
-        world.run(body)
+        runtime.run(body)
 
 
 # Values of subclasses, which say one thing to a check and another to the wire: row A11.
@@ -305,14 +307,14 @@ def texts(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("as_text", [False, True], ids=["bytes", "str"])
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_value_is_sent_as_it_was_checked_whatever_it_says(world: World, field: str, as_text: bool) -> None:
+def test_a_value_is_sent_as_it_was_checked_whatever_it_says(runtime: Runtime, field: str, as_text: bool) -> None:
     refusals: list[str | None] = []
 
     async def body() -> None:
-        async with trial(world, server) as pool:
+        async with trial(runtime, server) as pool:
             good = asked(server.url, field, FIELDS[field])
             for smuggled in SMUGGLED:
                 bad = asked(server.url, field, FIELDS[field] + smuggled)
@@ -321,7 +323,7 @@ def test_a_value_is_sent_as_it_was_checked_whatever_it_says(world: World, field:
                 refusals.append(await refused(pool, lying(*reversed(forms))))
 
     with Strict() as server:
-        world.run(body)
+        runtime.run(body)
     assert None not in refusals
     came = [request for request in server.requests if request[1] != b"/clean"]
     assert len(came) == len(SMUGGLED)
@@ -329,14 +331,14 @@ def test_a_value_is_sent_as_it_was_checked_whatever_it_says(world: World, field:
     assert SECRET.encode() not in repr(came).encode()
 
 
-@each_world
-def test_a_body_is_as_long_as_it_says_whatever_its_pieces_say(world: World) -> None:
+@each_runtime
+def test_a_body_is_as_long_as_it_says_whatever_its_pieces_say(runtime: Runtime) -> None:
     longer, shorter = b"0\r\n\r\nGET /evil HTTP/1.1\r\n\r\n", b""
     bodies = [liar(kind(b"body"), kind(lie)) for kind in (bytes, bytearray) for lie in (longer, shorter)]
     bodies += [liar("body", "0\r\n\r\nGET /evil"), liar("body", "")]
 
     async def body() -> None:
-        async with trial(world, server) as pool:
+        async with trial(runtime, server) as pool:
             for each in bodies:
                 await pool.request("POST", f"{server.url}/whole", body=each)
                 if not isinstance(each, str):
@@ -346,7 +348,7 @@ def test_a_body_is_as_long_as_it_says_whatever_its_pieces_say(world: World) -> N
                     )
 
     with Strict() as server:
-        world.run(body)
+        runtime.run(body)
     contents = {b"/whole": b"body", b"/chunks": b"bodybody", b"/counted": b"body", b"/clean": b""}
     assert {request[1] for request in server.requests} == set(contents)
     assert all(request[3] == contents[request[1]] for request in server.requests)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from worlds import World, each_world
+from runtimes import Runtime, each_runtime
 
 import httpcore
 from httpcore._message.request import Request
@@ -181,19 +181,19 @@ def test_what_cannot_be_encoded_is_an_error_without_the_text() -> None:
     assert type(caught.value) is ValueError, "a UnicodeEncodeError keeps what it could not encode"
 
 
-@each_world
-def test_no_trace_record_or_error_shows_a_requests_password(world: World) -> None:
+@each_runtime
+def test_no_trace_record_or_error_shows_a_requests_password(runtime: Runtime) -> None:
     records: list[httpcore.TraceEvent] = []
     urls = ("http://user:hunter2@127.0.0.1:1/a", "http://user:x@127.0.0.1:1/hunter2@host")
 
     async def body() -> None:
         for proxy in (None, "http://user:hunter2@127.0.0.1:1", "socks5://user:hunter2@127.0.0.1:1"):
-            async with world.pool(proxy=proxy, trace=records.append, retries=0) as pool:
+            async with runtime.pool(proxy=proxy, trace=records.append, retries=0) as pool:
                 for url in urls:
                     with pytest.raises(httpcore.ConnectError) as caught:
                         await pool.request("GET", url)
                     assert SECRET not in "\n".join(all_texts(caught.value))
 
-    world.run(body)
+    runtime.run(body)
     assert len(records) >= 12
     assert SECRET not in "\n".join(map(repr, records))

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from real_servers import Ports
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
 from trials import HostileServer, trial
-from worlds import World, each_world
 
 import httpcore
 
@@ -70,11 +70,11 @@ async def send_without_end(connection: Any, size: int) -> None:
         await connection.send(bytes(size))
 
 
-@each_world
-def test_each_side_goes_on_while_the_other_does(world: World) -> None:
+@each_runtime
+def test_each_side_goes_on_while_the_other_does(runtime: Runtime) -> None:
     async def body() -> None:
         with HostileServer(echo) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, duplex=True)
                 connection = response.connection
                 for word in (b"one", b"two", b"three" * 1000):
@@ -88,14 +88,14 @@ def test_each_side_goes_on_while_the_other_does(world: World) -> None:
             assert server.connections == 1  # the same one served the clean request
             assert b"Transfer-Encoding: chunked" in server.heads[0]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_counted_body_goes_on_as_well(world: World) -> None:
+@each_runtime
+def test_a_counted_body_goes_on_as_well(runtime: Runtime) -> None:
     async def body() -> None:
         with HostileServer(echo_counted) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, {"Content-Length": "9"}, b"abc", duplex=True)
                 connection = response.connection
                 assert await received(connection, 3) == b"ABC"
@@ -113,11 +113,11 @@ def test_a_counted_body_goes_on_as_well(world: World) -> None:
                 connection.close()
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_trailers_end_a_duplex_request(world: World) -> None:
+@each_runtime
+def test_trailers_end_a_duplex_request(runtime: Runtime) -> None:
     seen = b""
 
     def act(peer: Peer) -> bool:
@@ -129,7 +129,7 @@ def test_trailers_end_a_duplex_request(world: World) -> None:
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, duplex=True)
                 await response.connection.end([("X-Sum", "7")])
                 assert await received(response.connection, 2) == b"ok"
@@ -137,11 +137,11 @@ def test_trailers_end_a_duplex_request(world: World) -> None:
             assert seen == b"0\r\nX-Sum: 7\r\n\r\n"
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_body_is_asked_for_until_the_head_and_no_further(world: World) -> None:
+@each_runtime
+def test_a_body_is_asked_for_until_the_head_and_no_further(runtime: Runtime) -> None:
     """The rest of the iterator is the caller's, who goes on with it."""
 
     def act(peer: Peer) -> bool:
@@ -166,7 +166,7 @@ def test_a_body_is_asked_for_until_the_head_and_no_further(world: World) -> None
                 closed = True
 
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 rest = pieces()
                 response = await pool.request("POST", server.url, body=rest, duplex=True)
                 assert not closed
@@ -179,11 +179,11 @@ def test_a_body_is_asked_for_until_the_head_and_no_further(world: World) -> None
                 rest.close()
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_an_iterator_that_ends_before_the_head_ends_the_request(world: World) -> None:
+@each_runtime
+def test_an_iterator_that_ends_before_the_head_ends_the_request(runtime: Runtime) -> None:
     def act(peer: Peer) -> bool:
         whole = b""
         while data := chunk_of(peer):
@@ -193,7 +193,7 @@ def test_an_iterator_that_ends_before_the_head_ends_the_request(world: World) ->
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, body=iter([b"a", b"", b"bc"]), duplex=True)
                 assert await received(response.connection, 3) == b"abc"
                 await response.connection.end()
@@ -203,17 +203,17 @@ def test_an_iterator_that_ends_before_the_head_ends_the_request(world: World) ->
                 response.connection.close()
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_megabytes_go_both_ways_at_once(world: World) -> None:
+@each_runtime
+def test_megabytes_go_both_ways_at_once(runtime: Runtime) -> None:
     piece = bytes(range(256)) * 256
     count = 64
 
     async def body() -> None:
         with HostileServer(echo) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, duplex=True)
                 connection = response.connection
 
@@ -229,15 +229,15 @@ def test_megabytes_go_both_ways_at_once(world: World) -> None:
                         size += len(data)
                     return size
 
-                assert await world.gather(send, receive) == [0, count * len(piece)]
+                assert await runtime.gather(send, receive) == [0, count * len(piece)]
                 connection.close()
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_sender_alone_takes_in_what_the_server_says(world: World) -> None:
+@each_runtime
+def test_a_sender_alone_takes_in_what_the_server_says(runtime: Runtime) -> None:
     """A server that answers while nobody receives, and does not read on before its answer is taken, is no deadlock."""
 
     def act(peer: Peer) -> bool:
@@ -250,7 +250,7 @@ def test_a_sender_alone_takes_in_what_the_server_says(world: World) -> None:
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, duplex=True)
                 for _ in range(8):
                     await response.connection.send(bytes(MIB))
@@ -260,10 +260,10 @@ def test_a_sender_alone_takes_in_what_the_server_says(world: World) -> None:
                 response.connection.close()
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     "raw",
     [
@@ -273,10 +273,10 @@ def test_a_sender_alone_takes_in_what_the_server_says(world: World) -> None:
     ],
     ids=["an error", "an error that closes", "a whole response"],
 )
-def test_an_early_answer_ends_the_sending_and_the_connection(world: World, raw: bytes) -> None:
+def test_an_early_answer_ends_the_sending_and_the_connection(runtime: Runtime, raw: bytes) -> None:
     async def body() -> None:
         with HostileServer(answering(raw, stays=b"close" not in raw)) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, body=b"beginning", duplex=True)
                 connection = response.connection
                 with pytest.raises(httpcore.WriteError, match="wants no more") as caught:
@@ -287,11 +287,11 @@ def test_an_early_answer_ends_the_sending_and_the_connection(world: World, raw: 
                 connection.close()
             assert server.connections == 2
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_server_that_stops_reading_is_a_write_timeout(world: World) -> None:
+@each_runtime
+def test_a_server_that_stops_reading_is_a_write_timeout(runtime: Runtime) -> None:
     gate = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -301,7 +301,7 @@ def test_a_server_that_stops_reading_is_a_write_timeout(world: World) -> None:
 
     async def body() -> None:
         with ScriptedServer(script) as server:
-            pool = world.pool(timeout=httpcore.TimeoutConfig(5, write_timeout=0.3))
+            pool = runtime.pool(timeout=httpcore.TimeoutConfig(5, write_timeout=0.3))
             try:
                 response = await pool.request("POST", server.url, duplex=True)
                 with pytest.raises(httpcore.WriteTimeout):
@@ -316,19 +316,19 @@ def test_a_server_that_stops_reading_is_a_write_timeout(world: World) -> None:
                 gate.set()
                 await pool.close()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("how", ["unfinished request", "unfinished response"])
-def test_what_has_not_ended_both_ways_closes_its_connection(world: World, how: str) -> None:
+def test_what_has_not_ended_both_ways_closes_its_connection(runtime: Runtime, how: str) -> None:
     def act(peer: Peer) -> bool:
         peer.send(CHUNKED + b"1\r\na\r\n")
         return bool(peer.rest()) and False
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, duplex=True)
                 assert await received(response.connection, 1) == b"a"
                 if how == "unfinished response":
@@ -340,14 +340,14 @@ def test_what_has_not_ended_both_ways_closes_its_connection(world: World, how: s
                     await response.connection.recv()
             assert server.connections == 2
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_closed_duplex_stream_never_touches_the_next_exchange(world: World) -> None:
+@each_runtime
+def test_a_closed_duplex_stream_never_touches_the_next_exchange(runtime: Runtime) -> None:
     async def body() -> None:
         with HostileServer(echo) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, duplex=True)
                 await response.connection.end()
                 assert await response.connection.recv() == b""
@@ -364,14 +364,14 @@ def test_a_closed_duplex_stream_never_touches_the_next_exchange(world: World) ->
                 other.connection.close()
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_one_at_a_time_sends_and_one_receives(world: World) -> None:
+@each_runtime
+def test_one_at_a_time_sends_and_one_receives(runtime: Runtime) -> None:
     async def body() -> None:
         with HostileServer(echo) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, duplex=True)
                 connection = response.connection
 
@@ -379,30 +379,30 @@ def test_one_at_a_time_sends_and_one_receives(world: World) -> None:
                     return bytes(await connection.recv())
 
                 async def second() -> bytes:
-                    await world.sleep(0.05)
+                    await runtime.sleep(0.05)
                     with pytest.raises(httpcore.ResponseBusy):
                         await connection.recv()
                     await connection.send(b"abc")
                     await connection.end()
                     return b""
 
-                assert await world.gather(first, second) == [b"ABC", b""]
+                assert await runtime.gather(first, second) == [b"ABC", b""]
                 assert await connection.recv() == b""
                 connection.close()
             assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_duplex_means_nothing_where_there_is_no_body(world: World) -> None:
+@each_runtime
+def test_duplex_means_nothing_where_there_is_no_body(runtime: Runtime) -> None:
     def act(peer: Peer) -> None:
         peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n")
         peer.send(peer.exactly(3))
 
     async def body() -> None:
         with HostileServer(act) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 headers = {"Connection": "upgrade", "Upgrade": "echo"}
                 response = await pool.request("GET", server.url, headers, duplex=True)
                 assert response.status_code == 101
@@ -411,11 +411,11 @@ def test_duplex_means_nothing_where_there_is_no_body(world: World) -> None:
                 response.connection.close()
             assert b"chunked" not in server.heads[0]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_body_that_fails_in_a_duplex_request_closes_it(world: World) -> None:
+@each_runtime
+def test_a_body_that_fails_in_a_duplex_request_closes_it(runtime: Runtime) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"abc"
         raise ZeroDivisionError
@@ -426,24 +426,26 @@ def test_a_body_that_fails_in_a_duplex_request_closes_it(world: World) -> None:
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.rest() and False) as server:
-            async with trial(world, server) as pool:
-                given = broken_plainly() if world.name == "threads" else broken()
+            async with trial(runtime, server) as pool:
+                given = broken_plainly() if runtime.name == "threads" else broken()
                 with pytest.raises(ZeroDivisionError):
                     await pool.request("POST", server.url, body=given, duplex=True)
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.servers
-@each_world
+@each_runtime
 @pytest.mark.parametrize("kind", ["plain", "secure"])
-def test_the_end_of_a_duplex_request_leaves_over_http2(world: World, kind: str, hypercorn: Ports, place: Path) -> None:
+def test_the_end_of_a_duplex_request_leaves_over_http2(
+    runtime: Runtime, kind: str, hypercorn: Ports, place: Path
+) -> None:
     """Over TLS too, where what was written may wait in the TLS stream: nothing is sent behind it that would push it."""
 
     async def body() -> None:
         named: dict[str, Any] = {"ssl": httpcore.SSLConfig(verify=str(place / "ca.pem")), "http1": False}
         url = f"https://localhost:{hypercorn.secure}" if kind == "secure" else f"http://127.0.0.1:{hypercorn.plain}"
-        pool = world.pool(**named, timeout=5)
+        pool = runtime.pool(**named, timeout=5)
         try:
             for _ in range(2):
                 response = await pool.request("POST", url + "/echo", duplex=True)
@@ -451,16 +453,16 @@ def test_the_end_of_a_duplex_request_leaves_over_http2(world: World, kind: str, 
 
                 async def send(connection: Any = connection) -> bytes:
                     await connection.send(b"abc")
-                    await world.sleep(0.1)  # the other one waits for the rest by now
+                    await runtime.sleep(0.1)  # the other one waits for the rest by now
                     await connection.end()
                     return b""
 
                 async def receive(connection: Any = connection) -> bytes:
                     return await received(connection, 3) + bytes(await connection.recv())
 
-                assert await world.gather(send, receive) == [b"", b"abc"]
+                assert await runtime.gather(send, receive) == [b"", b"abc"]
                 connection.close()
         finally:
             await pool.close()
 
-    world.run(body)
+    runtime.run(body)

@@ -16,7 +16,7 @@ from httpcore._message.head import Head
 from httpcore._message.request import Request
 from httpcore._pool.engines import checked_engines
 from httpcore.testing import ServerEnd
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PIECE = 65536
@@ -26,38 +26,38 @@ Script = Callable[[ServerEnd], Awaitable[None]]
 class Line:
     """The client's end of one connection to a scripted peer."""
 
-    def __init__(self, world: World, connection: HTTP11Connection) -> None:
-        self.world = world
+    def __init__(self, runtime: Runtime, connection: HTTP11Connection) -> None:
+        self.runtime = runtime
         self.connection = connection
         self.heard: list[int] = []
 
     @property
     def sent(self) -> bytes:
-        return self.world.connections[0].sent
+        return self.runtime.connections[0].sent
 
     @property
     def closed(self) -> bool:
-        return self.world.connections[0].client_closed
+        return self.runtime.connections[0].client_closed
 
     def exchange(self, method: str = "GET", timeout: Any = 5.0, **request: Any) -> HTTP11Exchange:
-        deadline = Deadline(httpcore.TimeoutConfig.of(timeout), self.world.backend().now)
+        deadline = Deadline(httpcore.TimeoutConfig.of(timeout), self.runtime.backend().now)
         made = Request.of(method, "http://a.test/", **request)
         begin = checked_engines(None).http1[1]
         return begin(self.connection, made, deadline, lambda head: self.heard.append(head.status), False)
 
 
-def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: Any) -> World:
-    """Run `body` with a `Line` to `script`, in a world with `settings`."""
+def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: Any) -> Runtime:
+    """Run `body` with a `Line` to `script`, in a runtime with `settings`."""
     window = settings.pop("window", PIECE)
-    world = World(**settings)
-    world.listen("a.test", 80, script, window=window)
+    runtime = Runtime(**settings)
+    runtime.listen("a.test", 80, script, window=window)
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp(["a.test"], 80, None)
-        await body(Line(world, HTTP11Connection(stream, world.backend())))
+        stream = await runtime.backend().connect_tcp(["a.test"], 80, None)
+        await body(Line(runtime, HTTP11Connection(stream, runtime.backend())))
 
-    world.run(main())
-    return world
+    runtime.run(main())
+    return runtime
 
 
 def answering(*answers: bytes) -> Script:
@@ -186,7 +186,7 @@ def test_a_connection_on_which_anything_came_between_two_exchanges_is_not_quiet(
         await exchange.run()
         assert exchange.clean
         assert line.connection.is_quiet()
-        await line.world.sleep(2)
+        await line.runtime.sleep(2)
         assert not line.connection.is_quiet()
         assert not line.connection.is_quiet()
 
@@ -246,7 +246,7 @@ def test_an_early_answer_that_is_an_error_or_complete_stops_the_upload(answer: b
         assert head.status == int(answer[9:12])
         assert exchange.sent == len(line.sent) < 200_000
         assert exchange.phase == "write the request"
-        assert line.world.now < 1
+        assert line.runtime.now < 1
         assert not exchange.clean, "half a request is on the wire"
 
     talk(script, body)
@@ -307,7 +307,7 @@ def test_of_an_early_answer_without_end_only_so_much_is_held() -> None:
         with pytest.raises(httpcore.WriteTimeout):
             await exchange.run()
         assert exchange.received <= EARLY + PIECE
-        assert len(line.world.connections[0].replied) <= EARLY + 3 * PIECE, "the peer was held up"
+        assert len(line.runtime.connections[0].replied) <= EARLY + 3 * PIECE, "the peer was held up"
 
     talk(script, body)
 
@@ -330,7 +330,7 @@ def test_the_go_ahead_lets_the_body_go_at_once(interim: bytes) -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange("PUT", headers=EXPECT, body=b"body")
         assert (await exchange.run()).status == 200
-        assert line.world.now == 0.25
+        assert line.runtime.now == 0.25
         assert line.heard[-1] == 100
         assert exchange.clean
 
@@ -351,7 +351,7 @@ def test_without_a_go_ahead_the_body_goes_after_a_second(interim: bytes, timeout
     async def body(line: Line) -> None:
         exchange = line.exchange("PUT", timeout, headers=EXPECT, body=b"body")
         assert (await exchange.run()).status == 200
-        assert line.world.now == waited
+        assert line.runtime.now == waited
         assert exchange.clean
 
     talk(script, body)
@@ -374,7 +374,7 @@ def test_the_whole_may_end_while_the_go_ahead_is_waited_for() -> None:
         timeout = httpcore.TimeoutConfig(total_timeout=0.5)
         with pytest.raises(httpcore.TotalTimeout):
             await line.exchange("PUT", timeout, headers=EXPECT, body=b"body").run()
-        assert line.world.now == 0.5
+        assert line.runtime.now == 0.5
 
     talk(silent, body)
 
@@ -426,7 +426,7 @@ def test_what_a_peer_says_before_it_is_asked_is_its_answer_if_it_is_one(shape: A
         await peer.send(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull")
 
     async def body(line: Line) -> None:
-        await line.world.sleep(1)
+        await line.runtime.sleep(1)
         exchange = line.exchange("POST", body=shape)
         assert (await exchange.run()).status == 503
         assert await whole(exchange) == b"full"
@@ -519,7 +519,7 @@ def test_a_peer_that_never_reads_is_a_write_timeout_after_that_long_without_room
         exchange = line.exchange("POST", httpcore.TimeoutConfig(9, write_timeout=2), body=bytes(5_000_000))
         with pytest.raises(httpcore.WriteTimeout) as caught:
             await exchange.run()
-        assert (line.world.now, caught.value.limit, exchange.phase) == (2.0, 2.0, "write the request")
+        assert (line.runtime.now, caught.value.limit, exchange.phase) == (2.0, 2.0, "write the request")
 
     talk(silent, body)
 
@@ -529,7 +529,7 @@ def test_a_silent_peer_is_a_read_timeout_after_that_long_without_a_byte() -> Non
         exchange = line.exchange("GET", httpcore.TimeoutConfig(9, read_timeout=2))
         with pytest.raises(httpcore.ReadTimeout) as caught:
             await exchange.run()
-        assert (line.world.now, caught.value.limit, exchange.phase) == (2.0, 2.0, "read the response head")
+        assert (line.runtime.now, caught.value.limit, exchange.phase) == (2.0, 2.0, "read the response head")
 
     talk(silent, body)
 
@@ -543,7 +543,7 @@ def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
         exchange = line.exchange("GET", httpcore.TimeoutConfig(2))
         await exchange.run()
         assert len(await whole(exchange)) == 100
-        assert line.world.now > 150
+        assert line.runtime.now > 150
 
     async def hurried(line: Line) -> None:
         exchange = line.exchange("GET", httpcore.TimeoutConfig(2, total_timeout=100))
@@ -551,7 +551,7 @@ def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
         with pytest.raises(httpcore.Timeout) as caught:
             await whole(exchange)
         assert isinstance(exchange.deadline.judged(caught.value), httpcore.TotalTimeout)
-        assert line.world.now == 100.0
+        assert line.runtime.now == 100.0
 
     talk(script, patient)
     talk(script, hurried)
@@ -575,7 +575,7 @@ def test_what_is_here_and_small_is_thrown_away_to_save_the_connection(size: int,
     async def body(line: Line) -> None:
         exchange = line.exchange()
         await exchange.run()
-        await line.world.sleep(1)
+        await line.runtime.sleep(1)
         exchange.drain()
         assert exchange.clean is fine
 
@@ -595,9 +595,9 @@ def test_what_is_not_here_or_broken_costs_the_connection_and_no_wait(rest: bytes
     async def body(line: Line) -> None:
         exchange = line.exchange()
         await exchange.run()
-        await line.world.sleep(1)
+        await line.runtime.sleep(1)
         exchange.drain()
-        assert line.world.now == 1
+        assert line.runtime.now == 1
         assert not exchange.clean
 
     talk(script, body)
@@ -664,10 +664,10 @@ def test_the_timeouts_of_the_request_are_those_of_its_raw_stream() -> None:
         raw = exchange.raw(lambda: None)
         with pytest.raises(httpcore.ReadTimeout):
             await raw.recv()
-        assert line.world.now == 2
+        assert line.runtime.now == 2
         with pytest.raises(httpcore.WriteTimeout):
             await raw.send(bytes(1_000_000))
-        assert line.world.now == 5
+        assert line.runtime.now == 5
 
     talk(script, body)
 

@@ -1,4 +1,4 @@
-"""HTTP/2 through the pool, against a scripted peer in the memory world."""
+"""HTTP/2 through the pool, against a scripted peer in the memory runtime."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from h2_peer import H2Peer, Server, echo, play, text_fields
 import httpcore
 from httpcore._errors import Code
 from httpcore._http2.exchange import HTTP2Exchange
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 from httpcore.testing import at_every_await as at_every_point
 
 Pool = httpcore.ConnectionPool
 URL = "http://a.test/"
 WINDOW = 1 << 20  # of one stream, ours
-WORLDS: list[Callable[[], World]] = [
-    World,
-    lambda: World(checkpoints=False),
-    lambda: World(watches=False, max_read=777),
+RUNTIMES: list[Callable[[], Runtime]] = [
+    Runtime,
+    lambda: Runtime(checkpoints=False),
+    lambda: Runtime(watches=False, max_read=777),
 ]
-each_kind = pytest.mark.parametrize("make", WORLDS, ids=["as trio, watched", "as asyncio", "unwatched, small reads"])
+each_kind = pytest.mark.parametrize("make", RUNTIMES, ids=["as trio, watched", "as asyncio", "unwatched, small reads"])
 
 
-async def together(world: World, *coros: Any) -> list[Any]:
+async def together(runtime: Runtime, *coros: Any) -> list[Any]:
     """Run all at once; results in order, errors as values."""
-    tasks = [world.spawn(coro) for coro in coros]
+    tasks = [runtime.spawn(coro) for coro in coros]
     for task in tasks:
         await task.wait()
     return [task.error or task.result() for task in tasks]
@@ -50,7 +50,7 @@ def windows_are_whole(peer: H2Peer) -> bool:
 
 
 @each_kind
-def test_a_request_is_answered_and_the_next_uses_the_same_connection(make: Callable[[], World]) -> None:
+def test_a_request_is_answered_and_the_next_uses_the_same_connection(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("GET", URL + "hello", headers=[("X-One", "1"), ("Connection", "close")])
         assert (response.status_code, response.body, response.protocol) == (200, b"/hello", "HTTP/2")
@@ -60,7 +60,7 @@ def test_a_request_is_answered_and_the_next_uses_the_same_connection(make: Calla
         assert (again.body, again.info.reused, len(server.peers)) == (b"/again", True, 1)
         assert (pool.stats().idle, pool.stats().leased) == (1, 0)
 
-    play(main, echo, world=make())
+    play(main, echo, runtime=make())
 
 
 def test_the_preface_the_head_and_a_small_body_leave_in_one_piece() -> None:
@@ -99,17 +99,17 @@ def test_a_hundred_requests_at_once_share_one_connection_and_leave_in_few_writes
             await peer.flush()
 
     async def main(pool: Pool, server: Server) -> None:
-        responses = await together(world, *[pool.request("GET", f"{URL}{n}") for n in range(100)])
+        responses = await together(runtime, *[pool.request("GET", f"{URL}{n}") for n in range(100)])
         assert [response.body for response in responses] == [b"/%d" % n for n in range(100)]
         assert len(server.peers) == 1
         assert len([count for count in reads if count]) < 10
 
-    world = World(checkpoints=False)
-    play(main, serve, world=world)
+    runtime = Runtime(checkpoints=False)
+    play(main, serve, runtime=runtime)
 
 
 @each_kind
-def test_trailers_go_both_ways(make: Callable[[], World]) -> None:
+def test_trailers_go_both_ways(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.whole()
@@ -125,7 +125,7 @@ def test_trailers_go_both_ways(make: Callable[[], World]) -> None:
         response = await pool.request("POST", URL, body=iter([b"hel", b"lo"]), trailers=[("X-Sum", "5")])
         assert (response.body, response.trailers) == (b"ok", [(b"x-end", b"yes")])
 
-    play(main, serve, world=make())
+    play(main, serve, runtime=make())
 
 
 def test_interim_responses_are_on_the_response_and_in_the_trace() -> None:
@@ -173,7 +173,7 @@ def test_a_body_that_waits_for_100_continue_is_sent_only_after_it(go: bool) -> N
 
 
 @each_kind
-def test_a_response_closed_early_resets_its_stream_and_returns_the_credit(make: Callable[[], World]) -> None:
+def test_a_response_closed_early_resets_its_stream_and_returns_the_credit(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         for _ in range(40):  # more than the connection's window in all, were it not for the credit
@@ -201,7 +201,7 @@ def test_a_response_closed_early_resets_its_stream_and_returns_the_credit(make: 
         assert len(server.peers) == 1
         assert set(server.peers[0].resets().values()) == {Code.CANCEL}
 
-    play(main, serve, world=make(), place={"window": 1 << 22})
+    play(main, serve, runtime=make(), place={"window": 1 << 22})
 
 
 def test_data_that_is_still_under_way_for_a_closed_response_is_credited_too() -> None:
@@ -220,11 +220,11 @@ def test_data_that_is_still_under_way_for_a_closed_response_is_credited_too() ->
         for _ in range(30):
             response = await pool.request("GET", URL, stream=True)
             await response.close()
-            await world.sleep(1)
+            await runtime.sleep(1)
         assert (await pool.request("GET", URL)).body == b"ok"
 
-    world = World()
-    play(main, serve, world=world, place={"window": 1 << 22, "delay_back": 0.1, "delay_there": 0.1})
+    runtime = Runtime()
+    play(main, serve, runtime=runtime, place={"window": 1 << 22, "delay_back": 0.1, "delay_there": 0.1})
 
 
 @pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
@@ -262,11 +262,11 @@ async def slow_first(peer: H2Peer) -> None:
 
 
 @each_kind
-def test_the_timeout_of_the_stream_that_reads_for_all_harms_nobody(make: Callable[[], World]) -> None:
+def test_the_timeout_of_the_stream_that_reads_for_all_harms_nobody(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
-        first = world.spawn(pool.request("GET", URL + "slow", timeout=0.5))
-        await world.sleep(0)
-        rest = await together(world, *[pool.request("GET", f"{URL}{n}") for n in range(3)])
+        first = runtime.spawn(pool.request("GET", URL + "slow", timeout=0.5))
+        await runtime.sleep(0)
+        rest = await together(runtime, *[pool.request("GET", f"{URL}{n}") for n in range(3)])
         assert [response.body for response in rest] == [b"/0", b"/1", b"/2"]
         assert isinstance(first.error, httpcore.ReadTimeout)
         assert first.error.limit == 0.5
@@ -274,17 +274,17 @@ def test_the_timeout_of_the_stream_that_reads_for_all_harms_nobody(make: Callabl
         assert len(server.peers) == 1
         assert (pool.stats().idle, pool.stats().leased) == (1, 0)
 
-    world = make()
-    play(main, slow_first, world=world)
+    runtime = make()
+    play(main, slow_first, runtime=runtime)
 
 
 @each_kind
-def test_the_cancellation_of_the_stream_that_reads_for_all_harms_nobody(make: Callable[[], World]) -> None:
+def test_the_cancellation_of_the_stream_that_reads_for_all_harms_nobody(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
-        first = world.spawn(pool.request("GET", URL + "slow"))
-        await world.sleep(0)
-        others = [world.spawn(pool.request("GET", f"{URL}{n}")) for n in range(3)]
-        await world.sleep(0.5)
+        first = runtime.spawn(pool.request("GET", URL + "slow"))
+        await runtime.sleep(0)
+        others = [runtime.spawn(pool.request("GET", f"{URL}{n}")) for n in range(3)]
+        await runtime.sleep(0.5)
         first.cancel()
         for other in others:
             await other.wait()
@@ -292,8 +292,8 @@ def test_the_cancellation_of_the_stream_that_reads_for_all_harms_nobody(make: Ca
         assert not first.lingered
         assert server.peers[0].resets() == {1: Code.CANCEL}
 
-    world = make()
-    play(main, slow_first, world=world)
+    runtime = make()
+    play(main, slow_first, runtime=runtime)
 
 
 def test_each_waits_with_its_own_patience_which_no_turn_prolongs() -> None:
@@ -305,21 +305,21 @@ def test_each_waits_with_its_own_patience_which_no_turn_prolongs() -> None:
         await peer.head(first)
         while True:  # there is always something to read, but never for the others
             await peer.data(first, b"x")
-            await world.sleep(0.25)
+            await runtime.sleep(0.25)
 
     async def ask(pool: Pool, patience: float) -> None:
         with pytest.raises(httpcore.ReadTimeout):
             await pool.request("GET", URL, timeout=patience)
-        ended[patience] = world.now
+        ended[patience] = runtime.now
 
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("GET", URL, stream=True)
-        await together(world, *[ask(pool, patience) for patience in (3.1, 1.1, 2.1)])
+        await together(runtime, *[ask(pool, patience) for patience in (3.1, 1.1, 2.1)])
         await response.close()
         assert {patience: round(when, 6) for patience, when in ended.items()} == {1.1: 1.1, 2.1: 2.1, 3.1: 3.1}
 
-    world = World(checkpoints=False)
-    play(main, serve, world=world)
+    runtime = Runtime(checkpoints=False)
+    play(main, serve, runtime=runtime)
 
 
 def test_an_answer_that_is_here_is_delivered_at_once_not_after_another_stream_s_read() -> None:
@@ -328,22 +328,22 @@ def test_an_answer_that_is_here_is_delivered_at_once_not_after_another_stream_s_
         await peer.head(await peer.whole())
         await peer.head(await peer.whole())
         await peer.data(1, b"one", end=True)
-        await world.sleep(10)
+        await runtime.sleep(10)
         await peer.data(3, b"three", end=True)
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
         one = await pool.request("GET", URL, stream=True)
         three = await pool.request("GET", URL, stream=True, timeout=60)
-        reader = world.spawn(three.read())
-        await world.sleep(1)
+        reader = runtime.spawn(three.read())
+        await runtime.sleep(1)
         assert await one.read() == b"one"
-        assert world.now == 1
+        assert runtime.now == 1
         await reader.wait()
         assert reader.result() == b"three"
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 @pytest.mark.proofs
@@ -361,7 +361,7 @@ def test_cancelled_at_any_await_a_request_harms_neither_its_siblings_nor_the_con
             await peer.next(h2.events.StreamEnded, stream)
             await peer.answer(stream, peer.path(stream).encode())
 
-    def scenario(first: bool) -> Callable[[World], Any]:
+    def scenario(first: bool) -> Callable[[Runtime], Any]:
         async def upload() -> AsyncIterator[bytes]:
             for _ in range(3):
                 yield bytes(30_000)
@@ -370,15 +370,15 @@ def test_cancelled_at_any_await_a_request_harms_neither_its_siblings_nor_the_con
             response = await pool.request("POST", URL + "victim", body=upload, stream=True, timeout=2)
             await response.read()
 
-        async def run(world: World) -> None:
+        async def run(runtime: Runtime) -> None:
             nonlocal runs
             runs += 1
-            server = Server(world, serve, window=20_000)
+            server = Server(runtime, serve, window=20_000)
             async with Pool(http1=False) as pool:
-                siblings = [] if first else [world.spawn(pool.request("GET", f"{URL}{n}")) for n in range(3)]
-                task = await world.victim(victim(pool))
+                siblings = [] if first else [runtime.spawn(pool.request("GET", f"{URL}{n}")) for n in range(3)]
+                task = await runtime.victim(victim(pool))
                 if first:
-                    siblings = [world.spawn(pool.request("GET", f"{URL}{n}")) for n in range(3)]
+                    siblings = [runtime.spawn(pool.request("GET", f"{URL}{n}")) for n in range(3)]
                 for sibling in siblings:
                     await sibling.wait()
                 assert [sibling.result().body for sibling in siblings] == [b"/0", b"/1", b"/2"]
@@ -386,7 +386,7 @@ def test_cancelled_at_any_await_a_request_harms_neither_its_siblings_nor_the_con
                 assert (await pool.request("GET", URL + "after")).body == b"/after"
                 stats = pool.stats()
                 assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0)
-                assert stats.connections == len(world.open_connections) == 1
+                assert stats.connections == len(runtime.open_connections) == 1
                 open_streams = [n for n, s in server.peers[-1].h2.streams.items() if not s.closed]
                 assert open_streams == []
 
@@ -394,8 +394,8 @@ def test_cancelled_at_any_await_a_request_harms_neither_its_siblings_nor_the_con
 
     for first in (True, False):
         for times in (1, 2):
-            for make in WORLDS:
-                at_every_point(scenario(first), lambda world, task: task.cancel(), times=times, make=make)
+            for make in RUNTIMES:
+                at_every_point(scenario(first), lambda runtime, task: task.cancel(), times=times, make=make)
     assert runs > 250
 
 
@@ -418,22 +418,22 @@ def limited(streams: int) -> Callable[[H2Peer], Any]:
 def test_the_peer_s_limit_of_streams_is_kept_and_the_rest_wait_their_turn() -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        answers = await together(world, *[pool.request("GET", f"{URL}{n}", timeout=60) for n in range(10)])
+        answers = await together(runtime, *[pool.request("GET", f"{URL}{n}", timeout=60) for n in range(10)])
         assert [answer.body for answer in answers] == [b"/%d" % n for n in range(10)]
         assert len(server.peers) == 1
 
-    world = World()
-    play(main, limited(2), world=world, limits=httpcore.PoolLimits(max_connections=1))
+    runtime = Runtime()
+    play(main, limited(2), runtime=runtime, limits=httpcore.PoolLimits(max_connections=1))
 
 
 def test_a_second_connection_opens_when_the_first_is_full() -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        await together(world, *[pool.request("GET", f"{URL}{n}", timeout=60) for n in range(4)])
+        await together(runtime, *[pool.request("GET", f"{URL}{n}", timeout=60) for n in range(4)])
         assert len(server.peers) == 2
 
-    world = World()
-    play(main, limited(2), world=world)
+    runtime = Runtime()
+    play(main, limited(2), runtime=runtime)
 
 
 def test_the_pool_timeout_applies_to_the_wait_for_a_stream() -> None:
@@ -442,22 +442,22 @@ def test_the_pool_timeout_applies_to_the_wait_for_a_stream() -> None:
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        task = world.spawn(pool.request("GET", URL, timeout=30))
-        await world.sleep(1)
+        task = runtime.spawn(pool.request("GET", URL, timeout=30))
+        await runtime.sleep(1)
         with pytest.raises(httpcore.PoolTimeout):
             await pool.request("GET", URL, timeout=httpcore.TimeoutConfig(30, pool_timeout=2))
-        assert world.now == 3
+        assert runtime.now == 3
         task.cancel()
 
-    world = World()
-    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+    runtime = Runtime()
+    play(main, serve, runtime=runtime, limits=httpcore.PoolLimits(max_connections=1))
 
 
 def test_settings_change_the_limit_while_requests_wait() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin(MAX_CONCURRENT_STREAMS=1)
         first = await peer.whole()
-        await world.sleep(1)
+        await runtime.sleep(1)
         await peer.settings(MAX_CONCURRENT_STREAMS=10)
         streams = [await peer.whole() for _ in range(5)]  # while the first is still open
         for stream in [*streams, first]:
@@ -465,25 +465,25 @@ def test_settings_change_the_limit_while_requests_wait() -> None:
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        first = world.spawn(pool.request("GET", URL, timeout=30))
-        await world.sleep(0.5)
-        rest = await together(world, *[pool.request("GET", URL, timeout=30) for _ in range(5)])
+        first = runtime.spawn(pool.request("GET", URL, timeout=30))
+        await runtime.sleep(0.5)
+        rest = await together(runtime, *[pool.request("GET", URL, timeout=30) for _ in range(5)])
         assert [response.body for response in rest] == [b"ok"] * 5
         await first.wait()
         assert first.result().body == b"ok"
         assert len(server.peers) == 1
 
-    world = World()
-    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+    runtime = Runtime()
+    play(main, serve, runtime=runtime, limits=httpcore.PoolLimits(max_connections=1))
 
 
 @each_kind
-def test_a_limit_lowered_below_what_is_open_queues_new_requests_and_no_more(make: Callable[[], World]) -> None:
+def test_a_limit_lowered_below_what_is_open_queues_new_requests_and_no_more(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         streams = [await peer.whole() for _ in range(3)]
         await peer.settings(MAX_CONCURRENT_STREAMS=1)
-        await world.sleep(1)
+        await runtime.sleep(1)
         for stream in streams:
             await peer.answer(stream)
         stream = await peer.whole()
@@ -491,18 +491,18 @@ def test_a_limit_lowered_below_what_is_open_queues_new_requests_and_no_more(make
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        tasks = [world.spawn(pool.request("GET", URL)) for _ in range(3)]
-        await world.sleep(0.5)
+        tasks = [runtime.spawn(pool.request("GET", URL)) for _ in range(3)]
+        await runtime.sleep(0.5)
         assert (await pool.request("GET", URL)).body == b"later"
         assert [task.result().body for task in tasks] == [b"ok"] * 3
 
-    world = make()
-    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+    runtime = make()
+    play(main, serve, runtime=runtime, limits=httpcore.PoolLimits(max_connections=1))
 
 
 def test_a_burst_that_goes_beyond_the_limit_before_it_was_known_is_sent_again_on_the_same_connection() -> None:
     async def serve(peer: H2Peer) -> None:
-        await world.sleep(1.5)  # longer than a new connection waits for it
+        await runtime.sleep(1.5)  # longer than a new connection waits for it
         await peer.begin(MAX_CONCURRENT_STREAMS=2)
         streams = [await peer.whole() for _ in range(5)]
         for stream in streams[2:]:
@@ -513,12 +513,12 @@ def test_a_burst_that_goes_beyond_the_limit_before_it_was_known_is_sent_again_on
             await peer.answer(await peer.whole())
 
     async def main(pool: Pool, server: Server) -> None:
-        answers = await together(world, *[pool.request("POST", URL, body=b"x") for _ in range(5)])
+        answers = await together(runtime, *[pool.request("POST", URL, body=b"x") for _ in range(5)])
         assert [answer.body for answer in answers] == [b"ok"] * 5
         assert len(server.peers) == 1
 
-    world = World()
-    play(main, serve, world=world, place={"delay_back": 0.5}, limits=httpcore.PoolLimits(max_connections=1))
+    runtime = Runtime()
+    play(main, serve, runtime=runtime, place={"delay_back": 0.5}, limits=httpcore.PoolLimits(max_connections=1))
 
 
 @pytest.mark.parametrize("most", [1, 5, 32])
@@ -531,7 +531,7 @@ def test_a_burst_to_a_new_origin_keeps_to_the_limit_that_its_settings_name(most:
         await peer.begin(MAX_CONCURRENT_STREAMS=most)
         while True:
             held = [await peer.whole()]
-            await world.sleep(0.1)
+            await runtime.sleep(0.1)
             while peer.h2.open_inbound_streams > len(held):
                 held.append(await peer.whole())
             open_at_once.append(len(held))
@@ -542,15 +542,15 @@ def test_a_burst_to_a_new_origin_keeps_to_the_limit_that_its_settings_name(most:
         yield b"x"
 
     async def main(pool: Pool, server: Server) -> None:
-        answers = await together(world, *[pool.request("POST", URL, body=once()) for _ in range(60)])
+        answers = await together(runtime, *[pool.request("POST", URL, body=once()) for _ in range(60)])
         assert [answer.body for answer in answers] == [b"ok"] * 60
         assert {answer.info.attempts for answer in answers} == {1}
         assert max(open_at_once) == most
         assert 1 <= len(server.peers) <= min(connections, -(-60 // most))
 
-    world = World()
+    runtime = Runtime()
     limits = httpcore.PoolLimits(max_connections=connections)
-    play(main, serve, world=world, place={"delay_back": 0.05, "delay_there": 0.05}, limits=limits, timeout=60)
+    play(main, serve, runtime=runtime, place={"delay_back": 0.05, "delay_there": 0.05}, limits=limits, timeout=60)
 
 
 @pytest.mark.proofs
@@ -566,12 +566,12 @@ def test_thousands_of_streams_may_each_have_an_interim_response() -> None:
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        answers = await together(world, *[pool.request("GET", URL) for _ in range(1500)])
+        answers = await together(runtime, *[pool.request("GET", URL) for _ in range(1500)])
         assert [len(answer.informational) for answer in answers] == [1] * 1500
         assert len(server.peers) == 1
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 # GOAWAY and refused streams.
@@ -582,21 +582,21 @@ def test_what_goaway_did_not_process_is_sent_again_elsewhere_also_post_and_the_r
         await peer.begin()
         streams = [await peer.whole() for _ in range(3)]
         await peer.goaway(last=streams[0])
-        await world.sleep(1)
+        await runtime.sleep(1)
         await peer.answer(streams[0], b"old")
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        answers = await together(world, *[pool.request("POST", f"{URL}{n}", body=b"x") for n in range(3)])
+        answers = await together(runtime, *[pool.request("POST", f"{URL}{n}", body=b"x") for n in range(3)])
         assert [answer.body for answer in answers] == [b"old", b"/1", b"/2"]
         assert len(server.peers) == 2
         assert [answer.info.attempts for answer in answers] == [1, 2, 2]
         stats = pool.stats()
         assert (stats.idle, stats.busy) == (1, 0)
-        assert world.connections[0].client_closed
+        assert runtime.connections[0].client_closed
 
-    world = World()
-    play(main, leave, echo, world=world)
+    runtime = Runtime()
+    play(main, leave, echo, runtime=runtime)
 
 
 def test_a_connection_that_went_away_takes_no_new_requests_and_its_responses_are_read_to_the_end() -> None:
@@ -605,19 +605,19 @@ def test_a_connection_that_went_away_takes_no_new_requests_and_its_responses_are
         stream = await peer.whole()
         await peer.head(stream)
         await peer.goaway(last=stream)
-        await world.sleep(2)
+        await runtime.sleep(2)
         await peer.data(stream, b"body", end=True)
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("GET", URL, stream=True)
-        await world.sleep(1)
+        await runtime.sleep(1)
         assert (await pool.request("GET", URL + "new")).body == b"/new"
         assert await response.read() == b"body"
         assert (len(server.peers), pool.stats().connections) == (2, 1)
 
-    world = World()
-    play(main, leave, echo, world=world)
+    runtime = Runtime()
+    play(main, leave, echo, runtime=runtime)
 
 
 def test_a_refused_stream_is_sent_again_on_a_fresh_connection_whatever_the_method() -> None:
@@ -724,15 +724,15 @@ def test_any_other_reset_is_an_error_of_its_stream_that_names_the_code(code: int
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        reset, fine = await together(world, pool.request("GET", URL), pool.request("GET", URL))
+        reset, fine = await together(runtime, pool.request("GET", URL), pool.request("GET", URL))
         assert isinstance(reset, httpcore.StreamReset)
         assert reset.code == code
         assert (Code(code).name if code != 77 else "77") in str(reset)
         assert fine.body == b"ok"
         assert len(server.peers) == 1
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 def test_a_body_that_is_reset_half_way_gives_what_came_and_then_the_error() -> None:
@@ -781,7 +781,7 @@ def test_a_reset_behind_a_complete_response_is_no_error(code: int) -> None:
 
 
 @each_kind
-def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used(make: Callable[[], World]) -> None:
+def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used(make: Callable[[], Runtime]) -> None:
     async def close(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -789,14 +789,14 @@ def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used(make:
 
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        await world.sleep(1)
-        if world.watches:
+        await runtime.sleep(1)
+        if runtime.watches:
             assert pool.stats().connections == 0
         response = await pool.request("POST", URL + "new", body=b"x")
         assert (response.body, response.info.attempts) == (b"/new", 1)
 
-    world = make()
-    play(main, close, echo, world=world)
+    runtime = make()
+    play(main, close, echo, runtime=runtime)
 
 
 def test_when_a_used_connection_dies_its_requests_go_again_where_that_is_safe_over_one_new_connection() -> None:
@@ -810,7 +810,7 @@ def test_when_a_used_connection_dies_its_requests_go_again_where_that_is_safe_ov
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
         asked = [pool.request("POST" if n % 10 == 0 else "GET", f"{URL}{n}", body=b"") for n in range(100)]
-        answers = await together(world, *asked)
+        answers = await together(runtime, *asked)
         for number, answer in enumerate(answers):
             if number % 10 == 0:
                 assert isinstance(answer, httpcore.ReadError)
@@ -818,8 +818,8 @@ def test_when_a_used_connection_dies_its_requests_go_again_where_that_is_safe_ov
                 assert answer.body == b"/%d" % number
         assert len(server.peers) == 2
 
-    world = World()
-    play(main, die, echo, world=world)
+    runtime = Runtime()
+    play(main, die, echo, runtime=runtime)
 
 
 def test_a_first_connection_that_dies_is_an_error_for_each_of_its_streams() -> None:
@@ -862,27 +862,27 @@ def test_the_reason_waits_for_room_a_second_at_most(uploads: int, reads_on: bool
         await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
         for _ in range(uploads):
             await peer.request()
-        await world.sleep(0.5)
+        await runtime.sleep(0.5)
         await peer.frame(5, 4, 1, (2).to_bytes(4, "big"))
-        await world.sleep(0.2 if reads_on else 60)
+        await runtime.sleep(0.2 if reads_on else 60)
         reasons.append((await peer.next(h2.events.ConnectionTerminated)).error_code)
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", "http://b.test/")
-        began = world.now
+        began = runtime.now
         posts = [pool.request("POST", URL, body=bytes(300_000), timeout=20) for _ in range(uploads)]
-        for error in await together(world, *posts):
+        for error in await together(runtime, *posts):
             assert isinstance(error, httpcore.RemoteProtocolError)
             assert "PUSH_PROMISE" in str(error)
-        assert world.now - began < 0.5 + (0.3 if reads_on else 1.2)
+        assert runtime.now - began < 0.5 + (0.3 if reads_on else 1.2)
         assert pool.stats().connections == 1
-        await world.sleep(1)
-        assert world.connections[1].client_closed
+        await runtime.sleep(1)
+        assert runtime.connections[1].client_closed
 
-    world = World()
-    Server(world, echo, host="b.test")
-    play(main, serve, world=world, place={"window": 5000})
+    runtime = Runtime()
+    Server(runtime, echo, host="b.test")
+    play(main, serve, runtime=runtime, place={"window": 5000})
     assert reasons == ([Code.PROTOCOL_ERROR] if reads_on else [])
 
 
@@ -892,7 +892,7 @@ SINGLE_BYTES = b"".join(
 
 
 @each_kind
-def test_what_a_turn_leaves_is_read_in_the_next_ones(make: Callable[[], World]) -> None:
+def test_what_a_turn_leaves_is_read_in_the_next_ones(make: Callable[[], Runtime]) -> None:
     """Thousands of frames arrive at once while there is no reader: on a loop that watches its sockets the PING behind
     them is answered all the same, elsewhere when there is a reader."""
     answered: list[float] = []
@@ -901,30 +901,30 @@ def test_what_a_turn_leaves_is_read_in_the_next_ones(make: Callable[[], World]) 
         await peer.begin()
         await peer.head(await peer.whole())
         await peer.head(await peer.whole())
-        await world.sleep(1)
+        await runtime.sleep(1)
         await peer.end.send(SINGLE_BYTES)
         peer.h2.ping(b"12345678")
         await peer.flush()
         await peer.next(h2.events.PingAckReceived)
-        answered.append(world.now)
+        answered.append(runtime.now)
         for stream in (1, 3):
             await peer.data(stream, b"end", end=True)
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
         responses = [await pool.request("GET", URL, stream=True) for _ in range(2)]
-        await world.sleep(5)
-        assert bool(answered) == world.watches
+        await runtime.sleep(5)
+        assert bool(answered) == runtime.watches
         for response in responses:
             assert await response.read() == b"x" * 1000 + b"end"
 
-    world = make()
-    play(main, serve, world=world)
+    runtime = make()
+    play(main, serve, runtime=runtime)
 
 
 @each_kind
 @pytest.mark.parametrize("turns", [0, 1, 2, 4, 6])
-def test_a_reader_that_leaves_between_two_turns_loses_nothing(make: Callable[[], World], turns: int) -> None:
+def test_a_reader_that_leaves_between_two_turns_loses_nothing(make: Callable[[], Runtime], turns: int) -> None:
     """It is cancelled there, and the next reader goes on."""
 
     async def serve(peer: H2Peer) -> None:
@@ -939,17 +939,17 @@ def test_a_reader_that_leaves_between_two_turns_loses_nothing(make: Callable[[],
     async def main(pool: Pool, server: Server) -> None:
         first = await pool.request("GET", URL, stream=True)
         second = await pool.request("GET", URL, stream=True)
-        reader = world.spawn(first.read())
+        reader = runtime.spawn(first.read())
         for _ in range(turns):
-            await world.sleep(0)
+            await runtime.sleep(0)
         reader.cancel()
         await reader.wait()
         assert await second.read() == b"x" * 1000 + b"end"
         await first.close()
         assert pool.stats().idle == 1
 
-    world = make()
-    play(main, serve, world=world)
+    runtime = make()
+    play(main, serve, runtime=runtime)
 
 
 def test_a_malformed_response_ends_its_stream_only() -> None:
@@ -962,21 +962,21 @@ def test_a_malformed_response_ends_its_stream_only() -> None:
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        bad, good = await together(world, pool.request("GET", URL), pool.request("GET", URL))
+        bad, good = await together(runtime, pool.request("GET", URL), pool.request("GET", URL))
         assert isinstance(bad, httpcore.RemoteProtocolError)
         assert "Content-Length" in str(bad)
         assert good.body == b"ok"
         assert server.peers[0].resets() == {1: Code.PROTOCOL_ERROR}
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 # Windows.
 
 
 @each_kind
-def test_a_response_that_nobody_reads_stops_at_its_window_and_slows_no_other(make: Callable[[], World]) -> None:
+def test_a_response_that_nobody_reads_stops_at_its_window_and_slows_no_other(make: Callable[[], Runtime]) -> None:
     sent = 0
 
     async def serve(peer: H2Peer) -> None:
@@ -996,7 +996,7 @@ def test_a_response_that_nobody_reads_stops_at_its_window_and_slows_no_other(mak
         assert sent == WINDOW
         await unread.close()
 
-    play(main, serve, world=make(), place={"window": 1 << 22})
+    play(main, serve, runtime=make(), place={"window": 1 << 22})
 
 
 def test_a_stream_s_window_is_refilled_as_its_reader_takes() -> None:
@@ -1028,7 +1028,7 @@ def test_a_stream_s_window_is_refilled_as_its_reader_takes() -> None:
 
 
 @each_kind
-def test_an_upload_of_any_size_goes_through_a_small_window_and_is_not_read_ahead(make: Callable[[], World]) -> None:
+def test_an_upload_of_any_size_goes_through_a_small_window_and_is_not_read_ahead(make: Callable[[], Runtime]) -> None:
     taken = 0
 
     async def serve(peer: H2Peer) -> None:
@@ -1056,7 +1056,7 @@ def test_an_upload_of_any_size_goes_through_a_small_window_and_is_not_read_ahead
         await pool.request("GET", URL)  # so that the small window is known
         assert (await pool.request("POST", URL, body=body)).body == b"300000"
 
-    play(main, serve, world=make())
+    play(main, serve, runtime=make())
 
 
 def test_the_write_timeout_bounds_the_wait_for_a_window() -> None:
@@ -1070,15 +1070,15 @@ def test_the_write_timeout_bounds_the_wait_for_a_window() -> None:
         await pool.request("GET", URL)  # so that the small window is known
         with pytest.raises(httpcore.WriteTimeout) as caught:
             await pool.request("POST", URL, body=bytes(100_000), timeout=httpcore.TimeoutConfig(50, write_timeout=2))
-        assert world.now == pytest.approx(2)
+        assert runtime.now == pytest.approx(2)
         assert caught.value.limit == 2
         assert caught.value.phase == "write the request"
         await settled(server)
         assert server.peers[0].resets() == {3: Code.CANCEL}
         assert pool.stats().connections == 0
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 def never_opened(peer: H2Peer) -> Any:
@@ -1121,17 +1121,17 @@ def test_after_an_upload_that_is_stuck_no_request_begins_there(begin: Any, limit
 
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)  # so that the window is known
-        upload = world.spawn(pool.request("POST", URL, body=bytes(1_000_000), timeout=limits or 50))
+        upload = runtime.spawn(pool.request("POST", URL, body=bytes(1_000_000), timeout=limits or 50))
         if limits is None:
-            await world.sleep(2)
+            await runtime.sleep(2)
             upload.cancel()
         await upload.wait()
         assert limits is None or isinstance(upload.error, (httpcore.WriteTimeout, httpcore.TotalTimeout))
         assert (await pool.request("POST", URL, body=b"short")).body == b"ok"
         assert (len(server.peers), pool.stats().connections) == (2, 1)
 
-    world = World()
-    play(main, serve, world=world, place={"window": 100_000})
+    runtime = Runtime()
+    play(main, serve, runtime=runtime, place={"window": 100_000})
 
 
 @pytest.mark.parametrize(
@@ -1148,20 +1148,20 @@ def test_an_upload_cancelled_soon_keeps_its_connection(begin: Any, waits: float)
 
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        upload = world.spawn(pool.request("POST", URL, body=bytes(1_000_000), timeout=50))
-        await world.sleep(waits)
+        upload = runtime.spawn(pool.request("POST", URL, body=bytes(1_000_000), timeout=50))
+        await runtime.sleep(waits)
         upload.cancel()
         await upload.wait()
         assert (await pool.request("GET", URL)).body == b"ok"
         assert len(server.peers) == 1
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 @each_kind
 @pytest.mark.parametrize("status", [413, 200])
-def test_an_upload_that_waits_for_a_window_sees_an_early_answer(make: Callable[[], World], status: int) -> None:
+def test_an_upload_that_waits_for_a_window_sees_an_early_answer(make: Callable[[], Runtime], status: int) -> None:
     async def serve(peer: H2Peer) -> None:
         peer.auto = False
         await peer.begin(INITIAL_WINDOW_SIZE=1000)
@@ -1179,7 +1179,7 @@ def test_an_upload_that_waits_for_a_window_sees_an_early_answer(make: Callable[[
         assert server.peers[0].resets() == {3: Code.NO_ERROR}
         assert pool.stats().idle == 1
 
-    play(main, serve, world=make())
+    play(main, serve, runtime=make())
 
 
 def test_a_head_with_an_error_stops_the_upload_and_its_body_is_still_read() -> None:
@@ -1187,9 +1187,9 @@ def test_a_head_with_an_error_stops_the_upload_and_its_body_is_still_read() -> N
         await peer.begin()
         stream = await peer.request()
         await peer.head(stream, [(":status", "413")])
-        await world.sleep(1)
+        await runtime.sleep(1)
         before = len(peer.body(stream))
-        await world.sleep(1)
+        await runtime.sleep(1)
         assert len(peer.body(stream)) == before
         await peer.data(stream, b"too large", end=True)
         await peer.linger()
@@ -1197,7 +1197,7 @@ def test_a_head_with_an_error_stops_the_upload_and_its_body_is_still_read() -> N
     async def body() -> AsyncIterator[bytes]:
         while True:
             yield bytes(1000)
-            await world.sleep(0.1)
+            await runtime.sleep(0.1)
 
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("POST", URL, body=body)
@@ -1205,8 +1205,8 @@ def test_a_head_with_an_error_stops_the_upload_and_its_body_is_still_read() -> N
         await settled(server)
         assert server.peers[0].resets() == {1: Code.NO_ERROR}
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 def test_an_early_head_that_is_no_error_lets_the_upload_go_on() -> None:
@@ -1225,7 +1225,7 @@ def test_an_early_head_that_is_no_error_lets_the_upload_go_on() -> None:
 
 
 @each_kind
-def test_uploads_share_the_connection_s_window_and_all_get_through(make: Callable[[], World]) -> None:
+def test_uploads_share_the_connection_s_window_and_all_get_through(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
         for _ in range(10):
@@ -1234,15 +1234,15 @@ def test_uploads_share_the_connection_s_window_and_all_get_through(make: Callabl
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        answers = await together(world, *[pool.request("POST", URL, body=bytes(200_000)) for _ in range(10)])
+        answers = await together(runtime, *[pool.request("POST", URL, body=bytes(200_000)) for _ in range(10)])
         assert [answer.body for answer in answers] == [b"200000"] * 10
 
-    world = make()
-    play(main, serve, world=world, place={"window": 30_000})
+    runtime = make()
+    play(main, serve, runtime=runtime, place={"window": 30_000})
 
 
 @each_kind
-def test_no_deadlock_with_a_peer_that_reads_nothing_until_it_is_read(make: Callable[[], World]) -> None:
+def test_no_deadlock_with_a_peer_that_reads_nothing_until_it_is_read(make: Callable[[], Runtime]) -> None:
     """It answers as it reads, and its answers fill its way to us."""
 
     async def serve(peer: H2Peer) -> None:
@@ -1261,11 +1261,11 @@ def test_no_deadlock_with_a_peer_that_reads_nothing_until_it_is_read(make: Calla
         response = await pool.request("POST", URL, body=iter([bytes(50_000)] * 10), timeout=20)
         assert len(response.body) == 500_000
 
-    play(main, serve, world=make(), place={"window": 5000})
+    play(main, serve, runtime=make(), place={"window": 5000})
 
 
 @each_kind
-def test_one_who_reads_takes_over_when_the_one_who_wrote_has_left(make: Callable[[], World]) -> None:
+def test_one_who_reads_takes_over_when_the_one_who_wrote_has_left(make: Callable[[], Runtime]) -> None:
     """Found by the sweeps, with seed 2: its own request waits behind an upload that nobody goes on with."""
 
     async def serve(peer: H2Peer) -> None:
@@ -1273,27 +1273,27 @@ def test_one_who_reads_takes_over_when_the_one_who_wrote_has_left(make: Callable
         await peer.answer(await peer.whole())
         first = await peer.whole()
         upload = await peer.request()
-        await world.sleep(1)
+        await runtime.sleep(1)
         await peer.answer(first, b"first")  # who read for all leaves: the last one is next
-        await world.sleep(1)
+        await runtime.sleep(1)
         await peer.answer(upload, b"enough", 413)  # and now who wrote for all does
         await peer.answer(await peer.whole(), b"last")
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        first = world.spawn(pool.request("GET", URL))
-        await world.sleep(0.1)
-        upload = world.spawn(pool.request("POST", URL, body=bytes(100_000)))
-        await world.sleep(0.1)
-        last = world.spawn(pool.request("GET", URL))
+        first = runtime.spawn(pool.request("GET", URL))
+        await runtime.sleep(0.1)
+        upload = runtime.spawn(pool.request("POST", URL, body=bytes(100_000)))
+        await runtime.sleep(0.1)
+        last = runtime.spawn(pool.request("GET", URL))
         for task, body in ((first, b"first"), (upload, b"enough"), (last, b"last")):
             await task.wait()
             assert task.result().body == body
-        assert world.now < 3
+        assert runtime.now < 3
 
-    world = make()
-    play(main, serve, world=world, place={"window": 8192})
+    runtime = make()
+    play(main, serve, runtime=runtime, place={"window": 8192})
 
 
 def test_a_writer_takes_over_when_the_one_who_read_has_left() -> None:
@@ -1304,7 +1304,7 @@ def test_a_writer_takes_over_when_the_one_who_read_has_left() -> None:
         await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
         await peer.request()
         stream = await peer.request()
-        await world.sleep(2)
+        await runtime.sleep(2)
         peer.h2.increment_flow_control_window(1 << 20)
         await peer.flush()
         await peer.head(stream)
@@ -1315,15 +1315,15 @@ def test_a_writer_takes_over_when_the_one_who_read_has_left() -> None:
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        other = world.spawn(pool.request("GET", URL + "other", timeout=1))
-        await world.sleep(0.5)
+        other = runtime.spawn(pool.request("GET", URL + "other", timeout=1))
+        await runtime.sleep(0.5)
         response = await pool.request("POST", URL, body=bytes(300_000), timeout=20)
         assert len(response.body) == 60_000
         assert isinstance(other.error, httpcore.ReadTimeout)
-        assert world.now < 5
+        assert runtime.now < 5
 
-    world = World()
-    play(main, serve, world=world, place={"window": 10_000})
+    runtime = Runtime()
+    play(main, serve, runtime=runtime, place={"window": 10_000})
 
 
 # The body's own faults.
@@ -1370,7 +1370,7 @@ def test_a_ping_is_answered_while_nobody_waits() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
-        await world.sleep(1)
+        await runtime.sleep(1)
         peer.h2.ping(b"12345678")
         await peer.flush()
         answered.append((await peer.next(h2.events.PingAckReceived)).ping_data)
@@ -1378,16 +1378,16 @@ def test_a_ping_is_answered_while_nobody_waits() -> None:
 
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        await world.sleep(3)
+        await runtime.sleep(3)
         assert answered == [b"12345678"]
         assert pool.stats().idle == 1
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 @each_kind
-def test_an_idle_connection_that_says_something_harmless_stays(make: Callable[[], World]) -> None:
+def test_an_idle_connection_that_says_something_harmless_stays(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -1398,12 +1398,12 @@ def test_an_idle_connection_that_says_something_harmless_stays(make: Callable[[]
 
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        await world.sleep(1)
+        await runtime.sleep(1)
         assert (await pool.request("GET", URL)).body == b"second"
         assert len(server.peers) == 1
 
-    world = make()
-    play(main, serve, world=world)
+    runtime = make()
+    play(main, serve, runtime=runtime)
 
 
 def test_a_closed_pool_lets_its_streams_end_and_says_goodbye() -> None:
@@ -1411,7 +1411,7 @@ def test_a_closed_pool_lets_its_streams_end_and_says_goodbye() -> None:
         await peer.begin()
         stream = await peer.whole()
         await peer.head(stream)
-        await world.sleep(1)
+        await runtime.sleep(1)
         await peer.data(stream, b"late", end=True)
         gone = await peer.next(h2.events.ConnectionTerminated)
         assert gone.error_code == Code.NO_ERROR
@@ -1420,12 +1420,12 @@ def test_a_closed_pool_lets_its_streams_end_and_says_goodbye() -> None:
         response = await pool.request("GET", URL, stream=True)
         await pool.close()
         assert await response.read() == b"late"
-        assert world.open_connections == []
+        assert runtime.open_connections == []
         with pytest.raises(httpcore.PoolClosed):
             await pool.request("GET", URL)
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 # Two-way streams.
@@ -1451,7 +1451,7 @@ async def mirror(peer: H2Peer) -> None:
 
 
 @each_kind
-def test_a_duplex_request_sends_and_receives_at_once_and_ends_with_trailers(make: Callable[[], World]) -> None:
+def test_a_duplex_request_sends_and_receives_at_once_and_ends_with_trailers(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("POST", URL, body=b"first", duplex=True)
         assert "content-length" not in server.peers[0].fields(1)
@@ -1464,7 +1464,7 @@ def test_a_duplex_request_sends_and_receives_at_once_and_ends_with_trailers(make
                 await raw.send(bytes(10_000))
             await raw.end([("X-Sent", "20")])
 
-        sender = world.spawn(send())
+        sender = runtime.spawn(send())
         got = b""
         while data := await raw.recv(3000):
             assert len(data) <= 3000
@@ -1480,8 +1480,8 @@ def test_a_duplex_request_sends_and_receives_at_once_and_ends_with_trailers(make
         assert (stats.leased, stats.idle) == (0, 1)
         assert server.peers[0].resets() == {}
 
-    world = make()
-    play(main, mirror, world=world)
+    runtime = make()
+    play(main, mirror, runtime=runtime)
 
 
 def test_a_duplex_stream_closed_under_way_is_reset_and_whoever_waits_on_it_is_told() -> None:
@@ -1489,19 +1489,19 @@ def test_a_duplex_stream_closed_under_way_is_reset_and_whoever_waits_on_it_is_to
         response = await pool.request("POST", URL, duplex=True)
         raw = response.connection
         assert raw is not None
-        receiver = world.spawn(raw.recv())
-        await world.sleep(1)
+        receiver = runtime.spawn(raw.recv())
+        await runtime.sleep(1)
         raw.close()
         await receiver.wait()
         assert isinstance(receiver.error, httpcore.ReadError)
         with pytest.raises(httpcore.ReadError):
             await raw.send(b"x")
-        await world.sleep(1)
+        await runtime.sleep(1)
         assert server.peers[0].resets() == {1: Code.CANCEL}
         assert pool.stats().idle == 1
 
-    world = World()
-    play(main, mirror, world=world)
+    runtime = Runtime()
+    play(main, mirror, runtime=runtime)
 
 
 def test_either_side_of_a_duplex_stream_may_be_cancelled_alone() -> None:
@@ -1509,16 +1509,16 @@ def test_either_side_of_a_duplex_stream_may_be_cancelled_alone() -> None:
         response = await pool.request("POST", URL, duplex=True)
         raw = response.connection
         assert raw is not None
-        receiver = world.spawn(raw.recv())
-        await world.sleep(1)
+        receiver = runtime.spawn(raw.recv())
+        await runtime.sleep(1)
         receiver.cancel()
         await receiver.wait()
         await raw.send(b"still here")
         assert await raw.recv() == b"still here"
         raw.close()
 
-    world = World()
-    play(main, mirror, world=world)
+    runtime = Runtime()
+    play(main, mirror, runtime=runtime)
 
 
 def test_connect_gives_a_stream_and_a_refusal_gives_a_response() -> None:
@@ -1550,9 +1550,9 @@ def test_connect_gives_a_stream_and_a_refusal_gives_a_response() -> None:
 
 
 @each_kind
-def test_extended_connect_waits_for_the_settings_that_allow_it(make: Callable[[], World]) -> None:
+def test_extended_connect_waits_for_the_settings_that_allow_it(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
-        await world.sleep(1)
+        await runtime.sleep(1)
         await mirror(peer)
 
     async def main(pool: Pool, server: Server) -> None:
@@ -1574,8 +1574,8 @@ def test_extended_connect_waits_for_the_settings_that_allow_it(make: Callable[[]
         assert await raw.recv() == b""
         raw.close()
 
-    world = make()
-    play(main, serve, world=world)
+    runtime = make()
+    play(main, serve, runtime=runtime)
 
 
 def test_extended_connect_to_a_server_that_does_not_take_it_is_refused_before_it_is_sent() -> None:
@@ -1590,13 +1590,13 @@ def test_extended_connect_to_a_server_that_does_not_take_it_is_refused_before_it
 def test_a_frozen_peer_costs_a_read_timeout_and_not_a_hang() -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        world.cut()
-        results = await together(world, *[pool.request("GET", URL) for _ in range(5)])
+        runtime.cut()
+        results = await together(runtime, *[pool.request("GET", URL) for _ in range(5)])
         assert all(isinstance(result, httpcore.ReadTimeout) for result in results)
-        assert world.now == 5
+        assert runtime.now == 5
 
-    world = World()
-    play(main, echo, world=world)
+    runtime = Runtime()
+    play(main, echo, runtime=runtime)
 
 
 def test_neither_protocol_is_refused_and_the_settings_are_values() -> None:
@@ -1610,14 +1610,14 @@ def test_neither_protocol_is_refused_and_the_settings_are_values() -> None:
 def test_a_burst_to_a_new_origin_waits_for_one_dial_and_that_is_time_to_connect() -> None:
     async def main(pool: Pool, server: Server) -> None:
         limits = httpcore.TimeoutConfig(30, connect_timeout=2, pool_timeout=0.1)
-        errors = await together(world, *[pool.request("GET", URL, timeout=limits) for _ in range(5)])
+        errors = await together(runtime, *[pool.request("GET", URL, timeout=limits) for _ in range(5)])
         assert [type(error) for error in errors] == [httpcore.ConnectTimeout] * 5
-        assert world.now == 2
-        assert len(world.attempts) == 1
+        assert runtime.now == 2
+        assert len(runtime.attempts) == 1
         assert pool.stats().connections == 0
 
-    world = World()
-    play(main, echo, world=world, place={"connect_delay": 10.0})
+    runtime = Runtime()
+    play(main, echo, runtime=runtime, place={"connect_delay": 10.0})
 
 
 def test_after_the_dial_the_wait_for_a_stream_is_the_pool_s() -> None:
@@ -1627,34 +1627,34 @@ def test_after_the_dial_the_wait_for_a_stream_is_the_pool_s() -> None:
 
     async def main(pool: Pool, server: Server) -> None:
         limits = httpcore.TimeoutConfig(30, connect_timeout=None, pool_timeout=3)
-        results = [world.spawn(pool.request("GET", URL, timeout=limits)) for _ in range(101)]
-        await world.sleep(10)
+        results = [runtime.spawn(pool.request("GET", URL, timeout=limits)) for _ in range(101)]
+        await runtime.sleep(10)
         assert isinstance(results[-1].error, httpcore.PoolTimeout)  # the dial took one second, then three
         assert pool.stats().waiting == 0
         for result in results:
             result.cancel()
 
-    world = World()
+    runtime = Runtime()
     limits = httpcore.PoolLimits(max_connections=1)
-    play(main, serve, world=world, place={"connect_delay": 1.0, "delay_back": 20.0}, limits=limits)
+    play(main, serve, runtime=runtime, place={"connect_delay": 1.0, "delay_back": 20.0}, limits=limits)
 
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_connection_that_was_quiet_for_long_is_asked_before_it_is_used(cut: bool) -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        await world.sleep(20)
+        await runtime.sleep(20)
         if cut:
-            world.connections[0].cut()
+            runtime.connections[0].cut()
         response = await pool.request("POST", URL + "x", body=b"not twice")
         assert response.body == b"/x"
         assert len(server.peers) == (2 if cut else 1)
-        assert world.now == (24 if cut else 20)
+        assert runtime.now == (24 if cut else 20)
         asked = [event for event in server.peers[0].seen if isinstance(event, h2.events.PingReceived)]
         assert len(asked) == (0 if cut else 1)
 
-    world = World()
-    play(main, echo, world=world, ping_interval=4)
+    runtime = Runtime()
+    play(main, echo, runtime=runtime, ping_interval=4)
 
 
 def test_whoever_waits_on_a_quiet_connection_asks_whether_the_peer_is_there() -> None:
@@ -1668,15 +1668,15 @@ def test_whoever_waits_on_a_quiet_connection_asks_whether_the_peer_is_there() ->
 
     async def main(pool: Pool, server: Server) -> None:
         assert (await pool.request("GET", URL)).body == b"ok"
-        assert world.now == 12
-        world.cut()
+        assert runtime.now == 12
+        runtime.cut()
         with pytest.raises(httpcore.ReadError, match="PING"):
             await pool.request("GET", URL)
-        assert world.now == 20
+        assert runtime.now == 20
         assert pool.stats().connections == 0
 
-    world = World()
-    play(main, serve, world=world, ping_interval=4, timeout=60, retry_stale=False)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime, ping_interval=4, timeout=60, retry_stale=False)
 
 
 def test_a_peer_that_is_there_but_slow_keeps_its_connection_when_requests_time_out() -> None:
@@ -1685,33 +1685,33 @@ def test_a_peer_that_is_there_but_slow_keeps_its_connection_when_requests_time_o
             with pytest.raises(httpcore.ReadTimeout):
                 await pool.request("GET", URL)
         assert len(server.peers) == 1
-        await world.sleep(1)
+        await runtime.sleep(1)
         assert sum(isinstance(event, h2.events.PingReceived) for event in server.peers[0].seen) == 5
 
     async def silent(peer: H2Peer) -> None:
         await peer.begin()
         await peer.linger()
 
-    world = World(watches=False)
-    play(main, silent, world=world, place={"delay_there": 0.1, "delay_back": 0.1})
+    runtime = Runtime(watches=False)
+    play(main, silent, runtime=runtime, place={"delay_there": 0.1, "delay_back": 0.1})
 
 
 @each_kind
-def test_a_connection_whose_peer_is_gone_costs_one_timeout_and_is_used_no_more(make: Callable[[], World]) -> None:
+def test_a_connection_whose_peer_is_gone_costs_one_timeout_and_is_used_no_more(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        reader = world.spawn(pool.request("GET", URL, timeout=30))
-        await world.sleep(1)
-        world.connections[0].cut()
+        reader = runtime.spawn(pool.request("GET", URL, timeout=30))
+        await runtime.sleep(1)
+        runtime.connections[0].cut()
         with pytest.raises(httpcore.ReadTimeout):
             await pool.request("GET", URL)
-        assert world.now == 6
+        assert runtime.now == 6
         assert (await pool.request("GET", URL + "again")).body == b"/again"
         assert (await pool.request("POST", URL + "thrice")).body == b"/thrice"
-        assert (world.now, len(server.peers)) == (7, 2)
+        assert (runtime.now, len(server.peers)) == (7, 2)
         await reader.wait()
         assert isinstance(reader.error, httpcore.ReadTimeout)
-        assert world.now == 30
+        assert runtime.now == 30
         assert pool.stats().connections == 1
 
     async def deaf_at_first(peer: H2Peer) -> None:
@@ -1719,8 +1719,8 @@ def test_a_connection_whose_peer_is_gone_costs_one_timeout_and_is_used_no_more(m
         await peer.answer(await peer.whole())
         await peer.linger()
 
-    world = make()
-    play(main, deaf_at_first, echo, world=world)
+    runtime = make()
+    play(main, deaf_at_first, echo, runtime=runtime)
 
 
 def test_one_who_gives_up_soon_does_not_ask_whether_the_peer_is_there() -> None:
@@ -1742,16 +1742,16 @@ def test_one_who_gives_up_soon_does_not_ask_whether_the_peer_is_there() -> None:
 def test_the_total_timeout_holds_while_the_peer_is_asked_whether_it_is_there() -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        world.connections[0].cut()
+        runtime.connections[0].cut()
         with pytest.raises(httpcore.ReadTimeout):
             await pool.request("GET", URL)
-        began = world.now
+        began = runtime.now
         with pytest.raises(httpcore.TotalTimeout):
             await pool.request("GET", URL, timeout=httpcore.TimeoutConfig(5, total_timeout=0.3))
-        assert world.now == pytest.approx(began + 0.3)
+        assert runtime.now == pytest.approx(began + 0.3)
 
-    world = World()
-    play(main, echo, world=world)
+    runtime = Runtime()
+    play(main, echo, runtime=runtime)
 
 
 def test_a_refused_stream_is_sent_again_on_the_same_connection_where_there_is_room_for_no_other() -> None:
@@ -1766,14 +1766,14 @@ def test_a_refused_stream_is_sent_again_on_the_same_connection_where_there_is_ro
 
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        held = world.spawn(pool.request("GET", URL))
-        await world.sleep(1)
+        held = runtime.spawn(pool.request("GET", URL))
+        await runtime.sleep(1)
         assert (await pool.request("POST", URL, body=b"x")).body == b"after all"
         await held.wait()
         assert held.result().body == b"ok"
 
-    world = World()
-    play(main, serve, world=world, limits=httpcore.PoolLimits(max_connections=1))
+    runtime = Runtime()
+    play(main, serve, runtime=runtime, limits=httpcore.PoolLimits(max_connections=1))
 
 
 def test_total_timeout_ends_a_wait_that_has_no_other_limit() -> None:
@@ -1785,14 +1785,14 @@ def test_total_timeout_ends_a_wait_that_has_no_other_limit() -> None:
     async def main(pool: Pool, server: Server) -> None:
         limits = httpcore.TimeoutConfig(None, total_timeout=3)
         for body in (b"", bytes(100_000)):
-            began = world.now
+            began = runtime.now
             with pytest.raises(httpcore.TotalTimeout):
                 await pool.request("POST", URL, body=body, timeout=limits)
-            assert world.now == pytest.approx(began + 3)
+            assert runtime.now == pytest.approx(began + 3)
             assert pool.stats().idle == (0 if body else 1)
 
-    world = World()
-    play(main, serve, world=world)
+    runtime = Runtime()
+    play(main, serve, runtime=runtime)
 
 
 # Everything, everywhere.
@@ -1820,7 +1820,7 @@ async def unless_reset(peer: H2Peer, stream: int, act: Any, *arguments: Any) -> 
         await act(*arguments)
 
 
-async def mixed(world: World, pool: Pool, number: int) -> None:
+async def mixed(runtime: Runtime, pool: Pool, number: int) -> None:
     """One of several kinds of request; each sees only its own answer, or an error of ours."""
     path = f"{number}-early" if number % 2 else str(number)
     kind = number % 5
@@ -1838,13 +1838,13 @@ async def mixed(world: World, pool: Pool, number: int) -> None:
         assert await response.read() == f"/{path}!".encode()
         assert response.trailers == [(b"x-path", f"/{path}".encode())]
     except httpcore.HTTPCoreError:
-        await world.sleep(0)
+        await runtime.sleep(0)
 
 
-def check_is_clean(world: World, pool: Pool, server: Server) -> None:
+def check_is_clean(runtime: Runtime, pool: Pool, server: Server) -> None:
     stats = pool.stats()
     assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0)
-    assert stats.connections == len(world.open_connections)
+    assert stats.connections == len(runtime.open_connections)
     for peer in server.peers:
         connection = peer.end.connection
         # A cut is told to neither end, so nothing public tells it.
@@ -1855,40 +1855,40 @@ def check_is_clean(world: World, pool: Pool, server: Server) -> None:
 @pytest.mark.proofs
 @pytest.mark.parametrize("act", ["cancel", "reset", "cut", "close"])
 def test_whatever_happens_at_any_await_every_request_ends_and_the_pool_is_clean(act: str) -> None:
-    def strike(world: World, task: Any) -> None:
+    def strike(runtime: Runtime, task: Any) -> None:
         if act == "cancel":
             task.cancel()
         elif act == "close":
             # The plain function below `close()`: a strike waits for nothing.
             pools[-1]._close()
         elif act == "cut":
-            for connection in world.connections:
+            for connection in runtime.connections:
                 connection.cut()
         else:
-            for connection in world.connections:
+            for connection in runtime.connections:
                 connection.reset()
 
     pools: list[Pool] = []
 
-    def scenario(victim: int) -> Callable[[World], Any]:
-        async def run(world: World) -> None:
-            server = Server(world, generous, window=8000)
+    def scenario(victim: int) -> Callable[[Runtime], Any]:
+        async def run(runtime: Runtime) -> None:
+            server = Server(runtime, generous, window=8000)
             async with Pool(http1=False, limits=httpcore.PoolLimits(max_connections=1)) as pool:
                 pools.append(pool)
-                others = [world.spawn(mixed(world, pool, number)) for number in (5, 6, 7) if number != victim]
-                await world.victim(mixed(world, pool, victim))
+                others = [runtime.spawn(mixed(runtime, pool, number)) for number in (5, 6, 7) if number != victim]
+                await runtime.victim(mixed(runtime, pool, victim))
                 for other in others:
                     await other.wait()
                     other.result()
-                await mixed(world, pool, 0)  # what could not leave before leaves now
-                await world.sleep(1)
-                check_is_clean(world, pool, server)
+                await mixed(runtime, pool, 0)  # what could not leave before leaves now
+                await runtime.sleep(1)
+                check_is_clean(runtime, pool, server)
 
         return run
 
     moments = 0
     for victim in (6, 7, 8):
-        for make in (World, lambda: World(checkpoints=False)):
+        for make in (Runtime, lambda: Runtime(checkpoints=False)):
             moments += at_every_point(scenario(victim), strike, make=make)
     assert moments > 200
 
@@ -1896,23 +1896,25 @@ def test_whatever_happens_at_any_await_every_request_ends_and_the_pool_is_clean(
 @pytest.mark.parametrize("first", range(0, 200, 20))
 def test_in_any_order_of_turns_every_request_gets_its_own_answer(first: int) -> None:
     def run(seed: int) -> None:
-        world = World(seed, shuffle=True, max_read=100 + 37 * seed, watches=seed % 2 == 0, checkpoints=seed % 3 != 0)
+        runtime = Runtime(
+            seed, shuffle=True, max_read=100 + 37 * seed, watches=seed % 2 == 0, checkpoints=seed % 3 != 0
+        )
 
         async def main(pool: Pool, server: Server) -> None:
-            tasks = [world.spawn(mixed(world, pool, number)) for number in range(15)]
-            await world.sleep(0.001 * (seed % 7))
+            tasks = [runtime.spawn(mixed(runtime, pool, number)) for number in range(15)]
+            await runtime.sleep(0.001 * (seed % 7))
             for task in tasks[::4]:
                 task.cancel()
             for task in tasks:
                 await task.wait()
                 if not task.cancelled:
                     task.result()
-            await world.sleep(1)
-            check_is_clean(world, pool, server)
+            await runtime.sleep(1)
+            check_is_clean(runtime, pool, server)
             assert len(server.peers) <= 2, f"seed {seed}"  # whoever dialed first may have been cancelled
 
         place = {"window": 5000 + 300 * seed, "delay_back": 0.001 * (seed % 3), "delay_there": 0.001 * (seed % 2)}
-        play(main, generous, world=world, place=place, limits=httpcore.PoolLimits(max_connections=1))
+        play(main, generous, runtime=runtime, place=place, limits=httpcore.PoolLimits(max_connections=1))
 
     for seed in range(first, first + 20):
         run(seed)

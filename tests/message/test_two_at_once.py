@@ -18,6 +18,7 @@ import h2.events
 import h2.settings
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from scripted_proxy import (
     CONNECT,
     EXCHANGE,
@@ -31,7 +32,6 @@ from scripted_proxy import (
 )
 from servers import ok
 from trials import PROMPT, check_quiet
-from worlds import World, each_world
 
 import httpcore
 
@@ -208,17 +208,17 @@ async def raw_stream(pool: Any, origin: Origin, **options: Any) -> Any:
     return raw
 
 
-def play(world: World, origin: Origin, body: Callable[[Any], Awaitable[None]], **settings: Any) -> None:
+def play(runtime: Runtime, origin: Origin, body: Callable[[Any], Awaitable[None]], **settings: Any) -> None:
     """Run `body(pool)`. In the end nothing may be held, and a request must work."""
 
     async def main() -> None:
-        async with world.pool(**origin.settings, **settings) as pool:
+        async with runtime.pool(**origin.settings, **settings) as pool:
             await body(pool)
             origin.go.set()
-            await check_quiet(world, pool, origin.server)
+            await check_quiet(runtime, pool, origin.server)
             assert (await pool.request("GET", origin.url + "/clean")).body == b"clean"
 
-    world.run(main)
+    runtime.run(main)
 
 
 # How two may come to read one body: what the first does, and what the second; each with the response and one iterator.
@@ -256,10 +256,10 @@ READERS: dict[str, tuple[str, Use, Use, str]] = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("way", "readers"), over(READERS))
 def test_a_second_reader_of_a_body_is_refused_and_the_first_reads_on(
-    world: World, origin: Origin, readers: tuple[str, Use, Use, str]
+    runtime: Runtime, origin: Origin, readers: tuple[str, Use, Use, str]
 ) -> None:
     kind, first, second, says = readers
 
@@ -268,23 +268,23 @@ def test_a_second_reader_of_a_body_is_refused_and_the_first_reads_on(
         pieces = getattr(response, kind)() if kind else None
 
         async def late() -> None:
-            await world.sleep(WAIT)
+            await runtime.sleep(WAIT)
             for _ in range(2):
                 [error] = await outcome(lambda: second(response, pieces))
                 assert isinstance(error, httpcore.ResponseError), error
                 assert says in str(error)
             origin.go.set()
 
-        found, _ = await world.gather(lambda: first(response, pieces), late)
+        found, _ = await runtime.gather(lambda: first(response, pieces), late)
         assert found == b"hello, world"
 
-    play(world, origin, body)
+    play(runtime, origin, body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("way", "readers"), over(READERS))
 def test_the_first_readers_timeout_fires_though_a_second_came(
-    world: World, origin: Origin, readers: tuple[str, Use, Use, str]
+    runtime: Runtime, origin: Origin, readers: tuple[str, Use, Use, str]
 ) -> None:
     kind, first, second, _ = readers
 
@@ -293,14 +293,14 @@ def test_the_first_readers_timeout_fires_though_a_second_came(
         pieces = getattr(response, kind)() if kind else None
 
         async def late() -> None:
-            await world.sleep(WAIT)
+            await runtime.sleep(WAIT)
             await outcome(lambda: second(response, pieces))
 
-        results: list[Any] = await world.gather(lambda: outcome(lambda: first(response, pieces)), late)
+        results: list[Any] = await runtime.gather(lambda: outcome(lambda: first(response, pieces)), late)
         [error], _ = results
         assert isinstance(error, httpcore.ReadTimeout)
 
-    play(world, origin, body)
+    play(runtime, origin, body)
 
 
 READS: dict[str, tuple[str, Use]] = {
@@ -311,22 +311,22 @@ READS: dict[str, tuple[str, Use]] = {
 CLOSERS = {how: how for how in ("response", "iterator", "pool and response")}
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("way", "reads", "how"), over(READS, CLOSERS))
 def test_close_ends_a_waiting_read_with_response_closed(
-    world: World, origin: Origin, reads: tuple[str, Use], how: str
+    runtime: Runtime, origin: Origin, reads: tuple[str, Use], how: str
 ) -> None:
     kind, use = reads
     if how == "iterator" and not kind:
         return  # read() has none
 
     async def main() -> None:
-        async with world.pool(**origin.settings) as pool:
+        async with runtime.pool(**origin.settings) as pool:
             response = await slow(pool, origin)
             pieces = getattr(response, kind)() if kind else None
 
             async def close() -> None:
-                await world.sleep(WAIT)
+                await runtime.sleep(WAIT)
                 if pieces is not None and how == "iterator":
                     pieces.close()
                     return
@@ -334,16 +334,16 @@ def test_close_ends_a_waiting_read_with_response_closed(
                     await pool.close()
                 await response.close()
 
-            results: list[Any] = await world.gather(lambda: outcome(lambda: use(response, pieces)), close)
+            results: list[Any] = await runtime.gather(lambda: outcome(lambda: use(response, pieces)), close)
             [error], _ = results
             assert isinstance(error, httpcore.ResponseClosed), error
             assert error.phase == "read the response body"
             assert error.url == f"{origin.url}/slow"
             assert response.is_closed
             origin.go.set()
-            await check_quiet(world, pool, origin.server)
+            await check_quiet(runtime, pool, origin.server)
 
-    world.run(main)
+    runtime.run(main)
 
 
 @pytest.mark.parametrize("way", [WAYS[name] for name in MAIN], ids=MAIN)
@@ -399,14 +399,14 @@ async def end(raw: Any) -> Any:
     await raw.end()
 
 
-@each_world
+@each_runtime
 @each_way
-def test_a_second_receiver_of_a_raw_stream_is_refused(world: World, origin: Origin) -> None:
+def test_a_second_receiver_of_a_raw_stream_is_refused(runtime: Runtime, origin: Origin) -> None:
     async def body(pool: Any) -> None:
         raw = await raw_stream(pool, origin)
 
         async def late() -> None:
-            await world.sleep(WAIT)
+            await runtime.sleep(WAIT)
             for _ in range(2):
                 [error] = await outcome(raw.recv)
                 assert isinstance(error, httpcore.ResponseError), error
@@ -414,24 +414,24 @@ def test_a_second_receiver_of_a_raw_stream_is_refused(world: World, origin: Orig
             await raw.send(b"the other direction is free")
             origin.go.set()
 
-        found, _ = await world.gather(raw.recv, late)
+        found, _ = await runtime.gather(raw.recv, late)
         assert found == b", world"
         raw.close()
 
-    play(world, origin, body)
+    play(runtime, origin, body)
 
 
-@each_world
+@each_runtime
 @each_way
 @pytest.mark.parametrize("second", [send, end])
 def test_a_second_sender_on_a_raw_stream_is_refused(
-    world: World, origin: Origin, second: Callable[[Any], Awaitable[Any]]
+    runtime: Runtime, origin: Origin, second: Callable[[Any], Awaitable[Any]]
 ) -> None:
     async def body(pool: Any) -> None:
         raw = await raw_stream(pool, origin)
 
         async def late() -> None:
-            await world.sleep(WAIT)
+            await runtime.sleep(WAIT)
             for _ in range(2):
                 [error] = await outcome(lambda: second(raw))
                 assert isinstance(error, httpcore.ResponseError), error
@@ -440,29 +440,29 @@ def test_a_second_sender_on_a_raw_stream_is_refused(
             assert await raw.recv() == b", world"  # the other direction is free
             raw.close()
 
-        results: list[Any] = await world.gather(lambda: outcome(lambda: send(raw)), late)
+        results: list[Any] = await runtime.gather(lambda: outcome(lambda: send(raw)), late)
         [error], _ = results
         assert isinstance(error, httpcore.NetworkError)
 
-    play(world, origin, body)
+    play(runtime, origin, body)
 
 
-@each_world
+@each_runtime
 @each_way
 @pytest.mark.parametrize("waits", [(recv,), (send,), (recv, send)], ids=["recv", "send", "both"])
 def test_closing_a_raw_stream_ends_the_calls_that_wait_on_it(
-    world: World, origin: Origin, waits: tuple[Callable[[Any], Awaitable[Any]], ...]
+    runtime: Runtime, origin: Origin, waits: tuple[Callable[[Any], Awaitable[Any]], ...]
 ) -> None:
     async def body(pool: Any) -> None:
         raw = await raw_stream(pool, origin, timeout=httpcore.TimeoutConfig(30))
 
         async def close() -> None:
-            await world.sleep(WAIT)
+            await runtime.sleep(WAIT)
             raw.close()
 
-        errors: list[Any] = await world.gather(*[partial(outcome, partial(wait, raw)) for wait in waits], close)
+        errors: list[Any] = await runtime.gather(*[partial(outcome, partial(wait, raw)) for wait in waits], close)
         for [error] in errors[:-1]:
             assert isinstance(error, httpcore.NetworkError)
             assert "closed on this side" in str(error)
 
-    play(world, origin, body)
+    play(runtime, origin, body)

@@ -1,4 +1,4 @@
-"""The public face, in every world against scripted peers: what is sent, what comes back, what a pool says of itself."""
+"""The public face, in every runtime against scripted peers: what is sent and received, and a pool's `repr`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, answering, ok
-from trials import eventually, every_world_has_run, nothing_is_left_open  # noqa: F401  # fixtures
-from worlds import World, each_world
+from trials import eventually, every_runtime_has_run, nothing_is_left_open  # noqa: F401  # fixtures
 
 import httpcore
 from httpcore.testing import ServerEnd
-from httpcore.testing import Simulation as MemoryWorld
+from httpcore.testing import Simulation as MemoryRuntime
 
 
-def run(world: World, body: Callable[[Any], Awaitable[None]], **settings: Any) -> None:
+def run(runtime: Runtime, body: Callable[[Any], Awaitable[None]], **settings: Any) -> None:
     async def main() -> None:
-        async with world.pool(**settings) as http:
+        async with runtime.pool(**settings) as http:
             await body(http)
             stats = http.stats()
             assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
 
-    world.run(main)
+    runtime.run(main)
 
 
 class Recorder(ScriptedServer):
@@ -50,8 +50,8 @@ class Recorder(ScriptedServer):
 # What is sent.
 
 
-@each_world
-def test_the_first_lines_of_the_readme_work(world: World) -> None:
+@each_runtime
+def test_the_first_lines_of_the_readme_work(runtime: Runtime) -> None:
     async def body(http: Any) -> None:
         response = await http.request("GET", server.url)
         assert response.status_code == 200
@@ -62,11 +62,11 @@ def test_the_first_lines_of_the_readme_work(world: World) -> None:
         assert response.is_closed
 
     with Recorder() as server:
-        run(world, body)
+        run(runtime, body)
 
 
-@each_world
-def test_text_and_bytes_pairs_and_mappings_mean_the_same(world: World) -> None:
+@each_runtime
+def test_text_and_bytes_pairs_and_mappings_mean_the_same(runtime: Runtime) -> None:
     async def body(http: Any) -> None:
         await http.request("GET", server.url + "/a?b", [("X-A", "1")])
         await http.request(b"GET", server.url.encode() + b"/a?b", [(b"X-A", b"1")])
@@ -76,34 +76,34 @@ def test_text_and_bytes_pairs_and_mappings_mean_the_same(world: World) -> None:
         assert server.heads[0] == b"GET /a?b HTTP/1.1\r\nHost: %b\r\nX-A: 1\r\n\r\n" % server.url[7:].encode()
 
     with Recorder() as server:
-        run(world, body)
+        run(runtime, body)
 
 
-@each_world
-def test_what_a_url_says_and_is_nobody_elses_business_is_not_sent(world: World) -> None:
+@each_runtime
+def test_what_a_url_says_and_is_nobody_elses_business_is_not_sent(runtime: Runtime) -> None:
     async def body(http: Any) -> None:
         await http.request("GET", f"http://user:sesame@127.0.0.1:{server.port}/a#fragment")
         assert server.heads == [b"GET /a HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port]
 
     with Recorder() as server:
-        run(world, body)
+        run(runtime, body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("method", "target"), [("GET", "http://elsewhere.test/a?b"), ("OPTIONS", "*"), ("GET", "/other")]
 )
-def test_a_target_takes_the_place_of_path_and_query(world: World, method: str, target: str) -> None:
+def test_a_target_takes_the_place_of_path_and_query(runtime: Runtime, method: str, target: str) -> None:
     async def body(http: Any) -> None:
         await http.request(method, server.url + "/path", target=target)
         assert server.heads[0].startswith(f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:".encode())
 
     with Recorder() as server:
-        run(world, body)
+        run(runtime, body)
 
 
-@each_world
-def test_an_international_name_is_resolved_and_named_in_its_ascii_form(world: World) -> None:
+@each_runtime
+def test_an_international_name_is_resolved_and_named_in_its_ascii_form(runtime: Runtime) -> None:
     asked: list[str] = []
 
     class Book:
@@ -118,11 +118,11 @@ def test_an_international_name_is_resolved_and_named_in_its_ascii_form(world: Wo
         assert b"\r\nHost: xn--bcher-kva.example:%d\r\n" % server.port in server.heads[0]
 
     with Recorder() as server:
-        run(world, body, resolver=Book())
+        run(runtime, body, resolver=Book())
 
 
-@each_world
-def test_an_address_of_ip_version_6_stands_in_brackets(world: World) -> None:
+@each_runtime
+def test_an_address_of_ip_version_6_stands_in_brackets(runtime: Runtime) -> None:
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
@@ -148,13 +148,13 @@ def test_an_address_of_ip_version_6_stands_in_brackets(world: World) -> None:
         assert list(http.stats().origins) == [f"http://[::1]:{port}"]
 
     with listener:
-        run(world, body)
+        run(runtime, body)
         thread.join(10)
     assert not thread.is_alive()
 
 
-@each_world
-def test_trailers_go_up_and_come_down(world: World) -> None:
+@each_runtime
+def test_trailers_go_up_and_come_down(runtime: Runtime) -> None:
     bodies: list[bytes] = []
 
     def script(peer: Peer) -> None:
@@ -170,7 +170,7 @@ def test_trailers_go_up_and_come_down(world: World) -> None:
         assert bodies == [b"1\r\nx\r\n0\r\nX-Up: 1\r\n\r\n"]
 
     with ScriptedServer(script) as server:
-        run(world, body)
+        run(runtime, body)
 
 
 # Raw streams.
@@ -187,7 +187,7 @@ def echoing(answer: bytes) -> Callable[[Peer], None]:
     return script
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("method", "headers", "answer"),
     [
@@ -201,7 +201,7 @@ def echoing(answer: bytes) -> Callable[[Peer], None]:
     ids=["CONNECT", "101"],
 )
 def test_a_raw_stream_goes_both_ways_and_holds_its_place_until_it_is_closed(
-    world: World, method: str, headers: dict[str, str], answer: bytes
+    runtime: Runtime, method: str, headers: dict[str, str], answer: bytes
 ) -> None:
     async def body(http: Any) -> None:
         response = await http.request(method, server.url, headers)
@@ -223,11 +223,11 @@ def test_a_raw_stream_goes_both_ways_and_holds_its_place_until_it_is_closed(
         assert (http.stats().leased, http.stats().connections) == (0, 0)
 
     with ScriptedServer(echoing(answer)) as server:
-        run(world, body, limits=httpcore.PoolLimits(max_connections=1))
+        run(runtime, body, limits=httpcore.PoolLimits(max_connections=1))
 
 
-@each_world
-def test_a_raw_stream_over_tls_is_the_same(world: World, folder: Path) -> None:
+@each_runtime
+def test_a_raw_stream_over_tls_is_the_same(runtime: Runtime, folder: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
 
@@ -243,7 +243,7 @@ def test_a_raw_stream_over_tls_is_the_same(world: World, folder: Path) -> None:
         raw.close()
 
     with ScriptedServer(echoing(b"HTTP/1.1 200 Connected\r\n\r\nhi"), context) as server:
-        run(world, body, ssl=httpcore.SSLConfig(verify=str(folder / "ca.pem")))
+        run(runtime, body, ssl=httpcore.SSLConfig(verify=str(folder / "ca.pem")))
 
 
 # TLS.
@@ -266,8 +266,8 @@ def folder(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-@each_world
-def test_a_client_certificate_is_shown_and_requests_without_it_share_nothing(world: World, folder: Path) -> None:
+@each_runtime
+def test_a_client_certificate_is_shown_and_requests_without_it_share_nothing(runtime: Runtime, folder: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
     context.load_verify_locations(folder / "ca.pem")
@@ -290,14 +290,14 @@ def test_a_client_certificate_is_shown_and_requests_without_it_share_nothing(wor
             assert http.stats().connections == connections
 
     with ScriptedServer(script, context) as server:
-        run(world, body)
+        run(runtime, body)
 
 
 # What a pool says of itself.
 
 
-@each_world
-def test_stats_count_in_all_and_per_origin(world: World) -> None:
+@each_runtime
+def test_stats_count_in_all_and_per_origin(runtime: Runtime) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
 
     async def body(http: Any) -> None:
@@ -312,11 +312,11 @@ def test_stats_count_in_all_and_per_origin(world: World) -> None:
         assert set(http.stats().origins) == {one.url}, "an origin that has nothing is forgotten"
 
     with Recorder() as one, ScriptedServer(answering(half, then=lambda peer: peer.rest())) as two:
-        run(world, body)
+        run(runtime, body)
 
 
-@each_world
-def test_a_reused_connection_is_told_by_both_sides(world: World) -> None:
+@each_runtime
+def test_a_reused_connection_is_told_by_both_sides(runtime: Runtime) -> None:
     async def body(http: Any) -> None:
         infos = [(await http.request("GET", server.url)).info for _ in range(3)]
         assert [info.reused for info in infos] == [False, True, True]
@@ -326,11 +326,11 @@ def test_a_reused_connection_is_told_by_both_sides(world: World) -> None:
         assert server.connections == 1
 
     with Recorder() as server:
-        run(world, body)
+        run(runtime, body)
 
 
-@each_world
-def test_without_keep_alive_each_request_has_its_own_connection(world: World) -> None:
+@each_runtime
+def test_without_keep_alive_each_request_has_its_own_connection(runtime: Runtime) -> None:
     async def body(http: Any) -> None:
         for _ in range(3):
             assert not (await http.request("GET", server.url)).info.reused
@@ -338,11 +338,11 @@ def test_without_keep_alive_each_request_has_its_own_connection(world: World) ->
         assert server.connections == 3
 
     with Recorder() as server:
-        run(world, body, limits=httpcore.PoolLimits(max_keepalive=0))
+        run(runtime, body, limits=httpcore.PoolLimits(max_keepalive=0))
 
 
-@each_world
-def test_a_host_at_its_limit_holds_up_nobody_else(world: World) -> None:
+@each_runtime
+def test_a_host_at_its_limit_holds_up_nobody_else(runtime: Runtime) -> None:
     release = threading.Event()
 
     def slow(peer: Peer) -> None:
@@ -358,49 +358,49 @@ def test_a_host_at_its_limit_holds_up_nobody_else(world: World) -> None:
             order.append("slow")
 
         async def to_quick() -> None:
-            await eventually(world, lambda: http.stats().waiting == 3, "the others wait")
+            await eventually(runtime, lambda: http.stats().waiting == 3, "the others wait")
             assert (await http.request("GET", quick.url)).body == b"Hello, world"
             order.append("quick")
             release.set()
 
-        await world.gather(to_slow, to_slow, to_slow, to_slow, to_quick)
+        await runtime.gather(to_slow, to_slow, to_slow, to_slow, to_quick)
         assert order == ["quick"] + ["slow"] * 4
         assert busy.connections == 1
 
     with ScriptedServer(slow) as busy, Recorder() as quick:
-        run(world, body, limits=httpcore.PoolLimits(max_connections=10, max_connections_per_origin=1))
+        run(runtime, body, limits=httpcore.PoolLimits(max_connections=10, max_connections_per_origin=1))
 
 
 def test_those_who_wait_for_one_origin_are_served_in_the_order_in_which_they_came() -> None:
     served: list[bytes] = []
-    world = MemoryWorld()
+    runtime = MemoryRuntime()
 
     async def serve(peer: ServerEnd) -> None:
         while True:
             head = await peer.recv_until(b"\r\n\r\n")
             served.append(head.split()[1])
-            await world.sleep(0.01)
+            await runtime.sleep(0.01)
             await peer.send(ok())
 
-    world.listen("a.test", 80, serve)
+    runtime.listen("a.test", 80, serve)
 
     async def main() -> None:
         async with httpcore.ConnectionPool(limits=httpcore.PoolLimits(max_connections=2)) as pool:
-            tasks = [world.spawn(pool.request("GET", f"http://a.test/{number}")) for number in range(50)]
+            tasks = [runtime.spawn(pool.request("GET", f"http://a.test/{number}")) for number in range(50)]
             for task in tasks:
                 await task.wait()
                 assert task.result().status_code == 200
 
-    world.run(main())
+    runtime.run(main())
     assert served == [b"/%d" % number for number in range(50)]
-    assert len(world.connections) == 2
+    assert len(runtime.connections) == 2
 
 
 # Time.
 
 
-@each_world
-def test_a_pool_timeout_says_how_many_hold_and_wait(world: World) -> None:
+@each_runtime
+def test_a_pool_timeout_says_how_many_hold_and_wait(runtime: Runtime) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
 
     async def body(http: Any) -> None:
@@ -415,11 +415,11 @@ def test_a_pool_timeout_says_how_many_hold_and_wait(world: World) -> None:
         assert server.url in str(error)
 
     with ScriptedServer(answering(half, then=lambda peer: peer.rest())) as server:
-        run(world, body, limits=httpcore.PoolLimits(max_connections=1))
+        run(runtime, body, limits=httpcore.PoolLimits(max_connections=1))
 
 
-@each_world
-def test_a_read_timeout_in_the_body_says_so_and_names_the_peer(world: World) -> None:
+@each_runtime
+def test_a_read_timeout_in_the_body_says_so_and_names_the_peer(runtime: Runtime) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
 
     async def body(http: Any) -> None:
@@ -431,11 +431,11 @@ def test_a_read_timeout_in_the_body_says_so_and_names_the_peer(world: World) -> 
         assert f"peer: 127.0.0.1:{server.port}; limit: 0.02; elapsed: 0." in str(error)
 
     with ScriptedServer(answering(half, then=lambda peer: peer.rest())) as server:
-        run(world, body)
+        run(runtime, body)
 
 
-@each_world
-def test_the_total_timeout_bounds_the_body_too(world: World) -> None:
+@each_runtime
+def test_the_total_timeout_bounds_the_body_too(runtime: Runtime) -> None:
     def drip(peer: Peer) -> None:
         peer.head()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
@@ -449,11 +449,11 @@ def test_the_total_timeout_bounds_the_body_too(world: World) -> None:
         assert (caught.value.limit, caught.value.phase) == (0.3, "read the response body")
 
     with ScriptedServer(drip) as server:
-        run(world, body)
+        run(runtime, body)
 
 
-@each_world
-def test_a_timeout_of_a_request_replaces_the_pools(world: World) -> None:
+@each_runtime
+def test_a_timeout_of_a_request_replaces_the_pools(runtime: Runtime) -> None:
     def slow(peer: Peer) -> None:
         while head := peer.head():
             if b"/never" in head:
@@ -468,10 +468,10 @@ def test_a_timeout_of_a_request_replaces_the_pools(world: World) -> None:
             assert (await http.request("GET", server.url, timeout=timeout)).status_code == 200
 
     with ScriptedServer(slow) as server:
-        run(world, body, timeout=httpcore.TimeoutConfig(5, read_timeout=0.02))
+        run(runtime, body, timeout=httpcore.TimeoutConfig(5, read_timeout=0.02))
 
 
-# Misuse, in the world of threads.
+# Misuse, in the runtime of threads.
 
 
 def test_the_sync_pool_refuses_a_body_that_needs_a_loop_before_it_opens_anything() -> None:
@@ -506,7 +506,7 @@ def test_a_sync_response_and_pool_show_themselves_as_the_async_ones_do() -> None
         assert repr(http) == "<SyncConnectionPool 1 open, 0 leased, 0 waiting>"
 
 
-def test_a_coroutine_that_suspends_in_the_world_of_threads_is_named_and_closed() -> None:
+def test_a_coroutine_that_suspends_in_the_runtime_of_threads_is_named_and_closed() -> None:
     from httpcore._sync import run as run_in_one_step
 
     class Suspending:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, ok
 from tls_origins import Origin, server_context
 from trials import HostileServer, eventually, nothing_is_left_open, trial  # noqa: F401 - the second runs by itself
-from trials import every_world_has_run as every_world_has_run
-from worlds import World, each_world
+from trials import every_runtime_has_run as every_runtime_has_run
 
 import httpcore
 
@@ -38,10 +38,10 @@ def server() -> Iterator[HostileServer]:
         yield server
 
 
-@each_world
-def test_a_connection_waits_for_the_request_that_comes(world: World, server: HostileServer) -> None:
+@each_runtime
+def test_a_connection_waits_for_the_request_that_comes(runtime: Runtime, server: HostileServer) -> None:
     async def body() -> None:
-        async with trial(world, server) as pool:
+        async with trial(runtime, server) as pool:
             info = await pool.connect(server.url)
             assert info.peer == f"127.0.0.1:{server.port}"
             assert info.tls is None
@@ -53,14 +53,14 @@ def test_a_connection_waits_for_the_request_that_comes(world: World, server: Hos
             assert (response.body, response.info.local, response.info.reused) == (b"fine", info.local, True)
             assert pool.stats().connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_it_tells_what_tls_agreed_on_and_whose_certificate_it_is(world: World, config: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_it_tells_what_tls_agreed_on_and_whose_certificate_it_is(runtime: Runtime, config: httpcore.SSLConfig) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE, "http/1.1")) as server:
-            async with world.pool(config) as pool:
+            async with runtime.pool(config) as pool:
                 tls = (await pool.connect(server.url)).tls
                 assert (tls.version, tls.alpn, tls.server_name) == ("TLSv1.3", "http/1.1", "a.test")
                 assert tls.peer_certificate.names == (("DNS", "a.test"),)
@@ -72,26 +72,26 @@ def test_it_tells_what_tls_agreed_on_and_whose_certificate_it_is(world: World, c
                 assert caught.value.url == f"{server.url}/"
                 assert pool.stats().connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_over_http2_it_becomes_one_connection_for_all(world: World, nghttpd: Any, trusting_real: Any) -> None:
+@each_runtime
+def test_over_http2_it_becomes_one_connection_for_all(runtime: Runtime, nghttpd: Any, trusting_real: Any) -> None:
     async def body() -> None:
-        async with world.pool(trusting_real) as pool:
+        async with runtime.pool(trusting_real) as pool:
             url = f"https://localhost:{nghttpd.secure}/hello"
             info = await pool.connect(url)
             assert info.tls.alpn == "h2"
-            responses = await world.gather(*[lambda: pool.request("GET", url)] * 5)
+            responses = await runtime.gather(*[lambda: pool.request("GET", url)] * 5)
             assert {response.protocol for response in responses} == {"HTTP/2"}
             assert {response.info.local for response in responses} == {info.local}
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_connection_that_died_before_its_first_request_is_replaced(world: World, method: str) -> None:
+def test_a_connection_that_died_before_its_first_request_is_replaced(runtime: Runtime, method: str) -> None:
     """Whether the peer left long before the request, or as it came."""
 
     def script(peer: Peer) -> None:
@@ -102,16 +102,16 @@ def test_a_connection_that_died_before_its_first_request_is_replaced(world: Worl
 
     async def body() -> None:
         with ScriptedServer(script) as server:
-            async with world.pool() as pool:
+            async with runtime.pool() as pool:
                 await pool.connect(server.url)
-                await world.sleep(0.05)
+                await runtime.sleep(0.05)
                 assert (await pool.request(method, server.url)).body == b"fine"
                 assert pool.stats().connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("url", "error"),
     [
@@ -121,9 +121,9 @@ def test_a_connection_that_died_before_its_first_request_is_replaced(world: Worl
         ("http://no.such.name.invalid/", httpcore.ConnectError),
     ],
 )
-def test_what_cannot_be_reached_is_the_error_of_a_request(world: World, url: str, error: type[Exception]) -> None:
+def test_what_cannot_be_reached_is_the_error_of_a_request(runtime: Runtime, url: str, error: type[Exception]) -> None:
     async def body() -> None:
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             with pytest.raises(error):
                 await pool.connect(url)
             stats = pool.stats()
@@ -132,55 +132,55 @@ def test_what_cannot_be_reached_is_the_error_of_a_request(world: World, url: str
             with pytest.raises((httpcore.PoolClosed, error)):
                 await pool.connect(url)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_it_waits_for_room_in_the_pool_as_a_request_does(world: World, server: HostileServer) -> None:
+@each_runtime
+def test_it_waits_for_room_in_the_pool_as_a_request_does(runtime: Runtime, server: HostileServer) -> None:
     limits = httpcore.PoolLimits(max_connections=1)
 
     async def body() -> None:
-        async with trial(world, server, limits=limits) as pool:
+        async with trial(runtime, server, limits=limits) as pool:
             held = await pool.request("GET", server.url, stream=True)
             await held.read()
             other = f"http://localhost:{server.port}"
             assert (await pool.connect(other)).peer  # in the place of the idle one
             assert pool.stats().connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_time_that_a_server_keeps_a_connection_is_not_prolonged(world: World) -> None:
+@each_runtime
+def test_the_time_that_a_server_keeps_a_connection_is_not_prolonged(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         while peer.head():
             peer.send(ok(b"fine", b"Keep-Alive: timeout=1000"))
 
     async def body() -> None:
         with ScriptedServer(script) as server:
-            async with world.pool(limits=httpcore.PoolLimits(keepalive_expiry=None)) as pool:
+            async with runtime.pool(limits=httpcore.PoolLimits(keepalive_expiry=None)) as pool:
                 await pool.request("GET", server.url)
                 face = getattr(pool, "sync", pool)
                 # When a connection expires nothing public tells.
                 slot = getattr(face, "_pool", face)._leases.ledger.slots()[0]
                 before = slot.expires
-                await world.sleep(0.01)
+                await runtime.sleep(0.01)
                 await pool.connect(server.url)
                 assert slot.expires == before
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_trace_hears_of_the_connection_and_of_no_request(world: World, server: HostileServer) -> None:
+@each_runtime
+def test_the_trace_hears_of_the_connection_and_of_no_request(runtime: Runtime, server: HostileServer) -> None:
     events: list[httpcore.TraceEvent] = []
 
     async def body() -> None:
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             await pool.connect(server.url, trace=events.append)
             await pool.connect(server.url, trace=events.append)
 
-    world.run(body)
+    runtime.run(body)
     assert [type(event) for event in events] == [
         httpcore.DialStarted,
         httpcore.ConnectStarted,
@@ -206,7 +206,7 @@ def made_here(*alpn: str) -> ssl.SSLContext:
     return context
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("context", "hinted"),
     [
@@ -218,17 +218,17 @@ def made_here(*alpn: str) -> ssl.SSLContext:
     ids=["plain", "made here without h2", "made here with h2", "config"],
 )
 def test_the_trace_says_that_a_context_leads_to_http_1_1(
-    world: World, context: Any, hinted: bool, config: httpcore.SSLConfig
+    runtime: Runtime, context: Any, hinted: bool, config: httpcore.SSLConfig
 ) -> None:
     events: list[Any] = []
 
     async def body() -> None:
         tls = config if context is None else context()
         with Origin(server_context(CERTIFICATE, "http/1.1")) as server:
-            async with world.pool(tls, resolve={"a.test": "127.0.0.1"}, trace=events.append) as pool:
+            async with runtime.pool(tls, resolve={"a.test": "127.0.0.1"}, trace=events.append) as pool:
                 await pool.request("GET", f"https://a.test:{server.port}/")
 
-    world.run(body)
+    runtime.run(body)
     (opened,) = [event for event in events if isinstance(event, httpcore.ConnectionOpened)]
     if hinted:
         assert opened.hint is not None

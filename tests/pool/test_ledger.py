@@ -885,15 +885,15 @@ def test_an_origin_with_nothing_is_forgotten() -> None:
     assert pool.ledger._origins == {}
 
 
-# Random moves. The world keeps its own books, the slow and obvious way, and compares.
+# Random moves. The runtime keeps its own books, the slow and obvious way, and compares.
 
 
 class Request:
     """A ticket, and what its owner knows."""
 
-    def __init__(self, world: World, key: str) -> None:
+    def __init__(self, runtime: Runtime, key: str) -> None:
         self.key = key
-        self.ticket = world.ledger.ticket(key, world.may_share[key])
+        self.ticket = runtime.ledger.ticket(key, runtime.may_share[key])
         self.claim = self.ticket.claim  # the same, and does not keep the ticket
         self.told = 0
         self.solo = False  # the dial that it waited on has failed
@@ -910,7 +910,7 @@ class Request:
         self.told += 1
 
 
-class World:
+class Runtime:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         choose = self.random.choice
@@ -1170,20 +1170,20 @@ class World:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_random_moves_break_no_promise(seed: int) -> None:
-    world = World(seed)
+    runtime = Runtime(seed)
     for number in range(4000):
-        world.move()
+        runtime.move()
         if number % 10 == 0 or number < 200:
-            world.check()
+            runtime.check()
     if seed % 3 == 0:
-        held = [request for request in world.requests if request.standing is HOLDING]
-        world.dirty.update(request.slot for request in held)
-        world.ledger.close(world.now)
-        world.settle()
-        world.check()
-        assert world.requests == held
-    world.wind_up()
-    assert set(world.closes.values()) <= {1}
+        held = [request for request in runtime.requests if request.standing is HOLDING]
+        runtime.dirty.update(request.slot for request in held)
+        runtime.ledger.close(runtime.now)
+        runtime.settle()
+        runtime.check()
+        assert runtime.requests == held
+    runtime.wind_up()
+    assert set(runtime.closes.values()) <= {1}
 
 
 # Ctrl-C.
@@ -1217,7 +1217,7 @@ class Interrupt:
 LEDGER = {step.__code__.co_filename for step in (Ledger.ask, mend, Early.note, Ring.rank, Spoken.learn)}
 
 
-class InterruptedWorld(World):
+class InterruptedRuntime(Runtime):
     """Any step may be interrupted; then its request ends as in the pool, by `give_back` in a `finally`; this may be
     interrupted too, and then the ticket is dropped."""
 
@@ -1267,14 +1267,14 @@ class InterruptedWorld(World):
 def test_ctrl_c_at_any_bytecode_loses_nothing_and_serves_nobody_twice(seed: int) -> None:
     hits = 0
     for number in range(60):
-        world = InterruptedWorld(1000 * seed + number)
-        for _ in range(world.random.randrange(30)):
-            world.move()
+        runtime = InterruptedRuntime(1000 * seed + number)
+        for _ in range(runtime.random.randrange(30)):
+            runtime.move()
         for _ in range(5):
-            hits += world.interrupted_move()
-            world.move()
-            world.check()
-        world.wind_up()
+            hits += runtime.interrupted_move()
+            runtime.move()
+            runtime.check()
+        runtime.wind_up()
     assert hits > 100
 
 
@@ -1283,16 +1283,16 @@ def test_ctrl_c_at_each_bytecode_of_close_leaves_nobody_waiting(seed: int) -> No
     after, interrupted = 0, True
     while interrupted:
         after, interrupted = after + 1, False
-        world = InterruptedWorld(seed)
+        runtime = InterruptedRuntime(seed)
         for _ in range(15):
-            world.move()
+            runtime.move()
         try:
             with Interrupt(after):
-                world.close()
+                runtime.close()
         except KeyboardInterrupt:
             interrupted = True
-        world.look_again()
-        assert not world.ledger.closed or not world.ledger.stats().waiting
+        runtime.look_again()
+        assert not runtime.ledger.closed or not runtime.ledger.stats().waiting
     assert after > 100
 
 
@@ -1307,14 +1307,14 @@ def bytecodes(step: Callable[[], object]) -> int:
     return 10**9 - never.left
 
 
-def idle_world(size: int) -> Pool:
+def idle_runtime(size: int) -> Pool:
     pool = Pool(size)
     pool.give_back(*[pool.open(f"origin {number}") for number in range(size)])
     pool.step("expire")  # which looks at all the tickets that have just died
     return pool
 
 
-def queue_world(size: int, key: str | None = None) -> tuple[Pool, Ticket, list[Ticket]]:
+def queue_runtime(size: int, key: str | None = None) -> tuple[Pool, Ticket, list[Ticket]]:
     """One connection, and `size` waiters: for `key`, or each for an origin of its own."""
     pool = Pool(1)
     holder = pool.open("a")
@@ -1322,62 +1322,62 @@ def queue_world(size: int, key: str | None = None) -> tuple[Pool, Ticket, list[T
 
 
 def use_again(size: int) -> int:
-    pool = idle_world(size)
+    pool = idle_runtime(size)
     return bytecodes(lambda: pool.give_back(pool.ask(f"origin {size // 2}")))
 
 
 def dial_at_the_limit(size: int) -> int:
-    pool = idle_world(size)
+    pool = idle_runtime(size)
     return bytecodes(lambda: pool.ask("another"))
 
 
 def lose_one_of_many(size: int) -> int:
-    pool = idle_world(size)
+    pool = idle_runtime(size)
     slot = pool.ledger.slots()[size // 2]
     return bytecodes(lambda: pool.step("retire", slot))
 
 
 def expire_nothing(size: int) -> int:
-    pool = idle_world(size)
+    pool = idle_runtime(size)
     return bytecodes(lambda: pool.step("expire"))
 
 
 def join_a_queue(size: int) -> int:
-    pool, _, waiters = queue_world(size, "a")
+    pool, _, waiters = queue_runtime(size, "a")
     return bytecodes(lambda: waiters.append(pool.ask("a")))
 
 
 def join_the_ring(size: int) -> int:
-    pool, _, waiters = queue_world(size)
+    pool, _, waiters = queue_runtime(size)
     return bytecodes(lambda: waiters.append(pool.ask("another")))
 
 
 def leave_the_middle_of_a_queue(size: int) -> int:
-    pool, _, waiters = queue_world(size, "a")
+    pool, _, waiters = queue_runtime(size, "a")
     return bytecodes(lambda: pool.give_back(waiters[size // 2]))
 
 
 def leave_the_middle_of_the_ring(size: int) -> int:
-    pool, _, waiters = queue_world(size)
+    pool, _, waiters = queue_runtime(size)
     return bytecodes(lambda: pool.give_back(waiters[size // 2]))
 
 
 def serve_a_queue(size: int) -> int:
-    pool, holder, waiters = queue_world(size, "a")
+    pool, holder, waiters = queue_runtime(size, "a")
     cost = bytecodes(lambda: pool.give_back(holder))
     assert waiters[0].standing is HOLDING
     return cost
 
 
 def serve_the_ring(size: int) -> int:
-    pool, holder, waiters = queue_world(size)
+    pool, holder, waiters = queue_runtime(size)
     cost = bytecodes(lambda: pool.give_back(holder))
     assert waiters[0].standing is DIALING
     return cost
 
 
 def redial_before_a_queue(size: int) -> int:
-    pool, holder, waiters = queue_world(size, "a")
+    pool, holder, waiters = queue_runtime(size, "a")
     cost = bytecodes(lambda: pool.step("redial", holder))
     assert waiters[0].standing is WAITING
     return cost

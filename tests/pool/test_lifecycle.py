@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 from h2_conversation import Conversation
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, ok
-from worlds import World, each_world
 
 import httpcore
 
@@ -47,10 +47,10 @@ def open_to(server: ScriptedServer) -> int:
     return sum(1 for sock in sockets if sock.raddr and sock.raddr.port == server.port)
 
 
-@each_world
-def test_closing_twice_and_using_it_afterwards(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_closing_twice_and_using_it_afterwards(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
-        http = world.pool()
+        http = runtime.pool()
         assert (await http.request("GET", server.url + "/a")).body == b"/a"
         await http.close()
         await http.close()
@@ -58,41 +58,41 @@ def test_closing_twice_and_using_it_afterwards(world: World, server: ScriptedSer
         with pytest.raises(httpcore.PoolClosed):
             await http.request("GET", server.url + "/b")
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_a_response_that_is_open_stays_readable_when_the_pool_closes(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_a_response_that_is_open_stays_readable_when_the_pool_closes(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
-        http = world.pool()
+        http = runtime.pool()
         response = await http.request("GET", server.url + "/half", stream=True)
         await http.close()
         assert sum([len(piece) async for piece in response.raw()]) == 200_000
         assert http.stats().connections == 0
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_a_pool_that_is_dropped_closes_its_connections(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_a_pool_that_is_dropped_closes_its_connections(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
-        http = world.pool()
+        http = runtime.pool()
         await http.request("GET", server.url + "/a")
         assert open_to(server) == 1
         del http
         gc.collect()
-        await world.sleep(0.01)  # uvloop lets go of a descriptor at its next turn
+        await runtime.sleep(0.01)  # uvloop lets go of a descriptor at its next turn
         assert open_to(server) == 0
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
+@each_runtime
 def test_a_response_that_is_dropped_unread_is_told_and_gives_its_place_back(
-    world: World, server: ScriptedServer
+    runtime: Runtime, server: ScriptedServer
 ) -> None:
     async def main() -> None:
-        async with world.pool(limits=httpcore.PoolLimits(max_connections=1)) as http:
+        async with runtime.pool(limits=httpcore.PoolLimits(max_connections=1)) as http:
             response = await http.request("GET", server.url + "/half", stream=True)
             with pytest.warns(ResourceWarning, match="dropped unread: http://127.0.0.1"):  # noqa: PT031
                 del response
@@ -100,19 +100,19 @@ def test_a_response_that_is_dropped_unread_is_told_and_gives_its_place_back(
             assert (await http.request("GET", server.url + "/next")).body == b"/next"
             assert http.stats().leased == 0
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_a_response_outlives_the_last_name_of_its_pool(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_a_response_outlives_the_last_name_of_its_pool(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
-        http = world.pool()
+        http = runtime.pool()
         response = await http.request("GET", server.url + "/half", stream=True)
         del http
         gc.collect()
         assert sum([len(piece) async for piece in response.raw()]) == 200_000
 
-    world.run(main)
+    runtime.run(main)
 
 
 def test_a_pool_moves_to_a_new_loop_when_its_old_one_is_gone(server: ScriptedServer) -> None:
@@ -340,13 +340,13 @@ def test_requests_leave_no_task_and_no_thread_behind(server: ScriptedServer) -> 
     asyncio.run(main())
 
 
-@each_world
-def test_a_connection_that_was_idle_for_too_long_is_not_used_again(world: World, server: ScriptedServer) -> None:
+@each_runtime
+def test_a_connection_that_was_idle_for_too_long_is_not_used_again(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
-        async with world.pool(limits=httpcore.PoolLimits(keepalive_expiry=0.05)) as http:
+        async with runtime.pool(limits=httpcore.PoolLimits(keepalive_expiry=0.05)) as http:
             await http.request("GET", server.url + "/a")
-            await world.sleep(0.1)
+            await runtime.sleep(0.1)
             assert http.stats().connections == 0
             assert not (await http.request("GET", server.url + "/a")).info.reused
 
-    world.run(main)
+    runtime.run(main)

@@ -72,11 +72,11 @@ PROGRAM = """
 import sys, threading
 import httpcore
 
-world, plain, http2, secure, authority = sys.argv[1:]
-kind = httpcore.SyncConnectionPool if world == "threads" else httpcore.ConnectionPool
-if world == "asyncio":
+runtime, plain, http2, secure, authority = sys.argv[1:]
+kind = httpcore.SyncConnectionPool if runtime == "threads" else httpcore.ConnectionPool
+if runtime == "asyncio":
     import asyncio
-elif world == "trio":
+elif runtime == "trio":
     import trio
 own = httpcore.SSLConfig(verify=authority)
 pinned = httpcore.SSLConfig(verify=authority, fingerprints=("0" * 64,))
@@ -136,14 +136,14 @@ def in_threads():
             pass
 
 
-if world == "asyncio":
+if runtime == "asyncio":
     async def watched_main():
         sys.addaudithook(hook)
         await main()
         global watched
         watched = False
     asyncio.run(watched_main())
-elif world == "trio":
+elif runtime == "trio":
     async def watched_main():
         sys.addaudithook(hook)
         await main()
@@ -158,9 +158,9 @@ print(*imported)
 """
 
 
-@pytest.mark.parametrize("world", ["threads", "asyncio", "trio"])
-def test_a_request_imports_only_few_libraries_behind_the_gate(world: str, places: tuple[str, ...]) -> None:
-    program = [sys.executable, "-c", PROGRAM, world, *places]
+@pytest.mark.parametrize("runtime", ["threads", "asyncio", "trio"])
+def test_a_request_imports_only_few_libraries_behind_the_gate(runtime: str, places: tuple[str, ...]) -> None:
+    program = [sys.executable, "-c", PROGRAM, runtime, *places]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     imported = done.stdout.split()

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import trustme
+from runtimes import RUNTIMES, Runtime, each_runtime
 from scripted_proxy import BODY, USUAL, Secured, Visit, server_context
 from scripted_proxy import CONNECT as CONNECT_STEP
 from scripted_proxy import EXCHANGE as EXCHANGE_STEP
 from scripted_proxy import SOCKS5 as SOCKS5_STEP
 from servers import Peer, ScriptedServer
-from worlds import WORLDS, World, each_world
 
 import httpcore
 
@@ -208,9 +208,9 @@ HERE = {"origin.test": "127.0.0.1", "other.test": "127.0.0.1"}
 
 
 @contextmanager
-def opened(world: World, **settings: Any) -> Iterator[tuple[Any, Choosing]]:
+def opened(runtime: Runtime, **settings: Any) -> Iterator[tuple[Any, Choosing]]:
     choosing = Choosing()
-    yield world.pool(proxy=choosing, resolve=HERE, **settings), choosing
+    yield runtime.pool(proxy=choosing, resolve=HERE, **settings), choosing
 
 
 async def ask(pool: Any, choosing: Choosing, what: Prepared) -> bool:
@@ -445,7 +445,7 @@ ROUTE = {
 
 DIAL = {
     "route": Fact(Kind.APART, "it is the key", ROUTE["host"].pairs[:1]),
-    "backend": fixed("a pool lives in one world at a time"),
+    "backend": fixed("a pool lives in one runtime at a time"),
     "network": fixed("see POOL: local_address to network_policy"),
     "deadline": shared("bounds the waits of one request"),
     "reached": fixed("closes what is half made"),
@@ -517,17 +517,19 @@ FACTS = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("fact", FACTS)
-def test_what_keeps_apart_shares_nothing_and_what_does_not_shares_all(world: World, fact: Fact, place: Place) -> None:
-    """One pool; one thing is different; then the same again. What decides is the same in every world, so that one pair
+def test_what_keeps_apart_shares_nothing_and_what_does_not_shares_all(
+    runtime: Runtime, fact: Fact, place: Place
+) -> None:
+    """One pool; one thing is different; then the same again. What decides is the same in every runtime, so one pair
     does for most of them.
     """
 
     async def body(first: Asked, second: Asked, http2: bool) -> None:
         one, other = Prepared.of(first, place), Prepared.of(second, place)
         before = place.connections
-        with opened(world, http2=http2) as (pool, choosing):
+        with opened(runtime, http2=http2) as (pool, choosing):
             async with pool:
                 reused = [await ask(pool, choosing, what) for what in (one, other, one, other)]
                 stats = pool.stats()
@@ -537,8 +539,8 @@ def test_what_keeps_apart_shares_nothing_and_what_does_not_shares_all(world: Wor
 
     first, *others = fact.pairs
     cells = [(*first, http2) for http2 in fact.http2] + [(*other, True) for other in others]
-    for cell in cells if world is WORLDS[0] else cells[:1]:
-        world.run(body, *cell)
+    for cell in cells if runtime is RUNTIMES[0] else cells[:1]:
+        runtime.run(body, *cell)
 
 
 # A context that is changed.
@@ -606,11 +608,11 @@ def unchecked(place: Place) -> ssl.SSLContext:
     return context
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("where", ["origin", "proxy", "forwarding proxy"])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_changed_context_shares_nothing_with_what_was_before(
-    world: World, change: Callable[[ssl.SSLContext], None], where: str, place: Place
+    runtime: Runtime, change: Callable[[ssl.SSLContext], None], where: str, place: Place
 ) -> None:
     context = unchecked(place)
     if change is check_names:
@@ -621,7 +623,7 @@ def test_a_changed_context_shares_nothing_with_what_was_before(
 
     async def body() -> None:
         before = place.connections
-        with opened(world) as (pool, choosing):
+        with opened(runtime) as (pool, choosing):
             async with pool:
                 reused = [await ask(pool, choosing, what) for _ in range(2)]
                 change(context)
@@ -629,12 +631,12 @@ def test_a_changed_context_shares_nothing_with_what_was_before(
         assert reused == [False, True, False, True]
         assert place.connections - before == 2
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
-def test_a_context_that_begins_to_check_shares_nothing_unchecked(world: World, alpn: str, place: Place) -> None:
+def test_a_context_that_begins_to_check_shares_nothing_unchecked(runtime: Runtime, alpn: str, place: Place) -> None:
     """Neither a connection nor a session that was made before is used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts nobody
     context.check_hostname = False
@@ -643,7 +645,7 @@ def test_a_context_that_begins_to_check_shares_nothing_unchecked(world: World, a
     url = f"https://origin.test:{place.one.port}/"
 
     async def body() -> None:
-        async with world.pool(context, resolve=HERE, http1=alpn == "http/1.1", http2=alpn == "h2") as pool:
+        async with runtime.pool(context, resolve=HERE, http1=alpn == "http/1.1", http2=alpn == "h2") as pool:
             assert (await pool.request("GET", url)).status_code == 200
             context.verify_mode = ssl.CERT_REQUIRED
             for _ in range(2):
@@ -652,11 +654,11 @@ def test_a_context_that_begins_to_check_shares_nothing_unchecked(world: World, a
             context.verify_mode = ssl.CERT_NONE
             assert (await pool.request("GET", url)).info.reused
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_context_that_changes_during_the_dial_is_an_error(world: World, place: Place) -> None:
+@each_runtime
+def test_a_context_that_changes_during_the_dial_is_an_error(runtime: Runtime, place: Place) -> None:
     """What is connected with less than was demanded must not be shared by those who demand it."""
     context = unchecked(place)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -667,13 +669,13 @@ def test_a_context_that_changes_during_the_dial_is_an_error(world: World, place:
             return ["127.0.0.1"]
 
     async def body() -> None:
-        async with world.pool(context, resolver=Loosening()) as pool:
+        async with runtime.pool(context, resolver=Loosening()) as pool:
             with pytest.raises(httpcore.LocalProtocolError, match="was changed while a connection was made") as caught:
                 await pool.request("GET", f"https://origin.test:{place.one.port}/")
             assert caught.value.safe_to_retry
             assert pool.stats().connections == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_every_readable_setting_of_a_context_is_compared() -> None:

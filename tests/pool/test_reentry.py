@@ -215,8 +215,8 @@ SIGNALS = """
 import asyncio, random, signal, sys, threading, time
 import httpcore
 
-url, act, world, options = sys.argv[1], sys.argv[2], sys.argv[3], eval(sys.argv[4])
-pool = httpcore.SyncConnectionPool(**options) if world == "threads" else httpcore.ConnectionPool(**options)
+url, act, runtime, options = sys.argv[1], sys.argv[2], sys.argv[3], eval(sys.argv[4])
+pool = httpcore.SyncConnectionPool(**options) if runtime == "threads" else httpcore.ConnectionPool(**options)
 counts = dict.fromkeys(("done", "refused", "closed", "calls"), 0)
 
 
@@ -224,7 +224,7 @@ def close():
     global pool
     old = pool
     pool = type(old)(**options)
-    if world == "threads":
+    if runtime == "threads":
         old.close()
     else:
         try:
@@ -234,7 +234,7 @@ def close():
 
 
 def request():
-    if world == "threads":
+    if runtime == "threads":
         try:
             pool.request("GET", url + "/0/inner", timeout=0.2)
         except httpcore.LocalProtocolError as error:
@@ -282,7 +282,7 @@ def busy():
 ends = time.monotonic() + 1.0
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.01)
-if world == "asyncio":
+if runtime == "asyncio":
     asyncio.run(main())
 else:
     others = [threading.Thread(target=busy) for _ in range(2)]
@@ -298,13 +298,13 @@ assert counts["done"] and counts["calls"] > 5, counts
 
 
 @pytest.mark.proofs
-@pytest.mark.parametrize("world", ["threads", "asyncio"])
+@pytest.mark.parametrize("runtime", ["threads", "asyncio"])
 @pytest.mark.parametrize("act", ["repr", "stats", "close", "request"])
-def test_a_signal_handler_may_use_a_pool_at_any_moment(spoken: Any, act: str, world: str) -> None:
+def test_a_signal_handler_may_use_a_pool_at_any_moment(spoken: Any, act: str, runtime: str) -> None:
     url, options = spoken
-    if (act, world) == ("request", "asyncio"):
+    if (act, runtime) == ("request", "asyncio"):
         pytest.skip("a handler cannot await")
-    program = [sys.executable, "-c", SIGNALS, url, act, world, repr(options)]
+    program = [sys.executable, "-c", SIGNALS, url, act, runtime, repr(options)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "Traceback" not in done.stderr

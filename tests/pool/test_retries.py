@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from h2_peer import H2Peer, Server
 from h2_peer import play as play_h2
+from runtimes import RUNTIMES, each_runtime
+from runtimes import Runtime as RealRuntime
 from servers import Peer, ScriptedServer, ok
 from strikes import ACTS, cancel, check
-from worlds import WORLDS, each_world
-from worlds import World as RealWorld
 
 import httpcore
 from httpcore import RetryPolicy
 from httpcore._pool.retrying import draw
 from httpcore.testing import Cancelled, ServerEnd, Task
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 from httpcore.testing import at_every_await as at_every_point
 
 URL = "http://a.test/"
@@ -52,10 +52,10 @@ def later(*fields: bytes) -> bytes:
     return b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n" + b"".join(field + b"\r\n" for field in fields) + b"\r\n"
 
 
-def play(main: Callable[[World], Coroutine[Any, Any, None]], **named: Any) -> World:
-    world = World(**named)
-    world.run(main(world))
-    return world
+def play(main: Callable[[Runtime], Coroutine[Any, Any, None]], **named: Any) -> Runtime:
+    runtime = Runtime(**named)
+    runtime.run(main(runtime))
+    return runtime
 
 
 def times(events: list[httpcore.TraceEvent], kind: type[httpcore.TraceEvent]) -> list[float]:
@@ -68,14 +68,14 @@ def times(events: list[httpcore.TraceEvent], kind: type[httpcore.TraceEvent]) ->
 def test_a_connection_that_cannot_be_made_is_tried_again_after_pauses_that_double() -> None:
     events: list[httpcore.TraceEvent] = []
 
-    async def main(world: World) -> None:
-        world.refuse("a.test", 80)
+    async def main(runtime: Runtime) -> None:
+        runtime.refuse("a.test", 80)
         async with httpcore.ConnectionPool(retries=RetryPolicy(backoff=1, jitter=0), trace=events.append) as pool:
             with pytest.raises(httpcore.ConnectError) as caught:
                 await pool.request("POST", URL, body=b"x")
             assert caught.value.phase == "connect"
-            check(world, pool)
-            assert world.now == 7.0
+            check(runtime, pool)
+            assert runtime.now == 7.0
 
     assert len(play(main).attempts) == 4
     assert times(events, httpcore.DialStarted) == [0.0, 1.0, 3.0, 7.0]
@@ -86,15 +86,15 @@ def test_a_connection_that_cannot_be_made_is_tried_again_after_pauses_that_doubl
 
 
 def test_a_number_of_retries_waits_a_time_that_chance_has_a_part_in() -> None:
-    async def main(world: World) -> None:
-        world.refuse("a.test", 80)
+    async def main(runtime: Runtime) -> None:
+        runtime.refuse("a.test", 80)
         async with httpcore.ConnectionPool(retries=2) as pool:
             draws = iter([0.0, 0.5, 0.0])
             # Chance is owned by the test.
             pool._attempts._draw = lambda: next(draws)  # type: ignore[union-attr]
             with pytest.raises(httpcore.ConnectError):
                 await pool.request("GET", URL)
-            assert world.now == pytest.approx(0.5 + 1.0 * 0.75)
+            assert runtime.now == pytest.approx(0.5 + 1.0 * 0.75)
 
     assert len(play(main).attempts) == 3
 
@@ -106,15 +106,15 @@ def test_what_chance_gives_is_from_0_up_to_1_and_not_always_the_same() -> None:
 
 
 def test_a_server_that_comes_up_in_a_pause_is_reached() -> None:
-    async def main(world: World) -> None:
-        world.refuse("a.test", 80)
+    async def main(runtime: Runtime) -> None:
+        runtime.refuse("a.test", 80)
 
         async def come_up() -> None:
-            await world.sleep(2)
-            world.listen("a.test", 80, answers())
+            await runtime.sleep(2)
+            runtime.listen("a.test", 80, answers())
 
         async with httpcore.ConnectionPool(retries=SURE) as pool:
-            task = world.spawn(come_up())
+            task = runtime.spawn(come_up())
             response = await pool.request("GET", URL)
             assert (response.status_code, response.info.attempts) == (200, 3)
             assert response.info.head_after == 3.0
@@ -127,17 +127,17 @@ def test_a_server_that_comes_up_in_a_pause_is_reached() -> None:
 def test_a_status_is_asked_again_and_the_connection_of_a_small_answer_is_kept(stream: bool) -> None:
     events: list[httpcore.TraceEvent] = []
 
-    async def main(world: World) -> None:
-        world.listen("a.test", 80, answers(503, 429))
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, answers(503, 429))
         async with httpcore.ConnectionPool(retries=SURE, trace=events.append) as pool:
             response = await pool.request("PUT", URL, body=b"payload", stream=stream)
             assert await response.read() == b"body"
             assert (response.status_code, response.info.attempts, response.info.reused) == (200, 3, True)
-            check(world, pool)
+            check(runtime, pool)
 
-    world = play(main)
-    assert len(world.connections) == 1
-    assert world.connections[0].sent.count(b"payload") == 3
+    runtime = play(main)
+    assert len(runtime.connections) == 1
+    assert runtime.connections[0].sent.count(b"payload") == 3
     assert times(events, httpcore.RequestSent) == [0.0, 1.0, 3.0]
     retried = [event for event in events if isinstance(event, httpcore.RequestRetried)]
     assert [(event.reason, event.attempt, event.pause) for event in retried] == [
@@ -150,11 +150,11 @@ def test_a_status_is_asked_again_and_the_connection_of_a_small_answer_is_kept(st
 def test_a_large_answer_that_nobody_wants_costs_its_connection() -> None:
     large = b"HTTP/1.1 503 Later\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
 
-    async def main(world: World) -> None:
-        world.listen("a.test", 80, answers(large))
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, answers(large))
         async with httpcore.ConnectionPool(retries=SURE) as pool:
-            task = world.spawn(pool.request("GET", URL))
-            await world.sleep(0.5)
+            task = runtime.spawn(pool.request("GET", URL))
+            await runtime.sleep(0.5)
             assert pool.stats().connections == 0
             await task.wait()
             assert task.result().status_code == 200
@@ -163,19 +163,19 @@ def test_a_large_answer_that_nobody_wants_costs_its_connection() -> None:
 
 
 def test_when_the_attempts_are_used_up_the_last_answer_is_returned() -> None:
-    async def main(world: World) -> None:
-        world.listen("a.test", 80, answers(then=503))
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, answers(then=503))
         async with httpcore.ConnectionPool(retries=SURE) as pool:
             response = await pool.request("GET", URL)
             assert (response.status_code, response.body, response.info.attempts) == (503, b"body", 4)
-            assert world.now == 7.0
+            assert runtime.now == 7.0
 
     play(main)
 
 
 def test_a_post_and_a_body_that_is_used_up_are_not_sent_again_for_a_status() -> None:
-    async def main(world: World) -> None:
-        world.listen("a.test", 80, answers(then=503))
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, answers(then=503))
         async with httpcore.ConnectionPool(retries=SURE) as pool:
             for method, body in (("POST", b"x"), ("PUT", iter([b"x"]))):
                 response = await pool.request(method, URL, body=body)
@@ -183,8 +183,8 @@ def test_a_post_and_a_body_that_is_used_up_are_not_sent_again_for_a_status() -> 
             response = await pool.request("PUT", URL, body=httpcore.ReplayableBody(lambda: [b"x", b"y"]))
             assert response.info.attempts == 4
 
-    world = play(main)
-    assert b"".join(connection.sent for connection in world.connections).count(b"1\r\nx\r\n1\r\ny") == 4
+    runtime = play(main)
+    assert b"".join(connection.sent for connection in runtime.connections).count(b"1\r\nx\r\n1\r\ny") == 4
 
 
 @pytest.mark.parametrize(
@@ -201,28 +201,28 @@ def test_a_post_and_a_body_that_is_used_up_are_not_sent_again_for_a_status() -> 
     ],
 )
 def test_retry_after_is_waited_for_up_to_a_cap(fields: list[bytes], ends: float, attempts: int) -> None:
-    async def main(world: World) -> None:
-        world.listen("a.test", 80, answers(later(*fields)))
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, answers(later(*fields)))
         async with httpcore.ConnectionPool(retries=SURE) as pool:
             response = await pool.request("GET", URL)
             assert response.info.attempts == attempts
             assert response.status_code == (200 if attempts == 2 else 503)
-            assert world.now == ends
+            assert runtime.now == ends
 
     play(main)
 
 
 def test_a_pause_that_would_outlive_the_total_timeout_is_not_begun() -> None:
-    async def main(world: World) -> None:
-        world.refuse("a.test", 80)
-        world.listen("b.test", 80, answers(then=503))
+    async def main(runtime: Runtime) -> None:
+        runtime.refuse("a.test", 80)
+        runtime.listen("b.test", 80, answers(then=503))
         timeout = httpcore.TimeoutConfig(total_timeout=2.5)
         async with httpcore.ConnectionPool(retries=SURE, timeout=timeout) as pool:
             with pytest.raises(httpcore.ConnectError):
                 await pool.request("GET", URL)
-            assert world.now == 1.0
+            assert runtime.now == 1.0
             response = await pool.request("GET", "http://b.test/")
-            assert (response.status_code, response.info.attempts, world.now) == (503, 2, 2.0)
+            assert (response.status_code, response.info.attempts, runtime.now) == (503, 2, 2.0)
 
     play(main)
 
@@ -233,12 +233,12 @@ def test_a_stale_connection_is_replaced_beside_the_policy_or_not_at_all() -> Non
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         await peer.recv_until(b"\r\n\r\n")
 
-    async def main(world: World) -> None:
-        world.listen("a.test", 80, once)
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, once)
         async with httpcore.ConnectionPool(retries=SURE) as pool:
             await pool.request("GET", URL)
             assert (await pool.request("GET", URL)).info.attempts == 2
-            assert world.now == 0.0
+            assert runtime.now == 0.0
         async with httpcore.ConnectionPool(retries=SURE, retry_stale=False) as pool:
             await pool.request("GET", URL)
             with pytest.raises(httpcore.RemoteProtocolError):
@@ -296,15 +296,15 @@ def test_over_http2_a_long_answer_that_nobody_wants_is_reset() -> None:
     [(RetryPolicy(attempts=3), 503, 3), (RetryPolicy(attempts=3), 407, 1), (3, 503, 1)],
 )
 def test_a_tunnel_that_a_proxy_does_not_make_now_is_asked_for_again(retries: Any, status: int, attempts: int) -> None:
-    async def main(world: World) -> None:
-        world.listen("proxy.test", 80, answers(then=status))
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("proxy.test", 80, answers(then=status))
         async with httpcore.ConnectionPool(retries=retries, proxy="http://proxy.test:80") as pool:
             with pytest.raises(httpcore.ProxyError):
                 await pool.request("POST", "https://a.test/", body=b"x")
-            check(world, pool)
+            check(runtime, pool)
 
-    world = play(main)
-    assert sum(connection.sent.count(b"CONNECT ") for connection in world.connections) == attempts
+    runtime = play(main)
+    assert sum(connection.sent.count(b"CONNECT ") for connection in runtime.connections) == attempts
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
@@ -314,20 +314,20 @@ def test_a_proxy_that_resets_before_the_tunnel_is_there_is_asked_again(retries: 
         await end.recv(1)
         end.reset()
 
-    async def main(world: World) -> None:
-        world.listen("a.test", 443, drop)
-        world.listen("proxy.test", 1080, drop)
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 443, drop)
+        runtime.listen("proxy.test", 1080, drop)
         async with httpcore.ConnectionPool(retries=retries, proxy=f"{scheme}://proxy.test:1080") as pool:
             with pytest.raises(httpcore.ProxyError):
                 await pool.request("POST", "https://a.test/", body=b"x")
-            check(world, pool)
+            check(runtime, pool)
 
     assert len(play(main).connections) == 3
 
 
 def test_connect_is_never_sent_again_for_a_status() -> None:
-    async def main(world: World) -> None:
-        world.listen("a.test", 80, answers(then=503))
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, answers(then=503))
         async with httpcore.ConnectionPool(retries=RetryPolicy(methods=frozenset({"CONNECT"}))) as pool:
             response = await pool.request("CONNECT", URL, target="b.test:443")
             assert (response.status_code, response.info.attempts) == (503, 1)
@@ -339,8 +339,8 @@ def test_connect_is_never_sent_again_for_a_status() -> None:
 
 
 def test_a_server_that_fails_for_long_is_not_stormed() -> None:
-    async def main(world: World) -> None:
-        world.listen("a.test", 80, answers(then=503))
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, answers(then=503))
         policy = RetryPolicy(backoff=0.001, budget=10)
         async with httpcore.ConnectionPool(retries=policy) as pool:
             counts = [(await pool.request("GET", URL)).info.attempts for _ in range(200)]
@@ -352,13 +352,13 @@ def test_a_server_that_fails_for_long_is_not_stormed() -> None:
 
 
 def test_successes_earn_retries() -> None:
-    async def main(world: World) -> None:
-        world.listen("a.test", 80, answers(*[200] * 10, 503, *[200] * 10, 503))
+    async def main(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, answers(*[200] * 10, 503, *[200] * 10, 503))
         async with httpcore.ConnectionPool(retries=RetryPolicy(budget=1, backoff=0)) as pool:
-            world.refuse("b.test", 80)
+            runtime.refuse("b.test", 80)
             with pytest.raises(httpcore.ConnectError):
                 await pool.request("GET", "http://b.test/")
-            assert len(world.attempts) == 2
+            assert len(runtime.attempts) == 2
             responses = [await pool.request("GET", URL) for _ in range(21)]
             assert [response.info.attempts for response in responses] == [*[1] * 10, 2, *[1] * 9, 2]
 
@@ -369,16 +369,16 @@ def test_successes_earn_retries() -> None:
 
 
 def test_a_paused_request_holds_no_place_in_the_pool() -> None:
-    async def main(world: World) -> None:
-        world.refuse("a.test", 80)
-        world.listen("b.test", 80, answers())
+    async def main(runtime: Runtime) -> None:
+        runtime.refuse("a.test", 80)
+        runtime.listen("b.test", 80, answers())
         limits = httpcore.PoolLimits(max_connections=1)
         async with httpcore.ConnectionPool(retries=SURE, limits=limits) as pool:
-            task = world.spawn(pool.request("GET", URL))
-            await world.sleep(0.5)
-            check(world, pool)
+            task = runtime.spawn(pool.request("GET", URL))
+            await runtime.sleep(0.5)
+            check(runtime, pool)
             response = await pool.request("GET", "http://b.test/")
-            assert (response.status_code, world.now) == (200, 0.5)
+            assert (response.status_code, runtime.now) == (200, 0.5)
             await task.wait()
             assert isinstance(task.error, httpcore.ConnectError)
 
@@ -388,17 +388,17 @@ def test_a_paused_request_holds_no_place_in_the_pool() -> None:
 def test_closing_the_pool_ends_a_pause_at_once() -> None:
     events: list[httpcore.TraceEvent] = []
 
-    async def main(world: World) -> None:
-        world.refuse("a.test", 80)
+    async def main(runtime: Runtime) -> None:
+        runtime.refuse("a.test", 80)
         pool = httpcore.ConnectionPool(retries=SURE, trace=events.append)
-        task = world.spawn(pool.request("GET", URL))
-        await world.sleep(0.5)
+        task = runtime.spawn(pool.request("GET", URL))
+        await runtime.sleep(0.5)
         await pool.close()
         await task.wait()
         assert isinstance(task.error, httpcore.PoolClosed)
         assert task.error.url == URL
         assert task.error.phase == "pause before another attempt"
-        assert world.now == 0.5
+        assert runtime.now == 0.5
         # A paused request that is left here would be woken by `close` only: nothing public counts them.
         assert pool._leases.pausing == set()
 
@@ -409,17 +409,17 @@ def test_closing_the_pool_ends_a_pause_at_once() -> None:
 def test_a_request_cancelled_in_a_pause_is_told_of_and_leaves_nothing() -> None:
     events: list[httpcore.TraceEvent] = []
 
-    async def main(world: World) -> None:
-        world.refuse("a.test", 80)
+    async def main(runtime: Runtime) -> None:
+        runtime.refuse("a.test", 80)
         async with httpcore.ConnectionPool(retries=SURE, trace=events.append) as pool:
-            task = world.spawn(pool.request("GET", URL))
-            await world.sleep(0.5)
+            task = runtime.spawn(pool.request("GET", URL))
+            await runtime.sleep(0.5)
             task.cancel()
             await task.wait()
             assert isinstance(task.error, Cancelled)
             # As above.
             assert pool._leases.pausing == set()
-            check(world, pool)
+            check(runtime, pool)
 
     play(main)
     assert times(events, httpcore.RequestFailed) == [0.5]
@@ -428,49 +428,49 @@ def test_a_request_cancelled_in_a_pause_is_told_of_and_leaves_nothing() -> None:
 # Struck at every await.
 
 
-async def refused_then_served(world: World, pool: httpcore.ConnectionPool) -> None:
-    world.refuse("a.test", 80, connect_delay=0.05)
+async def refused_then_served(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
+    runtime.refuse("a.test", 80, connect_delay=0.05)
 
     async def come_up() -> None:
-        await world.sleep(1.5)
-        world.listen("a.test", 80, answers(), connect_delay=0.05, delay_there=0.01, delay_back=0.01)
+        await runtime.sleep(1.5)
+        runtime.listen("a.test", 80, answers(), connect_delay=0.05, delay_there=0.01, delay_back=0.01)
 
-    world.spawn(come_up())
-
-
-async def answered_later(world: World, pool: httpcore.ConnectionPool) -> None:
-    world.listen("a.test", 80, answers(503, later()), connect_delay=0.05, delay_there=0.01, delay_back=0.01)
+    runtime.spawn(come_up())
 
 
-async def stays_refused(world: World, pool: httpcore.ConnectionPool) -> None:
-    world.refuse("a.test", 80, connect_delay=0.05)
+async def answered_later(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
+    runtime.listen("a.test", 80, answers(503, later()), connect_delay=0.05, delay_there=0.01, delay_back=0.01)
+
+
+async def stays_refused(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
+    runtime.refuse("a.test", 80, connect_delay=0.05)
 
 
 SCENES = {"refused": stays_refused, "refused, then served": refused_then_served, "later, then served": answered_later}
 
 
 def scene_of(
-    before: Callable[[World, httpcore.ConnectionPool], Coroutine[Any, Any, None]],
+    before: Callable[[Runtime, httpcore.ConnectionPool], Coroutine[Any, Any, None]],
     allowed: tuple[type[BaseException], ...],
     pools: list[httpcore.ConnectionPool],
-) -> Callable[[World], Coroutine[Any, Any, None]]:
-    async def scene(world: World) -> None:
+) -> Callable[[Runtime], Coroutine[Any, Any, None]]:
+    async def scene(runtime: Runtime) -> None:
         limits = httpcore.PoolLimits(max_connections=1)
         pool = httpcore.ConnectionPool(retries=SURE, limits=limits, timeout=httpcore.TimeoutConfig(total_timeout=60))
         pools.append(pool)
-        await before(world, pool)
-        victim = await world.victim(pool.request("PUT", URL, body=b"x"))
+        await before(runtime, pool)
+        victim = await runtime.victim(pool.request("PUT", URL, body=b"x"))
         assert victim.error is None or isinstance(victim.error, allowed), victim.error
         assert victim.lingered == [], "nothing is awaited by one who was cancelled"
         # As above.
         assert pool._leases.pausing == set()
-        check(world, pool)
+        check(runtime, pool)
         # Whether the strike has closed the pool.
         if not pool._leases.ledger.closed:
-            world.listen("b.test", 80, answers())
+            runtime.listen("b.test", 80, answers())
             assert (await pool.request("GET", "http://b.test/")).status_code == 200
         await pool.close()
-        assert all(connection.client_closed for connection in world.connections)
+        assert all(connection.client_closed for connection in runtime.connections)
 
     return scene
 
@@ -487,21 +487,21 @@ def test_struck_at_every_await_of_a_retried_request(name: str, act: str) -> None
 def test_cancelled_at_every_await_of_a_retried_request_in_random_schedules(name: str) -> None:
     scene = scene_of(SCENES[name], (Cancelled, httpcore.ConnectError), [])
     for seed in range(6):
-        at_every_point(scene, cancel, make=partial(World, seed, shuffle=True, checkpoints=seed % 2 == 0))
+        at_every_point(scene, cancel, make=partial(Runtime, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_the_pool_closed_at_every_await_of_a_retried_request(name: str) -> None:
     pools: list[httpcore.ConnectionPool] = []
 
-    def close(world: World, victim: Task[Any]) -> None:
+    def close(runtime: Runtime, victim: Task[Any]) -> None:
         # The plain function below `close()`: a strike waits for nothing.
         pools[-1]._close()
 
     assert at_every_point(scene_of(SCENES[name], (httpcore.PoolClosed, httpcore.ConnectError), pools), close) >= 6
 
 
-# Real sockets, in every world.
+# Real sockets, in every runtime.
 
 
 QUICK = RetryPolicy(backoff=0.01, max_backoff=0.02)
@@ -522,37 +522,37 @@ def busy_at_first() -> Iterator[ScriptedServer]:
     assert not server.failures
 
 
-@each_world
-def test_a_busy_server_is_asked_again(world: RealWorld, busy_at_first: ScriptedServer) -> None:
+@each_runtime
+def test_a_busy_server_is_asked_again(runtime: RealRuntime, busy_at_first: ScriptedServer) -> None:
     async def body() -> None:
-        async with world.pool(retries=QUICK) as pool:
+        async with runtime.pool(retries=QUICK) as pool:
             for _ in range(3):
                 response = await pool.request("GET", busy_at_first.url)
                 assert (response.body, response.info.attempts) == (b"served", 3)
             assert pool.stats().leased == 0
 
-    world.run(body)
+    runtime.run(body)
     assert busy_at_first.connections == 1
 
 
-@each_world
-def test_a_port_that_nobody_listens_at_is_tried_again(world: RealWorld) -> None:
+@each_runtime
+def test_a_port_that_nobody_listens_at_is_tried_again(runtime: RealRuntime) -> None:
     with closing(socket.socket()) as unheard:
         unheard.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unheard.getsockname()[1]}/"
         events: list[httpcore.TraceEvent] = []
 
         async def body() -> None:
-            async with world.pool(retries=QUICK, trace=events.append) as pool:
+            async with runtime.pool(retries=QUICK, trace=events.append) as pool:
                 with pytest.raises(httpcore.ConnectError):
                     await pool.request("GET", url)
 
-        world.run(body)
+        runtime.run(body)
     assert len(times(events, httpcore.DialStarted)) == 4
 
 
-@each_world
-def test_closing_a_real_pool_wakes_who_pauses(world: RealWorld) -> None:
+@each_runtime
+def test_closing_a_real_pool_wakes_who_pauses(runtime: RealRuntime) -> None:
     with closing(socket.socket()) as unheard:
         unheard.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unheard.getsockname()[1]}/"
@@ -563,7 +563,7 @@ def test_closing_a_real_pool_wakes_who_pauses(world: RealWorld) -> None:
                 paused.set()
 
         async def body() -> None:
-            pool = world.pool(retries=RetryPolicy(backoff=500, max_backoff=500), trace=hear)
+            pool = runtime.pool(retries=RetryPolicy(backoff=500, max_backoff=500), trace=hear)
 
             async def ask() -> None:
                 with pytest.raises(httpcore.PoolClosed):
@@ -571,15 +571,15 @@ def test_closing_a_real_pool_wakes_who_pauses(world: RealWorld) -> None:
 
             async def close() -> None:
                 while not paused.is_set():
-                    await world.sleep(0.005)
+                    await runtime.sleep(0.005)
                 await pool.close()
 
             began = time.monotonic()
-            await world.gather(ask, close)
+            await runtime.gather(ask, close)
             assert time.monotonic() - began < 60
 
-        world.run(body)
+        runtime.run(body)
 
 
-def test_every_world_was_tried() -> None:
-    assert {world.name for world in WORLDS} == {"asyncio", "uvloop", "trio", "threads"}
+def test_every_runtime_was_tried() -> None:
+    assert {runtime.name for runtime in RUNTIMES} == {"asyncio", "uvloop", "trio", "threads"}

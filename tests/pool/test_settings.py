@@ -8,7 +8,7 @@ import ssl
 from typing import Any
 
 import pytest
-from worlds import World, each_world
+from runtimes import Runtime, each_runtime
 
 import httpcore
 from httpcore import TimeoutConfig
@@ -140,22 +140,22 @@ def test_what_was_left_out_is_copied_and_pickled() -> None:
     )
 
 
-@each_world
-def test_the_settings_of_a_pool_can_be_read(world: World) -> None:
+@each_runtime
+def test_the_settings_of_a_pool_can_be_read(runtime: Runtime) -> None:
     limits, tls = httpcore.PoolLimits(max_connections=7), httpcore.SSLConfig(verify=False)
 
     async def main() -> None:
-        async with world.pool(tls, 3, limits, max_body=9) as http:
+        async with runtime.pool(tls, 3, limits, max_body=9) as http:
             pool = getattr(http, "sync", http)
             assert (pool.ssl, pool.timeout, pool.limits, pool.max_body) == (tls, TimeoutConfig(3), limits, 9)
         context = ssl.create_default_context()
-        async with world.pool(context) as http:
+        async with runtime.pool(context) as http:
             pool = getattr(http, "sync", http)
             assert pool.ssl is context
             assert (pool.timeout, pool.limits) == (TimeoutConfig(), httpcore.PoolLimits())
             assert pool.max_body is httpcore.UNSET
 
-    world.run(main)
+    runtime.run(main)
 
 
 def test_a_pool_timeout_says_what_to_do() -> None:

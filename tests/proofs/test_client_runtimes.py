@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import trio
 from clients import client
+from runtimes import RUNTIMES, Runtime
 from servers import Peer, ScriptedServer
 from trials import eventually
-from worlds import WORLDS, World
 
 import httpcore
 
 CHALLENGE = b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256\r\n'
 ASYNCIO, TRIO, THREADS = (
-    next(world for world in WORLDS if world.name == name) for name in ("asyncio", "trio", "threads")
+    next(runtime for runtime in RUNTIMES if runtime.name == name) for name in ("asyncio", "trio", "threads")
 )
 
 
@@ -146,14 +146,14 @@ def leased(of: httpcore.HTTPTransport) -> int:
     return sum(stats.leased + stats.waiting + stats.dialing for stats in of.stats() if stats is not None)
 
 
-@pytest.mark.parametrize(("world", "struck"), [(ASYNCIO, in_asyncio), (TRIO, in_trio)], ids=["asyncio", "trio"])
+@pytest.mark.parametrize(("runtime", "struck"), [(ASYNCIO, in_asyncio), (TRIO, in_trio)], ids=["asyncio", "trio"])
 @pytest.mark.parametrize("what", WHAT, ids=lambda what: what.__name__)
 def test_a_call_cancelled_at_any_suspension_leaves_nothing(
-    server: Server, world: World, what: What, struck: Callable[..., Coroutine[Any, Any, bool]]
+    server: Server, runtime: Runtime, what: What, struck: Callable[..., Coroutine[Any, Any, bool]]
 ) -> None:
     async def main(moment: int) -> bool:
         below = transport()
-        async with client(world, transport=below) as http:
+        async with client(runtime, transport=below) as http:
             was_struck = await struck(what(http, server.url), moment)
             assert leased(below) == 0
             await what(http, server.url)
@@ -162,7 +162,7 @@ def test_a_call_cancelled_at_any_suspension_leaves_nothing(
 
     server.pause = 0.005
     moments = 0
-    while world.run(main, moments):
+    while runtime.run(main, moments):
         moments += 1
     assert moments > 3
 

@@ -104,18 +104,18 @@ WHAT = [redirected, redirected_elsewhere, authenticated, streamed, stepped, uplo
 def test_the_pool_is_whole_wherever_a_call_is_struck(
     what: Callable[[Client], Coroutine[Any, Any, None]], strike: str
 ) -> None:
-    async def scenario(world: Simulation) -> None:
-        world.listen("a.test", 80, serve)
-        world.listen("b.test", 80, serve)
+    async def scenario(runtime: Simulation) -> None:
+        runtime.listen("a.test", 80, serve)
+        runtime.listen("b.test", 80, serve)
         timeout = httpcore.TimeoutConfig(5, total_timeout=8)
         async with httpcore.ConnectionPool(limits=httpcore.PoolLimits(max_connections=1)) as pool:
             client = Client(timeout=timeout, dispatch=pool, trust_env=False)
             with suppress(httpcore.HTTPCoreError, Cancelled):
-                await world.victim(what(client))
-            check(world, pool)
+                await runtime.victim(what(client))
+            check(runtime, pool)
             if strike != "cut":  # what was cut stays so
                 await what(client)
-                check(world, pool)
+                check(runtime, pool)
             await client.close()
 
     act = ACTS[strike]
@@ -127,13 +127,13 @@ def test_the_pool_is_whole_wherever_a_call_is_struck(
 
 @pytest.mark.parametrize("strike", ACTS)
 def test_a_download_that_is_struck_leaves_no_part(strike: str, tmp_path: Path) -> None:
-    async def scenario(world: Simulation) -> None:
-        world.listen("a.test", 80, serve)
+    async def scenario(runtime: Simulation) -> None:
+        runtime.listen("a.test", 80, serve)
         async with httpcore.ConnectionPool(limits=httpcore.PoolLimits(max_connections=1)) as pool:
             client = Client(timeout=5, dispatch=pool, trust_env=False)
             with suppress(httpcore.HTTPCoreError, Cancelled):
-                await world.victim(client.download(f"{URL}/file", tmp_path / "file"))
-            check(world, pool)
+                await runtime.victim(client.download(f"{URL}/file", tmp_path / "file"))
+            check(runtime, pool)
             assert not [name for name in os.listdir(tmp_path) if name != "file"]
             if (tmp_path / "file").exists():
                 assert (tmp_path / "file").read_bytes() == b"x" * 60

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from real_servers import Ports
+from runtimes import RUNTIMES, Runtime, each_runtime
 from servers import free_port, process
-from worlds import WORLDS, World, each_world
 
 import httpcore
 from httpcore._backends.base import PIECE
@@ -55,11 +55,11 @@ class Lines:
         return self._step
 
 
-async def lines_in_a_crowd(world: World, url: str, size: int) -> tuple[float, float]:
+async def lines_in_a_crowd(runtime: Runtime, url: str, size: int) -> tuple[float, float]:
     """With `size` requests that wait: the lines of one more that asks and gives up, and of one that is served."""
     asking, serving = Lines(below=""), Lines()
     done = 0
-    async with world.pool(limits=httpcore.PoolLimits(max_connections=10), timeout=60) as http:
+    async with runtime.pool(limits=httpcore.PoolLimits(max_connections=10), timeout=60) as http:
         # More than one read gives, so that each keeps its connection until it is read.
         held = [await http.request("GET", f"{url}/{2 * PIECE}", stream=True) for _ in range(10)]
 
@@ -71,7 +71,7 @@ async def lines_in_a_crowd(world: World, url: str, size: int) -> tuple[float, fl
                 serving.stop()
 
         async def watch() -> None:
-            await world.sleep(0)
+            await runtime.sleep(0)
             assert http.stats().waiting == size
             asking.start()
             for _ in range(SAMPLE):
@@ -83,22 +83,24 @@ async def lines_in_a_crowd(world: World, url: str, size: int) -> tuple[float, fl
             for response in held:
                 await response.read()
 
-        await world.gather(*[fetch] * size, watch)
+        await runtime.gather(*[fetch] * size, watch)
         assert done == size
     return asking.count / SAMPLE, serving.count / SAMPLE
 
 
-@pytest.mark.parametrize("world", WORLDS[:3], ids=lambda world: world.name)
-def test_among_ten_thousand_that_wait_a_request_costs_what_it_costs_among_a_thousand(world: World, url: str) -> None:
-    few = world.run(lines_in_a_crowd, world, url, 1_000)
-    many = world.run(lines_in_a_crowd, world, url, 10_000)
+@pytest.mark.parametrize("runtime", RUNTIMES[:3], ids=lambda runtime: runtime.name)
+def test_among_ten_thousand_that_wait_a_request_costs_what_it_costs_among_a_thousand(
+    runtime: Runtime, url: str
+) -> None:
+    few = runtime.run(lines_in_a_crowd, runtime, url, 1_000)
+    many = runtime.run(lines_in_a_crowd, runtime, url, 10_000)
     assert many[0] <= MORE * few[0], f"to ask and give up: {many[0]:.0f} lines among 10,000, {few[0]:.0f} among 1,000"
     assert many[1] <= MORE * few[1], f"to be served: {many[1]:.0f} lines among 10,000, {few[1]:.0f} among 1,000"
 
 
-async def lines_beside_idle_connections(world: World, url: str, idle: int) -> float:
+async def lines_beside_idle_connections(runtime: Runtime, url: str, idle: int) -> float:
     """Lines for each request of a pool that has `idle` connections."""
-    async with world.pool(limits=httpcore.PoolLimits(max_connections=None)) as http:
+    async with runtime.pool(limits=httpcore.PoolLimits(max_connections=None)) as http:
         opened = [await http.request("GET", f"{url}/{2 * PIECE}", stream=True) for _ in range(idle)]
         for response in opened:
             await response.read()
@@ -112,16 +114,16 @@ async def lines_beside_idle_connections(world: World, url: str, idle: int) -> fl
     return lines.count / SAMPLE
 
 
-@each_world
-def test_a_thousand_idle_connections_cost_a_request_no_more_than_ten(world: World, url: str) -> None:
-    few = world.run(lines_beside_idle_connections, world, url, 10)
-    many = world.run(lines_beside_idle_connections, world, url, 1_000)
+@each_runtime
+def test_a_thousand_idle_connections_cost_a_request_no_more_than_ten(runtime: Runtime, url: str) -> None:
+    few = runtime.run(lines_beside_idle_connections, runtime, url, 10)
+    many = runtime.run(lines_beside_idle_connections, runtime, url, 1_000)
     assert many <= MORE * few, f"{many:.0f} lines beside 1,000 idle connections, {few:.0f} beside 10"
 
 
-async def lines_beside_streams(world: World, url: str, streams: int) -> float:
+async def lines_beside_streams(runtime: Runtime, url: str, streams: int) -> float:
     """Lines for each request when so many are on one HTTP/2 connection at once."""
-    async with world.pool(http1=False, timeout=60) as http:
+    async with runtime.pool(http1=False, timeout=60) as http:
 
         async def fetch() -> None:
             assert (await http.request("GET", url)).body == b"Hello, world"
@@ -130,15 +132,17 @@ async def lines_beside_streams(world: World, url: str, streams: int) -> float:
         lines, rounds = Lines(), max(1, 300 // streams)
         lines.start()
         for _ in range(rounds):
-            await world.gather(*[fetch] * streams)
+            await runtime.gather(*[fetch] * streams)
         lines.stop()
         assert http.stats().connections == 1
     return lines.count / (rounds * streams)
 
 
-@pytest.mark.parametrize("world", WORLDS[0:3:2], ids=lambda world: world.name)
-def test_a_request_among_three_thousand_streams_costs_what_it_costs_among_a_hundred(world: World, nginx: Ports) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES[0:3:2], ids=lambda runtime: runtime.name)
+def test_a_request_among_three_thousand_streams_costs_what_it_costs_among_a_hundred(
+    runtime: Runtime, nginx: Ports
+) -> None:
     url = f"http://127.0.0.1:{nginx.plain}/hello"
-    few = world.run(lines_beside_streams, world, url, 100)
-    many = world.run(lines_beside_streams, world, url, 3_000)
+    few = runtime.run(lines_beside_streams, runtime, url, 100)
+    many = runtime.run(lines_beside_streams, runtime, url, 3_000)
     assert many <= MORE * few, f"{many:.0f} lines among 3,000 streams, {few:.0f} among 100"

@@ -1,4 +1,4 @@
-"""Ctrl-C at every line of the HTTP/2 modules, in the deterministic world: whoever it strikes, the others go on at once.
+"""Ctrl-C at every line of the HTTP/2 modules, in the deterministic runtime: the other tasks go on at once.
 
 A real Ctrl-C comes between two instructions of one thread. Here it comes at a line of the victim, while the others
 stand at their awaits; the schedules are many, and the clock shows whether anybody waited for what would never come.
@@ -20,7 +20,7 @@ from test_h2_sweeps import SCENARIOS, Scenario, check_wires, listen, make_pool, 
 
 import httpcore
 from httpcore._http2 import connection, dispatch, exchange, inbox, liveness, outbox, pump, turns, uploads
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 from httpcore.testing import Task
 
 __all__ = ["small_windows"]
@@ -29,7 +29,7 @@ STRUCK = (connection, dispatch, exchange, inbox, liveness, outbox, pump, turns, 
 MODULES = tuple(module.__file__ for module in STRUCK)
 STRIDE = int(os.environ.get("HTTPCORE_STRIDE", "31"))
 SOON = 3.0
-"""Seconds of the world's clock in which everybody has his answer or an error. Each timeout is longer."""
+"""Seconds of the runtime's clock in which everybody has his answer or an error. Each timeout is longer."""
 
 
 class Striking:
@@ -39,8 +39,8 @@ class Striking:
     the lock, where CPython looks for no signals, nor at a `try`. And finalisers, whose errors are only printed.
     """
 
-    def __init__(self, world: World, line: int) -> None:
-        self.world = world
+    def __init__(self, runtime: Runtime, line: int) -> None:
+        self.runtime = runtime
         self.line = line
         self.seen = 0
         self.where = ""
@@ -50,7 +50,7 @@ class Striking:
         if code.co_filename not in MODULES or code.co_name == "__del__":
             return None
         # Ctrl-C strikes only while the victim runs, which no public name tells in the middle of a line.
-        if event == "line" and not self.where and self.world._running is self.world._victim:
+        if event == "line" and not self.where and self.runtime._running is self.runtime._victim:
             text = getline(code.co_filename, frame.f_lineno).strip()
             if not text.startswith(("with ", "try:")):
                 self.seen += 1
@@ -77,43 +77,43 @@ async def interrupted(act: Any) -> None:
         pass  # ours
 
 
-def strike(scenario: Scenario, world: World, line: int) -> str:
+def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
     """Run the scenario, interrupted at that line; tells where that was, "" if the victim came to its end first."""
-    striking = Striking(world, line)
+    striking = Striking(runtime, line)
 
     async def scene() -> None:
-        listen(world, scenario)
+        listen(runtime, scenario)
         pool = make_pool(scenario, timeout=httpcore.TimeoutConfig(5.0, pool_timeout=5.0))
         await scenario.before(pool)
-        began = world.now
-        others: list[Task[None]] = [world.spawn(one(pool)) for one in scenario.others]
+        began = runtime.now
+        others: list[Task[None]] = [runtime.spawn(one(pool)) for one in scenario.others]
         with traced(striking):
-            (await world.victim(interrupted(scenario.victim(pool)))).result()
+            (await runtime.victim(interrupted(scenario.victim(pool)))).result()
         for one in others:
             await one.wait()
             assert one.error is None or not isinstance(one.error, httpcore.Timeout), one.error
             assert one.error is None or isinstance(one.error, httpcore.HTTPCoreError), one.error
-        assert world.now - began < SOON
+        assert runtime.now - began < SOON
         if pool.stats().leased:
             gc.collect()  # an error and the frames that it came through hold each other
         # A connection that it ended says so to the task that comes next; so it is made to look now.
         for slot in pool._leases.ledger.slots():
             connection: Any = slot.connection
             connection._wire.listen()  # as above
-        check(world, pool)
+        check(runtime, pool)
         check_wires(pool)
         await still_works(pool)
-        assert world.now - began < SOON + 1
-        await world.sleep(1.0)
-        check(world, pool)
+        assert runtime.now - began < SOON + 1
+        await runtime.sleep(1.0)
+        check(runtime, pool)
         check_wires(pool)
         await pool.close()
-        assert all(connection.client_closed for connection in world.connections)
+        assert all(connection.client_closed for connection in runtime.connections)
 
     try:
-        world.run(scene())
+        runtime.run(scene())
     except BaseException as error:
-        error.add_note(f"struck {line}: {striking.where}; seed {world.seed}")
+        error.add_note(f"struck {line}: {striking.where}; seed {runtime.seed}")
         raise
     return striking.where
 
@@ -123,7 +123,7 @@ def strike(scenario: Scenario, world: World, line: int) -> str:
 def test_ctrl_c_at_any_line_harms_nobody_else(name: str) -> None:
     """At one line of `STRIDE`, beginning elsewhere in each scenario; at all of them with `HTTPCORE_STRIDE=1`."""
     line, lines = 1 + list(SCENARIOS).index(name) % STRIDE, 0
-    while strike(SCENARIOS[name], World(), line):
+    while strike(SCENARIOS[name], Runtime(), line):
         lines += 1
         line += STRIDE
     assert lines * STRIDE > 50

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from h2_server import content
+from runtimes import Runtime, each_runtime
 from servers import free_port, process
-from worlds import World, each_world
 
 import httpcore
 
@@ -70,15 +70,15 @@ class Worker:
                     assert piece == content(path.encode(), 200_000)[: len(piece)]
 
 
-@each_world
-def test_a_hundred_at_once_share_one_connection_for_twenty_thousand_requests(world: World, url: str) -> None:
+@each_runtime
+def test_a_hundred_at_once_share_one_connection_for_twenty_thousand_requests(runtime: Runtime, url: str) -> None:
     """Of every kind, in a random order: every body is right, and of what was given up nothing is left."""
 
     async def main() -> None:
         limits = httpcore.PoolLimits(max_connections=1)
-        async with world.pool(http1=False, timeout=60, limits=limits) as http:
+        async with runtime.pool(http1=False, timeout=60, limits=limits) as http:
             workers = [Worker(http, url, number) for number in range(WORKERS)]
-            done: Counter[str] = sum(await world.gather(*[worker.work for worker in workers]), Counter())
+            done: Counter[str] = sum(await runtime.gather(*[worker.work for worker in workers]), Counter())
             assert done.total() == REQUESTS
             assert {*done} == {*KINDS}
             stats = http.stats()
@@ -86,4 +86,4 @@ def test_a_hundred_at_once_share_one_connection_for_twenty_thousand_requests(wor
             response = await http.request("GET", url + "/open")
             assert (response.body, response.info.reused) == (b"0", True)
 
-    world.run(main)
+    runtime.run(main)

@@ -1,6 +1,6 @@
 """The proof for HTTP/2: every scenario is struck at every await, by every misfortune, and what must hold is checked.
 
-As `test_sweeps`, in the deterministic world. The peer is spoken by the h2 library, which raises when we break a rule,
+As `test_sweeps`, in the deterministic runtime. The peer is spoken by the h2 library, which raises when we break a rule,
 and keeps a log of the requests that it acted on. The windows are made small, so that credit flows in every scenario.
 """
 
@@ -23,7 +23,7 @@ from httpcore._errors import Code
 from httpcore._http2 import dispatch, pump, sender, streams
 from httpcore._http2.connection import HTTP2Connection
 from httpcore.testing import Cancelled, ServerEnd
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 from httpcore.testing import at_every_await as at_every_point
 
 HOSTS = ("a.test", "b.test")
@@ -415,10 +415,10 @@ async def still_works(pool: Pool) -> None:
             raise AssertionError("four timeouts in a row")
 
 
-def listen(world: World, scenario: Scenario) -> dict[str, Host]:
+def listen(runtime: Runtime, scenario: Scenario) -> dict[str, Host]:
     hosts = {name: Host(scenario.settings) for name in HOSTS}
     for name, host in hosts.items():
-        world.listen(name, 80, host.serve, connect_delay=0.05, delay_there=0.01, delay_back=0.01, window=8192)
+        runtime.listen(name, 80, host.serve, connect_delay=0.05, delay_there=0.01, delay_back=0.01, window=8192)
     return hosts
 
 
@@ -430,31 +430,31 @@ def play(scenario: Scenario, act: str) -> Any:
     global sweeps
     sweeps += 1
 
-    async def scene(world: World) -> None:
+    async def scene(runtime: Runtime) -> None:
         global runs
         runs += 1
-        hosts = listen(world, scenario)
+        hosts = listen(runtime, scenario)
         pool = make_pool(scenario, timeout=httpcore.TimeoutConfig(5.0, pool_timeout=20.0))
         await scenario.before(pool)
-        others = [world.spawn(one(pool)) for one in scenario.others]
-        victim = await world.victim(scenario.victim(pool))
+        others = [runtime.spawn(one(pool)) for one in scenario.others]
+        victim = await runtime.victim(scenario.victim(pool))
         # Only the run that counts the moments has no strike.
-        if world._strike is None:
+        if runtime._strike is None:
             victim.result()
         assert victim.error is None or isinstance(victim.error, ENDS[act]), victim.error
         assert victim.lingered == [], "nothing is awaited by one who was cancelled"
         for one in others:
             await one.wait()
             assert one.error is None or (act != "cancelled" and isinstance(one.error, ENDS[act])), one.error
-        check(world, pool)
+        check(runtime, pool)
         check_wires(pool)
         await still_works(pool)
-        await world.sleep(1.0)
-        check(world, pool)
+        await runtime.sleep(1.0)
+        check(runtime, pool)
         check_wires(pool)
         check_hosts(hosts)
         await pool.close()
-        assert all(connection.client_closed for connection in world.connections)
+        assert all(connection.client_closed for connection in runtime.connections)
 
     return scene
 
@@ -466,7 +466,7 @@ def test_every_misfortune_at_every_await_over_http2(name: str, act: str) -> None
     scene = play(SCENARIOS[name], act)
     for watches in (True, False) if act in ("cancelled", "cut") else (True,):
         for times in (1, 2) if act == "cancelled" else (1,):
-            points = at_every_point(scene, ACTS[act], times=times, make=partial(World, watches=watches))
+            points = at_every_point(scene, ACTS[act], times=times, make=partial(Runtime, watches=watches))
             assert points >= 5
 
 
@@ -474,7 +474,7 @@ def test_every_misfortune_at_every_await_over_http2(name: str, act: str) -> None
 def test_cancelled_at_every_await_of_random_schedules_over_http2(name: str) -> None:
     scene = play(SCENARIOS[name], "cancelled")
     for seed in range(SEEDS // 15):
-        at_every_point(scene, cancel, make=partial(World, seed, shuffle=True, checkpoints=seed % 2 == 0))
+        at_every_point(scene, cancel, make=partial(Runtime, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -482,16 +482,16 @@ def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
     """A request that was sent runs on; one that was not ends with PoolClosed; nothing stays open."""
     scenario = SCENARIOS[name]
 
-    async def scene(world: World) -> None:
+    async def scene(runtime: Runtime) -> None:
         global runs
         runs += 1
-        listen(world, scenario)
+        listen(runtime, scenario)
         pools.append(pool := make_pool(scenario))
         await scenario.before(pool)
-        others = [world.spawn(one(pool)) for one in scenario.others]
-        victim = await world.victim(scenario.victim(pool))
+        others = [runtime.spawn(one(pool)) for one in scenario.others]
+        victim = await runtime.victim(scenario.victim(pool))
         # As above.
-        if world._strike is None:
+        if runtime._strike is None:
             victim.result()
         assert victim.error is None or isinstance(victim.error, httpcore.PoolClosed), victim.error
         for one in others:
@@ -499,11 +499,11 @@ def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
             assert one.error is None or isinstance(one.error, httpcore.PoolClosed), one.error
         await pool.close()
         assert pool.stats().connections == 0
-        assert all(connection.client_closed for connection in world.connections)
+        assert all(connection.client_closed for connection in runtime.connections)
 
     pools: list[Pool] = []
     # The plain function below `close()`: a strike waits for nothing.
-    at_every_point(scene, lambda world, victim: pools[-1]._close())
+    at_every_point(scene, lambda runtime, victim: pools[-1]._close())
 
 
 def test_that_was_a_great_many_trials() -> None:

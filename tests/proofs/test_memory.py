@@ -1,4 +1,4 @@
-"""Memory stays flat: a gigabyte down or up costs less than 30 MB, in every world, with a slow reader too.
+"""Memory stays flat: a gigabyte down or up costs less than 30 MB, in every runtime, with a slow reader too.
 
 Each case runs in a process of its own, which warms up, notes its peak, moves the gigabyte, and prints by how much the
 peak has grown.
@@ -19,9 +19,9 @@ ALLOWED = 30.0
 PROGRAM = """
 import resource, sys
 sys.path[:0] = ["tests/support"]
-from worlds import WORLDS
+from runtimes import RUNTIMES
 act, name, url = sys.argv[1:4]
-world = next(world for world in WORLDS if world.name == name)
+runtime = next(runtime for runtime in RUNTIMES if runtime.name == name)
 SIZE, PIECE = 1_000_000_000, bytes(50_000)
 
 def peak():
@@ -41,19 +41,19 @@ async def move(http, size):
         async for piece in response.raw():
             got += len(piece)
             if act == "slow" and got < 3_000_000:
-                await world.sleep(0.02)
+                await runtime.sleep(0.02)
             if act == "slow" and got > 100_000_000:
                 return
         assert got == size
 
 async def main():
-    async with world.pool() as http:
+    async with runtime.pool() as http:
         await move(http, 5_000_000)
         before = peak()
         await move(http, SIZE)
         print(peak() - before)
 
-world.run(main)
+runtime.run(main)
 """
 
 
@@ -65,10 +65,10 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("act", ["down", "up", "slow"])
-@pytest.mark.parametrize("world", ["asyncio", "uvloop", "trio", "threads"])
-def test_a_gigabyte_costs_less_than_thirty_megabytes(act: str, world: str, url: str) -> None:
+@pytest.mark.parametrize("runtime", ["asyncio", "uvloop", "trio", "threads"])
+def test_a_gigabyte_costs_less_than_thirty_megabytes(act: str, runtime: str, url: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, act, world, url], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", PROGRAM, act, runtime, url], capture_output=True, text=True, timeout=120, check=False
     )
     assert not done.stderr
     growth = float(done.stdout)

@@ -1,6 +1,6 @@
 """The proof: every scenario is struck at every await, by every misfortune, and what must hold is checked each time.
 
-All in the deterministic world: a scripted network, a virtual clock, no sockets. A strike is a cancellation, a clock
+All in the deterministic runtime: a scripted network, a virtual clock, no sockets. A strike is a cancellation, a clock
 that jumps past every timeout, a reset or a cut of every connection, or the pool's close; it comes once, or a second
 time in the victim's clean-up, just after the victim begins to wait and just before it goes on.
 """
@@ -19,7 +19,7 @@ from strikes import ACTS, SEEDS, cancel, check
 
 import httpcore
 from httpcore.testing import Cancelled, ServerEnd, Task
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 from httpcore.testing import at_every_await as at_every_point
 
 HOSTS = ("a.test", "b.test")
@@ -261,29 +261,29 @@ async def still_works(pool: Pool) -> None:
             raise AssertionError("four timeouts in a row")
 
 
-def play(scenario: Scenario, act: Callable[[World, Task[Any]], None], *, spares_others: bool) -> Any:
+def play(scenario: Scenario, act: Callable[[Runtime, Task[Any]], None], *, spares_others: bool) -> Any:
     global sweeps
     sweeps += 1
 
-    async def scene(world: World) -> None:
+    async def scene(runtime: Runtime) -> None:
         global runs
         runs += 1
         for host in HOSTS:
-            world.listen(host, 80, serve, connect_delay=0.05, delay_there=0.01, delay_back=0.01, window=65536)
+            runtime.listen(host, 80, serve, connect_delay=0.05, delay_there=0.01, delay_back=0.01, window=65536)
         pool = Pool(limits=scenario.limits, timeout=httpcore.TimeoutConfig(5.0, pool_timeout=20.0))
         await scenario.before(pool)
-        others = [world.spawn(fetch(pool, path, host), path) for path, host in scenario.others]
-        victim = await world.victim(scenario.victim(pool))
+        others = [runtime.spawn(fetch(pool, path, host), path) for path, host in scenario.others]
+        victim = await runtime.victim(scenario.victim(pool))
         assert victim.error is None or isinstance(victim.error, (Cancelled, httpcore.HTTPCoreError)), victim.error
         assert victim.lingered == [], "nothing is awaited by one who was cancelled"
         for other in others:
             await other.wait()
             assert other.error is None or (not spares_others and isinstance(other.error, httpcore.HTTPCoreError))
-        check(world, pool)
+        check(runtime, pool)
         await still_works(pool)
-        check(world, pool)
+        check(runtime, pool)
         await pool.close()
-        assert all(connection.client_closed for connection in world.connections)
+        assert all(connection.client_closed for connection in runtime.connections)
 
     return scene
 
@@ -294,7 +294,7 @@ def play(scenario: Scenario, act: Callable[[World, Task[Any]], None], *, spares_
 def test_struck_at_every_await(name: str, act: str, watches: bool) -> None:
     scene = play(SCENARIOS[name], ACTS[act], spares_others=act == "cancelled")
     for times in (1, 2):
-        points = at_every_point(scene, ACTS[act], times=times, make=lambda: World(watches=watches))
+        points = at_every_point(scene, ACTS[act], times=times, make=lambda: Runtime(watches=watches))
         assert points >= 5
 
 
@@ -302,7 +302,7 @@ def test_struck_at_every_await(name: str, act: str, watches: bool) -> None:
 def test_cancelled_at_every_await_of_random_schedules(name: str) -> None:
     scene = play(SCENARIOS[name], cancel, spares_others=True)
     for seed in range(SEEDS):
-        at_every_point(scene, cancel, make=partial(World, seed, shuffle=True, checkpoints=seed % 2 == 0))
+        at_every_point(scene, cancel, make=partial(Runtime, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -310,26 +310,26 @@ def test_the_pool_closed_at_every_await(name: str) -> None:
     """A request that was sent runs on; one that was not ends with PoolClosed; nothing stays open."""
     scenario = SCENARIOS[name]
 
-    async def scene(world: World) -> None:
+    async def scene(runtime: Runtime) -> None:
         global runs
         runs += 1
         for host in HOSTS:
-            world.listen(host, 80, serve, connect_delay=0.05, delay_there=0.01, delay_back=0.01)
+            runtime.listen(host, 80, serve, connect_delay=0.05, delay_there=0.01, delay_back=0.01)
         pools.append(pool := Pool(limits=scenario.limits))
         await scenario.before(pool)
-        others = [world.spawn(fetch(pool, path, host), path) for path, host in scenario.others]
-        victim = await world.victim(scenario.victim(pool))
+        others = [runtime.spawn(fetch(pool, path, host), path) for path, host in scenario.others]
+        victim = await runtime.victim(scenario.victim(pool))
         assert victim.error is None or isinstance(victim.error, httpcore.PoolClosed), victim.error
         for other in others:
             await other.wait()
             assert other.error is None or isinstance(other.error, httpcore.PoolClosed), other.error
         await pool.close()
         assert pool.stats().connections == 0
-        assert all(connection.client_closed for connection in world.connections)
+        assert all(connection.client_closed for connection in runtime.connections)
 
     pools: list[Pool] = []
     # The plain function below `close()`: a strike waits for nothing.
-    at_every_point(scene, lambda world, victim: pools[-1]._close())
+    at_every_point(scene, lambda runtime, victim: pools[-1]._close())
 
 
 def test_that_was_a_great_many_trials() -> None:

@@ -137,18 +137,18 @@ def test_the_pool_is_whole_wherever_the_exchange_is_struck(
     make: Callable[[Pool], httpcore.Transport],
     strike: str,
 ) -> None:
-    async def scenario(world: Simulation) -> None:
-        world.listen("a.test", 80, serve)
+    async def scenario(runtime: Simulation) -> None:
+        runtime.listen("a.test", 80, serve)
         timeout = httpcore.TimeoutConfig(5, total_timeout=8)
         async with Pool(timeout=timeout, limits=httpcore.PoolLimits(max_connections=1)) as pool:
             transport = make(pool)
             with suppress(httpcore.HTTPCoreError, Cancelled):
-                await world.victim(what(transport))
-            check(world, pool)
+                await runtime.victim(what(transport))
+            check(runtime, pool)
             if strike != "cut":  # what was cut stays so
                 with suppress(httpcore.RemoteProtocolError):  # the body that is cut on purpose
                     await read(transport)
-                check(world, pool)
+                check(runtime, pool)
 
     act = ACTS[strike]
     times = (1, 2) if strike == "cancelled" else (1,)
@@ -212,14 +212,14 @@ async def talk_and_leave(transport: httpcore.Transport) -> None:
 def test_no_app_is_left_running_wherever_its_caller_is_struck(
     what: Callable[[httpcore.Transport], Coroutine[Any, Any, None]], strike: str
 ) -> None:
-    async def scenario(world: Simulation) -> None:
+    async def scenario(runtime: Simulation) -> None:
         ended.clear()
         begun.clear()
         transport = httpcore.ASGITransport(counted, lifespan="off")
         below: httpcore.Transport = Timed(transport)
         with suppress(httpcore.HTTPCoreError, Cancelled):
-            await world.victim(what(below))
-        await world.sleep(0.01)  # the app hears of it in a turn of its own
+            await runtime.victim(what(below))
+        await runtime.sleep(0.01)  # the app hears of it in a turn of its own
         assert ended == begun
         await read(below)
         await transport.aclose()

@@ -1,5 +1,5 @@
-"""gRPC on the pool, in every world, against grpcio's server: unary, streaming one way, the other, and both; what comes
-in trailers; deadlines; leaving.
+"""gRPC on the pool, in every runtime, against grpcio: unary, streaming in each direction and in both; trailers;
+deadlines; leaving.
 
 A message is a byte (0: not compressed), its length in four bytes, and itself. That and a handful of headers is all that
 is built here: `request` and `duplex=True` do the rest.
@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 import pytest
 from real_servers import Ports, patterned
+from runtimes import Runtime, each_runtime
 from servers import free_port, process
-from worlds import World, each_world
 
 import httpcore
 
@@ -113,15 +113,15 @@ def field(pairs: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     return dict(pairs).get(name)
 
 
-def run(world: World, body: Any, **settings: Any) -> None:
+def run(runtime: Runtime, body: Any, **settings: Any) -> None:
     async def main() -> None:
-        async with world.pool(**{"timeout": 30, **settings}) as http:
+        async with runtime.pool(**{"timeout": 30, **settings}) as http:
             await body(http)
             stats = http.stats()
             assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
             assert stats.connections == 1
 
-    world.run(main)
+    runtime.run(main)
 
 
 async def unary(http: Any, real: Real, message: bytes, method: str = "Unary", *more: tuple[str, str]) -> Any:
@@ -130,8 +130,8 @@ async def unary(http: Any, real: Real, message: bytes, method: str = "Unary", *m
     return response
 
 
-@each_world
-def test_unary(world: World, real: Real) -> None:
+@each_runtime
+def test_unary(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         for message in (b"", b"Hello, world", patterned(10_000_000)):
             response = await unary(http, real, message)
@@ -142,11 +142,11 @@ def test_unary(world: World, real: Real) -> None:
             assert field(response.trailers, b"x-last") == b"ends"
             assert field(response.trailers, b"x-data-bin") in (b"AP8", b"AP8=")
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_the_server_streams(world: World, real: Real) -> None:
+@each_runtime
+def test_the_server_streams(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         for number, size in ((0, 0), (1, 0), (1000, 10), (100, 100_000)):
             request = framed(b"%d %d" % (number, size))
@@ -157,22 +157,22 @@ def test_the_server_streams(world: World, real: Real) -> None:
                 assert await messages.next() is None
                 assert field(response.trailers or response.headers, b"grpc-status") == b"0"
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_the_client_streams(world: World, real: Real) -> None:
+@each_runtime
+def test_the_client_streams(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         pieces = [b"%d " % at + b"x" * (at * 100) for at in range(300)]
         response = await http.request("POST", real.url + "Join", HEADERS, (framed(piece) for piece in pieces))
         assert of_bytes(response.body) == [b"".join(pieces)]
         assert field(response.trailers, b"grpc-status") == b"0"
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_the_client_streams_and_ends_by_hand(world: World, real: Real) -> None:
+@each_runtime
+def test_the_client_streams_and_ends_by_hand(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         response = await http.request("POST", real.url + "Chat", HEADERS, framed(b"first"), duplex=True)
         raw = response.connection
@@ -185,11 +185,11 @@ def test_the_client_streams_and_ends_by_hand(world: World, real: Real) -> None:
         assert field(response.trailers, b"grpc-status") == b"0"
         raw.close()
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_both_take_turns(world: World, real: Real) -> None:
+@each_runtime
+def test_both_take_turns(runtime: Runtime, real: Real) -> None:
     """Each message waits for the answer to the one before."""
 
     async def body(http: Any) -> None:
@@ -204,11 +204,11 @@ def test_both_take_turns(world: World, real: Real) -> None:
         assert field(response.trailers, b"grpc-status") == b"0"
         raw.close()
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_both_stream_at_once(world: World, real: Real) -> None:
+@each_runtime
+def test_both_stream_at_once(runtime: Runtime, real: Real) -> None:
     """Ten megabytes each way, from two tasks or threads: one sends, one receives, neither waits for the other."""
     pieces = [b"%d " % at + patterned(at * 1000) for at in range(142)]
 
@@ -223,16 +223,16 @@ def test_both_stream_at_once(world: World, real: Real) -> None:
             await raw.end()
             return pieces
 
-        sent, received = await world.gather(send, messages.all)
+        sent, received = await runtime.gather(send, messages.all)
         assert received == [b"first", *sent]
         assert field(response.trailers, b"grpc-status") == b"0"
         raw.close()
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_an_error_comes_without_a_body(world: World, real: Real) -> None:
+@each_runtime
+def test_an_error_comes_without_a_body(runtime: Runtime, real: Real) -> None:
     """In gRPC's words a "Trailers-Only" response: one HEADERS frame is all of it."""
 
     async def body(http: Any) -> None:
@@ -247,33 +247,33 @@ def test_an_error_comes_without_a_body(world: World, real: Real) -> None:
         assert await early.connection.recv() == b""
         early.connection.close()
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_an_error_comes_after_messages(world: World, real: Real) -> None:
+@each_runtime
+def test_an_error_comes_after_messages(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         response = await unary(http, real, b"x", "FailLate")
         assert of_bytes(response.body) == [b"one", b"two"]
         assert field(response.trailers, b"grpc-status") == DATA_LOSS
         assert field(response.trailers, b"grpc-message") == b"there is no three"
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_a_deadline_is_kept_by_the_server(world: World, real: Real) -> None:
+@each_runtime
+def test_a_deadline_is_kept_by_the_server(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         response = await unary(http, real, b"x", "Hang", ("grpc-timeout", "100m"))
         assert response.body == b""
         assert field(response.trailers or response.headers, b"grpc-status") == DEADLINE_EXCEEDED
         assert of_bytes((await unary(http, real, b"after")).body) == [b"after"]
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_the_server_hears_of_callers_that_leave(world: World, real: Real) -> None:
+@each_runtime
+def test_the_server_hears_of_callers_that_leave(runtime: Runtime, real: Real) -> None:
     """By a timeout of theirs, by closing a response, by closing a two-way stream."""
 
     async def left(http: Any) -> int:
@@ -306,19 +306,19 @@ def test_the_server_hears_of_callers_that_leave(world: World, real: Real) -> Non
         async def stays() -> bool:
             return all([of_bytes((await unary(http, real, b"%d" % at)).body) == [b"%d" % at] for at in range(20)])
 
-        assert all(await world.gather(*[times_out, closes, closes_both_ways, stays] * 5))
+        assert all(await runtime.gather(*[times_out, closes, closes_both_ways, stays] * 5))
         for _ in range(500):
             if await left(http) == before + 15:
                 break
-            await world.sleep(0.01)
+            await runtime.sleep(0.01)
         else:
             pytest.fail(f"{await left(http) - before} of 15 callers were seen to leave")
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_hundreds_of_calls_of_all_kinds_share_one_connection(world: World, real: Real) -> None:
+@each_runtime
+def test_hundreds_of_calls_of_all_kinds_share_one_connection(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         await unary(http, real, b"warm")
 
@@ -344,6 +344,6 @@ def test_hundreds_of_calls_of_all_kinds_share_one_connection(world: World, real:
             raw.close()
             return rest == [b"10"] and field(response.trailers, b"grpc-status") == b"0"
 
-        assert await world.gather(*[lambda number=number: one(number) for number in range(200)]) == [True] * 200
+        assert await runtime.gather(*[lambda number=number: one(number) for number in range(200)]) == [True] * 200
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)

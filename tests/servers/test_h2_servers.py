@@ -1,4 +1,4 @@
-"""HTTP/2 against servers that people run, in every world: nginx, nghttpd and hypercorn, over TLS and by prior
+"""HTTP/2 against servers that people run, in every runtime: nginx, nghttpd and hypercorn, over TLS and by prior
 knowledge.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 from real_servers import Ports, patterned
-from worlds import World, each_world
+from runtimes import Runtime, each_runtime
 
 import httpcore
 
@@ -51,14 +51,14 @@ def secure(request: pytest.FixtureRequest, trusting_real: httpcore.SSLConfig) ->
     return Real(request.param, f"https://localhost:{ports.secure}", ports.secure, {"ssl": trusting_real})
 
 
-def run(world: World, body: Any, **settings: Any) -> None:
+def run(runtime: Runtime, body: Any, **settings: Any) -> None:
     async def main() -> None:
-        async with world.pool(**{"timeout": 60, **settings}) as http:
+        async with runtime.pool(**{"timeout": 60, **settings}) as http:
             await body(http)
             stats = http.stats()
             assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
 
-    world.run(main)
+    runtime.run(main)
 
 
 def sockets_to(port: int) -> int:
@@ -74,8 +74,8 @@ def expected(size: int) -> bytes:
     return patterned(size)
 
 
-@each_world
-def test_small_requests_share_one_connection(world: World, real: Real) -> None:
+@each_runtime
+def test_small_requests_share_one_connection(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         first = await http.request("GET", real.url + "/hello")
         assert (first.status_code, first.protocol, first.body) == (200, "HTTP/2", b"Hello, world")
@@ -91,11 +91,11 @@ def test_small_requests_share_one_connection(world: World, real: Real) -> None:
         assert head.info.reused
         assert (http.stats().connections, sockets_to(real.port)) == (1, 1)
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_bodies_of_every_kind_come_back(world: World, real: Real) -> None:
+@each_runtime
+def test_bodies_of_every_kind_come_back(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         text = expected(300_000)
         for given in (
@@ -106,11 +106,11 @@ def test_bodies_of_every_kind_come_back(world: World, real: Real) -> None:
             assert (await http.request("POST", real.url + "/echo", body=given)).body == text
         assert (await http.request("POST", real.url + "/echo", body=b"")).body == b""
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_a_hundred_megabytes_go_up_and_come_down_in_flat_memory(world: World, secure: Real) -> None:
+@each_runtime
+def test_a_hundred_megabytes_go_up_and_come_down_in_flat_memory(runtime: Runtime, secure: Real) -> None:
     me = psutil.Process()
 
     def pieces() -> Iterator[bytes]:
@@ -146,7 +146,7 @@ def test_a_hundred_megabytes_go_up_and_come_down_in_flat_memory(world: World, se
         assert peak - before < 30_000_000
         assert (http.stats().connections, sockets_to(secure.port)) == (1, 1)
 
-    run(world, body, **secure.settings)
+    run(runtime, body, **secure.settings)
 
 
 def digest_of(pieces: Iterator[bytes]) -> str:
@@ -163,8 +163,8 @@ def digest_of_the_file() -> str:
     return digest_of(iter([*[piece] * whole, piece[:rest]]))
 
 
-@each_world
-def test_a_thousand_requests_at_once_share_one_connection(world: World, real: Real) -> None:
+@each_runtime
+def test_a_thousand_requests_at_once_share_one_connection(runtime: Runtime, real: Real) -> None:
     """Of mixed sizes, in a random order."""
     sizes = random.Random(SEED).choices(MIXED, weights=(1, 4, 8, 2, 2, 1, 0.3), k=1000)
 
@@ -175,15 +175,15 @@ def test_a_thousand_requests_at_once_share_one_connection(world: World, real: Re
             response = await http.request("GET", f"{real.url}/size-{size}")
             return bool(response.status_code == 200 and response.body == expected(size))
 
-        results = await world.gather(*[lambda size=size: one(size) for size in sizes])
+        results = await runtime.gather(*[lambda size=size: one(size) for size in sizes])
         assert results == [True] * 1000
         assert (http.stats().connections, sockets_to(real.port)) == (1, 1)
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
-def test_a_burst_to_a_new_origin_shares_one_connection(world: World, real: Real) -> None:
+@each_runtime
+def test_a_burst_to_a_new_origin_shares_one_connection(runtime: Runtime, real: Real) -> None:
     dialed: list[httpcore.TraceEvent] = []
 
     def trace(event: httpcore.TraceEvent) -> None:
@@ -194,15 +194,15 @@ def test_a_burst_to_a_new_origin_shares_one_connection(world: World, real: Real)
         async def one(number: int) -> bytes:
             return bytes((await http.request("POST", real.url + "/echo", body=b"%d" % number)).body)
 
-        results = await world.gather(*[lambda number=number: one(number) for number in range(80)])
+        results = await runtime.gather(*[lambda number=number: one(number) for number in range(80)])
         assert results == [b"%d" % number for number in range(80)]
         assert (http.stats().connections, sockets_to(real.port), len(dialed)) == (1, 1, 1)
 
-    run(world, body, trace=trace, **real.settings)
+    run(runtime, body, trace=trace, **real.settings)
 
 
-@each_world
-def test_trailers_come_after_the_body(world: World, real: Real) -> None:
+@each_runtime
+def test_trailers_come_after_the_body(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         path = "/hello" if real.name == "nghttpd" else "/trailers"
         async with await http.request("GET", real.url + path, {"TE": "trailers"}, stream=True) as response:
@@ -210,12 +210,12 @@ def test_trailers_come_after_the_body(world: World, real: Real) -> None:
             assert (b"x-word", b"fine") in response.trailers
         assert (b"x-word", b"fine") in (await http.request("GET", real.url + path, {"TE": "trailers"})).trailers
 
-    run(world, body, **real.settings)
+    run(runtime, body, **real.settings)
 
 
-@each_world
+@each_runtime
 def test_early_hints_come_before_the_response(
-    world: World, hypercorn: Ports, trusting_real: httpcore.SSLConfig
+    runtime: Runtime, hypercorn: Ports, trusting_real: httpcore.SSLConfig
 ) -> None:
     heard: list[int] = []
 
@@ -231,11 +231,11 @@ def test_early_hints_come_before_the_response(
         assert (b"link", b"</style.css>; rel=preload") in hints.headers
         assert heard == [103]
 
-    run(world, body, ssl=trusting_real, trace=trace)
+    run(runtime, body, ssl=trusting_real, trace=trace)
 
 
-@each_world
-def test_one_that_times_out_harms_no_other(world: World, hypercorn: Ports) -> None:
+@each_runtime
+def test_one_that_times_out_harms_no_other(runtime: Runtime, hypercorn: Ports) -> None:
     url = f"http://127.0.0.1:{hypercorn.plain}"
 
     async def body(http: Any) -> None:
@@ -249,16 +249,16 @@ def test_one_that_times_out_harms_no_other(world: World, hypercorn: Ports) -> No
                 await http.request("GET", url + "/slow", timeout=0.05)
             return b"gone"
 
-        results = await world.gather(*[patient, impatient] * 10)
+        results = await runtime.gather(*[patient, impatient] * 10)
         assert results == [b"at last", b"gone"] * 10
         assert (await http.request("GET", url + "/hello")).info.reused
         assert http.stats().connections == 1
 
-    run(world, body, **KNOWS)
+    run(runtime, body, **KNOWS)
 
 
-@each_world
-def test_an_upload_that_is_refused_stops_and_tells_why(world: World, nginx: Ports) -> None:
+@each_runtime
+def test_an_upload_that_is_refused_stops_and_tells_why(runtime: Runtime, nginx: Ports) -> None:
     """nginx says 413 at the head already, or after the first megabyte."""
     url = f"http://127.0.0.1:{nginx.plain}"
     given = 0
@@ -279,11 +279,11 @@ def test_an_upload_that_is_refused_stops_and_tells_why(world: World, nginx: Port
         assert (await http.request("GET", url + "/hello")).body == b"Hello, world"
         assert http.stats().connections == 1
 
-    run(world, body, **KNOWS)
+    run(runtime, body, **KNOWS)
 
 
-@each_world
-def test_a_server_that_takes_few_requests_a_connection_fails_none(world: World, nginx: Ports) -> None:
+@each_runtime
+def test_a_server_that_takes_few_requests_a_connection_fails_none(runtime: Runtime, nginx: Ports) -> None:
     """nginx sends GOAWAY after `keepalive_requests`, 50 here, and closes when those are answered."""
     url = f"http://127.0.0.1:{nginx.tired}"
     opened: list[httpcore.TraceEvent] = []
@@ -301,7 +301,7 @@ def test_a_server_that_takes_few_requests_a_connection_fails_none(world: World, 
                 ]
             )
 
-        assert await world.gather(*[lambda number=number: several(number) for number in range(20)]) == [True] * 20
+        assert await runtime.gather(*[lambda number=number: several(number) for number in range(20)]) == [True] * 20
         assert len(opened) >= 500 // 50
 
-    run(world, body, trace=trace, **KNOWS)
+    run(runtime, body, trace=trace, **KNOWS)

@@ -1,4 +1,4 @@
-"""WebSockets on `response.connection`, in every world: over HTTP/2 by extended CONNECT (RFC 8441), many on one
+"""WebSockets on `response.connection`, in every runtime: over HTTP/2 by extended CONNECT (RFC 8441), many on one
 connection and beside ordinary requests, and over HTTP/1.1 by Upgrade. The frames are wsproto's.
 """
 
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 from real_servers import Ports, patterned
+from runtimes import Runtime, each_runtime
 from servers import uvicorn
-from worlds import World, each_world
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
 
@@ -116,18 +116,18 @@ async def shaken(http: Any, way: Way, path: str, status: int, **options: Any) ->
     return response
 
 
-def run(world: World, body: Any, **settings: Any) -> None:
+def run(runtime: Runtime, body: Any, **settings: Any) -> None:
     async def main() -> None:
-        async with world.pool(**{"timeout": 30, **settings}) as http:
+        async with runtime.pool(**{"timeout": 30, **settings}) as http:
             await body(http)
             stats = http.stats()
             assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_text_and_bytes_come_back(world: World, way: Way) -> None:
+@each_runtime
+def test_text_and_bytes_come_back(runtime: Runtime, way: Way) -> None:
     async def body(http: Any) -> None:
         web = await opened(http, way)
         for said in (
@@ -146,11 +146,11 @@ def test_text_and_bytes_come_back(world: World, way: Way) -> None:
         assert http.stats().leased == 1
         web.raw.close()
 
-    run(world, body, **way.settings)
+    run(runtime, body, **way.settings)
 
 
-@each_world
-def test_megabytes_go_both_ways_at_once(world: World, way: Way) -> None:
+@each_runtime
+def test_megabytes_go_both_ways_at_once(runtime: Runtime, way: Way) -> None:
     """Five are sent whatever has come back: only one who receives meanwhile keeps both sides going."""
 
     async def body(http: Any) -> None:
@@ -164,14 +164,14 @@ def test_megabytes_go_both_ways_at_once(world: World, way: Way) -> None:
         async def listen() -> bool:
             return all([await web.hear() == MEGABYTE[number:] for number in range(5)])
 
-        assert await world.gather(speak, listen) == [True, True]
+        assert await runtime.gather(speak, listen) == [True, True]
         web.raw.close()
 
-    run(world, body, **way.settings)
+    run(runtime, body, **way.settings)
 
 
-@each_world
-def test_the_closing_handshake_from_this_side(world: World, way: Way) -> None:
+@each_runtime
+def test_the_closing_handshake_from_this_side(runtime: Runtime, way: Way) -> None:
     async def body(http: Any) -> None:
         web = await opened(http, way)
         await web.say("last words")
@@ -185,11 +185,11 @@ def test_the_closing_handshake_from_this_side(world: World, way: Way) -> None:
         web.raw.close()
         await fresh_or_shared(http, way)
 
-    run(world, body, **way.settings)
+    run(runtime, body, **way.settings)
 
 
-@each_world
-def test_the_closing_handshake_from_the_server(world: World, way: Way) -> None:
+@each_runtime
+def test_the_closing_handshake_from_the_server(runtime: Runtime, way: Way) -> None:
     async def body(http: Any) -> None:
         web = await opened(http, way)
         await web.say("bye")
@@ -201,7 +201,7 @@ def test_the_closing_handshake_from_the_server(world: World, way: Way) -> None:
         web.raw.close()
         await fresh_or_shared(http, way)
 
-    run(world, body, **way.settings)
+    run(runtime, body, **way.settings)
 
 
 async def fresh_or_shared(http: Any, way: Way) -> None:
@@ -211,19 +211,19 @@ async def fresh_or_shared(http: Any, way: Way) -> None:
     assert (response.body, response.info.reused) == (b"Hello, world", way.protocol == "HTTP/2")
 
 
-@each_world
-def test_a_refused_handshake_is_a_plain_response(world: World, way: Way) -> None:
+@each_runtime
+def test_a_refused_handshake_is_a_plain_response(runtime: Runtime, way: Way) -> None:
     async def body(http: Any) -> None:
         response = await shaken(http, way, "/refused", 403)
         assert response.connection is None
         assert await response.read() == b""
         assert (await http.request("GET", way.url + "/hello")).body == b"Hello, world"
 
-    run(world, body, **way.settings)
+    run(runtime, body, **way.settings)
 
 
-@each_world
-def test_a_message_that_comes_too_late_comes_to_the_next_who_asks(world: World, way: Way) -> None:
+@each_runtime
+def test_a_message_that_comes_too_late_comes_to_the_next_who_asks(runtime: Runtime, way: Way) -> None:
     """A `recv` that timed out has taken nothing."""
 
     async def body(http: Any) -> None:
@@ -234,14 +234,14 @@ def test_a_message_that_comes_too_late_comes_to_the_next_who_asks(world: World, 
         assert await at_last(web.hear) == "are you there?"
         web.raw.close()
 
-    run(world, body, **way.settings)
+    run(runtime, body, **way.settings)
 
 
-@each_world
-def test_a_receiver_that_is_interrupted_again_and_again_loses_nothing(world: World, way: Way) -> None:
+@each_runtime
+def test_a_receiver_that_is_interrupted_again_and_again_loses_nothing(runtime: Runtime, way: Way) -> None:
     """By cancellation; in threads by a timeout. What he was about to take is there for him when he comes back."""
     messages = [f"{number} " * number for number in range(200)]
-    config = httpcore.TimeoutConfig(30, read_timeout=0.002 if world.name == "threads" else 30)
+    config = httpcore.TimeoutConfig(30, read_timeout=0.002 if runtime.name == "threads" else 30)
 
     async def body(http: Any) -> None:
         web = await at_last(lambda: opened(http, way, timeout=config))
@@ -256,7 +256,7 @@ def test_a_receiver_that_is_interrupted_again_and_again_loses_nothing(world: Wor
             parts: list[str] = []
             interruptions = 0
             while len(heard) < len(messages):
-                event = await interrupted(world, web.event)
+                event = await interrupted(runtime, web.event)
                 interruptions += event is None
                 if isinstance(event, TextMessage):
                     parts.append(event.data)
@@ -265,22 +265,22 @@ def test_a_receiver_that_is_interrupted_again_and_again_loses_nothing(world: Wor
                         parts.clear()
             assert heard == messages
             while not interruptions:
-                interruptions += await interrupted(world, web.event) is None
+                interruptions += await interrupted(runtime, web.event) is None
             return interruptions
 
-        assert (await world.gather(speak, listen))[1] > 0
+        assert (await runtime.gather(speak, listen))[1] > 0
         web.raw.close()
 
-    run(world, body, **way.settings)
+    run(runtime, body, **way.settings)
 
 
-async def interrupted(world: World, thunk: Any) -> Any:
+async def interrupted(runtime: Runtime, thunk: Any) -> Any:
     """Its result, or None when it took more than a moment and was interrupted."""
     try:
-        if world.name == "trio":
+        if runtime.name == "trio":
             with trio.move_on_after(0.002):
                 return await thunk()
-        elif world.name == "threads":
+        elif runtime.name == "threads":
             return await thunk()
         else:
             async with asyncio.timeout(0.002):
@@ -298,8 +298,8 @@ async def at_last(thunk: Any) -> Any:
             pass
 
 
-@each_world
-def test_many_websockets_and_requests_share_one_connection(world: World, way2: Way) -> None:
+@each_runtime
+def test_many_websockets_and_requests_share_one_connection(runtime: Runtime, way2: Way) -> None:
     sockets, messages, requests = 20, 10, 50
 
     async def body(http: Any) -> None:
@@ -321,14 +321,14 @@ def test_many_websockets_and_requests_share_one_connection(world: World, way2: W
 
         talks = [lambda number=number: talk(number) for number in range(sockets)]
         asked = [lambda number=number: ask(number) for number in range(requests)]
-        assert all(await world.gather(*talks, *asked))
+        assert all(await runtime.gather(*talks, *asked))
         assert http.stats().connections == 1
 
-    run(world, body, **way2.settings)
+    run(runtime, body, **way2.settings)
 
 
-@each_world
-def test_an_open_websocket_holds_its_place_and_is_no_hindrance(world: World, way2: Way) -> None:
+@each_runtime
+def test_an_open_websocket_holds_its_place_and_is_no_hindrance(runtime: Runtime, way2: Way) -> None:
     async def body(http: Any) -> None:
         webs = [await opened(http, way2) for _ in range(5)]
         assert (http.stats().leased, http.stats().connections) == (5, 1)
@@ -340,11 +340,11 @@ def test_an_open_websocket_holds_its_place_and_is_no_hindrance(world: World, way
             web.raw.close()
             assert http.stats().leased == number
 
-    run(world, body, **way2.settings)
+    run(runtime, body, **way2.settings)
 
 
-@each_world
-def test_one_who_has_ended_his_side_still_hears(world: World, way2: Way) -> None:
+@each_runtime
+def test_one_who_has_ended_his_side_still_hears(runtime: Runtime, way2: Way) -> None:
     async def body(http: Any) -> None:
         web = await opened(http, way2)
         for number in range(100):
@@ -357,11 +357,11 @@ def test_one_who_has_ended_his_side_still_hears(world: World, way2: Way) -> None
         web.raw.close()
         assert http.stats().connections == 1
 
-    run(world, body, **way2.settings)
+    run(runtime, body, **way2.settings)
 
 
-@each_world
-def test_one_that_is_left_in_the_middle_harms_no_other(world: World, way2: Way) -> None:
+@each_runtime
+def test_one_that_is_left_in_the_middle_harms_no_other(runtime: Runtime, way2: Way) -> None:
     """Some stop listening to what they have asked for and close, some are closed while they wait, some time out."""
 
     async def body(http: Any) -> None:
@@ -398,18 +398,18 @@ def test_one_that_is_left_in_the_middle_harms_no_other(world: World, way2: Way) 
                 return True
 
             async def close() -> bool:
-                await world.sleep(0.05)
+                await runtime.sleep(0.05)
                 web.raw.close()
                 return True
 
-            assert all(await world.gather(listen, close))
+            assert all(await runtime.gather(listen, close))
             return "closed"
 
         stories: list[Any] = [leaves, times_out, is_closed] * 5
         steady = [lambda number=number: stays(number) for number in range(10)]
-        told = await world.gather(*stories, *steady)
+        told = await runtime.gather(*stories, *steady)
         assert told == ["left", "timed out", "closed"] * 5 + ["stayed"] * 10
         assert (await http.request("GET", way2.url + "/hello")).info.reused
         assert http.stats().connections == 1
 
-    run(world, body, **way2.settings)
+    run(runtime, body, **way2.settings)

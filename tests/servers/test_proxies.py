@@ -1,4 +1,4 @@
-"""Real proxies in every world: squid, tinyproxy, dante and microsocks; in front of uvicorn, and of nginx and hypercorn
+"""Real proxies in every runtime: squid, tinyproxy, dante and microsocks; in front of uvicorn, of nginx and hypercorn
 for HTTP/2; and uvicorn on a unix socket. The scripted ones, hop by hop, are in test_routes.py.
 """
 
@@ -17,8 +17,8 @@ import pytest
 import real_servers
 from proxies import ODD, ORIGIN, PASSWORD, TAME_PASSWORD, USER
 from real_servers import patterned
+from runtimes import Runtime, each_runtime
 from servers import free_port, uvicorn
-from worlds import World, each_world
 
 import httpcore
 
@@ -36,12 +36,12 @@ def fields(response: Any) -> dict[bytes, bytes]:
     return dict(response.headers)
 
 
-async def exercise(world: World, pool: Any, url: str) -> Any:
+async def exercise(runtime: Runtime, pool: Any, url: str) -> Any:
     """A body both ways, larger than any buffer; ten at once; the last small response."""
     sent = patterned(300_000)
     echoed = await pool.request("POST", f"{url}/echo", body=sent)
     assert (echoed.status_code, echoed.body) == (200, sent)
-    replies = await world.gather(*[partial(pool.request, "GET", f"{url}/bytes?n={size}") for size in range(10)])
+    replies = await runtime.gather(*[partial(pool.request, "GET", f"{url}/bytes?n={size}") for size in range(10)])
     assert [reply.body for reply in replies] == [bytes(size) for size in range(10)]
     async with await pool.request("GET", f"{url}/bytes?n=1000000", stream=True) as streamed:
         assert sum([len(piece) async for piece in streamed.stream()]) == 1_000_000
@@ -56,47 +56,47 @@ async def exercise(world: World, pool: Any, url: str) -> Any:
 # HTTP proxies.
 
 
-@each_world
+@each_runtime
 def test_squid_forwards_http_and_one_connection_serves_all_origins(
-    world: World, squid: proxies.Ports, origin: int
+    runtime: Runtime, squid: proxies.Ports, origin: int
 ) -> None:
     async def body() -> None:
-        async with world.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
+        async with runtime.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
             for host in ("127.0.0.1", "localhost", "127.0.0.1"):
                 response = await pool.request("GET", f"http://{host}:{origin}/hello")
                 assert (response.body, fields(response)[b"via"][:10]) == (b"Hello, world", b"1.1 squid ")
             assert pool.stats().connections == 1
-            hello = await exercise(world, pool, f"http://127.0.0.1:{origin}")
+            hello = await exercise(runtime, pool, f"http://127.0.0.1:{origin}")
             assert b"via" in fields(hello)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_squid_tunnels_http_when_it_is_told_to(world: World, squid: proxies.Ports, origin: int) -> None:
+@each_runtime
+def test_squid_tunnels_http_when_it_is_told_to(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
     async def body() -> None:
-        async with world.pool(proxy=httpcore.Proxy(f"http://127.0.0.1:{squid.open}", tunnel=True)) as pool:
-            hello = await exercise(world, pool, f"http://127.0.0.1:{origin}")
+        async with runtime.pool(proxy=httpcore.Proxy(f"http://127.0.0.1:{squid.open}", tunnel=True)) as pool:
+            hello = await exercise(runtime, pool, f"http://127.0.0.1:{origin}")
             assert b"via" not in fields(hello)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_squid_asks_who_we_are(world: World, squid: proxies.Ports, origin: int, nginx: Any, scheme: str) -> None:
+def test_squid_asks_who_we_are(runtime: Runtime, squid: proxies.Ports, origin: int, nginx: Any, scheme: str) -> None:
     port = origin if scheme == "http" else nginx.secure
     url = f"{scheme}://127.0.0.1:{port}/hello"
     insecure = httpcore.SSLConfig(verify=False)
 
     async def body() -> None:
         for proxy in (f"http://{WHO}@127.0.0.1:{squid.guarded}", httpcore.Proxy(guarded, auth=AUTH)):
-            async with world.pool(insecure, proxy=proxy) as pool:
+            async with runtime.pool(insecure, proxy=proxy) as pool:
                 for _ in range(2):
                     response = await pool.request("GET", url)
                     assert (response.status_code, response.body) == (200, b"Hello, world")
         for auth in (None, (USER, "guess")):
-            async with world.pool(insecure, proxy=httpcore.Proxy(guarded, auth=auth)) as pool:
+            async with runtime.pool(insecure, proxy=httpcore.Proxy(guarded, auth=auth)) as pool:
                 if scheme == "http":  # a message among messages: the proxy's own cannot be told from the origin's
                     response = await pool.request("GET", url)
                     assert (response.status_code, fields(response)[b"proxy-authenticate"]) == (407, challenge)
@@ -112,11 +112,11 @@ def test_squid_asks_who_we_are(world: World, squid: proxies.Ports, origin: int, 
 
     challenge = b'Basic realm="cave"'
     guarded = f"http://127.0.0.1:{squid.guarded}"
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_squid_knows_us_by_any_name_and_password(world: World, squid: proxies.Ports, origin: int) -> None:
+@each_runtime
+def test_squid_knows_us_by_any_name_and_password(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
     """As arguments and percent-encoded in the URL: spaces, colons, percent signs, other scripts."""
     where = f"127.0.0.1:{squid.guarded}"
 
@@ -126,19 +126,19 @@ def test_squid_knows_us_by_any_name_and_password(world: World, squid: proxies.Po
                 httpcore.Proxy(f"http://{where}", auth=(user, password)),
                 httpcore.Proxy(f"http://{quote(user, safe='')}:{quote(password, safe='')}@{where}", tunnel=True),
             ):
-                async with world.pool(proxy=proxy) as pool:
+                async with runtime.pool(proxy=proxy) as pool:
                     response = await pool.request("GET", f"http://127.0.0.1:{origin}/hello")
                     assert (response.status_code, response.body) == (200, b"Hello, world")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_squid_says_why_it_makes_no_tunnel(world: World, squid: proxies.Ports) -> None:
+@each_runtime
+def test_squid_says_why_it_makes_no_tunnel(runtime: Runtime, squid: proxies.Ports) -> None:
     nowhere = free_port()
 
     async def body() -> None:
-        async with world.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
+        async with runtime.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
             for url, status in ((f"https://127.0.0.1:{nowhere}", 503), ("https://forbidden.test", 403)):
                 with pytest.raises(httpcore.ProxyError) as caught:
                     await pool.request("GET", url)
@@ -147,98 +147,98 @@ def test_squid_says_why_it_makes_no_tunnel(world: World, squid: proxies.Ports) -
                 assert f"http://127.0.0.1:{squid.open}" in str(caught.value)
                 assert pool.stats().connections == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_what_squid_answers_itself_to_a_forwarded_request_is_a_response(world: World, squid: proxies.Ports) -> None:
+@each_runtime
+def test_what_squid_answers_itself_to_a_forwarded_request_is_a_response(runtime: Runtime, squid: proxies.Ports) -> None:
     nowhere = free_port()
 
     async def body() -> None:
-        async with world.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
+        async with runtime.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
             response = await pool.request("GET", f"http://127.0.0.1:{nowhere}/")
             assert (response.status_code, fields(response)[b"server"][:6]) == (503, b"squid/")
             assert pool.stats().leased == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_squid_under_tls_forwards_and_tunnels(
-    world: World, squid: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any, scheme: str
+    runtime: Runtime, squid: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any, scheme: str
 ) -> None:
     url = f"http://127.0.0.1:{origin}" if scheme == "http" else f"https://localhost:{nginx.secure}"
 
     async def body() -> None:
         proxy = httpcore.Proxy(f"https://localhost:{squid.secure}", ssl=trusting_real)
-        async with world.pool(trusting_real, proxy=proxy) as pool:
-            hello = await exercise(world, pool, url)
+        async with runtime.pool(trusting_real, proxy=proxy) as pool:
+            hello = await exercise(runtime, pool, url)
             assert hello.protocol == ("HTTP/1.1" if scheme == "http" else "HTTP/2")
-        async with world.pool(trusting_real, proxy=httpcore.Proxy(f"https://localhost:{squid.secure}")) as pool:
+        async with runtime.pool(trusting_real, proxy=httpcore.Proxy(f"https://localhost:{squid.secure}")) as pool:
             with pytest.raises(httpcore.TLSError, match=f"the proxy https://localhost:{squid.secure}"):
                 await pool.request("GET", url)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 def test_tinyproxy_forwards_and_tunnels_for_those_it_knows(
-    world: World, tinyproxy: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any
+    runtime: Runtime, tinyproxy: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any
 ) -> None:
     async def body() -> None:
         for proxy in (
             httpcore.Proxy(f"http://127.0.0.1:{tinyproxy.open}"),
             httpcore.Proxy(f"http://127.0.0.1:{tinyproxy.guarded}", auth=(USER, TAME_PASSWORD)),
         ):
-            async with world.pool(trusting_real, proxy=proxy) as pool:
+            async with runtime.pool(trusting_real, proxy=proxy) as pool:
                 hello = await pool.request("GET", f"http://127.0.0.1:{origin}/hello")
                 assert hello.body == b"Hello, world"
                 assert b"tinyproxy" in fields(hello)[b"via"]
                 hello = await pool.request("GET", f"https://localhost:{nginx.secure}/hello")
                 assert hello.body == b"Hello, world"
                 if proxy.auth is not None:
-                    await exercise(world, pool, f"https://localhost:{nginx.secure}")
-        async with world.pool(trusting_real, proxy=f"http://127.0.0.1:{tinyproxy.guarded}") as pool:
+                    await exercise(runtime, pool, f"https://localhost:{nginx.secure}")
+        async with runtime.pool(trusting_real, proxy=f"http://127.0.0.1:{tinyproxy.guarded}") as pool:
             with pytest.raises(httpcore.ProxyError) as caught:
                 await pool.request("GET", f"https://localhost:{nginx.secure}/hello")
             assert caught.value.status_code == 407
 
-    world.run(body)
+    runtime.run(body)
 
 
 # SOCKS.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h"])
 def test_dante_leads_to_http_and_http_2(
-    world: World, dante: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any, scheme: str
+    runtime: Runtime, dante: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any, scheme: str
 ) -> None:
     async def body() -> None:
-        async with world.pool(trusting_real, proxy=f"{scheme}://127.0.0.1:{dante.open}") as pool:
-            await exercise(world, pool, f"http://localhost:{origin}")
-            hello = await exercise(world, pool, f"https://localhost:{nginx.secure}")
+        async with runtime.pool(trusting_real, proxy=f"{scheme}://127.0.0.1:{dante.open}") as pool:
+            await exercise(runtime, pool, f"http://localhost:{origin}")
+            hello = await exercise(runtime, pool, f"https://localhost:{nginx.secure}")
             assert hello.protocol == "HTTP/2"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 def test_microsocks_lets_through_whoever_has_the_password(
-    world: World, microsocks: proxies.Ports, trusting_real: httpcore.SSLConfig, nginx: Any, scheme: str
+    runtime: Runtime, microsocks: proxies.Ports, trusting_real: httpcore.SSLConfig, nginx: Any, scheme: str
 ) -> None:
     url = f"https://localhost:{nginx.secure}"
 
     async def body() -> None:
-        async with world.pool(trusting_real, proxy=f"{scheme}://{WHO}@127.0.0.1:{microsocks.guarded}") as pool:
-            await exercise(world, pool, url)
-        async with world.pool(trusting_real, proxy=f"{scheme}://127.0.0.1:{microsocks.open}") as pool:
+        async with runtime.pool(trusting_real, proxy=f"{scheme}://{WHO}@127.0.0.1:{microsocks.guarded}") as pool:
+            await exercise(runtime, pool, url)
+        async with runtime.pool(trusting_real, proxy=f"{scheme}://127.0.0.1:{microsocks.open}") as pool:
             assert (await pool.request("GET", f"{url}/hello")).body == b"Hello, world"
         guarded = f"{scheme}://127.0.0.1:{microsocks.guarded}"
         for auth in (None, (USER, "guess")):
-            async with world.pool(trusting_real, proxy=httpcore.Proxy(guarded, auth=auth)) as pool:
+            async with runtime.pool(trusting_real, proxy=httpcore.Proxy(guarded, auth=auth)) as pool:
                 with pytest.raises(httpcore.ProxyError) as caught:
                     await pool.request("GET", f"{url}/hello")
                 assert guarded in str(caught.value)
@@ -246,12 +246,12 @@ def test_microsocks_lets_through_whoever_has_the_password(
                 assert "guess" not in str(caught.value)
                 assert pool.stats().connections == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 def test_a_socks_proxy_says_in_words_why_it_does_not_connect(
-    world: World, dante: proxies.Ports, microsocks: proxies.Ports
+    runtime: Runtime, dante: proxies.Ports, microsocks: proxies.Ports
 ) -> None:
     nowhere = free_port()
 
@@ -261,21 +261,21 @@ def test_a_socks_proxy_says_in_words_why_it_does_not_connect(
             ("socks5h", dante.open, "the host refused the connection (reply 5)"),
             ("socks4", dante.open, "rejected or failed (reply 91)"),
         ):
-            async with world.pool(proxy=f"{scheme}://127.0.0.1:{port}") as pool:
+            async with runtime.pool(proxy=f"{scheme}://127.0.0.1:{port}") as pool:
                 with pytest.raises(httpcore.ProxyError) as caught:
                     await pool.request("GET", f"http://127.0.0.1:{nowhere}/")
                 assert words in str(caught.value)
                 assert f"{scheme}://127.0.0.1:{port}" in str(caught.value)
 
-    world.run(body)
+    runtime.run(body)
 
 
 # What the environment says, and what a policy allows.
 
 
-@each_world
+@each_runtime
 def test_the_environment_leads_each_scheme_through_its_own_proxy(
-    world: World,
+    runtime: Runtime,
     squid: proxies.Ports,
     microsocks: proxies.Ports,
     trusting_real: httpcore.SSLConfig,
@@ -295,7 +295,7 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
 
     async def body() -> None:
         chooser = httpcore.proxies_from_environment()
-        async with world.pool(trust, proxy=chooser, resolve=known_here) as pool:
+        async with runtime.pool(trust, proxy=chooser, resolve=known_here) as pool:
             forwarded = await pool.request("GET", f"http://{ORIGIN}:{origin}/hello")
             assert (forwarded.body, fields(forwarded)[b"via"][:10]) == (b"Hello, world", b"1.1 squid ")
             secured = await pool.request("GET", f"https://secure.test:{nginx.secure}/hello")
@@ -309,13 +309,13 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
                 await pool.request("GET", f"http://{ORIGIN}:1/")
             assert pool.stats().connections == 4
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("which", ["squid", "microsocks", "dante"])
 def test_under_a_policy_a_real_proxy_is_reached_and_leads_only_where_that_allows(
-    world: World,
+    runtime: Runtime,
     which: str,
     squid: proxies.Ports,
     microsocks: proxies.Ports,
@@ -332,7 +332,7 @@ def test_under_a_policy_a_real_proxy_is_reached_and_leads_only_where_that_allows
     policy = httpcore.NetworkPolicy(deny=("127.0.0.2",), ports=(origin, proxy.port))
 
     async def body() -> None:
-        async with world.pool(proxy=proxy, network_policy=policy, resolve={"sly.test": "127.0.0.2"}) as pool:
+        async with runtime.pool(proxy=proxy, network_policy=policy, resolve={"sly.test": "127.0.0.2"}) as pool:
             response = await pool.request("GET", f"http://localhost:{origin}/hello")
             assert (response.body, b"via" in fields(response)) == (b"Hello, world", False)
             for url in (f"http://127.0.0.2:{origin}/", f"http://sly.test:{origin}/", "http://localhost:1/"):
@@ -341,11 +341,11 @@ def test_under_a_policy_a_real_proxy_is_reached_and_leads_only_where_that_allows
             with pytest.raises(httpcore.ConnectError, match="does not resolve"):
                 await pool.request("GET", f"http://{ORIGIN}:{origin}/")
             assert pool.stats().connections == 1
-        async with world.pool(proxy=proxy, network_policy=httpcore.NetworkPolicy(ports=(origin,))) as pool:
+        async with runtime.pool(proxy=proxy, network_policy=httpcore.NetworkPolicy(ports=(origin,))) as pool:
             with pytest.raises(httpcore.PolicyError, match=re.escape(f"the proxy {proxy}")):
                 await pool.request("GET", f"http://localhost:{origin}/hello")
 
-    world.run(body)
+    runtime.run(body)
 
 
 # HTTP/2 behind each.
@@ -371,10 +371,10 @@ def each_proxy(
     }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("which", EACH)
 def test_a_hundred_requests_at_once_share_one_http_2_connection_through_a_proxy(
-    world: World,
+    runtime: Runtime,
     which: str,
     each_proxy: dict[str, httpcore.Proxy],
     trusting_real: httpcore.SSLConfig,
@@ -387,43 +387,43 @@ def test_a_hundred_requests_at_once_share_one_http_2_connection_through_a_proxy(
             (f"https://localhost:{hypercorn.secure}", True, range(100)),
             (f"http://localhost:{hypercorn.plain}", False, range(10)),
         ):
-            async with world.pool(trusting_real, proxy=each_proxy[which], http1=http1) as pool:
-                replies = await world.gather(*[partial(pool.request, "GET", f"{url}/size-{size}") for size in sizes])
+            async with runtime.pool(trusting_real, proxy=each_proxy[which], http1=http1) as pool:
+                replies = await runtime.gather(*[partial(pool.request, "GET", f"{url}/size-{size}") for size in sizes])
                 assert [reply.body for reply in replies] == [patterned(size) for size in sizes]
                 assert {reply.protocol for reply in replies} == {"HTTP/2"}
                 assert pool.stats().connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
 # A unix socket.
 
 
-@each_world
-def test_uvicorn_on_a_unix_socket(world: World, uvicorn_socket: str) -> None:
+@each_runtime
+def test_uvicorn_on_a_unix_socket(runtime: Runtime, uvicorn_socket: str) -> None:
     async def body() -> None:
-        async with world.pool(uds=uvicorn_socket) as pool:
-            hello = await exercise(world, pool, "http://whatever.test")
+        async with runtime.pool(uds=uvicorn_socket) as pool:
+            hello = await exercise(runtime, pool, "http://whatever.test")
             assert hello.info.peer == uvicorn_socket
-        async with world.pool(uds=f"{uvicorn_socket}-not") as pool:
+        async with runtime.pool(uds=f"{uvicorn_socket}-not") as pool:
             with pytest.raises(httpcore.ConnectError, match=f"{uvicorn_socket}-not"):
                 await pool.request("GET", "http://whatever.test")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_socket_options_are_set_on_a_unix_socket_too(world: World, uvicorn_socket: str) -> None:
+@each_runtime
+def test_socket_options_are_set_on_a_unix_socket_too(runtime: Runtime, uvicorn_socket: str) -> None:
     async def body() -> None:
         for option, works in (((socket.SOL_SOCKET, socket.SO_SNDBUF, 65536), True), ((9999, 1, 1), False)):
-            async with world.pool(uds=uvicorn_socket, socket_options=[option]) as pool:
+            async with runtime.pool(uds=uvicorn_socket, socket_options=[option]) as pool:
                 if works:
                     assert (await pool.request("GET", "http://whatever.test/hello")).status_code == 200
                 else:
                     with pytest.raises(httpcore.ConnectError, match=uvicorn_socket):
                         await pool.request("GET", "http://whatever.test/hello")
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.parametrize("other", [{"proxy": "http://127.0.0.1:1"}, {"local_address": "127.0.0.1"}])

@@ -1,4 +1,4 @@
-"""Real servers, in every world: uvicorn and hypercorn over HTTP and TLS, bodies of every shape, both ways."""
+"""Real servers, in every runtime: uvicorn and hypercorn over HTTP and TLS, bodies of every shape, both ways."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import trustme
+from runtimes import Runtime, each_runtime
 from servers import free_port, process, uvicorn
-from worlds import World, each_world
 
 import httpcore
 
@@ -53,18 +53,18 @@ def secure(folder: Path) -> Iterator[str]:
         yield f"https://localhost:{port}"
 
 
-def run(world: World, body: Any, **settings: Any) -> None:
+def run(runtime: Runtime, body: Any, **settings: Any) -> None:
     async def main() -> None:
-        async with world.pool(**settings) as http:
+        async with runtime.pool(**settings) as http:
             await body(http)
             stats = http.stats()
             assert (stats.leased, stats.waiting, stats.busy) == (0, 0, 0)
 
-    world.run(main)
+    runtime.run(main)
 
 
-@each_world
-def test_methods_and_statuses(world: World, url: str) -> None:
+@each_runtime
+def test_methods_and_statuses(runtime: Runtime, url: str) -> None:
     async def body(http: Any) -> None:
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
             response = await http.request(method, url + "/a%20b")
@@ -77,11 +77,11 @@ def test_methods_and_statuses(world: World, url: str) -> None:
         assert response.info.reused
         assert http.stats().connections == 1
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_bodies_of_every_shape_come_back(world: World, url: str, tmp_path: Path) -> None:
+@each_runtime
+def test_bodies_of_every_shape_come_back(runtime: Runtime, url: str, tmp_path: Path) -> None:
     text = b"0123456789" * 10_000
     path = tmp_path / "body"
     path.write_bytes(text)
@@ -106,7 +106,7 @@ def test_bodies_of_every_shape_come_back(world: World, url: str, tmp_path: Path)
             httpcore.ReplayableBody(pieces),
             io.BytesIO(text),
         ]
-        if world.name != "threads":
+        if runtime.name != "threads":
             shapes += [generated(), generated]
         for shape in shapes:
             assert (await http.request("POST", url + "/echo", body=shape)).body == text
@@ -115,11 +115,11 @@ def test_bodies_of_every_shape_come_back(world: World, url: str, tmp_path: Path)
         for size in (0, 1, 65_536, 1_000_000):
             assert (await http.request("POST", url + "/echo", body=bytes(size))).body == bytes(size)
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_twenty_megabytes_go_up_and_come_down(world: World, url: str) -> None:
+@each_runtime
+def test_twenty_megabytes_go_up_and_come_down(runtime: Runtime, url: str) -> None:
     piece = bytes(range(250)) * 400
     digest = hashlib.sha256(piece * 200).hexdigest()
 
@@ -129,35 +129,35 @@ def test_twenty_megabytes_go_up_and_come_down(world: World, url: str) -> None:
         async with await http.request("GET", url + "/bytes?n=20000000", stream=True, timeout=30) as response:
             assert sum([len(part) async for part in response.stream()]) == 20_000_000
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_a_hundred_requests_at_once(world: World, url: str) -> None:
+@each_runtime
+def test_a_hundred_requests_at_once(runtime: Runtime, url: str) -> None:
     async def body(http: Any) -> None:
         async def one(number: int) -> bytes:
             return bytes((await http.request("POST", url + "/echo", body=b"%d" % number, timeout=30)).body)
 
-        results = await world.gather(*[lambda number=number: one(number) for number in range(100)])
+        results = await runtime.gather(*[lambda number=number: one(number) for number in range(100)])
         assert results == [b"%d" % number for number in range(100)]
         assert http.stats().connections <= 20
 
-    run(world, body, limits=httpcore.PoolLimits(max_connections=20))
+    run(runtime, body, limits=httpcore.PoolLimits(max_connections=20))
 
 
-@each_world
-def test_codings_are_undone_or_left_alone(world: World, url: str) -> None:
+@each_runtime
+def test_codings_are_undone_or_left_alone(runtime: Runtime, url: str) -> None:
     async def body(http: Any) -> None:
         response = await http.request("GET", url + "/gzip")
         assert response.body == b"Hello, world" * 1000
         async with await http.request("GET", url + "/gzip", stream=True) as response:
             assert b"".join([part async for part in response.raw()])[:2] == b"\x1f\x8b"
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_timeouts_say_what_ran_out(world: World, url: str) -> None:
+@each_runtime
+def test_timeouts_say_what_ran_out(runtime: Runtime, url: str) -> None:
     async def body(http: Any) -> None:
         with pytest.raises(httpcore.ReadTimeout) as caught:
             await http.request("GET", url + "/slow", timeout=httpcore.TimeoutConfig(read_timeout=0.05))
@@ -169,11 +169,11 @@ def test_timeouts_say_what_ran_out(world: World, url: str) -> None:
         with pytest.raises(httpcore.TotalTimeout):
             await http.request("GET", url + "/slow", timeout=httpcore.TimeoutConfig(total_timeout=0.05))
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_tls_with_a_file_a_directory_a_context_and_unverified(world: World, secure: str, folder: Path) -> None:
+@each_runtime
+def test_tls_with_a_file_a_directory_a_context_and_unverified(runtime: Runtime, secure: str, folder: Path) -> None:
     context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
 
     async def body(http: Any) -> None:
@@ -194,11 +194,11 @@ def test_tls_with_a_file_a_directory_a_context_and_unverified(world: World, secu
         with pytest.raises(httpcore.TLSError, match="certificate"):
             await http.request("GET", secure + "/")
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_tls_carries_bodies_both_ways(world: World, secure: str, folder: Path) -> None:
+@each_runtime
+def test_tls_carries_bodies_both_ways(runtime: Runtime, secure: str, folder: Path) -> None:
     piece = bytes(range(250)) * 400
 
     async def body(http: Any) -> None:
@@ -206,4 +206,4 @@ def test_tls_carries_bodies_both_ways(world: World, secure: str, folder: Path) -
         assert response.body.decode() == f"5000000 {hashlib.sha256(piece * 50).hexdigest()}"
         assert len((await http.request("GET", secure + "/bytes?n=5000000", timeout=30)).body) == 5_000_000
 
-    run(world, body, ssl=httpcore.SSLConfig(verify=str(folder / "ca.pem")))
+    run(runtime, body, ssl=httpcore.SSLConfig(verify=str(folder / "ca.pem")))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from real_servers import nginx_of_one_version
+from runtimes import Runtime, each_runtime
 from servers import uvicorn
-from worlds import World, each_world
 
 import httpcore
 
@@ -37,7 +37,7 @@ def both(place: Path) -> Iterator[str]:
         yield f"https://localhost:{port}/"
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("server", "settings", "version"),
     [
@@ -55,7 +55,7 @@ def both(place: Path) -> Iterator[str]:
     ids=str,
 )
 def test_the_version_of_tls_is_what_was_asked_for(
-    world: World,
+    runtime: Runtime,
     server: str,
     settings: dict[str, Any],
     version: str | None,
@@ -66,7 +66,7 @@ def test_the_version_of_tls_is_what_was_asked_for(
     config = httpcore.SSLConfig(verify=trusting_real.verify, **settings)
 
     async def body() -> None:
-        async with world.pool(config) as pool:
+        async with runtime.pool(config) as pool:
             if version is None:
                 with pytest.raises(httpcore.TLSError, match="speaks no TLS version that we allow"):
                     await pool.request("GET", url)
@@ -76,15 +76,15 @@ def test_the_version_of_tls_is_what_was_asked_for(
                 assert response.info.tls.version == version
                 assert server == "both" or response.body.startswith(version.encode())
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 def test_the_cipher_of_tls_1_2_is_what_was_asked_for(
-    world: World, only_12: str, trusting_real: httpcore.SSLConfig
+    runtime: Runtime, only_12: str, trusting_real: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             for cipher in (CIPHER, OTHER):
                 config = httpcore.SSLConfig(verify=trusting_real.verify, ciphers=[cipher])
                 response = await pool.request("GET", only_12, ssl=config)
@@ -94,12 +94,12 @@ def test_the_cipher_of_tls_1_2_is_what_was_asked_for(
             with pytest.raises(httpcore.TLSError, match="no version, cipher or certificate that both sides accept"):
                 await pool.request("GET", only_12, ssl=config)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 def test_only_equal_tls_settings_share_a_connection(
-    world: World, only_12: str, trusting_real: httpcore.SSLConfig
+    runtime: Runtime, only_12: str, trusting_real: httpcore.SSLConfig
 ) -> None:
     def config(**settings: Any) -> httpcore.SSLConfig:
         return httpcore.SSLConfig(verify=trusting_real.verify, **settings)
@@ -111,9 +111,9 @@ def test_only_equal_tls_settings_share_a_connection(
     others = [config(maximum_version="TLSv1.2", ciphers=CIPHER), config(ciphers=f"{CIPHER}:{OTHER}"), config()]
 
     async def body() -> None:
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             reused = [(await pool.request("GET", only_12, ssl=each)).info.reused for each in [*same, *others, *others]]
             assert reused == [False, True, False, False, False, True, True, True]
             assert pool.stats().connections == 4
 
-    world.run(body)
+    runtime.run(body)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from real_servers import Ports
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch, opened, raw
 from servers import free_port, process
 from websocket_client import CONNECT, WebSocketClient, accept, upgrade
-from worlds import World, each_world
 from wsproto.events import CloseConnection
 
 import httpcore
@@ -35,50 +35,50 @@ async def talk(connection: Any) -> None:
     assert (type(closing), closing.code) == (CloseConnection, 1000)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("how", ["TLS", "plain"])
 def test_a_websocket_over_http2_by_extended_connect(
-    world: World, how: str, hypercorn: Ports, trusting_real: httpcore.SSLConfig
+    runtime: Runtime, how: str, hypercorn: Ports, trusting_real: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:
         settings: Any = {"ssl": trusting_real} if how == "TLS" else {"http1": False}
         url = f"https://localhost:{hypercorn.secure}" if how == "TLS" else f"http://127.0.0.1:{hypercorn.plain}"
-        async with entered(world, httpcore.HTTPTransport(**settings)) as transport:
-            async with opened(world, transport, "CONNECT", f"{url}/talk", CONNECT) as (status_code, _, _, extensions):
+        async with entered(runtime, httpcore.HTTPTransport(**settings)) as transport:
+            async with opened(runtime, transport, "CONNECT", f"{url}/talk", CONNECT) as (status_code, _, _, extensions):
                 assert (status_code, extensions["http_version"]) == (200, "HTTP/2")
-                await talk(raw(world, extensions["connection"]))
+                await talk(raw(runtime, extensions["connection"]))
                 assert leased(transport) == 1
             assert leased(transport) == 0
-            assert (await fetch(world, transport, "GET", f"{url}/hello")).extensions["info"].reused
+            assert (await fetch(runtime, transport, "GET", f"{url}/hello")).extensions["info"].reused
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_websocket_over_http11_by_upgrade(world: World, hypercorn: Ports) -> None:
+@each_runtime
+def test_a_websocket_over_http11_by_upgrade(runtime: Runtime, hypercorn: Ports) -> None:
     async def body() -> None:
         key = base64.b64encode(os.urandom(16))
         url = f"http://127.0.0.1:{hypercorn.plain}/talk"
-        async with entered(world, httpcore.Middleware(httpcore.HTTPTransport())) as transport:
-            async with opened(world, transport, "GET", url, upgrade(key)) as (status_code, fields, _, extensions):
+        async with entered(runtime, httpcore.Middleware(httpcore.HTTPTransport())) as transport:
+            async with opened(runtime, transport, "GET", url, upgrade(key)) as (status_code, fields, _, extensions):
                 assert status_code == 101
                 assert (b"sec-websocket-accept", accept(key)) in fields
-                await talk(raw(world, extensions["connection"]))
+                await talk(raw(runtime, extensions["connection"]))
             assert leased(transport.transport) == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_refused_websocket_has_no_connection(world: World, hypercorn: Ports) -> None:
+@each_runtime
+def test_a_refused_websocket_has_no_connection(runtime: Runtime, hypercorn: Ports) -> None:
     async def body() -> None:
         url = f"http://127.0.0.1:{hypercorn.plain}/refused"
-        async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
-            fetched = await fetch(world, transport, "CONNECT", url, CONNECT)
+        async with entered(runtime, httpcore.HTTPTransport(http1=False)) as transport:
+            fetched = await fetch(runtime, transport, "CONNECT", url, CONNECT)
             assert fetched.status_code == 403
             assert "connection" not in fetched.extensions
 
-    world.run(body)
+    runtime.run(body)
 
 
 # gRPC.
@@ -98,30 +98,30 @@ def framed(message: bytes) -> bytes:
     return b"\0" + len(message).to_bytes(4) + message
 
 
-@each_world
-def test_a_unary_grpc_call(world: World, grpc: str) -> None:
+@each_runtime
+def test_a_unary_grpc_call(runtime: Runtime, grpc: str) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
+        async with entered(runtime, httpcore.HTTPTransport(http1=False)) as transport:
             for message in (b"", b"Hello, world", bytes(3_000_000)):
-                fetched = await fetch(world, transport, "POST", f"{grpc}Unary", HEADERS, framed(message))
+                fetched = await fetch(runtime, transport, "POST", f"{grpc}Unary", HEADERS, framed(message))
                 assert fetched.body == framed(message)
                 trailers = dict(fetched.extensions["trailing_headers"])
                 assert (trailers[b"grpc-status"], trailers[b"x-last"]) == (b"0", b"ends")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_grpc_call_that_streams_both_ways(world: World, grpc: str) -> None:
+@each_runtime
+def test_a_grpc_call_that_streams_both_ways(runtime: Runtime, grpc: str) -> None:
     """Each message waits for the answer to the one before."""
 
     async def body() -> None:
-        async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
+        async with entered(runtime, httpcore.HTTPTransport(http1=False)) as transport:
             exchange = opened(
-                world, transport, "POST", f"{grpc}Chat", HEADERS, framed(b"0"), extensions={"duplex": True}
+                runtime, transport, "POST", f"{grpc}Chat", HEADERS, framed(b"0"), extensions={"duplex": True}
             )
             async with exchange as (_, _, _, extensions):
-                connection = raw(world, extensions["connection"])
+                connection = raw(runtime, extensions["connection"])
                 for number in range(1, 50):
                     received = b""
                     while len(received) < len(framed(b"%d" % (number - 1))):
@@ -136,4 +136,4 @@ def test_a_grpc_call_that_streams_both_ways(world: World, grpc: str) -> None:
                 assert dict(extensions["trailing_headers"])[b"grpc-status"] == b"0"
             assert leased(transport) == 0
 
-    world.run(body)
+    runtime.run(body)

@@ -17,9 +17,9 @@ from typing import Any, get_args
 import pytest
 import urllib3
 from clients import client
+from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
 from trials import HostileServer, trial
-from worlds import World, each_world
 
 import httpcore
 from httpcore._http1.parser import H1Response
@@ -202,14 +202,14 @@ def in_pieces(raw: bytes) -> HostileServer:
     return HostileServer(act)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", ROWS)
-def test_what_other_clients_read_is_read_and_named(world: World, name: str) -> None:
+def test_what_other_clients_read_is_read_and_named(runtime: Runtime, name: str) -> None:
     row = ROWS[name]
 
     async def body() -> None:
         with answering(row.raw) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 events: list[Any] = []
                 response = await pool.request("GET", server.url, trace=events.append)
                 assert (response.status_code, response.body) == (row.status, row.body)
@@ -219,23 +219,23 @@ def test_what_other_clients_read_is_read_and_named(world: World, name: str) -> N
                 assert {one for names in told for one in names} == set(row.lenient)
             assert server.connections == (1 if row.reused else 2)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", [name for name in ROWS if len(ROWS[name].raw) < 4096])
-def test_an_unusual_response_may_come_in_single_bytes(world: World, name: str) -> None:
+def test_an_unusual_response_may_come_in_single_bytes(runtime: Runtime, name: str) -> None:
     row = ROWS[name]
 
     async def body() -> None:
         with in_pieces(row.raw) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 response = await pool.request("GET", server.url, stream=True)
                 pieces = [piece async for piece in response.stream()]
                 assert (response.status_code, b"".join(pieces)) == (row.status, row.body)
                 assert sorted(response.info.lenient) == sorted(row.lenient)
 
-    world.run(body)
+    runtime.run(body)
 
 
 def read_by_itself(pieces: list[bytes]) -> object:
@@ -262,49 +262,49 @@ def test_how_an_unusual_response_is_cut_changes_nothing(name: str) -> None:
         assert read_by_itself(pieces) == whole, pieces
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", [name for name in ROWS if ROWS[name].lenient])
-def test_a_strict_pool_refuses_what_is_unusual(world: World, name: str) -> None:
+def test_a_strict_pool_refuses_what_is_unusual(runtime: Runtime, name: str) -> None:
     row = ROWS[name]
 
     async def body() -> None:
         with answering(row.raw) as server:
-            async with trial(world, server, strict=True) as pool:
+            async with trial(runtime, server, strict=True) as pool:
                 with pytest.raises((httpcore.RemoteProtocolError, httpcore.DecodingError)):
                     await pool.request("GET", server.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
-def test_what_two_readers_may_take_differently_is_refused(world: World, name: str, strict: bool) -> None:
+def test_what_two_readers_may_take_differently_is_refused(runtime: Runtime, name: str, strict: bool) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send(REFUSED[name])) as server:
-            async with trial(world, server, strict=strict) as pool:
+            async with trial(runtime, server, strict=strict) as pool:
                 with pytest.raises(httpcore.RemoteProtocolError):
                     await pool.request("GET", server.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", UNDECODABLE)
-def test_content_that_is_not_whole_stays_an_error(world: World, name: str) -> None:
+def test_content_that_is_not_whole_stays_an_error(runtime: Runtime, name: str) -> None:
     async def body() -> None:
         with answering(coded(*UNDECODABLE[name])) as server:
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 with pytest.raises(httpcore.DecodingError):
                     await pool.request("GET", server.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_transport_is_strict_where_it_is_asked_to_be(world: World) -> None:
+@each_runtime
+def test_a_transport_is_strict_where_it_is_asked_to_be(runtime: Runtime) -> None:
     async def send(transport: httpcore.HTTPTransport, url: str) -> int:
-        if world.name == "threads":
+        if runtime.name == "threads":
             with transport.request("GET", url) as (status, _, _, _):
                 return status
         async with transport.arequest("GET", url) as (status, _, _, _):
@@ -317,22 +317,24 @@ def test_a_transport_is_strict_where_it_is_asked_to_be(world: World) -> None:
             with httpcore.HTTPTransport(strict=True) as transport, pytest.raises(httpcore.RemoteProtocolError):
                 await send(transport, server.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
 CODED = [name for name, row in ROWS.items() if set(row.lenient) & {"unknown-coding", "text-behind-gzip"}]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "in pieces"])
 @pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
 @pytest.mark.parametrize("name", CODED)
-def test_a_client_refuses_unusual_content_if_it_is_strict(world: World, name: str, strict: bool, stream: bool) -> None:
+def test_a_client_refuses_unusual_content_if_it_is_strict(
+    runtime: Runtime, name: str, strict: bool, stream: bool
+) -> None:
     row = ROWS[name]
 
     async def body() -> None:
         with answering(row.raw) as server:
-            async with client(world, transport=httpcore.HTTPTransport(strict=strict)) as http:
+            async with client(runtime, transport=httpcore.HTTPTransport(strict=strict)) as http:
                 if strict:
                     with pytest.raises(httpcore.DecodingError):
                         await (await http.request("GET", server.url, stream=stream)).read()
@@ -341,7 +343,7 @@ def test_a_client_refuses_unusual_content_if_it_is_strict(world: World, name: st
                     assert await response.read() == row.body
                     assert sorted(response.info.lenient) == sorted(row.lenient)
 
-    world.run(body)
+    runtime.run(body)
 
 
 # The peers.
@@ -383,7 +385,7 @@ def test_the_rows_and_the_names_are_the_same_table() -> None:
 LIMITS = httpcore.PoolLimits(max_head_bytes=2048, max_head_fields=20)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("raw", "limit"),
     [
@@ -395,17 +397,17 @@ LIMITS = httpcore.PoolLimits(max_head_bytes=2048, max_head_fields=20)
         (CHUNKED + b"0\n" + b"A: b\n" * 21 + b"\n", 20),
     ],
 )
-def test_a_pool_may_have_other_limits_for_heads(world: World, raw: bytes, limit: int) -> None:
+def test_a_pool_may_have_other_limits_for_heads(runtime: Runtime, raw: bytes, limit: int) -> None:
     async def body() -> None:
         with answering(raw) as server:
-            async with trial(world, server, limits=LIMITS) as pool:
+            async with trial(runtime, server, limits=LIMITS) as pool:
                 with pytest.raises(httpcore.LimitExceeded) as caught:
                     await pool.request("GET", server.url)
                 assert caught.value.limit == limit
-            async with trial(world, server) as pool:
+            async with trial(runtime, server) as pool:
                 await pool.request("GET", server.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.parametrize(
@@ -443,9 +445,9 @@ CONNECT_ANSWERS: dict[str, tuple[bytes, bool]] = {  # and whether strict rules t
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("name", CONNECT_ANSWERS)
-def test_a_proxys_unusual_answer_to_connect_opens_the_tunnel(world: World, name: str) -> None:
+def test_a_proxys_unusual_answer_to_connect_opens_the_tunnel(runtime: Runtime, name: str) -> None:
     raw, is_strict = CONNECT_ANSWERS[name]
 
     def script(peer: Peer) -> None:
@@ -459,7 +461,7 @@ def test_a_proxys_unusual_answer_to_connect_opens_the_tunnel(world: World, name:
         named: dict[str, Any] = {"network_policy": policy, "resolve": {"origin.test": "127.0.0.1"}, "proxy": None}
         with ScriptedServer(script) as server:
             for strict in (False, True):
-                pool = world.pool(**{**named, "proxy": server.url, "strict": strict})
+                pool = runtime.pool(**{**named, "proxy": server.url, "strict": strict})
                 try:
                     if strict and not is_strict:
                         with pytest.raises(httpcore.ProxyError):
@@ -470,7 +472,7 @@ def test_a_proxys_unusual_answer_to_connect_opens_the_tunnel(world: World, name:
                 finally:
                     await pool.close()
 
-    world.run(body)
+    runtime.run(body)
 
 
 # 417 and 408: answers that may not be about the request.
@@ -497,14 +499,14 @@ class Expecting:
             peer.send(OK + LENGTH)
 
 
-@each_world
-def test_417_to_an_expectation_is_asked_again_without_it(world: World) -> None:
+@each_runtime
+def test_417_to_an_expectation_is_asked_again_without_it(runtime: Runtime) -> None:
     headers = [("X-A", "b"), ("Expect", "100-continue"), ("X-C", "d")]
 
     async def body() -> None:
         script = Expecting()
         with ScriptedServer(script) as server:
-            pool = world.pool()
+            pool = runtime.pool()
             try:
                 response = await pool.request("POST", server.url, headers, b"body")
                 assert (response.status_code, response.body, response.info.attempts) == (200, TEXT, 2)
@@ -515,16 +517,16 @@ def test_417_to_an_expectation_is_asked_again_without_it(world: World) -> None:
             finally:
                 await pool.close()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_417_is_handed_on_where_the_body_cannot_be_sent_again(world: World) -> None:
+@each_runtime
+def test_417_is_handed_on_where_the_body_cannot_be_sent_again(runtime: Runtime) -> None:
     async def body() -> None:
         headers = {"Expect": "100-continue", "Content-Length": "4"}
         held_back, taken = Expecting(), Expecting(goes_ahead=True)
         with ScriptedServer(held_back) as server, ScriptedServer(taken) as other:
-            pool = world.pool()
+            pool = runtime.pool()
             try:
                 response = await pool.request("POST", server.url, headers, iter([b"body"]))  # no item was asked for
                 assert (response.status_code, held_back.bodies) == (200, [b"body"])
@@ -536,19 +538,19 @@ def test_417_is_handed_on_where_the_body_cannot_be_sent_again(world: World) -> N
             finally:
                 await pool.close()
 
-    world.run(body)
+    runtime.run(body)
 
 
 LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlate"
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("method", "named", "again"),
     [("GET", {}, True), ("PUT", {}, True), ("POST", {}, False), ("GET", {"retry_stale": False}, False)],
 )
 def test_408_that_crosses_a_request_is_sent_again_where_safe(
-    world: World, method: str, named: dict[str, Any], again: bool
+    runtime: Runtime, method: str, named: dict[str, Any], again: bool
 ) -> None:
     def script(peer: Peer) -> None:
         for count in range(10):
@@ -561,7 +563,7 @@ def test_408_that_crosses_a_request_is_sent_again_where_safe(
 
     async def body() -> None:
         with ScriptedServer(script) as server:
-            pool = world.pool(**named)
+            pool = runtime.pool(**named)
             try:
                 assert (await pool.request("GET", server.url)).status_code == 200
                 response = await pool.request(method, server.url)
@@ -571,14 +573,14 @@ def test_408_that_crosses_a_request_is_sent_again_where_safe(
             finally:
                 await pool.close()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     "raw", [LATE, LATE.replace(b"Connection: close", b"X-A: b")], ids=["on a first request", "that stays open"]
 )
-def test_408_about_the_request_is_the_callers(world: World, raw: bytes) -> None:
+def test_408_about_the_request_is_the_callers(runtime: Runtime, raw: bytes) -> None:
     def script(peer: Peer) -> None:
         if b"close" not in raw:
             peer.head()
@@ -588,7 +590,7 @@ def test_408_about_the_request_is_the_callers(world: World, raw: bytes) -> None:
 
     async def body() -> None:
         with ScriptedServer(script) as server:
-            pool = world.pool()
+            pool = runtime.pool()
             try:
                 if b"close" not in raw:
                     await pool.request("GET", server.url)
@@ -597,4 +599,4 @@ def test_408_about_the_request_is_the_callers(world: World, raw: bytes) -> None:
             finally:
                 await pool.close()
 
-    world.run(body)
+    runtime.run(body)

@@ -1,19 +1,19 @@
-"""Clients in each world: one `async` test body uses `AsyncClient`, and `Client` through a face with its words."""
+"""Clients in each runtime: one `async` test body uses `AsyncClient`, and `Client` through a face with its words."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from worlds import World
+from runtimes import Runtime
 
 import httpcore
 
 
-def client(world: World, **named: Any) -> Any:
-    """A client for the bodies of `world`."""
+def client(runtime: Runtime, **named: Any) -> Any:
+    """A client for the bodies of `runtime`."""
     named.setdefault("trust_env", False)
-    return ClientFace(httpcore.Client(**named)) if world.name == "threads" else httpcore.AsyncClient(**named)
+    return ClientFace(httpcore.Client(**named)) if runtime.name == "threads" else httpcore.AsyncClient(**named)
 
 
 class ClientFace:

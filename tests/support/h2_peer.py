@@ -1,4 +1,4 @@
-"""The server's side of an HTTP/2 connection in the memory world, spoken by the h2 library, for scripts to drive."""
+"""The server's side of an HTTP/2 connection in the memory runtime, spoken by the h2 library, for scripts to drive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import h2.settings
 
 import httpcore
 from httpcore.testing import ServerEnd
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 
 T = TypeVar("T")
 Event = TypeVar("Event", bound=h2.events.Event)
@@ -172,12 +172,12 @@ async def echo(peer: H2Peer) -> None:
 
 
 class Server:
-    """`a.test:80` in a world: runs the scripts for its connections in order, the last one again and again."""
+    """`a.test:80` in a runtime: runs the scripts for its connections in order, the last one again and again."""
 
-    def __init__(self, world: World, *scripts: Script, host: str = "a.test", **place: Any) -> None:
+    def __init__(self, runtime: Runtime, *scripts: Script, host: str = "a.test", **place: Any) -> None:
         self.peers: list[H2Peer] = []
         self._scripts = scripts
-        world.listen(host, 80, self._serve, **place)
+        runtime.listen(host, 80, self._serve, **place)
 
     async def _serve(self, end: ServerEnd) -> None:
         peer = H2Peer(end, len(self.peers) + 1)
@@ -191,16 +191,16 @@ class Server:
 def play(
     main: Callable[[httpcore.ConnectionPool, Server], Coroutine[object, None, T]],
     *scripts: Script,
-    world: World | None = None,
+    runtime: Runtime | None = None,
     place: dict[str, Any] | None = None,
     **pool: Any,
 ) -> T:
-    """Run `main(pool, server)` in a world whose one server follows `scripts`, with prior knowledge of HTTP/2."""
-    world = world or World()
-    server = Server(world, *scripts, **(place or {}))
+    """Run `main(pool, server)` in a runtime whose one server follows `scripts`, with prior knowledge of HTTP/2."""
+    runtime = runtime or Runtime()
+    server = Server(runtime, *scripts, **(place or {}))
 
     async def body() -> T:
         async with httpcore.ConnectionPool(http1=False, **pool) as made:
             return await main(made, server)
 
-    return world.run(body())
+    return runtime.run(body())

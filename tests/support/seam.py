@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from worlds import RawFace, World
+from runtimes import RawFace, Runtime
 
 
 class PlainStream:
@@ -41,9 +41,9 @@ class Fetched(NamedTuple):
 
 
 @asynccontextmanager
-async def opened(world: World, transport: Any, *arguments: Any, **named: Any) -> AsyncIterator[Opened]:
+async def opened(runtime: Runtime, transport: Any, *arguments: Any, **named: Any) -> AsyncIterator[Opened]:
     """An exchange, through the entry that belongs to the runtime."""
-    if world.name == "threads":
+    if runtime.name == "threads":
         with transport.request(*arguments, **named) as (status_code, headers, stream, extensions):
             yield Opened(status_code, headers, PlainStream(stream), extensions)
     else:
@@ -51,17 +51,17 @@ async def opened(world: World, transport: Any, *arguments: Any, **named: Any) ->
             yield Opened(*response)
 
 
-async def fetch(world: World, transport: Any, *arguments: Any, **named: Any) -> Fetched:
+async def fetch(runtime: Runtime, transport: Any, *arguments: Any, **named: Any) -> Fetched:
     """One whole exchange."""
-    async with opened(world, transport, *arguments, **named) as (status_code, headers, stream, extensions):
+    async with opened(runtime, transport, *arguments, **named) as (status_code, headers, stream, extensions):
         body = b"".join([piece async for piece in stream])
     return Fetched(status_code, headers, body, extensions)
 
 
 @asynccontextmanager
-async def entered(world: World, transport: Any) -> AsyncIterator[Any]:
+async def entered(runtime: Runtime, transport: Any) -> AsyncIterator[Any]:
     """The transport as a context manager of the kind that the runtime has."""
-    if world.name == "threads":
+    if runtime.name == "threads":
         with transport:
             yield transport
     else:
@@ -69,6 +69,6 @@ async def entered(world: World, transport: Any) -> AsyncIterator[Any]:
             yield transport
 
 
-def raw(world: World, connection: Any) -> Any:
+def raw(runtime: Runtime, connection: Any) -> Any:
     """`connection` with awaitable methods in each runtime."""
-    return RawFace(connection) if world.name == "threads" else connection
+    return RawFace(connection) if runtime.name == "threads" else connection

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import trio
-from worlds import ThreadsWorld
+from runtimes import ThreadsRuntime
 
 import httpcore
 from httpcore._sync import run
@@ -98,7 +98,7 @@ async def read_by_hand() -> None:
 
 asyncio.run(visit(httpcore.ConnectionPool))
 trio.run(visit, httpcore.ConnectionPool)
-run(visit(ThreadsWorld().pool))
+run(visit(ThreadsRuntime().pool))
 run(read_by_hand())
 assert all(f"{error} {error!r}" for error in refused)
 assert len(refused) > 3 * len(POOLS) * 20

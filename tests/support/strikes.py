@@ -1,4 +1,4 @@
-"""What strikes a request in the sweeps, and what must hold afterwards. All in the deterministic world.
+"""What strikes a request in the sweeps, and what must hold afterwards. All in the deterministic runtime.
 
 A strike is a cancellation, a clock that jumps past every timeout, or a reset or a cut of every connection.
 """
@@ -9,37 +9,37 @@ import os
 from typing import Any
 
 import httpcore
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 from httpcore.testing import Task
 
 SEEDS = int(os.environ.get("HTTPCORE_SEEDS", "30"))
 """How many random schedules each scenario is struck in, beside the one in order."""
 
 
-def cancel(world: World, victim: Task[Any]) -> None:
+def cancel(runtime: Runtime, victim: Task[Any]) -> None:
     victim.cancel()
 
 
-def let_time_pass(world: World, victim: Task[Any]) -> None:
-    world.skip(10.0)
+def let_time_pass(runtime: Runtime, victim: Task[Any]) -> None:
+    runtime.skip(10.0)
 
 
-def reset(world: World, victim: Task[Any]) -> None:
-    for connection in world.open_connections:
+def reset(runtime: Runtime, victim: Task[Any]) -> None:
+    for connection in runtime.open_connections:
         connection.reset()
 
 
-def cut(world: World, victim: Task[Any]) -> None:
-    for connection in world.open_connections:
+def cut(runtime: Runtime, victim: Task[Any]) -> None:
+    for connection in runtime.open_connections:
         connection.cut()
 
 
 ACTS = {"cancelled": cancel, "timed out": let_time_pass, "reset": reset, "cut": cut}
 
 
-def check(world: World, pool: httpcore.ConnectionPool) -> None:
+def check(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
     """Nobody holds, dials or waits, and the pool counts what is open."""
     stats = pool.stats()
     assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0), stats
     assert stats.connections == stats.idle
-    assert len(world.open_connections) == stats.idle
+    assert len(runtime.open_connections) == stats.idle

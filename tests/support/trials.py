@@ -16,8 +16,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 import pytest
+from runtimes import RUNTIMES, Runtime
 from servers import Peer, ScriptedServer, ok
-from worlds import WORLDS, World
 
 import httpcore
 
@@ -62,41 +62,41 @@ class HostileServer(ScriptedServer):
 
 
 @asynccontextmanager
-async def trial(world: World, server: ScriptedServer, *arguments: Any, **named: Any) -> AsyncIterator[Any]:
-    """A pool in `world` for the block; then `check_healthy`, and the pool is closed without a socket left."""
-    pool = world.pool(*arguments, **named)
+async def trial(runtime: Runtime, server: ScriptedServer, *arguments: Any, **named: Any) -> AsyncIterator[Any]:
+    """A pool in `runtime` for the block; then `check_healthy`, and the pool is closed without a socket left."""
+    pool = runtime.pool(*arguments, **named)
     try:
         yield pool
-        await check_healthy(world, pool, server)
+        await check_healthy(runtime, pool, server)
     finally:
         await pool.close()
-    await eventually(world, lambda: client_sockets(server.port) == 0, "the closed pool has no socket")
+    await eventually(runtime, lambda: client_sockets(server.port) == 0, "the closed pool has no socket")
 
 
-async def check_healthy(world: World, pool: Any, server: ScriptedServer) -> None:
-    await check_quiet(world, pool, server)
+async def check_healthy(runtime: Runtime, pool: Any, server: ScriptedServer) -> None:
+    await check_quiet(runtime, pool, server)
     began = time.monotonic()
     response = await pool.request("GET", f"{server.url}/clean")
     assert (response.status_code, response.body) == (200, b"clean")
     assert time.monotonic() - began < PROMPT
-    await check_quiet(world, pool, server)
+    await check_quiet(runtime, pool, server)
 
 
-async def check_quiet(world: World, pool: Any, server: ScriptedServer) -> None:
+async def check_quiet(runtime: Runtime, pool: Any, server: ScriptedServer) -> None:
     """Nobody holds or waits, and the sockets are those that the pool counts."""
     stats = pool.stats()
     assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
     await eventually(
-        world, lambda: client_sockets(server.port) == pool.stats().connections, "the pool counts every socket"
+        runtime, lambda: client_sockets(server.port) == pool.stats().connections, "the pool counts every socket"
     )
 
 
-async def eventually(world: World, holds: Callable[[], bool], what: str) -> None:
+async def eventually(runtime: Runtime, holds: Callable[[], bool], what: str) -> None:
     """Wait until `holds`: a loop closes sockets in a later turn, and the kernel takes its time too."""
     ends = time.monotonic() + PROMPT
     while not holds():
         assert time.monotonic() < ends, f"it never came true that {what}"
-        await world.sleep(0.002)
+        await runtime.sleep(0.002)
 
 
 def client_sockets(port: int) -> int:
@@ -116,17 +116,17 @@ def descriptors() -> int:
 
 
 @pytest.fixture(scope="session")
-def every_world_has_run() -> None:
+def every_runtime_has_run() -> None:
     """What a loop opens once for the whole process (uvloop does) is not a leak."""
 
     async def body() -> None: ...
 
-    for world in WORLDS:
-        world.run(body)
+    for runtime in RUNTIMES:
+        runtime.run(body)
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_open(every_world_has_run: None) -> Iterator[None]:
+def nothing_is_left_open(every_runtime_has_run: None) -> Iterator[None]:
     """A module that imports this has every test end with the descriptors that it began with."""
     before = descriptors()
     yield

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from runtimes import Runtime
 from seam import opened, raw
-from worlds import World
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, Event, Message, TextMessage
 
@@ -68,10 +68,10 @@ class WebSocketClient:
 
 @asynccontextmanager
 async def websocket(
-    world: World, transport: Any, url: str, *more: tuple[str, Any], how: str = "upgrade", **named: Any
+    runtime: Runtime, transport: Any, url: str, *more: tuple[str, Any], how: str = "upgrade", **named: Any
 ) -> AsyncIterator[WebSocketClient]:
     """An accepted WebSocket, by Upgrade or by extended CONNECT."""
     method, headers = ("GET", upgrade(None, *more)) if how == "upgrade" else ("CONNECT", [*CONNECT, *more])
-    async with opened(world, transport, method, url, headers, **named) as (status_code, _, _, extensions):
+    async with opened(runtime, transport, method, url, headers, **named) as (status_code, _, _, extensions):
         assert status_code == (101 if how == "upgrade" else 200)
-        yield WebSocketClient(raw(world, extensions["connection"]))
+        yield WebSocketClient(raw(runtime, extensions["connection"]))

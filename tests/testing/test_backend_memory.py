@@ -1,4 +1,4 @@
-"""The deterministic world keeps what base.py promises, plays a seed again, and names a deadlock."""
+"""The deterministic runtime keeps what base.py promises, plays a seed again, and names a deadlock."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from httpcore import testing
 from httpcore._backends.base import PIECE, Backend, Stream
 from httpcore._errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 from httpcore.testing import Cancelled, Deadlock, PeerGone, ServerEnd, scheduler
-from httpcore.testing import Simulation as World
+from httpcore.testing import Simulation as Runtime
 from httpcore.testing import at_every_await as at_every_point
 from httpcore.testing.simulation import running_backend
 
 Body = Callable[[Stream, ServerEnd], Coroutine[Any, Any, None]]
 
 
-def joined(body: Body, world: World | None = None, **place: Any) -> World:
+def joined(body: Body, runtime: Runtime | None = None, **place: Any) -> Runtime:
     """Run `body` with both ends of one connection in hand."""
-    world = world or World()
+    runtime = runtime or Runtime()
     ends: list[ServerEnd] = []
 
     async def hold(peer: ServerEnd) -> None:
         ends.append(peer)
-        await world.event().wait(None)
+        await runtime.event().wait(None)
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp(["a.test"], 80, 5.0)
-        await world.sleep(0)
+        stream = await runtime.backend().connect_tcp(["a.test"], 80, 5.0)
+        await runtime.sleep(0)
         await body(stream, ends[0])
 
-    world.listen("a.test", 80, hold, **place)
-    world.run(main())
-    return world
+    runtime.listen("a.test", 80, hold, **place)
+    runtime.run(main())
+    return runtime
 
 
 async def write_all(stream: Stream, data: bytes, timeout: float | None = 5.0) -> None:
@@ -47,38 +47,38 @@ async def write_all(stream: Stream, data: bytes, timeout: float | None = 5.0) ->
 
 
 def test_the_clock_jumps_to_the_next_timer() -> None:
-    world = World()
+    runtime = Runtime()
     seen: list[float] = []
 
     async def nap(seconds: float) -> None:
-        await world.sleep(seconds)
-        seen.append(world.backend().now())
+        await runtime.sleep(seconds)
+        seen.append(runtime.backend().now())
 
     async def main() -> None:
         for seconds in (3600.0, 0.5, 20.0):
-            world.spawn(nap(seconds))
-        await world.sleep(4000.0)
+            runtime.spawn(nap(seconds))
+        await runtime.sleep(4000.0)
 
-    world.run(main())
+    runtime.run(main())
     assert seen == [0.5, 20.0, 3600.0]
-    assert world.now == 4000.0
+    assert runtime.now == 4000.0
 
 
 def order_of_turns(seed: int, shuffle: bool) -> list[str]:
-    world = World(seed, shuffle=shuffle)
+    runtime = Runtime(seed, shuffle=shuffle)
     order: list[str] = []
 
     async def walk(name: str) -> None:
         for _ in range(4):
             order.append(name)
-            await world.sleep(0)
+            await runtime.sleep(0)
 
     async def main() -> None:
-        tasks = [world.spawn(walk(name)) for name in "abcd"]
+        tasks = [runtime.spawn(walk(name)) for name in "abcd"]
         for task in tasks:
             await task.wait()
 
-    world.run(main())
+    runtime.run(main())
     return order
 
 
@@ -95,16 +95,16 @@ def test_the_same_seed_plays_the_same_schedule_and_seeds_differ() -> None:
 
 
 def test_a_deadlock_names_who_waits_for_what() -> None:
-    world = World(seed=12)
+    runtime = Runtime(seed=12)
 
     async def stuck() -> None:
-        await world.backend().event().wait(None)
+        await runtime.backend().event().wait(None)
 
     async def main() -> None:
-        await world.spawn(stuck(), "the reader").wait()
+        await runtime.spawn(stuck(), "the reader").wait()
 
     with pytest.raises(Deadlock) as caught:
-        world.run(main())
+        runtime.run(main())
     assert "seed 12" in str(caught.value)
     assert "main waits for the end of the reader" in str(caught.value)
     assert "the reader waits for an event" in str(caught.value)
@@ -113,24 +113,24 @@ def test_a_deadlock_names_who_waits_for_what() -> None:
 def test_turns_without_end_are_a_deadlock_too(monkeypatch: pytest.MonkeyPatch) -> None:
     # A smaller bound, so that the test takes no minutes.
     monkeypatch.setattr(scheduler, "_TURNS", 1000)
-    world = World()
+    runtime = Runtime()
 
     async def main() -> None:
         while True:
-            await world.sleep(0)
+            await runtime.sleep(0)
 
     with pytest.raises(Deadlock, match="no end after 1,000 turns"):
-        world.run(main())
+        runtime.run(main())
 
 
 def test_the_failure_of_a_task_that_nobody_looks_at_fails_the_run() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def fail() -> None:
         raise ValueError("lost?")
 
     async def main(look: bool) -> None:
-        task = world.spawn(fail())
+        task = runtime.spawn(fail())
         await task.wait()
         if look:
             assert isinstance(task.error, ValueError)
@@ -138,9 +138,9 @@ def test_the_failure_of_a_task_that_nobody_looks_at_fails_the_run() -> None:
                 task.result()
 
     with pytest.raises(ValueError, match="lost"):
-        world.run(main(look=False))
-    world = World()
-    world.run(main(look=True))
+        runtime.run(main(look=False))
+    runtime = Runtime()
+    runtime.run(main(look=True))
 
 
 def test_a_deadlock_after_a_failed_server_tells_of_the_server() -> None:
@@ -149,53 +149,53 @@ def test_a_deadlock_after_a_failed_server_tells_of_the_server() -> None:
         raise ValueError("bad script")
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp(["a.test"], 80, None)
+        stream = await runtime.backend().connect_tcp(["a.test"], 80, None)
         await stream.read(10, None)
 
-    world = World()
-    world.listen("a.test", 80, serve)
+    runtime = Runtime()
+    runtime.listen("a.test", 80, serve)
     with pytest.raises(Deadlock) as caught:
-        world.run(main())
+        runtime.run(main())
     assert "ValueError: bad script" in "".join(caught.value.__notes__)
 
 
 def test_a_timer_that_is_not_needed_any_more_does_not_move_the_clock() -> None:
-    world = World()
-    event = world.event()
+    runtime = Runtime()
+    event = runtime.event()
 
     async def serve(peer: ServerEnd) -> None:
         pass
 
     async def main() -> None:
-        task = world.spawn(event.wait(100.0))
+        task = runtime.spawn(event.wait(100.0))
         with pytest.raises(ConnectTimeout):
-            await world.backend().connect_tcp(["a.test"], 80, 1.0)
+            await runtime.backend().connect_tcp(["a.test"], 80, 1.0)
         event.set()
         await task.wait()
-        await world.event().wait(None)
+        await runtime.event().wait(None)
 
-    world.listen("a.test", 80, serve, connect_delay=50.0)
+    runtime.listen("a.test", 80, serve, connect_delay=50.0)
     with pytest.raises(Deadlock):
-        world.run(main())
-    assert world.now == 1.0
+        runtime.run(main())
+    assert runtime.now == 1.0
 
 
 def test_result_before_the_end_says_so() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def main() -> None:
-        task = world.spawn(world.sleep(1.0), "nap")
+        task = runtime.spawn(runtime.sleep(1.0), "nap")
         with pytest.raises(RuntimeError, match="nap is not done"):
             task.result()
         await task.wait()
         assert task.result() is None
 
-    world.run(main())
+    runtime.run(main())
 
 
-def test_a_world_runs_once_and_is_current_only_meanwhile() -> None:
-    world = World()
-    backend = world.backend()
+def test_a_runtime_runs_once_and_is_current_only_meanwhile() -> None:
+    runtime = Runtime()
+    backend = runtime.backend()
 
     async def main() -> Backend | None:
         assert backend.is_current()
@@ -204,10 +204,10 @@ def test_a_world_runs_once_and_is_current_only_meanwhile() -> None:
         return running_backend()
 
     async def outer() -> None:
-        assert world.run(main()) is backend
+        assert runtime.run(main()) is backend
         assert running_backend() is other.backend()
 
-    other = World()
+    other = Runtime()
     assert running_backend() is None
     other.run(outer())
     assert running_backend() is None
@@ -215,10 +215,10 @@ def test_a_world_runs_once_and_is_current_only_meanwhile() -> None:
     assert backend.is_gone()
     assert not backend.is_current()
     with pytest.raises(RuntimeError, match="has run already"):
-        world.run(main())
+        runtime.run(main())
 
 
-def test_what_is_not_of_this_world_is_named() -> None:
+def test_what_is_not_of_this_runtime_is_named() -> None:
     class Foreign:
         def __await__(self) -> Any:
             yield self
@@ -227,211 +227,211 @@ def test_what_is_not_of_this_world_is_named() -> None:
         await Foreign()
 
     with pytest.raises(RuntimeError, match=r"Foreign object.*not of this simulation"):
-        World().run(main())
+        Runtime().run(main())
 
-    other = World()
+    other = Runtime()
     with pytest.raises(RuntimeError, match=r"outside of Simulation\.run"):
         other.sleep(1.0).send(None)
 
 
 def test_run_blocking_calls_after_one_suspension() -> None:
     for checkpoints in (True, False):
-        world = World(checkpoints=checkpoints)
+        runtime = Runtime(checkpoints=checkpoints)
 
-        async def main(world: World = world) -> None:
-            task = world.spawn(world.backend().run_blocking(lambda: 42))
+        async def main(runtime: Runtime = runtime) -> None:
+            task = runtime.spawn(runtime.backend().run_blocking(lambda: 42))
             await task.wait()
             assert task.result() == 42
             assert task.suspensions == 1
 
-        world.run(main())
+        runtime.run(main())
 
 
 def test_bad_knobs_are_refused() -> None:
     with pytest.raises(ValueError, match="max_read is 0"):
-        World(max_read=0)
+        Runtime(max_read=0)
     with pytest.raises(ValueError, match="max_write is -1"):
-        World(max_write=-1)
+        Runtime(max_write=-1)
 
 
 # Events.
 
 
 def test_an_event_is_raised_once_for_all_who_wait_and_for_those_who_come_later() -> None:
-    world = World()
-    event = world.backend().event()
+    runtime = Runtime()
+    event = runtime.backend().event()
     results: list[bool] = []
 
     async def wait() -> None:
         results.append(await event.wait(5.0))
 
     async def main() -> None:
-        tasks = [world.spawn(wait()) for _ in range(3)]
-        await world.sleep(1.0)
+        tasks = [runtime.spawn(wait()) for _ in range(3)]
+        await runtime.sleep(1.0)
         event.set()
         for task in tasks:
             await task.wait()
         assert await event.wait(0.0)
 
-    world.run(main())
+    runtime.run(main())
     assert results == [True, True, True]
-    assert world.now == 1.0
+    assert runtime.now == 1.0
 
 
 def test_an_event_times_out_and_a_flag_set_as_the_timer_fires_wins() -> None:
-    world = World()
-    late, just = world.backend().event(), world.backend().event()
+    runtime = Runtime()
+    late, just = runtime.backend().event(), runtime.backend().event()
 
     async def set_at_five() -> None:
-        await world.sleep(3.0)
+        await runtime.sleep(3.0)
         just.set()
 
     async def main() -> None:
         assert not await late.wait(2.0)
-        assert world.now == 2.0
-        world.spawn(set_at_five())
-        waiter = world.spawn(just.wait(3.0))
+        assert runtime.now == 2.0
+        runtime.spawn(set_at_five())
+        waiter = runtime.spawn(just.wait(3.0))
         await waiter.wait()
-        assert world.now == 5.0
+        assert runtime.now == 5.0
         assert waiter.result()
 
-    world.run(main())
+    runtime.run(main())
 
 
 # Cancelling tasks.
 
 
 def test_cancel_throws_at_the_await_and_takes_the_timer_along() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def main() -> None:
-        task = world.spawn(world.sleep(100.0))
-        await world.sleep(1.0)
+        task = runtime.spawn(runtime.sleep(100.0))
+        await runtime.sleep(1.0)
         assert task.cancel()
         await task.wait()
         assert task.cancelled
         assert isinstance(task.error, Cancelled)
         assert not task.cancel()
 
-    world.run(main())
-    assert world.now == 1.0
+    runtime.run(main())
+    assert runtime.now == 1.0
 
 
 def test_a_task_whose_event_was_set_can_still_be_cancelled_before_it_runs() -> None:
-    world = World()
-    event = world.event()
+    runtime = Runtime()
+    event = runtime.event()
 
     async def main() -> None:
-        task = world.spawn(event.wait(None))
-        await world.sleep(1.0)
+        task = runtime.spawn(event.wait(None))
+        await runtime.sleep(1.0)
         event.set()
         task.cancel()
         await task.wait()
         assert task.cancelled
 
-    world.run(main())
+    runtime.run(main())
 
 
 def test_a_task_cancelled_before_its_first_turn_never_runs() -> None:
-    world = World()
+    runtime = Runtime()
     ran: list[bool] = []
 
     async def run() -> None:
         ran.append(True)
 
     async def main() -> None:
-        task = world.spawn(run())
+        task = runtime.spawn(run())
         task.cancel()
         await task.wait()
         assert task.cancelled
 
-    world.run(main())
+    runtime.run(main())
     assert ran == []
 
 
 def test_a_task_that_cancels_itself_ends_at_its_next_await() -> None:
-    world = World()
+    runtime = Runtime()
     reached: list[int] = []
 
     async def victim() -> None:
         tasks[0].cancel()
         reached.append(1)
-        await world.event().wait(None)
+        await runtime.event().wait(None)
         reached.append(2)
 
     async def main() -> None:
-        tasks.append(world.spawn(victim()))
+        tasks.append(runtime.spawn(victim()))
         await tasks[0].wait()
         assert tasks[0].cancelled
 
     tasks: list[testing.Task[None]] = []
-    world.run(main())
+    runtime.run(main())
     assert reached == [1]
 
 
 def test_a_swallowed_cancellation_fails_the_run() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def swallow() -> str:
         try:
-            await world.sleep(1.0)
+            await runtime.sleep(1.0)
         except BaseException:
             return "as if nothing had happened"
         return ""
 
     async def main() -> None:
-        task = world.spawn(swallow(), "glutton")
-        await world.sleep(0)
+        task = runtime.spawn(swallow(), "glutton")
+        await runtime.sleep(0)
         task.cancel()
         await task.wait()
 
     with pytest.raises(AssertionError, match="glutton was cancelled and returned"):
-        world.run(main())
+        runtime.run(main())
 
 
 def test_clean_up_that_waits_is_told_and_can_be_cancelled_again() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def linger() -> None:
         try:
-            await world.sleep(1.0)
+            await runtime.sleep(1.0)
         finally:
-            await world.sleep(50.0)
+            await runtime.sleep(50.0)
 
     async def main() -> None:
-        task = world.spawn(linger())
-        await world.sleep(0)
+        task = runtime.spawn(linger())
+        await runtime.sleep(0)
         task.cancel()
-        await world.sleep(2.0)
+        await runtime.sleep(2.0)
         assert not task.done
         assert any("50 s to pass" in what for what in task.lingered)
         task.cancel()
         await task.wait()
         assert task.cancelled
 
-    world.run(main())
-    assert world.now == 2.0
+    runtime.run(main())
+    assert runtime.now == 2.0
 
 
 def test_tasks_left_when_main_ends_are_cancelled() -> None:
-    world = World()
+    runtime = Runtime()
     ends: list[str] = []
 
     async def left() -> None:
         try:
-            await world.event().wait(None)
+            await runtime.event().wait(None)
         except Cancelled:
             ends.append("cancelled")
             raise
 
     async def main() -> None:
-        world.spawn(left())
-        world.spawn(left())
-        await world.sleep(0)
-        late.append(world.spawn(left()))
+        runtime.spawn(left())
+        runtime.spawn(left())
+        await runtime.sleep(0)
+        late.append(runtime.spawn(left()))
 
     late: list[testing.Task[None]] = []
-    world.run(main())
+    runtime.run(main())
     assert ends == ["cancelled", "cancelled"]
     assert late[0].cancelled
 
@@ -448,27 +448,27 @@ def test_tasks_left_when_main_ends_are_cancelled() -> None:
     ],
 )
 def test_a_connect_that_fails_says_why(host: str, port: int, number: int) -> None:
-    world = World()
+    runtime = Runtime()
 
     async def serve(peer: ServerEnd) -> None:
         pass
 
     async def main() -> None:
         with pytest.raises(ConnectError) as caught:
-            await world.backend().connect_tcp([host], port, 5.0)
+            await runtime.backend().connect_tcp([host], port, 5.0)
         assert caught.value.errno == number
         assert host in str(caught.value)
         assert caught.value.peer == f"{host}:{port}"
 
-    world.refuse("refuses.test", 80)
-    world.listen("a.test", 80, serve)
-    world.run(main())
-    assert world.connections == []
-    assert world.attempts == [(host, port)]
+    runtime.refuse("refuses.test", 80)
+    runtime.listen("a.test", 80, serve)
+    runtime.run(main())
+    assert runtime.connections == []
+    assert runtime.attempts == [(host, port)]
 
 
 def test_a_connect_without_an_answer_times_out() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def serve(peer: ServerEnd) -> None:
         pass
@@ -476,69 +476,69 @@ def test_a_connect_without_an_answer_times_out() -> None:
     async def main() -> None:
         for host in ("hole.test", "slow.test"):
             with pytest.raises(ConnectTimeout) as caught:
-                await world.backend().connect_tcp([host], 80, 3.0)
+                await runtime.backend().connect_tcp([host], 80, 3.0)
             assert caught.value.limit == 3.0
             assert caught.value.peer == f"{host}:80"
 
-    world.blackhole("hole.test", 80)
-    world.listen("slow.test", 80, serve, connect_delay=3.1)
-    world.run(main())
-    assert world.now == 6.0
-    assert world.connections == []
+    runtime.blackhole("hole.test", 80)
+    runtime.listen("slow.test", 80, serve, connect_delay=3.1)
+    runtime.run(main())
+    assert runtime.now == 6.0
+    assert runtime.connections == []
 
 
 def test_a_connect_takes_its_delay_and_an_answer_as_the_timer_fires_wins() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def serve(peer: ServerEnd) -> None:
         pass
 
     async def main() -> None:
         options = [(6, 1, 1)]
-        await world.backend().connect_tcp(["a.test"], 80, 3.0, local_address="10.0.0.1", socket_options=options)
+        await runtime.backend().connect_tcp(["a.test"], 80, 3.0, local_address="10.0.0.1", socket_options=options)
 
-    world.listen("a.test", 80, serve, connect_delay=3.0)
-    world.run(main())
-    assert world.now == 3.0
-    [connection] = world.connections
+    runtime.listen("a.test", 80, serve, connect_delay=3.0)
+    runtime.run(main())
+    assert runtime.now == 3.0
+    [connection] = runtime.connections
     assert connection.opened_at == 3.0
     assert connection.local_address == "10.0.0.1"
     assert connection.socket_options == ((6, 1, 1),)
 
 
 def test_unix_sockets_are_places_without_a_port() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def serve(peer: ServerEnd) -> None:
         await peer.send(b"hi")
 
     async def main() -> None:
-        stream = await world.backend().connect_unix("/run/a.sock", 5.0)
+        stream = await runtime.backend().connect_unix("/run/a.sock", 5.0)
         assert await stream.read(10, 5.0) == b"hi"
         assert stream.info().peer == "/run/a.sock"
         with pytest.raises(ConnectError) as caught:
-            await world.backend().connect_unix("/run/b.sock", 5.0)
+            await runtime.backend().connect_unix("/run/b.sock", 5.0)
         assert caught.value.errno == errno.ENOENT
 
-    world.listen("/run/a.sock", None, serve)
-    world.run(main())
+    runtime.listen("/run/a.sock", None, serve)
+    runtime.run(main())
 
 
 def test_an_address_of_ip_version_6_is_shown_in_brackets() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def serve(peer: ServerEnd) -> None:
         pass
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp(["::1"], 80, 5.0)
+        stream = await runtime.backend().connect_tcp(["::1"], 80, 5.0)
         assert stream.info().peer == "[::1]:80"
         assert stream.info().tls is None
         stream.close()
         assert stream.info().peer == "[::1]:80"
 
-    world.listen("::1", 80, serve)
-    world.run(main())
+    runtime.listen("::1", 80, serve)
+    runtime.run(main())
 
 
 # Reading.
@@ -581,7 +581,7 @@ def test_reads_can_be_split_into_single_bytes() -> None:
         assert stream.take() == b"b"
         assert await stream.write_some(b"xyz", 5.0, duplex=True) == 2
 
-    joined(body, World(max_read=1, max_write=2))
+    joined(body, Runtime(max_read=1, max_write=2))
 
 
 def test_a_read_times_out_and_nothing_is_lost() -> None:
@@ -606,8 +606,8 @@ def test_data_that_is_there_when_the_timer_fires_wins(checkpoints: bool) -> None
         with pytest.raises(ReadTimeout):
             await stream.read(100, 1.9)
 
-    world = joined(body, World(checkpoints=checkpoints), delay_back=2.0)
-    assert world.now == 3.9
+    runtime = joined(body, Runtime(checkpoints=checkpoints), delay_back=2.0)
+    assert runtime.now == 3.9
 
 
 def test_a_skipped_clock_makes_timer_and_data_due_at_once_and_data_wins() -> None:
@@ -677,21 +677,21 @@ def test_take_tells_nothing_from_data_from_the_end() -> None:
 
 
 def test_bytes_never_overtake_each_other() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def serve(peer: ServerEnd) -> None:
         await peer.send(b"abcdef", piece=2, delay=1.0)
         peer.end()
 
     async def main() -> None:
-        stream = await world.backend().connect_tcp(["a.test"], 80, 5.0)
+        stream = await runtime.backend().connect_tcp(["a.test"], 80, 5.0)
         got = []
         while data := await stream.read(100, 5.0):
-            got.append((world.now, data))
+            got.append((runtime.now, data))
         assert got == [(0.25, b"ab"), (1.25, b"cd"), (2.25, b"ef")]
 
-    world.listen("a.test", 80, serve, delay_back=0.25)
-    world.run(main())
+    runtime.listen("a.test", 80, serve, delay_back=0.25)
+    runtime.run(main())
 
 
 # Writing.
@@ -800,11 +800,11 @@ def test_writing_to_a_peer_that_closed_works_once_and_then_the_reset_comes() -> 
 
 def test_one_may_read_while_another_writes_and_two_writers_are_refused() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        world = peer.scheduler
+        runtime = peer.scheduler
         await write_all(stream, b"x" * PIECE)
-        reader = world.spawn(stream.read(10, None))
-        writer = world.spawn(stream.write_some(b"y", None, duplex=True))
-        await world.sleep(1.0)
+        reader = runtime.spawn(stream.read(10, None))
+        writer = runtime.spawn(stream.write_some(b"y", None, duplex=True))
+        await runtime.sleep(1.0)
         with pytest.raises(RuntimeError, match="two tasks write"):
             await stream.write_some(b"z", None)
         await peer.recv()
@@ -821,11 +821,11 @@ def test_one_may_read_while_another_writes_and_two_writers_are_refused() -> None
 
 def test_close_ends_the_calls_that_wait_and_the_server_sees_the_end() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        world = peer.scheduler
+        runtime = peer.scheduler
         await write_all(stream, b"x" * PIECE)
-        reader = world.spawn(stream.read(10, None))
-        writer = world.spawn(stream.write_some(b"y", None))
-        await world.sleep(1.0)
+        reader = runtime.spawn(stream.read(10, None))
+        writer = runtime.spawn(stream.write_some(b"y", None))
+        await runtime.sleep(1.0)
         stream.close()
         stream.close()
         await reader.wait()
@@ -841,31 +841,31 @@ def test_close_ends_the_calls_that_wait_and_the_server_sees_the_end() -> None:
         with pytest.raises(PeerGone):
             await peer.send(b"again")
 
-    world = joined(body)
-    [connection] = world.connections
+    runtime = joined(body)
+    [connection] = runtime.connections
     assert connection.client_closed
     assert connection.closed_by == "client"
-    assert world.open_connections == []
+    assert runtime.open_connections == []
 
 
 def test_who_closed_first_is_kept_and_what_stays_open_is_listed() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         peer.close()
 
-    world = joined(body)
-    assert world.connections[0].closed_by == "server"
-    assert world.open_connections == world.connections
+    runtime = joined(body)
+    assert runtime.connections[0].closed_by == "server"
+    assert runtime.open_connections == runtime.connections
 
 
-def test_close_after_the_world_has_gone_is_quiet() -> None:
+def test_close_after_the_runtime_has_gone_is_quiet() -> None:
     streams: list[Stream] = []
 
     async def body(stream: Stream, peer: ServerEnd) -> None:
         streams.append(stream)
 
-    world = joined(body)
+    runtime = joined(body)
     streams[0].close()
-    assert world.open_connections == []
+    assert runtime.open_connections == []
 
 
 def test_abandon_is_not_noticed_by_the_peer() -> None:
@@ -893,24 +893,24 @@ def test_a_watcher_is_called_when_input_or_the_end_comes_while_nobody_reads() ->
     calls: list[float] = []
 
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        world = peer.scheduler
-        assert stream.watch(lambda: calls.append(world.now))
-        await world.sleep(1.0)
+        runtime = peer.scheduler
+        assert stream.watch(lambda: calls.append(runtime.now))
+        await runtime.sleep(1.0)
         await peer.send(b"x")
-        await world.sleep(1.0)
+        await runtime.sleep(1.0)
         assert calls == [1.0]
         stream.take()
-        reader = world.spawn(stream.read(10, None))
-        await world.sleep(1.0)
+        reader = runtime.spawn(stream.read(10, None))
+        await runtime.sleep(1.0)
         await peer.send(b"for the reader")
         await reader.wait()
         assert calls == [1.0]
         peer.end()
-        await world.sleep(1.0)
+        await runtime.sleep(1.0)
         assert calls == [1.0, 3.0]
         assert stream.watch(None)
         peer.connection.reset()
-        await world.sleep(1.0)
+        await runtime.sleep(1.0)
         assert calls == [1.0, 3.0]
 
     joined(body)
@@ -947,7 +947,7 @@ def test_a_watcher_that_fails_fails_the_run_and_ends_the_tasks() -> None:
     assert running_backend() is None
 
 
-def test_a_world_without_watches_says_so() -> None:
+def test_a_runtime_without_watches_says_so() -> None:
     calls: list[bool] = []
 
     async def body(stream: Stream, peer: ServerEnd) -> None:
@@ -955,7 +955,7 @@ def test_a_world_without_watches_says_so() -> None:
         await peer.send(b"x")
         await peer.scheduler.sleep(1.0)
 
-    joined(body, World(watches=False))
+    joined(body, Runtime(watches=False))
     assert calls == []
 
 
@@ -965,44 +965,44 @@ def test_a_world_without_watches_says_so() -> None:
 def test_after_a_cut_bytes_vanish_both_ways_and_nobody_is_told() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await peer.send(b"under way")
-        world.cut()
+        runtime.cut()
         with pytest.raises(ReadTimeout):
             await stream.read(10, 5.0)
         await write_all(stream, b"x" * PIECE)
         with pytest.raises(WriteTimeout):  # no acknowledgement comes, so the window stays full
             await stream.write_some(b"y", 5.0)
         with pytest.raises(ConnectTimeout):
-            await world.backend().connect_tcp(["a.test"], 80, 5.0)
+            await runtime.backend().connect_tcp(["a.test"], 80, 5.0)
         assert stream.take() is None
-        reader = world.spawn(peer.recv())
-        await world.sleep(1.0)
+        reader = runtime.spawn(peer.recv())
+        await runtime.sleep(1.0)
         assert not reader.done
 
-    world = World()
-    joined(body, world, delay_back=1.0)
-    assert world.now == 16.0
+    runtime = Runtime()
+    joined(body, runtime, delay_back=1.0)
+    assert runtime.now == 16.0
 
 
 def test_a_cut_of_one_host_leaves_the_others() -> None:
-    world = World()
+    runtime = Runtime()
 
     async def echo(peer: ServerEnd) -> None:
         while data := await peer.recv():
             await peer.send(data)
 
     async def main() -> None:
-        a = await world.backend().connect_tcp(["a.test"], 80, 5.0)
-        b = await world.backend().connect_tcp(["b.test"], 80, 5.0)
-        world.cut("a.test")
+        a = await runtime.backend().connect_tcp(["a.test"], 80, 5.0)
+        b = await runtime.backend().connect_tcp(["b.test"], 80, 5.0)
+        runtime.cut("a.test")
         await a.write_some(b"x", 5.0)
         await b.write_some(b"x", 5.0)
         assert await b.read(1, 5.0) == b"x"
         with pytest.raises(ReadTimeout):
             await a.read(1, 5.0)
 
-    world.listen("a.test", 80, echo)
-    world.listen("b.test", 80, echo)
-    world.run(main())
+    runtime.listen("a.test", 80, echo)
+    runtime.listen("b.test", 80, echo)
+    runtime.run(main())
 
 
 def test_a_connection_can_be_reset_for_both_ends() -> None:
@@ -1107,15 +1107,15 @@ def test_a_server_asking_for_more_than_came_is_told_that_the_client_left() -> No
 # At every point.
 
 
-def fetching(checkpoints: bool, fetched: list[bytes]) -> Callable[[World], Coroutine[Any, Any, None]]:
+def fetching(checkpoints: bool, fetched: list[bytes]) -> Callable[[Runtime], Coroutine[Any, Any, None]]:
     """A client that asks and reads three pieces, from a server that answers slowly."""
 
     async def serve(peer: ServerEnd) -> None:
         await peer.recv_until(b"\n")
         await peer.send(b"abc", piece=1, delay=1.0)
 
-    async def fetch(world: World) -> bytes:
-        stream = await world.backend().connect_tcp(["a.test"], 80, 5.0)
+    async def fetch(runtime: Runtime) -> bytes:
+        stream = await runtime.backend().connect_tcp(["a.test"], 80, 5.0)
         try:
             await stream.write_some(b"please\n", 5.0)
             got = b""
@@ -1125,10 +1125,10 @@ def fetching(checkpoints: bool, fetched: list[bytes]) -> Callable[[World], Corou
         finally:
             stream.close()
 
-    async def scenario(world: World) -> None:
-        world.listen("a.test", 80, serve, connect_delay=0.5)
-        task = await world.victim(fetch(world))
-        assert world.open_connections == []
+    async def scenario(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, serve, connect_delay=0.5)
+        task = await runtime.victim(fetch(runtime))
+        assert runtime.open_connections == []
         assert task.lingered == []
         if task.error is None:
             fetched.append(task.result())
@@ -1141,10 +1141,10 @@ def fetching(checkpoints: bool, fetched: list[bytes]) -> Callable[[World], Corou
 def test_a_cancellation_at_every_point_leaves_no_socket_open(checkpoints: bool, seed: int) -> None:
     fetched: list[bytes] = []
 
-    def make() -> World:
-        return World(seed, shuffle=True, checkpoints=checkpoints)
+    def make() -> Runtime:
+        return Runtime(seed, shuffle=True, checkpoints=checkpoints)
 
-    points = at_every_point(fetching(checkpoints, fetched), lambda world, victim: victim.cancel(), make=make)
+    points = at_every_point(fetching(checkpoints, fetched), lambda runtime, victim: victim.cancel(), make=make)
     assert points >= (15 if checkpoints else 9)
     assert fetched == [b"abc"]  # the run that counts; every other was cancelled
 
@@ -1152,10 +1152,10 @@ def test_a_cancellation_at_every_point_leaves_no_socket_open(checkpoints: bool, 
 @pytest.mark.parametrize(
     ("act", "errors"),
     [
-        (lambda world, victim: world.cut(), (ConnectTimeout, ReadTimeout)),
-        (lambda world, victim: world.skip(10.0), (ConnectTimeout, ReadTimeout)),
-        (lambda world, victim: [c.reset() for c in world.connections], (ReadError, WriteError)),
-        (lambda world, victim: world.refuse("a.test", 80), (ConnectError,)),
+        (lambda runtime, victim: runtime.cut(), (ConnectTimeout, ReadTimeout)),
+        (lambda runtime, victim: runtime.skip(10.0), (ConnectTimeout, ReadTimeout)),
+        (lambda runtime, victim: [c.reset() for c in runtime.connections], (ReadError, WriteError)),
+        (lambda runtime, victim: runtime.refuse("a.test", 80), (ConnectError,)),
     ],
     ids=["cut", "time out", "reset", "refuse"],
 )
@@ -1164,9 +1164,9 @@ def test_a_fault_at_every_point_ends_as_an_error_or_whole(
 ) -> None:
     ends: list[object] = []
 
-    def note(world: World, victim: testing.Task[Any]) -> None:
+    def note(runtime: Runtime, victim: testing.Task[Any]) -> None:
         ends.append(victim)
-        act(world, victim)
+        act(runtime, victim)
 
     fetched: list[bytes] = []
     points = at_every_point(fetching(True, fetched), note)
@@ -1182,18 +1182,18 @@ def test_a_leak_is_found_and_the_note_says_at_which_moment() -> None:
     async def serve(peer: ServerEnd) -> None:
         await peer.recv()
 
-    async def leaky(world: World) -> None:
-        stream = await world.backend().connect_tcp(["a.test"], 80, 5.0)
+    async def leaky(runtime: Runtime) -> None:
+        stream = await runtime.backend().connect_tcp(["a.test"], 80, 5.0)
         await stream.write_some(b"x", 5.0)  # a cancellation here leaks the stream
         stream.close()
 
-    async def scenario(world: World) -> None:
-        world.listen("a.test", 80, serve)
-        await world.victim(leaky(world))
-        assert world.open_connections == []
+    async def scenario(runtime: Runtime) -> None:
+        runtime.listen("a.test", 80, serve)
+        await runtime.victim(leaky(runtime))
+        assert runtime.open_connections == []
 
     with pytest.raises(AssertionError) as caught:
-        at_every_point(scenario, lambda world, victim: victim.cancel())
+        at_every_point(scenario, lambda runtime, victim: victim.cancel())
     assert any("wait for a turn, before room to write to a.test:80; seed 0" in note for note in caught.value.__notes__)
 
 
@@ -1201,11 +1201,11 @@ def test_a_grant_that_arrives_with_the_cancellation_is_tried() -> None:
     """The moment just before the victim goes on: what it waited for has happened already."""
     granted_and_cancelled: list[bool] = []
 
-    async def scenario(world: World) -> None:
-        event = world.event()
+    async def scenario(runtime: Runtime) -> None:
+        event = runtime.event()
 
         async def grant() -> None:
-            await world.sleep(1.0)
+            await runtime.sleep(1.0)
             granted.append(True)
             event.set()
 
@@ -1217,10 +1217,10 @@ def test_a_grant_that_arrives_with_the_cancellation_is_tried() -> None:
                 raise
 
         granted: list[bool] = []
-        world.spawn(grant())
-        await world.victim(wait())
+        runtime.spawn(grant())
+        await runtime.victim(wait())
 
-    at_every_point(scenario, lambda world, victim: victim.cancel())
+    at_every_point(scenario, lambda runtime, victim: victim.cancel())
     assert True in granted_and_cancelled
     assert False in granted_and_cancelled
 
@@ -1228,54 +1228,54 @@ def test_a_grant_that_arrives_with_the_cancellation_is_tried() -> None:
 def test_the_second_act_hits_the_clean_up_of_the_first() -> None:
     cleaned: list[str] = []
 
-    async def scenario(world: World) -> None:
+    async def scenario(runtime: Runtime) -> None:
         async def wait() -> None:
             try:
-                await world.sleep(1.0)
+                await runtime.sleep(1.0)
             finally:
                 try:
-                    await world.sleep(1.0)
+                    await runtime.sleep(1.0)
                     cleaned.append("in peace")
                 except Cancelled:
                     cleaned.append("cancelled again")
                     raise
 
-        await world.victim(wait())
+        await runtime.victim(wait())
 
-    at_every_point(scenario, lambda world, victim: victim.cancel(), times=2)
+    at_every_point(scenario, lambda runtime, victim: victim.cancel(), times=2)
     assert "cancelled again" in cleaned
     cleaned.clear()
-    at_every_point(scenario, lambda world, victim: victim.cancel(), times=1)
+    at_every_point(scenario, lambda runtime, victim: victim.cancel(), times=1)
     assert "in peace" in cleaned
 
 
 def test_a_scenario_without_a_victim_or_with_two_faces_is_refused() -> None:
-    async def nothing(world: World) -> None:
-        await world.sleep(1.0)
+    async def nothing(runtime: Runtime) -> None:
+        await runtime.sleep(1.0)
 
     with pytest.raises(AssertionError, match="no victim"):
-        at_every_point(nothing, lambda world, victim: victim.cancel())
+        at_every_point(nothing, lambda runtime, victim: victim.cancel())
 
     runs: list[int] = []
 
-    async def fickle(world: World) -> None:
+    async def fickle(runtime: Runtime) -> None:
         runs.append(1)
-        await world.victim(world.sleep(1.0 if len(runs) == 1 else 0.0))
+        await runtime.victim(runtime.sleep(1.0 if len(runs) == 1 else 0.0))
 
     with pytest.raises(AssertionError, match="two runs of the scenario differ"):
-        at_every_point(fickle, lambda world, victim: None)
+        at_every_point(fickle, lambda runtime, victim: None)
 
 
 def test_an_event_set_just_before_its_waiter_goes_on_wakes_it_once() -> None:
     events: list[Any] = []
 
-    async def scenario(world: World) -> None:
+    async def scenario(runtime: Runtime) -> None:
         async def wait() -> None:
-            events.append(world.event())
+            events.append(runtime.event())
             await events[-1].wait(1.0)
 
-        victim = await world.victim(wait())
-        await world.sleep(1.0)
+        victim = await runtime.victim(wait())
+        await runtime.sleep(1.0)
         assert victim.error is None
 
-    assert at_every_point(scenario, lambda world, victim: events[-1].set() if events else None) == 5
+    assert at_every_point(scenario, lambda runtime, victim: events[-1].set() if events else None) == 5

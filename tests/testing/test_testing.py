@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import trio
+from runtimes import Runtime, each_runtime
 from servers import ScriptedServer, ok
-from worlds import World, each_world
 
 import httpcore
 from httpcore import testing
@@ -202,22 +202,22 @@ class CountingBackend:
         return await self.wrapped.connect_tcp(addresses, port, timeout, **named)
 
 
-@each_world
-def test_a_wrapped_backend_works_on_every_runtime(world: World) -> None:
+@each_runtime
+def test_a_wrapped_backend_works_on_every_runtime(runtime: Runtime) -> None:
     def follow(peer: Any) -> None:
         while peer.head():
             peer.send(ok(b"yes"))
 
     async def body() -> None:
-        inner = httpcore.threads_backend() if world.name == "threads" else httpcore.current_backend()
+        inner = httpcore.threads_backend() if runtime.name == "threads" else httpcore.current_backend()
         backend = CountingBackend(inner)
-        async with world.pool(backend=backend) as http:
+        async with runtime.pool(backend=backend) as http:
             for _ in range(3):
                 assert (await http.request("GET", server.url)).body == b"yes"
         assert backend.connects == 1
 
     with ScriptedServer(follow) as server:
-        world.run(body)
+        runtime.run(body)
 
 
 # A blocking pool.

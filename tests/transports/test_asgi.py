@@ -13,6 +13,7 @@ import anyio.lowlevel
 import jinja2
 import pytest
 import trio
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch, opened
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -20,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.templating import Jinja2Templates
-from worlds import World, each_world
 
 import httpcore
 
@@ -131,13 +131,13 @@ def no_events() -> Iterator[None]:
     assert not [thread for thread in threading.enumerate() if thread.name == "httpcore loop"], "a loop thread is left"
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("stream", [b"body", [b"bo", b"dy"], "body"], ids=["bytes", "pieces", "str"])
-def test_starlette_sees_the_request_and_is_seen(world: World, stream: Any) -> None:
+def test_starlette_sees_the_request_and_is_seen(runtime: Runtime, stream: Any) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.ASGITransport(app)) as transport:
+        async with entered(runtime, httpcore.ASGITransport(app)) as transport:
             url = "https://a.test:8443/hello/J%C3%B6rg?x=%20y"
-            fetched = await fetch(world, transport, "POST", url, None, stream, {"client_addr": ("10.0.0.9", 7)})
+            fetched = await fetch(runtime, transport, "POST", url, None, stream, {"client_addr": ("10.0.0.9", 7)})
             assert fetched.status_code == 200
             assert (b"x-a", b"1") in fetched.headers
             import json
@@ -153,30 +153,30 @@ def test_starlette_sees_the_request_and_is_seen(world: World, stream: Any) -> No
             assert fetched.extensions["http_version"] == "HTTP/1.1"
         assert events == ["startup", "shutdown"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_mount_path_is_the_root_of_the_app(world: World) -> None:
+@each_runtime
+def test_a_mount_path_is_the_root_of_the_app(runtime: Runtime) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.ASGITransport(rooted, mount_path="/api")) as transport:
-            fetched = await fetch(world, transport, "GET", f"{URL}/api/hello/x")
+        async with entered(runtime, httpcore.ASGITransport(rooted, mount_path="/api")) as transport:
+            fetched = await fetch(runtime, transport, "GET", f"{URL}/api/hello/x")
             assert b'"url":"http://a.test/api/hello/x"' in fetched.body
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_template_and_context_of_the_app_are_in_the_extensions(world: World) -> None:
+@each_runtime
+def test_template_and_context_of_the_app_are_in_the_extensions(runtime: Runtime) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.ASGITransport(app)) as transport:
-            fetched = await fetch(world, transport, "GET", f"{URL}/template")
+        async with entered(runtime, httpcore.ASGITransport(app)) as transport:
+            fetched = await fetch(runtime, transport, "GET", f"{URL}/template")
             assert fetched.body == b"a is 1"
             assert fetched.extensions["template"].name == "index.html"
             assert fetched.extensions["context"]["a"] == 1
             assert fetched.extensions["debug"].keys() == {"template", "context"}
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_request_and_response_are_streamed_at_once_from_a_loop() -> None:
@@ -223,8 +223,8 @@ def test_request_and_response_are_streamed_at_once_from_threads() -> None:
             released[number].set()
 
 
-@each_world
-def test_an_app_that_streams_waits_for_its_reader(world: World) -> None:
+@each_runtime
+def test_an_app_that_streams_waits_for_its_reader(runtime: Runtime) -> None:
     produced = 0
 
     async def large(scope: Any, receive: Any, send: Any) -> None:
@@ -236,61 +236,61 @@ def test_an_app_that_streams_waits_for_its_reader(world: World) -> None:
 
     async def body() -> None:
         async with (
-            entered(world, httpcore.ASGITransport(large, lifespan="off")) as transport,
-            opened(world, transport, "GET", URL) as (_, _, stream, _),
+            entered(runtime, httpcore.ASGITransport(large, lifespan="off")) as transport,
+            opened(runtime, transport, "GET", URL) as (_, _, stream, _),
         ):
-            await world.sleep(0.01)
+            await runtime.sleep(0.01)
             assert produced <= 8
             assert sum([len(piece) async for piece in stream]) == 1_000_000
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Leaving early.
 
 
-@each_world
-def test_a_client_that_leaves_in_the_middle_ends_the_stream_of_the_app(world: World) -> None:
+@each_runtime
+def test_a_client_that_leaves_in_the_middle_ends_the_stream_of_the_app(runtime: Runtime) -> None:
     async def body() -> None:
         async with (
-            entered(world, httpcore.ASGITransport(app)) as transport,
-            opened(world, transport, "GET", f"{URL}/endless") as (_, _, stream, _),
+            entered(runtime, httpcore.ASGITransport(app)) as transport,
+            opened(runtime, transport, "GET", f"{URL}/endless") as (_, _, stream, _),
         ):
             assert await anext(aiter(stream)) == b"piece"
         assert events == ["startup", "ended", "shutdown"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_timeout_of_the_wait_tells_the_app_of_the_disconnect(world: World) -> None:
+@each_runtime
+def test_a_timeout_of_the_wait_tells_the_app_of_the_disconnect(runtime: Runtime) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.ASGITransport(app)) as transport:
+        async with entered(runtime, httpcore.ASGITransport(app)) as transport:
             for timeout, error in (
                 (0.02, httpcore.ReadTimeout),
                 (httpcore.TimeoutConfig(None, total_timeout=0.02), httpcore.TotalTimeout),
             ):
                 with pytest.raises(error, match="app") as caught:
-                    await fetch(world, transport, "GET", f"{URL}/silent", extensions={"timeout": timeout})
+                    await fetch(runtime, transport, "GET", f"{URL}/silent", extensions={"timeout": timeout})
                 assert caught.value.limit == 0.02
         assert events == ["startup", "disconnected", "disconnected", "shutdown"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_an_app_that_does_not_end_is_cancelled_at_the_close(world: World) -> None:
+@each_runtime
+def test_an_app_that_does_not_end_is_cancelled_at_the_close(runtime: Runtime) -> None:
     async def body() -> None:
         transport = httpcore.ASGITransport(app, shutdown_timeout=0.01)
-        async with entered(world, transport):
+        async with entered(runtime, transport):
             with pytest.raises(httpcore.ReadTimeout):
-                await fetch(world, transport, "GET", f"{URL}/stuck", extensions={"timeout": 0.01})
+                await fetch(runtime, transport, "GET", f"{URL}/stuck", extensions={"timeout": 0.01})
             assert events == ["startup"]
         assert events == ["startup", "cancelled", "shutdown"]
         with pytest.raises(httpcore.PoolClosed):
-            await fetch(world, transport, "GET", f"{URL}/hello/x")
+            await fetch(runtime, transport, "GET", f"{URL}/hello/x")
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_a_response_is_closed_by_another_asyncio_task() -> None:
@@ -356,26 +356,26 @@ def test_a_cancelled_caller_leaves_the_transport_usable() -> None:
 # Errors.
 
 
-@each_world
-def test_errors_are_raised_or_become_500_by_choice(world: World) -> None:
+@each_runtime
+def test_errors_are_raised_or_become_500_by_choice(runtime: Runtime) -> None:
     async def raw(scope: Any, receive: Any, send: Any) -> None:
         raise ZeroDivisionError("in the app")
 
     async def body() -> None:
         for each in (raw, app):
-            async with entered(world, httpcore.ASGITransport(each, lifespan="off")) as transport:
+            async with entered(runtime, httpcore.ASGITransport(each, lifespan="off")) as transport:
                 with pytest.raises(ZeroDivisionError, match="in the app"):  # Starlette has answered with 500 then
-                    await fetch(world, transport, "GET", f"{URL}/fail")
-        async with entered(world, httpcore.ASGITransport(raw, lifespan="off", raise_app_errors=False)) as transport:
-            fetched = await fetch(world, transport, "GET", URL)
+                    await fetch(runtime, transport, "GET", f"{URL}/fail")
+        async with entered(runtime, httpcore.ASGITransport(raw, lifespan="off", raise_app_errors=False)) as transport:
+            fetched = await fetch(runtime, transport, "GET", URL)
             assert (fetched.status_code, fetched.body) == (500, b"Internal Server Error")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("raises", [True, False])
-def test_an_error_in_the_middle_of_a_response_reaches_the_reader(world: World, raises: bool) -> None:
+def test_an_error_in_the_middle_of_a_response_reaches_the_reader(runtime: Runtime, raises: bool) -> None:
     async def half(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
@@ -383,28 +383,28 @@ def test_an_error_in_the_middle_of_a_response_reaches_the_reader(world: World, r
 
     async def body() -> None:
         async with (
-            entered(world, httpcore.ASGITransport(half, lifespan="off", raise_app_errors=raises)) as transport,
-            opened(world, transport, "GET", URL) as (_, _, stream, _),
+            entered(runtime, httpcore.ASGITransport(half, lifespan="off", raise_app_errors=raises)) as transport,
+            opened(runtime, transport, "GET", URL) as (_, _, stream, _),
         ):
             pieces = aiter(stream)
             assert await anext(pieces) == b"half"
             with pytest.raises(ZeroDivisionError if raises else httpcore.RemoteProtocolError):
                 await anext(pieces)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_background_work_ends_before_the_transport(world: World) -> None:
+@each_runtime
+def test_background_work_ends_before_the_transport(runtime: Runtime) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.ASGITransport(app)) as transport:
-            assert (await fetch(world, transport, "GET", f"{URL}/later")).body == b"done"
+        async with entered(runtime, httpcore.ASGITransport(app)) as transport:
+            assert (await fetch(runtime, transport, "GET", f"{URL}/later")).body == b"done"
         assert events == ["startup", "background", "shutdown"]
         with pytest.raises(ZeroDivisionError, match="in the background"):
-            async with entered(world, httpcore.ASGITransport(app)) as transport:
-                await fetch(world, transport, "GET", f"{URL}/later?fail")
+            async with entered(runtime, httpcore.ASGITransport(app)) as transport:
+                await fetch(runtime, transport, "GET", f"{URL}/later?fail")
 
-    world.run(body)
+    runtime.run(body)
 
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -423,9 +423,9 @@ BROKEN: list[tuple[list[dict[str, Any]], str]] = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("messages", "words"), BROKEN)
-def test_an_app_that_breaks_the_protocol_is_told_how(world: World, messages: Any, words: str) -> None:
+def test_an_app_that_breaks_the_protocol_is_told_how(runtime: Runtime, messages: Any, words: str) -> None:
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
             await send(message)
@@ -434,19 +434,19 @@ def test_an_app_that_breaks_the_protocol_is_told_how(world: World, messages: Any
         transport = httpcore.ASGITransport(broken, lifespan="off")
         try:
             with pytest.raises(httpcore.HTTPCoreError, match=words or "after its end"):  # noqa: PT012
-                await fetch(world, transport, "GET", URL)
+                await fetch(runtime, transport, "GET", URL)
                 await transport.aclose()  # what is sent after the end is raised here
         finally:
             transport.close()
 
-    world.run(body)
+    runtime.run(body)
 
 
 # The rest of the protocol.
 
 
-@each_world
-def test_trailers_and_early_hints_of_the_app(world: World) -> None:
+@each_runtime
+def test_trailers_and_early_hints_of_the_app(runtime: Runtime) -> None:
     async def trailing(scope: Any, receive: Any, send: Any) -> None:
         assert scope["extensions"].keys() >= {"http.response.trailers", "http.response.early_hint"}
         await send({"type": "http.response.early_hint", "links": [b"</x>"]})
@@ -456,27 +456,27 @@ def test_trailers_and_early_hints_of_the_app(world: World) -> None:
         await send({"type": "http.response.trailers", "headers": [(b"X-B", b"2")]})
 
     async def body() -> None:
-        async with entered(world, httpcore.ASGITransport(trailing, lifespan="off")) as transport:
-            fetched = await fetch(world, transport, "GET", URL)
+        async with entered(runtime, httpcore.ASGITransport(trailing, lifespan="off")) as transport:
+            fetched = await fetch(runtime, transport, "GET", URL)
             assert fetched.body == b"a"
             assert fetched.extensions["trailing_headers"] == [(b"x-a", b"1"), (b"x-b", b"2")]
             assert fetched.extensions["informational"] == [(103, [(b"link", b"</x>")])]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
-def test_a_body_where_none_is_expected_is_not_given(world: World, method: str, status: int) -> None:
+def test_a_body_where_none_is_expected_is_not_given(runtime: Runtime, method: str, status: int) -> None:
     async def bodied(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": status})
         await send({"type": "http.response.body", "body": b"body"})
 
     async def body() -> None:
-        async with entered(world, httpcore.ASGITransport(bodied, lifespan="off")) as transport:
-            assert (await fetch(world, transport, method, URL)).body == b""
+        async with entered(runtime, httpcore.ASGITransport(bodied, lifespan="off")) as transport:
+            assert (await fetch(runtime, transport, method, URL)).body == b""
 
-    world.run(body)
+    runtime.run(body)
 
 
 async def none(scope: Any, receive: Any, send: Any) -> None:
@@ -490,21 +490,21 @@ async def refusing(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.startup.failed", "message": "no database"})
 
 
-@each_world
-def test_what_becomes_of_the_lifespan(world: World) -> None:
+@each_runtime
+def test_what_becomes_of_the_lifespan(runtime: Runtime) -> None:
     async def body() -> None:
         for kind in ("auto", "off"):
             transport = httpcore.ASGITransport(none, lifespan=kind)
-            async with entered(world, transport):
-                assert (await fetch(world, transport, "GET", URL)).status_code == 204
+            async with entered(runtime, transport):
+                assert (await fetch(runtime, transport, "GET", URL)).status_code == 204
         with pytest.raises(AssertionError, match="no lifespan here"):
-            async with entered(world, httpcore.ASGITransport(none, lifespan="on")):
+            async with entered(runtime, httpcore.ASGITransport(none, lifespan="on")):
                 pass
         with pytest.raises(httpcore.LocalProtocolError, match="the app failed to start: no database"):
-            async with entered(world, httpcore.ASGITransport(refusing)):
+            async with entered(runtime, httpcore.ASGITransport(refusing)):
                 pass
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_one_transport_serves_both_entries() -> None:

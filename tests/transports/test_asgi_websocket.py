@@ -11,13 +11,13 @@ from typing import Any
 
 import anyio
 import pytest
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch, opened, raw
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websocket_client import CONNECT, WebSocketClient, accept, upgrade, websocket
-from worlds import World, each_world
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
@@ -110,23 +110,28 @@ app = Starlette(
 )
 
 
-def run(world: World, body: Callable[[Any], Any], of: Any = app, **settings: Any) -> None:
+def run(runtime: Runtime, body: Callable[[Any], Any], of: Any = app, **settings: Any) -> None:
     async def main() -> None:
-        async with entered(world, httpcore.ASGITransport(of, **settings)) as transport:
+        async with entered(runtime, httpcore.ASGITransport(of, **settings)) as transport:
             await body(transport)
 
-    world.run(main)
+    runtime.run(main)
 
 
 # The handshake.
 
 
-@each_world
-def test_the_handshake_is_answered_as_the_rfc_has_it(world: World) -> None:
+@each_runtime
+def test_the_handshake_is_answered_as_the_rfc_has_it(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
         key = b"dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455, section 1.3, with its answer
         fields = upgrade(key, ("sec-websocket-protocol", "other, chat"))
-        async with opened(world, transport, "GET", f"{URL}/echo", fields) as (status_code, headers, stream, extensions):
+        async with opened(runtime, transport, "GET", f"{URL}/echo", fields) as (
+            status_code,
+            headers,
+            stream,
+            extensions,
+        ):
             assert (status_code, extensions["http_version"]) == (101, "HTTP/1.1")
             assert dict(headers) == {
                 b"upgrade": b"websocket",
@@ -137,21 +142,26 @@ def test_the_handshake_is_answered_as_the_rfc_has_it(world: World) -> None:
             }
             assert [piece async for piece in stream] == []
         fields = [*CONNECT, ("sec-websocket-protocol", "chat")]
-        async with opened(world, transport, "CONNECT", f"{URL}/echo", fields) as (status_code, headers, _, extensions):
+        async with opened(runtime, transport, "CONNECT", f"{URL}/echo", fields) as (
+            status_code,
+            headers,
+            _,
+            extensions,
+        ):
             assert (status_code, extensions["http_version"]) == (200, "HTTP/2")
             assert headers == [(b"sec-websocket-protocol", b"chat"), (b"x-app", b"1")]
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
+@each_runtime
 @each_handshake
-def test_the_app_sees_who_asks_and_for_what(world: World, how: str) -> None:
+def test_the_app_sees_who_asks_and_for_what(runtime: Runtime, how: str) -> None:
     async def body(transport: Any) -> None:
         offers = ("sec-websocket-protocol", "a,b , c")
         url = "https://a.test:8443/facts/J%C3%B6rg?x=1"
         async with websocket(
-            world, transport, url, offers, how=how, extensions={"client_addr": ("10.0.0.9", 7)}
+            runtime, transport, url, offers, how=how, extensions={"client_addr": ("10.0.0.9", 7)}
         ) as web:
             import json
 
@@ -167,14 +177,14 @@ def test_the_app_sees_who_asks_and_for_what(world: World, how: str) -> None:
             assert (closing.code, closing.reason) == (4001, "that is all")
             assert await web.message() is None
 
-    run(world, body)
+    run(runtime, body)
 
 
 SAME = upgrade(base64.b64encode(os.urandom(16)))
 KEY = SAME[3]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("method", "fields", "status", "header"),
     [
@@ -189,22 +199,22 @@ KEY = SAME[3]
     ],
 )
 def test_a_wrong_handshake_does_not_reach_the_app(
-    world: World, method: str, fields: Any, status: int, header: Any
+    runtime: Runtime, method: str, fields: Any, status: int, header: Any
 ) -> None:
     async def untouched(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("the app was called")
 
     async def body(transport: Any) -> None:
-        fetched = await fetch(world, transport, method, f"{URL}/echo", fields)
+        fetched = await fetch(runtime, transport, method, f"{URL}/echo", fields)
         assert fetched.status_code == status
         assert "connection" not in fetched.extensions
         assert b"expected" in fetched.body
         assert header is None or header in fetched.headers
 
-    run(world, body, untouched, lifespan="off")
+    run(runtime, body, untouched, lifespan="off")
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("method", "fields"),
     [
@@ -214,52 +224,52 @@ def test_a_wrong_handshake_does_not_reach_the_app(
         ("GET", [("connection", "keep-alive"), *SAME[1:]]),
     ],
 )
-def test_what_asks_for_no_websocket_is_a_request(world: World, method: str, fields: Any) -> None:
+def test_what_asks_for_no_websocket_is_a_request(runtime: Runtime, method: str, fields: Any) -> None:
     async def plain(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": scope["type"].encode()})
 
     async def body(transport: Any) -> None:
-        assert (await fetch(world, transport, method, f"{URL}/", fields)).body == b"http"
+        assert (await fetch(runtime, transport, method, f"{URL}/", fields)).body == b"http"
 
-    run(world, body, plain, lifespan="off")
+    run(runtime, body, plain, lifespan="off")
 
 
-@each_world
+@each_runtime
 @each_handshake
-def test_an_app_refuses_before_it_accepts(world: World, how: str) -> None:
+def test_an_app_refuses_before_it_accepts(runtime: Runtime, how: str) -> None:
     async def body(transport: Any) -> None:
         method, fields = ("GET", upgrade()) if how == "upgrade" else ("CONNECT", CONNECT)
-        fetched = await fetch(world, transport, method, f"{URL}/refuse", fields)
+        fetched = await fetch(runtime, transport, method, f"{URL}/refuse", fields)
         assert (fetched.status_code, fetched.body) == (403, b"")
         assert "connection" not in fetched.extensions
-        fetched = await fetch(world, transport, method, f"{URL}/deny", fields)
+        fetched = await fetch(runtime, transport, method, f"{URL}/deny", fields)
         assert (fetched.status_code, fetched.body) == (401, b"not you")
         assert (b"www-authenticate", b"x") in fetched.headers
         assert "connection" not in fetched.extensions
 
-    run(world, body)
+    run(runtime, body)
 
 
 # Messages.
 
 
-@each_world
+@each_runtime
 @each_handshake
-def test_messages_come_back_in_any_size(world: World, how: str) -> None:
+def test_messages_come_back_in_any_size(runtime: Runtime, how: str) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo", how=how) as web:
+        async with websocket(runtime, transport, f"{URL}/echo", how=how) as web:
             for said in ("", "Zwölf Boxkämpfer", b"\x00\xff", "x" * 125, b"y" * 126, "z" * 65_536, bytes(3_000_000)):
                 await web.send(said)
                 assert await web.message() == said
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_a_message_in_fragments_and_in_single_bytes_is_one(world: World) -> None:
+@each_runtime
+def test_a_message_in_fragments_and_in_single_bytes_is_one(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo") as web:
+        async with websocket(runtime, transport, f"{URL}/echo") as web:
             for part, is_last in (("Hel", False), ("", False), ("lo", True)):
                 await web.send(TextMessage(data=part, message_finished=is_last))
                 if not is_last:
@@ -273,56 +283,56 @@ def test_a_message_in_fragments_and_in_single_bytes_is_one(world: World) -> None
             await web.connection.send(whole)
             assert [await web.message(), await web.message()] == ["a", "b"]
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_pings_that_nothing_reads_leave_one_pong(world: World) -> None:
+@each_runtime
+def test_pings_that_nothing_reads_leave_one_pong(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo") as web:
+        async with websocket(runtime, transport, f"{URL}/echo") as web:
             for number in range(10_000):
                 await web.send(Ping(payload=b"%d" % number))
             assert await web.event() == Pong(payload=b"9999")
             await web.send("next")
             assert await web.message() == "next"
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_an_app_that_sends_waits_for_its_reader(world: World) -> None:
+@each_runtime
+def test_an_app_that_sends_waits_for_its_reader(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/flood") as web:
-            await world.sleep(0.02)
+        async with websocket(runtime, transport, f"{URL}/flood") as web:
+            await runtime.sleep(0.02)
             assert len(events) < 10
             for _ in range(1000):
                 assert await web.message() == bytes(10_000)
             assert (await web.message()).code == 1000  # the app has returned without closing
             assert await web.message() is None
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_a_caller_that_sends_waits_for_the_app(world: World) -> None:
+@each_runtime
+def test_a_caller_that_sends_waits_for_the_app(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
         config = httpcore.TimeoutConfig(None, write_timeout=0.02)
-        async with websocket(world, transport, f"{URL}/sleep", extensions={"timeout": config}) as web:
+        async with websocket(runtime, transport, f"{URL}/sleep", extensions={"timeout": config}) as web:
             with pytest.raises(httpcore.WriteTimeout, match="the app received nothing") as caught:  # noqa: PT012
                 for _ in range(10):
                     await web.send(bytes(30_000))
             assert caught.value.limit == 0.02
 
-    run(world, body, shutdown_timeout=0.01)
+    run(runtime, body, shutdown_timeout=0.01)
     assert events == ["cancelled"]
 
 
-@each_world
-def test_a_message_beyond_the_limit_closes_with_1009(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_runtime
+def test_a_message_beyond_the_limit_closes_with_1009(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("httpcore._transports.asgi_websocket.MESSAGE_LIMIT", 100_000)
 
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo") as web:
+        async with websocket(runtime, transport, f"{URL}/echo") as web:
             await web.send(bytes(100_000))
             assert await web.message() == bytes(100_000)
             for _ in range(3):
@@ -330,34 +340,34 @@ def test_a_message_beyond_the_limit_closes_with_1009(world: World, monkeypatch: 
             assert (await web.message()).code == 1009
             assert await web.message() is None
 
-    run(world, body)
+    run(runtime, body)
     assert events == [(1009, "expected at most 100000 bytes in a message")]
 
 
 # Closing.
 
 
-@each_world
+@each_runtime
 @each_handshake
 @pytest.mark.parametrize(("code", "reason"), [(1000, "done"), (4321, ""), (CloseReason.NO_STATUS_RCVD, "")])
-def test_the_closing_handshake_of_the_caller(world: World, how: str, code: int, reason: str) -> None:
+def test_the_closing_handshake_of_the_caller(runtime: Runtime, how: str, code: int, reason: str) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo", how=how) as web:
+        async with websocket(runtime, transport, f"{URL}/echo", how=how) as web:
             await web.send(CloseConnection(code=code, reason=reason))
             closing = await web.message()
             assert (closing.code, closing.reason or "") == (code, reason)
             assert await web.message() is None
             await web.connection.send(b"lost")  # as on a connection that the peer has closed
 
-    run(world, body)
+    run(runtime, body)
     assert events == [(code, reason)]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("answers", [True, False])
-def test_the_closing_handshake_of_the_app(world: World, answers: bool) -> None:
+def test_the_closing_handshake_of_the_app(runtime: Runtime, answers: bool) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/facts/x") as web:
+        async with websocket(runtime, transport, f"{URL}/facts/x") as web:
             await web.message()
             closing = await web.message()
             assert (type(closing), closing.code) == (CloseConnection, 4001)
@@ -365,7 +375,7 @@ def test_the_closing_handshake_of_the_app(world: World, answers: bool) -> None:
                 await web.send(closing.response())
             assert await web.connection.recv() == b""
 
-    run(world, body)
+    run(runtime, body)
 
 
 FAULTY = [
@@ -378,27 +388,27 @@ FAULTY = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("data", "code", "what"), FAULTY, ids=[what for _, _, what in FAULTY])
-def test_a_faulty_frame_closes_with_its_code(world: World, data: bytes, code: int, what: str) -> None:
+def test_a_faulty_frame_closes_with_its_code(runtime: Runtime, data: bytes, code: int, what: str) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo") as web:
+        async with websocket(runtime, transport, f"{URL}/echo") as web:
             await web.connection.send(data)
             closing = await web.message()
             assert (type(closing), closing.code) == (CloseConnection, code)
             assert await web.message() is None
             await web.connection.send(b"ignored")
 
-    run(world, body)
+    run(runtime, body)
     assert [seen for seen, _ in events] == [code]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("how", ["leave", "close", "end", "error"])
-def test_a_caller_that_vanishes_is_a_disconnect_with_1006(world: World, how: str) -> None:
+def test_a_caller_that_vanishes_is_a_disconnect_with_1006(runtime: Runtime, how: str) -> None:
     async def body(transport: Any) -> None:
         try:
-            async with websocket(world, transport, f"{URL}/echo") as web:
+            async with websocket(runtime, transport, f"{URL}/echo") as web:
                 await web.send("one")
                 assert await web.message() == "one"
                 if how == "error":
@@ -409,7 +419,7 @@ def test_a_caller_that_vanishes_is_a_disconnect_with_1006(world: World, how: str
                 if how == "close":
                     web.connection.close()
                     web.connection.close()
-                    await world.sleep(0.01)  # in threads it is another thread that closes
+                    await runtime.sleep(0.01)  # in threads it is another thread that closes
                     with pytest.raises(httpcore.ReadError, match="closed on this side"):
                         await web.message()
                     with pytest.raises(httpcore.WriteError, match="closed on this side"):
@@ -417,12 +427,12 @@ def test_a_caller_that_vanishes_is_a_disconnect_with_1006(world: World, how: str
         except ZeroDivisionError:
             assert how == "error"
 
-    run(world, body)
+    run(runtime, body)
     assert events == [(1006, "")]
 
 
-@each_world
-def test_an_app_that_sends_to_one_that_left_gets_an_oserror(world: World) -> None:
+@each_runtime
+def test_an_app_that_sends_to_one_that_left_gets_an_oserror(runtime: Runtime) -> None:
     async def stubborn(scope: Any, receive: Any, send: Any) -> None:
         assert await receive() == {"type": "websocket.connect"}
         await send({"type": "websocket.accept"})
@@ -433,49 +443,49 @@ def test_an_app_that_sends_to_one_that_left_gets_an_oserror(world: World) -> Non
             events.append(type(error).__mro__[1])
 
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, URL):
+        async with websocket(runtime, transport, URL):
             pass
-        async with websocket(world, transport, URL) as web:
+        async with websocket(runtime, transport, URL) as web:
             await web.send(CloseConnection(code=1000))
             assert (await web.message()).code == 1000
 
-    run(world, body, stubborn, lifespan="off")
+    run(runtime, body, stubborn, lifespan="off")
     assert events == ["websocket.disconnect", httpcore.WriteError] * 2
 
 
 # Errors of the app.
 
 
-@each_world
-def test_what_the_app_raises_reaches_the_receiver(world: World) -> None:
+@each_runtime
+def test_what_the_app_raises_reaches_the_receiver(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/fail-later") as web:
+        async with websocket(runtime, transport, f"{URL}/fail-later") as web:
             assert await web.message() == "first"
             with pytest.raises(ZeroDivisionError, match="in the app"):
                 await web.message()
             with pytest.raises(httpcore.RemoteProtocolError, match="the app ended"):
                 await web.send("x")
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_what_the_app_raises_closes_with_1011_by_choice(world: World) -> None:
+@each_runtime
+def test_what_the_app_raises_closes_with_1011_by_choice(runtime: Runtime) -> None:
     async def early(scope: Any, receive: Any, send: Any) -> None:
         raise ZeroDivisionError
 
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/fail-later") as web:
+        async with websocket(runtime, transport, f"{URL}/fail-later") as web:
             assert await web.message() == "first"
             assert (await web.message()).code == 1011
             assert await web.message() is None
 
-    run(world, body, raise_app_errors=False)
+    run(runtime, body, raise_app_errors=False)
 
     async def without_accepting(transport: Any) -> None:
-        assert (await fetch(world, transport, "GET", URL, upgrade())).status_code == 500
+        assert (await fetch(runtime, transport, "GET", URL, upgrade())).status_code == 500
 
-    run(world, without_accepting, early, lifespan="off", raise_app_errors=False)
+    run(runtime, without_accepting, early, lifespan="off", raise_app_errors=False)
 
 
 ACCEPT = {"type": "websocket.accept"}
@@ -503,9 +513,9 @@ BROKEN: list[tuple[list[dict[str, Any]], str]] = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("messages", "words"), BROKEN)
-def test_an_app_that_breaks_the_protocol_is_told_how(world: World, messages: Any, words: str) -> None:
+def test_an_app_that_breaks_the_protocol_is_told_how(runtime: Runtime, messages: Any, words: str) -> None:
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
             await send(message)
@@ -514,9 +524,9 @@ def test_an_app_that_breaks_the_protocol_is_told_how(world: World, messages: Any
         transport = httpcore.ASGITransport(broken, lifespan="off")
         try:
             with pytest.raises(httpcore.HTTPCoreError, match=words):  # noqa: PT012
-                async with opened(world, transport, "GET", URL, upgrade()) as (status_code, _, stream, extensions):
+                async with opened(runtime, transport, "GET", URL, upgrade()) as (status_code, _, stream, extensions):
                     if status_code == 101:
-                        web = WebSocketClient(raw(world, extensions["connection"]))
+                        web = WebSocketClient(raw(runtime, extensions["connection"]))
                         while await web.message() is not None:
                             pass
                     async for _ in stream:
@@ -525,29 +535,29 @@ def test_an_app_that_breaks_the_protocol_is_told_how(world: World, messages: Any
         finally:
             transport.close()
 
-    world.run(body)
+    runtime.run(body)
 
 
 # The caller's runtime.
 
 
-@each_world
-def test_a_quiet_app_is_a_read_timeout_that_takes_nothing(world: World) -> None:
+@each_runtime
+def test_a_quiet_app_is_a_read_timeout_that_takes_nothing(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo", extensions={"timeout": 0.02}) as web:
+        async with websocket(runtime, transport, f"{URL}/echo", extensions={"timeout": 0.02}) as web:
             for said in ("one", "two"):
                 with pytest.raises(httpcore.ReadTimeout, match="the app was silent"):
                     await web.message()
                 await web.send(said)
                 assert await web.message() == said
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_both_ways_at_once_and_one_task_for_each(world: World) -> None:
+@each_runtime
+def test_both_ways_at_once_and_one_task_for_each(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo", extensions={"timeout": 30}) as web:
+        async with websocket(runtime, transport, f"{URL}/echo", extensions={"timeout": 30}) as web:
 
             async def speak() -> None:
                 for number in range(200):
@@ -557,28 +567,28 @@ def test_both_ways_at_once_and_one_task_for_each(world: World) -> None:
                 for number in range(200):
                     assert await web.message() == b"%d" % number * 1000
 
-            await world.gather(speak, listen)
+            await runtime.gather(speak, listen)
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_a_second_reader_is_refused(world: World) -> None:
+@each_runtime
+def test_a_second_reader_is_refused(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo", extensions={"timeout": 5}) as web:
+        async with websocket(runtime, transport, f"{URL}/echo", extensions={"timeout": 5}) as web:
 
             async def first() -> Any:
                 return await web.message()
 
             async def second() -> None:
-                await world.sleep(0.02)
+                await runtime.sleep(0.02)
                 with pytest.raises(httpcore.ResponseBusy, match="is receiving"):
                     await web.connection.recv()
                 await web.send("for the first")
 
-            assert (await world.gather(first, second))[0] == "for the first"
+            assert (await runtime.gather(first, second))[0] == "for the first"
 
-    run(world, body)
+    run(runtime, body)
 
 
 def test_a_receiver_that_is_cancelled_loses_nothing() -> None:
@@ -612,18 +622,18 @@ def test_a_close_of_the_transport_cancels_the_app_and_ends_the_stream() -> None:
     assert events == ["cancelled"]
 
 
-@each_world
-def test_trailers_have_no_place_on_it(world: World) -> None:
+@each_runtime
+def test_trailers_have_no_place_on_it(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
-        async with websocket(world, transport, f"{URL}/echo") as web:
+        async with websocket(runtime, transport, f"{URL}/echo") as web:
             with pytest.raises(httpcore.LocalProtocolError, match="trailers cannot be sent here"):
                 await web.connection.end({"a": "b"})
 
-    run(world, body)
+    run(runtime, body)
 
 
-@each_world
-def test_without_wsproto_the_error_says_what_to_install(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_runtime
+def test_without_wsproto_the_error_says_what_to_install(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("httpcore._transports.asgi_websocket", "wsproto", "wsproto.connection"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.delattr("httpcore._transports.asgi_websocket", raising=False)
@@ -631,9 +641,9 @@ def test_without_wsproto_the_error_says_what_to_install(world: World, monkeypatc
 
     async def body(transport: Any) -> None:
         with pytest.raises(httpcore.LocalProtocolError, match=r"wsproto.*httpcore\[websocket\]"):
-            await fetch(world, transport, "GET", f"{URL}/echo", upgrade())
+            await fetch(runtime, transport, "GET", f"{URL}/echo", upgrade())
 
-    run(world, body)
+    run(runtime, body)
 
 
 def test_the_accept_of_the_support_is_that_of_the_rfc() -> None:

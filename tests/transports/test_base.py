@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch, opened
-from worlds import World, each_world
 
 import httpcore
 from httpcore import TransportRequest, TransportResponse
@@ -34,44 +34,44 @@ class Noting(httpcore.Transport):
         self.events.append("close")
 
 
-@each_world
-def test_one_handler_serves_both_entries(world: World) -> None:
+@each_runtime
+def test_one_handler_serves_both_entries(runtime: Runtime) -> None:
     async def body() -> None:
         transport = Noting()
-        async with opened(world, transport, "GET", URL) as (status_code, headers, stream, extensions):
+        async with opened(runtime, transport, "GET", URL) as (status_code, headers, stream, extensions):
             assert (status_code, headers) == (200, [(b"x-a", b"1")])
             assert extensions == {"http_version": "HTTP/1.1"}
             assert transport.closed == []
             assert [piece async for piece in stream] == [b"one", b"two"]
         assert transport.closed == ["GET"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_every_transport_is_both_kinds_of_context_manager(world: World) -> None:
+@each_runtime
+def test_every_transport_is_both_kinds_of_context_manager(runtime: Runtime) -> None:
     async def body() -> None:
         transport = Noting()
-        async with entered(world, transport) as same:
+        async with entered(runtime, transport) as same:
             assert same is transport
         assert transport.events == ["close"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("read", [False, True])
-def test_leaving_by_an_exception_releases_and_raises_it(world: World, read: bool) -> None:
+def test_leaving_by_an_exception_releases_and_raises_it(runtime: Runtime, read: bool) -> None:
     async def body() -> None:
         transport = Noting()
         with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the block is what is tested
-            async with opened(world, transport, "GET", URL) as (_, _, stream, _):
+            async with opened(runtime, transport, "GET", URL) as (_, _, stream, _):
                 if read:
                     assert await anext(aiter(stream)) == b"one"
                 raise ZeroDivisionError
         assert transport.closed == ["GET"]
 
-    world.run(body)
+    runtime.run(body)
 
 
 class Failing(httpcore.Middleware):
@@ -82,15 +82,15 @@ class Failing(httpcore.Middleware):
         raise ZeroDivisionError
 
 
-@each_world
-def test_a_handler_that_fails_leaves_no_response_open(world: World) -> None:
+@each_runtime
+def test_a_handler_that_fails_leaves_no_response_open(runtime: Runtime) -> None:
     async def body() -> None:
         below = Noting()
         with pytest.raises(ZeroDivisionError):
-            await fetch(world, Failing(below), "GET", URL)
+            await fetch(runtime, Failing(below), "GET", URL)
         assert below.closed == ["GET"]
 
-    world.run(body)
+    runtime.run(body)
 
 
 class Suspending(httpcore.Transport):
@@ -136,11 +136,11 @@ def test_a_body_that_suspends_is_refused_by_the_sync_entry() -> None:
         list(stream)
 
 
-@each_world
-def test_an_exchange_is_entered_once(world: World) -> None:
+@each_runtime
+def test_an_exchange_is_entered_once(runtime: Runtime) -> None:
     async def body() -> None:
         transport = Noting()
-        if world.name == "threads":
+        if runtime.name == "threads":
             plain = transport.request("GET", URL)
             with plain:
                 pass
@@ -153,7 +153,7 @@ def test_an_exchange_is_entered_once(world: World) -> None:
             with pytest.raises(httpcore.LocalProtocolError, match="entered once"):
                 await exchange.__aenter__()
 
-    world.run(body)
+    runtime.run(body)
 
 
 class OwnEntries(httpcore.Transport):
@@ -180,16 +180,16 @@ class OwnEntries(httpcore.Transport):
             self.left.append("async")
 
 
-@each_world
-def test_middleware_stands_over_a_transport_with_entries_of_its_own(world: World) -> None:
+@each_runtime
+def test_middleware_stands_over_a_transport_with_entries_of_its_own(runtime: Runtime) -> None:
     async def body() -> None:
         below = OwnEntries()
-        kind = "sync" if world.name == "threads" else "async"
-        fetched = await fetch(world, httpcore.Middleware(httpcore.Middleware(below)), "GET", URL)
+        kind = "sync" if runtime.name == "threads" else "async"
+        fetched = await fetch(runtime, httpcore.Middleware(httpcore.Middleware(below)), "GET", URL)
         assert fetched.body == kind.encode()
         assert below.left == [kind]
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_a_transport_that_overrides_nothing_says_so() -> None:
@@ -229,9 +229,9 @@ TAKEN: list[tuple[Any, Any, Any]] = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("method", "url", "headers"), TAKEN[:-1])
-def test_str_and_bytes_are_taken_for_everything(world: World, method: Any, url: Any, headers: Any) -> None:
+def test_str_and_bytes_are_taken_for_everything(runtime: Runtime, method: Any, url: Any, headers: Any) -> None:
     async def body() -> None:
         seen = []
 
@@ -239,12 +239,12 @@ def test_str_and_bytes_are_taken_for_everything(world: World, method: Any, url: 
             seen.append((method, url, headers))
             return httpcore.Response(204)
 
-        await fetch(world, httpcore.MockTransport(handler), method, url, headers)
+        await fetch(runtime, httpcore.MockTransport(handler), method, url, headers)
         assert seen[0][:2] == ("GET", URL)
         assert (b"Host", b"example.com") in seen[0][2]
         assert all(type(name) is type(value) is bytes for name, value in seen[0][2])
 
-    world.run(body)
+    runtime.run(body)
 
 
 def pieces() -> Iterator[bytes]:
@@ -254,7 +254,7 @@ def pieces() -> Iterator[bytes]:
 LENGTH, CHUNKED = (b"Content-Length", b"3"), (b"Transfer-Encoding", b"chunked")
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("headers", [None, [("X-A", "1")]])
 @pytest.mark.parametrize(
     ("method", "stream", "added"),
@@ -268,7 +268,7 @@ LENGTH, CHUNKED = (b"Content-Length", b"3"), (b"Transfer-Encoding", b"chunked")
     ],
 )
 def test_mandatory_headers_are_added_also_beside_others(
-    world: World, headers: Any, method: str, stream: Any, added: Any
+    runtime: Runtime, headers: Any, method: str, stream: Any, added: Any
 ) -> None:
     async def body() -> None:
         seen: list[Any] = []
@@ -277,8 +277,8 @@ def test_mandatory_headers_are_added_also_beside_others(
             seen.extend((headers, b"".join(stream)))
             return httpcore.Response(204)
 
-        await fetch(world, httpcore.MockTransport(handler), method, URL, headers, stream)
+        await fetch(runtime, httpcore.MockTransport(handler), method, URL, headers, stream)
         assert seen[0] == [(b"Host", b"example.com"), *([(b"X-A", b"1")] if headers else []), *added]
         assert seen[1] == (b"abc" if stream else b"")
 
-    world.run(body)
+    runtime.run(body)

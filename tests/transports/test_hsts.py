@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from runtimes import Runtime, each_runtime
 from seam import fetch
-from worlds import World, each_world
 
 import httpcore
 
@@ -65,36 +65,36 @@ class Clock:
         return self.now
 
 
-async def visit(world: World, transport: Any, site: Site, url: str, header: Any = None) -> str:
+async def visit(runtime: Runtime, transport: Any, site: Site, url: str, header: Any = None) -> str:
     """The URL that reached the site."""
     site.header = header
-    await fetch(world, transport, "GET", url)
+    await fetch(runtime, transport, "GET", url)
     return site.urls[-1]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("value", "demand"), VALUES)
-def test_what_a_header_asks_for(world: World, value: str, demand: tuple[int, bool] | None) -> None:
+def test_what_a_header_asks_for(runtime: Runtime, value: str, demand: tuple[int, bool] | None) -> None:
     async def body() -> None:
         site, clock = Site(), Clock()
         transport = httpcore.HSTS(httpcore.MockTransport(site), clock=clock)
-        await visit(world, transport, site, "https://a.test/", value.encode())
+        await visit(runtime, transport, site, "https://a.test/", value.encode())
         age, below = demand or (0, False)
         is_known = age > 0
-        assert await visit(world, transport, site, "http://a.test/x") == f"http{'s' * is_known}://a.test/x"
+        assert await visit(runtime, transport, site, "http://a.test/x") == f"http{'s' * is_known}://a.test/x"
         assert (
-            await visit(world, transport, site, "http://b.a.test/") == f"http{'s' * (is_known and below)}://b.a.test/"
+            await visit(runtime, transport, site, "http://b.a.test/") == f"http{'s' * (is_known and below)}://b.a.test/"
         )
         clock.now += age - 1
-        assert (await visit(world, transport, site, "http://a.test/")).startswith("https") is is_known
+        assert (await visit(runtime, transport, site, "http://a.test/")).startswith("https") is is_known
         clock.now += 1
-        assert await visit(world, transport, site, "http://a.test/") == "http://a.test/"
+        assert await visit(runtime, transport, site, "http://a.test/") == "http://a.test/"
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Section 8.3: what becomes of a URL of a known host.
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("url", "sent"),
     [
@@ -109,44 +109,44 @@ def test_what_a_header_asks_for(world: World, value: str, demand: tuple[int, boo
         ("http://nota.test/", "http://nota.test/"),
     ],
 )
-def test_the_url_of_a_known_host(world: World, url: str, sent: str) -> None:
+def test_the_url_of_a_known_host(runtime: Runtime, url: str, sent: str) -> None:
     async def body() -> None:
         site = Site()
         transport = httpcore.HSTSTransport(httpcore.MockTransport(site), preload=["A.test"])
-        assert await visit(world, transport, site, url) == sent
+        assert await visit(runtime, transport, site, url) == sent
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_whom_a_header_is_for(world: World) -> None:
+@each_runtime
+def test_whom_a_header_is_for(runtime: Runtime) -> None:
     async def body() -> None:
         site = Site()
         transport = httpcore.HSTS(httpcore.MockTransport(site))
-        await visit(world, transport, site, "http://a.test/", b"max-age=9")  # section 8.1: not over http
-        assert await visit(world, transport, site, "http://a.test/") == "http://a.test/"
+        await visit(runtime, transport, site, "http://a.test/", b"max-age=9")  # section 8.1: not over http
+        assert await visit(runtime, transport, site, "http://a.test/") == "http://a.test/"
         for host in ("127.0.0.1", "[::1]"):  # section 8.1.1: no IP address
-            await visit(world, transport, site, f"https://{host}/", b"max-age=9; includeSubDomains")
-            assert await visit(world, transport, site, f"http://{host}/") == f"http://{host}/"
-        await visit(world, transport, site, "https://a.test/", [b"max-age=0", b"max-age=9"])  # the first counts
-        assert await visit(world, transport, site, "http://a.test/") == "http://a.test/"
-        await visit(world, transport, site, "https://a.test/", [b"max-age=9", b"max-age=0"])
-        assert await visit(world, transport, site, "http://a.test/") == "https://a.test/"
-        await visit(world, transport, site, "https://a.test/", b"max-age=oops")  # an invalid one changes nothing
-        assert await visit(world, transport, site, "http://a.test/") == "https://a.test/"
-        await visit(world, transport, site, "https://a.test/", b"max-age=0")
-        assert await visit(world, transport, site, "http://a.test/") == "http://a.test/"
+            await visit(runtime, transport, site, f"https://{host}/", b"max-age=9; includeSubDomains")
+            assert await visit(runtime, transport, site, f"http://{host}/") == f"http://{host}/"
+        await visit(runtime, transport, site, "https://a.test/", [b"max-age=0", b"max-age=9"])  # the first counts
+        assert await visit(runtime, transport, site, "http://a.test/") == "http://a.test/"
+        await visit(runtime, transport, site, "https://a.test/", [b"max-age=9", b"max-age=0"])
+        assert await visit(runtime, transport, site, "http://a.test/") == "https://a.test/"
+        await visit(runtime, transport, site, "https://a.test/", b"max-age=oops")  # an invalid one changes nothing
+        assert await visit(runtime, transport, site, "http://a.test/") == "https://a.test/"
+        await visit(runtime, transport, site, "https://a.test/", b"max-age=0")
+        assert await visit(runtime, transport, site, "http://a.test/") == "http://a.test/"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_name_below_does_not_forget_the_name_above(world: World) -> None:
+@each_runtime
+def test_a_name_below_does_not_forget_the_name_above(runtime: Runtime) -> None:
     async def body() -> None:
         site = Site()
         transport = httpcore.HSTS(httpcore.MockTransport(site))
-        await visit(world, transport, site, "https://a.test/", b"max-age=9; includeSubDomains")
-        await visit(world, transport, site, "https://b.a.test/", b"max-age=0")
-        assert await visit(world, transport, site, "http://b.a.test/") == "https://b.a.test/"
+        await visit(runtime, transport, site, "https://a.test/", b"max-age=9; includeSubDomains")
+        await visit(runtime, transport, site, "https://b.a.test/", b"max-age=0")
+        assert await visit(runtime, transport, site, "http://b.a.test/") == "https://b.a.test/"
 
-    world.run(body)
+    runtime.run(body)

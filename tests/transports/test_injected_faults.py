@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 import pytest
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch
 from servers import Peer, ScriptedServer, answering, free_port, ok
-from worlds import World, each_world
 
 import httpcore
 from httpcore import Fault
@@ -35,7 +35,7 @@ def cut(peer: Peer) -> None:
     peer.send(ok(b"0123456789")[:-6])
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("fault", "script"),
     [
@@ -46,26 +46,26 @@ def cut(peer: Peer) -> None:
     ],
     ids=["refused", "reset", "read timeout", "cut"],
 )
-def test_a_fault_is_the_error_that_a_real_one_gives(world: World, fault: Fault, script: Any) -> None:
+def test_a_fault_is_the_error_that_a_real_one_gives(runtime: Runtime, fault: Fault, script: Any) -> None:
     async def caught(transport: Any, url: str) -> httpcore.HTTPCoreError:
         with pytest.raises(httpcore.HTTPCoreError) as info:
-            await fetch(world, transport, "GET", url, extensions={"timeout": 0.3})
+            await fetch(runtime, transport, "GET", url, extensions={"timeout": 0.3})
         return info.value
 
     async def body() -> None:
         with ScriptedServer(script or answering()) as server:
             url = f"{server.url}/" if script else f"http://127.0.0.1:{free_port()}/"
-            async with entered(world, httpcore.HTTPTransport()) as network:
+            async with entered(runtime, httpcore.HTTPTransport()) as network:
                 real = await caught(network, url)
             injected = await caught(httpcore.FaultInjection([fault], below()), url)
         for name in ("method", "url", "phase", "status_code", "safe_to_retry"):
             assert getattr(injected, name) == getattr(real, name), name
         assert type(injected) is type(real)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("fault", "url", "method", "status_code"),
     [
@@ -79,46 +79,46 @@ def test_a_fault_is_the_error_that_a_real_one_gives(world: World, fault: Fault, 
         (Fault(status=503, times=0), URL, "GET", 200),
     ],
 )
-def test_which_requests_a_rule_is_for(world: World, fault: Fault, url: str, method: str, status_code: int) -> None:
+def test_which_requests_a_rule_is_for(runtime: Runtime, fault: Fault, url: str, method: str, status_code: int) -> None:
     async def body() -> None:
-        assert (await fetch(world, httpcore.FaultInjection([fault], below()), method, url)).status_code == status_code
+        assert (await fetch(runtime, httpcore.FaultInjection([fault], below()), method, url)).status_code == status_code
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_same_seed_gives_the_same_faults(world: World) -> None:
+@each_runtime
+def test_the_same_seed_gives_the_same_faults(runtime: Runtime) -> None:
     async def run(seed: int) -> list[int]:
         transport = httpcore.FaultInjection([Fault(status=503, probability=0.5)], below(), seed=seed)
-        return [(await fetch(world, transport, "GET", URL)).status_code for _ in range(40)]
+        return [(await fetch(runtime, transport, "GET", URL)).status_code for _ in range(40)]
 
     async def body() -> None:
         first = await run(1)
         assert first == await run(1) != await run(2)
         assert 8 <= first.count(503) <= 32
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_latency_and_what_comes_after_it(world: World) -> None:
+@each_runtime
+def test_latency_and_what_comes_after_it(runtime: Runtime) -> None:
     async def body() -> None:
         began = time.monotonic()
         transport = httpcore.FaultInjection([Fault(latency=0.05, status=503, times=1)], below())
-        assert [(await fetch(world, transport, "GET", URL)).status_code for _ in range(2)] == [503, 200]
+        assert [(await fetch(runtime, transport, "GET", URL)).status_code for _ in range(2)] == [503, 200]
         assert 0.045 <= time.monotonic() - began < 5
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_faults_test_the_retries_above_them(world: World) -> None:
+@each_runtime
+def test_faults_test_the_retries_above_them(runtime: Runtime) -> None:
     async def body() -> None:
         faults = httpcore.FaultInjection([Fault(error="refused", times=2), Fault(status=503, times=1)], below())
         transport = httpcore.Retries(httpcore.RetryPolicy(backoff=0.001), faults)
-        assert (await fetch(world, transport, "GET", URL)).body == b"0123456789"
+        assert (await fetch(runtime, transport, "GET", URL)).body == b"0123456789"
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 import pytest
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch, opened
 from servers import ScriptedServer, answering, free_port, ok
-from worlds import World, each_world
 
 import httpcore
 from httpcore import RetryPolicy
@@ -122,42 +122,44 @@ def test_a_total_timeout_bounds_all_attempts(total: float, times: list[float]) -
     assert seen == times
 
 
-@each_world
-def test_a_server_that_comes_up_late_is_reached(world: World) -> None:
+@each_runtime
+def test_a_server_that_comes_up_late_is_reached(runtime: Runtime) -> None:
     async def body() -> None:
         port = free_port()
         policy = RetryPolicy(backoff=0.05, attempts=8)
-        async with entered(world, httpcore.Retries(policy)) as transport:
+        async with entered(runtime, httpcore.Retries(policy)) as transport:
             started: list[ScriptedServer] = []
 
             async def later() -> Any:
                 import socket
 
-                await world.sleep(0.05)
+                await runtime.sleep(0.05)
                 listener = socket.create_server(("127.0.0.1", port))
                 started.append(ScriptedServer(answering(ok(b"late")), listener=listener))
                 return None
 
-            fetched, _ = await world.gather(lambda: fetch(world, transport, "GET", f"http://127.0.0.1:{port}/"), later)
+            fetched, _ = await runtime.gather(
+                lambda: fetch(runtime, transport, "GET", f"http://127.0.0.1:{port}/"), later
+            )
             assert fetched.body == b"late"
             started[0].close()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_an_answer_that_is_asked_for_again_holds_no_connection(world: World) -> None:
+@each_runtime
+def test_an_answer_that_is_asked_for_again_holds_no_connection(runtime: Runtime) -> None:
     busy = b"HTTP/1.1 503 Later\r\nContent-Length: 3\r\n\r\nbsy"
 
     async def body() -> None:
         with ScriptedServer(answering(busy, busy, ok(b"done"))) as server:
             network = httpcore.HTTPTransport(limits=httpcore.PoolLimits(max_connections=1))
             transport = httpcore.Retries(RetryPolicy(backoff=0.01), httpcore.ConcurrencyLimit(1, network))
-            async with entered(world, transport):
-                assert (await fetch(world, transport, "GET", server.url)).body == b"done"
+            async with entered(runtime, transport):
+                assert (await fetch(runtime, transport, "GET", server.url)).body == b"done"
                 assert server.connections == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Rates.
@@ -249,16 +251,16 @@ def test_a_cancelled_wait_returns_its_turn() -> None:
     assert seen == [0, 1]
 
 
-@each_world
-def test_a_rate_holds_in_each_runtime(world: World) -> None:
+@each_runtime
+def test_a_rate_holds_in_each_runtime(runtime: Runtime) -> None:
     async def body() -> None:
         mock = httpcore.MockTransport(lambda *_: httpcore.Response(204))
         transport = httpcore.RateLimit(100, transport=mock)
         began = time.monotonic()
-        await world.gather(*[lambda: fetch(world, transport, "GET", URL) for _ in range(6)])
+        await runtime.gather(*[lambda: fetch(runtime, transport, "GET", URL) for _ in range(6)])
         assert 0.04 <= time.monotonic() - began < 5
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.parametrize("arguments", [(0,), (-1,), (1, 0), ("1",), (None,), (float("inf"),)])
@@ -270,9 +272,9 @@ def test_a_rate_that_is_none_is_refused(arguments: Any) -> None:
 # Requests at once.
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("limit", [1, 3])
-def test_no_more_than_the_limit_are_under_way(world: World, limit: int) -> None:
+def test_no_more_than_the_limit_are_under_way(runtime: Runtime, limit: int) -> None:
     async def body() -> None:
         now = most = 0
         mock = httpcore.MockTransport(lambda *_: httpcore.Response(200, body=b"x"))
@@ -280,28 +282,28 @@ def test_no_more_than_the_limit_are_under_way(world: World, limit: int) -> None:
 
         async def one() -> None:
             nonlocal now, most
-            async with opened(world, transport, "GET", URL):
+            async with opened(runtime, transport, "GET", URL):
                 now += 1
                 most = max(most, now)
-                await world.sleep(0.005)
+                await runtime.sleep(0.005)
                 now -= 1
 
-        await world.gather(*[one for _ in range(10)])
+        await runtime.gather(*[one for _ in range(10)])
         assert most == limit
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_wait_for_a_place_has_the_pool_timeout(world: World) -> None:
+@each_runtime
+def test_the_wait_for_a_place_has_the_pool_timeout(runtime: Runtime) -> None:
     async def body() -> None:
         transport = httpcore.ConcurrencyLimit(1, httpcore.MockTransport(lambda *_: httpcore.Response(204)))
-        async with opened(world, transport, "GET", URL):
+        async with opened(runtime, transport, "GET", URL):
             with pytest.raises(httpcore.PoolTimeout, match="no place came free"):
-                await fetch(world, transport, "GET", URL, extensions={"timeout": 0.01})
-        assert (await fetch(world, transport, "GET", URL)).status_code == 204
+                await fetch(runtime, transport, "GET", URL, extensions={"timeout": 0.01})
+        assert (await fetch(runtime, transport, "GET", URL)).status_code == 204
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "1"])

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch
 from servers import ScriptedServer, answering, ok
-from worlds import World, each_world
 
 import httpcore
 
@@ -22,8 +22,8 @@ def test_the_example_is_short() -> None:
     assert len((PROJECT / "examples" / "middleware.py").read_text().splitlines()) < 30
 
 
-@each_world
-def test_a_third_partys_middleware_works_and_stacks(world: World) -> None:
+@each_runtime
+def test_a_third_partys_middleware_works_and_stacks(runtime: Runtime) -> None:
     async def body() -> None:
         told: list[Any] = []
         sent: list[bytes] = []
@@ -35,22 +35,22 @@ def test_a_third_partys_middleware_works_and_stacks(world: World) -> None:
         below = Numbered(lambda *facts: told.append(facts), httpcore.MockTransport(handler))
         policy = httpcore.RetryPolicy(backoff=0.001)
         stack = httpcore.HTTPSOnly(httpcore.Retries(policy, httpcore.ConcurrencyLimit(1, below)))
-        fetched = await fetch(world, stack, "GET", "https://a.test/")
+        fetched = await fetch(runtime, stack, "GET", "https://a.test/")
         assert (fetched.status_code, fetched.body) == (200, b"x")
         assert sent == [b"1", b"1, 2"] or sent == [b"1", b"2"]
         assert [status for _, status, _ in told] == [503, 200]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_third_partys_middleware_stands_over_the_network(world: World) -> None:
+@each_runtime
+def test_a_third_partys_middleware_stands_over_the_network(runtime: Runtime) -> None:
     async def body() -> None:
         told: list[Any] = []
         with ScriptedServer(answering(ok(b"one"), ok(b"two"))) as server:
-            async with entered(world, Numbered(lambda *facts: told.append(facts))) as transport:
-                bodies = [(await fetch(world, transport, "GET", server.url)).body for _ in range(2)]
+            async with entered(runtime, Numbered(lambda *facts: told.append(facts))) as transport:
+                bodies = [(await fetch(runtime, transport, "GET", server.url)).body for _ in range(2)]
         assert bodies == [b"one", b"two"]
         assert [(number, status) for number, status, _ in told] == [(1, 200), (2, 200)]
 
-    world.run(body)
+    runtime.run(body)

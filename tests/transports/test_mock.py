@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from runtimes import Runtime, each_runtime
 from seam import fetch, opened
-from worlds import World, each_world
 
 import httpcore
 
@@ -38,16 +38,16 @@ async def pieces(method: str, url: str, headers: Any, stream: Any, extensions: A
     return httpcore.TransportResponse(200, [(b"x-url", url.encode())], answer())
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("handler", [plain, waiting, Callable(), pieces], ids=["plain", "async", "callable", "pieces"])
 @pytest.mark.parametrize("stream", [b"body", [b"bo", b"dy"]], ids=["bytes", "pieces"])
-def test_one_handler_is_used_by_both_entries(world: World, handler: Any, stream: Any) -> None:
+def test_one_handler_is_used_by_both_entries(runtime: Runtime, handler: Any, stream: Any) -> None:
     async def body() -> None:
-        fetched = await fetch(world, httpcore.MockTransport(handler), "POST", URL, stream=stream)
+        fetched = await fetch(runtime, httpcore.MockTransport(handler), "POST", URL, stream=stream)
         assert (fetched.status_code, fetched.headers) == (200, [(b"x-url", URL.encode())])
         assert fetched.body == b"POSTbody"
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_an_async_body_reaches_both_kinds_of_handler() -> None:
@@ -64,18 +64,18 @@ def test_an_async_body_reaches_both_kinds_of_handler() -> None:
     asyncio.run(main())
 
 
-@each_world
-def test_extensions_travel_both_ways(world: World) -> None:
+@each_runtime
+def test_extensions_travel_both_ways(runtime: Runtime) -> None:
     def handler(method: str, url: str, headers: Any, stream: Any, extensions: Any) -> Any:
         return 200, [], b"", {"context": extensions["client_addr"]}
 
     async def body() -> None:
         fetched = await fetch(
-            world, httpcore.MockTransport(handler), "GET", URL, extensions={"client_addr": ("127.0.0.1", 7)}
+            runtime, httpcore.MockTransport(handler), "GET", URL, extensions={"client_addr": ("127.0.0.1", 7)}
         )
         assert fetched.extensions == {"context": ("127.0.0.1", 7)}
 
-    world.run(body)
+    runtime.run(body)
 
 
 ROUTES: Any = {
@@ -85,7 +85,7 @@ ROUTES: Any = {
 }
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("method", "path", "status_code", "text"),
     [
@@ -97,14 +97,14 @@ ROUTES: Any = {
         ("GET", "/", 404, b""),
     ],
 )
-def test_a_table_of_routes(world: World, method: str, path: str, status_code: int, text: bytes) -> None:
+def test_a_table_of_routes(runtime: Runtime, method: str, path: str, status_code: int, text: bytes) -> None:
     async def body() -> None:
         transport = httpcore.MockTransport(ROUTES)
         for _ in range(2):
-            fetched = await fetch(world, transport, method, f"https://example.com{path}")
+            fetched = await fetch(runtime, transport, method, f"https://example.com{path}")
             assert (fetched.status_code, fetched.body) == (status_code, text)
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.parametrize("routes", [{"users": plain}, {"GET": plain}, {1: plain}, {"/": 1}])
@@ -113,37 +113,37 @@ def test_a_table_that_is_none_is_refused(routes: Any) -> None:
         httpcore.MockTransport(routes)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("answer", [None, b"", (200, [], b""), 200])
-def test_what_is_no_response_is_named(world: World, answer: Any) -> None:
+def test_what_is_no_response_is_named(runtime: Runtime, answer: Any) -> None:
     async def body() -> None:
         with pytest.raises(TypeError, match=f"returned a {type(answer).__name__}: expected a Response, or "):
-            await fetch(world, httpcore.MockTransport(lambda *_: answer), "GET", URL)
+            await fetch(runtime, httpcore.MockTransport(lambda *_: answer), "GET", URL)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_what_cannot_be_sent_is_refused_as_by_the_network(world: World) -> None:
+@each_runtime
+def test_what_cannot_be_sent_is_refused_as_by_the_network(runtime: Runtime) -> None:
     async def body() -> None:
         transport = httpcore.MockTransport(plain)
         for arguments in (("G T", URL), ("GET", "ftp://x/"), ("GET", URL, {"a": "b\r\n"})):
             with pytest.raises(httpcore.HTTPCoreError) as mocked:
-                await fetch(world, transport, *arguments)
+                await fetch(runtime, transport, *arguments)
             with pytest.raises(type(mocked.value)):
-                await fetch(world, httpcore.HTTPTransport(), *arguments)
+                await fetch(runtime, httpcore.HTTPTransport(), *arguments)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_what_a_handler_raises_reaches_the_caller(world: World) -> None:
+@each_runtime
+def test_what_a_handler_raises_reaches_the_caller(runtime: Runtime) -> None:
     def handler(*_: object) -> Any:
         raise httpcore.ConnectTimeout("too slow")
 
     async def body() -> None:
         with pytest.raises(httpcore.ConnectTimeout, match="too slow"):
-            async with opened(world, httpcore.MockTransport(handler), "GET", URL):
+            async with opened(runtime, httpcore.MockTransport(handler), "GET", URL):
                 pass
 
-    world.run(body)
+    runtime.run(body)

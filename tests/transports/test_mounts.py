@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch
 from servers import ScriptedServer, answering, ok
-from worlds import World, each_world
 
 import httpcore
 
@@ -43,9 +43,9 @@ def in_httpx(pattern: str) -> str:
     return pattern if "://" in pattern else f"{pattern}://"
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_pattern_matches_what_the_judge_says(world: World, pattern: str) -> None:
+def test_a_pattern_matches_what_the_judge_says(runtime: Runtime, pattern: str) -> None:
     def judge(url: str) -> bool:
         mounted = httpx2.MockTransport(lambda request: httpx2.Response(200))
         rest = httpx2.MockTransport(lambda request: httpx2.Response(404))
@@ -54,10 +54,10 @@ def test_a_pattern_matches_what_the_judge_says(world: World, pattern: str) -> No
 
     async def body() -> None:
         transport = httpcore.Mounts({pattern: answering_with("mounted")}, answering_with("rest"))
-        for url in URLS if world.name == "threads" else URLS[:7]:
-            assert ((await fetch(world, transport, "GET", url)).body == b"mounted") is judge(url), url
+        for url in URLS if runtime.name == "threads" else URLS[:7]:
+            assert ((await fetch(runtime, transport, "GET", url)).body == b"mounted") is judge(url), url
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_the_most_specific_pattern_goes_first_as_the_judge_says() -> None:
@@ -126,18 +126,18 @@ def test_what_is_no_pattern_is_refused(pattern: Any) -> None:
         httpcore.Mounts({pattern: answering_with("")})
 
 
-@each_world
-def test_a_request_that_nothing_is_mounted_for_is_refused(world: World) -> None:
+@each_runtime
+def test_a_request_that_nothing_is_mounted_for_is_refused(runtime: Runtime) -> None:
     async def body() -> None:
         transport = httpcore.Mounts({"https": answering_with("")})
         with pytest.raises(httpcore.UnsupportedProtocol, match=r"no mount matches http://a.test:80"):
-            await fetch(world, transport, "GET", "http://a.test")
+            await fetch(runtime, transport, "GET", "http://a.test")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_closing_mounts_closes_each_transport_once(world: World) -> None:
+@each_runtime
+def test_closing_mounts_closes_each_transport_once(runtime: Runtime) -> None:
     closed = []
 
     class Closing(httpcore.Transport):
@@ -146,11 +146,11 @@ def test_closing_mounts_closes_each_transport_once(world: World) -> None:
 
     async def body() -> None:
         shared, own, rest = Closing(), Closing(), Closing()
-        async with entered(world, httpcore.Mounts({"http": shared, "all://x": shared, "https": own}, rest)):
+        async with entered(runtime, httpcore.Mounts({"http": shared, "all://x": shared, "https": own}, rest)):
             assert closed == []
         assert closed == [shared, own, rest]
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Only https. The URLs are those of RFC 6797, section 8.3, and of its rule for ports.
@@ -167,39 +167,39 @@ REDIRECTED = [
 ]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("url", "location"), REDIRECTED)
-def test_http_is_redirected_to_https(world: World, url: str, location: bytes) -> None:
+def test_http_is_redirected_to_https(runtime: Runtime, url: str, location: bytes) -> None:
     async def body() -> None:
         transport = httpcore.HTTPSRedirect(answering_with("below"))
-        fetched = await fetch(world, transport, "POST", url, stream=b"body")
+        fetched = await fetch(runtime, transport, "POST", url, stream=b"body")
         assert fetched.status_code == 307
         assert fetched.headers == [(b"location", location), (b"content-length", b"0")]
-        assert (await fetch(world, transport, "GET", location)).body == b"below"
+        assert (await fetch(runtime, transport, "GET", location)).body == b"below"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_https_only_refuses_http(world: World) -> None:
+@each_runtime
+def test_https_only_refuses_http(runtime: Runtime) -> None:
     async def body() -> None:
         transport = httpcore.HTTPSOnlyTransport(answering_with("below"))
         with pytest.raises(httpcore.UnsupportedProtocol, match=r"url is http://a.test/: expected https"):
-            await fetch(world, transport, "GET", "http://user:secret@a.test/")
-        assert (await fetch(world, transport, "GET", "https://a.test/")).body == b"below"
+            await fetch(runtime, transport, "GET", "http://user:secret@a.test/")
+        assert (await fetch(runtime, transport, "GET", "https://a.test/")).body == b"below"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_mounts_send_one_host_to_an_app_and_the_rest_to_the_network(world: World) -> None:
+@each_runtime
+def test_mounts_send_one_host_to_an_app_and_the_rest_to_the_network(runtime: Runtime) -> None:
     async def body() -> None:
         with ScriptedServer(answering(ok(b"network"))) as server:
             mounts = {"all://www.example.com": answering_with("app"), "http": httpcore.HTTPSRedirect()}
             transport = httpcore.Mounts({**mounts, "all://127.0.0.1": httpcore.HTTPTransport()})
-            async with entered(world, transport):
-                assert (await fetch(world, transport, "GET", "https://www.example.com/")).body == b"app"
-                assert (await fetch(world, transport, "GET", server.url)).body == b"network"
-                assert (await fetch(world, transport, "GET", "http://other.test/")).status_code == 307
+            async with entered(runtime, transport):
+                assert (await fetch(runtime, transport, "GET", "https://www.example.com/")).body == b"app"
+                assert (await fetch(runtime, transport, "GET", server.url)).body == b"network"
+                assert (await fetch(runtime, transport, "GET", "http://other.test/")).status_code == 307
 
-    world.run(body)
+    runtime.run(body)

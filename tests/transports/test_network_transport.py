@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from real_servers import Ports
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch, opened, raw
 from servers import Peer, ScriptedServer, answering, free_port, ok, process
-from worlds import World, each_world
 
 import httpcore
 from httpcore._transports.extensions import LazyExtensions  # so that a new method of dictionaries is noticed
@@ -38,11 +38,16 @@ def echo() -> Iterator[ScriptedServer]:
         yield server
 
 
-@each_world
-def test_the_four_values_of_a_real_exchange(world: World, echo: ScriptedServer) -> None:
+@each_runtime
+def test_the_four_values_of_a_real_exchange(runtime: Runtime, echo: ScriptedServer) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.HTTPTransport()) as transport:
-            async with opened(world, transport, "GET", f"{echo.url}/a?b") as (status_code, headers, stream, extensions):
+        async with entered(runtime, httpcore.HTTPTransport()) as transport:
+            async with opened(runtime, transport, "GET", f"{echo.url}/a?b") as (
+                status_code,
+                headers,
+                stream,
+                extensions,
+            ):
                 assert status_code == 200
                 assert (b"x-name", b"Value") in headers
                 received = b"".join([piece async for piece in stream])
@@ -54,7 +59,7 @@ def test_the_four_values_of_a_real_exchange(world: World, echo: ScriptedServer) 
             assert extensions["info"].peer == f"127.0.0.1:{echo.port}"
             assert "connection" not in extensions
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_one_transport_serves_both_entries(echo: ScriptedServer) -> None:
@@ -73,12 +78,12 @@ def test_one_transport_serves_both_entries(echo: ScriptedServer) -> None:
         assert (plain.connections, plain.leased) == (1, 0)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("closing", ["close", "aclose"])
-def test_either_way_of_closing_closes_both_pools(world: World, echo: ScriptedServer, closing: str) -> None:
+def test_either_way_of_closing_closes_both_pools(runtime: Runtime, echo: ScriptedServer, closing: str) -> None:
     async def body() -> None:
         transport = httpcore.HTTPTransport()
-        await fetch(world, transport, "GET", echo.url)
+        await fetch(runtime, transport, "GET", echo.url)
         with transport.request("GET", echo.url) as (_, _, stream, _):
             b"".join(stream)
         if closing == "close":
@@ -87,20 +92,20 @@ def test_either_way_of_closing_closes_both_pools(world: World, echo: ScriptedSer
             await transport.aclose()
         assert [stats.connections for stats in transport.stats() if stats is not None] in ([0], [0, 0])
         with pytest.raises(httpcore.PoolClosed):
-            await fetch(world, transport, "GET", echo.url)
+            await fetch(runtime, transport, "GET", echo.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_transport_closed_before_its_first_request_is_closed(world: World, echo: ScriptedServer) -> None:
+@each_runtime
+def test_a_transport_closed_before_its_first_request_is_closed(runtime: Runtime, echo: ScriptedServer) -> None:
     async def body() -> None:
         transport = httpcore.HTTPTransport()
         transport.close()
         with pytest.raises(httpcore.PoolClosed):
-            await fetch(world, transport, "GET", echo.url)
+            await fetch(runtime, transport, "GET", echo.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Options.
@@ -135,101 +140,101 @@ def test_options_are_checked_when_the_transport_is_made(named: Any, error: type[
         httpcore.HTTPTransport(**named)
 
 
-@each_world
-def test_options_reach_the_pool(world: World, nginx: Ports) -> None:
+@each_runtime
+def test_options_reach_the_pool(runtime: Runtime, nginx: Ports) -> None:
     async def body() -> None:
         async with entered(
-            world, httpcore.HTTPTransport(verify=False, retries=1, local_address="127.0.0.1")
+            runtime, httpcore.HTTPTransport(verify=False, retries=1, local_address="127.0.0.1")
         ) as transport:
-            fetched = await fetch(world, transport, "GET", f"https://localhost:{nginx.secure}/hello")
+            fetched = await fetch(runtime, transport, "GET", f"https://localhost:{nginx.secure}/hello")
             assert fetched.extensions["info"].local.startswith("127.0.0.1:")
             assert fetched.extensions["info"].tls is not None
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_given_pool_is_used_and_stays_open(world: World, echo: ScriptedServer) -> None:
+@each_runtime
+def test_a_given_pool_is_used_and_stays_open(runtime: Runtime, echo: ScriptedServer) -> None:
     async def body() -> None:
-        kind: Any = httpcore.SyncConnectionPool if world.name == "threads" else httpcore.ConnectionPool
+        kind: Any = httpcore.SyncConnectionPool if runtime.name == "threads" else httpcore.ConnectionPool
         pool = kind(timeout=3)
-        async with entered(world, httpcore.HTTPTransport(pool=pool)) as transport:
-            await fetch(world, transport, "GET", echo.url)
+        async with entered(runtime, httpcore.HTTPTransport(pool=pool)) as transport:
+            await fetch(runtime, transport, "GET", echo.url)
             assert pool.stats().connections == 1
         assert pool.stats().connections == 1
-        await fetch(world, transport, "GET", echo.url)
-        if world.name == "threads":
+        await fetch(runtime, transport, "GET", echo.url)
+        if runtime.name == "threads":
             pool.close()
         else:
             await pool.close()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_entry_that_a_given_pool_lacks_is_refused(world: World, echo: ScriptedServer) -> None:
+@each_runtime
+def test_the_entry_that_a_given_pool_lacks_is_refused(runtime: Runtime, echo: ScriptedServer) -> None:
     async def body() -> None:
-        kind: Any = httpcore.ConnectionPool if world.name == "threads" else httpcore.SyncConnectionPool
+        kind: Any = httpcore.ConnectionPool if runtime.name == "threads" else httpcore.SyncConnectionPool
         with pytest.raises(
             httpcore.LocalProtocolError, match=r"request\(\) expected a transport with a \w*ConnectionPo"
         ):
-            await fetch(world, httpcore.HTTPTransport(pool=kind()), "GET", echo.url)
+            await fetch(runtime, httpcore.HTTPTransport(pool=kind()), "GET", echo.url)
 
-    world.run(body)
+    runtime.run(body)
 
 
 # Extensions.
 
 
-@each_world
-def test_extensions_of_the_request_reach_the_pool(world: World, echo: ScriptedServer) -> None:
+@each_runtime
+def test_extensions_of_the_request_reach_the_pool(runtime: Runtime, echo: ScriptedServer) -> None:
     async def body() -> None:
         events: list[Any] = []
-        async with entered(world, httpcore.HTTPTransport()) as transport:
+        async with entered(runtime, httpcore.HTTPTransport()) as transport:
             extensions = {"target": "/other", "trace": events.append, "timeout": None, "mine": 1}
-            fetched = await fetch(world, transport, "GET", echo.url, extensions=extensions)
+            fetched = await fetch(runtime, transport, "GET", echo.url, extensions=extensions)
             assert fetched.body.startswith(b"GET /other HTTP/1.1\r\n")
             assert events
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("where", ["transport", "request"])
-def test_a_body_over_max_body_ends_with_an_error(world: World, echo: ScriptedServer, where: str) -> None:
+def test_a_body_over_max_body_ends_with_an_error(runtime: Runtime, echo: ScriptedServer, where: str) -> None:
     async def body() -> None:
         options: Any = {"max_body": 20} if where == "transport" else {}
         extensions: Any = {"max_body": 20} if where == "request" else None
-        async with entered(world, httpcore.HTTPTransport(**options)) as transport:
+        async with entered(runtime, httpcore.HTTPTransport(**options)) as transport:
             with pytest.raises(httpcore.LimitExceeded, match="max_body, 20 bytes") as caught:
-                await fetch(world, transport, "GET", echo.url, extensions=extensions)
+                await fetch(runtime, transport, "GET", echo.url, extensions=extensions)
             assert caught.value.url == f"{echo.url}/"
-            fetched = await fetch(world, transport, "GET", echo.url, extensions={"max_body": 2000})
+            fetched = await fetch(runtime, transport, "GET", echo.url, extensions={"max_body": 2000})
             assert len(fetched.body) > 20
 
-    world.run(body)
+    runtime.run(body)
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"
 HINTED = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + ok(b"a")
 
 
-@each_world
-def test_trailers_are_there_when_the_body_has_ended(world: World) -> None:
+@each_runtime
+def test_trailers_are_there_when_the_body_has_ended(runtime: Runtime) -> None:
     async def body() -> None:
         with ScriptedServer(answering(CHUNKED)) as server:
             async with (
-                entered(world, httpcore.HTTPTransport()) as transport,
-                opened(world, transport, "GET", server.url) as (_, _, stream, extensions),
+                entered(runtime, httpcore.HTTPTransport()) as transport,
+                opened(runtime, transport, "GET", server.url) as (_, _, stream, extensions),
             ):
                 trailers = extensions["trailing_headers"]
                 assert [piece async for piece in stream] == [b"abc"]
                 assert trailers == [(b"x-sum", b"1")]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     "look",
     [
@@ -254,14 +259,14 @@ def test_trailers_are_there_when_the_body_has_ended(world: World) -> None:
         lambda extensions: extensions == {**extensions} and "HTTP/1.1",
     ],
 )
-def test_extensions_are_there_however_they_are_asked_for(world: World, echo: ScriptedServer, look: Any) -> None:
+def test_extensions_are_there_however_they_are_asked_for(runtime: Runtime, echo: ScriptedServer, look: Any) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.HTTPTransport()) as transport:
-            fetched = await fetch(world, transport, "GET", echo.url)
+        async with entered(runtime, httpcore.HTTPTransport()) as transport:
+            fetched = await fetch(runtime, transport, "GET", echo.url)
             assert isinstance(fetched.extensions, dict)
             assert look(fetched.extensions) == "HTTP/1.1"
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_each_method_of_a_dictionary_fills_the_extensions() -> None:
@@ -271,37 +276,37 @@ def test_each_method_of_a_dictionary_fills_the_extensions() -> None:
     assert {name for name in vars(dict) if name not in ours} <= inherited | unequal
 
 
-@each_world
-def test_informational_responses_are_in_the_extensions(world: World) -> None:
+@each_runtime
+def test_informational_responses_are_in_the_extensions(runtime: Runtime) -> None:
     async def body() -> None:
         with ScriptedServer(answering(HINTED)) as server:
-            async with entered(world, httpcore.HTTPTransport()) as transport:
-                fetched = await fetch(world, transport, "GET", server.url)
+            async with entered(runtime, httpcore.HTTPTransport()) as transport:
+                fetched = await fetch(runtime, transport, "GET", server.url)
                 assert fetched.extensions["informational"] == [(103, [(b"link", b"</x>")])]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_stream_id_is_the_one_that_the_server_sees(world: World, echo: ScriptedServer) -> None:
+@each_runtime
+def test_the_stream_id_is_the_one_that_the_server_sees(runtime: Runtime, echo: ScriptedServer) -> None:
     async def body() -> None:
         port = free_port()
         with process([sys.executable, "-m", "tests.support.h2_server", str(port)], port):
-            async with entered(world, httpcore.HTTPTransport(http1=False)) as transport:
+            async with entered(runtime, httpcore.HTTPTransport(http1=False)) as transport:
                 for number in (1, 3, 5):
-                    fetched = await fetch(world, transport, "GET", f"http://127.0.0.1:{port}/stream")
+                    fetched = await fetch(runtime, transport, "GET", f"http://127.0.0.1:{port}/stream")
                     assert fetched.body == b"%d" % number
                     assert fetched.extensions["stream_id"] == fetched.extensions["info"].stream_id == number
-        async with entered(world, httpcore.HTTPTransport()) as transport:
-            fetched = await fetch(world, transport, "GET", echo.url)
+        async with entered(runtime, httpcore.HTTPTransport()) as transport:
+            fetched = await fetch(runtime, transport, "GET", echo.url)
             assert "stream_id" not in fetched.extensions
             assert fetched.extensions["info"].stream_id is None
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_connection_of_an_upgrade_sends_and_receives(world: World) -> None:
+@each_runtime
+def test_the_connection_of_an_upgrade_sends_and_receives(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         assert b"Upgrade: echo" in peer.head()
         peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n")
@@ -311,57 +316,59 @@ def test_the_connection_of_an_upgrade_sends_and_receives(world: World) -> None:
     async def body() -> None:
         headers = {"Connection": "upgrade", "Upgrade": "echo"}
         with ScriptedServer(script) as server:
-            async with entered(world, httpcore.HTTPTransport()) as transport:
-                async with opened(world, transport, "GET", server.url, headers) as (status_code, _, _, extensions):
+            async with entered(runtime, httpcore.HTTPTransport()) as transport:
+                async with opened(runtime, transport, "GET", server.url, headers) as (status_code, _, _, extensions):
                     assert status_code == 101
-                    connection = raw(world, extensions["connection"])
+                    connection = raw(runtime, extensions["connection"])
                     await connection.send(b"ping")
                     assert await connection.recv() == b"ping"
                 assert [stats.leased for stats in transport.stats() if stats is not None][-1] == 0
                 assert not [stats for stats in transport.stats() if stats is not None and stats.connections]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_coded_body_arrives_as_sent(world: World) -> None:
+@each_runtime
+def test_a_coded_body_arrives_as_sent(runtime: Runtime) -> None:
     import gzip
 
     coded = gzip.compress(b"Hello", mtime=0)
 
     async def body() -> None:
         with ScriptedServer(answering(ok(coded, b"Content-Encoding: gzip"))) as server:
-            async with entered(world, httpcore.HTTPTransport()) as transport:
-                fetched = await fetch(world, transport, "GET", server.url)
+            async with entered(runtime, httpcore.HTTPTransport()) as transport:
+                fetched = await fetch(runtime, transport, "GET", server.url)
                 assert fetched.body == coded
                 made = httpcore.Response(200, headers=fetched.headers, body=fetched.body)
                 assert made.body == b"Hello"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_sni_hostname_is_the_name_that_is_sent(world: World, nginx: Ports, trusting_real: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_sni_hostname_is_the_name_that_is_sent(
+    runtime: Runtime, nginx: Ports, trusting_real: httpcore.SSLConfig
+) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.HTTPTransport(trusting_real)) as transport:
+        async with entered(runtime, httpcore.HTTPTransport(trusting_real)) as transport:
             url = f"https://127.0.0.1:{nginx.secure}/hello"
-            await fetch(world, transport, "GET", url, extensions={"sni_hostname": "localhost"})
+            await fetch(runtime, transport, "GET", url, extensions={"sni_hostname": "localhost"})
             with pytest.raises(httpcore.TLSError, match=r"other\.test"):
-                await fetch(world, transport, "GET", url, extensions={"sni_hostname": "other.test"})
+                await fetch(runtime, transport, "GET", url, extensions={"sni_hostname": "other.test"})
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_response_that_is_left_half_read_frees_its_connection(world: World, echo: ScriptedServer) -> None:
+@each_runtime
+def test_a_response_that_is_left_half_read_frees_its_connection(runtime: Runtime, echo: ScriptedServer) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.HTTPTransport()) as transport:
+        async with entered(runtime, httpcore.HTTPTransport()) as transport:
             for _ in range(3):
-                async with opened(world, transport, "POST", echo.url, stream=b"x" * 3_000_000) as (_, _, stream, _):
+                async with opened(runtime, transport, "POST", echo.url, stream=b"x" * 3_000_000) as (_, _, stream, _):
                     await anext(aiter(stream))
             assert [stats.leased for stats in transport.stats() if stats is not None][-1] == 0
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_the_simulated_network_is_reached_through_both_entries() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch
 from servers import Peer, ScriptedServer, ok
-from worlds import World, each_world
 
 import httpcore
 
@@ -59,43 +59,43 @@ def raw_body(server: ScriptedServer, path: str) -> tuple[bytes, list[tuple[bytes
     return body, [(name.lower(), value) for name, value in fields]
 
 
-@each_world
-def test_a_real_exchange_is_replayed_byte_for_byte(world: World, server: ScriptedServer, tmp_path: Path) -> None:
+@each_runtime
+def test_a_real_exchange_is_replayed_byte_for_byte(runtime: Runtime, server: ScriptedServer, tmp_path: Path) -> None:
     async def body() -> None:
         file = tmp_path / "exchanges"
-        async with entered(world, httpcore.RecordReplay(file)) as transport:
-            recorded = await fetch(world, transport, "GET", f"{server.url}/coded")
+        async with entered(runtime, httpcore.RecordReplay(file)) as transport:
+            recorded = await fetch(runtime, transport, "GET", f"{server.url}/coded")
         offline = httpcore.MockTransport(lambda *_: httpcore.Response(500))
-        async with entered(world, httpcore.RecordReplay(file, offline, mode="replay")) as transport:
+        async with entered(runtime, httpcore.RecordReplay(file, offline, mode="replay")) as transport:
             for _ in range(2):
-                replayed = await fetch(world, transport, "GET", f"{server.url}/coded")
+                replayed = await fetch(runtime, transport, "GET", f"{server.url}/coded")
                 assert (
                     replayed[:3] == recorded[:3] == (200, raw_body(server, "/coded")[1], raw_body(server, "/coded")[0])
                 )
                 assert replayed.body == CODED
                 assert replayed.extensions["reason_phrase"] == "OK"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_pieces_trailers_and_reason_are_replayed(world: World, server: ScriptedServer, tmp_path: Path) -> None:
+@each_runtime
+def test_pieces_trailers_and_reason_are_replayed(runtime: Runtime, server: ScriptedServer, tmp_path: Path) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.RecordReplay(tmp_path / "file")) as transport:
-            recorded = await fetch(world, transport, "GET", f"{server.url}/chunked")
-        async with entered(world, httpcore.RecordReplay(tmp_path / "file", mode="replay")) as transport:
-            replayed = await fetch(world, transport, "GET", f"{server.url}/chunked")
+        async with entered(runtime, httpcore.RecordReplay(tmp_path / "file")) as transport:
+            recorded = await fetch(runtime, transport, "GET", f"{server.url}/chunked")
+        async with entered(runtime, httpcore.RecordReplay(tmp_path / "file", mode="replay")) as transport:
+            replayed = await fetch(runtime, transport, "GET", f"{server.url}/chunked")
         assert replayed.body == recorded.body == b"ab\xffcd"
         assert replayed.status_code == 203
         for name in ("reason_phrase", "http_version", "trailing_headers"):
             assert replayed.extensions[name] == recorded.extensions[name]
         assert (b"set-cookie", b"***") in replayed.headers
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_request_is_found_by_method_url_and_body(world: World, server: ScriptedServer, tmp_path: Path) -> None:
+@each_runtime
+def test_a_request_is_found_by_method_url_and_body(runtime: Runtime, server: ScriptedServer, tmp_path: Path) -> None:
     async def body() -> None:
         requests: list[tuple[str, str, Any]] = [
             ("POST", "/a", b"one"),
@@ -104,26 +104,26 @@ def test_a_request_is_found_by_method_url_and_body(world: World, server: Scripte
             ("POST", "/b", [b"o", b"ne"]),
             ("POST", "/a", b"one"),
         ]
-        async with entered(world, httpcore.RecordReplay(tmp_path / "file", mode="record")) as transport:
+        async with entered(runtime, httpcore.RecordReplay(tmp_path / "file", mode="record")) as transport:
             recorded = [
-                (await fetch(world, transport, method, server.url + path, None, stream)).body
+                (await fetch(runtime, transport, method, server.url + path, None, stream)).body
                 for method, path, stream in requests
             ]
         assert recorded == [b"1 one", b"2 two", b"3 one", b"4 one", b"5 one"]
-        async with entered(world, httpcore.RecordReplay(tmp_path / "file", mode="replay")) as transport:
+        async with entered(runtime, httpcore.RecordReplay(tmp_path / "file", mode="replay")) as transport:
             replayed = [
-                (await fetch(world, transport, method, server.url + path, None, stream)).body
+                (await fetch(runtime, transport, method, server.url + path, None, stream)).body
                 for method, path, stream in requests
             ]
             assert replayed == recorded
             with pytest.raises(httpcore.LocalProtocolError, match=r"POST 'http://127.* is not in .*: expected a reco"):
-                await fetch(world, transport, "POST", f"{server.url}/a", stream=b"three")
+                await fetch(runtime, transport, "POST", f"{server.url}/a", stream=b"three")
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_no_secret_is_written(world: World, server: ScriptedServer, tmp_path: Path) -> None:
+@each_runtime
+def test_no_secret_is_written(runtime: Runtime, server: ScriptedServer, tmp_path: Path) -> None:
     async def body() -> None:
         file = tmp_path / "file"
         url = server.url.replace("//", "//user:hidden@") + "/chunked?token=hidden&page=1"
@@ -139,28 +139,28 @@ def test_no_secret_is_written(world: World, server: ScriptedServer, tmp_path: Pa
         headers = dict.fromkeys(hidden, "hidden") | {"X-Other": "shown", "Referer": "/a?Token=hidden"}
         for mode in ("auto", "replay"):
             recorder = httpcore.RecordReplay(file, mode=mode, secrets=["Token", "x-mine"])
-            async with entered(world, recorder) as transport:
-                assert (await fetch(world, transport, "GET", url, headers)).status_code == 203
+            async with entered(runtime, recorder) as transport:
+                assert (await fetch(runtime, transport, "GET", url, headers)).status_code == 203
         text = file.read_text()
         assert "hidden" not in text
         for shown in ('"shown"', "page=1", "shown-realm", "http://a.test/to?token=%2A%2A%2A&next=shown-next#x"):
             assert shown in text
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_what_was_not_read_to_its_end_is_not_recorded(world: World, server: ScriptedServer, tmp_path: Path) -> None:
+@each_runtime
+def test_what_was_not_read_to_its_end_is_not_recorded(runtime: Runtime, server: ScriptedServer, tmp_path: Path) -> None:
     from seam import opened
 
     async def body() -> None:
         file = tmp_path / "file"
-        async with entered(world, httpcore.RecordReplay(file)) as transport:
-            async with opened(world, transport, "GET", f"{server.url}/coded"):
+        async with entered(runtime, httpcore.RecordReplay(file)) as transport:
+            async with opened(runtime, transport, "GET", f"{server.url}/coded"):
                 pass
             assert not file.exists()
 
-    world.run(body)
+    runtime.run(body)
 
 
 @pytest.mark.parametrize("text", ["x", "{}", "[]", '{"request": 1, "response": 2}'])

@@ -10,8 +10,8 @@ from wsgiref.validate import validator
 
 import flask
 import pytest
+from runtimes import Runtime, each_runtime
 from seam import entered, fetch, opened
-from worlds import World, each_world
 
 import httpcore
 
@@ -57,14 +57,14 @@ def form() -> Any:
     return flask.request.form["a"] + flask.request.headers["Content-Type"]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("stream", [b"body", [b"bo", b"dy"], "body"], ids=["bytes", "pieces", "str"])
-def test_flask_sees_the_request_and_is_seen(world: World, stream: Any) -> None:
+def test_flask_sees_the_request_and_is_seen(runtime: Runtime, stream: Any) -> None:
     async def body() -> None:
-        async with entered(world, httpcore.WSGITransport(app)) as transport:
+        async with entered(runtime, httpcore.WSGITransport(app)) as transport:
             extensions: Any = {"client_addr": ("10.0.0.9", 7), "mount_path": "/api"}
             fetched = await fetch(
-                world, transport, "POST", "https://a.test:8443/api/hello/J%C3%B6rg?x=%20y", None, stream, extensions
+                runtime, transport, "POST", "https://a.test:8443/api/hello/J%C3%B6rg?x=%20y", None, stream, extensions
             )
             assert fetched.status_code == 200
             assert dict(fetched.headers)[b"content-type"] == b"application/json"
@@ -79,60 +79,65 @@ def test_flask_sees_the_request_and_is_seen(world: World, stream: Any) -> None:
             }
             assert fetched.extensions["reason_phrase"] == "OK"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_the_body_of_flask_is_streamed_in_its_context(world: World) -> None:
+@each_runtime
+def test_the_body_of_flask_is_streamed_in_its_context(runtime: Runtime) -> None:
     async def body() -> None:
-        async with opened(world, httpcore.WSGITransport(app), "GET", "http://a.test/count") as (_, headers, stream, _):
+        async with opened(runtime, httpcore.WSGITransport(app), "GET", "http://a.test/count") as (
+            _,
+            headers,
+            stream,
+            _,
+        ):
             assert (b"x-a", b"1") in headers
             assert [piece async for piece in stream] == [b"0 /count\n", b"1 /count\n", b"2 /count\n"]
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_a_form_reaches_flask(world: World) -> None:
+@each_runtime
+def test_a_form_reaches_flask(runtime: Runtime) -> None:
     async def body() -> None:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        fetched = await fetch(world, httpcore.WSGITransport(app), "POST", "http://a.test/form", headers, b"a=b+c")
+        fetched = await fetch(runtime, httpcore.WSGITransport(app), "POST", "http://a.test/form", headers, b"a=b+c")
         assert fetched.body == b"b capplication/x-www-form-urlencoded"
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_extensions_of_flask_reach_the_caller(world: World) -> None:
+@each_runtime
+def test_extensions_of_flask_reach_the_caller(runtime: Runtime) -> None:
     async def body() -> None:
-        fetched = await fetch(world, httpcore.WSGITransport(app), "GET", "http://a.test/template")
+        fetched = await fetch(runtime, httpcore.WSGITransport(app), "GET", "http://a.test/template")
         assert fetched.body == b"Hello, World!"
         assert fetched.extensions["template"] == "hello.html"
         assert fetched.extensions["context"] == {"name": "World"}
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_errors_are_raised_or_become_500_by_choice(world: World) -> None:
+@each_runtime
+def test_errors_are_raised_or_become_500_by_choice(runtime: Runtime) -> None:
     def failing(environ: Any, start_response: Any) -> Any:
         raise ZeroDivisionError("in the app")
 
     async def body() -> None:
         with pytest.raises(ZeroDivisionError, match="in the app"):
-            await fetch(world, httpcore.WSGITransport(failing), "GET", "http://a.test/")
+            await fetch(runtime, httpcore.WSGITransport(failing), "GET", "http://a.test/")
         errors = io.StringIO()
         transport = httpcore.WSGITransport(failing, raise_app_errors=False, errors=errors)
-        fetched = await fetch(world, transport, "GET", "http://a.test/")
+        fetched = await fetch(runtime, transport, "GET", "http://a.test/")
         assert (fetched.status_code, fetched.body) == (500, b"Internal Server Error")
         assert "ZeroDivisionError: in the app" in errors.getvalue()
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("raises", [True, False])
-def test_an_error_in_the_middle_of_a_response_reaches_the_reader(world: World, raises: bool) -> None:
+def test_an_error_in_the_middle_of_a_response_reaches_the_reader(runtime: Runtime, raises: bool) -> None:
     def half(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [])
         yield b"half"
@@ -140,14 +145,14 @@ def test_an_error_in_the_middle_of_a_response_reaches_the_reader(world: World, r
 
     async def body() -> None:
         transport = httpcore.WSGITransport(half, raise_app_errors=raises, errors=io.StringIO())
-        async with opened(world, transport, "GET", "http://a.test/") as (status_code, _, stream, _):
+        async with opened(runtime, transport, "GET", "http://a.test/") as (status_code, _, stream, _):
             assert status_code == 200
             pieces = aiter(stream)
             assert await anext(pieces) == b"half"
             with pytest.raises(ZeroDivisionError if raises else httpcore.RemoteProtocolError):
                 await anext(pieces)
 
-    world.run(body)
+    runtime.run(body)
 
 
 class Closing:
@@ -167,9 +172,9 @@ class Closing:
         self.closed += 1
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("read", [0, 1, 9])
-def test_the_iterable_is_closed_once_however_far_it_was_read(world: World, read: int) -> None:
+def test_the_iterable_is_closed_once_however_far_it_was_read(runtime: Runtime, read: int) -> None:
     async def body() -> None:
         iterable = Closing([b"a", b"b"])
 
@@ -177,13 +182,13 @@ def test_the_iterable_is_closed_once_however_far_it_was_read(world: World, read:
             start_response("200 OK", [])
             return iterable
 
-        async with opened(world, httpcore.WSGITransport(app), "GET", "http://a.test/") as (_, _, stream, _):
+        async with opened(runtime, httpcore.WSGITransport(app), "GET", "http://a.test/") as (_, _, stream, _):
             pieces = aiter(stream)
             for _ in range(read):
                 await anext(pieces, None)
         assert iterable.closed == 1
 
-    world.run(body)
+    runtime.run(body)
 
 
 # The letter of PEP 3333, with the validator between the transport and the app.
@@ -223,7 +228,7 @@ def reading(environ: Any, start_response: Any) -> Any:
     return [source.read(2), source.readline(), b"|", *source]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("app", "expected"),
     [
@@ -235,13 +240,13 @@ def reading(environ: Any, start_response: Any) -> Any:
     ],
     ids=["late", "plain", "written", "replaced", "reading"],
 )
-def test_what_pep_3333_allows_works(world: World, app: Any, expected: Any) -> None:
+def test_what_pep_3333_allows_works(runtime: Runtime, app: Any, expected: Any) -> None:
     async def body() -> None:
         transport = httpcore.WSGITransport(app)
-        fetched = await fetch(world, transport, "POST", "http://a.test/?q", stream=[b"one", b"\ntwo\nth", b"ree"])
+        fetched = await fetch(runtime, transport, "POST", "http://a.test/?q", stream=[b"one", b"\ntwo\nth", b"ree"])
         assert (fetched.status_code, fetched.body) == expected
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_an_async_body_is_collected_for_the_app() -> None:
@@ -259,17 +264,17 @@ def test_an_async_body_is_collected_for_the_app() -> None:
     asyncio.run(main())
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No"), ("GET", "304 Not")])
-def test_a_body_where_none_is_expected_is_not_given(world: World, method: str, status: str) -> None:
+def test_a_body_where_none_is_expected_is_not_given(runtime: Runtime, method: str, status: str) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         start_response(status, [])
         return [b"body"]
 
     async def body() -> None:
-        assert (await fetch(world, httpcore.WSGITransport(app), method, "http://a.test/")).body == b""
+        assert (await fetch(runtime, httpcore.WSGITransport(app), method, "http://a.test/")).body == b""
 
-    world.run(body)
+    runtime.run(body)
 
 
 def silent(environ: Any, start_response: Any) -> Any:
@@ -297,7 +302,7 @@ def injecting(environ: Any, start_response: Any) -> Any:
     return [b"x"]
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("app", "words"),
     [
@@ -308,12 +313,12 @@ def injecting(environ: Any, start_response: Any) -> Any:
         (injecting, r"headers\[0\]"),
     ],
 )
-def test_an_app_that_breaks_the_pep_is_told_how(world: World, app: Any, words: str) -> None:
+def test_an_app_that_breaks_the_pep_is_told_how(runtime: Runtime, app: Any, words: str) -> None:
     async def body() -> None:
         with pytest.raises(httpcore.LocalProtocolError, match=words):
-            await fetch(world, httpcore.WSGITransport(app), "GET", "http://a.test/")
+            await fetch(runtime, httpcore.WSGITransport(app), "GET", "http://a.test/")
 
-    world.run(body)
+    runtime.run(body)
 
 
 def test_a_step_that_is_cancelled_closes_the_app_when_it_ends() -> None:

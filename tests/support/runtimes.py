@@ -1,6 +1,6 @@
-"""The worlds that a test body runs in: one `async` body, driven by asyncio, uvloop, trio, or threads.
+"""The runtimes that a test body runs in: one `async` body, driven by asyncio, uvloop, trio, or threads.
 
-In the world of threads the body calls `SyncConnectionPool` through a face whose coroutines never suspend, so the same
+In the runtime of threads the body calls `SyncConnectionPool` through a face whose coroutines never suspend, so the same
 text tests both faces. `gather` means tasks, a nursery, or threads.
 """
 
@@ -22,8 +22,8 @@ from httpcore._sync import run as run_blocking_coroutine
 T = TypeVar("T")
 
 
-class World:
-    """How to run a body, make a pool, do things at once and wait, in one world."""
+class Runtime:
+    """How to run a body, make a pool, do things at once and wait, in one runtime."""
 
     name = ""
 
@@ -41,7 +41,7 @@ class World:
         raise NotImplementedError
 
 
-class AsyncioWorld(World):
+class AsyncioRuntime(Runtime):
     name = "asyncio"
 
     def run(self, body: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
@@ -55,7 +55,7 @@ class AsyncioWorld(World):
         await asyncio.sleep(seconds)
 
 
-class UvloopWorld(AsyncioWorld):
+class UvloopRuntime(AsyncioRuntime):
     name = "uvloop"
 
     def run(self, body: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
@@ -63,7 +63,7 @@ class UvloopWorld(AsyncioWorld):
             return runner.run(body(*arguments))
 
 
-class TrioWorld(World):
+class TrioRuntime(Runtime):
     name = "trio"
 
     def run(self, body: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
@@ -87,7 +87,7 @@ class TrioWorld(World):
         await trio.sleep(seconds)
 
 
-class ThreadsWorld(World):
+class ThreadsRuntime(Runtime):
     name = "threads"
 
     def run(self, body: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
@@ -114,7 +114,7 @@ class ThreadsWorld(World):
         return _unwrapped(results)
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - in the world of threads, waiting is blocking
+        time.sleep(seconds)  # noqa: ASYNC251 - in the runtime of threads, waiting is blocking
 
 
 def _unwrapped(results: list[Any]) -> list[Any]:
@@ -216,7 +216,7 @@ class RawFace:
         self.sync.close()
 
 
-WORLDS: tuple[World, ...] = (AsyncioWorld(), UvloopWorld(), TrioWorld(), ThreadsWorld())
+RUNTIMES: tuple[Runtime, ...] = (AsyncioRuntime(), UvloopRuntime(), TrioRuntime(), ThreadsRuntime())
 
-each_world = pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
-"""Runs a test in every world: `@each_world def test_x(world): ...`."""
+each_runtime = pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda runtime: runtime.name)
+"""Runs a test in every runtime: `@each_runtime def test_x(runtime): ...`."""

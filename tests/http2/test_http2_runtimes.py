@@ -1,4 +1,4 @@
-"""HTTP/2 over real sockets in every world: what ALPN decides, many at once, early leavers, threads that share."""
+"""HTTP/2 over real sockets in every runtime: what ALPN decides, many at once, early leavers, threads that share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import h2.exceptions
 import pytest
 import trustme
 from h2_conversation import HTTP_1_1_REQUIRED, Conversation
+from runtimes import Runtime, ThreadsRuntime, each_runtime
 from servers import Peer, ScriptedServer, ok
-from worlds import ThreadsWorld, World, each_world
 
 import httpcore
 from httpcore._http2 import connection, dispatch, exchange, inbox, liveness, outbox, pump, turns, uploads
@@ -60,7 +60,7 @@ def serving(*alpn: str, plain: bool = False) -> Iterator[ScriptedServer]:
         yield server
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize(
     ("offered", "options", "protocol"),
     [
@@ -72,25 +72,27 @@ def serving(*alpn: str, plain: bool = False) -> Iterator[ScriptedServer]:
     ],
 )
 def test_alpn_decides_between_what_the_pool_offers(
-    world: World, trusting: httpcore.SSLConfig, offered: tuple[str, ...], options: dict[str, bool], protocol: str
+    runtime: Runtime, trusting: httpcore.SSLConfig, offered: tuple[str, ...], options: dict[str, bool], protocol: str
 ) -> None:
     async def body() -> None:
-        async with world.pool(trusting, **options) as pool:
+        async with runtime.pool(trusting, **options) as pool:
             for path in ("/0/a", "/0/b"):
                 response = await pool.request("GET", server.url + path)
                 assert (response.protocol, response.body) == (protocol, path.encode())
             assert pool.stats().connections == 1
 
     with serving(*offered) as server:
-        world.run(body)
+        runtime.run(body)
 
 
-@each_world
-def test_a_context_means_http11_unless_it_was_made_to_offer_more(world: World, trusting: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_a_context_means_http11_unless_it_was_made_to_offer_more(
+    runtime: Runtime, trusting: httpcore.SSLConfig
+) -> None:
     own = ssl.create_default_context(cafile=str(trusting.verify))
 
     async def body() -> None:
-        async with world.pool() as pool:
+        async with runtime.pool() as pool:
             for context, protocol in [
                 (own, "HTTP/1.1"),
                 (httpcore.ssl_context(trusting), "HTTP/1.1"),
@@ -99,52 +101,52 @@ def test_a_context_means_http11_unless_it_was_made_to_offer_more(world: World, t
                 assert (await pool.request("GET", server.url + "/0/x", ssl=context)).protocol == protocol
 
     with serving("h2", "http/1.1") as server:
-        world.run(body)
+        runtime.run(body)
 
 
-@each_world
-def test_a_burst_to_a_new_origin_shares_one_connection(world: World, trusting: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_a_burst_to_a_new_origin_shares_one_connection(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
-        async with world.pool(trusting) as pool:
+        async with runtime.pool(trusting) as pool:
             asked = [lambda n=n: pool.request("GET", f"{server.url}/{n}/x") for n in range(60)]
-            answers = await world.gather(*asked)
+            answers = await runtime.gather(*asked)
             for number, answer in enumerate(answers):
                 assert answer.body == b"/%d/x" % number + b"x" * number
             assert pool.stats().connections == server.connections == 1
 
     with serving("h2", "http/1.1") as server:
-        world.run(body)
+        runtime.run(body)
 
 
-@each_world
+@each_runtime
 def test_a_burst_to_an_origin_that_speaks_http11_dials_what_it_needs(
-    world: World, trusting: httpcore.SSLConfig
+    runtime: Runtime, trusting: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:
-        async with world.pool(trusting, limits=httpcore.PoolLimits(max_connections=5)) as pool:
+        async with runtime.pool(trusting, limits=httpcore.PoolLimits(max_connections=5)) as pool:
             asked = [lambda n=n: pool.request("GET", f"{server.url}/{n}") for n in range(20)]
-            assert [answer.body for answer in await world.gather(*asked)] == [b"/%d" % n for n in range(20)]
+            assert [answer.body for answer in await runtime.gather(*asked)] == [b"/%d" % n for n in range(20)]
             assert 1 < server.connections <= 5
 
     with serving("http/1.1") as server:
-        world.run(body)
+        runtime.run(body)
 
 
-@each_world
-def test_what_needs_http11_is_sent_again_over_it(world: World, trusting: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_what_needs_http11_is_sent_again_over_it(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
-        async with world.pool(trusting) as pool:
+        async with runtime.pool(trusting) as pool:
             response = await pool.request("POST", server.url + "/old", body=b"x")
             assert (response.protocol, response.info.attempts) == ("HTTP/1.1", 2)
             response = await pool.request("GET", server.url + "/0/ws", headers=[("Upgrade", "websocket")])
             assert response.protocol == "HTTP/1.1"  # HTTP/2 has no Upgrade
-        async with world.pool(trusting, http1=False) as pool:
+        async with runtime.pool(trusting, http1=False) as pool:
             with pytest.raises(httpcore.StreamReset) as caught:
                 await pool.request("GET", server.url + "/old")
             assert caught.value.code == HTTP_1_1_REQUIRED
 
     with serving("h2", "http/1.1") as server:
-        world.run(body)
+        runtime.run(body)
 
 
 class Faulty:
@@ -187,11 +189,11 @@ class Faulty:
                 body += size
 
 
-@each_world
+@each_runtime
 @pytest.mark.parametrize("secured", [False, True], ids=["TCP", "TLS"])
 @pytest.mark.parametrize("when", ["with SETTINGS", "after the request", "during an upload"])
 def test_a_peer_that_breaks_the_rules_is_always_sent_the_reason(
-    world: World, secured: bool, when: str, trusting: httpcore.SSLConfig
+    runtime: Runtime, secured: bool, when: str, trusting: httpcore.SSLConfig
 ) -> None:
     times = 20
 
@@ -199,25 +201,25 @@ def test_a_peer_that_breaks_the_rules_is_always_sent_the_reason(
         faulty = Faulty(when)
         with ScriptedServer(faulty, server_context("h2") if secured else None) as server:
             for at in range(times):
-                async with world.pool(ssl=trusting, http1=False) as pool:
+                async with runtime.pool(ssl=trusting, http1=False) as pool:
 
                     async def post(pool: Any = pool) -> None:
                         body = bytes(1 << 22) if when == "during an upload" else b"x"
                         with pytest.raises(httpcore.RemoteProtocolError, match="PUSH_PROMISE"):
                             await pool.request("POST", server.url, body=body, timeout=20)
 
-                    await world.gather(*[post] * (1 + at % 2))
+                    await runtime.gather(*[post] * (1 + at % 2))
             ends = time.monotonic() + 10
             while faulty.gone < server.connections and time.monotonic() < ends:
-                await world.sleep(0.01)
+                await runtime.sleep(0.01)
             assert faulty.reasons == [1] * server.connections  # PROTOCOL_ERROR
             assert server.connections >= times
 
-    world.run(body)
+    runtime.run(body)
 
 
-@each_world
-def test_twenty_megabytes_go_both_ways_at_once(world: World, trusting: httpcore.SSLConfig) -> None:
+@each_runtime
+def test_twenty_megabytes_go_both_ways_at_once(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     size = 20_000_000
 
     async def download(pool: Any) -> int:
@@ -232,16 +234,16 @@ def test_twenty_megabytes_go_both_ways_at_once(world: World, trusting: httpcore.
         return int(dict(response.headers)[b"x-size"])
 
     async def body() -> None:
-        async with world.pool(trusting, timeout=30) as pool:
-            assert await world.gather(lambda: download(pool), lambda: upload(pool)) == [size, size]
+        async with runtime.pool(trusting, timeout=30) as pool:
+            assert await runtime.gather(lambda: download(pool), lambda: upload(pool)) == [size, size]
             assert server.connections == 1
 
     with serving("h2") as server:
-        world.run(body)
+        runtime.run(body)
 
 
-@each_world
-def test_early_leavers_among_many_harm_nobody(world: World) -> None:
+@each_runtime
+def test_early_leavers_among_many_harm_nobody(runtime: Runtime) -> None:
     """Requests that time out, responses that are closed early: every other body is right, and no stream stays open."""
 
     async def one(pool: Any, number: int) -> None:
@@ -262,8 +264,8 @@ def test_early_leavers_among_many_harm_nobody(world: World) -> None:
             await one(pool, number)
 
     async def body() -> None:
-        async with world.pool(http1=False, limits=httpcore.PoolLimits(max_connections=1)) as pool:
-            await world.gather(*[lambda first=first: several(pool, first) for first in range(0, 500, 20)])
+        async with runtime.pool(http1=False, limits=httpcore.PoolLimits(max_connections=1)) as pool:
+            await runtime.gather(*[lambda first=first: several(pool, first) for first in range(0, 500, 20)])
             assert (await pool.request("GET", server.url + "/0/end")).body == b"/0/end"
             stats = pool.stats()
             assert (stats.leased, stats.waiting, stats.idle) == (0, 0, 1)
@@ -277,11 +279,11 @@ def test_early_leavers_among_many_harm_nobody(world: World) -> None:
         conversations[-1].run()
 
     with ScriptedServer(script) as server:
-        world.run(body)
+        runtime.run(body)
 
 
-@each_world
-def test_a_two_way_stream_is_used_from_two_sides_at_once(world: World) -> None:
+@each_runtime
+def test_a_two_way_stream_is_used_from_two_sides_at_once(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         conversation = Conversation(peer)
 
@@ -298,7 +300,7 @@ def test_a_two_way_stream_is_used_from_two_sides_at_once(world: World) -> None:
         conversation.run()
 
     async def body() -> None:
-        async with world.pool(http1=False) as pool:
+        async with runtime.pool(http1=False) as pool:
             response = await pool.request("POST", server.url + "/", duplex=True)
             raw = response.connection
 
@@ -314,17 +316,17 @@ def test_a_two_way_stream_is_used_from_two_sides_at_once(world: World) -> None:
                     got += len(data)
                 return got
 
-            assert await world.gather(send, receive) == [500_000, 500_000]
+            assert await runtime.gather(send, receive) == [500_000, 500_000]
             assert response.trailers == [(b"x-end", b"yes")]
             raw.close()
             assert pool.stats().idle == 1
 
     with ScriptedServer(script) as server:
-        world.run(body)
+        runtime.run(body)
 
 
 def test_a_hundred_threads_share_one_connection() -> None:
-    world = ThreadsWorld()
+    runtime = ThreadsRuntime()
 
     async def several(pool: Any, first: int) -> None:
         for number in range(first, first + 20):
@@ -332,12 +334,12 @@ def test_a_hundred_threads_share_one_connection() -> None:
             assert len(response.body) == number + len(f"/{number}/x")
 
     async def body() -> None:
-        async with world.pool(http1=False, timeout=60, limits=httpcore.PoolLimits(max_connections=1)) as pool:
-            await world.gather(*[lambda first=first: several(pool, first) for first in range(0, 2000, 20)])
+        async with runtime.pool(http1=False, timeout=60, limits=httpcore.PoolLimits(max_connections=1)) as pool:
+            await runtime.gather(*[lambda first=first: several(pool, first) for first in range(0, 2000, 20)])
             assert (pool.stats().leased, pool.stats().idle) == (0, 1)
 
     with serving(plain=True) as server:
-        world.run(body)
+        runtime.run(body)
 
 
 @pytest.mark.proofs
