@@ -7,6 +7,7 @@ tests/project/test_public_api.py`, which adds and never takes away.
 
 from __future__ import annotations
 
+import enum
 import inspect
 import json
 import sys
@@ -31,7 +32,9 @@ def described() -> Described:
 def describe(thing: object) -> Described:
     if inspect.isclass(thing):
         bases = [base.__name__ for base in thing.__mro__[1:] if base.__name__ not in ("object", "Generic", "Protocol")]
-        return {"bases": bases, "call": parameters(thing), "members": members(thing)}
+        # An enumeration is called with a value; what else it takes is another thing in each Python.
+        call = None if issubclass(thing, enum.Enum) else parameters(thing)
+        return {"bases": bases, "call": call, "members": members(thing)}
     return {"call": parameters(thing)} if inspect.isfunction(thing) else {}
 
 
