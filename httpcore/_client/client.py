@@ -284,7 +284,7 @@ class Client(_Face[ClientResponse]):
             Exception: whatever a body's iterator, a hook, an authentication flow, or `on_progress` raises.
         """
         plan = self._plan(method, url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return self._sent(*plan)
+        return drive(self._session.send(*plan), self)
 
     def get(
         self,
@@ -299,7 +299,7 @@ class Client(_Face[ClientResponse]):
     ) -> ClientResponse:
         """GET: fetch what the URL names (RFC 9110, section 9.3.1). The arguments are those of `request`."""
         plan = self._plan("GET", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return self._sent(*plan)
+        return drive(self._session.send(*plan), self)
 
     def options(
         self,
@@ -314,7 +314,7 @@ class Client(_Face[ClientResponse]):
     ) -> ClientResponse:
         """OPTIONS: ask what can be done with it (section 9.3.7). The arguments are those of `request`."""
         plan = self._plan("OPTIONS", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return self._sent(*plan)
+        return drive(self._session.send(*plan), self)
 
     def head(
         self,
@@ -329,7 +329,7 @@ class Client(_Face[ClientResponse]):
     ) -> ClientResponse:
         """HEAD: as GET, without the body (section 9.3.2). The arguments are those of `request`."""
         plan = self._plan("HEAD", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return self._sent(*plan)
+        return drive(self._session.send(*plan), self)
 
     def post(
         self,
@@ -345,7 +345,7 @@ class Client(_Face[ClientResponse]):
     ) -> ClientResponse:
         """POST: have the server process the content (section 9.3.3). The arguments are those of `request`."""
         plan = self._plan("POST", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return self._sent(*plan)
+        return drive(self._session.send(*plan), self)
 
     def put(
         self,
@@ -361,7 +361,7 @@ class Client(_Face[ClientResponse]):
     ) -> ClientResponse:
         """PUT: have the content stored under the URL (section 9.3.4). The arguments are those of `request`."""
         plan = self._plan("PUT", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return self._sent(*plan)
+        return drive(self._session.send(*plan), self)
 
     def patch(
         self,
@@ -377,7 +377,7 @@ class Client(_Face[ClientResponse]):
     ) -> ClientResponse:
         """PATCH: change it by the instructions in the content (RFC 5789). The arguments are those of `request`."""
         plan = self._plan("PATCH", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return self._sent(*plan)
+        return drive(self._session.send(*plan), self)
 
     def delete(
         self,
@@ -393,7 +393,7 @@ class Client(_Face[ClientResponse]):
     ) -> ClientResponse:
         """DELETE: remove it (section 9.3.5). The arguments are those of `request`."""
         plan = self._plan("DELETE", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return self._sent(*plan)
+        return drive(self._session.send(*plan), self)
 
     def query(
         self,
@@ -409,7 +409,7 @@ class Client(_Face[ClientResponse]):
     ) -> ClientResponse:
         """QUERY: a safe request that has its question in the content. The arguments are those of `request`."""
         plan = self._plan("QUERY", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return self._sent(*plan)
+        return drive(self._session.send(*plan), self)
 
     def stream(
         self,
@@ -444,7 +444,7 @@ class Client(_Face[ClientResponse]):
         `prepare_request`. The arguments and errors are those of `request`. The request may be sent again.
         """
         call = self._session.call_of(stream, allow_redirects, ssl, timeout, options, OF_SEND)
-        return self._sent(request.copy(), call)
+        return drive(self._session.send(request.copy(), call), self)
 
     def download(
         self,
@@ -493,9 +493,6 @@ class Client(_Face[ClientResponse]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def _sent(self, request: Request, call: Call) -> ClientResponse:
-        return drive(self._session.send(request, call), self)
 
 
 @public
@@ -550,7 +547,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
             Exception: whatever a body's iterator, a hook, an authentication flow, or `on_progress` raises.
         """
         plan = self._plan(method, url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return await self._sent(*plan)
+        return await self._session.send(*plan)
 
     async def get(
         self,
@@ -565,7 +562,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> AsyncClientResponse:
         """GET: fetch what the URL names (RFC 9110, section 9.3.1). The arguments are those of `request`."""
         plan = self._plan("GET", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return await self._sent(*plan)
+        return await self._session.send(*plan)
 
     async def options(
         self,
@@ -580,7 +577,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> AsyncClientResponse:
         """OPTIONS: ask what can be done with it (section 9.3.7). The arguments are those of `request`."""
         plan = self._plan("OPTIONS", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return await self._sent(*plan)
+        return await self._session.send(*plan)
 
     async def head(
         self,
@@ -595,7 +592,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> AsyncClientResponse:
         """HEAD: as GET, without the body (section 9.3.2). The arguments are those of `request`."""
         plan = self._plan("HEAD", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return await self._sent(*plan)
+        return await self._session.send(*plan)
 
     async def post(
         self,
@@ -611,7 +608,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> AsyncClientResponse:
         """POST: have the server process the content (section 9.3.3). The arguments are those of `request`."""
         plan = self._plan("POST", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return await self._sent(*plan)
+        return await self._session.send(*plan)
 
     async def put(
         self,
@@ -627,7 +624,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> AsyncClientResponse:
         """PUT: have the content stored under the URL (section 9.3.4). The arguments are those of `request`."""
         plan = self._plan("PUT", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return await self._sent(*plan)
+        return await self._session.send(*plan)
 
     async def patch(
         self,
@@ -643,7 +640,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> AsyncClientResponse:
         """PATCH: change it by the instructions in the content (RFC 5789). The arguments are those of `request`."""
         plan = self._plan("PATCH", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return await self._sent(*plan)
+        return await self._session.send(*plan)
 
     async def delete(
         self,
@@ -659,7 +656,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> AsyncClientResponse:
         """DELETE: remove it (section 9.3.5). The arguments are those of `request`."""
         plan = self._plan("DELETE", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return await self._sent(*plan)
+        return await self._session.send(*plan)
 
     async def query(
         self,
@@ -675,7 +672,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> AsyncClientResponse:
         """QUERY: a safe request that has its question in the content. The arguments are those of `request`."""
         plan = self._plan("QUERY", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
-        return await self._sent(*plan)
+        return await self._session.send(*plan)
 
     def stream(
         self,
@@ -710,7 +707,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         `prepare_request`. The arguments and errors are those of `request`. The request may be sent again.
         """
         call = self._session.call_of(stream, allow_redirects, ssl, timeout, options, OF_SEND)
-        return await self._sent(request.copy(), call)
+        return await self._session.send(request.copy(), call)
 
     async def download(
         self,
@@ -764,9 +761,6 @@ class AsyncClient(_Face[AsyncClientResponse]):
     ) -> None:
         await self._session.close()
 
-    async def _sent(self, request: Request, call: Call) -> AsyncClientResponse:
-        return await self._session.send(request, call)
-
 
 @public
 class TrioClient(AsyncClient):
@@ -785,7 +779,7 @@ class StreamContext(AbstractContextManager[ClientResponse]):
         self._plan = plan
 
     def __enter__(self) -> ClientResponse:
-        self._response = self._client._sent(*self._plan)
+        self._response = drive(self._client._session.send(*self._plan), self._client)
         return self._response
 
     def __exit__(
@@ -804,7 +798,7 @@ class AsyncStreamContext(AbstractAsyncContextManager[AsyncClientResponse]):
         self._plan = plan
 
     async def __aenter__(self) -> AsyncClientResponse:
-        self._response = await self._client._sent(*self._plan)
+        self._response = await self._client._session.send(*self._plan)
         return self._response
 
     async def __aexit__(

@@ -178,7 +178,6 @@ class Call:
         if extensions:
             self.extensions = {**extensions}
 
-    def use(self, ssl: SSLConfig | ssl_module.SSLContext | None) -> None:
+    def use(self, ssl: SSLConfig | ssl_module.SSLContext) -> None:
         """Have the transport use these TLS settings."""
-        if ssl is not None:
-            self.extensions = {**(self.extensions or {}), "ssl": ssl}
+        self.extensions = {**(self.extensions or {}), "ssl": ssl}

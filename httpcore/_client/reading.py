@@ -25,14 +25,20 @@ class Reads(Protocol):
     async def _close(self) -> None: ...
 
 
-class Driven:
-    """A body as a plain iterator."""
+class _Pieces:
+    """The pieces of a body, until its end or until the response is closed."""
 
     __slots__ = ("_response", "_stream")
 
     def __init__(self, response: Reads, stream: BodyStream) -> None:
         self._response = response
         self._stream = stream
+
+
+class Driven(_Pieces):
+    """A body as a plain iterator."""
+
+    __slots__ = ()
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -48,14 +54,10 @@ class Driven:
         drive(self._response._close(), self._response)
 
 
-class Awaited:
+class Awaited(_Pieces):
     """A body as an async iterator."""
 
-    __slots__ = ("_response", "_stream")
-
-    def __init__(self, response: Reads, stream: BodyStream) -> None:
-        self._response = response
-        self._stream = stream
+    __slots__ = ()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -109,49 +111,57 @@ class Lines:
         return self._lines.feed(self._decoder.flush()) + self._lines.flush()
 
 
-class DrivenParts(Generic[T]):
-    """What is made of a body, as a plain iterator."""
+class _Made(Generic[T]):
+    """The parts of a body that are made and not yet given, and what makes more of them."""
 
-    __slots__ = ("_parts", "_ready", "_stream")
+    __slots__ = ("_is_over", "_parts", "_ready", "_response", "_stream")
 
-    def __init__(self, stream: Iterator[bytes], parts: Parts[T]) -> None:
-        self._stream: Iterator[bytes] | None = stream
+    def __init__(self, response: Reads, stream: BodyStream, parts: Parts[T]) -> None:
+        self._response = response
+        self._stream = stream
         self._parts = parts
         self._ready: deque[T] = deque()
+        self._is_over = False
+
+    async def _make(self) -> None:
+        """Make the parts of the next piece, perhaps none. Raises StopAsyncIteration when all are made."""
+        if self._is_over:
+            raise StopAsyncIteration
+        try:
+            piece = await self._response._piece(self._stream)
+        except StopAsyncIteration:
+            self._is_over = True
+            self._ready.extend(self._parts.flush())
+        else:
+            self._ready.extend(self._parts.feed(piece))
+
+
+class DrivenParts(_Made[T]):
+    """What is made of a body, as a plain iterator."""
+
+    __slots__ = ()
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
-        while not self._ready:
-            if self._stream is None:
-                raise StopIteration
-            piece = next(self._stream, None)
-            if piece is None:
-                self._stream = None
-            self._ready.extend(self._parts.flush() if piece is None else self._parts.feed(piece))
+        try:
+            while not self._ready:
+                drive(self._make(), self._response)
+        except StopAsyncIteration:
+            raise StopIteration from None
         return self._ready.popleft()
 
 
-class AwaitedParts(Generic[T]):
+class AwaitedParts(_Made[T]):
     """What is made of a body, as an async iterator."""
 
-    __slots__ = ("_parts", "_ready", "_stream")
-
-    def __init__(self, stream: AsyncIterator[bytes], parts: Parts[T]) -> None:
-        self._stream: AsyncIterator[bytes] | None = stream
-        self._parts = parts
-        self._ready: deque[T] = deque()
+    __slots__ = ()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
     async def __anext__(self) -> T:
         while not self._ready:
-            if self._stream is None:
-                raise StopAsyncIteration
-            piece = await anext(self._stream, None)
-            if piece is None:
-                self._stream = None
-            self._ready.extend(self._parts.flush() if piece is None else self._parts.feed(piece))
+            await self._make()
         return self._ready.popleft()

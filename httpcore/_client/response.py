@@ -436,11 +436,11 @@ class ClientResponse(Readable):
 
     def iter_text(self) -> Iterator[str]:
         """The body in pieces of text. The encoding is that of `text`, but it is not detected."""
-        return DrivenParts(self.stream(), Text(self._text_decoder()))
+        return DrivenParts(self, self._body_stream(decoded=True), Text(self._text_decoder()))
 
     def iter_lines(self) -> Iterator[str]:
         """The lines of the text, without their ends (LF, CRLF, CR)."""
-        return DrivenParts(self.stream(), Lines(self._text_decoder()))
+        return DrivenParts(self, self._body_stream(decoded=True), Lines(self._text_decoder()))
 
     def iter_json(self) -> Iterator[Any]:
         """The values of newline-delimited JSON.
@@ -448,7 +448,7 @@ class ClientResponse(Readable):
         Raises (while iterating):
             DecodingError: a line is no JSON text.
         """
-        return DrivenParts(self.stream(), JSONLines())
+        return DrivenParts(self, self._body_stream(decoded=True), JSONLines())
 
     def next(self) -> ClientResponse:
         """Follow the redirect that this is, one step, where `allow_redirects=False` was asked for."""
@@ -489,11 +489,11 @@ class _Awaiting(Readable):
 
     def iter_text(self) -> AsyncIterator[str]:
         """The body in pieces of text. The encoding is that of `text`, but it is not detected."""
-        return AwaitedParts(self.stream(), Text(self._text_decoder()))
+        return AwaitedParts(self, self._body_stream(decoded=True), Text(self._text_decoder()))
 
     def iter_lines(self) -> AsyncIterator[str]:
         """The lines of the text, without their ends (LF, CRLF, CR)."""
-        return AwaitedParts(self.stream(), Lines(self._text_decoder()))
+        return AwaitedParts(self, self._body_stream(decoded=True), Lines(self._text_decoder()))
 
     def iter_json(self) -> AsyncIterator[Any]:
         """The values of newline-delimited JSON.
@@ -501,7 +501,7 @@ class _Awaiting(Readable):
         Raises (while iterating):
             DecodingError: a line is no JSON text.
         """
-        return AwaitedParts(self.stream(), JSONLines())
+        return AwaitedParts(self, self._body_stream(decoded=True), JSONLines())
 
     async def next(self) -> AsyncClientResponse:
         """Follow the redirect that this is, one step, where `allow_redirects=False` was asked for."""

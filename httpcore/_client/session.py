@@ -171,7 +171,8 @@ class Session(Generic[R]):
         if options:
             check_options(options, known)
             call.take(**{name: value for name, value in options.items() if name not in _OF_THE_REQUEST})
-        call.use(ssl)
+        if ssl is not None:
+            call.use(ssl)
         return call
 
     # One call.
@@ -316,7 +317,7 @@ class Session(Generic[R]):
             self._check_body(body)
             if call.progress is not None:
                 body = counted(body, call.progress)
-        given = cast("BodyContent", body if body.data is None else body.data)
+        given = cast("BodyContent", body) if body.data is None else body.data
         extensions = call.extensions if call.timeout is None else _timed(call, call.timeout, self._backend())
         wire = TransportRequest(
             request.method, request.url.request_url, request.fields(), given, extensions, is_sync=self.is_sync
