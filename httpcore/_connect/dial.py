@@ -184,10 +184,10 @@ class Dial:
             raise ConnectTimeout(f"the proxy {proxy} did not answer in time", phase="ask the proxy") from error
         except (NetworkError, RemoteProtocolError, LimitExceeded) as error:
             message = f"the proxy {proxy} made no tunnel: {error.message}"
-            raise ProxyError(message, phase="ask the proxy", peer=error.peer, safe_to_retry=True) from error
+            raise ProxyError(message, phase="ask the proxy", peer=error.peer) from error
         except ProxyError as error:
             error.message = f"{error.message}; the proxy is {proxy}"
-            error.add(phase="ask the proxy", safe_to_retry=True)
+            error.add(phase="ask the proxy")
             raise
 
     async def _destination(self, proxy: Proxy) -> str:

@@ -67,7 +67,7 @@ async def secure(
         name = tls.server_hostname
     if demands_of(tls) != hop.demands:
         message = "the SSLContext was changed while a connection was made with it; expected it to stay as it was when"
-        raise LocalProtocolError(f"{message} the request began", peer=stream.info().peer, safe_to_retry=True)
+        raise LocalProtocolError(f"{message} the request began", peer=stream.info().peer)
     key = (hop.place, tls, hop.demands, context, name, offers)
     secured = await start_tls(
         stream,

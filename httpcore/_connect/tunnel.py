@@ -36,8 +36,7 @@ async def open_tunnel(
         raise _refusal(head)
     if exchange.surplus:
         raise ProxyError(
-            f"the proxy sent {show(exchange.surplus)} behind its answer to CONNECT, before the origin was asked",
-            safe_to_retry=True,
+            f"the proxy sent {show(exchange.surplus)} behind its answer to CONNECT, before the origin was asked"
         )
 
 
@@ -51,5 +50,4 @@ def _refusal(head: Head) -> ProxyError:
         status_code=head.status,
         reason=head.reason.decode("latin-1"),
         headers=head.headers,
-        safe_to_retry=True,
     )

@@ -57,9 +57,7 @@ class Call(Deadline):
         route: Route,
         config: TimeoutConfig,
         backend: Backend,
-        trace: Trace | None,
-        duplex: bool,
-        tag: object = None,
+        duplex: bool = False,
     ) -> None:
         Deadline.__init__(self, config, backend.now)
         self.request = request
@@ -71,7 +69,7 @@ class Call(Deadline):
         self.attempts = 1
         self.pauses = 0
         self._number = 0
-        self.tracer: Tracer | None = None if trace is None else self._traced(trace, tag)
+        self.tracer: Tracer | None = None
 
     @property
     def number(self) -> int:
@@ -80,9 +78,16 @@ class Call(Deadline):
             self._number = next(_numbers)
         return self._number
 
-    def _traced(self, trace: Trace, tag: object) -> Tracer:
+    def trace(self, trace: Trace, tag: object) -> Tracer:
+        """From here on the trace is told what happens to the request; first that it has begun."""
         began: float = self.began + getattr(self.backend, "clock_offset", 0.0)
-        return Tracer(trace, self.number, tag, self.request, began, clock_of(self.backend))
+        self.tracer = tracer = Tracer(trace, self.number, tag, clock_of(self.backend))
+        tracer.started(self.request, began)
+        return tracer
+
+    def trace_connect(self, trace: Trace) -> None:
+        """From here on the trace is told of a connection that no request has asked for: its number is 0."""
+        self.tracer = Tracer(trace, 0, None, clock_of(self.backend))
 
     def connect_limit(self) -> float | None:
         limit = self.config.connect_timeout
@@ -111,17 +116,23 @@ class Call(Deadline):
         """
         if connection is not None and connection.engines.reports and self.tracer is not None:
             self.tracer.differed(connection.engines.reports)
+        error = self.with_context(error, connection, phase)
         if isinstance(error, HTTPCoreError):
-            if isinstance(error, Timeout):
-                error = self.judged(error)
-            error.add(
-                phase=phase,
-                method=self.request.method.decode("ascii"),
-                url=self.request.url.redacted,
-                elapsed=self.elapsed(),
-                peer=connection.info.peer or None if connection is not None else None,
-                status_code=status,
-                request_number=self.number,
-            )
-            error.safe_to_retry = status is None and not self.may_have_acted
+            error.add(method=self.request.method.decode("ascii"), status_code=status, request_number=self.number)
+            if status is not None:  # a peer that answered has acted
+                error.safe_to_retry = False
+        return error
+
+    def with_context(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
+        """The same for `connect` too, where no request is: it has no method and no number.
+
+        Here alone `safe_to_retry` is set, for whatever was said of it before is about one attempt.
+        """
+        if not isinstance(error, HTTPCoreError):
+            return error
+        if isinstance(error, Timeout):
+            error = self.judged(error)
+        peer = connection.info.peer or None if connection is not None else None
+        error.add(phase=phase, url=self.request.url.redacted, elapsed=self.elapsed(), peer=peer)
+        error.safe_to_retry = not self.may_have_acted
         return error

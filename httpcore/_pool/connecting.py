@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .._backends.base import StreamInfo
-from .._errors import HTTPCoreError, Timeout
 from .call import Call
 from .connection import HTTPConnection
 from .leases import Leases
@@ -24,7 +23,7 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
         info = connection.info
     except BaseException as error:
         leases.release(ticket, reusable=False)
-        explained = _explained(call, error, connection)
+        explained = call.with_context(error, connection, "connect")
         if explained is error:
             raise
         raise explained from error
@@ -36,15 +35,3 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
     connection.uses += 1
     leases.release(ticket, reusable=True, expires=until)
     return info
-
-
-def _explained(call: Call, error: BaseException, connection: HTTPConnection | None) -> BaseException:
-    """As `Call.explained`, but there is no request."""
-    if not isinstance(error, HTTPCoreError):
-        return error
-    if isinstance(error, Timeout):
-        error = call.judged(error)
-    peer = connection.info.peer or None if connection is not None else None
-    error.add(phase="connect", url=call.request.url.redacted, elapsed=call.elapsed(), peer=peer)
-    error.safe_to_retry = True  # nothing was asked of the peer
-    return error

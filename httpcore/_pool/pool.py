@@ -57,7 +57,7 @@ from .leases import Leases
 from .routing import Routing
 from .stats import PoolStats
 from .streamed import StreamedResponse
-from .tracer import Tracer, both, clock_of
+from .tracer import both
 
 # What only some pools need is imported when one is made that does; `loaded` has imported the rest.
 if TYPE_CHECKING:
@@ -234,21 +234,21 @@ class ConnectionPool:
             Exception: whatever the body's iterator, `trailers`, a resolver, what chooses the proxy, or `trace` raises.
         """
         leases = self._leases
-        if leases.is_inside():
-            raise LocalProtocolError(REENTERED)
         limit = self._max_body if max_body is UNSET else checked_size("max_body", max_body)
         try:
+            if leases.is_inside():
+                raise LocalProtocolError(REENTERED)
             asked = Request.of(method, url, headers, body, target, trailers, duplex)
             backend = leases.enter()
             asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
-        except HTTPCoreError as error:  # about an argument
+        except HTTPCoreError as error:  # about an argument: no call is there that could say so
             error.safe_to_retry = True
             raise
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
         trace = self._trace if trace is None else both(self._trace, checked_trace(trace))
-        call = Call(asked, route, config, backend, trace, duplex, tag)
-        if call.tracer is not None:
-            call.tracer.awaits_reading = limit is not UNSET
+        call = Call(asked, route, config, backend, duplex)
+        if trace is not None:
+            call.trace(trace, tag).awaits_reading = limit is not UNSET
         delivery = await self._attempts.send(call)
         response = Response.received(delivery.head, delivery.source(), limit)
         if not stream:
@@ -277,16 +277,20 @@ class ConnectionPool:
         Raises: as `request`, as far as it comes to a connection.
         """
         leases = self._leases
-        if leases.is_inside():
-            raise LocalProtocolError(REENTERED)
-        asked = Request.of("HEAD", url)
-        backend = leases.enter()
-        asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
+        try:
+            if leases.is_inside():
+                raise LocalProtocolError(REENTERED)
+            asked = Request.of("HEAD", url)
+            backend = leases.enter()
+            asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
+        except HTTPCoreError as error:  # as in `request`
+            error.safe_to_retry = True
+            raise
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
         trace = self._trace if trace is None else checked_trace(trace)
-        call = Call(asked, route, config, backend, None, False)
+        call = Call(asked, route, config, backend)
         if trace is not None:
-            call.tracer = Tracer.of_connect(trace, clock_of(call.backend))
+            call.trace_connect(trace)
         return await connect(leases, call)
 
     def stream(

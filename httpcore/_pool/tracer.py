@@ -85,7 +85,7 @@ _HTTP11_ALONE: Final = (
 
 
 class Tracer:
-    """The records of one request, by its number, with its tag and on its clock. Making it tells that it has begun.
+    """The records of one request, by its number (0: of a connection alone), with its tag and on its clock.
 
     Attributes:
         awaits_policy: a retry policy has its say before the request has ended.
@@ -107,13 +107,7 @@ class Tracer:
         "awaits_reading",
     )
 
-    def __init__(
-        self, trace: Trace, number: int, tag: object, request: Request, began: float, now: Callable[[], float]
-    ) -> None:
-        self._prepare(trace, number, tag, now)
-        trace(RequestStarted(began, number, request.method.decode("ascii"), request.url.redacted, tag=tag))
-
-    def _prepare(self, trace: Trace, number: int, tag: object, now: Callable[[], float]) -> None:
+    def __init__(self, trace: Trace, number: int, tag: object, now: Callable[[], float]) -> None:
         self._trace = trace
         self._number = number
         self._tag = tag
@@ -133,12 +127,10 @@ class Tracer:
 
     # On the way to a connection.
 
-    @classmethod
-    def of_connect(cls, trace: Trace, now: Callable[[], float]) -> Tracer:
-        """For a connection that is made before a request wants it: no request begins or ends, and the number is 0."""
-        self = cls.__new__(cls)
-        self._prepare(trace, 0, None, now)
-        return self
+    def started(self, request: Request, began: float) -> None:
+        """The first record; its time is that from which the request's timeouts count."""
+        method, url = request.method.decode("ascii"), request.url.redacted
+        self._trace(RequestStarted(began, self._number, method, url, tag=self._tag))
 
     def queued(self, route: Route) -> None:
         self._tell(RequestQueued, str(route))

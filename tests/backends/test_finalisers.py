@@ -143,7 +143,7 @@ def a_delivery() -> Iterator[Make]:
     with blocking_stream() as stream:
         backend = BlockingBackend()
         request = Request.of(b"GET", "http://a.test/")
-        call = Call(request, Route("http", "a.test", 80, None), TimeoutConfig(), backend, None, False)
+        call = Call(request, Route("http", "a.test", 80, None), TimeoutConfig(), backend)
         leases = Leases(PoolLimits(), Network(), None, backend)
 
         def make() -> object:

@@ -124,8 +124,10 @@ def test_a_connection_that_died_before_its_first_request_is_replaced(runtime: Ru
 def test_what_cannot_be_reached_is_the_error_of_a_request(runtime: Runtime, url: str, error: type[Exception]) -> None:
     async def body() -> None:
         async with runtime.pool() as pool:
-            with pytest.raises(error):
+            with pytest.raises(error) as caught:
                 await pool.connect(url)
+            if error is httpcore.ConnectError:  # what is known of it; there is no request
+                assert (caught.value.phase, caught.value.url) == ("connect", url)  # type: ignore[attr-defined]
             stats = pool.stats()
             assert (stats.connections, stats.leased, stats.waiting, stats.dialing) == (0, 0, 0, 0)
             await pool.close()

@@ -50,6 +50,29 @@ async def ask_closed(pool: Pool) -> None:
     await pool.request("GET", "http://silent.test/")
 
 
+async def connect_to_no_url(pool: Pool) -> None:
+    await pool.connect("http://")
+
+
+async def connect_refused(pool: Pool) -> None:
+    await pool.connect("http://refused.test/")
+
+
+async def connect_when_full(pool: Pool) -> None:
+    async with await pool.request("GET", "http://half.test/", stream=True):
+        await pool.connect("http://half.test/", timeout=1)
+
+
+async def ask_in_a_step(pool: Pool) -> None:
+    with pool._leases.lock:
+        await pool.request("GET", "http://silent.test/")
+
+
+async def connect_in_a_step(pool: Pool) -> None:
+    with pool._leases.lock:
+        await pool.connect("http://silent.test/")
+
+
 async def ask_private(pool: Pool) -> None:
     async with Pool(network_policy=POLICY) as careful:
         await careful.request("GET", "http://127.0.0.1/")
@@ -75,6 +98,11 @@ CASES: dict[str, tuple[Callable[[Pool], Awaitable[None]], type[Exception], bool]
     "a name without an address": (ask_unknown, httpcore.ConnectError, True),
     "a closed pool": (ask_closed, httpcore.PoolClosed, True),
     "a full pool": (ask_when_full, httpcore.PoolTimeout, True),
+    "connect: a URL that is none": (connect_to_no_url, httpcore.InvalidURL, True),
+    "connect: refused": (connect_refused, httpcore.ConnectError, True),
+    "connect: a full pool": (connect_when_full, httpcore.PoolTimeout, True),
+    "in a step of the pool": (ask_in_a_step, httpcore.LocalProtocolError, True),
+    "connect: in a step of the pool": (connect_in_a_step, httpcore.LocalProtocolError, True),
     "an address that is denied": (ask_private, httpcore.PolicyError, True),
     "a server that is silent": (ask_silent, httpcore.ReadTimeout, False),
     "a body that is cut": (ask_half, httpcore.RemoteProtocolError, False),
