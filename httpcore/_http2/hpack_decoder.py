@@ -1,15 +1,7 @@
 """Decompresses the header fields of responses (HPACK, RFC 7541). Pure.
 
-Most servers add what they say to the table and never refer to it: the same date, the same content type, spelled out and
-Huffman-coded in each response. So literals are remembered as they stand on the wire, for all connections together: they
-mean the same everywhere, unless their name is in a table of one connection, and such are not remembered, nor is what
-may enter no table (7.1.3), nor a cookie. Whole blocks of such literals are remembered, too: what a server repeats until
-its clock moves is then one look-up. Where one field of a block is new each time, those before it and behind it still
-come in the same order: such a run of known fields is remembered too, by its first bytes, and taken with one comparison.
-The bounds are for peers that never say the same twice.
-
-What a block adds to the table is kept aside (`_pending`) until a block refers to the table or resizes it. Then it is
-added, in order, so the table is what it would have been.
+What was seen before is not read anew: see `hpack_memory`. What a block adds to the table is kept aside (`_pending`)
+until a block refers to the table or resizes it. Then it is added, in order, so the table is what it would have been.
 """
 
 from __future__ import annotations
@@ -19,11 +11,24 @@ from collections.abc import Callable
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError
-from .._message.fields import Remembered
-from .._message.head import Head
+from .hpack_memory import (
+    LONGEST_BLOCK,
+    LONGEST_LITERAL,
+    RUN_KEY,
+    Entry,
+    FieldBlock,
+    Pair,
+    blocks,
+    keep_block,
+    keep_literal,
+    learn_run,
+    literals,
+    names,
+    runs,
+)
 from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, unhuffman
 
-__all__ = ["RESIZES", "TABLE_BYTES", "FieldBlock", "FieldDecoder"]
+__all__ = ["RESIZES", "TABLE_BYTES", "FieldDecoder"]
 
 TABLE_BYTES: Final = 4096
 """What the peer's table may take here, the default: a larger one was never asked for (SETTINGS_HEADER_TABLE_SIZE)."""
@@ -32,83 +37,14 @@ RESIZES: Final = 2
 """Updates of the table's size in one block (4.2)."""
 
 _OCTETS: Final = 5  # of an integer, behind its first: more than any length or index here needs
-_KNOWN: Final = 1024  # literals
-_LITERAL: Final = 128  # bytes of one
-_BLOCKS: Final = 256  # header blocks
-_BLOCK: Final = 512  # bytes of one
-_RUNS: Final = 256  # runs of known fields
-_KEY: Final = 6  # first bytes of a run, by which it is found
-_MISSES: Final = 4  # after so many a run gives way to another that begins alike
 _SECRET: Final = frozenset((b"set-cookie", b"cookie", b"authorization", b"proxy-authorization"))  # never remembered
 
-_Pair = tuple[bytes, bytes]
-_Entry = tuple[_Pair, int]  # a field, and what it counts (4.1)
 
-
-def _entry(name: bytes, value: bytes) -> _Entry:
+def _entry(name: bytes, value: bytes) -> Entry:
     return (name, value), len(name) + len(value) + ENTRY_BYTES
 
 
 _STATIC: Final = [_entry(*pair) for pair in STATIC_PAIRS]
-_known: dict[bytes, _Entry] = {}  # literals as they came
-_names: Final = Remembered(unhuffman)  # Huffman-coded names
-
-
-class FieldBlock:
-    """What one header block says. It may be shared by all connections: nothing in it is ever changed.
-
-    Attributes:
-        fields: name and value of each.
-        size: what they count, with 32 bytes for each (RFC 9113, 6.5.2).
-        added: what the block adds to the table.
-        head: what the engine has made of it as the head of a response, so that it is checked once, and the value of
-            Content-Length; None before.
-    """
-
-    __slots__ = ("added", "fields", "head", "size")
-
-    def __init__(self, fields: tuple[_Pair, ...], size: int, added: tuple[_Entry, ...]) -> None:
-        self.fields = fields
-        self.size = size
-        self.added = added
-        self.head: tuple[Head, int | None] | None = None
-
-
-class _Run:
-    """Fields that follow each other, as they stand on the wire: all of them known literals or of the static table."""
-
-    __slots__ = ("added", "fields", "misses", "size", "wire")
-
-    def __init__(self, wire: bytes, fields: list[_Pair], added: list[_Entry]) -> None:
-        self.wire = wire
-        self.fields = fields
-        self.added = added
-        self.size = sum([len(name) + len(value) + ENTRY_BYTES for name, value in fields])
-        self.misses = 0  # how often another run began with the same bytes
-
-
-_runs: dict[bytes, _Run] = {}
-
-
-def _learn_run(wire: bytes, fields: list[_Pair], added: list[_Entry]) -> None:
-    """Known fields came in this order; perhaps they will again."""
-    if not _KEY <= len(wire) <= _BLOCK:
-        return
-    known = _runs.get(wire[:_KEY])
-    if known is not None and known.misses < _MISSES:  # of two servers that begin alike, one keeps its place for a while
-        return
-    if len(_runs) >= _RUNS:
-        _runs.clear()
-    _runs[wire[:_KEY]] = _Run(wire, fields, added)
-
-
-_blocks: dict[bytes, FieldBlock] = {}  # those that refer to nothing that belongs to one connection
-
-
-def _keep_block(block: bytes, found: FieldBlock) -> None:
-    if len(_blocks) >= _BLOCKS:
-        _blocks.clear()
-    _blocks[block] = found
 
 
 def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
@@ -148,21 +84,21 @@ class FieldDecoder:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._entries: deque[_Entry] = deque()  # latest first
+        self._entries: deque[Entry] = deque()  # latest first
         self._size = 0
         self._limit = TABLE_BYTES  # which the peer may lower
         # Not in the table yet, oldest first. Each counts 32 bytes or more, so the latest 128 fill the largest table:
         # what came before them has been driven out, whatever it was.
-        self._pending: deque[_Entry] = deque(maxlen=TABLE_BYTES // ENTRY_BYTES)
+        self._pending: deque[Entry] = deque(maxlen=TABLE_BYTES // ENTRY_BYTES)
 
     def decode(self, block: bytes) -> FieldBlock:
-        """The fields of one header block. After an error nobody knows what is in the table.
+        """The fields of one header block. After an error the content of the table is unknown.
 
         Raises:
             RemoteProtocolError: it cannot be decompressed.
             LimitExceeded: there is more in it than `most`; no more of it was decompressed.
         """
-        known = _blocks.get(block)
+        known = blocks.get(block)
         if known is not None and known.size <= self._most:
             self._pending += known.added
             return known
@@ -174,19 +110,29 @@ class FieldDecoder:
             raise RemoteProtocolError(f"a header block cannot be decompressed: {error}") from None
 
     def _decode(self, block: bytes) -> FieldBlock:
-        fields: list[_Pair] = []
-        added: list[_Entry] = []
-        pending = self._pending
-        room = self._most
-        at, end = 0, len(block)
-        shared = True  # it means the same on every connection, and may be remembered
+        at = 0
+        is_shared = True  # it means the same on every connection, and may be remembered
         if block and block[0] & 0xE0 == RESIZED:
             at = self._resize_at_start(block, 0)
-            shared = False
+            is_shared = False
+        fields: list[Pair] = []
+        added: list[Entry] = []
+        size, are_shared = self._read(block, at, fields, added)
+        found = FieldBlock(tuple(fields), size, tuple(added))
+        if is_shared and are_shared and len(block) <= LONGEST_BLOCK:
+            keep_block(block, found)
+        return found
+
+    def _read(self, block: bytes, at: int, fields: list[Pair], added: list[Entry]) -> tuple[int, bool]:
+        """The fields from `at` on go to `fields`, and what they add to the table to `added`. Returns what they count,
+        and whether they mean the same on every connection."""
+        pending = self._pending
+        room, end = self._most, len(block)
+        are_shared = True
         # A run of known fields, which may be learned: where it begins on the wire, in `fields` and in `added`.
         run_at, run_field, run_added = at, 0, 0
         while at < end:
-            if at == run_at and (run := _runs.get(block[at : at + _KEY])) is not None:
+            if at == run_at and (run := runs.get(block[at : at + RUN_KEY])) is not None:
                 if block.startswith(run.wire, at):
                     room -= run.size
                     if room < 0:
@@ -210,14 +156,14 @@ class FieldDecoder:
                     stop += 1 + (block[stop] & 0x7F)
                 if stop < end:
                     stop += 1 + (block[stop] & 0x7F)
-                entry = _known.get(block[at:stop])
+                entry = literals.get(block[at:stop])
             if entry is None or entry[0][0] == b"date":  # a run with the date in it would live for a second
                 if len(fields) - run_field > 1:
-                    _learn_run(block[run_at:at], fields[run_field:], added[run_added:])
+                    learn_run(block[run_at:at], fields[run_field:], added[run_added:])
                 if entry is None:
                     is_literal = first < RESIZED or ADDED <= first < INDEXED
                     entry, stop, is_shared = (self._literal if is_literal else self._reference)(block, at)
-                    shared &= is_shared
+                    are_shared &= is_shared
                 run_at, run_field = stop, len(fields) + 1
                 run_added = len(added) + (ADDED <= first < INDEXED)
             at = stop
@@ -229,17 +175,14 @@ class FieldDecoder:
                 raise self._too_much()
             fields.append(entry[0])
         if len(fields) - run_field > 1:
-            _learn_run(block[run_at:], fields[run_field:], added[run_added:])
-        found = FieldBlock(tuple(fields), self._most - room, tuple(added))
-        if shared and end <= _BLOCK:
-            _keep_block(block, found)
-        return found
+            learn_run(block[run_at:], fields[run_field:], added[run_added:])
+        return self._most - room, are_shared
 
     def _too_much(self) -> LimitExceeded:
         message = f"the fields of a header block count more than {self._most:,} bytes"
         return LimitExceeded(message, limit=self._most)
 
-    def _reference(self, block: bytes, at: int) -> tuple[_Entry, int, bool]:
+    def _reference(self, block: bytes, at: int) -> tuple[Entry, int, bool]:
         """A field of the connection's own table (6.1): the field, where its index ends, and that it means something
         else on every connection. Or what is no field."""
         first = block[at]
@@ -252,7 +195,7 @@ class FieldDecoder:
             index, at = _integer(block, at, index)
         return self._find(index), at, False
 
-    def _find(self, index: int) -> _Entry:
+    def _find(self, index: int) -> Entry:
         """An entry of either table (2.3.3)."""
         if index <= STATIC_COUNT:
             return _STATIC[index - 1]
@@ -261,7 +204,7 @@ class FieldDecoder:
             raise ValueError(f"there is no index {index}: the tables have {STATIC_COUNT + len(self._entries)}")
         return self._entries[index - STATIC_COUNT - 1]
 
-    def _literal(self, block: bytes, start: int) -> tuple[_Entry, int, bool]:
+    def _literal(self, block: bytes, start: int) -> tuple[Entry, int, bool]:
         """A field with a value of its own, and perhaps a name (6.2); where it ends; and whether it may be remembered:
         it means the same on every connection, and is no secret."""
         first = block[start]
@@ -276,10 +219,10 @@ class FieldDecoder:
             stop = at + 1 + size
             name = block[at + 1 : stop]
             if block[at] & 0x80:
-                name = _names[name]
+                name = names[name]
             at = stop
         else:
-            name, at = _text(block, at, _names.__getitem__)
+            name, at = _text(block, at, names.__getitem__)
         if (size := block[at] & 0x7F) < 0x7F:
             stop = at + 1 + size
             if stop > len(block):
@@ -292,10 +235,8 @@ class FieldDecoder:
             value, at = _text(block, at, unhuffman)
         entry = (name, value), len(name) + len(value) + ENTRY_BYTES
         is_simple = index <= STATIC_COUNT and (first & ADDED or not first & NEVER) and name not in _SECRET
-        if is_simple and at - start <= _LITERAL:
-            if len(_known) >= _KNOWN:
-                _known.clear()
-            _known[block[start:at]] = entry
+        if is_simple and at - start <= LONGEST_LITERAL:
+            keep_literal(block[start:at], entry)
         return entry, at, bool(is_simple)
 
     def _settle(self) -> None:
@@ -304,7 +245,7 @@ class FieldDecoder:
             self._add(entry)
         self._pending.clear()
 
-    def _add(self, entry: _Entry) -> None:
+    def _add(self, entry: Entry) -> None:
         """It drives out the oldest; one that is larger than the table, all (4.4)."""
         entries, size = self._entries, self._size + entry[1]
         while size > self._limit and entries:

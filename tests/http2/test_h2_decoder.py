@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import httpcore
 from httpcore._http2 import hpack_decoder as h2_decoder
+from httpcore._http2 import hpack_memory
 from httpcore._http2 import hpack_table as h2_table
 from httpcore._http2.hpack_decoder import TABLE_BYTES, FieldDecoder
 from httpcore._http2.hpack_encoder import FieldEncoder
@@ -87,9 +88,9 @@ def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
 def forget() -> None:
     """As in a new process."""
     # The memory of all connections has no name but its own.
-    h2_decoder._known.clear()
-    h2_decoder._blocks.clear()
-    h2_decoder._runs.clear()
+    hpack_memory.literals.clear()
+    hpack_memory.blocks.clear()
+    hpack_memory.runs.clear()
 
 
 # What both ends know.
@@ -291,12 +292,12 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
 
 def test_literals_are_remembered_for_all_connections_but_no_secret_and_no_name_of_one_connection() -> None:
     # What is remembered between fields costs memory and time, and changes no result.
-    h2_decoder._known.clear()
+    hpack_memory.literals.clear()
     added = b"\x41" + text(b"known", huffman=True)
     named = b"\x00" + text(b"name") + text(b"known")
     FieldDecoder(MOST).decode(added + named + b"\x10" + text(b"set-cookie") + text(b"secret") + b"\x7e" + text(b"here"))
     # As above.
-    assert list(h2_decoder._known) == [added, named]
+    assert list(hpack_memory.literals) == [added, named]
 
 
 def test_a_name_of_one_connection_is_that_of_each() -> None:
@@ -307,21 +308,21 @@ def test_a_name_of_one_connection_is_that_of_each() -> None:
 
 def test_what_is_remembered_has_a_bound() -> None:
     # As above.
-    h2_decoder._known.clear()
+    hpack_memory.literals.clear()
     decoder = FieldDecoder(MOST)
     # As above.
-    for i in range(3 * h2_decoder._KNOWN):
+    for i in range(3 * hpack_memory._LITERALS):
         decoder.decode(b"\x41" + text(b"%d" % i))
         # As above.
-        assert len(h2_decoder._known) <= h2_decoder._KNOWN
-    h2_decoder._known.clear()
+        assert len(hpack_memory.literals) <= hpack_memory._LITERALS
+    hpack_memory.literals.clear()
     decoder.decode(b"\x41" + text(b"v" * 126))
     # As above.
-    assert max(map(len, h2_decoder._known)) == 128
+    assert max(map(len, hpack_memory.literals)) == 128
     decoder.decode(b"\x41" + text(b"v" * 127))
     decoder.decode(b"\x40" + text(b"n" * 64) + text(b"v" * 64))
     # As above.
-    assert len(h2_decoder._known) == 1
+    assert len(hpack_memory.literals) == 1
 
 
 # Each name of the table that decides.
@@ -331,9 +332,9 @@ def test_no_literal_or_block_with_a_credential_is_remembered(name: bytes) -> Non
     block = b"\x88\x00" + text(name) + text(b"secret")
     assert both([block, block]) == [[(b":status", b"200"), (name, b"secret")]] * 2
     # What is remembered for others must not have it; no answer shows that.
-    assert not h2_decoder._known
-    assert not h2_decoder._blocks
-    assert not h2_decoder._runs
+    assert not hpack_memory.literals
+    assert not hpack_memory.blocks
+    assert not hpack_memory.runs
 
 
 @pytest.mark.parametrize(
@@ -351,17 +352,17 @@ def test_a_block_of_one_connection_is_not_remembered(block: bytes) -> None:
     forget()
     assert not isinstance(both([block, block])[-1], str)
     # As above.
-    assert not h2_decoder._blocks
+    assert not hpack_memory.blocks
 
 
 def test_the_memory_of_blocks_has_a_bound() -> None:
     forget()
     decoder = FieldDecoder(MOST)
     # Bounded memory, which shows in no answer.
-    for i in range(3 * h2_decoder._BLOCKS):
+    for i in range(3 * hpack_memory._BLOCKS):
         decoder.decode(b"\x88\x41" + text(b"%d" % i))
         # As above.
-        assert 0 < len(h2_decoder._blocks) <= h2_decoder._BLOCKS
+        assert 0 < len(hpack_memory.blocks) <= hpack_memory._BLOCKS
         assert len(decoder._pending) <= TABLE_BYTES // 32
 
 
@@ -436,7 +437,7 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
         ours, judge = ends[which]
         block = server.next()
         # How often the memory was used, which must show in nothing else.
-        known += block in h2_decoder._blocks
+        known += block in hpack_memory.blocks
         found = answer(ours, block)
         assert found == answer(judge, block), block.hex()
         # How often the table was brought up to date, likewise.

@@ -1,0 +1,124 @@
+"""What header blocks were seen to say, remembered for all connections together (HPACK, RFC 7541). Pure.
+
+Most servers add what they say to the table and never refer to it: the same date, the same content type, spelled out and
+Huffman-coded in each response. So literals are remembered as they stand on the wire: they mean the same everywhere,
+unless their name is in a table of one connection, and such are not remembered, nor is what may enter no table (7.1.3),
+nor a cookie. Whole blocks of such literals are remembered, too: what a server repeats until its clock moves is then one
+look-up. Where one field of a block is new each time, those before it and behind it still come in the same order: such a
+run of known fields is remembered too, by its first bytes, and taken with one comparison. The bounds are for peers that
+never say the same twice.
+
+Threads share all of it without a lock: an entry is made whole before it is put in, and never changed in a way that
+matters (a count of misses may lose one).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .._message.fields import Remembered
+from .._message.head import Head
+from .hpack_table import ENTRY_BYTES, unhuffman
+
+__all__ = [
+    "LONGEST_BLOCK",
+    "LONGEST_LITERAL",
+    "RUN_KEY",
+    "Entry",
+    "FieldBlock",
+    "Pair",
+    "blocks",
+    "keep_block",
+    "keep_literal",
+    "learn_run",
+    "literals",
+    "names",
+    "runs",
+]
+
+LONGEST_LITERAL: Final = 128
+"""Bytes of a literal, on the wire, above which it is not remembered."""
+
+LONGEST_BLOCK: Final = 512
+"""The same for a block, and for a run."""
+
+RUN_KEY: Final = 6
+"""The first bytes of a run, by which it is found."""
+
+_LITERALS: Final = 1024
+_BLOCKS: Final = 256
+_RUNS: Final = 256
+_MISSES: Final = 4  # after so many a run gives way to another that begins alike
+
+Pair = tuple[bytes, bytes]
+Entry = tuple[Pair, int]
+"""A field, and what it counts (4.1)."""
+
+
+class FieldBlock:
+    """What one header block says. It may be shared by all connections: nothing in it is ever changed.
+
+    Attributes:
+        fields: name and value of each.
+        size: what they count, with 32 bytes for each (RFC 9113, 6.5.2).
+        added: what the block adds to the table.
+        head: what the engine has made of it as the head of a response, so that it is checked once, and the value of
+            Content-Length; None before.
+    """
+
+    __slots__ = ("added", "fields", "head", "size")
+
+    def __init__(self, fields: tuple[Pair, ...], size: int, added: tuple[Entry, ...]) -> None:
+        self.fields = fields
+        self.size = size
+        self.added = added
+        self.head: tuple[Head, int | None] | None = None
+
+
+class Run:
+    """Fields that follow each other, as they stand on the wire: all of them known literals or of the static table."""
+
+    __slots__ = ("added", "fields", "misses", "size", "wire")
+
+    def __init__(self, wire: bytes, fields: list[Pair], added: list[Entry]) -> None:
+        self.wire = wire
+        self.fields = fields
+        self.added = added
+        self.size = sum([len(name) + len(value) + ENTRY_BYTES for name, value in fields])
+        self.misses = 0  # how often another run began with the same bytes
+
+
+literals: Final[dict[bytes, Entry]] = {}
+"""As they came."""
+
+names: Final = Remembered(unhuffman)
+"""Huffman-coded ones."""
+
+runs: Final[dict[bytes, Run]] = {}
+
+blocks: Final[dict[bytes, FieldBlock]] = {}
+"""Those that refer to nothing that belongs to one connection."""
+
+
+def keep_literal(wire: bytes, entry: Entry) -> None:
+    if len(literals) >= _LITERALS:
+        literals.clear()
+    literals[wire] = entry
+
+
+def keep_block(wire: bytes, found: FieldBlock) -> None:
+    if len(blocks) >= _BLOCKS:
+        blocks.clear()
+    blocks[wire] = found
+
+
+def learn_run(wire: bytes, fields: list[Pair], added: list[Entry]) -> None:
+    """Known fields came in this order; perhaps they will again."""
+    if not RUN_KEY <= len(wire) <= LONGEST_BLOCK:
+        return
+    known = runs.get(wire[:RUN_KEY])
+    if known is not None and known.misses < _MISSES:  # of two servers that begin alike, one keeps its place for a while
+        return
+    if len(runs) >= _RUNS:
+        runs.clear()
+    runs[wire[:RUN_KEY]] = Run(wire, fields, added)
