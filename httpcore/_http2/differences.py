@@ -40,6 +40,11 @@ STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
             r"^Too many continuation frames",
             "h2 counts HEADERS among them",
         ),
+        (
+            "HEADERS with nothing but padding",
+            r"invalid padding",
+            "RFC 9113, 6.2: a fragment may be empty; h2 does not count the byte with the length of the padding",
+        ),
     )
 }
 

@@ -69,7 +69,8 @@ from .frames import (
     uint32,
     unpad,
 )
-from .hpack_decoder import FieldBlock, FieldDecoder
+from .hpack_decoder import FieldDecoder
+from .hpack_memory import FieldBlock
 from .sender import CONNECTION_WINDOW, Sender
 from .streams import STREAM_WINDOW, Listener, Stream
 
@@ -145,7 +146,7 @@ class H2Engine(Sender):
         return count
 
     def on_unknown(self, payload: bytes) -> None:
-        """A frame of a kind that nobody knows is ignored (4.1)."""
+        """A frame of an unknown kind is ignored (4.1)."""
         self._charge(other_cost(len(payload)))
 
     def _charge(self, cost: int) -> None:
@@ -194,7 +195,7 @@ class H2Engine(Sender):
             raise fault(Code.FLOW_CONTROL_ERROR, "the peer sent more DATA than the connection's window allows")
         state = self._streams.get(stream)
         if not credit and (state is None or state.ended):
-            # nginx 1.22 ends an empty file twice when many streams compete: it says nothing, and so it harms nobody.
+            # nginx 1.22 ends an empty file twice when many streams compete: it says nothing, and so it is harmless.
             self._check_opened(DATA, stream)
             self._charge(FRAME)
             return

@@ -42,7 +42,7 @@ from .frames import (
     setting_pair,
     uint32,
 )
-from .hpack_decoder import FieldBlock
+from .hpack_memory import FieldBlock
 from .streams import Listener, Stream
 
 __all__ = ["NAME", "ReferenceEngine"]

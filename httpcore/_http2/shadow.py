@@ -26,7 +26,7 @@ from .engine import READERS, H2Engine
 from .frame_reader import FrameReader
 from .frames import CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PADDED, PUSH, Fault, frame_header, unpad
 from .h2_engine import NAME
-from .hpack_decoder import FieldBlock
+from .hpack_memory import FieldBlock
 from .streams import Listener, Stream
 
 __all__ = ["ShadowEngine"]

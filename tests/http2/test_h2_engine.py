@@ -69,11 +69,11 @@ from httpcore._backends.base import Event as Waiting
 from httpcore._errors import Code
 from httpcore._http2 import engine as h2_engine
 from httpcore._http2 import sender
+from httpcore._http2.election import Election
 from httpcore._http2.flood_budget import BUDGET
 from httpcore._http2.frame_writer import ANSWER_BYTES
 from httpcore._http2.inbox import Inbox
 from httpcore._http2.streams import REMEMBERED_COUNT
-from httpcore._http2.turns import Baton
 from httpcore._message.fields import Headers
 from httpcore._message.rules import STRICT
 
@@ -339,6 +339,13 @@ CASES = [
             GOT,
             b"\x02" + number(1 << 31 | 3) + b"\x10" + fields(OK) + bytes(2),
         ),
+        FINE,
+    ),
+    Case(
+        "6.2",
+        "nothing but padding, before CONTINUATION",
+        frame(HEADERS, END_STREAM | PADDED, GOT, b"\x03" + bytes(3))
+        + frame(CONTINUATION, END_HEADERS, GOT, fields(OK)),
         FINE,
     ),
     Case("6.2", "padding too long", frame(HEADERS, END_HEADERS | PADDED, GOT, b"\x09" + fields(OK)[:8]), PROTOCOL),
@@ -685,6 +692,7 @@ def judged(case: Case) -> str:
 STRICTER_IN_H2 = {
     "5.1 empty DATA behind the end while we still send": "it says nothing",
     "5.1 late WINDOW_UPDATE for a stream we reset": "by 0 or not, it concerns nobody any more",
+    "6.2 nothing but padding, before CONTINUATION": "a fragment may be empty",
     "6.9 the reserved bit": "MUST be ignored",
     "8.5 Content-Length of a tunnel means nothing": "a client MUST ignore it (RFC 9110, 9.3.6)",
     "10.5 64 CONTINUATION frames": "it counts HEADERS among them",
@@ -989,7 +997,7 @@ def test_small_pieces_of_a_body_are_joined_in_linear_time() -> None:
 
 @pytest.mark.cpu_time
 def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
-    inbox = Inbox(Baton(no_event))
+    inbox = Inbox(Election(no_event))
     inbox.add(bytes(MIB))
     inbox.add(b"abc")
     began = time.thread_time()
@@ -1004,7 +1012,7 @@ def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
 
 @pytest.mark.parametrize("joined", [bytes, bytearray])
 def test_what_is_left_of_a_part_may_be_joined(joined: type[bytes]) -> None:
-    inbox = Inbox(Baton(no_event))
+    inbox = Inbox(Election(no_event))
     inbox.add(joined(b"abcdef"))
     assert inbox.take(2) == b"ab"
     inbox.add(b"gh")

@@ -11,7 +11,23 @@ import pytest
 from engines import alarm
 from h2_events import EventEngine
 from h2_frames import head, settings
-from test_h2_engine import CASES, GET, POST, Case, Heard, feed, opened
+from h2_scripts import Scripts
+from test_h2_engine import (
+    CANCELLED,
+    CASES,
+    CONNECTED,
+    FINISHED,
+    GET,
+    GOT,
+    HEADED,
+    POST,
+    POSTED,
+    SIBLING,
+    Case,
+    Heard,
+    feed,
+    opened,
+)
 
 from httpcore import HTTPCoreError
 from httpcore._http2 import differences
@@ -65,9 +81,23 @@ def test_the_shadow_waits_for_the_end_of_a_header_block(kind: int, monkeypatch: 
 PIECES = [case.script for case in CASES if len(case.script) < 300 and case.start is opened]
 
 
+def right(rand: random.Random) -> bytes:
+    """Responses to what `opened` has asked for, as a server may send them."""
+    streams = (GOT, SIBLING, POSTED, HEADED, CONNECTED)
+    made = Scripts(rand)
+    return made.script(
+        streams, headed=HEADED, tunnel=CONNECTED, given_up=CANCELLED, opened=(*streams, FINISHED, CANCELLED)
+    )
+
+
 def damaged(rand: random.Random) -> bytes:
-    """A few scripts behind each other, half of them with wrong bytes."""
-    script = bytearray(b"".join(rand.choices(PIECES, k=rand.randint(1, 8))))
+    """A right script, or a few scripts of the table behind each other, or both; wrong bytes in some."""
+    kind = rand.random()
+    if kind < 0.5:
+        return right(rand)
+    script = bytearray(right(rand) if kind < 0.7 else b"")
+    if kind >= 0.6:
+        script += b"".join(rand.choices(PIECES, k=rand.randint(1, 8)))
     for _ in range(rand.choice((0, 0, 1, 3))):
         script[rand.randrange(len(script))] = rand.randrange(256)
     return bytes(script)
@@ -93,6 +123,13 @@ def test_engines_agree_on_right_damaged_and_hostile_frames(seed: int, monkeypatc
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_right_scripts_are_accepted(seed: int) -> None:
+    heard, _ = played(opened(), right(random.Random(seed)), [])
+    assert heard.error is None
+    assert not heard.malformed
+
+
 # The tables.
 
 EXAMPLES: dict[str, list[str]] = {
@@ -101,6 +138,7 @@ EXAMPLES: dict[str, list[str]] = {
     "blanks around a value": ["8.2.1 a blank before a value, read leniently"],
     "Content-Length of a tunnel": ["8.5 Content-Length of a tunnel means nothing"],
     "64 CONTINUATION frames": ["10.5 64 CONTINUATION frames"],
+    "HEADERS with nothing but padding": ["6.2 nothing but padding, before CONTINUATION"],
     "three updates of the table in one block": ["4.3 three table updates"],
     "a reset of a stream that was never opened": [
         "5.1 RST_STREAM on an idle stream",
