@@ -61,7 +61,7 @@ class HTTP11Connection:
         return True
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when something arrives while nobody reads, where the runtime can tell."""
+        """Have `callback` called when something arrives while no task reads, where the runtime can tell."""
         self.stream.watch(callback)
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
     _given = 0  # bytes of the request's body so far
     _torn = False  # sending was cut short in the middle of something
     _closed = False
-    _rest = _NOTHING  # of a part of the response's body that was too large for who received it
+    _rest = _NOTHING  # of a part of the response's body that was too large for the call that received it
 
     async def run(self) -> Head:
         try:
@@ -110,7 +110,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             self.close()  # before the user's own clean-up, as in each upload
             raise
         finally:
-            if at_end:  # what was not asked for is left to the caller, who goes on with it
+            if at_end:  # what was not asked for is left to the caller, to go on with
                 reader.close()
                 await reader.aclose()
 

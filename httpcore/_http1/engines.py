@@ -1,4 +1,4 @@
-"""The engines of HTTP/1.1, by the names that users give them: who reads a response.
+"""The engines of HTTP/1.1, by the names that users give them: what reads a response.
 
 An engine is an exchange whose `read_head` is its own. What reads with another library is imported when it is asked
 for. `shadow` is the native one with h11 beside it, and tells where the two differ.

@@ -160,12 +160,12 @@ class HTTP11Exchange(H1Response):
                 thrown += len(data)
                 self._feed(data)
         except HTTPCoreError:
-            return  # nobody wants this response any more; `clean` stays False
+            return  # this response is not wanted any more; `clean` stays False
         finally:
             self._reading = False
 
     def give_up(self) -> bool:
-        """End it here, whatever its standing. Tells whether the connection may carry others all the same."""
+        """End it here, whatever its state. Tells whether the connection may carry others all the same."""
         return False
 
     def raw(self, let_go: Callable[[], None]) -> RawStream:

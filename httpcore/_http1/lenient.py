@@ -5,7 +5,7 @@ unusual about it *and* h11 reads the same status and fields in the same bytes; s
 differently is refused. h11 is not asked about what it does not read, and our grammar does: a 2xx to CONNECT, whose
 framing fields mean nothing, and the control characters VT and FF in a value.
 
-Nobody may read a second message behind such a head: the connection closes after the response. What two readers could
+No second message may be read behind such a head: the connection closes after the response. What two readers could
 cut differently is refused here as well: a Content-Length that differs from another one, one beside a
 Transfer-Encoding, any Transfer-Encoding but one `chunked`, either of them in a folded line, CR inside a line, and any
 version but 1.0 and 1.1.

@@ -255,7 +255,7 @@ class H1Response:
         self.reusable = self._persistent and not surplus
 
     def _take_surplus(self, data: bytes) -> None:
-        if len(self.surplus) < SURPLUS_BYTES:  # nobody reads it; an error shows its beginning
+        if len(self.surplus) < SURPLUS_BYTES:  # no task reads it; an error shows its beginning
             self.surplus += data
         self.reusable = False
 

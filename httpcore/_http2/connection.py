@@ -3,7 +3,7 @@
 Each exchange has an inbox. What several exchanges share is in `dispatch`; how they wait, and read and write for each
 other meanwhile, is in `pump`; here is what the pool and the exchanges ask of a connection.
 
-What is plain needs no turn to be waited for: a reset, an acknowledgement or a credit leaves at once if the system has
+What is plain waits for no role: a reset, an acknowledgement or a credit leaves at once if the system has
 room for it (`Stream.give`), otherwise with the next write. So closing an exchange never waits.
 
 Memory is bounded: an unread response by its stream's window, which is given back as its owner takes data; what waits to
@@ -39,7 +39,7 @@ class HTTP2Connection:
 
     Attributes:
         ping_interval: seconds of quiet after which the peer is asked whether it is there. It has as long to answer.
-        dropped: inboxes whose exchanges were dropped; dealt with by whoever comes next. Finalisers only append.
+        dropped: inboxes whose exchanges were dropped; dealt with by the next step. Finalisers only append.
     """
 
     protocol: Final = "HTTP/2"
@@ -153,10 +153,10 @@ class HTTP2Connection:
         self.stream.close()
 
     def abandon(self) -> None:
-        """As `close`, in the child of a fork, where the lock and the turns may be held by threads that do not exist."""
+        """As `close`, in the child of a fork, where the lock and the roles may be held by threads that do not exist."""
         core = self._core
         core.lock = step_lock()  # the old one may be held for ever
-        core.baton.forget()
+        core.election.forget()
         core.torn = False
         core.closed = True
         self.stream.abandon()
@@ -171,7 +171,7 @@ class HTTP2Connection:
 
     def inbox(self) -> Inbox:
         """A new one."""
-        return Inbox(self._core.baton)
+        return Inbox(self._core.election)
 
     @property
     def written(self) -> int:
@@ -204,7 +204,7 @@ class HTTP2Connection:
                 engine.data(inbox, data, end=end)
             if engine.open_streams == 1:  # others may have something to send in a moment: then in one write
                 core.send_now()
-            # Else it leaves with the write of whoever waits first: a hundred requests at once are one write.
+            # Else it leaves with the write of the first task that waits: a hundred requests at once are one write.
             return whole
 
     def _check_open(self, inbox: Inbox) -> None:

@@ -1,9 +1,9 @@
 """One HTTP/2 connection below its exchanges: each change of what they share is one step, and what comes is dispatched.
 
-The engine, the inboxes, the turns and the queues are shared by all tasks or threads of one connection. One plain lock
-is around them, never held over an await. `with core.lock, core:` is a *step*: it is done whole, or the connection ends,
-since after Ctrl-C in the middle of it the state of the engine is not known. Each step begins with the exchanges that
-were dropped since the last one: their finalisers may run anywhere, so they only append.
+The engine, the inboxes, the roles of reader and writer, and the queues are shared by all tasks or threads of one
+connection. One plain lock is around them, never held over an await. `with core.lock, core:` is a *step*: it is done
+whole, or the connection ends, since after Ctrl-C in the middle of it the state of the engine is not known. Each step
+begins with the exchanges that were dropped since the last one: their finalisers may run anywhere, so they only append.
 
 Input is dealt with in turns of a bounded size (`listen`, `FRAMES`), with a pause for the other tasks between two of
 them: a peer that sends without end has the CPU time that is left over, and no deadline is late. What a turn leaves is
@@ -30,12 +30,12 @@ from .._errors import (
     StreamReset,
 )
 from .._reentry import step_lock
+from .election import Election
 from .engine import H2Engine
 from .inbox import Inbox
 from .liveness import Liveness
 from .outbox import Outbox
 from .streams import Stream
-from .turns import Baton
 from .uploads import Uploads
 
 __all__ = ["FRAMES", "Dispatch", "again"]
@@ -50,7 +50,7 @@ class Dispatch:
 
     Attributes:
         lock: around all of it.
-        settling: those who wait for the peer's SETTINGS, or for its answer to PING.
+        settling: inboxes whose tasks wait for the peer's SETTINGS, or for its answer to PING.
         dropped: of exchanges that were dropped; each step deals with them first.
         on_change: called, with no lock held, when `capacity` or `is_open` may have changed. Default None.
         failure: nothing more comes, nor can anything be sent.
@@ -67,11 +67,11 @@ class Dispatch:
         "_due",
         "away",
         "backend",
-        "baton",
         "broken",
         "changed",
         "closed",
         "dropped",
+        "election",
         "engine",
         "failure",
         "liveness",
@@ -94,9 +94,9 @@ class Dispatch:
         self.backend = backend
         self.now = backend.now
         self.lock = step_lock()
-        self.baton = Baton(backend.event)
+        self.election = Election(backend.event)
         self.outbox = Outbox(stream, engine)
-        self.uploads = Uploads(engine, self.outbox, self.baton)
+        self.uploads = Uploads(engine, self.outbox, self.election)
         self.liveness = Liveness(self.now(), ping_interval)
         self.settling: dict[Inbox, None] = {}
         self.dropped: deque[Inbox] = deque()
@@ -146,7 +146,7 @@ class Dispatch:
         return ReadError("the connection was in use when Ctrl-C or a fault came", peer=self.stream.info().peer)
 
     def interrupted(self) -> None:
-        """Ctrl-C came while bytes were on their way: nobody knows whether they were taken."""
+        """Ctrl-C came while bytes were on their way: whether they were taken is unknown."""
         with self.lock:
             self.outbox.writing = None
             self.outbox.parting = False
@@ -172,17 +172,17 @@ class Dispatch:
 
     def send_now(self) -> None:
         """Send what is queued as far as there is room, unless another task does; leave the rest to one that waits."""
-        baton, outbox = self.baton, self.outbox
-        if baton.writer is None and not outbox.over:
+        election, outbox = self.election, self.outbox
+        if election.writer is None and not outbox.over:
             outbox.give()
-            self.uploads.call_next()
-        baton.pass_on(unsent=outbox.is_unsent())
+            self.uploads.wake_next()
+        election.pass_on(unsent=outbox.is_unsent())
 
     def credit(self, inbox: Inbox, size: int) -> None:
         """The owner took so many bytes of content."""
         engine = self.engine
         engine.consumed(inbox, size)
-        if engine.owed and self.baton.writer is None:
+        if engine.owed and self.election.writer is None:
             self.send_now()
 
     def drop(self, inbox: Inbox) -> None:
@@ -195,14 +195,14 @@ class Dispatch:
             self.engine.reset(inbox, Code.CANCEL)
             if self.liveness.doubt(self.now()):
                 self.engine.ping(b"httpcore")
-        if inbox.held:  # nobody will take it, but the connection's window is for all
+        if inbox.held:  # no reader will take it, but the connection's window is for all
             held, inbox.held = inbox.held, 0
             inbox.parts.clear()
             self.engine.consumed(inbox, held)
         inbox.fail(ReadError("this exchange was closed on this side", peer=self.stream.info().peer))
-        for seat in (inbox.receiver, inbox.sender):
+        for waiter in (inbox.receiver, inbox.sender):
             # It reads or writes for all at this moment: it waits for the socket, and not for its event.
-            if seat is not None and (seat is self.baton.reader or seat is self.baton.writer):
+            if waiter is not None and (waiter is self.election.reader or waiter is self.election.writer):
                 self.stream.wake()
 
     def probe(self, now: float) -> None:
@@ -225,7 +225,7 @@ class Dispatch:
         if self.is_inside():
             return
         with self.lock, self:
-            if self.baton.reader is None:
+            if self.election.reader is None:
                 self.listen()
                 self.send_now()
                 if self.outbox.parting and not self.outbox.writing:  # there is no room, and no way to wait for it here
@@ -245,11 +245,11 @@ class Dispatch:
 
     def go_on_later(self) -> None:
         """See that the loop goes on with what a turn has left, if there is no reader and the loop watches sockets."""
-        if self.is_left and not self._due and self.failure is None and self.baton.reader is None:
+        if self.is_left and not self._due and self.failure is None and self.election.reader is None:
             self._due = self.backend.call_soon(self._listen_on)
 
     def listen(self) -> None:
-        """Take what is here, for one turn; only while we have the turn to read, or there is no reader."""
+        """Take what is here, for one turn; only for the reader, or while there is none."""
         engine = self.engine
         last = engine.frames_read + FRAMES
         size = 0

@@ -1,4 +1,4 @@
-"""The engines of HTTP/2, by the names that users give them: who reads and writes the frames of a connection.
+"""The engines of HTTP/2, by the names that users give them: what reads and writes the frames of a connection.
 
 What stands on another library is imported when it is asked for.
 """

@@ -166,11 +166,11 @@ class HTTP2Exchange:
         return self._connection.take_all(self._inbox) if self._inbox.ended else None
 
     def drain(self) -> None:
-        """Nobody wants the rest."""
+        """The rest is not wanted."""
         self._connection.drop(self._inbox)
 
     def give_up(self) -> bool:
-        """End it here, whatever its standing. Tells whether the connection may carry others all the same."""
+        """End it here, whatever its state. Tells whether the connection may carry others all the same."""
         return self._connection.drop(self._inbox)
 
     def raw(self, let_go: Callable[[], None]) -> HTTP2RawStream:
@@ -195,7 +195,7 @@ class HTTP2Exchange:
             and request.trailers is None
             and connection.open(inbox, fields, data or b"", end=not open_end, key=key)
         ):
-            return  # it leaves at once, or when somebody waits
+            return  # it leaves at once, or with the first task that waits
         # A body of the wrong kind is refused before any byte, where there is one.
         reader = request.body.start(connection.backend.run_blocking)
         at_end = True

@@ -47,7 +47,7 @@ class Fragments:
 
 
 class FrameHandler(Protocol):
-    """What is asked of whoever deals with the frames.
+    """What the reader of frames asks of an engine.
 
     Attributes:
         settings_seen: the first frame has come.

@@ -24,7 +24,7 @@ class FrameWriter:
     def __init__(self) -> None:
         self.owed = 0
         self._outbox: list[bytes] = []
-        self._answers = 0  # bytes in the outbox that nobody here asked for
+        self._answers = 0  # bytes in the outbox that answer the peer
 
     def put(self, data: bytes) -> None:
         self._outbox.append(data)

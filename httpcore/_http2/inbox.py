@@ -16,8 +16,8 @@ from typing import Final
 
 from .._errors import HTTPCoreError
 from .._message.head import Head
+from .election import Election, Waiter
 from .streams import Stream
-from .turns import Baton, Seat
 
 __all__ = ["Inbox"]
 
@@ -29,7 +29,7 @@ class Inbox(Stream):
     """One exchange, as its connection sees it.
 
     Arguments:
-        baton: wakes the task that waits for news.
+        election: wakes the task that waits for news.
 
     Attributes:
         two_way: the request goes on when the response has ended.
@@ -57,11 +57,11 @@ class Inbox(Stream):
     error: HTTPCoreError | None = None
     refused = False
     stopped = False
-    receiver: Seat | None = None
-    sender: Seat | None = None
+    receiver: Waiter | None = None
+    sender: Waiter | None = None
 
-    def __init__(self, baton: Baton) -> None:
-        self._baton = baton
+    def __init__(self, election: Election) -> None:
+        self._election = election
         self.parts: deque[bytes | bytearray | memoryview] = deque()
 
     # What the engine tells.
@@ -83,7 +83,7 @@ class Inbox(Stream):
     def on_body(self, data: bytes) -> None:
         self.add(data)
         if self.receiver is not None:
-            self._baton.call(self.receiver)
+            self._election.wake(self.receiver)
 
     def on_end(self) -> bool:
         unwanted = not (self.sent_all or self.two_way)  # an early answer: it had enough of the request (8.1)
@@ -93,11 +93,11 @@ class Inbox(Stream):
         return unwanted
 
     def wake(self) -> None:
-        """There is news for both who may wait for it."""
+        """There is news for both tasks that may wait for it."""
         if self.receiver is not None:
-            self._baton.call(self.receiver)
+            self._election.wake(self.receiver)
         if self.sender is not None:
-            self._baton.call(self.sender)
+            self._election.wake(self.sender)
 
     # The body.
 

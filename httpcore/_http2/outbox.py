@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 
 from .._backends.base import Stream
+from .election import Waiter
 from .engine import H2Engine
-from .turns import Seat
 
 __all__ = ["Outbox"]
 
@@ -34,7 +34,7 @@ class Outbox:
         self._engine = engine
         self.unsent: bytes | memoryview = b""
         self.written = 0
-        self.writing: Seat | None = None
+        self.writing: Waiter | None = None
         self.parting = False
         self.over = False
         self.marks: deque[tuple[int, Callable[[], None]]] = deque()

@@ -1,14 +1,13 @@
-"""Who reads and who writes for all exchanges of one HTTP/2 connection: whoever waits anyway; there is no task for it.
+"""The waits of one HTTP/2 connection: a task that waits anyway reads and writes for all, so none is kept for it.
 
 A task that waits for something and finds no reader reads for all: what comes goes into the inboxes, and only those are
 woken whose inbox got something. A task that has something to send and finds no writer writes for all. A reader or
-writer that leaves, for whatever reason, passes its turn on (see `turns`); since nothing is awaited after bytes were
-taken or handed over, it can leave at any await and harm nobody. Each waits with its own timeout, which no turn
-prolongs.
+writer that leaves, for whatever reason, passes its role on (see `election`); since nothing is awaited after bytes were
+taken or handed over, it can leave at any await without harm. Each waits with its own timeout, which no role prolongs.
 
-Reading and writing are two turns, but a writer whose peer reads nothing until it is read from must read too. So it
-takes the turn to read if that is free, and heeds input; where another task reads it writes only, but looks again every
-`LOOK` seconds whether that one still does. So does a reader while another task writes.
+Reader and writer are two roles, but a writer whose peer reads nothing until it is read from must read too. So it
+becomes the reader as well if there is none, and heeds input; where another task reads it writes only, but looks again
+every `LOOK` seconds whether that one still does. So does a reader while another task writes.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from .._backends.base import Event as Waiting
 from .._deadline import Deadline
 from .._errors import HTTPCoreError, NetworkError, ReadTimeout, WriteTimeout
 from .dispatch import FRAMES, Dispatch
+from .election import Waiter
 from .inbox import Inbox
-from .turns import Seat
 
 __all__ = ["Pump"]
 
@@ -40,11 +39,11 @@ STALL: Final = 1.0
 class Pump:
     """The waits of one connection."""
 
-    __slots__ = ("_baton", "_core", "_engine", "_outbox", "_stream", "_uploads")
+    __slots__ = ("_core", "_election", "_engine", "_outbox", "_stream", "_uploads")
 
     def __init__(self, core: Dispatch) -> None:
         self._core = core
-        self._baton = core.baton
+        self._election = core.election
         self._engine = core.engine
         self._outbox = core.outbox
         self._stream = core.stream
@@ -59,8 +58,8 @@ class Pump:
         Arguments:
             sends: it is the sender of `inbox` that waits, not the receiver.
         """
-        core, baton = self._core, self._baton
-        seat = Seat()
+        core, election = self._core, self._election
+        waiter = Waiter()
         ends = None if patience is None else core.now() + patience
         left = patience
         tried = paused = False
@@ -73,31 +72,31 @@ class Pump:
                     if tried and left is not None and left <= 0:
                         return False
                     if sends:
-                        inbox.sender = seat
+                        inbox.sender = waiter
                     else:
-                        inbox.receiver = seat
+                        inbox.receiver = waiter
                     # To write comes first: what we wait for may be the answer to what is still here.
-                    writes = self._outbox.is_unsent() and baton.may_write(seat)
-                    if not writes and not baton.may_read(seat):
-                        event = self._wait(inbox, seat, sends)
+                    writes = self._outbox.is_unsent() and election.elect_writer(waiter)
+                    if not writes and not election.elect_reader(waiter):
+                        event = self._wait(inbox, waiter, sends)
                 if writes and not paused and self._engine.open_streams > 1:
-                    await core.backend.sleep(0)  # those who run after us add to the same write
+                    await core.backend.sleep(0)  # tasks that run after this one add to the same write
                     paused = True
                     continue
                 tried = True  # so that a wait of no seconds looks once at what is here
                 if event is not None:
                     await event.wait(left)
                 elif writes:
-                    await self._write(seat, left, ends, ready)
+                    await self._write(waiter, left, ends, ready)
                 else:
                     await self._read(left)
                 if ends is not None:
                     left = max(0.0, ends - core.now())
         finally:
             try:
-                self._leave(seat, inbox)
-            except BaseException:  # Ctrl-C: the turn must not be lost
-                self._leave(seat, inbox)
+                self._leave(waiter, inbox)
+            except BaseException:  # Ctrl-C: the role must not be lost
+                self._leave(waiter, inbox)
                 raise
 
     async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
@@ -125,17 +124,17 @@ class Pump:
             WriteTimeout: there was no room for one byte for `write_timeout` seconds.
         """
         core, outbox = self._core, self._outbox
-        seat = Seat()
+        waiter = Waiter()
         limit = deadline.config.write_timeout
         try:
             with core.lock:
-                if not outbox.is_unsent() or not self._baton.may_write(seat):
+                if not outbox.is_unsent() or not self._election.elect_writer(waiter):
                     return
-                inbox.sender = seat  # a reset of this stream, or its end, wakes us
+                inbox.sender = waiter  # a reset of this stream, or its end, wakes us
             since, written = core.now(), outbox.written
             left = deadline.within(limit)
-            while not (await self._write(seat, left, None, inbox.is_unwanted) or inbox.is_unwanted()):
-                # The time for one byte, whoever's byte: a peer that reads slowly is no reason to give up.
+            while not (await self._write(waiter, left, None, inbox.is_unwanted) or inbox.is_unwanted()):
+                # The time for one byte of any exchange: a peer that reads slowly is no reason to give up.
                 if outbox.written != written:
                     since, written = core.now(), outbox.written
                 left = deadline.within(limit)
@@ -148,9 +147,9 @@ class Pump:
                         )
         finally:
             try:
-                self._leave(seat, inbox)
-            except BaseException:  # Ctrl-C: the turn must not be lost
-                self._leave(seat, inbox)
+                self._leave(waiter, inbox)
+            except BaseException:  # Ctrl-C: the role must not be lost
+                self._leave(waiter, inbox)
                 raise
 
     async def room(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, limit: float | None) -> bool:
@@ -175,31 +174,31 @@ class Pump:
 
     # Waiting for an event of one's own.
 
-    def _wait(self, inbox: Inbox, seat: Seat, sends: bool) -> Waiting:
+    def _wait(self, inbox: Inbox, waiter: Waiter, sends: bool) -> Waiting:
         if sends:
-            self._uploads.wait(seat, inbox)
-        return self._baton.wait(seat)
+            self._uploads.wait(waiter, inbox)
+        return self._election.wait(waiter)
 
-    def _leave(self, seat: Seat, inbox: Inbox) -> None:
+    def _leave(self, waiter: Waiter, inbox: Inbox) -> None:
         """This wait is over, however it ended. It may be called again if Ctrl-C came in the middle."""
-        core, outbox, baton = self._core, self._outbox, self._baton
+        core, outbox, election = self._core, self._outbox, self._election
         with core.lock:
-            if inbox.receiver is seat:
+            if inbox.receiver is waiter:
                 inbox.receiver = None
-            if inbox.sender is seat:
+            if inbox.sender is waiter:
                 inbox.sender = None
-                self._uploads.leave(seat)
-                self._uploads.call_next()
-            if outbox.writing is seat:  # cancelled
+                self._uploads.leave(waiter)
+                self._uploads.wake_next()
+            if outbox.writing is waiter:  # cancelled
                 outbox.writing = None
                 if outbox.parting:
                     outbox.part()
-            # What comes next must be in this order: the turns are free only when nothing of ours holds the stream.
+            # In this order: a role may be free only when no call of ours is left on the stream.
             unsent = outbox.is_unsent()
-            baton.leave(seat, unsent=unsent)
+            election.leave(waiter, unsent=unsent)
             if core.is_left:
                 core.go_on_later()
-            if unsent and baton.writer is None:  # no task waits that could go on with it
+            if unsent and election.writer is None:  # no task waits that could go on with it
                 with core:
                     core.send_now()
 
@@ -223,7 +222,7 @@ class Pump:
                     core.send_now()
             if self._outbox.parting:
                 await self._part_in_time(left, reads=True)
-        except ReadTimeout:  # whoever waits looks at the clock
+        except ReadTimeout:  # the waiting task looks at the clock
             if quiet is None:
                 return
             with core.lock, core:
@@ -249,7 +248,7 @@ class Pump:
 
     # Writing for all.
 
-    async def _write(self, seat: Seat, left: float | None, ends: float | None, ready: Callable[[], bool]) -> bool:
+    async def _write(self, waiter: Waiter, left: float | None, ends: float | None, ready: Callable[[], bool]) -> bool:
         """Write all that is queued, for all. False when it was left before the end, for input or for time: the caller
         looks at the clock, and at what has come.
 
@@ -258,17 +257,17 @@ class Pump:
             ends: when that is over all the same; None: never.
             ready: what the caller really waits for.
         """
-        core, outbox, baton = self._core, self._outbox, self._baton
+        core, outbox, election = self._core, self._outbox, self._election
         if self._engine.unread or self._engine.frames_read - core.turn >= FRAMES:
             await self._give_turn()
         while True:
             with core.lock, core:
                 data = outbox.fill()
                 if not outbox.is_unsent():
-                    baton.writer = None
+                    election.writer = None
                     return True
-                reads = baton.may_read(seat)
-                outbox.writing = seat  # from here on no other may hand bytes to the stream: they would overtake ours
+                reads = election.elect_reader(waiter)
+                outbox.writing = waiter  # from here on no other may hand bytes to the stream: they would overtake ours
             if ends is not None:
                 left = max(0.0, ends - core.now())
             goes_on = await self._write_once(data, left, reads)
@@ -282,7 +281,7 @@ class Pump:
         """Write some of `data`, or what the stream still owes; False when time was up, or input came first.
 
         Arguments:
-            reads: we have the turn to read, too, and heed input.
+            reads: this task is the reader, too, and heeds input.
         """
         core, outbox, stream = self._core, self._outbox, self._stream
         if not (reads and stream.can_wake) and (left is None or left > LOOK):
@@ -299,7 +298,7 @@ class Pump:
                 outbox.wrote(data, count)
                 if reads and not count:  # input came first: it may be what the peer waits for us to read
                     core.listen()
-                self._uploads.call_next()
+                self._uploads.wake_next()
             return went_on
         except WriteTimeout:  # nothing was taken, so `unsent` is still what it was
             outbox.writing = None
@@ -318,13 +317,13 @@ class Pump:
         writes at this moment does so when it returns.
 
         Arguments:
-            reads: we have the turn to read, too.
+            reads: this task is the reader, too.
         """
         core, outbox, stream = self._core, self._outbox, self._stream
         with core.lock:
             if not outbox.parting or outbox.writing:
                 return
-            outbox.writing = Seat()  # no wait's: so no other task writes, and none takes it for its own
+            outbox.writing = Waiter()  # no wait's: so no other task writes, and none takes it for its own
         ends = core.now() + (PARTING if left is None else min(PARTING, left))
         try:
             while (left := ends - core.now()) > 0:

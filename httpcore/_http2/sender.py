@@ -47,14 +47,14 @@ __all__ = ["CONNECTION_WINDOW", "Sender"]
 
 CONNECTION_WINDOW: Final = 1 << 24
 """What the peer may send on all streams together, in bytes. It grows by as much when there are more streams than it has
-room for, so that responses which nobody reads never stop one that somebody does."""
+room for, so that unread responses never stop one that is read."""
 
 SENT_FRAME: Final = 65536
 """The largest DATA frame that we send, where the peer takes more than the default of 16 KiB."""
 
 
 class Sender:
-    """Not thread-safe: whoever shares it holds a lock around each call.
+    """Not thread-safe: a connection that shares it holds a lock around each call.
 
     Attributes:
         max_streams: how many streams the peer allows at once: 100 until its SETTINGS came, at most 2**31 - 1.

@@ -180,7 +180,7 @@ class GivenUp:
             self._forgotten = max(self._forgotten, oldest)
 
     def room_of(self, kind: int, stream: int) -> int | None:
-        """What the peer may still send on a stream that is not open; None for one so old that nobody knows.
+        """What the peer may still send on a stream that is not open; None for one so old that it is unknown.
 
         Raises:
             Fault: the peer had ended it itself.

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+from .election import Election, Waiter
 from .engine import H2Engine
 from .inbox import Inbox
 from .outbox import Outbox
-from .turns import Baton, Seat
 
 __all__ = ["OUTBOX", "Uploads"]
 
@@ -30,15 +30,15 @@ class Uploads:
         stalled: the peer takes no uploads.
     """
 
-    __slots__ = ("_baton", "_engine", "_outbox", "_tries", "for_room", "for_window", "openings", "stalled")
+    __slots__ = ("_election", "_engine", "_outbox", "_tries", "for_room", "for_window", "openings", "stalled")
 
-    def __init__(self, engine: H2Engine, outbox: Outbox, baton: Baton) -> None:
+    def __init__(self, engine: H2Engine, outbox: Outbox, election: Election) -> None:
         self._engine = engine
         self._outbox = outbox
-        self._baton = baton
+        self._election = election
         self._tries = 0  # how many of `for_window` are to look again
-        self.for_room: OrderedDict[Seat, Inbox] = OrderedDict()
-        self.for_window: OrderedDict[Seat, Inbox] = OrderedDict()
+        self.for_room: OrderedDict[Waiter, Inbox] = OrderedDict()
+        self.for_window: OrderedDict[Waiter, Inbox] = OrderedDict()
         self.openings = 0
         self.stalled = False
 
@@ -49,47 +49,47 @@ class Uploads:
             size = min(len(data), self._engine.window(inbox), OUTBOX)
             if size:
                 self._engine.data(inbox, data[:size], end=False)
-                self.call_next()
+                self.wake_next()
         return size
 
     def may_send(self, inbox: Inbox) -> bool:
         """`put` would take something."""
         return self._outbox.size() < OUTBOX and self._engine.window(inbox) > 0
 
-    def wait(self, seat: Seat, inbox: Inbox) -> None:
+    def wait(self, waiter: Waiter, inbox: Inbox) -> None:
         """This one cannot send now. It has looked in vain, so the next may look."""
-        self.call_next()
+        self.wake_next()
         queue = self.for_room if self._engine.window(inbox) else self.for_window
-        queue[seat] = inbox
+        queue[waiter] = inbox
 
-    def leave(self, seat: Seat) -> None:
-        self.for_room.pop(seat, None)
-        self.for_window.pop(seat, None)
+    def leave(self, waiter: Waiter) -> None:
+        self.for_room.pop(waiter, None)
+        self.for_window.pop(waiter, None)
 
-    def call_next(self) -> None:
+    def wake_next(self) -> None:
         """One of those that wait looks again. It calls the next when it has sent, or when it cannot."""
         if self.for_room and self._outbox.size() < OUTBOX:
-            self._baton.call(self.for_room.popitem(last=False)[0])
+            self._election.wake(self.for_room.popitem(last=False)[0])
             return
         while self._tries and self.for_window and self._engine.connection_window > 0:
             self._tries -= 1
-            seat, inbox = self.for_window.popitem(last=False)
+            waiter, inbox = self.for_window.popitem(last=False)
             if inbox.stopped or self._engine.window(inbox):
-                self._baton.call(seat)
+                self._election.wake(waiter)
                 return
-            self.for_window[seat] = inbox  # its own window is closed: to wake it would be for nothing
+            self.for_window[waiter] = inbox  # its own window is closed: to wake it would be for nothing
 
     def on_window(self) -> None:
         """Each of those that wait now may look once more, one after the other."""
         self.openings += 1
         self._tries = len(self.for_window)
-        self.call_next()
+        self.wake_next()
 
     def on_stream_window(self, inbox: Inbox) -> None:
         self.openings += 1
         if inbox.sender is not None:
             self.for_window.pop(inbox.sender, None)
-            self._baton.call(inbox.sender)
+            self._election.wake(inbox.sender)
 
     def is_stuck(self, openings: int, *, timed_out: bool) -> bool:
         """The peer lets the connection's window run out, or has opened none since there were so many openings."""

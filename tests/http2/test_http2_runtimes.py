@@ -23,7 +23,7 @@ from runtimes import Runtime, ThreadsRuntime, each_runtime
 from servers import Peer, ScriptedServer, ok
 
 import httpcore
-from httpcore._http2 import connection, dispatch, exchange, inbox, liveness, outbox, pump, turns, uploads
+from httpcore._http2 import connection, dispatch, election, exchange, inbox, liveness, outbox, pump, uploads
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("127.0.0.1", "localhost")
@@ -350,7 +350,7 @@ def test_ctrl_c_at_any_line_leaves_a_pool_that_works(alone: bool) -> None:
     Left out are lines with `with`: tracing comes to them a second time between the end of the block and the release of
     the lock, where CPython looks for no signals, nor at a `try`. And finalisers, whose errors are only printed.
     """
-    places = (connection, dispatch, exchange, inbox, liveness, outbox, pump, turns, uploads)
+    places = (connection, dispatch, election, exchange, inbox, liveness, outbox, pump, uploads)
     modules = tuple(module.__file__ for module in places)
     options: dict[str, Any] = {"limits": httpcore.PoolLimits(max_connections=1), "timeout": 5}
 

@@ -63,9 +63,9 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_http2": [
-            {"__init__", "differences", "fields", "flood_budget", "frames", "hpack_table", "liveness", "turns"},
-            {"frame_writer", "hpack_encoder", "hpack_decoder", "streams"},
-            {"frame_reader", "inbox", "sender"},
+            {"__init__", "differences", "fields", "flood_budget", "frames", "hpack_table", "liveness", "election"},
+            {"frame_writer", "hpack_encoder", "hpack_memory", "streams"},
+            {"frame_reader", "hpack_decoder", "inbox", "sender"},
             {"engine"},
             {"h2_engine"},
             {"shadow"},

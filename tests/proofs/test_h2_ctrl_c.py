@@ -19,13 +19,13 @@ from strikes import check
 from test_h2_sweeps import SCENARIOS, Scenario, check_wires, listen, make_pool, small_windows, still_works
 
 import httpcore
-from httpcore._http2 import connection, dispatch, exchange, inbox, liveness, outbox, pump, turns, uploads
+from httpcore._http2 import connection, dispatch, election, exchange, inbox, liveness, outbox, pump, uploads
 from httpcore.testing import Simulation as Runtime
 from httpcore.testing import Task
 
 __all__ = ["small_windows"]
 
-STRUCK = (connection, dispatch, exchange, inbox, liveness, outbox, pump, turns, uploads)
+STRUCK = (connection, dispatch, election, exchange, inbox, liveness, outbox, pump, uploads)
 MODULES = tuple(module.__file__ for module in STRUCK)
 STRIDE = int(os.environ.get("HTTPCORE_STRIDE", "31"))
 SOON = 3.0

@@ -383,7 +383,7 @@ def check_wires(pool: Pool) -> None:
         assert not core.settling
         assert not core.uploads.for_room
         assert not core.uploads.for_window
-        assert (core.baton.reader, core.baton.writer) == (None, None)
+        assert (core.election.reader, core.election.writer) == (None, None)
         engine = core.engine
         assert engine.open_streams == 0
         unread = sum(inbox.held for inbox in wire.dropped)

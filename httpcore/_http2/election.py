@@ -1,0 +1,96 @@
+"""Reader and writer election on a shared connection: one task reads for all, one writes for all, the rest wait.
+
+There are two roles, and each task that waits may get either. A role that is released while others wait goes straight to
+one of them, in constant time, so no role is ever free while a task that could take it sleeps. It goes to the task that
+came last: where responses come in the order of their requests that one waits longest, and the roles change least.
+
+All of this is plain, and is called under the connection's lock; only the event that `wait` returns is awaited. A task
+is woken first and elected then, so that Ctrl-C between the two loses neither.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from .._backends.base import Event
+
+__all__ = ["Election", "Waiter"]
+
+
+class Waiter:
+    """One wait of one task. It must `leave` in the end, however the wait ended."""
+
+    __slots__ = ("event",)
+
+    event: Event
+
+
+class Election:
+    """The two roles of one connection.
+
+    Attributes:
+        reader: the current reader, if there is one. It reads, or is about to.
+        writer: the same for writing.
+    """
+
+    __slots__ = ("_event", "_waiting", "reader", "writer")
+
+    def __init__(self, event: Callable[[], Event]) -> None:
+        self.reader: Waiter | None = None
+        self.writer: Waiter | None = None
+        self._event = event
+        self._waiting: OrderedDict[Waiter, None] = OrderedDict()
+
+    def elect_reader(self, waiter: Waiter) -> bool:
+        """Make this the reader if there is none. Whether it is."""
+        if self.reader is None:
+            self.reader = waiter
+        return self.reader is waiter
+
+    def elect_writer(self, waiter: Waiter) -> bool:
+        """Make this the writer if there is none. Whether it is."""
+        if self.writer is None:
+            self.writer = waiter
+        return self.writer is waiter
+
+    def wait(self, waiter: Waiter) -> Event:
+        """What to wait for when both roles are taken: it is set when there is news, or a role."""
+        waiter.event = event = self._event()
+        self._waiting[waiter] = None
+        return event
+
+    def wake(self, waiter: Waiter) -> None:
+        """There is news for this one. One that does not wait looks for news before it does, so it misses none."""
+        if waiter in self._waiting:
+            waiter.event.set()
+            del self._waiting[waiter]
+
+    def leave(self, waiter: Waiter, *, unsent: bool) -> None:
+        """Release the roles of this one, in favour of one that waits. `unsent`: there is something to write."""
+        self._waiting.pop(waiter, None)
+        if self.reader is waiter:
+            self.reader = None
+        if self.writer is waiter:
+            self.writer = None
+        self.pass_on(unsent=unsent)
+
+    def forget(self) -> None:
+        """In the child of a fork: the tasks that have the roles, or wait, do not exist, and their events may be locked
+        for ever."""
+        self.reader = self.writer = None
+        self._waiting = OrderedDict()
+
+    def pass_on(self, *, unsent: bool) -> None:
+        """Give a role that is free, if it is of use, to one that waits."""
+        waiting = self._waiting
+        reads = self.reader is None
+        writes = unsent and self.writer is None
+        if waiting and (reads or writes):
+            waiter = next(reversed(waiting))
+            waiter.event.set()  # before the roles: see above
+            if reads:
+                self.reader = waiter
+            if writes:
+                self.writer = waiter
+            del waiting[waiter]
