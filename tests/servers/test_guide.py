@@ -19,7 +19,7 @@ INDEX = GUIDE / "README.md"
 PAGES = sorted(set(GUIDE.glob("*.md")) - {INDEX})
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
-GIVEN = ("url",)
+GIVEN = ("url", "app_url")
 """What a page may use without defining it: str, each the fixture of that name."""
 
 
@@ -27,6 +27,12 @@ GIVEN = ("url",)
 def url() -> Iterator[str]:
     with uvicorn("apps:hello", "--lifespan", "off", "--app-dir", str(ROOT / "tests" / "support")) as port:
         yield f"http://127.0.0.1:{port}/"
+
+
+@pytest.fixture(scope="module")
+def app_url() -> Iterator[str]:
+    with uvicorn("apps:app", "--app-dir", str(ROOT / "tests" / "support")) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_the_index_has_one_line_for_each_page() -> None:
