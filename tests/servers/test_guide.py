@@ -9,8 +9,11 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import proxies
 import pytest
+import trustme
 from blocks import awaits, blocks_of, run_blocks
+from real_servers import nginx_that_asks
 from servers import uvicorn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +22,7 @@ INDEX = GUIDE / "README.md"
 PAGES = sorted(set(GUIDE.glob("*.md")) - {INDEX})
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
-GIVEN = ("url", "app_url")
+GIVEN = ("url", "app_url", "secure_url", "authority", "client_certificate", "proxy_url", "guarded_proxy_url")
 """What a page may use without defining it: str, each the fixture of that name."""
 
 
@@ -33,6 +36,37 @@ def url() -> Iterator[str]:
 def app_url() -> Iterator[str]:
     with uvicorn("apps:app", "--app-dir", str(ROOT / "tests" / "support")) as port:
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def client_certificate(place: Path) -> str:
+    """A PEM file with key, for `alice` in the organization `Example`."""
+    clients = trustme.CA()
+    clients.cert_pem.write_to_path(str(place / "clients.pem"))
+    issued = clients.issue_cert("alice.example", organization_name="Example", common_name="alice")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(place / "alice.pem"))
+    return str(place / "alice.pem")
+
+
+@pytest.fixture(scope="module")
+def secure_url(place: Path, client_certificate: str) -> Iterator[str]:
+    with nginx_that_asks(place, place / "server.pem", place / "clients.pem") as port:
+        yield f"https://localhost:{port}/"
+
+
+@pytest.fixture(scope="module")
+def authority(place: Path) -> str:
+    return str(place / "ca.pem")
+
+
+@pytest.fixture(scope="module")
+def proxy_url(squid: proxies.Ports) -> str:
+    return f"http://127.0.0.1:{squid.open}"
+
+
+@pytest.fixture(scope="module")
+def guarded_proxy_url(squid: proxies.Ports) -> str:
+    return f"http://127.0.0.1:{squid.guarded}"
 
 
 def test_the_index_has_one_line_for_each_page() -> None:
