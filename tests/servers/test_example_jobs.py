@@ -85,3 +85,9 @@ def test_certificates_are_shown_through_a_proxy_too(nginx: Ports, squid: proxies
     assert "Connection refused" in failed
     tunnelled = run("certificates", "--ca", str(place / "ca.pem"), "--proxy", f"http://127.0.0.1:{squid.open}", secure)
     assert tunnelled.stdout.decode().splitlines() == [line]
+
+
+def test_forked_children_have_connections_of_their_own(url: str) -> None:
+    done = run("forks", f"{url}/hello", "3")
+    assert done.stdout == b"3 of 3 children worked; the parent has kept its connection\n", done.stderr
+    assert done.returncode == 0
