@@ -380,7 +380,7 @@ class PoolClosed(HTTPCoreError):
 
 @public
 class ResponseError(HTTPCoreError):
-    """A response was used in a way that its standing does not allow."""
+    """A response was used in a way that its state does not allow."""
 
 
 @public

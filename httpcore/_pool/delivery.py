@@ -17,7 +17,7 @@ from .._message.rules import noted
 from .._trace import CloseReason
 from .call import Call
 from .leases import Leases
-from .tickets import Standing, Ticket
+from .tickets import Ticket, TicketState
 from .tracer import Tracer, close_reason
 
 # Named in annotations alone: an import would only cost time.
@@ -32,7 +32,7 @@ __all__ = ["Delivery"]
 
 T = TypeVar("T")
 
-_DONE: Final = Standing.DONE  # the lookup of an Enum's member costs more than the comparison
+_DONE: Final = TicketState.DONE  # the lookup of an Enum's member costs more than the comparison
 
 _BODY: Final = "read the response body"
 
@@ -106,7 +106,7 @@ class Delivery(Ticket):
 
     def release(self, reason: CloseReason | None, expires: float | None = None) -> None:
         """Release the connection, for others if there is no `reason` against it. Only the first call counts."""
-        if self.claim.standing is _DONE or self._is_put_off:
+        if self.claim.state is _DONE or self._is_put_off:
             return
         if not self._leases.release(self, reusable=reason is None, expires=expires, reason=reason):
             self._is_put_off = True
@@ -139,14 +139,14 @@ class Delivery(Ticket):
 
     def here(self) -> bytes | None:
         body = self.exchange.here()
-        if body is not None and self.claim.standing is not _DONE:
+        if body is not None and self.claim.state is not _DONE:
             self._end()
         if not body and body is not None and self._call.tracer is not None:
             self._call.tracer.was_read()
         return body
 
     async def next(self) -> bytes:
-        taken_away = self.claim.standing is _DONE  # the body is not at its end, so it was not released
+        taken_away = self.claim.state is _DONE  # the body is not at its end, so it was not released
         if not (taken_away or self._call.backend.is_current()):
             raise LocalProtocolError(_ELSEWHERE, phase=_BODY)
         try:
@@ -212,7 +212,7 @@ class Delivery(Ticket):
 
     def _broken(self, error: BaseException) -> BaseException:
         """Release the connection after an error in the body, which is returned with what this request knows of it."""
-        if self.claim.standing is not _DONE:
+        if self.claim.state is not _DONE:
             fine = self.exchange.give_up()
             self.release(None if fine else close_reason(error))
         explained = self.explained(error, _BODY)
@@ -222,7 +222,7 @@ class Delivery(Ticket):
     def close(self) -> None:
         """Nobody wants the rest. A raw stream has an owner of its own and stays."""
         exchange, tracer = self.exchange, self._call.tracer
-        if self.claim.standing is not _DONE and not exchange.switched:
+        if self.claim.state is not _DONE and not exchange.switched:
             exchange.drain()
             self._end(CloseReason.CLOSED_EARLY)
             if tracer is not None:
@@ -238,7 +238,7 @@ class Delivery(Ticket):
     def _end(self, otherwise: CloseReason = CloseReason.NOT_REUSABLE) -> None:
         """The response has ended, or is given up: `otherwise` is why a connection that is not clean is closed."""
         exchange, tracer = self.exchange, self._call.tracer
-        if self.claim.standing is _DONE:
+        if self.claim.state is _DONE:
             return
         reason = None if exchange.clean else otherwise
         self.release(reason, None if reason else self._expires())
@@ -265,7 +265,7 @@ class Delivery(Ticket):
             return
         if self._call.tracer is not None:
             self._leases.tell_later(partial(_tell_dropped, self._call.tracer, self.exchange.received))
-        if self._is_put_off or self.claim.standing is _DONE or self.exchange.switched:
+        if self._is_put_off or self.claim.state is _DONE or self.exchange.switched:
             return
         where = self._call.request.url.redacted
         warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)

@@ -32,7 +32,7 @@ from .connection import HTTPConnection
 from .engines import NATIVE, Engines
 from .ledger import Ledger
 from .stats import PoolStats
-from .tickets import Slot, SlotStanding, Standing, Ticket
+from .tickets import Slot, SlotState, Ticket, TicketState
 from .tracer import clock_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ __all__ = ["Leases"]
 T = TypeVar("T")
 
 # The lookup of an Enum's member costs more than the comparison.
-_HOLDING: Final = Standing.HOLDING
+_HOLDING: Final = TicketState.HOLDING
 
 _every: weakref.WeakSet[Leases] = weakref.WeakSet()
 
@@ -126,7 +126,7 @@ class Leases:
             if self._deferred:
                 self._catch_up()
         claim = ticket.claim
-        if claim.standing is _HOLDING:
+        if claim.state is _HOLDING:
             connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
             fits = avoid is None and (connection.uses == 0 or connection.is_quiet())
             if fits and not (connection.is_shared and connection.is_doubtful):
@@ -137,8 +137,8 @@ class Leases:
         """After `acquire`: wait until the ticket holds a connection that fits."""
         claim = ticket.claim
         while True:
-            standing = claim.standing
-            if standing is _HOLDING:
+            state = claim.state
+            if state is _HOLDING:
                 connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
                 suits = avoid is None or self._suits(connection, ticket, avoid)
                 fits = connection.uses == 0 or (suits and connection.is_quiet())
@@ -147,9 +147,9 @@ class Leases:
                 ):
                     return connection
                 self.step(partial(self._redial, ticket))
-            elif standing is Standing.DIALING:
+            elif state is TicketState.DIALING:
                 await self._dial(ticket, call)
-            elif standing is Standing.WAITING:
+            elif state is TicketState.WAITING:
                 await self._wait(ticket, call)
             else:
                 raise _done(ticket)
@@ -177,7 +177,7 @@ class Leases:
                 if followed:
                     call.followed += now - since
                 followed, since = follows, now
-            if ticket.standing is not Standing.WAITING:
+            if ticket.state is not TicketState.WAITING:
                 return
             limit = call.connect_limit() if follows else call.config.pool_timeout
             left = None if limit is None else max(0.0, limit - (now - since))
@@ -190,7 +190,7 @@ class Leases:
 
     def _check_granted(self, ticket: Ticket, call: Call, follows: bool) -> None:
         """The timer fired. Raise, unless the ticket was granted in the same moment, or waits for something else now."""
-        if self.step(lambda: ticket.standing is not Standing.WAITING or self.ledger.follows(ticket) is not follows):
+        if self.step(lambda: ticket.state is not TicketState.WAITING or self.ledger.follows(ticket) is not follows):
             return
         if follows:
             raise ConnectTimeout(
@@ -213,7 +213,7 @@ class Leases:
         if slot is None:
             return  # the pool was closed since we were told to dial
         slot.connection = connection
-        if slot.standing is SlotStanding.GONE:
+        if slot.state is SlotState.GONE:
             return  # likewise; it may have been too early for it to see the connection
         if call.tracer is not None:
             call.tracer.dialing(call.route)
@@ -230,7 +230,7 @@ class Leases:
         self.step(
             lambda: self.ledger.opened(ticket, self.now(), capacity=connection.capacity, protocol=connection.protocol)
         )
-        if call.tracer is not None and ticket.standing is _HOLDING:
+        if call.tracer is not None and ticket.state is _HOLDING:
             self.follow(slot, connection, call.tracer)
             call.tracer.opened(call.route, connection.info, connection.engine)
 
@@ -336,7 +336,7 @@ class Leases:
 
     def _see_to(self, slot: Slot) -> None:
         connection: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what `_dial` put there
-        if connection is None or slot.standing is SlotStanding.GONE:
+        if connection is None or slot.state is SlotState.GONE:
             return
         if not connection.is_shared:
             if not slot.used:

@@ -13,7 +13,7 @@ others before it has its turn after at most (p + 1) x (2 x `max_connections` + 1
 the others do. (An HTTP/2 connection that must go takes no more requests, and goes when its last stream ends.) An origin
 at its own limit is not in the ring, and so in nobody's way.
 
-Ctrl-C may leave a step half done. Two dicts, of claims and of slots, and the standing of each claim and slot are the
+Ctrl-C may leave a step half done. Two dicts, of claims and of slots, and the state of each claim and slot are the
 truth; everything else follows from them. Each step changes the truth in an order that makes sense wherever it stops,
 and is marked while it runs; who finds the mark makes everything else anew (`rebuild`).
 """
@@ -45,10 +45,10 @@ from .tickets import (
     Claim,
     Origin,
     Slot,
-    SlotStanding,
+    SlotState,
     Speaks,
-    Standing,
     Ticket,
+    TicketState,
 )
 
 __all__ = ["Ledger"]
@@ -75,7 +75,7 @@ class Ledger:
         self._most_idle = inf if limits.max_keepalive is None else limits.max_keepalive
         self._keepalive = inf if limits.keepalive_expiry is None else limits.keepalive_expiry
 
-        # The truth, beside the standings.
+        # The truth, beside the states.
         self._claims: dict[Claim, None] = {}
         self._slots: dict[Slot, None] = {}
         self._closed = False
@@ -118,7 +118,7 @@ class Ledger:
             ValueError: the ticket has asked before.
         """
         claim = ticket.claim
-        if claim.standing is not _NEW:
+        if claim.state is not _NEW:
             raise _misplaced("ask", claim, _NEW)
         if self._torn or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
@@ -152,7 +152,7 @@ class Ledger:
         claim = ticket.claim
         _demand("opened", claim, _DIALING)
         self._begin(now)
-        if claim.standing is _DIALING and (slot := claim.slot):
+        if claim.state is _DIALING and (slot := claim.slot):
             led = slot.origin.is_followed()
             slot.origin.protocol = protocol
             self._spoken.learn(slot.key, protocol)
@@ -160,8 +160,8 @@ class Ledger:
             slot.capacity = capacity
             slot.since = now
             self._next_expiry = min(self._next_expiry, self._aging.begin(slot, now))
-            slot.standing = _LEAVING if slot.doomed else _OPEN
-            claim.standing = _HOLDING
+            slot.state = _LEAVING if slot.doomed else _OPEN
+            claim.state = _HOLDING
             slot.used = 1
             slot.origin.dialing -= 1
             self._dialing -= 1
@@ -179,7 +179,7 @@ class Ledger:
         claim = ticket.claim
         _demand("failed", claim, _DIALING)
         self._begin(now)
-        if claim.standing is _DIALING and (slot := claim.slot):
+        if claim.state is _DIALING and (slot := claim.slot):
             led = slot.origin.is_followed()
             slot.origin.solo = self._joins
             self._strike(claim)
@@ -189,7 +189,7 @@ class Ledger:
         self._end()
 
     def give_back(self, ticket: Ticket, now: float, *, reusable: bool = False, expires: float | None = None) -> None:
-        """The one way out, from every standing: the ticket is DONE. A second call does nothing.
+        """The one way out, from every state: the ticket is DONE. A second call does nothing.
 
         Arguments:
             reusable: the connection is clean. Otherwise it serves nobody else, and closes when nobody uses it.
@@ -200,7 +200,7 @@ class Ledger:
         self._now = now
         self._torn = True
         claim = ticket.claim
-        holds = claim.standing is _HOLDING
+        holds = claim.state is _HOLDING
         self._release(claim, now, reusable, expires)
         if self._ring:
             self._fill()
@@ -222,7 +222,7 @@ class Ledger:
         claim = ticket.claim
         _demand("redial", claim, _HOLDING)
         self._begin(now)
-        if claim.standing is _HOLDING and (slot := claim.slot):
+        if claim.state is _HOLDING and (slot := claim.slot):
             self._again(claim, slot)
         self._end()
 
@@ -260,10 +260,10 @@ class Ledger:
         Only marks are set, so a step may be half done, in this thread or in one that does not exist any more.
         """
         for claim in list(self._claims):
-            claim.standing = _DONE
+            claim.state = _DONE
             claim.slot = None
         for slot in list(self._slots):
-            slot.standing = _GONE
+            slot.state = _GONE
 
     def stats(self) -> PoolStats:
         """What there is after a step that gives back what was dropped."""
@@ -292,13 +292,13 @@ class Ledger:
             self._fill()
         self._torn = False
 
-    # What may become of a claim. The standing changes last, since what it says must be so; but DONE comes first, and
+    # What may become of a claim. The state changes last, since what it says must be so; but DONE comes first, and
     # the claim leaves the dict last of all.
 
     def _hold(self, claim: Claim, slot: Slot) -> None:
         """From the slot that is last in `ready`, where it stays until it is full."""
         claim.slot = slot
-        claim.standing = _HOLDING
+        claim.state = _HOLDING
         if not slot.used:
             del self._idle[slot]
         slot.used += 1
@@ -311,7 +311,7 @@ class Ledger:
         slot = Slot(origin, self._numbers)
         self._slots[slot] = None
         claim.slot = slot
-        claim.standing = _DIALING
+        claim.state = _DIALING
         origin.count += 1
         origin.dialing += 1
         self._dialing += 1
@@ -327,7 +327,7 @@ class Ledger:
             if origin.waiters:  # so that in a queue `joined` never falls, which `wants_room` relies on
                 claim.joined = next(iter(origin.waiters)).joined
         claim.slot = None
-        claim.standing = _WAITING
+        claim.state = _WAITING
         origin.waiters[claim] = None
         if first:
             origin.waiters.move_to_end(claim, last=False)
@@ -341,26 +341,26 @@ class Ledger:
         self._strike(claim)
 
     def _strike(self, claim: Claim) -> None:
-        claim.standing = _DONE
+        claim.state = _DONE
         claim.slot = None
         self._claims.pop(claim, None)
 
     def _release(self, claim: Claim, now: float, reusable: bool = False, expires: float | None = None) -> None:
-        standing = claim.standing
+        state = claim.state
         slot = claim.slot
-        if standing is _HOLDING and slot is not None:
-            if slot.standing is not _OPEN:
+        if state is _HOLDING and slot is not None:
+            if slot.state is not _OPEN:
                 reusable = False
             elif not reusable or (expires is not None and expires <= now):
                 slot.reason = slot.reason or (CloseReason.EXPIRED if reusable else CloseReason.DROPPED)
                 reusable = False
-                slot.standing = _LEAVING  # before the claim is DONE: nobody may think that it is clean
+                slot.state = _LEAVING  # before the claim is DONE: nobody may think that it is clean
             else:
                 slot.since = now
                 slot.expires = until = now + self._keepalive
                 if expires is not None and expires < until:
                     slot.expires = expires
-            claim.standing = _DONE
+            claim.state = _DONE
             claim.slot = None
             del self._claims[claim]
             slot.used -= 1
@@ -368,16 +368,16 @@ class Ledger:
                 self._freed(slot, now)
             else:
                 self._unoffer(slot)
-        elif standing is _WAITING:
+        elif state is _WAITING:
             self._leave_queue(claim)
-        elif standing is _DIALING and slot is not None:
+        elif state is _DIALING and slot is not None:
             self._strike(claim)
             self._bury(slot)
             # A cancelled dial is a freed connection: its own origin's waiter takes it over.
             if slot.origin in self._ring and not self._ring.must_yield(slot.origin):
                 self._dial_for_first(slot.origin)
         else:
-            claim.standing = _DONE
+            claim.state = _DONE
 
     def _leave_queue(self, claim: Claim) -> None:
         origin = self._origins[claim.key]
@@ -388,7 +388,7 @@ class Ledger:
 
     def _again(self, claim: Claim, slot: Slot) -> None:
         origin = slot.origin
-        slot.standing = _LEAVING
+        slot.state = _LEAVING
         slot.reason = slot.reason or CloseReason.STALE
         slot.used -= 1
         self._unoffer(slot)
@@ -439,9 +439,9 @@ class Ledger:
         self._next_expiry = min(oldest.expires if oldest else inf, self._early.next(inf), self._aging.next(inf))
 
     def _offer(self, slot: Slot) -> None:
-        """Its capacity or its standing has changed: it is ready or not, and may serve more or none."""
+        """Its capacity or its state has changed: it is ready or not, and may serve more or none."""
         origin = slot.origin
-        if slot.standing is _OPEN and slot.used < slot.capacity:
+        if slot.state is _OPEN and slot.used < slot.capacity:
             origin.ready.setdefault(slot, None)
         else:
             origin.ready.pop(slot, None)
@@ -449,10 +449,10 @@ class Ledger:
 
     def _leave(self, slot: Slot, reason: CloseReason) -> None:
         slot.reason = slot.reason or reason
-        if slot.standing is SlotStanding.DIALING:
+        if slot.state is SlotState.DIALING:
             slot.doomed = True
-        elif slot.standing is _OPEN:
-            slot.standing = _LEAVING
+        elif slot.state is _OPEN:
+            slot.state = _LEAVING
             self._unoffer(slot)
 
     def _unoffer(self, slot: Slot) -> None:
@@ -465,8 +465,8 @@ class Ledger:
         """Nobody uses it. As with claims, what is GONE leaves the dict last."""
         slot.reason = slot.reason or reason
         origin = slot.origin
-        dialing = slot.standing is SlotStanding.DIALING
-        slot.standing = _GONE
+        dialing = slot.state is SlotState.DIALING
+        slot.state = _GONE
         self.todo.append(slot)
         del self._slots[slot]
         self._idle.pop(slot, None)
@@ -535,8 +535,8 @@ class Ledger:
     def _shut(self) -> None:
         """Waiters first, so that nobody takes over what the others leave. Told first: a claim that is done and out of
         the dict could not be told any more."""
-        for standing in (_WAITING, _DIALING):
-            for claim in [claim for claim in self._claims if claim.standing is standing]:
+        for state in (_WAITING, _DIALING):
+            for claim in [claim for claim in self._claims if claim.state is state]:
                 self.todo.append(claim)
                 claim.closed = True
                 self._release(claim, self._now)
@@ -584,7 +584,7 @@ class Ledger:
         """It waits for the end of another's dial, since its origin has no connection yet. When this changes while it
         waits, its `wake` is called."""
         claim = ticket.claim
-        if claim.standing is not _WAITING:
+        if claim.state is not _WAITING:
             return False
         origin = self._origins[claim.key]
         return origin.count == origin.dialing and claim.joined > origin.solo and origin.shared_by(claim)
@@ -620,11 +620,11 @@ class Ledger:
         return len(self._slots) - self._dialing - len(self._idle), self._dialing, self._waiting
 
 
-def _demand(step: str, claim: Claim, standing: Standing) -> None:
+def _demand(step: str, claim: Claim, state: TicketState) -> None:
     """DONE is allowed too: the ledger may have been closed while the caller dialed."""
-    if claim.standing is not standing and claim.standing is not _DONE:
-        raise _misplaced(step, claim, standing)
+    if claim.state is not state and claim.state is not _DONE:
+        raise _misplaced(step, claim, state)
 
 
-def _misplaced(step: str, claim: Claim, allowed: Standing) -> ValueError:
-    return ValueError(f"{step}: the ticket for {claim.key} is {claim.standing.name}, only {allowed.name} is allowed")
+def _misplaced(step: str, claim: Claim, allowed: TicketState) -> ValueError:
+    return ValueError(f"{step}: the ticket for {claim.key} is {claim.state.name}, only {allowed.name} is allowed")

@@ -26,8 +26,8 @@ class Connection(Protocol):
         ...
 
 
-class Standing(Enum):
-    """Where a ticket is on its way."""
+class TicketState(Enum):
+    """What a ticket has: nothing yet, a place in a queue, a dial, a connection, or nothing any more."""
 
     NEW = "new"
     WAITING = "waiting"
@@ -36,8 +36,8 @@ class Standing(Enum):
     DONE = "done"
 
 
-class SlotStanding(Enum):
-    """Where a connection is on its way. LEAVING: in use, and goes when its last user gives it back."""
+class SlotState(Enum):
+    """A connection in its life. LEAVING: in use, takes no further tickets, closes when its last user releases it."""
 
     DIALING = "dialing"
     OPEN = "open"
@@ -46,14 +46,14 @@ class SlotStanding(Enum):
 
 
 # The lookup of an Enum's member costs more than the comparison.
-_NEW: Final = Standing.NEW
-_WAITING: Final = Standing.WAITING
-_DIALING: Final = Standing.DIALING
-_HOLDING: Final = Standing.HOLDING
-_DONE: Final = Standing.DONE
-_OPEN: Final = SlotStanding.OPEN
-_LEAVING: Final = SlotStanding.LEAVING
-_GONE: Final = SlotStanding.GONE
+_NEW: Final = TicketState.NEW
+_WAITING: Final = TicketState.WAITING
+_DIALING: Final = TicketState.DIALING
+_HOLDING: Final = TicketState.HOLDING
+_DONE: Final = TicketState.DONE
+_OPEN: Final = SlotState.OPEN
+_LEAVING: Final = SlotState.LEAVING
+_GONE: Final = SlotState.GONE
 
 
 class Slot:
@@ -62,7 +62,7 @@ class Slot:
     Attributes:
         key: what it is pooled under.
         connection: the pool's own; the ledger never looks at it.
-        standing: see `SlotStanding`.
+        state: see `SlotState`.
         protocol: "HTTP/1.1" or "HTTP/2" once it is open.
         capacity: how many may hold it at once.
         reason: why it leaves, once that is known.
@@ -81,7 +81,7 @@ class Slot:
         "protocol",
         "reason",
         "since",
-        "standing",
+        "state",
         "used",
     )
 
@@ -90,7 +90,7 @@ class Slot:
         self.origin = origin
         self.number = number
         self.connection: Connection | None = None
-        self.standing = SlotStanding.DIALING
+        self.state = SlotState.DIALING
         self.protocol: Speaks | None = None
         self.capacity = 1
         self.used = 0
@@ -113,10 +113,10 @@ class Claim(weakref.ref["Ticket"]):
     what makes it sure: no Python code runs, so nothing can interrupt it, and it cannot lock or raise.
     """
 
-    __slots__ = ("closed", "joined", "key", "may_share", "slot", "standing", "turn", "wake")
+    __slots__ = ("closed", "joined", "key", "may_share", "slot", "state", "turn", "wake")
     key: Hashable
     may_share: bool
-    standing: Standing
+    state: TicketState
     slot: Slot | None
     wake: Callable[[], None] | None
     closed: bool
@@ -147,7 +147,7 @@ class Ticket:
         self.claim = claim = Claim(self, dropped)
         claim.key = key
         claim.may_share = may_share
-        claim.standing = _NEW
+        claim.state = _NEW
         claim.slot = None
         claim.wake = None
         claim.closed = False
@@ -158,9 +158,9 @@ class Ticket:
         return self.claim.key
 
     @property
-    def standing(self) -> Standing:
-        """Where it is on its way."""
-        return self.claim.standing
+    def state(self) -> TicketState:
+        """See `TicketState`."""
+        return self.claim.state
 
     @property
     def slot(self) -> Slot | None:
@@ -185,7 +185,7 @@ class Ticket:
 
 def _spent() -> Claim:
     claim = Ticket(None, False, _ignore).claim
-    claim.standing = _DONE
+    claim.state = _DONE
     return claim
 
 
@@ -205,7 +205,7 @@ class Origin:
     def __init__(self, key: Hashable, protocol: Speaks | None) -> None:
         self.key = key
         self.protocol = protocol
-        self.count = 0  # slots of any standing but GONE
+        self.count = 0  # slots of any state but GONE
         self.dialing = 0
         self.ready: OrderedDict[Slot, None] = OrderedDict()  # open and not full, the most recently used last
         self.waiters: OrderedDict[Claim, None] = OrderedDict()

@@ -19,9 +19,9 @@ from httpcore._pool.recovery import mend
 from httpcore._pool.ring import Ring
 from httpcore._pool.spoken import REMEMBERED, Spoken
 from httpcore._pool.stats import OriginStats
-from httpcore._pool.tickets import Slot, SlotStanding, Speaks, Standing, Ticket
+from httpcore._pool.tickets import Slot, SlotState, Speaks, Ticket, TicketState
 
-NEW, WAITING, DIALING, HOLDING, DONE = Standing
+NEW, WAITING, DIALING, HOLDING, DONE = TicketState
 
 
 class Connection:
@@ -51,10 +51,10 @@ class Pool:
         return ticket
 
     def arm(self, ticket: Ticket) -> None:
-        if ticket.standing is WAITING:
+        if ticket.state is WAITING:
             claim = ticket.claim
             ticket.wake = lambda: self.woken.extend(filter(None, [claim()]))
-        elif ticket.standing is DIALING:
+        elif ticket.state is DIALING:
             slot_of(ticket).connection = Connection()
 
     def opened(self, ticket: Ticket, **answer: Any) -> Ticket:
@@ -88,8 +88,8 @@ class Pool:
         return stats.idle, stats.busy, stats.dialing, stats.leased, stats.waiting
 
 
-def standings(*tickets: Ticket) -> list[Standing]:
-    return [ticket.standing for ticket in tickets]
+def states(*tickets: Ticket) -> list[TicketState]:
+    return [ticket.state for ticket in tickets]
 
 
 def slot_of(ticket: Ticket) -> Slot:
@@ -110,11 +110,11 @@ def test_the_first_to_ask_dials_and_then_holds() -> None:
     pool = Pool()
     ticket = pool.ask("a")
     slot = slot_of(ticket)
-    assert (ticket.standing, slot.standing, pool.counts) == (DIALING, SlotStanding.DIALING, (0, 0, 1, 0, 0))
+    assert (ticket.state, slot.state, pool.counts) == (DIALING, SlotState.DIALING, (0, 0, 1, 0, 0))
     pool.opened(ticket)
-    assert (ticket.standing, slot.standing, pool.counts) == (HOLDING, SlotStanding.OPEN, (0, 1, 0, 1, 0))
+    assert (ticket.state, slot.state, pool.counts) == (HOLDING, SlotState.OPEN, (0, 1, 0, 1, 0))
     pool.give_back(ticket)
-    assert (ticket.standing, ticket.slot, slot.used, pool.counts) == (DONE, None, 0, (1, 0, 0, 0, 0))
+    assert (ticket.state, ticket.slot, slot.used, pool.counts) == (DONE, None, 0, (1, 0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("reusable", [True, False])
@@ -132,12 +132,12 @@ def test_a_clean_connection_is_used_again_and_one_that_is_not_is_closed_once() -
     connection = connection_of(ticket)
     pool.give_back(ticket)
     again = pool.ask("a")
-    assert again.standing is HOLDING
+    assert again.state is HOLDING
     assert slot_of(again).connection is connection
     pool.give_back(again, reusable=False)
     assert connection.closed == 1
     assert pool.counts == (0, 0, 0, 0, 0)
-    assert pool.ask("a").standing is DIALING
+    assert pool.ask("a").state is DIALING
 
 
 def test_the_most_recently_used_connection_goes_first() -> None:
@@ -148,25 +148,25 @@ def test_the_most_recently_used_connection_goes_first() -> None:
     assert slot_of(pool.ask("a")) is newest
 
 
-@pytest.mark.parametrize("standing", list(Standing))
-def test_give_back_is_the_way_out_from_every_standing_and_may_come_twice(standing: Standing) -> None:
+@pytest.mark.parametrize("state", list(TicketState))
+def test_release_from_every_state_and_twice(state: TicketState) -> None:
     pool = Pool(1)
     ticket = pool.ledger.ticket("a")
-    if standing is WAITING:
+    if state is WAITING:
         other = pool.ask("b")
-    if standing is not NEW:
+    if state is not NEW:
         pool.ledger.ask(ticket, 0.0)
-    if standing in (HOLDING, DONE):
+    if state in (HOLDING, DONE):
         pool.opened(ticket)
-    if standing is DONE:
+    if state is DONE:
         pool.give_back(ticket)
         pool.give_back(pool.ask("a"), reusable=False)
-    assert ticket.standing is standing
+    assert ticket.state is state
     pool.give_back(ticket, reusable=False)
     pool.give_back(ticket, reusable=False)
-    if standing is WAITING:
+    if state is WAITING:
         pool.give_back(other)
-    assert (ticket.standing, ticket.slot, pool.counts) == (DONE, None, (0, 0, 0, 0, 0))
+    assert (ticket.state, ticket.slot, pool.counts) == (DONE, None, (0, 0, 0, 0, 0))
 
 
 def test_a_failed_dial_frees_its_room() -> None:
@@ -174,24 +174,24 @@ def test_a_failed_dial_frees_its_room() -> None:
     ticket, other = pool.ask("a"), pool.ask("b")
     connection = connection_of(ticket)
     pool.step("failed", ticket)
-    assert standings(ticket, other) == [DONE, DIALING]
+    assert states(ticket, other) == [DONE, DIALING]
     assert connection.closed == 1
     assert pool.woken == [other]
 
 
 @pytest.mark.parametrize(
-    ("step", "standing"),
+    ("step", "state"),
     [("ask", DIALING), ("opened", NEW), ("failed", NEW), ("redial", DIALING), ("opened", HOLDING), ("redial", NEW)],
 )
-def test_a_step_out_of_place_says_what_it_saw_and_changes_nothing(step: str, standing: Standing) -> None:
+def test_a_step_out_of_place_says_what_it_saw_and_changes_nothing(step: str, state: TicketState) -> None:
     pool = Pool()
-    ticket = pool.ledger.ticket("here") if standing is NEW else pool.ask("here")
-    if standing is HOLDING:
+    ticket = pool.ledger.ticket("here") if state is NEW else pool.ask("here")
+    if state is HOLDING:
         pool.opened(ticket)
     before = pool.counts
-    with pytest.raises(ValueError, match=f"^{step}: the ticket for here is {standing.name}, only [A-Z]+ is allowed$"):
+    with pytest.raises(ValueError, match=f"^{step}: the ticket for here is {state.name}, only [A-Z]+ is allowed$"):
         pool.step(step, ticket)
-    assert (ticket.standing, pool.counts) == (standing, before)
+    assert (ticket.state, pool.counts) == (state, before)
 
 
 # Limits.
@@ -202,8 +202,8 @@ def test_at_the_limit_the_connection_that_was_idle_for_longest_makes_room_for_an
     old, young = pool.open("a"), pool.open("b")
     slots = slot_of(old), slot_of(young)
     pool.give_back(old, young)
-    assert pool.ask("c").standing is DIALING
-    assert [slot.standing for slot in slots] == [SlotStanding.GONE, SlotStanding.OPEN]
+    assert pool.ask("c").state is DIALING
+    assert [slot.state for slot in slots] == [SlotState.GONE, SlotState.OPEN]
     assert connection_of(slots[0]).closed == 1
     assert "a" not in pool.ledger.stats().origins
 
@@ -211,9 +211,9 @@ def test_at_the_limit_the_connection_that_was_idle_for_longest_makes_room_for_an
 def test_a_connection_that_turns_idle_while_another_origin_waits_is_closed_for_it() -> None:
     pool = Pool(1)
     ticket, other = pool.open("a"), pool.ask("b")
-    assert other.standing is WAITING
+    assert other.state is WAITING
     pool.give_back(ticket)
-    assert other.standing is DIALING
+    assert other.state is DIALING
     assert pool.woken == [other]
 
 
@@ -222,11 +222,11 @@ def test_an_origin_at_its_own_limit_is_in_nobodys_way() -> None:
     a, a_waits = pool.open("a"), pool.ask("a")
     b, c = pool.open("b"), pool.open("c")
     b_waits, d_waits = pool.ask("b"), pool.ask("d")
-    assert standings(a_waits, b_waits, d_waits) == [WAITING] * 3
+    assert states(a_waits, b_waits, d_waits) == [WAITING] * 3
     pool.give_back(c)
-    assert standings(a_waits, b_waits, d_waits) == [WAITING, WAITING, DIALING]
+    assert states(a_waits, b_waits, d_waits) == [WAITING, WAITING, DIALING]
     pool.give_back(a, b, reusable=False)
-    assert standings(a_waits, b_waits) == [DIALING, DIALING]
+    assert states(a_waits, b_waits) == [DIALING, DIALING]
 
 
 def test_max_keepalive_bounds_the_idle_and_the_oldest_goes() -> None:
@@ -234,7 +234,7 @@ def test_max_keepalive_bounds_the_idle_and_the_oldest_goes() -> None:
     a, b = pool.open("a"), pool.open("b")
     oldest = slot_of(a)
     pool.give_back(a, b)
-    assert oldest.standing is SlotStanding.GONE
+    assert oldest.state is SlotState.GONE
     assert pool.counts == (1, 0, 0, 0, 0)
 
 
@@ -246,7 +246,7 @@ def test_without_keep_alive_a_connection_still_goes_straight_to_a_waiter_of_its_
     pool.give_back(ticket)
     assert waiter.slot is slot
     pool.give_back(waiter)
-    assert (slot.standing, pool.counts) == (SlotStanding.GONE, (0, 0, 0, 0, 0))
+    assert (slot.state, pool.counts) == (SlotState.GONE, (0, 0, 0, 0, 0))
 
 
 # Time.
@@ -266,14 +266,14 @@ def test_an_idle_connection_lives_for_the_pools_time_or_the_peers_whichever_is_s
     pool.now += after
     pool.step("expire")
     assert (connection.closed, pool.counts[0]) == ((0, 1) if kept else (1, 0))
-    assert pool.ask("a").standing is (HOLDING if kept else DIALING)
+    assert pool.ask("a").state is (HOLDING if kept else DIALING)
 
 
 def test_a_connection_whose_time_was_over_when_it_came_back_is_closed() -> None:
     pool = Pool(1)
     ticket, waiter = pool.open("a"), pool.ask("a")
     pool.give_back(ticket, expires=pool.now)
-    assert waiter.standing is DIALING
+    assert waiter.state is DIALING
 
 
 def test_the_peers_time_is_for_one_idle_life_only() -> None:
@@ -283,7 +283,7 @@ def test_the_peers_time_is_for_one_idle_life_only() -> None:
     ticket = pool.ask("a")
     pool.give_back(ticket)
     pool.now += 1e6
-    assert pool.ask("a").standing is HOLDING
+    assert pool.ask("a").state is HOLDING
 
 
 def test_who_must_go_early_goes_while_older_ones_stay() -> None:
@@ -324,10 +324,10 @@ def test_a_connection_that_is_too_old_is_given_to_nobody(capacity: int, protocol
         assert first.slot is slot
     pool.now += 1
     other = pool.ask("a")
-    assert (slot.standing, other.standing) == (SlotStanding.LEAVING, DIALING)
+    assert (slot.state, other.state) == (SlotState.LEAVING, DIALING)
     assert connection_of(slot).closed == 0, "what is on it runs to its end"
     pool.give_back(first)
-    assert (connection_of(slot).closed, slot.standing) == (1, SlotStanding.GONE)
+    assert (connection_of(slot).closed, slot.state) == (1, SlotState.GONE)
 
 
 def test_an_idle_connection_is_closed_when_it_is_too_old() -> None:
@@ -349,7 +349,7 @@ def test_age_counts_from_the_end_of_the_dial() -> None:
     pool.opened(ticket)
     pool.give_back(ticket)
     pool.now += 29
-    assert pool.ask("a").standing is HOLDING
+    assert pool.ask("a").state is HOLDING
 
 
 def test_those_who_wait_on_a_connection_too_old_are_served_by_another() -> None:
@@ -357,7 +357,7 @@ def test_those_who_wait_on_a_connection_too_old_are_served_by_another() -> None:
     holder, waiter = pool.open("a"), pool.ask("a")
     pool.now += 60
     pool.give_back(holder)
-    assert waiter.standing is DIALING
+    assert waiter.state is DIALING
 
 
 def test_closed_connections_leave_no_note_of_their_age() -> None:
@@ -376,7 +376,7 @@ def test_first_come_first_served_inside_an_origin() -> None:
     holder, *waiters = [pool.open("a")] + [pool.ask("a") for _ in range(5)]
     for waiter in waiters:
         pool.give_back(holder)
-        assert waiter.standing is HOLDING
+        assert waiter.state is HOLDING
         holder = waiter
     assert pool.woken == waiters
 
@@ -385,16 +385,16 @@ def test_a_cancelled_waiter_gives_its_turn_to_the_next() -> None:
     pool = Pool(1)
     holder, first, second = pool.open("a"), pool.ask("a"), pool.ask("a")
     pool.give_back(first, holder)
-    assert standings(first, second) == [DONE, HOLDING]
+    assert states(first, second) == [DONE, HOLDING]
 
 
 def test_a_waiter_cancelled_after_its_grant_passes_it_on() -> None:
     pool = Pool(1)
     holder, first, second = pool.open("a"), pool.ask("a"), pool.ask("a")
     pool.ledger.give_back(holder, 0.0, reusable=True)
-    assert first.standing is HOLDING  # and has not been told yet
+    assert first.state is HOLDING  # and has not been told yet
     pool.give_back(first)
-    assert second.standing is HOLDING
+    assert second.state is HOLDING
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
@@ -404,12 +404,12 @@ def test_an_origin_keeps_what_it_frees_until_another_was_passed_over_twice_the_l
     other = pool.ask("other")
     waiters = [pool.ask("busy") for _ in range(10 * most)]
     kept = 0
-    while other.standing is WAITING:
+    while other.state is WAITING:
         pool.give_back(holders.pop(0))
-        kept += other.standing is WAITING
-        holders += [waiters.pop(0)] if waiters[0].standing is HOLDING else []
+        kept += other.state is WAITING
+        holders += [waiters.pop(0)] if waiters[0].state is HOLDING else []
     assert kept == 2 * most
-    assert other.standing is DIALING
+    assert other.state is DIALING
 
 
 def test_origins_that_wait_for_room_take_turns() -> None:
@@ -419,7 +419,7 @@ def test_origins_that_wait_for_room_take_turns() -> None:
     order = []
     while waiters:
         pool.give_back(holder, reusable=False)
-        [holder] = [ticket for ticket in waiters if ticket.standing is DIALING]
+        [holder] = [ticket for ticket in waiters if ticket.state is DIALING]
         waiters.remove(holder)
         order.append(holder.key)
         pool.opened(holder)
@@ -431,9 +431,9 @@ def test_an_origin_whose_own_connection_served_it_had_its_turn() -> None:
     a, c = pool.open("a"), pool.open("c")
     a_waits, *others = [pool.ask("a"), pool.ask("b"), pool.ask("a")]
     pool.give_back(a)
-    assert a_waits.standing is HOLDING
+    assert a_waits.state is HOLDING
     pool.give_back(c)
-    assert standings(*others) == [DIALING, WAITING]
+    assert states(*others) == [DIALING, WAITING]
 
 
 def test_passing_over_is_counted_anew_for_whoever_comes_to_the_head_of_the_ring() -> None:
@@ -446,7 +446,7 @@ def test_passing_over_is_counted_anew_for_whoever_comes_to_the_head_of_the_ring(
             pool.give_back(head)
         pool.give_back(holder)
         holder = waiter
-        if second.standing is DIALING:
+        if second.state is DIALING:
             break
     assert kept == 2 + 2
 
@@ -455,8 +455,8 @@ def test_what_comes_free_as_one_asks_is_for_those_who_wait() -> None:
     pool = Pool(1)
     holder, waiter = pool.open("a"), pool.ask("b")
     del holder
-    assert pool.ask("c").standing is WAITING
-    assert waiter.standing is DIALING
+    assert pool.ask("c").state is WAITING
+    assert waiter.state is DIALING
 
 
 @pytest.mark.parametrize("capacity", [1, 3])
@@ -470,18 +470,18 @@ def test_whoever_waits_for_room_gets_it_whatever_two_busy_origins_do(capacity: i
         tickets[key] += [pool.ask(key) for _ in range(10)]
     other = pool.ask("other")
     freed = 0
-    while other.standing is WAITING:
+    while other.state is WAITING:
         for key in "ab":
             tickets[key].append(pool.ask(key))
             for ticket in tickets[key]:
-                if ticket.standing is DIALING:
+                if ticket.state is DIALING:
                     pool.opened(ticket, capacity=capacity, protocol="HTTP/2" if capacity > 1 else "HTTP/1.1")
-            held = next(ticket for ticket in tickets[key] if ticket.standing is HOLDING)
+            held = next(ticket for ticket in tickets[key] if ticket.state is HOLDING)
             tickets[key].remove(held)
             pool.give_back(held)
             freed += 1
         assert freed < 3 * (2 * 2 + 1) + 2 * capacity + 2
-    assert other.standing is DIALING
+    assert other.state is DIALING
 
 
 def test_a_shared_connection_in_constant_use_gives_way_to_another_origin() -> None:
@@ -492,8 +492,8 @@ def test_a_shared_connection_in_constant_use_gives_way_to_another_origin() -> No
     for _ in range(20):
         holders.append(pool.ask("busy"))
         pool.give_back(holders.pop(0))
-    assert slot.standing is SlotStanding.GONE
-    assert other.standing is DIALING
+    assert slot.state is SlotState.GONE
+    assert other.state is DIALING
 
 
 def test_a_stream_given_back_above_a_lowered_limit_frees_nothing_and_is_nobodys_turn() -> None:
@@ -504,10 +504,10 @@ def test_a_stream_given_back_above_a_lowered_limit_frees_nothing_and_is_nobodys_
     pool.step("resize", slot_of(holders[0]), 1)
     pool.give_back(*holders)
     kept = 0
-    while waiters[kept].standing is HOLDING:
+    while waiters[kept].state is HOLDING:
         pool.give_back(waiters[kept])
         kept += 1
-    assert (kept, other.standing) == (2 + 1, DIALING)
+    assert (kept, other.state) == (2 + 1, DIALING)
 
 
 def test_one_shared_connection_at_a_time_gives_way() -> None:
@@ -520,11 +520,11 @@ def test_one_shared_connection_at_a_time_gives_way() -> None:
     holders = [first, second, *(pool.ask("busy") for _ in range(4))]
     other = pool.ask("other")
     for _ in range((2 * 2 + 1) + 2 * 2):
-        held = [one for one in holders if one.standing is HOLDING and slot_of(one).standing is SlotStanding.OPEN]
+        held = [one for one in holders if one.state is HOLDING and slot_of(one).state is SlotState.OPEN]
         pool.give_back(held[0])
         holders.append(pool.ask("busy"))
-    assert sorted(slot.standing.name for slot in slots) == ["LEAVING", "OPEN"]
-    assert other.standing is WAITING
+    assert sorted(slot.state.name for slot in slots) == ["LEAVING", "OPEN"]
+    assert other.state is WAITING
 
 
 # Sharing.
@@ -533,26 +533,26 @@ def test_one_shared_connection_at_a_time_gives_way() -> None:
 def test_a_burst_to_an_unknown_origin_waits_on_the_first_dial() -> None:
     pool = Pool()
     tickets = [pool.ask("a", may_share=True) for _ in range(5)]
-    assert standings(*tickets) == [DIALING, *[WAITING] * 4]
-    assert pool.ask("a").standing is DIALING  # this one may not share
+    assert states(*tickets) == [DIALING, *[WAITING] * 4]
+    assert pool.ask("a").state is DIALING  # this one may not share
 
 
 def test_when_it_is_http2_the_burst_gets_in_up_to_the_limit_of_streams_and_the_rest_dials() -> None:
     pool = Pool()
     tickets = [pool.ask("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0], capacity=3, protocol="HTTP/2")
-    assert standings(*tickets) == [HOLDING] * 3 + [DIALING, WAITING, WAITING]
+    assert states(*tickets) == [HOLDING] * 3 + [DIALING, WAITING, WAITING]
     assert len({ticket.slot for ticket in tickets[:3]}) == 1
     assert pool.counts == (0, 1, 1, 3, 2)
     pool.opened(tickets[3], capacity=3, protocol="HTTP/2")
-    assert standings(*tickets) == [HOLDING] * 6
+    assert states(*tickets) == [HOLDING] * 6
 
 
 def test_when_it_is_http11_all_dial_what_they_need_at_once() -> None:
     pool = Pool(4)
     tickets = [pool.ask("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0])
-    assert standings(*tickets) == [HOLDING, DIALING, DIALING, DIALING, WAITING, WAITING]
+    assert states(*tickets) == [HOLDING, DIALING, DIALING, DIALING, WAITING, WAITING]
     assert pool.woken == tickets[1:6]  # the last two, to see that they wait for something else now
 
 
@@ -562,7 +562,7 @@ def test_who_follows_another_s_dial_is_told_when_that_has_ended() -> None:
     ledger = pool.ledger
     assert [ledger.follows(ticket) for ticket in (dialing, following)] == [False, True]
     pool.step("failed", dialing)
-    assert following.standing is DIALING
+    assert following.state is DIALING
     late = pool.ask("a", may_share=True)
     assert ledger.follows(late)
     pool.opened(following, capacity=1, protocol="HTTP/2")
@@ -585,12 +585,12 @@ def test_when_the_first_dial_fails_the_followers_dial_each_its_own() -> None:
     pool = Pool()
     tickets = [pool.ask("a", may_share=True) for _ in range(4)]
     pool.step("failed", tickets[0])
-    assert standings(*tickets) == [DONE, DIALING, DIALING, DIALING]
+    assert states(*tickets) == [DONE, DIALING, DIALING, DIALING]
     late = pool.ask("a", may_share=True)
-    assert late.standing is WAITING
+    assert late.state is WAITING
     for ticket in tickets[1:]:
         pool.step("failed", ticket)
-    assert late.standing is DIALING
+    assert late.state is DIALING
 
 
 @pytest.mark.parametrize("torn", [False, True])
@@ -599,11 +599,11 @@ def test_followers_of_a_failed_dial_that_found_no_room_dial_as_it_comes(torn: bo
     busy = pool.open("busy")
     tickets = [pool.ask("a", may_share=True) for _ in range(3)]
     pool.step("failed", tickets[0])
-    assert standings(*tickets) == [DONE, DIALING, WAITING]
+    assert states(*tickets) == [DONE, DIALING, WAITING]
     if torn:
         pool.ledger.rebuild()
     pool.give_back(busy)
-    assert tickets[2].standing is DIALING
+    assert tickets[2].state is DIALING
 
 
 def test_when_the_one_who_dials_is_cancelled_one_follower_takes_over() -> None:
@@ -611,7 +611,7 @@ def test_when_the_one_who_dials_is_cancelled_one_follower_takes_over() -> None:
     tickets = [pool.ask("a", may_share=True) for _ in range(4)]
     connection = connection_of(tickets[0])
     pool.give_back(tickets[0], reusable=False)
-    assert standings(*tickets) == [DONE, DIALING, WAITING, WAITING]
+    assert states(*tickets) == [DONE, DIALING, WAITING, WAITING]
     assert connection.closed == 1
     assert pool.woken == [tickets[1]]
 
@@ -621,10 +621,10 @@ def test_a_cancelled_dial_stays_with_its_origin_until_others_were_passed_over_to
     first, other = pool.ask("a"), pool.ask("b")
     mine = [first] + [pool.ask("a") for _ in range(4)]
     for ticket in mine:
-        if other.standing is WAITING:
-            assert ticket.standing is DIALING
+        if other.state is WAITING:
+            assert ticket.state is DIALING
             pool.give_back(ticket)
-    assert standings(*mine, other) == [DONE, DONE, DONE, WAITING, WAITING, DIALING]
+    assert states(*mine, other) == [DONE, DONE, DONE, WAITING, WAITING, DIALING]
 
 
 def test_what_an_origin_speaks_is_remembered_after_it_is_forgotten() -> None:
@@ -633,7 +633,7 @@ def test_what_an_origin_speaks_is_remembered_after_it_is_forgotten() -> None:
     # What the ledger forgot shows nowhere else, and it may not grow with all origins that ever were.
     assert pool.ledger._origins == {}
     tickets = [pool.ask(key, may_share=True) for key in "aabb"]
-    assert standings(*tickets) == [DIALING, WAITING, DIALING, DIALING]
+    assert states(*tickets) == [DIALING, WAITING, DIALING, DIALING]
 
 
 def test_of_the_thousand_origins_remembered_the_one_unused_for_longest_goes() -> None:
@@ -652,11 +652,11 @@ def test_a_full_http2_connection_makes_its_origin_dial_or_wait_for_a_stream() ->
     pool = Pool(2)
     first = pool.open("a", capacity=1, protocol="HTTP/2")
     second, third = pool.ask("a"), pool.ask("a")
-    assert standings(second, third) == [DIALING, WAITING]
+    assert states(second, third) == [DIALING, WAITING]
     pool.opened(second, capacity=1, protocol="HTTP/2")
-    assert third.standing is WAITING
+    assert third.state is WAITING
     pool.give_back(first)
-    assert third.standing is HOLDING
+    assert third.state is HOLDING
 
 
 def test_resize_lets_more_in_and_takes_nothing_from_who_is_in() -> None:
@@ -664,13 +664,13 @@ def test_resize_lets_more_in_and_takes_nothing_from_who_is_in() -> None:
     tickets = [pool.open("a", capacity=2, protocol="HTTP/2")] + [pool.ask("a") for _ in range(4)]
     slot = slot_of(tickets[0])
     pool.step("resize", slot, 4)
-    assert standings(*tickets) == [HOLDING] * 4 + [WAITING]
+    assert states(*tickets) == [HOLDING] * 4 + [WAITING]
     pool.step("resize", slot, 1)
     assert (slot.used, pool.counts) == (4, (0, 1, 0, 4, 1))
     pool.give_back(*tickets[:3])
-    assert tickets[4].standing is WAITING
+    assert tickets[4].state is WAITING
     pool.give_back(tickets[3])
-    assert tickets[4].standing is HOLDING
+    assert tickets[4].state is HOLDING
 
 
 def test_a_connection_without_streams_serves_nobody_until_it_has_some() -> None:
@@ -680,7 +680,7 @@ def test_a_connection_without_streams_serves_nobody_until_it_has_some() -> None:
     pool.step("resize", slot, 0)
     pool.give_back(ticket)
     waiter = pool.ask("a")
-    assert waiter.standing is WAITING
+    assert waiter.state is WAITING
     pool.step("resize", slot, 1)
     assert waiter.slot is slot
 
@@ -694,12 +694,12 @@ def test_a_connection_that_leaves_serves_nobody_new_and_closes_after_its_last_us
     second = pool.ask("a")
     slot = slot_of(first)
     pool.step("retire", slot)
-    assert (slot.standing, slot.used) == (SlotStanding.LEAVING, 2)
-    assert pool.ask("a").standing is DIALING
+    assert (slot.state, slot.used) == (SlotState.LEAVING, 2)
+    assert pool.ask("a").state is DIALING
     pool.give_back(first)
     assert connection_of(slot).closed == 0
     pool.give_back(second)
-    assert (slot.standing, connection_of(slot).closed) == (SlotStanding.GONE, 1)
+    assert (slot.state, connection_of(slot).closed) == (SlotState.GONE, 1)
     pool.step("retire", slot)
     assert connection_of(slot).closed == 1
 
@@ -718,8 +718,8 @@ def test_a_connection_lost_before_it_was_reported_open_is_for_its_dialer_only() 
     ticket = pool.ask("a")
     pool.step("retire", slot_of(ticket))
     pool.opened(ticket, capacity=5, protocol="HTTP/2")
-    assert ticket.standing is HOLDING
-    assert pool.ask("a").standing is DIALING
+    assert ticket.state is HOLDING
+    assert pool.ask("a").state is DIALING
 
 
 def test_redial_keeps_the_place_of_the_only_user_ahead_of_all_waiters() -> None:
@@ -727,7 +727,7 @@ def test_redial_keeps_the_place_of_the_only_user_ahead_of_all_waiters() -> None:
     ticket, same, other = pool.open("a"), pool.ask("a"), pool.ask("b")
     dead = slot_of(ticket)
     pool.step("redial", ticket)
-    assert standings(ticket, same, other) == [DIALING, WAITING, WAITING]
+    assert states(ticket, same, other) == [DIALING, WAITING, WAITING]
     assert (connection_of(dead).closed, ticket.slot is dead) == (1, False)
     assert pool.counts == (0, 0, 1, 0, 2)
 
@@ -737,9 +737,9 @@ def test_redial_without_room_is_first_in_the_queue() -> None:
     first = pool.open("a", capacity=2, protocol="HTTP/2")
     second, waiter = pool.ask("a"), pool.ask("a")
     pool.step("redial", second)
-    assert standings(first, second, waiter) == [HOLDING, WAITING, WAITING]
+    assert states(first, second, waiter) == [HOLDING, WAITING, WAITING]
     pool.give_back(first)
-    assert standings(second, waiter) == [DIALING, WAITING]
+    assert states(second, waiter) == [DIALING, WAITING]
 
 
 def test_when_a_shared_connection_is_dead_one_of_its_users_dials_for_all() -> None:
@@ -748,9 +748,9 @@ def test_when_a_shared_connection_is_dead_one_of_its_users_dials_for_all() -> No
     tickets = [first] + [pool.ask("a") for _ in range(3)]
     for ticket in tickets:
         pool.step("redial", ticket)
-    assert standings(*tickets) == [DIALING, WAITING, WAITING, WAITING]
+    assert states(*tickets) == [DIALING, WAITING, WAITING, WAITING]
     pool.opened(first, capacity=4, protocol="HTTP/2")
-    assert standings(*tickets) == [HOLDING] * 4
+    assert states(*tickets) == [HOLDING] * 4
 
 
 def test_redial_behind_a_failed_dial_waits_on_nobody_elses_dial() -> None:
@@ -760,10 +760,10 @@ def test_redial_behind_a_failed_dial_waits_on_nobody_elses_dial() -> None:
     second = pool.ask("a")
     failing, dialer, waiter = pool.ask("a"), pool.ask("a"), pool.ask("a")
     pool.step("failed", failing)
-    assert standings(dialer, waiter) == [DIALING, WAITING]
+    assert states(dialer, waiter) == [DIALING, WAITING]
     pool.step("redial", second)
     pool.give_back(blocker, reusable=False)
-    assert standings(first, second, dialer, waiter) == [HOLDING, DIALING, DIALING, WAITING]
+    assert states(first, second, dialer, waiter) == [HOLDING, DIALING, DIALING, WAITING]
 
 
 def test_redial_without_room_takes_another_connection_of_its_origin() -> None:
@@ -772,7 +772,7 @@ def test_redial_without_room_takes_another_connection_of_its_origin() -> None:
     second, third = pool.ask("a"), pool.open("a", capacity=2, protocol="HTTP/2")
     pool.step("redial", second)
     assert second.slot is slot_of(third)
-    assert first.standing is HOLDING
+    assert first.state is HOLDING
 
 
 def test_close_ends_who_waits_and_dials_and_lets_who_holds_finish() -> None:
@@ -783,17 +783,17 @@ def test_close_ends_who_waits_and_dials_and_lets_who_holds_finish() -> None:
     waiter = pool.ask("b")
     extra = pool.ask("b")
     pool.step("close")
-    assert standings(holder, dialer, waiter, extra) == [HOLDING, DONE, DONE, DONE]
+    assert states(holder, dialer, waiter, extra) == [HOLDING, DONE, DONE, DONE]
     assert [ticket.closed for ticket in (holder, dialer, waiter, extra)] == [False, True, True, True]
     assert [connection_of(slot).closed for slot in slots] == [1, 0, 1]
     assert pool.ledger.closed
     late = pool.ask("a")
-    assert (late.standing, late.closed) == (DONE, True)
+    assert (late.state, late.closed) == (DONE, True)
     pool.opened(dialer)
     pool.step("failed", dialer)
-    assert dialer.standing is DONE
+    assert dialer.state is DONE
     pool.step("redial", holder)
-    assert (holder.standing, holder.closed, connection_of(slots[1]).closed) == (DONE, True, 1)
+    assert (holder.state, holder.closed, connection_of(slots[1]).closed) == (DONE, True, 1)
     pool.step("close")
     assert pool.counts == (0, 0, 0, 0, 0)
     assert pool.ledger.slots() == []
@@ -802,14 +802,14 @@ def test_close_ends_who_waits_and_dials_and_lets_who_holds_finish() -> None:
 # Tickets that nobody holds.
 
 
-@pytest.mark.parametrize("standing", [WAITING, DIALING, HOLDING])
-def test_a_dropped_ticket_gives_back_at_the_next_step_as_not_reusable(standing: Standing) -> None:
+@pytest.mark.parametrize("state", [WAITING, DIALING, HOLDING])
+def test_a_dropped_ticket_gives_back_at_the_next_step_as_not_reusable(state: TicketState) -> None:
     pool = Pool(1)
-    other = pool.open("b") if standing is WAITING else None
+    other = pool.open("b") if state is WAITING else None
     ticket = pool.ask("a")
-    if standing is HOLDING:
+    if state is HOLDING:
         pool.opened(ticket)
-    assert ticket.standing is standing
+    assert ticket.state is state
     slot = ticket.slot
     assert slot is not None or other is not None
     del ticket
@@ -841,7 +841,7 @@ def test_a_dropped_stream_does_not_harm_its_siblings() -> None:
     second = pool.ask("a")
     del second
     pool.step("expire")
-    assert (slot.standing, slot.used, connection_of(slot).closed) == (SlotStanding.LEAVING, 1, 0)
+    assert (slot.state, slot.used, connection_of(slot).closed) == (SlotState.LEAVING, 1, 0)
     pool.give_back(first)
     assert connection_of(slot).closed == 1
 
@@ -862,7 +862,7 @@ def test_stats_name_each_origin_that_has_something_and_sum_those_of_one_name() -
     one, other = Key("a"), Key("a")
     pool.give_back(pool.open(one))
     tickets = [pool.open(other, capacity=2, protocol="HTTP/2"), *(pool.ask(key) for key in (other, "b", "c", "b"))]
-    assert standings(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one made room
+    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one made room
     pool.opened(tickets[3])
     pool.give_back(tickets[3])
     tickets += [pool.ask(one), pool.ask("b")]
@@ -899,8 +899,8 @@ class Request:
         self.solo = False  # the dial that it waited on has failed
 
     @property
-    def standing(self) -> Standing:
-        return self.claim.standing
+    def state(self) -> TicketState:
+        return self.claim.state
 
     @property
     def slot(self) -> Slot:
@@ -948,11 +948,11 @@ class Runtime:
         self.settle()
 
     def moves(self) -> list[tuple[Callable[[], None], bool]]:
-        standings = [request.claim.standing for request in self.requests]
+        states = [request.claim.state for request in self.requests]
         sometimes, seldom = self.random.random() < 0.3, self.random.random() < 0.2
-        dialing, holding, anyone = DIALING in standings, HOLDING in standings, bool(standings)
+        dialing, holding, anyone = DIALING in states, HOLDING in states, bool(states)
         return [
-            *[(self.ask, len(standings) < self.crowd)] * 2,
+            *[(self.ask, len(states) < self.crowd)] * 2,
             *[(self.opened, dialing)] * 2,
             (self.failed, dialing and sometimes),
             *[(self.give_back, holding)] * 2,
@@ -965,8 +965,8 @@ class Runtime:
             (self.rebuild, seldom),
         ]
 
-    def pick(self, *standings: Standing) -> Request:
-        self.acting = self.random.choice([one for one in self.requests if not standings or one.standing in standings])
+    def pick(self, *states: TicketState) -> Request:
+        self.acting = self.random.choice([one for one in self.requests if not states or one.state in states])
         return self.acting
 
     def ask(self) -> None:
@@ -975,16 +975,16 @@ class Runtime:
         self.requests.append(request)
         self.ledger.ask(request.ticket, self.now)
         self.arm(request)
-        assert request.standing is WAITING or all(other.standing is not WAITING for other in ahead), "overtaken"
+        assert request.state is WAITING or all(other.state is not WAITING for other in ahead), "overtaken"
 
     def arm(self, request: Request, *, first: bool = False) -> None:
         """As the pool does in the same locked step as `ask` and `redial`."""
-        if request.standing is WAITING:
+        if request.state is WAITING:
             request.ticket.wake = request.wake
             queue = self.queues[request.key]
             request.solo = first and bool(queue) and queue[0].solo
             queue.insert(0 if first else len(queue), request)
-        elif request.standing is DIALING:
+        elif request.state is DIALING:
             request.slot.connection = Connection()
 
     def opened(self) -> None:
@@ -1011,7 +1011,7 @@ class Runtime:
         """A dirty connection is noted first: however the step goes, it must serve nobody else."""
         expires = self.now + self.random.choice([0, 1, 100]) if self.random.random() < 0.3 else None
         slot = request.ticket.slot
-        if request.standing is HOLDING and slot is not None:
+        if request.state is HOLDING and slot is not None:
             if not reusable:
                 self.dirty.add(slot)
             kept = [expires] if expires is not None else []
@@ -1024,7 +1024,7 @@ class Runtime:
         self.expire()
 
     def forget(self, request: Request) -> None:
-        if request.standing is HOLDING and request.ticket.slot is not None:
+        if request.state is HOLDING and request.ticket.slot is not None:
             self.dirty.add(request.ticket.slot)
         request.ticket.wake = None  # it refers to the request
         self.requests.remove(request)
@@ -1069,7 +1069,7 @@ class Runtime:
                 self.closes[item] += 1
         for queue in self.queues.values():
             self.settle_queue(queue)
-        self.requests = [request for request in self.requests if request.claim.standing is not DONE]
+        self.requests = [request for request in self.requests if request.claim.state is not DONE]
         for request in self.requests:
             slot = request.claim.slot
             if slot is not None and slot.connection is None:
@@ -1079,11 +1079,11 @@ class Runtime:
         self.alive = alive
 
     def settle_queue(self, queue: list[Request]) -> None:
-        left = [request for request in queue if request.claim.standing is WAITING]
+        left = [request for request in queue if request.claim.state is WAITING]
         if len(left) == len(queue):
             return
-        served = [request for request in queue if request.standing in (DIALING, HOLDING)]
-        alive = [request for request in queue if request.standing is not DONE]
+        served = [request for request in queue if request.state in (DIALING, HOLDING)]
+        alive = [request for request in queue if request.state is not DONE]
         assert alive == served + left, "served out of turn"
         for request in served + [request for request in queue if request.claim.closed]:
             assert request.told, "served or sent away, and not told"
@@ -1092,9 +1092,9 @@ class Runtime:
 
     def check(self) -> None:
         limits, slots = self.limits, list(self.alive)
-        users = Counter(request.slot for request in self.requests if request.standing is HOLDING)
-        dialed = Counter(request.slot for request in self.requests if request.standing is DIALING)
-        idle = [slot for slot in slots if slot.standing is SlotStanding.OPEN and not users[slot]]
+        users = Counter(request.slot for request in self.requests if request.state is HOLDING)
+        dialed = Counter(request.slot for request in self.requests if request.state is DIALING)
+        idle = [slot for slot in slots if slot.state is SlotState.OPEN and not users[slot]]
         assert limits.max_connections is None or len(slots) <= limits.max_connections
         assert limits.max_keepalive is None or len(idle) <= limits.max_keepalive
         for slot in slots:
@@ -1113,12 +1113,12 @@ class Runtime:
         assert self.closes[slot] == 0
         assert slot.used == users
         assert users <= slot.capacity or slot in self.resized
-        if slot.standing is SlotStanding.DIALING:
+        if slot.state is SlotState.DIALING:
             assert (dialers, users) == (1, 0)
-        elif slot.standing is SlotStanding.LEAVING:
+        elif slot.state is SlotState.LEAVING:
             assert users
         else:
-            assert (slot.standing, dialers) == (SlotStanding.OPEN, 0)
+            assert (slot.state, dialers) == (SlotState.OPEN, 0)
             assert slot not in self.dirty
             assert users or self.deadline[slot] > self.now
             lifetime = self.limits.max_connection_lifetime
@@ -1130,8 +1130,8 @@ class Runtime:
         assert limits.max_connections_per_origin is None or len(slots) <= limits.max_connections_per_origin
         if not queue:
             return
-        assert not [slot for slot in slots if slot.standing is SlotStanding.OPEN and slot.used < slot.capacity]
-        dials = any(slot.standing is SlotStanding.DIALING for slot in slots)
+        assert not [slot for slot in slots if slot.state is SlotState.OPEN and slot.used < slot.capacity]
+        dials = any(slot.state is SlotState.DIALING for slot in slots)
         protocol = self.protocol.get(key)
         shares = protocol == "HTTP/2" or (protocol is None and self.may_share[key])
         if dials and shares and not queue[0].solo:
@@ -1176,7 +1176,7 @@ def test_random_moves_break_no_promise(seed: int) -> None:
         if number % 10 == 0 or number < 200:
             runtime.check()
     if seed % 3 == 0:
-        held = [request for request in runtime.requests if request.standing is HOLDING]
+        held = [request for request in runtime.requests if request.state is HOLDING]
         runtime.dirty.update(request.slot for request in held)
         runtime.ledger.close(runtime.now)
         runtime.settle()
@@ -1365,21 +1365,21 @@ def leave_the_middle_of_the_ring(size: int) -> int:
 def serve_a_queue(size: int) -> int:
     pool, holder, waiters = queue_runtime(size, "a")
     cost = bytecodes(lambda: pool.give_back(holder))
-    assert waiters[0].standing is HOLDING
+    assert waiters[0].state is HOLDING
     return cost
 
 
 def serve_the_ring(size: int) -> int:
     pool, holder, waiters = queue_runtime(size)
     cost = bytecodes(lambda: pool.give_back(holder))
-    assert waiters[0].standing is DIALING
+    assert waiters[0].state is DIALING
     return cost
 
 
 def redial_before_a_queue(size: int) -> int:
     pool, holder, waiters = queue_runtime(size, "a")
     cost = bytecodes(lambda: pool.step("redial", holder))
-    assert waiters[0].standing is WAITING
+    assert waiters[0].state is WAITING
     return cost
 
 
@@ -1388,7 +1388,7 @@ def pass_over_origins_at_their_own_limit(size: int) -> int:
     holders = [pool.open(f"origin {number}") for number in range(size)]
     waiters = [pool.ask(f"origin {number}") for number in range(size)]
     cost = bytecodes(lambda: pool.give_back(holders[size // 2], reusable=False))
-    assert waiters[size // 2].standing is DIALING
+    assert waiters[size // 2].state is DIALING
     return cost
 
 
