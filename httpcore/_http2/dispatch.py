@@ -193,7 +193,7 @@ class Dispatch:
     def _drop(self, inbox: Inbox) -> None:
         if inbox.is_open:  # the peer is told, and its late frames are expected and credited (RFC 9113, 5.4.2)
             self.engine.reset(inbox, Code.CANCEL)
-            if self.liveness.doubt(self.now()):
+            if self.liveness.needs_ping(self.now()):
                 self.engine.ping(b"httpcore")
         if inbox.held:  # no reader will take it, but the connection's window is for all
             held, inbox.held = inbox.held, 0
@@ -262,7 +262,7 @@ class Dispatch:
                 return
             if data is None and not engine.unread:
                 return
-            self.hear(data)
+            self.receive(data)
             size += len(data or b"")
             if self.failure is not None:
                 return
@@ -270,7 +270,7 @@ class Dispatch:
                 break
         self._behind = True
 
-    def hear(self, data: bytes | None) -> None:
+    def receive(self, data: bytes | None) -> None:
         """Deal with what came: with about `FRAMES` frames of it. None: with what the engine has left unread."""
         if self.failure is not None:
             return
@@ -281,7 +281,7 @@ class Dispatch:
             self.fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
             return
         now = self.now()
-        self.liveness.hear(now)
+        self.liveness.on_received(now)
         self.engine.receive(data, self, now, FRAMES)
 
     # What the engine tells: see `streams.Listener`. Its streams are our inboxes.

@@ -277,10 +277,10 @@ class HTTP2Exchange:
     async def _room(self) -> None:
         limit = self.deadline.config.write_timeout
         connection, inbox = self._connection, self._inbox
-        patience = self.deadline.within(limit)
-        if not await connection.room(inbox, patience, limit):
+        timeout = self.deadline.within(limit)
+        if not await connection.room(inbox, timeout, limit):
             raise WriteTimeout(
-                f"the peer took no more of the body for {patience:g} seconds",
+                f"the peer took no more of the body for {timeout:g} seconds",
                 peer=connection.stream.info().peer,
                 limit=limit,
             )
@@ -312,10 +312,10 @@ class HTTP2Exchange:
 
     async def _receive(self, ready: Callable[[], bool]) -> None:
         limit = self.deadline.config.read_timeout
-        patience = self.deadline.within(limit)
-        if not await self._connection.attend(self._inbox, ready, patience):
+        timeout = self.deadline.within(limit)
+        if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
-                f"nothing came on this stream for {patience:g} seconds",
+                f"nothing came on this stream for {timeout:g} seconds",
                 peer=self._connection.stream.info().peer,
                 limit=limit,
             )

@@ -50,18 +50,18 @@ class Pump:
         self._uploads = core.uploads
 
     async def attend(
-        self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, *, sends: bool = False
+        self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, *, sends: bool = False
     ) -> bool:
         """Wait until `ready()` holds, reading and writing for all meanwhile where no other task does. False when
-        `patience` seconds passed first; what is here then wins.
+        `timeout` seconds passed first; what is here then wins.
 
         Arguments:
             sends: it is the sender of `inbox` that waits, not the receiver.
         """
         core, election = self._core, self._election
         waiter = Waiter()
-        ends = None if patience is None else core.now() + patience
-        left = patience
+        ends = None if timeout is None else core.now() + timeout
+        left = timeout
         tried = paused = False
         try:
             while True:
@@ -99,13 +99,13 @@ class Pump:
                 self._leave(waiter, inbox)
                 raise
 
-    async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
+    async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
         """As `attend`, for what concerns the whole connection. True also when that has failed."""
         core = self._core
         with core.lock:
             core.settling[inbox] = None  # SETTINGS, PING and the end of the connection concern no one stream
         try:
-            return await self.attend(inbox, lambda: ready() or core.failure is not None, patience)
+            return await self.attend(inbox, lambda: ready() or core.failure is not None, timeout)
         finally:
             try:
                 self._settled(inbox)
@@ -152,8 +152,8 @@ class Pump:
                 self._leave(waiter, inbox)
                 raise
 
-    async def room(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, limit: float | None) -> bool:
-        """Wait until `ready()`: more of the body can be sent, or none is wanted. False when `patience` seconds passed
+    async def room(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, limit: float | None) -> bool:
+        """Wait until `ready()`: more of the body can be sent, or none is wanted. False when `timeout` seconds passed
         first; `limit` would be the most.
 
         A peer that has let the connection's window run out would stop each later upload as well, and so would one that
@@ -163,12 +163,12 @@ class Pump:
         since, openings = core.now(), uploads.openings
         timed_out = False
         try:
-            if await self.attend(inbox, ready, patience, sends=True):
+            if await self.attend(inbox, ready, timeout, sends=True):
                 return True
             timed_out = True
             return False
         finally:
-            waited_long = core.now() - since >= STALL or (timed_out and patience == limit)
+            waited_long = core.now() - since >= STALL or (timed_out and timeout == limit)
             if waited_long and uploads.is_stuck(openings, timed_out=timed_out) and not ready():
                 core.stall()
 
@@ -217,7 +217,7 @@ class Pump:
             data = None if engine.unread else await self._stream.read(PIECE, limit)
             # No await from here on: what was read is in the engine, or the connection has failed.
             with core.lock, core:
-                core.hear(data)
+                core.receive(data)
                 if engine.owed or self._outbox.unsent:
                     core.send_now()
             if self._outbox.parting:

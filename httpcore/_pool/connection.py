@@ -139,12 +139,12 @@ class HTTPConnection:
         return NOWHERE if self._stream is None else self._stream.info()
 
     @property
-    def is_doubtful(self) -> bool:
+    def needs_check(self) -> bool:
         """Of a shared connection: the peer is to show that it is there first."""
-        return self._wire is not None and self._wire.is_doubtful
+        return self._wire is not None and self._wire.needs_check
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """Of a shared connection that is doubtful: the peer says that it is there."""
+        """Of a shared connection that `needs_check`: wait for the answer to a PING."""
         return self._wire is not None and await self._wire.is_alive(deadline)
 
     def exchange(self, request: Request, deadline: Deadline, hear: Hear, duplex: bool = False) -> Exchange:

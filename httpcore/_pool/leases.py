@@ -129,7 +129,7 @@ class Leases:
         if claim.state is _HOLDING:
             connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
             fits = avoid is None and (connection.uses == 0 or connection.is_quiet())
-            if fits and not (connection.is_shared and connection.is_doubtful):
+            if fits and not (connection.is_shared and connection.needs_check):
                 return connection
         return None
 
@@ -143,7 +143,7 @@ class Leases:
                 suits = avoid is None or self._suits(connection, ticket, avoid)
                 fits = connection.uses == 0 or (suits and connection.is_quiet())
                 if fits and not (
-                    connection.is_shared and connection.is_doubtful and not await connection.is_alive(call)
+                    connection.is_shared and connection.needs_check and not await connection.is_alive(call)
                 ):
                     return connection
                 self.step(partial(self._redial, ticket))

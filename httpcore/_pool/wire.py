@@ -49,12 +49,12 @@ class Wire(Protocol):
         ...
 
     @property
-    def is_doubtful(self) -> bool:
+    def needs_check(self) -> bool:
         """The peer is to show that it is there before another exchange begins: see `is_alive`."""
         ...
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """Of one that is doubtful: the peer says that it is there."""
+        """Of one that `needs_check`: wait for the answer to a PING."""
         ...
 
     @property

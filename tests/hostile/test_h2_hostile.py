@@ -677,7 +677,7 @@ def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As above, and nobody wanted it to be asked; the one who gives up asks nevertheless."""
-    monkeypatch.setattr(liveness, "DOUBT", 0.2)
+    monkeypatch.setattr(liveness, "LIVENESS_TIMEOUT", 0.2)
     silent = threading.Event()
 
     async def body() -> None:
