@@ -119,7 +119,7 @@ class Leases:
         ledger = self.ledger
         try:
             with self.lock:
-                ledger.ask(ticket, call.now())
+                ledger.acquire(ticket, call.now())
                 if ledger.todo:
                     self._perform()
         finally:
@@ -251,7 +251,7 @@ class Leases:
         ledger, backend = self.ledger, self.backend
         try:
             with self.lock:
-                ledger.give_back(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
+                ledger.release(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
                 if ledger.todo:
                     self._perform()
         finally:
@@ -260,7 +260,7 @@ class Leases:
         return True
 
     def _release_later(self, ticket: Ticket, reusable: bool, expires: float | None) -> None:
-        self.ledger.give_back(ticket, self.now(), reusable=reusable, expires=expires)
+        self.ledger.release(ticket, self.now(), reusable=reusable, expires=expires)
 
     # Steps of the ledger.
 

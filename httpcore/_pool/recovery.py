@@ -12,13 +12,13 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
 from .._trace import CloseReason
-from .tickets import _DIALING, _GONE, _HOLDING, _LEAVING, _OPEN, _WAITING, Claim, Origin, Slot, SlotState
+from .tickets import _DIALING, _DRAINING, _GONE, _HOLDING, _OPEN, _WAITING, Claim, Origin, Slot, SlotState
 
 __all__ = ["Derived", "derive", "mend"]
 
 
 def mend(
-    claims: dict[Claim, None], slots: dict[Slot, None], todo: deque[Slot | Claim], strike: Callable[[Claim], None]
+    claims: dict[Claim, None], slots: dict[Slot, None], todo: deque[Slot | Claim], finish: Callable[[Claim], None]
 ) -> None:
     """See that the state of each claim and slot agree with the other, and tell owners (again) that need not wait.
 
@@ -26,13 +26,13 @@ def mend(
         strike: makes a claim DONE, and takes it out of `claims`.
     """
     for claim in list(claims):
-        _mend_claim(claim, todo, strike)
+        _mend_claim(claim, todo, finish)
     holders = Counter(claim.slot for claim in claims if claim.state is _HOLDING)
     dialed = {claim.slot for claim in claims if claim.state is _DIALING}
     for slot in list(slots):
         slot.used = holders[slot]
         ownerless = slot.state is SlotState.DIALING and slot not in dialed
-        if ownerless or (slot.state is _LEAVING and not slot.used):
+        if ownerless or (slot.state is _DRAINING and not slot.used):
             slot.state = _GONE
         if slot.state is _GONE:
             slot.reason = slot.reason or CloseReason.INTERRUPTED
@@ -40,16 +40,16 @@ def mend(
             del slots[slot]
 
 
-def _mend_claim(claim: Claim, todo: deque[Slot | Claim], strike: Callable[[Claim], None]) -> None:
+def _mend_claim(claim: Claim, todo: deque[Slot | Claim], finish: Callable[[Claim], None]) -> None:
     slot = claim.slot
     if claim.state is _WAITING:
         claim.slot = None
     if claim() is None:  # dropped
         if claim.state is _HOLDING and slot is not None and slot.state is _OPEN:
-            slot.state = _LEAVING
-        strike(claim)
+            slot.state = _DRAINING
+        finish(claim)
     elif not _agrees(claim):
-        strike(claim)  # its owner was interrupted and releases it
+        finish(claim)  # its owner was interrupted and releases it
     if claim.state is not _WAITING and claim.wake is not None:
         todo.append(claim)
 
@@ -60,7 +60,7 @@ def _agrees(claim: Claim) -> bool:
         return True
     if claim.state is _DIALING:
         return slot is not None and slot.state is SlotState.DIALING
-    return claim.state is _HOLDING and slot is not None and slot.state in (_OPEN, _LEAVING)
+    return claim.state is _HOLDING and slot is not None and slot.state in (_OPEN, _DRAINING)
 
 
 class Derived(NamedTuple):

@@ -37,11 +37,11 @@ class TicketState(Enum):
 
 
 class SlotState(Enum):
-    """A connection in its life. LEAVING: in use, takes no further tickets, closes when its last user releases it."""
+    """A connection in its life. DRAINING: in use, takes no further tickets, closes when its last user releases it."""
 
     DIALING = "dialing"
     OPEN = "open"
-    LEAVING = "leaving"
+    DRAINING = "draining"
     GONE = "gone"
 
 
@@ -52,7 +52,7 @@ _DIALING: Final = TicketState.DIALING
 _HOLDING: Final = TicketState.HOLDING
 _DONE: Final = TicketState.DONE
 _OPEN: Final = SlotState.OPEN
-_LEAVING: Final = SlotState.LEAVING
+_DRAINING: Final = SlotState.DRAINING
 _GONE: Final = SlotState.GONE
 
 
@@ -97,7 +97,7 @@ class Slot:
         self.reason: CloseReason | None = None
         self.doomed = False  # retired before it was open
         self.dies = inf  # from when on it takes no more tickets; known once it is open
-        self.since = 0.0  # when it was last given back
+        self.since = 0.0  # when it was last released
         self.expires = 0.0  # until when it may be idle; means something only while nobody uses it
 
     def perform(self) -> None:
@@ -136,9 +136,9 @@ class Claim(weakref.ref["Ticket"]):
 class Ticket:
     """What one request owns: a wait, a dial or a share of a connection. Made by `Ledger.ticket`.
 
-    A ticket that dies without `give_back` gives back all the same, as not reusable, at the next step. One that gave a
-    connection back has the claim `SPENT` in place of its own, which ends then, without a word: so the ledger hears of
-    no ticket that owed it nothing.
+    A ticket that dies without `release` is released all the same, as not reusable, at the next step. One that
+    has released a connection has the claim `SPENT` in place of its own, which ends then without a callback: so
+    `Ledger.dropped` gets only tickets that still have something to release.
     """
 
     __slots__ = ("__weakref__", "claim")
@@ -190,17 +190,17 @@ def _spent() -> Claim:
 
 
 def _ignore(claim: Claim) -> None:
-    """Nothing is owed."""
+    """There is nothing to release."""
 
 
 SPENT: Final = _spent()
-"""The claim of every ticket that has given a connection back."""
+"""The claim of every ticket that has released a connection."""
 
 
 class Origin:
     """All that is derived for one key. Forgotten when it has neither slots nor waiters."""
 
-    __slots__ = ("count", "dialing", "key", "protocol", "ready", "solo", "waiters")
+    __slots__ = ("count", "dialing", "failed_before", "key", "protocol", "ready", "waiters")
 
     def __init__(self, key: Hashable, protocol: Speaks | None) -> None:
         self.key = key
@@ -209,7 +209,7 @@ class Origin:
         self.dialing = 0
         self.ready: OrderedDict[Slot, None] = OrderedDict()  # open and not full, the most recently used last
         self.waiters: OrderedDict[Claim, None] = OrderedDict()
-        self.solo = 0  # a dial failed: who had joined by then waits on nobody else's dial
+        self.failed_before = 0  # the joins before the last failed dial: those waiters dial for themselves
 
     def shared_by(self, claim: Claim) -> bool:
         """Whether a dial in progress may turn out to serve this claim, so that it should not dial too."""
@@ -222,11 +222,11 @@ class Origin:
         if self.count > self.dialing or not self.waiters:
             return False
         last = next(reversed(self.waiters))
-        return last.joined > self.solo and self.shared_by(last)
+        return last.joined > self.failed_before and self.shared_by(last)
 
     def wants_room(self) -> bool:
         """Whether the first waiter would dial. Those who joined before a failed dial are first in the queue."""
         if not self.waiters:
             return False
         first = next(iter(self.waiters))
-        return first.joined <= self.solo or not self.shared_by(first)
+        return first.joined <= self.failed_before or not self.shared_by(first)
