@@ -141,7 +141,7 @@ class HTTP2Connection:
         interrupted; or that of a thread whose finaliser waits for the pool's lock, which the caller holds.
         """
         core = self._core
-        if core.torn or core.is_inside():
+        if core.dirty or core.is_inside():
             core.closed = True
             self.stream.close()
             return
@@ -159,7 +159,7 @@ class HTTP2Connection:
         core = self._core
         core.lock = step_lock()  # the old one may be held for ever
         core.election.forget()
-        core.torn = False
+        core.dirty = False
         core.closed = True
         self.stream.abandon()
         core.failure = error = ReadError("this connection was made before a fork", peer=self.stream.info().peer)

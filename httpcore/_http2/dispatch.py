@@ -59,7 +59,7 @@ class Dispatch:
         spent: no stream ids are left.
         lost: the peer did not say that it is there.
         changed: `on_change` is to be called.
-        torn: a step runs, or was interrupted.
+        dirty: a step runs, or was interrupted.
     """
 
     __slots__ = (
@@ -70,6 +70,7 @@ class Dispatch:
         "broken",
         "changed",
         "closed",
+        "dirty",
         "dropped",
         "election",
         "engine",
@@ -83,7 +84,6 @@ class Dispatch:
         "settling",
         "spent",
         "stream",
-        "torn",
         "turn",
         "uploads",
     )
@@ -108,7 +108,7 @@ class Dispatch:
         self.lost = False
         self.closed = False
         self.changed = False
-        self.torn = False
+        self.dirty = False
         self.turn = 0  # the engine's `frames_read` when other tasks had their turn last
         self._behind = False  # the last turn of `listen` left something
         self._due = False  # the loop will call `_listen_on`
@@ -131,16 +131,16 @@ class Dispatch:
 
     def __enter__(self) -> None:
         """Begin a step, inside the lock: what it does to the engine and the inboxes is done whole, or is the end."""
-        if self.torn:
+        if self.dirty:
             self.fail(self._in_use())
-        self.torn = True  # before anything is changed: it is undone only when all is
+        self.dirty = True  # before anything is changed: it is undone only when all is
         while self.dropped:
             self._drop(self.dropped.popleft())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is not None and not issubclass(kind, HTTPCoreError):  # Ctrl-C, or a fault of ours
             self.fail(self._in_use())
-        self.torn = False
+        self.dirty = False
 
     def _in_use(self) -> ReadError:
         return ReadError("the connection was in use when Ctrl-C or a fault came", peer=self.stream.info().peer)

@@ -6,8 +6,8 @@ writer that leaves, for whatever reason, passes its role on (see `election`); si
 taken or handed over, it can leave at any await without harm. Each waits with its own timeout, which no role prolongs.
 
 Reader and writer are two roles, but a writer whose peer reads nothing until it is read from must read too. So it
-becomes the reader as well if there is none, and heeds input; where another task reads it writes only, but looks again
-every `LOOK` seconds whether that one still does. So does a reader while another task writes.
+becomes the reader as well if there is none, and listens for input. Where another task reads, it only writes, and looks
+every `LOOK` seconds whether that task still reads. A reader does the same while another task writes.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ class Pump:
         """Write some of `data`, or what the stream still owes; False when time was up, or input came first.
 
         Arguments:
-            reads: this task is the reader, too, and heeds input.
+            reads: this task is the reader, too, and listens for input.
         """
         core, outbox, stream = self._core, self._outbox, self._stream
         if not (reads and stream.can_wake) and (left is None or left > LOOK):

@@ -20,7 +20,7 @@ from .engines import NATIVE, Engines
 # Named in annotations alone: to make the Protocols takes time.
 if TYPE_CHECKING:
     from .tickets import Speaks
-    from .wire import Begin, Exchange, Hear, Wire
+    from .wire import Begin, Exchange, OnInterim, Wire
 
 if TYPE_CHECKING:
     from .tracer import Tracer
@@ -147,7 +147,7 @@ class HTTPConnection:
         """Of a shared connection that `needs_check`: wait for the answer to a PING."""
         return self._wire is not None and await self._wire.is_alive(deadline)
 
-    def exchange(self, request: Request, deadline: Deadline, hear: Hear, duplex: bool = False) -> Exchange:
+    def exchange(self, request: Request, deadline: Deadline, on_interim: OnInterim, duplex: bool = False) -> Exchange:
         """Begin an exchange.
 
         Raises:
@@ -156,7 +156,7 @@ class HTTPConnection:
         begin = self._begin
         assert begin is not None
         self.uses += 1
-        return begin(request, deadline, hear, duplex)
+        return begin(request, deadline, on_interim, duplex)
 
     def close(self) -> None:
         self._closed = True

@@ -17,9 +17,9 @@ from .._message.request import Request
 from .._message.rules import Leniency
 from .tickets import Speaks
 
-__all__ = ["Begin", "Exchange", "Hear", "Wire"]
+__all__ = ["Begin", "Exchange", "OnInterim", "Wire"]
 
-Hear = Callable[[Head], None]
+OnInterim = Callable[[Head], None]
 """Called with each 1xx head as it comes."""
 
 
@@ -167,10 +167,10 @@ class Exchange(Protocol):
         """End it here, whatever its state. Tells whether the connection may carry others all the same."""
         ...
 
-    def raw(self, let_go: Callable[[], None]) -> RawStream:
-        """The two-way stream behind a response that `switched`; `let_go` is called when it is closed."""
+    def raw(self, release: Callable[[], None]) -> RawStream:
+        """The two-way stream behind a response that `switched`; `release` is called when it is closed."""
         ...
 
 
-Begin = Callable[[Request, Deadline, Hear, bool], Exchange]
+Begin = Callable[[Request, Deadline, OnInterim, bool], Exchange]
 """Begins an exchange; the last argument is `duplex`."""

@@ -473,7 +473,7 @@ def test_after_many_early_leavers_the_window_is_whole(runtime: Runtime) -> None:
 
 @pytest.mark.cpu_time
 @each_runtime
-def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(runtime: Runtime) -> None:
+def test_a_peer_that_ignores_windows_is_cut_off(runtime: Runtime) -> None:
     sent = 0
 
     def act(talk: Talk, stream: int) -> None:
