@@ -135,7 +135,7 @@ class HTTP11Exchange(H1Response):
         finally:
             self._reading = False
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
         if not self.ended:
             return None

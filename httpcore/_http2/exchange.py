@@ -161,7 +161,7 @@ class HTTP2Exchange:
         """The next bytes of the body as sent, `b""` at its end."""
         return await self.recv(PIECE)
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
         return self._connection.take_all(self._inbox) if self._inbox.ended else None
 

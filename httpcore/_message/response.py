@@ -103,11 +103,11 @@ class Source(ContentSource, Protocol):
     def connection(self) -> RawStream | None: ...
     @property
     def is_strict(self) -> bool: ...
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The whole rest of the body, if none of it has to be waited for."""
         ...
 
-    def explain(self, error: HTTPCoreError) -> None:
+    def add_request_context(self, error: HTTPCoreError) -> None:
         """Add what is known of the request to an error about the body."""
         ...
 
@@ -263,13 +263,15 @@ class Response(HeaderLookup):
         """
         if self._body is None:
             if self._standing is _Standing.UNREAD:
-                raise self._explained(ResponseNotRead("the body was not read yet: call read() first"))
+                raise self._with_request_context(ResponseNotRead("the body was not read yet: call read() first"))
             if self._standing is not _Standing.READ:
                 self._check_unread()
             try:
-                self._body = decoded(self._source.here() or b"", self._marked, self._max_body, self._source.note)
+                self._body = decoded(
+                    self._source.buffered_body() or b"", self._marked, self._max_body, self._source.note
+                )
             except (DecodingError, LimitExceeded) as error:
-                raise self._explained(of_attribute(error)) from error
+                raise self._with_request_context(of_attribute(error)) from error
         return self._body
 
     @property
@@ -314,7 +316,7 @@ class Response(HeaderLookup):
         self._standing = _READING  # before any call, so that of two threads one gets here
         source, limit = self._source, self._max_body
         try:
-            whole = source.here()
+            whole = source.buffered_body()
             if whole is None or (whole and is_coded(self._marked)):
                 whole = await collected(source, self._marked, limit, whole)
                 self._check_open()
@@ -379,7 +381,7 @@ class Response(HeaderLookup):
     def _given_again(self) -> _Given | None:
         """A new run over the bytes that this response was made with, if it was: it can be read any number of times."""
         source = self._source
-        return source.again() if isinstance(source, _Given) and source.here() is not None else None
+        return source.again() if isinstance(source, _Given) and source.buffered_body() is not None else None
 
     def _close(self) -> None:
         if not self.is_closed:
@@ -389,15 +391,15 @@ class Response(HeaderLookup):
     def _fail(self, error: BaseException) -> None:
         """Reading the body ended with `error`: close. Raises ResponseClosed if another task closed it before."""
         is_closed = self._standing is _Standing.CLOSED
-        self._explained(error)
+        self._with_request_context(error)
         if is_closed and isinstance(error, HTTPCoreError) and not isinstance(error, ResponseClosed):
-            raise self._explained(_closed_meanwhile()) from error
+            raise self._with_request_context(_closed_meanwhile()) from error
         self._close()
 
     def _check_open(self) -> None:
         """The end has come. If the response was closed meanwhile it is no end: what had come was thrown away."""
         if self._standing is _Standing.CLOSED:
-            raise self._explained(_closed_meanwhile())
+            raise self._with_request_context(_closed_meanwhile())
 
     def _streamed(self) -> None:
         """The end of the body has come, through the stream."""
@@ -407,17 +409,17 @@ class Response(HeaderLookup):
 
     def _check_unread(self) -> None:
         if self._standing is _Standing.CLOSED:
-            raise self._explained(ResponseClosed("the response was closed before its body was read"))
+            raise self._with_request_context(ResponseClosed("the response was closed before its body was read"))
         if self._standing is _READING:
             text = "the body can be read once; it is being read by another task or thread"
-            raise self._explained(StreamConsumed(text))
+            raise self._with_request_context(StreamConsumed(text))
         if self._standing is not _Standing.UNREAD:
-            raise self._explained(StreamConsumed(f"the body can be read once; it is {self._standing.value}"))
+            raise self._with_request_context(StreamConsumed(f"the body can be read once; it is {self._standing.value}"))
 
-    def _explained(self, error: E) -> E:
+    def _with_request_context(self, error: E) -> E:
         """The error with what is known of the request. Each one about the body passes here."""
         if isinstance(error, HTTPCoreError):
-            self._source.explain(error)
+            self._source.add_request_context(error)
             error.add(status_code=self.status_code)
         return error
 
@@ -444,10 +446,10 @@ class BodyStream:
             raise StopAsyncIteration
         if self._response._standing is _Standing.CLOSED:
             text = "the response was closed before its body was read to the end"
-            raise self._response._explained(ResponseClosed(text))
+            raise self._response._with_request_context(ResponseClosed(text))
         # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
         if self._reading:
-            raise self._response._explained(ResponseBusy("another task or thread is reading this body"))
+            raise self._response._with_request_context(ResponseBusy("another task or thread is reading this body"))
         try:
             self._reading = True
             piece = await self._content.next()
@@ -527,7 +529,7 @@ class _Given:
     def length(self) -> int | None:
         return self._body.length
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         return self._body.data
 
     def again(self) -> _Given:
@@ -553,7 +555,7 @@ class _Given:
     async def turn(self) -> None:
         """No runtime is known here."""
 
-    def explain(self, error: HTTPCoreError) -> None:
+    def add_request_context(self, error: HTTPCoreError) -> None:
         error.add(phase="read the response body")
 
     def close(self) -> None:

@@ -155,7 +155,7 @@ class Exchange(Protocol):
         """The next bytes of the body as sent, `b""` at its end."""
         ...
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
         ...
 

@@ -163,11 +163,11 @@ def test_here_is_the_rest_of_a_body_that_has_all_come_and_else_nothing() -> None
     async def body(line: Line) -> None:
         exchange = line.exchange()
         await exchange.run()
-        assert exchange.here() == b"ok"
-        assert exchange.here() == b""
+        assert exchange.buffered_body() == b"ok"
+        assert exchange.buffered_body() == b""
         second = line.exchange()
         await second.run()
-        assert second.here() is None
+        assert second.buffered_body() is None
         assert await second.next() == b"x"
 
     talk(answering(OK, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx"), body)
@@ -550,7 +550,7 @@ def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
         await exchange.run()
         with pytest.raises(httpcore.Timeout) as caught:
             await whole(exchange)
-        assert isinstance(exchange.deadline.judged(caught.value), httpcore.TotalTimeout)
+        assert isinstance(exchange.deadline.as_total_timeout(caught.value), httpcore.TotalTimeout)
         assert line.runtime.now == 100.0
 
     talk(script, patient)

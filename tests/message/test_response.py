@@ -52,10 +52,10 @@ class Wire:
     def trailers(self) -> list[tuple[bytes, bytes]]:
         return [(b"x-sum", b"1")] if self._at_end else []
 
-    def explain(self, error: httpcore.HTTPCoreError) -> None:
+    def add_request_context(self, error: httpcore.HTTPCoreError) -> None:
         error.add(phase="explained")
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         if not self.all_here:
             return None
         data, self.pieces, self._at_end = b"".join(self.pieces), [], True
