@@ -150,7 +150,7 @@ class HTTP2Connection:
                 core.closed = True
                 if core.failure is None:
                     self._engine.goaway(Code.NO_ERROR)
-                    self._outbox.give()
+                    self._outbox.write_nowait()
                 core.fail(ReadError("the connection was closed on this side", peer=self.stream.info().peer))
         self.stream.close()
 

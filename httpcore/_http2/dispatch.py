@@ -174,7 +174,7 @@ class Dispatch:
         """Send what is queued as far as there is room, unless another task does; leave the rest to one that waits."""
         election, outbox = self.election, self.outbox
         if election.writer is None and not outbox.over:
-            outbox.give()
+            outbox.write_nowait()
             self.uploads.wake_next()
         election.pass_on(unsent=outbox.is_unsent())
 
@@ -182,7 +182,7 @@ class Dispatch:
         """The owner took so many bytes of content."""
         engine = self.engine
         engine.consumed(inbox, size)
-        if engine.owed and self.election.writer is None:
+        if engine.pending and self.election.writer is None:
             self.send_now()
 
     def drop(self, inbox: Inbox) -> None:
@@ -322,7 +322,7 @@ class Dispatch:
     def on_failed(self, error: HTTPCoreError) -> None:
         self.outbox.parting = True  # until the GOAWAY that says why has left
         self.fail(error, fault=True)  # which leaves the stream open because of `parting`
-        self.outbox.give()
+        self.outbox.write_nowait()
         self.outbox.part_if_sent()
 
     # How it ends.

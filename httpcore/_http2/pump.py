@@ -94,9 +94,9 @@ class Pump:
                     left = max(0.0, ends - core.now())
         finally:
             try:
-                self._leave(waiter, inbox)
+                self._release(waiter, inbox)
             except BaseException:  # Ctrl-C: the role must not be lost
-                self._leave(waiter, inbox)
+                self._release(waiter, inbox)
                 raise
 
     async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
@@ -147,9 +147,9 @@ class Pump:
                         )
         finally:
             try:
-                self._leave(waiter, inbox)
+                self._release(waiter, inbox)
             except BaseException:  # Ctrl-C: the role must not be lost
-                self._leave(waiter, inbox)
+                self._release(waiter, inbox)
                 raise
 
     async def room(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, limit: float | None) -> bool:
@@ -179,7 +179,7 @@ class Pump:
             self._uploads.wait(waiter, inbox)
         return self._election.wait(waiter)
 
-    def _leave(self, waiter: Waiter, inbox: Inbox) -> None:
+    def _release(self, waiter: Waiter, inbox: Inbox) -> None:
         """This wait is over, however it ended. It may be called again if Ctrl-C came in the middle."""
         core, outbox, election = self._core, self._outbox, self._election
         with core.lock:
@@ -187,7 +187,7 @@ class Pump:
                 inbox.receiver = None
             if inbox.sender is waiter:
                 inbox.sender = None
-                self._uploads.leave(waiter)
+                self._uploads.remove(waiter)
                 self._uploads.wake_next()
             if outbox.writing is waiter:  # cancelled
                 outbox.writing = None
@@ -195,7 +195,7 @@ class Pump:
                     outbox.part()
             # In this order: a role may be free only when no call of ours is left on the stream.
             unsent = outbox.is_unsent()
-            election.leave(waiter, unsent=unsent)
+            election.release(waiter, unsent=unsent)
             if core.is_left:
                 core.go_on_later()
             if unsent and election.writer is None:  # no task waits that could go on with it
@@ -208,7 +208,7 @@ class Pump:
         """Read once, for all."""
         core, engine = self._core, self._engine
         if engine.unread or engine.frames_read - core.turn >= FRAMES:
-            await self._give_turn()
+            await self._yield_turn()
         quiet = core.liveness.until_ping(core.now)
         limit = self._until_look(left)
         if quiet is not None and (limit is None or quiet < limit):
@@ -218,7 +218,7 @@ class Pump:
             # No await from here on: what was read is in the engine, or the connection has failed.
             with core.lock, core:
                 core.receive(data)
-                if engine.owed or self._outbox.unsent:
+                if engine.pending or self._outbox.unsent:
                     core.send_now()
             if self._outbox.parting:
                 await self._part_in_time(left, reads=True)
@@ -241,7 +241,7 @@ class Pump:
         looks = self._outbox.is_unsent() or not self._stream.can_wake
         return LOOK if looks and (left is None or left > LOOK) else left
 
-    async def _give_turn(self) -> None:
+    async def _yield_turn(self) -> None:
         """A turn is over: let the others run, before anything is read or written."""
         self._core.turn = self._engine.frames_read
         await self._core.backend.sleep(0)
@@ -259,7 +259,7 @@ class Pump:
         """
         core, outbox, election = self._core, self._outbox, self._election
         if self._engine.unread or self._engine.frames_read - core.turn >= FRAMES:
-            await self._give_turn()
+            await self._yield_turn()
         while True:
             with core.lock, core:
                 data = outbox.fill()

@@ -951,7 +951,7 @@ def test_a_peer_that_reads_no_answers_is_left(ask: bytes) -> None:
         for event in engine.receive(ask * 500 + data(GOT, b"x")):
             if isinstance(event, Failed):
                 error = event.error
-        assert engine.owed < ANSWER_BYTES + 100
+        assert engine.pending < ANSWER_BYTES + 100
     assert isinstance(error, LimitExceeded)
     assert "reads none" in str(error)
 
