@@ -468,7 +468,7 @@ class AsyncioStream:
             return
         if _get_running_loop() is not self._loop and self._loop.is_running():
             # The loop runs in another thread, and only there may it be told to look away.
-            self._descriptor.shut()
+            self._descriptor.shut_down()
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._unregister)
                 return

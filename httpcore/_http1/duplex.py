@@ -96,7 +96,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         try:
             if not await self._write(request.head):
                 return
-            self._untold = self.deadline.tracer
+            self._unreported = self.deadline.tracer
             self._tell_head()
             if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
                 return

@@ -59,7 +59,7 @@ class HTTP11Exchange(H1Response):
 
     sent = 0
     _complete = False
-    _untold: Progress | None = None  # is to be told that the head has left
+    _unreported: Progress | None = None  # is to be told that the head has left
     _interims_seen = 0  # how many `on_interim` was called with
     _reading = False  # a task or thread is in `next` or `drain`
 
@@ -213,7 +213,7 @@ class HTTP11Exchange(H1Response):
         request = self.request
         if not await self._write(request.head):
             return False
-        self._untold = self.deadline.tracer
+        self._unreported = self.deadline.tracer
         self._tell_head()
         if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
             return False
@@ -246,18 +246,18 @@ class HTTP11Exchange(H1Response):
 
     def _tell_head(self) -> None:
         """The head has left, unless TLS still has the end of it: then it leaves before anything that follows."""
-        if self._untold is not None and not self._stream.owes:
-            self._untold.head_sent()
-            self._untold = None
+        if self._unreported is not None and not self._stream.owes:
+            self._unreported.head_sent()
+            self._unreported = None
 
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
         """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
         limit = self.deadline.within(self._timeouts.write_timeout)
         count = await self._stream.write_some(data, limit, duplex=self.held > EARLY)
         self.sent += count
-        if count and self._untold is not None:
-            self._untold.head_sent()  # what was owed leaves before more is taken
-            self._untold = None
+        if count and self._unreported is not None:
+            self._unreported.head_sent()  # what was owed leaves before more is taken
+            self._unreported = None
         return count == len(data) or await self._write_on(data, count)
 
     async def _write_on(self, data: bytes | bytearray | memoryview, count: int) -> bool:
@@ -272,9 +272,9 @@ class HTTP11Exchange(H1Response):
                 return True
             count = await stream.write_some(view, within(limit), duplex=self.held > EARLY)
             self.sent += count
-            if count and self._untold is not None:
-                self._untold.head_sent()  # what was owed leaves before more is taken
-                self._untold = None
+            if count and self._unreported is not None:
+                self._unreported.head_sent()  # what was owed leaves before more is taken
+                self._unreported = None
 
     async def _flush(self) -> bool:
         stream = self._stream
@@ -283,7 +283,7 @@ class HTTP11Exchange(H1Response):
                 self.deadline.within(self._timeouts.write_timeout), duplex=self.held > EARLY
             ) and not (self._take_input()):
                 return False
-        if self._untold is not None:
+        if self._unreported is not None:
             self._tell_head()
         return True
 

@@ -64,7 +64,7 @@ class Leases:
         backend: the runtime, once a request was made.
         lock, ledger, connector: of this process and event loop; there are others after a fork.
         trace: the pool's own, if there is one.
-        untold: what traces are to be told when the step of the ledger has ended.
+        unreported: calls of traces, to be made when the step of the ledger has ended.
         pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
     """
 
@@ -94,7 +94,7 @@ class Leases:
         self.ledger = Ledger(self.limits)
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
-        self.untold: deque[Callable[[Leases], None]] = deque()
+        self.unreported: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
         # No request can be under way, since each holds this; so there is nobody to lock out.
@@ -103,7 +103,7 @@ class Leases:
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.POOL_CLOSED
                 slot.connection.close()
-        if self.__dict__.get("untold"):  # the last that is made
+        if self.__dict__.get("unreported"):  # the last that is made
             self.tell()
 
     # A ticket's way to a connection, and back.
@@ -287,7 +287,7 @@ class Leases:
                     deferred[0]()
                     self._perform()
                     deferred.popleft()
-        if self.untold and not self.is_inside():
+        if self.unreported and not self.is_inside():
             self.tell()
 
     def _perform(self) -> None:
@@ -296,28 +296,28 @@ class Leases:
         while todo:
             todo[0].perform()
             todo.popleft()
-        if self.untold and not self._deferred:
+        if self.unreported and not self._deferred:
             self._deferred.append(_nothing)  # so that the end of the step looks: a trace is never called under the lock
 
     def follow(self, slot: Slot, connection: HTTPConnection, tracer: Tracer) -> None:
         """A traced request uses the connection: its close is to be recorded."""
         if connection.on_close is None:
             # Not a method of this: nothing that the connection holds may keep the pool alive.
-            connection.on_close = partial(self.untold.append, partial(_tell_close, slot, connection))
+            connection.on_close = partial(self.unreported.append, partial(_tell_close, slot, connection))
         connection.tracer = None if connection.is_shared else tracer
 
     def tell(self) -> None:
         """Call traces, for what happened in a step. What they raise could end no request here: it is reported."""
-        untold = self.untold
-        while untold:
+        unreported = self.unreported
+        while unreported:
             try:
-                untold.popleft()(self)
+                unreported.popleft()(self)
             except Exception as error:
                 sys.excepthook(type(error), error, error.__traceback__)
 
     def tell_later(self, tell: Callable[[Leases], None]) -> None:
         """Call a trace: now, or when the step of this thread has ended that a finaliser has interrupted."""
-        self.untold.append(tell)
+        self.unreported.append(tell)
         if self.is_inside():
             self._deferred.append(_nothing)
         else:
