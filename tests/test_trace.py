@@ -265,13 +265,13 @@ def test_a_failure_is_the_last_that_is_heard_of_a_request() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         with pytest.raises(httpcore.ConnectError) as caught:
             await pool.request("GET", "http://refused.test/")
-        start, dial, *_, undone, failed = listener.taken()
+        start, dial, *_, reverted, failed = listener.taken()
         assert start == RequestStarted(0.0, 0, "GET", "http://refused.test/")
         assert dial == DialStarted(0.0, 0, "http://refused.test:80")
-        assert isinstance(undone, DialFailed)
+        assert isinstance(reverted, DialFailed)
         assert failed == RequestFailed(0.0, 0, f"ConnectError: {caught.value}")
         assert isinstance(failed, RequestFailed)
-        assert failed.exception is undone.exception is caught.value
+        assert failed.exception is reverted.exception is caught.value
 
     play(body)
 

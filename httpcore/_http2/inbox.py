@@ -166,7 +166,7 @@ class Inbox(Stream):
     def has_head(self) -> bool:
         return self.head is not None or self.error is not None
 
-    def may_go_ahead(self) -> bool:
+    def may_send_body(self) -> bool:
         return self.has_head() or any(head.status == 100 for head in self.interim)
 
     def has_body(self) -> bool:

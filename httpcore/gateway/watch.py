@@ -81,7 +81,7 @@ class Watch:
 
     def left(self) -> None:
         """The client has left."""
-        self._strike("left")
+        self._end("left")
 
     def close(self) -> None:
         """The request is over."""
@@ -111,11 +111,11 @@ class Watch:
             self._reader = loop.create_task(self._wait())
         present = loop.time()
         if self._ends is not None and self._ends <= present:
-            self._strike("total")
+            self._end("total")
             return
         due = None if self._limit is None else self._since + self._limit
         if due is not None and due <= present:
-            self._strike(self._name)
+            self._end(self._name)
             return
         times = [time for time in (due, self._ends) if time is not None]
         self._handle = loop.call_at(min(times) if times else present + 3600, self._look)
@@ -125,7 +125,7 @@ class Watch:
             pass
         self.left()
 
-    def _strike(self, reason: str) -> None:
+    def _end(self, reason: str) -> None:
         if not self._is_closed:
             self._is_closed = True
             self.reason = reason

@@ -52,15 +52,15 @@ def run(new_loop: NewLoop) -> Callable[[Main], Any]:
     """Runs a body in a loop; whatever the loop's exception handler hears of fails the test."""
 
     def run_body(main: Main) -> Any:
-        heard: list[Any] = []
+        received: list[Any] = []
 
         async def watched() -> Any:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: received.append(context))
             return await main()
 
         with asyncio.Runner(loop_factory=new_loop) as runner:
             result = runner.run(watched())
-        assert heard == []
+        assert received == []
         return result
 
     return run_body
@@ -410,10 +410,10 @@ def test_a_timer_left_by_an_earlier_read_does_not_shorten_or_lengthen_a_later_on
             await loop.pass_time(0.2)
             assert isinstance(later.exception(), ReadTimeout)
 
-            patient = asyncio.ensure_future(pair.stream.read(PIECE, 100.0))
-            await waiting(patient)
+            long_wait = asyncio.ensure_future(pair.stream.read(PIECE, 100.0))
+            await waiting(long_wait)
             await loop.pass_time(1)
-            patient.cancel()
+            long_wait.cancel()
             await turns(2)
 
             shorter = asyncio.ensure_future(pair.stream.read(PIECE, 1.0))

@@ -276,17 +276,17 @@ def test_is_quiet_takes_nothing_and_says_the_same_twice(run: Any, listener: Any)
     async def main(backend: Any) -> Any:
         with await connect(backend, listener) as peer:
             quiet = peer.stream.is_quiet
-            said = [quiet(), quiet()]
+            seen = [quiet(), quiet()]
             peer.sock.sendall(b"hello")
             await until(lambda: not quiet(), backend)
-            said += [quiet(), quiet()]
+            seen += [quiet(), quiet()]
             assert await peer.stream.read(100, LONG) == b"hello"
-            said += [quiet(), quiet()]
+            seen += [quiet(), quiet()]
             peer.sock.shutdown(socket.SHUT_WR)
             await until(lambda: not quiet(), backend)
-            said += [quiet(), quiet()]
+            seen += [quiet(), quiet()]
             assert await peer.stream.read(100, LONG) == b""
-            return [*said, quiet(), quiet()]
+            return [*seen, quiet(), quiet()]
 
     assert run(main) == [True, True, False, False, True, True, False, False, False, False]
 
@@ -297,10 +297,10 @@ def test_what_was_closed_or_reset_is_not_quiet(run: Any, listener: Any, how: str
         with await connect(backend, listener) as peer:
             peer.stream.close() if how == "close" else peer.reset()
             await until(lambda: not peer.stream.is_quiet(), backend)
-            said = [peer.stream.is_quiet(), peer.stream.is_quiet()]
+            seen = [peer.stream.is_quiet(), peer.stream.is_quiet()]
             with pytest.raises(errors.ReadError):
                 peer.stream.take()
-            return [*said, peer.stream.is_quiet()]
+            return [*seen, peer.stream.is_quiet()]
 
     assert run(main) == [False, False, False]
 

@@ -341,17 +341,17 @@ def test_a_stream_left_half_way_frees_its_connection(runtime: Runtime) -> None:
 @each_runtime
 def test_progress_is_told_both_ways(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        told: list[httpcore.Progress] = []
+        noted: list[httpcore.Progress] = []
         async with client(runtime) as http:
-            await http.post(f"{site.url}/big", b"u" * 200_000, on_progress=told.append)
-            ups = [each for each in told if each.direction == "upload"]
-            downs = [each for each in told if each.direction == "download"]
+            await http.post(f"{site.url}/big", b"u" * 200_000, on_progress=noted.append)
+            ups = [each for each in noted if each.direction == "upload"]
+            downs = [each for each in noted if each.direction == "download"]
             assert [each.done for each in ups] == [65536, 131072, 196608, 200000]
             assert {each.total for each in ups} == {200_000}
             assert (downs[-1].done, downs[-1].total) == (300_000, 300_000)
-            told.clear()
-            await http.post(site.url, iter([b"ab", b"c"]), on_progress=told.append)
-            assert told[:2] == [("upload", 2, None), ("upload", 3, None)]
+            noted.clear()
+            await http.post(site.url, iter([b"ab", b"c"]), on_progress=noted.append)
+            assert noted[:2] == [("upload", 2, None), ("upload", 3, None)]
 
     site.answers["/big"] = Answer(200, [], bytes(300_000))
     runtime.run(main)

@@ -151,8 +151,8 @@ def facts(context: ssl.SSLContext) -> dict[str, Any]:
     names = {name for name in dir(type(context)) if isinstance(getattr(type(context), name), property)}
     names |= {"check_hostname", "options", "verify_flags", "verify_mode", "keylog_filename", "post_handshake_auth"}
     names |= {"minimum_version", "maximum_version", "hostname_checks_common_name", "sni_callback", "num_tickets"}
-    told = {name: getattr(context, name) for name in sorted(names) if hasattr(context, name)}
-    return told | {"ciphers": context.get_ciphers(), "trusted": context.get_ca_certs(binary_form=True)}
+    seen = {name: getattr(context, name) for name in sorted(names) if hasattr(context, name)}
+    return seen | {"ciphers": context.get_ciphers(), "trusted": context.get_ca_certs(binary_form=True)}
 
 
 class Watched(ssl.SSLContext):
@@ -212,9 +212,9 @@ def test_a_response_tells_what_tls_agreed_on_and_with_whom(runtime: Runtime, tru
         for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
             with Origin(server_context(CERTIFICATE, "http/1.1", newest=version)) as server:
                 async with runtime.pool(trusting, resolve={"a.test": "127.0.0.1"}) as pool:
-                    told = [(await pool.request("GET", f"https://a.test:{server.port}/")).info.tls for _ in range(2)]
-            assert told[0] == told[1]
-            tls = told[0]
+                    seen = [(await pool.request("GET", f"https://a.test:{server.port}/")).info.tls for _ in range(2)]
+            assert seen[0] == seen[1]
+            tls = seen[0]
             assert (tls.version, tls.alpn, tls.server_name, tls.certificate) == (name, "http/1.1", "a.test", der)
             assert tls.session_reused is False
             assert tls.cipher

@@ -510,11 +510,11 @@ def test_the_environment_is_read_when_it_is_asked_for_and_not_again(monkeypatch:
 def test_a_pool_asks_for_each_origin_and_tells_its_name_to_the_proxy_only(runtime: Runtime) -> None:
     heads: dict[str, list[bytes]] = {"proxy": [], "origin": []}
 
-    def noting(who: str) -> ScriptedServer:
+    def noting(party: str) -> ScriptedServer:
         def script(peer: Peer) -> None:
             while head := peer.head():
-                heads[who].append(head)
-                peer.send(ok(who.encode()))
+                heads[party].append(head)
+                peer.send(ok(party.encode()))
 
         return ScriptedServer(script)
 

@@ -140,7 +140,7 @@ def test_other_names_are_asked_for_as_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "seen"),
     [
         (["a.test"], "'a.test'"),
         (["192.0.2.1", "192.0.2.1:80"], "'192.0.2.1:80'"),
@@ -154,9 +154,9 @@ def test_other_names_are_asked_for_as_ever() -> None:
         (None, "None"),
     ],
 )
-def test_an_answer_that_is_no_address_is_an_error_that_names_the_resolver(answer: Any, told: str) -> None:
+def test_an_answer_that_is_no_address_is_an_error_that_names_the_resolver(answer: Any, seen: str) -> None:
     runtime = MemoryRuntime()
-    with pytest.raises(LocalProtocolError, match=rf"the resolver Answering answered {told} for a\.test"):
+    with pytest.raises(LocalProtocolError, match=rf"the resolver Answering answered {seen} for a\.test"):
         reaching("a.test", Network(Answering(answer)), runtime=runtime)
     assert runtime.attempts == []
 
@@ -262,13 +262,13 @@ def test_a_name_whose_addresses_are_all_denied_is_a_policy_error_and_never_a_con
 ) -> None:
     runtime = MemoryRuntime()
     runtime.resolve("a.test", answer)
-    ways = {
+    cases = {
         "resolver": Network(Answering(answer), policy=PUBLIC),
         "resolve": Network(resolve={"a.test": answer}, policy=PUBLIC),
         "system": Network(policy=PUBLIC),
     }
     with pytest.raises(PolicyError, match=r"^a\.test: the network policy denies") as caught:
-        reaching("a.test", ways[by], runtime=runtime)
+        reaching("a.test", cases[by], runtime=runtime)
     assert caught.value.address is not None
     assert ip_address(caught.value.address) == ip_address(answer[0])  # Python 3.13 spells mapped ones in another way
     assert caught.value.port == 80
@@ -489,7 +489,7 @@ def test_settings_do_not_change_with_what_they_were_made_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "kind", "told"),
+    ("named", "kind", "seen"),
     [
         ({"resolve": "a.test"}, TypeError, "resolve is 'a.test'"),
         ({"resolve": {1: "127.0.0.1"}}, TypeError, "resolve has the host 1"),
@@ -514,9 +514,9 @@ def test_settings_do_not_change_with_what_they_were_made_of() -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused_when_they_are_made(
-    named: dict[str, Any], kind: type[Exception], told: str
+    named: dict[str, Any], kind: type[Exception], seen: str
 ) -> None:
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=seen):
         Network(**named)
 
 
@@ -534,10 +534,10 @@ class Clock:
 def answers_of(resolver: CachingResolver, host: str, system: Any = None) -> Sequence[str]:
     """What it says, asked where nothing suspends."""
 
-    async def nobody(host: str) -> Sequence[str]:
+    async def never_called(host: str) -> Sequence[str]:
         raise AssertionError(f"the system was asked for {host}")
 
-    coro = resolver.resolve(host, system or nobody)
+    coro = resolver.resolve(host, system or never_called)
     with pytest.raises(StopIteration) as end:
         coro.send(None)
     value: Sequence[str] = end.value.value

@@ -264,12 +264,12 @@ def test_public_only_denies_what_is_not_public_in_each_embedding(embedding: str,
 
 
 def test_public_only_allows_public_ipv4_through_nat64_and_mapped_and_no_other_way() -> None:
-    ways = {
+    cases = {
         name
         for name, embed in EMBEDDINGS.items()
         if permits(PUBLIC, str(IPv6Address(embed(int(IPv4Address("8.8.8.8"))))))
     }
-    assert ways == {"mapped", "NAT64", "ISATAP, public"}  # the last is a public IPv6 address in any case
+    assert cases == {"mapped", "NAT64", "ISATAP, public"}  # the last is a public IPv6 address in any case
 
 
 def test_a_mapped_address_is_the_ipv4_address_to_allow() -> None:

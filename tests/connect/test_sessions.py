@@ -200,20 +200,20 @@ def test_proxy_and_origin_resume_their_own_sessions_and_never_each_others(
 
     def note(visit: Any) -> bool:
         at_origin = visit.socket.tls.session_reused
-        visit.hear(visit.head())
+        visit.receive(visit.head())
         seen.append((at_proxy.pop(), at_origin))
         visit.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         return False
 
     def tunnel(visit: Any) -> bool:
         at_proxy.append(visit.socket.tls.session_reused)
-        visit.hear(visit.head())
+        visit.receive(visit.head())
         visit.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
         return True
 
     async def main(proxy: ScriptedProxy) -> None:
-        way = httpcore.Proxy(f"https://localhost:{proxy.port}", ssl=trusting)
-        async with runtime.pool(trusting, proxy=way) as http:
+        case = httpcore.Proxy(f"https://localhost:{proxy.port}", ssl=trusting)
+        async with runtime.pool(trusting, proxy=case) as http:
             for _ in range(3):
                 await get(http, f"https://localhost:{proxy.port}/")
 

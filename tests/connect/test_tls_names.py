@@ -173,7 +173,7 @@ def test_a_certificate_for_clients_is_none_for_a_server(folder: Path, authority:
 )
 def test_odd_forms_of_addresses_are_refused_before_anything_is_opened(host: str) -> None:
     """So no certificate is ever compared with one."""
-    told: list[httpcore.TraceEvent] = []
-    with httpcore.SyncConnectionPool(trace=told.append) as http, pytest.raises(httpcore.InvalidURL):
+    seen: list[httpcore.TraceEvent] = []
+    with httpcore.SyncConnectionPool(trace=seen.append) as http, pytest.raises(httpcore.InvalidURL):
         http.request("GET", f"https://{host}/")
-    assert told == []
+    assert seen == []

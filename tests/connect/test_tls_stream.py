@@ -308,19 +308,19 @@ def test_no_protocol_is_named_when_the_server_picks_none() -> None:
 
 
 def test_a_stranger_s_certificate_is_not_trusted_and_the_server_is_told() -> None:
-    heard: list[ssl.SSLError] = []
+    collected: list[ssl.SSLError] = []
 
     async def serve(end: ServerEnd) -> None:
         try:
             await TLSPeer(end).shake_hands()
         except ssl.SSLError as error:
-            heard.append(error)
+            collected.append(error)
 
     error, _ = handshake_error(serve, client_context(trusted=trustme.CA()))
     assert type(error) is TLSError
     assert "with 'a.test' failed: the certificate is not trusted: unable to get local issuer" in str(error)
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
-    assert heard[0].reason == "TLSV1_ALERT_UNKNOWN_CA"
+    assert collected[0].reason == "TLSV1_ALERT_UNKNOWN_CA"
 
 
 def test_an_expired_certificate_is_called_expired() -> None:

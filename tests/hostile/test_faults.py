@@ -1142,10 +1142,10 @@ def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(runtim
 
 
 @each_runtime
-@pytest.mark.parametrize("way", ["break", "exception", "never begun"])
+@pytest.mark.parametrize("variant", ["break", "exception", "never begun"])
 @pytest.mark.parametrize(("size", "kept"), [(30_000, True), (8 * MIB, False)], ids=["small and here", "large"])
 def test_a_body_left_half_read_is_thrown_away_if_it_is_small_and_here_and_else_costs_its_connection(
-    runtime: Runtime, way: str, size: int, kept: bool
+    runtime: Runtime, variant: str, size: int, kept: bool
 ) -> None:
     sent = threading.Event()
 
@@ -1162,18 +1162,18 @@ def test_a_body_left_half_read_is_thrown_away_if_it_is_small_and_here_and_else_c
     async def leave(pool: Any, url: str) -> None:
         async with await pool.request("GET", url, stream=True) as response:
             assert sent.wait(10)
-            if way == "never begun":
+            if variant == "never begun":
                 return
             async for piece in response.stream():
                 assert piece.startswith(b"first")
-                if way == "break":
+                if variant == "break":
                     break
                 raise Oops("the user's")
 
     async def body() -> None:
         with HostileServer(act) as server:
             async with trial(runtime, server) as pool:
-                if way == "exception":
+                if variant == "exception":
                     with pytest.raises(Oops):
                         await leave(pool, server.url)
                 else:

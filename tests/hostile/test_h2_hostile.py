@@ -121,7 +121,7 @@ class Talk:
     def answer(self, stream: int, body: bytes) -> None:
         self.send(head(stream) + data(stream, body, end=True))
 
-    def hear_the_rest(self) -> None:
+    def receive_the_rest(self) -> None:
         with suppress(OSError):
             for _ in self.frames():
                 pass
@@ -157,7 +157,7 @@ class Hostile(ScriptedServer):
                 if self._act(talk, stream):
                     return
             except OSError:
-                talk.hear_the_rest()
+                talk.receive_the_rest()
                 return
 
     def __enter__(self) -> Hostile:
@@ -721,7 +721,7 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(runtime: Runtime) -> None:
 
 def without_end(talk: Talk, piece: bytes) -> None:
     """Send until the client leaves; what it sends is thrown away."""
-    threading.Thread(target=talk.hear_the_rest, daemon=True).start()
+    threading.Thread(target=talk.receive_the_rest, daemon=True).start()
     while True:
         talk.send(piece)
 

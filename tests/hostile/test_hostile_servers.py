@@ -431,17 +431,17 @@ def coded(name: str, body: bytes) -> bytes:
 
 
 @each_runtime
-@pytest.mark.parametrize("way", ["read", "stream"])
+@pytest.mark.parametrize("variant", ["read", "stream"])
 @pytest.mark.parametrize("coding", CODERS)
 def test_a_coded_body_cut_short_is_a_decoding_error_though_its_length_is_right(
-    runtime: Runtime, coding: str, way: str
+    runtime: Runtime, coding: str, variant: str
 ) -> None:
     whole = CODERS[coding](CONTENT)
     answers = iter([whole[:-1], whole[:-5], whole[: len(whole) // 2], whole[:1], whole])
 
     async def fetch(pool: Any, url: str) -> bytes:
-        response = await pool.request("GET", url, stream=way == "stream")
-        if way == "read":
+        response = await pool.request("GET", url, stream=variant == "stream")
+        if variant == "read":
             return bytes(response.body)
         return b"".join([piece async for piece in response.stream()])
 

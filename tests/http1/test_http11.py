@@ -29,7 +29,7 @@ class Line:
     def __init__(self, runtime: Runtime, connection: HTTP11Connection) -> None:
         self.runtime = runtime
         self.connection = connection
-        self.heard: list[int] = []
+        self.seen: list[int] = []
 
     @property
     def sent(self) -> bytes:
@@ -43,7 +43,7 @@ class Line:
         deadline = Deadline(httpcore.TimeoutConfig.of(timeout), self.runtime.backend().now)
         made = Request.of(method, "http://a.test/", **request)
         begin = checked_engines(None).http1[1]
-        return begin(self.connection, made, deadline, lambda head: self.heard.append(head.status), False)
+        return begin(self.connection, made, deadline, lambda head: self.seen.append(head.status), False)
 
 
 def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: Any) -> Runtime:
@@ -289,9 +289,9 @@ def test_interim_answers_while_sending_are_heard_and_the_upload_goes_on() -> Non
     async def body(line: Line) -> None:
         exchange = line.exchange("POST", body=bytes(5_000_000))
         assert (await exchange.run()).status == 200
-        assert len(line.heard) > 2
-        assert set(line.heard) == {102}
-        assert [head.status for head in exchange.interim] == line.heard
+        assert len(line.seen) > 2
+        assert set(line.seen) == {102}
+        assert [head.status for head in exchange.interim] == line.seen
         assert exchange.clean
 
     talk(script, body)
@@ -331,7 +331,7 @@ def test_the_go_ahead_lets_the_body_go_at_once(interim: bytes) -> None:
         exchange = line.exchange("PUT", headers=EXPECT, body=b"body")
         assert (await exchange.run()).status == 200
         assert line.runtime.now == 0.25
-        assert line.heard[-1] == 100
+        assert line.seen[-1] == 100
         assert exchange.clean
 
     talk(script, body)
@@ -539,7 +539,7 @@ def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + bytes(100), piece=1, delay=1.5)
 
-    async def patient(line: Line) -> None:
+    async def long_wait(line: Line) -> None:
         exchange = line.exchange("GET", httpcore.TimeoutConfig(2))
         await exchange.run()
         assert len(await whole(exchange)) == 100
@@ -553,7 +553,7 @@ def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
         assert isinstance(exchange.deadline.as_total_timeout(caught.value), httpcore.TotalTimeout)
         assert line.runtime.now == 100.0
 
-    talk(script, patient)
+    talk(script, long_wait)
     talk(script, hurried)
 
 
@@ -630,11 +630,11 @@ def switching(answer: bytes) -> Script:
 )
 def test_the_raw_stream_begins_with_the_bytes_behind_the_head(method: str, headers: Any, answer: bytes) -> None:
     async def body(line: Line) -> None:
-        let_go: list[bool] = []
+        released: list[bool] = []
         exchange = line.exchange(method, headers=headers)
         await exchange.run()
         assert exchange.switched
-        raw = exchange.raw(lambda: let_go.append(True))
+        raw = exchange.raw(lambda: released.append(True))
         assert await raw.recv(3) == b"wel"
         assert await raw.recv() == b"come"
         await raw.send(b"hello")
@@ -644,9 +644,9 @@ def test_the_raw_stream_begins_with_the_bytes_behind_the_head(method: str, heade
         await raw.end()
         assert await raw.recv() == b"bye"
         assert await raw.recv() == b""
-        assert not let_go
+        assert not released
         raw.close()
-        assert let_go == [True]
+        assert released == [True]
         assert line.closed
 
     talk(switching(answer + b"welcome"), body)
@@ -705,7 +705,7 @@ def test_every_interim_head_is_heard_in_order_with_its_fields() -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange()
         assert (await exchange.run()).status == 200
-        assert line.heard == [102, 103, 103]
+        assert line.seen == [102, 103, 103]
         assert [head.headers for head in exchange.interim] == [(), ((b"link", b"</a>"),), ((b"link", b"</b>"),)]
         assert all(isinstance(head, Head) for head in exchange.interim)
 

@@ -474,7 +474,7 @@ def laxer(reference: str, why: str) -> bool:
 
 def apart(reference: str, how: str, raw: bytes) -> bool:
     return any(
-        reference == who and how == in_what and WHEN[what].search(raw) for what, (who, in_what, *_) in APART.items()
+        reference == label and how == in_what and WHEN[what].search(raw) for what, (label, in_what, *_) in APART.items()
     )
 
 

@@ -374,7 +374,7 @@ def test_a_known_block_counts_against_the_limit() -> None:
         FieldDecoder(82).decode(block)
 
 
-SAID: Fields = [
+SHOWN: Fields = [
     *STATIC_PAIRS[7:],
     *[(b"x-%d" % i, b"%d" % i * (i % 7)) for i in range(30)],
     (b"set-cookie", b"a=1"),
@@ -398,7 +398,7 @@ class Server:
             out += [number(0x20, 5, chance.choice((0, 40, 100, 700, 4096))) for _ in range(chance.randint(1, 2))]
         for _ in range(chance.randint(0, 6)):
             kind = chance.random()
-            name, value = chance.choice(SAID)
+            name, value = chance.choice(SHOWN)
             if kind < references:
                 out.append(number(0x80, 7, chance.randint(62, 70)))
             elif kind < 0.2:

@@ -129,7 +129,7 @@ def opened() -> EventEngine:
 
 
 @dataclass
-class Heard:
+class Events:
     """What came of a script: the events, with the pieces of a body joined, and what was sent."""
 
     log: list[object] = field(default_factory=list)
@@ -154,11 +154,11 @@ class Heard:
                 self.log.append(event)
 
 
-def feed(engine: EventEngine, script: bytes, size: int) -> Heard:
-    heard = Heard()
+def feed(engine: EventEngine, script: bytes, size: int) -> Events:
+    received = Events()
     for at in range(0, len(script), size):
-        heard.add(engine.receive(script[at : at + size]))
-    return heard
+        received.add(engine.receive(script[at : at + size]))
+    return received
 
 
 # The table.
@@ -625,27 +625,27 @@ def test_each_case_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_table(case: Case) -> None:
     engine = case.start()
-    heard = feed(engine, case.script, len(case.script))
+    received = feed(engine, case.script, len(case.script))
     frames = sent(engine)
     if isinstance(case.outcome, Connection):
         assert codes(frames, GOAWAY) == {0: case.outcome.code}
         assert frames[-1][0] == GOAWAY, "nothing is sent behind it"
-        assert isinstance(heard.error, LimitExceeded if case.outcome == CALM else RemoteProtocolError)
-        assert case.outcome.code.name in str(heard.error)
+        assert isinstance(received.error, LimitExceeded if case.outcome == CALM else RemoteProtocolError)
+        assert case.outcome.code.name in str(received.error)
         assert engine.closed
         assert engine.open_streams == 0
         return
-    assert heard.error is None
+    assert received.error is None
     assert not engine.closed
     assert codes(frames, GOAWAY) == {}
     resets = {}
     if isinstance(case.outcome, Stream):
         resets = {case.outcome.number: case.outcome.code}
         too_much = case.outcome.code == Code.ENHANCE_YOUR_CALM
-        assert isinstance(heard.malformed[case.outcome.number], LimitExceeded if too_much else RemoteProtocolError)
+        assert isinstance(received.malformed[case.outcome.number], LimitExceeded if too_much else RemoteProtocolError)
         assert engine.window(case.outcome.number) == 0
     assert codes(frames, RST_STREAM) == resets
-    assert heard.malformed.keys() == resets.keys()
+    assert received.malformed.keys() == resets.keys()
     if case.start is opened:
         after = feed(engine, head(SIBLING) + data(SIBLING, b"unharmed", end=True), 64)
         assert after.bodies == {SIBLING: b"unharmed"}
@@ -657,8 +657,8 @@ def test_how_bytes_are_cut_changes_nothing(case: Case) -> None:
     results = []
     for size in (len(case.script), 1 if len(case.script) < 100_000 else 1001, 7):
         engine = case.start()
-        heard = feed(engine, case.script, size)
-        results.append((heard.log, heard.bodies, engine.take(), engine.open_streams, engine.closed))
+        received = feed(engine, case.script, size)
+        results.append((received.log, received.bodies, engine.take(), engine.open_streams, engine.closed))
     assert results[0] == results[1] == results[2]
 
 
@@ -720,8 +720,8 @@ def test_errors_name_what_was_seen() -> None:
     cases = {str(case): case for case in CASES}
     for name, text in seen.items():
         case = cases[name]
-        heard = feed(case.start(), case.script, len(case.script))
-        error = heard.error or heard.malformed[GOT]
+        received = feed(case.start(), case.script, len(case.script))
+        error = received.error or received.malformed[GOT]
         assert text in str(error)
 
 
@@ -910,8 +910,8 @@ def test_tiny_data_ends_at_the_same_byte_however_it_is_cut() -> None:
     script = head(GOT) + data(GOT, b"x") * 70_000
     results = []
     for size in (len(script), 1001, 65536):
-        heard = feed(opened(), script, size)
-        results.append((heard.bodies, str(heard.error)))
+        received = feed(opened(), script, size)
+        results.append((received.bodies, str(received.error)))
     assert results[0] == results[1] == results[2]
     assert len(results[0][0][GOT]) == BUDGET // 2
 
@@ -1089,9 +1089,9 @@ def test_a_head_has_what_the_peer_said() -> None:
     engine = opened()
     (event,) = engine.receive(head(GOT, (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), status=b"203"))
     assert isinstance(event, HeadReceived)
-    said = ((b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"))
+    texts = ((b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"))
     seen = event.head
-    assert (seen.status, seen.reason, seen.version, seen.headers, seen.raw_headers) == (203, b"", b"2", said, said)
+    assert (seen.status, seen.reason, seen.version, seen.headers, seen.raw_headers) == (203, b"", b"2", texts, texts)
     assert all(type(pair) is tuple for pair in seen.headers)
 
 
@@ -1178,8 +1178,8 @@ def test_frames_behind_the_end_of_an_early_response_end_no_other(late: bytes, si
     """However the bytes are cut, and whether or not the upload has been given up meanwhile."""
     for gives_up in (False, True):
         engine = opened()
-        heard = feed(engine, head(POSTED, end=True) + (b"" if gives_up else late), size)
-        assert heard.log[1] == Ended(POSTED, [])
+        received = feed(engine, head(POSTED, end=True) + (b"" if gives_up else late), size)
+        assert received.log[1] == Ended(POSTED, [])
         engine.reset(POSTED, Code.NO_ERROR)
         code = Code.NO_ERROR if gives_up else Code.STREAM_CLOSED
         assert feed(engine, late, size).log == []
@@ -1191,10 +1191,10 @@ def test_a_head_from_deep_in_the_table() -> None:
     engine = bare()
     engine.receive(settings())
     peer = hpack.Encoder()
-    said = [(b"x%d" % index, b"") for index in range(100)]
+    texts = [(b"x%d" % index, b"") for index in range(100)]
     stream = engine.request(GET, end=True)
-    engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, *said])))
-    for field_ in said:
+    engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, *texts])))
+    for field_ in texts:
         stream = engine.request(GET, end=True)
         (event, _) = engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, field_])))
         assert isinstance(event, HeadReceived)
@@ -1209,8 +1209,8 @@ def test_streams_above_the_last_are_gone_and_those_below_run_to_their_end() -> N
     assert engine.receive(goaway(SIBLING, Code.NO_ERROR, b"bye")) == [WentAway(SIBLING, Code.NO_ERROR, b"bye")]
     assert engine.open_streams == 2
     assert engine.window(POSTED) == 0
-    heard = feed(engine, body(content=b"one") + body(content=b"three", stream=SIBLING), 10)
-    assert heard.bodies == {GOT: b"one", SIBLING: b"three"}
+    received = feed(engine, body(content=b"one") + body(content=b"three", stream=SIBLING), 10)
+    assert received.bodies == {GOT: b"one", SIBLING: b"three"}
     assert engine.open_streams == 0
     with pytest.raises(LocalProtocolError, match="GOAWAY"):
         engine.request(GET, end=True)
@@ -1531,8 +1531,8 @@ def test_many_responses_that_nobody_reads_never_stop_one_that_somebody_does() ->
     streams = [engine.request(GET, end=True) for _ in range(40)]
     for stream in streams[:-1]:
         engine.receive(head(stream) + data(stream, bytes(16384)) * 64)
-    heard = feed(engine, body(content=b"read me", stream=streams[-1]), 1 << 20)
-    assert heard.bodies == {streams[-1]: b"read me"}
+    received = feed(engine, body(content=b"read me", stream=streams[-1]), 1 << 20)
+    assert received.bodies == {streams[-1]: b"read me"}
     widened = [struct.unpack(">L", payload)[0] for kind, _, stream, payload in sent(engine) if kind == WINDOW_UPDATE]
     assert sum(widened) + h2_engine.CONNECTION_WINDOW >= 40 * h2_engine.STREAM_WINDOW
 
@@ -1561,7 +1561,7 @@ class Server:
             client=False, initial_values={h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 10_000}
         )
         self.h2.initiate_connection()
-        self.heard = Heard()
+        self.received = Events()
         self.requests: dict[int, Headers] = {}
         self.uploads: dict[int, bytes] = {}
         self.done: set[int] = set()
@@ -1573,7 +1573,7 @@ class Server:
             ours, theirs = self.engine.take(), self.h2.data_to_send()
             if not ours and not theirs:
                 return
-            self.heard.add(self.engine.receive(theirs))
+            self.received.add(self.engine.receive(theirs))
             for event in self.h2.receive_data(ours):
                 self.seen.append(event)
                 if isinstance(event, h2.events.RequestReceived):
@@ -1606,10 +1606,10 @@ def test_an_exchange_with_h2() -> None:
     server.h2.send_data(1, b"Hello", pad_length=7)
     server.h2.send_headers(1, [(b"grpc-status", b"0")], end_stream=True)
     server.talk()
-    kinds = [event.head.status for event in server.heard.log if isinstance(event, HeadReceived)]
+    kinds = [event.head.status for event in server.received.log if isinstance(event, HeadReceived)]
     assert kinds == [103, 200]
-    assert server.heard.bodies == {1: b"Hello"}
-    assert server.heard.log[-1] == Ended(1, [(b"grpc-status", b"0")])
+    assert server.received.bodies == {1: b"Hello"}
+    assert server.received.log[-1] == Ended(1, [(b"grpc-status", b"0")])
     assert (server.engine.open_streams, server.h2.open_inbound_streams) == (0, 0)
 
 
@@ -1626,7 +1626,7 @@ def test_compression_stays_in_step_whatever_the_peer_sets_its_table_to() -> None
             assert server.requests[stream] == asked
             server.h2.send_headers(stream, [OK, (b"server", b"h2"), (b"x-index", b"%d" % index)], end_stream=True)
             server.talk()
-    assert server.heard.error is None
+    assert server.received.error is None
     assert server.engine.open_streams == 0
 
 
@@ -1682,13 +1682,13 @@ def test_random_exchanges_with_h2_agree_on_everything(seed: int) -> None:
         elif act == 6:
             peer.ping(rand.randbytes(8))
         server.talk()
-        assert server.heard.error is None
-        assert server.heard.malformed == {}
+        assert server.received.error is None
+        assert server.received.malformed == {}
         assert peer.open_inbound_streams == engine.open_streams
         for stream in sending:
             assert engine.window(stream) == max(0, peer.remote_flow_control_window(stream))
     assert {stream: server.uploads.get(stream, b"") for stream in expected} == expected
-    assert {stream: server.heard.bodies.get(stream, b"") for stream in answered} == answered
+    assert {stream: server.received.bodies.get(stream, b"") for stream in answered} == answered
 
 
 PIECES = [
@@ -1711,13 +1711,13 @@ def test_whatever_comes_in_whatever_pieces_the_outcome_is_the_same_and_nothing_i
     results = []
     for _ in range(3):
         engine = opened()
-        heard = Heard()
+        received = Events()
         at = 0
         while at < len(script):
             size = rand.choice((1, 5, 9, 40, 500))
-            heard.add(engine.receive(bytes(script[at : at + size])))
+            received.add(engine.receive(bytes(script[at : at + size])))
             at += size
-        results.append((heard.log, heard.bodies, engine.take(), engine.open_streams))
+        results.append((received.log, received.bodies, engine.take(), engine.open_streams))
     assert results[0] == results[1] == results[2]
 
 

@@ -138,10 +138,10 @@ def test_interim_responses_are_on_the_response_and_in_the_trace() -> None:
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        heard: list[Any] = []
-        response = await pool.request("GET", URL, trace=heard.append)
+        received: list[Any] = []
+        response = await pool.request("GET", URL, trace=received.append)
         assert response.informational == [(103, [(b"link", b"</style.css>")])]
-        assert [event.status_code for event in heard if isinstance(event, httpcore.InterimResponse)] == [103]
+        assert [event.status_code for event in received if isinstance(event, httpcore.InterimResponse)] == [103]
 
     play(main, serve)
 
@@ -1436,15 +1436,15 @@ async def mirror(peer: H2Peer) -> None:
     await peer.begin(INITIAL_WINDOW_SIZE=5000, ENABLE_CONNECT_PROTOCOL=1)
     stream = await peer.request()
     await peer.head(stream)
-    told = 0
+    noted = 0
     while not any(isinstance(event, h2.events.StreamEnded) for event in peer.seen):
         body = peer.body(stream)
-        if len(body) > told:
-            await peer.data(stream, body[told:])
-            told = len(body)
+        if len(body) > noted:
+            await peer.data(stream, body[noted:])
+            noted = len(body)
         else:
             await peer.more()
-    await peer.data(stream, peer.body(stream)[told:], end=peer.fields(stream)[":method"] == "CONNECT")
+    await peer.data(stream, peer.body(stream)[noted:], end=peer.fields(stream)[":method"] == "CONNECT")
     if peer.fields(stream)[":method"] != "CONNECT":
         await peer.trailers(stream, ("x-total", str(len(peer.body(stream)))))
     await peer.linger()

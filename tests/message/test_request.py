@@ -225,7 +225,7 @@ def test_subclasses_of_str_and_bytes_become_plain_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    ("headers", "seen"),
     [
         ("A: b", "headers is of type str"),
         (b"A: b", "headers is of type bytes"),
@@ -252,12 +252,12 @@ def test_subclasses_of_str_and_bytes_become_plain_bytes() -> None:
         ([(b"A", b"\tb")], "whitespace at its start or end"),
     ],
 )
-def test_what_is_no_header_is_named_by_place_and_kind(headers: Any, said: str) -> None:
-    with pytest.raises(LocalProtocolError, match=said):
+def test_what_is_no_header_is_named_by_place_and_kind(headers: Any, seen: str) -> None:
+    with pytest.raises(LocalProtocolError, match=seen):
         Request.of("GET", URL_, headers)
-    with pytest.raises(LocalProtocolError, match=said):
+    with pytest.raises(LocalProtocolError, match=seen):
         header_pairs(headers)
-    with pytest.raises(LocalProtocolError, match=said.replace("headers", "trailers")):
+    with pytest.raises(LocalProtocolError, match=seen.replace("headers", "trailers")):
         Request.of("GET", URL_, trailers=headers)
 
 

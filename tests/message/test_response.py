@@ -254,13 +254,13 @@ def test_an_iterator_that_has_ended_stays_ended() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("way", ["stream", "raw", "read"])
-def test_an_error_in_the_middle_closes_the_response_and_is_not_repeated_as_an_end(way: str) -> None:
+@pytest.mark.parametrize("case", ["stream", "raw", "read"])
+def test_an_error_in_the_middle_closes_the_response_and_is_not_repeated_as_an_end(case: str) -> None:
     async def main() -> None:
         wire = Wire(b"x", then=httpcore.ReadError("reset"))
         response = received(wire)
         with pytest.raises(httpcore.ReadError, match="reset"):
-            await USES[way](response)
+            await USES[case](response)
         assert response.is_closed
         assert wire.closed
         for use in USES.values():
@@ -282,9 +282,9 @@ def test_an_iterator_whose_response_was_closed_raises_and_does_not_pretend_to_en
     run(main())
 
 
-@pytest.mark.parametrize("way", ["read", "stream", "raw"])
+@pytest.mark.parametrize("case", ["read", "stream", "raw"])
 @pytest.mark.parametrize("then", [None, httpcore.ReadError("closed on this side", phase="read the response body")])
-def test_a_response_closed_while_it_is_read_ends_in_an_error(way: str, then: httpcore.ReadError | None) -> None:
+def test_a_response_closed_while_it_is_read_ends_in_an_error(case: str, then: httpcore.ReadError | None) -> None:
     """Whatever its source then says: that it broke, or that it ended, when it has thrown away what had come."""
 
     class Closed(Wire):
@@ -295,7 +295,7 @@ def test_a_response_closed_while_it_is_read_ends_in_an_error(way: str, then: htt
 
     async def main() -> None:
         with pytest.raises(httpcore.ResponseClosed, match="by another task or thread") as caught:
-            await USES[way](response)
+            await USES[case](response)
         assert caught.value.phase == "explained"  # by its source, which knows the request
         assert response.is_closed
         with pytest.raises(httpcore.ResponseClosed):
@@ -397,20 +397,20 @@ def test_an_empty_body_needs_no_coding_whatever_its_headers_say() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("way", ["read", "stream"])
+@pytest.mark.parametrize("case", ["read", "stream"])
 @pytest.mark.parametrize("all_here", [True, False])
-def test_a_body_that_cannot_be_decoded_closes_its_response(way: str, all_here: bool) -> None:
+def test_a_body_that_cannot_be_decoded_closes_its_response(case: str, all_here: bool) -> None:
     async def main() -> None:
         for coded, coding in (
             (gzip.compress(TEXT)[:-1], b"gzip"),
             (b"no gzip at all", b"gzip"),
             (TEXT, b"unheard-of"),
         ):
-            wire = Wire(coded, all_here=all_here and way == "read")
+            wire = Wire(coded, all_here=all_here and case == "read")
             wire.strict = True
             response = received(wire, [(b"content-encoding", coding)])
             with pytest.raises(httpcore.DecodingError):
-                await USES[way](response)
+                await USES[case](response)
             assert response.is_closed
             assert wire.closed
             with pytest.raises(httpcore.ResponseClosed):
@@ -474,21 +474,21 @@ def test_read_accepts_what_is_large_and_came_large() -> None:
 # A turn for others.
 
 
-@pytest.mark.parametrize("way", ["read", "stream"])
+@pytest.mark.parametrize("case", ["read", "stream"])
 @pytest.mark.parametrize("all_here", [True, False])
 @pytest.mark.parametrize(("size", "turns"), [(1_000, 0), (65_536, 0), (65_537, 1), (655_360, 9)])
-def test_each_decoded_piece_but_the_first_gives_others_a_turn(way: str, all_here: bool, size: int, turns: int) -> None:
-    wire = Wire(gzip.compress(bytes(size)), all_here=all_here and way == "read")
-    assert run(USES[way](received(wire, GZIP))) == bytes(size)
+def test_each_decoded_piece_but_the_first_gives_others_a_turn(case: str, all_here: bool, size: int, turns: int) -> None:
+    wire = Wire(gzip.compress(bytes(size)), all_here=all_here and case == "read")
+    assert run(USES[case](received(wire, GZIP))) == bytes(size)
     assert wire.turns == turns
 
 
-@pytest.mark.parametrize("way", ["read", "stream"])
-def test_work_that_makes_no_content_gives_others_a_turn_too(way: str) -> None:
+@pytest.mark.parametrize("case", ["read", "stream"])
+def test_work_that_makes_no_content_gives_others_a_turn_too(case: str) -> None:
     barren = zlib.compressobj(wbits=31)
     body = barren.compress(b"") + b"\0\0\0\xff\xff" * 100_000 + barren.flush()  # empty stored blocks
     wire = Wire(body)
-    assert run(USES[way](received(wire, GZIP))) == b""
+    assert run(USES[case](received(wire, GZIP))) == b""
     assert wire.turns >= len(body) // 32_768 - 2
 
 

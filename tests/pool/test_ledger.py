@@ -895,7 +895,7 @@ class Request:
         self.key = key
         self.ticket = runtime.ledger.ticket(key, runtime.may_share[key])
         self.claim = self.ticket.claim  # the same, and does not keep the ticket
-        self.told = 0
+        self.seen = 0
         self.failed_before = False  # the dial that it waited on has failed
 
     @property
@@ -907,7 +907,7 @@ class Request:
         return slot_of(self.ticket)
 
     def wake(self) -> None:
-        self.told += 1
+        self.seen += 1
 
 
 class Runtime:
@@ -1086,8 +1086,8 @@ class Runtime:
         alive = [request for request in queue if request.state is not DONE]
         assert alive == served + left, "served out of turn"
         for request in served + [request for request in queue if request.claim.closed]:
-            assert request.told, "served or sent away, and not told"
-            request.told = 0
+            assert request.seen, "served or sent away, and not told"
+            request.seen = 0
         queue[:] = left
 
     def check(self) -> None:

@@ -276,8 +276,8 @@ def test_a_response_of_another_loop_says_so(server: ScriptedServer, use: str, cl
     response = first.run_until_complete(ask())
     if closed:
         first.close()
-    said = asyncio.run(elsewhere())
-    assert said == "closed" if use == "close" else "event loop" in said
+    seen = asyncio.run(elsewhere())
+    assert seen == "closed" if use == "close" else "event loop" in seen
     if not closed:
         first.run_until_complete(pool.close())
         first.close()

@@ -558,12 +558,12 @@ def test_closing_a_real_pool_wakes_who_pauses(runtime: RealRuntime) -> None:
         url = f"http://127.0.0.1:{unheard.getsockname()[1]}/"
         paused = threading.Event()
 
-        def hear(event: httpcore.TraceEvent) -> None:
+        def receive(event: httpcore.TraceEvent) -> None:
             if isinstance(event, httpcore.RequestRetried):
                 paused.set()
 
         async def body() -> None:
-            pool = runtime.pool(retries=RetryPolicy(backoff=500, max_backoff=500), trace=hear)
+            pool = runtime.pool(retries=RetryPolicy(backoff=500, max_backoff=500), trace=receive)
 
             async def ask() -> None:
                 with pytest.raises(httpcore.PoolClosed):

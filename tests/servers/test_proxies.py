@@ -23,7 +23,7 @@ from servers import free_port, uvicorn
 import httpcore
 
 AUTH = (USER, PASSWORD)
-WHO = f"{USER}:{quote(PASSWORD, safe='')}"
+NAME = f"{USER}:{quote(PASSWORD, safe='')}"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_squid_asks_who_we_are(runtime: Runtime, squid: proxies.Ports, origin: i
     insecure = httpcore.SSLConfig(verify=False)
 
     async def body() -> None:
-        for proxy in (f"http://{WHO}@127.0.0.1:{squid.guarded}", httpcore.Proxy(guarded, auth=AUTH)):
+        for proxy in (f"http://{NAME}@127.0.0.1:{squid.guarded}", httpcore.Proxy(guarded, auth=AUTH)):
             async with runtime.pool(insecure, proxy=proxy) as pool:
                 for _ in range(2):
                     response = await pool.request("GET", url)
@@ -232,7 +232,7 @@ def test_microsocks_lets_through_whoever_has_the_password(
     url = f"https://localhost:{nginx.secure}"
 
     async def body() -> None:
-        async with runtime.pool(trusting_real, proxy=f"{scheme}://{WHO}@127.0.0.1:{microsocks.guarded}") as pool:
+        async with runtime.pool(trusting_real, proxy=f"{scheme}://{NAME}@127.0.0.1:{microsocks.guarded}") as pool:
             await exercise(runtime, pool, url)
         async with runtime.pool(trusting_real, proxy=f"{scheme}://127.0.0.1:{microsocks.open}") as pool:
             assert (await pool.request("GET", f"{url}/hello")).body == b"Hello, world"
@@ -287,8 +287,8 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("HTTP_PROXY", f"http://{WHO}@127.0.0.1:{squid.guarded}")
-    monkeypatch.setenv("all_proxy", f"socks5://{WHO}@127.0.0.1:{microsocks.guarded}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{NAME}@127.0.0.1:{squid.guarded}")
+    monkeypatch.setenv("all_proxy", f"socks5://{NAME}@127.0.0.1:{microsocks.guarded}")
     monkeypatch.setenv("NO_PROXY", f"direct.test,{ORIGIN}:1")
     known_here = {"secure.test": "127.0.0.1", "direct.test": "127.0.0.1"}
     trust = replace(trusting_real, server_hostname="localhost")
@@ -324,8 +324,8 @@ def test_under_a_policy_a_real_proxy_is_reached_and_leads_only_where_that_allows
 ) -> None:
     """The proxy would connect to anything, and knows names that are unknown here."""
     urls = {
-        "squid": f"http://{WHO}@127.0.0.1:{squid.guarded}",
-        "microsocks": f"socks5h://{WHO}@127.0.0.1:{microsocks.guarded}",
+        "squid": f"http://{NAME}@127.0.0.1:{squid.guarded}",
+        "microsocks": f"socks5h://{NAME}@127.0.0.1:{microsocks.guarded}",
         "dante": f"socks4a://127.0.0.1:{dante.open}",
     }
     proxy = httpcore.Proxy(urls[which])

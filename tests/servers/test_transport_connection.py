@@ -27,9 +27,9 @@ def leased(transport: httpcore.HTTPTransport) -> int:
 
 async def talk(connection: Any) -> None:
     web = WebSocketClient(connection)
-    for said in ("Hello, world", b"\x00\xff", "z" * 65_536):
-        await web.send(said)
-        assert await web.message() == said
+    for seen in ("Hello, world", b"\x00\xff", "z" * 65_536):
+        await web.send(seen)
+        assert await web.message() == seen
     await web.send(CloseConnection(code=1000))
     closing = await web.message()
     assert (type(closing), closing.code) == (CloseConnection, 1000)

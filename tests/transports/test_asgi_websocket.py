@@ -259,9 +259,9 @@ def test_an_app_refuses_before_it_accepts(runtime: Runtime, how: str) -> None:
 def test_messages_come_back_in_any_size(runtime: Runtime, how: str) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/echo", how=how) as web:
-            for said in ("", "Zwölf Boxkämpfer", b"\x00\xff", "x" * 125, b"y" * 126, "z" * 65_536, bytes(3_000_000)):
-                await web.send(said)
-                assert await web.message() == said
+            for texts in ("", "Zwölf Boxkämpfer", b"\x00\xff", "x" * 125, b"y" * 126, "z" * 65_536, bytes(3_000_000)):
+                await web.send(texts)
+                assert await web.message() == texts
 
     run(runtime, body)
 
@@ -545,11 +545,11 @@ def test_an_app_that_breaks_the_protocol_is_told_how(runtime: Runtime, messages:
 def test_a_quiet_app_is_a_read_timeout_that_takes_nothing(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/echo", extensions={"timeout": 0.02}) as web:
-            for said in ("one", "two"):
+            for texts in ("one", "two"):
                 with pytest.raises(httpcore.ReadTimeout, match="the app was silent"):
                     await web.message()
-                await web.send(said)
-                assert await web.message() == said
+                await web.send(texts)
+                assert await web.message() == texts
 
     run(runtime, body)
 
