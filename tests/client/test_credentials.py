@@ -214,7 +214,7 @@ def check(seen: list[Seen], base: str, hops: int, case: str, target: Target) -> 
             assert not any(each.has(name) for name in CARRIERS), each
 
 
-def test_a_second_call_to_the_first_origin_has_its_credentials_again(sites: Sites) -> None:
+def test_a_second_call_to_the_first_origin_has_its_credentials(sites: Sites) -> None:
     sites.moves["/away"] = f"http://b.test:{sites.plain}/there"
     with httpcore.Client(transport=sites.transport("HTTP/1.1"), auth=("user", CANARY), trust_env=False) as client:
         for _ in range(2):

@@ -198,9 +198,7 @@ def test_nothing_is_kept_that_cannot_be_gone_on_with(
 
 
 @each_runtime
-def test_a_part_of_another_url_or_a_damaged_note_is_not_gone_on_with(
-    flaky: Flaky, runtime: Runtime, tmp_path: Path
-) -> None:
+def test_a_part_of_another_url_or_a_damaged_note_is_not_resumed(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             for note in ("{", '{"url": 1}', "[]", '{"url": "http://b.test/", "validator": "x"}', '"\\ud800"'):

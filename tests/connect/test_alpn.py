@@ -53,9 +53,7 @@ async def error_of(pool: Any, url: str, kind: type[httpcore.HTTPCoreError], **se
 
 
 @each_runtime
-def test_a_protocol_that_is_nothing_to_us_is_an_error_before_a_request(
-    runtime: Runtime, trusting: httpcore.SSLConfig
-) -> None:
+def test_an_unknown_protocol_is_an_error_before_a_request(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     """However it came to be offered: by `SSLConfig.alpn`, or by a context of one's own."""
     own = ssl.create_default_context(cafile=str(trusting.verify))
     own.set_alpn_protocols(["h2"])  # which a context of one's own does not mean, unless `ssl_context` made it
@@ -87,7 +85,7 @@ def test_a_server_without_alpn_speaks_http_1_1(runtime: Runtime, trusting: httpc
 
 @each_runtime
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",)], ids=["none", "http/1.1"])
-def test_without_http_1_1_a_server_that_chose_nothing_is_spoken_to_in_http_2_and_found_out(
+def test_without_http_1_1_a_server_without_alpn_gets_http_2(
     runtime: Runtime, alpn: tuple[str, ...], trusting: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:
@@ -101,9 +99,7 @@ def test_without_http_1_1_a_server_that_chose_nothing_is_spoken_to_in_http_2_and
 
 
 @each_runtime
-def test_a_server_that_insists_on_a_choice_ends_the_handshake_with_an_alert_that_is_explained(
-    runtime: Runtime, trusting: httpcore.SSLConfig
-) -> None:
+def test_server_without_a_common_protocol_is_error_with_reason(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         with ScriptedServer(saying(ALERT)) as server:
             async with runtime.pool(trusting, http1=False) as pool:
@@ -171,7 +167,7 @@ class Watched(ssl.SSLContext):
 
 
 @each_runtime
-def test_a_context_of_the_callers_is_used_as_it_is_and_never_changed(
+def test_context_of_caller_is_used_as_it_is_and_never_changed(
     runtime: Runtime, trusting: httpcore.SSLConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
@@ -204,7 +200,7 @@ def test_a_context_of_the_callers_is_used_as_it_is_and_never_changed(
 
 
 @each_runtime
-def test_a_response_tells_what_tls_agreed_on_and_with_whom(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
+def test_a_response_has_the_facts_of_tls_and_the_peer(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     """Also when the connection is reused, and of each version; and nothing where there is no TLS."""
     der = ssl.PEM_cert_to_DER_cert(CERTIFICATE.cert_chain_pems[0].bytes().decode())
 

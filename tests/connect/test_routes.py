@@ -164,9 +164,7 @@ async def gone(runtime: Runtime, server: ScriptedProxy) -> None:
 
 @each_runtime
 @each_case
-def test_a_way_leads_to_its_origin_hop_by_hop_and_its_connection_is_kept(
-    runtime: Runtime, case: Case, hops: Hops
-) -> None:
+def test_a_route_leads_to_its_origin_and_its_connection_is_kept(runtime: Runtime, case: Case, hops: Hops) -> None:
     async def body() -> None:
         with scene(case, hops) as here:
             async with runtime.pool(**here.settings) as pool:
@@ -251,7 +249,7 @@ def complaint(error: BaseException, kinds: Any, here: Scene, step: str) -> str |
 @pytest.mark.parametrize("stray", STRAYS)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_hop_that_goes_astray_is_one_error_that_names_it_and_then_all_is_well(
+def test_a_failed_hop_is_one_error_that_names_it(
     runtime: Runtime, kind: str, scheme: str, stray: str, hops: Hops
 ) -> None:
     complaints: dict[str, str | None] = {}
@@ -308,7 +306,7 @@ def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: H
 
 @each_runtime
 @pytest.mark.parametrize("kind", KINDS)
-def test_cancelled_at_any_hop_leaves_no_socket_and_the_pool_is_fit(runtime: Runtime, kind: str, hops: Hops) -> None:
+def test_cancelled_at_any_hop_leaves_no_socket_and_working_pool(runtime: Runtime, kind: str, hops: Hops) -> None:
     """Threads are not cancelled: there another thread closes the pool, and a request that was sent runs on."""
     threads = isinstance(runtime, ThreadsRuntime)
 
@@ -376,7 +374,7 @@ def never_called(case: Case, hops: Hops, folder: Path) -> Scene:
 
 @each_runtime
 @each_case
-def test_a_first_hop_that_refuses_is_a_connect_error_that_names_it(
+def test_first_hop_that_refuses_is_a_connect_error_that_names_it(
     runtime: Runtime, case: Case, hops: Hops, tmp_path: Path
 ) -> None:
     async def body() -> None:
@@ -405,7 +403,7 @@ def full() -> Iterator[int]:
 
 
 @each_runtime
-def test_a_first_hop_that_never_answers_is_a_connect_timeout_that_names_it(runtime: Runtime, hops: Hops) -> None:
+def test_a_first_hop_that_never_answers_is_a_connect_timeout(runtime: Runtime, hops: Hops) -> None:
     cases = [case for case in CASES if case.kind != "uds" and case.protocol == "HTTP/1.1"]
     limits = httpcore.TimeoutConfig(5, connect_timeout=0.3)
 

@@ -22,7 +22,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_command_forwards_with_the_flags_that_a_gateway_needs() -> None:
+def test_command_forwards_with_the_flags_that_a_gateway_needs() -> None:
     heads: list[bytes] = []
 
     def script(peer: Peer) -> None:

@@ -228,7 +228,7 @@ def test_a_slow_client_is_no_slow_upstream() -> None:
 # Limits.
 
 
-def test_what_is_too_much_at_once_waits_and_then_is_503() -> None:
+def test_requests_beyond_the_limit_wait_and_then_are_503() -> None:
     limits = json.dumps({"concurrent": 2, "queue": 2, "queue_wait": 0.5})
     go = threading.Event()
 

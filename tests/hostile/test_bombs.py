@@ -256,7 +256,7 @@ TOO_LARGE: dict[str, bytes] = {
 @each_runtime
 @pytest.mark.parametrize("case", TOO_LARGE)
 @pytest.mark.parametrize("where", ["pool", "request", "read"])
-def test_a_body_beyond_max_body_is_refused_without_waiting_for_its_end(runtime: Runtime, case: str, where: str) -> None:
+def test_a_body_beyond_max_body_is_refused_without_reading_it(runtime: Runtime, case: str, where: str) -> None:
     done = Event()
 
     async def fetch(pool: Any, url: str) -> None:
@@ -283,7 +283,7 @@ def test_a_body_beyond_max_body_is_refused_without_waiting_for_its_end(runtime: 
 
 
 @each_runtime
-def test_a_request_without_max_body_has_the_pools_and_none_is_no_limit(runtime: Runtime) -> None:
+def test_request_without_max_body_has_pools_and_none_is_no_limit(runtime: Runtime) -> None:
     raw = ok(gzip.compress(bytes(5000)), b"Content-Encoding: gzip")
 
     async def body() -> None:
@@ -332,7 +332,7 @@ def test_a_max_body_that_is_no_size_is_refused_before_a_request(runtime: Runtime
 
 
 @each_runtime
-def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runtime) -> None:
+def test_over_http2_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runtime) -> None:
     limits = httpcore.TimeoutConfig(5.0, total_timeout=0.3)
     bomb = gigabytes().partition(b"\r\n\r\n")[2]
 
@@ -354,7 +354,7 @@ def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runt
 
 
 @each_runtime
-def test_over_http2_a_declared_length_beyond_max_body_is_refused_at_the_head(runtime: Runtime) -> None:
+def test_over_http2_a_length_beyond_max_body_is_refused_at_head(runtime: Runtime) -> None:
     def act(talk: Talk, stream: int) -> None:
         talk.send(head(stream, (b"content-length", b"1001")))
 

@@ -197,7 +197,7 @@ class Choosing:
 
 @each_runtime
 @pytest.mark.parametrize("tunnel", [False, True], ids=["forward", "tunnel"])
-def test_each_proxy_hears_its_own_credentials_and_the_origin_none(runtime: Runtime, tunnel: bool, keys: Keys) -> None:
+def test_each_proxy_gets_its_own_credentials_and_the_origin_none(runtime: Runtime, tunnel: bool, keys: Keys) -> None:
     """Back and forth between two proxies and none, over connections that are kept."""
     steps = [CONNECT, EXCHANGE] if tunnel else [EXCHANGE]
 
@@ -314,7 +314,7 @@ TLS_IN_TLS = [TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE]
 
 
 @each_runtime
-def test_each_hop_hears_its_own_name_and_sees_its_own_certificate(runtime: Runtime, keys: Keys) -> None:
+def test_each_hop_gets_its_name_and_shows_its_certificate(runtime: Runtime, keys: Keys) -> None:
     async def body() -> None:
         for at_proxy, at_origin in ((True, False), (False, True), (True, True), (False, False)):
             with scripted(TLS_IN_TLS, keys) as server:
@@ -333,7 +333,7 @@ def test_each_hop_hears_its_own_name_and_sees_its_own_certificate(runtime: Runti
 
 @each_runtime
 @pytest.mark.parametrize("wrong", ["proxy", "origin"])
-def test_a_wrong_certificate_at_one_hop_is_not_excused_by_the_other(runtime: Runtime, wrong: str, keys: Keys) -> None:
+def test_wrong_certificate_at_one_hop_is_not_excused_by_other(runtime: Runtime, wrong: str, keys: Keys) -> None:
     """Neither by what the other trusts, nor by its trusting everybody."""
 
     async def body() -> None:
@@ -429,9 +429,7 @@ REFUSED = {
 
 @each_runtime
 @pytest.mark.parametrize("which", REFUSED)
-def test_what_a_proxy_answers_instead_of_a_tunnel_is_its_error_and_never_a_response(
-    runtime: Runtime, which: str, keys: Keys
-) -> None:
+def test_a_proxys_answer_instead_of_a_tunnel_is_a_proxy_error(runtime: Runtime, which: str, keys: Keys) -> None:
     answer, status = REFUSED[which]
 
     def act(visit: Visit) -> None:
@@ -543,9 +541,7 @@ def test_a_hop_that_drips_ends_in_time(runtime: Runtime, keys: Keys) -> None:
     [b"\x01" + bytes(4), b"\x04" + bytes(16), b"\x03\x00", b"\x03\xff" + b"x" * 255],
     ids=["IPv4", "IPv6", "no name", "long name"],
 )
-def test_whatever_address_a_socks_proxy_connects_from_the_tunnel_begins_right_behind_it(
-    runtime: Runtime, bound: bytes, keys: Keys
-) -> None:
+def test_whatever_address_socks_replies_tunnel_begins_behind_it(runtime: Runtime, bound: bytes, keys: Keys) -> None:
     def act(visit: Visit) -> bool:
         visit.exactly(4 + 1 + len("origin.test") + 2)
         visit.send(b"\x05\x00\x00" + bound + b"\x00\x50")
@@ -563,9 +559,7 @@ def test_whatever_address_a_socks_proxy_connects_from_the_tunnel_begins_right_be
 
 
 @each_runtime
-def test_a_name_that_does_not_fit_into_socks_is_refused_before_anything_is_said_of_it(
-    runtime: Runtime, keys: Keys
-) -> None:
+def test_a_name_too_long_for_socks_is_refused_before_any_byte(runtime: Runtime, keys: Keys) -> None:
     name = ".".join(["a" * 60] * 5)
 
     async def body() -> None:
@@ -592,7 +586,7 @@ NOTED = {
 
 @each_runtime
 @pytest.mark.parametrize("which", NOTED)
-def test_of_several_addresses_a_proxy_is_told_the_first_of_ipv4(runtime: Runtime, which: str, keys: Keys) -> None:
+def test_of_several_addresses_a_proxy_gets_the_first_of_ipv4(runtime: Runtime, which: str, keys: Keys) -> None:
     scheme, addresses, noted = NOTED[which]
     steps = {"http": [CONNECT], "socks5": [GREETING, SOCKS5], "socks4": [SOCKS4]}[scheme]
     policy = httpcore.NetworkPolicy() if scheme == "http" else None  # an HTTP proxy is told addresses only under one
@@ -654,7 +648,7 @@ class Unknowing:
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h", "socks4", "socks4a"])
-def test_a_proxy_whose_name_does_not_resolve_is_an_error_that_names_it(runtime: Runtime, scheme: str) -> None:
+def test_an_unresolved_proxy_name_is_an_error_that_names_it(runtime: Runtime, scheme: str) -> None:
     async def body() -> None:
         async with runtime.pool(proxy=f"{scheme}://proxy.test", resolver=Unknowing()) as pool:
             with pytest.raises(httpcore.ConnectError, match=f"the proxy {scheme}://proxy.test:.* does not resolve"):
@@ -694,9 +688,7 @@ def dying(visit: Visit) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_tunnel_that_dies_after_200_is_an_error_and_not_tried_again(
-    runtime: Runtime, scheme: str, keys: Keys
-) -> None:
+def test_tunnel_that_dies_after_200_is_error_and_not_tried_again(runtime: Runtime, scheme: str, keys: Keys) -> None:
     async def body() -> None:
         with scripted([CONNECT, EXCHANGE], keys, {CONNECT: dying}) as server:
             proxy = httpcore.Proxy(f"http://127.0.0.1:{server.port}", tunnel=True)
@@ -789,7 +781,7 @@ async def seen(
 @each_runtime
 @pytest.mark.parametrize("later", [False, True], ids=["first", "reused"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_an_origin_does_wrong_is_the_same_through_each_proxy(
+def test_faults_of_an_origin_are_the_same_through_each_proxy(
     runtime: Runtime, fault: str, later: bool, keys: Keys
 ) -> None:
     async def body() -> None:

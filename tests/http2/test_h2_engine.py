@@ -704,7 +704,7 @@ def test_what_we_take_h2_takes(case: Case) -> None:
     assert (verdict(case) == FINE) != (str(case) in STRICTER_IN_H2)
 
 
-def test_errors_name_what_was_seen() -> None:
+def test_errors_name_the_received_values() -> None:
     seen = {
         "3.4 the peer speaks HTTP/1.1": "does not speak HTTP/2 but HTTP/1.1",
         "3.4 the peer speaks something else": "SSH-2.0-O",
@@ -874,7 +874,7 @@ def test_a_pause_buys_no_longer_flood(pause: float) -> None:
     assert more <= min(BUDGET // 4 - 30_000 + 4 * pause, BUDGET // 4) + 100
 
 
-def test_what_is_useful_pays_for_what_is_not() -> None:
+def test_useful_frames_pay_for_others() -> None:
     """A stream of small messages, each with a PING: gRPC measures the path with one."""
     engine = opened()
     engine.receive(head(GOT))
@@ -927,7 +927,7 @@ def test_a_window_of_small_messages_may_wait_for_a_slow_reader() -> None:
     assert not engine.closed
 
 
-def test_what_is_on_its_way_when_downloads_are_given_up_is_no_flood() -> None:
+def test_frames_in_flight_of_cancelled_downloads_are_no_flood() -> None:
     """As much as the windows allow, in frames of 1 KiB."""
     engine = bare()
     engine.receive(settings())
@@ -1011,7 +1011,7 @@ def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
 
 
 @pytest.mark.parametrize("joined", [bytes, bytearray])
-def test_what_is_left_of_a_part_may_be_joined(joined: type[bytes]) -> None:
+def test_the_rest_of_a_part_may_be_joined(joined: type[bytes]) -> None:
     inbox = Inbox(Election(no_event))
     inbox.add(joined(b"abcdef"))
     assert inbox.take(2) == b"ab"
@@ -1019,7 +1019,7 @@ def test_what_is_left_of_a_part_may_be_joined(joined: type[bytes]) -> None:
     assert (inbox.take(1), inbox.take_all()) == (b"c", b"defgh")
 
 
-def test_an_upload_in_crumbs_may_be_answered_with_a_credit_for_each() -> None:
+def test_an_upload_in_crumbs_may_be_answered_with_many_credits() -> None:
     engine = opened()
     for _ in range(6000):
         engine.data(POSTED, b"0123456789", end=False)
@@ -1039,7 +1039,7 @@ def test_a_large_upload_may_be_credited_in_small_pieces() -> None:
     assert not engine.closed
 
 
-def test_what_is_late_for_many_streams_at_once_is_no_flood() -> None:
+def test_late_frames_of_many_streams_at_once_are_no_flood() -> None:
     engine = bare()
     engine.receive(settings())
     streams = [engine.request(GET, end=True) for _ in range(3000)]
@@ -1074,7 +1074,7 @@ def test_a_stream_that_we_reset_still_has_its_window() -> None:
 # Events.
 
 
-def test_what_was_complete_before_an_error_is_not_lost() -> None:
+def test_a_response_complete_before_an_error_is_not_lost() -> None:
     engine = opened()
     events = engine.receive(head(GOT) + data(GOT, b"whole", end=True) + frame(PING, payload=b"short"))
     first, second, third, last = events
@@ -1085,7 +1085,7 @@ def test_what_was_complete_before_an_error_is_not_lost() -> None:
     assert engine.receive(data(SIBLING, b"x")) == []
 
 
-def test_a_head_has_what_the_peer_said() -> None:
+def test_a_head_has_the_received_fields() -> None:
     engine = opened()
     (event,) = engine.receive(head(GOT, (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), status=b"203"))
     assert isinstance(event, HeadReceived)
@@ -1117,7 +1117,7 @@ def test_a_reset_by_the_peer_ends_the_stream() -> None:
     assert engine.take() == b""
 
 
-def test_no_error_behind_a_complete_response_only_stops_the_upload() -> None:
+def test_no_error_behind_a_complete_response_only_stops_upload() -> None:
     engine = opened()
     engine.receive(head(POSTED, end=True))
     assert engine.open_streams == 5
@@ -1134,7 +1134,7 @@ def test_a_response_may_end_before_its_request() -> None:
     assert engine.open_streams == 4
 
 
-def test_a_ping_is_answered_and_a_pong_is_told() -> None:
+def test_a_ping_is_answered_and_a_pong_is_reported() -> None:
     engine = opened()
     assert engine.receive(frame(PING, payload=b"01234567")) == []
     assert sent(engine) == [(PING, ACK, 0, b"01234567")]
@@ -1145,7 +1145,7 @@ def test_a_ping_is_answered_and_a_pong_is_told() -> None:
         engine.ping(b"7 bytes")
 
 
-def test_settings_are_acknowledged_and_told() -> None:
+def test_settings_are_acknowledged_and_reported() -> None:
     engine = bare()
     assert (engine.max_streams, engine.settings_seen, engine.extended_connect) == (100, False, False)
     assert engine.receive(settings((3, 7), (8, 1))) == [SettingsChanged()]
@@ -1162,7 +1162,7 @@ def test_settings_that_say_nothing_of_streams_allow_any_number() -> None:
     assert engine.max_streams == TOP
 
 
-def test_windows_that_open_are_told_where_a_sender_may_wait() -> None:
+def test_windows_that_open_are_reported_where_a_sender_may_wait() -> None:
     engine = opened()
     assert engine.receive(window_update(GOT, 1) + window_update(POSTED, 1) + window_update(0, 1)) == []
     engine.data(POSTED, bytes(65536), end=False)
@@ -1204,7 +1204,7 @@ def test_a_head_from_deep_in_the_table() -> None:
 # GOAWAY.
 
 
-def test_streams_above_the_last_are_gone_and_those_below_run_to_their_end() -> None:
+def test_streams_above_the_last_are_gone_and_those_below_go_on() -> None:
     engine = opened()
     assert engine.receive(goaway(SIBLING, Code.NO_ERROR, b"bye")) == [WentAway(SIBLING, Code.NO_ERROR, b"bye")]
     assert engine.open_streams == 2
@@ -1310,7 +1310,7 @@ def test_a_body_goes_out_in_frames_that_the_peer_takes(kind: Callable[[bytes], b
     assert sent(engine) == [(DATA, END_STREAM, POSTED, b"")]
 
 
-def test_what_was_given_to_data_may_change_afterwards() -> None:
+def test_a_buffer_given_to_data_may_change_afterwards() -> None:
     engine = opened()
     buffer = bytearray(b"before")
     engine.data(POSTED, buffer, end=True)
@@ -1424,7 +1424,7 @@ def test_data_frames_that_are_alike_come_as_one_event() -> None:
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["length", "window"])
-def test_data_frames_that_are_alike_come_as_far_as_they_are_allowed(declared: bool) -> None:
+def test_equal_data_frames_come_as_far_as_they_are_allowed(declared: bool) -> None:
     engine = opened()
     size = 8192
     allowed = 3 if declared else h2_engine.STREAM_WINDOW // size
@@ -1436,7 +1436,7 @@ def test_data_frames_that_are_alike_come_as_far_as_they_are_allowed(declared: bo
     assert str(broken.error).startswith("the body is longer" if declared else "the peer sent more DATA than the stream")
 
 
-def test_a_response_that_nobody_reads_stops_at_its_window_and_the_reader_opens_it() -> None:
+def test_an_unread_response_stops_at_its_window_until_it_is_read() -> None:
     engine = opened()
     engine.receive(head(GOT))
     whole = data(GOT, bytes(16384))
@@ -1479,7 +1479,7 @@ def test_the_connections_window_is_held() -> None:
     assert codes(sent(engine), GOAWAY) == {0: Code.FLOW_CONTROL_ERROR}
 
 
-def test_the_connection_is_credited_for_what_nobody_wants_any_more() -> None:
+def test_the_connection_is_credited_for_unwanted_content() -> None:
     engine = bare()
     engine.receive(settings())
     granted = h2_engine.CONNECTION_WINDOW
@@ -1525,7 +1525,7 @@ def test_a_stream_that_went_wrong_takes_no_credit_with_it(wrong: bytes, size: in
     assert credits == [(0, number(size))]
 
 
-def test_many_responses_that_nobody_reads_never_stop_one_that_somebody_does() -> None:
+def test_many_unread_responses_never_stop_one_that_is_read() -> None:
     engine = bare()
     engine.receive(settings())
     streams = [engine.request(GET, end=True) for _ in range(40)]
@@ -1537,7 +1537,7 @@ def test_many_responses_that_nobody_reads_never_stop_one_that_somebody_does() ->
     assert sum(widened) + h2_engine.CONNECTION_WINDOW >= 40 * h2_engine.STREAM_WINDOW
 
 
-def test_the_connections_window_grows_no_further_than_a_window_may() -> None:
+def test_connections_window_grows_no_further_than_a_window_may() -> None:
     engine = bare()
     engine.receive(settings())
     # A window that no setting gives, to come near the largest.
@@ -1613,7 +1613,7 @@ def test_an_exchange_with_h2() -> None:
     assert (server.engine.open_streams, server.h2.open_inbound_streams) == (0, 0)
 
 
-def test_compression_stays_in_step_whatever_the_peer_sets_its_table_to() -> None:
+def test_compression_stays_in_step_whatever_the_peers_table_size() -> None:
     server = Server()
     sizes = (0, 0, 4096, 100, 100, 4096, 65536, 200)
     for index, size in enumerate(sizes):
@@ -1702,7 +1702,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_whatever_comes_in_whatever_pieces_the_outcome_is_the_same_and_nothing_is_raised(seed: int) -> None:
+def test_any_bytes_in_any_pieces_have_one_outcome(seed: int) -> None:
     rand = random.Random(seed)
     script = bytearray(b"".join(rand.choices(PIECES, k=12)))
     if seed % 2:

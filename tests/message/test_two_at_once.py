@@ -258,7 +258,7 @@ READERS: dict[str, tuple[str, Use, Use, str]] = {
 
 @each_runtime
 @pytest.mark.parametrize(("case", "readers"), over(READERS))
-def test_a_second_reader_of_a_body_is_refused_and_the_first_reads_on(
+def test_second_reader_of_a_body_is_refused_and_first_reads_on(
     runtime: Runtime, origin: Origin, readers: tuple[str, Use, Use, str]
 ) -> None:
     kind, first, second, says = readers

@@ -494,7 +494,7 @@ def test_whatever_there_is_to_say_is_classified(which: str) -> None:
         assert fact.kind is not Kind.APART or fact.pairs, f"nothing proves that {name} keeps apart"
 
 
-def test_what_is_fixed_cannot_be_said_with_a_request_nor_changed_in_a_pool() -> None:
+def test_fixed_settings_cannot_be_given_with_request_nor_changed() -> None:
     sent_with_requests = arguments(httpcore.ConnectionPool.request)
     public = {name for name in dir(httpcore.ConnectionPool) if not name.startswith("_")}
     for name, fact in POOL.items():
@@ -520,9 +520,7 @@ FACTS = [
 
 @each_runtime
 @pytest.mark.parametrize("fact", FACTS)
-def test_what_keeps_apart_shares_nothing_and_what_does_not_shares_all(
-    runtime: Runtime, fact: Fact, place: Place
-) -> None:
+def test_settings_in_the_key_share_nothing_and_others_share_all(runtime: Runtime, fact: Fact, place: Place) -> None:
     """One pool; one thing is different; then the same again. What decides is the same in every runtime, so one pair
     does for most of them.
     """
@@ -612,7 +610,7 @@ def unchecked(place: Place) -> ssl.SSLContext:
 @each_runtime
 @pytest.mark.parametrize("where", ["origin", "proxy", "forwarding proxy"])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_changed_context_shares_nothing_with_what_was_before(
+def test_a_changed_context_shares_nothing_with_the_old_one(
     runtime: Runtime, change: Callable[[ssl.SSLContext], None], where: str, place: Place
 ) -> None:
     context = unchecked(place)

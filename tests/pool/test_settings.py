@@ -129,7 +129,7 @@ def test_other_timeouts_are_derived() -> None:
         config.replace(read=-1)
 
 
-def test_what_was_left_out_is_copied_and_pickled() -> None:
+def test_omitted_settings_are_copied_and_pickled() -> None:
     """It is no part of the value, and must not get lost all the same."""
     partial = TimeoutConfig(read=2)
     for same in (copy.copy(partial), copy.deepcopy(partial), pickle.loads(pickle.dumps(partial))):

@@ -273,7 +273,7 @@ def test_a_deadline_is_kept_by_the_server(runtime: Runtime, real: Real) -> None:
 
 
 @each_runtime
-def test_the_server_hears_of_callers_that_leave(runtime: Runtime, real: Real) -> None:
+def test_the_server_notices_callers_that_leave(runtime: Runtime, real: Real) -> None:
     """By a timeout of theirs, by closing a response, by closing a two-way stream."""
 
     async def left(http: Any) -> int:

@@ -283,7 +283,7 @@ def test_an_upload_that_is_refused_stops_and_tells_why(runtime: Runtime, nginx: 
 
 
 @each_runtime
-def test_a_server_that_takes_few_requests_a_connection_fails_none(runtime: Runtime, nginx: Ports) -> None:
+def test_server_that_takes_few_requests_a_connection_fails_none(runtime: Runtime, nginx: Ports) -> None:
     """nginx sends GOAWAY after `keepalive_requests`, 50 here, and closes when those are answered."""
     url = f"http://127.0.0.1:{nginx.tired}"
     opened: list[httpcore.TraceEvent] = []

@@ -152,7 +152,7 @@ def test_text_and_bytes_come_back(runtime: Runtime, case: Case) -> None:
 
 
 @each_runtime
-def test_megabytes_go_both_ways_at_once(runtime: Runtime, case: Case) -> None:
+def test_megabytes_go_in_both_directions_at_once(runtime: Runtime, case: Case) -> None:
     """Five are sent whatever has come back: only one who receives meanwhile keeps both sides going."""
 
     async def body(http: Any) -> None:
@@ -225,7 +225,7 @@ def test_a_refused_handshake_is_a_plain_response(runtime: Runtime, case: Case) -
 
 
 @each_runtime
-def test_a_message_that_comes_too_late_comes_to_the_next_who_asks(runtime: Runtime, case: Case) -> None:
+def test_a_message_that_comes_too_late_is_for_the_next_receiver(runtime: Runtime, case: Case) -> None:
     """A `recv` that timed out has taken nothing."""
 
     async def body(http: Any) -> None:
@@ -240,7 +240,7 @@ def test_a_message_that_comes_too_late_comes_to_the_next_who_asks(runtime: Runti
 
 
 @each_runtime
-def test_a_receiver_that_is_interrupted_again_and_again_loses_nothing(runtime: Runtime, case: Case) -> None:
+def test_a_receiver_interrupted_again_and_again_loses_nothing(runtime: Runtime, case: Case) -> None:
     """By cancellation; in threads by a timeout. What he was about to take is there for him when he comes back."""
     messages = [f"{number} " * number for number in range(200)]
     config = httpcore.TimeoutConfig(30, read_timeout=0.002 if runtime.name == "threads" else 30)
@@ -346,7 +346,7 @@ def test_an_open_websocket_holds_its_place_and_is_no_hindrance(runtime: Runtime,
 
 
 @each_runtime
-def test_one_who_has_ended_his_side_still_hears(runtime: Runtime, second: Case) -> None:
+def test_a_side_that_has_ended_still_receives(runtime: Runtime, second: Case) -> None:
     async def body(http: Any) -> None:
         web = await opened(http, second)
         for number in range(100):

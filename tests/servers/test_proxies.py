@@ -57,9 +57,7 @@ async def exercise(runtime: Runtime, pool: Any, url: str) -> Any:
 
 
 @each_runtime
-def test_squid_forwards_http_and_one_connection_serves_all_origins(
-    runtime: Runtime, squid: proxies.Ports, origin: int
-) -> None:
+def test_squid_forwards_http_for_all_origins(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
     async def body() -> None:
         async with runtime.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
             for host in ("127.0.0.1", "localhost", "127.0.0.1"):
@@ -73,7 +71,7 @@ def test_squid_forwards_http_and_one_connection_serves_all_origins(
 
 
 @each_runtime
-def test_squid_tunnels_http_when_it_is_told_to(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
+def test_squid_tunnels_http_where_tunnel_is_set(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
     async def body() -> None:
         async with runtime.pool(proxy=httpcore.Proxy(f"http://127.0.0.1:{squid.open}", tunnel=True)) as pool:
             hello = await exercise(runtime, pool, f"http://127.0.0.1:{origin}")
@@ -84,7 +82,9 @@ def test_squid_tunnels_http_when_it_is_told_to(runtime: Runtime, squid: proxies.
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_squid_asks_who_we_are(runtime: Runtime, squid: proxies.Ports, origin: int, nginx: Any, scheme: str) -> None:
+def test_squid_requires_authentication(
+    runtime: Runtime, squid: proxies.Ports, origin: int, nginx: Any, scheme: str
+) -> None:
     port = origin if scheme == "http" else nginx.secure
     url = f"{scheme}://127.0.0.1:{port}/hello"
     insecure = httpcore.SSLConfig(verify=False)
@@ -151,7 +151,7 @@ def test_squid_says_why_it_makes_no_tunnel(runtime: Runtime, squid: proxies.Port
 
 
 @each_runtime
-def test_what_squid_answers_itself_to_a_forwarded_request_is_a_response(runtime: Runtime, squid: proxies.Ports) -> None:
+def test_squids_own_answer_to_a_forwarded_request_is_a_response(runtime: Runtime, squid: proxies.Ports) -> None:
     nowhere = free_port()
 
     async def body() -> None:
@@ -226,7 +226,7 @@ def test_dante_leads_to_http_and_http_2(
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
-def test_microsocks_lets_through_whoever_has_the_password(
+def test_microsocks_serves_a_client_with_the_password(
     runtime: Runtime, microsocks: proxies.Ports, trusting_real: httpcore.SSLConfig, nginx: Any, scheme: str
 ) -> None:
     url = f"https://localhost:{nginx.secure}"
@@ -314,7 +314,7 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
 
 @each_runtime
 @pytest.mark.parametrize("which", ["squid", "microsocks", "dante"])
-def test_under_a_policy_a_real_proxy_is_reached_and_leads_only_where_that_allows(
+def test_under_policy_real_proxy_leads_only_to_allowed_addresses(
     runtime: Runtime,
     which: str,
     squid: proxies.Ports,
@@ -373,7 +373,7 @@ def each_proxy(
 
 @each_runtime
 @pytest.mark.parametrize("which", EACH)
-def test_a_hundred_requests_at_once_share_one_http_2_connection_through_a_proxy(
+def test_hundred_requests_share_one_http2_connection_by_a_proxy(
     runtime: Runtime,
     which: str,
     each_proxy: dict[str, httpcore.Proxy],

@@ -112,7 +112,7 @@ def test_a_unary_grpc_call(runtime: Runtime, grpc: str) -> None:
 
 
 @each_runtime
-def test_a_grpc_call_that_streams_both_ways(runtime: Runtime, grpc: str) -> None:
+def test_a_grpc_call_that_streams_in_both_directions(runtime: Runtime, grpc: str) -> None:
     """Each message waits for the answer to the one before."""
 
     async def body() -> None:

@@ -264,7 +264,7 @@ def test_how_an_unusual_response_is_cut_changes_nothing(name: str) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("name", [name for name in ROWS if ROWS[name].lenient])
-def test_a_strict_pool_refuses_what_is_unusual(runtime: Runtime, name: str) -> None:
+def test_a_strict_pool_refuses_unusual_responses(runtime: Runtime, name: str) -> None:
     row = ROWS[name]
 
     async def body() -> None:
