@@ -119,7 +119,8 @@ class HTTPCoreError(Exception):
         if self.peer is not None:
             where.append(f"peer: {self.peer}")
         if self.limit is not None:
-            where.append(f"limit: {self.limit:g}")
+            limit = f"{self.limit:,}" if isinstance(self.limit, int) else f"{self.limit:g}"
+            where.append(f"limit: {limit}")
         if self.elapsed is not None:
             where.append(f"elapsed: {self.elapsed:.3f} s")
         if self.status_code is not None:
