@@ -303,7 +303,7 @@ class HTTP2Exchange:
     async def _wait_for_continue(self) -> bool:
         """Wait, within bounds, for 100 (Continue). False when the final response, or an error, came instead."""
         inbox = self._inbox
-        await self._connection.attend(inbox, inbox.may_go_ahead, self.deadline.within(CONTINUE_TIMEOUT))
+        await self._connection.attend(inbox, inbox.may_send_body, self.deadline.within(CONTINUE_TIMEOUT))
         self._tell_interims()
         return not inbox.has_head()
 

@@ -46,7 +46,7 @@ def test_each_attribute_can_be_given() -> None:
     assert face.connection is not None
 
 
-def test_what_is_left_out_is_that_of_a_plain_response() -> None:
+def test_defaults_are_those_of_a_plain_response() -> None:
     response = httpcore.Response(404)
     assert (response.reason_phrase, response.protocol, response.trailers) == ("Not Found", "HTTP/1.1", [])
     assert (response.informational, response.info, response.connection) == ([], httpcore.ResponseInfo(), None)

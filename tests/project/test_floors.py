@@ -358,7 +358,7 @@ def test_a_library_is_imported_by_the_files_that_wrap_it(library: str) -> None:
 
 
 @EACH
-def test_ssl_is_imported_where_it_runs_only_by_those_that_wrap_it(module: str) -> None:
+def test_ssl_is_imported_where_it_runs_only_by_its_wrappers(module: str) -> None:
     assert "ssl" not in foreign(module, without_types(module)) or module in OWNERS["ssl"]
 
 
