@@ -87,7 +87,7 @@ def test_a_response_for_threads_takes_no_body_that_needs_a_loop() -> None:
 
 
 def test_a_response_is_made_of_another_or_of_arguments() -> None:
-    with pytest.raises(httpcore.LocalProtocolError, match="^response: expected a status code beside further"):
+    with pytest.raises(httpcore.LocalProtocolError, match=r"^response: expected a status code beside further"):
         httpcore.SyncResponse(httpcore.Response(200), body=b"x")
     with pytest.raises(httpcore.LocalProtocolError, match=r"^status_code is '1000'"):
         httpcore.SyncResponse(1000)
