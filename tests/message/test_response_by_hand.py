@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
-from typing import Any
+import inspect
+import re
+from typing import Any, TypeVar
 
 import pytest
 from runtimes import Runtime, each_runtime
@@ -13,6 +16,7 @@ from trials import HostileServer
 
 import httpcore
 
+AWAITS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 INFO = httpcore.ResponseInfo(peer="192.0.2.1:443", attempts=2)
 HINTS = httpcore.Informational(103, [(b"link", b"</x>")])
 
@@ -124,6 +128,31 @@ def test_one_function_serves_an_event_loop_and_threads() -> None:
         assert asyncio.run(fetch(httpcore.ConnectionPool(), server.url)) == b"fine"
         pool = httpcore.ConnectionPool(backend=httpcore.threads_backend())
         assert httpcore.run_sync(fetch(pool, server.url)) == b"fine"
+
+
+async def run_example(thing: object, url: str, **names: Any) -> dict[str, Any]:
+    """Run the code in a docstring, which is what its indented lines are up to the sections."""
+    text = re.split(r"(?m)^(?:Returns|Raises):", inspect.getdoc(thing) or "")[0]
+    code = "\n".join([line[4:] for line in text.splitlines() if line.startswith("    ")])
+    names |= {"httpcore": httpcore, "TypeVar": TypeVar}
+    ran = eval(compile(code.replace("https://example.com/", url), "example", "exec", AWAITS), names)
+    if ran is not None:
+        await ran
+    return names
+
+
+def test_what_the_docstrings_of_both_faces_show_works() -> None:
+    async def main() -> None:
+        names = await run_example(httpcore.run_sync, server.url)
+        assert names["body"] == b"fine"
+        await names["pool"].close()
+        with httpcore.SyncConnectionPool() as blocking_pool:
+            async with httpcore.ConnectionPool() as pool:
+                names = await run_example(httpcore.AnyPool, server.url, pool=pool, blocking_pool=blocking_pool)
+                assert names["response"].body == b"fine"
+
+    with ScriptedServer(lambda peer: (peer.head(), peer.send(ok(b"fine")))) as server:  # type: ignore[func-returns-value]
+        asyncio.run(main())
 
 
 def test_a_coroutine_that_suspends_is_refused() -> None:
