@@ -34,7 +34,7 @@ class Rounds:
     __slots__ = ("_handle", "_new", "_seen", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self._new: list[Watch] = []
         self._seen: list[Watch] = []
         self._handle: asyncio.TimerHandle | None = None

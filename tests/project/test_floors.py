@@ -100,7 +100,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"pool"},
         ]
     },
-    {"": [{"_sync"}]},
+    {"": [{"_sync"}, {"_faces"}]},
     {
         "gateway": [
             {"fleet", "messages", "settings", "stats"},
@@ -217,6 +217,7 @@ SSL_TYPES = {
     "_pool/connection",
     "_pool/pool",
     "_pool/routing",
+    "_faces",
     "_sync",
     "_transports/extensions",
     "gateway/settings",
