@@ -32,7 +32,7 @@ def test_an_argument_of_another_client_is_answered_with_ours(kind: Any, name: st
     assert str(caught.value) == f"unexpected keyword argument {name!r} of a client: {expected}"
 
 
-def test_an_error_in_place_of_a_timeout_is_answered_with_the_right_class() -> None:
+def test_an_error_class_given_as_timeout_names_the_config() -> None:
     expected = pytest.raises(TypeError, match=r"expected seconds as a number, None for no limit, or a TimeoutConfig$")
     for make in (httpcore.Client, httpcore.SyncConnectionPool, httpcore.HTTPTransport):
         with expected:
