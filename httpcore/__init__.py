@@ -72,8 +72,9 @@ if TYPE_CHECKING:
     from ._message.rules import Leniency
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
-    from ._pool.stats import OriginStats, PoolStats
+    from ._pool.stats import OriginStats, PoolStats, PoolTotals, TimeoutTotals
     from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse, run_sync
+    from ._timing import RequestTiming, TimeSpan
     from ._trace import (
         CloseReason,
         Connected,
@@ -185,6 +186,7 @@ __all__ = [
     "PoolLimits",
     "PoolStats",
     "PoolTimeout",
+    "PoolTotals",
     "Progress",
     "Proxy",
     "ProxyChooser",
@@ -208,6 +210,7 @@ __all__ = [
     "RequestRetried",
     "RequestSent",
     "RequestStarted",
+    "RequestTiming",
     "Resolver",
     "Response",
     "ResponseBusy",
@@ -238,7 +241,9 @@ __all__ = [
     "TLSError",
     "TLSInfo",
     "Timeout",
+    "TimeSpan",
     "TimeoutConfig",
+    "TimeoutTotals",
     "TimeoutTypes",
     "TooManyRedirects",
     "TotalTimeout",
@@ -424,6 +429,8 @@ _WHERE = {
     "_pool.stats": (
         "OriginStats",
         "PoolStats",
+        "PoolTotals",
+        "TimeoutTotals",
     ),
     "_sync": (
         "SyncBodyStream",
@@ -431,6 +438,10 @@ _WHERE = {
         "SyncRawStream",
         "SyncResponse",
         "run_sync",
+    ),
+    "_timing": (
+        "RequestTiming",
+        "TimeSpan",
     ),
     "_trace": (
         "CloseReason",
