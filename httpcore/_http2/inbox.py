@@ -91,7 +91,7 @@ class Inbox(Stream):
     def _start(self) -> None:
         self.started = True
         if self.first_at is None and self._liveness is not None:
-            self.first_at = self._liveness.heard
+            self.first_at = self._liveness.last_received
 
     def on_body(self, data: bytes) -> None:
         self.add(data)

@@ -88,9 +88,9 @@ class Sender:
         self.connection_window = DEFAULT_WINDOW
 
     @property
-    def owed(self) -> int:
+    def pending(self) -> int:
         """Bytes that `take` would return."""
-        return self._out.owed
+        return self._out.pending
 
     @property
     def open_streams(self) -> int:
@@ -135,9 +135,9 @@ class Sender:
         self._streams[number] = stream
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
-        before = self._out.owed
+        before = self._out.pending
         self._write_head(number, headers, end, key)
-        stream.bytes_sent = self._out.owed - before
+        stream.bytes_sent = self._out.pending - before
         self._budget.earn_request()
 
     def _refusal(self) -> str:
@@ -166,7 +166,7 @@ class Sender:
         stream.spare -= size
         self.connection_window -= size
         self._budget.earn_sent(size)
-        before = self._out.owed
+        before = self._out.pending
         at = 0
         if size > self.max_frame:
             view = memoryview(data)
@@ -176,7 +176,7 @@ class Sender:
             data = view[at:]
         if size or end:
             self._write_data(stream.number, bytes(data), end)
-        stream.bytes_sent += self._out.owed - before
+        stream.bytes_sent += self._out.pending - before
         if end:
             self._sent_all(stream)
 
@@ -187,9 +187,9 @@ class Sender:
             LocalProtocolError: the stream takes none.
         """
         self._check_sending(stream)
-        before = self._out.owed
+        before = self._out.pending
         self._write_head(stream.number, headers, True)
-        stream.bytes_sent += self._out.owed - before
+        stream.bytes_sent += self._out.pending - before
         self._sent_all(stream)
 
     def window(self, stream: Stream) -> int:
@@ -266,11 +266,11 @@ class Sender:
             self._room += self._uncredited
             self._uncredited = 0
         if stream is not None and stream.is_open and not stream.ended:
-            stream.owed += credit
-            if stream.owed * 2 >= STREAM_WINDOW:
-                self._write_window_update(stream.number, stream.owed)
-                stream.room += stream.owed
-                stream.owed = 0
+            stream.uncredited += credit
+            if stream.uncredited * 2 >= STREAM_WINDOW:
+                self._write_window_update(stream.number, stream.uncredited)
+                stream.room += stream.uncredited
+                stream.uncredited = 0
 
     def _widen(self) -> None:
         if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:

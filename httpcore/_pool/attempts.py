@@ -71,12 +71,12 @@ class Attempts:
                     stale = delivery.was_reused and self._retry_stale
                     where = again(call.request, error, exchange, reused=stale, resends=resends, returns=returns)
                 if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
-                    explained = self._explained(error, call, delivery, connection, exchange)
+                    described = self._described(error, call, delivery, connection, exchange)
                     if self._are_last:
-                        call.failed(explained)
-                    if explained is error:
+                        call.failed(described)
+                    if described is error:
                         raise
-                    raise explained from error
+                    raise described from error
                 avoid = connection if where is Again.FRESH else None
                 self._prepare(call, where, slot)
                 if where is Again.BACK:
@@ -87,7 +87,7 @@ class Attempts:
                     leases.totals.resends += 1
                     call.retried(error)
 
-    def _explained(
+    def _described(
         self,
         error: BaseException,
         call: Call,
@@ -98,9 +98,9 @@ class Attempts:
         """The error of an attempt that is not followed by another one here, with what is known of it."""
         timing = delivery.timing(exchange) if isinstance(error, HTTPCoreError) else None
         phase = "connect" if exchange is None else exchange.phase
-        explained = call.explained(error, connection, phase, timing=timing)
-        self._leases.totals.note(explained)
-        return explained
+        described = call.with_request_context(error, connection, phase, timing=timing)
+        self._leases.totals.note(described)
+        return described
 
     def _after(self, call: Call, delivery: Delivery, exchange: Exchange, head: Head, resends: int) -> Again | None:
         """Whether the request goes out again for an answer that may not be about it: then this one is let go of."""

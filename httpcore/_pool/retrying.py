@@ -110,7 +110,7 @@ class Retrying:
                 raise PoolClosed("the pool is closed")
         except BaseException as error:
             self._leases.totals.note(error)
-            call.failed(call.explained(error, None, "pause before another attempt"))
+            call.failed(call.with_request_context(error, None, "pause before another attempt"))
             raise
         finally:
             pausing.discard(event)

@@ -152,7 +152,16 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"functions"},
         ]
     },
-    {"": [{"__init__"}]},
+    {
+        "_cli": [
+            {"__init__", "clean", "exits", "plan", "wire"},
+            {"arguments", "narration", "output"},
+            {"progress"},
+            {"watch"},
+            {"command"},
+        ]
+    },
+    {"": [{"__init__", "__main__"}]},
 ]
 
 
