@@ -23,8 +23,9 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
+            {"_timing"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline"},
+            {"_certificate", "_deadline", "_totals"},
         ]
     },
     {
@@ -77,7 +78,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"exchange", "engines"},
         ],
         "_connect": [
-            {"__init__", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"__init__", "policy", "resolvers", "socks", "steps", "tunnel", "contexts", "tls_errors"},
             {"proxy"},
             {"environment", "network", "route", "tls"},
             {"sessions"},
@@ -94,7 +95,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"arguments", "loaded", "streamed"},
             {"call", "routing"},
             {"leases"},
-            {"connecting", "delivery"},
+            {"connecting", "timing"},
+            {"delivery"},
             {"attempts"},
             {"retrying"},
             {"pool"},
