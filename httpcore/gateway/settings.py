@@ -84,7 +84,8 @@ class Timeouts:
             pool_timeout=self.connect,
             write_timeout=self.idle,
             read_timeout=None,
-            total_timeout=None,  # all five, so that the pool takes it as it is
+            total_timeout=None,
+            min_rate=None,  # all of them, so that the pool takes it as it is
         )
 
     def whole(self) -> TimeoutConfig:
