@@ -107,7 +107,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         "gateway": [
             {"fleet", "messages", "settings", "stats"},
             {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
-            {"plan", "router"},
+            {"plan", "request_ids", "router"},
             {"balance", "upload"},
             {"gateway"},
             {"config"},
