@@ -281,7 +281,7 @@ class SSLConfig:
         verify: True trusts certifi's bundle, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name when they are set; a path
             of a PEM file or of a directory of them trusts that instead; "system" what the operating system trusts (on
             macOS and Windows that needs the package truststore); False accepts any certificate.
-        trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are heeded. Default True.
+        trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are followed. Default True.
         server_hostname: the name that is sent (SNI) and that the certificate must be for, in place of the URL's host;
             in ASCII ("xn--..."), or an IP address, which is checked but not sent. Default None: the URL's host.
         alpn: the protocols to offer, best first, in place of what the pool speaks: a choice from it, another order,

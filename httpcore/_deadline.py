@@ -40,8 +40,8 @@ class Deadline:
     def elapsed(self) -> float:
         return self.now() - self.began
 
-    def judged(self, error: Timeout) -> Timeout:
-        """The timeout that really ran out, when a wait ended with `error`: the total one, if its time has come."""
+    def as_total_timeout(self, error: Timeout) -> Timeout:
+        """`error`, the end of one wait; or a `TotalTimeout` in its place, if the time of the whole exchange is up."""
         if self.ends is None or isinstance(error, TotalTimeout) or self.now() < self.ends:
             return error
         total = self._total()

@@ -119,7 +119,8 @@ class HTTPCoreError(Exception):
         if self.peer is not None:
             where.append(f"peer: {self.peer}")
         if self.limit is not None:
-            where.append(f"limit: {self.limit:g}")
+            limit = f"{self.limit:,}" if isinstance(self.limit, int) else f"{self.limit:g}"
+            where.append(f"limit: {limit}")
         if self.elapsed is not None:
             where.append(f"elapsed: {self.elapsed:.3f} s")
         if self.status_code is not None:
@@ -208,8 +209,8 @@ class GoAway(RemoteProtocolError):
     def __init__(
         self, code: int, last_stream_id: int, debug_data: bytes = b"", message: str = "", **facts: object
     ) -> None:
-        said = f", saying {show(debug_data)}" if debug_data else ""
-        text = f"the server went away: {_named(code)}, last stream {last_stream_id}{said}"
+        saying = f", saying {show(debug_data)}" if debug_data else ""
+        text = f"the server went away: {_named(code)}, last stream {last_stream_id}{saying}"
         super().__init__(message or text, **facts)
         self.code = code
         self.last_stream_id = last_stream_id
@@ -380,7 +381,7 @@ class PoolClosed(HTTPCoreError):
 
 @public
 class ResponseError(HTTPCoreError):
-    """A response was used in a way that its standing does not allow."""
+    """A response was used in a way that its state does not allow."""
 
 
 @public

@@ -94,6 +94,11 @@ def test_the_text_gives_every_fact_that_is_known(kind: type[Any]) -> None:
     )
 
 
+@pytest.mark.parametrize(("limit", "shown"), [(1_000_000, "1,000,000"), (5, "5"), (0.25, "0.25"), (30.0, "30")])
+def test_a_limit_in_bytes_is_shown_to_the_last_digit(limit: float, shown: str) -> None:
+    assert str(httpcore.LimitExceeded("more", limit=limit)) == f"more [limit: {shown}]"
+
+
 def test_what_is_known_first_stays_and_what_was_not_known_is_added() -> None:
     error = httpcore.ReadTimeout("late", peer="127.0.0.1:80")
     facts = (error.peer, error.limit, error.phase)

@@ -462,14 +462,14 @@ async def leave_to_another(pool: httpcore.ConnectionPool) -> None:
     await pool.request("GET", "http://b.test/one")
 
 
-async def shut(pool: httpcore.ConnectionPool) -> None:
+async def close_pool(pool: httpcore.ConnectionPool) -> None:
     await pool.request("GET", "http://a.test/one")
     await pool.close()
 
 
 CLOSES = {
     CloseReason.EVICTED: leave_to_another,
-    CloseReason.POOL_CLOSED: shut,
+    CloseReason.POOL_CLOSED: close_pool,
 }
 
 

@@ -468,11 +468,11 @@ class AsyncioStream:
             return
         if _get_running_loop() is not self._loop and self._loop.is_running():
             # The loop runs in another thread, and only there may it be told to look away.
-            self._descriptor.shut()
+            self._descriptor.shut_down()
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._let_go)
+                self._loop.call_soon_threadsafe(self._unregister)
                 return
-        self._let_go()
+        self._unregister()
 
     def abandon(self) -> None:
         # Not one word to the loop: it shares its epoll with the parent, who still wants to hear of this connection.
@@ -484,7 +484,7 @@ class AsyncioStream:
     def info(self) -> StreamInfo:
         return self._descriptor.info
 
-    def _let_go(self) -> None:
+    def _unregister(self) -> None:
         loop = self._loop
         if not loop.is_closed():
             self._stop_listening()

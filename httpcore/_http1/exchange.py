@@ -31,7 +31,7 @@ from .parser import H1Response
 
 __all__ = ["HTTP11Exchange", "HTTP11RawStream"]
 
-GO_AHEAD = 1.0
+CONTINUE_TIMEOUT = 1.0
 """Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
 
 SMALL_BODY = 16384
@@ -59,8 +59,8 @@ class HTTP11Exchange(H1Response):
 
     sent = 0
     _complete = False
-    _untold: Progress | None = None  # is to be told that the head has left
-    _heard = 0  # of the interim heads
+    _unreported: Progress | None = None  # is to be told that the head has left
+    _interims_seen = 0  # how many `on_interim` was called with
     _reading = False  # a task or thread is in `next` or `drain`
 
     def __init__(
@@ -68,10 +68,10 @@ class HTTP11Exchange(H1Response):
         connection: HTTP11Connection,
         request: Request,
         deadline: Deadline,
-        hear: Callable[[Head], None],
+        on_interim: Callable[[Head], None],
         duplex: bool = False,  # see `begin_exchange` in `duplex`
     ) -> None:
-        """`hear` is called with each 1xx head as it comes.
+        """`on_interim` is called with each 1xx head as it comes.
 
         Raises:
             UnsupportedProtocol: the request is an extended CONNECT.
@@ -85,7 +85,7 @@ class HTTP11Exchange(H1Response):
         self._timeouts = deadline.config
         self.request = request
         self.deadline = deadline
-        self._hear = hear
+        self._on_interim = on_interim
 
     # What the owner asks.
 
@@ -109,7 +109,7 @@ class HTTP11Exchange(H1Response):
         try:
             await self._send()
         except WriteError:
-            if not self._hear_last_words():
+            if not self._read_response_after_write_error():
                 raise
         if self._complete and self.deadline.tracer is not None:
             self.deadline.tracer.request_sent()
@@ -135,7 +135,7 @@ class HTTP11Exchange(H1Response):
         finally:
             self._reading = False
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
         if not self.ended:
             return None
@@ -168,9 +168,9 @@ class HTTP11Exchange(H1Response):
         """End it here, whatever its state. Tells whether the connection may carry others all the same."""
         return False
 
-    def raw(self, let_go: Callable[[], None]) -> RawStream:
+    def raw(self, release: Callable[[], None]) -> RawStream:
         """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
-        return HTTP11RawStream(self._stream, self.surplus, self.deadline, let_go)
+        return HTTP11RawStream(self._stream, self.surplus, self.deadline, release)
 
     def close(self) -> None:
         self._connection.close()
@@ -200,7 +200,7 @@ class HTTP11Exchange(H1Response):
         try:
             self._complete = await self._send_with(reader)
         except WriteError:
-            raise  # the stream still has the peer's last words
+            raise  # the stream may still have the peer's response
         except BaseException:
             self.close()  # before the user's own clean-up: a request cut short must not look complete
             raise
@@ -213,9 +213,9 @@ class HTTP11Exchange(H1Response):
         request = self.request
         if not await self._write(request.head):
             return False
-        self._untold = self.deadline.tracer
+        self._unreported = self.deadline.tracer
         self._tell_head()
-        if request.expects_continue and not (await self._flush() and await self._may_go_ahead()):
+        if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
             return False
         send = self._send_chunks if request.chunked else self._send_counted
         return await send(reader) and await self._flush()
@@ -246,18 +246,18 @@ class HTTP11Exchange(H1Response):
 
     def _tell_head(self) -> None:
         """The head has left, unless TLS still has the end of it: then it leaves before anything that follows."""
-        if self._untold is not None and not self._stream.owes:
-            self._untold.head_sent()
-            self._untold = None
+        if self._unreported is not None and not self._stream.owes:
+            self._unreported.head_sent()
+            self._unreported = None
 
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
         """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
         limit = self.deadline.within(self._timeouts.write_timeout)
         count = await self._stream.write_some(data, limit, duplex=self.held > EARLY)
         self.sent += count
-        if count and self._untold is not None:
-            self._untold.head_sent()  # what was owed leaves before more is taken
-            self._untold = None
+        if count and self._unreported is not None:
+            self._unreported.head_sent()  # what was owed leaves before more is taken
+            self._unreported = None
         return count == len(data) or await self._write_on(data, count)
 
     async def _write_on(self, data: bytes | bytearray | memoryview, count: int) -> bool:
@@ -265,29 +265,29 @@ class HTTP11Exchange(H1Response):
         stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
         view = memoryview(data)
         while True:
-            if not count and not self._heed_input():
+            if not count and not self._take_input():
                 return False
             view = view[count:]
             if not view:
                 return True
             count = await stream.write_some(view, within(limit), duplex=self.held > EARLY)
             self.sent += count
-            if count and self._untold is not None:
-                self._untold.head_sent()  # what was owed leaves before more is taken
-                self._untold = None
+            if count and self._unreported is not None:
+                self._unreported.head_sent()  # what was owed leaves before more is taken
+                self._unreported = None
 
     async def _flush(self) -> bool:
         stream = self._stream
         while stream.owes:
             if not await stream.flush(
                 self.deadline.within(self._timeouts.write_timeout), duplex=self.held > EARLY
-            ) and not (self._heed_input()):
+            ) and not (self._take_input()):
                 return False
-        if self._untold is not None:
+        if self._unreported is not None:
             self._tell_head()
         return True
 
-    def _heed_input(self) -> bool:
+    def _take_input(self) -> bool:
         """Take what came while we were writing. False when there is no point in writing on.
 
         Raises:
@@ -298,9 +298,9 @@ class HTTP11Exchange(H1Response):
             self._feed(data)
         return not (self.ended or (self.head is not None and self.head.status >= 400))
 
-    async def _may_go_ahead(self) -> bool:
+    async def _wait_for_continue(self) -> bool:
         """Wait, within bounds, for 100 (Continue). False when the final response came instead."""
-        ends = self.deadline.now() + GO_AHEAD
+        ends = self.deadline.now() + CONTINUE_TIMEOUT
         while self.head is None:
             left = ends - self.deadline.now()
             try:
@@ -315,8 +315,8 @@ class HTTP11Exchange(H1Response):
                 return True
         return False
 
-    def _hear_last_words(self) -> bool:
-        """After a failed write: whether the peer had said its final word before it left (a 413, then RST)."""
+    def _read_response_after_write_error(self) -> bool:
+        """After a failed write: whether the final response came before the connection broke (a 413, then RST)."""
         try:
             while self.head is None:
                 data = self._stream.take()
@@ -345,22 +345,22 @@ class HTTP11Exchange(H1Response):
             )
         self.receive(data)
         if self._interims is not None:
-            interims = self._interims[self._heard :]
-            self._heard += len(interims)
+            interims = self._interims[self._interims_seen :]
+            self._interims_seen += len(interims)
             for head in interims:
-                self._hear(head)
+                self._on_interim(head)
 
 
 class HTTP11RawStream:
     """See `RawStream`: the connection itself, after 101 (Switching Protocols) or a 2xx to CONNECT."""
 
-    __slots__ = ("_behind", "_deadline", "_let_go", "_receiving", "_sending", "_stream")
+    __slots__ = ("_behind", "_deadline", "_receiving", "_release", "_sending", "_stream")
 
-    def __init__(self, stream: Stream, behind: bytes, deadline: Deadline, let_go: Callable[[], None]) -> None:
+    def __init__(self, stream: Stream, behind: bytes, deadline: Deadline, release: Callable[[], None]) -> None:
         self._stream = stream
         self._behind = behind
         self._deadline = deadline
-        self._let_go = let_go
+        self._release = release
         self._receiving = False
         self._sending = False
 
@@ -405,4 +405,4 @@ class HTTP11RawStream:
     def close(self) -> None:
         self._behind = b""
         self._stream.close()
-        self._let_go()
+        self._release()

@@ -75,10 +75,12 @@ class HTTP2Connection:
         return self._core.is_open
 
     @property
-    def is_doubtful(self) -> bool:
+    def needs_check(self) -> bool:
         """The peer is to show that it is there before another exchange begins: see `is_alive`."""
         liveness = self._core.liveness
-        return liveness.asked is not None or (liveness.interval is not None and liveness.is_silent(self._core.now()))
+        return liveness.unconfirmed_since is not None or (
+            liveness.interval is not None and liveness.is_silent(self._core.now())
+        )
 
     @property
     def on_change(self) -> Callable[[], None] | None:
@@ -119,8 +121,8 @@ class HTTP2Connection:
         due = liveness.answer_due()
         if due is not None:
             left = deadline.within(max(0.0, due - core.now()))
-            heard = await self._pump.attend_all(self.inbox(), lambda: liveness.asked is None, left)
-            if not heard and core.now() >= due:
+            answered = await self._pump.attend_all(self.inbox(), lambda: liveness.unconfirmed_since is None, left)
+            if not answered and core.now() >= due:
                 core.lost = core.changed = True
                 core.tell()
                 return False
@@ -129,7 +131,7 @@ class HTTP2Connection:
             return core.is_open
         with core.lock, core:
             core.probe(now)
-        await self._pump.attend_all(self.inbox(), lambda: liveness.heard >= now, deadline.within(None))
+        await self._pump.attend_all(self.inbox(), lambda: liveness.last_received >= now, deadline.within(None))
         return core.is_open
 
     def close(self) -> None:
@@ -139,7 +141,7 @@ class HTTP2Connection:
         interrupted; or that of a thread whose finaliser waits for the pool's lock, which the caller holds.
         """
         core = self._core
-        if core.torn or core.is_inside():
+        if core.dirty or core.is_inside():
             core.closed = True
             self.stream.close()
             return
@@ -148,7 +150,7 @@ class HTTP2Connection:
                 core.closed = True
                 if core.failure is None:
                     self._engine.goaway(Code.NO_ERROR)
-                    self._outbox.give()
+                    self._outbox.write_nowait()
                 core.fail(ReadError("the connection was closed on this side", peer=self.stream.info().peer))
         self.stream.close()
 
@@ -157,7 +159,7 @@ class HTTP2Connection:
         core = self._core
         core.lock = step_lock()  # the old one may be held for ever
         core.election.forget()
-        core.torn = False
+        core.dirty = False
         core.closed = True
         self.stream.abandon()
         core.failure = error = ReadError("this connection was made before a fork", peer=self.stream.info().peer)
@@ -286,18 +288,18 @@ class HTTP2Connection:
 
     # What an exchange waits for.
 
-    async def attend(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
-        """Wait until `ready()` holds. False when `patience` seconds passed first; what is here then wins."""
-        return await self._pump.attend(inbox, ready, patience)
+    async def attend(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until `ready()` holds. False when `timeout` seconds passed first; what is here then wins."""
+        return await self._pump.attend(inbox, ready, timeout)
 
     async def push(self, inbox: Inbox, deadline: Deadline) -> None:
         """See that what is queued leaves. Raises as `Pump.push`."""
         await self._pump.push(inbox, deadline)
 
-    async def room(self, inbox: Inbox, patience: float | None, limit: float | None) -> bool:
-        """Wait until `put` has something to say. False when `patience` seconds passed first; `limit` would be the
+    async def room(self, inbox: Inbox, timeout: float | None, limit: float | None) -> bool:
+        """Wait until `put` has something to say. False when `timeout` seconds passed first; `limit` would be the
         most."""
-        return await self._pump.room(inbox, lambda: self._has_room(inbox), patience, limit)
+        return await self._pump.room(inbox, lambda: self._has_room(inbox), timeout, limit)
 
     def _has_room(self, inbox: Inbox) -> bool:
         return inbox.stopped or self._core.broken is not None or self._uploads.may_send(inbox)
@@ -309,7 +311,7 @@ class HTTP2Connection:
             ReadTimeout: it has not, for `read_timeout` seconds.
         """
         limit = deadline.config.read_timeout
-        patience = deadline.within(limit)
-        if not await self._pump.attend_all(inbox, lambda: self._engine.settings_seen, patience):
+        timeout = deadline.within(limit)
+        if not await self._pump.attend_all(inbox, lambda: self._engine.settings_seen, timeout):
             peer = self.stream.info().peer
-            raise ReadTimeout(f"the server sent no SETTINGS for {patience:g} seconds", peer=peer, limit=limit)
+            raise ReadTimeout(f"the server sent no SETTINGS for {timeout:g} seconds", peer=peer, limit=limit)

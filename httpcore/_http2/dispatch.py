@@ -59,7 +59,7 @@ class Dispatch:
         spent: no stream ids are left.
         lost: the peer did not say that it is there.
         changed: `on_change` is to be called.
-        torn: a step runs, or was interrupted.
+        dirty: a step runs, or was interrupted.
     """
 
     __slots__ = (
@@ -70,6 +70,7 @@ class Dispatch:
         "broken",
         "changed",
         "closed",
+        "dirty",
         "dropped",
         "election",
         "engine",
@@ -83,7 +84,6 @@ class Dispatch:
         "settling",
         "spent",
         "stream",
-        "torn",
         "turn",
         "uploads",
     )
@@ -108,7 +108,7 @@ class Dispatch:
         self.lost = False
         self.closed = False
         self.changed = False
-        self.torn = False
+        self.dirty = False
         self.turn = 0  # the engine's `frames_read` when other tasks had their turn last
         self._behind = False  # the last turn of `listen` left something
         self._due = False  # the loop will call `_listen_on`
@@ -131,16 +131,16 @@ class Dispatch:
 
     def __enter__(self) -> None:
         """Begin a step, inside the lock: what it does to the engine and the inboxes is done whole, or is the end."""
-        if self.torn:
+        if self.dirty:
             self.fail(self._in_use())
-        self.torn = True  # before anything is changed: it is undone only when all is
+        self.dirty = True  # before anything is changed: it is undone only when all is
         while self.dropped:
             self._drop(self.dropped.popleft())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is not None and not issubclass(kind, HTTPCoreError):  # Ctrl-C, or a fault of ours
             self.fail(self._in_use())
-        self.torn = False
+        self.dirty = False
 
     def _in_use(self) -> ReadError:
         return ReadError("the connection was in use when Ctrl-C or a fault came", peer=self.stream.info().peer)
@@ -174,7 +174,7 @@ class Dispatch:
         """Send what is queued as far as there is room, unless another task does; leave the rest to one that waits."""
         election, outbox = self.election, self.outbox
         if election.writer is None and not outbox.over:
-            outbox.give()
+            outbox.write_nowait()
             self.uploads.wake_next()
         election.pass_on(unsent=outbox.is_unsent())
 
@@ -182,7 +182,7 @@ class Dispatch:
         """The owner took so many bytes of content."""
         engine = self.engine
         engine.consumed(inbox, size)
-        if engine.owed and self.election.writer is None:
+        if engine.pending and self.election.writer is None:
             self.send_now()
 
     def drop(self, inbox: Inbox) -> None:
@@ -193,7 +193,7 @@ class Dispatch:
     def _drop(self, inbox: Inbox) -> None:
         if inbox.is_open:  # the peer is told, and its late frames are expected and credited (RFC 9113, 5.4.2)
             self.engine.reset(inbox, Code.CANCEL)
-            if self.liveness.doubt(self.now()):
+            if self.liveness.needs_ping(self.now()):
                 self.engine.ping(b"httpcore")
         if inbox.held:  # no reader will take it, but the connection's window is for all
             held, inbox.held = inbox.held, 0
@@ -262,7 +262,7 @@ class Dispatch:
                 return
             if data is None and not engine.unread:
                 return
-            self.hear(data)
+            self.receive(data)
             size += len(data or b"")
             if self.failure is not None:
                 return
@@ -270,7 +270,7 @@ class Dispatch:
                 break
         self._behind = True
 
-    def hear(self, data: bytes | None) -> None:
+    def receive(self, data: bytes | None) -> None:
         """Deal with what came: with about `FRAMES` frames of it. None: with what the engine has left unread."""
         if self.failure is not None:
             return
@@ -281,7 +281,7 @@ class Dispatch:
             self.fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
             return
         now = self.now()
-        self.liveness.hear(now)
+        self.liveness.on_received(now)
         self.engine.receive(data, self, now, FRAMES)
 
     # What the engine tells: see `streams.Listener`. Its streams are our inboxes.
@@ -322,7 +322,7 @@ class Dispatch:
     def on_failed(self, error: HTTPCoreError) -> None:
         self.outbox.parting = True  # until the GOAWAY that says why has left
         self.fail(error, fault=True)  # which leaves the stream open because of `parting`
-        self.outbox.give()
+        self.outbox.write_nowait()
         self.outbox.part_if_sent()
 
     # How it ends.

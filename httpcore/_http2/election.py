@@ -19,7 +19,7 @@ __all__ = ["Election", "Waiter"]
 
 
 class Waiter:
-    """One wait of one task. It must `leave` in the end, however the wait ended."""
+    """One wait of one task. It must `release` in the end, however the wait ended."""
 
     __slots__ = ("event",)
 
@@ -66,7 +66,7 @@ class Election:
             waiter.event.set()
             del self._waiting[waiter]
 
-    def leave(self, waiter: Waiter, *, unsent: bool) -> None:
+    def release(self, waiter: Waiter, *, unsent: bool) -> None:
         """Release the roles of this one, in favour of one that waits. `unsent`: there is something to write."""
         self._waiting.pop(waiter, None)
         if self.reader is waiter:

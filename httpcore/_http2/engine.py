@@ -5,7 +5,7 @@ header fields; `h2_fields` knows what the fields may be. The `h2` library was tr
 owes its user cannot be done through what it offers: it ends the whole connection for one malformed message, and for a
 GOAWAY, though the streams below its last id run on; answers RST_STREAM with RST_STREAM; counts all streams anew for
 each request; and three quarters of its time are spent neither on compression nor on frames. The tests have it as the
-peer, and as the judge of what we accept.
+peer, and as the reference for what we accept.
 
 An error concerns one stream where the RFC lets us choose and the connection stays in step: that stream is reset, its
 siblings go on (5.4.2). Everything else ends the connection with a GOAWAY that says why (5.4.1).

@@ -29,7 +29,7 @@ __all__ = ["HTTP2Exchange", "HTTP2RawStream"]
 SMALL_BODY: Final = 65536
 """A body in memory up to this size leaves together with its head, if the windows allow."""
 
-GO_AHEAD: Final = 1.0
+CONTINUE_TIMEOUT: Final = 1.0
 """Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
 
 
@@ -40,21 +40,21 @@ class HTTP2Exchange:
         request, deadline: as given.
     """
 
-    __slots__ = ("_connection", "_hear", "_heard", "_inbox", "_sent", "deadline", "request")
+    __slots__ = ("_connection", "_inbox", "_interims_seen", "_on_interim", "_sent", "deadline", "request")
 
     def __init__(
         self,
         connection: HTTP2Connection,
         request: Request,
         deadline: Deadline,
-        hear: Callable[[Head], None],
+        on_interim: Callable[[Head], None],
         duplex: bool,
     ) -> None:
         self.request = request
         self.deadline = deadline
         self._connection = connection
-        self._hear = hear
-        self._heard = 0  # of the interim heads
+        self._on_interim = on_interim
+        self._interims_seen = 0  # of the interim heads
         self._sent = False
         self._inbox = inbox = connection.inbox()
         if duplex:
@@ -161,7 +161,7 @@ class HTTP2Exchange:
         """The next bytes of the body as sent, `b""` at its end."""
         return await self.recv(PIECE)
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
         return self._connection.take_all(self._inbox) if self._inbox.ended else None
 
@@ -173,9 +173,9 @@ class HTTP2Exchange:
         """End it here, whatever its state. Tells whether the connection may carry others all the same."""
         return self._connection.drop(self._inbox)
 
-    def raw(self, let_go: Callable[[], None]) -> HTTP2RawStream:
+    def raw(self, release: Callable[[], None]) -> HTTP2RawStream:
         """The two-way stream behind a response that `switched`."""
-        return HTTP2RawStream(self, let_go)
+        return HTTP2RawStream(self, release)
 
     def __del__(self) -> None:
         inbox = getattr(self, "_inbox", None)  # Ctrl-C may have come while it was made
@@ -224,7 +224,7 @@ class HTTP2Exchange:
     async def _upload(self, reader: BodyReader) -> bool:
         """Send what `reader` gives. False where the request goes on and the response has begun before its end."""
         request, inbox = self.request, self._inbox
-        if request.expects_continue and not await self._may_go_ahead():
+        if request.expects_continue and not await self._wait_for_continue():
             return True
         declared = None if inbox.two_way else request.content_length
         may_be_left = inbox.two_way and request.body.may_be_left()
@@ -277,18 +277,18 @@ class HTTP2Exchange:
     async def _room(self) -> None:
         limit = self.deadline.config.write_timeout
         connection, inbox = self._connection, self._inbox
-        patience = self.deadline.within(limit)
-        if not await connection.room(inbox, patience, limit):
+        timeout = self.deadline.within(limit)
+        if not await connection.room(inbox, timeout, limit):
             raise WriteTimeout(
-                f"the peer took no more of the body for {patience:g} seconds",
+                f"the peer took no more of the body for {timeout:g} seconds",
                 peer=connection.stream.info().peer,
                 limit=limit,
             )
 
-    async def _may_go_ahead(self) -> bool:
+    async def _wait_for_continue(self) -> bool:
         """Wait, within bounds, for 100 (Continue). False when the final response, or an error, came instead."""
         inbox = self._inbox
-        await self._connection.attend(inbox, inbox.may_go_ahead, self.deadline.within(GO_AHEAD))
+        await self._connection.attend(inbox, inbox.may_go_ahead, self.deadline.within(CONTINUE_TIMEOUT))
         self._tell_interims()
         return not inbox.has_head()
 
@@ -312,22 +312,22 @@ class HTTP2Exchange:
 
     async def _receive(self, ready: Callable[[], bool]) -> None:
         limit = self.deadline.config.read_timeout
-        patience = self.deadline.within(limit)
-        if not await self._connection.attend(self._inbox, ready, patience):
+        timeout = self.deadline.within(limit)
+        if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
-                f"nothing came on this stream for {patience:g} seconds",
+                f"nothing came on this stream for {timeout:g} seconds",
                 peer=self._connection.stream.info().peer,
                 limit=limit,
             )
 
     def _has_news(self) -> bool:
-        return self._inbox.has_head() or len(self._inbox.interim) > self._heard
+        return self._inbox.has_head() or len(self._inbox.interim) > self._interims_seen
 
     def _tell_interims(self) -> None:
         interims = self._inbox.interim
-        while self._heard < len(interims):
-            self._heard += 1
-            self._hear(interims[self._heard - 1])
+        while self._interims_seen < len(interims):
+            self._interims_seen += 1
+            self._on_interim(interims[self._interims_seen - 1])
 
 
 def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
@@ -339,11 +339,11 @@ def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
 class HTTP2RawStream:
     """See `RawStream`: one stream of a connection that others use too, with a window of its own."""
 
-    __slots__ = ("_closed", "_exchange", "_let_go", "_receiving", "_sending")
+    __slots__ = ("_closed", "_exchange", "_receiving", "_release", "_sending")
 
-    def __init__(self, exchange: HTTP2Exchange, let_go: Callable[[], None]) -> None:
+    def __init__(self, exchange: HTTP2Exchange, release: Callable[[], None]) -> None:
         self._exchange = exchange
-        self._let_go = let_go
+        self._release = release
         self._closed = False
         self._receiving = False
         self._sending = False
@@ -378,4 +378,4 @@ class HTTP2RawStream:
     def close(self) -> None:
         self._closed = True
         self._exchange.give_up()
-        self._let_go()
+        self._release()

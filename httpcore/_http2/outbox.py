@@ -41,13 +41,13 @@ class Outbox:
 
     def size(self) -> int:
         """Bytes that wait to be sent."""
-        return len(self.unsent) + self._engine.owed
+        return len(self.unsent) + self._engine.pending
 
     def is_unsent(self) -> bool:
         """There is something to write, if only what the stream itself has kept."""
         if self.over:
             return False
-        return bool(self.unsent) or self._engine.owed > 0 or self._stream.owes
+        return bool(self.unsent) or self._engine.pending > 0 or self._stream.owes
 
     def fill(self) -> bytes | memoryview:
         """What to send next. The engine is asked only when all before is out: what answers the peer is bounded there,
@@ -55,7 +55,7 @@ class Outbox:
         data = self.unsent = self.unsent or self._engine.take()
         return data
 
-    def give(self) -> None:
+    def write_nowait(self) -> None:
         """Hand over what is queued as far as there is room, unless a call of the stream has it."""
         # Never beside a call of the stream: that has the beginning of `unsent`, and ours would overtake the rest.
         while not self.writing and (data := self.unsent or self._engine.take()):
@@ -83,5 +83,5 @@ class Outbox:
         self._stream.close()
 
     def part_if_sent(self) -> None:
-        if not (self.writing or self.unsent or self._engine.owed or self._stream.owes):
+        if not (self.writing or self.unsent or self._engine.pending or self._stream.owes):
             self.part()

@@ -88,9 +88,9 @@ class Sender:
         self.connection_window = DEFAULT_WINDOW
 
     @property
-    def owed(self) -> int:
+    def pending(self) -> int:
         """Bytes that `take` would return."""
-        return self._out.owed
+        return self._out.pending
 
     @property
     def open_streams(self) -> int:
@@ -260,11 +260,11 @@ class Sender:
             self._room += self._uncredited
             self._uncredited = 0
         if stream is not None and stream.is_open and not stream.ended:
-            stream.owed += credit
-            if stream.owed * 2 >= STREAM_WINDOW:
-                self._write_window_update(stream.number, stream.owed)
-                stream.room += stream.owed
-                stream.owed = 0
+            stream.uncredited += credit
+            if stream.uncredited * 2 >= STREAM_WINDOW:
+                self._write_window_update(stream.number, stream.uncredited)
+                stream.room += stream.uncredited
+                stream.uncredited = 0
 
     def _widen(self) -> None:
         if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:

@@ -54,7 +54,7 @@ class Stream:
     length: int | None = None  # of the body, as declared
     left = 0  # of it, if declared
     room = STREAM_WINDOW  # what the peer may still send
-    owed = 0  # taken by the reader, not yet credited to the peer
+    uncredited = 0  # taken by the reader, not yet credited to the peer
     spare = 0  # what we may send, beyond the peer's initial window
 
     def on_interim(self, head: Head) -> None:

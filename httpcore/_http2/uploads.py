@@ -62,7 +62,7 @@ class Uploads:
         queue = self.for_room if self._engine.window(inbox) else self.for_window
         queue[waiter] = inbox
 
-    def leave(self, waiter: Waiter) -> None:
+    def remove(self, waiter: Waiter) -> None:
         self.for_room.pop(waiter, None)
         self.for_window.pop(waiter, None)
 

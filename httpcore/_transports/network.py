@@ -199,7 +199,7 @@ def _delivered(response: Response, limit: int | None) -> TransportResponse:
         close = partial(_close_both, source, connection)
         return TransportResponse(response.status_code, response.headers, b"", extensions, close=close)
     # A small body has mostly come with the head: then its connection is free from here on, and nothing is left to do.
-    whole = source.here() if limit is None else None
+    whole = source.buffered_body() if limit is None else None
     lazy: Any
     if whole is not None:
         lazy = LazyExtensions(partial(_facts, response))
@@ -257,7 +257,7 @@ class _Pieces:
     def _refuse(self) -> None:
         response = self._response
         response._close()
-        raise response._explained(
+        raise response._with_request_context(
             LimitExceeded(f"the body is longer than max_body, {self._limit} bytes", limit=self._limit)
         )
 

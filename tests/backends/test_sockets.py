@@ -96,7 +96,7 @@ def test_input_is_news_until_the_end_was_read(pair: Pair) -> None:
 
 def test_after_shut_what_the_system_says_is_told_as_our_own_closing(pair: Pair) -> None:
     descriptor, theirs = pair
-    descriptor.shut()
+    descriptor.shut_down()
     assert theirs.recv(1) == b""
     with pytest.raises(ReadError, match="closed on this side"):
         descriptor.receive(100)

@@ -119,7 +119,7 @@ async def read_all(stream: Any) -> bytes:
 
 
 async def write_for_ever(stream: Any, timeout: float, *, duplex: bool = False) -> None:
-    """Until that raises. 0 is for a writer that heeds the input, which a duplex one does not."""
+    """Until that raises. 0 is for a writer that listens for input, which a duplex one does not."""
     while await stream.write_some(bytes(PIECE), timeout, duplex=duplex):
         pass
     raise AssertionError("write_some returned 0")
@@ -473,7 +473,7 @@ def test_take_gives_received_data_after_a_failed_write_and_raises(run: Any, list
     async def main(backend: Any) -> bytes | None:
         with await connect(backend, listener) as peer:
             assert await peer.stream.write_some(b"unread", LONG) == 6
-            peer.sock.sendall(b"last words")
+            peer.sock.sendall(b"the end")
             peer.sock.close()
             with pytest.raises(errors.WriteError):
                 await write_for_ever(peer.stream, LONG, duplex=True)
@@ -482,7 +482,7 @@ def test_take_gives_received_data_after_a_failed_write_and_raises(run: Any, list
                 peer.stream.take()
             return taken
 
-    assert run(main) == b"last words"
+    assert run(main) == b"the end"
 
 
 def test_end_tells_the_peer_and_reading_goes_on(run: Any, listener: Any) -> None:
@@ -838,7 +838,7 @@ def test_a_second_reader_is_refused_and_the_first_gets_its_bytes(run: Any, liste
     run(main)
 
 
-@pytest.mark.parametrize("duplex", [True, False], ids=["duplex", "heeding input"])
+@pytest.mark.parametrize("duplex", [True, False], ids=["duplex", "listening"])
 def test_a_second_writer_is_refused_and_the_first_times_out(run: Any, listener: Any, duplex: bool) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
@@ -848,9 +848,7 @@ def test_a_second_writer_is_refused_and_the_first_times_out(run: Any, listener: 
 
             first, second = await at_once(backend, write, write)
             assert isinstance(first, errors.WriteTimeout)
-            if (
-                backend.name != "threads"
-            ):  # there two wait side by side, each with its own limit, unless both heed input
+            if backend.name != "threads":  # there two wait side by side, each with its own limit, unless both listen
                 assert isinstance(second, errors.ResponseBusy)
                 assert "another task or thread is writing" in str(second)
             else:

@@ -568,9 +568,7 @@ def test_netrc_of_the_environment(site: Site, tmp_path: Path, monkeypatch: pytes
         assert http.get(site.url).content == b"ok"
 
 
-def test_ssl_cert_file_is_heeded_unless_the_environment_is_not_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ssl_cert_file_is_used_unless_trust_env_is_false(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ssl
 
     import trustme

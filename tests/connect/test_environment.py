@@ -192,7 +192,7 @@ def test_the_table_of_no_proxy_has_sixty_rows_at_least_and_each_once() -> None:
     assert len({row[:2] for row in TABLE}) == len(TABLE) > 60
 
 
-# curl as the judge.
+# curl as the reference.
 
 
 @contextmanager

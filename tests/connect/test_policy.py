@@ -77,7 +77,7 @@ NOT_REACHABLE = [
     "fec0::/10",
     "ff00::/8",
 ]
-NOT_REACHABLE.remove("::ffff:0:0/96")  # here it is judged by the address inside, in tests of their own
+NOT_REACHABLE.remove("::ffff:0:0/96")  # here it is decided by the address inside, in tests of their own
 
 REACHABLE_BUT_NO_SERVERS = [
     "192.0.0.9/32",

@@ -208,7 +208,7 @@ def same(host: str) -> object:
         return host
 
 
-# The judge: ada, the parser of browsers' URLs that Node has.
+# The reference: ada, the parser of browsers' URLs that Node has.
 
 
 def by_ada(text: str) -> tuple[object, int, str] | None:
@@ -236,7 +236,7 @@ def test_what_we_accept_leads_where_browsers_would_go(text: str) -> None:
 
 
 def test_browsers_accept_much_of_what_we_refuse() -> None:
-    """So the judge has an opinion of its own, and the tricks are tricks."""
+    """So the reference has an opinion of its own, and the tricks are tricks."""
     assert sum(by_ada(text) is not None for text, host in TRICKS if host is None) > 20
 
 

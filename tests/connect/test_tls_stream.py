@@ -1319,7 +1319,7 @@ def test_without_room_give_keeps_what_it_has_encrypted_and_takes_no_more() -> No
 # The watcher, and who waits meanwhile.
 
 
-def test_what_a_writer_heeds_is_not_taken_from_under_him_by_a_watcher() -> None:
+def test_a_watcher_takes_no_input_of_a_listening_writer() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         stream.watch(lambda: None)
         while await stream.write_some(bytes(16384), 5.0) and not stream.owes:

@@ -372,7 +372,7 @@ EXPECT = {"Expect": "100-continue"}
 
 @each_runtime
 def test_a_go_ahead_that_never_comes_is_not_waited_for_long(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http11, "GO_AHEAD", 0.1)
+    monkeypatch.setattr(http11, "CONTINUE_TIMEOUT", 0.1)
     waited = 0.0
 
     def act(peer: Peer) -> bool:
@@ -393,7 +393,7 @@ def test_a_go_ahead_that_never_comes_is_not_waited_for_long(runtime: Runtime, mo
 
 
 def test_the_wait_for_a_go_ahead_is_one_second() -> None:
-    assert http11.GO_AHEAD == 1.0
+    assert http11.CONTINUE_TIMEOUT == 1.0
 
 
 @each_runtime

@@ -473,7 +473,7 @@ def test_after_many_early_leavers_the_window_is_whole(runtime: Runtime) -> None:
 
 @pytest.mark.cpu_time
 @each_runtime
-def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(runtime: Runtime) -> None:
+def test_a_peer_that_ignores_windows_is_cut_off(runtime: Runtime) -> None:
     sent = 0
 
     def act(talk: Talk, stream: int) -> None:
@@ -677,7 +677,7 @@ def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As above, and nobody wanted it to be asked; the one who gives up asks nevertheless."""
-    monkeypatch.setattr(liveness, "DOUBT", 0.2)
+    monkeypatch.setattr(liveness, "LIVENESS_TIMEOUT", 0.2)
     silent = threading.Event()
 
     async def body() -> None:

@@ -152,7 +152,7 @@ def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
         "no connection of HTTP/1.0 is kept",
         "no white space before a chunk extension",
     }
-    of_h11 = {pattern for pattern, judges, *_ in LAXER.values() if "h11" in judges}
+    of_h11 = {pattern for pattern, references, *_ in LAXER.values() if "h11" in references}
     assert of_h11 == {pattern.pattern for name, (pattern, _) in differences.LAXER.items() if "limit" not in name}
 
 

@@ -11,7 +11,7 @@ import httpcore
 from httpcore import ReadError
 from httpcore._deadline import Deadline
 from httpcore._http1.connection import HTTP11Connection
-from httpcore._http1.exchange import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Exchange
+from httpcore._http1.exchange import CONTINUE_TIMEOUT, DRAIN, EARLY, SMALL_BODY, HTTP11Exchange
 from httpcore._message.head import Head
 from httpcore._message.request import Request
 from httpcore._pool.engines import checked_engines
@@ -163,11 +163,11 @@ def test_here_is_the_rest_of_a_body_that_has_all_come_and_else_nothing() -> None
     async def body(line: Line) -> None:
         exchange = line.exchange()
         await exchange.run()
-        assert exchange.here() == b"ok"
-        assert exchange.here() == b""
+        assert exchange.buffered_body() == b"ok"
+        assert exchange.buffered_body() == b""
         second = line.exchange()
         await second.run()
-        assert second.here() is None
+        assert second.buffered_body() is None
         assert await second.next() == b"x"
 
     talk(answering(OK, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx"), body)
@@ -338,7 +338,7 @@ def test_the_go_ahead_lets_the_body_go_at_once(interim: bytes) -> None:
 
 
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 102 Processing\r\n\r\n"], ids=["nothing", "another 1xx"])
-@pytest.mark.parametrize(("timeout", "waited"), [(5.0, GO_AHEAD), (None, GO_AHEAD), (0.5, 0.5)])
+@pytest.mark.parametrize(("timeout", "waited"), [(5.0, CONTINUE_TIMEOUT), (None, CONTINUE_TIMEOUT), (0.5, 0.5)])
 def test_without_a_go_ahead_the_body_goes_after_a_second(interim: bytes, timeout: float | None, waited: float) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
@@ -550,7 +550,7 @@ def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
         await exchange.run()
         with pytest.raises(httpcore.Timeout) as caught:
             await whole(exchange)
-        assert isinstance(exchange.deadline.judged(caught.value), httpcore.TotalTimeout)
+        assert isinstance(exchange.deadline.as_total_timeout(caught.value), httpcore.TotalTimeout)
         assert line.runtime.now == 100.0
 
     talk(script, patient)

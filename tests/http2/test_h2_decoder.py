@@ -1,4 +1,4 @@
-"""Decompression of response fields, with hpack's encoder as the peer and its decoder as the judge."""
+"""Decompression of response fields, with hpack's encoder as the peer and its decoder as the reference."""
 
 from __future__ import annotations
 
@@ -61,27 +61,27 @@ def updates(block: bytes) -> int:
     return count
 
 
-def judged(judge: hpack.Decoder, block: bytes) -> Fields | str:
+def verdict(reference: hpack.Decoder, block: bytes) -> Fields | str:
     """What hpack makes of it, but for what it takes and RFC 7541 (4.2) does not know: more than two updates."""
-    found = answer(judge, block)
+    found = answer(reference, block)
     return "wrong" if updates(block) > 2 else found
 
 
 def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
     """What we make of the blocks of one connection, up to the first that is refused; hpack makes the same of them,
-    but for the difference that `judged` states."""
-    ours, judge = FieldDecoder(most), hpack.Decoder(most)
+    but for the difference that `verdict` states."""
+    ours, reference = FieldDecoder(most), hpack.Decoder(most)
     answers: list[Fields | str] = []
     for block in blocks:
         found = answer(ours, block)
-        assert found == judged(judge, block), block.hex()
+        assert found == verdict(reference, block), block.hex()
         answers.append(found)
         if isinstance(found, str):
             break
         # Both tables, with what waits, must be the same at every step: else a difference shows only when it is used.
         ours._settle()
-        assert [pair for pair, _ in ours._entries] == list(judge.header_table.dynamic_entries)
-        assert ours._size == judge.header_table._current_size
+        assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
+        assert ours._size == reference.header_table._current_size
     return answers
 
 
@@ -434,12 +434,12 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
     known = referred = wrong = 0
     for _ in range(15_000):
         which = chance.randrange(len(ends))
-        ours, judge = ends[which]
+        ours, reference = ends[which]
         block = server.next()
         # How often the memory was used, which must show in nothing else.
         known += block in hpack_memory.blocks
         found = answer(ours, block)
-        assert found == answer(judge, block), block.hex()
+        assert found == answer(reference, block), block.hex()
         # How often the table was brought up to date, likewise.
         referred += not ours._pending and bool(ours._entries)
         if isinstance(found, str):
@@ -448,8 +448,8 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
             if not isinstance(found, str):
                 # Both tables must be the same, though the last blocks may not have used them.
                 ours._settle()
-                assert [pair for pair, _ in ours._entries] == list(judge.header_table.dynamic_entries)
-                assert ours._size == judge.header_table._current_size
+                assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
+                assert ours._size == reference.header_table._current_size
             ends[which] = FieldDecoder(MOST), hpack.Decoder(MOST)
     assert known > 5_000, known
     assert referred > 100, referred

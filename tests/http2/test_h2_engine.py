@@ -1,4 +1,4 @@
-"""The HTTP/2 engine: a client's RFC 9113 as a table of frame scripts; floods; windows; h2 as the peer and the judge."""
+"""The HTTP/2 engine: RFC 9113 for clients as a table of frame scripts; floods; windows; h2 as peer and reference."""
 
 from __future__ import annotations
 
@@ -662,25 +662,25 @@ def test_how_bytes_are_cut_changes_nothing(case: Case) -> None:
     assert results[0] == results[1] == results[2]
 
 
-def judged(case: Case) -> str:
+def verdict(case: Case) -> str:
     """What h2's client says to the same script: "refused", "reset" or "fine"."""
-    judge = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
+    reference = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
     kinds = h2.settings.SettingCodes
     ours = {kinds.INITIAL_WINDOW_SIZE: MIB, kinds.MAX_HEADER_LIST_SIZE: 65536}
-    judge.local_settings = h2.settings.Settings(client=True, initial_values=ours)
-    judge.update_settings({h2.settings.SettingCodes.ENABLE_PUSH: 0})
-    judge.initiate_connection()
-    judge.increment_flow_control_window((1 << 24) - 65535)
+    reference.local_settings = h2.settings.Settings(client=True, initial_values=ours)
+    reference.update_settings({h2.settings.SettingCodes.ENABLE_PUSH: 0})
+    reference.initiate_connection()
+    reference.increment_flow_control_window((1 << 24) - 65535)
     try:
         if case.start is opened:
-            judge.receive_data(settings() + frame(SETTINGS, ACK))
+            reference.receive_data(settings() + frame(SETTINGS, ACK))
             for request, end in ((GET, True), (GET, True), (POST, False), (HEAD, True), (CONNECT, False), (GET, True)):
-                judge.send_headers(judge.get_next_available_stream_id(), request, end_stream=end)
-            judge.receive_data(head(FINISHED, end=True))
-            judge.send_headers(CANCELLED, GET, end_stream=True)
-            judge.reset_stream(CANCELLED, Code.CANCEL)
-        judge.clear_outbound_data_buffer()
-        events = judge.receive_data(case.script)
+                reference.send_headers(reference.get_next_available_stream_id(), request, end_stream=end)
+            reference.receive_data(head(FINISHED, end=True))
+            reference.send_headers(CANCELLED, GET, end_stream=True)
+            reference.reset_stream(CANCELLED, Code.CANCEL)
+        reference.clear_outbound_data_buffer()
+        events = reference.receive_data(case.script)
     except h2.exceptions.ProtocolError:
         return "refused"
     if any(isinstance(event, h2.events.StreamReset) and not event.remote_reset for event in events):
@@ -701,7 +701,7 @@ STRICTER_IN_H2 = {
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.outcome == FINE], ids=str)
 def test_what_we_take_h2_takes(case: Case) -> None:
-    assert (judged(case) == FINE) != (str(case) in STRICTER_IN_H2)
+    assert (verdict(case) == FINE) != (str(case) in STRICTER_IN_H2)
 
 
 def test_errors_name_what_was_seen() -> None:
@@ -951,7 +951,7 @@ def test_a_peer_that_reads_no_answers_is_left(ask: bytes) -> None:
         for event in engine.receive(ask * 500 + data(GOT, b"x")):
             if isinstance(event, Failed):
                 error = event.error
-        assert engine.owed < ANSWER_BYTES + 100
+        assert engine.pending < ANSWER_BYTES + 100
     assert isinstance(error, LimitExceeded)
     assert "reads none" in str(error)
 

@@ -51,7 +51,7 @@ def outcome(case: Case, kind: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Hea
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_reference_engine_judges_as_the_native_one(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_engine_decides_as_the_native_one(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     native, native_engine = outcome(case, H2Engine, monkeypatch)
     reference, engine = outcome(case, ReferenceEngine, monkeypatch)
     assert (reference.log, reference.bodies) == (native.log, native.bodies)

@@ -307,16 +307,16 @@ def test_each_waits_with_its_own_patience_which_no_turn_prolongs() -> None:
             await peer.data(first, b"x")
             await runtime.sleep(0.25)
 
-    async def ask(pool: Pool, patience: float) -> None:
+    async def ask(pool: Pool, timeout: float) -> None:
         with pytest.raises(httpcore.ReadTimeout):
-            await pool.request("GET", URL, timeout=patience)
-        ended[patience] = runtime.now
+            await pool.request("GET", URL, timeout=timeout)
+        ended[timeout] = runtime.now
 
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("GET", URL, stream=True)
-        await together(runtime, *[ask(pool, patience) for patience in (3.1, 1.1, 2.1)])
+        await together(runtime, *[ask(pool, timeout) for timeout in (3.1, 1.1, 2.1)])
         await response.close()
-        assert {patience: round(when, 6) for patience, when in ended.items()} == {1.1: 1.1, 2.1: 2.1, 3.1: 3.1}
+        assert {timeout: round(when, 6) for timeout, when in ended.items()} == {1.1: 1.1, 2.1: 2.1, 3.1: 3.1}
 
     runtime = Runtime(checkpoints=False)
     play(main, serve, runtime=runtime)

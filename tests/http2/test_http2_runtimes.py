@@ -287,7 +287,7 @@ def test_a_two_way_stream_is_used_from_two_sides_at_once(runtime: Runtime) -> No
     def script(peer: Peer) -> None:
         conversation = Conversation(peer)
 
-        def heed(event: h2.events.Event) -> None:
+        def handle(event: h2.events.Event) -> None:
             if isinstance(event, h2.events.RequestReceived):
                 conversation.h2.send_headers(event.stream_id, [(":status", "200")])
             elif isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
@@ -296,7 +296,7 @@ def test_a_two_way_stream_is_used_from_two_sides_at_once(runtime: Runtime) -> No
             elif isinstance(event, h2.events.StreamEnded):
                 conversation.h2.send_headers(event.stream_id, [("x-end", "yes")], end_stream=True)
 
-        conversation.heed = heed  # type: ignore[method-assign]
+        conversation.handle = handle  # type: ignore[method-assign]
         conversation.run()
 
     async def body() -> None:

@@ -1,4 +1,4 @@
-"""Response: what may be done in which standing, decoding, closing, and responses made by hand."""
+"""Response: what may be done in which state, decoding, closing, and responses made by hand."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Wire:
     def trailers(self) -> list[tuple[bytes, bytes]]:
         return [(b"x-sum", b"1")] if self._at_end else []
 
-    def explain(self, error: httpcore.HTTPCoreError) -> None:
+    def add_request_context(self, error: httpcore.HTTPCoreError) -> None:
         error.add(phase="explained")
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         if not self.all_here:
             return None
         data, self.pieces, self._at_end = b"".join(self.pieces), [], True
@@ -95,7 +95,7 @@ async def joined(pieces: AsyncIterator[bytes]) -> bytes:
     return b"".join([piece async for piece in pieces])
 
 
-# Standings: what was done before, and what each use then gives.
+# States: what was done before, and what each use then gives.
 
 
 async def nothing(response: Response) -> None: ...
@@ -137,7 +137,7 @@ async def stream_it_all_and_close(response: Response) -> None:
 
 
 NOT_READ, CONSUMED, CLOSED = httpcore.ResponseNotRead, httpcore.StreamConsumed, httpcore.ResponseClosed
-STANDINGS: list[tuple[Callable[[Response], Awaitable[None]], bool, Any, Any]] = [
+STATES: list[tuple[Callable[[Response], Awaitable[None]], bool, Any, Any]] = [
     # after, is_closed, what `body` gives, what read(), stream() and raw() give
     (nothing, False, NOT_READ, b"one, two"),
     (read, True, b"one, two", b"one, two"),
@@ -157,11 +157,9 @@ USES: dict[str, Callable[[Response], Coroutine[Any, Any, bytes]]] = {
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize(
-    ("before", "is_closed", "body", "whole"), STANDINGS, ids=[standing[0].__name__ for standing in STANDINGS]
-)
+@pytest.mark.parametrize(("before", "is_closed", "body", "whole"), STATES, ids=[state[0].__name__ for state in STATES])
 @pytest.mark.parametrize("make", ["received", "by hand"])
-def test_what_each_standing_allows(
+def test_each_state_allows_its_uses(
     make: str, before: Callable[[Response], Awaitable[None]], is_closed: bool, body: Any, whole: Any, use: str
 ) -> None:
     async def main() -> None:
@@ -754,7 +752,7 @@ def test_a_plain_generator_by_hand_is_closed_with_its_response() -> None:
     assert ended == [True]
 
 
-def test_the_repr_says_status_and_standing_and_no_header() -> None:
+def test_the_repr_has_status_and_state_and_no_header() -> None:
     response = Response(200, headers={"Set-Cookie": "secret"}, body=[b"x"])
     assert repr(response) == "<Response [200 OK] not read yet>"
     run(response.read())

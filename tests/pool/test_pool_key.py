@@ -416,7 +416,7 @@ POOL = {
     "local_address": fixed("all connections of a pool come from there"),
     "socket_options": fixed("all connections of a pool have them"),
     "resolver": fixed("asked for all connections of a pool"),
-    "resolve": fixed("copied, and heeded for all connections of a pool"),
+    "resolve": fixed("copied, and used for all connections of a pool"),
     "network_policy": fixed("asked for all connections of a pool; it does not change"),
     "retries": fixed("as retry_stale"),
     "retry_stale": fixed("whether a request is sent again; it means nothing to a connection"),

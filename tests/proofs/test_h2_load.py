@@ -1,6 +1,6 @@
 """HTTP/2 under load: 100 threads, or tasks, share one connection for 20,000 requests, some of which are given up.
 
-The peer is h2 in a process of its own, whose count of open streams is the judge of whether any was left behind.
+The peer is h2 in a process of its own, whose count of open streams decides whether any was left behind.
 """
 
 from __future__ import annotations

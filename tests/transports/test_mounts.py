@@ -1,4 +1,4 @@
-"""Mounts and the two that keep requests on https; httpx2 is the judge of the patterns that it knows too."""
+"""Mounts and the two that keep requests on https; httpx2 is the reference for the patterns that it knows too."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def in_httpx(pattern: str) -> str:
 @each_runtime
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern_matches_what_the_judge_says(runtime: Runtime, pattern: str) -> None:
-    def judge(url: str) -> bool:
+    def reference(url: str) -> bool:
         mounted = httpx2.MockTransport(lambda request: httpx2.Response(200))
         rest = httpx2.MockTransport(lambda request: httpx2.Response(404))
         with httpx2.Client(transport=rest, mounts={in_httpx(pattern): mounted}) as client:
@@ -55,13 +55,13 @@ def test_a_pattern_matches_what_the_judge_says(runtime: Runtime, pattern: str) -
     async def body() -> None:
         transport = httpcore.Mounts({pattern: answering_with("mounted")}, answering_with("rest"))
         for url in URLS if runtime.name == "threads" else URLS[:7]:
-            assert ((await fetch(runtime, transport, "GET", url)).body == b"mounted") is judge(url), url
+            assert ((await fetch(runtime, transport, "GET", url)).body == b"mounted") is reference(url), url
 
     runtime.run(body)
 
 
 def test_the_most_specific_pattern_goes_first_as_the_judge_says() -> None:
-    """Each pair of patterns, given in both orders. Left out are pairs that the judge orders as they were given, and
+    """Each pair of patterns, given in both orders. Left out are pairs that the reference orders as they were given, and
     those of a wildcard with a name, whose "*." it counts as part of the name's length."""
     checked = 0
     for one in PATTERNS:

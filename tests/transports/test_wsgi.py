@@ -1,4 +1,4 @@
-"""WSGI apps in this process. Judges: Flask, and the validator of the standard library, which checks both sides."""
+"""WSGI apps in this process. References: Flask, and the validator of the standard library, which checks both sides."""
 
 from __future__ import annotations
 
