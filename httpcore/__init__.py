@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         ProxyError,
         ReadError,
         ReadTimeout,
+        ReadTooSlow,
         RedirectBodyUnavailable,
         RedirectError,
         RedirectLoop,
@@ -80,7 +81,9 @@ if TYPE_CHECKING:
         UnsupportedProtocol,
         WriteError,
         WriteTimeout,
+        WriteTooSlow,
     )
+    from ._faces import AnyPool, AnyResponse
     from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
     from ._message.request import HeaderTypes, TrailerTypes
@@ -140,6 +143,8 @@ __version__ = "2.0.0"
 
 __all__ = [
     "ASGITransport",
+    "AnyPool",
+    "AnyResponse",
     "AsyncClient",
     "AsyncClientResponse",
     "Auth",
@@ -210,6 +215,7 @@ __all__ = [
     "RawStream",
     "ReadError",
     "ReadTimeout",
+    "ReadTooSlow",
     "RecordReplay",
     "RedirectBodyUnavailable",
     "RedirectError",
@@ -272,6 +278,7 @@ __all__ = [
     "WSGITransport",
     "WriteError",
     "WriteTimeout",
+    "WriteTooSlow",
     "current_backend",
     "delete",
     "get",
@@ -400,6 +407,7 @@ _WHERE = {
         "ProxyError",
         "ReadError",
         "ReadTimeout",
+        "ReadTooSlow",
         "RedirectBodyUnavailable",
         "RedirectError",
         "RedirectLoop",
@@ -417,6 +425,11 @@ _WHERE = {
         "UnsupportedProtocol",
         "WriteError",
         "WriteTimeout",
+        "WriteTooSlow",
+    ),
+    "_faces": (
+        "AnyPool",
+        "AnyResponse",
     ),
     "_message.body": (
         "BodyTypes",
