@@ -156,9 +156,11 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_cli": [
-            {"__init__", "clean", "exits", "plan", "wire"},
+            {"__init__", "clean", "exits", "plan", "timeline", "wire"},
             {"arguments", "narration", "output"},
-            {"progress"},
+            {"paint"},
+            {"chart", "progress"},
+            {"svg"},
             {"watch"},
             {"command"},
         ]
