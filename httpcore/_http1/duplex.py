@@ -154,6 +154,8 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             await self._put(buffer)
         await self._push()
         self._complete = not self.request.chunked and self._given == self.request.content_length
+        if self._complete:
+            self._note_sent()
 
     async def finish(self, trailers: TrailerTypes) -> None:
         """End the request. Nothing is sent where the server has answered with an error: it wants no more."""
@@ -172,8 +174,13 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {self._given:,}"
             )
         self._complete = True
+        self._note_sent()
+
+    def _note_sent(self) -> None:
+        """All of the request is with the system."""
+        self.sent_at = at = self.deadline.now()
         if self.deadline.tracer is not None:
-            self.deadline.tracer.request_sent()
+            self.deadline.tracer.request_sent(at)
 
     def _check_going_on(self) -> None:
         if self._complete:

@@ -105,6 +105,26 @@ class HTTP2Exchange:
         return self._inbox.received
 
     @property
+    def bytes_sent(self) -> int:
+        """Of the frames of its stream that were queued: see `streams.Stream`."""
+        return self._inbox.bytes_sent
+
+    @property
+    def bytes_received(self) -> int:
+        """Of the frames of its stream that came."""
+        return self._inbox.bytes_received
+
+    @property
+    def sent_at(self) -> float | None:
+        """When all of the request was handed to the system."""
+        return self._inbox.sent_at
+
+    @property
+    def first_at(self) -> float | None:
+        """When the first bytes of a response were read."""
+        return self._inbox.first_at
+
+    @property
     def lenient(self) -> tuple[Leniency, ...]:
         """What was unusual about the interim heads and the trailers; what was about the head is in it."""
         return self._inbox.lenient
@@ -223,7 +243,7 @@ class HTTP2Exchange:
         if inbox.two_way:
             self._connection.mark(partial(_tell, inbox, tracer.head_sent))
         elif inbox.sent_all:
-            self._connection.mark(partial(_tell, inbox, tracer.request_sent))
+            self._connection.mark(partial(_tell_sent, inbox, tracer))
 
     async def _upload(self, reader: BodyReader) -> bool:
         """Send what `reader` gives. False where the request goes on and the response has begun before its end."""
@@ -260,7 +280,7 @@ class HTTP2Exchange:
         """End the request."""
         self._connection.finish(self._inbox, trailer_fields(trailers))
         if self.deadline.tracer is not None and self._inbox.sent_all:
-            self._connection.mark(partial(_tell, self._inbox, self.deadline.tracer.request_sent))
+            self._connection.mark(partial(_tell_sent, self._inbox, self.deadline.tracer))
         await self._connection.push(self._inbox, self.deadline)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
@@ -355,6 +375,11 @@ def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
     """What was queued has left; of an exchange that has failed meanwhile nothing is told."""
     if inbox.error is None:
         left()
+
+
+def _tell_sent(inbox: Inbox, tracer: Progress) -> None:
+    if inbox.error is None:
+        tracer.request_sent(inbox.sent_at)
 
 
 class HTTP2RawStream(RawStream):

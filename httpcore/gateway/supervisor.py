@@ -143,7 +143,7 @@ class Supervisor:
         try:
             table = self._read()
             settings = settings_of(table)
-            routed(apps_of(settings))
+            routed(settings, apps_of(settings))
         except Exception as error:
             _log.error("the reload is given up: %s", error)
             return

@@ -157,8 +157,12 @@ def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], sa
     ],
 )
 def test_a_wrong_value_is_an_error_that_names_it(change: dict[str, Any], said: str) -> None:
+    def run() -> None:
+        settings = settings_of({"upstreams": [URL], **change})
+        routed(settings, apps_of(settings))
+
     with pytest.raises((TypeError, ValueError)) as caught:
-        routed(apps_of(settings_of({"upstreams": [URL], **change})))
+        run()
     assert str(caught.value).startswith(said)
 
 
@@ -173,7 +177,8 @@ def test_routes_are_gateways_of_their_own() -> None:
     settings = settings_of({"upstreams": URL, "routes": {"/b/": {"upstreams": ["http://b"], "retries": 0}}})
     apps = apps_of(settings, "gw")
     assert [(prefix, app.stats().upstreams[0].name) for prefix, app in apps.items()] == [("/b/", "http://b"), ("", URL)]
-    assert routed(apps_of(settings_of({"upstreams": URL}), "gw")).__class__ is Gateway
+    alone = settings_of({"upstreams": URL})
+    assert type(routed(alone, apps_of(alone, "gw"))) is Gateway
     assert summary(settings)[1:] == ["/b/: http://b", "  retries: 0", f"all other paths: {URL}"]
 
 

@@ -23,8 +23,9 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
+            {"_timing"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline"},
+            {"_certificate", "_deadline", "_totals"},
         ]
     },
     {
@@ -77,7 +78,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"exchange", "engines"},
         ],
         "_connect": [
-            {"__init__", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"__init__", "policy", "resolvers", "socks", "steps", "tunnel", "contexts", "tls_errors"},
             {"proxy"},
             {"environment", "network", "route", "tls"},
             {"sessions"},
@@ -94,7 +95,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"arguments", "loaded", "streamed"},
             {"call", "routing"},
             {"leases"},
-            {"connecting", "delivery"},
+            {"connecting", "timing"},
+            {"delivery"},
             {"attempts"},
             {"retrying"},
             {"pool"},
@@ -105,7 +107,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         "gateway": [
             {"fleet", "messages", "settings", "stats"},
             {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
-            {"plan", "router"},
+            {"plan", "request_ids", "router"},
             {"balance", "upload"},
             {"gateway"},
             {"config"},
@@ -154,9 +156,11 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_cli": [
-            {"__init__", "clean", "exits", "plan", "wire"},
+            {"__init__", "clean", "exits", "plan", "timeline", "wire"},
             {"arguments", "narration", "output"},
-            {"progress"},
+            {"paint"},
+            {"chart", "progress"},
+            {"svg"},
             {"watch"},
             {"command"},
         ]
