@@ -560,6 +560,8 @@ _ELSEWHERE = {
     "Session": "Client",
     "TimeoutException": "Timeout",
     "create_ssl_context": "ssl_context",
+    "exceptions": "HTTPCoreError",
+    "stream": "Client",
 }
 
 if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
@@ -570,7 +572,7 @@ if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
             if name not in _ELSEWHERE:
                 raise AttributeError(text)
             # Without the module, of which Python would suggest a name of its own.
-            raise AttributeError(f"{text}: what it is here is httpcore.{_ELSEWHERE[name]}", name=name, obj=None)
+            raise AttributeError(f"{text}: use httpcore.{_ELSEWHERE[name]}", name=name, obj=None)
         from importlib import import_module  # so that `import httpcore` alone imports nothing
 
         value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)

@@ -446,7 +446,7 @@ def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
 def test_a_name_of_another_library_is_answered_with_ours(name: str) -> None:
     import httpcore.testing
 
-    with pytest.raises(AttributeError, match=f"has no attribute '{name}': what it is here is httpcore[.]") as caught:
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}': use httpcore[.]") as caught:
         getattr(httpcore, name)
     ours = str(caught.value).rpartition("httpcore.")[2]
     thing = httpcore.testing.Simulation if ours == "testing.Simulation" else getattr(httpcore, ours)
