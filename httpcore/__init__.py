@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         ProxyError,
         ReadError,
         ReadTimeout,
+        ReadTooSlow,
         RedirectBodyUnavailable,
         RedirectError,
         RedirectLoop,
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
         UnsupportedProtocol,
         WriteError,
         WriteTimeout,
+        WriteTooSlow,
     )
     from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
@@ -210,6 +212,7 @@ __all__ = [
     "RawStream",
     "ReadError",
     "ReadTimeout",
+    "ReadTooSlow",
     "RecordReplay",
     "RedirectBodyUnavailable",
     "RedirectError",
@@ -272,6 +275,7 @@ __all__ = [
     "WSGITransport",
     "WriteError",
     "WriteTimeout",
+    "WriteTooSlow",
     "current_backend",
     "delete",
     "get",
@@ -400,6 +404,7 @@ _WHERE = {
         "ProxyError",
         "ReadError",
         "ReadTimeout",
+        "ReadTooSlow",
         "RedirectBodyUnavailable",
         "RedirectError",
         "RedirectLoop",
@@ -417,6 +422,7 @@ _WHERE = {
         "UnsupportedProtocol",
         "WriteError",
         "WriteTimeout",
+        "WriteTooSlow",
     ),
     "_message.body": (
         "BodyTypes",

@@ -48,7 +48,7 @@ def made(kind: type[Any], *message: str, **facts: Any) -> Any:
 
 
 def test_every_class_is_public_and_has_one_base() -> None:
-    assert len(CLASSES) == 32
+    assert len(CLASSES) == 34
     for kind in CLASSES:
         assert getattr(httpcore, kind.__name__) is kind
         assert issubclass(kind, httpcore.HTTPCoreError)
@@ -61,7 +61,10 @@ def test_what_the_network_did_is_an_oserror_and_nothing_else_is() -> None:
 
 def test_a_timeout_is_neither_an_oserror_nor_pythons_timeout() -> None:
     kinds = {kind.__name__ for kind in CLASSES if issubclass(kind, httpcore.Timeout)}
-    assert kinds == {"Timeout", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "TotalTimeout"}
+    waits = {"Timeout", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "TotalTimeout"}
+    assert kinds == waits | {"ReadTooSlow", "WriteTooSlow"}
+    assert issubclass(httpcore.ReadTooSlow, httpcore.ReadTimeout)
+    assert issubclass(httpcore.WriteTooSlow, httpcore.WriteTimeout)
     assert not any(issubclass(kind, TimeoutError) for kind in CLASSES), "Python's is an OSError"
 
 

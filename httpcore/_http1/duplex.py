@@ -100,6 +100,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             self._tell_head()
             if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
                 return
+            self._begin_body()
             at_end = await self._send_beginning(reader, may_be_left)
             if at_end and may_be_left:
                 await self.finish(request.final_trailers() if request.trailers is not None else [])
@@ -187,23 +188,20 @@ class HTTP11DuplexExchange(HTTP11Exchange):
 
     async def _put(self, data: bytes | bytearray | memoryview) -> None:
         """Hand all of `data` to the stream, and take what comes meanwhile if no receiver does."""
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
         view = memoryview(data).cast("B")
         # Set until all of it was handed over: after a cancellation in the middle of a chunk nothing may follow, since
         # the peer would take it for the rest of that chunk.
         cut_short, self._cut_short = self._cut_short, True
         while view:
-            count = await stream.write_some(view, within(limit), duplex=self._listens_not())
-            self.sent += count
+            count = await self._write_some(view, duplex=self._listens_not())
             view = view[count:]
             if not count:
                 self._take_input_beside()
         self._cut_short = cut_short
 
     async def _push(self) -> None:
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
-        while stream.owes:
-            if not await stream.flush(within(limit), duplex=self._listens_not()):
+        while self._stream.owes:
+            if not await self._flush_some(duplex=self._listens_not()):
                 self._take_input_beside()
 
     def _listens_not(self) -> bool:
@@ -243,7 +241,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 while not self.parts:
                     if self.ended:
                         return b""
-                    await self._read()
+                    await (self._read() if self._timeouts.min_rate is None else self._read_in_pace())
                 rest = memoryview(self.parts.popleft())
             data, self._rest = bytes(rest[:max_bytes]), rest[max_bytes:]
             self.held -= len(data)

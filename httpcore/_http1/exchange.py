@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._backends.base import PIECE, Stream
-from .._deadline import Deadline
+from .._deadline import Deadline, Pace
 from .._errors import (
     HTTPCoreError,
     LocalProtocolError,
     ReadTimeout,
+    ReadTooSlow,
     RemoteProtocolError,
     ResponseBusy,
     UnsupportedProtocol,
     WriteError,
+    WriteTooSlow,
 )
 from .._message.body import BodyReader
 from .._message.head import Head
@@ -64,6 +66,8 @@ class HTTP11Exchange(H1Response):
     _unreported: Progress | None = None  # is to be told that the head has left
     _interims_seen = 0  # how many `on_interim` was called with
     _reading = False  # a task or thread is in `next` or `drain`
+    _incoming: Pace | None = None  # of the response's body, once it was waited for under a `min_rate`
+    _outgoing: Pace | None = None  # of the request's body, under a `min_rate`
 
     def __init__(
         self,
@@ -131,7 +135,7 @@ class HTTP11Exchange(H1Response):
             while not self.parts:
                 if self.ended:
                     return b""
-                await self._read()
+                await (self._read() if self._timeouts.min_rate is None else self._read_in_pace())
             part = self.parts.popleft()
             self.held -= len(part)
             return part
@@ -220,6 +224,7 @@ class HTTP11Exchange(H1Response):
         self._tell_head()
         if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
             return False
+        self._begin_body()
         send = self._send_chunks if request.chunked else self._send_counted
         return await send(reader) and await self._flush()
 
@@ -253,19 +258,18 @@ class HTTP11Exchange(H1Response):
             self._unreported.head_sent()
             self._unreported = None
 
+    def _begin_body(self) -> None:
+        """From here on what is written is the body, and held to `min_rate`."""
+        if self._timeouts.min_rate is not None:
+            self._outgoing = Pace(self.deadline, WriteTooSlow)
+
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
         """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
-        limit = self.deadline.within(self._timeouts.write_timeout)
-        count = await self._stream.write_some(data, limit, duplex=self.held > EARLY)
-        self.sent += count
-        if count and self._unreported is not None:
-            self._unreported.head_sent()  # what was owed leaves before more is taken
-            self._unreported = None
+        count = await self._write_some(data, duplex=self.held > EARLY)
         return count == len(data) or await self._write_on(data, count)
 
     async def _write_on(self, data: bytes | bytearray | memoryview, count: int) -> bool:
         """As `_write`, when the stream took only `count` bytes, or none and wants its input looked at."""
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
         view = memoryview(data)
         while True:
             if not count and not self._take_input():
@@ -273,22 +277,36 @@ class HTTP11Exchange(H1Response):
             view = view[count:]
             if not view:
                 return True
-            count = await stream.write_some(view, within(limit), duplex=self.held > EARLY)
-            self.sent += count
-            if count and self._unreported is not None:
-                self._unreported.head_sent()  # what was owed leaves before more is taken
-                self._unreported = None
+            count = await self._write_some(view, duplex=self.held > EARLY)
+
+    async def _write_some(self, data: bytes | bytearray | memoryview, *, duplex: bool) -> int:
+        """As `Stream.write_some`, within the timeouts; what has left is noted."""
+        limit, pace = self._timeouts.write_timeout, self._outgoing
+        if pace is None:
+            count = await self._stream.write_some(data, self.deadline.within(limit), duplex=duplex)
+        else:
+            count = await pace.keep(lambda most: self._stream.write_some(data, most, duplex=duplex), limit)
+            pace.count(count)
+        self.sent += count
+        if count and self._unreported is not None:
+            self._unreported.head_sent()  # what was owed leaves before more is taken
+            self._unreported = None
+        return count
 
     async def _flush(self) -> bool:
-        stream = self._stream
-        while stream.owes:
-            if not await stream.flush(
-                self.deadline.within(self._timeouts.write_timeout), duplex=self.held > EARLY
-            ) and not (self._take_input()):
+        while self._stream.owes:
+            if not await self._flush_some(duplex=self.held > EARLY) and not self._take_input():
                 return False
         if self._unreported is not None:
             self._tell_head()
         return True
+
+    async def _flush_some(self, *, duplex: bool) -> bool:
+        """As `Stream.flush`, within the timeouts."""
+        limit, pace = self._timeouts.write_timeout, self._outgoing
+        if pace is None:
+            return await self._stream.flush(self.deadline.within(limit), duplex=duplex)
+        return await pace.keep(lambda most: self._stream.flush(most, duplex=duplex), limit)
 
     def _take_input(self) -> bool:
         """Take what came while we were writing. False when there is no point in writing on.
@@ -339,6 +357,14 @@ class HTTP11Exchange(H1Response):
             limit = at_most
         data = await self._stream.read(PIECE, self.deadline.within(limit))
         self._feed(data)
+
+    async def _read_in_pace(self) -> None:
+        """As `_read`, of a body that is held to `min_rate`."""
+        pace = self._incoming
+        if pace is None:
+            pace = self._incoming = Pace(self.deadline, ReadTooSlow)
+        await pace.keep(self._read, self._timeouts.read_timeout)
+        pace.count_to(self.received)
 
     def _feed(self, data: bytes) -> None:
         # Without close_notify an attacker on the path could have cut the body: it is incomplete (RFC 9112, 8 and 9.8).

@@ -295,9 +295,9 @@ class HTTP2Connection:
         """Wait until `ready()` holds. False when `timeout` seconds passed first; what is here then wins."""
         return await self._pump.attend(inbox, ready, timeout)
 
-    async def push(self, inbox: Inbox, deadline: Deadline) -> None:
-        """See that what is queued leaves. Raises as `Pump.push`."""
-        await self._pump.push(inbox, deadline)
+    async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
+        """See that what is queued leaves, within `most` seconds. Raises as `Pump.push`."""
+        await self._pump.push(inbox, deadline, most)
 
     async def room(self, inbox: Inbox, timeout: float | None, limit: float | None) -> bool:
         """Wait until `put` has something to say. False when `timeout` seconds passed first; `limit` would be the

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Final
 
 from .._backends.base import PIECE, Stream
-from .._deadline import Deadline
-from .._errors import LocalProtocolError, ReadError, ReadTimeout, WriteError, WriteTimeout
+from .._deadline import Deadline, Pace
+from .._errors import LocalProtocolError, ReadError, ReadTimeout, ReadTooSlow, WriteError, WriteTimeout, WriteTooSlow
 from .._message.body import BodyReader
 from .._message.fields import Headers
 from .._message.head import Head
@@ -40,7 +40,7 @@ class HTTP2Exchange:
         request, deadline: as given.
     """
 
-    __slots__ = ("_connection", "_inbox", "_interims_seen", "_on_interim", "_sent", "deadline", "request")
+    __slots__ = ("_connection", "_inbox", "_interims_seen", "_on_interim", "_paces", "_sent", "deadline", "request")
 
     def __init__(
         self,
@@ -56,6 +56,10 @@ class HTTP2Exchange:
         self._on_interim = on_interim
         self._interims_seen = 0  # of the interim heads
         self._sent = False
+        # Of the response's body and of the request's. A tunnel has none.
+        self._paces: tuple[Pace, Pace] | None = None
+        if deadline.config.min_rate is not None and request.method != b"CONNECT":
+            self._paces = Pace(deadline, ReadTooSlow), Pace(deadline, WriteTooSlow)
         self._inbox = inbox = connection.inbox()
         if duplex:
             inbox.two_way = True
@@ -269,16 +273,27 @@ class HTTP2Exchange:
             if count is None:
                 return False
             view = view[count:]
-            if count:
+            if self._paces is not None:
+                await self._send_in_pace(count, self._paces[1])
+            elif count:
                 await connection.push(inbox, self.deadline)
             else:
                 await self._room()
         return True
 
-    async def _room(self) -> None:
+    async def _send_in_pace(self, count: int, pace: Pace) -> None:
+        """See that the body goes on, held to `min_rate`: so many bytes more of it are queued."""
+        connection, inbox, deadline = self._connection, self._inbox, self.deadline
+        if count:
+            pace.count(count)
+            await pace.keep(lambda most: connection.push(inbox, deadline, most), None)
+        else:
+            await pace.keep(self._room, deadline.config.write_timeout)
+
+    async def _room(self, most: float | None = None) -> None:
         limit = self.deadline.config.write_timeout
         connection, inbox = self._connection, self._inbox
-        timeout = self.deadline.within(limit)
+        timeout = self.deadline.within(limit if most is None else most)
         if not await connection.room(inbox, timeout, limit):
             raise WriteTimeout(
                 f"the peer took no more of the body for {timeout:g} seconds",
@@ -307,13 +322,19 @@ class HTTP2Exchange:
 
     async def recv(self, max_bytes: int) -> bytes:
         """As `RawStream.recv`."""
-        while (data := self._connection.take(self._inbox, max_bytes)) is None:
-            await self._receive(self._inbox.has_body)
+        inbox = self._inbox
+        while (data := self._connection.take(inbox, max_bytes)) is None:
+            if self._paces is None:
+                await self._receive(inbox.has_body)
+            else:
+                pace = self._paces[0]
+                await pace.keep(partial(self._receive, inbox.has_body), self.deadline.config.read_timeout)
+                pace.count_to(inbox.received)
         return data
 
-    async def _receive(self, ready: Callable[[], bool]) -> None:
+    async def _receive(self, ready: Callable[[], bool], most: float | None = None) -> None:
         limit = self.deadline.config.read_timeout
-        timeout = self.deadline.within(limit)
+        timeout = self.deadline.within(limit if most is None else most)
         if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
                 f"nothing came on this stream for {timeout:g} seconds",

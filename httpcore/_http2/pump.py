@@ -117,11 +117,14 @@ class Pump:
         with self._core.lock:
             self._core.settling.pop(inbox, None)
 
-    async def push(self, inbox: Inbox, deadline: Deadline) -> None:
+    async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
         """See that what is queued leaves: write it, unless another task does, or no more of the request is wanted.
 
+        Arguments:
+            most: seconds that it may take in all; None: no limit but the total timeout.
+
         Raises:
-            WriteTimeout: there was no room for one byte for `write_timeout` seconds.
+            WriteTimeout: there was no room for one byte for `write_timeout` seconds, or `most` seconds have passed.
         """
         core, outbox = self._core, self._outbox
         waiter = Waiter()
@@ -131,13 +134,17 @@ class Pump:
                 if not outbox.is_unsent() or not self._election.elect_writer(waiter):
                     return
                 inbox.sender = waiter  # a reset of this stream, or its end, wakes us
-            since, written = core.now(), outbox.written
+            began = since = core.now()
+            written = outbox.written
+            ends = deadline.ends if most is None else min(began + most, deadline.ends or began + most)
             left = deadline.within(limit)
-            while not (await self._write(waiter, left, None, inbox.is_unwanted) or inbox.is_unwanted()):
+            while not (await self._write(waiter, left, ends, inbox.is_unwanted) or inbox.is_unwanted()):
                 # The time for one byte of any exchange: a peer that reads slowly is no reason to give up.
                 if outbox.written != written:
                     since, written = core.now(), outbox.written
                 left = deadline.within(limit)
+                if most is not None and core.now() - began >= most:
+                    raise WriteTimeout(f"more than {most:g} seconds", peer=self._stream.info().peer, limit=most)
                 if limit is not None and left is not None:
                     left = min(left, limit - (core.now() - since))
                     if left <= 0:
@@ -268,8 +275,9 @@ class Pump:
                     return True
                 reads = election.elect_reader(waiter)
                 outbox.writing = waiter  # no other may hand bytes to the stream now: they would overtake ours
-            if ends is not None:
-                left = max(0.0, ends - core.now())
+            if ends is not None:  # a peer that takes a byte now and then must not prolong it
+                until_end = max(0.0, ends - core.now())
+                left = until_end if left is None else min(left, until_end)
             goes_on = await self._write_once(data, left, reads)
             if outbox.parting:
                 await self._part_in_time(left, reads=reads)

@@ -76,11 +76,11 @@ def test_sigterm_lets_requests_end_and_takes_no_more() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "seen"),
     [
-        (["http://a", "http://b:9000", "--check"], 0, "the arguments are right"),
-        (["ftp://a", "--check"], 2, "ftp"),
-        (["http://a", "--balance", "best", "--check"], 2, "balance: expected one of"),
-        (["http://a", "--trust", "10.0.0.0/99", "--check"], 2, "trusted_proxies: expected an address or a network"),
-        (["http://a", "--idle", "-1", "--check"], 2, "idle"),
+        (["http://a", "http://b:9000", "--check"], 0, "http://a, http://b:9000"),
+        (["ftp://a", "--check"], 1, "ftp"),
+        (["http://a", "--balance", "best", "--check"], 1, "balance: expected one of"),
+        (["http://a", "--trust", "10.0.0.0/99", "--check"], 1, "trusted_proxies: expected an address or a network"),
+        (["http://a", "--idle", "-1", "--check"], 1, "idle"),
         (["--check"], 2, "URL"),
     ],
 )

@@ -103,11 +103,13 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {"": [{"_sync"}]},
     {
         "gateway": [
-            {"messages", "settings", "stats"},
-            {"forwarding", "targets", "health", "watch", "lifespans", "failover"},
+            {"fleet", "messages", "settings", "stats"},
+            {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
             {"plan", "router"},
             {"balance", "upload"},
             {"gateway"},
+            {"config"},
+            {"supervisor", "worker"},
             {"__init__", "__main__"},
         ]
     },
@@ -181,10 +183,13 @@ def numbered() -> dict[str, tuple[int, int]]:
 NUMBER = numbered()
 
 SOCKETS = {f"_backends/{name}" for name in ("lookup", "sockets", "connecting", "asyncio", "trio", "threads")}
+COMMAND = {"gateway/__main__", "gateway/supervisor", "gateway/worker"}
+"""The processes of `python -m httpcore.gateway`, which nothing imports."""
 OWNERS: dict[str, set[str]] = {
-    "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"},
+    "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"}
+    | COMMAND,
     "trio": {"_backends/trio", "_transports/tasks"},
-    "socket": SOCKETS,
+    "socket": SOCKETS | COMMAND,
     "select": SOCKETS,
     "ssl": {"_connect/contexts", "_connect/tls", "_connect/tls_errors"},
     "certifi": {"_connect/contexts", "_pool/loaded"},

@@ -123,7 +123,10 @@ def test_classifiers_name_only_tested_versions() -> None:
 
 
 def test_links_of_the_readme_work_on_an_index_page() -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", (PROJECT / "README.md").read_text())
+    text = (PROJECT / "README.md").read_text()
+    defined = dict(re.findall(r"^\[([\w-]+)\]: (\S+)$", text, re.MULTILINE))
+    assert set(defined) == set(re.findall(r"\]\[([^]]*)\]", text))
+    links = [*re.findall(r"\]\(([^)\s]+)\)", text), *defined.values()]
     own = [link for link in links if link.startswith(f"{HOME}/blob/HEAD/")]
     assert [link for link in links if not link.startswith("https://")] == []
     assert own
