@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         ProxyError,
         ReadError,
         ReadTimeout,
+        ReadTooSlow,
         RedirectBodyUnavailable,
         RedirectError,
         RedirectLoop,
@@ -80,7 +81,9 @@ if TYPE_CHECKING:
         UnsupportedProtocol,
         WriteError,
         WriteTimeout,
+        WriteTooSlow,
     )
+    from ._faces import AnyPool, AnyResponse
     from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
     from ._message.request import HeaderTypes, TrailerTypes
@@ -141,6 +144,8 @@ __version__ = "2.0.0"
 
 __all__ = [
     "ASGITransport",
+    "AnyPool",
+    "AnyResponse",
     "AsyncClient",
     "AsyncClientResponse",
     "Auth",
@@ -212,6 +217,7 @@ __all__ = [
     "RawStream",
     "ReadError",
     "ReadTimeout",
+    "ReadTooSlow",
     "RecordReplay",
     "RedirectBodyUnavailable",
     "RedirectError",
@@ -277,6 +283,7 @@ __all__ = [
     "WSGITransport",
     "WriteError",
     "WriteTimeout",
+    "WriteTooSlow",
     "current_backend",
     "delete",
     "get",
@@ -405,6 +412,7 @@ _WHERE = {
         "ProxyError",
         "ReadError",
         "ReadTimeout",
+        "ReadTooSlow",
         "RedirectBodyUnavailable",
         "RedirectError",
         "RedirectLoop",
@@ -422,6 +430,11 @@ _WHERE = {
         "UnsupportedProtocol",
         "WriteError",
         "WriteTimeout",
+        "WriteTooSlow",
+    ),
+    "_faces": (
+        "AnyPool",
+        "AnyResponse",
     ),
     "_message.body": (
         "BodyTypes",
@@ -547,6 +560,8 @@ _ELSEWHERE = {
     "Session": "Client",
     "TimeoutException": "Timeout",
     "create_ssl_context": "ssl_context",
+    "exceptions": "HTTPCoreError",
+    "stream": "Client",
 }
 
 if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
@@ -557,7 +572,7 @@ if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
             if name not in _ELSEWHERE:
                 raise AttributeError(text)
             # Without the module, of which Python would suggest a name of its own.
-            raise AttributeError(f"{text}: what it is here is httpcore.{_ELSEWHERE[name]}", name=name, obj=None)
+            raise AttributeError(f"{text}: use httpcore.{_ELSEWHERE[name]}", name=name, obj=None)
         from importlib import import_module  # so that `import httpcore` alone imports nothing
 
         value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)

@@ -39,6 +39,8 @@ __all__ = [
     "WriteTimeout",
     "PoolTimeout",
     "TotalTimeout",
+    "ReadTooSlow",
+    "WriteTooSlow",
     "LimitExceeded",
     "PolicyError",
     "RedirectError",
@@ -320,6 +322,46 @@ class PoolTimeout(Timeout):
 @public
 class TotalTimeout(Timeout):
     """The whole exchange, the response body included, took longer than `total_timeout`."""
+
+
+class _TooSlow(Timeout):
+    """A body that did not keep `min_rate`."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        min_rate: float | None = None,
+        window: float | None = None,
+        transferred: int | None = None,
+        waited: float | None = None,
+        **facts: object,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.min_rate = min_rate
+        self.window = window
+        self.transferred = transferred
+        self.waited = waited
+
+
+@public
+class ReadTooSlow(_TooSlow, ReadTimeout):
+    """The body of the response fell behind `min_rate`: bytes came, but too few.
+
+    Attributes:
+        min_rate, window: bytes per second, and the seconds that a body may fall behind, as in the `TimeoutConfig`.
+        transferred, waited: the bytes that had come, and the seconds that were spent waiting for them.
+    """
+
+
+@public
+class WriteTooSlow(_TooSlow, WriteTimeout):
+    """The body of the request fell behind `min_rate`: the peer took bytes, but too few.
+
+    Attributes:
+        min_rate, window: bytes per second, and the seconds that a body may fall behind, as in the `TimeoutConfig`.
+        transferred, waited: the bytes that had been taken, and the seconds that were spent waiting for room.
+    """
 
 
 # Limits and policy.

@@ -5,9 +5,9 @@ response is there. The caller has the iterator, and can go on with it; if it end
 else is sent whole, and is no more than the beginning. From then on the caller sends and receives by a raw stream, as
 over HTTP/2.
 
-A sender that no reader stands beside listens while it waits for room, as each upload does: a server may answer and stop
-reading. So both a sender and a receiver may take input; `_input` says which of them does, so that in threads neither
-comes between the other's reading and parsing.
+A sender without a receiver beside it takes input while it waits for room, as each upload does: a server may answer and
+stop reading. So both a sender and a receiver may take input; `_input` says which of them does, so that in threads
+neither parses bytes between another's read and its parsing: their order would be lost.
 
 The connection may carry another exchange if both messages ended well. A response that is an error, or complete, before
 the request is ends the sending, by the rules for early responses.
@@ -15,7 +15,7 @@ the request is ends the sending, by the rules for early responses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final
 
@@ -24,7 +24,7 @@ from .._deadline import Deadline
 from .._errors import HTTPCoreError, LocalProtocolError, ReadError, WriteError
 from .._message.body import BodyReader
 from .._message.head import Head
-from .._message.raw import RawStream, busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .connection import HTTP11Connection
 from .exchange import DRAIN, EARLY, HTTP11Exchange
@@ -100,6 +100,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             self._tell_head()
             if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
                 return
+            self._begin_body()
             at_end = await self._send_beginning(reader, may_be_left)
             if at_end and may_be_left:
                 await self.finish(request.final_trailers() if request.trailers is not None else [])
@@ -194,21 +195,20 @@ class HTTP11DuplexExchange(HTTP11Exchange):
 
     async def _put(self, data: bytes | bytearray | memoryview) -> None:
         """Hand all of `data` to the stream, and take what comes meanwhile if no receiver does."""
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
         view = memoryview(data).cast("B")
-        cut_short, self._cut_short = self._cut_short, True  # until all of it has been handed over
+        # Set until all of it was handed over: after a cancellation in the middle of a chunk nothing may follow, since
+        # the peer would take it for the rest of that chunk.
+        cut_short, self._cut_short = self._cut_short, True
         while view:
-            count = await stream.write_some(view, within(limit), duplex=self._listens_not())
-            self.count_sent(count)
+            count = await self._write_some(view, duplex=self._listens_not())
             view = view[count:]
             if not count:
                 self._take_input_beside()
         self._cut_short = cut_short
 
     async def _push(self) -> None:
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
-        while stream.owes:
-            if not await stream.flush(within(limit), duplex=self._listens_not()):
+        while self._stream.owes:
+            if not await self._flush_some(duplex=self._listens_not()):
                 self._take_input_beside()
 
     def _listens_not(self) -> bool:
@@ -248,7 +248,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 while not self.parts:
                     if self.ended:
                         return b""
-                    await self._read()
+                    await (self._read() if self._timeouts.min_rate is None else self._read_in_pace())
                 rest = memoryview(self.parts.popleft())
             data, self._rest = bytes(rest[:max_bytes]), rest[max_bytes:]
             self.held -= len(data)
@@ -257,7 +257,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             self._input = _FREE
 
 
-class _DuplexStream:
+class _DuplexStream(RawStream):
     """See `RawStream`: one exchange of a connection, which may carry others when this one is over."""
 
     __slots__ = ("_closed", "_exchange", "_release", "_sending")
@@ -294,12 +294,13 @@ class _DuplexStream:
         finally:
             self._sending = False
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         exchange = self._exchange
         if not self._closed and not exchange.give_up():
             exchange.close()
         self._closed = True
         self._release()
+        return CLOSED
 
     def _check_open(self) -> None:
         if self._closed:

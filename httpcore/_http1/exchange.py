@@ -1,29 +1,32 @@
 """HTTP/1.1 over one stream: one exchange at a time.
 
-An exchange sends a request and reads its response. While it sends it listens: a response that is final and an error,
-or that is complete already, stops the upload (RFC 9112 section 9.3 lets a server answer early, and a writer that cannot
-read deadlocks against one that does); any other early response waits until the request is sent. Whatever goes wrong
-here leaves the connection for its owner to close: `exchange.clean` says whether it may be used again.
+An exchange sends a request and reads its response. While it sends it also reads: RFC 9112, section 9.5, asks a client
+to watch for an error response during an upload, and a peer that answers before it has read all would deadlock with a
+client that only writes. A final response that is an error, or that is complete already, stops the upload; any other
+early response waits until the request is sent. An exchange never closes its connection after an error of the peer:
+`exchange.clean` tells the owner whether it may be used again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from .._backends.base import PIECE
-from .._deadline import Deadline
+from .._deadline import Deadline, Pace
 from .._errors import (
     HTTPCoreError,
     LocalProtocolError,
     ReadTimeout,
+    ReadTooSlow,
     RemoteProtocolError,
     ResponseBusy,
     UnsupportedProtocol,
     WriteError,
+    WriteTooSlow,
 )
 from .._message.body import BodyReader
 from .._message.head import Head
-from .._message.raw import RawStream, busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .._trace import Progress
 from .connection import HTTP11Connection
@@ -35,13 +38,14 @@ CONTINUE_TIMEOUT = 1.0
 """Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
 
 SMALL_BODY = 16384
-"""A body in memory up to this size leaves in one piece with the head."""
+"""A body in memory up to this size leaves in one piece with the head: one system call, and one TCP segment if small."""
 
 EARLY = 262144
-"""How much of an early response is held, in bytes, while the request is still being sent; then it has to wait."""
+"""How many bytes of an early response are held while the request is still being sent; then we stop reading, and TCP
+makes the peer wait."""
 
 DRAIN = 65536
-"""How much of an unread body is thrown away, if it is here already, to save a connection."""
+"""How many bytes of an unread body are thrown away, if they were received already, to keep the connection."""
 
 
 class HTTP11Exchange(H1Response):
@@ -68,6 +72,8 @@ class HTTP11Exchange(H1Response):
     _unreported: Progress | None = None  # is to be told that the head has left
     _interims_seen = 0  # how many `on_interim` was called with
     _reading = False  # a task or thread is in `next` or `drain`
+    _incoming: Pace | None = None  # of the response's body, once it was waited for under a `min_rate`
+    _outgoing: Pace | None = None  # of the request's body, under a `min_rate`
 
     def __init__(
         self,
@@ -121,6 +127,7 @@ class HTTP11Exchange(H1Response):
         try:
             await self._send()
         except WriteError:
+            # A server that refuses an upload answers and closes: the write fails, but the answer is often here.
             if not self._read_response_after_write_error():
                 raise
         deadline = self.deadline
@@ -143,7 +150,7 @@ class HTTP11Exchange(H1Response):
             while not self.parts:
                 if self.ended:
                     return b""
-                await self._read()
+                await (self._read() if self._timeouts.min_rate is None else self._read_in_pace())
             part = self.parts.popleft()
             self.held -= len(part)
             return part
@@ -200,8 +207,8 @@ class HTTP11Exchange(H1Response):
             whole = request.head if not data else request.head + bytes(data)
             stream, connection = self._stream, self._connection
             if connection.was_used:
-                # It was just found quiet, so what there is room for goes at once. On a new connection the peer's word
-                # is heard first: a 408 or 503 that comes before the request must find that none of it was sent.
+                # It was just found quiet, so the first write need not look for input. On a new connection `write_some`
+                # looks first: where a 408 or 503 comes before the request, no byte of it may have been sent.
                 if self.deadline.ends is not None:
                     self.deadline.within(None)
                 self.sent = sent = stream.give(whole)
@@ -212,7 +219,7 @@ class HTTP11Exchange(H1Response):
                 complete = await self._write(whole)
             self._complete = complete and (not stream.owes or await self._flush())
             return
-        # A body of the wrong kind is refused before any byte.
+        # First, so that a body of the wrong kind is refused before any byte was sent.
         reader = body.start(self._connection.backend.run_blocking)
         try:
             self._complete = await self._send_with(reader)
@@ -234,6 +241,7 @@ class HTTP11Exchange(H1Response):
         self._tell_head()
         if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
             return False
+        self._begin_body()
         send = self._send_chunks if request.chunked else self._send_counted
         return await send(reader) and await self._flush()
 
@@ -277,19 +285,18 @@ class HTTP11Exchange(H1Response):
             self._unreported.head_sent()
             self._unreported = None
 
+    def _begin_body(self) -> None:
+        """From here on what is written is the body, and held to `min_rate`."""
+        if self._timeouts.min_rate is not None:
+            self._outgoing = Pace(self.deadline, WriteTooSlow)
+
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
         """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
-        limit = self.deadline.within(self._timeouts.write_timeout)
-        count = await self._stream.write_some(data, limit, duplex=self.held > EARLY)
-        self.count_sent(count)
-        if count and self._unreported is not None:
-            self._unreported.head_sent()  # what was owed leaves before more is taken
-            self._unreported = None
+        count = await self._write_some(data, duplex=self.held > EARLY)
         return count == len(data) or await self._write_on(data, count)
 
     async def _write_on(self, data: bytes | bytearray | memoryview, count: int) -> bool:
         """As `_write`, when the stream took only `count` bytes, or none and wants its input looked at."""
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
         view = memoryview(data)
         while True:
             if not count and not self._take_input():
@@ -297,22 +304,36 @@ class HTTP11Exchange(H1Response):
             view = view[count:]
             if not view:
                 return True
-            count = await stream.write_some(view, within(limit), duplex=self.held > EARLY)
-            self.count_sent(count)
-            if count and self._unreported is not None:
-                self._unreported.head_sent()  # what was owed leaves before more is taken
-                self._unreported = None
+            count = await self._write_some(view, duplex=self.held > EARLY)
+
+    async def _write_some(self, data: bytes | bytearray | memoryview, *, duplex: bool) -> int:
+        """As `Stream.write_some`, within the timeouts; what has left is noted."""
+        limit, pace = self._timeouts.write_timeout, self._outgoing
+        if pace is None:
+            count = await self._stream.write_some(data, self.deadline.within(limit), duplex=duplex)
+        else:
+            count = await pace.keep(lambda most: self._stream.write_some(data, most, duplex=duplex), limit)
+            pace.count(count)
+        self.count_sent(count)
+        if count and self._unreported is not None:
+            self._unreported.head_sent()  # what was owed leaves before more is taken
+            self._unreported = None
+        return count
 
     async def _flush(self) -> bool:
-        stream = self._stream
-        while stream.owes:
-            if not await stream.flush(
-                self.deadline.within(self._timeouts.write_timeout), duplex=self.held > EARLY
-            ) and not (self._take_input()):
+        while self._stream.owes:
+            if not await self._flush_some(duplex=self.held > EARLY) and not self._take_input():
                 return False
         if self._unreported is not None:
             self._tell_head()
         return True
+
+    async def _flush_some(self, *, duplex: bool) -> bool:
+        """As `Stream.flush`, within the timeouts."""
+        limit, pace = self._timeouts.write_timeout, self._outgoing
+        if pace is None:
+            return await self._stream.flush(self.deadline.within(limit), duplex=duplex)
+        return await pace.keep(lambda most: self._stream.flush(most, duplex=duplex), limit)
 
     def _take_input(self) -> bool:
         """Take what came while we were writing. False when there is no point in writing on.
@@ -366,7 +387,17 @@ class HTTP11Exchange(H1Response):
         data = await self._stream.read(PIECE, self.deadline.within(limit))
         self._feed(data)
 
+    async def _read_in_pace(self) -> None:
+        """As `_read`, of a body that is held to `min_rate`."""
+        pace = self._incoming
+        if pace is None:
+            pace = self._incoming = Pace(self.deadline, ReadTooSlow)
+        await pace.keep(self._read, self._timeouts.read_timeout)
+        pace.count_to(self.received)
+
     def _feed(self, data: bytes) -> None:
+        # Without close_notify an attacker on the path could have cut the body: it is incomplete (RFC 9112, 8 and 9.8).
+        # Where a length or a last chunk ends the body a cut cannot be mistaken for its end, and many servers send none.
         if not data and self.is_until_close and self._stream.truncated:
             raise RemoteProtocolError(
                 f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that "
@@ -378,14 +409,14 @@ class HTTP11Exchange(H1Response):
         self.receive(data)
         if self.head is None and self.first_at is None and size:
             self.first_at = self.deadline.now()
-        if self._interims is not None:
+        if self._interims is not None:  # once each, also where one read brings several
             interims = self._interims[self._interims_seen :]
             self._interims_seen += len(interims)
             for head in interims:
                 self._on_interim(head)
 
 
-class HTTP11RawStream:
+class HTTP11RawStream(RawStream):
     """See `RawStream`: the connection itself, after 101 (Switching Protocols) or a 2xx to CONNECT."""
 
     __slots__ = ("_behind", "_deadline", "_exchange", "_receiving", "_release", "_sending", "_stream")
@@ -441,7 +472,8 @@ class HTTP11RawStream:
         finally:
             self._sending = False
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._behind = b""
         self._stream.close()
         self._release()
+        return CLOSED

@@ -1,22 +1,22 @@
 """One request and its response, on one stream of an HTTP/2 connection.
 
-It has the same face as an exchange over HTTP/1.1, and follows the same rules for early answers. What differs: it ends
-alone. Whatever becomes of it, the connection goes on, unless the connection itself has failed.
+It has the same methods as an exchange over HTTP/1.1, and follows the same rules for early answers. The difference: it
+ends alone. The connection goes on after any error of one exchange, unless the connection itself has failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
 from .._backends.base import PIECE, Stream
-from .._deadline import Deadline
-from .._errors import LocalProtocolError, ReadError, ReadTimeout, WriteError, WriteTimeout
+from .._deadline import Deadline, Pace
+from .._errors import LocalProtocolError, ReadError, ReadTimeout, ReadTooSlow, WriteError, WriteTimeout, WriteTooSlow
 from .._message.body import BodyReader
 from .._message.fields import Headers
 from .._message.head import Head
-from .._message.raw import busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
 from .._message.rules import Leniency
 from .._trace import Progress
@@ -40,7 +40,7 @@ class HTTP2Exchange:
         request, deadline: as given.
     """
 
-    __slots__ = ("_connection", "_inbox", "_interims_seen", "_on_interim", "_sent", "deadline", "request")
+    __slots__ = ("_connection", "_inbox", "_interims_seen", "_on_interim", "_paces", "_sent", "deadline", "request")
 
     def __init__(
         self,
@@ -56,6 +56,10 @@ class HTTP2Exchange:
         self._on_interim = on_interim
         self._interims_seen = 0  # of the interim heads
         self._sent = False
+        # Of the response's body and of the request's. A tunnel has none.
+        self._paces: tuple[Pace, Pace] | None = None
+        if deadline.config.min_rate is not None and request.method != b"CONNECT":
+            self._paces = Pace(deadline, ReadTooSlow), Pace(deadline, WriteTooSlow)
         self._inbox = inbox = connection.inbox()
         if duplex:
             inbox.two_way = True
@@ -199,7 +203,8 @@ class HTTP2Exchange:
         return HTTP2RawStream(self, release)
 
     def __del__(self) -> None:
-        inbox = getattr(self, "_inbox", None)  # Ctrl-C may have come while it was made
+        # A finaliser runs in any thread, in the middle of anything: it takes no lock; to append to a deque is atomic.
+        inbox = getattr(self, "_inbox", None)  # None where Ctrl-C came in `__init__`
         if inbox is not None and (inbox.held or inbox.is_open):
             self._connection.dropped.append(inbox)
 
@@ -216,8 +221,8 @@ class HTTP2Exchange:
             and request.trailers is None
             and connection.open(inbox, fields, data or b"", end=not open_end, key=key)
         ):
-            return  # it leaves at once, or with the first task that waits
-        # A body of the wrong kind is refused before any byte, where there is one.
+            return  # all of it is queued: it leaves at once, or in the write of the first task that waits
+        # First, so that a body of the wrong kind is refused before any byte was sent.
         reader = request.body.start(connection.backend.run_blocking)
         at_end = True
         try:
@@ -289,16 +294,27 @@ class HTTP2Exchange:
             if count is None:
                 return False
             view = view[count:]
-            if count:
+            if self._paces is not None:
+                await self._send_in_pace(count, self._paces[1])
+            elif count:
                 await connection.push(inbox, self.deadline)
             else:
                 await self._room()
         return True
 
-    async def _room(self) -> None:
+    async def _send_in_pace(self, count: int, pace: Pace) -> None:
+        """See that the body goes on, held to `min_rate`: so many bytes more of it are queued."""
+        connection, inbox, deadline = self._connection, self._inbox, self.deadline
+        if count:
+            pace.count(count)
+            await pace.keep(lambda most: connection.push(inbox, deadline, most), None)
+        else:
+            await pace.keep(self._room, deadline.config.write_timeout)
+
+    async def _room(self, most: float | None = None) -> None:
         limit = self.deadline.config.write_timeout
         connection, inbox = self._connection, self._inbox
-        timeout = self.deadline.within(limit)
+        timeout = self.deadline.within(limit if most is None else most)
         if not await connection.room(inbox, timeout, limit):
             raise WriteTimeout(
                 f"the peer took no more of the body for {timeout:g} seconds",
@@ -309,7 +325,7 @@ class HTTP2Exchange:
     async def _wait_for_continue(self) -> bool:
         """Wait, within bounds, for 100 (Continue). False when the final response, or an error, came instead."""
         inbox = self._inbox
-        await self._connection.attend(inbox, inbox.may_go_ahead, self.deadline.within(CONTINUE_TIMEOUT))
+        await self._connection.attend(inbox, inbox.may_send_body, self.deadline.within(CONTINUE_TIMEOUT))
         self._tell_interims()
         return not inbox.has_head()
 
@@ -327,15 +343,22 @@ class HTTP2Exchange:
 
     async def recv(self, max_bytes: int) -> bytes:
         """As `RawStream.recv`."""
-        while (data := self._connection.take(self._inbox, max_bytes)) is None:
-            await self._receive(self._inbox.has_body)
+        inbox = self._inbox
+        while (data := self._connection.take(inbox, max_bytes)) is None:
+            if self._paces is None:
+                await self._receive(inbox.has_body)
+            else:
+                pace = self._paces[0]
+                await pace.keep(partial(self._receive, inbox.has_body), self.deadline.config.read_timeout)
+                pace.count_to(inbox.received)
         return data
 
-    async def _receive(self, ready: Callable[[], bool]) -> None:
+    async def _receive(self, ready: Callable[[], bool], most: float | None = None) -> None:
         deadline = self.deadline
-        limit = timeout = deadline.config.read_timeout
+        limit = deadline.config.read_timeout
+        timeout = limit if most is None else most
         if deadline.ends is not None:
-            timeout = deadline.within(limit)
+            timeout = deadline.within(timeout)
         if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
                 f"nothing came on this stream for {timeout:g} seconds",
@@ -364,7 +387,7 @@ def _tell_sent(inbox: Inbox, tracer: Progress) -> None:
         tracer.request_sent(inbox.sent_at)
 
 
-class HTTP2RawStream:
+class HTTP2RawStream(RawStream):
     """See `RawStream`: one stream of a connection that others use too, with a window of its own."""
 
     __slots__ = ("_closed", "_exchange", "_receiving", "_release", "_sending")
@@ -403,7 +426,8 @@ class HTTP2RawStream:
             raise busy("sending on", self._exchange.stream)
         await self._exchange.finish(trailer_pairs(trailers))
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._closed = True
         self._exchange.give_up()
         self._release()
+        return CLOSED

@@ -388,6 +388,18 @@ class Response(HeaderLookup):
     ) -> None:
         await self.close()
 
+    def _buffered_body(self) -> bytes | None:
+        """The whole body as `raw()` gives it, if none of it has to be waited for: it is then read. None otherwise, and
+        where `max_body` has to be looked at.
+        """
+        if self._state is not _UNREAD or self._max_body is not UNSET:
+            return None
+        whole = self._source.buffered_body()
+        if whole is not None:
+            self._state = _BodyState.STREAMED
+            self._source.close()
+        return whole
+
     # What state it is in.
 
     def _given_again(self) -> _Given | None:

@@ -108,10 +108,4 @@ class _Total:
         """The next attempt has what is left."""
         config = self._config
         if config is not None:
-            self._request.extensions["timeout"] = TimeoutConfig(
-                connect_timeout=config.connect_timeout,
-                read_timeout=config.read_timeout,
-                write_timeout=config.write_timeout,
-                pool_timeout=config.pool_timeout,
-                total_timeout=max(self._ends - now, 1e-9),
-            )
+            self._request.extensions["timeout"] = config.replace(total=max(self._ends - now, 1e-9))

@@ -102,14 +102,16 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"pool"},
         ]
     },
-    {"": [{"_sync"}]},
+    {"": [{"_sync"}, {"_faces"}]},
     {
         "gateway": [
-            {"messages", "settings", "stats"},
-            {"forwarding", "targets", "health", "watch", "lifespans", "failover"},
-            {"plan", "router"},
+            {"fleet", "messages", "settings", "stats"},
+            {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
+            {"plan", "request_ids", "router"},
             {"balance", "upload"},
             {"gateway"},
+            {"config"},
+            {"supervisor", "worker"},
             {"__init__", "__main__"},
         ]
     },
@@ -154,9 +156,11 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_cli": [
-            {"__init__", "clean", "exits", "plan", "wire"},
+            {"__init__", "clean", "exits", "plan", "timeline", "wire"},
             {"arguments", "narration", "output"},
-            {"progress"},
+            {"paint"},
+            {"chart", "progress"},
+            {"svg"},
             {"watch"},
             {"command"},
         ]
@@ -183,10 +187,13 @@ def numbered() -> dict[str, tuple[int, int]]:
 NUMBER = numbered()
 
 SOCKETS = {f"_backends/{name}" for name in ("lookup", "sockets", "connecting", "asyncio", "trio", "threads")}
+COMMAND = {"gateway/__main__", "gateway/supervisor", "gateway/worker"}
+"""The processes of `python -m httpcore.gateway`, which nothing imports."""
 OWNERS: dict[str, set[str]] = {
-    "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"},
+    "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"}
+    | COMMAND,
     "trio": {"_backends/trio", "_transports/tasks"},
-    "socket": SOCKETS,
+    "socket": SOCKETS | COMMAND,
     "select": SOCKETS,
     "ssl": {"_connect/contexts", "_connect/tls", "_connect/tls_errors"},
     "certifi": {"_connect/contexts", "_pool/loaded"},
@@ -214,6 +221,7 @@ SSL_TYPES = {
     "_pool/connection",
     "_pool/pool",
     "_pool/routing",
+    "_faces",
     "_sync",
     "_transports/extensions",
     "gateway/settings",
@@ -355,7 +363,7 @@ def test_a_library_is_imported_by_the_files_that_wrap_it(library: str) -> None:
 
 
 @EACH
-def test_ssl_is_imported_where_it_runs_only_by_those_that_wrap_it(module: str) -> None:
+def test_ssl_is_imported_where_it_runs_only_by_its_wrappers(module: str) -> None:
     assert "ssl" not in foreign(module, without_types(module)) or module in OWNERS["ssl"]
 
 
@@ -438,7 +446,7 @@ def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
 def test_a_name_of_another_library_is_answered_with_ours(name: str) -> None:
     import httpcore.testing
 
-    with pytest.raises(AttributeError, match=f"has no attribute '{name}': what it is here is httpcore[.]") as caught:
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}': use httpcore[.]") as caught:
         getattr(httpcore, name)
     ours = str(caught.value).rpartition("httpcore.")[2]
     thing = httpcore.testing.Simulation if ours == "testing.Simulation" else getattr(httpcore, ours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import subprocess
 import sys
@@ -85,3 +86,21 @@ def test_certificates_are_shown_through_a_proxy_too(nginx: Ports, squid: proxies
     assert "Connection refused" in failed
     tunnelled = run("certificates", "--ca", str(place / "ca.pem"), "--proxy", f"http://127.0.0.1:{squid.open}", secure)
     assert tunnelled.stdout.decode().splitlines() == [line]
+
+
+def test_forked_children_have_connections_of_their_own(url: str) -> None:
+    done = run("forks", f"{url}/hello", "3")
+    assert done.stdout == b"3 of 3 children worked; the parent has kept its connection\n", done.stderr
+    assert done.returncode == 0
+
+
+def test_crawl_gives_each_url_one_result(url: str) -> None:
+    dead = f"http://127.0.0.1:{free_port()}/"
+    urls = [f"{url}/page/{number}" for number in range(50)] + [f"{url}/status?n=404", dead, "http://[/"]
+    done = run("crawl", "--workers", "8", "--rate", "1000", given="\n".join(urls).encode())
+    assert done.returncode == 0, done.stderr
+    results = {result.pop("url"): result for result in map(json.loads, done.stdout.splitlines())}
+    assert sorted(results) == sorted(urls)
+    assert [results[each].get("status") for each in urls] == [*[200] * 50, 404, None, None]
+    assert results[dead] == {"error": "ConnectError", "phase": "connect"}
+    assert results["http://[/"]["error"] == "InvalidURL"

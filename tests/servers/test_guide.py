@@ -69,20 +69,6 @@ def guarded_proxy_url(squid: proxies.Ports) -> str:
     return f"http://127.0.0.1:{squid.guarded}"
 
 
-def test_the_index_has_one_line_for_each_page() -> None:
-    listed = re.findall(r"^- \[[^]]+\]\((\S+)\): \S", INDEX.read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(listed) == [page.name for page in PAGES]
-
-
-def test_links_between_the_documents_lead_to_files() -> None:
-    broken = []
-    for page in sorted((ROOT / "docs").rglob("*.md")):
-        links = re.findall(r"\]\(([^)\s#]+)[^)\s]*\)", page.read_text(encoding="utf-8"))
-        own = [link for link in links if "://" not in link]
-        broken += [f"{page.name}: {link}" for link in own if not (page.parent / link).is_file()]
-    assert broken == []
-
-
 @each_page
 def test_every_python_block_of_the_page_runs(page: Path, request: pytest.FixtureRequest) -> None:
     text = "".join(blocks_of(page))  # servers are started for the pages that talk to them
