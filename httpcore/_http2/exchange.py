@@ -122,7 +122,8 @@ class HTTP2Exchange:
     @property
     def first_at(self) -> float | None:
         """When the first bytes of a response were read."""
-        return self._inbox.first_at
+        inbox = self._inbox
+        return inbox.head_at if inbox.interim_at is None else inbox.interim_at
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
@@ -353,8 +354,11 @@ class HTTP2Exchange:
         return data
 
     async def _receive(self, ready: Callable[[], bool], most: float | None = None) -> None:
-        limit = self.deadline.config.read_timeout
-        timeout = self.deadline.within(limit if most is None else most)
+        deadline = self.deadline
+        limit = deadline.config.read_timeout
+        timeout = limit if most is None else most
+        if deadline.ends is not None:
+            timeout = deadline.within(timeout)
         if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
                 f"nothing came on this stream for {timeout:g} seconds",

@@ -44,6 +44,11 @@ class Wire(Protocol):
         ...
 
     @property
+    def streams(self) -> int:
+        """How many HTTP/2 streams were opened on it so far."""
+        ...
+
+    @property
     def is_open(self) -> bool:
         """It takes further exchanges."""
         ...
