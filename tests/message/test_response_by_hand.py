@@ -97,7 +97,7 @@ def test_a_response_is_made_of_another_or_of_arguments() -> None:
         httpcore.SyncResponse(1000)
 
 
-def test_what_is_left_out_is_that_of_a_plain_response() -> None:
+def test_defaults_are_those_of_a_plain_response() -> None:
     response = httpcore.Response(404)
     assert (response.reason_phrase, response.protocol, response.trailers) == ("Not Found", "HTTP/1.1", [])
     assert (response.informational, response.info, response.connection) == ([], httpcore.ResponseInfo(), None)

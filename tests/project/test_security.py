@@ -66,7 +66,7 @@ FORBIDDEN = {
 WALL_CLOCK = {"cookies.py"}  # a cookie says at what time of day it expires
 
 
-def test_the_library_imports_no_random_numbers_and_reads_no_wall_clock() -> None:
+def test_the_library_imports_no_random_numbers_and_no_wall_clock() -> None:
     for path in (ROOT / "httpcore").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = (

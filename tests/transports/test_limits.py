@@ -108,7 +108,7 @@ def test_only_what_can_be_repeated_is_sent_again(method: str, stream: Any, heade
     assert seen == times
 
 
-def test_what_a_request_leaves_out_stays_the_transports_under_retries() -> None:
+def test_omitted_request_settings_are_the_transports() -> None:
     seen = []
 
     def handler(method: str, url: str, headers: Any, stream: Any, extensions: Any) -> Any:
@@ -289,7 +289,7 @@ def test_a_rate_that_is_none_is_refused(arguments: Any) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("limit", [1, 3])
-def test_no_more_than_the_limit_are_under_way(runtime: Runtime, limit: int) -> None:
+def test_no_more_than_the_limit_run_at_once(runtime: Runtime, limit: int) -> None:
     async def body() -> None:
         now = most = 0
         mock = httpcore.MockTransport(lambda *_: httpcore.Response(200, body=b"x"))
