@@ -152,10 +152,12 @@ def _sockets(service: Service) -> tuple[socket.socket, socket.socket | None]:
 def _missing() -> bool:
     """Whether the server is not there; says so, and what would make it faster."""
     if find_spec("uvicorn") is None:
-        _say("expected uvicorn, got none: pip install httpcore[gateway]")
+        _say("expected uvicorn, got none: pip install '.[gateway]' in a clone of httpcore")
         return True
     if find_spec("httptools") is None:
-        _say("without httptools each request costs about twice as much: pip install httpcore[gateway]")
+        _say(
+            "without httptools each request costs about twice as much: pip install '.[gateway]' in a clone of httpcore"
+        )
     return False
 
 

@@ -253,7 +253,10 @@ def test_a_missing_file_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("missing", "status", "shown"),
-    [("uvicorn", 1, "expected uvicorn, got none: pip install httpcore[gateway]"), ("httptools", 0, "twice as much")],
+    [
+        ("uvicorn", 1, "expected uvicorn, got none: pip install '.[gateway]' in a clone of httpcore"),
+        ("httptools", 0, "twice as much"),
+    ],
 )
 def test_a_missing_server_is_named_with_its_extra(
     missing: str, status: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
