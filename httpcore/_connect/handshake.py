@@ -112,6 +112,6 @@ def _check_pinned(secured: TLSStream, fingerprints: tuple[str, ...], name: str) 
         return
     raise TLSError(
         f"the certificate of {show(name)} has the SHA-256 fingerprint {seen}, which is not pinned: "
-        f"{', '.join(fingerprints)} is allowed",
+        f"expected {' or '.join(fingerprints)}",
         peer=secured.info().peer,
     )

@@ -61,13 +61,13 @@ class CachingResolver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
-            raise TypeError(f"ttl is {ttl!r}: a number of seconds is allowed")
+            raise TypeError(f"ttl is {ttl!r}: expected a number of seconds")
         if isinstance(most, bool) or not isinstance(most, int):
-            raise TypeError(f"most is {most!r}: a whole number of names is allowed")
+            raise TypeError(f"most is {most!r}: expected a whole number of names")
         if not ttl >= 0:
-            raise ValueError(f"ttl is {ttl!r}: a number of seconds from 0 up is allowed")
+            raise ValueError(f"ttl is {ttl!r}: expected a number of seconds from 0 up")
         if not most >= 1:
-            raise ValueError(f"most is {most!r}: a number of names from 1 up is allowed")
+            raise ValueError(f"most is {most!r}: expected a number of names from 1 up")
         self._ttl = ttl
         self._most = most
         self._resolver = resolver
