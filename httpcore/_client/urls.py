@@ -478,7 +478,7 @@ def _with_query_params(url: URL, params: QueryParams) -> URL:
 
 @public
 class Origin:
-    """Scheme, host and port: who is talked to (RFC 6454). Immutable, hashable, compared by value.
+    """Scheme, host and port: the origin of a request (RFC 6454). Immutable, hashable, compared by value.
 
     Arguments:
         url: an absolute URL, of which the rest is ignored.

@@ -92,7 +92,7 @@ def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext 
 
 @public
 def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
-    """A new context for `config` that nobody else uses, for those who want to change it before they pass it on.
+    """A new context for `config` that is not shared, for callers that change it before they pass it on.
 
     Later changes of what it checks (such as `verify_mode`, `check_hostname`, `verify_flags`, versions, options and
     loaded authorities) hold for connections that are made from then on, and those made before are not used again. Other
@@ -117,7 +117,7 @@ def alpn_of(context: ssl.SSLContext) -> tuple[str, ...]:
 
 
 def _plain(config: SSLConfig) -> SSLConfig:
-    """What of the config its context depends on: not whom it is used for, nor what `alpn` says already."""
+    """What of the config its context depends on: not the host that it is used for, nor what `alpn` says already."""
     if config.server_hostname is None and config.alpn is None and not config.fingerprints:
         return config
     return changed(config, server_hostname=None, alpn=None, fingerprints=())
@@ -136,7 +136,7 @@ def _place(key: _Key) -> _Place:
 
 
 def _start_afresh() -> None:
-    """In the child of a fork: another thread may have held a lock that nobody there will let go."""
+    """In the child of a fork: another thread may have held a lock which no thread there will release."""
     global _lock
     _lock = RLock()
     _places.clear()

@@ -1,4 +1,4 @@
-"""From a host name to a connected TCP stream: who is asked for its addresses, which may be used, in which order.
+"""From a host name to a connected TCP stream: the DNS resolver, the policy, and the order of the addresses.
 
 What connects is the runtime's, `Backend.connect_tcp`. It is given addresses, never a name: the very ones that were
 checked, so that a name which leads elsewhere a moment later leads nowhere.
@@ -31,7 +31,7 @@ Left = Callable[[], float | None]
 MOST_ADDRESSES = 16
 
 
-# Who is asked.
+# The resolver.
 
 
 # What is the same for all connections of a pool.
@@ -42,7 +42,7 @@ class Network:
     """How a pool reaches hosts; a value.
 
     Arguments:
-        resolver: who is asked for the addresses of a name. Default None: the operating system.
+        resolver: the DNS resolver. Default None: the operating system.
         resolve: addresses that need no asking, as with curl's `--resolve`: from a host (a name, or an IP address) to an
             IP address or a sequence of them. URL, `Host`, TLS and the pool still see the name.
         policy: which addresses may be connected to. Default None: all.

@@ -1,4 +1,4 @@
-"""A proxy: where it is, how it is spoken to, and who we are there. A value, checked when it is made.
+"""A proxy: its address, its protocol and our credentials there. A value, checked when it is made.
 
 All that one kind of proxy has of its own is a row of `KINDS`: another kind is another row, and a conversation.
 """
@@ -36,7 +36,7 @@ _OURS: Final = {
     b"te",
     b"expect",
 }
-"""Fields that say whom a message is for and how it is framed."""
+"""Fields for the addressee and the framing of a message, which the library sets."""
 
 
 class Kind(NamedTuple):

@@ -30,7 +30,7 @@ class Resolver(Protocol):
 
         Raises:
             ConnectError: the name does not resolve. Other errors of this library pass as well, and any other exception
-                goes to whoever made the request as it is.
+                goes to the caller of the request as it is.
         """
         ...
 
@@ -40,12 +40,12 @@ class CachingResolver:
     """Remembers the addresses of names for a while. Errors are not remembered; the system tells no TTL, so all names
     have the same.
 
-    Two who ask for one name at the same time may both ask the system.
+    Two requests for one name at the same time may both ask the system.
 
     Arguments:
         ttl: seconds that an answer is good for. Default 60.0.
         most: names that are remembered; the oldest gives way. Default 1000.
-        resolver: who is asked. Default None: the system.
+        resolver: the resolver below. Default None: the system.
         clock: seconds of a clock that only goes forward. Default `time.monotonic`.
 
     Raises:
@@ -77,10 +77,10 @@ class CachingResolver:
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     async def resolve(self, host: str, system: System) -> Sequence[str]:
-        """The addresses that are remembered, or those of whoever is asked. See `Resolver.resolve`.
+        """The addresses that are remembered, or those of the resolver below. See `Resolver.resolve`.
 
         Raises:
-            Exception: whatever the one who is asked raises.
+            Exception: any error of the resolver below.
         """
         until, addresses = self._known.get(host, (0.0, ()))
         if addresses and self._clock() < until:

@@ -11,9 +11,9 @@
 
 Closing. Clean-up in this library is plain calls, so `close` waits for nothing: it closes a generator that is under way
 and lets go of all else. An async generator's own clean-up may wait, and left to the garbage collector it runs in
-another task (PEP 789), under trio with a warning. So there is `aclose`: whoever sends awaits it last of all, in the
-task that iterated, when the connection has been closed or given back. A generator that was never asked for an item has
-nothing to clean up and is left alone: the next attempt sends it.
+another task (PEP 789), under trio with a warning. So there is `aclose`: the task that sends awaits it last of all, in
+the task that iterated, when the connection has been closed or released. A generator that was never asked for an item
+has nothing to clean up and is left alone: the next attempt sends it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ BodyContent = BodyTypes
 
 
 class RunBlocking(Protocol):
-    """`Backend.run_blocking`: runs a plain function where it stops nobody else."""
+    """`Backend.run_blocking`: runs a plain function where it blocks no other task."""
 
     def __call__(self, function: Callable[[], T], /) -> Awaitable[T]: ...
 
@@ -234,7 +234,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _unused(value: Any) -> Any:
-    """The generator, unless it has run: it would be an empty body that nobody meant."""
+    """The generator, unless it has run: it would be an empty body by mistake."""
     if (isinstance(value, GeneratorType) and value.gi_frame is None) or (
         isinstance(value, AsyncGeneratorType) and value.ag_frame is None
     ):

@@ -6,8 +6,8 @@ credentials. How the body is framed is decided here, once; framing by the user t
 an error, never mended. Every field is checked before the first byte is written, and no error shows a header's value.
 
 Whitespace around a value is refused rather than stripped, so that what arrives is what was given. A `str` must be
-ASCII: ISO-8859-1 and UTF-8 are both in use, so the choice is left to whoever encodes. A value of a subclass of `str` or
-`bytes` is converted first, then checked, then sent (see `_exact`).
+ASCII: ISO-8859-1 and UTF-8 are both in use, so the choice is left to the caller that encodes. A value of a subclass of
+`str` or `bytes` is converted first, then checked, then sent (see `_exact`).
 
 The hot path takes the fields in one loop (for five fields that costs 0.4 of taking them by columns) and looks at all
 lines at once, before their ends are put between them, for bytes that may not be there (measured: a tenth of a regular

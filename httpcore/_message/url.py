@@ -17,8 +17,8 @@ named in `Host` and checked under TLS is one and the same text. What the RFC lea
   and so is the encoding of a capital letter. What UTS 46 allows and IDNA 2008 forbids, emoji and other symbols, is
   taken in either form, since there are names registered so, and browsers reach them.
 - A host `http:` or `https:` is a scheme written twice: refused.
-- Port 0 cannot be connected to and leading zeros serve nobody: refused. An empty port is the default one.
-- User name and password are kept in `userinfo` for whoever asks, and are never sent (RFC 9110, section 4.2.4).
+- Port 0 cannot be connected to and leading zeros have no use: refused. An empty port is the default one.
+- User name and password are kept in `userinfo` for the caller, and are never sent (RFC 9110, section 4.2.4).
 """
 
 from __future__ import annotations
