@@ -62,7 +62,7 @@ def open_socket(family: int, local_address: str | None, options: Sequence[Socket
 
 
 class Descriptor:
-    """Calls on a connected socket that return at once. `close` is `sock.close`, called by whoever knows it is safe."""
+    """Calls on a connected socket that return at once. `close` is `sock.close`: the caller knows when it is safe."""
 
     __slots__ = ("_failure", "_room", "has_ended", "info", "is_closed", "kept", "sock")
 

@@ -175,7 +175,7 @@ class Chunks:
             if self._extensions > self.length + EXTENSION_BYTES:
                 text = f"{self._extensions} bytes of chunk extensions in a body of {self.length} bytes so far"
                 raise LimitExceeded(
-                    f"{text}, {EXTENSION_BYTES} more than the body has are allowed", limit=EXTENSION_BYTES
+                    f"{text}: expected at most {EXTENSION_BYTES} more than the body has", limit=EXTENSION_BYTES
                 )
 
     def _hold(self, rest: bytes) -> None:

@@ -396,7 +396,7 @@ class H2Engine(Sender):
         check_whole(GOAWAY, stream)
         if len(payload) < 8:
             raise fault(
-                Code.FRAME_SIZE_ERROR, f"the peer sent a GOAWAY frame of {len(payload)} bytes: 8 or more are allowed"
+                Code.FRAME_SIZE_ERROR, f"the peer sent a GOAWAY frame of {len(payload)} bytes: expected 8 or more"
             )
         self._charge(goaway_cost(len(payload), len(self._streams)))  # each open stream is looked at
         last, code = two_uint32.unpack_from(payload)

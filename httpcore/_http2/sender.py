@@ -223,7 +223,7 @@ class Sender:
     def ping(self, payload: bytes) -> None:
         """Send a PING with these 8 bytes."""
         if len(payload) != 8:
-            raise LocalProtocolError(f"a PING of {len(payload)} bytes: 8 are allowed")
+            raise LocalProtocolError(f"a PING of {len(payload)} bytes: expected 8")
         if not self.closed:
             self._write_ping(payload)
 

@@ -510,7 +510,7 @@ def _checked_status(status_code: object) -> int:
     number = exact_int(status_code) if isinstance(status_code, int) else 0
     if isinstance(status_code, bool) or not 100 <= number <= 999:
         seen = show(str(status_code if number == 0 else number))
-        raise LocalProtocolError(f"status_code is {seen}: a number from 100 to 999 is allowed")
+        raise LocalProtocolError(f"status_code is {seen}: expected a number from 100 to 999")
     return number
 
 

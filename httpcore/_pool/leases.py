@@ -100,7 +100,7 @@ class Leases:
         self.unreported: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
-        # No request can be under way, since each holds this; so there is nobody to lock out.
+        # No request can be under way, since each holds this; so there is no thread to lock out.
         ledger = self.__dict__.get("ledger")
         for slot in ledger.slots() if ledger is not None else ():
             if slot.connection is not None:
@@ -116,7 +116,7 @@ class Leases:
 
         Arguments:
             avoid: the connection of an attempt that failed: another is wanted, and for a protocol that does not share
-                its connections one that served nobody before.
+                its connections one that served no request before.
         """
         call.followed = 0.0
         ledger = self.ledger

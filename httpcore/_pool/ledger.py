@@ -174,7 +174,7 @@ class Ledger:
         self._end()
 
     def failed(self, ticket: Ticket, now: float) -> None:
-        """The dial failed: the ticket is DONE, and those who waited on this dial dial for themselves.
+        """The dial failed: the ticket is DONE, and those that waited on this dial dial for themselves.
 
         Raises:
             ValueError: the ticket does not dial.
@@ -195,7 +195,8 @@ class Ledger:
         """The one way out, from every state: the ticket is DONE. A second call does nothing.
 
         Arguments:
-            reusable: the connection is clean. Otherwise it serves nobody else, and closes when nobody uses it.
+            reusable: the connection is clean. Otherwise it serves no other ticket, and closes when its last user
+                releases it.
             expires: when the peer will close it if it stays idle, on the clock of `now`. Default None: not known.
         """
         if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
@@ -214,10 +215,10 @@ class Ledger:
     def redial(self, ticket: Ticket, now: float) -> None:
         """The connection that this ticket holds was dead before anything was sent.
 
-        It serves nobody else, and the ticket is DIALING again, ahead of all waiters and in the same place of the count
-        when it was the only user. When there is no room it is HOLDING another connection of its origin, or WAITING as
-        the first of its origin; so it is too while another dials for an origin that speaks HTTP/2. When the ledger is
-        closed it is DONE.
+        It serves no other ticket, and this one is DIALING again, ahead of all waiters and in the same place of the
+        count when it was the only user. When there is no room it is HOLDING another connection of its origin, or
+        WAITING as the first of its origin; so it is too while another dials for an origin that speaks HTTP/2. When the
+        ledger is closed it is DONE.
 
         Raises:
             ValueError: the ticket does not hold.
