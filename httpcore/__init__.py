@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         WriteTimeout,
         WriteTooSlow,
     )
+    from ._faces import AnyPool, AnyResponse
     from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
     from ._message.request import HeaderTypes, TrailerTypes
@@ -142,6 +143,8 @@ __version__ = "2.0.0"
 
 __all__ = [
     "ASGITransport",
+    "AnyPool",
+    "AnyResponse",
     "AsyncClient",
     "AsyncClientResponse",
     "Auth",
@@ -423,6 +426,10 @@ _WHERE = {
         "WriteError",
         "WriteTimeout",
         "WriteTooSlow",
+    ),
+    "_faces": (
+        "AnyPool",
+        "AnyResponse",
     ),
     "_message.body": (
         "BodyTypes",

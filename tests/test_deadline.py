@@ -29,7 +29,7 @@ def test_without_a_total_each_wait_gets_its_own_limit_for_ever(clock: Clock) -> 
     assert deadline.within(0.0) == 0.0
 
 
-def test_a_wait_gets_its_limit_or_what_is_left_of_the_whole(clock: Clock) -> None:
+def test_a_wait_gets_its_limit_or_the_rest_of_the_total(clock: Clock) -> None:
     deadline = Deadline(httpcore.TimeoutConfig(total_timeout=10), clock)
     assert deadline.within(4.0) == 4.0
     assert deadline.within(None) == 10.0

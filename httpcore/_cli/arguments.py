@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-V", "--version", action="version", version=f"httpcore {__version__}")
     _add_request(made.add_argument_group("the request"))
     _add_output(made.add_argument_group("the output"))
-    _add_way(made.add_argument_group("how it is sent"))
+    _add_route(made.add_argument_group("how it is sent"))
     _add_tls(made.add_argument_group("TLS"))
     return made
 
@@ -71,7 +71,7 @@ def _add_output(group: Any) -> None:
     group.add_argument("--trace-svg", metavar="FILE", help="draw it")
 
 
-def _add_way(group: Any) -> None:
+def _add_route(group: Any) -> None:
     group.add_argument("--http1", "--http1.1", action="store_true", help="HTTP/1.1 alone")
     group.add_argument("--http2", "--http2-prior-knowledge", action="store_true", help="HTTP/2 alone, over http too")
     group.add_argument("--engines", metavar="NAME", help="native, reference or shadow; or http/1.1=NAME,http/2=NAME")

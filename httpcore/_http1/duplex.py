@@ -15,7 +15,7 @@ the request is ends the sending, by the rules for early responses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final
 
@@ -24,7 +24,7 @@ from .._deadline import Deadline
 from .._errors import HTTPCoreError, LocalProtocolError, ReadError, WriteError
 from .._message.body import BodyReader
 from .._message.head import Head
-from .._message.raw import RawStream, busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .connection import HTTP11Connection
 from .exchange import DRAIN, EARLY, HTTP11Exchange
@@ -248,7 +248,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             self._input = _FREE
 
 
-class _DuplexStream:
+class _DuplexStream(RawStream):
     """See `RawStream`: one exchange of a connection, which may carry others when this one is over."""
 
     __slots__ = ("_closed", "_exchange", "_release", "_sending")
@@ -285,12 +285,13 @@ class _DuplexStream:
         finally:
             self._sending = False
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         exchange = self._exchange
         if not self._closed and not exchange.give_up():
             exchange.close()
         self._closed = True
         self._release()
+        return CLOSED
 
     def _check_open(self) -> None:
         if self._closed:

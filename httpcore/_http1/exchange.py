@@ -8,7 +8,7 @@ here leaves the connection for its owner to close: `exchange.clean` says whether
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from .._backends.base import PIECE, Stream
 from .._deadline import Deadline, Pace
@@ -25,7 +25,7 @@ from .._errors import (
 )
 from .._message.body import BodyReader
 from .._message.head import Head
-from .._message.raw import RawStream, busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .._trace import Progress
 from .connection import HTTP11Connection
@@ -377,7 +377,7 @@ class HTTP11Exchange(H1Response):
                 self._on_interim(head)
 
 
-class HTTP11RawStream:
+class HTTP11RawStream(RawStream):
     """See `RawStream`: the connection itself, after 101 (Switching Protocols) or a 2xx to CONNECT."""
 
     __slots__ = ("_behind", "_deadline", "_receiving", "_release", "_sending", "_stream")
@@ -428,7 +428,8 @@ class HTTP11RawStream:
         finally:
             self._sending = False
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._behind = b""
         self._stream.close()
         self._release()
+        return CLOSED

@@ -1,13 +1,13 @@
-"""HTTP/2 over one stream: many exchanges at once, and no task of its own.
+"""HTTP/2 over one stream: many exchanges at once, without a background task.
 
-Each exchange has an inbox. What several exchanges share is in `dispatch`; how they wait, and read and write for each
-other meanwhile, is in `pump`; here is what the pool and the exchanges ask of a connection.
+Each exchange has an inbox. `dispatch` has the state that all exchanges share; `pump` has their waits, during which one
+of them reads and writes for all; this module has the methods that the pool and the exchanges call.
 
-What is plain waits for no role: a reset, an acknowledgement or a credit leaves at once if the system has
-room for it (`Stream.give`), otherwise with the next write. So closing an exchange never waits.
+Plain functions need neither the reader's role nor the writer's: a reset, an acknowledgement or a credit leaves at once
+if the system has room for it (`Stream.give`), otherwise with the next write. So closing an exchange never waits.
 
-Memory is bounded: an unread response by its stream's window, which is given back as its owner takes data; what waits to
-be sent by `uploads.OUTBOX`, beyond which uploads wait; and what answers the peer by the engine.
+Memory is bounded: an unread response by its stream's window, which is credited as its owner takes data; the bytes to be
+sent by `uploads.OUTBOX`, beyond which uploads wait; and answers to the peer (PONG, SETTINGS ACK) by the engine.
 """
 
 from __future__ import annotations
@@ -120,9 +120,10 @@ class HTTP2Connection:
         liveness = core.liveness
         due = liveness.answer_due()
         if due is not None:
+            # A cancelled exchange has sent a PING: wait for its answer, which any input counts as.
             left = deadline.within(max(0.0, due - core.now()))
             answered = await self._pump.attend_all(self.inbox(), lambda: liveness.unconfirmed_since is None, left)
-            if not answered and core.now() >= due:
+            if not answered and core.now() >= due:  # not where the request's own timeout ended the wait
                 core.lost = core.changed = True
                 core.tell()
                 return False
@@ -142,6 +143,7 @@ class HTTP2Connection:
         """
         core = self._core
         if core.dirty or core.is_inside():
+            # The lock may be held by a thread that waits for one that our caller holds: to take it could deadlock.
             core.closed = True
             self.stream.close()
             return
@@ -193,10 +195,11 @@ class HTTP2Connection:
             raise LocalProtocolError(REENTERED)
         with core.lock, core:
             self._check_open(inbox)
-            # What is queued before it goes first; so the request has begun to leave when more than that was written.
+            # A request whose first byte was never written may be sent again, whatever its method. Queued bytes leave in
+            # order, so this one has begun to leave once more than `begins` bytes were written.
             inbox.begins = self._outbox.written + self._outbox.size()
             if not engine.settings_seen:
-                inbox.crowded = True  # it has not said yet how many streams it allows
+                inbox.crowded = True  # the limit is not known yet (RFC 9113, 6.5.2): a refusal may be for that alone
             engine.request(inbox, fields, end=end and not data, key=key)
             if inbox.number >= LAST_STREAM:
                 core.spent = core.changed = True
@@ -258,7 +261,7 @@ class HTTP2Connection:
                 if inbox.error is not None:
                     raise inbox.failure()
                 return b"" if inbox.ended else None
-            with core:  # a step, since what is taken must be credited, or the window shrinks for good
+            with core:  # one step: taken without its credit, these bytes would shrink the window for good
                 data = inbox.take(most)
                 core.credit(inbox, len(data))
                 return data
@@ -278,7 +281,7 @@ class HTTP2Connection:
         """This exchange is over on our side: reset its stream, unless it is complete. Tells whether the connection is
         still open."""
         core = self._core
-        if core.is_inside():
+        if core.is_inside():  # a finaliser in the middle of a step: the engine must not be entered twice
             self.dropped.append(inbox)
             return core.is_open
         with core.lock, core:

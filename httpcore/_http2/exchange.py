@@ -6,7 +6,7 @@ alone. Whatever becomes of it, the connection goes on, unless the connection its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,7 +16,7 @@ from .._errors import LocalProtocolError, ReadError, ReadTimeout, ReadTooSlow, W
 from .._message.body import BodyReader
 from .._message.fields import Headers
 from .._message.head import Head
-from .._message.raw import busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
 from .._message.rules import Leniency
 from .._trace import Progress
@@ -303,7 +303,7 @@ class HTTP2Exchange:
     async def _wait_for_continue(self) -> bool:
         """Wait, within bounds, for 100 (Continue). False when the final response, or an error, came instead."""
         inbox = self._inbox
-        await self._connection.attend(inbox, inbox.may_go_ahead, self.deadline.within(CONTINUE_TIMEOUT))
+        await self._connection.attend(inbox, inbox.may_send_body, self.deadline.within(CONTINUE_TIMEOUT))
         self._tell_interims()
         return not inbox.has_head()
 
@@ -357,7 +357,7 @@ def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
         left()
 
 
-class HTTP2RawStream:
+class HTTP2RawStream(RawStream):
     """See `RawStream`: one stream of a connection that others use too, with a window of its own."""
 
     __slots__ = ("_closed", "_exchange", "_receiving", "_release", "_sending")
@@ -396,7 +396,8 @@ class HTTP2RawStream:
             raise busy("sending on", self._exchange.stream)
         await self._exchange.finish(trailer_pairs(trailers))
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._closed = True
         self._exchange.give_up()
         self._release()
+        return CLOSED

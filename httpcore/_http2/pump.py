@@ -75,12 +75,12 @@ class Pump:
                         inbox.sender = waiter
                     else:
                         inbox.receiver = waiter
-                    # To write comes first: what we wait for may be the answer to what is still here.
+                    # Write before reading: this task may wait for the answer to bytes that are still queued here.
                     writes = self._outbox.is_unsent() and election.elect_writer(waiter)
                     if not writes and not election.elect_reader(waiter):
                         event = self._wait(inbox, waiter, sends)
                 if writes and not paused and self._engine.open_streams > 1:
-                    await core.backend.sleep(0)  # tasks that run after this one add to the same write
+                    await core.backend.sleep(0)  # tasks that run after this one add to the same write: one system call
                     paused = True
                     continue
                 tried = True  # so that a wait of no seconds looks once at what is here
@@ -103,7 +103,7 @@ class Pump:
         """As `attend`, for what concerns the whole connection. True also when that has failed."""
         core = self._core
         with core.lock:
-            core.settling[inbox] = None  # SETTINGS, PING and the end of the connection concern no one stream
+            core.settling[inbox] = None  # so that it is woken: SETTINGS and PING belong to no stream (RFC 9113, 6.5)
         try:
             return await self.attend(inbox, lambda: ready() or core.failure is not None, timeout)
         finally:
@@ -134,17 +134,19 @@ class Pump:
                 if not outbox.is_unsent() or not self._election.elect_writer(waiter):
                     return
                 inbox.sender = waiter  # a reset of this stream, or its end, wakes us
-            began = since = core.now()
-            written = outbox.written
-            ends = deadline.ends if most is None else min(began + most, deadline.ends or began + most)
+            since, written = core.now(), outbox.written
+            stop = None if most is None else since + most
+            ends = min([end for end in (stop, deadline.ends) if end is not None], default=None)
             left = deadline.within(limit)
             while not (await self._write(waiter, left, ends, inbox.is_unwanted) or inbox.is_unwanted()):
                 # The time for one byte of any exchange: a peer that reads slowly is no reason to give up.
                 if outbox.written != written:
                     since, written = core.now(), outbox.written
                 left = deadline.within(limit)
-                if most is not None and core.now() - began >= most:
-                    raise WriteTimeout(f"more than {most:g} seconds", peer=self._stream.info().peer, limit=most)
+                if stop is not None and core.now() >= stop:
+                    raise WriteTimeout(
+                        f"it took more than {most:g} seconds to write", peer=self._stream.info().peer, limit=most
+                    )
                 if limit is not None and left is not None:
                     left = min(left, limit - (core.now() - since))
                     if left <= 0:
@@ -200,7 +202,7 @@ class Pump:
                 outbox.writing = None
                 if outbox.parting:
                     outbox.part()
-            # In this order: a role may be free only when no call of ours is left on the stream.
+            # The roles come last: another task that gets one uses the stream at once, and our call must be over.
             unsent = outbox.is_unsent()
             election.release(waiter, unsent=unsent)
             if core.is_left:
@@ -222,14 +224,14 @@ class Pump:
             limit = quiet
         try:
             data = None if engine.unread else await self._stream.read(PIECE, limit)
-            # No await from here on: what was read is in the engine, or the connection has failed.
+            # No await from here on: a cancellation would lose bytes that were read, and the framing with them.
             with core.lock, core:
                 core.receive(data)
                 if engine.pending or self._outbox.unsent:
                     core.send_now()
             if self._outbox.parting:
                 await self._part_in_time(left, reads=True)
-        except ReadTimeout:  # the waiting task looks at the clock
+        except ReadTimeout:  # `attend` looks at the clock; here only the ping interval matters
             if quiet is None:
                 return
             with core.lock, core:
@@ -274,7 +276,7 @@ class Pump:
                     election.writer = None
                     return True
                 reads = election.elect_reader(waiter)
-                outbox.writing = waiter  # from here on no other may hand bytes to the stream: they would overtake ours
+                outbox.writing = waiter  # no other may hand bytes to the stream now: they would overtake ours
             if ends is not None:  # a peer that takes a byte now and then must not prolong it
                 until_end = max(0.0, ends - core.now())
                 left = until_end if left is None else min(left, until_end)
@@ -292,6 +294,8 @@ class Pump:
             reads: this task is the reader, too, and listens for input.
         """
         core, outbox, stream = self._core, self._outbox, self._stream
+        # Without the reader's role nothing tells this task that the reader has left, and a stream that cannot be woken
+        # does not end its wait when the exchange is closed: so both look again after `LOOK`.
         if not (reads and stream.can_wake) and (left is None or left > LOOK):
             left = LOOK
         try:

@@ -10,7 +10,7 @@ from warnings import warn
 from .._backends.base import PIECE
 from .._errors import DecodingError, HTTPCoreError, LimitExceeded, LocalProtocolError
 from .._message.decoders import is_coded
-from .._message.raw import RawStream
+from .._message.raw import CLOSED, RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Informational, ResponseInfo
 from .._message.rules import noted
@@ -323,7 +323,7 @@ class Handover:
         """Nothing: the raw stream has an owner of its own."""
 
 
-class _DescribedStream:
+class _DescribedStream(RawStream):
     """A `RawStream` whose errors say what request they belong to, and whose close releases the connection."""
 
     __slots__ = ("_delivery", "_raw")
@@ -341,8 +341,9 @@ class _DescribedStream:
     async def end(self, trailers: TrailerTypes = None) -> None:
         await self._explaining(self._raw.end(trailers), "end the raw stream")
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._raw.close()
+        return CLOSED
 
     async def _explaining(self, step: Awaitable[T], phase: str) -> T:
         try:

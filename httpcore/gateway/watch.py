@@ -34,7 +34,7 @@ class Rounds:
     __slots__ = ("_handle", "_new", "_seen", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self._new: list[Watch] = []
         self._seen: list[Watch] = []
         self._handle: asyncio.TimerHandle | None = None
@@ -109,7 +109,7 @@ class Watch:
 
     def left(self) -> None:
         """The client has left."""
-        self._strike("left")
+        self._end("left")
 
     def close(self) -> None:
         """The request is over."""
@@ -135,9 +135,9 @@ class Watch:
         present = self._loop.time()
         due = inf if self._limit is None else self._since + self._limit
         if self._ends <= present:
-            self._strike("total")
+            self._end("total")
         elif due <= present:
-            self._strike(self._name)
+            self._end(self._name)
         else:
             self._set(min(due, self._ends))
 
@@ -165,7 +165,7 @@ class Watch:
             pass
         self.left()
 
-    def _strike(self, reason: str) -> None:
+    def _end(self, reason: str) -> None:
         if not self._is_closed:
             self._is_closed = True
             self.reason = reason

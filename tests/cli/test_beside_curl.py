@@ -234,7 +234,7 @@ def secure(authority: trustme.CA) -> Iterator[ScriptedServer]:
         (["https://localhost:PORT/", "-k", "--cert", "/nowhere"], 58),
     ],
 )
-def test_certificates_are_judged_as_by_curl(
+def test_certificates_are_checked_as_by_curl(
     arguments: list[str], status: int, authority: trustme.CA, secure: ScriptedServer, tmp_path: Path
 ) -> None:
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

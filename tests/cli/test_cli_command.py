@@ -177,7 +177,7 @@ def test_a_hostile_head_is_written_to_a_file_as_it_came(tmp_path: Path) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\x1b[2J\r\n",
     ],
 )
-def test_an_error_about_what_came_cannot_steer_the_terminal(answer: bytes) -> None:
+def test_an_error_that_quotes_input_cannot_steer_the_terminal(answer: bytes) -> None:
     ran = answered(answer, "-v", "-L", "--compressed")
     assert ran.status not in (Exit.OK, Exit.USAGE)
     assert steering(ran.err) == ""
@@ -270,7 +270,7 @@ def test_the_password_is_asked_for_where_it_is_left_out(monkeypatch: pytest.Monk
 # The bar of progress.
 
 
-def test_progress_is_shown_on_a_terminal_when_the_body_goes_elsewhere(tmp_path: Path) -> None:
+def test_progress_is_shown_where_the_body_goes_elsewhere(tmp_path: Path) -> None:
     body = bytes(300_000)
     with ScriptedServer(answering(ok(body))) as server:
         status, _, err = on_a_terminal(server.url, "-o", str(tmp_path / "out"), out=False)
@@ -373,7 +373,7 @@ def test_each_command_line_of_the_guide_can_be_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "text"),
     [
         (["http://a", "-H", "nonsense"], 2, "-H: expected 'Name: value', 'Name:' or 'Name;', got 'nonsense'"),
         (["http://a", "-H", "a b: c"], 2, "a token of ASCII letters"),
@@ -392,10 +392,10 @@ def test_each_command_line_of_the_guide_can_be_read() -> None:
         (["quux://a"], 1, "the scheme must be http or https"),
     ],
 )
-def test_a_wrong_command_line_says_what_was_expected(arguments: list[str], status: int, said: str) -> None:
+def test_a_wrong_command_line_names_the_expected_arguments(arguments: list[str], status: int, text: str) -> None:
     ran = httpcore(*arguments)
     assert ran.status == status, ran.err
-    assert said in ran.err
+    assert text in ran.err
     assert "Traceback" not in ran.err
 
 

@@ -47,7 +47,7 @@ def test_a_redirect_without_a_location_is_none() -> None:
     assert location_of(302, [(b"content-length", b"0")]) is None
 
 
-def test_two_different_locations_are_an_error_and_two_alike_are_one() -> None:
+def test_two_different_locations_are_an_error_and_equal_not() -> None:
     assert location_of(302, [(b"location", b"/b"), (b"location", b"/b")]) == b"/b"
     with pytest.raises(RedirectError, match="2 different Location"):
         location_of(302, [(b"location", b"/b"), (b"location", b"/c")])
@@ -325,7 +325,7 @@ def test_a_location_with_another_scheme_ends_the_call(site: Site, runtime: Runti
 
 @each_runtime
 @pytest.mark.parametrize("coding", ["", "gzip"])
-def test_a_redirect_with_an_endless_body_is_followed_and_not_read(runtime: Runtime, coding: str) -> None:
+def test_redirect_with_an_endless_body_is_followed_and_not_read(runtime: Runtime, coding: str) -> None:
     sent = 0
 
     def script(peer: Peer) -> None:

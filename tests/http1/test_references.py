@@ -474,12 +474,12 @@ def laxer(reference: str, why: str) -> bool:
 
 def apart(reference: str, how: str, raw: bytes) -> bool:
     return any(
-        reference == who and how == in_what and WHEN[what].search(raw) for what, (who, in_what, *_) in APART.items()
+        reference == label and how == in_what and WHEN[what].search(raw) for what, (label, in_what, *_) in APART.items()
     )
 
 
 @pytest.mark.parametrize("what", LAXER)
-def test_where_a_judge_is_laxer_the_table_is_right(what: str) -> None:
+def test_where_a_reference_is_laxer_the_table_is_right(what: str) -> None:
     pattern, references, _, raw = LAXER[what]
     our = ours([raw], GET)
     assert isinstance(our, Refusal)
@@ -488,7 +488,7 @@ def test_where_a_judge_is_laxer_the_table_is_right(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", APART)
-def test_where_a_judge_reads_something_else_the_table_is_right(what: str) -> None:
+def test_where_a_reference_reads_otherwise_the_table_is_right(what: str) -> None:
     reference, how, _, _, raw = APART[what]
     our = ours([raw], GET)
     assert isinstance(our, Reading)

@@ -131,7 +131,7 @@ def test_each_octet_comes_back_at_every_place(octet: int) -> None:
         b"\x06",  # "0", padded with ones and a zero
     ],
 )
-def test_what_is_no_huffman_code_is_refused(data: bytes) -> None:
+def test_an_invalid_huffman_code_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="a Huffman code is"):
         unhuffman(data)
 
@@ -290,7 +290,7 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
 # What is remembered.
 
 
-def test_literals_are_remembered_for_all_connections_but_no_secret_and_no_name_of_one_connection() -> None:
+def test_literals_are_shared_by_connections_but_for_secrets() -> None:
     # What is remembered between fields costs memory and time, and changes no result.
     hpack_memory.literals.clear()
     added = b"\x41" + text(b"known", huffman=True)
@@ -306,7 +306,7 @@ def test_a_name_of_one_connection_is_that_of_each() -> None:
         assert both([b"\x40" + text(name) + text(b"") + block]) == [[(name, b""), (name, b"value")]]
 
 
-def test_what_is_remembered_has_a_bound() -> None:
+def test_remembered_blocks_and_literals_have_a_bound() -> None:
     # As above.
     hpack_memory.literals.clear()
     decoder = FieldDecoder(MOST)
@@ -374,7 +374,7 @@ def test_a_known_block_counts_against_the_limit() -> None:
         FieldDecoder(82).decode(block)
 
 
-SAID: Fields = [
+SHOWN: Fields = [
     *STATIC_PAIRS[7:],
     *[(b"x-%d" % i, b"%d" % i * (i % 7)) for i in range(30)],
     (b"set-cookie", b"a=1"),
@@ -398,7 +398,7 @@ class Server:
             out += [number(0x20, 5, chance.choice((0, 40, 100, 700, 4096))) for _ in range(chance.randint(1, 2))]
         for _ in range(chance.randint(0, 6)):
             kind = chance.random()
-            name, value = chance.choice(SAID)
+            name, value = chance.choice(SHOWN)
             if kind < references:
                 out.append(number(0x80, 7, chance.randint(62, 70)))
             elif kind < 0.2:

@@ -18,7 +18,7 @@ def decoder(limit: int = TABLE_BYTES) -> hpack.Decoder:
     return reference
 
 
-def test_what_is_said_again_costs_a_byte() -> None:
+def test_a_repeated_field_costs_a_byte() -> None:
     encoder, reference = FieldEncoder(), decoder()
     first = encoder.encode(GET)
     again = encoder.encode(GET)
@@ -27,7 +27,7 @@ def test_what_is_said_again_costs_a_byte() -> None:
 
 
 @pytest.mark.parametrize("name", [b":path", b"content-length", b"range", b"authorization", b"cookie"])
-def test_what_hardly_repeats_and_what_is_secret_enters_no_table(name: bytes) -> None:
+def test_rare_and_secret_fields_enter_no_table(name: bytes) -> None:
     encoder, reference = FieldEncoder(), decoder()
     reference.decode(encoder.encode([(name, b"value")]))
     assert not reference.header_table.dynamic_entries
@@ -52,7 +52,7 @@ def test_lengths_of_one_byte_and_of_many(length: int) -> None:
     assert list(decoder().decode(FieldEncoder().encode([pair]), raw=True)) == [pair]
 
 
-def test_a_size_is_told_once_and_the_smallest_first() -> None:
+def test_a_size_is_announced_once_and_the_smallest_first() -> None:
     encoder, reference = FieldEncoder(), decoder()
     reference.decode(encoder.encode(GET))
     for size in (100, 0, 300, 300):
@@ -98,7 +98,7 @@ def test_the_table_holds_no_more_than_its_size() -> None:
     assert len(encoder._entries) == TABLE_BYTES // (32 + 1 + 5)
 
 
-def test_a_name_with_a_new_value_each_time_enters_the_table_no_more() -> None:
+def test_name_with_a_new_value_each_time_enters_table_no_more() -> None:
     encoder, reference = FieldEncoder(), decoder()
     for index in range(100):
         fields = [*GET, (b"x-id", b"%d" % index)]
@@ -108,7 +108,7 @@ def test_a_name_with_a_new_value_each_time_enters_the_table_no_more() -> None:
     assert (b"accept", b"*/*") in reference.header_table.dynamic_entries
 
 
-def test_names_that_were_used_often_are_counted_in_bounded_memory() -> None:
+def test_often_used_names_are_counted_in_bounded_memory() -> None:
     encoder = FieldEncoder()
     for index in range(5000):
         encoder.encode([(b"x-%d" % index, b"1")])
@@ -117,7 +117,7 @@ def test_names_that_were_used_often_are_counted_in_bounded_memory() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_remembered_blocks_mean_the_same_across_additions_and_resizes(seed: int) -> None:
+def test_remembered_blocks_survive_additions_and_resizes(seed: int) -> None:
     """Requests that are remembered, between others that add to the table, and resizes of it."""
     chance = random.Random(seed)
     encoder, reference = FieldEncoder(), decoder()

@@ -91,7 +91,7 @@ def test_over_http2_it_becomes_one_connection_for_all(runtime: Runtime, nghttpd:
 
 @each_runtime
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_connection_that_died_before_its_first_request_is_replaced(runtime: Runtime, method: str) -> None:
+def test_a_connection_dead_before_its_first_use_is_replaced(runtime: Runtime, method: str) -> None:
     """Whether the peer left long before the request, or as it came."""
 
     def script(peer: Peer) -> None:
@@ -155,7 +155,7 @@ def test_it_waits_for_room_in_the_pool_as_a_request_does(runtime: Runtime, serve
 
 
 @each_runtime
-def test_the_time_that_a_server_keeps_a_connection_is_not_prolonged(runtime: Runtime) -> None:
+def test_time_that_a_server_keeps_a_connection_is_not_prolonged(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         while peer.head():
             peer.send(ok(b"fine", b"Keep-Alive: timeout=1000"))
@@ -176,7 +176,7 @@ def test_the_time_that_a_server_keeps_a_connection_is_not_prolonged(runtime: Run
 
 
 @each_runtime
-def test_the_trace_hears_of_the_connection_and_of_no_request(runtime: Runtime, server: HostileServer) -> None:
+def test_the_trace_records_the_connection_and_no_request(runtime: Runtime, server: HostileServer) -> None:
     events: list[httpcore.TraceEvent] = []
 
     async def body() -> None:

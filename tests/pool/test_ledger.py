@@ -126,7 +126,7 @@ def test_a_ticket_that_was_given_back_leaves_nothing_to_sweep(reusable: bool) ->
     assert not pool.ledger.dropped
 
 
-def test_a_clean_connection_is_used_again_and_one_that_is_not_is_closed_once() -> None:
+def test_a_clean_connection_is_reused_and_another_is_closed_once() -> None:
     pool = Pool()
     ticket = pool.open("a")
     connection = connection_of(ticket)
@@ -183,7 +183,7 @@ def test_a_failed_dial_frees_its_room() -> None:
     ("step", "state"),
     [("acquire", DIALING), ("opened", NEW), ("failed", NEW), ("redial", DIALING), ("opened", HOLDING), ("redial", NEW)],
 )
-def test_a_step_out_of_place_says_what_it_saw_and_changes_nothing(step: str, state: TicketState) -> None:
+def test_a_step_out_of_place_names_the_state_and_changes_nothing(step: str, state: TicketState) -> None:
     pool = Pool()
     ticket = pool.ledger.ticket("here") if state is NEW else pool.acquire("here")
     if state is HOLDING:
@@ -197,7 +197,7 @@ def test_a_step_out_of_place_says_what_it_saw_and_changes_nothing(step: str, sta
 # Limits.
 
 
-def test_at_the_limit_the_connection_that_was_idle_for_longest_makes_room_for_another_origin() -> None:
+def test_at_the_limit_the_longest_idle_connection_makes_room() -> None:
     pool = Pool(2)
     old, young = pool.open("a"), pool.open("b")
     slots = slot_of(old), slot_of(young)
@@ -208,7 +208,7 @@ def test_at_the_limit_the_connection_that_was_idle_for_longest_makes_room_for_an
     assert "a" not in pool.ledger.stats().origins
 
 
-def test_a_connection_that_turns_idle_while_another_origin_waits_is_closed_for_it() -> None:
+def test_connection_that_turns_idle_is_closed_for_another_origin() -> None:
     pool = Pool(1)
     ticket, other = pool.open("a"), pool.acquire("b")
     assert other.state is WAITING
@@ -217,7 +217,7 @@ def test_a_connection_that_turns_idle_while_another_origin_waits_is_closed_for_i
     assert pool.woken == [other]
 
 
-def test_an_origin_at_its_own_limit_is_in_nobodys_way() -> None:
+def test_an_origin_at_its_own_limit_holds_up_no_other() -> None:
     pool = Pool(3, 1)
     a, a_waits = pool.open("a"), pool.acquire("a")
     b, c = pool.open("b"), pool.open("c")
@@ -239,7 +239,7 @@ def test_max_keepalive_bounds_the_idle_and_the_oldest_goes() -> None:
 
 
 @pytest.mark.parametrize("limits", [{"max_keepalive": 0}, {"keepalive_expiry": 0.0}])
-def test_without_keep_alive_a_connection_still_goes_straight_to_a_waiter_of_its_origin(limits: dict[str, Any]) -> None:
+def test_without_keep_alive_a_connection_still_goes_to_a_waiter(limits: dict[str, Any]) -> None:
     pool = Pool(1, **limits)
     ticket, waiter = pool.open("a"), pool.acquire("a")
     slot = slot_of(ticket)
@@ -256,7 +256,7 @@ def test_without_keep_alive_a_connection_still_goes_straight_to_a_waiter_of_its_
     ("expires", "after", "kept"),
     [(None, 29.9, True), (None, 30.0, False), (105.0, 4.9, True), (105.0, 5.0, False), (1e9, 30.0, False)],
 )
-def test_an_idle_connection_lives_for_the_pools_time_or_the_peers_whichever_is_shorter(
+def test_an_idle_connection_lives_for_the_shorter_of_both_times(
     expires: float | None, after: float, kept: bool
 ) -> None:
     pool = Pool(keepalive_expiry=30.0)
@@ -269,7 +269,7 @@ def test_an_idle_connection_lives_for_the_pools_time_or_the_peers_whichever_is_s
     assert pool.acquire("a").state is (HOLDING if kept else DIALING)
 
 
-def test_a_connection_whose_time_was_over_when_it_came_back_is_closed() -> None:
+def test_a_connection_that_expired_before_its_release_is_closed() -> None:
     pool = Pool(1)
     ticket, waiter = pool.open("a"), pool.acquire("a")
     pool.release(ticket, expires=pool.now)
@@ -286,7 +286,7 @@ def test_the_peers_time_is_for_one_idle_life_only() -> None:
     assert pool.acquire("a").state is HOLDING
 
 
-def test_who_must_go_early_goes_while_older_ones_stay() -> None:
+def test_a_slot_that_expires_early_goes_while_older_ones_stay() -> None:
     pool = Pool()
     a, b = pool.open("a"), pool.open("b")
     pool.release(a)
@@ -313,7 +313,7 @@ def test_notes_of_early_ends_do_not_pile_up() -> None:
 
 
 @pytest.mark.parametrize(("capacity", "protocol"), [(1, "HTTP/1.1"), (3, "HTTP/2")])
-def test_a_connection_that_is_too_old_is_given_to_nobody(capacity: int, protocol: Speaks) -> None:
+def test_a_connection_that_is_too_old_serves_no_ticket(capacity: int, protocol: Speaks) -> None:
     pool = Pool(max_connection_lifetime=60.0)
     first = pool.open("a", capacity=capacity, protocol=protocol)
     slot = slot_of(first)
@@ -352,7 +352,7 @@ def test_age_counts_from_the_end_of_the_dial() -> None:
     assert pool.acquire("a").state is HOLDING
 
 
-def test_those_who_wait_on_a_connection_too_old_are_served_by_another() -> None:
+def test_waiters_on_a_connection_too_old_are_served_by_another() -> None:
     pool = Pool(1, max_connection_lifetime=60.0)
     holder, waiter = pool.open("a"), pool.acquire("a")
     pool.now += 60
@@ -398,7 +398,7 @@ def test_a_waiter_cancelled_after_its_grant_passes_it_on() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_an_origin_keeps_what_it_frees_until_another_was_passed_over_twice_the_limit(most: int) -> None:
+def test_origin_keeps_its_slots_until_the_head_was_passed_over(most: int) -> None:
     pool = Pool(most)
     holders = [pool.open("busy") for _ in range(most)]
     other = pool.acquire("other")
@@ -436,7 +436,7 @@ def test_an_origin_whose_own_connection_served_it_had_its_turn() -> None:
     assert states(*others) == [DIALING, WAITING]
 
 
-def test_passing_over_is_counted_anew_for_whoever_comes_to_the_head_of_the_ring() -> None:
+def test_passing_over_is_counted_anew_for_each_head_of_the_ring() -> None:
     pool = Pool(1)
     holder = pool.open("busy")
     head, second = pool.acquire("b"), pool.acquire("c")
@@ -451,7 +451,7 @@ def test_passing_over_is_counted_anew_for_whoever_comes_to_the_head_of_the_ring(
     assert kept == 2 + 2
 
 
-def test_what_comes_free_as_one_asks_is_for_those_who_wait() -> None:
+def test_a_slot_freed_as_one_acquires_is_for_those_that_wait() -> None:
     pool = Pool(1)
     holder, waiter = pool.open("a"), pool.acquire("b")
     del holder
@@ -460,7 +460,7 @@ def test_what_comes_free_as_one_asks_is_for_those_who_wait() -> None:
 
 
 @pytest.mark.parametrize("capacity", [1, 3])
-def test_whoever_waits_for_room_gets_it_whatever_two_busy_origins_do(capacity: int) -> None:
+def test_a_waiter_gets_room_whatever_two_busy_origins_do(capacity: int) -> None:
     """A ring whose head is always served from its own connections would starve who stands behind it."""
     pool = Pool(2)
     tickets = {
@@ -484,7 +484,7 @@ def test_whoever_waits_for_room_gets_it_whatever_two_busy_origins_do(capacity: i
     assert other.state is DIALING
 
 
-def test_a_shared_connection_in_constant_use_gives_way_to_another_origin() -> None:
+def test_a_shared_connection_in_constant_use_yields() -> None:
     pool = Pool(1)
     holders = [pool.open("busy", capacity=10, protocol="HTTP/2")]
     slot = slot_of(holders[0])
@@ -496,7 +496,7 @@ def test_a_shared_connection_in_constant_use_gives_way_to_another_origin() -> No
     assert other.state is DIALING
 
 
-def test_a_stream_given_back_above_a_lowered_limit_frees_nothing_and_is_nobodys_turn() -> None:
+def test_a_stream_released_above_a_lowered_limit_frees_nothing() -> None:
     pool = Pool(1)
     holders = [pool.open("a", capacity=3, protocol="HTTP/2"), pool.acquire("a"), pool.acquire("a")]
     waiters = [pool.acquire("a") for _ in range(10)]
@@ -510,7 +510,7 @@ def test_a_stream_given_back_above_a_lowered_limit_frees_nothing_and_is_nobodys_
     assert (kept, other.state) == (2 + 1, DIALING)
 
 
-def test_one_shared_connection_at_a_time_gives_way() -> None:
+def test_one_shared_connection_at_a_time_yields() -> None:
     pool = Pool(2)
     first = pool.open("busy", capacity=1, protocol="HTTP/2")
     second = pool.open("busy", capacity=1, protocol="HTTP/2")
@@ -537,7 +537,7 @@ def test_a_burst_to_an_unknown_origin_waits_on_the_first_dial() -> None:
     assert pool.acquire("a").state is DIALING  # this one may not share
 
 
-def test_when_it_is_http2_the_burst_gets_in_up_to_the_limit_of_streams_and_the_rest_dials() -> None:
+def test_http2_burst_gets_streams_up_to_the_limit_and_rest_dials() -> None:
     pool = Pool()
     tickets = [pool.acquire("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0], capacity=3, protocol="HTTP/2")
@@ -556,7 +556,7 @@ def test_when_it_is_http11_all_dial_what_they_need_at_once() -> None:
     assert pool.woken == tickets[1:6]  # the last two, to see that they wait for something else now
 
 
-def test_who_follows_another_s_dial_is_told_when_that_has_ended() -> None:
+def test_a_follower_is_woken_when_anothers_dial_has_ended() -> None:
     pool = Pool(1)
     dialing, following = pool.acquire("a", may_share=True), pool.acquire("a", may_share=True)
     ledger = pool.ledger
@@ -570,7 +570,7 @@ def test_who_follows_another_s_dial_is_told_when_that_has_ended() -> None:
     assert pool.woken == [following, late]
 
 
-def test_there_is_room_within_both_limits_or_in_the_place_of_an_idle_connection() -> None:
+def test_there_is_room_within_both_limits_or_for_idle_connection() -> None:
     pool = Pool(2, 1)
     first = pool.open("a")
     assert not pool.ledger.has_room(first)
@@ -581,7 +581,7 @@ def test_there_is_room_within_both_limits_or_in_the_place_of_an_idle_connection(
     assert pool.ledger.has_room(stranger)
 
 
-def test_when_the_first_dial_fails_the_followers_dial_each_its_own() -> None:
+def test_when_the_first_dial_fails_each_follower_dials() -> None:
     pool = Pool()
     tickets = [pool.acquire("a", may_share=True) for _ in range(4)]
     pool.step("failed", tickets[0])
@@ -594,7 +594,7 @@ def test_when_the_first_dial_fails_the_followers_dial_each_its_own() -> None:
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_followers_of_a_failed_dial_that_found_no_room_dial_as_it_comes(interrupted: bool) -> None:
+def test_followers_of_a_failed_dial_dial_as_room_comes(interrupted: bool) -> None:
     pool = Pool(2)
     busy = pool.open("busy")
     tickets = [pool.acquire("a", may_share=True) for _ in range(3)]
@@ -606,7 +606,7 @@ def test_followers_of_a_failed_dial_that_found_no_room_dial_as_it_comes(interrup
     assert tickets[2].state is DIALING
 
 
-def test_when_the_one_who_dials_is_cancelled_one_follower_takes_over() -> None:
+def test_when_the_dialing_ticket_is_cancelled_one_follower_dials() -> None:
     pool = Pool()
     tickets = [pool.acquire("a", may_share=True) for _ in range(4)]
     connection = connection_of(tickets[0])
@@ -616,7 +616,7 @@ def test_when_the_one_who_dials_is_cancelled_one_follower_takes_over() -> None:
     assert pool.woken == [tickets[1]]
 
 
-def test_a_cancelled_dial_stays_with_its_origin_until_others_were_passed_over_too_often() -> None:
+def test_cancelled_dial_stays_with_its_origin_while_that_is_fair() -> None:
     pool = Pool(1)
     first, other = pool.acquire("a"), pool.acquire("b")
     mine = [first] + [pool.acquire("a") for _ in range(4)]
@@ -627,7 +627,7 @@ def test_a_cancelled_dial_stays_with_its_origin_until_others_were_passed_over_to
     assert states(*mine, other) == [DONE, DONE, DONE, WAITING, WAITING, DIALING]
 
 
-def test_what_an_origin_speaks_is_remembered_after_it_is_forgotten() -> None:
+def test_the_protocol_of_a_forgotten_origin_is_remembered() -> None:
     pool = Pool()
     pool.release(pool.open("a", capacity=9, protocol="HTTP/2"), pool.open("b"), reusable=False)
     # What the ledger forgot shows nowhere else, and it may not grow with all origins that ever were.
@@ -636,7 +636,7 @@ def test_what_an_origin_speaks_is_remembered_after_it_is_forgotten() -> None:
     assert states(*tickets) == [DIALING, WAITING, DIALING, DIALING]
 
 
-def test_of_the_thousand_origins_remembered_the_one_unused_for_longest_goes() -> None:
+def test_of_the_thousand_origins_remembered_least_recent_goes() -> None:
     pool = Pool()
     for number in range(REMEMBERED):
         pool.release(pool.open(number), reusable=False)
@@ -648,7 +648,7 @@ def test_of_the_thousand_origins_remembered_the_one_unused_for_longest_goes() ->
     assert 1 not in pool.ledger._spoken
 
 
-def test_a_full_http2_connection_makes_its_origin_dial_or_wait_for_a_stream() -> None:
+def test_a_full_http2_connection_makes_its_origin_dial_or_wait() -> None:
     pool = Pool(2)
     first = pool.open("a", capacity=1, protocol="HTTP/2")
     second, third = pool.acquire("a"), pool.acquire("a")
@@ -659,7 +659,7 @@ def test_a_full_http2_connection_makes_its_origin_dial_or_wait_for_a_stream() ->
     assert third.state is HOLDING
 
 
-def test_resize_lets_more_in_and_takes_nothing_from_who_is_in() -> None:
+def test_resize_lets_more_in_and_ends_none() -> None:
     pool = Pool(1)
     tickets = [pool.open("a", capacity=2, protocol="HTTP/2")] + [pool.acquire("a") for _ in range(4)]
     slot = slot_of(tickets[0])
@@ -673,7 +673,7 @@ def test_resize_lets_more_in_and_takes_nothing_from_who_is_in() -> None:
     assert tickets[4].state is HOLDING
 
 
-def test_a_connection_without_streams_serves_nobody_until_it_has_some() -> None:
+def test_a_connection_without_streams_serves_none() -> None:
     pool = Pool(1, 1)
     ticket = pool.open("a", capacity=2, protocol="HTTP/2")
     slot = slot_of(ticket)
@@ -688,7 +688,7 @@ def test_a_connection_without_streams_serves_nobody_until_it_has_some() -> None:
 # What ends before its time.
 
 
-def test_a_connection_that_leaves_serves_nobody_new_and_closes_after_its_last_user() -> None:
+def test_draining_connection_serves_none_and_closes_after_last() -> None:
     pool = Pool()
     first = pool.open("a", capacity=5, protocol="HTTP/2")
     second = pool.acquire("a")
@@ -713,7 +713,7 @@ def test_an_idle_connection_that_leaves_goes_at_once() -> None:
     assert (connection_of(slot).closed, pool.counts) == (1, (0, 0, 0, 0, 0))
 
 
-def test_a_connection_lost_before_it_was_reported_open_is_for_its_dialer_only() -> None:
+def test_connection_lost_before_it_opened_is_for_its_dialer_only() -> None:
     pool = Pool()
     ticket = pool.acquire("a")
     pool.step("retire", slot_of(ticket))
@@ -722,7 +722,7 @@ def test_a_connection_lost_before_it_was_reported_open_is_for_its_dialer_only() 
     assert pool.acquire("a").state is DIALING
 
 
-def test_redial_keeps_the_place_of_the_only_user_ahead_of_all_waiters() -> None:
+def test_redial_keeps_the_place_of_only_user_before_all_waiters() -> None:
     pool = Pool(1)
     ticket, same, other = pool.open("a"), pool.acquire("a"), pool.acquire("b")
     dead = slot_of(ticket)
@@ -742,7 +742,7 @@ def test_redial_without_room_is_first_in_the_queue() -> None:
     assert states(second, waiter) == [DIALING, WAITING]
 
 
-def test_when_a_shared_connection_is_dead_one_of_its_users_dials_for_all() -> None:
+def test_when_a_shared_connection_is_dead_one_user_dials_for_all() -> None:
     pool = Pool()
     first = pool.open("a", capacity=4, protocol="HTTP/2")
     tickets = [first] + [pool.acquire("a") for _ in range(3)]
@@ -753,7 +753,7 @@ def test_when_a_shared_connection_is_dead_one_of_its_users_dials_for_all() -> No
     assert states(*tickets) == [HOLDING] * 4
 
 
-def test_redial_behind_a_failed_dial_waits_on_nobody_elses_dial() -> None:
+def test_redial_behind_a_failed_dial_waits_on_no_other_dial() -> None:
     pool = Pool(3)
     blocker = pool.open("other")
     first = pool.open("a", capacity=2, protocol="HTTP/2")
@@ -766,7 +766,7 @@ def test_redial_behind_a_failed_dial_waits_on_nobody_elses_dial() -> None:
     assert states(first, second, dialer, waiter) == [HOLDING, DIALING, DIALING, WAITING]
 
 
-def test_redial_without_room_takes_another_connection_of_its_origin() -> None:
+def test_redial_without_room_takes_another_connection() -> None:
     pool = Pool(2, 2)
     first = pool.open("a", capacity=2, protocol="HTTP/2")
     second, third = pool.acquire("a"), pool.open("a", capacity=2, protocol="HTTP/2")
@@ -775,7 +775,7 @@ def test_redial_without_room_takes_another_connection_of_its_origin() -> None:
     assert first.state is HOLDING
 
 
-def test_close_ends_who_waits_and_dials_and_lets_who_holds_finish() -> None:
+def test_close_ends_waits_and_dials_and_lets_holders_finish() -> None:
     pool = Pool(3)
     idle, holder, dialer, waiter = pool.open("a"), pool.open("b"), pool.acquire("c"), pool.acquire("c", may_share=True)
     slots = [slot_of(ticket) for ticket in (idle, holder, dialer)]
@@ -803,7 +803,7 @@ def test_close_ends_who_waits_and_dials_and_lets_who_holds_finish() -> None:
 
 
 @pytest.mark.parametrize("state", [WAITING, DIALING, HOLDING])
-def test_a_dropped_ticket_gives_back_at_the_next_step_as_not_reusable(state: TicketState) -> None:
+def test_a_dropped_ticket_is_released_as_not_reusable(state: TicketState) -> None:
     pool = Pool(1)
     other = pool.open("b") if state is WAITING else None
     ticket = pool.acquire("a")
@@ -849,7 +849,7 @@ def test_a_dropped_stream_does_not_harm_its_siblings() -> None:
 # Looking at it.
 
 
-def test_stats_name_each_origin_that_has_something_and_sum_those_of_one_name() -> None:
+def test_stats_name_each_origin_in_use_and_sum_those_of_one_name() -> None:
     class Key(str):
         __slots__ = ("tls",)
 
@@ -895,7 +895,7 @@ class Request:
         self.key = key
         self.ticket = runtime.ledger.ticket(key, runtime.may_share[key])
         self.claim = self.ticket.claim  # the same, and does not keep the ticket
-        self.told = 0
+        self.seen = 0
         self.failed_before = False  # the dial that it waited on has failed
 
     @property
@@ -907,7 +907,7 @@ class Request:
         return slot_of(self.ticket)
 
     def wake(self) -> None:
-        self.told += 1
+        self.seen += 1
 
 
 class Runtime:
@@ -1086,8 +1086,8 @@ class Runtime:
         alive = [request for request in queue if request.state is not DONE]
         assert alive == served + left, "served out of turn"
         for request in served + [request for request in queue if request.claim.closed]:
-            assert request.told, "served or sent away, and not told"
-            request.told = 0
+            assert request.seen, "served or sent away, and not told"
+            request.seen = 0
         queue[:] = left
 
     def check(self) -> None:
@@ -1264,7 +1264,7 @@ class InterruptedRuntime(Runtime):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_ctrl_c_at_any_bytecode_loses_nothing_and_serves_nobody_twice(seed: int) -> None:
+def test_ctrl_c_at_any_bytecode_loses_and_doubles_nothing(seed: int) -> None:
     hits = 0
     for number in range(60):
         runtime = InterruptedRuntime(1000 * seed + number)
@@ -1279,7 +1279,7 @@ def test_ctrl_c_at_any_bytecode_loses_nothing_and_serves_nobody_twice(seed: int)
 
 
 @pytest.mark.parametrize("seed", [1, 4, 8])
-def test_ctrl_c_at_each_bytecode_of_close_leaves_nobody_waiting(seed: int) -> None:
+def test_ctrl_c_at_each_bytecode_of_close_leaves_no_waiter(seed: int) -> None:
     after, interrupted = 0, True
     while interrupted:
         after, interrupted = after + 1, False

@@ -100,7 +100,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"pool"},
         ]
     },
-    {"": [{"_sync"}]},
+    {"": [{"_sync"}, {"_faces"}]},
     {
         "gateway": [
             {"fleet", "messages", "settings", "stats"},
@@ -217,6 +217,7 @@ SSL_TYPES = {
     "_pool/connection",
     "_pool/pool",
     "_pool/routing",
+    "_faces",
     "_sync",
     "_transports/extensions",
     "gateway/settings",
@@ -358,7 +359,7 @@ def test_a_library_is_imported_by_the_files_that_wrap_it(library: str) -> None:
 
 
 @EACH
-def test_ssl_is_imported_where_it_runs_only_by_those_that_wrap_it(module: str) -> None:
+def test_ssl_is_imported_where_it_runs_only_by_its_wrappers(module: str) -> None:
     assert "ssl" not in foreign(module, without_types(module)) or module in OWNERS["ssl"]
 
 

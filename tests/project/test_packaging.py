@@ -112,7 +112,7 @@ def test_version_is_one_that_the_index_never_had() -> None:
     assert "version" not in METADATA
 
 
-def test_classifiers_name_only_what_is_tested() -> None:
+def test_classifiers_name_only_tested_versions() -> None:
     classifiers = METADATA["classifiers"]
     systems = [each for each in classifiers if each.startswith("Operating System")]
     assert systems == ["Operating System :: POSIX"]

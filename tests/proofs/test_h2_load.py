@@ -71,7 +71,7 @@ class Worker:
 
 
 @each_runtime
-def test_a_hundred_at_once_share_one_connection_for_twenty_thousand_requests(runtime: Runtime, url: str) -> None:
+def test_a_hundred_share_one_connection_for_20_000_requests(runtime: Runtime, url: str) -> None:
     """Of every kind, in a random order: every body is right, and of what was given up nothing is left."""
 
     async def main() -> None:

@@ -289,7 +289,7 @@ def test_a_rate_that_is_none_is_refused(arguments: Any) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("limit", [1, 3])
-def test_no_more_than_the_limit_are_under_way(runtime: Runtime, limit: int) -> None:
+def test_no_more_than_the_limit_run_at_once(runtime: Runtime, limit: int) -> None:
     async def body() -> None:
         now = most = 0
         mock = httpcore.MockTransport(lambda *_: httpcore.Response(200, body=b"x"))
