@@ -14,7 +14,7 @@ from .gateway import Gateway
 from .messages import Refusal
 from .plan import Forward, Trust, plan
 from .router import Router
-from .settings import Health, Limits, Sender, Timeouts, Upstream
+from .settings import Health, Limits, Sender, Timeouts, Upstream, WebSockets
 from .stats import GatewayStats, UpstreamStats, prometheus
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Trust",
     "Upstream",
     "UpstreamStats",
+    "WebSockets",
     "plan",
     "prometheus",
 ]
