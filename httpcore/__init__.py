@@ -1,6 +1,22 @@
-"""A low-level HTTP client: one code base for asyncio, trio and threads.
+"""An HTTP client: one code base for asyncio, trio and threads, HTTP/1.1 and HTTP/2.
 
-Importing it loads nothing else: a name brings what it needs when it is first asked for.
+    import httpcore
+
+    httpcore.get("https://www.example.org/").text  # one request alone
+    with httpcore.Client() as client:  # several; `async with httpcore.AsyncClient()` in asyncio and trio
+        client.post("https://www.example.org/", json={"a": 1}).raise_for_status()
+
+Where to begin, by what is wanted:
+
+    redirects, cookies, authentication, text    Client, AsyncClient, TrioClient
+    exactly the request that is given, as bytes    SyncConnectionPool, ConnectionPool
+    over an app, a mock, or another transport    HTTPTransport, ASGITransport, WSGITransport, MockTransport
+    settings    TimeoutConfig, SSLConfig, PoolLimits, RetryPolicy, Proxy, NetworkPolicy
+    errors    HTTPCoreError is the base of all; Timeout, NetworkError, ResponseError
+    tests without a network    httpcore.testing
+    a reverse proxy    httpcore.gateway
+
+Importing this package loads nothing else: a name loads the code that it needs when it is first used.
 """
 
 from __future__ import annotations
@@ -47,6 +63,7 @@ if TYPE_CHECKING:
         ProxyError,
         ReadError,
         ReadTimeout,
+        ReadTooSlow,
         RedirectBodyUnavailable,
         RedirectError,
         RedirectLoop,
@@ -64,7 +81,9 @@ if TYPE_CHECKING:
         UnsupportedProtocol,
         WriteError,
         WriteTimeout,
+        WriteTooSlow,
     )
+    from ._faces import AnyPool, AnyResponse
     from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
     from ._message.request import HeaderTypes, TrailerTypes
@@ -72,8 +91,9 @@ if TYPE_CHECKING:
     from ._message.rules import Leniency
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
-    from ._pool.stats import OriginStats, PoolStats
+    from ._pool.stats import OriginStats, PoolStats, PoolTotals, TimeoutTotals
     from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse, run_sync
+    from ._timing import RequestTiming, TimeSpan
     from ._trace import (
         CloseReason,
         Connected,
@@ -124,6 +144,8 @@ __version__ = "2.0.0"
 
 __all__ = [
     "ASGITransport",
+    "AnyPool",
+    "AnyResponse",
     "AsyncClient",
     "AsyncClientResponse",
     "Auth",
@@ -185,6 +207,7 @@ __all__ = [
     "PoolLimits",
     "PoolStats",
     "PoolTimeout",
+    "PoolTotals",
     "Progress",
     "Proxy",
     "ProxyChooser",
@@ -194,6 +217,7 @@ __all__ = [
     "RawStream",
     "ReadError",
     "ReadTimeout",
+    "ReadTooSlow",
     "RecordReplay",
     "RedirectBodyUnavailable",
     "RedirectError",
@@ -208,6 +232,7 @@ __all__ = [
     "RequestRetried",
     "RequestSent",
     "RequestStarted",
+    "RequestTiming",
     "Resolver",
     "Response",
     "ResponseBusy",
@@ -238,7 +263,9 @@ __all__ = [
     "TLSError",
     "TLSInfo",
     "Timeout",
+    "TimeSpan",
     "TimeoutConfig",
+    "TimeoutTotals",
     "TimeoutTypes",
     "TooManyRedirects",
     "TotalTimeout",
@@ -256,6 +283,7 @@ __all__ = [
     "WSGITransport",
     "WriteError",
     "WriteTimeout",
+    "WriteTooSlow",
     "current_backend",
     "delete",
     "get",
@@ -384,6 +412,7 @@ _WHERE = {
         "ProxyError",
         "ReadError",
         "ReadTimeout",
+        "ReadTooSlow",
         "RedirectBodyUnavailable",
         "RedirectError",
         "RedirectLoop",
@@ -401,6 +430,11 @@ _WHERE = {
         "UnsupportedProtocol",
         "WriteError",
         "WriteTimeout",
+        "WriteTooSlow",
+    ),
+    "_faces": (
+        "AnyPool",
+        "AnyResponse",
     ),
     "_message.body": (
         "BodyTypes",
@@ -424,6 +458,8 @@ _WHERE = {
     "_pool.stats": (
         "OriginStats",
         "PoolStats",
+        "PoolTotals",
+        "TimeoutTotals",
     ),
     "_sync": (
         "SyncBodyStream",
@@ -431,6 +467,10 @@ _WHERE = {
         "SyncRawStream",
         "SyncResponse",
         "run_sync",
+    ),
+    "_timing": (
+        "RequestTiming",
+        "TimeSpan",
     ),
     "_trace": (
         "CloseReason",

@@ -52,6 +52,7 @@ class Delivery:
         answer: status, headers, stream and extensions.
         elapsed: seconds from sending the request to the head of its response.
         received: bytes of the body so far, as sent.
+        decoded: bytes that were made of it by decoding; None where nothing was.
         whole: the whole body, where it came in one piece.
     """
 
@@ -63,6 +64,7 @@ class Delivery:
         "_waiting",
         "_wire",
         "answer",
+        "decoded",
         "elapsed",
         "received",
         "request",
@@ -81,6 +83,7 @@ class Delivery:
         self.answer: TransportResponse = answer
         self.elapsed: float = elapsed
         self.received: int = 0
+        self.decoded: int | None = None
         self._wire = wire
         self._iterator: AsyncIterator[bytes] | None = None
         self._rest: memoryview | None = None
@@ -123,6 +126,10 @@ class Delivery:
         self.answer.extensions["info"] = info._replace(lenient=noted(info.lenient, name))
         return True
 
+    def made(self, size: int) -> None:
+        """Decoding has made so many bytes."""
+        self.decoded = size + (self.decoded or 0)
+
     @property
     def length(self) -> int | None:
         """How many bytes the body was declared to have; None if that is not known, or does not speak of this body."""
@@ -133,7 +140,7 @@ class Delivery:
                 return int(value)
         return None
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The whole body, if it came in one piece and nothing of it was taken yet."""
         whole = self.whole
         if whole is not None and not self._is_over and self._rest is None:
@@ -179,7 +186,7 @@ class Delivery:
     async def turn(self) -> None:
         await self._wire.backend.sleep(0)
 
-    def explain(self, error: HTTPCoreError) -> None:
+    def add_request_context(self, error: HTTPCoreError) -> None:
         error.add(phase="read the response body", method=self.request.method, url=self.request.url.redacted)
 
     def close(self) -> None:

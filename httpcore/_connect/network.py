@@ -15,9 +15,9 @@ from .._backends.base import Backend, SocketOption, Stream
 from .._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
 from .._message.rules import DEFAULT_RULES, ReadRules
 from .._message.url import parse_host
-from .._trace import Progress
 from .._values import dataclass, field
 from .resolvers import Resolver, System
+from .steps import Steps
 
 if TYPE_CHECKING:
     from .policy import NetworkPolicy
@@ -127,7 +127,7 @@ def _is_option(option: object) -> bool:
 
 
 async def reach(
-    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Progress | None = None
+    backend: Backend, network: Network, host: str, port: int, left: Left, steps: Steps | None = None
 ) -> Stream:
     """Connect to `host` by one of its addresses.
 
@@ -141,15 +141,15 @@ async def reach(
         PolicyError: every address is denied. A denied one among others is left out.
         LocalProtocolError: the resolver's answer is none.
     """
-    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, tracer)
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, steps)
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
     local = network.local_address
     if local is not None:
         addresses = _of_the_family_of(local, host, addresses)
     addresses = _in_order(addresses)
-    if tracer is not None:
-        tracer.connecting(addresses, port)
+    if steps is not None:
+        steps.connecting(addresses, port)
     return await backend.connect_tcp(
         addresses,
         port,
@@ -161,10 +161,10 @@ async def reach(
 
 
 async def addresses_of(
-    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Progress | None = None
+    backend: Backend, network: Network, host: str, port: int, left: Left, steps: Steps | None = None
 ) -> Sequence[str]:
     """The addresses that `reach` would try. Raises as `reach` does, short of connecting."""
-    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, tracer)
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, steps)
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
     return _in_order(addresses)
@@ -179,12 +179,12 @@ def _known_addresses(network: Network, host: str) -> Sequence[str]:
     return (host,) if is_address(host) else ()
 
 
-async def _asked(backend: Backend, network: Network, host: str, left: Left, tracer: Progress | None) -> Sequence[str]:
-    if tracer is None:
+async def _asked(backend: Backend, network: Network, host: str, left: Left, steps: Steps | None) -> Sequence[str]:
+    if steps is None:
         return await _answer(backend, network, host, left)
-    tracer.looking_up(host)
+    steps.looking_up(host)
     addresses = await _answer(backend, network, host, left)
-    tracer.looked_up(host, addresses)
+    steps.looked_up(host, addresses)
     return addresses
 
 
@@ -194,7 +194,7 @@ async def _answer(backend: Backend, network: Network, host: str, left: Left) -> 
     answer = network.resolver.resolve(host, _system(backend, left))
     if not hasattr(answer, "__await__"):
         kind = type(answer).__name__
-        raise LocalProtocolError(f"{_who(network.resolver)} returned type {kind} for {host}: expected an awaitable")
+        raise LocalProtocolError(f"{_named(network.resolver)} returned type {kind} for {host}: expected an awaitable")
     return _checked(network.resolver, host, await answer)
 
 
@@ -207,22 +207,22 @@ def _system(backend: Backend, left: Left) -> System:
 
 def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-        raise LocalProtocolError(f"{_who(resolver)} answered {answer!r} for {host}: a sequence of text is allowed")
+        raise LocalProtocolError(f"{_named(resolver)} answered {answer!r} for {host}: a sequence of text is allowed")
     addresses = []
     for each in answer:
         address = canonical(each)
         if address is None:
             given = show(each) if isinstance(each, (str, bytes)) else repr(each)
             raise LocalProtocolError(
-                f"{_who(resolver)} answered {given} for {host}: IP addresses as text are allowed", phase="resolve"
+                f"{_named(resolver)} answered {given} for {host}: IP addresses as text are allowed", phase="resolve"
             )
         addresses.append(address)
     if not addresses:
-        raise ConnectError(f"{_who(resolver)} knows no address of {show(host)}", phase="resolve")
+        raise ConnectError(f"{_named(resolver)} knows no address of {show(host)}", phase="resolve")
     return addresses
 
 
-def _who(resolver: Resolver) -> str:
+def _named(resolver: Resolver) -> str:
     return f"the resolver {type(resolver).__qualname__}"
 
 

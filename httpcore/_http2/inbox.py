@@ -1,10 +1,10 @@
-"""One HTTP/2 stream with what came on it and waits for the owner of its exchange. No I/O, no lock.
+"""One HTTP/2 stream with its received head and content, until the owner of the exchange takes them. No I/O, no lock.
 
-The engine's state of the stream and the content that came are one object, so a frame is looked up once and told by one
-call. The exchange itself is another one on purpose: the engine holds its streams until they end, and an exchange must
-be able to die before that. It is its finaliser that ends the stream of a response that was dropped.
+The engine's state of the stream and the received content are one object, so that a frame costs one lookup and one call.
+The exchange is another object on purpose: the engine holds its streams until they end, and an exchange must be able to
+die before that: its finaliser ends the stream of a response that was dropped.
 
-All of it is changed under the lock of its connection, by the task that reads for all and by the owner.
+All of it is changed under the lock of its connection, by the current reader and by the owner.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 from .._errors import HTTPCoreError
 from .._message.head import Head
 from .election import Election, Waiter
+from .liveness import Liveness
 from .streams import Stream
 
 __all__ = ["Inbox"]
@@ -30,15 +31,18 @@ class Inbox(Stream):
 
     Arguments:
         election: wakes the task that waits for news.
+        liveness: knows when something came last.
 
     Attributes:
         two_way: the request goes on when the response has ended.
         awaits_tunnel: it is two-way only if the answer is a 2xx.
-        begins: where in all that the connection sends its request begins.
+        begins, ends: byte offsets of the request in the connection's output.
+        sent_at: when all of the request was handed to the system.
+        first_at: when the first bytes of a response were read.
         head, interim, parts, held: of the response. `held` counts the bytes in `parts`.
-        received: bytes of the body that came, all in all.
-        started: something of the response has come.
-        error: what ended it instead.
+        received: bytes of the body that were received, in all.
+        started: a part of the response was received, so that the request must not be sent again by itself.
+        error: why it ended without a complete response.
         refused: the peer has not processed the request, and says so.
         crowded: if it was refused, then because there were too many: the same connection may take it later.
         stopped: nothing more of the request is wanted.
@@ -49,6 +53,9 @@ class Inbox(Stream):
     awaits_tunnel = False
     crowded = False
     begins = 0
+    ends = 0
+    sent_at: float | None = None
+    first_at: float | None = None
     head: Head | None = None
     interim: Sequence[Head] = ()
     held = 0
@@ -60,25 +67,32 @@ class Inbox(Stream):
     receiver: Waiter | None = None
     sender: Waiter | None = None
 
-    def __init__(self, election: Election) -> None:
+    def __init__(self, election: Election, liveness: Liveness | None = None) -> None:
         self._election = election
+        self._liveness = liveness
         self.parts: deque[bytes | bytearray | memoryview] = deque()
 
     # What the engine tells.
 
     def on_interim(self, head: Head) -> None:
-        self.started = True
+        self._start()
         self.interim = [*self.interim, head]
         self.wake()
 
     def on_head(self, head: Head) -> None:
-        self.started = True
+        self._start()
         self.head = head
         if self.awaits_tunnel and not 200 <= head.status < 300:
             self.two_way = False
         if head.status >= 400 and not self.two_way:
+            # A server that refuses wants no more of the upload (RFC 9112, 9.5, says so of HTTP/1.1)
             self.stopped = True
         self.wake()
+
+    def _start(self) -> None:
+        self.started = True
+        if self.first_at is None and self._liveness is not None:
+            self.first_at = self._liveness.last_received
 
     def on_body(self, data: bytes) -> None:
         self.add(data)
@@ -93,7 +107,7 @@ class Inbox(Stream):
         return unwanted
 
     def wake(self) -> None:
-        """There is news for both tasks that may wait for it."""
+        """Wake the receiver and the sender: either may wait for this."""
         if self.receiver is not None:
             self._election.wake(self.receiver)
         if self.sender is not None:
@@ -166,7 +180,7 @@ class Inbox(Stream):
     def has_head(self) -> bool:
         return self.head is not None or self.error is not None
 
-    def may_go_ahead(self) -> bool:
+    def may_send_body(self) -> bool:
         return self.has_head() or any(head.status == 100 for head in self.interim)
 
     def has_body(self) -> bool:

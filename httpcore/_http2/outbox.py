@@ -1,4 +1,4 @@
-"""What one HTTP/2 connection has to send and the system has not taken yet. Plain: nothing here waits.
+"""The bytes that one HTTP/2 connection has to send and the system has not taken yet. Plain: nothing here waits.
 
 All but `can_send` is used under the connection's lock.
 """
@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable
 
 from .._backends.base import Stream
+from .._totals import Totals
 from .election import Waiter
 from .engine import H2Engine
+from .inbox import Inbox
 
 __all__ = ["Outbox"]
 
@@ -19,19 +21,27 @@ class Outbox:
     """The engine's frames, and the rest of a write that was taken in part.
 
     Attributes:
-        unsent: taken from the engine and not yet from us.
-        written: bytes, in all.
+        unsent: bytes that were taken from the engine and that the stream has not taken yet.
+        written: bytes that the stream has taken, in all.
         writing: the wait whose call of the stream has `unsent`: no other may send. None: there is none.
         parting: only a GOAWAY is left to be sent, then the stream is closed.
         over: nothing can be sent any more.
+        leaving: what has a request queued that is not written whole, in order.
+        totals: where what is written is counted, with what others write.
         marks: what is to be called when so many bytes are written, in order; only traced requests have any.
     """
 
-    __slots__ = ("_engine", "_stream", "marks", "over", "parting", "unsent", "writing", "written")
+    __slots__ = (
+        *("_engine", "_now", "_stream"),
+        *("leaving", "marks", "over", "parting", "totals", "unsent", "writing", "written"),
+    )
 
-    def __init__(self, stream: Stream, engine: H2Engine) -> None:
+    def __init__(self, stream: Stream, engine: H2Engine, now: Callable[[], float], totals: Totals) -> None:
         self._stream = stream
         self._engine = engine
+        self._now = now
+        self.totals = totals
+        self.leaving: deque[Inbox] = deque()
         self.unsent: bytes | memoryview = b""
         self.written = 0
         self.writing: Waiter | None = None
@@ -41,21 +51,21 @@ class Outbox:
 
     def size(self) -> int:
         """Bytes that wait to be sent."""
-        return len(self.unsent) + self._engine.owed
+        return len(self.unsent) + self._engine.pending
 
     def is_unsent(self) -> bool:
-        """There is something to write, if only what the stream itself has kept."""
+        """There is something to write, if only in the buffer of the stream (TLS keeps encrypted bytes)."""
         if self.over:
             return False
-        return bool(self.unsent) or self._engine.owed > 0 or self._stream.owes
+        return bool(self.unsent) or self._engine.pending > 0 or self._stream.owes
 
     def fill(self) -> bytes | memoryview:
-        """What to send next. The engine is asked only when all before is out: what answers the peer is bounded there,
-        and what is here cannot be taken back."""
+        """The bytes to send next. The engine's are taken only when all before have left: it bounds the answers to a
+        peer that does not read, and cannot count those that were moved here."""
         data = self.unsent = self.unsent or self._engine.take()
         return data
 
-    def give(self) -> None:
+    def write_nowait(self) -> None:
         """Hand over what is queued as far as there is room, unless a call of the stream has it."""
         # Never beside a call of the stream: that has the beginning of `unsent`, and ours would overtake the rest.
         while not self.writing and (data := self.unsent or self._engine.take()):
@@ -66,7 +76,18 @@ class Outbox:
 
     def wrote(self, data: bytes | memoryview, count: int) -> None:
         self.written += count
+        self.totals.bytes_sent += count
         self.unsent = b"" if count == len(data) else memoryview(data)[count:] if count else data
+        leaving = self.leaving
+        if leaving and leaving[0].ends <= self.written and not self._stream.owes:
+            at = self._now()
+            while leaving and leaving[0].ends <= self.written:
+                leaving.popleft().sent_at = at
+
+    def mark_end(self, inbox: Inbox) -> None:
+        """The end of its request has been queued."""
+        inbox.ends = self.written + len(self.unsent) + self._engine.pending
+        self.leaving.append(inbox)
 
     def tell_marks(self) -> None:
         """Call what waits for bytes that are written by now. Without the lock."""
@@ -83,5 +104,5 @@ class Outbox:
         self._stream.close()
 
     def part_if_sent(self) -> None:
-        if not (self.writing or self.unsent or self._engine.owed or self._stream.owes):
+        if not (self.writing or self.unsent or self._engine.pending or self._stream.owes):
             self.part()

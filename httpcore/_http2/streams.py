@@ -35,6 +35,8 @@ class Stream:
         ended: theirs is in: the response is complete.
         trailers: of the response, once it has ended.
         lenient: what was unusual about the interim heads and the trailers.
+        bytes_sent, bytes_received: of its HEADERS, CONTINUATION and DATA frames, whole: with the 9 bytes before each
+            payload, and with padding. What is sent counts when it is queued.
     """
 
     # No `__slots__`, and what most exchanges leave as it is stands on the class: to set all of it would cost a fifth of
@@ -47,6 +49,8 @@ class Stream:
     ended = False
     lenient: tuple[Leniency, ...] = ()
     trailers: Headers = []  # noqa: RUF012 - replaced, and never changed
+    bytes_sent = 0
+    bytes_received = 0
     head_seen = False  # the final one
     tunnel = False  # a 2xx to CONNECT: nothing but DATA from now on
     interim_count = 0
@@ -54,7 +58,7 @@ class Stream:
     length: int | None = None  # of the body, as declared
     left = 0  # of it, if declared
     room = STREAM_WINDOW  # what the peer may still send
-    owed = 0  # taken by the reader, not yet credited to the peer
+    uncredited = 0  # taken by the reader, not yet credited to the peer
     spare = 0  # what we may send, beyond the peer's initial window
 
     def on_interim(self, head: Head) -> None:
@@ -67,8 +71,8 @@ class Stream:
         """Content of a body came, at least one byte. `H2Engine.consumed` is to be told when it was taken."""
 
     def on_end(self) -> bool:
-        """The response is complete: `ended` is set, and `trailers` are there. The request may still be on its way.
-        Tells whether no more of it is wanted: then the engine resets the stream (8.1)."""
+        """The response is complete: `ended` is set, and `trailers` are there. The request may not be complete yet.
+        Returns whether no more of it is wanted: then the engine resets the stream (8.1)."""
         return False
 
     def count_interim(self, fields: Sequence[tuple[bytes, bytes]], ends: int) -> None:
@@ -92,7 +96,7 @@ class Stream:
             RemoteProtocolError: it ends the stream, but announces content.
         """
         self.head_seen = True
-        if self.connect and status < 300:
+        if self.connect and status < 300:  # 1xx heads do not come here
             self.tunnel = True  # Content-Length means nothing then (RFC 9110, 8.6)
         elif not self.content or status == 204 or status == 304:
             self.content = False
@@ -186,6 +190,7 @@ class GivenUp:
             Fault: the peer had ended it itself.
         """
         room = self._rooms.get(stream)
+        # Not among those that we reset, and not older than all of them: so the peer itself had ended it.
         if room is None and stream > self._forgotten:
             raise fault(
                 Code.STREAM_CLOSED, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which it had ended before"

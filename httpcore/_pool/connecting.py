@@ -23,15 +23,16 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
         info = connection.info
     except BaseException as error:
         leases.release(ticket, reusable=False)
-        explained = call.with_context(error, connection, "connect")
-        if explained is error:
+        described = call.with_context(error, connection, "connect")
+        leases.totals.note(described)
+        if described is error:
             raise
-        raise explained from error
+        raise described from error
     # From here on nothing waits. A peer that said how long it keeps the connection counts from its last response.
     slot = ticket.slot
     until = slot.expires if slot is not None and connection.uses and not connection.is_shared else None
     # It is as one that has served a request: whoever gets it looks whether the peer has left meanwhile, and a request
     # that finds it dead is sent again.
-    connection.uses += 1
+    connection.uses = connection.uses or 1
     leases.release(ticket, reusable=True, expires=until)
     return info

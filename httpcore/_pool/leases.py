@@ -26,14 +26,15 @@ from .._connect.dial import Connector
 from .._connect.network import Network
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
 from .._reentry import step_lock
+from .._totals import Totals
 from .._trace import CloseReason, ConnectionClosed
 from .call import Call
 from .connection import HTTPConnection
 from .engines import NATIVE, Engines
 from .ledger import Ledger
-from .stats import PoolStats
-from .tickets import Slot, SlotStanding, Standing, Ticket
-from .tracer import clock_of
+from .stats import PoolStats, totals_of
+from .tickets import Slot, SlotState, Ticket, TicketState
+from .tracer import clock_offset
 
 if TYPE_CHECKING:
     from .._trace import Trace
@@ -44,7 +45,7 @@ __all__ = ["Leases"]
 T = TypeVar("T")
 
 # The lookup of an Enum's member costs more than the comparison.
-_HOLDING: Final = Standing.HOLDING
+_HOLDING: Final = TicketState.HOLDING
 
 _every: weakref.WeakSet[Leases] = weakref.WeakSet()
 
@@ -64,7 +65,8 @@ class Leases:
         backend: the runtime, once a request was made.
         lock, ledger, connector: of this process and event loop; there are others after a fork.
         trace: the pool's own, if there is one.
-        untold: what traces are to be told when the step of the ledger has ended.
+        totals: what the pool has done; those of this process, after a fork.
+        unreported: calls of traces, to be made when the step of the ledger has ended.
         pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
     """
 
@@ -84,6 +86,7 @@ class Leases:
         self.engines = engines
         self.backend = backend
         self._is_fixed = backend is not None
+        self.totals = Totals()
         self._begin_afresh()
         _every.add(self)
 
@@ -94,7 +97,7 @@ class Leases:
         self.ledger = Ledger(self.limits)
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
-        self.untold: deque[Callable[[Leases], None]] = deque()
+        self.unreported: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
         # No request can be under way, since each holds this; so there is nobody to lock out.
@@ -103,7 +106,7 @@ class Leases:
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.POOL_CLOSED
                 slot.connection.close()
-        if self.__dict__.get("untold"):  # the last that is made
+        if self.__dict__.get("unreported"):  # the last that is made
             self.tell()
 
     # A ticket's way to a connection, and back.
@@ -119,17 +122,18 @@ class Leases:
         ledger = self.ledger
         try:
             with self.lock:
-                ledger.ask(ticket, call.now())
+                call.connected = now = call.now()
+                ledger.acquire(ticket, now)
                 if ledger.todo:
                     self._perform()
         finally:
             if self._deferred:
                 self._catch_up()
         claim = ticket.claim
-        if claim.standing is _HOLDING:
+        if claim.state is _HOLDING:
             connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
             fits = avoid is None and (connection.uses == 0 or connection.is_quiet())
-            if fits and not (connection.is_shared and connection.is_doubtful):
+            if fits and not (connection.is_shared and connection.needs_check):
                 return connection
         return None
 
@@ -137,19 +141,20 @@ class Leases:
         """After `acquire`: wait until the ticket holds a connection that fits."""
         claim = ticket.claim
         while True:
-            standing = claim.standing
-            if standing is _HOLDING:
+            state = claim.state
+            if state is _HOLDING:
                 connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
                 suits = avoid is None or self._suits(connection, ticket, avoid)
                 fits = connection.uses == 0 or (suits and connection.is_quiet())
                 if fits and not (
-                    connection.is_shared and connection.is_doubtful and not await connection.is_alive(call)
+                    connection.is_shared and connection.needs_check and not await connection.is_alive(call)
                 ):
+                    call.connected = call.now()
                     return connection
                 self.step(partial(self._redial, ticket))
-            elif standing is Standing.DIALING:
+            elif state is TicketState.DIALING:
                 await self._dial(ticket, call)
-            elif standing is Standing.WAITING:
+            elif state is TicketState.WAITING:
                 await self._wait(ticket, call)
             else:
                 raise _done(ticket)
@@ -165,8 +170,11 @@ class Leases:
 
     async def _wait(self, ticket: Ticket, call: Call) -> None:
         """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""
+        steps = call.begin_steps()
+        began = call.now()
+        steps.waiting(began)
         if call.tracer is not None:
-            call.tracer.queued(call.route)
+            call.tracer.queued(call.route, began)
         followed: bool | None = None
         since = 0.0
         while True:
@@ -177,7 +185,8 @@ class Leases:
                 if followed:
                     call.followed += now - since
                 followed, since = follows, now
-            if ticket.standing is not Standing.WAITING:
+            if ticket.state is not TicketState.WAITING:
+                steps.waited(now)
                 return
             limit = call.connect_limit() if follows else call.config.pool_timeout
             left = None if limit is None else max(0.0, limit - (now - since))
@@ -190,7 +199,7 @@ class Leases:
 
     def _check_granted(self, ticket: Ticket, call: Call, follows: bool) -> None:
         """The timer fired. Raise, unless the ticket was granted in the same moment, or waits for something else now."""
-        if self.step(lambda: ticket.standing is not Standing.WAITING or self.ledger.follows(ticket) is not follows):
+        if self.step(lambda: ticket.state is not TicketState.WAITING or self.ledger.follows(ticket) is not follows):
             return
         if follows:
             raise ConnectTimeout(
@@ -208,18 +217,22 @@ class Leases:
         )
 
     async def _dial(self, ticket: Ticket, call: Call) -> None:
-        connection = HTTPConnection(call.route, self._ping_interval, self.engines)
+        connection = HTTPConnection(call.route, self._ping_interval, self.engines, self.totals)
         slot = ticket.slot
         if slot is None:
             return  # the pool was closed since we were told to dial
         slot.connection = connection
-        if slot.standing is SlotStanding.GONE:
+        if slot.state is SlotState.GONE:
             return  # likewise; it may have been too early for it to see the connection
+        steps = call.begin_steps()
+        began = steps.dialing()
+        self.totals.dials += 1
         if call.tracer is not None:
-            call.tracer.dialing(call.route)
+            call.tracer.dialing(call.route, began)
         try:
-            await connection.open(self.connector, call.backend, call, call.followed)
+            await connection.open(self.connector, call.backend, call, call.followed, steps)
         except BaseException as error:
+            self.totals.failed_dials += 1
             if isinstance(error, Exception):
                 connection.close()
                 self.step(lambda: self.ledger.failed(ticket, self.now()))
@@ -230,14 +243,15 @@ class Leases:
         self.step(
             lambda: self.ledger.opened(ticket, self.now(), capacity=connection.capacity, protocol=connection.protocol)
         )
-        if call.tracer is not None and ticket.standing is _HOLDING:
+        if call.tracer is not None and ticket.state is _HOLDING:
             self.follow(slot, connection, call.tracer)
             call.tracer.opened(call.route, connection.info, connection.engine)
 
     def release(
         self, ticket: Ticket, *, reusable: bool, expires: float | None = None, reason: CloseReason | None = None
-    ) -> bool:
-        """The one way out for every ticket. False when it has to be put off until the step of this thread has ended.
+    ) -> float | None:
+        """The one way out for every ticket. Tells when it was released; None where it has to be put off until the step
+        of this thread has ended.
 
         Arguments:
             reason: why the connection is not reusable.
@@ -247,20 +261,21 @@ class Leases:
         if self.is_inside():
             # No lambda here nor in `acquire`: its variables would be cells, which cost more than all the rest of this.
             self._deferred.append(partial(self._release_later, ticket, reusable, expires))
-            return False
+            return None
         ledger, backend = self.ledger, self.backend
         try:
             with self.lock:
-                ledger.give_back(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
+                now = backend.now() if backend else 0.0
+                ledger.release(ticket, now, reusable=reusable, expires=expires)
                 if ledger.todo:
                     self._perform()
         finally:
             if self._deferred:
                 self._catch_up()
-        return True
+        return now
 
     def _release_later(self, ticket: Ticket, reusable: bool, expires: float | None) -> None:
-        self.ledger.give_back(ticket, self.now(), reusable=reusable, expires=expires)
+        self.ledger.release(ticket, self.now(), reusable=reusable, expires=expires)
 
     # Steps of the ledger.
 
@@ -287,7 +302,7 @@ class Leases:
                     deferred[0]()
                     self._perform()
                     deferred.popleft()
-        if self.untold and not self.is_inside():
+        if self.unreported and not self.is_inside():
             self.tell()
 
     def _perform(self) -> None:
@@ -296,28 +311,28 @@ class Leases:
         while todo:
             todo[0].perform()
             todo.popleft()
-        if self.untold and not self._deferred:
+        if self.unreported and not self._deferred:
             self._deferred.append(_nothing)  # so that the end of the step looks: a trace is never called under the lock
 
     def follow(self, slot: Slot, connection: HTTPConnection, tracer: Tracer) -> None:
         """A traced request uses the connection: its close is to be recorded."""
         if connection.on_close is None:
             # Not a method of this: nothing that the connection holds may keep the pool alive.
-            connection.on_close = partial(self.untold.append, partial(_tell_close, slot, connection))
+            connection.on_close = partial(self.unreported.append, partial(_tell_close, slot, connection))
         connection.tracer = None if connection.is_shared else tracer
 
     def tell(self) -> None:
         """Call traces, for what happened in a step. What they raise could end no request here: it is reported."""
-        untold = self.untold
-        while untold:
+        unreported = self.unreported
+        while unreported:
             try:
-                untold.popleft()(self)
+                unreported.popleft()(self)
             except Exception as error:
                 sys.excepthook(type(error), error, error.__traceback__)
 
     def tell_later(self, tell: Callable[[Leases], None]) -> None:
         """Call a trace: now, or when the step of this thread has ended that a finaliser has interrupted."""
-        self.untold.append(tell)
+        self.unreported.append(tell)
         if self.is_inside():
             self._deferred.append(_nothing)
         else:
@@ -336,7 +351,7 @@ class Leases:
 
     def _see_to(self, slot: Slot) -> None:
         connection: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what `_dial` put there
-        if connection is None or slot.standing is SlotStanding.GONE:
+        if connection is None or slot.state is SlotState.GONE:
             return
         if not connection.is_shared:
             if not slot.used:
@@ -347,7 +362,15 @@ class Leases:
             self.ledger.resize(slot, connection.capacity, self.now())
 
     def stats(self) -> PoolStats:
-        return self.ledger.snapshot() if self.is_inside() else self.step(self._expired_stats)
+        stats = self.ledger.snapshot() if self.is_inside() else self.step(self._expired_stats)
+        return stats.of_pool(totals_of(self.totals, self._open_reuses()), self.limits)
+
+    def _open_reuses(self) -> int:
+        """Of the connections that have not put theirs into the totals. One that is to be closed is in `todo` alone."""
+        ledger = self.ledger
+        open_or_leaving = {*ledger.slots(), *[item for item in list(ledger.todo) if isinstance(item, Slot)]}
+        connections: list[HTTPConnection | None] = [slot.connection for slot in open_or_leaving]  # type: ignore[misc]
+        return sum([connection.reuses for connection in connections if connection is not None])
 
     def _expired_stats(self) -> PoolStats:
         self.ledger.expire(self.now())
@@ -402,6 +425,7 @@ class Leases:
                 slot.connection.abandon()
         self.ledger.disband()
         self._begin_afresh()
+        self.totals = Totals()
         if not self._is_fixed:
             self.backend = None
 
@@ -434,7 +458,8 @@ def _tell_close(slot: Slot, connection: HTTPConnection, leases: Leases) -> None:
     if tracer is not None:
         tracer.closed(peer, reason)
     elif leases.trace is not None:
-        at = 0.0 if leases.backend is None else clock_of(leases.backend)()
+        backend = leases.backend
+        at = 0.0 if backend is None else backend.now() + clock_offset(backend)
         leases.trace(ConnectionClosed(at, 0, peer, reason))
 
 

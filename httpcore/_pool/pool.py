@@ -156,7 +156,7 @@ class ConnectionPool:
     ) -> None:
         ping_interval = checked_seconds("ping_interval", ping_interval, zero=False)
         protocols = checked_protocols(http1, http2)
-        way, choose = checked_proxy(proxy)
+        via, choose = checked_proxy(proxy)
         uds = checked_uds(uds, proxy, local_address)
         policy = checked_policy(network_policy)
         facts = (checked_resolver(resolver), resolve, policy, local_address, socket_options)
@@ -165,7 +165,7 @@ class ConnectionPool:
         rules = rules_of(strict, limits)
         network = _NETWORK if is_default and rules == DEFAULT_RULES else Network(*facts, rules)
         self._ssl = _SSL if ssl is None else checked_ssl(ssl)
-        self._routing = Routing(self._ssl, protocols, way, choose, uds, tunnels=policy is not None)
+        self._routing = Routing(self._ssl, protocols, via, choose, uds, tunnels=policy is not None)
         self._timeout = TimeoutConfig.of(timeout)
         self._max_body = checked_size("max_body", max_body)
         self._trace = checked_trace(trace)
@@ -247,6 +247,7 @@ class ConnectionPool:
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
         trace = self._trace if trace is None else both(self._trace, checked_trace(trace))
         call = Call(asked, route, config, backend, duplex)
+        leases.totals.requests += 1
         if trace is not None:
             call.trace(trace, tag).awaits_reading = limit is not UNSET
         delivery = await self._attempts.send(call)
@@ -372,7 +373,8 @@ class ConnectionPool:
     def stats(self) -> PoolStats:
         """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
         for one, in all and per origin: one consistent snapshot. Where a signal handler or a finaliser has interrupted
-        a step of this pool it is the state in the middle of that step.
+        a step of this pool it is the state in the middle of that step. Also the limits, and what the pool has done
+        since it was made: see `PoolTotals`.
         """
         return self._leases.stats()
 

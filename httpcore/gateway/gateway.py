@@ -419,9 +419,11 @@ class Gateway:
         try:
             watch.begins()
             headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
+            if status in _BODILESS:  # of a 304 uvicorn expects the body that its length tells
+                headers = [pair for pair in headers if pair[0] != b"content-length"]
+            left = _length(headers, turn.request.method, status)
             turn.status = status
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            left = _length(headers, turn.request.method, status)
             connection: RawStream | None = response.connection
             if connection is not None:
                 await _both_ways(turn, connection, left)
@@ -465,8 +467,10 @@ class Gateway:
             path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
             ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
             name = turn.line.name if turn.line is not None else "-"
+            given = turn.request
             self._log.info(
-                "%s %s %s %d%s %s", turn.request.client or "-", turn.request.method, path, turn.status, ended, name
+                *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
+                _request_id(given.headers),
             )
 
     # The checks.
@@ -529,6 +533,11 @@ async def _both_ways(turn: _Turn, connection: RawStream, left: int | None) -> No
     finally:
         cancel()
         connection.close()
+
+
+def _request_id(headers: Headers) -> str:
+    """For the log, where a request has one."""
+    return "".join([f" {printable(value.decode('latin-1'))}" for name, value in headers if name == b"x-request-id"])
 
 
 async def _received(connection: RawStream) -> AsyncIterator[bytes]:

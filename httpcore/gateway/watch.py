@@ -36,7 +36,7 @@ class Rounds:
     __slots__ = ("_handle", "_new", "_seen", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self._new: list[Watch] = []
         self._seen: list[Watch] = []
         self._handle: asyncio.TimerHandle | None = None
@@ -111,7 +111,7 @@ class Watch:
 
     def left(self) -> None:
         """The client has left."""
-        self.strike("left")
+        self.end("left")
 
     def close(self) -> None:
         """The request is over."""
@@ -137,9 +137,9 @@ class Watch:
         present = self._loop.time()
         due = inf if self._limit is None else self._since + self._limit
         if self._ends <= present:
-            self.strike("total")
+            self.end("total")
         elif due <= present:
-            self.strike(self._name)
+            self.end(self._name)
         else:
             self._set(min(due, self._ends))
 
@@ -167,7 +167,7 @@ class Watch:
             pass
         self.left()
 
-    def strike(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
         """Cancel the request."""
         if not self._is_closed:
             self._is_closed = True

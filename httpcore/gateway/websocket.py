@@ -22,7 +22,7 @@ from .._message.raw import RawStream
 from .handshakes import Agreed
 from .messages import Message, Receive, Send
 from .settings import WebSockets
-from .watch import Lock, Watch, later, start
+from .watch import Lock, Watch, later, pause, start
 
 __all__ = ["Socket"]
 
@@ -33,6 +33,7 @@ _ABNORMAL: Final = 1006
 _TOO_BIG: Final = 1009
 _INTERNAL_ERROR: Final = 1011
 
+_PIECE: Final = 32768
 _MOST_PARTS: Final = 1024
 _BROKE_OFF: Final = "the upstream broke off"
 
@@ -101,8 +102,10 @@ class Socket:
     async def _from_upstream(self, connection: RawStream) -> bool:
         """Whether it closed as the protocol has it."""
         frames = self._frames
-        while data := await connection.recv():
+        while data := await connection.recv(_PIECE):
             self._heard = True
+            if len(data) > _PIECE // 2:  # of an upstream that sends without end: others have their turn between pieces
+                await pause(0)
             frames.receive_data(data)
             for event in frames.events():
                 if isinstance(event, events.Message):
@@ -249,7 +252,7 @@ class Socket:
     async def _give_up(self) -> None:
         self._end_soon()
         await self._close_client(_INTERNAL_ERROR, "the upstream does not answer")
-        self._watch.strike("idle")
+        self._watch.end("idle")
 
     async def _ping(self) -> None:
         try:

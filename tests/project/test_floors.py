@@ -23,8 +23,9 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
+            {"_timing"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline"},
+            {"_certificate", "_deadline", "_totals"},
         ]
     },
     {
@@ -77,7 +78,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"exchange", "engines"},
         ],
         "_connect": [
-            {"__init__", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"__init__", "policy", "resolvers", "socks", "steps", "tunnel", "contexts", "tls_errors"},
             {"proxy"},
             {"environment", "network", "route", "tls"},
             {"sessions"},
@@ -94,21 +95,24 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"arguments", "loaded", "streamed"},
             {"call", "routing"},
             {"leases"},
-            {"connecting", "delivery"},
+            {"connecting", "timing"},
+            {"delivery"},
             {"attempts"},
             {"retrying"},
             {"pool"},
         ]
     },
-    {"": [{"_sync"}]},
+    {"": [{"_sync"}, {"_faces"}]},
     {
         "gateway": [
-            {"messages", "settings", "stats"},
-            {"forwarding", "targets", "health", "watch", "lifespans", "failover"},
-            {"plan", "router"},
+            {"fleet", "messages", "settings", "stats"},
+            {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
+            {"plan", "request_ids", "router"},
             {"balance", "upload", "handshakes"},
             {"websocket"},
             {"gateway"},
+            {"config"},
+            {"supervisor", "worker"},
             {"__init__", "__main__"},
         ]
     },
@@ -151,7 +155,18 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"functions"},
         ]
     },
-    {"": [{"__init__"}]},
+    {
+        "_cli": [
+            {"__init__", "clean", "exits", "plan", "timeline", "wire"},
+            {"arguments", "narration", "output"},
+            {"paint"},
+            {"chart", "progress"},
+            {"svg"},
+            {"watch"},
+            {"command"},
+        ]
+    },
+    {"": [{"__init__", "__main__"}]},
 ]
 
 
@@ -173,10 +188,13 @@ def numbered() -> dict[str, tuple[int, int]]:
 NUMBER = numbered()
 
 SOCKETS = {f"_backends/{name}" for name in ("lookup", "sockets", "connecting", "asyncio", "trio", "threads")}
+COMMAND = {"gateway/__main__", "gateway/supervisor", "gateway/worker"}
+"""The processes of `python -m httpcore.gateway`, which nothing imports."""
 OWNERS: dict[str, set[str]] = {
-    "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"},
+    "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"}
+    | COMMAND,
     "trio": {"_backends/trio", "_transports/tasks"},
-    "socket": SOCKETS,
+    "socket": SOCKETS | COMMAND,
     "select": SOCKETS,
     "ssl": {"_connect/contexts", "_connect/tls", "_connect/tls_errors"},
     "certifi": {"_connect/contexts", "_pool/loaded"},
@@ -204,6 +222,7 @@ SSL_TYPES = {
     "_pool/connection",
     "_pool/pool",
     "_pool/routing",
+    "_faces",
     "_sync",
     "_transports/extensions",
     "gateway/settings",
@@ -345,7 +364,7 @@ def test_a_library_is_imported_by_the_files_that_wrap_it(library: str) -> None:
 
 
 @EACH
-def test_ssl_is_imported_where_it_runs_only_by_those_that_wrap_it(module: str) -> None:
+def test_ssl_is_imported_where_it_runs_only_by_its_wrappers(module: str) -> None:
     assert "ssl" not in foreign(module, without_types(module)) or module in OWNERS["ssl"]
 
 
