@@ -10,7 +10,7 @@ import logging
 import os
 from asyncio import CancelledError, get_running_loop
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .._errors import HTTPCoreError, printable
 from .._message.body import BodyContent
@@ -20,8 +20,9 @@ from .._pool.retrying import draw
 from .balance import Balance, balance_of, is_random
 from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
 from .forwarding import WRITTEN, networks_of
+from .handshakes import Offer, agreed, asked
 from .health import Member, available
-from .messages import Headers, Receive, Refusal, Scope, Send, answer
+from .messages import Headers, Receive, Refusal, Scope, Send, answer, can_deny, deny
 from .plan import Forward, Trust, plan, returned
 from .settings import (
     DEFAULT_HEALTH,
@@ -31,12 +32,17 @@ from .settings import (
     Limits,
     Timeouts,
     Upstream,
+    WebSockets,
     checked_whole,
     upstreams_of,
+    websockets_of,
 )
 from .stats import GatewayStats, UpstreamStats
 from .upload import BodyTooLarge, ClientLeft, Upload
 from .watch import Gate, Rounds, Watch, now, pause, start
+
+if TYPE_CHECKING:
+    from .websocket import Socket
 
 __all__ = ["Gateway"]
 
@@ -98,8 +104,26 @@ class _Turn:
             self.is_whole = True
 
 
+class _SocketTurn(_Turn):
+    """The same for a WebSocket."""
+
+    __slots__ = ("offer", "scope", "socket")
+
+    def __init__(self, scope: Scope, send: Send, offer: Offer, watch: Watch, socket: Socket) -> None:
+        super().__init__(send, offer.request, watch, None)
+        self.scope = scope
+        self.offer = offer
+        self.socket = socket
+
+    async def refuse(self, refusal: Refusal) -> None:
+        if not self.status:
+            self.status = refusal.status
+            await deny(self.scope, self.send, refusal)
+            self.is_whole = True
+
+
 class Gateway:
-    """An ASGI app that forwards every HTTP request to one of its upstreams.
+    """An ASGI app that forwards every HTTP request, and every WebSocket, to one of its upstreams.
 
     Path, query, body and its content coding go on byte for byte, heads and pieces as soon as they are there, with back
     pressure both ways. What concerns one hop only is removed (RFC 9110, section 7.6). A client that leaves cancels its
@@ -116,6 +140,8 @@ class Gateway:
             Default 1.
         timeouts: a `Timeouts`. Default: 5 s to connect, 60 s between two pieces, none for the first byte.
         limits: a `Limits`. Default: 10,000 requests at once, 100 that wait for a second.
+        websocket: whether WebSockets are forwarded, which takes the package wsproto; or how, as a `WebSockets`. Default
+            True. False: they are refused with 403.
         host: "rewrite" sends the upstream's own Host, "keep" the client's. Default "rewrite".
         trusted_proxies: networks and addresses whose X-Forwarded-*, X-Real-IP and Forwarded are believed and continued.
             From all others they are removed. Default (): none.
@@ -142,6 +168,7 @@ class Gateway:
         retries: int = 1,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         limits: Limits = DEFAULT_LIMITS,
+        websocket: bool | WebSockets = True,
         host: str = "rewrite",
         trusted_proxies: Sequence[str] = (),
         forwarded: Sequence[str] = ("x-forwarded",),
@@ -154,6 +181,7 @@ class Gateway:
         self._timeouts = timeouts
         self._config = timeouts.config()
         self._limits = limits
+        self._websockets = websockets_of(websocket)
         self._health = health
         self._retries = retries
         self._balance = balance_of(balance)
@@ -176,8 +204,8 @@ class Gateway:
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
-        else:  # a WebSocket, refused before it is accepted: the server answers 403
-            await send({"type": "websocket.close", "code": 1008, "reason": "this gateway forwards HTTP only"})
+        else:
+            await self._serve_socket(scope, receive, send)
 
     def stats(self) -> GatewayStats:
         """What this gateway has done so far, in this process."""
@@ -243,6 +271,70 @@ class Gateway:
                 turn.upload.close()
             self._count(turn)
 
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a WebSocket: its handshake goes to the upstreams as a GET does."""
+        if self._websockets is None:
+            await send({"type": "websocket.close", "code": 1008, "reason": "this gateway forwards HTTP only"})
+            return
+        await receive()  # websocket.connect
+        try:
+            from .websocket import Socket  # brings wsproto, which only a WebSocket needs
+        except ImportError:
+            self._log.error("WebSockets need the package wsproto: pip install httpcore[gateway]")
+            await deny(scope, send, Refusal(501, "this gateway forwards HTTP only"))
+            return
+        offer = asked(scope, self._trust, os.urandom(16))
+        refusal = offer if isinstance(offer, Refusal) else None
+        if refusal is None and not self._gate.enter() and not await self._gate.wait(self._limits.queue_wait):
+            refusal = _FULL
+        if isinstance(offer, Refusal) or refusal is not None:
+            assert refusal is not None
+            self._responses[refusal.status // 100 - 1] += 1
+            await deny(scope, send, refusal)
+            return
+        watch = Watch(self._rounds(), receive, self._timeouts, True)
+        watch.waits()  # for the answer to the handshake
+        turn = _SocketTurn(scope, send, offer, watch, Socket(receive, send, self._websockets, watch))
+        try:
+            await self._forward(turn)
+        except (CancelledError, HTTPCoreError) as error:
+            await self._ended(turn, error)
+        finally:
+            self._gate.leave()
+            watch.close()
+            turn.socket.close()
+            self._count(turn)
+
+    async def _talk(self, turn: _SocketTurn, response: Response, line: _Line) -> None:
+        """The upstream has answered the handshake: accept the client, or hand the refusal on."""
+        line.member.answered()
+        turn.watch.begins()
+        connection: RawStream | None = response.connection
+        if connection is None:
+            await self._denied(turn, response)
+            return
+        try:
+            chosen = agreed(response.headers, turn.offer, self._without, self._trust.name)
+            turn.status = response.status_code
+            await turn.socket.talk(connection, chosen, turn)
+        finally:
+            connection.close()
+
+    async def _denied(self, turn: _SocketTurn, response: Response) -> None:
+        status, send = response.status_code, turn.send
+        async with response:
+            if not can_deny(turn.scope):
+                await turn.refuse(Refusal(403))
+                return
+            turn.status = status
+            headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
+            await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+            turn.watch.waits()
+            async for piece in response.raw():
+                await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
+            await send({"type": "websocket.http.response.body", "body": b""})
+            turn.is_whole = True
+
     def _rounds(self) -> Rounds:
         """Those of the loop that runs: of several loops each has its own, which lasts as long as its requests."""
         loop = get_running_loop()
@@ -286,7 +378,11 @@ class Gateway:
             line.member.outstanding += 1
             try:
                 body = b"" if turn.upload is None else await turn.upload.content(turn.request)
-                await self._receive(turn, await self._sent(turn, line, body), line)
+                response = await self._sent(turn, line, body)
+                if isinstance(turn, _SocketTurn):
+                    await self._talk(turn, response, line)
+                else:
+                    await self._receive(turn, response, line)
                 return
             except HTTPCoreError as error:
                 tried |= {index}
@@ -325,9 +421,9 @@ class Gateway:
             headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
             if status in _BODILESS:  # of a 304 uvicorn expects the body that its length tells
                 headers = [pair for pair in headers if pair[0] != b"content-length"]
+            left = _length(headers, turn.request.method, status)
             turn.status = status
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            left = _length(headers, turn.request.method, status)
             connection: RawStream | None = response.connection
             if connection is not None:
                 await _both_ways(turn, connection, left)
@@ -405,11 +501,6 @@ class Gateway:
         return response.status_code < 400
 
 
-def _request_id(headers: Headers) -> str:
-    """For the log, where a request has one."""
-    return "".join([f" {printable(value.decode('latin-1'))}" for name, value in headers if name == b"x-request-id"])
-
-
 async def _pass(turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
     """Hand the pieces of a response on, of which `left` bytes come, if that is known."""
     watch, send = turn.watch, turn.send
@@ -442,6 +533,11 @@ async def _both_ways(turn: _Turn, connection: RawStream, left: int | None) -> No
     finally:
         cancel()
         connection.close()
+
+
+def _request_id(headers: Headers) -> str:
+    """For the log, where a request has one."""
+    return "".join([f" {printable(value.decode('latin-1'))}" for name, value in headers if name == b"x-request-id"])
 
 
 async def _received(connection: RawStream) -> AsyncIterator[bytes]:
