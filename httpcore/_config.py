@@ -19,6 +19,30 @@ if TYPE_CHECKING:
     import ssl as ssl_module
     from typing import TypedDict, Unpack
 
+    class LimitFields(TypedDict, total=False):
+        """The fields of a `PoolLimits`."""
+
+        max_connections: int | None
+        max_connections_per_origin: int | None
+        max_keepalive: int | None
+        keepalive_expiry: float | None
+        max_connection_lifetime: float | None
+        max_head_bytes: int
+        max_head_fields: int
+
+    class SSLFields(TypedDict, total=False):
+        """The fields of an `SSLConfig`."""
+
+        cert: CertTypes | None
+        verify: bool | str | PathLike[str]
+        trust_env: bool
+        server_hostname: str | None
+        alpn: Iterable[str] | None
+        fingerprints: Iterable[str]
+        minimum_version: TLSVersion | ssl_module.TLSVersion | None
+        maximum_version: TLSVersion | ssl_module.TLSVersion | None
+        ciphers: str | Iterable[str] | None
+
     class TimeoutFields(TypedDict, total=False):
         """The fields of a `TimeoutConfig`, by either of their names."""
 
@@ -74,14 +98,14 @@ def checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {value!r}: seconds as a number, or None for no limit, are allowed")
+        raise TypeError(f"{name} is {value!r}: expected seconds as a number, or None for no limit")
     try:
         seconds = exact_float(value)
     except OverflowError:  # a whole number of more than 308 digits
         seconds = math.inf if value > 0 else -math.inf
     if math.isnan(seconds) or seconds < 0 or (seconds == 0 and not zero):
         least = "from 0 up" if zero else "above 0"
-        raise ValueError(f"{name} is {value!r}: a number of seconds {least} is allowed, or None for no limit")
+        raise ValueError(f"{name} is {value!r}: expected a number of seconds {least}, or None for no limit")
     return None if seconds == math.inf else seconds
 
 
@@ -99,11 +123,9 @@ def _checked_count(name: str, value: int | None, *, least: int) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}: a whole number, or None for no further limit, is allowed")
+        raise TypeError(f"{name} is {value!r}: expected a whole number, or None for no further limit")
     if value < least:
-        raise ValueError(
-            f"{name} is {value!r}: a whole number from {least} up is allowed, or None for no further limit"
-        )
+        raise ValueError(f"{name} is {value!r}: expected a whole number from {least} up, or None for no further limit")
 
 
 def _checked_positive(name: str, value: object, unit: str) -> float:
@@ -329,6 +351,14 @@ class PoolLimits:
         _check_range("max_head_bytes", self.max_head_bytes, 1024, 1 << 24)
         _check_range("max_head_fields", self.max_head_fields, 1, 1 << 16)
 
+    def replace(self, **changes: Unpack[LimitFields]) -> PoolLimits:
+        """The same but for some fields: `http.limits.replace(max_connections=5)`.
+
+        Raises:
+            TypeError, ValueError: as the constructor.
+        """
+        return PoolLimits(**{**{name: getattr(self, name) for name in PoolLimits.__slots__}, **changes})
+
 
 @public
 @resolvable
@@ -404,6 +434,14 @@ class SSLConfig:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    def replace(self, **changes: Unpack[SSLFields]) -> SSLConfig:
+        """The same but for some fields: `config.replace(verify="ca.pem")`.
+
+        Raises:
+            TypeError, ValueError: as the constructor.
+        """
+        return changed(self, **changes)
+
     def __repr__(self) -> str:
         cert = self.cert
         shown = cert if not isinstance(cert, tuple) or cert[-1] is None else (*cert[:-1], "***")  # no passwords
@@ -434,7 +472,7 @@ def _checked_verify(verify: object) -> bool | str:
     if isinstance(verify, PathLike):
         verify = fspath(verify)
     if not isinstance(verify, (bool, str)) or verify == "":
-        raise TypeError(f"verify is {verify!r}: True, False or the path of a file or directory is allowed")
+        raise TypeError(f"verify is {verify!r}: expected True, False or the path of a file or directory")
     return verify
 
 
@@ -442,12 +480,12 @@ def _checked_server_hostname(name: object) -> str | None:
     if name is None:
         return None
     if not isinstance(name, str):
-        raise TypeError(f"server_hostname is {name!r}: a host name or an IP address is allowed, or None")
+        raise TypeError(f"server_hostname is {name!r}: expected a host name or an IP address, or None")
     name = exact_str(name)
     if not _HOST.fullmatch(name):
         raise ValueError(
-            f"server_hostname is {name!r}: a host name in ASCII (xn--... if need be) or an IP address without brackets "
-            "is allowed, or None"
+            f"server_hostname is {name!r}: expected a host name in ASCII (xn--... if need be), an IP address without "
+            "brackets, or None"
         )
     return name
 
@@ -483,10 +521,10 @@ def checked_alpn(alpn: object) -> tuple[str, ...]:
     """Protocol names, as many as there are."""
     names = None if isinstance(alpn, (str, bytes)) or not isinstance(alpn, Iterable) else tuple(alpn)
     if names is None or not all(isinstance(name, str) for name in names):
-        raise TypeError(f'alpn is {alpn!r}: a sequence of protocol names is allowed, e.g. ("h2", "http/1.1")')
+        raise TypeError(f'alpn is {alpn!r}: expected a sequence of protocol names, e.g. ("h2", "http/1.1")')
     names = tuple(map(exact_str, names))
     if not all(name.isascii() and 0 < len(name) < 256 for name in names):
-        raise ValueError(f"alpn is {alpn!r}: names of 1 to 255 ASCII characters are allowed")
+        raise ValueError(f"alpn is {alpn!r}: expected names of 1 to 255 ASCII characters")
     return names
 
 
@@ -502,14 +540,14 @@ def _checked_fingerprints(fingerprints: object) -> tuple[str, ...]:
     if isinstance(fingerprints, Iterable) and not isinstance(fingerprints, (str, bytes)):
         given = tuple(fingerprints)
     if given is None or not all(isinstance(fingerprint, str) for fingerprint in given):
-        raise TypeError(f"fingerprints is {fingerprints!r}: a sequence of SHA-256 values in hex is allowed")
+        raise TypeError(f"fingerprints is {fingerprints!r}: expected a sequence of SHA-256 values in hex")
     given = tuple(map(exact_str, given))
     if given:
         fingerprint_of(b"")  # so that no request has to import what it takes
     plain = tuple(fingerprint.replace(":", "").lower() for fingerprint in given)
     for fingerprint, shown in zip(plain, given, strict=True):
         if not _SHA256.fullmatch(fingerprint):
-            raise ValueError(f"fingerprints has {shown!r}: 64 hexadecimal digits (SHA-256) are allowed")
+            raise ValueError(f"fingerprints has {shown!r}: expected 64 hexadecimal digits (SHA-256)")
     return plain
 
 
@@ -528,9 +566,7 @@ def _checked_cert(cert: object) -> CertFile | None:
         ):
             return (parts[0], parts[1], password)
     shape = type(cert).__name__  # never the value: it may hold a password
-    raise TypeError(
-        f"cert is a {shape}: a path, (certificate, key) or (certificate, key, password) is allowed, or None"
-    )
+    raise TypeError(f"cert is a {shape}: expected a path, (certificate, key) or (certificate, key, password), or None")
 
 
 SSLTypes = Union[SSLConfig, "ssl_module.SSLContext", None]
@@ -541,7 +577,7 @@ def checked_ssl(ssl: Any) -> Any:
     module = sys.modules.get("ssl")  # whoever has a context has imported it
     if isinstance(ssl, SSLConfig) or (module is not None and isinstance(ssl, module.SSLContext)):
         return ssl
-    raise TypeError(f"ssl is of type {type(ssl).__name__}: an SSLConfig or an ssl.SSLContext is allowed, or None")
+    raise TypeError(f"ssl is of type {type(ssl).__name__}: expected an SSLConfig or an ssl.SSLContext, or None")
 
 
 Demands = tuple[Hashable, ...]

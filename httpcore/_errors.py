@@ -123,7 +123,7 @@ class HTTPCoreError(Exception):
         if self.phase is not None:
             where.append(f"phase: {self.phase}")
         if self.url is not None:
-            where.append(f"request: {self.method} {self.url}")
+            where.append(f"url: {self.url}" if self.method is None else f"request: {self.method} {self.url}")
         if self.peer is not None:
             where.append(f"peer: {self.peer}")
         if self.limit is not None:

@@ -40,7 +40,7 @@ T = TypeVar("T")
 _new = object.__new__  # `SyncResponse(...)` looks at more arguments than a request has time for
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run(coroutine: Coroutine[Any, Any, T], caller: str = "SyncConnectionPool") -> T:
     """Drive a coroutine that never suspends to its end."""
     try:
         awaited = coroutine.send(None)
@@ -48,7 +48,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return end.value  # type: ignore[no-any-return]
     coroutine.close()
     raise RuntimeError(
-        f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: SyncConnectionPool expected a backend (and a "
+        f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: {caller} expected a backend (and a "
         "resolver) whose calls block the thread and never suspend, got one for an event loop"
     )
 
@@ -74,10 +74,13 @@ def run_sync(coroutine: Coroutine[object, None, T]) -> T:
     Returns: what the coroutine returned.
 
     Raises:
+        TypeError: it is no coroutine.
         RuntimeError: it suspended, as what belongs to an event loop does. It is closed then.
         Exception: what the coroutine raised.
     """
-    return run(coroutine)
+    if not isinstance(coroutine, Coroutine):
+        raise TypeError(f"coroutine: expected what a call of an async def returns, got a {type(coroutine).__name__}")
+    return run(coroutine, "run_sync")
 
 
 @public
@@ -205,7 +208,8 @@ class SyncConnectionPool:
         tag: object = None,
         duplex: bool = False,
     ) -> SyncResponse:
-        """Send one request and return its response. The calling thread waits until it is there.
+        """Send one request and return its response: `http.request("GET", "https://example.com/")`. The calling thread
+        waits until it is there.
 
         Arguments:
             method: e.g. "GET" (RFC 9110 section 9). Sent as given: methods are case-sensitive.
@@ -217,13 +221,15 @@ class SyncConnectionPool:
                 `ReplayableBody`. It is read in the calling thread, and no timeout interrupts it there.
             stream: False reads the whole body before returning; True returns at the head, and the response must be
                 read to its end or closed.
-            ssl: as for the pool, for this request. Default None: the pool's.
-            timeout: as for the pool, for this request. A number of seconds leaves the pool's total timeout; what a
-                `TimeoutConfig` leaves out is the pool's. None: no limit of any kind. Left out: the pool's.
+            ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the pool's. Default None: the pool's.
+            timeout: a `TimeoutConfig`, of which what is left out is the pool's; or seconds for each kind of wait, which
+                leaves the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
-            max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
-            trace: called for this request, after the pool's own if there is one. Default None.
+            max_body: the most bytes of the response's body that are kept, as received and as decoded; more is
+                LimitExceeded. None: no limit. Left out: the pool's.
+            trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to this request,
+                after the pool's own trace if there is one. Default None.
             tag: anything that is to stand in the records of this request. Default None.
             duplex: leave the request open: the response returns at its head, and of `response.connection` one thread
                 may send more of the request while another receives the response. `body` is the beginning; of an
@@ -231,6 +237,9 @@ class SyncConnectionPool:
                 it; what has not been asked for stays the caller's. An iterator that ends before the head ends the
                 request. Over HTTP/1.1 the body is chunked, unless there is a Content-Length. It means nothing for
                 CONNECT, TRACE and an Upgrade. Default False.
+
+        Returns: a `SyncResponse`. A status of 400 or more is no error, and redirects are not followed: that is for
+            `httpcore.Client`.
 
         Raises:
             TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not

@@ -1,4 +1,4 @@
-"""What a pool has done since it was made, as plain numbers that whoever does it adds to.
+"""What a pool has done since it was made, as plain numbers that are added to where it is done.
 
 `totals.name += n` is safe in threads and under Ctrl-C: no call lies between its reading and its writing, so no other
 thread and no signal handler can come in between. So the bytes are counted without a lock where they pass.

@@ -67,7 +67,7 @@ def test_a_malformed_timeout_is_refused_by_name(name: str, value: Any, error: ty
 
 
 def test_a_whole_that_may_take_no_time_at_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="total_timeout is 0: a number of seconds above 0 is allowed"):
+    with pytest.raises(ValueError, match="total_timeout is 0: expected a number of seconds above 0"):
         httpcore.TimeoutConfig(total_timeout=0)
 
 
@@ -111,7 +111,7 @@ def test_a_limit_that_is_no_count_is_refused_by_name(name: str, value: Any, erro
 
 @pytest.mark.parametrize("name", ["max_connections", "max_connections_per_origin"])
 def test_a_pool_without_a_connection_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} is 0: a whole number from 1 up"):
+    with pytest.raises(ValueError, match=f"{name} is 0: expected a whole number from 1 up"):
         httpcore.PoolLimits(**{name: 0})
 
 
@@ -348,7 +348,7 @@ each_pool = pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.__name_
         ({"timeout": -1}, ValueError, "timeout is -1"),
         ({"limits": 10}, TypeError, "limits is of type int"),
         ({"http1": False, "http2": False}, ValueError, "http1 and http2"),
-        ({"ping_interval": 0}, ValueError, "ping_interval is 0: a number of seconds above 0"),
+        ({"ping_interval": 0}, ValueError, "ping_interval is 0: expected a number of seconds above 0"),
         ({"ping_interval": "1"}, TypeError, "ping_interval is '1'"),
         ({"verify": False}, TypeError, "verify"),
         ({"trace": 5}, TypeError, "trace is of type int: expected a plain callable that takes a TraceEvent, or None"),

@@ -27,7 +27,7 @@ _EARLY = 1e-6
 
 
 class Race(Generic[A]):
-    """One connect to one of several addresses; whoever runs it says what has become of each.
+    """One connect to one of several addresses; its caller reports the outcome of each.
 
     Arguments:
         target: what is connected to, for messages: "example.com:80".

@@ -1,9 +1,9 @@
 """From a host name to the addresses to try, in a few threads of our own, and how an address is written in a message.
 
-A blocking `getaddrinfo` knows no timeout and cannot be called off, so it runs in a thread that nobody has to wait for:
-the waiter may leave, and the answer then goes nowhere. The threads are daemons and end when there is nothing to do.
-`loop.getaddrinfo` of asyncio is not used, because its default executor is joined at exit: a dead name server would hold
-up the whole program.
+A blocking `getaddrinfo` knows no timeout and cannot be called off, so it runs in a thread that the caller need not wait
+for: the waiter may leave, and the answer then goes nowhere. The threads are daemons and end when there is nothing to
+do. `loop.getaddrinfo` of asyncio is not used, because its default executor is joined at exit: a dead name server would
+hold up the whole program.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _answer(host: str) -> Answer:
     try:
         # As bytes, or Python loads its IDNA codec; the name is in ASCII already.
         found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
-    except Exception as error:  # also UnicodeError, ValueError (a NUL), MemoryError: a thread has nobody to tell
+    except Exception as error:  # also UnicodeError, ValueError (a NUL), MemoryError: in a thread no caller would see it
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         failure = ConnectError(
             f"the name {show(host)} does not resolve: {reason}", errno=getattr(error, "errno", None), phase="resolve"

@@ -62,7 +62,7 @@ def open_socket(family: int, local_address: str | None, options: Sequence[Socket
 
 
 class Descriptor:
-    """Calls on a connected socket that return at once. `close` is `sock.close`, called by whoever knows it is safe."""
+    """Calls on a connected socket that return at once. `close` is `sock.close`: the caller knows when it is safe."""
 
     __slots__ = ("_failure", "_room", "has_ended", "info", "is_closed", "kept", "sock")
 
@@ -153,7 +153,7 @@ class Descriptor:
             raise self.error(WriteError, "ending the request", error) from error
 
     def shut_down(self) -> None:
-        """End both directions now: whoever waits for the socket is woken. The descriptor stays open. Never raises."""
+        """End both directions now: calls that wait for the socket end. The descriptor stays open. Never raises."""
         self.is_closed = True
         try:
             self.sock.shutdown(socket.SHUT_RDWR)

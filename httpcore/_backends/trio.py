@@ -149,7 +149,8 @@ class TrioStream:
             descriptor.is_closed = True
             self._close_here()
             return
-        # From another thread: what waits is woken now, but only its own loop knows who still waits for the descriptor.
+        # From another thread: what waits is woken now, but only its own loop knows which tasks still wait for the
+        # descriptor.
         descriptor.shut_down()
         try:
             self._token.run_sync_soon(self._close_here)
@@ -327,7 +328,7 @@ class TrioBackend:
             try:
                 self._token.run_sync_soon(answered.set)
             except trio.RunFinishedError:
-                pass  # nobody waits any more
+                pass  # no task waits any more
 
         call = look_up(host, done)
         try:

@@ -14,7 +14,7 @@ Answer = list[str] | ConnectError
 
 
 class Call:
-    """One function that waits for its turn in a thread. Whoever does not need it any more says `leave`."""
+    """One function that waits for its turn in a thread. A caller that does not need it any more calls `leave`."""
 
     __slots__ = ("_function", "is_wanted")
 
@@ -23,7 +23,7 @@ class Call:
         self.is_wanted = True
 
     def leave(self) -> None:
-        """It is not begun any more; one that has begun runs on, and nobody looks at the outcome."""
+        """It is not begun any more; one that has begun runs on, and its outcome is dropped."""
         self.is_wanted = False
 
     def run(self) -> None:
@@ -69,7 +69,7 @@ class Threads:
         try:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
         except RuntimeError as error:
-            # Those that run will come to it. Only when there are none nobody would.
+            # Those that run will come to it. Only where none runs the work would be lost.
             if not self._running:
                 raise ConnectError(f"cannot start a thread ({self._name}): {error}", errno=errno.EAGAIN) from error
         else:

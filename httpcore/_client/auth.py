@@ -1,10 +1,11 @@
-"""Who a request comes from: Basic, Digest, Bearer, `.netrc`, and whatever a caller writes.
+"""Authentication: Basic, Digest, Bearer, `.netrc`, and whatever a caller writes.
 
 A flow is a generator. It is given the request, yields it with what it has added, is sent the response, and may yield
 again: the same request with other credentials, or another one. It does no I/O and waits for nothing, so one flow serves
-asyncio, trio and threads; who drives it sends what it yields. No `repr`, error or trace here has a secret in it.
+asyncio, trio and threads; its driver sends the requests that it yields. No `repr`, error or trace here has a secret in
+it.
 
-The one who drives a flow keeps credentials with the origin that they were given for: after a redirect to another one
+The driver of a flow keeps credentials with the origin that they were given for: after a redirect to another one
 the flow is not started again.
 """
 
@@ -89,7 +90,7 @@ class BasicAuth(Auth):
 
 def basic_value(username: str | bytes, password: str | bytes) -> bytes:
     """The value of Authorization for the Basic scheme. Raises as `BasicAuth`."""
-    from base64 import b64encode  # only for who has a password
+    from base64 import b64encode  # needed with a password alone
 
     user, secret = _credentials(username, password)
     if b":" in user:
@@ -281,7 +282,7 @@ class NetrcAuth(Auth):
         return self._netrc.lookup(host, login)
 
     def _read(self) -> Netrc:
-        from .netrc import Netrc, netrc_path  # only for who has such a file
+        from .netrc import Netrc, netrc_path  # needed with such a file alone
 
         path = netrc_path() if self._path is None else os.fspath(self._path)
         try:

@@ -1,4 +1,4 @@
-"""Digest authentication (RFC 7616): the answer to a challenge, and the nonce that is shared by those who use it.
+"""Digest authentication (RFC 7616): the answer to a challenge, and the nonce that its requests share.
 
 All is done in octets: a realm is hashed and sent back as it was received. User name and password are UTF-8, whether the
 challenge has `charset=UTF-8` or not.
@@ -129,7 +129,7 @@ class DigestAnswer:
     cnonce: bytes
 
     def proof_is_wrong(self, parameters: dict[str, str]) -> bool:
-        """Authentication-Info has a proof that only one who does not know the password would send."""
+        """Authentication-Info has a wrong proof: the server does not know the password."""
         proof, cnonce = parameters.get("rspauth"), parameters.get("cnonce", "").encode("latin-1")
         if proof is None or self.rspauth is None:
             return False

@@ -247,7 +247,7 @@ def _start(response: Readable, kept: _Kept | None) -> int:
     """Where the body belongs in the file.
 
     Raises:
-        RemoteProtocolError: it is a part that nobody asked for.
+        RemoteProtocolError: it is a part that was not requested.
     """
     if int(response.status_code) != 206:
         return 0

@@ -41,7 +41,7 @@ CREDENTIALS: Final = frozenset(
         b"private-token",
     )
 )
-"""Fields that may say who is asking: not shown, and not sent on when a redirect leads to another origin."""
+"""Fields that may identify the caller: not shown, and not sent on when a redirect leads to another origin."""
 
 _SECRET: Final = CREDENTIALS | {b"set-cookie"}
 

@@ -130,7 +130,7 @@ class Call:
         auth: as given; UNSET for the client's.
         cookies: of this call alone.
         max_body: UNSET for none given.
-        progress: who is told.
+        progress: called as the body goes.
         extensions: for the transport, without the timeout.
         timeout: None for the transport's own.
         ends: when the total timeout is over, on the clock of the backend; None before the first hop, or without one.

@@ -470,7 +470,7 @@ async def _collected(body: Body, backend: Backend) -> Body:
 
 
 async def _drain(response: Readable) -> None:
-    """Read the rest of a body that nobody asked for, within bounds, so that its connection can be used again."""
+    """Read the rest of an unwanted body, within bounds, so that its connection can be used again."""
     delivery = response._delivery
     if response._content is not None or delivery is None:
         return

@@ -346,7 +346,7 @@ _remembered = lru_cache(maxsize=1024)(_absolute)
 def _relative(text: str) -> URL:
     """A relative reference (RFC 3986, section 4.2). Its dot segments stay, since they mean something to the base."""
     if FORBIDDEN.search(text):
-        refuse(text, "a control character or a backslash is allowed nowhere")
+        refuse(text, "expected no control character and no backslash")
     parts = _REFERENCE.fullmatch(text)
     assert parts is not None  # each part may be empty, and the last takes what is left
     authority, path, query, fragment = parts.groups()
@@ -478,7 +478,7 @@ def _with_query_params(url: URL, params: QueryParams) -> URL:
 
 @public
 class Origin:
-    """Scheme, host and port: who is talked to (RFC 6454). Immutable, hashable, compared by value.
+    """Scheme, host and port: the origin of a request (RFC 6454). Immutable, hashable, compared by value.
 
     Arguments:
         url: an absolute URL, of which the rest is ignored.

@@ -92,7 +92,7 @@ def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext 
 
 @public
 def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
-    """A new context for `config` that nobody else uses, for those who want to change it before they pass it on.
+    """A new context for `config` that is not shared, for callers that change it before they pass it on.
 
     Later changes of what it checks (such as `verify_mode`, `check_hostname`, `verify_flags`, versions, options and
     loaded authorities) hold for connections that are made from then on, and those made before are not used again. Other
@@ -117,7 +117,7 @@ def alpn_of(context: ssl.SSLContext) -> tuple[str, ...]:
 
 
 def _plain(config: SSLConfig) -> SSLConfig:
-    """What of the config its context depends on: not whom it is used for, nor what `alpn` says already."""
+    """What of the config its context depends on: not the host that it is used for, nor what `alpn` says already."""
     if config.server_hostname is None and config.alpn is None and not config.fingerprints:
         return config
     return changed(config, server_hostname=None, alpn=None, fingerprints=())
@@ -136,7 +136,7 @@ def _place(key: _Key) -> _Place:
 
 
 def _start_afresh() -> None:
-    """In the child of a fork: another thread may have held a lock that nobody there will let go."""
+    """In the child of a fork: another thread may have held a lock which no thread there will release."""
     global _lock
     _lock = RLock()
     _places.clear()
@@ -158,7 +158,7 @@ def _environment(config: SSLConfig) -> _Environment:
 def _checked_alpn(alpn: Sequence[str]) -> tuple[str, ...]:
     offered = () if isinstance(alpn, str) else tuple(alpn)
     if not offered or not all(isinstance(name, str) and name.isascii() and 0 < len(name) < 256 for name in offered):
-        raise LocalProtocolError(f'alpn is {alpn!r}: a sequence of protocol names is allowed, e.g. ("h2", "http/1.1")')
+        raise LocalProtocolError(f'alpn is {alpn!r}: expected a sequence of protocol names, e.g. ("h2", "http/1.1")')
     return offered
 
 
@@ -285,7 +285,7 @@ def _trust_path(context: ssl.SSLContext, argument: str, path: str) -> None:
         _trust_file(context, argument, path)
     elif not _trust_directory(context, argument, path):
         raise LocalProtocolError(
-            f"{argument} is {show(path)}: a directory is allowed that has *.pem, *.crt or *.cer files, or hashed names"
+            f"{argument} is {show(path)}: expected a directory that has *.pem, *.crt or *.cer files, or hashed names"
         )
 
 
@@ -294,7 +294,7 @@ def _trust_file(context: ssl.SSLContext, argument: str, path: str) -> None:
         context.load_verify_locations(cafile=path)
     except (OSError, ValueError) as error:
         raise LocalProtocolError(
-            f"{argument} is {show(path)}: a file of certificates in PEM form is allowed ({_why(error)})"
+            f"{argument} is {show(path)}: expected a file of certificates in PEM form ({_why(error)})"
         ) from error
 
 
@@ -327,7 +327,7 @@ def _identify(context: ssl.SSLContext, cert: CertFile) -> None:
 
     def missing() -> str:
         # Without this OpenSSL asks on the terminal, and waits.
-        raise LocalProtocolError(f"{named}: the key is encrypted; (certificate, key, password) is allowed")
+        raise LocalProtocolError(f"{named}: the key is encrypted: expected (certificate, key, password)")
 
     for path in (file,) if key is None else (file, key):
         _check_readable(path)
@@ -337,7 +337,7 @@ def _identify(context: ssl.SSLContext, cert: CertFile) -> None:
         unsure = "no certificate, no key" + ("" if password is None else ", or not the right password")
         why = unsure if isinstance(error, ssl.SSLError) and not error.reason else _why(error)
         raise LocalProtocolError(
-            f"{named}: a certificate and the key that belongs to it are allowed, in PEM form ({why})"
+            f"{named}: expected a certificate and the key that belongs to it, in PEM form ({why})"
         ) from error
 
 
@@ -360,7 +360,7 @@ def _log_keys(context: ssl.SSLContext, path: str) -> None:
         context.keylog_filename = path
     except (OSError, ValueError) as error:
         raise LocalProtocolError(
-            f"SSLKEYLOGFILE is {show(path)}: a file that can be written is allowed ({_why(error)})"
+            f"SSLKEYLOGFILE is {show(path)}: expected a file that can be written ({_why(error)})"
         ) from error
 
 

@@ -67,7 +67,7 @@ class Connector:
         Arguments:
             reached: hears of each stream as it comes to be, so that others can close it.
             spent: seconds of the connect timeout that are gone already.
-            steps: hears of each step. Default: the trace alone does, if there is one.
+            steps: is called at each step. Default: one that calls the trace, if there is one, and is not kept.
         """
         return Dial(self, backend, route, deadline, reached, spent, steps)
 

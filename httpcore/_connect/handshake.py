@@ -3,9 +3,9 @@
 What a connection before this one agreed on with the same server makes the next handshake cheaper (RFC 8446, section
 2.2). Two facts decide how that is done here:
 
-OpenSSL does not look at the host name again when it resumes: it trusts that the session is used for whom it was made.
-So a session is kept by everything that names the hop: the route (or the proxy), its TLS settings, the context and what
-it demands, the name that was checked and the protocols that were offered.
+OpenSSL does not look at the host name again when it resumes: it trusts that the session is used for the host that it
+was made for. So a session is kept by everything that names the hop: the route (or the proxy), its TLS settings, the
+context and what it demands, the name that was checked and the protocols that were offered.
 
 Python copies a session, certificate and all, each time it is asked for or set (0.5 ms on a machine where a handshake
 takes 2.5). So nothing is copied until another connection wants it: what is kept is where the session can be had from.
@@ -36,9 +36,9 @@ class Hop(NamedTuple):
     Attributes:
         place: what tells this hop from all others: sessions are shared between equal ones.
         tls: how it is checked.
-        host: whom we mean to talk to, as in the URL.
+        host: the host that we mean to talk to, as in the URL.
         offers: what may be spoken, best first.
-        demands: what the context must still demand, for those who will share the connection rely on it.
+        demands: what the context must still demand, since other requests that share the connection rely on it.
     """
 
     place: Hashable
@@ -112,6 +112,6 @@ def _check_pinned(secured: TLSStream, fingerprints: tuple[str, ...], name: str) 
         return
     raise TLSError(
         f"the certificate of {show(name)} has the SHA-256 fingerprint {seen}, which is not pinned: "
-        f"{', '.join(fingerprints)} is allowed",
+        f"expected {' or '.join(fingerprints)}",
         peer=secured.info().peer,
     )

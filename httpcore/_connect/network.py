@@ -1,4 +1,4 @@
-"""From a host name to a connected TCP stream: who is asked for its addresses, which may be used, in which order.
+"""From a host name to a connected TCP stream: the DNS resolver, the policy, and the order of the addresses.
 
 What connects is the runtime's, `Backend.connect_tcp`. It is given addresses, never a name: the very ones that were
 checked, so that a name which leads elsewhere a moment later leads nowhere.
@@ -31,7 +31,7 @@ Left = Callable[[], float | None]
 MOST_ADDRESSES = 16
 
 
-# Who is asked.
+# The resolver.
 
 
 # What is the same for all connections of a pool.
@@ -42,7 +42,7 @@ class Network:
     """How a pool reaches hosts; a value.
 
     Arguments:
-        resolver: who is asked for the addresses of a name. Default None: the operating system.
+        resolver: the DNS resolver. Default None: the operating system.
         resolve: addresses that need no asking, as with curl's `--resolve`: from a host (a name, or an IP address) to an
             IP address or a sequence of them. URL, `Host`, TLS and the pool still see the name.
         policy: which addresses may be connected to. Default None: all.
@@ -70,7 +70,7 @@ class Network:
             address = canonical(self.local_address)
             if address is None:
                 raise ValueError(
-                    f"local_address is {self.local_address!r}: an IP address of this machine is allowed, as text"
+                    f"local_address is {self.local_address!r}: expected an IP address of this machine, as text"
                 )
             object.__setattr__(self, "local_address", address)
 
@@ -79,13 +79,13 @@ def _known(resolve: object) -> dict[str, tuple[str, ...]]:
     if resolve is None:
         return {}
     if not isinstance(resolve, Mapping):
-        raise TypeError(f"resolve is {resolve!r}: a mapping from hosts to IP addresses is allowed")
+        raise TypeError(f"resolve is {resolve!r}: expected a mapping from hosts to IP addresses")
     return {_host(host): _given(host, addresses) for host, addresses in resolve.items()}
 
 
 def _host(host: object) -> str:
     if not isinstance(host, str):
-        raise TypeError(f"resolve has the host {host!r}: str is allowed")
+        raise TypeError(f"resolve has the host {host!r}: expected str")
     try:
         return parse_host(host).removesuffix(".")
     except InvalidURL as error:
@@ -95,16 +95,16 @@ def _host(host: object) -> str:
 def _given(host: str, given: object) -> tuple[str, ...]:
     several = [given] if isinstance(given, str) else given
     if not isinstance(several, Iterable) or isinstance(several, (bytes, Mapping)):
-        raise TypeError(f"resolve has {given!r} for {host}: an IP address as text, or a sequence of them, is allowed")
+        raise TypeError(f"resolve has {given!r} for {host}: expected an IP address as text, or a sequence of them")
     addresses = tuple(several)
     checked = tuple([text for text in map(canonical, addresses) if text is not None])
     if not checked or len(checked) != len(addresses):
-        raise ValueError(f"resolve has {given!r} for {host}: IP addresses as text are allowed, at least one")
+        raise ValueError(f"resolve has {given!r} for {host}: expected IP addresses as text, at least one")
     return checked
 
 
 def _options(options: object) -> tuple[SocketOption, ...]:
-    allowed = "a sequence of (level, name, value) is allowed, the value an int or bytes"
+    allowed = "expected a sequence of (level, name, value), the value an int or bytes"
     if isinstance(options, (str, bytes)) or not isinstance(options, Iterable):
         raise TypeError(f"socket_options is {options!r}: {allowed}")
     checked = tuple([tuple(option) if isinstance(option, list) else option for option in options])
@@ -207,14 +207,14 @@ def _system(backend: Backend, left: Left) -> System:
 
 def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-        raise LocalProtocolError(f"{_named(resolver)} answered {answer!r} for {host}: a sequence of text is allowed")
+        raise LocalProtocolError(f"{_named(resolver)} answered {answer!r} for {host}: expected a sequence of text")
     addresses = []
     for each in answer:
         address = canonical(each)
         if address is None:
             given = show(each) if isinstance(each, (str, bytes)) else repr(each)
             raise LocalProtocolError(
-                f"{_named(resolver)} answered {given} for {host}: IP addresses as text are allowed", phase="resolve"
+                f"{_named(resolver)} answered {given} for {host}: expected IP addresses as text", phase="resolve"
             )
         addresses.append(address)
     if not addresses:

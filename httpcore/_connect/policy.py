@@ -279,7 +279,7 @@ def _as_numbers(network: Network) -> _Range:
 
 def _ranges(name: str, networks: object) -> tuple[_Range, ...]:
     if isinstance(networks, (str, bytes)) or not isinstance(networks, Iterable):
-        raise TypeError(f"{name} is {networks!r}: a sequence of networks is allowed, such as ('10.0.0.0/8',)")
+        raise TypeError(f"{name} is {networks!r}: expected a sequence of networks, such as ('10.0.0.0/8',)")
     found = set()
     for network in networks:
         if isinstance(network, (int, bytes)) or not network:
@@ -301,19 +301,19 @@ def _why(network: str) -> str:
     try:
         meant = ipaddress.ip_network(_without_zone(network), strict=False)
     except ValueError:
-        return "an IP address without a zone is allowed, or a network such as '10.0.0.0/8' or 'fd00::/8'"
+        return "expected an IP address without a zone, or a network such as '10.0.0.0/8' or 'fd00::/8'"
     return f"bits are set behind the prefix; is {str(meant)!r} meant?"
 
 
 def _checked_ports(ports: object) -> tuple[int, ...]:
     if isinstance(ports, (str, bytes)) or not isinstance(ports, Iterable):
-        raise TypeError(f"ports is {ports!r}: a sequence of numbers is allowed, such as (80, 443), or None for all")
+        raise TypeError(f"ports is {ports!r}: expected a sequence of numbers, such as (80, 443), or None for all")
     found = tuple(ports)
     for port in found:
         if isinstance(port, bool) or not isinstance(port, int):
-            raise TypeError(f"ports has {port!r}: numbers from 1 to 65535 are allowed")
+            raise TypeError(f"ports has {port!r}: expected numbers from 1 to 65535")
         if not 1 <= port <= 65535:
-            raise ValueError(f"ports has {port!r}: numbers from 1 to 65535 are allowed")
+            raise ValueError(f"ports has {port!r}: expected numbers from 1 to 65535")
     return tuple(sorted(set(found)))
 
 

@@ -1,4 +1,4 @@
-"""A proxy: where it is, how it is spoken to, and who we are there. A value, checked when it is made.
+"""A proxy: its address, its protocol and our credentials there. A value, checked when it is made.
 
 All that one kind of proxy has of its own is a row of `KINDS`: another kind is another row, and a conversation.
 """
@@ -36,7 +36,7 @@ _OURS: Final = {
     b"te",
     b"expect",
 }
-"""Fields that say whom a message is for and how it is framed."""
+"""Fields for the addressee and the framing of a message, which the library sets."""
 
 
 class Kind(NamedTuple):
@@ -69,7 +69,7 @@ def _check_basic(user: bytes, password: bytes) -> None:
 
 def _check_socks4(user: bytes, password: bytes) -> None:
     if password:
-        raise ValueError("SOCKS4 knows no passwords: a user name alone is allowed")
+        raise ValueError("SOCKS4 knows no passwords: expected a user name alone")
     if b"\0" in user:
         raise ValueError("the proxy's user name has a zero byte, which ends it in SOCKS4")
 
@@ -166,7 +166,7 @@ class Proxy:
             return cls(value)
         if isinstance(value, Proxy):
             return value
-        raise TypeError(f"proxy is of type {type(value).__name__}: a URL or a Proxy is allowed, or None")
+        raise TypeError(f"proxy is of type {type(value).__name__}: expected a URL or a Proxy, or None")
 
     @property
     def kind(self) -> Kind:
@@ -225,12 +225,12 @@ def _auth(kind: Kind, auth: object, place: URL) -> tuple[bytes, bytes] | None:
         if pair is None:
             return None
     elif place.userinfo is not None:
-        raise ValueError("the proxy's URL has a user name, and auth is given too: one of them is allowed")
+        raise ValueError("the proxy's URL has a user name, and auth is given too: expected one of them")
     else:
         two = tuple(auth) if isinstance(auth, Sequence) and not isinstance(auth, (str, bytes)) else ()
         if len(two) != 2:
             raise TypeError(
-                f"auth is of type {type(auth).__name__}: a pair of user name and password is allowed, or None"
+                f"auth is of type {type(auth).__name__}: expected a pair of user name and password, or None"
             )
         pair = (_octets(two[0]), _octets(two[1]))
     user, password = pair
@@ -242,7 +242,7 @@ def _octets(text: object) -> bytes:
     if isinstance(text, bytes):
         return exact_bytes(text)
     if not isinstance(text, str):
-        raise TypeError(f"auth has a {type(text).__name__} in it: str or bytes is allowed")
+        raise TypeError(f"auth has a {type(text).__name__} in it: expected str or bytes")
     try:
         return exact_str(text).encode()
     except UnicodeEncodeError:
@@ -259,5 +259,5 @@ def _fields(kind: Kind, headers: HeaderTypes, auth: object) -> tuple[tuple[bytes
         if lower in _OURS:
             raise ValueError(f"headers has {name.decode()}, which is not for the caller to say here")
         if lower == b"proxy-authorization" and auth is not None:
-            raise ValueError("headers has Proxy-Authorization, and there is a user name too: one of them is allowed")
+            raise ValueError("headers has Proxy-Authorization, and there is a user name too: expected one of them")
     return pairs

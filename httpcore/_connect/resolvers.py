@@ -30,7 +30,7 @@ class Resolver(Protocol):
 
         Raises:
             ConnectError: the name does not resolve. Other errors of this library pass as well, and any other exception
-                goes to whoever made the request as it is.
+                goes to the caller of the request as it is.
         """
         ...
 
@@ -40,12 +40,12 @@ class CachingResolver:
     """Remembers the addresses of names for a while. Errors are not remembered; the system tells no TTL, so all names
     have the same.
 
-    Two who ask for one name at the same time may both ask the system.
+    Two requests for one name at the same time may both ask the system.
 
     Arguments:
         ttl: seconds that an answer is good for. Default 60.0.
         most: names that are remembered; the oldest gives way. Default 1000.
-        resolver: who is asked. Default None: the system.
+        resolver: the resolver below. Default None: the system.
         clock: seconds of a clock that only goes forward. Default `time.monotonic`.
 
     Raises:
@@ -61,13 +61,13 @@ class CachingResolver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
-            raise TypeError(f"ttl is {ttl!r}: a number of seconds is allowed")
+            raise TypeError(f"ttl is {ttl!r}: expected a number of seconds")
         if isinstance(most, bool) or not isinstance(most, int):
-            raise TypeError(f"most is {most!r}: a whole number of names is allowed")
+            raise TypeError(f"most is {most!r}: expected a whole number of names")
         if not ttl >= 0:
-            raise ValueError(f"ttl is {ttl!r}: a number of seconds from 0 up is allowed")
+            raise ValueError(f"ttl is {ttl!r}: expected a number of seconds from 0 up")
         if not most >= 1:
-            raise ValueError(f"most is {most!r}: a number of names from 1 up is allowed")
+            raise ValueError(f"most is {most!r}: expected a number of names from 1 up")
         self._ttl = ttl
         self._most = most
         self._resolver = resolver
@@ -77,10 +77,10 @@ class CachingResolver:
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     async def resolve(self, host: str, system: System) -> Sequence[str]:
-        """The addresses that are remembered, or those of whoever is asked. See `Resolver.resolve`.
+        """The addresses that are remembered, or those of the resolver below. See `Resolver.resolve`.
 
         Raises:
-            Exception: whatever the one who is asked raises.
+            Exception: any error of the resolver below.
         """
         until, addresses = self._known.get(host, (0.0, ()))
         if addresses and self._clock() < until:

@@ -2,7 +2,8 @@
 
 A conversation is a generator. It yields bytes, which are to be sent, or a number, which asks for exactly so many bytes
 of the answer; it returns when the proxy has connected. Nothing is read beyond the answer, so what follows belongs to
-whoever speaks next. SOCKS5 is RFC 1928, its passwords RFC 1929; SOCKS4 and 4a have no RFC, only their authors' notes.
+the side that speaks next. SOCKS5 is RFC 1928, its passwords RFC 1929; SOCKS4 and 4a have no RFC, only their authors'
+notes.
 
 The one library that has this without I/O, socksio, had its last release in 2020.
 """
@@ -35,7 +36,7 @@ _REPLIES_5: Final = {
 }
 _REPLIES_4: Final = {
     91: "rejected or failed",
-    92: "it cannot ask who we are (identd)",
+    92: "it cannot identify us (identd)",
     93: "identd and the user name do not agree",
 }
 
@@ -71,7 +72,7 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
 
 
 def _skip_bound(kind: int) -> Conversation:
-    """The address that the proxy connects from; nobody needs it."""
+    """The address that the proxy connects from, which is not needed."""
     if kind == 3:
         (size,) = yield 1
     elif kind in (1, 4):

@@ -1,4 +1,4 @@
-"""The steps of one request on its way to a connection: when each began and ended, which its trace is told as well.
+"""The steps of one request on its way to a connection: when each began and ended. Its trace gets the same readings.
 
 A request on a connection that was there has none. So what these cost is paid beside a lookup, a handshake or a wait.
 """
@@ -22,7 +22,7 @@ class Steps:
 
     Arguments:
         now: the clock of the request.
-        tracer: tells the trace, if there is one, with the same readings of the clock.
+        tracer: makes the records, if there is a trace.
 
     Attributes:
         current: the step that lasts; the inner one where two do; None: none does.

@@ -2,7 +2,7 @@
 
 Two buffers hold ciphertext. What came from the peer goes into `_incoming` and is decrypted at once, all of it. What
 OpenSSL makes for the peer comes out of `_outgoing`, in the order in which it was made, and `_outbox` is the part that
-is on its way. These are the reasons for who may do what:
+is on its way. These rules say which call may do what, and why:
 
 Encrypting counts before the ciphertext leaves: a record that was made and then dropped or made again gives the peer
 BAD_RECORD_MAC. So `write_some` sends what is left first, encrypts last, and awaits nothing after that; what a cancelled
@@ -322,7 +322,8 @@ class TLSStream:
         return False
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
-        """Ask for a call when data or the end arrives while nobody reads. What only TLS needed is not news.
+        """Ask for a call when data or the end arrives without a reader. Records that only TLS needs (tickets, key
+        updates) do not count.
 
         A task that reads, or that writes and listens, waits for input below: another must not take the input first.
         """
@@ -545,7 +546,7 @@ class TLSStream:
                 with self._lock:
                     self._session.unwrap()
             except ssl.SSLError:
-                pass  # normally "the peer's close_notify is not here yet", for which nobody waits
+                pass  # normally "the peer's close_notify is not here yet", which we do not wait for
         await self.flush(timeout, duplex=True)
 
     def _encrypt(self, data: bytes | bytearray | memoryview) -> int:
@@ -591,7 +592,7 @@ class TLSStream:
             if sent == len(self._outbox):
                 self._outbox = b""
                 if not self._outgoing.pending:
-                    break  # as nearly always; then nobody asks the clock
+                    break  # as nearly always; then the clock is not read
             else:
                 self._outbox = memoryview(self._outbox)[sent:]
             if sent:
@@ -634,7 +635,7 @@ class TLSStream:
     def _left(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(0.0, deadline - self._now())
 
-    # Letting go, and who is there.
+    # Closing, and the peer.
 
     @property
     def can_wake(self) -> bool:
@@ -647,7 +648,7 @@ class TLSStream:
 
     def close(self) -> None:
         """Let go of the connection, now. No close_notify: it could not be sent without waiting, and a message that
-        is complete does not need it. Who has time to be polite awaits `end` first."""
+        is complete does not need it. A caller that may wait awaits `end` first, which sends close_notify."""
         self._closed = True
         self._inner.close()
 

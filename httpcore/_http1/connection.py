@@ -32,6 +32,7 @@ class HTTP11Connection:
     is_open = False
     needs_check = False
     capacity = 1
+    streams = 0
 
     is_quiet: Callable[[], bool]
 

@@ -118,7 +118,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         ),
         (
             "what is beyond a limit",
-            r".*(longer than|were? allowed|are allowed|more than \d+ interim|more than the body has)",
+            r".*(longer than|expected at most|more than \d+ interim|more than the body has)",
             "fields, interim heads and chunk extensions are bounded here, see docs/security.md",
         ),
     )

@@ -1,9 +1,10 @@
 """HTTP/1.1 over one stream: one exchange at a time.
 
-An exchange sends a request and reads its response. While it sends it listens: a response that is final and an error,
-or that is complete already, stops the upload (RFC 9112 section 9.3 lets a server answer early, and a writer that cannot
-read deadlocks against one that does); any other early response waits until the request is sent. Whatever goes wrong
-here leaves the connection for its owner to close: `exchange.clean` says whether it may be used again.
+An exchange sends a request and reads its response. While it sends it also reads: RFC 9112, section 9.5, asks a client
+to watch for an error response during an upload, and a peer that answers before it has read all would deadlock with a
+client that only writes. A final response that is an error, or that is complete already, stops the upload; any other
+early response waits until the request is sent. An exchange never closes its connection after an error of the peer:
+`exchange.clean` tells the owner whether it may be used again.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ CONTINUE_TIMEOUT = 1.0
 """Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
 
 SMALL_BODY = 16384
-"""A body in memory up to this size leaves in one piece with the head."""
+"""A body in memory up to this size leaves in one piece with the head: one system call, and one TCP segment if small."""
 
 EARLY = 262144
-"""How much of an early response is held, in bytes, while the request is still being sent; then it has to wait."""
+"""How many bytes of an early response are held while the request is still being sent; then we stop reading, and TCP
+makes the peer wait."""
 
 DRAIN = 65536
-"""How much of an unread body is thrown away, if it is here already, to save a connection."""
+"""How many bytes of an unread body are thrown away, if they were received already, to keep the connection."""
 
 
 class HTTP11Exchange(H1Response):
@@ -125,6 +127,7 @@ class HTTP11Exchange(H1Response):
         try:
             await self._send()
         except WriteError:
+            # A server that refuses an upload answers and closes: the write fails, but the answer is often here.
             if not self._read_response_after_write_error():
                 raise
         deadline = self.deadline
@@ -204,8 +207,8 @@ class HTTP11Exchange(H1Response):
             whole = request.head if not data else request.head + bytes(data)
             stream, connection = self._stream, self._connection
             if connection.was_used:
-                # It was just found quiet, so what there is room for goes at once. On a new connection the peer's word
-                # is heard first: a 408 or 503 that comes before the request must find that none of it was sent.
+                # It was just found quiet, so the first write need not look for input. On a new connection `write_some`
+                # looks first: where a 408 or 503 comes before the request, no byte of it may have been sent.
                 if self.deadline.ends is not None:
                     self.deadline.within(None)
                 self.sent = sent = stream.give(whole)
@@ -216,7 +219,7 @@ class HTTP11Exchange(H1Response):
                 complete = await self._write(whole)
             self._complete = complete and (not stream.owes or await self._flush())
             return
-        # A body of the wrong kind is refused before any byte.
+        # First, so that a body of the wrong kind is refused before any byte was sent.
         reader = body.start(self._connection.backend.run_blocking)
         try:
             self._complete = await self._send_with(reader)
@@ -393,6 +396,8 @@ class HTTP11Exchange(H1Response):
         pace.count_to(self.received)
 
     def _feed(self, data: bytes) -> None:
+        # Without close_notify an attacker on the path could have cut the body: it is incomplete (RFC 9112, 8 and 9.8).
+        # Where a length or a last chunk ends the body a cut cannot be mistaken for its end, and many servers send none.
         if not data and self.is_until_close and self._stream.truncated:
             raise RemoteProtocolError(
                 f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that "
@@ -404,7 +409,7 @@ class HTTP11Exchange(H1Response):
         self.receive(data)
         if self.head is None and self.first_at is None and size:
             self.first_at = self.deadline.now()
-        if self._interims is not None:
+        if self._interims is not None:  # once each, also where one read brings several
             interims = self._interims[self._interims_seen :]
             self._interims_seen += len(interims)
             for head in interims:

@@ -234,7 +234,7 @@ def is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
     if old:
         raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)} in an HTTP/1.0 response")
     if coding.lower() != b"chunked":
-        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)}: one 'chunked' is allowed")
+        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)}: expected one 'chunked'")
     return True
 
 
@@ -251,7 +251,7 @@ def is_persistent(options: list[bytes], old: bool) -> bool:
 def fault_of_fields(what: str, section: bytes) -> RemoteProtocolError:
     lines = section.split(b"\r\n")[1:-2]
     bad = next((line for line in lines if not _is_field(line)), section)
-    rule = "name, colon and value on one line, no control characters, are allowed"
+    rule = "expected name, colon and value on one line, without control characters"
     return RemoteProtocolError(f"not a {what} field: {show(bad)}: {rule}")
 
 

@@ -78,6 +78,11 @@ class HTTP2Connection:
         return self._engine.max_streams
 
     @property
+    def streams(self) -> int:
+        """Streams that were opened so far."""
+        return self._engine.opened_streams
+
+    @property
     def is_open(self) -> bool:
         """It takes further exchanges."""
         return self._core.is_open
@@ -205,11 +210,12 @@ class HTTP2Connection:
             self._check_open(inbox)
             # A request whose first byte was never written may be sent again, whatever its method. Queued bytes leave in
             # order, so this one has begun to leave once more than `begins` bytes were written.
-            inbox.begins = self._outbox.written + self._outbox.size()
+            outbox = self._outbox
+            ahead = outbox.written + len(outbox.unsent)
+            inbox.begins = ahead + engine.pending
             if not engine.settings_seen:
                 inbox.crowded = True  # the limit is not known yet (RFC 9113, 6.5.2): a refusal may be for that alone
             engine.request(inbox, fields, end=end and not data, key=key)
-            core.totals.streams += 1
             if inbox.number >= LAST_STREAM:
                 core.spent = core.changed = True
             # A small body leaves with its head, and END_STREAM with its last byte: no frame for it alone.
@@ -217,7 +223,8 @@ class HTTP2Connection:
             if data and whole:
                 engine.data(inbox, data, end=end)
             if end and whole:
-                self._outbox.mark_end(inbox)
+                inbox.ends = ahead + inbox.queued
+                outbox.leaving.append(inbox)
             if engine.open_streams == 1:  # others may have something to send in a moment: then in one write
                 core.send_now()
             # Else it leaves with the write of the first task that waits: a hundred requests at once are one write.
@@ -262,7 +269,8 @@ class HTTP2Connection:
                     self._engine.trailers(inbox, trailers)
                 else:
                     self._engine.data(inbox, b"", end=True)
-                self._outbox.mark_end(inbox)
+                inbox.ends = self._outbox.written + len(self._outbox.unsent) + inbox.queued
+                self._outbox.leaving.append(inbox)
                 inbox.stopped = True
 
     def take(self, inbox: Inbox, most: int) -> bytes | None:

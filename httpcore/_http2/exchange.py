@@ -1,7 +1,7 @@
 """One request and its response, on one stream of an HTTP/2 connection.
 
-It has the same face as an exchange over HTTP/1.1, and follows the same rules for early answers. What differs: it ends
-alone. Whatever becomes of it, the connection goes on, unless the connection itself has failed.
+It has the same methods as an exchange over HTTP/1.1, and follows the same rules for early answers. The difference: it
+ends alone. The connection goes on after any error of one exchange, unless the connection itself has failed.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ class HTTP2Exchange:
     @property
     def first_at(self) -> float | None:
         """When the first bytes of a response were read."""
-        return self._inbox.first_at
+        inbox = self._inbox
+        return inbox.head_at if inbox.interim_at is None else inbox.interim_at
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
@@ -202,7 +203,8 @@ class HTTP2Exchange:
         return HTTP2RawStream(self, release)
 
     def __del__(self) -> None:
-        inbox = getattr(self, "_inbox", None)  # Ctrl-C may have come while it was made
+        # A finaliser runs in any thread, in the middle of anything: it takes no lock; to append to a deque is atomic.
+        inbox = getattr(self, "_inbox", None)  # None where Ctrl-C came in `__init__`
         if inbox is not None and (inbox.held or inbox.is_open):
             self._connection.dropped.append(inbox)
 
@@ -219,8 +221,8 @@ class HTTP2Exchange:
             and request.trailers is None
             and connection.open(inbox, fields, data or b"", end=not open_end, key=key)
         ):
-            return  # it leaves at once, or with the first task that waits
-        # A body of the wrong kind is refused before any byte, where there is one.
+            return  # all of it is queued: it leaves at once, or in the write of the first task that waits
+        # First, so that a body of the wrong kind is refused before any byte was sent.
         reader = request.body.start(connection.backend.run_blocking)
         at_end = True
         try:
@@ -352,8 +354,11 @@ class HTTP2Exchange:
         return data
 
     async def _receive(self, ready: Callable[[], bool], most: float | None = None) -> None:
-        limit = self.deadline.config.read_timeout
-        timeout = self.deadline.within(limit if most is None else most)
+        deadline = self.deadline
+        limit = deadline.config.read_timeout
+        timeout = limit if most is None else most
+        if deadline.ends is not None:
+            timeout = deadline.within(timeout)
         if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
                 f"nothing came on this stream for {timeout:g} seconds",

@@ -67,7 +67,7 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     """
     method = request.method
     if protocol is not None and method != b"CONNECT":
-        raise LocalProtocolError(f"method is {show(method)}: with :protocol only CONNECT is allowed")
+        raise LocalProtocolError(f"method is {show(method)}: expected CONNECT with :protocol")
     host, fields = _regular_fields(request.headers)
     if method == b"CONNECT" and protocol is None:
         return [(b":method", method), (b":authority", request.target), *fields]
@@ -238,17 +238,17 @@ def _check_values(fields: Sequence[tuple[bytes, bytes]]) -> None:
     for name, value in fields:
         if not is_value(value):
             raise RemoteProtocolError(
-                f"the peer sent {show(name)} with the value {show(value)}: no control character, and no white space "
-                "at its start or end, is allowed"
+                f"the peer sent {show(name)} with the value {show(value)}: expected no control character, and no "
+                "white space at its start or end"
             )
 
 
 def _received_name(name: bytes) -> bool:
     """Check a name; whether it is one of those that say something of the message's form."""
     if name[:1] == b":":
-        raise RemoteProtocolError(f"the peer sent {show(name)}: :status, once, before all others, is allowed")
+        raise RemoteProtocolError(f"the peer sent {show(name)}: expected :status, once, before all others")
     if not is_token(name) or name != name.lower():
-        raise RemoteProtocolError(f"the peer sent a field named {show(name)}: a token in lower case is allowed")
+        raise RemoteProtocolError(f"the peer sent a field named {show(name)}: expected a token in lower case")
     if name in _CONNECTION_FIELDS:
         raise RemoteProtocolError(f"the peer sent {show(name)}, which HTTP/2 has not: it speaks of the connection")
     return name in MARKED

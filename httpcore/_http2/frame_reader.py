@@ -121,7 +121,7 @@ class FrameReader:
             if end - at - 9 > MAX_FRAME:  # before it is here, or a peer could have us hold 16 MiB (4.2)
                 raise fault(
                     Code.FRAME_SIZE_ERROR,
-                    f"the peer sent a frame of {end - at - 9:,} bytes: at most {MAX_FRAME:,} are allowed",
+                    f"the peer sent a frame of {end - at - 9:,} bytes: expected at most {MAX_FRAME:,}",
                 )
             if end > size:
                 self._need = end - at

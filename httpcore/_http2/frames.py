@@ -109,7 +109,7 @@ def fault(code: Code, message: str) -> Fault:
 
 def too_much(message: str, limit: int) -> Fault:
     code = Code.ENHANCE_YOUR_CALM
-    return Fault(code, LimitExceeded(f"{message}, {limit:,} are allowed ({code.name})", limit=limit))
+    return Fault(code, LimitExceeded(f"{message}: expected at most {limit:,} ({code.name})", limit=limit))
 
 
 def unpad(kind: int, flags: int, payload: bytes) -> bytes:
@@ -130,7 +130,7 @@ def check_size(kind: int, payload: bytes, size: int) -> None:
     if len(payload) != size:
         raise fault(
             Code.FRAME_SIZE_ERROR,
-            f"the peer sent a {FRAME_NAMES[kind]} frame of {len(payload)} bytes: {size} are allowed",
+            f"the peer sent a {FRAME_NAMES[kind]} frame of {len(payload)} bytes: expected {size}",
         )
 
 
@@ -164,13 +164,13 @@ def check_setting(setting: int, value: int) -> None:
     if setting == INITIAL_WINDOW_SIZE and value > LARGEST_WINDOW:
         raise fault(Code.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value:,} makes a window too large")
     if setting == MAX_FRAME_SIZE and not MAX_FRAME <= value < 1 << 24:
-        raise fault(Code.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE {value:,}: 16,384 to 16,777,215 is allowed")
+        raise fault(Code.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE {value:,}: expected 16,384 to 16,777,215")
     if setting == ENABLE_PUSH and value:
-        raise fault(Code.PROTOCOL_ERROR, f"SETTINGS_ENABLE_PUSH {value} from a server: 0 is allowed")
+        raise fault(Code.PROTOCOL_ERROR, f"SETTINGS_ENABLE_PUSH {value} from a server: expected 0")
     if setting == ENABLE_CONNECT_PROTOCOL and value > 1:
         raise connect_protocol_fault(value)
 
 
 def connect_protocol_fault(value: int) -> Fault:
-    message = f"SETTINGS_ENABLE_CONNECT_PROTOCOL {value}: 1, or 0 until then, is allowed"
+    message = f"SETTINGS_ENABLE_CONNECT_PROTOCOL {value}: expected 1, or 0 until then"
     return fault(Code.PROTOCOL_ERROR, message)

@@ -84,11 +84,6 @@ class Outbox:
             while leaving and leaving[0].ends <= self.written:
                 leaving.popleft().sent_at = at
 
-    def mark_end(self, inbox: Inbox) -> None:
-        """The end of its request has been queued."""
-        inbox.ends = self.written + len(self.unsent) + self._engine.pending
-        self.leaving.append(inbox)
-
     def tell_marks(self) -> None:
         """Call what waits for bytes that are written by now. Without the lock."""
         while self.marks and self.marks[0][0] <= self.written and not self._stream.owes:

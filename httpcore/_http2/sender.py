@@ -93,6 +93,11 @@ class Sender:
         return self._out.pending
 
     @property
+    def opened_streams(self) -> int:
+        """Streams that were opened so far."""
+        return self._next // 2
+
+    @property
     def open_streams(self) -> int:
         """Streams that count against `max_streams`."""
         return len(self._streams)
@@ -135,9 +140,11 @@ class Sender:
         self._streams[number] = stream
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
-        before = self._out.pending
+        out = self._out
+        before = out.pending
         self._write_head(number, headers, end, key)
-        stream.bytes_sent = self._out.pending - before
+        stream.queued = queued = out.pending
+        stream.bytes_sent = queued - before
         self._budget.earn_request()
 
     def _refusal(self) -> str:
@@ -177,7 +184,8 @@ class Sender:
             data = view[at:]
         if size or end:
             self._write_data(stream.number, bytes(data), end)
-        stream.bytes_sent += self._out.pending - before
+        stream.queued = self._out.pending
+        stream.bytes_sent += stream.queued - before
         if end:
             self._sent_all(stream)
 
@@ -190,7 +198,8 @@ class Sender:
         self._check_sending(stream)
         before = self._out.pending
         self._write_head(stream.number, headers, True)
-        stream.bytes_sent += self._out.pending - before
+        stream.queued = self._out.pending
+        stream.bytes_sent += stream.queued - before
         self._sent_all(stream)
 
     def window(self, stream: Stream) -> int:
@@ -214,7 +223,7 @@ class Sender:
     def ping(self, payload: bytes) -> None:
         """Send a PING with these 8 bytes."""
         if len(payload) != 8:
-            raise LocalProtocolError(f"a PING of {len(payload)} bytes: 8 are allowed")
+            raise LocalProtocolError(f"a PING of {len(payload)} bytes: expected 8")
         if not self.closed:
             self._write_ping(payload)
 

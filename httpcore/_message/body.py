@@ -11,9 +11,9 @@
 
 Closing. Clean-up in this library is plain calls, so `close` waits for nothing: it closes a generator that is under way
 and lets go of all else. An async generator's own clean-up may wait, and left to the garbage collector it runs in
-another task (PEP 789), under trio with a warning. So there is `aclose`: whoever sends awaits it last of all, in the
-task that iterated, when the connection has been closed or given back. A generator that was never asked for an item has
-nothing to clean up and is left alone: the next attempt sends it.
+another task (PEP 789), under trio with a warning. So there is `aclose`: the task that sends awaits it last of all, in
+the task that iterated, when the connection has been closed or released. A generator that was never asked for an item
+has nothing to clean up and is left alone: the next attempt sends it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 _PIECE: Final = 65536  # bytes per read of a file
 _ALLOWED: Final = (
-    "bytes, str, a binary file, an (async) iterable of bytes, a callable that returns one, or ReplayableBody is allowed"
+    "expected bytes, str, a binary file, an (async) iterable of bytes, a callable that returns one, or ReplayableBody"
 )
 # inspect.CO_COROUTINE and CO_ASYNC_GENERATOR; to import `inspect` takes 10 ms.
 _COROUTINE: Final = 0x80
@@ -69,7 +69,7 @@ class ReplayableBody:
 
     def __init__(self, factory: Callable[[], Iterable[bytes] | AsyncIterable[bytes]]) -> None:
         if not callable(factory):
-            raise LocalProtocolError(f"factory is of type {type(factory).__name__}: a callable is allowed")
+            raise LocalProtocolError(f"factory is of type {type(factory).__name__}: expected a callable")
         self.factory: Callable[[], Iterable[bytes] | AsyncIterable[bytes]] = factory
 
 
@@ -93,7 +93,7 @@ BodyContent = BodyTypes
 
 
 class RunBlocking(Protocol):
-    """`Backend.run_blocking`: runs a plain function where it stops nobody else."""
+    """`Backend.run_blocking`: runs a plain function where it blocks no other task."""
 
     def __call__(self, function: Callable[[], T], /) -> Awaitable[T]: ...
 
@@ -230,15 +230,15 @@ def _encoded(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         at = error.start
-    raise LocalProtocolError(f"body is a str with a lone surrogate at index {at}: what UTF-8 can encode is allowed")
+    raise LocalProtocolError(f"body is a str with a lone surrogate at index {at}: expected what UTF-8 can encode")
 
 
 def _unused(value: Any) -> Any:
-    """The generator, unless it has run: it would be an empty body that nobody meant."""
+    """The generator, unless it has run: it would be an empty body by mistake."""
     if (isinstance(value, GeneratorType) and value.gi_frame is None) or (
         isinstance(value, AsyncGeneratorType) and value.ag_frame is None
     ):
-        raise LocalProtocolError("body is a generator that has already run to its end: a fresh one is allowed")
+        raise LocalProtocolError("body is a generator that has already run to its end: expected a fresh one")
     return value
 
 
@@ -249,7 +249,7 @@ def _bytes(piece: object) -> bytes:
     if isinstance(piece, CoroutineType):
         piece.close()  # else Python warns that it was never awaited, which would hide the message below
     raise LocalProtocolError(
-        f"body gave a piece of type {type(piece).__name__}: bytes, bytearray or memoryview is allowed"
+        f"body gave a piece of type {type(piece).__name__}: expected bytes, bytearray or memoryview"
     )
 
 
@@ -277,9 +277,9 @@ class _WholeReader:
 
 def _file(value: Any) -> Body:
     if isinstance(value, TextIOBase) or getattr(value, "encoding", None) is not None:
-        raise LocalProtocolError("body is a file opened in text mode: one opened in binary mode is allowed")
+        raise LocalProtocolError("body is a file opened in text mode: expected one opened in binary mode")
     if getattr(value, "closed", False) is True:
-        raise LocalProtocolError("body is a file that is closed: an open one is allowed")
+        raise LocalProtocolError("body is a file that is closed: expected an open one")
     began = length = None
     try:
         if value.seekable():
@@ -400,7 +400,7 @@ def _refuse_made(made: object) -> None:
     if isinstance(made, CoroutineType):
         made.close()
     raise LocalProtocolError(
-        f"body is a callable that returned type {type(made).__name__}: an (async) iterable of bytes is allowed"
+        f"body is a callable that returned type {type(made).__name__}: expected an (async) iterable of bytes"
     )
 
 

@@ -8,7 +8,7 @@ does a bounded amount of work, whether or not it makes content, so that the call
 What is decided here, because no RFC does:
 
 - A registered coding that is not known here, or whose library is missing, is an error and not a body handed on as it
-  came: a caller who asked for content must not get something else in silence. The caller who wants the bytes has
+  came: a caller that asked for content must not get something else in silence. A caller that wants the bytes has
   `raw()`. A name that is not registered (`UTF-8`, `none`, `aws-chunked`) says nothing of the body, and is passed over
   and noted, or an error where the rules are strict.
 - A body without one byte is an empty body under any coding (the answer to HEAD carries the coding, too).

@@ -115,8 +115,8 @@ def received_length(values: list[bytes]) -> int:
     """
     if len(values) > 1:
         seen = show(b", ".join(values))
-        raise RemoteProtocolError(f"the peer sent {len(values)} Content-Length headers, one is allowed: {seen}")
+        raise RemoteProtocolError(f"the peer sent {len(values)} Content-Length headers, expected one: {seen}")
     digits = values[0]
     if not digits.isdigit() or len(digits) > 19:  # digits of ASCII alone, since these are bytes
-        raise RemoteProtocolError(f"the peer sent Content-Length {show(digits)}: 1 to 19 digits are allowed")
+        raise RemoteProtocolError(f"the peer sent Content-Length {show(digits)}: expected 1 to 19 digits")
     return int(digits)

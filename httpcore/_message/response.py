@@ -388,6 +388,18 @@ class Response(HeaderLookup):
     ) -> None:
         await self.close()
 
+    def _buffered_body(self) -> bytes | None:
+        """The whole body as `raw()` gives it, if none of it has to be waited for: it is then read. None otherwise, and
+        where `max_body` has to be looked at.
+        """
+        if self._state is not _UNREAD or self._max_body is not UNSET:
+            return None
+        whole = self._source.buffered_body()
+        if whole is not None:
+            self._state = _BodyState.STREAMED
+            self._source.close()
+        return whole
+
     # What state it is in.
 
     def _given_again(self) -> _Given | None:
@@ -498,7 +510,7 @@ def _checked_status(status_code: object) -> int:
     number = exact_int(status_code) if isinstance(status_code, int) else 0
     if isinstance(status_code, bool) or not 100 <= number <= 999:
         seen = show(str(status_code if number == 0 else number))
-        raise LocalProtocolError(f"status_code is {seen}: a number from 100 to 999 is allowed")
+        raise LocalProtocolError(f"status_code is {seen}: expected a number from 100 to 999")
     return number
 
 

@@ -17,8 +17,8 @@ named in `Host` and checked under TLS is one and the same text. What the RFC lea
   and so is the encoding of a capital letter. What UTS 46 allows and IDNA 2008 forbids, emoji and other symbols, is
   taken in either form, since there are names registered so, and browsers reach them.
 - A host `http:` or `https:` is a scheme written twice: refused.
-- Port 0 cannot be connected to and leading zeros serve nobody: refused. An empty port is the default one.
-- User name and password are kept in `userinfo` for whoever asks, and are never sent (RFC 9110, section 4.2.4).
+- Port 0 cannot be connected to and leading zeros have no use: refused. An empty port is the default one.
+- User name and password are kept in `userinfo` for the caller, and are never sent (RFC 9110, section 4.2.4).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class URL:
         elif isinstance(url, (str, bytes)):
             text = _text(url)
         else:
-            raise InvalidURL(f"url is of type {type(url).__name__}: str or bytes is allowed")
+            raise InvalidURL(f"url is of type {type(url).__name__}: expected str or bytes")
         return _remembered(text) if len(text) <= _CACHED_LENGTH and "@" not in text else _parse(text)
 
     @property
@@ -176,12 +176,12 @@ def parse_proxy(url: str | bytes, ports: dict[str, int]) -> URL:
         InvalidURL: as `URL.parse`, also for a scheme that no proxy has.
     """
     if not isinstance(url, (str, bytes)):
-        raise TypeError(f"a proxy's url is of type {type(url).__name__}: str or bytes is allowed")
+        raise TypeError(f"a proxy's url is of type {type(url).__name__}: expected str or bytes")
     try:
         text = _text(url)
         place = _parse(text, ports)
         if place.target != b"/":
-            refuse(text, "nothing is allowed behind host and port")
+            refuse(text, "expected nothing behind host and port")
     except (InvalidURL, UnsupportedProtocol) as error:
         message = error.message.replace("must be http or https", f"must be {_listed(ports)}")
         starts = _listed(f"{scheme}://" for scheme in ports)
@@ -216,7 +216,7 @@ def parse_host(host: str) -> str:
 
 def _parse(url: str, ports: dict[str, int] = _DEFAULT_PORTS) -> URL:
     if FORBIDDEN.search(url):
-        refuse(url, "a control character or a backslash is allowed nowhere")
+        refuse(url, "expected no control character and no backslash")
     parts = _PARTS.match(url)
     if parts is None:
         _refuse_start(url)
@@ -266,7 +266,7 @@ _remembered = lru_cache(maxsize=1024)(_parse_at_place)
 def _refuse_start(url: str) -> NoReturn:
     scheme = _SCHEME.match(url)  # a digit behind the colon is a port, as in "localhost:8080/"
     if scheme is None:
-        refuse(url, "an absolute URL is allowed, one that begins with http:// or https://")
+        refuse(url, "expected an absolute URL that begins with http:// or https://")
     if scheme[0].lower() in ("http:", "https:"):
         refuse(url, "the scheme must be followed by // and a host")
     raise UnsupportedProtocol(f"url is {shown(url)}: the scheme must be http or https")
@@ -302,7 +302,7 @@ def _percent_encoded(found: re.Match[str]) -> str:
 
 def _userinfo(url: str, userinfo: str) -> tuple[bytes, bytes]:
     if not _USERINFO.fullmatch(userinfo):
-        refuse(url, "before the @, ASCII letters, digits and -._~!$&'()*+,;=: are allowed, all else percent-encoded")
+        refuse(url, "before the @, expected ASCII letters, digits and -._~!$&'()*+,;=:, all else percent-encoded")
     user, _, password = userinfo.encode("ascii").partition(b":")
     return _percent_decoded(user), _percent_decoded(password)
 
@@ -314,13 +314,13 @@ def _percent_decoded(text: bytes) -> bytes:
 def _host_and_port(url: str, place: str, default: int) -> tuple[str, int]:
     found = _HOST_PORT.fullmatch(place)
     if found is None:
-        refuse(url, "after //, a host is allowed and then, if need be, : and a port from 1 to 65535 in digits 0-9")
+        refuse(url, "after //, expected a host and then, if need be, : and a port from 1 to 65535 in digits 0-9")
     if place.lower() in ("http:", "https:"):
-        refuse(url, "after //, a host is allowed, not a scheme again")
+        refuse(url, "after //, expected a host, not a scheme again")
     host, digits = found.groups()
     port = int(digits) if digits else default
     if not 1 <= port <= 65535:
-        refuse(url, "a port from 1 to 65535 is allowed")
+        refuse(url, "expected a port from 1 to 65535")
     return (_ipv6(url, host) if host.startswith("[") else _name(url, host)), port
 
 
@@ -328,7 +328,7 @@ def _ipv6(url: str, host: str) -> str:
     address = canonical(host[1:-1]) if ":" in host and _IPV6.fullmatch(host, 1, len(host) - 1) else None
     if address is not None:
         return address
-    refuse(url, "in brackets, an IPv6 address without a zone identifier is allowed")
+    refuse(url, "in brackets, expected an IPv6 address without a zone identifier")
 
 
 def _name(url: str, host: str) -> str:
@@ -341,7 +341,7 @@ def _name(url: str, host: str) -> str:
     if len(name.removesuffix(".")) > _NAME_LENGTH or not _NAME.fullmatch(name):
         refuse(
             url,
-            "a host of letters, digits, - and _ is allowed, in labels of 1 to 63 characters and at most 253 in all",
+            "expected a host of letters, digits, - and _, in labels of 1 to 63 characters and at most 253 in all",
         )
     if _NUMBER_LAST.fullmatch(name) and not _IPV4.fullmatch(name):
         refuse(

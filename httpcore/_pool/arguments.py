@@ -98,7 +98,7 @@ def checked_policy(policy: Any) -> NetworkPolicy | None:
     if module is not None and isinstance(policy, module.NetworkPolicy):
         checked: NetworkPolicy = policy
         return checked
-    raise TypeError(f"network_policy is of type {type(policy).__name__}: a NetworkPolicy is allowed, or None")
+    raise TypeError(f"network_policy is of type {type(policy).__name__}: expected a NetworkPolicy, or None")
 
 
 def checked_uds(uds: Any, proxy: object, local_address: object) -> str | None:
@@ -106,22 +106,22 @@ def checked_uds(uds: Any, proxy: object, local_address: object) -> str | None:
         return None
     path = os.fspath(uds) if isinstance(uds, (str, os.PathLike)) else None
     if not isinstance(path, str):
-        raise TypeError(f"uds is of type {type(uds).__name__}: the path of a unix domain socket is allowed, or None")
+        raise TypeError(f"uds is of type {type(uds).__name__}: expected the path of a unix domain socket, or None")
     path = exact_str(path)
     if not path or "\0" in path:
         seen = "empty" if not path else "a text with a NUL in it"
         raise ValueError(f"uds is {seen}: expected the path of a unix domain socket, or None")
     if proxy is not None:
-        raise ValueError("uds and proxy are both given: one of them is allowed")
+        raise ValueError("uds and proxy are both given: expected one of them")
     if local_address is not None:
-        raise ValueError("uds and local_address are both given: one of them is allowed")
+        raise ValueError("uds and local_address are both given: expected one of them")
     return path
 
 
 def checked_limits(limits: Any) -> PoolLimits:
     if isinstance(limits, PoolLimits):
         return limits
-    raise TypeError(f"limits is of type {type(limits).__name__}: a PoolLimits is allowed, or None")
+    raise TypeError(f"limits is of type {type(limits).__name__}: expected a PoolLimits, or None")
 
 
 def rules_of(strict: object, limits: PoolLimits) -> ReadRules:

@@ -1,4 +1,4 @@
-"""How a call gets its response: in one attempt, or in several where nobody can tell the difference."""
+"""How a call gets its response: in one attempt, or in several where the server cannot tell the difference."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Attempts:
         self._are_last = are_last
 
     async def send(self, call: Call) -> Delivery:
-        """Send the request until a response's head has come: once, or again where nobody can tell."""
+        """Send the request until a response's head has come: once, or again where the server cannot tell."""
         leases = self._leases
         avoid: HTTPConnection | None = None
         resends = returns = 0

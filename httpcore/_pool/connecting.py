@@ -12,7 +12,7 @@ __all__ = ["connect"]
 
 
 async def connect(leases: Leases, call: Call) -> StreamInfo:
-    """See that a connection to where the call goes is open, and release it at once for those who send requests.
+    """See that a connection to where the call goes is open, and release it at once for the requests that follow.
 
     It is acquired as for a request: an idle one is as good as a new one, and the pool's limits hold.
     """
@@ -31,8 +31,8 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
     # From here on nothing waits. A peer that said how long it keeps the connection counts from its last response.
     slot = ticket.slot
     until = slot.expires if slot is not None and connection.uses and not connection.is_shared else None
-    # It is as one that has served a request: whoever gets it looks whether the peer has left meanwhile, and a request
-    # that finds it dead is sent again.
+    # It is as one that has served a request: the request that gets it looks whether the peer has left meanwhile, and a
+    # request that finds it dead is sent again.
     connection.uses = connection.uses or 1
     leases.release(ticket, reusable=True, expires=until)
     return info

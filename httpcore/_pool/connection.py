@@ -38,7 +38,7 @@ class HTTPConnection:
     Attributes:
         engines: what reads and writes the protocol that the server chooses.
         uses: counts the exchanges that it was given; at least 1 where it was made before a request wanted it. When it
-            is closed, all but the first are put into the pool's totals.
+            is closed, all but the first are put into the pool's totals, and so are the streams that were opened on it.
         is_shared: it carries many exchanges at once.
         is_strict: unusual content is an error.
         is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
@@ -79,7 +79,7 @@ class HTTPConnection:
         spent: float = 0.0,
         steps: Steps | None = None,
     ) -> None:
-        """Dial; `spent` seconds of the connect timeout are gone already. `steps` hears of each step.
+        """Dial; `spent` seconds of the connect timeout are gone already. `steps` is called at each step.
 
         Raises as `Dial.run` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when
         `close` came first.
@@ -171,15 +171,17 @@ class HTTPConnection:
         self.uses += 1
         return begin(request, deadline, on_interim, duplex)
 
-    @property
-    def reuses(self) -> int:
-        """Exchanges on it that found it open; 0 once it is closed, when they are in the pool's totals."""
-        return 0 if self._closed else max(0, self.uses - 1)
+    def counts(self) -> tuple[int, int]:
+        """Exchanges that found it open, and HTTP/2 streams; none once it is closed: they are in the totals then."""
+        if self._closed:
+            return 0, 0
+        return max(0, self.uses - 1), 0 if self._wire is None else self._wire.streams
 
     def close(self) -> None:
-        reuses = self.reuses
-        self._closed = True
+        reuses, streams = self.counts()
+        self._closed = True  # with the next lines at once, see `Totals`
         self._totals.reuses += reuses
+        self._totals.streams += streams
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()

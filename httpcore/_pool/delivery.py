@@ -257,7 +257,7 @@ class Delivery(Ticket):
         return described
 
     def close(self) -> None:
-        """Nobody wants the rest. A raw stream has an owner of its own and stays."""
+        """The rest of the body is not wanted. A raw stream has an owner of its own and stays."""
         exchange, tracer = self.exchange, self._call.tracer
         if self.claim.state is not _DONE and not exchange.switched:
             exchange.drain()
@@ -294,7 +294,8 @@ class Delivery(Ticket):
                 tracer.differed(self.holds.engines.reports)
 
     def _expires(self) -> float | None:
-        """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second for the way."""
+        """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second: ours
+        must end before the server closes, whose time began when it sent this."""
         for name, value in self.head.marked:
             if name == b"keep-alive":
                 for part in value.split(b","):
@@ -304,7 +305,7 @@ class Delivery(Ticket):
         return None
 
     def __del__(self) -> None:
-        # The claim returns the slot; here only the culprit is named. Without a head there is no response to be dropped.
+        # The death of the claim releases the slot; this only warns. Without a head there was no response to be dropped.
         if not self._has_head:
             return
         if self._call.tracer is not None:
@@ -412,6 +413,6 @@ def _release_raw(delivery: Delivery) -> None:
 
 
 def _tell_dropped(tracer: Tracer, received: int, leases: Leases) -> None:
-    """Of a response whose last record was told already nothing is told."""
+    """Record that a response was dropped. The tracer ignores this where its last record was made before."""
     tracer.dropped(received)
     tracer.was_read()

@@ -1,5 +1,5 @@
 """Idle connections that expire before their turn: servers say how long they keep one (`Keep-Alive: timeout=`); and
-connections that are given to nobody any more when they are too old."""
+connections that are too old to serve another ticket."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Leases:
         self.unreported: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
-        # No request can be under way, since each holds this; so there is nobody to lock out.
+        # No request can be under way, since each holds this; so there is no thread to lock out.
         ledger = self.__dict__.get("ledger")
         for slot in ledger.slots() if ledger is not None else ():
             if slot.connection is not None:
@@ -116,7 +116,7 @@ class Leases:
 
         Arguments:
             avoid: the connection of an attempt that failed: another is wanted, and for a protocol that does not share
-                its connections one that served nobody before.
+                its connections one that served no request before.
         """
         call.followed = 0.0
         ledger = self.ledger
@@ -363,14 +363,14 @@ class Leases:
 
     def stats(self) -> PoolStats:
         stats = self.ledger.snapshot() if self.is_inside() else self.step(self._expired_stats)
-        return stats.of_pool(totals_of(self.totals, self._open_reuses()), self.limits)
+        return stats.of_pool(totals_of(self.totals, self._open_counts()), self.limits)
 
-    def _open_reuses(self) -> int:
+    def _open_counts(self) -> list[tuple[int, int]]:
         """Of the connections that have not put theirs into the totals. One that is to be closed is in `todo` alone."""
         ledger = self.ledger
-        open_or_leaving = {*ledger.slots(), *[item for item in list(ledger.todo) if isinstance(item, Slot)]}
-        connections: list[HTTPConnection | None] = [slot.connection for slot in open_or_leaving]  # type: ignore[misc]
-        return sum([connection.reuses for connection in connections if connection is not None])
+        slots = {*ledger.slots(), *[item for item in list(ledger.todo) if isinstance(item, Slot)]}
+        connections: list[HTTPConnection | None] = [slot.connection for slot in slots]  # type: ignore[misc]
+        return [connection.counts() for connection in connections if connection is not None]
 
     def _expired_stats(self) -> PoolStats:
         self.ledger.expire(self.now())

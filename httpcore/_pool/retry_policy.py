@@ -110,9 +110,9 @@ class RetryPolicy:
         if isinstance(value, cls):
             return value if value.attempts > 1 else None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"retries is {value!r}: a whole number or a RetryPolicy is allowed")
+            raise TypeError(f"retries is {value!r}: expected a whole number or a RetryPolicy")
         if value < 0:
-            raise ValueError(f"retries is {value!r}: a whole number from 0 up, or a RetryPolicy, is allowed")
+            raise ValueError(f"retries is {value!r}: expected a whole number from 0 up, or a RetryPolicy")
         if value >= _MOST:
             raise ValueError(f"retries is too large: expected a whole number below {_MOST:,}, or a RetryPolicy")
         return cls(attempts=value + 1, statuses=frozenset()) if value else None
@@ -254,40 +254,40 @@ def _seconds(date: bytes) -> int | None:
 
 def _check_count(name: str, value: Any, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}: a whole number is allowed")
+        raise TypeError(f"{name} is {value!r}: expected a whole number")
     if value < least:
-        raise ValueError(f"{name} is {value!r}: a whole number from {least} up is allowed")
+        raise ValueError(f"{name} is {value!r}: expected a whole number from {least} up")
     if value > _MOST:
-        raise ValueError(f"{name} is too large: a whole number up to {_MOST:,} is allowed")
+        raise ValueError(f"{name} is too large: expected a whole number up to {_MOST:,}")
 
 
 def _number(name: str, value: Any, *, most: float = 1e9) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {value!r}: a number is allowed")
+        raise TypeError(f"{name} is {value!r}: expected a number")
     if not 0 <= value <= most:
-        raise ValueError(f"{name} is {value!r}: a number from 0 to {most:,.0f} is allowed")
+        raise ValueError(f"{name} is {value!r}: expected a number from 0 to {most:,.0f}")
     return float(value)
 
 
 def _statuses(given: Any) -> frozenset[int]:
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise TypeError(f"statuses is {given!r}: a collection of status codes is allowed, e.g. {{429, 503}}")
+        raise TypeError(f"statuses is {given!r}: expected a collection of status codes, e.g. {{429, 503}}")
     statuses = list(given)
     for status in statuses:
         if isinstance(status, bool) or not isinstance(status, int):
-            raise TypeError(f"statuses has {status!r}: whole numbers from 400 to 599 are allowed")
+            raise TypeError(f"statuses has {status!r}: expected whole numbers from 400 to 599")
         if not 400 <= status <= 599:
-            raise ValueError(f"statuses has {status!r}: whole numbers from 400 to 599 are allowed")
+            raise ValueError(f"statuses has {status!r}: expected whole numbers from 400 to 599")
     return frozenset(int(status) for status in statuses)
 
 
 def _methods(given: Any) -> frozenset[str]:
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise TypeError(f'methods is {given!r}: a collection of methods is allowed, e.g. {{"GET", "POST"}}, or None')
+        raise TypeError(f'methods is {given!r}: expected a collection of methods, e.g. {{"GET", "POST"}}, or None')
     methods = list(given)
     for method in methods:
         if not isinstance(method, str):
-            raise TypeError(f"methods has {method!r}: methods are allowed as str")
+            raise TypeError(f"methods has {method!r}: expected methods as str")
         if not (method.isascii() and is_token(method.encode())):
-            raise ValueError(f"methods has {method!r}: a token is allowed (RFC 9110, section 5.6.2)")
+            raise ValueError(f"methods has {method!r}: expected a token (RFC 9110, section 5.6.2)")
     return frozenset(methods)

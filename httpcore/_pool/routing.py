@@ -27,7 +27,7 @@ class Routing:
         ssl: how https origins are checked, unless a request says it.
         protocols: what may be spoken, best first.
         proxy: the way to all origins, or
-        choose: who says it for each.
+        choose: returns it for each.
         uds: the socket that is connected to instead.
         tunnels: proxies tunnel all requests.
     """

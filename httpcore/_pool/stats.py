@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .._config import PoolLimits
 from .._public import public, resolvable
@@ -63,16 +63,16 @@ class PoolTotals:
     timeouts: TimeoutTotals = TimeoutTotals()
 
 
-def totals_of(totals: Totals, reuses: int) -> PoolTotals:
-    """The numbers as they are now; `reuses` are those of the connections that are open."""
+def totals_of(totals: Totals, open_counts: Sequence[tuple[int, int]]) -> PoolTotals:
+    """The numbers as they are now. `open_counts`: reuses and streams of each connection that is open."""
     return PoolTotals(
         totals.requests,
         totals.dials,
         totals.failed_dials,
-        totals.reuses + reuses,
+        totals.reuses + sum([reuses for reuses, _ in open_counts]),
         totals.resends,
         totals.retries,
-        totals.streams,
+        totals.streams + sum([streams for _, streams in open_counts]),
         totals.bytes_sent,
         totals.bytes_received,
         TimeoutTotals(

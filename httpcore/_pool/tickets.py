@@ -15,10 +15,10 @@ Speaks = Literal["HTTP/1.1", "HTTP/2"]
 
 
 class Connection(Protocol):
-    """All that is asked of a connection, and that only by the pool: the ledger decides, and touches none."""
+    """The methods of a connection that the pool calls. The ledger decides only, and calls none of them."""
 
     def close(self) -> None:
-        """Let go of it, now. May be called again."""
+        """Close it now. May be called again."""
         ...
 
     def abandon(self) -> None:
@@ -98,7 +98,7 @@ class Slot:
         self.doomed = False  # retired before it was open
         self.dies = inf  # from when on it takes no more tickets; known once it is open
         self.since = 0.0  # when it was last released
-        self.expires = 0.0  # until when it may be idle; means something only while nobody uses it
+        self.expires = 0.0  # until when it may be idle; means something only while it is idle
 
     def perform(self) -> None:
         """What the pool is to do when it finds this in `todo`: close the connection."""
@@ -225,7 +225,7 @@ class Origin:
         return last.joined > self.failed_before and self.shared_by(last)
 
     def wants_room(self) -> bool:
-        """Whether the first waiter would dial. Those who joined before a failed dial are first in the queue."""
+        """Whether the first waiter would dial. Those that joined before a failed dial are first in the queue."""
         if not self.waiters:
             return False
         first = next(iter(self.waiters))

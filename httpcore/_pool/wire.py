@@ -44,6 +44,11 @@ class Wire(Protocol):
         ...
 
     @property
+    def streams(self) -> int:
+        """How many HTTP/2 streams were opened on it so far."""
+        ...
+
+    @property
     def is_open(self) -> bool:
         """It takes further exchanges."""
         ...
@@ -63,7 +68,7 @@ class Wire(Protocol):
         ...
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when something arrives while nobody reads, where the runtime can tell; of a shared
+        """Have `callback` called when something arrives without a reader, where the runtime can tell; of a shared
         connection, when `capacity` or `is_open` may have changed.
         """
         ...
@@ -180,7 +185,7 @@ class Exchange(Protocol):
         ...
 
     def drain(self) -> None:
-        """Nobody wants the rest: throw away what is here already; never wait."""
+        """The rest is not wanted: throw away the received bytes; never wait."""
         ...
 
     def give_up(self) -> bool:

@@ -35,7 +35,7 @@ _DISCONNECT: Final = {"type": "http.disconnect"}
 
 
 class ClientLeft(WriteError):
-    """The caller has left: what the app sends reaches nobody."""
+    """The caller has left: messages of the app are thrown away."""
 
 
 class Timeouts:

@@ -26,7 +26,7 @@ class RateLimit(Middleware):
     """Lets so many requests per time go to each origin, and has the others wait for their turn, in order.
 
     The timeout for the wait is the `pool_timeout` of the extension `timeout`, if there is one: a turn that lies beyond
-    it is `PoolTimeout` at once. A request whose wait is cancelled returns its turn when nobody came after it.
+    it is `PoolTimeout` at once. A request whose wait is cancelled returns its turn when no request came after it.
 
     Arguments:
         requests: how many requests, above 0.

@@ -15,7 +15,7 @@ from .messages import Refusal
 from .plan import Forward, Trust, plan
 from .request_ids import RequestIds
 from .router import Router
-from .settings import Health, Limits, Sender, Timeouts, Upstream
+from .settings import Health, Limits, Sender, Timeouts, Upstream, WebSockets
 from .stats import GatewayStats, UpstreamStats, prometheus
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Trust",
     "Upstream",
     "UpstreamStats",
+    "WebSockets",
     "plan",
     "prometheus",
 ]

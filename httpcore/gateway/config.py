@@ -17,7 +17,7 @@ from .gateway import Gateway
 from .messages import App
 from .request_ids import RequestIds
 from .router import Router
-from .settings import Health, Limits, Timeouts, Upstream, checked_whole
+from .settings import Health, Limits, Timeouts, Upstream, WebSockets, checked_whole
 
 __all__ = ["GATEWAY", "Settings", "Service", "Table", "TABLES", "apps_of", "merged", "routed", "settings_of", "summary"]
 
@@ -139,6 +139,7 @@ TABLES: Final[dict[str, tuple[Callable[..., object], tuple[str, ...]]]] = {
     "timeouts": (Timeouts, ("connect", "first_byte", "idle", "total")),
     "limits": (Limits, ("concurrent", "queue", "queue_wait", "body")),
     "health": (Health, ("path", "interval", "timeout", "fall", "rise", "passive", "ejection")),
+    "websocket": (WebSockets, ("max_message", "ping_interval", "close_timeout")),
     "upstreams": (Upstream, ("url", "weight", "http2", "max_connections")),
     "ssl": (SSLConfig, ("verify", "cert", "server_hostname")),
 }
@@ -151,6 +152,7 @@ _SIMPLE: Final[dict[str, Callable[[str, object], object]]] = {
     "trusted_proxies": _texts,
     "forwarded": _texts,
     "trace_method": _flag,
+    "websocket": _flag,  # or a table
     "name": _text,
 }
 GATEWAY: Final = (*_SIMPLE, "timeouts", "limits", "health", "upstreams")
@@ -194,7 +196,7 @@ def _gateway(where: str, table: Table) -> dict[str, Any]:
     for name, value in table.items():
         if name == "upstreams":
             found[name] = _upstreams(f"{where}{name}", value)
-        elif name in TABLES:
+        elif name in TABLES and not (name == "websocket" and isinstance(value, bool)):
             found[name] = _made(name, where, value)
         else:
             found[name] = _SIMPLE[name](f"{where}{name}", value)

@@ -1,4 +1,4 @@
-"""Who asked, as the next hop is told: X-Forwarded-*, X-Real-IP and Forwarded (RFC 7239). Values in, values out.
+"""The address of the client for the next hop: X-Forwarded-*, X-Real-IP and Forwarded (RFC 7239). Values in, values out.
 
 What a client says of these is believed only where it is a trusted proxy itself. From any other it is removed, also
 under names that differ in `_` alone, since CGI and WSGI cannot tell these apart.

@@ -6,9 +6,9 @@ add one to each response.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
 from email.utils import formatdate
-from time import time
 
 from .messages import App, Message, Receive, Refusal, Scope, Send, answer
 
@@ -50,7 +50,7 @@ class Front:
 
     def _date(self) -> bytes:
         """The present, made anew each second."""
-        second = int(time())
+        second = int(time.time())
         if second != self._second:
             self._second = second
             self._text = formatdate(second, usegmt=True).encode()

@@ -177,7 +177,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"auth": 1}, httpcore.LocalProtocolError, "auth is of type int"),
     ({"cookies": 1}, TypeError, "cookies is of type int"),
     ({"headers": 1}, httpcore.LocalProtocolError, "headers"),
-    ({"base_url": "x"}, httpcore.InvalidURL, "an absolute URL is allowed"),
+    ({"base_url": "x"}, httpcore.InvalidURL, "expected an absolute URL"),
     ({"sensitive_headers": "x-a"}, TypeError, "expected a collection of names"),
     ({"sensitive_headers": ["a b"]}, httpcore.LocalProtocolError, "expected names of header fields"),
     ({"proxy": "x://"}, httpcore.InvalidURL, "proxy"),

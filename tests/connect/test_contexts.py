@@ -155,7 +155,7 @@ def test_a_context_made_elsewhere_is_taken_to_mean_http_1_1() -> None:
 
 @pytest.mark.parametrize("alpn", ["h2", [], [""], ["x" * 256], ["é"], [b"h2"]])
 def test_protocols_that_cannot_be_offered_are_refused(alpn: list[str]) -> None:
-    with pytest.raises(LocalProtocolError, match=r"alpn is .*: a sequence of protocol names is allowed"):
+    with pytest.raises(LocalProtocolError, match=r"alpn is .*: expected a sequence of protocol names"):
         ssl_context(alpn=alpn)
 
 
@@ -447,9 +447,9 @@ def test_a_client_certificate_is_shown_to_a_server_that_asks(files: Path, cert: 
     [
         (("none.pem",), "none.pem': it cannot be read (No such file"),
         (("cert.pem", "none.pem"), "none.pem': it cannot be read (No such file"),
-        (("cert.pem",), "cert.pem': a certificate and the key that belongs to it are allowed"),
-        (("junk.pem",), "junk.pem': a certificate and the key"),
-        (("cert.pem", "junk.pem"), "junk.pem': a certificate and the key"),
+        (("cert.pem",), "cert.pem': expected a certificate and the key that belongs to it"),
+        (("junk.pem",), "junk.pem': expected a certificate and the key"),
+        (("cert.pem", "junk.pem"), "junk.pem': expected a certificate and the key"),
         (("cert.pem", "other-key.pem"), "(key values mismatch)"),
         (("cert.pem", "sealed.pem"), "the key is encrypted"),
         (("cert.pem", "sealed.pem", "wrong horse"), "not the right password"),
@@ -467,10 +467,10 @@ def test_an_unusable_certificate_is_named_without_its_password(files: Path, cert
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("none.pem", "none.pem': a file of certificates in PEM form is allowed (No such file"),
-        ("junk.pem", "junk.pem': a file of certificates in PEM form is allowed (no certificate"),
-        ("empty", "empty': a directory is allowed that has *.pem, *.crt or *.cer files, or hashed names"),
-        (".", "junk.pem': a file of certificates in PEM form is allowed"),
+        ("none.pem", "none.pem': expected a file of certificates in PEM form (No such file"),
+        ("junk.pem", "junk.pem': expected a file of certificates in PEM form (no certificate"),
+        ("empty", "empty': expected a directory that has *.pem, *.crt or *.cer files, or hashed names"),
+        (".", "junk.pem': expected a file of certificates in PEM form"),
     ],
 )
 def test_a_bundle_that_cannot_be_used_is_named(files: Path, path: str, words: str) -> None:

@@ -496,7 +496,7 @@ def test_settings_do_not_change_with_what_they_were_made_of() -> None:
         ({"resolve": {"http://a.test": "127.0.0.1"}}, ValueError, "the host is"),
         ({"resolve": {"0x7f000001": "127.0.0.1"}}, ValueError, "the host is '0x7f000001'"),
         ({"resolve": {"": "127.0.0.1"}}, ValueError, "the host is ''"),
-        ({"resolve": {"a.test": "b.test"}}, ValueError, "'b.test' for a.test: IP addresses as text are allowed"),
+        ({"resolve": {"a.test": "b.test"}}, ValueError, "'b.test' for a.test: expected IP addresses as text"),
         ({"resolve": {"a.test": "127.1"}}, ValueError, "'127.1' for a.test"),
         ({"resolve": {"a.test": []}}, ValueError, "at least one"),
         ({"resolve": {"a.test": ["127.0.0.1", "x"]}}, ValueError, "'x'"),
@@ -605,10 +605,10 @@ def test_a_cache_of_no_size_or_time_is_refused(named: Any) -> None:
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ({"ttl": "x"}, "ttl is 'x': a number of seconds"),
+        ({"ttl": "x"}, "ttl is 'x': expected a number of seconds"),
         ({"ttl": True}, "ttl is True"),
         ({"ttl": None}, "ttl is None"),
-        ({"most": "x"}, "most is 'x': a whole number"),
+        ({"most": "x"}, "most is 'x': expected a whole number"),
         ({"most": 1.5}, "most is 1.5"),
     ],
 )

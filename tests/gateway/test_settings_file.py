@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import httpcore
-from httpcore.gateway import Gateway, Health, Limits, Timeouts, Upstream
+from httpcore.gateway import Gateway, Health, Limits, Timeouts, Upstream, WebSockets
 from httpcore.gateway.__main__ import FLAGS, arguments, main, table_of
 from httpcore.gateway.config import GATEWAY, TABLES, Service, apps_of, merged, routed, settings_of, summary
 
@@ -83,6 +83,7 @@ FILE: dict[str, Any] = {
     "forwarded": ["forwarded"],
     "trace_method": True,
     "name": "gw",
+    "websocket": {"max_message": 1000, "ping_interval": "none"},
     "timeouts": {"connect": 2, "first_byte": 30, "idle": "none", "total": 90},
     "limits": {"concurrent": 100, "queue": 5, "queue_wait": 2, "body": 1000},
     "health": {"path": "/up", "interval": 1, "timeout": 1, "fall": 1, "rise": 1, "passive": "none", "ejection": 1},
@@ -103,11 +104,13 @@ def test_the_settings_of_a_file_are_values() -> None:
         Upstream("https://b/api", weight=2, http2=True, max_connections=20, ssl=httpcore.SSLConfig(verify=False)),
     ]
     assert given["trusted_proxies"] == ("10.0.0.0/8",)
+    assert given["websocket"] == WebSockets(max_message=1000, ping_interval=None)
+    assert settings_of({"upstreams": URL, "websocket": False}).gateways[0][1]["websocket"] is False
     assert [up.name for up in apps_of(settings)[""].stats().upstreams] == [URL, "https://b"]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "shown"),
     [
         ({"retrys": 1}, 'retrys: expected one of balance, forwarded, .*; the nearest is "retries"'),
         ({"limits": {"queu": 1}}, 'limits.queu: expected one of .*; the nearest is "queue"'),
@@ -118,13 +121,13 @@ def test_the_settings_of_a_file_are_values() -> None:
         ({"routes": {"/a/": {"upstreams": [URL], "balanse": ""}}}, 'routes."/a/".balanse: .* nearest is "balance"'),
     ],
 )
-def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{said}$"):
+def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], shown: str) -> None:
+    with pytest.raises(ValueError, match=f"^{shown}$"):
         settings_of({"upstreams": [URL], **change})
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "shown"),
     [
         ({"upstreams": []}, "upstreams: expected a list of URLs and tables, got []"),
         ({"upstreams": [5]}, "upstreams: expected a table, got 5"),
@@ -138,6 +141,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], sa
         ({"balance": 1}, "balance: expected text, got 1"),
         ({"trace_method": 1}, "trace_method: expected true or false, got 1"),
         ({"trusted_proxies": "10.0.0.0/8"}, "trusted_proxies: expected a list of texts, got '10.0.0.0/8'"),
+        ({"websocket": 1}, "websocket: expected a table, got 1"),
         ({"timeouts": 5}, "timeouts: expected a table, got 5"),
         ({"timeouts": {"idle": "long"}}, "timeouts.idle"),
         ({"limits": {"queue": "none"}}, "limits.queue: expected a whole number, got None"),
@@ -156,14 +160,14 @@ def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], sa
         ({"routes": {"/a/": {"upstreams": [URL], "retries": -1}}}, 'routes."/a/".retries: expected a number from 0 up'),
     ],
 )
-def test_a_wrong_value_is_an_error_that_names_it(change: dict[str, Any], said: str) -> None:
+def test_a_wrong_value_is_an_error_that_names_it(change: dict[str, Any], shown: str) -> None:
     def run() -> None:
         settings = settings_of({"upstreams": [URL], **change})
         routed(settings, apps_of(settings))
 
     with pytest.raises((TypeError, ValueError)) as caught:
         run()
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(shown)
 
 
 def test_a_file_without_upstreams_is_an_error() -> None:
@@ -221,7 +225,7 @@ def test_every_flag_is_a_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "said"),
+    ("text", "status", "shown"),
     [
         (f'upstreams = ["{URL}"]\n[service]\nworkers = 2\nmetrics_port = 9100', 0, "2 workers on 127.0.0.1:8000"),
         (f'upstreams = ["{URL}"]\n[limits]\nqueu = 1', 1, "gateway.toml: limits.queu: expected one of"),
@@ -230,13 +234,13 @@ def test_every_flag_is_a_setting() -> None:
     ],
 )
 def test_check_says_what_a_file_would_run(
-    text: str, status: int, said: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+    text: str, status: int, shown: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(text)
     assert main(["--config", str(path), "--check"]) == status
     out, err = capsys.readouterr()
-    assert said in (err if status else out)
+    assert shown in (err if status else out)
 
 
 def test_the_file_in_the_guide_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,18 +256,18 @@ def test_a_missing_file_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "status", "said"),
+    ("missing", "status", "shown"),
     [
         ("uvicorn", 1, "expected uvicorn, got none: pip install '.[gateway]' in a clone of httpcore"),
         ("httptools", 0, "twice as much"),
     ],
 )
 def test_a_missing_server_is_named_with_its_extra(
-    missing: str, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    missing: str, status: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("httpcore.gateway.__main__.find_spec", lambda name: None if name == missing else name)
     assert main([URL, "--check"]) == status
-    assert said in capsys.readouterr().err
+    assert shown in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

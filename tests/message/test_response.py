@@ -599,7 +599,7 @@ def test_an_unnamed_status_has_an_empty_phrase() -> None:
 
 @pytest.mark.parametrize("status", [99, 1000, 0, -200, 200.0, "200", None, True])
 def test_a_malformed_status_is_refused(status: Any) -> None:
-    with pytest.raises(httpcore.LocalProtocolError, match="a number from 100 to 999 is allowed"):
+    with pytest.raises(httpcore.LocalProtocolError, match="expected a number from 100 to 999"):
         Response(status)
 
 

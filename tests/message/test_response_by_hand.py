@@ -156,8 +156,14 @@ def test_what_the_docstrings_of_both_faces_show_works() -> None:
 
 
 def test_a_coroutine_that_suspends_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="suspended"):
+    with pytest.raises(RuntimeError, match=r"sleep.* suspended to wait for a NoneType: run_sync expected a backend"):
         httpcore.run_sync(asyncio.sleep(0))  # which needs no loop, and suspends
+
+
+def test_only_a_coroutine_can_be_driven() -> None:
+    for thing, name in ((fetch, "function"), (httpcore.SyncResponse(200), "SyncResponse"), (None, "NoneType")):
+        with pytest.raises(TypeError, match=f"^coroutine: expected what a call of an async def returns, got a {name}"):
+            httpcore.run_sync(thing)  # type: ignore[arg-type]
 
 
 # Raw streams.

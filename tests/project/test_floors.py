@@ -108,7 +108,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"fleet", "messages", "settings", "stats"},
             {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
             {"plan", "request_ids", "router"},
-            {"balance", "upload"},
+            {"balance", "upload", "handshakes"},
+            {"websocket"},
             {"gateway"},
             {"config"},
             {"supervisor", "worker"},
@@ -203,7 +204,7 @@ OWNERS: dict[str, set[str]] = {
     "brotli": {"_message/decoders"},
     "h11": {"_http1/lenient", "_http1/h11_reader", "_http1/shadow"},
     "h2": {"_http2/h2_engine", "_http2/shadow"},
-    "wsproto": {"_transports/asgi_websocket"},
+    "wsproto": {"_transports/asgi_websocket", "gateway/websocket"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {

@@ -91,6 +91,9 @@ async def waits(http: httpcore.ConnectionPool) -> None:
     await http.request("PUT", "http://a.test/", body=more_pieces())
     await http.request("PUT", "http://a.test/", body=more_pieces, timeout=httpcore.TimeoutConfig(read=5))
 
+httpcore.PoolLimits().replace(max_connections=5, keepalive_expiry=None)
+httpcore.SSLConfig().replace(verify=Path("ca"), ciphers=["x"])
+httpcore.get("http://a.test/", trace=events.append, tag=5)
 httpcore.RetryPolicy(statuses={503}, methods=["GET"])
 httpcore.RetryPolicy(statuses=(503,))
 httpcore.SSLConfig(Path("cert"), Path("ca"), alpn=["h2"], fingerprints=["00"])
@@ -204,13 +207,20 @@ def test_an_editor_completes_the_module() -> None:
     assert set(httpcore.__all__) <= completed("import httpcore\nhttpcore.")
 
 
-@pytest.mark.parametrize("name", ["ConnectionPool", "SyncConnectionPool", "HTTPTransport"])
+@pytest.mark.parametrize("name", ["ConnectionPool", "SyncConnectionPool", "HTTPTransport", "Client"])
 def test_an_editor_completes_what_it_makes(name: str) -> None:
     members = {member for member in dir(getattr(httpcore, name)) if not member.startswith("_")}
     assert members <= completed(f"import httpcore\nhttp = httpcore.{name}()\nhttp.")
 
 
-def test_an_editor_completes_a_response() -> None:
-    members = {member for member in dir(httpcore.SyncResponse) if not member.startswith("_")}
-    program = "import httpcore\nhttp = httpcore.SyncConnectionPool()\nhttp.request('GET', 'http://a.test/')."
-    assert members <= completed(program)
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (httpcore.SyncResponse, "SyncConnectionPool().request('GET', 'http://a.test/')"),
+        (httpcore.ClientResponse, "Client().get('http://a.test/')"),
+        (httpcore.ClientResponse, "get('http://a.test/')"),
+    ],
+)
+def test_an_editor_completes_a_response(kind: type, call: str) -> None:
+    members = {member for member in dir(kind) if not member.startswith("_")}
+    assert members <= completed(f"import httpcore\nresponse = httpcore.{call}\nresponse.")

@@ -113,6 +113,10 @@ def settings() -> None:
     httpcore.TimeoutConfig().replace(min_rate_window="10")  # refused
     httpcore.PoolLimits("10")  # refused
     httpcore.PoolLimits(max_conections=10)  # refused
+    httpcore.PoolLimits().replace(max_conections=10)  # refused
+    httpcore.PoolLimits().replace(max_connections="10")  # refused
+    httpcore.SSLConfig().replace(verfy=False)  # refused
+    httpcore.SSLConfig(minimum_version="TLSv1")  # refused
     httpcore.RetryPolicy(3)  # refused
     httpcore.RetryPolicy(statuses=503)  # refused
     httpcore.RetryPolicy(statuses={"503"})  # refused
@@ -157,6 +161,7 @@ def clients(client: httpcore.Client, response: httpcore.ClientResponse) -> None:
     client.get("http://a.test/", params=5)  # refused
     client.get("http://a.test/", timeout="5")  # refused
     client.get("http://a.test/", auth=5)  # refused
+    client.get("http://a.test/", trace=5)  # refused
     client.post("http://a.test/", files=5)  # refused
     httpcore.Client(max_redirects="5")  # refused
     httpcore.Client(base_uri="http://a.test/")  # refused

@@ -430,5 +430,5 @@ def test_socket_options_are_set_on_a_unix_socket_too(runtime: Runtime, uvicorn_s
 def test_a_unix_socket_and_what_it_cannot_have_beside_it(other: dict[str, Any]) -> None:
     [name] = other
     for pool in (httpcore.ConnectionPool, httpcore.SyncConnectionPool):
-        with pytest.raises(ValueError, match=f"uds and {name} are both given: one of them is allowed"):
+        with pytest.raises(ValueError, match=f"uds and {name} are both given: expected one of them"):
             pool(uds="/run/a.sock", **other)
