@@ -70,7 +70,7 @@ def test_each_sending_has_the_fields_of_the_trace(runtime: Runtime) -> None:
     assert trace.asked == [trace.records[0].request] * 2
 
 
-def test_both_traces_add_fields_and_the_own_ones_of_a_request_stay() -> None:
+def test_both_traces_add_fields_and_those_of_a_request_stay() -> None:
     script, first, second = Noting(ok()), Adding((b"X-OWN", b"2")), Adding((b"X-B", b"3"), name="X-Second")
     with ScriptedServer(script) as server, httpcore.SyncConnectionPool(trace=first) as http:
         http.request("GET", server.url, {"X-Own": "1"}, trace=second)

@@ -109,7 +109,7 @@ def test_labels_stay_few_whatever_peers_and_callers_say() -> None:
     assert {labels["http_response_status_code"] for labels, _ in series} == {"_OTHER"}
 
 
-def test_a_name_that_is_taken_is_an_error_when_the_metrics_are_made() -> None:
+def test_a_name_that_is_taken_is_an_error_at_once() -> None:
     registry = CollectorRegistry()
     Counter("http_client_resends", "Another library's.", registry=registry)
     with pytest.raises(ValueError, match="http_client_resends"):
