@@ -243,7 +243,13 @@ class TimeoutConfig:
     @classmethod
     def of(cls, value: TimeoutConfig | Seconds) -> TimeoutConfig:
         """The value itself, or a number of seconds (None: no limit) for all four."""
-        return value if isinstance(value, TimeoutConfig) else cls(value)
+        if isinstance(value, TimeoutConfig):
+            return value
+        if value is not None and not isinstance(value, (int, float)):
+            raise TypeError(
+                f"timeout is {value!r}: expected seconds as a number, None for no limit, or a TimeoutConfig"
+            )
+        return cls(value)
 
     def replace(self, **changes: Unpack[TimeoutFields]) -> TimeoutConfig:
         """The same but for some fields, by either of their names: `http.timeout.replace(read=60, total=300)`.
@@ -262,8 +268,7 @@ class TimeoutConfig:
         """
         if other is None:
             return _NO_LIMIT
-        if not isinstance(other, TimeoutConfig):
-            other = TimeoutConfig(other)
+        other = TimeoutConfig.of(other)
         given = other._given
         if len(given) == len(_FIELDS):
             return other

@@ -197,6 +197,9 @@ class Strict(_Given):  # as above
     def note(self, name: httpcore.Leniency) -> bool:
         return False
 
+    def made(self, size: int) -> None:
+        """Nothing counts here."""
+
 
 def strictly_read() -> httpcore.Response:
     response = broken("nothing", b"x")

@@ -4,12 +4,14 @@ The loop is asked for `add_reader`, `add_writer` and timers; the bytes go throug
 between. Measured bare against a bare `asyncio.Protocol`, CPU for a small request and its answer: 43 against 46
 microseconds on asyncio, 26 against 31 with 20 at once, 26 against 25 on uvloop; a download of 400 MB takes half as long
 or less. (asyncio's transport makes a buffer of 256 KiB for each read. Where the allocator hands that back to the system
-each time, the 46 were 78.) And what a transport makes hard is plain: input is read whenever somebody wants to know, a
-reset loses nothing that came before it, `close` frees the descriptor at once and also when the loop is gone, and a byte
-that was taken is with the system. The price: a loop without `add_reader`, Windows' proactor, cannot be used.
+each time, the 46 were 78.)
 
-There is no task, and one timer per stream: a wait notes its deadline and sets the timer only if none rings before it; a
-timer that rings too early is set again, and one that nobody needs lapses.
+Four things that are hard with a transport are simple: to look for input at any moment, to lose nothing that came before
+a reset, to free the descriptor at once (also when the loop is closed), and to know that a byte which was taken is with
+the system. The price: a loop without `add_reader`, Windows' proactor, cannot be used.
+
+There is no task, and one timer per stream: a wait notes its deadline and sets the timer only if none fires before it. A
+timer that fires too early is set again, so that a wait that ends early, as nearly all do, costs the loop nothing.
 """
 
 from __future__ import annotations
@@ -42,8 +44,8 @@ T = TypeVar("T")
 Future = asyncio.Future[bool]
 Clock = Callable[[], float]
 
-# What is kept for a caller who does not read: so much, in so many pieces, since a piece of one byte takes fifty. Then
-# the socket is left alone until half of it is gone, and the peer has to wait.
+# Bytes, and pieces, that are kept for a caller that does not read; pieces too, since one of a single byte takes fifty.
+# Then the socket is left alone until half of it is gone, and TCP makes the peer wait.
 _MOST_KEPT = 2 * PIECE
 _MOST_PIECES = 256
 
@@ -76,7 +78,7 @@ def _settle(future: asyncio.Future[T], value: T) -> None:
 
 def _post(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], value: T) -> None:
     """Settle a future from another thread."""
-    with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits
+    with contextlib.suppress(RuntimeError):  # the loop is closed, so no task waits
         loop.call_soon_threadsafe(_settle, future, value)
 
 
@@ -154,7 +156,7 @@ class AsyncioStream:
         self._size = 0
         # How much to receive: what the last reader asked for, so that nothing needs to be split.
         self._at_once = PIECE
-        # No more input will come: the end, a break, or closed. How it ended, the descriptor knows.
+        # No more input will come: the peer's end, an error, or our close. The descriptor keeps which.
         self._is_over = False
         self._end_is_reported = False
         self._is_listening = False
@@ -187,7 +189,7 @@ class AsyncioStream:
             return self._next(max_bytes)
         if self._descriptor.is_closed:
             raise self._descriptor.error(ReadError, "reading")
-        # Told by the descriptor: the end, or how it broke.
+        # The descriptor returns the end, or raises the error that broke the connection.
         self._end_is_reported = True
         return self._descriptor.receive(max_bytes) or b""
 
@@ -199,7 +201,7 @@ class AsyncioStream:
                 return None
         if self._pieces:
             return self._next(PIECE)
-        # The end, or how it broke: the descriptor knows.
+        # As in `read`.
         self._end_is_reported = True
         return self._descriptor.take() or b""
 
@@ -231,10 +233,10 @@ class AsyncioStream:
         return piece
 
     def _receive(self) -> bool:
-        """Ask the socket once; tell whether something came of it.
+        """Receive once. True if that gave input, the end, or an error.
 
-        When a reset comes together with input, uvloop tells both at once and never again. So whoever has received
-        something and wants to wait for more asks the socket first, unless it has since taken what we sent.
+        When a reset comes together with input, uvloop reports both in one call and never again. So after each input a
+        wait looks at the socket first (`_look_first`), unless the socket has taken a write since.
         """
         try:
             data = self._descriptor.receive(self._at_once)
@@ -256,7 +258,7 @@ class AsyncioStream:
         return True
 
     def _look(self) -> None:
-        """Unless there is input, ask the socket now: the loop may have been too busy to tell of any."""
+        """Unless there is input, look at the socket now: a busy loop may not have reported any yet."""
         if self._pieces or self._is_over:
             return
         if self._has_input():
@@ -265,7 +267,7 @@ class AsyncioStream:
             self._look_first = False
 
     def _has_input(self) -> bool:
-        """Ask the socket without receiving: a third of the price of a `recv` that finds nothing."""
+        """Look without receiving: `poll` costs a third of a `recv` that finds nothing."""
         if self._poll is None:
             if not _HAS_POLL:
                 return True
@@ -296,12 +298,12 @@ class AsyncioStream:
         try:
             in_time = await reader
         except BaseException:
-            # Cancelled: what came in this very turn is there for nobody now.
+            # Cancelled: input that came in this turn of the loop has no reader now, so a watcher must learn of it.
             self._reader = None
             self._tell_soon()
             raise
         self._reader = None
-        # A loop that was busy has not told yet what is there: it wins over the timer.
+        # Input wins over the timer: a loop that was busy may run a due timer before it reports the input.
         if not in_time and not self._pieces and not self._is_over and not self._receive():
             raise self._descriptor.read_timeout(timeout)
 
@@ -398,8 +400,8 @@ class AsyncioStream:
             self._receive()
 
     async def _is_woken_in_a_turn(self) -> bool:
-        """Let others run: before any bytes go or are taken, so that a cancelled call has done nothing. Tells whether
-        one of them called `wake`, which found no call that waits.
+        """Let others run: before any bytes are sent or taken, so that a cancelled call has done nothing. Returns
+        whether one of them called `wake`, which found no waiting call that it could end.
         """
         self._burst = 0
         wakes = self._wakes
@@ -467,7 +469,8 @@ class AsyncioStream:
             self.abandon()
             return
         if _get_running_loop() is not self._loop and self._loop.is_running():
-            # The loop runs in another thread, and only there may it be told to look away.
+            # The loop runs in another thread, and `remove_reader` is allowed in that thread alone. Until it is called
+            # the descriptor must stay open: a new socket with its number would meet the old registration.
             self._descriptor.shut_down()
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._unregister)
@@ -475,7 +478,7 @@ class AsyncioStream:
         self._unregister()
 
     def abandon(self) -> None:
-        # Not one word to the loop: it shares its epoll with the parent, who still wants to hear of this connection.
+        # No `remove_reader`: the loop shares its epoll with the parent process, which still watches the connection.
         self._is_over = True
         self._descriptor.is_closed = True
         self._pieces.clear()
@@ -502,7 +505,7 @@ class AsyncioStream:
 
     def __del__(self) -> None:
         # The loop holds no reference to the stream, so a stream that was dropped comes here at once. One that was
-        # interrupted before `_me` was set has told the loop nothing, and has not all that `close` needs: see `_stream`.
+        # interrupted before `_me` was set is not registered with the loop, and lacks what `close` needs: see `_stream`.
         if hasattr(self, "_me"):
             self.close()
 
@@ -632,7 +635,7 @@ class AsyncioBackend:
         await asyncio.sleep(seconds)
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
-        """Run `function` in a daemon thread. When the caller is cancelled the thread runs on, and nobody waits for it.
+        """Run `function` in a daemon thread. When the caller is cancelled the thread runs on, and no task waits for it.
 
         Raises:
             ConnectError: the system gives no thread.

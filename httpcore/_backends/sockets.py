@@ -153,7 +153,7 @@ class Descriptor:
             raise self.error(WriteError, "ending the request", error) from error
 
     def shut_down(self) -> None:
-        """End both directions now: whoever waits for the socket is woken. The descriptor stays open. Never raises."""
+        """End both directions now: calls that wait for the socket end. The descriptor stays open. Never raises."""
         self.is_closed = True
         try:
             self.sock.shutdown(socket.SHUT_RDWR)

@@ -69,7 +69,7 @@ class BlockingStream:
 
     __slots__ = ("_descriptor", "_either", "_input", "_inside", "_spoke")
 
-    # Nothing is held back: what `write_some` took is with the system. And TCP alone knows no end cut short.
+    # Nothing is buffered here: bytes that `write_some` took are with the system. And TCP has no truncated end: see TLS.
     owes = False
     truncated = False
     can_wake = False
@@ -80,8 +80,9 @@ class BlockingStream:
         self._input = _waiter(number, _IN)
         self._either = _waiter(number, _IN | _OUT)
         self._spoke = False
-        # One entry for each thread inside a call. `append` and `pop` are atomic, so nobody holds a lock: a thread that
-        # comes in after `is_closed` was set leaves the socket alone, and the last one to leave closes it.
+        # One entry for each thread inside a call. `append` and `pop` are atomic, so there is no lock, which Ctrl-C or a
+        # finaliser could meet held. A thread that enters after `is_closed` was set does not use the socket, and the
+        # last one inside closes it: closed earlier, its number could be another socket's while a thread still uses it.
         self._inside: list[None] = []
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -141,7 +142,7 @@ class BlockingStream:
             events = ready[0][1]
             if descriptor.is_closed:  # which woke us, and looks like input
                 raise descriptor.error(WriteError, "writing")
-            # A reset makes the descriptor readable too. `send` tells it as what it is, and keeps the input.
+            # A reset makes the descriptor readable too. `send` raises it as a write error, and keeps the input.
             if listens and events & _IN and not events & _ERROR:
                 return 0
             sent = descriptor.send(data)
@@ -173,7 +174,7 @@ class BlockingStream:
             descriptor = self._descriptor
             # To ask poll(2) costs a third of a `recv` that finds nothing.
             return descriptor.take() if descriptor.kept or self._input(0) else None
-        except RuntimeError:  # another thread reads: what comes is for it
+        except RuntimeError:  # another thread waits with this poll object: the input is for that thread
             return None
         finally:
             self._inside.pop()
@@ -248,7 +249,7 @@ class BlockingEvent:
         try:
             self._lock.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
         finally:
-            # Whoever came through lets the next one through.
+            # Each thread that came through lets the next one through.
             if self._is_set:
                 self._open()
         return self._is_set

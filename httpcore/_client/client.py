@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Never, NoReturn, Self, TypeVar, Unpack
 from warnings import warn
 
 from .._config import UNSET, PoolLimits, TimeoutConfig, Unset
@@ -28,7 +28,7 @@ from .redirects import DEFAULT_MAX_REDIRECTS
 from .request import Request
 from .response import AsyncClientResponse, ClientResponse
 from .session import Session
-from .settings import settings_of
+from .settings import check_unknown, settings_of
 from .urls import URL, URLTypes
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ class _Face(Generic[R]):
         default_encoding: DefaultEncoding = None,
         sensitive_headers: Iterable[str] = (),
         trace: Trace | None = None,
+        **unknown: Never,
     ) -> None:
+        check_unknown(unknown)
         settings = settings_of(
             ssl,
             timeout,

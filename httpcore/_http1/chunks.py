@@ -94,7 +94,7 @@ class Chunks:
             self._feed_trailers(self._section, data)
             return b""
         left = self._left
-        if len(data) <= left:
+        if len(data) <= left:  # all of it is content: no slice, no copy
             self._left = left - len(data)
             self.length += len(data)
             return data
@@ -133,10 +133,13 @@ class Chunks:
                 self._hold(data[at:])
                 return None
             self._check_line(match.end() - at, len(extensions))
+            # From here on a line begins with the CRLF behind the data: it is checked with the next size, so that data
+            # longer than announced are an error, and are never read as a size.
             self._line = NEXT_CHUNK
             at = match.end()
             size = int(digits, 16)
             if not size:
+                # With its line end: the trailer section may be empty, and then that line end and its own are all of it.
                 return data[at - (2 if data[at - 2 : at - 1] == b"\r" else 1) :]
             pieces.append(data[at : at + size])
             at += size
@@ -206,6 +209,7 @@ class Chunks:
             if lenient is None:
                 return
             trailers = lenient
+        # Behind the body they come too late to frame it, and a reader that merged them would differ (RFC 9110, 6.5.1).
         for name, _ in trailers:
             if name == b"content-length" or name == b"transfer-encoding":
                 raise RemoteProtocolError(f"the peer sent {show(name)} as a trailer, which may not speak of framing")

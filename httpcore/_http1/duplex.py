@@ -5,9 +5,9 @@ response is there. The caller has the iterator, and can go on with it; if it end
 else is sent whole, and is no more than the beginning. From then on the caller sends and receives by a raw stream, as
 over HTTP/2.
 
-A sender that no reader stands beside listens while it waits for room, as each upload does: a server may answer and stop
-reading. So both a sender and a receiver may take input; `_input` says which of them does, so that in threads neither
-comes between the other's reading and parsing.
+A sender without a receiver beside it takes input while it waits for room, as each upload does: a server may answer and
+stop reading. So both a sender and a receiver may take input; `_input` says which of them does, so that in threads
+neither parses bytes between another's read and its parsing: their order would be lost.
 
 The connection may carry another exchange if both messages ended well. A response that is an error, or complete, before
 the request is ends the sending, by the rules for early responses.
@@ -154,6 +154,8 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             await self._put(buffer)
         await self._push()
         self._complete = not self.request.chunked and self._given == self.request.content_length
+        if self._complete:
+            self._note_sent()
 
     async def finish(self, trailers: TrailerTypes) -> None:
         """End the request. Nothing is sent where the server has answered with an error: it wants no more."""
@@ -172,8 +174,13 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {self._given:,}"
             )
         self._complete = True
+        self._note_sent()
+
+    def _note_sent(self) -> None:
+        """All of the request is with the system."""
+        self.sent_at = at = self.deadline.now()
         if self.deadline.tracer is not None:
-            self.deadline.tracer.request_sent()
+            self.deadline.tracer.request_sent(at)
 
     def _check_going_on(self) -> None:
         if self._complete:
@@ -189,7 +196,9 @@ class HTTP11DuplexExchange(HTTP11Exchange):
     async def _put(self, data: bytes | bytearray | memoryview) -> None:
         """Hand all of `data` to the stream, and take what comes meanwhile if no receiver does."""
         view = memoryview(data).cast("B")
-        cut_short, self._cut_short = self._cut_short, True  # until all of it has been handed over
+        # Set until all of it was handed over: after a cancellation in the middle of a chunk nothing may follow, since
+        # the peer would take it for the rest of that chunk.
+        cut_short, self._cut_short = self._cut_short, True
         while view:
             count = await self._write_some(view, duplex=self._listens_not())
             view = view[count:]

@@ -1,16 +1,17 @@
 """HTTP/1.1 over one stream: one exchange at a time.
 
-An exchange sends a request and reads its response. While it sends it listens: a response that is final and an error,
-or that is complete already, stops the upload (RFC 9112 section 9.3 lets a server answer early, and a writer that cannot
-read deadlocks against one that does); any other early response waits until the request is sent. Whatever goes wrong
-here leaves the connection for its owner to close: `exchange.clean` says whether it may be used again.
+An exchange sends a request and reads its response. While it sends it also reads: RFC 9112, section 9.5, asks a client
+to watch for an error response during an upload, and a peer that answers before it has read all would deadlock with a
+client that only writes. A final response that is an error, or that is complete already, stops the upload; any other
+early response waits until the request is sent. An exchange never closes its connection after an error of the peer:
+`exchange.clean` tells the owner whether it may be used again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from .._backends.base import PIECE, Stream
+from .._backends.base import PIECE
 from .._deadline import Deadline, Pace
 from .._errors import (
     HTTPCoreError,
@@ -37,13 +38,14 @@ CONTINUE_TIMEOUT = 1.0
 """Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
 
 SMALL_BODY = 16384
-"""A body in memory up to this size leaves in one piece with the head."""
+"""A body in memory up to this size leaves in one piece with the head: one system call, and one TCP segment if small."""
 
 EARLY = 262144
-"""How much of an early response is held, in bytes, while the request is still being sent; then it has to wait."""
+"""How many bytes of an early response are held while the request is still being sent; then we stop reading, and TCP
+makes the peer wait."""
 
 DRAIN = 65536
-"""How much of an unread body is thrown away, if it is here already, to save a connection."""
+"""How many bytes of an unread body are thrown away, if they were received already, to keep the connection."""
 
 
 class HTTP11Exchange(H1Response):
@@ -52,7 +54,11 @@ class HTTP11Exchange(H1Response):
     Nothing of it can be refused alone, so `refused` and `crowded` are False, and it has no `stream_id`.
 
     Attributes:
-        sent: bytes of the request that were handed to the stream.
+        sent: bytes of the request that were handed to the stream, and of a raw stream behind it.
+        bytes_received: all that came for it: heads, framing, body, and what came by a raw stream behind it.
+        sent_at: when all of the request was handed to the system; None where it was not.
+        first_at: when the first bytes of a response came; None also where the whole head came with them, after which
+            the owner looks at the clock.
     """
 
     refused = False
@@ -60,6 +66,8 @@ class HTTP11Exchange(H1Response):
     stream_id = None
 
     sent = 0
+    sent_at: float | None = None
+    first_at: float | None = None
     _complete = False
     _unreported: Progress | None = None  # is to be told that the head has left
     _interims_seen = 0  # how many `on_interim` was called with
@@ -89,6 +97,7 @@ class HTTP11Exchange(H1Response):
         self._timeouts = deadline.config
         self.request = request
         self.deadline = deadline
+        self.bytes_received = 0  # read at once, which of the class would cost more
         self._on_interim = on_interim
 
     # What the owner asks.
@@ -97,6 +106,11 @@ class HTTP11Exchange(H1Response):
     def clean(self) -> bool:
         """Both messages are complete and the connection may carry another exchange."""
         return self.ended and self._complete and self.reusable
+
+    @property
+    def bytes_sent(self) -> int:
+        """As `sent`."""
+        return self.sent
 
     @property
     def closes(self) -> bool:
@@ -113,13 +127,17 @@ class HTTP11Exchange(H1Response):
         try:
             await self._send()
         except WriteError:
+            # A server that refuses an upload answers and closes: the write fails, but the answer is often here.
             if not self._read_response_after_write_error():
                 raise
-        if self._complete and self.deadline.tracer is not None:
-            self.deadline.tracer.request_sent()
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.read_timeout
+        deadline = self.deadline
+        if self._complete:
+            self.sent_at = at = deadline.now()
+            if deadline.tracer is not None:
+                deadline.tracer.request_sent(at)
+        stream, limit = self._stream, self._timeouts.read_timeout
         while self.head is None:
-            self._feed(await stream.read(PIECE, within(limit)))
+            self._feed(await stream.read(PIECE, limit if deadline.ends is None else deadline.within(limit)))
         return self.head
 
     async def next(self) -> bytes:
@@ -174,7 +192,7 @@ class HTTP11Exchange(H1Response):
 
     def raw(self, release: Callable[[], None]) -> RawStream:
         """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
-        return HTTP11RawStream(self._stream, self.surplus, self.deadline, release)
+        return HTTP11RawStream(self, release)
 
     def close(self) -> None:
         self._connection.close()
@@ -189,17 +207,19 @@ class HTTP11Exchange(H1Response):
             whole = request.head if not data else request.head + bytes(data)
             stream, connection = self._stream, self._connection
             if connection.was_used:
-                # It was just found quiet, so what there is room for goes at once. On a new connection the peer's word
-                # is heard first: a 408 or 503 that comes before the request must find that none of it was sent.
-                self.deadline.within(None)
-                self.sent = stream.give(whole)
-                complete = self.sent == len(whole) or await self._write(whole[self.sent :])
+                # It was just found quiet, so the first write need not look for input. On a new connection `write_some`
+                # looks first: where a 408 or 503 comes before the request, no byte of it may have been sent.
+                if self.deadline.ends is not None:
+                    self.deadline.within(None)
+                self.sent = sent = stream.give(whole)
+                connection.totals.bytes_sent += sent
+                complete = sent == len(whole) or await self._write(whole[self.sent :])
             else:
                 connection.was_used = True
                 complete = await self._write(whole)
             self._complete = complete and (not stream.owes or await self._flush())
             return
-        # A body of the wrong kind is refused before any byte.
+        # First, so that a body of the wrong kind is refused before any byte was sent.
         reader = body.start(self._connection.backend.run_blocking)
         try:
             self._complete = await self._send_with(reader)
@@ -249,6 +269,16 @@ class HTTP11Exchange(H1Response):
             )
         return True
 
+    def count_sent(self, size: int) -> None:
+        """So many bytes were handed to the stream."""
+        self.sent += size
+        self._connection.totals.bytes_sent += size
+
+    def count_received(self, size: int) -> None:
+        """So many bytes came."""
+        self.bytes_received += size
+        self._connection.totals.bytes_received += size
+
     def _tell_head(self) -> None:
         """The head has left, unless TLS still has the end of it: then it leaves before anything that follows."""
         if self._unreported is not None and not self._stream.owes:
@@ -284,7 +314,7 @@ class HTTP11Exchange(H1Response):
         else:
             count = await pace.keep(lambda most: self._stream.write_some(data, most, duplex=duplex), limit)
             pace.count(count)
-        self.sent += count
+        self.count_sent(count)
         if count and self._unreported is not None:
             self._unreported.head_sent()  # what was owed leaves before more is taken
             self._unreported = None
@@ -314,6 +344,8 @@ class HTTP11Exchange(H1Response):
         data = self._stream.take()
         if data is not None:
             self._feed(data)
+            if self.first_at is None and self.started:  # the head may be there, and its owner is still kept waiting
+                self.first_at = self.deadline.now()
         return not (self.ended or (self.head is not None and self.head.status >= 400))
 
     async def _wait_for_continue(self) -> bool:
@@ -364,13 +396,20 @@ class HTTP11Exchange(H1Response):
         pace.count_to(self.received)
 
     def _feed(self, data: bytes) -> None:
+        # Without close_notify an attacker on the path could have cut the body: it is incomplete (RFC 9112, 8 and 9.8).
+        # Where a length or a last chunk ends the body a cut cannot be mistaken for its end, and many servers send none.
         if not data and self.is_until_close and self._stream.truncated:
             raise RemoteProtocolError(
                 f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that "
                 "only the end of the connection delimits"
             )
+        size = len(data)
+        self.bytes_received += size
+        self._connection.totals.bytes_received += size
         self.receive(data)
-        if self._interims is not None:
+        if self.head is None and self.first_at is None and size:
+            self.first_at = self.deadline.now()
+        if self._interims is not None:  # once each, also where one read brings several
             interims = self._interims[self._interims_seen :]
             self._interims_seen += len(interims)
             for head in interims:
@@ -380,12 +419,13 @@ class HTTP11Exchange(H1Response):
 class HTTP11RawStream(RawStream):
     """See `RawStream`: the connection itself, after 101 (Switching Protocols) or a 2xx to CONNECT."""
 
-    __slots__ = ("_behind", "_deadline", "_receiving", "_release", "_sending", "_stream")
+    __slots__ = ("_behind", "_deadline", "_exchange", "_receiving", "_release", "_sending", "_stream")
 
-    def __init__(self, stream: Stream, behind: bytes, deadline: Deadline, release: Callable[[], None]) -> None:
-        self._stream = stream
-        self._behind = behind
-        self._deadline = deadline
+    def __init__(self, exchange: HTTP11Exchange, release: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._stream = exchange._stream
+        self._behind = exchange.surplus
+        self._deadline = exchange.deadline
         self._release = release
         self._receiving = False
         self._sending = False
@@ -398,7 +438,9 @@ class HTTP11RawStream(RawStream):
             if self._behind:
                 data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
                 return data
-            return await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
+            data = await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
+            self._exchange.count_received(len(data))
+            return data
         finally:
             self._receiving = False
 
@@ -411,7 +453,9 @@ class HTTP11RawStream(RawStream):
             self._sending = True
             view = memoryview(data)
             while view:
-                view = view[await stream.write_some(view, deadline.within(limit), duplex=True) :]
+                count = await stream.write_some(view, deadline.within(limit), duplex=True)
+                self._exchange.count_sent(count)
+                view = view[count:]
             while stream.owes:
                 await stream.flush(deadline.within(limit), duplex=True)
         finally:

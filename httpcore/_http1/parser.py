@@ -1,8 +1,8 @@
 """One response of HTTP/1.x: bytes in any pieces in, head and body out. No I/O.
 
-`grammar` says what is accepted and how a body is framed; here is what comes when. No other library is behind it: a head
-that the grammar has matched is a head that has been read, and a body ends by a count, by chunk lines that were all
-checked, or with the stream, so that handing its bytes on is a slice.
+`grammar` says what is accepted and how a body is framed; this module keeps the state between two pieces of input. It
+uses no other library: a head that the grammar has matched is read, and a body ends by a count, by chunk lines that were
+all checked, or with the stream, so that its bytes are passed on as slices.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ class H1Response:
             else:
                 self._take_body(data)
         except HTTPCoreError:
+            # After an error in the framing no boundary between messages is known any more: nothing more may be read.
             self._phase = BROKEN
             self.reusable = False
             raise
@@ -155,6 +156,7 @@ class H1Response:
                 continue
             self.head = head
             self._phase = framing
+            # We asked for a close, or an interim head was unusual: either way no other response is read from here.
             self._persistent = persistent and not (close or self.lenient)
             if framing is LENGTH:
                 self._length = self._left = length
@@ -252,6 +254,7 @@ class H1Response:
         self._phase = DONE
         self.ended = True
         self.surplus = surplus
+        # Bytes behind the message were sent before any further request: they must not become its response.
         self.reusable = self._persistent and not surplus
 
     def _take_surplus(self, data: bytes) -> None:
@@ -262,7 +265,7 @@ class H1Response:
     def _take_end(self) -> None:
         self.reusable = False
         phase = self._phase
-        if phase is UNTIL_CLOSE:
+        if phase is UNTIL_CLOSE:  # RFC 9112, 6.3, case 8: the only body that the end of the stream completes
             self._phase = DONE
             self.ended = True
             return

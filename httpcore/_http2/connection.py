@@ -21,6 +21,7 @@ from .._deadline import Deadline
 from .._errors import Code, LocalProtocolError, ReadError, ReadTimeout, RemoteProtocolError
 from .._message.fields import Headers
 from .._reentry import REENTERED, step_lock
+from .._totals import Totals
 from .dispatch import Dispatch, again
 from .engine import H2Engine
 from .inbox import Inbox
@@ -47,11 +48,18 @@ class HTTP2Connection:
 
     __slots__ = ("_core", "_engine", "_outbox", "_pump", "_uploads", "backend", "dropped", "stream")
 
-    def __init__(self, stream: Stream, engine: H2Engine, backend: Backend, ping_interval: float | None = None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        engine: H2Engine,
+        backend: Backend,
+        ping_interval: float | None = None,
+        totals: Totals | None = None,
+    ) -> None:
         self.stream = stream
         self.backend = backend
         self._engine = engine
-        self._core = Dispatch(stream, engine, backend, ping_interval)
+        self._core = Dispatch(stream, engine, backend, ping_interval, Totals() if totals is None else totals)
         self._outbox = self._core.outbox
         self._uploads = self._core.uploads
         self._pump = Pump(self._core)
@@ -175,7 +183,7 @@ class HTTP2Connection:
 
     def inbox(self) -> Inbox:
         """A new one."""
-        return Inbox(self._core.election)
+        return Inbox(self._core.election, self._core.liveness)
 
     @property
     def written(self) -> int:
@@ -201,12 +209,15 @@ class HTTP2Connection:
             if not engine.settings_seen:
                 inbox.crowded = True  # the limit is not known yet (RFC 9113, 6.5.2): a refusal may be for that alone
             engine.request(inbox, fields, end=end and not data, key=key)
+            core.totals.streams += 1
             if inbox.number >= LAST_STREAM:
                 core.spent = core.changed = True
             # A small body leaves with its head, and END_STREAM with its last byte: no frame for it alone.
             whole = not data or len(data) <= engine.window(inbox)
             if data and whole:
                 engine.data(inbox, data, end=end)
+            if end and whole:
+                self._outbox.mark_end(inbox)
             if engine.open_streams == 1:  # others may have something to send in a moment: then in one write
                 core.send_now()
             # Else it leaves with the write of the first task that waits: a hundred requests at once are one write.
@@ -251,6 +262,7 @@ class HTTP2Connection:
                     self._engine.trailers(inbox, trailers)
                 else:
                     self._engine.data(inbox, b"", end=True)
+                self._outbox.mark_end(inbox)
                 inbox.stopped = True
 
     def take(self, inbox: Inbox, most: int) -> bytes | None:

@@ -106,6 +106,7 @@ class H2Engine(Sender):
         self._decoder = FieldDecoder(rules.head_bytes)
         self._reader = FrameReader(READERS)
         self._block = Fragments()
+        self._block_bytes = 0  # of the frames of the header block that is read
 
     # Inbound: bytes.
 
@@ -206,6 +207,7 @@ class H2Engine(Sender):
             self._return_credit(None, credit)  # thrown away, but the connection's window is for all streams (6.9)
             return
         size = len(payload)
+        state.bytes_received += credit + 9 * frames
         state.room -= credit
         if state.ended or not state.head_seen or state.room < 0 or (state.length is not None and state.left < size):
             self._charge(data_cost(size, frames))
@@ -234,6 +236,7 @@ class H2Engine(Sender):
 
     def _on_headers(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
         self._check_opened(HEADERS, stream)
+        self._block_bytes = len(payload) + 9
         payload = unpad(HEADERS, flags, payload)
         if flags & WITH_PRIORITY:
             if len(payload) < 5:
@@ -249,6 +252,7 @@ class H2Engine(Sender):
         if not self.block_stream:
             raise fault(Code.PROTOCOL_ERROR, "the peer sent CONTINUATION outside of a header block")
         self._charge(FRAME)
+        self._block_bytes += len(payload) + 9
         self._block.add(payload)
         if flags & END_HEADERS:
             self.block_stream = 0
@@ -263,6 +267,7 @@ class H2Engine(Sender):
             self._charge(block_cost(len(block), len(fields)))
             self._gone(HEADERS, stream)
             return
+        state.bytes_received += self._block_bytes
         try:
             if state.ended:
                 self._wrong(state, Code.STREAM_CLOSED, "the peer sent HEADERS behind the end of the response", listener)

@@ -1,7 +1,7 @@
 """One request and its response, on one stream of an HTTP/2 connection.
 
-It has the same face as an exchange over HTTP/1.1, and follows the same rules for early answers. What differs: it ends
-alone. Whatever becomes of it, the connection goes on, unless the connection itself has failed.
+It has the same methods as an exchange over HTTP/1.1, and follows the same rules for early answers. The difference: it
+ends alone. The connection goes on after any error of one exchange, unless the connection itself has failed.
 """
 
 from __future__ import annotations
@@ -105,6 +105,26 @@ class HTTP2Exchange:
         return self._inbox.received
 
     @property
+    def bytes_sent(self) -> int:
+        """Of the frames of its stream that were queued: see `streams.Stream`."""
+        return self._inbox.bytes_sent
+
+    @property
+    def bytes_received(self) -> int:
+        """Of the frames of its stream that came."""
+        return self._inbox.bytes_received
+
+    @property
+    def sent_at(self) -> float | None:
+        """When all of the request was handed to the system."""
+        return self._inbox.sent_at
+
+    @property
+    def first_at(self) -> float | None:
+        """When the first bytes of a response were read."""
+        return self._inbox.first_at
+
+    @property
     def lenient(self) -> tuple[Leniency, ...]:
         """What was unusual about the interim heads and the trailers; what was about the head is in it."""
         return self._inbox.lenient
@@ -182,7 +202,8 @@ class HTTP2Exchange:
         return HTTP2RawStream(self, release)
 
     def __del__(self) -> None:
-        inbox = getattr(self, "_inbox", None)  # Ctrl-C may have come while it was made
+        # A finaliser runs in any thread, in the middle of anything: it takes no lock; to append to a deque is atomic.
+        inbox = getattr(self, "_inbox", None)  # None where Ctrl-C came in `__init__`
         if inbox is not None and (inbox.held or inbox.is_open):
             self._connection.dropped.append(inbox)
 
@@ -199,8 +220,8 @@ class HTTP2Exchange:
             and request.trailers is None
             and connection.open(inbox, fields, data or b"", end=not open_end, key=key)
         ):
-            return  # it leaves at once, or with the first task that waits
-        # A body of the wrong kind is refused before any byte, where there is one.
+            return  # all of it is queued: it leaves at once, or in the write of the first task that waits
+        # First, so that a body of the wrong kind is refused before any byte was sent.
         reader = request.body.start(connection.backend.run_blocking)
         at_end = True
         try:
@@ -223,7 +244,7 @@ class HTTP2Exchange:
         if inbox.two_way:
             self._connection.mark(partial(_tell, inbox, tracer.head_sent))
         elif inbox.sent_all:
-            self._connection.mark(partial(_tell, inbox, tracer.request_sent))
+            self._connection.mark(partial(_tell_sent, inbox, tracer))
 
     async def _upload(self, reader: BodyReader) -> bool:
         """Send what `reader` gives. False where the request goes on and the response has begun before its end."""
@@ -260,7 +281,7 @@ class HTTP2Exchange:
         """End the request."""
         self._connection.finish(self._inbox, trailer_fields(trailers))
         if self.deadline.tracer is not None and self._inbox.sent_all:
-            self._connection.mark(partial(_tell, self._inbox, self.deadline.tracer.request_sent))
+            self._connection.mark(partial(_tell_sent, self._inbox, self.deadline.tracer))
         await self._connection.push(self._inbox, self.deadline)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
@@ -355,6 +376,11 @@ def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
     """What was queued has left; of an exchange that has failed meanwhile nothing is told."""
     if inbox.error is None:
         left()
+
+
+def _tell_sent(inbox: Inbox, tracer: Progress) -> None:
+    if inbox.error is None:
+        tracer.request_sent(inbox.sent_at)
 
 
 class HTTP2RawStream(RawStream):

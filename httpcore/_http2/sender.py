@@ -135,7 +135,9 @@ class Sender:
         self._streams[number] = stream
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
+        before = self._out.pending
         self._write_head(number, headers, end, key)
+        stream.bytes_sent = self._out.pending - before
         self._budget.earn_request()
 
     def _refusal(self) -> str:
@@ -165,6 +167,7 @@ class Sender:
         stream.spare -= size
         self.connection_window -= size
         self._budget.earn_sent(size)
+        before = self._out.pending
         at = 0
         if size > self.max_frame:
             view = memoryview(data)
@@ -174,6 +177,7 @@ class Sender:
             data = view[at:]
         if size or end:
             self._write_data(stream.number, bytes(data), end)
+        stream.bytes_sent += self._out.pending - before
         if end:
             self._sent_all(stream)
 
@@ -184,7 +188,9 @@ class Sender:
             LocalProtocolError: the stream takes none.
         """
         self._check_sending(stream)
+        before = self._out.pending
         self._write_head(stream.number, headers, True)
+        stream.bytes_sent += self._out.pending - before
         self._sent_all(stream)
 
     def window(self, stream: Stream) -> int:

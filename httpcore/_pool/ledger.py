@@ -1,21 +1,21 @@
 """Which request gets which connection. No I/O, no clock, no lock, no await.
 
-The pool holds its lock, reads its clock, calls one step, and then does what `todo` says. Whatever a request may get is
-on its `Ticket`: it waits, dials or holds, and `release` is the one way out of each of these. Every step costs the
-same with ten connections, waiters and origins as with ten thousand.
+The pool holds its lock, reads its clock, calls one step, and then does what `todo` says. A request has one `Ticket`: it
+waits, dials or holds, and `release` ends each of these. Every step costs the same with ten connections, waiters and
+origins as with ten thousand.
 
 Why this is fair. Inside an origin, first come, first served. Between origins, a freed connection serves its own origin
 first, since that is free and a new connection is not. But there is a ring of those origins whose first waiter would be
 helped by room for a connection, and when the head of the ring has been passed over 2 x `max_connections` times, the
 next freed connection is closed and the head dials in its place. Room that comes free otherwise goes to the head too.
-Whoever had a turn goes to the end, as does the head when it is served by a connection of its own. So an origin with p
-others before it has its turn after at most (p + 1) x (2 x `max_connections` + 1) connections have come free, whatever
-the others do. (An HTTP/2 connection that must go takes no more requests, and goes when its last stream ends.) An origin
-at its own limit is not in the ring, and so in nobody's way.
+An origin that had a turn goes to the end, as does the head when it is served by a connection of its own. So an origin
+with p others before it has its turn after at most (p + 1) x (2 x `max_connections` + 1) connections have come free,
+whatever the others do. (An HTTP/2 connection that must go takes no more requests, and goes when its last stream ends.)
+An origin at its own limit is not in the ring: room would not help it, and it would hold up the others.
 
 Ctrl-C may leave a step half done. Two dicts, of claims and of slots, and the state of each claim and slot are the
 truth; everything else follows from them. Each step changes the truth in an order that makes sense wherever it stops,
-and is marked while it runs; who finds the mark makes everything else anew (`rebuild`).
+and sets a mark while it runs; the next step that finds the mark derives everything else anew (`rebuild`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = ["Ledger"]
 
 
 class Ledger:
-    """Who waits, who dials, who holds. Every step is made under the pool's lock, with the time read under it.
+    """Which ticket waits, dials or holds. Every step is made under the pool's lock, with the time read under it.
 
     Arguments:
         limits: how many connections there may be.
@@ -82,8 +82,9 @@ class Ledger:
         self._dirty = False  # a step runs, or was interrupted
         self._now = -inf
 
-        # What follows from it. The idle: the least recently used first, which is also who expires first, but for
-        # those who must go earlier; these are in the heap too, and may be left there when they are idle no more.
+        # What follows from it. The idle: the least recently used first, which is also the order in which they expire,
+        # but for those whose server closes them earlier; these are in the heap `_early` too, and may stay there when
+        # they are idle no more.
         self._origins: dict[Hashable, Origin] = {}
         self._idle: OrderedDict[Slot, None] = OrderedDict()
         self._early = Early()
@@ -120,6 +121,7 @@ class Ledger:
         claim = ticket.claim
         if claim.state is not _NEW:
             raise _misplaced("acquire", claim, _NEW)
+        # `_begin`, but only where it has something to do: three tests cost less than the call, once per request.
         if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
         self._now = now
@@ -130,6 +132,7 @@ class Ledger:
             self._claims[claim] = None
             origin = self._origins.get(claim.key) or self._origin_for(claim.key)
             if origin.ready:
+                # The most recently used, so that connections which are not needed expire.
                 self._hold(claim, next(reversed(origin.ready)))
             elif not origin.shared_by(claim) and self._make_room(origin):
                 self._dial(claim, origin)
@@ -153,7 +156,7 @@ class Ledger:
         _demand("opened", claim, _DIALING)
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
-            led = slot.origin.is_followed()
+            led = slot.origin.is_followed()  # before anything changes: afterwards the followers wait for something else
             slot.origin.protocol = protocol
             self._spoken.learn(slot.key, protocol)
             slot.protocol = protocol
@@ -206,7 +209,7 @@ class Ledger:
             self._fill()
         self._dirty = False
         if holds:
-            ticket.claim = SPENT
+            ticket.claim = SPENT  # its own claim dies here, so that the ticket's death needs no step
 
     def redial(self, ticket: Ticket, now: float) -> None:
         """The connection that this ticket holds was dead before anything was sent.
@@ -233,7 +236,7 @@ class Ledger:
         self._end()
 
     def resize(self, slot: Slot, capacity: int, now: float) -> None:
-        """How many may use the connection at once, from now on; 0 is allowed. Who holds it keeps it."""
+        """How many may use the connection at once, from now on; it may be 0. Tickets that hold it keep it."""
         self._begin(now)
         slot.capacity = capacity
         self._offer(slot)
@@ -245,8 +248,8 @@ class Ledger:
         self._end()
 
     def close(self, now: float) -> None:
-        """No more connections: who waits or dials is DONE and `closed`, as is who asks later. Idle connections close;
-        the others do when they are released."""
+        """No more connections: tickets that wait or dial are DONE and `closed`, as is each that acquires later. Idle
+        connections close now, the others when they are released."""
         self._begin(now)
         self._closed = True
         self._close_all()
@@ -271,7 +274,7 @@ class Ledger:
         self._end()
         return self.snapshot()
 
-    # How a step begins and ends. `acquire` and `release`, which are the hot path, spell it out.
+    # How a step begins and ends. `acquire` and `release`, the hot path, have these lines inline.
 
     def _begin(self, now: float) -> None:
         self._now = now
@@ -284,7 +287,7 @@ class Ledger:
                 self._release(claim, now)
         if now >= self._next_expiry:
             self._expire(now)
-        if self._ring:  # what came free just now is not for the one who asks next
+        if self._ring:  # room that came free just now is for those that wait, not for the ticket of this step
             self._fill()
 
     def _end(self) -> None:
@@ -292,8 +295,9 @@ class Ledger:
             self._fill()
         self._dirty = False
 
-    # What may become of a claim. The state changes last, since what it says must be so; but DONE comes first, and
-    # the claim leaves the dict last of all.
+    # What may become of a claim. Its state changes last, after the slot that it names is there, so that Ctrl-C leaves
+    # no claim HOLDING without one. DONE comes first and the claim leaves the dict last: a claim that is DONE and still
+    # in the dict is mended by `recovery`; one that is gone and not DONE would be lost.
 
     def _hold(self, claim: Claim, slot: Slot) -> None:
         """From the slot that is last in `ready`, where it stays until it is full."""
@@ -354,7 +358,7 @@ class Ledger:
             elif not reusable or (expires is not None and expires <= now):
                 slot.reason = slot.reason or (CloseReason.EXPIRED if reusable else CloseReason.DROPPED)
                 reusable = False
-                slot.state = _DRAINING  # before the claim is DONE: nobody may think that it is clean
+                slot.state = _DRAINING  # before the claim is DONE: after Ctrl-C the slot must not be taken for clean
             else:
                 slot.since = now
                 slot.expires = until = now + self._keepalive
@@ -462,7 +466,7 @@ class Ledger:
             self._remove(slot)
 
     def _remove(self, slot: Slot, reason: CloseReason | None = None) -> None:
-        """Nobody uses it. As with claims, what is GONE leaves the dict last."""
+        """No ticket uses it. As with claims, a slot is GONE, and in `todo`, before it leaves the dict."""
         slot.reason = slot.reason or reason
         origin = slot.origin
         dialing = slot.state is SlotState.DIALING
@@ -522,7 +526,7 @@ class Ledger:
         self._ring.rank(origin, wants=origin.count < self._most_per_origin and origin.wants_room())
 
     def _drop_if_unused(self, origin: Origin) -> None:
-        """It has lost a slot or a waiter."""
+        """It has lost a slot or a waiter. Without any it is dropped, or memory would grow with each new origin."""
         self._rank(origin)
         if not origin.count and not origin.waiters:
             self._origins.pop(origin.key, None)
@@ -533,8 +537,8 @@ class Ledger:
         return Origin(key, self._spoken.recall(key))
 
     def _close_all(self) -> None:
-        """Waiters first, so that nobody takes over what the others leave. Told first: a claim that is done and out of
-        the dict could not be told any more."""
+        """Waiters first, so that none takes over a dial that is cancelled here. `todo` first: a claim that is DONE and
+        out of the dict could not be woken any more after Ctrl-C."""
         for state in (_WAITING, _DIALING):
             for claim in [claim for claim in self._claims if claim.state is state]:
                 self.todo.append(claim)
@@ -544,7 +548,7 @@ class Ledger:
             self._retire(slot, CloseReason.POOL_CLOSED)
 
     def _tell_followers(self, origin: Origin) -> None:
-        """Who still waits waits for something else from now on: see `follows`."""
+        """Those that still wait do not wait for a dial any more: another timeout holds from now on, see `follows`."""
         if self._ring:
             self._fill()
         self.todo.extend(origin.waiters)
@@ -621,10 +625,10 @@ class Ledger:
 
 
 def _demand(step: str, claim: Claim, state: TicketState) -> None:
-    """DONE is allowed too: the ledger may have been closed while the caller dialed."""
+    """DONE is expected too: the ledger may have been closed while the caller dialed."""
     if claim.state is not state and claim.state is not _DONE:
         raise _misplaced(step, claim, state)
 
 
 def _misplaced(step: str, claim: Claim, allowed: TicketState) -> ValueError:
-    return ValueError(f"{step}: the ticket for {claim.key} is {claim.state.name}, only {allowed.name} is allowed")
+    return ValueError(f"{step}: the ticket for {claim.key} is {claim.state.name}, expected {allowed.name}")

@@ -247,6 +247,7 @@ class ConnectionPool:
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
         trace = self._trace if trace is None else both(self._trace, checked_trace(trace))
         call = Call(asked, route, config, backend, duplex)
+        leases.totals.requests += 1
         if trace is not None:
             call.trace(trace, tag).awaits_reading = limit is not UNSET
         delivery = await self._attempts.send(call)
@@ -372,7 +373,8 @@ class ConnectionPool:
     def stats(self) -> PoolStats:
         """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
         for one, in all and per origin: one consistent snapshot. Where a signal handler or a finaliser has interrupted
-        a step of this pool it is the state in the middle of that step.
+        a step of this pool it is the state in the middle of that step. Also the limits, and what the pool has done
+        since it was made: see `PoolTotals`.
         """
         return self._leases.stats()
 

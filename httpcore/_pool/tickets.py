@@ -15,10 +15,10 @@ Speaks = Literal["HTTP/1.1", "HTTP/2"]
 
 
 class Connection(Protocol):
-    """All that is asked of a connection, and that only by the pool: the ledger decides, and touches none."""
+    """The methods of a connection that the pool calls. The ledger decides only, and calls none of them."""
 
     def close(self) -> None:
-        """Let go of it, now. May be called again."""
+        """Close it now. May be called again."""
         ...
 
     def abandon(self) -> None:

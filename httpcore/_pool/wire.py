@@ -133,6 +133,26 @@ class Exchange(Protocol):
         ...
 
     @property
+    def bytes_sent(self) -> int:
+        """All that was sent for it so far: head, framing, body, and what a raw stream behind it sent."""
+        ...
+
+    @property
+    def bytes_received(self) -> int:
+        """All that came for it so far, likewise."""
+        ...
+
+    @property
+    def sent_at(self) -> float | None:
+        """When all of the request was handed to the system, on the clock of its deadline; None where it was not."""
+        ...
+
+    @property
+    def first_at(self) -> float | None:
+        """When the first bytes of a response came; None: together with its head, or not at all."""
+        ...
+
+    @property
     def phase(self) -> str:
         """What `run` is doing, for an error message."""
         ...

@@ -13,6 +13,7 @@ from __future__ import annotations
 from .gateway import Gateway
 from .messages import Refusal
 from .plan import Forward, Trust, plan
+from .request_ids import RequestIds
 from .router import Router
 from .settings import Health, Limits, Sender, Timeouts, Upstream
 from .stats import GatewayStats, UpstreamStats, prometheus
@@ -24,6 +25,7 @@ __all__ = [
     "Health",
     "Limits",
     "Refusal",
+    "RequestIds",
     "Router",
     "Sender",
     "Timeouts",

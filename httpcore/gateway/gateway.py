@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 from asyncio import CancelledError, get_running_loop
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from .._errors import HTTPCoreError, printable
+from .._message.body import BodyContent
 from .._message.raw import RawStream
 from .._message.response import Response
 from .._pool.retrying import draw
@@ -72,14 +73,14 @@ class _Turn:
     """One request on its way through the gateway.
 
     Attributes:
+        upload: the body that the client sends; None where the request has none.
         status: that the client was answered with; 0 before that.
         is_whole: the response was sent to its end.
     """
 
-    __slots__ = ("began", "error", "is_whole", "line", "request", "scope", "send", "status", "upload", "watch")
+    __slots__ = ("error", "is_whole", "line", "request", "send", "status", "upload", "watch")
 
-    def __init__(self, scope: Scope, send: Send, request: Forward, watch: Watch, upload: Upload) -> None:
-        self.scope = scope
+    def __init__(self, send: Send, request: Forward, watch: Watch, upload: Upload | None) -> None:
         self.send = send
         self.request = request
         self.watch = watch
@@ -228,14 +229,18 @@ class Gateway:
         if not self._gate.enter() and not await self._gate.wait(limits.queue_wait):
             await self._answer(scope, send, _FULL)
             return
-        watch = Watch(self._rounds(), receive, self._timeouts, request.has_body is not False)
-        turn = _Turn(scope, send, request, watch, Upload(receive, watch, limits.body))
+        has_body = request.has_body is not False
+        watch = Watch(self._rounds(), receive, self._timeouts, has_body)
+        turn = _Turn(send, request, watch, Upload(receive, watch, limits.body) if has_body else None)
         try:
-            await self._watched(turn)
+            await self._forward(turn)
+        except (CancelledError, ClientLeft, BodyTooLarge, HTTPCoreError) as error:
+            await self._ended(turn, error)
         finally:
             self._gate.leave()
             watch.close()
-            turn.upload.close()
+            if turn.upload is not None:
+                turn.upload.close()
             self._count(turn)
 
     def _rounds(self) -> Rounds:
@@ -250,24 +255,22 @@ class Gateway:
         self._responses[refusal.status // 100 - 1] += 1
         await answer(send, refusal)
 
-    async def _watched(self, turn: _Turn) -> None:
-        """Forward the request. A response that was cut off is left without its end: the server then cuts off, too."""
-        try:
-            await self._forward(turn)
-        except CancelledError:
+    async def _ended(self, turn: _Turn, error: BaseException) -> None:
+        """Answer for an error. A response that was cut off is left without its end: the server then cuts off, too."""
+        if isinstance(error, CancelledError):
             watch = turn.watch
             if not watch.forgive():
-                raise  # the server cancels us
+                raise error  # the server cancels us
             turn.error = watch.reason
             if watch.reason in _TIMED_OUT:
                 await turn.refuse(_TIMED_OUT[watch.reason])
-        except ClientLeft:
+        elif isinstance(error, ClientLeft):
             turn.error = "left"
-        except BodyTooLarge:
-            await turn.refuse(_TOO_LARGE)
-        except HTTPCoreError as error:
+        elif isinstance(error, HTTPCoreError):
             turn.error = error
             await turn.refuse(refusal_of(error))
+        else:
+            await turn.refuse(_TOO_LARGE)
 
     async def _forward(self, turn: _Turn) -> None:
         """Send the request to one upstream after the other, until one answers or no other may be asked."""
@@ -282,8 +285,8 @@ class Gateway:
             line.requests += 1
             line.member.outstanding += 1
             try:
-                response = await self._send(turn, line)
-                await self._receive(turn, response, line)
+                body = b"" if turn.upload is None else await turn.upload.content(turn.request)
+                await self._receive(turn, await self._sent(turn, line, body), line)
                 return
             except HTTPCoreError as error:
                 tried |= {index}
@@ -300,56 +303,45 @@ class Gateway:
         found = available(members, now(), tried)
         return self._balance(members, found, request, self._draw()) if found else None
 
-    async def _send(self, turn: _Turn, line: _Line) -> Response:
-        request = turn.request
-        body = await turn.upload.content(request)
+    def _sent(self, turn: _Turn, line: _Line, body: BodyContent) -> Awaitable[Response]:
+        request, upload = turn.request, turn.upload
         target = line.prefix + request.target if line.prefix and request.target[:1] == b"/" else request.target
-        return await line.sender.request(
+        return line.sender.request(
             *(request.method, line.url, request.headers, body, True),
             target=target,
             timeout=self._config,
-            duplex=turn.upload.is_stream,
+            duplex=upload is not None and upload.is_stream,
         )
 
     async def _receive(self, turn: _Turn, response: Response, line: _Line) -> None:
-        """Hand the response on. Where its length is known its last piece is also the end: one message fewer."""
-        watch, send = turn.watch, turn.send
+        """Hand the response on. A body whose length is known and that is here, as it mostly is, is one message; and its
+        last piece is also the end: one message fewer.
+        """
+        watch, send, upload = turn.watch, turn.send, turn.upload
         line.member.answered()
         status = response.status_code
-        async with response:
+        try:
             watch.begins()
             headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
-            left = _length(headers, turn.request.method, status)
+            if status in _BODILESS:  # of a 304 uvicorn expects the body that its length tells
+                headers = [pair for pair in headers if pair[0] != b"content-length"]
             turn.status = status
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            turn.upload.is_answered = True
+            left = _length(headers, turn.request.method, status)
             connection: RawStream | None = response.connection
-            if connection is None:
-                turn.upload.close()
-                await self._pass(turn, response.raw(), left)
+            if connection is not None:
+                await _both_ways(turn, connection, left)
                 return
-            # The client may still be sending: both ways at once.
-            cancel = start(_send_rest(turn, connection))
-            try:
-                await self._pass(turn, _received(connection), left)
-            finally:
-                cancel()
-                connection.close()
-
-    async def _pass(self, turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
-        watch, send = turn.watch, turn.send
-        watch.waits()
-        async for piece in pieces:
-            watch.rests()
-            if left is not None:
-                left -= len(piece)
-            turn.is_whole = left == 0
-            await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
-            watch.waits()
-        if not turn.is_whole:
-            watch.rests()
-            await send({"type": "http.response.body", "body": b""})
-            turn.is_whole = True
+            if upload is not None:
+                upload.close()
+            whole = response._buffered_body()  # internal: only the gateway wants a body without its decoding
+            if whole is None or (whole and left is None):
+                await _pass(turn, response.raw() if whole is None else _only(whole), left)
+            else:
+                await send({"type": "http.response.body", "body": whole})
+                turn.is_whole = True
+        finally:
+            await response.close()
 
     # What became of it.
 
@@ -364,7 +356,7 @@ class Gateway:
             not turn.status
             and len(tried) <= self._retries
             and len(tried) < len(self._lines)
-            and may_go_elsewhere(error, turn.request.method, turn.upload.replayable)
+            and may_go_elsewhere(error, turn.request.method, turn.upload is None or turn.upload.replayable)
             and bool(available(self._members, now(), tried))
             and self._budget.spend()
         )
@@ -379,8 +371,10 @@ class Gateway:
             path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
             ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
             name = turn.line.name if turn.line is not None else "-"
+            given = turn.request
             self._log.info(
-                "%s %s %s %d%s %s", turn.request.client or "-", turn.request.method, path, turn.status, ended, name
+                *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
+                _request_id(given.headers),
             )
 
     # The checks.
@@ -411,6 +405,45 @@ class Gateway:
         return response.status_code < 400
 
 
+def _request_id(headers: Headers) -> str:
+    """For the log, where a request has one."""
+    return "".join([f" {printable(value.decode('latin-1'))}" for name, value in headers if name == b"x-request-id"])
+
+
+async def _pass(turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
+    """Hand the pieces of a response on, of which `left` bytes come, if that is known."""
+    watch, send = turn.watch, turn.send
+    watch.waits()
+    async for piece in pieces:
+        watch.rests()
+        if left is not None:
+            left -= len(piece)
+        turn.is_whole = left == 0
+        await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
+        watch.waits()
+    if not turn.is_whole:
+        watch.rests()
+        await send({"type": "http.response.body", "body": b""})
+        turn.is_whole = True
+
+
+async def _only(piece: bytes) -> AsyncIterator[bytes]:
+    yield piece
+
+
+async def _both_ways(turn: _Turn, connection: RawStream, left: int | None) -> None:
+    """Hand the response on while the client may still be sending."""
+    upload = turn.upload
+    assert upload is not None  # `duplex` was asked for
+    upload.is_answered = True
+    cancel = start(_send_rest(turn, connection))
+    try:
+        await _pass(turn, _received(connection), left)
+    finally:
+        cancel()
+        connection.close()
+
+
 async def _received(connection: RawStream) -> AsyncIterator[bytes]:
     while piece := await connection.recv():
         yield piece
@@ -419,6 +452,7 @@ async def _received(connection: RawStream) -> AsyncIterator[bytes]:
 async def _send_rest(turn: _Turn, connection: RawStream) -> None:
     """Send what the client goes on to send, while the response is passed on."""
     upload = turn.upload
+    assert upload is not None
     try:
         async for piece in upload:
             if piece:

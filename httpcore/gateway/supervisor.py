@@ -62,7 +62,7 @@ class _Process:
         self.writer: asyncio.StreamWriter | None = None
         self.is_ready = False
         self.figures: list[GatewayStats] = []
-        self.told = asyncio.Event()
+        self.answered = asyncio.Event()
 
     def say(self, order: object) -> None:
         if self.writer is not None:
@@ -143,7 +143,7 @@ class Supervisor:
         try:
             table = self._read()
             settings = settings_of(table)
-            routed(apps_of(settings))
+            routed(settings, apps_of(settings))
         except Exception as error:
             _log.error("the reload is given up: %s", error)
             return
@@ -204,15 +204,15 @@ class Supervisor:
         process.say({"table": process.table, "name": self._name})
         with suppress(OSError, ValueError):
             while line := await reader.readline():
-                self._hear(number, process, json.loads(line))
+                self._receive(number, process, json.loads(line))
         process.writer.close()
         status = await process.process.wait()
         return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
-    def _hear(self, number: int, process: _Process, message: dict[str, Any]) -> None:
+    def _receive(self, number: int, process: _Process, message: dict[str, Any]) -> None:
         if "figures" in message:
             process.figures = [unpacked(each) for each in message["figures"]]
-            process.told.set()
+            process.answered.set()
         else:
             process.is_ready = True
             self._do(self._fleet.ready(number))
@@ -235,15 +235,15 @@ class Supervisor:
         """What all workers have counted, also those that have ended, as text for Prometheus."""
         asked = [process for process in self._processes.values() if process.is_ready]
         for process in asked:
-            process.told.clear()
+            process.answered.clear()
             process.say("figures")
         with suppress(TimeoutError):
             async with asyncio.timeout(ASKED):
                 for process in asked:
-                    await process.told.wait()
-        told = [stats for process in self._processes.values() for stats in process.figures]
+                    await process.answered.wait()
+        latest = [stats for process in self._processes.values() for stats in process.figures]
         head = "# HELP httpcore_gateway_workers Processes that serve.\n# TYPE httpcore_gateway_workers gauge\n"
-        return f"{head}httpcore_gateway_workers {len(asked)}\n{prometheus(self._retired, *told)}"
+        return f"{head}httpcore_gateway_workers {len(asked)}\n{prometheus(self._retired, *latest)}"
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request on the port for metrics."""

@@ -54,7 +54,7 @@ class Worker(uvicorn.Server):
         self._gateways: Sequence[Gateway]
         gateways = apps_of(settings, name)
         self._gateways = tuple(gateways.values())
-        self._front = Front(routed(gateways), self._service.ready)
+        self._front = Front(routed(settings, gateways), self._service.ready)
         self._listener = listener
         self._channel = channel
         self._is_last = False

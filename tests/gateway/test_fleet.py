@@ -68,7 +68,7 @@ def test_a_reload_whose_worker_ends_leaves_the_old_ones() -> None:
     assert fleet.ended(3, "exit status 0", 22.0) == []
 
 
-def test_an_old_worker_that_ends_in_a_reload_is_replaced_if_it_fails() -> None:
+def test_an_old_worker_ending_in_a_failed_reload_is_replaced() -> None:
     fleet = serving()
     fleet.reload(2, 20.0)
     assert acts(fleet.ended(1, "SIGKILL", 21.0)) == []

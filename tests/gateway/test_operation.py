@@ -157,7 +157,7 @@ def test_two_reloads_and_the_end_under_load_lose_no_request() -> None:
         assert loads[0].answered > 100
 
 
-def test_a_worker_that_dies_is_replaced_and_a_bad_reload_is_not_done(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dead_worker_is_replaced_and_a_bad_reload_not_done(caplog: pytest.LogCaptureFixture) -> None:
     def scenario(running: Running) -> None:
         first = running.workers()
         assert len(first) == 2
@@ -205,7 +205,7 @@ class Orders:
     def say(self, order: object) -> None:
         self.channel.sendall(json.dumps(order).encode() + b"\n")
 
-    def hear(self) -> Any:
+    def receive(self) -> Any:
         return json.loads(self.lines.readline())
 
 
@@ -221,7 +221,7 @@ def worker(scenario: Callable[[Orders], None], **service: Any) -> Iterator[Scrip
 
         def act() -> None:
             try:
-                assert orders.hear() == {"ready": True}
+                assert orders.receive() == {"ready": True}
                 scenario(orders)
             finally:
                 orders.lines.close()
@@ -237,13 +237,13 @@ def worker(scenario: Callable[[Orders], None], **service: Any) -> Iterator[Scrip
         yield upstream
 
 
-def test_the_end_is_told_before_and_cuts_what_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFixture) -> None:
     kept = get("/a").replace(b"Connection: close\r\n", b"")
 
     def scenario(orders: Orders) -> None:
         assert status_of(exchange(orders.port, get("/ready"))) == 200
         orders.say("figures")
-        (counted,) = orders.hear()["figures"]
+        (counted,) = orders.receive()["figures"]
         assert counted[0] == 0
         with (
             socket.create_connection(("127.0.0.1", orders.port), 10) as idle,
@@ -269,7 +269,7 @@ def test_the_end_is_told_before_and_cuts_what_takes_too_long(caplog: pytest.LogC
             with suppress(OSError):
                 assert stream.recv(1000) == b""
             assert 0.2 < time.monotonic() - began < 5
-        (counted,) = orders.hear()["figures"]
+        (counted,) = orders.receive()["figures"]
         assert counted[2] == [0, 2, 0, 0, 0, 1]
 
     with worker(scenario, ready="/ready", notice=0.3, grace=0.5) as upstream:

@@ -107,7 +107,7 @@ def test_the_settings_of_a_file_are_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "shown"),
     [
         ({"retrys": 1}, 'retrys: expected one of balance, forwarded, .*; the nearest is "retries"'),
         ({"limits": {"queu": 1}}, 'limits.queu: expected one of .*; the nearest is "queue"'),
@@ -118,13 +118,13 @@ def test_the_settings_of_a_file_are_values() -> None:
         ({"routes": {"/a/": {"upstreams": [URL], "balanse": ""}}}, 'routes."/a/".balanse: .* nearest is "balance"'),
     ],
 )
-def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{said}$"):
+def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], shown: str) -> None:
+    with pytest.raises(ValueError, match=f"^{shown}$"):
         settings_of({"upstreams": [URL], **change})
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "shown"),
     [
         ({"upstreams": []}, "upstreams: expected a list of URLs and tables, got []"),
         ({"upstreams": [5]}, "upstreams: expected a table, got 5"),
@@ -156,10 +156,14 @@ def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], sa
         ({"routes": {"/a/": {"upstreams": [URL], "retries": -1}}}, 'routes."/a/".retries: expected a number from 0 up'),
     ],
 )
-def test_a_wrong_value_is_an_error_that_names_it(change: dict[str, Any], said: str) -> None:
+def test_a_wrong_value_is_an_error_that_names_it(change: dict[str, Any], shown: str) -> None:
+    def run() -> None:
+        settings = settings_of({"upstreams": [URL], **change})
+        routed(settings, apps_of(settings))
+
     with pytest.raises((TypeError, ValueError)) as caught:
-        routed(apps_of(settings_of({"upstreams": [URL], **change})))
-    assert str(caught.value).startswith(said)
+        run()
+    assert str(caught.value).startswith(shown)
 
 
 def test_a_file_without_upstreams_is_an_error() -> None:
@@ -173,7 +177,8 @@ def test_routes_are_gateways_of_their_own() -> None:
     settings = settings_of({"upstreams": URL, "routes": {"/b/": {"upstreams": ["http://b"], "retries": 0}}})
     apps = apps_of(settings, "gw")
     assert [(prefix, app.stats().upstreams[0].name) for prefix, app in apps.items()] == [("/b/", "http://b"), ("", URL)]
-    assert routed(apps_of(settings_of({"upstreams": URL}), "gw")).__class__ is Gateway
+    alone = settings_of({"upstreams": URL})
+    assert type(routed(alone, apps_of(alone, "gw"))) is Gateway
     assert summary(settings)[1:] == ["/b/: http://b", "  retries: 0", f"all other paths: {URL}"]
 
 
@@ -216,7 +221,7 @@ def test_every_flag_is_a_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "said"),
+    ("text", "status", "shown"),
     [
         (f'upstreams = ["{URL}"]\n[service]\nworkers = 2\nmetrics_port = 9100', 0, "2 workers on 127.0.0.1:8000"),
         (f'upstreams = ["{URL}"]\n[limits]\nqueu = 1', 1, "gateway.toml: limits.queu: expected one of"),
@@ -225,13 +230,13 @@ def test_every_flag_is_a_setting() -> None:
     ],
 )
 def test_check_says_what_a_file_would_run(
-    text: str, status: int, said: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+    text: str, status: int, shown: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(text)
     assert main(["--config", str(path), "--check"]) == status
     out, err = capsys.readouterr()
-    assert said in (err if status else out)
+    assert shown in (err if status else out)
 
 
 def test_the_file_in_the_guide_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,15 +252,15 @@ def test_a_missing_file_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "status", "said"),
+    ("missing", "status", "shown"),
     [("uvicorn", 1, "expected uvicorn, got none: pip install httpcore[gateway]"), ("httptools", 0, "twice as much")],
 )
 def test_a_missing_server_is_named_with_its_extra(
-    missing: str, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    missing: str, status: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("httpcore.gateway.__main__.find_spec", lambda name: None if name == missing else name)
     assert main([URL, "--check"]) == status
-    assert said in capsys.readouterr().err
+    assert shown in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -289,7 +289,7 @@ def test_an_upload_over_http2_keeps_its_rate(seconds: float, size: int, is_fast_
     play(main, lambda peer: crediting(peer, seconds, size))
 
 
-def test_an_upload_over_http2_to_a_peer_that_reads_slowly_keeps_its_rate() -> None:
+def test_an_upload_over_http2_to_a_slow_peer_keeps_its_rate() -> None:
     """The windows are open, but the connection itself is full; a byte now and then does not prolong the wait."""
 
     async def script(peer: H2Peer) -> None:

@@ -23,8 +23,9 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
+            {"_timing"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline"},
+            {"_certificate", "_deadline", "_totals"},
         ]
     },
     {
@@ -77,7 +78,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"exchange", "engines"},
         ],
         "_connect": [
-            {"__init__", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"__init__", "policy", "resolvers", "socks", "steps", "tunnel", "contexts", "tls_errors"},
             {"proxy"},
             {"environment", "network", "route", "tls"},
             {"sessions"},
@@ -94,7 +95,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"arguments", "loaded", "streamed"},
             {"call", "routing"},
             {"leases"},
-            {"connecting", "delivery"},
+            {"connecting", "timing"},
+            {"delivery"},
             {"attempts"},
             {"retrying"},
             {"pool"},
@@ -105,7 +107,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         "gateway": [
             {"fleet", "messages", "settings", "stats"},
             {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
-            {"plan", "router"},
+            {"plan", "request_ids", "router"},
             {"balance", "upload"},
             {"gateway"},
             {"config"},
@@ -450,7 +452,7 @@ def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
 def test_a_name_of_another_library_is_answered_with_ours(name: str) -> None:
     import httpcore.testing
 
-    with pytest.raises(AttributeError, match=f"has no attribute '{name}': what it is here is httpcore[.]") as caught:
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}': use httpcore[.]") as caught:
         getattr(httpcore, name)
     ours = str(caught.value).rpartition("httpcore.")[2]
     thing = httpcore.testing.Simulation if ours == "testing.Simulation" else getattr(httpcore, ours)

@@ -35,4 +35,8 @@ def with_stats(app: App) -> App:
 
 
 plain = with_stats(gateway)
+trusting = Gateway(
+    UPSTREAMS, trusted_proxies=["127.0.0.1"], forwarded=("x-forwarded", "forwarded", "x-real-ip"), name="gw"
+)
+wired = Router({"/trusted/": trusting}, gateway)
 routed = Router({"/api/": gateway})

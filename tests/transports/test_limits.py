@@ -108,7 +108,7 @@ def test_only_what_can_be_repeated_is_sent_again(method: str, stream: Any, heade
     assert seen == times
 
 
-def test_what_a_request_leaves_out_stays_the_transports_under_retries() -> None:
+def test_omitted_request_settings_are_the_transports() -> None:
     seen = []
 
     def handler(method: str, url: str, headers: Any, stream: Any, extensions: Any) -> Any:
