@@ -12,6 +12,7 @@ Each request ends with exactly one record of a subclass of `RequestEnded`, and e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import Protocol
 
@@ -50,6 +51,7 @@ __all__ = [
     "TraceEvent",
     "TunnelOpened",
     "TunnelStarted",
+    "earlier_sends",
 ]
 
 
@@ -268,10 +270,11 @@ class InterimResponse(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class ResponseStarted(TraceEvent):
-    """The final status line and header section came."""
+    """The final status line and header section came. `version`: of HTTP, "1.1", "1.0" or "2"."""
 
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
+    version: str = field(default="", kw_only=True, compare=False)
 
     def __repr__(self) -> str:
         return _shown(self)
@@ -360,7 +363,17 @@ class RequestCancelled(RequestFailed):
 
 
 Trace = Callable[[TraceEvent], object]
-"""What is called with each event. It must not wait, and what it returns is not looked at."""
+"""What is called with each event. It must not wait, and what it returns is not looked at.
+
+It may have a method `request_fields(number)`, which is called in the request's task or thread, each time when the
+request is about to be sent on a connection. It returns further header fields for it, as pairs of bytes. One of a name
+that the request has is left out.
+"""
+
+earlier_sends: ContextVar[int] = ContextVar("httpcore.earlier_sends", default=0)
+"""How often the call that a request is part of has been sent before: more than 0 after a redirect or a refusal that a
+client answers. A trace may ask for it when the request starts.
+"""
 
 
 class Progress(Protocol):

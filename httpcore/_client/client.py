@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from .._config import SSLConfig
     from .._connect.proxy import Proxy, ProxyChooser
+    from .._trace import Trace
     from .request import ContentTypes
     from .text import DefaultEncoding
 
@@ -73,6 +74,7 @@ class _Face(Generic[R]):
         event_hooks: Hooks | None = None,
         default_encoding: DefaultEncoding = None,
         sensitive_headers: Iterable[str] = (),
+        trace: Trace | None = None,
         **unknown: Never,
     ) -> None:
         check_unknown(unknown)
@@ -95,6 +97,7 @@ class _Face(Generic[R]):
             event_hooks=event_hooks,
             default_encoding=default_encoding,
             sensitive_headers=sensitive_headers,
+            trace=trace,
         )
         self._session = Session(settings, self._response, is_sync=self._is_sync, runtime=self._runtime)
 
@@ -238,10 +241,11 @@ class Client(_Face[ClientResponse]):
             a name or None. Default None: UTF-8, or what is detected.
         sensitive_headers: names of fields that, beside Authorization, Cookie and the usual ones for API keys, are not
             sent on when a redirect leads to another origin. Default none.
+        trace: called for all requests and connections, as that of a `ConnectionPool`. Default None.
 
     Raises:
         TypeError, ValueError, InvalidURL, LocalProtocolError: an argument cannot be used; `transport` beside
-            `dispatch`, or one of them beside `ssl`, `pool_limits` or `proxy`, which would mean nothing to it.
+            `dispatch`, or one of them beside `ssl`, `pool_limits`, `proxy` or `trace`, which would mean nothing to it.
     """
 
     _response = ClientResponse

@@ -135,6 +135,7 @@ class Call:
         timeout: None for the transport's own.
         ends: when the total timeout is over, on the clock of the backend; None before the first hop, or without one.
         chain: the redirects so far; None before the first.
+        sends: how often it was sent before, with all attempts; counted where an answer leads to another request.
     """
 
     # Defaults of the class: most calls set none of these.
@@ -144,6 +145,7 @@ class Call:
     extensions: RequestExtensions | None = None
     progress: ProgressCallback | None = None
     chain: Chain | None = None
+    sends = 0
 
     def __init__(self, stream: bool, follow: bool, timeout: TimeoutConfig | None, max_body: int | Unset | None) -> None:
         self.stream = stream

@@ -24,6 +24,7 @@ from .._errors import HTTPCoreError, LocalProtocolError, PoolClosed, TotalTimeou
 from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import SharedFields
+from .._trace import earlier_sends
 from .._transports.base import Transport, TransportRequest, TransportResponse
 from .._transports.extensions import RequestExtensions, has_connection
 from .auth import Auth, NetrcAuth, auth_of_url
@@ -273,6 +274,7 @@ class Session(Generic[R]):
                     await response._close()
                     raise
                 await _drain(response)
+                call.sends += response.info.attempts
                 refused.append(response)
                 if len(refused) > _AUTH_ROUNDS:
                     raise LocalProtocolError(
@@ -324,12 +326,19 @@ class Session(Generic[R]):
         )
         began = perf_counter()
         try:
-            answer = await self.transport.handle(wire)
+            answer = await (self.transport.handle(wire) if not call.sends else self._sent_again(wire, call.sends))
         except BaseException:
             for response in wire.release():
                 await response.aclose()
             raise
         return self._received(request, wire, answer, perf_counter() - began, call)
+
+    async def _sent_again(self, wire: TransportRequest, sends: int) -> TransportResponse:
+        token = earlier_sends.set(sends)
+        try:
+            return await self.transport.handle(wire)
+        finally:
+            earlier_sends.reset(token)
 
     def _received(
         self, request: Request, wire: TransportRequest, answer: TransportResponse, elapsed: float, call: Call
@@ -389,6 +398,7 @@ class Session(Generic[R]):
             await response._close()
             raise
         await _drain(response)
+        call.sends += response.info.attempts
         answer = await self._answer(following, call)
         answer.history = [*response.history, response, *answer.history]
         return answer

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import ssl as ssl_module
 
     from .._connect.proxy import Proxy, ProxyChooser
+    from .._trace import Trace
     from .text import DefaultEncoding
 
 __all__ = ["check_unknown", "settings_of"]
@@ -71,14 +72,15 @@ def settings_of(
     event_hooks: Hooks | None,
     default_encoding: DefaultEncoding,
     sensitive_headers: Iterable[str],
+    trace: Trace | None,
 ) -> Settings:
     """The arguments of a client, checked."""
     config = None if timeout is UNSET else TimeoutConfig.of(timeout)
     given = _transport(transport, dispatch)
     if given is not None:
-        _check_alone(ssl=ssl, pool_limits=pool_limits, proxy=proxy)
+        _check_alone(ssl=ssl, pool_limits=pool_limits, proxy=proxy, trace=trace)
     else:
-        given = _network(ssl, config, pool_limits, proxy, trust_env)
+        given = _network(ssl, config, pool_limits, proxy, trust_env, trace)
         if config is not None and config.total_timeout is None:
             config = None  # the transport has it
     if mounts is not None:
@@ -146,13 +148,14 @@ def _network(
     limits: PoolLimits | None,
     proxy: Proxy | ProxyChooser | str | bytes | None,
     trust_env: bool,
+    trace: Trace | None,
 ) -> HTTPTransport:
     options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
     if ssl is None and not trust_env:
         ssl = _UNTRUSTING
     if proxy is None and trust_env and not os.environ.keys().isdisjoint(_PROXY_VARIABLES):
         proxy = proxies_from_environment()
-    return HTTPTransport(ssl, limits=limits, proxy=proxy, **options)
+    return HTTPTransport(ssl, limits=limits, proxy=proxy, trace=trace, **options)
 
 
 def _checked_count(max_redirects: object) -> int:

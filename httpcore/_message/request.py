@@ -74,6 +74,7 @@ _MARKED: Final = frozenset(
         b"x-idempotency-key",
     )
 )
+_SETTLED: Final = _MARKED | {b"trailer", b"te", b"proxy-authorization"}
 # RFC 9110, section 6.5.1: what frames, routes, authenticates or says how to read the message comes before it.
 _NOT_IN_TRAILERS: Final = frozenset(
     b"authorization cache-control connection content-encoding content-length content-range content-type cookie expect "
@@ -279,6 +280,25 @@ class Request:
         rest = self.head[len(self.method) + len(target) + 1 : -2]
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         other.head = b"%b %b%b%b\r\n" % (self.method, other.target, rest, lines)
+        return other
+
+    def with_fields(self, fields: HeaderTypes) -> Request:
+        """The same with these fields too, but for those whose names it has.
+
+        Raises:
+            LocalProtocolError: one cannot be sent, or says where the request goes or where it ends, which is settled.
+        """
+        names = {name.lower() for name, _ in self.headers}
+        added = []
+        for name, value in header_pairs(fields):
+            lower = name.lower()
+            if lower in _SETTLED:
+                raise LocalProtocolError(f"the trace adds the field {show(name)}: expected none that is settled by now")
+            if lower not in names:
+                added.append((name, value))
+        other = copy(self)
+        other.headers = [*self.headers, *added]
+        other.head = self.head[:-2] + b"".join([b"%b: %b\r\n" % field for field in added]) + b"\r\n"
         return other
 
     @property

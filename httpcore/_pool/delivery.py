@@ -78,10 +78,12 @@ class Delivery(Ticket):
         self.holds = connection
         self._reused = connection.uses > 0
         call.is_connected = True
+        request = call.request
         if call.tracer is not None and self.claim.slot is not None:
             call.tracer.using(connection.info.peer, self._reused)
             self._leases.follow(self.claim.slot, connection, call.tracer)
-        self.exchange = exchange = connection.exchange(call.request, call, call.interim, call.duplex)
+            request = call.tracer.with_fields(request)
+        self.exchange = exchange = connection.exchange(request, call, call.interim, call.duplex)
         return exchange
 
     @property

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from .._config import SSLConfig
@@ -53,16 +52,35 @@ if TYPE_CHECKING:
 __all__ = ["Tracer", "both", "clock_offset", "close_reason"]
 
 
+Pair = tuple[bytes, bytes]
+
+
 def both(first: Trace | None, second: Trace | None) -> Trace | None:
     """One trace that calls the pool's and then the request's; either may be missing."""
     if first is None or second is None or first is second:
         return second if first is None else first
-    return partial(_call_both, first, second)
+    return _Both(first, second)
 
 
-def _call_both(first: Trace, second: Trace, event: TraceEvent) -> None:
-    first(event)
-    second(event)
+class _Both:
+    """One trace of two."""
+
+    __slots__ = ("_traces",)
+
+    def __init__(self, *traces: Trace) -> None:
+        self._traces = traces
+
+    def __call__(self, event: TraceEvent) -> None:
+        for trace in self._traces:
+            trace(event)
+
+    def request_fields(self, number: int) -> list[Pair]:
+        found: list[Pair] = []
+        for trace in self._traces:
+            ask = getattr(trace, "request_fields", None)
+            if ask is not None:
+                found += ask(number)
+        return found
 
 
 def clock_offset(backend: Backend) -> float:
@@ -97,6 +115,7 @@ class Tracer:
 
     __slots__ = (
         "_ended",
+        "_fields",
         "_head_sent",
         "_last",
         "_now",
@@ -113,6 +132,7 @@ class Tracer:
 
     def __init__(self, trace: Trace, number: int, tag: object, backend: Backend) -> None:
         self._trace = trace
+        self._fields: Callable[[int], Iterable[Pair]] | None = getattr(trace, "request_fields", None)
         self._number = number
         self._tag = tag
         self._now = backend.now
@@ -184,6 +204,10 @@ class Tracer:
         self._peer, self._reused = peer, reused
         self._head_sent = self._request_sent = False
 
+    def with_fields(self, request: Request) -> Request:
+        """The request as it goes out in this attempt: with the fields that the trace has for it."""
+        return request if self._fields is None else request.with_fields(self._fields(self._number))
+
     def head_sent(self, at: float | None = None) -> None:
         if not self._head_sent:
             self._head_sent = True
@@ -202,7 +226,7 @@ class Tracer:
         """`goes_on`: more of the request may follow, since what follows the head is a two-way stream."""
         if not goes_on:
             self.request_sent(at, complete=False)
-        self._tell(ResponseStarted, head.status, head.headers, at=at)
+        self._tell(ResponseStarted, head.status, head.headers, at=at, version=head.version.decode("latin-1"))
         if head.lenient:
             self.unusual(head.lenient)
 

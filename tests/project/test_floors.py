@@ -155,6 +155,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"functions"},
         ]
     },
+    {"contrib": [{"__init__", "_sends"}, {"opentelemetry", "prometheus"}]},
     {
         "_cli": [
             {"__init__", "clean", "exits", "plan", "timeline", "wire"},
@@ -205,6 +206,8 @@ OWNERS: dict[str, set[str]] = {
     "h11": {"_http1/lenient", "_http1/h11_reader", "_http1/shadow"},
     "h2": {"_http2/h2_engine", "_http2/shadow"},
     "wsproto": {"_transports/asgi_websocket", "gateway/websocket"},
+    "opentelemetry": {"contrib/opentelemetry"},
+    "prometheus_client": {"contrib/prometheus"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {
@@ -247,6 +250,9 @@ HEAVY = (
     "backports.zstd",
     "zlib",
     "wsproto",
+    "opentelemetry",
+    "prometheus_client",
+    "rich",
 )
 
 

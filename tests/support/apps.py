@@ -23,8 +23,9 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """/echo gives the body back; /digest its length and SHA-256; /bytes?n=N gives N bytes; /gzip compressed text;
     /status?n=N that status; /slow answers after a second; /size-N as in `real_servers`; /trailers ends with one, and
-    /hints begins with 103, where the server can; /version names the protocol; anything else says hello and names the
-    request. A WebSocket to /refused is refused; any other gets back what it sends, until it closes, or says "bye".
+    /hints begins with 103, where the server can; /version names the protocol, /field?name=N gives a field of the
+    request; anything else says hello and names the request. A WebSocket to /refused is refused; any other gets back
+    what it sends, until it closes, or says "bye".
     """
     if scope["type"] == "lifespan":
         while True:
@@ -65,6 +66,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, b"Hello, world")
     elif path == "/version":
         await answer(send, scope["http_version"].encode())
+    elif path == "/field":
+        name = query["name"][0].encode()
+        await answer(send, b", ".join([value for key, value in scope["headers"] if key == name]))
     elif path == "/hello":
         await answer(send, b"Hello, world")
     else:
