@@ -26,15 +26,13 @@ class Answer:
     def __init__(self, status: int, headers: Headers, raw: AsyncIterator[bytes], close: Callable[[], Any]) -> None:
         self.status_code = status
         self.protocol = "HTTP/1.1"
+        self.connection = None
         self.headers = [(name.lower(), value) for name, value in headers]
         self._raw = raw
-        self._close = close
+        self.close = close
 
-    async def __aenter__(self) -> Answer:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._close()
+    def _buffered_body(self) -> None:
+        """A peer gives its body piece by piece."""
 
     def raw(self) -> AsyncIterator[bytes]:
         return self._raw

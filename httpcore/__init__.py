@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         WriteTimeout,
         WriteTooSlow,
     )
+    from ._faces import AnyPool, AnyResponse
     from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
     from ._message.request import HeaderTypes, TrailerTypes
@@ -90,8 +91,9 @@ if TYPE_CHECKING:
     from ._message.rules import Leniency
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
-    from ._pool.stats import OriginStats, PoolStats
+    from ._pool.stats import OriginStats, PoolStats, PoolTotals, TimeoutTotals
     from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse, run_sync
+    from ._timing import RequestTiming, TimeSpan
     from ._trace import (
         CloseReason,
         Connected,
@@ -142,6 +144,8 @@ __version__ = "2.0.0"
 
 __all__ = [
     "ASGITransport",
+    "AnyPool",
+    "AnyResponse",
     "AsyncClient",
     "AsyncClientResponse",
     "Auth",
@@ -203,6 +207,7 @@ __all__ = [
     "PoolLimits",
     "PoolStats",
     "PoolTimeout",
+    "PoolTotals",
     "Progress",
     "Proxy",
     "ProxyChooser",
@@ -227,6 +232,7 @@ __all__ = [
     "RequestRetried",
     "RequestSent",
     "RequestStarted",
+    "RequestTiming",
     "Resolver",
     "Response",
     "ResponseBusy",
@@ -257,7 +263,9 @@ __all__ = [
     "TLSError",
     "TLSInfo",
     "Timeout",
+    "TimeSpan",
     "TimeoutConfig",
+    "TimeoutTotals",
     "TimeoutTypes",
     "TooManyRedirects",
     "TotalTimeout",
@@ -424,6 +432,10 @@ _WHERE = {
         "WriteTimeout",
         "WriteTooSlow",
     ),
+    "_faces": (
+        "AnyPool",
+        "AnyResponse",
+    ),
     "_message.body": (
         "BodyTypes",
         "ReplayableBody",
@@ -446,6 +458,8 @@ _WHERE = {
     "_pool.stats": (
         "OriginStats",
         "PoolStats",
+        "PoolTotals",
+        "TimeoutTotals",
     ),
     "_sync": (
         "SyncBodyStream",
@@ -453,6 +467,10 @@ _WHERE = {
         "SyncRawStream",
         "SyncResponse",
         "run_sync",
+    ),
+    "_timing": (
+        "RequestTiming",
+        "TimeSpan",
     ),
     "_trace": (
         "CloseReason",
@@ -542,6 +560,8 @@ _ELSEWHERE = {
     "Session": "Client",
     "TimeoutException": "Timeout",
     "create_ssl_context": "ssl_context",
+    "exceptions": "HTTPCoreError",
+    "stream": "Client",
 }
 
 if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
@@ -552,7 +572,7 @@ if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
             if name not in _ELSEWHERE:
                 raise AttributeError(text)
             # Without the module, of which Python would suggest a name of its own.
-            raise AttributeError(f"{text}: what it is here is httpcore.{_ELSEWHERE[name]}", name=name, obj=None)
+            raise AttributeError(f"{text}: use httpcore.{_ELSEWHERE[name]}", name=name, obj=None)
         from importlib import import_module  # so that `import httpcore` alone imports nothing
 
         value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)

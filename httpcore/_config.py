@@ -19,6 +19,30 @@ if TYPE_CHECKING:
     import ssl as ssl_module
     from typing import TypedDict, Unpack
 
+    class LimitFields(TypedDict, total=False):
+        """The fields of a `PoolLimits`."""
+
+        max_connections: int | None
+        max_connections_per_origin: int | None
+        max_keepalive: int | None
+        keepalive_expiry: float | None
+        max_connection_lifetime: float | None
+        max_head_bytes: int
+        max_head_fields: int
+
+    class SSLFields(TypedDict, total=False):
+        """The fields of an `SSLConfig`."""
+
+        cert: CertTypes | None
+        verify: bool | str | PathLike[str]
+        trust_env: bool
+        server_hostname: str | None
+        alpn: Iterable[str] | None
+        fingerprints: Iterable[str]
+        minimum_version: TLSVersion | ssl_module.TLSVersion | None
+        maximum_version: TLSVersion | ssl_module.TLSVersion | None
+        ciphers: str | Iterable[str] | None
+
     class TimeoutFields(TypedDict, total=False):
         """The fields of a `TimeoutConfig`, by either of their names."""
 
@@ -241,7 +265,13 @@ class TimeoutConfig:
     @classmethod
     def of(cls, value: TimeoutConfig | Seconds) -> TimeoutConfig:
         """The value itself, or a number of seconds (None: no limit) for all four."""
-        return value if isinstance(value, TimeoutConfig) else cls(value)
+        if isinstance(value, TimeoutConfig):
+            return value
+        if value is not None and not isinstance(value, (int, float)):
+            raise TypeError(
+                f"timeout is {value!r}: expected seconds as a number, None for no limit, or a TimeoutConfig"
+            )
+        return cls(value)
 
     def replace(self, **changes: Unpack[TimeoutFields]) -> TimeoutConfig:
         """The same but for some fields, by either of their names: `http.timeout.replace(read=60, total=300)`.
@@ -260,8 +290,7 @@ class TimeoutConfig:
         """
         if other is None:
             return _NO_LIMIT
-        if not isinstance(other, TimeoutConfig):
-            other = TimeoutConfig(other)
+        other = TimeoutConfig.of(other)
         given = other._given
         if len(given) == len(_FIELDS):
             return other
@@ -321,6 +350,14 @@ class PoolLimits:
         object.__setattr__(self, "max_connection_lifetime", lifetime)
         _check_range("max_head_bytes", self.max_head_bytes, 1024, 1 << 24)
         _check_range("max_head_fields", self.max_head_fields, 1, 1 << 16)
+
+    def replace(self, **changes: Unpack[LimitFields]) -> PoolLimits:
+        """The same but for some fields: `http.limits.replace(max_connections=5)`.
+
+        Raises:
+            TypeError, ValueError: as the constructor.
+        """
+        return PoolLimits(**{**{name: getattr(self, name) for name in PoolLimits.__slots__}, **changes})
 
 
 @public
@@ -396,6 +433,14 @@ class SSLConfig:
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def replace(self, **changes: Unpack[SSLFields]) -> SSLConfig:
+        """The same but for some fields: `config.replace(verify="ca.pem")`.
+
+        Raises:
+            TypeError, ValueError: as the constructor.
+        """
+        return changed(self, **changes)
 
     def __repr__(self) -> str:
         cert = self.cert

@@ -14,6 +14,10 @@ from enum import IntEnum
 from ._exact import exact_bytes, exact_str
 from ._public import public
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._timing import RequestTiming
+
 __all__ = [
     "HTTPCoreError",
     "LocalProtocolError",
@@ -86,6 +90,7 @@ class HTTPCoreError(Exception):
         elapsed: seconds since the request began.
         safe_to_retry: True when no peer can have acted on the request, in none of its attempts; False when one may.
         request_number: the number of the request in this process, as in its trace and on `response.info`.
+        timing: when its steps were, up to the error: see `RequestTiming`.
 
     An error about an argument, which is raised before anything is sent, names the argument; of these it has
     `safe_to_retry` alone.
@@ -103,6 +108,7 @@ class HTTPCoreError(Exception):
         self.elapsed: float | None = None
         self.safe_to_retry: bool | None = None
         self.request_number: int | None = None
+        self.timing: RequestTiming | None = None
         if facts:
             self.add(**facts)
 
@@ -117,7 +123,7 @@ class HTTPCoreError(Exception):
         if self.phase is not None:
             where.append(f"phase: {self.phase}")
         if self.url is not None:
-            where.append(f"request: {self.method} {self.url}")
+            where.append(f"url: {self.url}" if self.method is None else f"request: {self.method} {self.url}")
         if self.peer is not None:
             where.append(f"peer: {self.peer}")
         if self.limit is not None:

@@ -7,7 +7,9 @@ built-in class, which no subclass can replace; then it is checked; then that sam
 
 from __future__ import annotations
 
-__all__ = ["exact_bytes", "exact_float", "exact_int", "exact_str"]
+from collections.abc import Iterable
+
+__all__ = ["exact_bytes", "exact_float", "exact_int", "exact_str", "names_of"]
 
 
 def exact_str(value: str) -> str:
@@ -36,3 +38,18 @@ def exact_float(value: float) -> float:
         OverflowError: a whole number that no float holds.
     """
     return float(exact_int(value)) if isinstance(value, int) else float.__float__(value)
+
+
+def names_of(argument: str, names: object) -> tuple[str, ...]:
+    """The names in a collection of them, exact. One name alone is refused: its characters would pass for names.
+
+    Raises:
+        TypeError: it is no collection of str.
+    """
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise TypeError(f"{argument} is of type {type(names).__name__}: expected a collection of names, e.g. ['name']")
+    found = tuple(names)
+    for name in found:
+        if not isinstance(name, str):
+            raise TypeError(f"{argument} has a {type(name).__name__}: expected names as str")
+    return tuple(map(exact_str, found))

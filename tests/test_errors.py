@@ -102,6 +102,12 @@ def test_a_limit_in_bytes_is_shown_to_the_last_digit(limit: float, shown: str) -
     assert str(httpcore.LimitExceeded("more", limit=limit)) == f"more [limit: {shown}]"
 
 
+def test_without_a_method_the_text_has_the_url_alone() -> None:
+    """As that of `connect`, where no request is."""
+    text = str(httpcore.ConnectError("refused", phase="connect", url="http://example.com/"))
+    assert text == "refused [phase: connect; url: http://example.com/]"
+
+
 def test_known_facts_stay_and_unknown_ones_are_added() -> None:
     error = httpcore.ReadTimeout("late", peer="127.0.0.1:80")
     facts = (error.peer, error.limit, error.phase)
@@ -196,6 +202,9 @@ class Strict(_Given):  # as above
 
     def note(self, name: httpcore.Leniency) -> bool:
         return False
+
+    def made(self, size: int) -> None:
+        """Nothing counts here."""
 
 
 def strictly_read() -> httpcore.Response:

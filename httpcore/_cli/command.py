@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from getpass import getpass
+from pathlib import Path
 from typing import BinaryIO
 
 from .._client.auth import BasicAuth
@@ -19,11 +21,15 @@ from .._message.decoders import supported_codings
 from .._pool.retry_policy import RetryPolicy
 from .._sync import SyncConnectionPool
 from .arguments import plan_of
+from .chart import chart_lines
 from .clean import line_text
 from .exits import Exit, exit_of
 from .output import Console, File, Output, Stream, Terminal, WriteFailed
+from .paint import Painter
 from .plan import Data, Plan, UsageError
 from .progress import Bar
+from .svg import svg_of
+from .timeline import exchanges_of
 from .watch import Watch
 from .wire import Wire
 
@@ -61,7 +67,8 @@ class Run:
         self._plan = plan
         self._console = console
         self._output = output_of(plan, console)
-        self._bar = Bar(console) if self._has_bar(console) else None
+        self._painter = Painter(console)
+        self._bar = Bar(console, self._painter) if self._has_bar(console) else None
         self._watch = Watch(plan, console, self._output, self._bar)
 
     def _has_bar(self, console: Console) -> bool:
@@ -76,6 +83,24 @@ class Run:
             status = self._failed(error)
         finally:
             self._output.close()
+        return self._report(status)
+
+    def _report(self, status: Exit) -> Exit:
+        """What the records say of where the time went."""
+        plan, console = self._plan, self._console
+        if not (plan.trace or plan.trace_svg):
+            return status
+        exchanges = exchanges_of(self._watch.records)
+        if plan.trace:
+            width = shutil.get_terminal_size().columns
+            for line in chart_lines(exchanges, width, is_unicode=console.is_unicode):
+                console.say(self._painter.text(line))
+        if plan.trace_svg is not None:
+            try:
+                Path(plan.trace_svg).write_text(svg_of(exchanges), encoding="utf-8")
+            except OSError as error:
+                status = status or Exit.WRITE
+                self._complain(Exit.WRITE, f"{plan.trace_svg} cannot be written: {error.strerror or error}")
         return status
 
     def _failed(self, error: BaseException) -> Exit:

@@ -9,6 +9,7 @@ from typing import Final
 
 from .._client.delivery import Progress
 from .output import Console
+from .paint import Line, Painter, plain
 
 __all__ = ["Bar", "bar_line", "duration", "size"]
 
@@ -31,29 +32,37 @@ def duration(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-def bar_line(progress: Progress, elapsed: float, width: int) -> str:
+def bar_line(progress: Progress, elapsed: float, width: int) -> Line:
     """One picture of the bar, of at most `width` characters."""
     done, total = progress.done, progress.total
     speed = done / elapsed if elapsed > 0 else 0.0
     facts = f"{size(done)}, {size(speed)}/s"
     left = f"{progress.direction:>8} "
     if not total:
-        return f"{left}{facts}, {duration(elapsed)}"[:width]
+        return [(f"{left}{facts}, {duration(elapsed)}"[:width], "")]
     share = min(1.0, done / total)
     remaining = duration((total - done) / speed) if speed else "-:--"
     right = f" {share:4.0%} of {size(total)}, {size(speed)}/s, {remaining} left"
     room = width - len(left) - len(right) - 2
     if room < 5:
-        return (left + right.strip())[:width]
+        return [((left + right.strip())[:width], "")]
     filled = int(room * share)
-    return f"{left}[{'#' * filled}{'.' * (room - filled)}]{right}"
+    return [
+        (left, ""),
+        ("[", "dim"),
+        ("#" * filled, "green"),
+        ("." * (room - filled), "dim"),
+        ("]", "dim"),
+        (right, ""),
+    ]
 
 
 class Bar:
     """Shows the progress on the standard error output."""
 
-    def __init__(self, console: Console, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, console: Console, painter: Painter, now: Callable[[], float] = monotonic) -> None:
         self._console = console
+        self._painter = painter
         self._now = now
         self._began: dict[str, float] = {}
         self._shown = float("-inf")
@@ -72,8 +81,9 @@ class Bar:
     def _show(self, progress: Progress, now: float) -> None:
         self._shown = now
         line = bar_line(progress, now - self._began[progress.direction], shutil.get_terminal_size().columns - 1)
-        self._console.show("\r" + line.ljust(self._width))
-        self._width = len(line)
+        width = len(plain(line))
+        self._console.show("\r" + self._painter.text(line) + " " * (self._width - width))
+        self._width = width
 
     def clear(self) -> None:
         """Take the line away, so that another can be written there."""

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Never, NoReturn, Self, TypeVar, Unpack
 from warnings import warn
 
 from .._config import UNSET, PoolLimits, TimeoutConfig, Unset
@@ -28,7 +28,7 @@ from .redirects import DEFAULT_MAX_REDIRECTS
 from .request import Request
 from .response import AsyncClientResponse, ClientResponse
 from .session import Session
-from .settings import settings_of
+from .settings import check_unknown, settings_of
 from .urls import URL, URLTypes
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ class _Face(Generic[R]):
         event_hooks: Hooks | None = None,
         default_encoding: DefaultEncoding = None,
         sensitive_headers: Iterable[str] = (),
+        **unknown: Never,
     ) -> None:
+        check_unknown(unknown)
         settings = settings_of(
             ssl,
             timeout,
@@ -272,8 +274,9 @@ class Client(_Face[ClientResponse]):
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
             timeout: as for the client, for this request; what it leaves out is the client's. None: no limit.
-            options: see `RequestOptions`: data, files, json, cookies, auth, max_body, on_progress, extensions, and the
-                other names params and follow_redirects.
+            options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`, `cookies=`,
+                `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
+                `query_params`, and `follow_redirects=` of `allow_redirects`.
 
         Raises:
             TypeError, ValueError, InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be used.
@@ -297,7 +300,10 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """GET: fetch what the URL names (RFC 9110, section 9.3.1). The arguments are those of `request`."""
+        """GET: fetch what the URL names (RFC 9110, section 9.3.1).
+
+        Arguments, result and errors: see `Client.request`.
+        """
         plan = self._plan("GET", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return drive(self._session.send(*plan), self)
 
@@ -312,7 +318,10 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """OPTIONS: ask what can be done with it (section 9.3.7). The arguments are those of `request`."""
+        """OPTIONS: ask what can be done with it (section 9.3.7).
+
+        Arguments, result and errors: see `Client.request`.
+        """
         plan = self._plan("OPTIONS", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return drive(self._session.send(*plan), self)
 
@@ -327,7 +336,10 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """HEAD: as GET, without the body (section 9.3.2). The arguments are those of `request`."""
+        """HEAD: as GET, without the body (section 9.3.2).
+
+        Arguments, result and errors: see `Client.request`.
+        """
         plan = self._plan("HEAD", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return drive(self._session.send(*plan), self)
 
@@ -343,7 +355,10 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """POST: have the server process the content (section 9.3.3). The arguments are those of `request`."""
+        """POST: have the server process the content (section 9.3.3).
+
+        Arguments, result and errors: see `Client.request`.
+        """
         plan = self._plan("POST", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return drive(self._session.send(*plan), self)
 
@@ -359,7 +374,10 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """PUT: have the content stored under the URL (section 9.3.4). The arguments are those of `request`."""
+        """PUT: have the content stored under the URL (section 9.3.4).
+
+        Arguments, result and errors: see `Client.request`.
+        """
         plan = self._plan("PUT", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return drive(self._session.send(*plan), self)
 
@@ -375,7 +393,10 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """PATCH: change it by the instructions in the content (RFC 5789). The arguments are those of `request`."""
+        """PATCH: change it by the instructions in the content (RFC 5789).
+
+        Arguments, result and errors: see `Client.request`.
+        """
         plan = self._plan("PATCH", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return drive(self._session.send(*plan), self)
 
@@ -391,7 +412,10 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """DELETE: remove it (section 9.3.5). The arguments are those of `request`."""
+        """DELETE: remove it (section 9.3.5).
+
+        Arguments, result and errors: see `Client.request`.
+        """
         plan = self._plan("DELETE", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return drive(self._session.send(*plan), self)
 
@@ -407,7 +431,10 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """QUERY: a safe request that has its question in the content. The arguments are those of `request`."""
+        """QUERY: a safe request that has its question in the content.
+
+        Arguments, result and errors: see `Client.request`.
+        """
         plan = self._plan("QUERY", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return drive(self._session.send(*plan), self)
 
@@ -535,8 +562,9 @@ class AsyncClient(_Face[AsyncClientResponse]):
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
             timeout: as for the client, for this request; what it leaves out is the client's. None: no limit.
-            options: see `RequestOptions`: data, files, json, cookies, auth, max_body, on_progress, extensions, and the
-                other names params and follow_redirects.
+            options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`, `cookies=`,
+                `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
+                `query_params`, and `follow_redirects=` of `allow_redirects`.
 
         Raises:
             TypeError, ValueError, InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be used.
@@ -560,7 +588,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """GET: fetch what the URL names (RFC 9110, section 9.3.1). The arguments are those of `request`."""
+        """GET: fetch what the URL names (RFC 9110, section 9.3.1).
+
+        Arguments, result and errors: see `AsyncClient.request`.
+        """
         plan = self._plan("GET", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return await self._session.send(*plan)
 
@@ -575,7 +606,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """OPTIONS: ask what can be done with it (section 9.3.7). The arguments are those of `request`."""
+        """OPTIONS: ask what can be done with it (section 9.3.7).
+
+        Arguments, result and errors: see `AsyncClient.request`.
+        """
         plan = self._plan("OPTIONS", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return await self._session.send(*plan)
 
@@ -590,7 +624,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """HEAD: as GET, without the body (section 9.3.2). The arguments are those of `request`."""
+        """HEAD: as GET, without the body (section 9.3.2).
+
+        Arguments, result and errors: see `AsyncClient.request`.
+        """
         plan = self._plan("HEAD", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return await self._session.send(*plan)
 
@@ -606,7 +643,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """POST: have the server process the content (section 9.3.3). The arguments are those of `request`."""
+        """POST: have the server process the content (section 9.3.3).
+
+        Arguments, result and errors: see `AsyncClient.request`.
+        """
         plan = self._plan("POST", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return await self._session.send(*plan)
 
@@ -622,7 +662,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """PUT: have the content stored under the URL (section 9.3.4). The arguments are those of `request`."""
+        """PUT: have the content stored under the URL (section 9.3.4).
+
+        Arguments, result and errors: see `AsyncClient.request`.
+        """
         plan = self._plan("PUT", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return await self._session.send(*plan)
 
@@ -638,7 +681,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """PATCH: change it by the instructions in the content (RFC 5789). The arguments are those of `request`."""
+        """PATCH: change it by the instructions in the content (RFC 5789).
+
+        Arguments, result and errors: see `AsyncClient.request`.
+        """
         plan = self._plan("PATCH", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return await self._session.send(*plan)
 
@@ -654,7 +700,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """DELETE: remove it (section 9.3.5). The arguments are those of `request`."""
+        """DELETE: remove it (section 9.3.5).
+
+        Arguments, result and errors: see `AsyncClient.request`.
+        """
         plan = self._plan("DELETE", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return await self._session.send(*plan)
 
@@ -670,7 +719,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """QUERY: a safe request that has its question in the content. The arguments are those of `request`."""
+        """QUERY: a safe request that has its question in the content.
+
+        Arguments, result and errors: see `AsyncClient.request`.
+        """
         plan = self._plan("QUERY", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return await self._session.send(*plan)
 

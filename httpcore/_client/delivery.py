@@ -52,6 +52,7 @@ class Delivery:
         answer: status, headers, stream and extensions.
         elapsed: seconds from sending the request to the head of its response.
         received: bytes of the body so far, as sent.
+        decoded: bytes that were made of it by decoding; None where nothing was.
         whole: the whole body, where it came in one piece.
     """
 
@@ -63,6 +64,7 @@ class Delivery:
         "_waiting",
         "_wire",
         "answer",
+        "decoded",
         "elapsed",
         "received",
         "request",
@@ -81,6 +83,7 @@ class Delivery:
         self.answer: TransportResponse = answer
         self.elapsed: float = elapsed
         self.received: int = 0
+        self.decoded: int | None = None
         self._wire = wire
         self._iterator: AsyncIterator[bytes] | None = None
         self._rest: memoryview | None = None
@@ -122,6 +125,10 @@ class Delivery:
         info = self.info
         self.answer.extensions["info"] = info._replace(lenient=noted(info.lenient, name))
         return True
+
+    def made(self, size: int) -> None:
+        """Decoding has made so many bytes."""
+        self.decoded = size + (self.decoded or 0)
 
     @property
     def length(self) -> int | None:

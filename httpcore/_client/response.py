@@ -242,8 +242,12 @@ class Readable:
 
     @property
     def info(self) -> ResponseInfo:
-        """Peer, TLS, whether the connection was reused, timings."""
-        return self.extensions.get("info", _NO_INFO)
+        """Peer, TLS, whether the connection was reused, timings, sizes: of this hop alone. Those of the body's end are
+        known when it has been read. What an app in this process or a mock has answered has none.
+        """
+        info = self.extensions.get("info", _NO_INFO)
+        decoded = None if self._delivery is None else self._delivery.decoded
+        return info if decoded is None else info._replace(body_decoded=decoded)
 
     @property
     def informational(self) -> list[Informational]:

@@ -11,6 +11,7 @@ from .. import __version__
 from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_size
 from .._connect.environment import proxies_from_environment
 from .._errors import LocalProtocolError
+from .._exact import names_of
 from .._message.decoders import supported_codings
 from .._message.fields import is_token
 from .._pool.pool import ConnectionPool
@@ -33,7 +34,18 @@ if TYPE_CHECKING:
     from .._connect.proxy import Proxy, ProxyChooser
     from .text import DefaultEncoding
 
-__all__ = ["settings_of"]
+__all__ = ["check_unknown", "settings_of"]
+
+# Keywords that users of other clients try, and of our own pools, with the argument that has their meaning here.
+_OTHER_NAMES: Final = {
+    "cert": "ssl=SSLConfig(cert=...)",
+    "follow_redirects": "allow_redirects= of a request",
+    "allow_redirects": "allow_redirects= of a request",
+    "limits": "pool_limits=PoolLimits(...)",
+    "params": "query_params=...",
+    "proxies": "proxy=... or mounts={...}",
+    "verify": "ssl=SSLConfig(verify=...)",
+}
 
 _PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _UNTRUSTING: Final = SSLConfig(trust_env=False)
@@ -89,6 +101,20 @@ def settings_of(
     )
 
 
+def check_unknown(arguments: Iterable[str]) -> None:
+    """Refuse a keyword argument that a client does not have, and name the one that does what it asks for.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for name in arguments:
+        if name in (HTTPTransport.__init__.__kwdefaults__ or ()) and name not in _OTHER_NAMES:
+            expected = f"expected transport=HTTPTransport({name}=...)"
+        else:
+            expected = f"expected {_OTHER_NAMES[name]}" if name in _OTHER_NAMES else "see help(httpcore.Client)"
+        raise TypeError(f"unexpected keyword argument {name!r} of a client: {expected}")
+
+
 def _transport(
     transport: Transport | None, dispatch: Transport | ConnectionPool | SyncConnectionPool | None
 ) -> Transport | None:
@@ -138,9 +164,7 @@ def _checked_count(max_redirects: object) -> int:
 
 
 def _names(names: Iterable[str]) -> frozenset[bytes]:
-    if isinstance(names, (str, bytes)):
-        raise TypeError("sensitive_headers is a str: expected an iterable of names")
-    found = frozenset(name.encode("latin-1", "replace").lower() for name in names)
+    found = frozenset(name.encode("latin-1", "replace").lower() for name in names_of("sensitive_headers", names))
     for name in found:
         if not is_token(name):
             raise LocalProtocolError(f"sensitive_headers has {name!r}: expected names of header fields")

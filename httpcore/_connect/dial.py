@@ -31,6 +31,7 @@ from .proxy import Proxy
 from .route import Route
 from .sessions import Sessions
 from .socks import Conversation
+from .steps import Steps
 from .tunnel import open_tunnel
 
 __all__ = ["Connector", "Dial"]
@@ -59,20 +60,22 @@ class Connector:
         deadline: Deadline,
         reached: Callable[[Stream], None],
         spent: float = 0.0,
+        steps: Steps | None = None,
     ) -> Dial:
         """One attempt to connect to the route's origin, or to the proxy that forwards to it; `run` makes it.
 
         Arguments:
             reached: hears of each stream as it comes to be, so that others can close it.
             spent: seconds of the connect timeout that are gone already.
+            steps: is called at each step. Default: one that calls the trace, if there is one, and is not kept.
         """
-        return Dial(self, backend, route, deadline, reached, spent)
+        return Dial(self, backend, route, deadline, reached, spent, steps)
 
 
 class Dial:
     """One attempt to connect. See `Connector.dial`."""
 
-    __slots__ = ("_backend", "_connector", "_deadline", "_ends", "_limit", "_reached", "_route", "_stream")
+    __slots__ = ("_backend", "_connector", "_deadline", "_ends", "_limit", "_reached", "_route", "_steps", "_stream")
 
     def __init__(
         self,
@@ -82,12 +85,14 @@ class Dial:
         deadline: Deadline,
         reached: Callable[[Stream], None],
         spent: float,
+        steps: Steps | None,
     ) -> None:
         self._connector = connector
         self._backend = backend
         self._route = route
         self._deadline = deadline
         self._reached = reached
+        self._steps = Steps(backend.now, deadline.tracer) if steps is None else steps
         self._limit = limit = deadline.config.connect_timeout
         self._ends = None if limit is None else backend.now() + limit - spent
         self._stream: Stream | None = None
@@ -115,25 +120,22 @@ class Dial:
         route = self._route
         proxy = route.proxy
         of_origin, of_proxy = route.demands or ((), ())
-        tracer = self._deadline.tracer
+        steps = self._steps
         # Kept on the line of the wait itself: a Ctrl-C before the next line finds what to close.
         stream = self._stream = await self._socket()
         self._reached(stream)
-        if tracer is not None:
-            tracer.connected(stream.info().peer)
+        steps.connected(stream.info().peer)
         if proxy is not None and proxy.kind.over_tls:
             hop = Hop(("proxy", proxy), proxy.ssl, proxy.host, ("http/1.1",), of_proxy)
-            stream = self._stream = await _naming(proxy, self._secured(stream, hop))
+            stream = self._stream = await _naming(proxy, self._secured(stream, hop, is_proxy=True))
             self._reached(stream)
         if proxy is not None and not route.forwards:
-            if tracer is not None:
-                tracer.tunneling(str(proxy))
+            steps.tunneling(str(proxy))
             await self._tunnel(stream, proxy)
-            if tracer is not None:
-                tracer.tunneled(str(proxy))
+            steps.tunneled(str(proxy))
         if route.tls is not None:
             hop = Hop(("origin", route), route.tls, route.host, route.offers, of_origin)
-            stream = self._stream = await _through(proxy, self._secured(stream, hop))
+            stream = self._stream = await _through(proxy, self._secured(stream, hop, is_proxy=False))
             self._reached(stream)
         return stream
 
@@ -149,23 +151,20 @@ class Dial:
     async def _socket(self) -> Stream:
         """Connected to the origin or to the proxy."""
         backend, network, route = self._backend, self._connector.network, self._route
-        proxy, tracer = route.proxy, self._deadline.tracer
+        proxy, steps = route.proxy, self._steps
         if route.uds is not None:
-            if tracer is not None:
-                tracer.connecting((route.uds,), None)
+            steps.connecting((route.uds,), None)
             return await backend.connect_unix(route.uds, self._left(), socket_options=network.socket_options)
         if proxy is not None:
-            return await _naming(proxy, reach(backend, network, proxy.host, proxy.port, self._left, tracer))
-        return await reach(backend, network, route.host, route.port, self._left, tracer)
+            return await _naming(proxy, reach(backend, network, proxy.host, proxy.port, self._left, steps))
+        return await reach(backend, network, route.host, route.port, self._left, steps)
 
-    async def _secured(self, stream: Stream, hop: Hop) -> Stream:
-        tracer = self._deadline.tracer
-        if tracer is not None:
-            tracer.securing(hop.host)
+    async def _secured(self, stream: Stream, hop: Hop, *, is_proxy: bool) -> Stream:
+        self._steps.securing(hop.host, is_proxy=is_proxy)
         secured = await secure(self._backend, stream, hop, self._left, self._connector.sessions)
-        if tracer is not None:
-            tls = secured.info().tls
-            tracer.secured(hop.host, *((None, None) if tls is None else (tls.version, tls.alpn)))
+        tls = secured.info().tls
+        version, alpn = (None, None) if tls is None else (tls.version, tls.alpn)
+        self._steps.secured(hop.host, version, alpn, is_proxy=is_proxy)
         return secured
 
     # Proxies.
@@ -197,8 +196,8 @@ class Dial:
         kind, network, host = proxy.kind, self._connector.network, self._route.host
         if network.policy is None and kind.resolves and not (kind.ipv4_only and ":" in host):
             return host
-        port, tracer = self._route.port, self._deadline.tracer
-        addresses = await addresses_of(self._backend, network, host, port, self._left, tracer)
+        port = self._route.port
+        addresses = await addresses_of(self._backend, network, host, port, self._left, self._steps)
         for address in addresses:
             if ":" not in address:
                 return address

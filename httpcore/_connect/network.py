@@ -15,9 +15,9 @@ from .._backends.base import Backend, SocketOption, Stream
 from .._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
 from .._message.rules import DEFAULT_RULES, ReadRules
 from .._message.url import parse_host
-from .._trace import Progress
 from .._values import dataclass, field
 from .resolvers import Resolver, System
+from .steps import Steps
 
 if TYPE_CHECKING:
     from .policy import NetworkPolicy
@@ -127,7 +127,7 @@ def _is_option(option: object) -> bool:
 
 
 async def reach(
-    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Progress | None = None
+    backend: Backend, network: Network, host: str, port: int, left: Left, steps: Steps | None = None
 ) -> Stream:
     """Connect to `host` by one of its addresses.
 
@@ -141,15 +141,15 @@ async def reach(
         PolicyError: every address is denied. A denied one among others is left out.
         LocalProtocolError: the resolver's answer is none.
     """
-    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, tracer)
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, steps)
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
     local = network.local_address
     if local is not None:
         addresses = _of_the_family_of(local, host, addresses)
     addresses = _in_order(addresses)
-    if tracer is not None:
-        tracer.connecting(addresses, port)
+    if steps is not None:
+        steps.connecting(addresses, port)
     return await backend.connect_tcp(
         addresses,
         port,
@@ -161,10 +161,10 @@ async def reach(
 
 
 async def addresses_of(
-    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Progress | None = None
+    backend: Backend, network: Network, host: str, port: int, left: Left, steps: Steps | None = None
 ) -> Sequence[str]:
     """The addresses that `reach` would try. Raises as `reach` does, short of connecting."""
-    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, tracer)
+    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, steps)
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
     return _in_order(addresses)
@@ -179,12 +179,12 @@ def _known_addresses(network: Network, host: str) -> Sequence[str]:
     return (host,) if is_address(host) else ()
 
 
-async def _asked(backend: Backend, network: Network, host: str, left: Left, tracer: Progress | None) -> Sequence[str]:
-    if tracer is None:
+async def _asked(backend: Backend, network: Network, host: str, left: Left, steps: Steps | None) -> Sequence[str]:
+    if steps is None:
         return await _answer(backend, network, host, left)
-    tracer.looking_up(host)
+    steps.looking_up(host)
     addresses = await _answer(backend, network, host, left)
-    tracer.looked_up(host, addresses)
+    steps.looked_up(host, addresses)
     return addresses
 
 

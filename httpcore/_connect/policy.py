@@ -156,7 +156,7 @@ class NetworkPolicy:
         has not given out as global unicast, Teredo and 6to4; and NAT64 and IPv4-mapped addresses by the IPv4 address
         inside.
         """
-        return cls(tuple(allow), tuple(deny), None if ports is None else tuple(ports), public=True)
+        return cls(allow, deny, ports, public=True)
 
     def check(self, address: str, port: int) -> None:
         """Return if a connection to this address and port may be made.

@@ -10,6 +10,7 @@ from .._deadline import Deadline
 from .._errors import ReadError
 from .._message.head import LIBRARY
 from .._message.rules import DEFAULT_RULES, ReadRules
+from .._totals import Totals
 
 
 class HTTP11Connection:
@@ -20,6 +21,7 @@ class HTTP11Connection:
         is_quiet: tells, between exchanges, that nothing has arrived and the peer has not left. Anything else is not
             ours to interpret. It takes nothing, so it may be asked again.
         rules: what is accepted of the peer.
+        totals: where what it sends and receives is counted, with what others do.
         was_used: it has carried an exchange, so that `is_quiet` has been asked before this one.
     """
 
@@ -30,18 +32,25 @@ class HTTP11Connection:
     is_open = False
     needs_check = False
     capacity = 1
+    streams = 0
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_has_spoken", "backend", "engine", "is_quiet", "rules", "stream", "was_used")
+    __slots__ = ("_has_spoken", "backend", "engine", "is_quiet", "rules", "stream", "totals", "was_used")
 
     def __init__(
-        self, stream: Stream, backend: Backend, rules: ReadRules = DEFAULT_RULES, engine: str = LIBRARY
+        self,
+        stream: Stream,
+        backend: Backend,
+        rules: ReadRules = DEFAULT_RULES,
+        engine: str = LIBRARY,
+        totals: Totals | None = None,
     ) -> None:
         self.stream = stream
         self.backend = backend
         self.rules = rules
         self.engine = engine
+        self.totals = Totals() if totals is None else totals
         self.was_used = False
         self._has_spoken = False
         look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)

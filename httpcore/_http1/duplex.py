@@ -15,7 +15,7 @@ the request is ends the sending, by the rules for early responses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final
 
@@ -24,7 +24,7 @@ from .._deadline import Deadline
 from .._errors import HTTPCoreError, LocalProtocolError, ReadError, WriteError
 from .._message.body import BodyReader
 from .._message.head import Head
-from .._message.raw import RawStream, busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .connection import HTTP11Connection
 from .exchange import DRAIN, EARLY, HTTP11Exchange
@@ -154,6 +154,8 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             await self._put(buffer)
         await self._push()
         self._complete = not self.request.chunked and self._given == self.request.content_length
+        if self._complete:
+            self._note_sent()
 
     async def finish(self, trailers: TrailerTypes) -> None:
         """End the request. Nothing is sent where the server has answered with an error: it wants no more."""
@@ -172,8 +174,13 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {self._given:,}"
             )
         self._complete = True
+        self._note_sent()
+
+    def _note_sent(self) -> None:
+        """All of the request is with the system."""
+        self.sent_at = at = self.deadline.now()
         if self.deadline.tracer is not None:
-            self.deadline.tracer.request_sent()
+            self.deadline.tracer.request_sent(at)
 
     def _check_going_on(self) -> None:
         if self._complete:
@@ -250,7 +257,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             self._input = _FREE
 
 
-class _DuplexStream:
+class _DuplexStream(RawStream):
     """See `RawStream`: one exchange of a connection, which may carry others when this one is over."""
 
     __slots__ = ("_closed", "_exchange", "_release", "_sending")
@@ -287,12 +294,13 @@ class _DuplexStream:
         finally:
             self._sending = False
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         exchange = self._exchange
         if not self._closed and not exchange.give_up():
             exchange.close()
         self._closed = True
         self._release()
+        return CLOSED
 
     def _check_open(self) -> None:
         if self._closed:

@@ -9,9 +9,9 @@ early response waits until the request is sent. An exchange never closes its con
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from .._backends.base import PIECE, Stream
+from .._backends.base import PIECE
 from .._deadline import Deadline, Pace
 from .._errors import (
     HTTPCoreError,
@@ -26,7 +26,7 @@ from .._errors import (
 )
 from .._message.body import BodyReader
 from .._message.head import Head
-from .._message.raw import RawStream, busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .._trace import Progress
 from .connection import HTTP11Connection
@@ -54,7 +54,11 @@ class HTTP11Exchange(H1Response):
     Nothing of it can be refused alone, so `refused` and `crowded` are False, and it has no `stream_id`.
 
     Attributes:
-        sent: bytes of the request that were handed to the stream.
+        sent: bytes of the request that were handed to the stream, and of a raw stream behind it.
+        bytes_received: all that came for it: heads, framing, body, and what came by a raw stream behind it.
+        sent_at: when all of the request was handed to the system; None where it was not.
+        first_at: when the first bytes of a response came; None also where the whole head came with them, after which
+            the owner looks at the clock.
     """
 
     refused = False
@@ -62,6 +66,8 @@ class HTTP11Exchange(H1Response):
     stream_id = None
 
     sent = 0
+    sent_at: float | None = None
+    first_at: float | None = None
     _complete = False
     _unreported: Progress | None = None  # is to be told that the head has left
     _interims_seen = 0  # how many `on_interim` was called with
@@ -91,6 +97,7 @@ class HTTP11Exchange(H1Response):
         self._timeouts = deadline.config
         self.request = request
         self.deadline = deadline
+        self.bytes_received = 0  # read at once, which of the class would cost more
         self._on_interim = on_interim
 
     # What the owner asks.
@@ -99,6 +106,11 @@ class HTTP11Exchange(H1Response):
     def clean(self) -> bool:
         """Both messages are complete and the connection may carry another exchange."""
         return self.ended and self._complete and self.reusable
+
+    @property
+    def bytes_sent(self) -> int:
+        """As `sent`."""
+        return self.sent
 
     @property
     def closes(self) -> bool:
@@ -118,11 +130,14 @@ class HTTP11Exchange(H1Response):
             # A server that refuses an upload answers and closes: the write fails, but the answer is often here.
             if not self._read_response_after_write_error():
                 raise
-        if self._complete and self.deadline.tracer is not None:
-            self.deadline.tracer.request_sent()
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.read_timeout
+        deadline = self.deadline
+        if self._complete:
+            self.sent_at = at = deadline.now()
+            if deadline.tracer is not None:
+                deadline.tracer.request_sent(at)
+        stream, limit = self._stream, self._timeouts.read_timeout
         while self.head is None:
-            self._feed(await stream.read(PIECE, within(limit)))
+            self._feed(await stream.read(PIECE, limit if deadline.ends is None else deadline.within(limit)))
         return self.head
 
     async def next(self) -> bytes:
@@ -177,7 +192,7 @@ class HTTP11Exchange(H1Response):
 
     def raw(self, release: Callable[[], None]) -> RawStream:
         """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
-        return HTTP11RawStream(self._stream, self.surplus, self.deadline, release)
+        return HTTP11RawStream(self, release)
 
     def close(self) -> None:
         self._connection.close()
@@ -194,9 +209,11 @@ class HTTP11Exchange(H1Response):
             if connection.was_used:
                 # It was just found quiet, so the first write need not look for input. On a new connection `write_some`
                 # looks first: where a 408 or 503 comes before the request, no byte of it may have been sent.
-                self.deadline.within(None)
-                self.sent = stream.give(whole)
-                complete = self.sent == len(whole) or await self._write(whole[self.sent :])
+                if self.deadline.ends is not None:
+                    self.deadline.within(None)
+                self.sent = sent = stream.give(whole)
+                connection.totals.bytes_sent += sent
+                complete = sent == len(whole) or await self._write(whole[self.sent :])
             else:
                 connection.was_used = True
                 complete = await self._write(whole)
@@ -252,6 +269,16 @@ class HTTP11Exchange(H1Response):
             )
         return True
 
+    def count_sent(self, size: int) -> None:
+        """So many bytes were handed to the stream."""
+        self.sent += size
+        self._connection.totals.bytes_sent += size
+
+    def count_received(self, size: int) -> None:
+        """So many bytes came."""
+        self.bytes_received += size
+        self._connection.totals.bytes_received += size
+
     def _tell_head(self) -> None:
         """The head has left, unless TLS still has the end of it: then it leaves before anything that follows."""
         if self._unreported is not None and not self._stream.owes:
@@ -287,7 +314,7 @@ class HTTP11Exchange(H1Response):
         else:
             count = await pace.keep(lambda most: self._stream.write_some(data, most, duplex=duplex), limit)
             pace.count(count)
-        self.sent += count
+        self.count_sent(count)
         if count and self._unreported is not None:
             self._unreported.head_sent()  # what was owed leaves before more is taken
             self._unreported = None
@@ -317,6 +344,8 @@ class HTTP11Exchange(H1Response):
         data = self._stream.take()
         if data is not None:
             self._feed(data)
+            if self.first_at is None and self.started:  # the head may be there, and its owner is still kept waiting
+                self.first_at = self.deadline.now()
         return not (self.ended or (self.head is not None and self.head.status >= 400))
 
     async def _wait_for_continue(self) -> bool:
@@ -374,7 +403,12 @@ class HTTP11Exchange(H1Response):
                 f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that "
                 "only the end of the connection delimits"
             )
+        size = len(data)
+        self.bytes_received += size
+        self._connection.totals.bytes_received += size
         self.receive(data)
+        if self.head is None and self.first_at is None and size:
+            self.first_at = self.deadline.now()
         if self._interims is not None:  # once each, also where one read brings several
             interims = self._interims[self._interims_seen :]
             self._interims_seen += len(interims)
@@ -382,15 +416,16 @@ class HTTP11Exchange(H1Response):
                 self._on_interim(head)
 
 
-class HTTP11RawStream:
+class HTTP11RawStream(RawStream):
     """See `RawStream`: the connection itself, after 101 (Switching Protocols) or a 2xx to CONNECT."""
 
-    __slots__ = ("_behind", "_deadline", "_receiving", "_release", "_sending", "_stream")
+    __slots__ = ("_behind", "_deadline", "_exchange", "_receiving", "_release", "_sending", "_stream")
 
-    def __init__(self, stream: Stream, behind: bytes, deadline: Deadline, release: Callable[[], None]) -> None:
-        self._stream = stream
-        self._behind = behind
-        self._deadline = deadline
+    def __init__(self, exchange: HTTP11Exchange, release: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._stream = exchange._stream
+        self._behind = exchange.surplus
+        self._deadline = exchange.deadline
         self._release = release
         self._receiving = False
         self._sending = False
@@ -403,7 +438,9 @@ class HTTP11RawStream:
             if self._behind:
                 data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
                 return data
-            return await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
+            data = await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
+            self._exchange.count_received(len(data))
+            return data
         finally:
             self._receiving = False
 
@@ -416,7 +453,9 @@ class HTTP11RawStream:
             self._sending = True
             view = memoryview(data)
             while view:
-                view = view[await stream.write_some(view, deadline.within(limit), duplex=True) :]
+                count = await stream.write_some(view, deadline.within(limit), duplex=True)
+                self._exchange.count_sent(count)
+                view = view[count:]
             while stream.owes:
                 await stream.flush(deadline.within(limit), duplex=True)
         finally:
@@ -433,7 +472,8 @@ class HTTP11RawStream:
         finally:
             self._sending = False
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._behind = b""
         self._stream.close()
         self._release()
+        return CLOSED

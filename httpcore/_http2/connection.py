@@ -21,6 +21,7 @@ from .._deadline import Deadline
 from .._errors import Code, LocalProtocolError, ReadError, ReadTimeout, RemoteProtocolError
 from .._message.fields import Headers
 from .._reentry import REENTERED, step_lock
+from .._totals import Totals
 from .dispatch import Dispatch, again
 from .engine import H2Engine
 from .inbox import Inbox
@@ -47,11 +48,18 @@ class HTTP2Connection:
 
     __slots__ = ("_core", "_engine", "_outbox", "_pump", "_uploads", "backend", "dropped", "stream")
 
-    def __init__(self, stream: Stream, engine: H2Engine, backend: Backend, ping_interval: float | None = None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        engine: H2Engine,
+        backend: Backend,
+        ping_interval: float | None = None,
+        totals: Totals | None = None,
+    ) -> None:
         self.stream = stream
         self.backend = backend
         self._engine = engine
-        self._core = Dispatch(stream, engine, backend, ping_interval)
+        self._core = Dispatch(stream, engine, backend, ping_interval, Totals() if totals is None else totals)
         self._outbox = self._core.outbox
         self._uploads = self._core.uploads
         self._pump = Pump(self._core)
@@ -68,6 +76,11 @@ class HTTP2Connection:
     def capacity(self) -> int:
         """How many exchanges there may be at once."""
         return self._engine.max_streams
+
+    @property
+    def streams(self) -> int:
+        """Streams that were opened so far."""
+        return self._engine.opened_streams
 
     @property
     def is_open(self) -> bool:
@@ -175,7 +188,7 @@ class HTTP2Connection:
 
     def inbox(self) -> Inbox:
         """A new one."""
-        return Inbox(self._core.election)
+        return Inbox(self._core.election, self._core.liveness)
 
     @property
     def written(self) -> int:
@@ -197,7 +210,9 @@ class HTTP2Connection:
             self._check_open(inbox)
             # A request whose first byte was never written may be sent again, whatever its method. Queued bytes leave in
             # order, so this one has begun to leave once more than `begins` bytes were written.
-            inbox.begins = self._outbox.written + self._outbox.size()
+            outbox = self._outbox
+            ahead = outbox.written + len(outbox.unsent)
+            inbox.begins = ahead + engine.pending
             if not engine.settings_seen:
                 inbox.crowded = True  # the limit is not known yet (RFC 9113, 6.5.2): a refusal may be for that alone
             engine.request(inbox, fields, end=end and not data, key=key)
@@ -207,6 +222,9 @@ class HTTP2Connection:
             whole = not data or len(data) <= engine.window(inbox)
             if data and whole:
                 engine.data(inbox, data, end=end)
+            if end and whole:
+                inbox.ends = ahead + inbox.queued
+                outbox.leaving.append(inbox)
             if engine.open_streams == 1:  # others may have something to send in a moment: then in one write
                 core.send_now()
             # Else it leaves with the write of the first task that waits: a hundred requests at once are one write.
@@ -251,6 +269,8 @@ class HTTP2Connection:
                     self._engine.trailers(inbox, trailers)
                 else:
                     self._engine.data(inbox, b"", end=True)
+                inbox.ends = self._outbox.written + len(self._outbox.unsent) + inbox.queued
+                self._outbox.leaving.append(inbox)
                 inbox.stopped = True
 
     def take(self, inbox: Inbox, most: int) -> bytes | None:

@@ -30,6 +30,7 @@ from .._errors import (
     StreamReset,
 )
 from .._reentry import step_lock
+from .._totals import Totals
 from .election import Election
 from .engine import H2Engine
 from .inbox import Inbox
@@ -60,6 +61,7 @@ class Dispatch:
         lost: the peer did not answer a PING in time.
         changed: `on_change` is to be called.
         dirty: a step runs, or was interrupted.
+        totals: where what comes and goes is counted.
     """
 
     __slots__ = (
@@ -84,18 +86,22 @@ class Dispatch:
         "settling",
         "spent",
         "stream",
+        "totals",
         "turn",
         "uploads",
     )
 
-    def __init__(self, stream: Transport, engine: H2Engine, backend: Backend, ping_interval: float | None) -> None:
+    def __init__(
+        self, stream: Transport, engine: H2Engine, backend: Backend, ping_interval: float | None, totals: Totals
+    ) -> None:
         self.stream = stream
         self.engine = engine
         self.backend = backend
         self.now = backend.now
         self.lock = step_lock()
         self.election = Election(backend.event)
-        self.outbox = Outbox(stream, engine)
+        self.totals = totals
+        self.outbox = Outbox(stream, engine, self.now, totals)
         self.uploads = Uploads(engine, self.outbox, self.election)
         self.liveness = Liveness(self.now(), ping_interval)
         self.settling: dict[Inbox, None] = {}
@@ -284,6 +290,7 @@ class Dispatch:
             peer = self.stream.info().peer
             self.fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
             return
+        self.totals.bytes_received += len(data)
         now = self.now()
         self.liveness.on_received(now)
         self.engine.receive(data, self, now, FRAMES)

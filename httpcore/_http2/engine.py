@@ -106,6 +106,7 @@ class H2Engine(Sender):
         self._decoder = FieldDecoder(rules.head_bytes)
         self._reader = FrameReader(READERS)
         self._block = Fragments()
+        self._more_bytes = 0  # of the frames of the header block that is read, beside it and the first frame header
 
     # Inbound: bytes.
 
@@ -206,6 +207,7 @@ class H2Engine(Sender):
             self._return_credit(None, credit)  # thrown away, but the connection's window is for all streams (6.9)
             return
         size = len(payload)
+        state.bytes_received += credit + 9 * frames
         state.room -= credit
         if state.ended or not state.head_seen or state.room < 0 or (state.length is not None and state.left < size):
             self._charge(data_cost(size, frames))
@@ -234,11 +236,15 @@ class H2Engine(Sender):
 
     def _on_headers(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
         self._check_opened(HEADERS, stream)
+        if flags & (PADDED | WITH_PRIORITY):
+            self._more_bytes = len(payload)
         payload = unpad(HEADERS, flags, payload)
         if flags & WITH_PRIORITY:
             if len(payload) < 5:
                 raise fault(Code.FRAME_SIZE_ERROR, "the peer sent a HEADERS frame too short for its priority")
             payload = payload[5:]
+        if self._more_bytes:
+            self._more_bytes -= len(payload)
         if flags & END_HEADERS:
             self._on_block(flags & END_STREAM, stream, payload, listener)
         else:
@@ -249,6 +255,7 @@ class H2Engine(Sender):
         if not self.block_stream:
             raise fault(Code.PROTOCOL_ERROR, "the peer sent CONTINUATION outside of a header block")
         self._charge(FRAME)
+        self._more_bytes += 9
         self._block.add(payload)
         if flags & END_HEADERS:
             self.block_stream = 0
@@ -260,16 +267,20 @@ class H2Engine(Sender):
         fields = decoded.fields
         state = self._streams.get(stream)
         if state is None:
+            self._more_bytes = 0
             self._charge(block_cost(len(block), len(fields)))
             self._gone(HEADERS, stream)
             return
+        size = len(block)
+        state.bytes_received += size + 9 + self._more_bytes
+        self._more_bytes = 0
         try:
             if state.ended:
                 self._wrong(state, Code.STREAM_CLOSED, "the peer sent HEADERS behind the end of the response", listener)
             elif state.head_seen:
                 self._on_trailers(state, ends, fields, listener)
             else:
-                self._on_head(state, ends, decoded, len(block), listener)
+                self._on_head(state, ends, decoded, size, listener)
         except (RemoteProtocolError, LimitExceeded) as error:
             code = Code.PROTOCOL_ERROR if isinstance(error, RemoteProtocolError) else Code.ENHANCE_YOUR_CALM
             self._malformed(state, code, error, listener)

@@ -6,7 +6,7 @@ ends alone. The connection goes on after any error of one exchange, unless the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,7 +16,7 @@ from .._errors import LocalProtocolError, ReadError, ReadTimeout, ReadTooSlow, W
 from .._message.body import BodyReader
 from .._message.fields import Headers
 from .._message.head import Head
-from .._message.raw import busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
 from .._message.rules import Leniency
 from .._trace import Progress
@@ -103,6 +103,27 @@ class HTTP2Exchange:
     def received(self) -> int:
         """Bytes of the response's body that came so far."""
         return self._inbox.received
+
+    @property
+    def bytes_sent(self) -> int:
+        """Of the frames of its stream that were queued: see `streams.Stream`."""
+        return self._inbox.bytes_sent
+
+    @property
+    def bytes_received(self) -> int:
+        """Of the frames of its stream that came."""
+        return self._inbox.bytes_received
+
+    @property
+    def sent_at(self) -> float | None:
+        """When all of the request was handed to the system."""
+        return self._inbox.sent_at
+
+    @property
+    def first_at(self) -> float | None:
+        """When the first bytes of a response were read."""
+        inbox = self._inbox
+        return inbox.head_at if inbox.interim_at is None else inbox.interim_at
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
@@ -224,7 +245,7 @@ class HTTP2Exchange:
         if inbox.two_way:
             self._connection.mark(partial(_tell, inbox, tracer.head_sent))
         elif inbox.sent_all:
-            self._connection.mark(partial(_tell, inbox, tracer.request_sent))
+            self._connection.mark(partial(_tell_sent, inbox, tracer))
 
     async def _upload(self, reader: BodyReader) -> bool:
         """Send what `reader` gives. False where the request goes on and the response has begun before its end."""
@@ -261,7 +282,7 @@ class HTTP2Exchange:
         """End the request."""
         self._connection.finish(self._inbox, trailer_fields(trailers))
         if self.deadline.tracer is not None and self._inbox.sent_all:
-            self._connection.mark(partial(_tell, self._inbox, self.deadline.tracer.request_sent))
+            self._connection.mark(partial(_tell_sent, self._inbox, self.deadline.tracer))
         await self._connection.push(self._inbox, self.deadline)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
@@ -333,8 +354,11 @@ class HTTP2Exchange:
         return data
 
     async def _receive(self, ready: Callable[[], bool], most: float | None = None) -> None:
-        limit = self.deadline.config.read_timeout
-        timeout = self.deadline.within(limit if most is None else most)
+        deadline = self.deadline
+        limit = deadline.config.read_timeout
+        timeout = limit if most is None else most
+        if deadline.ends is not None:
+            timeout = deadline.within(timeout)
         if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
                 f"nothing came on this stream for {timeout:g} seconds",
@@ -358,7 +382,12 @@ def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
         left()
 
 
-class HTTP2RawStream:
+def _tell_sent(inbox: Inbox, tracer: Progress) -> None:
+    if inbox.error is None:
+        tracer.request_sent(inbox.sent_at)
+
+
+class HTTP2RawStream(RawStream):
     """See `RawStream`: one stream of a connection that others use too, with a window of its own."""
 
     __slots__ = ("_closed", "_exchange", "_receiving", "_release", "_sending")
@@ -397,7 +426,8 @@ class HTTP2RawStream:
             raise busy("sending on", self._exchange.stream)
         await self._exchange.finish(trailer_pairs(trailers))
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._closed = True
         self._exchange.give_up()
         self._release()
+        return CLOSED

@@ -17,6 +17,7 @@ from typing import Final
 from .._errors import HTTPCoreError
 from .._message.head import Head
 from .election import Election, Waiter
+from .liveness import Liveness
 from .streams import Stream
 
 __all__ = ["Inbox"]
@@ -30,11 +31,14 @@ class Inbox(Stream):
 
     Arguments:
         election: wakes the task that waits for news.
+        liveness: knows when something came last.
 
     Attributes:
         two_way: the request goes on when the response has ended.
         awaits_tunnel: it is two-way only if the answer is a 2xx.
-        begins: byte offset of the request in the connection's output.
+        begins, ends: byte offsets of the request in the connection's output.
+        sent_at: when all of the request was handed to the system.
+        interim_at, head_at: when the first 1xx head was read, and the final one.
         head, interim, parts, held: of the response. `held` counts the bytes in `parts`.
         received: bytes of the body that were received, in all.
         started: a part of the response was received, so that the request must not be sent again by itself.
@@ -49,6 +53,10 @@ class Inbox(Stream):
     awaits_tunnel = False
     crowded = False
     begins = 0
+    ends = 0
+    sent_at: float | None = None
+    interim_at: float | None = None
+    head_at: float | None = None
     head: Head | None = None
     interim: Sequence[Head] = ()
     held = 0
@@ -60,26 +68,30 @@ class Inbox(Stream):
     receiver: Waiter | None = None
     sender: Waiter | None = None
 
-    def __init__(self, election: Election) -> None:
+    def __init__(self, election: Election, liveness: Liveness) -> None:
         self._election = election
+        self._liveness = liveness
+        self.bytes_received = 0  # read at once, which of the class would cost more
         self.parts: deque[bytes | bytearray | memoryview] = deque()
 
     # What the engine tells.
 
     def on_interim(self, head: Head) -> None:
         self.started = True
+        if self.interim_at is None:
+            self.interim_at = self._liveness.last_received
         self.interim = [*self.interim, head]
         self.wake()
 
     def on_head(self, head: Head) -> None:
         self.started = True
         self.head = head
+        self.head_at = self._liveness.last_received
         if self.awaits_tunnel and not 200 <= head.status < 300:
             self.two_way = False
         if head.status >= 400 and not self.two_way:
-            self.stopped = (
-                True  # a server that refuses wants no more of the upload (RFC 9112, 9.5, says so of HTTP/1.1)
-            )
+            # A server that refuses wants no more of the upload (RFC 9112, 9.5, says so of HTTP/1.1)
+            self.stopped = True
         self.wake()
 
     def on_body(self, data: bytes) -> None:

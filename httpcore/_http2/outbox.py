@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable
 
 from .._backends.base import Stream
+from .._totals import Totals
 from .election import Waiter
 from .engine import H2Engine
+from .inbox import Inbox
 
 __all__ = ["Outbox"]
 
@@ -24,14 +26,22 @@ class Outbox:
         writing: the wait whose call of the stream has `unsent`: no other may send. None: there is none.
         parting: only a GOAWAY is left to be sent, then the stream is closed.
         over: nothing can be sent any more.
+        leaving: what has a request queued that is not written whole, in order.
+        totals: where what is written is counted, with what others write.
         marks: what is to be called when so many bytes are written, in order; only traced requests have any.
     """
 
-    __slots__ = ("_engine", "_stream", "marks", "over", "parting", "unsent", "writing", "written")
+    __slots__ = (
+        *("_engine", "_now", "_stream"),
+        *("leaving", "marks", "over", "parting", "totals", "unsent", "writing", "written"),
+    )
 
-    def __init__(self, stream: Stream, engine: H2Engine) -> None:
+    def __init__(self, stream: Stream, engine: H2Engine, now: Callable[[], float], totals: Totals) -> None:
         self._stream = stream
         self._engine = engine
+        self._now = now
+        self.totals = totals
+        self.leaving: deque[Inbox] = deque()
         self.unsent: bytes | memoryview = b""
         self.written = 0
         self.writing: Waiter | None = None
@@ -66,7 +76,13 @@ class Outbox:
 
     def wrote(self, data: bytes | memoryview, count: int) -> None:
         self.written += count
+        self.totals.bytes_sent += count
         self.unsent = b"" if count == len(data) else memoryview(data)[count:] if count else data
+        leaving = self.leaving
+        if leaving and leaving[0].ends <= self.written and not self._stream.owes:
+            at = self._now()
+            while leaving and leaving[0].ends <= self.written:
+                leaving.popleft().sent_at = at
 
     def tell_marks(self) -> None:
         """Call what waits for bytes that are written by now. Without the lock."""

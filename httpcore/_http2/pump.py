@@ -134,17 +134,19 @@ class Pump:
                 if not outbox.is_unsent() or not self._election.elect_writer(waiter):
                     return
                 inbox.sender = waiter  # a reset of this stream, or its end, wakes us
-            began = since = core.now()
-            written = outbox.written
-            ends = deadline.ends if most is None else min(began + most, deadline.ends or began + most)
+            since, written = core.now(), outbox.written
+            stop = None if most is None else since + most
+            ends = min([end for end in (stop, deadline.ends) if end is not None], default=None)
             left = deadline.within(limit)
             while not (await self._write(waiter, left, ends, inbox.is_unwanted) or inbox.is_unwanted()):
                 # The time for one byte of any exchange: a peer that reads slowly is no reason to give up.
                 if outbox.written != written:
                     since, written = core.now(), outbox.written
                 left = deadline.within(limit)
-                if most is not None and core.now() - began >= most:
-                    raise WriteTimeout(f"more than {most:g} seconds", peer=self._stream.info().peer, limit=most)
+                if stop is not None and core.now() >= stop:
+                    raise WriteTimeout(
+                        f"it took more than {most:g} seconds to write", peer=self._stream.info().peer, limit=most
+                    )
                 if limit is not None and left is not None:
                     left = min(left, limit - (core.now() - since))
                     if left <= 0:

@@ -93,6 +93,11 @@ class Sender:
         return self._out.pending
 
     @property
+    def opened_streams(self) -> int:
+        """Streams that were opened so far."""
+        return self._next // 2
+
+    @property
     def open_streams(self) -> int:
         """Streams that count against `max_streams`."""
         return len(self._streams)
@@ -135,7 +140,11 @@ class Sender:
         self._streams[number] = stream
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
+        out = self._out
+        before = out.pending
         self._write_head(number, headers, end, key)
+        stream.queued = queued = out.pending
+        stream.bytes_sent = queued - before
         self._budget.earn_request()
 
     def _refusal(self) -> str:
@@ -165,6 +174,7 @@ class Sender:
         stream.spare -= size
         self.connection_window -= size
         self._budget.earn_sent(size)
+        before = self._out.pending
         at = 0
         if size > self.max_frame:
             view = memoryview(data)
@@ -174,6 +184,8 @@ class Sender:
             data = view[at:]
         if size or end:
             self._write_data(stream.number, bytes(data), end)
+        stream.queued = self._out.pending
+        stream.bytes_sent += stream.queued - before
         if end:
             self._sent_all(stream)
 
@@ -184,7 +196,10 @@ class Sender:
             LocalProtocolError: the stream takes none.
         """
         self._check_sending(stream)
+        before = self._out.pending
         self._write_head(stream.number, headers, True)
+        stream.queued = self._out.pending
+        stream.bytes_sent += stream.queued - before
         self._sent_all(stream)
 
     def window(self, stream: Stream) -> int:

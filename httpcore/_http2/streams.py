@@ -35,6 +35,9 @@ class Stream:
         ended: theirs is in: the response is complete.
         trailers: of the response, once it has ended.
         lenient: what was unusual about the interim heads and the trailers.
+        bytes_sent, bytes_received: of its HEADERS, CONTINUATION and DATA frames, whole: with the 9 bytes before each
+            payload, and with padding. What is sent counts when it is queued.
+        queued: what waited to be sent on the connection when the last of these was queued, that one included.
     """
 
     # No `__slots__`, and what most exchanges leave as it is stands on the class: to set all of it would cost a fifth of
@@ -47,6 +50,9 @@ class Stream:
     ended = False
     lenient: tuple[Leniency, ...] = ()
     trailers: Headers = []  # noqa: RUF012 - replaced, and never changed
+    bytes_sent = 0
+    queued = 0
+    bytes_received = 0
     head_seen = False  # the final one
     tunnel = False  # a 2xx to CONNECT: nothing but DATA from now on
     interim_count = 0

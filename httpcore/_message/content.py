@@ -45,6 +45,10 @@ class ContentSource(Protocol):
         """The content is unusual. False where that is an error."""
         ...
 
+    def made(self, size: int) -> None:
+        """Decoding has made so many bytes of content."""
+        ...
+
     async def turn(self) -> None:
         """Let other tasks run.
 
@@ -78,6 +82,7 @@ class Content:
                     await source.turn()
                 self._worked = True
                 if piece:
+                    source.made(len(piece))
                     return piece
                 continue
             data = await source.next()
@@ -112,7 +117,10 @@ async def collected(
                 await source.turn()
             worked = True
         if ended:
-            return keeper.finish()
+            content = keeper.finish()
+            if keeper.is_coded:
+                source.made(len(content))
+            return content
 
 
 def decoded(body: bytes, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, note: Note) -> bytes:
@@ -167,6 +175,11 @@ class _Keeper:
             self._kept.write(data)
         else:
             self._decoder.feed(data)
+
+    @property
+    def is_coded(self) -> bool:
+        """What was received is decoded."""
+        return self._decoder is not None
 
     def step(self) -> bool:
         """Decode one piece, or a part of one. False when there is nothing to do before more is received."""

@@ -28,6 +28,7 @@ from .._errors import (
 )
 from .._exact import exact_int
 from .._public import public, resolvable
+from .._timing import RequestTiming
 from .body import Body, BodyReader, BodyTypes
 from .content import Content, ContentSource, check_size, collected, decoded
 from .decoders import is_coded
@@ -67,6 +68,12 @@ class ResponseInfo(NamedTuple):
         connected_after: when a connection was there for the request.
         head_after: when the head of the final response was there.
         request_number: the number of the request in this process, as in its trace and on its errors.
+        timing: when each step was, see `RequestTiming`. Ask when the body has been read: it is as of now.
+        bytes_sent, bytes_received: on the wire, of the attempt that was answered, so far: heads, interim ones too,
+            framing and body as sent, and what a raw stream carried; without TLS. Over HTTP/2: of the HEADERS,
+            CONTINUATION and DATA frames of its stream, with the 9 bytes in front of each.
+        body_received: of the response's body, so far: without framing, before decoding.
+        body_decoded: the same after decoding; `body_received` where nothing was decoded.
         stream_id: over HTTP/2 the identifier of the stream, which names it in a server's log; None over HTTP/1.1.
         lenient: what was unusual about the response, by the names of `httpcore.Leniency`; `strict=True` refuses such.
             The framing and the coding of a body are known when it has been read to its end, so ask then.
@@ -83,6 +90,11 @@ class ResponseInfo(NamedTuple):
     stream_id: int | None = None
     lenient: tuple[Leniency, ...] = ()
     request_number: int | None = None
+    timing: RequestTiming | None = None
+    bytes_sent: int | None = None
+    bytes_received: int | None = None
+    body_received: int | None = None
+    body_decoded: int | None = None
 
     @classmethod
     def of(cls, stream: StreamInfo, **rest: object) -> ResponseInfo:
@@ -376,6 +388,18 @@ class Response(HeaderLookup):
     ) -> None:
         await self.close()
 
+    def _buffered_body(self) -> bytes | None:
+        """The whole body as `raw()` gives it, if none of it has to be waited for: it is then read. None otherwise, and
+        where `max_body` has to be looked at.
+        """
+        if self._state is not _UNREAD or self._max_body is not UNSET:
+            return None
+        whole = self._source.buffered_body()
+        if whole is not None:
+            self._state = _BodyState.STREAMED
+            self._source.close()
+        return whole
+
     # What state it is in.
 
     def _given_again(self) -> _Given | None:
@@ -551,6 +575,9 @@ class _Given:
     def note(self, name: Leniency) -> bool:
         self.info = self.info._replace(lenient=noted(self.info.lenient, name))
         return True
+
+    def made(self, size: int) -> None:
+        """Nothing counts here."""
 
     async def turn(self) -> None:
         """No runtime is known here."""

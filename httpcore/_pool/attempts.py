@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._errors import HTTPCoreError
 from .._trace import CloseReason
 from .call import Call
 from .connection import HTTPConnection
@@ -70,9 +71,7 @@ class Attempts:
                     stale = delivery.was_reused and self._retry_stale
                     where = again(call.request, error, exchange, reused=stale, resends=resends, returns=returns)
                 if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
-                    described = call.with_request_context(
-                        error, connection, "connect" if exchange is None else exchange.phase
-                    )
+                    described = self._described(error, call, delivery, connection, exchange)
                     if self._are_last:
                         call.failed(described)
                     if described is error:
@@ -82,9 +81,26 @@ class Attempts:
                 self._prepare(call, where, slot)
                 if where is Again.BACK:
                     returns += 1
+                    call.steps = None
                 else:
                     resends += 1
+                    leases.totals.resends += 1
                     call.retried(error)
+
+    def _described(
+        self,
+        error: BaseException,
+        call: Call,
+        delivery: Delivery,
+        connection: HTTPConnection | None,
+        exchange: Exchange | None,
+    ) -> BaseException:
+        """The error of an attempt that is not followed by another one here, with what is known of it."""
+        timing = delivery.timing(exchange) if isinstance(error, HTTPCoreError) else None
+        phase = "connect" if exchange is None else exchange.phase
+        described = call.with_request_context(error, connection, phase, timing=timing)
+        self._leases.totals.note(described)
+        return described
 
     def _after(self, call: Call, delivery: Delivery, exchange: Exchange, head: Head, resends: int) -> Again | None:
         """Whether the request goes out again for an answer that may not be about it: then this one is let go of."""
@@ -97,6 +113,7 @@ class Attempts:
             self._leases.release(delivery, reusable=clean, reason=None if clean else CloseReason.NOT_REUSABLE)
             if where is Again.PLAIN:
                 call.request = call.request.without_expect()
+            self._leases.totals.resends += 1
             call.retried(f"status {head.status}")
         return where
 

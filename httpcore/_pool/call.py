@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from .._backends.base import Backend
 from .._config import TimeoutConfig
 from .._connect.route import Route
+from .._connect.steps import Steps
 from .._deadline import Deadline
 from .._errors import HTTPCoreError, Timeout
 from .._message.request import Request
-from .tracer import Tracer, clock_of
+from .tracer import Tracer
 
 # Named in annotations alone: an import would only cost time.
 if TYPE_CHECKING:
     from .._message.head import Head
+    from .._timing import RequestTiming
     from .._trace import Trace
     from .connection import HTTPConnection
 
@@ -32,15 +34,22 @@ class Call(Deadline):
         request, route, backend, duplex: as given.
         tracer: tells the trace, if there is one.
         may_have_acted: an attempt before reached a peer that did not refuse it.
-        followed: seconds of waiting for another's dial, which count as time to connect.
+        followed: seconds of waiting for another's dial, which count as time to connect; set when a connection is asked
+            for.
+        connected: when a connection was there for the attempt; means something only after `is_connected`.
+        steps: what came before that, where the attempt had to wait or dial.
         is_connected: the attempt got as far as that.
         attempts, pauses: how often it was sent, and how often the retry policy paused it.
     """
+
+    connected: float
+    followed: float
 
     __slots__ = (
         "_number",
         "attempts",
         "backend",
+        "connected",
         "duplex",
         "followed",
         "is_connected",
@@ -48,6 +57,7 @@ class Call(Deadline):
         "pauses",
         "request",
         "route",
+        "steps",
         "tracer",
     )
 
@@ -64,7 +74,7 @@ class Call(Deadline):
         self.route = route
         self.backend = backend
         self.duplex = duplex
-        self.followed = 0.0
+        self.steps: Steps | None = None
         self.is_connected = self.may_have_acted = False
         self.attempts = 1
         self.pauses = 0
@@ -80,14 +90,13 @@ class Call(Deadline):
 
     def trace(self, trace: Trace, tag: object) -> Tracer:
         """From here on the trace is told what happens to the request; first that it has begun."""
-        began: float = self.began + getattr(self.backend, "clock_offset", 0.0)
-        self.tracer = tracer = Tracer(trace, self.number, tag, clock_of(self.backend))
-        tracer.started(self.request, began)
+        self.tracer = tracer = Tracer(trace, self.number, tag, self.backend)
+        tracer.started(self.request, self.began)
         return tracer
 
     def trace_connect(self, trace: Trace) -> None:
         """From here on the trace is told of a connection that no request has asked for: its number is 0."""
-        self.tracer = Tracer(trace, 0, None, clock_of(self.backend))
+        self.tracer = Tracer(trace, 0, None, self.backend)
 
     def connect_limit(self) -> float | None:
         limit = self.config.connect_timeout
@@ -98,8 +107,15 @@ class Call(Deadline):
         if self.tracer is not None:
             self.tracer.interim(head)
 
+    def begin_steps(self) -> Steps:
+        """Those of this attempt."""
+        if self.steps is None:
+            self.steps = Steps(self.now, self.tracer)
+        return self.steps
+
     def retried(self, reason: BaseException | str, pause: float = 0.0) -> None:
         self.attempts += 1
+        self.steps = None
         if self.tracer is not None:
             self.tracer.retried(reason, self.attempts, pause)
 
@@ -108,7 +124,12 @@ class Call(Deadline):
             self.tracer.failed(error)
 
     def with_request_context(
-        self, error: BaseException, connection: HTTPConnection | None, phase: str, status: int | None = None
+        self,
+        error: BaseException,
+        connection: HTTPConnection | None,
+        phase: str,
+        status: int | None = None,
+        timing: RequestTiming | None = None,
     ) -> BaseException:
         """The error with what this request knows of it; a timeout becomes the total one if that was it.
 
@@ -118,7 +139,8 @@ class Call(Deadline):
             self.tracer.differed(connection.engines.reports)
         error = self.with_context(error, connection, phase)
         if isinstance(error, HTTPCoreError):
-            error.add(method=self.request.method.decode("ascii"), status_code=status, request_number=self.number)
+            method = self.request.method.decode("ascii")
+            error.add(method=method, status_code=status, request_number=self.number, timing=timing)
             if status is not None:  # a peer that answered has acted
                 error.safe_to_retry = False
         return error

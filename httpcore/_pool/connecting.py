@@ -24,6 +24,7 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
     except BaseException as error:
         leases.release(ticket, reusable=False)
         described = call.with_context(error, connection, "connect")
+        leases.totals.note(described)
         if described is error:
             raise
         raise described from error
@@ -32,6 +33,6 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
     until = slot.expires if slot is not None and connection.uses and not connection.is_shared else None
     # It is as one that has served a request: the request that gets it looks whether the peer has left meanwhile, and a
     # request that finds it dead is sent again.
-    connection.uses += 1
+    connection.uses = connection.uses or 1
     leases.release(ticket, reusable=True, expires=until)
     return info

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from .._backends.base import Backend, Stream, StreamInfo
 from .._connect.dial import Connector
 from .._connect.route import Route
+from .._connect.steps import Steps
 from .._deadline import Deadline
 from .._errors import PoolClosed, UnsupportedProtocol
 from .._http1.connection import HTTP11Connection
 from .._http2.connection import HTTP2Connection
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
+from .._totals import Totals
 from .engines import NATIVE, Engines
 
 # Named in annotations alone: to make the Protocols takes time.
@@ -35,7 +37,8 @@ class HTTPConnection:
 
     Attributes:
         engines: what reads and writes the protocol that the server chooses.
-        uses: counts the exchanges that it was given.
+        uses: counts the exchanges that it was given; at least 1 where it was made before a request wanted it. When it
+            is closed, all but the first are put into the pool's totals, and so are the streams that were opened on it.
         is_shared: it carries many exchanges at once.
         is_strict: unusual content is an error.
         is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
@@ -47,12 +50,15 @@ class HTTPConnection:
     is_quiet: Callable[[], bool]
 
     __slots__ = (
-        *("_begin", "_closed", "_ping_interval", "_stream", "_wire"),
+        *("_begin", "_closed", "_ping_interval", "_stream", "_totals", "_wire"),
         *("engines", "is_quiet", "is_shared", "is_strict", "on_close", "route", "tracer", "uses"),
     )
 
-    def __init__(self, route: Route, ping_interval: float | None = None, engines: Engines = NATIVE) -> None:
+    def __init__(
+        self, route: Route, ping_interval: float | None = None, engines: Engines = NATIVE, totals: Totals | None = None
+    ) -> None:
         self.route = route
+        self._totals = Totals() if totals is None else totals
         self.engines = engines
         self._ping_interval = ping_interval
         self.uses = 0
@@ -65,14 +71,21 @@ class HTTPConnection:
         self.on_close: Callable[[], None] | None = None
         self.tracer: Tracer | None = None
 
-    async def open(self, connector: Connector, backend: Backend, deadline: Deadline, spent: float = 0.0) -> None:
-        """Dial; `spent` seconds of the connect timeout are gone already.
+    async def open(
+        self,
+        connector: Connector,
+        backend: Backend,
+        deadline: Deadline,
+        spent: float = 0.0,
+        steps: Steps | None = None,
+    ) -> None:
+        """Dial; `spent` seconds of the connect timeout are gone already. `steps` is called at each step.
 
         Raises as `Dial.run` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when
         `close` came first.
         """
         try:
-            stream = await connector.dial(backend, self.route, deadline, self._reached, spent).run()
+            stream = await connector.dial(backend, self.route, deadline, self._reached, spent, steps).run()
         except Exception as error:
             if self._closed and not isinstance(error, PoolClosed):
                 raise PoolClosed("the pool was closed while connecting") from error
@@ -80,12 +93,12 @@ class HTTPConnection:
         rules = connector.network.rules
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
-            http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval)
+            http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval, self._totals)
             self._speak(http2, partial(HTTP2Exchange, http2))
             await http2.greet(deadline)
         else:
             name, begin = self.engines.http1
-            http11 = HTTP11Connection(stream, backend, rules, name)
+            http11 = HTTP11Connection(stream, backend, rules, name, self._totals)
             self._speak(http11, partial(begin, http11))
 
     def _speak(self, wire: Wire, begin: Begin) -> None:
@@ -158,8 +171,17 @@ class HTTPConnection:
         self.uses += 1
         return begin(request, deadline, on_interim, duplex)
 
+    def counts(self) -> tuple[int, int]:
+        """Exchanges that found it open, and HTTP/2 streams; none once it is closed: they are in the totals then."""
+        if self._closed:
+            return 0, 0
+        return max(0, self.uses - 1), 0 if self._wire is None else self._wire.streams
+
     def close(self) -> None:
-        self._closed = True
+        reuses, streams = self.counts()
+        self._closed = True  # with the next lines at once, see `Totals`
+        self._totals.reuses += reuses
+        self._totals.streams += streams
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()

@@ -37,4 +37,12 @@ def counted(claims: Iterable[Claim], slots: Iterable[Slot]) -> PoolStats:
             note(slot.key, "connections", "busy" if slot in in_use else "idle")
     origins = {label: OriginStats(*(count[name] for name in _COUNTED)) for label, count in counts.items()}
     totals: Counter[str] = sum(counts.values(), Counter())
-    return PoolStats(**{name: totals[name] for name in _COUNTED}, origins=origins)
+    return PoolStats(
+        totals["connections"],
+        totals["idle"],
+        totals["busy"],
+        totals["dialing"],
+        totals["leased"],
+        totals["waiting"],
+        origins,
+    )

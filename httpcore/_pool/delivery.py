@@ -10,7 +10,7 @@ from warnings import warn
 from .._backends.base import PIECE
 from .._errors import DecodingError, HTTPCoreError, LimitExceeded, LocalProtocolError
 from .._message.decoders import is_coded
-from .._message.raw import RawStream
+from .._message.raw import CLOSED, RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Informational, ResponseInfo
 from .._message.rules import noted
@@ -18,6 +18,7 @@ from .._trace import CloseReason
 from .call import Call
 from .leases import Leases
 from .tickets import Ticket, TicketState
+from .timing import timing_of
 from .tracer import Tracer, close_reason
 
 # Named in annotations alone: an import would only cost time.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .._message.fields import Headers
     from .._message.head import Head
     from .._message.rules import Leniency
+    from .._timing import RequestTiming
     from .connection import HTTPConnection
     from .wire import Exchange
 
@@ -58,8 +60,9 @@ class Delivery(Ticket):
     connection: None = None  # see `Handover`
     _has_head = False
     _reused = False
-    _connected = 0.0
-    _headed = 0.0
+    _headed: float | None = None
+    _completed: float | None = None
+    _decoded: int | None = None  # bytes that a content coding has made
     _noted: tuple[Leniency, ...] = ()  # what was unusual about the content
     _is_put_off = False  # it was released in the middle of a step of the pool, which does it when the step ends
 
@@ -73,7 +76,6 @@ class Delivery(Ticket):
         """The connection is here: begin the exchange on it."""
         call = self._call
         self.holds = connection
-        self._connected = call.now()
         self._reused = connection.uses > 0
         call.is_connected = True
         if call.tracer is not None and self.claim.slot is not None:
@@ -90,15 +92,31 @@ class Delivery(Ticket):
     def arrive(self, head: Head) -> None:
         """The head is here: tell the listener, and release the connection if nothing more is to come."""
         call, exchange = self._call, self.exchange
-        self._headed = call.now()
         self.head = head
         self._has_head = True
+        if call.tracer is not None or not exchange.ended or exchange.switched:
+            self._arrive_in_parts(head)
+            return
+        # All has come in one piece, as it mostly does. When it was released is read from the clock in any case: a
+        # reading of its own, and the steps of `_end` and `release` that have nothing to do here, would cost 1 %.
+        reason = None if exchange.clean else CloseReason.NOT_REUSABLE
+        expires = None if reason else self._expires()
+        at = self._leases.release(self, reusable=reason is None, expires=expires, reason=reason)
+        if at is None:
+            self._is_put_off = True
+            at = call.now()
+        self._headed = self._completed = at
+
+    def _arrive_in_parts(self, head: Head) -> None:
+        """As `arrive`, where there is a trace or more is to come."""
+        call, exchange = self._call, self.exchange
+        self._headed = now = call.now()
         if call.tracer is not None:
-            call.tracer.answered(head, goes_on=exchange.switched)
+            call.tracer.answered(head, now, goes_on=exchange.switched)
             call.tracer.differed(self.holds.engines.reports)
             call.tracer.awaits_reading |= is_coded(head.marked) and call.request.method != b"HEAD"
-        if exchange.ended and not exchange.switched:  # all has come in one piece, as it mostly does
-            self._end()
+        if exchange.ended and not exchange.switched:
+            self._end(now)
 
     def source(self) -> Delivery | Handover:
         """What the response reads from."""
@@ -108,7 +126,7 @@ class Delivery(Ticket):
         """Release the connection, for others if there is no `reason` against it. Only the first call counts."""
         if self.claim.state is _DONE or self._is_put_off:
             return
-        if not self._leases.release(self, reusable=reason is None, expires=expires, reason=reason):
+        if self._leases.release(self, reusable=reason is None, expires=expires, reason=reason) is None:
             self._is_put_off = True
         tracer = self._call.tracer
         if tracer is not None and self.holds.tracer is tracer:
@@ -130,12 +148,25 @@ class Delivery(Ticket):
             engine=connection.engine,
             reused=self._reused,
             attempts=call.attempts,
-            connected_after=self._connected - call.began,
-            head_after=self._headed - call.began,
+            connected_after=call.connected - call.began,
+            head_after=None if self._headed is None else self._headed - call.began,
             stream_id=self.exchange.stream_id,
             request_number=call.number,
             lenient=noted(self.head.lenient, *self.exchange.lenient, *self._noted),
+            timing=self.timing(self.exchange),
+            bytes_sent=self.exchange.bytes_sent,
+            bytes_received=self.exchange.bytes_received,
+            body_received=self.exchange.received,
+            body_decoded=self.exchange.received if self._decoded is None else self._decoded,
         )
+
+    def timing(self, exchange: Exchange | None) -> RequestTiming:
+        """What is known by now. `exchange`: None where it has not begun."""
+        return timing_of(self._call, exchange, self._headed, self._completed)
+
+    def made(self, size: int) -> None:
+        """Decoding has made so many bytes of content."""
+        self._decoded = (self._decoded or 0) + size
 
     def buffered_body(self) -> bytes | None:
         body = self.exchange.buffered_body()
@@ -171,7 +202,8 @@ class Delivery(Ticket):
 
     def with_request_context(self, error: BaseException, phase: str) -> BaseException:
         """An error behind the head, with what is known of the request."""
-        return self._call.with_request_context(error, self.holds, phase, self.head.status)
+        timing = self.timing(self.exchange) if isinstance(error, HTTPCoreError) else None
+        return self._call.with_request_context(error, self.holds, phase, self.head.status, timing)
 
     @property
     def length(self) -> int | None:
@@ -210,12 +242,17 @@ class Delivery(Ticket):
                 raise
             raise described from error
 
+    def count(self, error: BaseException) -> None:
+        """A wait behind the head has ended with it."""
+        self._leases.totals.note(error)
+
     def _broken(self, error: BaseException) -> BaseException:
         """Release the connection after an error in the body, which is returned with what this request knows of it."""
         if self.claim.state is not _DONE:
             fine = self.exchange.give_up()
             self.release(None if fine else close_reason(error))
         described = self.with_request_context(error, _BODY)
+        self.count(described)
         self._call.failed(described)
         return described
 
@@ -224,7 +261,7 @@ class Delivery(Ticket):
         exchange, tracer = self.exchange, self._call.tracer
         if self.claim.state is not _DONE and not exchange.switched:
             exchange.drain()
-            self._end(CloseReason.CLOSED_EARLY)
+            self._end(None, CloseReason.CLOSED_EARLY)
             if tracer is not None:
                 tracer.closed_early(exchange.received)
         if tracer is not None and not exchange.switched:
@@ -235,17 +272,24 @@ class Delivery(Ticket):
         self.close()
         self._has_head = False
 
-    def _end(self, otherwise: CloseReason = CloseReason.NOT_REUSABLE) -> None:
-        """The response has ended, or is given up: `otherwise` is why a connection that is not clean is closed."""
+    def _end(self, at: float | None = None, otherwise: CloseReason = CloseReason.NOT_REUSABLE) -> None:
+        """The response has ended, or is given up.
+
+        Arguments:
+            at: when. Default None: now.
+            otherwise: why a connection that is not clean is closed.
+        """
         exchange, tracer = self.exchange, self._call.tracer
         if self.claim.state is _DONE:
             return
+        if exchange.ended:
+            self._completed = at = self._call.now() if at is None else at
         reason = None if exchange.clean else otherwise
         self.release(reason, None if reason else self._expires())
-        if tracer is not None and exchange.ended:
+        if tracer is not None and at is not None:
             if exchange.lenient:
                 tracer.unusual(exchange.lenient)
-            tracer.complete(exchange.received)
+            tracer.complete(exchange.received, at)
             if self.holds.engines.reports:
                 tracer.differed(self.holds.engines.reports)
 
@@ -314,6 +358,9 @@ class Handover:
     def note(self, name: Leniency) -> bool:
         return self._delivery.note(name)
 
+    def made(self, size: int) -> None:
+        """Nothing: there is no body."""
+
     async def turn(self) -> None:
         await self._delivery.turn()
 
@@ -324,7 +371,7 @@ class Handover:
         """Nothing: the raw stream has an owner of its own."""
 
 
-class _DescribedStream:
+class _DescribedStream(RawStream):
     """A `RawStream` whose errors say what request they belong to, and whose close releases the connection."""
 
     __slots__ = ("_delivery", "_raw")
@@ -342,14 +389,16 @@ class _DescribedStream:
     async def end(self, trailers: TrailerTypes = None) -> None:
         await self._explaining(self._raw.end(trailers), "end the raw stream")
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._raw.close()
+        return CLOSED
 
     async def _explaining(self, step: Awaitable[T], phase: str) -> T:
         try:
             return await step
         except BaseException as error:
             described = self._delivery.with_request_context(error, phase)
+            self._delivery.count(described)
             if described is error:
                 raise
             raise described from error

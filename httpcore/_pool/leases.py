@@ -26,14 +26,15 @@ from .._connect.dial import Connector
 from .._connect.network import Network
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
 from .._reentry import step_lock
+from .._totals import Totals
 from .._trace import CloseReason, ConnectionClosed
 from .call import Call
 from .connection import HTTPConnection
 from .engines import NATIVE, Engines
 from .ledger import Ledger
-from .stats import PoolStats
+from .stats import PoolStats, totals_of
 from .tickets import Slot, SlotState, Ticket, TicketState
-from .tracer import clock_of
+from .tracer import clock_offset
 
 if TYPE_CHECKING:
     from .._trace import Trace
@@ -64,6 +65,7 @@ class Leases:
         backend: the runtime, once a request was made.
         lock, ledger, connector: of this process and event loop; there are others after a fork.
         trace: the pool's own, if there is one.
+        totals: what the pool has done; those of this process, after a fork.
         unreported: calls of traces, to be made when the step of the ledger has ended.
         pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
     """
@@ -84,6 +86,7 @@ class Leases:
         self.engines = engines
         self.backend = backend
         self._is_fixed = backend is not None
+        self.totals = Totals()
         self._begin_afresh()
         _every.add(self)
 
@@ -119,7 +122,8 @@ class Leases:
         ledger = self.ledger
         try:
             with self.lock:
-                ledger.acquire(ticket, call.now())
+                call.connected = now = call.now()
+                ledger.acquire(ticket, now)
                 if ledger.todo:
                     self._perform()
         finally:
@@ -145,6 +149,7 @@ class Leases:
                 if fits and not (
                     connection.is_shared and connection.needs_check and not await connection.is_alive(call)
                 ):
+                    call.connected = call.now()
                     return connection
                 self.step(partial(self._redial, ticket))
             elif state is TicketState.DIALING:
@@ -165,8 +170,11 @@ class Leases:
 
     async def _wait(self, ticket: Ticket, call: Call) -> None:
         """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""
+        steps = call.begin_steps()
+        began = call.now()
+        steps.waiting(began)
         if call.tracer is not None:
-            call.tracer.queued(call.route)
+            call.tracer.queued(call.route, began)
         followed: bool | None = None
         since = 0.0
         while True:
@@ -178,6 +186,7 @@ class Leases:
                     call.followed += now - since
                 followed, since = follows, now
             if ticket.state is not TicketState.WAITING:
+                steps.waited(now)
                 return
             limit = call.connect_limit() if follows else call.config.pool_timeout
             left = None if limit is None else max(0.0, limit - (now - since))
@@ -208,18 +217,22 @@ class Leases:
         )
 
     async def _dial(self, ticket: Ticket, call: Call) -> None:
-        connection = HTTPConnection(call.route, self._ping_interval, self.engines)
+        connection = HTTPConnection(call.route, self._ping_interval, self.engines, self.totals)
         slot = ticket.slot
         if slot is None:
             return  # the pool was closed since we were told to dial
         slot.connection = connection
         if slot.state is SlotState.GONE:
             return  # likewise; it may have been too early for it to see the connection
+        steps = call.begin_steps()
+        began = steps.dialing()
+        self.totals.dials += 1
         if call.tracer is not None:
-            call.tracer.dialing(call.route)
+            call.tracer.dialing(call.route, began)
         try:
-            await connection.open(self.connector, call.backend, call, call.followed)
+            await connection.open(self.connector, call.backend, call, call.followed, steps)
         except BaseException as error:
+            self.totals.failed_dials += 1
             if isinstance(error, Exception):
                 connection.close()
                 self.step(lambda: self.ledger.failed(ticket, self.now()))
@@ -236,8 +249,9 @@ class Leases:
 
     def release(
         self, ticket: Ticket, *, reusable: bool, expires: float | None = None, reason: CloseReason | None = None
-    ) -> bool:
-        """The one way out for every ticket. False when it has to be put off until the step of this thread has ended.
+    ) -> float | None:
+        """The one way out for every ticket. Tells when it was released; None where it has to be put off until the step
+        of this thread has ended.
 
         Arguments:
             reason: why the connection is not reusable.
@@ -247,17 +261,18 @@ class Leases:
         if self.is_inside():
             # No lambda here nor in `acquire`: its variables would be cells, which cost more than all the rest of this.
             self._deferred.append(partial(self._release_later, ticket, reusable, expires))
-            return False
+            return None
         ledger, backend = self.ledger, self.backend
         try:
             with self.lock:
-                ledger.release(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
+                now = backend.now() if backend else 0.0
+                ledger.release(ticket, now, reusable=reusable, expires=expires)
                 if ledger.todo:
                     self._perform()
         finally:
             if self._deferred:
                 self._catch_up()
-        return True
+        return now
 
     def _release_later(self, ticket: Ticket, reusable: bool, expires: float | None) -> None:
         self.ledger.release(ticket, self.now(), reusable=reusable, expires=expires)
@@ -347,7 +362,15 @@ class Leases:
             self.ledger.resize(slot, connection.capacity, self.now())
 
     def stats(self) -> PoolStats:
-        return self.ledger.snapshot() if self.is_inside() else self.step(self._expired_stats)
+        stats = self.ledger.snapshot() if self.is_inside() else self.step(self._expired_stats)
+        return stats.of_pool(totals_of(self.totals, self._open_counts()), self.limits)
+
+    def _open_counts(self) -> list[tuple[int, int]]:
+        """Of the connections that have not put theirs into the totals. One that is to be closed is in `todo` alone."""
+        ledger = self.ledger
+        slots = {*ledger.slots(), *[item for item in list(ledger.todo) if isinstance(item, Slot)]}
+        connections: list[HTTPConnection | None] = [slot.connection for slot in slots]  # type: ignore[misc]
+        return [connection.counts() for connection in connections if connection is not None]
 
     def _expired_stats(self) -> PoolStats:
         self.ledger.expire(self.now())
@@ -402,6 +425,7 @@ class Leases:
                 slot.connection.abandon()
         self.ledger.disband()
         self._begin_afresh()
+        self.totals = Totals()
         if not self._is_fixed:
             self.backend = None
 
@@ -434,7 +458,8 @@ def _tell_close(slot: Slot, connection: HTTPConnection, leases: Leases) -> None:
     if tracer is not None:
         tracer.closed(peer, reason)
     elif leases.trace is not None:
-        at = 0.0 if leases.backend is None else clock_of(leases.backend)()
+        backend = leases.backend
+        at = 0.0 if backend is None else backend.now() + clock_offset(backend)
         leases.trace(ConnectionClosed(at, 0, peer, reason))
 
 

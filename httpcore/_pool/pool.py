@@ -194,7 +194,7 @@ class ConnectionPool:
         tag: object = None,
         duplex: bool = False,
     ) -> Response:
-        """Send one request and return its response.
+        """Send one request and return its response: `await http.request("GET", "https://example.com/")`.
 
         Arguments:
             method: e.g. "GET" (RFC 9110 section 9). Sent as given: methods are case-sensitive.
@@ -206,13 +206,15 @@ class ConnectionPool:
                 file, or a `ReplayableBody`.
             stream: False reads the whole body before returning; True returns at the head, and the response must be
                 read to its end or closed.
-            ssl: as for the pool, for this request. Default None: the pool's.
-            timeout: as for the pool, for this request. A number of seconds leaves the pool's total timeout; what a
-                `TimeoutConfig` leaves out is the pool's. None: no limit of any kind. Left out: the pool's.
+            ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the pool's. Default None: the pool's.
+            timeout: a `TimeoutConfig`, of which what is left out is the pool's; or seconds for each kind of wait, which
+                leaves the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
-            max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
-            trace: called for this request, after the pool's own if there is one. Default None.
+            max_body: the most bytes of the response's body that are kept, as received and as decoded; more is
+                LimitExceeded. None: no limit. Left out: the pool's.
+            trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to this request,
+                after the pool's own trace if there is one. Default None.
             tag: anything that is to stand in the records of this request. Default None.
             duplex: leave the request open: the response returns at its head, and `response.connection` sends more of
                 the request and receives the response at the same time. `body` is the beginning; of an iterator nothing
@@ -220,6 +222,9 @@ class ConnectionPool:
                 not been asked for stays the caller's. An iterator that ends before the head ends the request. Over
                 HTTP/1.1 the body is chunked, unless there is a Content-Length. It means nothing for CONNECT, TRACE and
                 an Upgrade. Default False.
+
+        Returns: a `Response`. A status of 400 or more is no error, and redirects are not followed: that is for
+            `httpcore.AsyncClient`.
 
         Raises:
             TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not
@@ -247,6 +252,7 @@ class ConnectionPool:
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
         trace = self._trace if trace is None else both(self._trace, checked_trace(trace))
         call = Call(asked, route, config, backend, duplex)
+        leases.totals.requests += 1
         if trace is not None:
             call.trace(trace, tag).awaits_reading = limit is not UNSET
         delivery = await self._attempts.send(call)
@@ -372,7 +378,8 @@ class ConnectionPool:
     def stats(self) -> PoolStats:
         """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
         for one, in all and per origin: one consistent snapshot. Where a signal handler or a finaliser has interrupted
-        a step of this pool it is the state in the middle of that step.
+        a step of this pool it is the state in the middle of that step. Also the limits, and what the pool has done
+        since it was made: see `PoolTotals`.
         """
         return self._leases.stats()
 

@@ -64,6 +64,7 @@ class Retrying:
                 call.may_have_acted = True
                 delivery.discard()
                 reason = f"status {delivery.head.status}"
+            self._leases.totals.retries += 1
             call.retried(reason, pause)
             await self._rest(call, pause)
 
@@ -108,6 +109,7 @@ class Retrying:
             if self._leases.step(partial(self._begin_pause, event)) or await event.wait(seconds):
                 raise PoolClosed("the pool is closed")
         except BaseException as error:
+            self._leases.totals.note(error)
             call.failed(call.with_request_context(error, None, "pause before another attempt"))
             raise
         finally:

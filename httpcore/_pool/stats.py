@@ -2,10 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from .._config import PoolLimits
 from .._public import public, resolvable
-from .._values import dataclass
+from .._totals import Totals
+from .._values import dataclass, field
+
+__all__ = ["OriginStats", "PoolStats", "PoolTotals", "TimeoutTotals", "totals_of"]
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class TimeoutTotals:
+    """How often a time ran out, by the setting of `TimeoutConfig` that gave it. Each attempt of a request counts.
+
+    Attributes:
+        pool, connect, read, write, total: as `PoolTimeout`, `ConnectTimeout`, and so on.
+    """
+
+    pool: int = 0
+    connect: int = 0
+    read: int = 0
+    write: int = 0
+    total: int = 0
+
+
+@public
+@resolvable
+@dataclass(frozen=True, slots=True)
+class PoolTotals:
+    """What a pool has done since it was made; in the child of a fork, since the fork. None ever falls.
+
+    Each counts when it happens, so one that is read beside another may be a step ahead. A Ctrl-C in the middle of a
+    system call may leave the bytes of this one call uncounted.
+
+    Attributes:
+        requests: calls of `request()` and `stream()` whose arguments were valid.
+        dials: connections that were begun to be made; `failed_dials` of them were not made, for an error or a
+            cancellation.
+        reuses: attempts on a connection that was there before.
+        resends: times that a request was sent again without being asked to: because its connection had died in the
+            pool, or the server had refused it unprocessed, or wanted it otherwise.
+        retries: times that one was sent again as `retries` says.
+        streams: HTTP/2 streams that were opened.
+        timeouts: what ran out of time.
+        bytes_sent, bytes_received: on all connections, of HTTP: heads, framing, bodies as sent, all frames of HTTP/2,
+            and what raw streams carry; without TLS, and without what opens a tunnel through a proxy.
+    """
+
+    requests: int = 0
+    dials: int = 0
+    failed_dials: int = 0
+    reuses: int = 0
+    resends: int = 0
+    retries: int = 0
+    streams: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    timeouts: TimeoutTotals = TimeoutTotals()
+
+
+def totals_of(totals: Totals, open_counts: Sequence[tuple[int, int]]) -> PoolTotals:
+    """The numbers as they are now. `open_counts`: reuses and streams of each connection that is open."""
+    return PoolTotals(
+        totals.requests,
+        totals.dials,
+        totals.failed_dials,
+        totals.reuses + sum([reuses for reuses, _ in open_counts]),
+        totals.resends,
+        totals.retries,
+        totals.streams + sum([streams for _, streams in open_counts]),
+        totals.bytes_sent,
+        totals.bytes_received,
+        TimeoutTotals(
+            totals.pool_timeouts,
+            totals.connect_timeouts,
+            totals.read_timeouts,
+            totals.write_timeouts,
+            totals.total_timeouts,
+        ),
+    )
 
 
 @public
@@ -40,6 +117,8 @@ class PoolStats:
         leased: requests that hold a connection, raw streams included. Over HTTP/2 several hold one.
         waiting: requests that wait for a connection or for another request's dial.
         origins: the same for each origin that has anything, by name.
+        limits: what the pool was made with.
+        totals: what it has done since then. Two snapshots that differ in nothing else are equal.
     """
 
     connections: int
@@ -49,6 +128,13 @@ class PoolStats:
     leased: int
     waiting: int
     origins: Mapping[str, OriginStats]
+    limits: PoolLimits = field(default=PoolLimits(), compare=False)
+    totals: PoolTotals = field(default=PoolTotals(), compare=False)
+
+    def of_pool(self, totals: PoolTotals, limits: PoolLimits) -> PoolStats:
+        """The same, of a pool that has these."""
+        counts = self.connections, self.idle, self.busy, self.dialing, self.leased, self.waiting
+        return PoolStats(*counts, self.origins, limits, totals)
 
     @property
     def open(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .._message.request import Request
     from .._message.rules import Leniency
 
-__all__ = ["Tracer", "both", "clock_of", "close_reason"]
+__all__ = ["Tracer", "both", "clock_offset", "close_reason"]
 
 
 def both(first: Trace | None, second: Trace | None) -> Trace | None:
@@ -65,10 +65,11 @@ def _call_both(first: Trace, second: Trace, event: TraceEvent) -> None:
     second(event)
 
 
-def clock_of(backend: Backend) -> Callable[[], float]:
-    """The clock of all records: `time.monotonic`, or that of a simulation."""
+def clock_offset(backend: Backend) -> float:
+    """What makes a reading of the runtime's clock one of `time.monotonic`, which all records have; or of a
+    simulation's own."""
     offset: float = getattr(backend, "clock_offset", 0.0)
-    return (lambda: backend.now() + offset) if offset else backend.now
+    return offset
 
 
 def close_reason(error: BaseException) -> CloseReason:
@@ -87,6 +88,8 @@ _HTTP11_ALONE: Final = (
 class Tracer:
     """The records of one request, by its number (0: of a connection alone), with its tag and on its clock.
 
+    Where `at` is given the time was read already, and is that which `RequestTiming` has.
+
     Attributes:
         awaits_policy: a retry policy has its say before the request has ended.
         awaits_reading: a body that has come may still be too long, or fail to be decoded.
@@ -98,6 +101,7 @@ class Tracer:
         "_last",
         "_now",
         "_number",
+        "_offset",
         "_peer",
         "_request_sent",
         "_reused",
@@ -107,60 +111,61 @@ class Tracer:
         "awaits_reading",
     )
 
-    def __init__(self, trace: Trace, number: int, tag: object, now: Callable[[], float]) -> None:
+    def __init__(self, trace: Trace, number: int, tag: object, backend: Backend) -> None:
         self._trace = trace
         self._number = number
         self._tag = tag
-        self._now = now
+        self._now = backend.now
+        self._offset = clock_offset(backend)
         self._ended = False
         self._last: RequestEnded | None = None
         self._peer = ""
         self._reused = self._head_sent = self._request_sent = False
         self.awaits_policy = self.awaits_reading = False
 
-    def _tell(self, kind: type[TraceEvent], *facts: object, **more: object) -> None:
+    def _tell(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> None:
         if not self._ended:  # what leaves after a request was given up is not told: the last record is the last
-            self._trace(self._made(kind, *facts, **more))
+            self._trace(self._made(kind, *facts, at=at, **more))
 
-    def _made(self, kind: type[TraceEvent], *facts: object, **more: object) -> TraceEvent:
-        return kind(self._now(), self._number, *facts, tag=self._tag, **more)
+    def _made(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> TraceEvent:
+        at = (self._now() if at is None else at) + self._offset
+        return kind(at, self._number, *facts, tag=self._tag, **more)
 
     # On the way to a connection.
 
     def started(self, request: Request, began: float) -> None:
         """The first record; its time is that from which the request's timeouts count."""
-        method, url = request.method.decode("ascii"), request.url.redacted
-        self._trace(RequestStarted(began, self._number, method, url, tag=self._tag))
+        self._tell(RequestStarted, request.method.decode("ascii"), request.url.redacted, at=began)
 
-    def queued(self, route: Route) -> None:
-        self._tell(RequestQueued, str(route))
+    def queued(self, route: Route, at: float) -> None:
+        self._tell(RequestQueued, str(route), at=at)
 
-    def dialing(self, route: Route) -> None:
-        self._tell(DialStarted, str(route))
+    def dialing(self, route: Route, at: float) -> None:
+        self._tell(DialStarted, str(route), at=at)
 
-    def looking_up(self, host: str) -> None:
-        self._tell(LookupStarted, host)
+    def looking_up(self, host: str, at: float) -> None:
+        self._tell(LookupStarted, host, at=at)
 
-    def looked_up(self, host: str, addresses: Sequence[str]) -> None:
-        self._tell(LookupDone, host, tuple(addresses))
+    def looked_up(self, host: str, addresses: Sequence[str], at: float) -> None:
+        self._tell(LookupDone, host, tuple(addresses), at=at)
 
-    def connecting(self, addresses: Sequence[str], port: int | None) -> None:
-        self._tell(ConnectStarted, tuple(addresses), port)
+    def connecting(self, addresses: Sequence[str], port: int | None, at: float) -> None:
+        self._tell(ConnectStarted, tuple(addresses), port, at=at)
 
-    def connected(self, peer: str) -> None:
-        self._tell(Connected, peer)
+    def connected(self, peer: str, at: float) -> None:
+        self._tell(Connected, peer, at=at)
 
-    def tunneling(self, proxy: str) -> None:
-        self._tell(TunnelStarted, proxy)
+    def tunneling(self, proxy: str, at: float) -> None:
+        self._tell(TunnelStarted, proxy, at=at)
 
-    def tunneled(self, proxy: str) -> None:
-        self._tell(TunnelOpened, proxy)
+    def tunneled(self, proxy: str, at: float) -> None:
+        self._tell(TunnelOpened, proxy, at=at)
 
-    def securing(self, host: str) -> None:
-        self._tell(TLSStarted, host)
+    def securing(self, host: str, at: float) -> None:
+        self._tell(TLSStarted, host, at=at)
 
-    def secured(self, host: str, version: str | None, alpn: str | None) -> None:
-        self._tell(TLSDone, host, version, alpn)
+    def secured(self, host: str, version: str | None, alpn: str | None, at: float) -> None:
+        self._tell(TLSDone, host, version, alpn, at=at)
 
     def dial_failed(self, route: Route, error: BaseException) -> None:
         self._tell(DialFailed, str(route), _text(error), exception=error)
@@ -179,25 +184,25 @@ class Tracer:
         self._peer, self._reused = peer, reused
         self._head_sent = self._request_sent = False
 
-    def head_sent(self) -> None:
+    def head_sent(self, at: float | None = None) -> None:
         if not self._head_sent:
             self._head_sent = True
-            self._tell(HeadSent, self._peer, self._reused)
+            self._tell(HeadSent, self._peer, self._reused, at=at)
 
-    def request_sent(self, *, complete: bool = True) -> None:
+    def request_sent(self, at: float | None, *, complete: bool = True) -> None:
         if not self._request_sent:
-            self.head_sent()
+            self.head_sent(at)
             self._request_sent = True
-            self._tell(RequestSent, self._peer, self._reused, complete=complete)
+            self._tell(RequestSent, self._peer, self._reused, at=at, complete=complete)
 
     def interim(self, head: Head) -> None:
         self._tell(InterimResponse, head.status, head.headers)
 
-    def answered(self, head: Head, *, goes_on: bool) -> None:
+    def answered(self, head: Head, at: float, *, goes_on: bool) -> None:
         """`goes_on`: more of the request may follow, since what follows the head is a two-way stream."""
         if not goes_on:
-            self.request_sent(complete=False)
-        self._tell(ResponseStarted, head.status, head.headers)
+            self.request_sent(at, complete=False)
+        self._tell(ResponseStarted, head.status, head.headers, at=at)
         if head.lenient:
             self.unusual(head.lenient)
 
@@ -217,8 +222,8 @@ class Tracer:
 
     # How it ended: the first of these counts.
 
-    def complete(self, received: int) -> None:
-        self._end(ResponseComplete, received)
+    def complete(self, received: int, at: float) -> None:
+        self._end(ResponseComplete, received, at=at)
 
     def closed_early(self, received: int) -> None:
         self._end(RequestClosed, received)
@@ -231,10 +236,16 @@ class Tracer:
         self.awaits_policy = self.awaits_reading = False
         self._end(RequestFailed if isinstance(error, Exception) else RequestCancelled, _text(error), exception=error)
 
-    def _end(self, kind: type[RequestEnded], *facts: object, exception: BaseException | None = None) -> None:
+    def _end(
+        self,
+        kind: type[RequestEnded],
+        *facts: object,
+        at: float | None = None,
+        exception: BaseException | None = None,
+    ) -> None:
         if self._ended or self._last is not None:
             return
-        record = self._made(kind, *facts, exception=exception)
+        record = self._made(kind, *facts, at=at, exception=exception)
         assert isinstance(record, RequestEnded)
         self._last = record
         self._tell_last()

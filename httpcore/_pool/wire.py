@@ -44,6 +44,11 @@ class Wire(Protocol):
         ...
 
     @property
+    def streams(self) -> int:
+        """How many HTTP/2 streams were opened on it so far."""
+        ...
+
+    @property
     def is_open(self) -> bool:
         """It takes further exchanges."""
         ...
@@ -130,6 +135,26 @@ class Exchange(Protocol):
     @property
     def received(self) -> int:
         """Bytes of the response's body that came so far."""
+        ...
+
+    @property
+    def bytes_sent(self) -> int:
+        """All that was sent for it so far: head, framing, body, and what a raw stream behind it sent."""
+        ...
+
+    @property
+    def bytes_received(self) -> int:
+        """All that came for it so far, likewise."""
+        ...
+
+    @property
+    def sent_at(self) -> float | None:
+        """When all of the request was handed to the system, on the clock of its deadline; None where it was not."""
+        ...
+
+    @property
+    def first_at(self) -> float | None:
+        """When the first bytes of a response came; None: together with its head, or not at all."""
         ...
 
     @property

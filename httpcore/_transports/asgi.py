@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import ModuleType, TracebackType
 from typing import Literal, Self, TypeVar
@@ -14,7 +14,7 @@ from .._backends.base import PIECE, Backend
 from .._errors import LocalProtocolError, PoolClosed, RemoteProtocolError
 from .._message.body import BodyReader
 from .._message.fields import Headers
-from .._message.raw import RawStream
+from .._message.raw import CLOSED, RawStream
 from .._message.request import Request, TrailerTypes
 from .._message.response import Response
 from .._public import public
@@ -344,7 +344,7 @@ class _Through:
         return piece
 
 
-class _ThroughConnection:
+class _ThroughConnection(RawStream):
     """A raw stream that is used in the loop thread: its calls block, and never suspend."""
 
     def __init__(self, thread: LoopThread, raw: RawStream) -> None:
@@ -360,8 +360,9 @@ class _ThroughConnection:
     async def end(self, trailers: TrailerTypes = None) -> None:
         self._thread.call(self._raw.end(trailers))
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._thread.call_soon(self._raw.close)
+        return CLOSED
 
 
 async def _next_of(pieces: AsyncIterator[bytes]) -> bytes | None:

@@ -12,7 +12,7 @@ which the last stands for all (RFC 6455, section 5.5.3).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from wsproto import events
@@ -21,7 +21,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from .._backends.base import PIECE, Backend
 from .._errors import LocalProtocolError, ReadError, ResponseBusy, WriteError, show
 from .._message.body import Body
-from .._message.raw import RawStream
+from .._message.raw import CLOSED, RawStream
 from .._message.request import TrailerTypes, trailer_pairs
 from .._message.response import Response
 from .asgi_cycle import HELD, ClientLeft, Cycle, Message, Scope, Timeouts
@@ -269,7 +269,7 @@ def _always(status_code: int) -> bool:
     return True
 
 
-class AppStream:
+class AppStream(RawStream):
     """See `RawStream`: the caller's side of a WebSocket to an app in this process."""
 
     def __init__(self, cycle: WebSocketCycle, timeouts: Timeouts) -> None:
@@ -309,9 +309,10 @@ class AppStream:
             raise ResponseBusy("another task or thread is sending on this raw stream")
         self._cycle.end()
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._rest = b""
         self._cycle.leave()
+        return CLOSED
 
     def _check(self, kind: type[ReadError] | type[WriteError]) -> None:
         if self._cycle.left:

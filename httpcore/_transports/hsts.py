@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from .._address import is_address
+from .._exact import names_of
 from .._message.fields import Headers
 from .._message.url import URL
 from .._public import public
@@ -86,7 +87,7 @@ class HSTS(Middleware):
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, bool]] = {}
-        self._preloaded = frozenset(_name(URL.parse(f"https://{name}/")) for name in preload)
+        self._preloaded = frozenset(_name(URL.parse(f"https://{name}/")) for name in names_of("preload", preload))
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         url = request.parsed_url()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,9 +13,10 @@ from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
 from .._message.fields import Headers
-from .._message.raw import RawStream
+from .._message.raw import CLOSED, RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Response, Source
+from .._message.rules import noted
 from .._pool.pool import ConnectionPool
 from .._pool.stats import PoolStats
 from .._public import public
@@ -206,7 +207,7 @@ def _delivered(response: Response, limit: int | None) -> TransportResponse:
         return TransportResponse(response.status_code, response.headers, whole, lazy)
     trailers = []
     lazy = LazyExtensions(partial(_facts, response, trailers))
-    stream = _Pieces(response, trailers, limit)
+    stream = _Pieces(response, trailers, limit, lazy)
     return TransportResponse(response.status_code, response.headers, stream, lazy, close=response._close)
 
 
@@ -228,11 +229,18 @@ def _facts(response: Response, trailers: Headers | None = None) -> ResponseExten
 
 
 class _Pieces:
-    """The body as sent, held to a limit; at its end the trailers are put where the extensions have them."""
+    """The body as sent, held to a limit; at its end the extensions get the trailers, and `info` as it is then."""
 
-    __slots__ = ("_left", "_limit", "_response", "_stream", "_trailers")
+    __slots__ = ("_extensions", "_left", "_limit", "_response", "_stream", "_trailers")
 
-    def __init__(self, response: Response, trailers: list[tuple[bytes, bytes]], limit: int | None) -> None:
+    def __init__(
+        self,
+        response: Response,
+        trailers: list[tuple[bytes, bytes]],
+        limit: int | None,
+        extensions: LazyExtensions,
+    ) -> None:
+        self._extensions = extensions
         self._response = response
         self._stream = response.raw()
         self._trailers = trailers
@@ -247,12 +255,20 @@ class _Pieces:
         except StopAsyncIteration:
             if not self._trailers:
                 self._trailers.extend(self._response.trailers)
+            self._refresh()
             raise
         if self._left is not None:
             self._left -= len(piece)
             if self._left < 0:
                 self._refuse()
         return piece
+
+    def _refresh(self) -> None:
+        """The end is known now: when it came, and how much."""
+        extensions = self._extensions
+        if extensions.make is None and "info" in extensions:
+            info = self._response.info
+            extensions["info"] = info._replace(lenient=noted(info.lenient, *extensions["info"].lenient))
 
     def _refuse(self) -> None:
         response = self._response
@@ -262,7 +278,7 @@ class _Pieces:
         )
 
 
-class _Connection:
+class _Connection(RawStream):
     """The raw stream; at its end the trailers are put where the extensions have them."""
 
     __slots__ = ("_raw", "_source", "_trailers")
@@ -284,8 +300,9 @@ class _Connection:
     async def end(self, trailers: TrailerTypes = None) -> None:
         await self._raw.end(trailers)
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._raw.close()
+        return CLOSED
 
 
 def _close_both(source: Source, connection: RawStream) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode
 
 from .._errors import LocalProtocolError, show
+from .._exact import names_of
 from .._message.fields import Headers
 from .._message.request import Request
 from .._public import public
@@ -68,7 +69,7 @@ class RecordReplay(Middleware):
             raise ValueError(f'mode is {mode!r}: expected "auto", "record" or "replay"')
         self._path = Path(file)
         self._mode = mode
-        self._secrets = frozenset(name.lower() for name in secrets)
+        self._secrets = frozenset(name.lower() for name in names_of("secrets", secrets))
         self._lock = threading.Lock()
         self._recorded: dict[str, list[Exchange]] = {}
         if mode == "record":

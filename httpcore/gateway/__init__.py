@@ -13,8 +13,9 @@ from __future__ import annotations
 from .gateway import Gateway
 from .messages import Refusal
 from .plan import Forward, Trust, plan
+from .request_ids import RequestIds
 from .router import Router
-from .settings import Health, Limits, Sender, Timeouts, Upstream
+from .settings import Health, Limits, Sender, Timeouts, Upstream, WebSockets
 from .stats import GatewayStats, UpstreamStats, prometheus
 
 __all__ = [
@@ -24,12 +25,14 @@ __all__ = [
     "Health",
     "Limits",
     "Refusal",
+    "RequestIds",
     "Router",
     "Sender",
     "Timeouts",
     "Trust",
     "Upstream",
     "UpstreamStats",
+    "WebSockets",
     "plan",
     "prometheus",
 ]

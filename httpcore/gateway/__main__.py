@@ -43,6 +43,7 @@ FLAGS = (
     Flag("--notice", "service", "notice", float, "SECONDS", "to accept connections after SIGTERM"),
     Flag("--grace", "service", "grace", float, "SECONDS", "for requests at the end, after SIGTERM"),
     Flag("--access-log", "service", "access_log", bool, "", "write a line for each request"),
+    Flag("--request-id", "service", "request_id", bool, "", "give each request an id"),
     Flag("--balance", "", "balance", str, "HOW", "which upstream gets a request"),
     Flag("--keep-host", "", "host", bool, "", "send the client's Host, not the upstream's"),
     Flag("--trust", "", "trusted_proxies", list, "NETWORK", "a proxy that is believed; may be repeated"),
@@ -112,7 +113,7 @@ def main(given: Sequence[str]) -> int:
     try:
         table = table_of(options)
         settings = settings_of(table)
-        routed(apps_of(settings))  # what only they check
+        routed(settings, apps_of(settings))  # what only they check
     except (OSError, TypeError, ValueError) as error:
         _say(f"{options.config}: {error}" if options.config is not None else str(error))
         return 1
@@ -151,10 +152,12 @@ def _sockets(service: Service) -> tuple[socket.socket, socket.socket | None]:
 def _missing() -> bool:
     """Whether the server is not there; says so, and what would make it faster."""
     if find_spec("uvicorn") is None:
-        _say("expected uvicorn, got none: pip install httpcore[gateway]")
+        _say("expected uvicorn, got none: pip install '.[gateway]' in a clone of httpcore")
         return True
     if find_spec("httptools") is None:
-        _say("without httptools each request costs about twice as much: pip install httpcore[gateway]")
+        _say(
+            "without httptools each request costs about twice as much: pip install '.[gateway]' in a clone of httpcore"
+        )
     return False
 
 

@@ -15,8 +15,9 @@ from .._errors import HTTPCoreError
 from .._values import dataclass
 from .gateway import Gateway
 from .messages import App
+from .request_ids import RequestIds
 from .router import Router
-from .settings import Health, Limits, Timeouts, Upstream, checked_whole
+from .settings import Health, Limits, Timeouts, Upstream, WebSockets, checked_whole
 
 __all__ = ["GATEWAY", "Settings", "Service", "Table", "TABLES", "apps_of", "merged", "routed", "settings_of", "summary"]
 
@@ -40,6 +41,8 @@ class Service:
             theirs for 60.
         backlog: connections that wait to be accepted. Default 2048.
         access_log: whether each request is a line of the log. Default False: failures are.
+        request_id: whether each request has an id, in X-Request-ID to the upstream and to the client, and in the log;
+            that of a trusted proxy is kept. Default False.
 
     Raises:
         TypeError, ValueError: a value has another type, or is not allowed.
@@ -56,6 +59,7 @@ class Service:
     keep_alive: int = 75
     backlog: int = 2048
     access_log: bool = False
+    request_id: bool = False
 
     def __post_init__(self) -> None:
         for name in ("host", "metrics_host"):
@@ -73,6 +77,7 @@ class Service:
             if checked_seconds(name, getattr(self, name)) is None:
                 raise ValueError(f"{name}: expected a number of seconds, got {getattr(self, name)!r}")
         _flag("access_log", self.access_log)
+        _flag("request_id", self.request_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +133,13 @@ TABLES: Final[dict[str, tuple[Callable[..., object], tuple[str, ...]]]] = {
         Service,
         (
             *("host", "port", "workers", "metrics_port", "metrics_host", "ready"),
-            *("notice", "grace", "keep_alive", "backlog", "access_log"),
+            *("notice", "grace", "keep_alive", "backlog", "access_log", "request_id"),
         ),
     ),
     "timeouts": (Timeouts, ("connect", "first_byte", "idle", "total")),
     "limits": (Limits, ("concurrent", "queue", "queue_wait", "body")),
     "health": (Health, ("path", "interval", "timeout", "fall", "rise", "passive", "ejection")),
+    "websocket": (WebSockets, ("max_message", "ping_interval", "close_timeout")),
     "upstreams": (Upstream, ("url", "weight", "http2", "max_connections")),
     "ssl": (SSLConfig, ("verify", "cert", "server_hostname")),
 }
@@ -146,6 +152,7 @@ _SIMPLE: Final[dict[str, Callable[[str, object], object]]] = {
     "trusted_proxies": _texts,
     "forwarded": _texts,
     "trace_method": _flag,
+    "websocket": _flag,  # or a table
     "name": _text,
 }
 GATEWAY: Final = (*_SIMPLE, "timeouts", "limits", "health", "upstreams")
@@ -189,7 +196,7 @@ def _gateway(where: str, table: Table) -> dict[str, Any]:
     for name, value in table.items():
         if name == "upstreams":
             found[name] = _upstreams(f"{where}{name}", value)
-        elif name in TABLES:
+        elif name in TABLES and not (name == "websocket" and isinstance(value, bool)):
             found[name] = _made(name, where, value)
         else:
             found[name] = _SIMPLE[name](f"{where}{name}", value)
@@ -281,10 +288,17 @@ def _apart(upstream: Upstream, workers: int) -> Upstream:
     return Upstream(upstream.url, weight=upstream.weight, http2=upstream.http2, max_connections=most, ssl=upstream.ssl)
 
 
-def routed(gateways: Mapping[str, Gateway]) -> App:
-    """One app for all of them."""
+def routed(settings: Settings, gateways: Mapping[str, Gateway]) -> App:
+    """One app for all of them.
+
+    Raises:
+        ValueError: a prefix does not begin with "/".
+    """
     routes: dict[str, App] = {prefix: app for prefix, app in gateways.items() if prefix}
-    return Router(routes, gateways.get("")) if routes else gateways[""]
+    app = Router(routes, gateways.get("")) if routes else gateways[""]
+    if not settings.service.request_id:
+        return app
+    return RequestIds(app, [each for _, given in settings.gateways for each in given.get("trusted_proxies", ())])
 
 
 def summary(settings: Settings) -> list[str]:

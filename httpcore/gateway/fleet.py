@@ -74,7 +74,7 @@ class Fleet:
     """
 
     def __init__(self, wanted: int) -> None:
-        self.is_stopping = False
+        self.is_stopping: bool = False
         self._wanted = {0: wanted}  # by generation
         self._current = 0
         self._next: int | None = None

@@ -1,8 +1,14 @@
-"""What stands in front of the gateway in each worker: says whether it is ready, and sends clients away at its end."""
+"""What stands in front of the gateway in each worker: says whether it is ready, and sends clients away at its end.
+
+It also adds a Date where there is none (RFC 9110, section 6.6.1), which the server is told not to do, since it would
+add one to each response.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
+from email.utils import formatdate
 
 from .messages import App, Message, Receive, Refusal, Scope, Send, answer
 
@@ -23,18 +29,38 @@ class Front:
         self._app = app
         self._ready = ready
         self.is_ending = False
+        self._second = 0
+        self._text = b""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Most requests cost no more than this: what is returned is the app's own coroutine."""
         if not self.is_ending and (self._ready is None or scope.get("path") != self._ready):
-            return self._app(scope, receive, send)
+            return self._app(scope, receive, self._dated(send) if scope["type"] == "http" else send)
         return self._serve(scope, receive, send)
+
+    def _dated(self, send: Send) -> Send:
+        def dated(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                if not any(name == b"date" for name, _ in headers):
+                    message = {**message, "headers": [*headers, (b"date", self._date())]}
+            return send(message)
+
+        return dated
+
+    def _date(self) -> bytes:
+        """The present, made anew each second."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._text = formatdate(second, usegmt=True).encode()
+        return self._text
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        last = _closing(send) if self.is_ending and scope["http_version"] < "2" else send
+        last = self._dated(_closing(send) if self.is_ending and scope["http_version"] < "2" else send)
         if scope["path"] == self._ready:
             await answer(last, _ENDING if self.is_ending else _READY)
         else:

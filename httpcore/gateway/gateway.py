@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 import os
 from asyncio import CancelledError, get_running_loop
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from .._errors import HTTPCoreError, printable
+from .._message.body import BodyContent
 from .._message.raw import RawStream
 from .._message.response import Response
 from .._pool.retrying import draw
 from .balance import Balance, balance_of, is_random
 from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
 from .forwarding import WRITTEN, networks_of
+from .handshakes import Offer, agreed, asked
 from .health import Member, available
-from .messages import Headers, Receive, Refusal, Scope, Send, answer
+from .messages import Headers, Receive, Refusal, Scope, Send, answer, can_deny, deny
 from .plan import Forward, Trust, plan, returned
 from .settings import (
     DEFAULT_HEALTH,
@@ -30,12 +32,17 @@ from .settings import (
     Limits,
     Timeouts,
     Upstream,
+    WebSockets,
     checked_whole,
     upstreams_of,
+    websockets_of,
 )
 from .stats import GatewayStats, UpstreamStats
 from .upload import BodyTooLarge, ClientLeft, Upload
 from .watch import Gate, Rounds, Watch, now, pause, start
+
+if TYPE_CHECKING:
+    from .websocket import Socket
 
 __all__ = ["Gateway"]
 
@@ -72,14 +79,14 @@ class _Turn:
     """One request on its way through the gateway.
 
     Attributes:
+        upload: the body that the client sends; None where the request has none.
         status: that the client was answered with; 0 before that.
         is_whole: the response was sent to its end.
     """
 
-    __slots__ = ("began", "error", "is_whole", "line", "request", "scope", "send", "status", "upload", "watch")
+    __slots__ = ("error", "is_whole", "line", "request", "send", "status", "upload", "watch")
 
-    def __init__(self, scope: Scope, send: Send, request: Forward, watch: Watch, upload: Upload) -> None:
-        self.scope = scope
+    def __init__(self, send: Send, request: Forward, watch: Watch, upload: Upload | None) -> None:
         self.send = send
         self.request = request
         self.watch = watch
@@ -97,8 +104,26 @@ class _Turn:
             self.is_whole = True
 
 
+class _SocketTurn(_Turn):
+    """The same for a WebSocket."""
+
+    __slots__ = ("offer", "scope", "socket")
+
+    def __init__(self, scope: Scope, send: Send, offer: Offer, watch: Watch, socket: Socket) -> None:
+        super().__init__(send, offer.request, watch, None)
+        self.scope = scope
+        self.offer = offer
+        self.socket = socket
+
+    async def refuse(self, refusal: Refusal) -> None:
+        if not self.status:
+            self.status = refusal.status
+            await deny(self.scope, self.send, refusal)
+            self.is_whole = True
+
+
 class Gateway:
-    """An ASGI app that forwards every HTTP request to one of its upstreams.
+    """An ASGI app that forwards every HTTP request, and every WebSocket, to one of its upstreams.
 
     Path, query, body and its content coding go on byte for byte, heads and pieces as soon as they are there, with back
     pressure both ways. What concerns one hop only is removed (RFC 9110, section 7.6). A client that leaves cancels its
@@ -115,6 +140,8 @@ class Gateway:
             Default 1.
         timeouts: a `Timeouts`. Default: 5 s to connect, 60 s between two pieces, none for the first byte.
         limits: a `Limits`. Default: 10,000 requests at once, 100 that wait for a second.
+        websocket: whether WebSockets are forwarded, which takes the package wsproto; or how, as a `WebSockets`. Default
+            True. False: they are refused with 403.
         host: "rewrite" sends the upstream's own Host, "keep" the client's. Default "rewrite".
         trusted_proxies: networks and addresses whose X-Forwarded-*, X-Real-IP and Forwarded are believed and continued.
             From all others they are removed. Default (): none.
@@ -141,6 +168,7 @@ class Gateway:
         retries: int = 1,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         limits: Limits = DEFAULT_LIMITS,
+        websocket: bool | WebSockets = True,
         host: str = "rewrite",
         trusted_proxies: Sequence[str] = (),
         forwarded: Sequence[str] = ("x-forwarded",),
@@ -153,6 +181,7 @@ class Gateway:
         self._timeouts = timeouts
         self._config = timeouts.config()
         self._limits = limits
+        self._websockets = websockets_of(websocket)
         self._health = health
         self._retries = retries
         self._balance = balance_of(balance)
@@ -175,8 +204,8 @@ class Gateway:
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
-        else:  # a WebSocket, refused before it is accepted: the server answers 403
-            await send({"type": "websocket.close", "code": 1008, "reason": "this gateway forwards HTTP only"})
+        else:
+            await self._serve_socket(scope, receive, send)
 
     def stats(self) -> GatewayStats:
         """What this gateway has done so far, in this process."""
@@ -228,15 +257,83 @@ class Gateway:
         if not self._gate.enter() and not await self._gate.wait(limits.queue_wait):
             await self._answer(scope, send, _FULL)
             return
-        watch = Watch(self._rounds(), receive, self._timeouts, request.has_body is not False)
-        turn = _Turn(scope, send, request, watch, Upload(receive, watch, limits.body))
+        has_body = request.has_body is not False
+        watch = Watch(self._rounds(), receive, self._timeouts, has_body)
+        turn = _Turn(send, request, watch, Upload(receive, watch, limits.body) if has_body else None)
         try:
-            await self._watched(turn)
+            await self._forward(turn)
+        except (CancelledError, ClientLeft, BodyTooLarge, HTTPCoreError) as error:
+            await self._ended(turn, error)
         finally:
             self._gate.leave()
             watch.close()
-            turn.upload.close()
+            if turn.upload is not None:
+                turn.upload.close()
             self._count(turn)
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a WebSocket: its handshake goes to the upstreams as a GET does."""
+        if self._websockets is None:
+            await send({"type": "websocket.close", "code": 1008, "reason": "this gateway forwards HTTP only"})
+            return
+        await receive()  # websocket.connect
+        try:
+            from .websocket import Socket  # brings wsproto, which only a WebSocket needs
+        except ImportError:
+            self._log.error("WebSockets need the package wsproto: pip install httpcore[gateway]")
+            await deny(scope, send, Refusal(501, "this gateway forwards HTTP only"))
+            return
+        offer = asked(scope, self._trust, os.urandom(16))
+        refusal = offer if isinstance(offer, Refusal) else None
+        if refusal is None and not self._gate.enter() and not await self._gate.wait(self._limits.queue_wait):
+            refusal = _FULL
+        if isinstance(offer, Refusal) or refusal is not None:
+            assert refusal is not None
+            self._responses[refusal.status // 100 - 1] += 1
+            await deny(scope, send, refusal)
+            return
+        watch = Watch(self._rounds(), receive, self._timeouts, True)
+        watch.waits()  # for the answer to the handshake
+        turn = _SocketTurn(scope, send, offer, watch, Socket(receive, send, self._websockets, watch))
+        try:
+            await self._forward(turn)
+        except (CancelledError, HTTPCoreError) as error:
+            await self._ended(turn, error)
+        finally:
+            self._gate.leave()
+            watch.close()
+            turn.socket.close()
+            self._count(turn)
+
+    async def _talk(self, turn: _SocketTurn, response: Response, line: _Line) -> None:
+        """The upstream has answered the handshake: accept the client, or hand the refusal on."""
+        line.member.answered()
+        turn.watch.begins()
+        connection: RawStream | None = response.connection
+        if connection is None:
+            await self._denied(turn, response)
+            return
+        try:
+            chosen = agreed(response.headers, turn.offer, self._without, self._trust.name)
+            turn.status = response.status_code
+            await turn.socket.talk(connection, chosen, turn)
+        finally:
+            connection.close()
+
+    async def _denied(self, turn: _SocketTurn, response: Response) -> None:
+        status, send = response.status_code, turn.send
+        async with response:
+            if not can_deny(turn.scope):
+                await turn.refuse(Refusal(403))
+                return
+            turn.status = status
+            headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
+            await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+            turn.watch.waits()
+            async for piece in response.raw():
+                await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
+            await send({"type": "websocket.http.response.body", "body": b""})
+            turn.is_whole = True
 
     def _rounds(self) -> Rounds:
         """Those of the loop that runs: of several loops each has its own, which lasts as long as its requests."""
@@ -250,24 +347,22 @@ class Gateway:
         self._responses[refusal.status // 100 - 1] += 1
         await answer(send, refusal)
 
-    async def _watched(self, turn: _Turn) -> None:
-        """Forward the request. A response that was cut off is left without its end: the server then cuts off, too."""
-        try:
-            await self._forward(turn)
-        except CancelledError:
+    async def _ended(self, turn: _Turn, error: BaseException) -> None:
+        """Answer for an error. A response that was cut off is left without its end: the server then cuts off, too."""
+        if isinstance(error, CancelledError):
             watch = turn.watch
             if not watch.forgive():
-                raise  # the server cancels us
+                raise error  # the server cancels us
             turn.error = watch.reason
             if watch.reason in _TIMED_OUT:
                 await turn.refuse(_TIMED_OUT[watch.reason])
-        except ClientLeft:
+        elif isinstance(error, ClientLeft):
             turn.error = "left"
-        except BodyTooLarge:
-            await turn.refuse(_TOO_LARGE)
-        except HTTPCoreError as error:
+        elif isinstance(error, HTTPCoreError):
             turn.error = error
             await turn.refuse(refusal_of(error))
+        else:
+            await turn.refuse(_TOO_LARGE)
 
     async def _forward(self, turn: _Turn) -> None:
         """Send the request to one upstream after the other, until one answers or no other may be asked."""
@@ -282,8 +377,12 @@ class Gateway:
             line.requests += 1
             line.member.outstanding += 1
             try:
-                response = await self._send(turn, line)
-                await self._receive(turn, response, line)
+                body = b"" if turn.upload is None else await turn.upload.content(turn.request)
+                response = await self._sent(turn, line, body)
+                if isinstance(turn, _SocketTurn):
+                    await self._talk(turn, response, line)
+                else:
+                    await self._receive(turn, response, line)
                 return
             except HTTPCoreError as error:
                 tried |= {index}
@@ -300,56 +399,45 @@ class Gateway:
         found = available(members, now(), tried)
         return self._balance(members, found, request, self._draw()) if found else None
 
-    async def _send(self, turn: _Turn, line: _Line) -> Response:
-        request = turn.request
-        body = await turn.upload.content(request)
+    def _sent(self, turn: _Turn, line: _Line, body: BodyContent) -> Awaitable[Response]:
+        request, upload = turn.request, turn.upload
         target = line.prefix + request.target if line.prefix and request.target[:1] == b"/" else request.target
-        return await line.sender.request(
+        return line.sender.request(
             *(request.method, line.url, request.headers, body, True),
             target=target,
             timeout=self._config,
-            duplex=turn.upload.is_stream,
+            duplex=upload is not None and upload.is_stream,
         )
 
     async def _receive(self, turn: _Turn, response: Response, line: _Line) -> None:
-        """Hand the response on. Where its length is known its last piece is also the end: one message fewer."""
-        watch, send = turn.watch, turn.send
+        """Hand the response on. A body whose length is known and that is here, as it mostly is, is one message; and its
+        last piece is also the end: one message fewer.
+        """
+        watch, send, upload = turn.watch, turn.send, turn.upload
         line.member.answered()
         status = response.status_code
-        async with response:
+        try:
             watch.begins()
             headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
+            if status in _BODILESS:  # of a 304 uvicorn expects the body that its length tells
+                headers = [pair for pair in headers if pair[0] != b"content-length"]
             left = _length(headers, turn.request.method, status)
             turn.status = status
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            turn.upload.is_answered = True
             connection: RawStream | None = response.connection
-            if connection is None:
-                turn.upload.close()
-                await self._pass(turn, response.raw(), left)
+            if connection is not None:
+                await _both_ways(turn, connection, left)
                 return
-            # The client may still be sending: both ways at once.
-            cancel = start(_send_rest(turn, connection))
-            try:
-                await self._pass(turn, _received(connection), left)
-            finally:
-                cancel()
-                connection.close()
-
-    async def _pass(self, turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
-        watch, send = turn.watch, turn.send
-        watch.waits()
-        async for piece in pieces:
-            watch.rests()
-            if left is not None:
-                left -= len(piece)
-            turn.is_whole = left == 0
-            await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
-            watch.waits()
-        if not turn.is_whole:
-            watch.rests()
-            await send({"type": "http.response.body", "body": b""})
-            turn.is_whole = True
+            if upload is not None:
+                upload.close()
+            whole = response._buffered_body()  # internal: only the gateway wants a body without its decoding
+            if whole is None or (whole and left is None):
+                await _pass(turn, response.raw() if whole is None else _only(whole), left)
+            else:
+                await send({"type": "http.response.body", "body": whole})
+                turn.is_whole = True
+        finally:
+            await response.close()
 
     # What became of it.
 
@@ -364,7 +452,7 @@ class Gateway:
             not turn.status
             and len(tried) <= self._retries
             and len(tried) < len(self._lines)
-            and may_go_elsewhere(error, turn.request.method, turn.upload.replayable)
+            and may_go_elsewhere(error, turn.request.method, turn.upload is None or turn.upload.replayable)
             and bool(available(self._members, now(), tried))
             and self._budget.spend()
         )
@@ -379,8 +467,10 @@ class Gateway:
             path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
             ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
             name = turn.line.name if turn.line is not None else "-"
+            given = turn.request
             self._log.info(
-                "%s %s %s %d%s %s", turn.request.client or "-", turn.request.method, path, turn.status, ended, name
+                *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
+                _request_id(given.headers),
             )
 
     # The checks.
@@ -411,6 +501,45 @@ class Gateway:
         return response.status_code < 400
 
 
+async def _pass(turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
+    """Hand the pieces of a response on, of which `left` bytes come, if that is known."""
+    watch, send = turn.watch, turn.send
+    watch.waits()
+    async for piece in pieces:
+        watch.rests()
+        if left is not None:
+            left -= len(piece)
+        turn.is_whole = left == 0
+        await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
+        watch.waits()
+    if not turn.is_whole:
+        watch.rests()
+        await send({"type": "http.response.body", "body": b""})
+        turn.is_whole = True
+
+
+async def _only(piece: bytes) -> AsyncIterator[bytes]:
+    yield piece
+
+
+async def _both_ways(turn: _Turn, connection: RawStream, left: int | None) -> None:
+    """Hand the response on while the client may still be sending."""
+    upload = turn.upload
+    assert upload is not None  # `duplex` was asked for
+    upload.is_answered = True
+    cancel = start(_send_rest(turn, connection))
+    try:
+        await _pass(turn, _received(connection), left)
+    finally:
+        cancel()
+        connection.close()
+
+
+def _request_id(headers: Headers) -> str:
+    """For the log, where a request has one."""
+    return "".join([f" {printable(value.decode('latin-1'))}" for name, value in headers if name == b"x-request-id"])
+
+
 async def _received(connection: RawStream) -> AsyncIterator[bytes]:
     while piece := await connection.recv():
         yield piece
@@ -419,6 +548,7 @@ async def _received(connection: RawStream) -> AsyncIterator[bytes]:
 async def _send_rest(turn: _Turn, connection: RawStream) -> None:
     """Send what the client goes on to send, while the response is passed on."""
     upload = turn.upload
+    assert upload is not None
     try:
         async for piece in upload:
             if piece:

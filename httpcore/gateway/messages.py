@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .._message.fields import Headers
 
-__all__ = ["App", "Headers", "Message", "Receive", "Refusal", "Scope", "Send", "answer"]
+__all__ = ["App", "Headers", "Message", "Receive", "Refusal", "Scope", "Send", "answer", "can_deny", "deny"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,3 +36,20 @@ async def answer(send: Send, refusal: Refusal) -> None:
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), *refusal.headers]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": text})
+
+
+def can_deny(scope: Scope) -> bool:
+    """Whether the handshake of a WebSocket can be answered with more than 403."""
+    return "websocket.http.response" in (scope.get("extensions") or ())
+
+
+async def deny(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Send it in answer to the handshake of a WebSocket: by 403 where the server can do nothing else."""
+    if not can_deny(scope):
+        await send({"type": "websocket.close", "code": 1008, "reason": refusal.text})
+        return
+
+    async def renamed(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await answer(renamed, refusal)

@@ -13,10 +13,11 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from .._message.fields import Remembered
 from .._values import dataclass
 from .forwarding import CLAIMS, Networks, client_of, is_claim, is_trusted, written
 from .messages import Headers, Refusal, Scope
-from .targets import is_host, leaves, target_of
+from .targets import hosts, leaves, target_of
 
 __all__ = ["ALLOW", "Forward", "Trust", "plan", "returned"]
 
@@ -100,18 +101,20 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     target = target_of(scope)
     if isinstance(target, Refusal):
         return target
-    host = _host(scope, noted, target.authority)
+    path, authority = target
+    host = _host(scope["http_version"], noted, authority)
     if isinstance(host, Refusal):
         return host
     framing = _framing(scope["http_version"], noted)
     if isinstance(framing, Refusal):
         return framing
-    if trust.is_confined and leaves(target.path):
+    if trust.is_confined and leaves(path):
         return _OUTSIDE
-    counted = _counted(method, noted)
-    if isinstance(counted, Refusal):
-        return counted
-    headers += counted
+    if b"max-forwards" in noted:
+        counted = _counted(method, noted[b"max-forwards"])
+        if isinstance(counted, Refusal):
+            return counted
+        headers += counted
     if b"via" in noted and _has_passed(noted[b"via"], trust.name):
         return _LOOP
 
@@ -129,7 +132,7 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     query = scope["query_string"]
     return Forward(
         method,
-        target.path + b"?" + query if query else target.path,
+        path + b"?" + query if query else path,
         headers,
         host,
         client_of(peer, noted, trust.proxies),
@@ -140,20 +143,36 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     )
 
 
+def _rule(name: bytes) -> int:
+    """What becomes of a field, by its name: `_PLAIN`, `_BY_RULE` or `_KEPT_OUT`."""
+    if name in _NOTED:
+        return _BY_RULE
+    if is_claim(name):
+        # Other spellings of a claim are kept out, wherever they come from; other claims are noted.
+        return _KEPT_OUT if b"_" in name else _BY_RULE
+    return _PLAIN
+
+
+_PLAIN: Final = 0
+_BY_RULE: Final = 1
+_KEPT_OUT: Final = 2
+_rules: Final = Remembered(_rule)
+
+
 def _sorted(given: Headers) -> tuple[Headers, dict[bytes, list[bytes]]]:
     """The fields that go on as they are, and by name the values of those that a rule is about."""
     headers: Headers = []
     noted: dict[bytes, list[bytes]] = {}
     for pair in given:
-        name = pair[0]
-        if name in _NOTED:
-            noted.setdefault(name, []).append(pair[1])
-        elif (b"_" in name or name[:2] == b"x-") and is_claim(name):
-            # Other spellings of a claim are kept out, wherever they come from; other claims are noted.
-            if b"_" not in name:
-                noted.setdefault(name, []).append(pair[1])
-        else:
+        name, value = pair
+        rule = _rules[name]
+        if rule == _PLAIN:
             headers.append(pair)
+        elif rule == _BY_RULE:
+            if name in noted:
+                noted[name].append(value)
+            else:
+                noted[name] = [value]
     return headers, noted
 
 
@@ -171,14 +190,14 @@ def _without_named(headers: Headers, noted: dict[bytes, list[bytes]]) -> Headers
     return [pair for pair in headers if pair[0] not in named] if named else headers
 
 
-def _host(scope: Scope, noted: dict[bytes, list[bytes]], authority: bytes | None) -> bytes | Refusal | None:
+def _host(version: str, noted: dict[bytes, list[bytes]], authority: bytes | None) -> bytes | Refusal | None:
     """RFC 9112, section 3.2: once, and well formed; that of an absolute target replaces it. HTTP/1.0 need not have it,
     nor HTTP/2, whose `:authority` the server gives as Host.
     """
     values = noted.get(b"host", ())
-    if scope["http_version"] != "1.1" and not any(values):  # granian gives an empty one
+    if version != "1.1" and not any(values):  # granian gives an empty one
         return authority
-    if len(values) != 1 or not is_host(values[0]):
+    if len(values) != 1 or not hosts[values[0]]:
         return _BAD_HOST
     return values[0] if authority is None else authority
 
@@ -199,11 +218,8 @@ def _framing(version: str, noted: dict[bytes, list[bytes]]) -> tuple[bool | None
     return (False if version.startswith("1") else None), None
 
 
-def _counted(method: str, noted: dict[bytes, list[bytes]]) -> Headers | Refusal:
+def _counted(method: str, values: list[bytes]) -> Headers | Refusal:
     """Max-Forwards, one less for TRACE and OPTIONS; at 0 the answer is ours (RFC 9110, section 7.6.2)."""
-    values = noted.get(b"max-forwards")
-    if values is None:
-        return []
     if method not in ("OPTIONS", "TRACE"):
         return [(b"max-forwards", value) for value in values]
     if len(values) != 1 or not _NUMBER.fullmatch(values[0]):

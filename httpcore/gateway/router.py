@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .lifespans import Lifespans
-from .messages import App, Receive, Refusal, Scope, Send, answer
+from .messages import App, Receive, Refusal, Scope, Send, answer, deny
 from .targets import Target, leaves, target_of
 
 __all__ = ["Router"]
@@ -47,7 +47,7 @@ class Router:
         elif scope["type"] == "http":
             await answer(send, app)
         else:
-            await send({"type": "websocket.close", "code": 1008, "reason": app.text})
+            await deny(scope, send, app)
 
     def _app(self, scope: Scope) -> App | Refusal:
         target = target_of({"method": "GET", **scope})  # a WebSocket has no method

@@ -16,7 +16,17 @@ from .._values import dataclass, field
 if TYPE_CHECKING:
     import ssl as ssl_module
 
-__all__ = ["Health", "Limits", "Sender", "Timeouts", "Upstream", "checked_whole", "upstreams_of"]
+__all__ = [
+    "Health",
+    "Limits",
+    "Sender",
+    "Timeouts",
+    "Upstream",
+    "WebSockets",
+    "checked_whole",
+    "upstreams_of",
+    "websockets_of",
+]
 
 Seconds = float | None
 
@@ -121,6 +131,48 @@ class Limits:
         if self.queue_wait is None:
             raise TypeError("queue_wait: expected a number of seconds, got None")
         checked_seconds("queue_wait", self.queue_wait)
+
+
+@dataclass(frozen=True, slots=True)
+class WebSockets:
+    """How WebSockets are forwarded.
+
+    Attributes:
+        max_message: bytes (of text: characters) of one message of an upstream. A longer one closes both sides with
+            1009. That of a client is limited by the server in front. Default 16 MiB.
+        ping_interval: seconds of silence after which an upstream is sent a ping. One that is silent for as long again
+            is given up: the client gets 1011. Default 20. None: no pings.
+        close_timeout: seconds that an upstream has to answer when the client closes. Default 5.
+
+    Raises:
+        TypeError, ValueError: a value is not a number, or too small.
+    """
+
+    max_message: int = 16 * 1024 * 1024
+    ping_interval: Seconds = 20.0
+    close_timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.max_message is None:
+            raise TypeError("max_message: expected a whole number, got None")
+        checked_whole("max_message", self.max_message, least=1)
+        if self.ping_interval is not None:
+            checked_seconds("ping_interval", self.ping_interval, zero=False)
+        if checked_seconds("close_timeout", self.close_timeout, zero=False) is None:
+            raise TypeError("close_timeout: expected a number of seconds, got None")
+
+
+def websockets_of(given: bool | WebSockets) -> WebSockets | None:
+    """How they are forwarded; None where they are not.
+
+    Raises:
+        TypeError: it is neither a bool nor a `WebSockets`.
+    """
+    if isinstance(given, WebSockets):
+        return given
+    if not isinstance(given, bool):
+        raise TypeError(f"websocket: expected True, False or a WebSockets, got {type(given).__name__}")
+    return WebSockets() if given else None
 
 
 @dataclass(frozen=True, slots=True)

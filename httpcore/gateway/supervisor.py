@@ -98,7 +98,7 @@ class Supervisor:
         self._service: Service = settings_of(table).service
         self._name = f"gateway-{os.urandom(4).hex()}"
         self._fleet = Fleet(self._service.workers)
-        self.tables = {0: table}
+        self.tables: dict[int, Table] = {0: table}
         self._processes: dict[int, _Process] = {}
         self._retired = added(())
         self._again = False
@@ -143,7 +143,7 @@ class Supervisor:
         try:
             table = self._read()
             settings = settings_of(table)
-            routed(apps_of(settings))
+            routed(settings, apps_of(settings))
         except Exception as error:
             _log.error("the reload is given up: %s", error)
             return

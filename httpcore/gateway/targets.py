@@ -6,17 +6,19 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from .._message.fields import Remembered
 from .messages import Refusal, Scope
 
-__all__ = ["Target", "is_host", "leaves", "target_of"]
+__all__ = ["Target", "hosts", "leaves", "target_of"]
 
 _HOST: Final = rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://(" + _HOST + rb")(/.*)?", re.DOTALL)
 _SLASHES: Final = re.compile(rb"/|\\|%2[Ff]|%5[Cc]")
 _DOT: Final = re.compile(rb"%2[Ee]")
 
-is_host: Final = re.compile(_HOST).fullmatch
-"""`uri-host [":" port]` (RFC 9110, section 7.2), not empty."""
+_is_host: Final = re.compile(_HOST).fullmatch
+hosts: Final = Remembered(lambda value: _is_host(value) is not None)
+"""Whether a value is `uri-host [":" port]` (RFC 9110, section 7.2), not empty: `hosts[value]`."""
 
 
 class Target(NamedTuple):

@@ -17,7 +17,9 @@ from typing import Any, Final
 from .messages import Message, Receive
 from .settings import Timeouts
 
-__all__ = ["Gate", "Messages", "Rounds", "Watch", "now", "pause", "start"]
+__all__ = ["Gate", "Lock", "Messages", "Rounds", "Watch", "later", "now", "pause", "start"]
+
+Lock = asyncio.Lock
 
 _ROUND: Final = 0.009
 """Seconds of a round. A request is watched from the second one on, after 9 to 18 ms: leaving takes less than 20 ms."""
@@ -34,7 +36,7 @@ class Rounds:
     __slots__ = ("_handle", "_new", "_seen", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self._new: list[Watch] = []
         self._seen: list[Watch] = []
         self._handle: asyncio.TimerHandle | None = None
@@ -109,7 +111,7 @@ class Watch:
 
     def left(self) -> None:
         """The client has left."""
-        self._end("left")
+        self.end("left")
 
     def close(self) -> None:
         """The request is over."""
@@ -135,9 +137,9 @@ class Watch:
         present = self._loop.time()
         due = inf if self._limit is None else self._since + self._limit
         if self._ends <= present:
-            self._end("total")
+            self.end("total")
         elif due <= present:
-            self._end(self._name)
+            self.end(self._name)
         else:
             self._set(min(due, self._ends))
 
@@ -165,7 +167,8 @@ class Watch:
             pass
         self.left()
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
+        """Cancel the request."""
         if not self._is_closed:
             self._is_closed = True
             self.reason = reason
@@ -255,6 +258,11 @@ class Gate:
 async def pause(seconds: float) -> None:
     """Wait."""
     await asyncio.sleep(seconds)
+
+
+def later(seconds: float, call: Callable[[], object]) -> Callable[[], object]:
+    """Call it then; what this returns cancels that."""
+    return asyncio.get_running_loop().call_later(seconds, call).cancel
 
 
 def start(run: Coroutine[Any, Any, None]) -> Callable[[], object]:

@@ -26,7 +26,7 @@ from .gateway import Gateway
 from .stats import packed
 from .watch import now
 
-__all__ = ["Worker", "main"]
+__all__ = ["main"]
 
 LINGER: Final = 1.0
 """Seconds at the end of all for a client to use its idle connection once more, before it is closed. A request that
@@ -38,7 +38,7 @@ LOOK: Final = 0.02
 _log = logging.getLogger("httpcore.gateway")
 
 
-class Worker(uvicorn.Server):
+class _Worker(uvicorn.Server):
     """A server that takes orders.
 
     Arguments:
@@ -54,7 +54,7 @@ class Worker(uvicorn.Server):
         self._gateways: Sequence[Gateway]
         gateways = apps_of(settings, name)
         self._gateways = tuple(gateways.values())
-        self._front = Front(routed(gateways), self._service.ready)
+        self._front = Front(routed(settings, gateways), self._service.ready)
         self._listener = listener
         self._channel = channel
         self._is_last = False
@@ -200,7 +200,7 @@ def main(listener: str, channel: str) -> int:
     with socket.socket(fileno=int(listener)) as accepting, socket.socket(fileno=int(channel)) as connection:
         with connection.makefile("rb") as lines:
             given = json.loads(lines.readline())  # nothing else is sent before the worker is ready
-        server = Worker(given["table"], given["name"], accepting, connection)
+        server = _Worker(given["table"], given["name"], accepting, connection)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
         _log.setLevel(logging.INFO if settings_of(given["table"]).service.access_log else logging.WARNING)
         logging.getLogger("uvicorn.error").addFilter(_is_news)

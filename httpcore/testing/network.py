@@ -259,6 +259,7 @@ class _Pipe:
 
     def __init__(self, scheduler: Scheduler, delay: float, window: int) -> None:
         self.log = bytearray()  # all that was sent
+        self.read = 0  # bytes of it that the reader got
         self.arrived = bytearray()  # and not yet read
         self.finished = False  # the sender has sent its FIN
         self.ended = False  # the FIN has arrived
@@ -298,6 +299,11 @@ class _Pipe:
         self._send(lambda: self._land_reset(discard))
 
     def take(self, most: int) -> bytes:
+        data = self._remove(most)
+        self.read += len(data)
+        return data
+
+    def _remove(self, most: int) -> bytes:
         data = bytes(self.arrived[:most])
         del self.arrived[:most]
         self._unread -= len(data)
@@ -306,7 +312,7 @@ class _Pipe:
 
     def refuse(self) -> None:
         self.refused = True
-        self.take(len(self.arrived))
+        self._remove(len(self.arrived))
 
     def _send(self, land: Callable[[], None]) -> None:
         if self._delay:
@@ -333,7 +339,7 @@ class _Pipe:
 
     def _land_reset(self, discard: bool) -> None:
         if discard:
-            self.take(len(self.arrived))
+            self._remove(len(self.arrived))
         self.broken = True
         self.back.changed.notify()  # its writer waits there
         self.on_input()
@@ -383,6 +389,11 @@ class Connection:
     def replied(self) -> bytes:
         """All bytes that the server sent, arrived or not."""
         return bytes(self._back.log)
+
+    @property
+    def bytes_read(self) -> int:
+        """How many of them the client has read."""
+        return self._back.read
 
     def cut(self) -> None:
         """From now on nothing arrives, in either direction, and neither end is told."""

@@ -13,16 +13,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
 import pytest
-from command_line import Ran, console, httpcore
+from command_line import Ran, httpcore, on_a_terminal
 from servers import Peer, ScriptedServer, answering, ok
 
+from httpcore import Progress
 from httpcore._cli.arguments import parser, plan_of
-from httpcore._cli.command import main
 from httpcore._cli.exits import MEANINGS, Exit
-from httpcore._cli.output import Console
+from httpcore._cli.paint import plain
+from httpcore._cli.progress import bar_line as progress_line
+from httpcore._cli.progress import duration, size
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "httpcore"]
@@ -33,48 +34,13 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
 
 
 def answered(answer: bytes, *arguments: str, stdin: bytes = b"") -> Ran:
     with ScriptedServer(answering(answer)) as server:
         return httpcore(server.url, *arguments, stdin=stdin)
-
-
-class Screen:
-    """A pseudo-terminal, and all that was written to it."""
-
-    def __init__(self) -> None:
-        self._ours, theirs = os.openpty()
-        self.terminal = cast("BinaryIO", open(theirs, "wb", buffering=0))  # noqa: SIM115 - see `text`
-        self._received = b""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        try:
-            while data := os.read(self._ours, 65536):
-                self._received += data
-        except OSError:  # of Linux, when the other end is closed
-            pass
-
-    def text(self) -> str:
-        """What was written; the terminal has made CRLF of each LF."""
-        self.terminal.close()
-        self._reader.join(10)
-        os.close(self._ours)
-        return self._received.decode(errors="surrogateescape").replace("\r\n", "\n")
-
-
-def on_a_terminal(*arguments: str, out: bool = True, err: bool = True) -> tuple[int, str, str]:
-    """Status, standard output and error output, of which those that are True are terminals."""
-    streams, screen = console(), Screen()
-    shown = Console(
-        streams.stdin, screen.terminal if out else streams.stdout, screen.terminal if err else streams.stderr
-    )
-    status = main(arguments, shown)
-    text = screen.text()
-    plain = [cast("Any", stream).getvalue().decode() for stream in (streams.stdout, streams.stderr)]
-    return status, text if out else plain[0], text if err else plain[1]
 
 
 # -v
@@ -299,8 +265,8 @@ def test_progress_makes_room_for_the_lines_of_verbose() -> None:
 
 
 def test_progress_of_several_sizes_is_one_line() -> None:
-    from httpcore import Progress
-    from httpcore._cli.progress import bar_line, duration, size
+    def bar_line(progress: Progress, elapsed: float, width: int) -> str:
+        return plain(progress_line(progress, elapsed, width))
 
     quarter = "download [#####...............]  25% of 2.0 MiB, 256.0 KiB/s, 0:06 left"
     assert bar_line(Progress("download", 512 * 1024, 2 * 1024 * 1024), 2.0, len(quarter)) == quarter

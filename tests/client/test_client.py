@@ -114,6 +114,24 @@ def test_each_shape_of_body(site: Site, runtime: Runtime, given: dict[str, Any],
 
 
 @each_runtime
+def test_a_tag_and_a_trace_are_in_the_records_of_each_hop(site: Site, runtime: Runtime) -> None:
+    async def main() -> None:
+        site.answers["/from"] = Answer(302, [("Location", "/to")])
+        events: list[httpcore.TraceEvent] = []
+        tag = object()
+        async with client(runtime) as http:
+            await http.get(f"{site.url}/from", trace=events.append, tag=tag)
+            await http.get(f"{site.url}/to", tag=tag, extensions={"trace": events.append, "tag": "other"})
+            await http.get(f"{site.url}/to")
+            with pytest.raises(TypeError, match="trace is of type int"):
+                await http.get(f"{site.url}/to", trace=5)
+        begun = [event for event in events if isinstance(event, httpcore.RequestStarted)]
+        assert [event.tag for event in begun] == [tag] * 3
+
+    runtime.run(main)
+
+
+@each_runtime
 def test_base_url_and_query_params_of_the_client(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime, base_url=f"{site.url}/v1/", query_params={"key": "k"}) as http:

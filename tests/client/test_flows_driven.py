@@ -178,7 +178,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"cookies": 1}, TypeError, "cookies is of type int"),
     ({"headers": 1}, httpcore.LocalProtocolError, "headers"),
     ({"base_url": "x"}, httpcore.InvalidURL, "expected an absolute URL"),
-    ({"sensitive_headers": "x-a"}, TypeError, "expected an iterable of names"),
+    ({"sensitive_headers": "x-a"}, TypeError, "expected a collection of names"),
     ({"sensitive_headers": ["a b"]}, httpcore.LocalProtocolError, "expected names of header fields"),
     ({"proxy": "x://"}, httpcore.InvalidURL, "proxy"),
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gateway_servers import SERVERS, serving
-from wire_checks import CHECKS, Wire
+from wire_checks import CHECKS, H2_CHECKS, Wire
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "gateway.md"
 
@@ -15,14 +15,25 @@ pytestmark = pytest.mark.servers
 
 # What a server does before the gateway is asked, or does not tell it.
 THE_SERVERS: dict[str, dict[str, str]] = {
-    "uvicorn-httptools": {"an_absolute_target_names_the_host": "tells the path of it alone"},
-    "uvicorn-h11": {},
-    "hypercorn": {},
+    "uvicorn-httptools": {
+        "an_absolute_target_names_the_host": "tells the path of it alone",
+        "trailers_of_a_request_do_not_become_fields": "adds those to the fields that come in one piece with the head",
+        "a_field_of_1_mb_is_refused": "has no limit for it",
+    },
+    "uvicorn-h11": {"an_unknown_version_is_refused": "takes any for 1.1"},
+    "hypercorn": {
+        "an_unknown_version_is_refused": "takes any for 1.1",
+        "a_method_keeps_its_case": "tells it in capitals",
+        "a_broken_response_resets_the_stream": "leaves it open until the connection ends, 5 s later",
+    },
     "granian": {
         "an_absolute_target_names_the_host": "tells the path of it alone",
         "a_malformed_chunk_is_not_passed_as_whole": "tells it as a client that left, and answers 500",
     },
 }
+
+
+HTTP_2 = ("hypercorn", "granian")
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -35,27 +46,43 @@ def server(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def wire(server: str) -> Iterator[Wire]:
     wire = Wire()
-    with wire.upstream, serving(server, "plain", UPSTREAMS=wire.upstream.url) as port:
+    with wire.upstream, serving(server, "wired", UPSTREAMS=wire.upstream.url) as port:
         wire.port = port
         yield wire
 
 
-@pytest.mark.parametrize("name", CHECKS)
-def test_the_gateway_on_the_wire(server: str, wire: Wire, name: str) -> None:
+def run(server: str, wire: Wire, name: str) -> None:
     """Strictly: a check that a server is excused from must fail, or the excuse goes."""
+    check = {**CHECKS, **H2_CHECKS}[name]
     if name in THE_SERVERS[server]:
         with pytest.raises(AssertionError):
-            CHECKS[name](wire)
+            check(wire)
     else:
-        CHECKS[name](wire)
+        check(wire)
 
 
-def test_the_guide_names_what_each_server_does() -> None:
-    rows = [
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_gateway_on_the_wire(server: str, wire: Wire, name: str) -> None:
+    run(server, wire, name)
+
+
+@pytest.mark.parametrize("name", H2_CHECKS)
+def test_the_gateway_on_the_wire_over_http_2(server: str, wire: Wire, name: str) -> None:
+    if server not in HTTP_2:
+        pytest.skip("no HTTP/2")
+    run(server, wire, name)
+
+
+def rows() -> list[str]:
+    return [
         f"| {server} | {name.replace('_', ' ')} | {reason} |"
         for server, excused in THE_SERVERS.items()
         for name, reason in excused.items()
     ]
+
+
+def test_the_guide_names_what_each_server_does() -> None:
     table = GUIDE.read_text(encoding="utf-8").partition("| what the server does |\n|---|---|---|\n")[2]
-    assert table.partition("\n\n")[0].split("\n") == rows
+    assert table.partition("\n\n")[0].split("\n") == rows()
+    assert f"{len(CHECKS) + len(H2_CHECKS)} checks" in GUIDE.read_text(encoding="utf-8")
     assert all(len(excused) <= 6 for excused in THE_SERVERS.values())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import httpcore
-from httpcore.gateway import Gateway, Health, Limits, Timeouts, Upstream
+from httpcore.gateway import Gateway, Health, Limits, Timeouts, Upstream, WebSockets
 from httpcore.gateway.__main__ import FLAGS, arguments, main, table_of
 from httpcore.gateway.config import GATEWAY, TABLES, Service, apps_of, merged, routed, settings_of, summary
 
@@ -83,6 +83,7 @@ FILE: dict[str, Any] = {
     "forwarded": ["forwarded"],
     "trace_method": True,
     "name": "gw",
+    "websocket": {"max_message": 1000, "ping_interval": "none"},
     "timeouts": {"connect": 2, "first_byte": 30, "idle": "none", "total": 90},
     "limits": {"concurrent": 100, "queue": 5, "queue_wait": 2, "body": 1000},
     "health": {"path": "/up", "interval": 1, "timeout": 1, "fall": 1, "rise": 1, "passive": "none", "ejection": 1},
@@ -103,6 +104,8 @@ def test_the_settings_of_a_file_are_values() -> None:
         Upstream("https://b/api", weight=2, http2=True, max_connections=20, ssl=httpcore.SSLConfig(verify=False)),
     ]
     assert given["trusted_proxies"] == ("10.0.0.0/8",)
+    assert given["websocket"] == WebSockets(max_message=1000, ping_interval=None)
+    assert settings_of({"upstreams": URL, "websocket": False}).gateways[0][1]["websocket"] is False
     assert [up.name for up in apps_of(settings)[""].stats().upstreams] == [URL, "https://b"]
 
 
@@ -138,6 +141,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], sh
         ({"balance": 1}, "balance: expected text, got 1"),
         ({"trace_method": 1}, "trace_method: expected true or false, got 1"),
         ({"trusted_proxies": "10.0.0.0/8"}, "trusted_proxies: expected a list of texts, got '10.0.0.0/8'"),
+        ({"websocket": 1}, "websocket: expected a table, got 1"),
         ({"timeouts": 5}, "timeouts: expected a table, got 5"),
         ({"timeouts": {"idle": "long"}}, "timeouts.idle"),
         ({"limits": {"queue": "none"}}, "limits.queue: expected a whole number, got None"),
@@ -157,8 +161,12 @@ def test_an_unknown_name_is_an_error_with_the_nearest(change: dict[str, Any], sh
     ],
 )
 def test_a_wrong_value_is_an_error_that_names_it(change: dict[str, Any], shown: str) -> None:
+    def run() -> None:
+        settings = settings_of({"upstreams": [URL], **change})
+        routed(settings, apps_of(settings))
+
     with pytest.raises((TypeError, ValueError)) as caught:
-        routed(apps_of(settings_of({"upstreams": [URL], **change})))
+        run()
     assert str(caught.value).startswith(shown)
 
 
@@ -173,7 +181,8 @@ def test_routes_are_gateways_of_their_own() -> None:
     settings = settings_of({"upstreams": URL, "routes": {"/b/": {"upstreams": ["http://b"], "retries": 0}}})
     apps = apps_of(settings, "gw")
     assert [(prefix, app.stats().upstreams[0].name) for prefix, app in apps.items()] == [("/b/", "http://b"), ("", URL)]
-    assert routed(apps_of(settings_of({"upstreams": URL}), "gw")).__class__ is Gateway
+    alone = settings_of({"upstreams": URL})
+    assert type(routed(alone, apps_of(alone, "gw"))) is Gateway
     assert summary(settings)[1:] == ["/b/: http://b", "  retries: 0", f"all other paths: {URL}"]
 
 
@@ -248,7 +257,10 @@ def test_a_missing_file_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("missing", "status", "shown"),
-    [("uvicorn", 1, "expected uvicorn, got none: pip install httpcore[gateway]"), ("httptools", 0, "twice as much")],
+    [
+        ("uvicorn", 1, "expected uvicorn, got none: pip install '.[gateway]' in a clone of httpcore"),
+        ("httptools", 0, "twice as much"),
+    ],
 )
 def test_a_missing_server_is_named_with_its_extra(
     missing: str, status: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import socket
@@ -151,6 +152,43 @@ def test_one_of_two_upstreams_killed_under_load_fails_no_get() -> None:
                 each.result()
         assert set(statuses) == {200}
         assert statuses[200] > 100
+
+
+def test_one_of_two_upstreams_killed_under_load_gets_no_post_twice() -> None:
+    """Nor does the other one. What was not handed over goes to the other, so that few fail."""
+    done: list[str] = []
+
+    def script(peer: Peer) -> None:
+        while head := peer.head():
+            done.append(head.decode().partition(" /")[2].partition(" ")[0])
+            peer.exactly(5)
+            peer.send(ok(b"x"))
+
+    with ExitStack() as stack:
+        one, two = (stack.enter_context(ScriptedServer(script)) for _ in range(2))
+        health = '{"passive": 3}'
+        port = stack.enter_context(serving(UVICORN, "plain", UPSTREAMS=f"{one.url} {two.url}", HEALTH=health))
+        threads = stack.enter_context(ThreadPoolExecutor(8))
+        numbers = itertools.count()
+        statuses = Counter[int]()
+        stop = threading.Event()
+
+        def load() -> None:
+            while not stop.is_set():
+                sent = get(f"/{next(numbers)}", "Content-Length: 5", method="POST", body=b"hello")
+                statuses[status_of(exchange(port, sent))] += 1
+
+        running = [threads.submit(load) for _ in range(8)]
+        time.sleep(0.4)
+        two.close()  # listens no more, and its connections end wherever they are
+        time.sleep(0.4)
+        stop.set()
+        for each in running:
+            each.result()
+    assert [name for name, times in Counter(done).items() if times > 1] == []
+    assert set(statuses) <= {200, 502}
+    assert statuses[502] <= 8  # one for each that was on its way
+    assert statuses[200] > 20
 
 
 def test_without_an_upstream_that_works_the_answer_is_503() -> None:

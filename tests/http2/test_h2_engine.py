@@ -73,6 +73,7 @@ from httpcore._http2.election import Election
 from httpcore._http2.flood_budget import BUDGET
 from httpcore._http2.frame_writer import ANSWER_BYTES
 from httpcore._http2.inbox import Inbox
+from httpcore._http2.liveness import Liveness
 from httpcore._http2.streams import REMEMBERED_COUNT
 from httpcore._message.fields import Headers
 from httpcore._message.rules import STRICT
@@ -997,7 +998,7 @@ def test_small_pieces_of_a_body_are_joined_in_linear_time() -> None:
 
 @pytest.mark.cpu_time
 def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
-    inbox = Inbox(Election(no_event))
+    inbox = Inbox(Election(no_event), Liveness(0.0, None))
     inbox.add(bytes(MIB))
     inbox.add(b"abc")
     began = time.thread_time()
@@ -1012,7 +1013,7 @@ def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
 
 @pytest.mark.parametrize("joined", [bytes, bytearray])
 def test_the_rest_of_a_part_may_be_joined(joined: type[bytes]) -> None:
-    inbox = Inbox(Election(no_event))
+    inbox = Inbox(Election(no_event), Liveness(0.0, None))
     inbox.add(joined(b"abcdef"))
     assert inbox.take(2) == b"ab"
     inbox.add(b"gh")

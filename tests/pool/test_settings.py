@@ -129,6 +129,26 @@ def test_other_timeouts_are_derived() -> None:
         config.replace(read=-1)
 
 
+def test_other_limits_and_tls_settings_are_derived() -> None:
+    limits = httpcore.PoolLimits(7, max_connection_lifetime=60, max_head_fields=50)
+    derived = limits.replace(max_connections=5, keepalive_expiry=None)
+    assert derived == httpcore.PoolLimits(5, keepalive_expiry=None, max_connection_lifetime=60, max_head_fields=50)
+    assert limits.replace() == limits
+    config = httpcore.SSLConfig(("cert", "key", "password"), server_hostname="a.test", ciphers="ECDHE+AESGCM")
+    other = config.replace(verify=False, alpn=["h2"])
+    assert other == httpcore.SSLConfig(
+        ("cert", "key", "password"), False, server_hostname="a.test", ciphers="ECDHE+AESGCM", alpn=("h2",)
+    )
+    assert config.replace() == config
+    for value in (limits, config):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'no_field'"):
+            value.replace(no_field=5)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="max_connections is 0"):
+        limits.replace(max_connections=0)
+    with pytest.raises(ValueError, match="minimum_version: expected"):
+        config.replace(minimum_version="TLSv1")  # type: ignore[arg-type]
+
+
 def test_omitted_settings_are_copied_and_pickled() -> None:
     """It is no part of the value, and must not get lost all the same."""
     partial = TimeoutConfig(read=2)

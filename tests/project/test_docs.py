@@ -49,6 +49,12 @@ def test_links_between_the_documents_lead_to_files() -> None:
 
 
 @each_page
+def test_nothing_is_installed_from_the_index(page: Path) -> None:
+    """The name on the public package index is another project's."""
+    assert not re.search(r"pip install [\"']?httpcore", page.read_text(encoding="utf-8"))
+
+
+@each_page
 def test_lines_are_wrapped(page: Path) -> None:
     text = page.read_text(encoding="utf-8").splitlines()
     long = [line for line in text if len(line) > 120 and not re.match(r"\||\[[\w-]+\]: ", line)]

@@ -23,8 +23,9 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
+            {"_timing"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline"},
+            {"_certificate", "_deadline", "_totals"},
         ]
     },
     {
@@ -77,7 +78,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"exchange", "engines"},
         ],
         "_connect": [
-            {"__init__", "policy", "resolvers", "socks", "tunnel", "contexts", "tls_errors"},
+            {"__init__", "policy", "resolvers", "socks", "steps", "tunnel", "contexts", "tls_errors"},
             {"proxy"},
             {"environment", "network", "route", "tls"},
             {"sessions"},
@@ -94,19 +95,21 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"arguments", "loaded", "streamed"},
             {"call", "routing"},
             {"leases"},
-            {"connecting", "delivery"},
+            {"connecting", "timing"},
+            {"delivery"},
             {"attempts"},
             {"retrying"},
             {"pool"},
         ]
     },
-    {"": [{"_sync"}]},
+    {"": [{"_sync"}, {"_faces"}]},
     {
         "gateway": [
             {"fleet", "messages", "settings", "stats"},
             {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
-            {"plan", "router"},
-            {"balance", "upload"},
+            {"plan", "request_ids", "router"},
+            {"balance", "upload", "handshakes"},
+            {"websocket"},
             {"gateway"},
             {"config"},
             {"supervisor", "worker"},
@@ -154,9 +157,11 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_cli": [
-            {"__init__", "clean", "exits", "plan", "wire"},
+            {"__init__", "clean", "exits", "plan", "timeline", "wire"},
             {"arguments", "narration", "output"},
-            {"progress"},
+            {"paint"},
+            {"chart", "progress"},
+            {"svg"},
             {"watch"},
             {"command"},
         ]
@@ -199,7 +204,7 @@ OWNERS: dict[str, set[str]] = {
     "brotli": {"_message/decoders"},
     "h11": {"_http1/lenient", "_http1/h11_reader", "_http1/shadow"},
     "h2": {"_http2/h2_engine", "_http2/shadow"},
-    "wsproto": {"_transports/asgi_websocket"},
+    "wsproto": {"_transports/asgi_websocket", "gateway/websocket"},
 }
 # These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
 SSL_TYPES = {
@@ -217,6 +222,7 @@ SSL_TYPES = {
     "_pool/connection",
     "_pool/pool",
     "_pool/routing",
+    "_faces",
     "_sync",
     "_transports/extensions",
     "gateway/settings",
@@ -441,7 +447,7 @@ def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
 def test_a_name_of_another_library_is_answered_with_ours(name: str) -> None:
     import httpcore.testing
 
-    with pytest.raises(AttributeError, match=f"has no attribute '{name}': what it is here is httpcore[.]") as caught:
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}': use httpcore[.]") as caught:
         getattr(httpcore, name)
     ours = str(caught.value).rpartition("httpcore.")[2]
     thing = httpcore.testing.Simulation if ours == "testing.Simulation" else getattr(httpcore, ours)

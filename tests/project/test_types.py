@@ -23,8 +23,9 @@ WRONG = PROJECT / "tests" / "project" / "wrong_calls.py"
 
 RIGHT = """
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
+from typing import TypeVar
 import httpcore
 
 events: list[httpcore.TraceEvent] = []
@@ -41,7 +42,8 @@ def plain(http: httpcore.SyncConnectionPool) -> None:
         http.request("GET", "http://a.test/", given)
     http.request("GET", "http://a.test/", {"a": "b"}, timeout=5)
     http.request(b"GET", b"http://a.test/", [("a", "b"), (b"a", b"b")], timeout=None, trace=events.append)
-    http.request("GET", "http://a.test/", timeout=http.timeout.replace(read=5, total=None))
+    http.request("GET", "http://a.test/", timeout=http.timeout.replace(read=5, total=None, min_rate=1000))
+    http.request("GET", "http://a.test/", timeout=httpcore.TimeoutConfig(min_rate=1000, min_rate_window=None))
     with open("file", "rb") as file:
         http.request("PUT", "http://a.test/", body=file)
     for body in (b"", bytearray(), memoryview(b""), "text", [b"", b""], pieces(), pieces, None):
@@ -49,10 +51,49 @@ def plain(http: httpcore.SyncConnectionPool) -> None:
     http.request("PUT", "http://a.test/", body=httpcore.ReplayableBody(pieces), trailers=lambda: {"a": "b"})
     http.request("GET", "http://a.test/", ssl=ssl.create_default_context(), max_body=5)
 
+R = TypeVar("R")
+
+def get(pool: httpcore.AnyPool[R]) -> R:
+    assert pool.stats().open == 0 and pool.timeout.read_timeout
+    return pool.request("GET", "http://a.test/", {"a": "b"}, timeout=5, max_body=None)
+
+def blocking(pool: httpcore.AnyPool[httpcore.SyncResponse]) -> int:
+    return pool.request("GET", "http://a.test/").status_code
+
+async def awaited(pool: httpcore.AnyPool[Awaitable[httpcore.Response]]) -> int:
+    return (await pool.request("GET", "http://a.test/")).status_code
+
+def look(response: httpcore.AnyResponse) -> str | None:
+    assert response.status_code and response.body and response.info.tls
+    return response.header("a")
+
+async def either(http: httpcore.ConnectionPool, plain: httpcore.SyncConnectionPool) -> None:
+    look(await get(http))
+    look(get(plain))
+    response: httpcore.SyncResponse = get(plain)
+    blocking(plain) + await awaited(http)
+    with plain.stream("GET", "http://a.test/") as streamed:
+        for piece in streamed.stream():
+            piece.hex()
+    given = httpcore.SyncResponse(200, body=b"", connection=response.connection)
+    if given.connection is not None:
+        with given.connection as raw:
+            raw.send(raw.recv())
+    connection = (await http.request("CONNECT", "http://a.test/")).connection
+    if connection is not None:
+        async with connection as other:
+            await other.send(await other.recv())
+        connection.close()
+        await connection.close()
+        await connection.aclose()
+
 async def waits(http: httpcore.ConnectionPool) -> None:
     await http.request("PUT", "http://a.test/", body=more_pieces())
     await http.request("PUT", "http://a.test/", body=more_pieces, timeout=httpcore.TimeoutConfig(read=5))
 
+httpcore.PoolLimits().replace(max_connections=5, keepalive_expiry=None)
+httpcore.SSLConfig().replace(verify=Path("ca"), ciphers=["x"])
+httpcore.get("http://a.test/", trace=events.append, tag=5)
 httpcore.RetryPolicy(statuses={503}, methods=["GET"])
 httpcore.RetryPolicy(statuses=(503,))
 httpcore.SSLConfig(Path("cert"), Path("ca"), alpn=["h2"], fingerprints=["00"])
@@ -166,13 +207,20 @@ def test_an_editor_completes_the_module() -> None:
     assert set(httpcore.__all__) <= completed("import httpcore\nhttpcore.")
 
 
-@pytest.mark.parametrize("name", ["ConnectionPool", "SyncConnectionPool", "HTTPTransport"])
+@pytest.mark.parametrize("name", ["ConnectionPool", "SyncConnectionPool", "HTTPTransport", "Client"])
 def test_an_editor_completes_what_it_makes(name: str) -> None:
     members = {member for member in dir(getattr(httpcore, name)) if not member.startswith("_")}
     assert members <= completed(f"import httpcore\nhttp = httpcore.{name}()\nhttp.")
 
 
-def test_an_editor_completes_a_response() -> None:
-    members = {member for member in dir(httpcore.SyncResponse) if not member.startswith("_")}
-    program = "import httpcore\nhttp = httpcore.SyncConnectionPool()\nhttp.request('GET', 'http://a.test/')."
-    assert members <= completed(program)
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (httpcore.SyncResponse, "SyncConnectionPool().request('GET', 'http://a.test/')"),
+        (httpcore.ClientResponse, "Client().get('http://a.test/')"),
+        (httpcore.ClientResponse, "get('http://a.test/')"),
+    ],
+)
+def test_an_editor_completes_a_response(kind: type, call: str) -> None:
+    members = {member for member in dir(kind) if not member.startswith("_")}
+    assert members <= completed(f"import httpcore\nresponse = httpcore.{call}\nresponse.")

@@ -422,8 +422,8 @@ def listen(runtime: Runtime, scenario: Scenario) -> dict[str, Host]:
     return hosts
 
 
-def make_pool(scenario: Scenario, **more: Any) -> Pool:
-    return Pool(http1=False, limits=scenario.limits, ping_interval=scenario.ping_interval, **more)
+def make_pool(scenario: Scenario, kind: type[Pool] = Pool, **more: Any) -> Pool:
+    return kind(http1=False, limits=scenario.limits, ping_interval=scenario.ping_interval, **more)
 
 
 def play(scenario: Scenario, act: str) -> Any:

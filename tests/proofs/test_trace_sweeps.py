@@ -1,7 +1,8 @@
 """The proof of traces: at every await of every scenario, the records say what really happened on the simulated wire.
 
 The scenarios and the strikes are those of `test_sweeps` and `test_h2_sweeps`. Checked is also `error.safe_to_retry`:
-against what was sent over HTTP/1.1, and against what the server acted on over HTTP/2.
+against what was sent over HTTP/1.1, and against what the server acted on over HTTP/2; the timing of each response and
+error, record by record; and before and after each strike `stats().totals`: against records and wire.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import test_h2_sweeps as over_http2
 import test_sweeps as over_http11
-from records import Records
+from records import Records, check_timing
 from strikes import ACTS
 from test_h2_sweeps import small_windows as small_windows
 
@@ -25,6 +26,24 @@ TIMEOUT = httpcore.TimeoutConfig(5.0, pool_timeout=20.0)
 Act = Callable[[Simulation, Task[Any]], None]
 
 safe: set[bool] = set()
+
+
+class TimedPool(httpcore.ConnectionPool):
+    """Compares the timing of each response that it returns, and of each error, with the records."""
+
+    records: Records
+
+    async def request(self, *arguments: Any, **named: Any) -> httpcore.Response:
+        try:
+            response = await super().request(*arguments, **named)
+        except HTTPCoreError as error:
+            if error.request_number is not None:
+                check_timing(error.timing, self.records.of(error.request_number))
+            raise
+        info = response.info
+        assert info.request_number is not None
+        check_timing(info.timing, self.records.of(info.request_number))
+        return response
 
 
 class Scene:
@@ -39,14 +58,17 @@ class Scene:
         assert self.pool is not None
         assert self.records is not None
         self.records.check_open(self.pool)
+        self.records.check_totals(self.pool)
         self._act(simulation, victim)
         self.records.check_open(self.pool)
+        self.records.check_totals(self.pool)
 
     async def finish(self, simulation: Simulation) -> None:
         assert self.pool is not None
         assert self.records is not None
         self.records.check_open(self.pool)
         self.records.check_requests()
+        self.records.check_totals(self.pool)
         await self.pool.close()
         self.records.check_open(self.pool)
         assert self.pool.stats().open == 0
@@ -76,7 +98,8 @@ def test_records_are_true_at_every_await(name: str, act: str) -> None:
                 host, 80, over_http11.serve, connect_delay=0.05, delay_there=0.01, delay_back=0.01, window=65536
             )
         scene.records = records = Records(simulation)
-        scene.pool = pool = httpcore.ConnectionPool(limits=scenario.limits, timeout=TIMEOUT, trace=records)
+        scene.pool = pool = TimedPool(limits=scenario.limits, timeout=TIMEOUT, trace=records)
+        pool.records = records
         await scenario.before(pool)
         others = [simulation.spawn(over_http11.fetch(pool, path, host)) for path, host in scenario.others]
         victim = await simulation.victim(scenario.victim(pool))
@@ -99,7 +122,9 @@ def test_records_are_true_at_every_await_over_http2(name: str, act: str) -> None
     async def play(simulation: Simulation) -> None:
         hosts = over_http2.listen(simulation, scenario)
         scene.records = records = Records(simulation)
-        scene.pool = pool = over_http2.make_pool(scenario, timeout=TIMEOUT, trace=records)
+        scene.pool = pool = over_http2.make_pool(scenario, TimedPool, timeout=TIMEOUT, trace=records)
+        assert isinstance(pool, TimedPool)
+        pool.records = records
         await scenario.before(pool)
         others = [simulation.spawn(one(pool)) for one in scenario.others]
         victim = await simulation.victim(scenario.victim(pool))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import threading
 from contextlib import redirect_stderr, redirect_stdout
-from typing import NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import pytest
 from real_servers import program
@@ -45,3 +46,40 @@ def curl(*arguments: str, stdin: bytes = b"") -> Ran:
     env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(["curl", "-q", "-sS", *arguments], input=stdin, capture_output=True, timeout=30, env=env)
     return Ran(done.returncode, done.stdout, done.stderr.decode())
+
+
+class Screen:
+    """A pseudo-terminal, and all that was written to it."""
+
+    def __init__(self) -> None:
+        self._ours, theirs = os.openpty()
+        self.terminal = cast("BinaryIO", open(theirs, "wb", buffering=0))  # noqa: SIM115 - see `text`
+        self._received = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        try:
+            while data := os.read(self._ours, 65536):
+                self._received += data
+        except OSError:  # of Linux, when the other end is closed
+            pass
+
+    def text(self) -> str:
+        """What was written; the terminal has made CRLF of each LF."""
+        self.terminal.close()
+        self._reader.join(10)
+        os.close(self._ours)
+        return self._received.decode(errors="surrogateescape").replace("\r\n", "\n")
+
+
+def on_a_terminal(*arguments: str, out: bool = True, err: bool = True) -> tuple[int, str, str]:
+    """Status, standard output and error output, of which those that are True are terminals."""
+    streams, screen = console(), Screen()
+    shown = Console(
+        streams.stdin, screen.terminal if out else streams.stdout, screen.terminal if err else streams.stderr
+    )
+    status = main(arguments, shown)
+    text = screen.text()
+    plain = [cast("Any", stream).getvalue().decode() for stream in (streams.stdout, streams.stderr)]
+    return status, text if out else plain[0], text if err else plain[1]

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from httpcore.gateway import Gateway, Health, Limits, Router, Timeouts, Upstream, prometheus
+from httpcore.gateway import Gateway, Health, Limits, Router, Timeouts, Upstream, WebSockets, prometheus
 from httpcore.gateway.messages import App, Receive, Scope, Send
 
 UPSTREAMS = os.environ["UPSTREAMS"].split()
@@ -14,6 +14,8 @@ HEALTH = Health(**json.loads(os.environ.get("HEALTH", "{}")))
 LIMITS = Limits(**json.loads(os.environ.get("LIMITS", "{}")))
 TIMEOUTS = Timeouts(**json.loads(os.environ.get("TIMEOUTS", "{}")))
 OPTIONS: dict[str, Any] = json.loads(os.environ.get("OPTIONS", "{}"))
+if isinstance(OPTIONS.get("websocket"), dict):
+    OPTIONS["websocket"] = WebSockets(**OPTIONS["websocket"])
 
 gateway = Gateway(
     [Upstream(url) for url in UPSTREAMS], health=HEALTH, limits=LIMITS, timeouts=TIMEOUTS, name="gw", **OPTIONS
@@ -35,4 +37,8 @@ def with_stats(app: App) -> App:
 
 
 plain = with_stats(gateway)
+trusting = Gateway(
+    UPSTREAMS, trusted_proxies=["127.0.0.1"], forwarded=("x-forwarded", "forwarded", "x-real-ip"), name="gw"
+)
+wired = Router({"/trusted/": trusting}, gateway)
 routed = Router({"/api/": gateway})

@@ -13,7 +13,7 @@ SERVERS = {
     "uvicorn-httptools": ["uvicorn", "--http", "httptools", "--no-proxy-headers", "--log-level", "error"],
     "uvicorn-h11": ["uvicorn", "--http", "h11", "--no-proxy-headers", "--log-level", "error"],
     "hypercorn": ["hypercorn"],
-    "granian": ["granian", "--interface", "asgi", "--no-ws", "--log-level", "error"],
+    "granian": ["granian", "--interface", "asgi", "--log-level", "error"],
 }
 
 

@@ -12,14 +12,24 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gateway_servers import exchange, get, status_of
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 from servers import Peer, ScriptedServer, ok
 
 Check = Callable[["Wire"], None]
 CHECKS: dict[str, Check] = {}
+H2_CHECKS: dict[str, Check] = {}
+"""Those over HTTP/2 without TLS."""
 
 
 def check(function: Check) -> Check:
     CHECKS[function.__name__] = function
+    return function
+
+
+def check_h2(function: Check) -> Check:
+    H2_CHECKS[function.__name__] = function
     return function
 
 
@@ -42,6 +52,27 @@ class Wire:
         """Send it; everything that comes back. `requests` has what the upstream got for it."""
         self.requests.clear()
         return exchange(self.port, request)
+
+    def ask_h2(self, *fields: tuple[str, str], body: bytes | None = None) -> tuple[Pairs, bytes]:
+        """One request over HTTP/2, by the package h2; the response's fields, none where the stream was reset."""
+        self.requests.clear()
+        pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "gw.test"), (":path", "/")]
+        given = dict(fields)
+        own = [(name, given.get(name, value)) for name, value in pseudo]
+        rest = [(name, value) for name, value in fields if name[0] != ":"]
+        config = H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
+        connection = H2Connection(config)
+        connection.initiate_connection()
+        connection.send_headers(1, [*own, *rest], end_stream=body is None)
+        if body is not None:
+            connection.send_data(1, body, end_stream=True)
+        with socket.create_connection(("127.0.0.1", self.port), 10) as client:
+            client.sendall(connection.data_to_send())
+            client.settimeout(1)
+            try:
+                return _h2_response(client, connection)
+            except TimeoutError:
+                raise AssertionError("neither an answer nor a reset in a second") from None
 
     def head(self) -> str:
         """The one request that came to the upstream: its head, in lower case but for the request line."""
@@ -106,6 +137,29 @@ class Wire:
         self.left.set()
 
 
+LARGE = bytes(range(256)) * 4096
+"""1 MB that no two places of which look alike for 256 bytes."""
+Pairs = list[tuple[str, str]]
+
+
+def _h2_response(client: socket.socket, connection: H2Connection) -> tuple[Pairs, bytes]:
+    found: Pairs = []
+    body = b""
+    while data := client.recv(65536):
+        for event in connection.receive_data(data):
+            if isinstance(event, ResponseReceived):
+                found = [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
+            elif isinstance(event, DataReceived):
+                body += event.data
+                connection.acknowledge_received_data(event.flow_controlled_length, 1)
+            elif isinstance(event, StreamEnded):
+                return found, body
+            elif isinstance(event, StreamReset | ConnectionTerminated):
+                return [], b""
+        client.sendall(connection.data_to_send())
+    return [], b""
+
+
 ANSWERS = {
     "/hop": ok(
         b"x", b"Connection: x-mine", b"X-Mine: 1", b"Keep-Alive: timeout=9", b"Proxy-Authenticate: Basic", b"X-Kept: 2"
@@ -123,14 +177,41 @@ ANSWERS = {
     "/garbage": b"garbage\r\n\r\n",
     "/nul": b"HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 0\r\n\r\n",
     "/101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "/head-chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
     "/cut": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this",
     "/cut-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     "/500": b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops",
     "/via": ok(b"x", b"Via: 1.1 other"),
     "/close": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
     "/nothing": b"",
+    "/redirect": b"HTTP/1.1 302 Found\r\nLocation: /a%2Fb?c=//d\r\nContent-Length: 0\r\n\r\n",
+    "/part": b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-0/9\r\nContent-Length: 1\r\n\r\nx",
+    "/299": b"HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n",
+    "/cached": ok(b"x", b"Cache-Control: no-transform", b"Age: 5", b'ETag: "a"', b"Vary: X-A"),
+    "/upgrade-offer": ok(b"x", b"Connection: upgrade", b"Upgrade: h2c"),
+    "/interim": b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ok(b"x"),
+    "/old": b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold",
+    "/same-lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+    "/minus": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nx",
+    "/colon": b"HTTP/1.1 200 OK\r\nX-A : 1\r\nContent-Length: 1\r\n\r\nx",
+    "/folded": b"HTTP/1.1 200 OK\r\nX-A: 1\r\n 2\r\nContent-Length: 1\r\n\r\nx",
+    "/huge-head": b"HTTP/1.1 200 OK\r\nX-A: " + bytes(1_000_000).replace(b"\0", b"a") + b"\r\n\r\n",
+    "/bad-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabcd\r\n0\r\n\r\n",
+    "/304-length": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+    "/large": ok(LARGE),
+    "/extra": ok(b"x") + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    "/close-large": b"HTTP/1.1 200 OK\r\n\r\n" + LARGE,
 }
 CLOSES = {
+    "/old",
+    "/same-lengths",
+    "/minus",
+    "/colon",
+    "/folded",
+    "/huge-head",
+    "/bad-chunk",
+    "/extra",
+    "/close-large",
     "/until-close",
     "/two-lengths",
     "/both",
@@ -208,7 +289,48 @@ def max_forwards_is_counted_down(wire: Wire) -> None:
     assert wire.fields("max-forwards") == ["4"]
 
 
+@check
+def an_asterisk_goes_on(wire: Wire) -> None:
+    assert status_of(wire.ask(get("*", method="OPTIONS"))) == 200
+    assert wire.head().startswith("OPTIONS * HTTP/1.1\r\n")
+
+
+@check
+def a_target_that_is_an_authority_is_refused(wire: Wire) -> None:
+    wire.refused(get("gw.test:80"), 400, 0)
+
+
+@check
+def an_unknown_version_is_refused(wire: Wire) -> None:
+    wire.refused(get().replace(b"HTTP/1.1", b"HTTP/3.7"), 400, 505, 0)
+
+
+@check
+def a_method_keeps_its_case(wire: Wire) -> None:
+    """Or is refused."""
+    wire.ask(get(method="get"))
+    assert [request[:4] for request in wire.requests] in ([b"get "], [])
+
+
+@check
+def max_forwards_of_a_get_is_not_heeded(wire: Wire) -> None:
+    assert status_of(wire.ask(get("/", "Max-Forwards: 0"))) == 200
+    assert len(wire.requests) == 1
+
+
+@check
+def a_long_target_goes_on(wire: Wire) -> None:
+    assert status_of(wire.ask(get("/" + "a" * 7000))) == 200
+    assert len(wire.head().split(" ")[1]) == 7001
+
+
 # Host.
+
+
+@check
+def the_host_is_the_upstreams(wire: Wire) -> None:
+    wire.ask(get())
+    assert wire.fields("host") == [wire.upstream.url.partition("://")[2]]
 
 
 @check
@@ -308,7 +430,183 @@ def an_early_answer_reaches_an_upload(wire: Wire) -> None:
     assert status_of(received) == 401
 
 
+@check
+def a_space_before_a_colon_is_refused(wire: Wire) -> None:
+    wire.refused(get("/", "X-A : 1"), 400, 0)
+
+
+@check
+def a_folded_field_is_refused_or_one_line(wire: Wire) -> None:
+    if status_of(wire.ask(get("/", "X-A: 1\r\n 2"))) == 200:
+        assert wire.fields("x-a") == ["1 2"]
+    else:
+        assert wire.requests == []
+
+
+@check
+def control_bytes_in_a_field_do_not_go_on(wire: Wire) -> None:
+    for value in ("a\0b", "a\rb", "a\rX-B: 1"):
+        wire.ask(get("/", f"X-A: {value}"))
+        assert not any(b"\0" in request or b"\rb" in request or b"\rX-B" in request for request in wire.requests)
+
+
+@check
+def a_length_that_is_no_number_is_refused(wire: Wire) -> None:
+    for value in ("-1", "+5", "0x5", "5,6", "five", "5.0"):
+        wire.refused(get("/", f"Content-Length: {value}", method="POST", body=b"hello"), 400, 0)
+
+
+@check
+def the_same_length_twice_is_one_or_refused(wire: Wire) -> None:
+    wire.ask(get("/", "Content-Length: 5", "Content-Length: 5", method="POST", body=b"hello"))
+    assert [(wire.body(), wire.fields("content-length")) for _ in wire.requests] in ([(b"hello", ["5"])], [])
+
+
+@check
+def the_size_of_a_chunk_does_not_overflow(wire: Wire) -> None:
+    """2 to the power of 64, and 5."""
+    wire.requests.clear()
+    body = b"10000000000000005\r\nhello\r\n0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", wire.port), 10) as client:
+        client.sendall(get("/", "Transfer-Encoding: chunked", method="POST", body=body))
+        time.sleep(0.05)
+    assert not any(request.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n") for request in wire.requests)
+
+
+@check
+def chunk_extensions_end_here(wire: Wire) -> None:
+    wire.ask(get("/", "Transfer-Encoding: chunked", method="POST", body=b"5;a=b\r\nhello\r\n0\r\n\r\n"))
+    assert all(b"a=b" not in request for request in wire.requests)
+
+
+@check
+def chunked_in_http_1_0_smuggles_nothing(wire: Wire) -> None:
+    head = b"POST / HTTP/1.0\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    wire.ask(head + b"5\r\nhello\r\n0\r\n\r\n" + get("/smuggled"))
+    time.sleep(0.05)
+    assert not any(b"smuggled" in request.partition(b"\r\n")[0] for request in wire.requests)
+
+
+@check
+def trailers_of_a_request_do_not_become_fields(wire: Wire) -> None:
+    body = b"5\r\nhello\r\n0\r\nX-Forwarded-For: 203.0.113.7\r\nX-T: 1\r\n\r\n"
+    wire.ask(get("/", "Transfer-Encoding: chunked", method="POST", body=body))
+    for request in wire.requests:
+        head = request.partition(b"\r\n\r\n")[0].lower()
+        assert b"203.0.113.7" not in head
+        assert b"x-t:" not in head
+
+
+@check
+def a_cut_upload_is_not_passed_as_whole(wire: Wire) -> None:
+    wire.requests.clear()
+    for fields, body in ((["Content-Length: 10"], b"hello"), (["Transfer-Encoding: chunked"], b"5\r\nhello\r\n")):
+        with socket.create_connection(("127.0.0.1", wire.port), 10) as client:
+            client.sendall(get("/", *fields, method="POST", body=body))
+            time.sleep(0.03)
+    time.sleep(0.05)
+    assert all(request.endswith(b"\r\n\r\nhello") for request in wire.requests)
+
+
+@check
+def a_get_with_a_body_goes_on(wire: Wire) -> None:
+    wire.ask(get("/", "Content-Length: 5", body=b"hello"))
+    assert wire.body() == b"hello"
+
+
+@check
+def a_delete_stays_without_a_body(wire: Wire) -> None:
+    wire.ask(get(method="DELETE"))
+    assert wire.fields("content-length") + wire.fields("transfer-encoding") == []
+
+
+@check
+def a_large_body_goes_on_whole(wire: Wire) -> None:
+    wire.ask(get("/", f"Content-Length: {len(LARGE)}", method="PUT", body=LARGE))
+    assert wire.body() == LARGE
+
+
+@check
+def an_early_answer_reaches_a_client_that_expects_100(wire: Wire) -> None:
+    with socket.create_connection(("127.0.0.1", wire.port), 10) as client:
+        client.sendall(get("/early", "Content-Length: 100000", "Expect: 100-continue", method="POST"))
+        received = b""
+        while b"early" not in received and (data := client.recv(65536)):
+            received += data
+    assert b"HTTP/1.1 401 " in received
+
+
 # Fields of requests.
+
+
+@check
+def connection_cannot_remove_what_a_request_needs(wire: Wire) -> None:
+    sent = get("/", "Content-Length: 5", method="POST", body=b"hello")
+    wire.ask(sent.replace(b"Connection: close", b"Connection: close, host, content-length"))
+    assert wire.body() == b"hello"
+    assert len(wire.fields("host")) == 1
+
+
+@check
+def the_version_of_the_client_is_in_via(wire: Wire) -> None:
+    wire.ask(b"GET / HTTP/1.0\r\nHost: gw.test\r\nVia: 1.1 a\r\nVia: 1.1 b\r\n\r\n")
+    assert ", ".join(wire.fields("via")) == "1.1 a, 1.1 b, 1.0 gw"
+
+
+@check
+def fields_of_the_application_go_on(wire: Wire) -> None:
+    lines = ["Authorization: Basic x", "Range: bytes=0-0", 'If-None-Match: "a"', "Cookie: a=1; b=2", "X-Empty: "]
+    wire.ask(get("/", *lines, "Origin: http://x.test"))
+    for line in [*lines, "Origin: http://x.test"]:
+        name, _, value = line.lower().partition(": ")
+        assert wire.fields(name) == [value], name
+
+
+@check
+def a_field_of_8_kb_goes_on(wire: Wire) -> None:
+    wire.ask(get("/", "X-A: " + "a" * 8000))
+    assert [len(value) for value in wire.fields("x-a")] == [8000]
+
+
+@check
+def a_field_of_1_mb_is_refused(wire: Wire) -> None:
+    wire.requests.clear()
+    with socket.create_connection(("127.0.0.1", wire.port), 10) as client, suppress(OSError):
+        client.sendall(get("/", "X-A: " + "a" * 1_000_000))
+        while client.recv(65536):
+            pass
+    assert wire.requests == []
+
+
+# Trusted proxies (RFC 7239): below /trusted/ this client is one.
+
+
+@check
+def forwarded_of_a_trusted_proxy_is_continued(wire: Wire) -> None:
+    wire.ask(get("/trusted/", 'Forwarded: for="[2001:db8::1]";proto=https', "Forwarded: for=_hidden;by=unknown"))
+    before = 'for="[2001:db8::1]";proto=https, for=_hidden;by=unknown'
+    assert wire.fields("forwarded") == [f"{before}, for=127.0.0.1;host=gw.test;proto=http"]
+
+
+@check
+def x_forwarded_of_a_trusted_proxy_is_continued(wire: Wire) -> None:
+    lines = ["X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https", "X-Forwarded-Host: a.test"]
+    wire.ask(get("/trusted/", *lines, "X-Real-IP: 203.0.113.7", "X-Forwarded-Port: 443"))
+    assert wire.fields("x-forwarded-for") == ["203.0.113.7, 127.0.0.1"]
+    assert wire.fields("x-forwarded-proto") == ["https"]
+    assert wire.fields("x-forwarded-host") == ["a.test"]
+    assert wire.fields("x-forwarded-port") == ["443"]
+    assert wire.fields("x-real-ip") == ["203.0.113.7"]
+
+
+@check
+def forwarded_is_begun_where_there_is_none(wire: Wire) -> None:
+    wire.ask(get("/trusted/", host="gw.test:8080"))
+    assert wire.fields("forwarded") == ['for=127.0.0.1;host="gw.test:8080";proto=http']
+    assert wire.fields("x-real-ip") == ["127.0.0.1"]
+
+
+# Fields of requests, by what the upstream must not be told.
 
 
 @check
@@ -465,6 +763,121 @@ def the_first_event_comes_at_once(wire: Wire) -> None:
             received += client.recv(65536)
 
 
+@check
+def several_interim_responses_do_not_disturb(wire: Wire) -> None:
+    assert body_of(wire.ask(get("/interim"))).endswith(b"x")
+
+
+@check
+def an_upgrade_that_the_upstream_offers_stays_here(wire: Wire) -> None:
+    assert "upgrade" not in names_of(wire.ask(get("/upgrade-offer")))
+
+
+@check
+def a_redirect_goes_on_as_it_came(wire: Wire) -> None:
+    response = wire.ask(get("/redirect"))
+    assert status_of(response) == 302
+    assert ("location", "/a%2Fb?c=//d") in fields_of(response)
+
+
+@check
+def a_part_goes_on_as_it_came(wire: Wire) -> None:
+    response = wire.ask(get("/part", "Range: bytes=0-0"))
+    assert (status_of(response), body_of(response)) == (206, b"x")
+    assert ("content-range", "bytes 0-0/9") in fields_of(response)
+
+
+@check
+def an_unusual_status_goes_on(wire: Wire) -> None:
+    assert status_of(wire.ask(get("/299"))) == 299
+
+
+@check
+def fields_for_caches_go_on(wire: Wire) -> None:
+    found = fields_of(wire.ask(get("/cached")))
+    for pair in (("cache-control", "no-transform"), ("age", "5"), ("etag", '"a"'), ("vary", "X-A")):
+        assert pair in found
+
+
+@check
+def a_response_of_http_1_0_is_whole(wire: Wire) -> None:
+    response = wire.ask(get("/old"))
+    assert body_of(response) == b"old"
+    assert ("via", "1.0 gw") in fields_of(response)
+
+
+@check
+def trailers_of_the_upstream_do_not_become_fields(wire: Wire) -> None:
+    assert "x-t" not in names_of(wire.ask(get("/chunked")))
+
+
+@check
+def a_date_is_there_once_without_the_upstreams(wire: Wire) -> None:
+    assert names_of(wire.ask(get("/redirect"))).count("date") == 1
+
+
+@check
+def head_of_a_chunked_response_has_no_body(wire: Wire) -> None:
+    assert body_of(wire.ask(get("/head-chunked", method="HEAD"))) == b""
+
+
+@check
+def a_304_with_a_length_has_no_body(wire: Wire) -> None:
+    one = get("/304-length").replace(b"Connection: close\r\n", b"")
+    response = wire.ask(one + get("/500"))
+    assert response.index(b" 304 ") < response.index(b" 500 ")
+    assert response.endswith(b"oops")
+
+
+@check
+def a_response_that_is_framed_twice_is_one_or_a_502(wire: Wire) -> None:
+    response = wire.ask(get("/same-lengths"))
+    assert status_of(response) == 502 or fields_of(response).count(("content-length", "1")) == 1
+
+
+@check
+def a_malformed_head_of_the_upstream_is_clean_or_a_502(wire: Wire) -> None:
+    for path in ("/minus", "/huge-head"):
+        assert status_of(wire.ask(get(path))) == 502, path
+    response = wire.ask(get("/colon"))
+    assert status_of(response) == 502 or b"X-A :" not in response
+    response = wire.ask(get("/folded"))
+    assert status_of(response) == 502 or ("x-a", "1 2") in fields_of(response)
+
+
+@check
+def a_malformed_chunk_of_the_upstream_is_visibly_cut(wire: Wire) -> None:
+    response = wire.ask(get("/bad-chunk"))
+    assert status_of(response) == 502 or not response.endswith(b"0\r\n\r\n")
+
+
+@check
+def bytes_after_a_response_are_no_response(wire: Wire) -> None:
+    for _ in range(3):
+        response = wire.ask(get("/extra")) + wire.ask(get("/500"))
+        assert b"evil" not in response
+        assert response.endswith(b"oops")
+
+
+@check
+def a_large_response_is_whole(wire: Wire) -> None:
+    assert body_of(wire.ask(get("/large"))) == LARGE
+    assert len(body_of(wire.ask(get("/close-large")))) >= len(LARGE)
+
+
+@check
+def the_upstreams_close_does_not_close_the_client(wire: Wire) -> None:
+    one = get("/close").replace(b"Connection: close\r\n", b"")
+    response = wire.ask(one + get("/500"))
+    assert response.endswith(b"oops")
+
+
+@check
+def a_post_without_an_answer_is_not_repeated(wire: Wire) -> None:
+    assert status_of(wire.ask(get("/nothing", "Content-Length: 5", method="POST", body=b"hello"))) == 502
+    assert len(wire.requests) == 1
+
+
 # Leaving.
 
 
@@ -514,3 +927,100 @@ def a_connection_that_the_upstream_closed_harms_no_get(wire: Wire) -> None:
     for _ in range(3):
         assert status_of(wire.ask(get("/close"))) == 200
         assert status_of(wire.ask(get("/"))) == 200
+
+
+# HTTP/2 in front (RFC 9113).
+
+
+def cut(wire: Wire, *fields: tuple[str, str], body: bytes | None = None) -> None:
+    """It is refused by a status or a reset, and the upstream sees nothing of it."""
+    found, _ = wire.ask_h2(*fields, body=body)
+    assert dict(found).get(":status") in (None, "400", "404", "405", "413", "501"), found
+    assert wire.requests == []
+
+
+@check_h2
+def a_get_over_http_2_stays_without_a_body(wire: Wire) -> None:
+    found, body = wire.ask_h2()
+    assert (found[0], body) == ((":status", "200"), b"Hello, world")
+    assert wire.head().startswith("GET / HTTP/1.1\r\n")
+    assert wire.fields("content-length") + wire.fields("transfer-encoding") == []
+
+
+@check_h2
+def a_body_over_http_2_goes_on(wire: Wire) -> None:
+    wire.ask_h2((":method", "POST"), ("content-length", "5"), body=b"hello")
+    assert (wire.body(), wire.fields("content-length")) == (b"hello", ["5"])
+    wire.ask_h2((":method", "POST"), body=b"hello")
+    assert b"hello" in wire.body()
+    assert len(wire.fields("content-length") + wire.fields("transfer-encoding")) == 1
+
+
+@check_h2
+def cookies_of_http_2_are_one_field(wire: Wire) -> None:
+    wire.ask_h2(("cookie", "a=1"), ("cookie", "b=2"))
+    assert wire.fields("cookie") == ["a=1; b=2"]
+
+
+@check_h2
+def the_authority_of_http_2_is_the_host(wire: Wire) -> None:
+    wire.ask_h2((":path", "/a%2Fb?c"))
+    assert wire.head().startswith("GET /a%2Fb?c HTTP/1.1\r\n")
+    assert wire.fields("x-forwarded-host") == ["gw.test"]
+    assert wire.fields("host") == [wire.upstream.url.partition("://")[2]]
+
+
+@check_h2
+def via_says_that_the_client_spoke_http_2(wire: Wire) -> None:
+    wire.ask_h2()
+    assert wire.fields("via") in (["2 gw"], ["2.0 gw"])
+
+
+@check_h2
+def fields_for_one_hop_are_no_fields_of_http_2(wire: Wire) -> None:
+    found, _ = wire.ask_h2((":path", "/hop"))
+    names = {name for name, _ in found}
+    assert "x-kept" in names
+    assert not names & {"connection", "keep-alive", "transfer-encoding", "x-mine"}
+
+
+@check_h2
+def a_length_over_http_2_that_is_wrong_smuggles_nothing(wire: Wire) -> None:
+    """Where the server lets it pass, the upstream gets as many bytes as its head says, or an end that is cut."""
+    wire.ask_h2((":method", "POST"), ("content-length", "2"), body=b"hello")
+    time.sleep(0.05)
+    assert all(request.endswith((b"\r\n\r\n", b"\r\n\r\nhe")) for request in wire.requests)
+
+
+@check_h2
+def fields_for_one_hop_over_http_2_do_not_go_on(wire: Wire) -> None:
+    wire.ask_h2(("connection", "x-a"), ("x-a", "1"), ("transfer-encoding", "chunked"))
+    for request in wire.requests:
+        assert b"\r\nx-a:" not in request.lower()
+        assert b"transfer-encoding" not in request.lower()
+
+
+@check_h2
+def line_ends_over_http_2_do_not_go_on(wire: Wire) -> None:
+    cut(wire, ("x-a", "1\r\nx-evil: 2"))
+    cut(wire, (":path", "/ HTTP/1.1\r\nx-evil: 2"))
+
+
+@check_h2
+def connect_over_http_2_is_refused(wire: Wire) -> None:
+    cut(wire, (":method", "CONNECT"))
+
+
+@check_h2
+def a_broken_response_resets_the_stream(wire: Wire) -> None:
+    assert wire.ask_h2((":path", "/cut-chunk"))[0] == []
+
+
+@check_h2
+def what_is_no_response_is_a_502_over_http_2(wire: Wire) -> None:
+    assert wire.ask_h2((":path", "/garbage"))[0][0] == (":status", "502")
+
+
+@check_h2
+def a_large_response_is_whole_over_http_2(wire: Wire) -> None:
+    assert wire.ask_h2((":path", "/large"))[1] == LARGE

@@ -1,0 +1,104 @@
+"""The handshake of a WebSocket on both sides of a gateway (RFC 6455, section 4): values in, values out.
+
+The two sides are handshakes of their own. Keys and extensions are for one hop; the subprotocol is the upstream's choice
+among those that the client offers, so that the upstream is asked first.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Final, NamedTuple
+
+from .._errors import RemoteProtocolError, show
+from .messages import Headers, Refusal, Scope
+from .plan import Forward, Trust, plan, returned
+
+__all__ = ["Agreed", "Offer", "agreed", "asked"]
+
+_MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+_OWN: Final = frozenset(
+    b"sec-websocket-key sec-websocket-version sec-websocket-extensions sec-websocket-protocol "
+    b"sec-websocket-accept".split()
+)
+_WITH_BODY: Final = Refusal(400, "expected no body in the handshake of a WebSocket")
+
+
+class Offer(NamedTuple):
+    """What the upstream is asked for.
+
+    Attributes:
+        request: with the fields of the handshake.
+        accept: what the upstream must answer to the key.
+        subprotocols: those that it may choose from.
+    """
+
+    request: Forward
+    accept: bytes
+    subprotocols: tuple[str, ...]
+
+
+class Agreed(NamedTuple):
+    """What the upstream has accepted.
+
+    Attributes:
+        subprotocol: of those that were offered, or None.
+        headers: further fields for the client, e.g. Set-Cookie.
+    """
+
+    subprotocol: str | None
+    headers: Headers
+
+
+def asked(scope: Scope, trust: Trust, nonce: bytes) -> Offer | Refusal:
+    """The handshake with the upstream for one that a client has begun.
+
+    Arguments:
+        scope: of ASGI, of the type "websocket".
+        trust: as for `plan`, whose rules hold: a handshake is a GET.
+        nonce: 16 random bytes.
+    """
+    request = plan({**scope, "method": "GET"}, trust)
+    if isinstance(request, Refusal):
+        return request
+    if request.length or (request.has_body and request.length is None):
+        return _WITH_BODY
+    key = base64.b64encode(nonce)
+    headers = [pair for pair in request.headers if pair[0] not in _OWN and pair[0] != b"content-length"]
+    headers += [
+        (b"connection", b"Upgrade"),
+        (b"upgrade", b"websocket"),
+        (b"sec-websocket-version", b"13"),
+        (b"sec-websocket-key", key),
+    ]
+    subprotocols = tuple(scope.get("subprotocols", ()))
+    if subprotocols:
+        headers.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode("latin-1")))
+    accept = base64.b64encode(hashlib.sha1(key + _MAGIC, usedforsecurity=False).digest())
+    return Offer(request._replace(headers=headers, has_body=False, length=None), accept, subprotocols)
+
+
+def agreed(given: Headers, offer: Offer, without: frozenset[bytes], name: bytes) -> Agreed:
+    """What the upstream says with 101 (RFC 6455, section 4.1).
+
+    Arguments:
+        given: the fields of its response, names in lower case.
+        without, name: as for `returned`.
+
+    Raises:
+        RemoteProtocolError: it has accepted something else than was asked for.
+    """
+    said: dict[bytes, list[bytes]] = {}
+    for field, value in given:
+        said.setdefault(field, []).append(value)
+    if b",".join(said.get(b"upgrade", ())).strip().lower() != b"websocket":
+        raise RemoteProtocolError("the upstream switched to another protocol than websocket")
+    if said.get(b"sec-websocket-accept") != [offer.accept]:
+        raise RemoteProtocolError("the upstream's Sec-WebSocket-Accept does not answer the key")
+    if b"sec-websocket-extensions" in said:
+        raise RemoteProtocolError("the upstream chose an extension of WebSockets, and none was offered")
+    chosen = [value.decode("latin-1") for value in said.get(b"sec-websocket-protocol", ())]
+    if len(chosen) > 1 or (chosen and chosen[0] not in offer.subprotocols):
+        raise RemoteProtocolError(f"the upstream chose a subprotocol that was not offered: {show(', '.join(chosen))}")
+    headers = [pair for pair in returned(given, without, "1.1", name) if pair[0] not in _OWN]
+    return Agreed(chosen[0] if chosen else None, headers)

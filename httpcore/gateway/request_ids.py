@@ -1,0 +1,61 @@
+"""An id for each request, by which the lines of several logs are found: X-Request-ID, which no RFC defines."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable, Sequence
+from itertools import count
+from typing import Final
+
+from .forwarding import is_trusted, networks_of
+from .messages import App, Message, Receive, Scope, Send
+
+__all__ = ["RequestIds"]
+
+_FIELD: Final = b"x-request-id"
+_USABLE: Final = re.compile(rb"[!-~]{1,200}")
+
+
+class RequestIds:
+    """An ASGI app around another: each HTTP request has an id, upstream, in its response and in the gateway's log.
+
+    Arguments:
+        app: a `Gateway`, a `Router` or any other.
+        trusted_proxies: networks and addresses whose ids are taken, if they are 1 to 200 visible ASCII characters.
+            All other requests get a new one. Default (): none.
+
+    Raises:
+        TypeError, ValueError: one of them is neither a network nor an address.
+    """
+
+    def __init__(self, app: App, trusted_proxies: Sequence[str] = ()) -> None:
+        self._app = app
+        self._networks = networks_of(trusted_proxies)
+        self._prefix = os.urandom(8).hex()  # of this process
+        self._numbers = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        pair = (_FIELD, self._given(scope) or b"%b-%x" % (self._prefix.encode(), next(self._numbers)))
+
+        def marked(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*_others(message["headers"]), pair]}
+            return send(message)
+
+        await self._app({**scope, "headers": [*_others(scope["headers"]), pair]}, receive, marked)
+
+    def _given(self, scope: Scope) -> bytes | None:
+        """What a trusted proxy has called the request."""
+        client = scope.get("client")
+        if not self._networks or client is None or not is_trusted(self._networks, client[0]):
+            return None
+        found: list[bytes] = [value for name, value in scope["headers"] if name == _FIELD]
+        return found[0] if len(found) == 1 and _USABLE.fullmatch(found[0]) else None
+
+
+def _others(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in headers if name != _FIELD]

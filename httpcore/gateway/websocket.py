@@ -1,0 +1,261 @@
+"""One WebSocket through the gateway: messages of an ASGI server on one side, frames of the upstream on the other.
+
+The frames are wsproto's, so this module is imported only for a WebSocket. Each side is a WebSocket of its own: pings,
+fragments and compression are agreed on with each hop by itself. Messages go on whole, one at a time each way: a side
+that reads slowly holds up the other, by the back pressure of both connections.
+
+Two tasks: the request's own passes on what the upstream sends, a second one what the client sends. That one is there
+before the upstream is asked, since it is also the one that hears the client leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from wsproto import events
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.frame_protocol import CloseReason
+
+from .._errors import HTTPCoreError
+from .._message.raw import RawStream
+from .handshakes import Agreed
+from .messages import Message, Receive, Send
+from .settings import WebSockets
+from .watch import Lock, Watch, later, pause, start
+
+__all__ = ["Socket"]
+
+# Close codes (RFC 6455, section 7.4.1).
+_NORMAL: Final = 1000
+_NO_CODE: Final = 1005
+_ABNORMAL: Final = 1006
+_TOO_BIG: Final = 1009
+_INTERNAL_ERROR: Final = 1011
+
+_PIECE: Final = 32768
+_MOST_PARTS: Final = 1024
+_BROKE_OFF: Final = "the upstream broke off"
+
+
+class _Turn(Protocol):
+    """What is used of the request."""
+
+    is_whole: bool
+    error: object
+
+
+class Socket:
+    """Passes messages both ways, from the handshake to the end."""
+
+    __slots__ = ("_connection", "_frames", "_handle", "_heard", "_is_client_gone", "_is_pinged", "_lock", "_parts",
+                 "_pong", "_receive", "_send", "_settings", "_size", "_stop", "_watch")  # fmt: skip
+
+    def __init__(self, receive: Receive, send: Send, settings: WebSockets, watch: Watch) -> None:
+        self._receive = receive
+        self._send = send
+        self._settings = settings
+        self._watch = watch
+        self._frames = Connection(ConnectionType.CLIENT)
+        self._connection: RawStream | None = None
+        self._lock = Lock()  # one at a time sends on the connection
+        self._parts: list[Any] = []
+        self._size = 0
+        self._pong: bytes | None = None
+        self._is_client_gone = False
+        self._heard = False
+        self._is_pinged = False
+        self._handle: Callable[[], object] | None = None
+        self._stop = start(self._from_client())
+
+    def close(self) -> None:
+        """The request is over, however it ended."""
+        self._stop()
+        if self._handle is not None:
+            self._handle()
+        if self._connection is not None:
+            self._connection.close()
+
+    async def talk(self, connection: RawStream, agreed: Agreed, turn: _Turn) -> None:
+        """Accept the client, and pass messages both ways until one side closes.
+
+        Raises:
+            HTTPCoreError: the upstream broke off; the client was told.
+        """
+        self._connection = connection
+        await self._to_client(
+            {"type": "websocket.accept", "subprotocol": agreed.subprotocol, "headers": agreed.headers}
+        )
+        if self._settings.ping_interval is not None:
+            self._handle = later(self._settings.ping_interval, self._look)
+        try:
+            turn.is_whole = await self._from_upstream(connection)
+        except HTTPCoreError:
+            await self._close_client(_INTERNAL_ERROR, _BROKE_OFF)
+            raise
+        if not turn.is_whole:
+            turn.error = "upstream"
+            await self._close_client(_INTERNAL_ERROR, _BROKE_OFF)
+
+    # From the upstream to the client.
+
+    async def _from_upstream(self, connection: RawStream) -> bool:
+        """Whether it closed as the protocol has it."""
+        frames = self._frames
+        while data := await connection.recv(_PIECE):
+            self._heard = True
+            if len(data) > _PIECE // 2:  # of an upstream that sends without end: others have their turn between pieces
+                await pause(0)
+            frames.receive_data(data)
+            for event in frames.events():
+                if isinstance(event, events.Message):
+                    if not await self._on_part(event):
+                        return True
+                elif isinstance(event, events.Ping):
+                    self._answer_ping(event)
+                elif isinstance(event, events.CloseConnection):
+                    return await self._on_close(event)
+        return self._is_client_gone  # then it need not answer Close
+
+    async def _on_part(self, event: events.Message[Any]) -> bool:
+        """A message, or a part of one. False where it is too long: both sides are then closed."""
+        data: Any = event.data
+        size = self._size + len(data)
+        if size > self._settings.max_message:
+            reason = f"expected at most {self._settings.max_message} bytes in a message"
+            await self._close_client(_TOO_BIG, reason)
+            await self._put(events.CloseConnection(_TOO_BIG, reason))
+            return False
+        if not event.message_finished:
+            self._keep(data, size)
+            return True
+        if self._parts:
+            data = data[:0].join([*self._parts, data])
+            self._parts, self._size = [], 0
+        if isinstance(data, str):
+            await self._to_client({"type": "websocket.send", "text": data})
+        else:
+            await self._to_client({"type": "websocket.send", "bytes": bytes(data)})
+        return True
+
+    def _keep(self, data: Any, size: int) -> None:
+        """Part of a message. Fragments may be tiny, so that they are joined now and then."""
+        self._parts.append(data)
+        self._size = size
+        if len(self._parts) > _MOST_PARTS:
+            self._parts = [data[:0].join(self._parts)]
+
+    async def _on_close(self, event: events.CloseConnection) -> bool:
+        state = self._frames.state
+        if state is ConnectionState.OPEN:  # its frames break the protocol: wsproto says so by the code to answer with
+            await self._close_client(_INTERNAL_ERROR, "the upstream broke the protocol")
+            await self._put(events.CloseConnection(event.code, event.reason))
+            return False
+        await self._close_client(int(event.code), event.reason or "")
+        if state is ConnectionState.REMOTE_CLOSING:
+            await self._put(event.response())
+        return True
+
+    def _answer_ping(self, ping: events.Ping) -> None:
+        """The reader does not wait for room to send. Of several pings the last one's pong stands for all (5.5.3)."""
+        is_coming = self._pong is not None
+        self._pong = self._frames.send(ping.response())
+        if not is_coming:
+            start(self._send_pong())
+
+    async def _send_pong(self) -> None:
+        try:
+            async with self._lock:
+                pong, self._pong = self._pong, None
+                if pong is not None and self._connection is not None:
+                    await self._connection.send(pong)
+        except HTTPCoreError:
+            pass  # the reader hears of it, too
+
+    async def _to_client(self, message: Message) -> None:
+        """A server may raise what it likes where the client has left: its leaving is on its way to the second task."""
+        if self._is_client_gone:
+            return
+        try:
+            await self._send(message)
+        except Exception:  # whatever it is, see above
+            self._is_client_gone = True
+            self._end_soon()
+
+    async def _close_client(self, code: int, reason: str) -> None:
+        """With a code that may be sent: an upstream that gave none has closed normally."""
+        await self._to_client(
+            {"type": "websocket.close", "code": _NORMAL if code == _NO_CODE else code, "reason": reason}
+        )
+
+    # From the client to the upstream.
+
+    async def _from_client(self) -> None:
+        receive = self._receive
+        try:
+            while True:
+                message = await receive()
+                kind = message["type"]
+                if kind == "websocket.receive":
+                    await self._pass(message)
+                elif kind == "websocket.disconnect":
+                    await self._on_left(message.get("code", _NO_CODE), message.get("reason") or "")
+                    return
+        except HTTPCoreError:
+            pass  # the reader hears of it, too
+
+    async def _pass(self, message: Message) -> None:
+        text = message.get("text")
+        if text is not None:
+            await self._put(events.TextMessage(data=text))
+        else:
+            await self._put(events.BytesMessage(data=message["bytes"]))
+
+    async def _on_left(self, code: int, reason: str) -> None:
+        """A client that closed is told to the upstream by its code; one that was lost by a lost connection."""
+        if self._connection is None or code == _ABNORMAL:
+            self._watch.left()
+            return
+        self._is_client_gone = True
+        self._end_soon()
+        # wsproto knows "no code" by its own name alone.
+        await self._put(events.CloseConnection(CloseReason.NO_STATUS_RCVD if code == _NO_CODE else code, reason))
+
+    def _end_soon(self) -> None:
+        """The upstream has this long to answer Close."""
+        if self._handle is not None:
+            self._handle()
+        self._handle = later(self._settings.close_timeout, self._watch.left)
+
+    async def _put(self, event: events.Event) -> None:
+        connection, frames = self._connection, self._frames
+        assert connection is not None  # the client was accepted
+        async with self._lock:
+            is_close = isinstance(event, events.CloseConnection)
+            if frames.state is ConnectionState.OPEN or (is_close and frames.state is ConnectionState.REMOTE_CLOSING):
+                await connection.send(frames.send(event))
+
+    # Whether the upstream is there.
+
+    def _look(self) -> None:
+        """Ping an upstream that was silent; one that was silent even so is given up."""
+        assert self._settings.ping_interval is not None
+        if self._is_pinged and not self._heard:
+            start(self._give_up())
+            return
+        self._is_pinged = not self._heard
+        if self._is_pinged:
+            start(self._ping())
+        self._heard = False
+        self._handle = later(self._settings.ping_interval, self._look)
+
+    async def _give_up(self) -> None:
+        self._end_soon()
+        await self._close_client(_INTERNAL_ERROR, "the upstream does not answer")
+        self._watch.end("idle")
+
+    async def _ping(self) -> None:
+        try:
+            await self._put(events.Ping())
+        except HTTPCoreError:
+            pass  # the reader hears of it, too
