@@ -647,7 +647,7 @@ def test_what_the_peer_makes_us_owe_is_bounded(monkeypatch: pytest.MonkeyPatch) 
         await peer.send(b"fine")
         assert await stream.read(10, 5.0) == b"fine"
         # A smaller bound, so that the test takes no seconds.
-        monkeypatch.setattr(tls, "_OWED", 9_999)
+        monkeypatch.setattr(tls, "_MOST_PENDING", 9_999)
         await peer.send(b"too much")
         assert await stream.read(10, 5.0) == b"too much"
         with pytest.raises(ReadError, match="records that carry no data"):

@@ -344,7 +344,7 @@ LAXER: dict[str, Laxer] = {
         b"HTTP/1.1 200 OK\r\nA: \x1b\r\n\r\n",
     ),
     "a list of equal lengths": (
-        r"the peer sent Content-Length '(\d+)(, \1)+': 1 to 19 digits",
+        r"the peer sent Content-Length '(\d+)(, \1)+': expected 1 to 19 digits",
         {"h11"},
         "RFC 9112 6.3: a recipient may take them for one",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab",
@@ -356,7 +356,7 @@ LAXER: dict[str, Laxer] = {
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab",
     ),
     "twenty digits of length": (
-        r"the peer sent Content-Length '\d{20}': 1 to 19 digits",
+        r"the peer sent Content-Length '\d{20}': expected 1 to 19 digits",
         {"h11", "llhttp"},
         "RFC 9110 8.6: beware of numbers that are too large; 2**64 has twenty digits",
         b"HTTP/1.1 200 OK\r\nContent-Length: 00000000000000000002\r\n\r\nab",
