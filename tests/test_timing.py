@@ -140,7 +140,7 @@ def test_what_waits_for_a_connection_says_for_how_long() -> None:
     runtime.run(main())
 
 
-def test_an_interim_response_and_a_head_in_pieces_have_a_first_byte() -> None:
+def test_interim_responses_and_cut_heads_have_a_first_byte() -> None:
     async def body(pool: httpcore.ConnectionPool) -> None:
         hinted, in_parts = timing_of(await get(pool, "/hint")), timing_of(await get(pool, "/parts"))
         assert (hinted.first_byte, hinted.head, hinted.complete) == (1.0, 2.0, 2.0)
@@ -258,7 +258,7 @@ def test_sizes_are_those_on_the_wire_and_behind_the_decoder() -> None:
     assert bodies == [(len(CODED), len(TEXT)), (2, 2), (2, 2), (len(CODED), len(TEXT))]
 
 
-def test_a_timing_cannot_be_changed_and_knows_how_long_a_step_took() -> None:
+def test_a_timing_is_immutable_and_has_the_time_of_each_step() -> None:
     timing = RequestTiming(1.0, dns=TimeSpan(0.25, 0.75), connect=TimeSpan(0.75, None))
     with pytest.raises(FrozenInstanceError):
         timing.head = 1.0  # type: ignore[misc]

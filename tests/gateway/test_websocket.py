@@ -65,7 +65,7 @@ def seen(upstream: int, count: int = 1) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("server", FRONTS)
-def test_messages_pass_both_ways_on_every_server(server: str, upstream: int) -> None:
+def test_messages_pass_in_both_directions_on_every_server(server: str, upstream: int) -> None:
     with (
         serving(server, "plain", *FRONTS[server], UPSTREAMS=f"http://127.0.0.1:{upstream}") as port,
         dial(port, subprotocols=["one", "two"]) as client,
@@ -509,7 +509,7 @@ def test_the_acceptance_is_checked(fields: list[tuple[bytes, bytes]], subprotoco
 
 
 @pytest.mark.parametrize("given", [None, "yes", 1, {}])
-def test_what_is_no_setting_of_websockets_is_refused(given: Any) -> None:
+def test_an_unknown_setting_of_websockets_is_refused(given: Any) -> None:
     with pytest.raises(TypeError, match="websocket: expected True, False or a WebSockets"):
         Gateway("http://127.0.0.1:1", websocket=given)
 
