@@ -140,7 +140,7 @@ def test_what_waits_for_a_connection_says_for_how_long() -> None:
     runtime.run(main())
 
 
-def test_an_interim_response_and_a_head_in_pieces_have_a_first_byte() -> None:
+def test_interim_responses_and_cut_heads_have_a_first_byte() -> None:
     async def body(pool: httpcore.ConnectionPool) -> None:
         hinted, in_parts = timing_of(await get(pool, "/hint")), timing_of(await get(pool, "/parts"))
         assert (hinted.first_byte, hinted.head, hinted.complete) == (1.0, 2.0, 2.0)
@@ -258,7 +258,7 @@ def test_sizes_are_those_on_the_wire_and_behind_the_decoder() -> None:
     assert bodies == [(len(CODED), len(TEXT)), (2, 2), (2, 2), (len(CODED), len(TEXT))]
 
 
-def test_a_timing_cannot_be_changed_and_knows_how_long_a_step_took() -> None:
+def test_a_timing_is_immutable_and_has_the_time_of_each_step() -> None:
     timing = RequestTiming(1.0, dns=TimeSpan(0.25, 0.75), connect=TimeSpan(0.75, None))
     with pytest.raises(FrozenInstanceError):
         timing.head = 1.0  # type: ignore[misc]
@@ -275,7 +275,7 @@ def test_a_response_made_by_hand_has_no_timing() -> None:
 # In every runtime, over sockets.
 
 
-class Way:
+class Case:
     """A route to an origin: what a pool is given, and whether there is TLS with origin and proxy."""
 
     def __init__(self, folder: Path) -> None:
@@ -289,8 +289,8 @@ class Way:
 
 
 @pytest.fixture(scope="module")
-def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
-    return Way(tmp_path_factory.mktemp("timing"))
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(tmp_path_factory.mktemp("timing"))
 
 
 async def two_gets(pool: Any, events: list[httpcore.TraceEvent], **named: Any) -> list[RequestTiming]:
@@ -309,15 +309,15 @@ async def two_gets(pool: Any, events: list[httpcore.TraceEvent], **named: Any) -
 
 @each_runtime
 @pytest.mark.parametrize("protocol", ["http1", "http2"])
-def test_each_time_is_that_of_its_record(runtime: Runtime, way: Way, protocol: str) -> None:
+def test_each_time_is_that_of_its_record(runtime: Runtime, case: Case, protocol: str) -> None:
     """Over a proxy with TLS, a tunnel through it, and TLS with the origin."""
     events: list[httpcore.TraceEvent] = []
 
     async def body() -> None:
         steps = (TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE)
-        with ScriptedProxy(steps, origin=getattr(way, protocol), proxy=way.plain) as server:
-            proxy = httpcore.Proxy(f"https://127.0.0.1:{server.port}", ssl=way.ssl)
-            async with runtime.pool(way.ssl, proxy=proxy, trace=events.append) as pool:
+        with ScriptedProxy(steps, origin=getattr(case, protocol), proxy=case.plain) as server:
+            proxy = httpcore.Proxy(f"https://127.0.0.1:{server.port}", ssl=case.ssl)
+            async with runtime.pool(case.ssl, proxy=proxy, trace=events.append) as pool:
                 first, second = await two_gets(pool, events, url="https://secure.test/")
                 assert first.proxy_tls is not None
                 assert first.tunnel is not None

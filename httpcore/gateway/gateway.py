@@ -426,7 +426,7 @@ class Gateway:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             connection: RawStream | None = response.connection
             if connection is not None:
-                await _both_ways(turn, connection, left)
+                await _both_directions(turn, connection, left)
                 return
             if upload is not None:
                 upload.close()
@@ -522,7 +522,7 @@ async def _only(piece: bytes) -> AsyncIterator[bytes]:
     yield piece
 
 
-async def _both_ways(turn: _Turn, connection: RawStream, left: int | None) -> None:
+async def _both_directions(turn: _Turn, connection: RawStream, left: int | None) -> None:
     """Hand the response on while the client may still be sending."""
     upload = turn.upload
     assert upload is not None  # `duplex` was asked for

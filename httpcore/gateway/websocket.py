@@ -48,8 +48,23 @@ class _Turn(Protocol):
 class Socket:
     """Passes messages both ways, from the handshake to the end."""
 
-    __slots__ = ("_connection", "_frames", "_handle", "_heard", "_is_client_gone", "_is_pinged", "_lock", "_parts",
-                 "_pong", "_receive", "_send", "_settings", "_size", "_stop", "_watch")  # fmt: skip
+    __slots__ = (
+        "_connection",
+        "_frames",
+        "_handle",
+        "_is_client_gone",
+        "_is_pinged",
+        "_lock",
+        "_parts",
+        "_pong",
+        "_receive",
+        "_received_texts",
+        "_send",
+        "_settings",
+        "_size",
+        "_stop",
+        "_watch",
+    )  # fmt: skip
 
     def __init__(self, receive: Receive, send: Send, settings: WebSockets, watch: Watch) -> None:
         self._receive = receive
@@ -63,7 +78,7 @@ class Socket:
         self._size = 0
         self._pong: bytes | None = None
         self._is_client_gone = False
-        self._heard = False
+        self._received_texts = False
         self._is_pinged = False
         self._handle: Callable[[], object] | None = None
         self._stop = start(self._from_client())
@@ -103,7 +118,7 @@ class Socket:
         """Whether it closed as the protocol has it."""
         frames = self._frames
         while data := await connection.recv(_PIECE):
-            self._heard = True
+            self._received_texts = True
             if len(data) > _PIECE // 2:  # of an upstream that sends without end: others have their turn between pieces
                 await pause(0)
             frames.receive_data(data)
@@ -240,13 +255,13 @@ class Socket:
     def _look(self) -> None:
         """Ping an upstream that was silent; one that was silent even so is given up."""
         assert self._settings.ping_interval is not None
-        if self._is_pinged and not self._heard:
+        if self._is_pinged and not self._received_texts:
             start(self._give_up())
             return
-        self._is_pinged = not self._heard
+        self._is_pinged = not self._received_texts
         if self._is_pinged:
             start(self._ping())
-        self._heard = False
+        self._received_texts = False
         self._handle = later(self._settings.ping_interval, self._look)
 
     async def _give_up(self) -> None:

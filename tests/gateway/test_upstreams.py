@@ -154,7 +154,7 @@ def test_one_of_two_upstreams_killed_under_load_fails_no_get() -> None:
         assert statuses[200] > 100
 
 
-def test_one_of_two_upstreams_killed_under_load_gets_no_post_twice() -> None:
+def test_an_upstream_killed_under_load_gets_no_post_twice() -> None:
     """Nor does the other one. What was not handed over goes to the other, so that few fail."""
     done: list[str] = []
 

@@ -32,7 +32,7 @@ FRONTS = {
     "hypercorn": (),
     "granian": ("--ws",),
 }
-TOLD: dict[str, list[Any]] = {"hypercorn": [1005, ""], "granian": [4321, ""]}
+NOTED: dict[str, list[Any]] = {"hypercorn": [1005, ""], "granian": [4321, ""]}
 """What these servers tell the app of a client that closes with 4321 and a reason; the others tell it all."""
 
 
@@ -65,7 +65,7 @@ def seen(upstream: int, count: int = 1) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("server", FRONTS)
-def test_messages_pass_both_ways_on_every_server(server: str, upstream: int) -> None:
+def test_messages_pass_in_both_directions_on_every_server(server: str, upstream: int) -> None:
     with (
         serving(server, "plain", *FRONTS[server], UPSTREAMS=f"http://127.0.0.1:{upstream}") as port,
         dial(port, subprotocols=["one", "two"]) as client,
@@ -78,7 +78,7 @@ def test_messages_pass_both_ways_on_every_server(server: str, upstream: int) -> 
         assert client.recv(10) == "in parts"
         assert client.ping().wait(10)  # by the server in front
         client.close(4321, "enough")
-        assert seen(upstream) == [TOLD.get(server, [4321, "enough"])]
+        assert seen(upstream) == [NOTED.get(server, [4321, "enough"])]
         assert is_settled(port)
 
 
@@ -91,10 +91,10 @@ def test_many_messages_arrive_in_order_before_the_close(front: int) -> None:
 def test_what_the_client_asked_for_reaches_the_upstream(front: int) -> None:
     more = [("Cookie", "a=1"), ("X-A", "b"), ("X-Forwarded-For", "9.9.9.9")]
     with dial(front, "/fields?a=%2F", origin="https://app.test", additional_headers=more) as client:
-        told = json.loads(client.recv(10))
-    assert told["path"] == "/fields?a=%2F"
+        noted_texts = json.loads(client.recv(10))
+    assert noted_texts["path"] == "/fields?a=%2F"
     fields: dict[str, list[str]] = {}
-    for name, value in told["headers"]:
+    for name, value in noted_texts["headers"]:
         fields.setdefault(name, []).append(value)
     assert fields["origin"] == ["https://app.test"]
     assert fields["cookie"] == ["a=1"]
@@ -206,17 +206,17 @@ class Script:
     def __init__(self) -> None:
         self.run: Callable[[Peer], object] = accepting
         self.left = 0.0
-        self.heard: list[tuple[int, bytes]] = []
+        self.received_texts: list[tuple[int, bytes]] = []
         self.is_over = False
 
     def __call__(self, peer: Peer) -> None:
         self.left = 0.0
-        self.heard = []
+        self.received_texts = []
         self.is_over = False
         try:
             self.run(peer)
             while (found := received(peer))[0] >= 0:
-                self.heard.append(found)
+                self.received_texts.append(found)
                 if found[0] == 8:
                     self.left = time.monotonic()
         finally:
@@ -322,9 +322,9 @@ def test_fragments_and_pings_of_the_upstream_are_put_together(scripted: tuple[Sc
         client.send(b"bytes")
     script.end()
     # Several pings may be answered by the last one's pong.
-    assert (10, b"two") in script.heard
-    assert (2, b"bytes") in script.heard
-    assert script.heard[-1][0] == 8
+    assert (10, b"two") in script.received_texts
+    assert (2, b"bytes") in script.received_texts
+    assert script.received_texts[-1][0] == 8
 
 
 def test_an_upstream_that_falls_silent_is_given_up(scripted: tuple[Script, int]) -> None:
@@ -335,7 +335,7 @@ def test_an_upstream_that_falls_silent_is_given_up(scripted: tuple[Script, int])
             client.recv(10)
         assert client.close_code == 1011
     script.end()
-    assert script.heard[0][0] == 9  # it was pinged before
+    assert script.received_texts[0][0] == 9  # it was pinged before
     assert is_settled(port)
 
 
@@ -360,7 +360,7 @@ def test_a_client_that_is_lost_closes_without_a_code(scripted: tuple[Script, int
     with plain(port) as client:
         assert client.recv(1024).startswith(b"HTTP/1.1 101")
     script.end()
-    assert script.heard == [(8, b"")]
+    assert script.received_texts == [(8, b"")]
 
 
 def test_an_upstream_that_does_not_answer_close_is_left(scripted: tuple[Script, int]) -> None:
@@ -369,7 +369,7 @@ def test_an_upstream_that_does_not_answer_close_is_left(scripted: tuple[Script, 
     with dial(port) as client:
         client.close(1000, "bye")
     script.end()
-    assert script.heard == [(8, b"\x03\xe8bye")]
+    assert script.received_texts == [(8, b"\x03\xe8bye")]
     assert is_settled(port)
 
 
@@ -509,7 +509,7 @@ def test_the_acceptance_is_checked(fields: list[tuple[bytes, bytes]], subprotoco
 
 
 @pytest.mark.parametrize("given", [None, "yes", 1, {}])
-def test_what_is_no_setting_of_websockets_is_refused(given: Any) -> None:
+def test_an_unknown_setting_of_websockets_is_refused(given: Any) -> None:
     with pytest.raises(TypeError, match="websocket: expected True, False or a WebSockets"):
         Gateway("http://127.0.0.1:1", websocket=given)
 

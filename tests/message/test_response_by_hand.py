@@ -169,7 +169,7 @@ def test_only_a_coroutine_can_be_driven() -> None:
 # Raw streams.
 
 
-def test_a_raw_stream_is_a_context_manager_and_close_may_be_awaited() -> None:
+def test_a_raw_stream_is_a_context_manager_with_aclose() -> None:
     async def main() -> None:
         raw = Raw()
         async with raw as same:

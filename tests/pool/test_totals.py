@@ -78,7 +78,7 @@ def test_reuses_of_closed_connections_still_count() -> None:
     assert (totals.dials, totals.reuses) == (2, 2)
 
 
-def test_a_connection_made_ahead_is_a_dial_and_no_reuse_until_it_is_used() -> None:
+def test_a_connection_made_ahead_is_a_dial_and_no_reuse() -> None:
     async def body(pool: httpcore.ConnectionPool, runtime: Simulation) -> None:
         for _ in range(2):
             await pool.connect("http://a.test")
@@ -186,7 +186,7 @@ def test_a_cancelled_dial_is_a_failed_one() -> None:
     assert totals_after(body) == PoolTotals(requests=1, dials=1, failed_dials=1)
 
 
-def test_limits_and_totals_are_part_of_the_snapshot_and_of_no_comparison() -> None:
+def test_limits_and_totals_are_in_the_snapshot_alone() -> None:
     limits = PoolLimits(max_connections=7)
     with httpcore.SyncConnectionPool(limits=limits) as http, httpcore.SyncConnectionPool() as other:
         stats = http.stats()

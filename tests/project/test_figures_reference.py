@@ -43,7 +43,7 @@ def test_the_table_has_each_field_once_and_no_other(kind: type) -> None:
     assert len(TABLES) == 6
 
 
-def test_the_readings_are_said_to_be_those_of_records() -> None:
+def test_the_readings_are_documented_as_those_of_records() -> None:
     """Each time but three has a record, and each record exists."""
     fields = {name.partition(".")[0] for name in TABLES[2]}
     assert {field.name for field in dataclasses.fields(RequestTiming)} - fields == {"connected", "first_byte"}

@@ -57,7 +57,7 @@ async def refuse(socket: WebSocket) -> None:
     await socket.send_denial_response(PlainTextResponse("no entry", 401, {"WWW-Authenticate": "Basic"}))
 
 
-async def shut(socket: WebSocket) -> None:
+async def refuse_at_once(socket: WebSocket) -> None:
     await socket.close()
 
 
@@ -78,7 +78,7 @@ app = Starlette(
         WebSocketRoute("/fields", fields),
         WebSocketRoute("/many", many),
         WebSocketRoute("/refuse", refuse),
-        WebSocketRoute("/shut", shut),
+        WebSocketRoute("/shut", refuse_at_once),
         Route("/seen", seen),
     ]
 )

@@ -1017,7 +1017,7 @@ def a_broken_response_resets_the_stream(wire: Wire) -> None:
 
 
 @check_h2
-def what_is_no_response_is_a_502_over_http_2(wire: Wire) -> None:
+def a_malformed_response_is_a_502_over_http_2(wire: Wire) -> None:
     assert wire.ask_h2((":path", "/garbage"))[0][0] == (":status", "502")
 
 
