@@ -11,6 +11,7 @@ httpcore` loads nothing of it.
 from __future__ import annotations
 
 from .gateway import Gateway
+from .hooks import Returned
 from .messages import Refusal
 from .plan import Forward, Trust, plan
 from .request_ids import RequestIds
@@ -25,6 +26,7 @@ __all__ = [
     "Health",
     "Limits",
     "Refusal",
+    "Returned",
     "RequestIds",
     "Router",
     "Sender",

@@ -22,7 +22,8 @@ from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
 from .forwarding import WRITTEN, networks_of
 from .handshakes import Offer, agreed, asked
 from .health import Member, available
-from .messages import Headers, Receive, Refusal, Scope, Send, answer, can_deny, deny
+from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
+from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, can_deny, deny
 from .plan import Forward, Trust, plan, returned
 from .settings import (
     DEFAULT_HEALTH,
@@ -56,6 +57,9 @@ _TIMED_OUT: Final = {
     "idle": Refusal(504, "ReadTimeout"),
     "total": Refusal(504, "TotalTimeout"),
 }
+_HOOK_FAILED: Final = Refusal(500, "the gateway failed")
+_HOOK_FAILED_LATE: Final = Refusal(502, "the gateway failed")
+_TRAILERS: Final = "http.response.trailers"
 _BODILESS: Final = frozenset((204, 304))
 
 
@@ -81,10 +85,11 @@ class _Turn:
     Attributes:
         upload: the body that the client sends; None where the request has none.
         status: that the client was answered with; 0 before that.
+        takes_trailers: the client wants them, and the server can send them.
         is_whole: the response was sent to its end.
     """
 
-    __slots__ = ("error", "is_whole", "line", "request", "send", "status", "upload", "watch")
+    __slots__ = ("error", "is_whole", "line", "request", "send", "status", "takes_trailers", "upload", "watch")
 
     def __init__(self, send: Send, request: Forward, watch: Watch, upload: Upload | None) -> None:
         self.send = send
@@ -92,6 +97,7 @@ class _Turn:
         self.watch = watch
         self.upload = upload
         self.status = 0
+        self.takes_trailers = False
         self.is_whole = False
         self.line: _Line | None = None
         self.error: object = None
@@ -152,6 +158,12 @@ class Gateway:
             True for those that were told not to.
         name: this gateway in Via, a token. A request that has it already came in a circle, and is answered with 508.
             Default: "gateway-" and a random number, which differs from process to process.
+        on_request: called with each request as the upstream would get it, that of a WebSocket's handshake, too. It may
+            return another one (`request._replace(headers=...)`), a `Refusal`, which answers the client, or None, which
+            changes nothing; or be an async function that does. What it raises is a 500 and a line of the log.
+        on_response: called with the request and the head of its response, a `Returned`. It may return another one, a
+            `Refusal` in place of the response, or None; or be an async function that does. It must leave
+            Content-Length as it is. What it raises is a 502 and a line of the log. Not called for an open WebSocket.
         log: a logger: one line at INFO for each request, one at WARNING where an upstream failed. Default
             `logging.getLogger("httpcore.gateway")`.
 
@@ -175,6 +187,8 @@ class Gateway:
         trace_method: bool = False,
         forward_date: bool = False,
         name: str | None = None,
+        on_request: RequestHook | None = None,
+        on_response: ResponseHook | None = None,
         log: logging.Logger | None = None,
     ) -> None:
         checked_whole("retries", retries, least=0)
@@ -191,6 +205,8 @@ class Gateway:
         confined = any(line.prefix for line in self._lines)
         self._trust = _trust(host, trusted_proxies, forwarded, trace_method, confined, name)
         self._without = _NONE if forward_date else _THE_SERVERS
+        self._on_request = checked_hook("on_request", on_request)
+        self._on_response = checked_hook("on_response", on_response)
         self._log = log or logging.getLogger("httpcore.gateway")
         self._gate = Gate(limits.concurrent, limits.queue)
         self._budget = Budget()
@@ -236,7 +252,7 @@ class Gateway:
         while True:
             kind = (await receive())["type"]
             if kind == "lifespan.startup" and self._health.path is not None:
-                self._checks += [start(self._check(line)) for line in self._lines]
+                self._checks += [start(_check(line, self._health, self._log)) for line in self._lines]
             if kind == "lifespan.shutdown":
                 await self.close()
             await send({"type": f"{kind}.complete"})
@@ -254,22 +270,66 @@ class Gateway:
         if limits.body is not None and request.length is not None and request.length > limits.body:
             await self._answer(scope, send, _TOO_LARGE)
             return
-        if not self._gate.enter() and not await self._gate.wait(limits.queue_wait):
-            await self._answer(scope, send, _FULL)
-            return
         has_body = request.has_body is not False
         watch = Watch(self._rounds(), receive, self._timeouts, has_body)
+        if not self._gate.enter() and not await self._queued(scope, send, watch):
+            return
         turn = _Turn(send, request, watch, Upload(receive, watch, limits.body) if has_body else None)
+        if request.takes_trailers and _TRAILERS in (scope.get("extensions") or ()):
+            turn.takes_trailers = True
+            turn.request = request._replace(headers=[*request.headers, (b"te", b"trailers")])
         try:
-            await self._forward(turn)
+            if self._on_request is None or await self._asked(turn):
+                await self._forward(turn)
         except (CancelledError, ClientLeft, BodyTooLarge, HTTPCoreError) as error:
-            await self._ended(turn, error)
+            await _ended(turn, error)
         finally:
             self._gate.leave()
             watch.close()
             if turn.upload is not None:
                 turn.upload.close()
             self._count(turn)
+
+    async def _queued(self, scope: Scope, send: Send, watch: Watch) -> bool:
+        """Whether the request has got its turn. A client that leaves the queue is noticed there."""
+        refusal = _FULL
+        has_place = False
+        try:
+            has_place = await self._gate.wait(self._limits.queue_wait)
+        except CancelledError:
+            if not watch.forgive():
+                raise  # the server cancels us
+            if watch.reason not in _TIMED_OUT:
+                self._responses[5] += 1
+                return False
+            refusal = _TIMED_OUT[watch.reason]
+        finally:
+            if not has_place:
+                watch.close()
+        if not has_place:
+            await self._answer(scope, send, refusal)
+        return has_place
+
+    async def _asked(self, turn: _Turn) -> bool:
+        """Call `on_request`: whether the request goes on."""
+        assert self._on_request is not None
+        result: RequestChange = await called("on_request", self._on_request, (turn.request,), _HOOK_FAILED, self._log)
+        if isinstance(result, Refusal):
+            await turn.refuse(result)
+            return False
+        if result is not None:
+            turn.request = result
+        return True
+
+    async def _changed(self, turn: _Turn, head: Returned) -> Returned | None:
+        """Call `on_response`: the head for the client, or None where it was answered otherwise."""
+        assert self._on_response is not None
+        given = turn.request, head
+        result: ResponseChange = await called("on_response", self._on_response, given, _HOOK_FAILED_LATE, self._log)
+        if isinstance(result, Refusal):
+            await turn.refuse(result)
+            return None
+        return head if result is None else result
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a WebSocket: its handshake goes to the upstreams as a GET does."""
@@ -296,44 +356,15 @@ class Gateway:
         watch.waits()  # for the answer to the handshake
         turn = _SocketTurn(scope, send, offer, watch, Socket(receive, send, self._websockets, watch))
         try:
-            await self._forward(turn)
+            if self._on_request is None or await self._asked(turn):
+                await self._forward(turn)
         except (CancelledError, HTTPCoreError) as error:
-            await self._ended(turn, error)
+            await _ended(turn, error)
         finally:
             self._gate.leave()
             watch.close()
             turn.socket.close()
             self._count(turn)
-
-    async def _talk(self, turn: _SocketTurn, response: Response, line: _Line) -> None:
-        """The upstream has answered the handshake: accept the client, or hand the refusal on."""
-        line.member.answered()
-        turn.watch.begins()
-        connection: RawStream | None = response.connection
-        if connection is None:
-            await self._denied(turn, response)
-            return
-        try:
-            chosen = agreed(response.headers, turn.offer, self._without, self._trust.name)
-            turn.status = response.status_code
-            await turn.socket.talk(connection, chosen, turn)
-        finally:
-            connection.close()
-
-    async def _denied(self, turn: _SocketTurn, response: Response) -> None:
-        status, send = response.status_code, turn.send
-        async with response:
-            if not can_deny(turn.scope):
-                await turn.refuse(Refusal(403))
-                return
-            turn.status = status
-            headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
-            await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-            turn.watch.waits()
-            async for piece in response.raw():
-                await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
-            await send({"type": "websocket.http.response.body", "body": b""})
-            turn.is_whole = True
 
     def _rounds(self) -> Rounds:
         """Those of the loop that runs: of several loops each has its own, which lasts as long as its requests."""
@@ -346,23 +377,6 @@ class Gateway:
     async def _answer(self, scope: Scope, send: Send, refusal: Refusal) -> None:
         self._responses[refusal.status // 100 - 1] += 1
         await answer(send, refusal)
-
-    async def _ended(self, turn: _Turn, error: BaseException) -> None:
-        """Answer for an error. A response that was cut off is left without its end: the server then cuts off, too."""
-        if isinstance(error, CancelledError):
-            watch = turn.watch
-            if not watch.forgive():
-                raise error  # the server cancels us
-            turn.error = watch.reason
-            if watch.reason in _TIMED_OUT:
-                await turn.refuse(_TIMED_OUT[watch.reason])
-        elif isinstance(error, ClientLeft):
-            turn.error = "left"
-        elif isinstance(error, HTTPCoreError):
-            turn.error = error
-            await turn.refuse(refusal_of(error))
-        else:
-            await turn.refuse(_TOO_LARGE)
 
     async def _forward(self, turn: _Turn) -> None:
         """Send the request to one upstream after the other, until one answers or no other may be asked."""
@@ -380,7 +394,8 @@ class Gateway:
                 body = b"" if turn.upload is None else await turn.upload.content(turn.request)
                 response = await self._sent(turn, line, body)
                 if isinstance(turn, _SocketTurn):
-                    await self._talk(turn, response, line)
+                    line.member.answered()
+                    await _talk(turn, response, self._without, self._trust.name)
                 else:
                     await self._receive(turn, response, line)
                 return
@@ -416,17 +431,26 @@ class Gateway:
         watch, send, upload = turn.watch, turn.send, turn.upload
         line.member.answered()
         status = response.status_code
+        connection: RawStream | None = response.connection
         try:
             watch.begins()
             headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
             if status in _BODILESS:  # of a 304 uvicorn expects the body that its length tells
                 headers = [pair for pair in headers if pair[0] != b"content-length"]
             left = _length(headers, turn.request.method, status)
+            if self._on_response is not None:
+                changed = await self._changed(turn, Returned(status, headers))
+                if changed is None:
+                    return
+                status, headers = changed
             turn.status = status
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            connection: RawStream | None = response.connection
+            begin: Message = {"type": "http.response.start", "status": status, "headers": headers}
+            if turn.takes_trailers:
+                begin["trailers"] = True
+            await send(begin)
             if connection is not None:
                 await _both_directions(turn, connection, left)
+                await _trailers(turn, response)
                 return
             if upload is not None:
                 upload.close()
@@ -436,7 +460,11 @@ class Gateway:
             else:
                 await send({"type": "http.response.body", "body": whole})
                 turn.is_whole = True
+            if turn.takes_trailers:
+                await _trailers(turn, response)
         finally:
+            if connection is not None:
+                connection.close()
             await response.close()
 
     # What became of it.
@@ -473,32 +501,70 @@ class Gateway:
                 _request_id(given.headers),
             )
 
-    # The checks.
 
-    async def _check(self, line: _Line) -> None:
-        """Ask an upstream again and again whether it works."""
-        health = self._health
-        assert health.path is not None
-        target = health.path.encode("ascii")
-        config = Timeouts(health.timeout, health.timeout, health.timeout, health.timeout)
-        while True:
-            was_up = line.member.is_up
-            line.member.checked(await self._works(line, target, config))
-            if line.member.is_up is not was_up:
-                self._log.warning("%s is %s", line.name, "up again" if line.member.is_up else "down")
-            await pause(health.interval)
+# The checks.
 
-    async def _works(self, line: _Line, target: bytes, timeouts: Timeouts) -> bool:
-        try:
-            response = await line.sender.request(
-                *("GET", line.url, [(b"user-agent", b"httpcore.gateway")], b"", True),
-                target=target,
-                timeout=timeouts.whole(),
-            )
-            await response.close()
-        except HTTPCoreError:
-            return False
-        return response.status_code < 400
+
+async def _check(line: _Line, health: Health, log: logging.Logger) -> None:
+    """Ask an upstream again and again whether it works."""
+    assert health.path is not None
+    target = health.path.encode("ascii")
+    config = Timeouts(health.timeout, health.timeout, health.timeout, health.timeout)
+    while True:
+        was_up = line.member.is_up
+        line.member.checked(await _works(line, target, config))
+        if line.member.is_up is not was_up:
+            log.warning("%s is %s", line.name, "up again" if line.member.is_up else "down")
+        await pause(health.interval)
+
+
+async def _works(line: _Line, target: bytes, timeouts: Timeouts) -> bool:
+    try:
+        response = await line.sender.request(
+            *("GET", line.url, [(b"user-agent", b"httpcore.gateway")], b"", True),
+            target=target,
+            timeout=timeouts.whole(),
+        )
+        await response.close()
+    except HTTPCoreError:
+        return False
+    return response.status_code < 400
+
+
+# Parts of a request.
+
+
+async def _ended(turn: _Turn, error: BaseException) -> None:
+    """Answer for an error. A response that was cut off is left without its end: the server then cuts off, too."""
+    if isinstance(error, CancelledError):
+        watch = turn.watch
+        if not watch.forgive():
+            raise error  # the server cancels us
+        turn.error = watch.reason
+        if watch.reason in _TIMED_OUT:
+            await turn.refuse(_TIMED_OUT[watch.reason])
+    elif isinstance(error, ClientLeft):
+        turn.error = "left"
+    elif isinstance(error, HTTPCoreError):
+        turn.error = error
+        await turn.refuse(refusal_of(error))
+    else:
+        await turn.refuse(_TOO_LARGE)
+
+
+async def _talk(turn: _SocketTurn, response: Response, without: frozenset[bytes], name: bytes) -> None:
+    """The upstream has answered the handshake: accept the client, or hand the refusal on."""
+    turn.watch.begins()
+    connection: RawStream | None = response.connection
+    if connection is None:
+        await _denied(turn, response, without, name)
+        return
+    try:
+        chosen = agreed(response.headers, turn.offer, without, name)
+        turn.status = response.status_code
+        await turn.socket.talk(connection, chosen, turn)
+    finally:
+        connection.close()
 
 
 async def _pass(turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
@@ -516,6 +582,29 @@ async def _pass(turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> 
         watch.rests()
         await send({"type": "http.response.body", "body": b""})
         turn.is_whole = True
+
+
+async def _denied(turn: _SocketTurn, response: Response, without: frozenset[bytes], name: bytes) -> None:
+    """Hand on that the upstream refuses a WebSocket."""
+    status, send = response.status_code, turn.send
+    async with response:
+        if not can_deny(turn.scope):
+            await turn.refuse(Refusal(403))
+            return
+        turn.status = status
+        headers = returned(response.headers, without, response.protocol[5:], name)
+        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        turn.watch.waits()
+        async for piece in response.raw():
+            await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
+        await send({"type": "websocket.http.response.body", "body": b""})
+        turn.is_whole = True
+
+
+async def _trailers(turn: _Turn, response: Response) -> None:
+    """Those of the response, which end it where they were announced."""
+    if turn.takes_trailers:
+        await turn.send({"type": "http.response.trailers", "headers": response.trailers, "more_trailers": False})
 
 
 async def _only(piece: bytes) -> AsyncIterator[bytes]:

@@ -17,7 +17,7 @@ from httpcore.gateway.config import GATEWAY, TABLES, Service, apps_of, merged, r
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "gateway.md"
 URL = "http://a:9000"
 ONLY_IN_PYTHON = {
-    Gateway: {"log", "forward_date"},  # the command sets Date and Server right
+    Gateway: {"log", "forward_date", "on_request", "on_response"},  # the command sets Date and Server right
     Upstream: {"ssl", "pool"},  # `ssl` is a table of its own
     httpcore.SSLConfig: {"trust_env", "alpn", "fingerprints", "minimum_version", "maximum_version", "ciphers"},
 }

@@ -108,7 +108,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"fleet", "messages", "settings", "stats"},
             {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
             {"plan", "request_ids", "router"},
-            {"balance", "upload", "handshakes"},
+            {"balance", "hooks", "upload", "handshakes"},
             {"websocket"},
             {"gateway"},
             {"config"},

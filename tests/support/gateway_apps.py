@@ -13,12 +13,18 @@ UPSTREAMS = os.environ["UPSTREAMS"].split()
 HEALTH = Health(**json.loads(os.environ.get("HEALTH", "{}")))
 LIMITS = Limits(**json.loads(os.environ.get("LIMITS", "{}")))
 TIMEOUTS = Timeouts(**json.loads(os.environ.get("TIMEOUTS", "{}")))
+UPSTREAM: dict[str, Any] = json.loads(os.environ.get("UPSTREAM", "{}"))
 OPTIONS: dict[str, Any] = json.loads(os.environ.get("OPTIONS", "{}"))
 if isinstance(OPTIONS.get("websocket"), dict):
     OPTIONS["websocket"] = WebSockets(**OPTIONS["websocket"])
 
 gateway = Gateway(
-    [Upstream(url) for url in UPSTREAMS], health=HEALTH, limits=LIMITS, timeouts=TIMEOUTS, name="gw", **OPTIONS
+    [Upstream(url, **UPSTREAM) for url in UPSTREAMS],
+    health=HEALTH,
+    limits=LIMITS,
+    timeouts=TIMEOUTS,
+    name="gw",
+    **OPTIONS,
 )
 
 
