@@ -78,7 +78,7 @@ def test_each_step_is_a_line_of_its_own(record: httpcore.TraceEvent, line: str |
     assert record_line(record) == line
 
 
-def test_a_certificate_that_cannot_be_read_is_said_to_be() -> None:
+def test_an_unreadable_certificate_is_named() -> None:
     tls = httpcore.TLSInfo("TLSv1.3", "AES", None, None, b"no certificate", False)
     (line,) = certificate_lines(httpcore.ResponseInfo(tls=tls))
     assert line.startswith("* The certificate cannot be read: ")

@@ -101,7 +101,7 @@ def test_a_hook_that_fails_is_answered_and_logged(
     assert len(heads) == (name == "on_response")
 
 
-def test_a_request_that_a_hook_spoils_is_not_sent(url: str) -> None:
+def test_a_request_that_a_hook_breaks_is_not_sent(url: str) -> None:
     status, _, body = call(url, on_request=lambda request: request._replace(target=b"/a b"))
     assert (status, body, heads) == (400, b"LocalProtocolError\n", [])
 

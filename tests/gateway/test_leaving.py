@@ -115,7 +115,7 @@ def test_grpc_passes_with_its_status_in_the_trailers(words: Any) -> None:
     assert failed.value.code() is not grpc.StatusCode.UNKNOWN
 
 
-def test_grpc_streams_pass_both_ways(words: Any) -> None:
+def test_grpc_streams_pass_in_both_directions(words: Any) -> None:
     got = list(words.unary_stream("/test.Words/Count")(b"50 1000", timeout=15))
     assert [message.split()[0] for message in got] == [b"%d" % number for number in range(50)]
     chat = words.stream_stream("/test.Words/Chat")(iter([b"a", b"b", b"c"]), timeout=15)
