@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from ._message.rules import Leniency
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
-    from ._pool.stats import OriginStats, PoolStats
+    from ._pool.stats import OriginStats, PoolStats, RequestInFlight
     from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse, run_sync
     from ._trace import (
         CloseReason,
@@ -92,6 +92,7 @@ if TYPE_CHECKING:
         RequestDropped,
         RequestEnded,
         RequestFailed,
+        RequestPhase,
         RequestQueued,
         RequestRetried,
         RequestSent,
@@ -184,6 +185,8 @@ __all__ = [
     "PoolClosed",
     "PoolLimits",
     "PoolStats",
+    "RequestInFlight",
+    "RequestPhase",
     "PoolTimeout",
     "Progress",
     "Proxy",
@@ -424,6 +427,7 @@ _WHERE = {
     "_pool.stats": (
         "OriginStats",
         "PoolStats",
+        "RequestInFlight",
     ),
     "_sync": (
         "SyncBodyStream",
@@ -448,6 +452,7 @@ _WHERE = {
         "RequestCancelled",
         "RequestEnded",
         "RequestFailed",
+        "RequestPhase",
         "RequestQueued",
         "RequestRetried",
         "RequestSent",

@@ -23,7 +23,7 @@ from ._message.raw import RawStream
 from ._message.request import HeaderTypes, TrailerTypes
 from ._message.response import BodyStream, Informational, Response, ResponseInfo
 from ._pool.pool import ConnectionPool
-from ._pool.stats import PoolStats
+from ._pool.stats import PoolStats, RequestInFlight
 from ._public import public
 from ._trace import Trace
 
@@ -224,9 +224,22 @@ class SyncConnectionPool:
             duplex=duplex,
         )
 
-    def close(self) -> None:
-        """As `ConnectionPool.close`."""
-        run(self._pool.close())
+    def close(self, *, abort: bool = False) -> None:
+        """As `ConnectionPool.close`.
+
+        Arguments:
+            abort: also end what other threads do with this pool: connect, shake hands, write, read, wait, look up a
+                name. Each gets PoolClosed. Default False.
+        """
+        run(self._pool.close(abort=abort))
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """As `ConnectionPool.drain`: it blocks the calling thread until the requests of the others have ended."""
+        return run(self._pool.drain(timeout))
+
+    def requests(self) -> list[RequestInFlight]:
+        """As `ConnectionPool.requests`."""
+        return self._pool.requests()
 
     @property
     def timeout(self) -> TimeoutConfig:

@@ -31,10 +31,12 @@ __all__ = [
     "InterimResponse",
     "LookupDone",
     "LookupStarted",
+    "Lookups",
     "Progress",
     "RequestCancelled",
     "RequestEnded",
     "RequestFailed",
+    "RequestPhase",
     "RequestQueued",
     "RequestRetried",
     "RequestSent",
@@ -72,6 +74,23 @@ class CloseReason(StrEnum):
     POOL_CLOSED = "the pool was closed"
     LOOP_CLOSED = "its event loop was closed"
     INTERRUPTED = "a step of the pool was interrupted"
+
+
+@public
+class RequestPhase(StrEnum):
+    """What a request in flight is doing. Each is also the text of its value."""
+
+    QUEUED = "wait for a connection"
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    TUNNEL = "ask the proxy"
+    TLS = "TLS handshake"
+    CHECK = "check the connection"
+    WRITE = "write the request"
+    READ_HEAD = "read the response head"
+    READ_BODY = "read the response body"
+    RAW = "use the raw stream"
+    PAUSE = "pause before another attempt"
 
 
 @public
@@ -363,12 +382,17 @@ Trace = Callable[[TraceEvent], object]
 """What is called with each event. It must not wait, and what it returns is not looked at."""
 
 
-class Progress(Protocol):
-    """What the steps of a request tell of themselves, where there is a trace."""
+class Lookups(Protocol):
+    """What the first steps of a dial tell of themselves."""
 
     def looking_up(self, host: str) -> None: ...
     def looked_up(self, host: str, addresses: Sequence[str]) -> None: ...
     def connecting(self, addresses: Sequence[str], port: int | None) -> None: ...
+
+
+class Progress(Lookups, Protocol):
+    """What the steps of a request tell of themselves, where there is a trace."""
+
     def connected(self, peer: str) -> None: ...
     def tunneling(self, proxy: str) -> None: ...
     def tunneled(self, proxy: str) -> None: ...

@@ -8,7 +8,7 @@ short.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from .._address import host_port
@@ -25,6 +25,7 @@ from .._errors import (
     RemoteProtocolError,
     Timeout,
 )
+from .._trace import Progress, RequestPhase
 from .handshake import Hop, secure
 from .network import Network, addresses_of, reach
 from .proxy import Proxy
@@ -57,22 +58,75 @@ class Connector:
         backend: Backend,
         route: Route,
         deadline: Deadline,
+        steps: Steps,
         reached: Callable[[Stream], None],
         spent: float = 0.0,
     ) -> Dial:
         """One attempt to connect to the route's origin, or to the proxy that forwards to it; `run` makes it.
 
         Arguments:
+            steps: hears of each step.
             reached: hears of each stream as it comes to be, so that others can close it.
             spent: seconds of the connect timeout that are gone already.
         """
-        return Dial(self, backend, route, deadline, reached, spent)
+        return Dial(self, backend, route, deadline, steps, reached, spent)
+
+
+class Steps:
+    """Keeps which step of a dial has begun last, and passes on to a trace, if there is one, what it hears of them.
+
+    Attributes:
+        phase: that step.
+    """
+
+    __slots__ = ("_tracer", "phase")
+
+    def __init__(self, tracer: Progress | None) -> None:
+        self._tracer = tracer
+        self.phase = RequestPhase.CONNECT
+
+    def looking_up(self, host: str) -> None:
+        self.phase = RequestPhase.RESOLVE
+        if self._tracer is not None:
+            self._tracer.looking_up(host)
+
+    def looked_up(self, host: str, addresses: Sequence[str]) -> None:
+        self.phase = RequestPhase.CONNECT
+        if self._tracer is not None:
+            self._tracer.looked_up(host, addresses)
+
+    def connecting(self, addresses: Sequence[str], port: int | None) -> None:
+        if self._tracer is not None:
+            self._tracer.connecting(addresses, port)
+
+    def connected(self, stream: Stream) -> None:
+        if self._tracer is not None:
+            self._tracer.connected(stream.info().peer)
+
+    def tunneling(self, proxy: str) -> None:
+        self.phase = RequestPhase.TUNNEL
+        if self._tracer is not None:
+            self._tracer.tunneling(proxy)
+
+    def tunneled(self, proxy: str) -> None:
+        if self._tracer is not None:
+            self._tracer.tunneled(proxy)
+
+    def securing(self, host: str) -> None:
+        self.phase = RequestPhase.TLS
+        if self._tracer is not None:
+            self._tracer.securing(host)
+
+    def secured(self, host: str, stream: Stream) -> None:
+        if self._tracer is not None:
+            tls = stream.info().tls
+            self._tracer.secured(host, *((None, None) if tls is None else (tls.version, tls.alpn)))
 
 
 class Dial:
     """One attempt to connect. See `Connector.dial`."""
 
-    __slots__ = ("_backend", "_connector", "_deadline", "_ends", "_limit", "_reached", "_route", "_stream")
+    __slots__ = ("_backend", "_connector", "_deadline", "_ends", "_limit", "_reached", "_route", "_steps", "_stream")
 
     def __init__(
         self,
@@ -80,6 +134,7 @@ class Dial:
         backend: Backend,
         route: Route,
         deadline: Deadline,
+        steps: Steps,
         reached: Callable[[Stream], None],
         spent: float,
     ) -> None:
@@ -87,6 +142,7 @@ class Dial:
         self._backend = backend
         self._route = route
         self._deadline = deadline
+        self._steps = steps
         self._reached = reached
         self._limit = limit = deadline.config.connect_timeout
         self._ends = None if limit is None else backend.now() + limit - spent
@@ -115,22 +171,19 @@ class Dial:
         route = self._route
         proxy = route.proxy
         of_origin, of_proxy = route.demands or ((), ())
-        tracer = self._deadline.tracer
+        steps = self._steps
         # Kept on the line of the wait itself: a Ctrl-C before the next line finds what to close.
         stream = self._stream = await self._socket()
         self._reached(stream)
-        if tracer is not None:
-            tracer.connected(stream.info().peer)
+        steps.connected(stream)
         if proxy is not None and proxy.kind.over_tls:
             hop = Hop(("proxy", proxy), proxy.ssl, proxy.host, ("http/1.1",), of_proxy)
             stream = self._stream = await _naming(proxy, self._secured(stream, hop))
             self._reached(stream)
         if proxy is not None and not route.forwards:
-            if tracer is not None:
-                tracer.tunneling(str(proxy))
+            steps.tunneling(str(proxy))
             await self._tunnel(stream, proxy)
-            if tracer is not None:
-                tracer.tunneled(str(proxy))
+            steps.tunneled(str(proxy))
         if route.tls is not None:
             hop = Hop(("origin", route), route.tls, route.host, route.offers, of_origin)
             stream = self._stream = await _through(proxy, self._secured(stream, hop))
@@ -149,23 +202,18 @@ class Dial:
     async def _socket(self) -> Stream:
         """Connected to the origin or to the proxy."""
         backend, network, route = self._backend, self._connector.network, self._route
-        proxy, tracer = route.proxy, self._deadline.tracer
+        proxy, steps = route.proxy, self._steps
         if route.uds is not None:
-            if tracer is not None:
-                tracer.connecting((route.uds,), None)
+            steps.connecting((route.uds,), None)
             return await backend.connect_unix(route.uds, self._left(), socket_options=network.socket_options)
         if proxy is not None:
-            return await _naming(proxy, reach(backend, network, proxy.host, proxy.port, self._left, tracer))
-        return await reach(backend, network, route.host, route.port, self._left, tracer)
+            return await _naming(proxy, reach(backend, network, proxy.host, proxy.port, self._left, steps))
+        return await reach(backend, network, route.host, route.port, self._left, steps)
 
     async def _secured(self, stream: Stream, hop: Hop) -> Stream:
-        tracer = self._deadline.tracer
-        if tracer is not None:
-            tracer.securing(hop.host)
+        self._steps.securing(hop.host)
         secured = await secure(self._backend, stream, hop, self._left, self._connector.sessions)
-        if tracer is not None:
-            tls = secured.info().tls
-            tracer.secured(hop.host, *((None, None) if tls is None else (tls.version, tls.alpn)))
+        self._steps.secured(hop.host, secured)
         return secured
 
     # Proxies.
@@ -197,8 +245,7 @@ class Dial:
         kind, network, host = proxy.kind, self._connector.network, self._route.host
         if network.policy is None and kind.resolves and not (kind.ipv4_only and ":" in host):
             return host
-        port, tracer = self._route.port, self._deadline.tracer
-        addresses = await addresses_of(self._backend, network, host, port, self._left, tracer)
+        addresses = await addresses_of(self._backend, network, host, self._route.port, self._left, self._steps)
         for address in addresses:
             if ":" not in address:
                 return address

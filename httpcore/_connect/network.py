@@ -15,7 +15,7 @@ from .._backends.base import Backend, SocketOption, Stream
 from .._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
 from .._message.rules import DEFAULT_RULES, ReadRules
 from .._message.url import parse_host
-from .._trace import Progress
+from .._trace import Lookups
 from .._values import dataclass, field
 from .resolvers import Resolver, System
 
@@ -127,7 +127,7 @@ def _is_option(option: object) -> bool:
 
 
 async def reach(
-    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Progress | None = None
+    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Lookups | None = None
 ) -> Stream:
     """Connect to `host` by one of its addresses.
 
@@ -161,7 +161,7 @@ async def reach(
 
 
 async def addresses_of(
-    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Progress | None = None
+    backend: Backend, network: Network, host: str, port: int, left: Left, tracer: Lookups | None = None
 ) -> Sequence[str]:
     """The addresses that `reach` would try. Raises as `reach` does, short of connecting."""
     addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, tracer)
@@ -179,7 +179,7 @@ def _known_addresses(network: Network, host: str) -> Sequence[str]:
     return (host,) if is_address(host) else ()
 
 
-async def _asked(backend: Backend, network: Network, host: str, left: Left, tracer: Progress | None) -> Sequence[str]:
+async def _asked(backend: Backend, network: Network, host: str, left: Left, tracer: Lookups | None) -> Sequence[str]:
     if tracer is None:
         return await _answer(backend, network, host, left)
     tracer.looking_up(host)

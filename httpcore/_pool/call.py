@@ -31,6 +31,8 @@ class Call(Deadline):
     Attributes:
         request, route, backend, duplex: as given.
         tracer: tells the trace, if there is one.
+        tag: what the caller calls it.
+        continues: an attempt before this one has ended.
         may_have_acted: an attempt before reached a peer that did not refuse it.
         followed: seconds of waiting for another's dial, which count as time to connect.
         is_connected: the attempt got as far as that.
@@ -41,6 +43,7 @@ class Call(Deadline):
         "_number",
         "attempts",
         "backend",
+        "continues",
         "duplex",
         "followed",
         "is_connected",
@@ -48,6 +51,7 @@ class Call(Deadline):
         "pauses",
         "request",
         "route",
+        "tag",
         "tracer",
     )
 
@@ -65,23 +69,27 @@ class Call(Deadline):
         self.backend = backend
         self.duplex = duplex
         self.followed = 0.0
-        self.is_connected = self.may_have_acted = False
+        self.is_connected = self.may_have_acted = self.continues = False
         self.attempts = 1
         self.pauses = 0
         self._number = 0
+        self.tag: object = None
         self.tracer: Tracer | None = None
 
     @property
     def number(self) -> int:
         """Of the request in this process, from 1. Most are never asked for it."""
         if not self._number:
-            self._number = next(_numbers)
+            number = next(_numbers)
+            # Another thread may ask which requests are in flight. No call lies between the question and the answer.
+            if not self._number:
+                self._number = number
         return self._number
 
-    def trace(self, trace: Trace, tag: object) -> Tracer:
+    def trace(self, trace: Trace) -> Tracer:
         """From here on the trace is told what happens to the request; first that it has begun."""
         began: float = self.began + getattr(self.backend, "clock_offset", 0.0)
-        self.tracer = tracer = Tracer(trace, self.number, tag, clock_of(self.backend))
+        self.tracer = tracer = Tracer(trace, self.number, self.tag, clock_of(self.backend))
         tracer.started(self.request, began)
         return tracer
 

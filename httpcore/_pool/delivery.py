@@ -14,9 +14,9 @@ from .._message.raw import RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Informational, ResponseInfo
 from .._message.rules import noted
-from .._trace import CloseReason
+from .._trace import CloseReason, RequestPhase
 from .call import Call
-from .leases import Leases
+from .leases import Leases, as_closed
 from .tickets import Standing, Ticket
 from .tracer import Tracer, close_reason
 
@@ -83,6 +83,39 @@ class Delivery(Ticket):
         return exchange
 
     @property
+    def continues(self) -> bool:  # type: ignore[override]  # see `Ticket.continues`, which is one for all
+        return self._call.continues
+
+    @property
+    def call(self) -> Call:
+        """What it is an attempt of."""
+        return self._call
+
+    @property
+    def phase(self) -> RequestPhase:
+        """What it is doing. Asked at any time, by any thread."""
+        claim = self.claim
+        slot, standing = claim.slot, claim.standing
+        if standing is Standing.WAITING or slot is None:
+            return RequestPhase.QUEUED
+        if standing is Standing.DIALING:
+            opening: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what the pool put there
+            return RequestPhase.CONNECT if opening is None else opening.step
+        exchange: Exchange | None = self.__dict__.get("exchange")
+        if exchange is None:
+            return RequestPhase.CHECK
+        if not self._has_head:
+            return RequestPhase(exchange.phase)
+        return RequestPhase.RAW if exchange.switched else RequestPhase.READ_BODY
+
+    @property
+    def peer(self) -> str | None:
+        """What it is connected to, or connects to since it is known."""
+        slot = self.claim.slot
+        connection: HTTPConnection | None = None if slot is None else slot.connection  # type: ignore[assignment]
+        return None if connection is None else connection.info.peer or None
+
+    @property
     def was_reused(self) -> bool:
         """The connection had served others before."""
         return self._reused
@@ -146,8 +179,8 @@ class Delivery(Ticket):
         return body
 
     async def next(self) -> bytes:
-        taken_away = self.claim.standing is _DONE  # the body is not at its end, so it was not released
-        if not (taken_away or self._call.backend.is_current()):
+        taken_away = self.claim.standing is _DONE and not self.claim.closed  # the body is not at its end
+        if not (taken_away or self.claim.closed or self._call.backend.is_current()):
             raise LocalProtocolError(_ELSEWHERE, phase=_BODY)
         try:
             data = await self.exchange.next()
@@ -215,7 +248,7 @@ class Delivery(Ticket):
         if self.claim.standing is not _DONE:
             fine = self.exchange.give_up()
             self.release(None if fine else close_reason(error))
-        explained = self.explained(error, _BODY)
+        explained = self.explained(as_closed(self, error), _BODY)
         self._call.failed(explained)
         return explained
 
@@ -225,9 +258,8 @@ class Delivery(Ticket):
         if self.claim.standing is not _DONE and not exchange.switched:
             exchange.drain()
             self._end(CloseReason.CLOSED_EARLY)
-            if tracer is not None:
-                tracer.closed_early(exchange.received)
         if tracer is not None and not exchange.switched:
+            tracer.closed_early(exchange.received)  # which counts if nothing has ended it before
             tracer.was_read()
 
     def discard(self) -> None:
@@ -238,10 +270,11 @@ class Delivery(Ticket):
     def _end(self, otherwise: CloseReason = CloseReason.NOT_REUSABLE) -> None:
         """The response has ended, or is given up: `otherwise` is why a connection that is not clean is closed."""
         exchange, tracer = self.exchange, self._call.tracer
-        if self.claim.standing is _DONE:
+        if self.claim.standing is not _DONE:
+            reason = None if exchange.clean else otherwise
+            self.release(reason, None if reason else self._expires())
+        elif not self.claim.closed:  # else the pool has taken the connection away, and the rest was here already
             return
-        reason = None if exchange.clean else otherwise
-        self.release(reason, None if reason else self._expires())
         if tracer is not None and exchange.ended:
             if exchange.lenient:
                 tracer.unusual(exchange.lenient)
@@ -348,7 +381,7 @@ class _ExplainedStream:
         try:
             return await step
         except BaseException as error:
-            explained = self._delivery.explained(error, phase)
+            explained = self._delivery.explained(as_closed(self._delivery, error), phase)
             if explained is error:
                 raise
             raise explained from error

@@ -29,6 +29,7 @@ from .._reentry import step_lock
 from .._trace import CloseReason, ConnectionClosed
 from .call import Call
 from .connection import HTTPConnection
+from .draining import Draining
 from .engines import NATIVE, Engines
 from .ledger import Ledger
 from .stats import PoolStats
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from .._trace import Trace
     from .tracer import Tracer
 
-__all__ = ["Leases"]
+__all__ = ["Leases", "as_closed"]
 
 T = TypeVar("T")
 
@@ -66,6 +67,8 @@ class Leases:
         trace: the pool's own, if there is one.
         untold: what traces are to be told when the step of the ledger has ended.
         pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
+        between: calls whose attempt has failed, until the next one has a connection or the last error is raised.
+        draining: those who wait until no request is in flight.
     """
 
     def __init__(
@@ -94,6 +97,9 @@ class Leases:
         self.ledger = Ledger(self.limits)
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
+        self.between: set[Call] = set()
+        self.draining = Draining()
+        self._drains = self.draining.events  # asked for each request: there are few steps to it
         self.untold: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
@@ -152,7 +158,7 @@ class Leases:
             elif standing is Standing.WAITING:
                 await self._wait(ticket, call)
             else:
-                raise _done(ticket)
+                raise _done(ticket, self.ledger.closed)
 
     def _redial(self, ticket: Ticket) -> None:
         self.ledger.redial(ticket, self.now())
@@ -230,9 +236,13 @@ class Leases:
         self.step(
             lambda: self.ledger.opened(ticket, self.now(), capacity=connection.capacity, protocol=connection.protocol)
         )
-        if call.tracer is not None and ticket.standing is _HOLDING:
-            self.follow(slot, connection, call.tracer)
-            call.tracer.opened(call.route, connection.info, connection.engine)
+        if call.tracer is None:
+            return
+        if ticket.standing is not _HOLDING:  # the pool was closed meanwhile
+            call.tracer.dial_failed(call.route, _done(ticket, self.ledger.closed))
+            return
+        call.tracer.opened(call.route, connection.info, connection.engine)
+        self.follow(slot, connection, call.tracer)
 
     def release(
         self, ticket: Ticket, *, reusable: bool, expires: float | None = None, reason: CloseReason | None = None
@@ -252,7 +262,7 @@ class Leases:
         try:
             with self.lock:
                 ledger.give_back(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
-                if ledger.todo:
+                if ledger.todo or self._drains:
                     self._perform()
         finally:
             if self._deferred:
@@ -296,6 +306,8 @@ class Leases:
         while todo:
             todo[0].perform()
             todo.popleft()
+        if self._drains and self.is_idle():
+            self.draining.tell()
         if self.untold and not self._deferred:
             self._deferred.append(_nothing)  # so that the end of the step looks: a trace is never called under the lock
 
@@ -305,6 +317,9 @@ class Leases:
             # Not a method of this: nothing that the connection holds may keep the pool alive.
             connection.on_close = partial(self.untold.append, partial(_tell_close, slot, connection))
         connection.tracer = None if connection.is_shared else tracer
+        if connection.is_closed:  # by another thread, just before
+            connection.close()
+            self.tell()
 
     def tell(self) -> None:
         """Call traces, for what happened in a step. What they raise could end no request here: it is reported."""
@@ -354,13 +369,40 @@ class Leases:
         self._perform()
         return self.ledger.snapshot()
 
-    def close(self) -> None:
-        self._step_or_later(self._close_ledger)
+    def close(self, *, abort: bool = False) -> None:
+        self._step_or_later(partial(self._close_ledger, abort))
 
-    def _close_ledger(self) -> None:
-        self.ledger.close(self.now())
+    def _close_ledger(self, abort: bool) -> None:
+        self.ledger.close(self.now(), abort=abort)
         for event in list(self.pausing):
             event.set()
+
+    # The end, with time for what is under way.
+
+    def keep(self, call: Call) -> None:
+        """An attempt of the call has ended, and there may be another: until `forget` it is in flight all the same."""
+        call.continues = True
+        self.between.add(call)
+
+    def forget(self, call: Call) -> None:
+        """The call has a connection again, or has failed for good."""
+        self.between.discard(call)
+        if self._drains:
+            self.step(_nothing)
+
+    def _shut(self) -> None:
+        self.ledger.is_shut = True
+
+    def is_idle(self) -> bool:
+        """No request is in flight. Under the lock."""
+        return not (self.ledger.claims or self.between)
+
+    async def drain(self, timeout: float | None) -> bool:
+        """Take no new request, and wait until none is in flight. False when `timeout` seconds passed first."""
+        self.step(self._shut)
+        if self.backend is None:  # nothing has begun
+            return True
+        return await self.draining.wait(self.enter(), timeout, partial(self.step, self.is_idle))
 
     # The runtime.
 
@@ -384,7 +426,7 @@ class Leases:
 
     def _leave(self) -> None:
         """The loop is gone, and what its connections were doing with it."""
-        closed = self.ledger.closed
+        closed, is_shut = self.ledger.closed, self.ledger.is_shut
         for slot in self.ledger.slots():
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.LOOP_CLOSED
@@ -392,6 +434,7 @@ class Leases:
         self.tell()
         self.ledger.disband()
         self._begin_afresh()
+        self.ledger.is_shut = is_shut
         if closed:
             self.ledger.close(0.0)
 
@@ -406,10 +449,20 @@ class Leases:
             self.backend = None
 
 
-def _done(ticket: Ticket) -> HTTPCoreError:
+def as_closed(ticket: Ticket, error: BaseException) -> BaseException:
+    """The error of an exchange, or of a dial; where the pool has taken its connection away, the one that says so."""
+    if not ticket.closed or not isinstance(error, HTTPCoreError) or isinstance(error, PoolClosed):
+        return error
+    closed = PoolClosed("the pool was closed by close(abort=True)", phase=error.phase, peer=error.peer)
+    closed.__cause__ = error
+    return closed
+
+
+def _done(ticket: Ticket, closed: bool) -> HTTPCoreError:
     """Why a request holds nothing, though it has not released anything."""
     if ticket.closed:
-        return PoolClosed("the pool is closed", phase="wait for a connection")
+        why = "the pool is closed" if closed else "the pool drains: expected requests before drain()"
+        return PoolClosed(why, phase="wait for a connection")
     return ConnectError(
         "the request began before a fork, or in an event loop that is closed, and has no connection any more",
         phase="wait for a connection",

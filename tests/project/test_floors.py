@@ -87,7 +87,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "engines", "resend", "retry_policy", "stats", "tickets", "tracer"},
+            {"__init__", "draining", "engines", "resend", "retry_policy", "stats", "tickets", "tracer"},
             {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
             {"ledger"},
             {"connection"},
@@ -95,7 +95,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"call", "routing"},
             {"leases"},
             {"connecting", "delivery"},
-            {"attempts"},
+            {"attempts", "in_flight"},
             {"retrying"},
             {"pool"},
         ]
