@@ -1,6 +1,6 @@
 """One client, one job, one process; prints what an operation cost, as JSON. `run.py` calls it, on one core.
 
-    client.py CLIENT JOB WAY URL OPERATIONS CONCURRENCY CONNECTIONS
+    client.py CLIENT JOB TRANSPORT URL OPERATIONS CONCURRENCY CONNECTIONS
 
 Jobs: `get` (a few bytes), `vary` (the same, but nothing repeats: each URL is new, with five request fields, twelve
 response fields of which three always differ, and the list of them read), `post` (10 KB), `down` and `up` (200 MB,
@@ -27,10 +27,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-NAME, JOB, WAY, URL = sys.argv[1:5]
+NAME, JOB, TRANSPORT, URL = sys.argv[1:5]
 OPERATIONS, CONCURRENCY, CONNECTIONS = (int(text) for text in sys.argv[5:8])
 OPERATIONS = max(1, int(OPERATIONS * float(os.environ.get("SHARE", "1"))))
-HTTP2 = WAY == "h2"
+HTTP2 = TRANSPORT == "h2"
 SIZE = 200_000_000
 PIECE = 262_144
 BODY = b"x" * 10_000
@@ -189,7 +189,7 @@ def bare_socket() -> None:
     where = urlsplit(URL)
     sock = socket.create_connection((where.hostname or "", where.port or 80))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if WAY == "tls":
+    if TRANSPORT == "tls":
         sock = unverified().wrap_socket(sock, server_hostname=where.hostname)
     size = {"post": len(BODY), "up": SIZE}.get(JOB, 0)
     length = f"Content-Length: {size}\r\n" if size else ""
@@ -229,7 +229,7 @@ def bare_protocol() -> None:
 
     async def make() -> OnceAsync:
         loop = asyncio.get_running_loop()
-        context = unverified() if WAY == "tls" else None
+        context = unverified() if TRANSPORT == "tls" else None
         dialed = [
             await loop.create_connection(Protocol, where.hostname or "", where.port or 80, ssl=context)
             for _ in range(CONNECTIONS)

@@ -260,7 +260,7 @@ def hold_blocking(client: Blocking, url: str, count: int) -> None:
         return sockets()
 
     few, before = held(FEW), memory()
-    told(held(count) - few, before, count)
+    report(held(count) - few, before, count)
 
 
 async def hold_waiting(client: Waiting, url: str, count: int) -> None:
@@ -272,10 +272,10 @@ async def hold_waiting(client: Waiting, url: str, count: int) -> None:
         return sockets()
 
     few, before = await held(FEW), memory()
-    told(await held(count) - few, before, count)
+    report(await held(count) - few, before, count)
 
 
-def told(opened: int, before: int, count: int) -> None:
+def report(opened: int, before: int, count: int) -> None:
     if opened != count - FEW:
         raise SystemExit(f"{opened} connections were left open, not {count - FEW}")
     end(memory_kb=(memory() - before) / opened / 1024)

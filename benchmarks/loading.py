@@ -46,12 +46,12 @@ def main(client: str, loop: str, upstream: str, seconds: str, connections: str) 
     options = ["--port", str(port), "--loop", loop, "--http", "httptools", "--lifespan", "off"]
     command = [sys.executable, "-m", "uvicorn", "gateways:app", *options, "--log-level", "error", "--no-access-log"]
     environment = {**os.environ, "CLIENT": client, "UPSTREAM": upstream, "PYTHONPATH": f"{HERE}:{HERE.parent}"}
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, env=environment, stderr=said, preexec_fn=pinned(0))
+    with tempfile.TemporaryFile("w+") as facts:
+        process = subprocess.Popen(command, env=environment, stderr=facts, preexec_fn=pinned(0))
 
         def complaint() -> str:
-            said.seek(0)
-            return said.read()[-1000:]
+            facts.seek(0)
+            return facts.read()[-1000:]
 
         with ended(process):
             wait_for(port, process, complaint)
@@ -62,8 +62,8 @@ def main(client: str, loop: str, upstream: str, seconds: str, connections: str) 
     if not found["requests"]:
         raise SystemExit(f"not one answer in {seconds} seconds")
     used = after["cpu"] - before["cpu"]
-    told = {"cpu_us": used / found["requests"] * 1e6, "per_second": found["per_second"]}
-    print(json.dumps({**told, "peak_mb": after["peak_kb"] / 1024}))
+    events = {"cpu_us": used / found["requests"] * 1e6, "per_second": found["per_second"]}
+    print(json.dumps({**events, "peak_mb": after["peak_kb"] / 1024}))
 
 
 if __name__ == "__main__":

@@ -89,10 +89,10 @@ def measure(kind: trustme.KeyType, count: int) -> None:
         rounds = [(spent(anew), spent(again)) for _ in range(ROUNDS)]
         server.stdin.close()
         server.wait(10)
-    for who, parts in (("client", [0]), ("server", [1]), ("both", [0, 1])):
+    for label, parts in (("client", [0]), ("server", [1]), ("both", [0, 1])):
         full, resuming = (median(sum(round_[which][at] for at in parts) for round_ in rounds) for which in (0, 1))
         saved = 1 - resuming / full
-        print(f"{kind.name:6}{who:8}{full:10.2f} ms{resuming:10.2f} ms{saved:8.0%}")
+        print(f"{kind.name:6}{label:8}{full:10.2f} ms{resuming:10.2f} ms{saved:8.0%}")
     resumed = [(first[2], second[2]) for first, second in rounds]
     print(f"{'':6}resumed of {count}, by the server: {resumed}")
 

@@ -23,7 +23,7 @@ from typing import Any
 from page import page
 from picture import picture
 from results import Found, Results
-from server import pinned, servers, told
+from server import pinned, result_in, servers
 from works import MEMORY, PAIRS, WORKS, Work, chosen, is_floor, is_ours
 
 HERE = Path(__file__).resolve().parent
@@ -72,7 +72,7 @@ class Bench:
         except OSError as error:
             reason = str(error)
         else:
-            if done.returncode == 0 and (found := told(done.stdout)):
+            if done.returncode == 0 and (found := result_in(done.stdout)):
                 return found
             lines = done.stderr.strip().splitlines() or [f"ended with {done.returncode} and without a word"]
             reason = lines[-1][-300:]

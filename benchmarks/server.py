@@ -138,7 +138,7 @@ def servers() -> Iterator[dict[str, str]]:
         }
 
 
-def told(text: str) -> dict[str, Any] | None:
+def result_in(text: str) -> dict[str, Any] | None:
     """What a measuring process has printed: JSON in its last line."""
     lines = text.strip().splitlines()
     try:

@@ -48,7 +48,7 @@ def is_ours(client: str) -> bool:
 def requests(
     name: str,
     clients: tuple[str, ...],
-    way: str,
+    transport: str,
     job: str,
     operations: int,
     concurrency: int = 1,
@@ -57,7 +57,7 @@ def requests(
     pictured: bool = False,
 ) -> Work:
     numbers = [str(number) for number in (operations, concurrency, connections)]
-    arguments = (job, way, f"{{{way}}}{PATHS[job]}", *numbers)
+    arguments = (job, transport, f"{{{transport}}}{PATHS[job]}", *numbers)
     return Work(name, clients, BULK if job in ("down", "up") else CPU, "client.py", arguments, loop, pictured)
 
 
@@ -116,12 +116,12 @@ WORKS = [
     *(
         requests(
             f"engines: {name}",
-            tuple(f"httpcore{engine}{way}" for engine in ("", " reference")),
+            tuple(f"httpcore{engine}{transport}" for engine in ("", " reference")),
             server,
             job,
             *numbers,
         )
-        for name, way, server, job, numbers in (
+        for name, transport, server, job, numbers in (
             ("sync GET", "", "plain", "get", (2000,)),
             ("asyncio GET", " async", "plain", "get", (2000,)),
             ("asyncio GET, 100 at once", " async", "plain", "get", (3000, 100, 100)),
@@ -197,12 +197,12 @@ WORKS = [
     requests("asyncio GET, varied, 100 at once", ("httpcore async", *ASYNC_PEERS[1:]), "plain", "vary", 3000, 100, 100),
     requests("HTTP/2 GET, varied, 100 at once", ("httpcore async", *H2_PEERS[1:]), "h2", "vary", 3000, 100),
     *(
-        requests(f"200 MB {job}{label}, {runtime}", clients, way, job, 2, pictured=runtime == "asyncio")
+        requests(f"200 MB {job}{label}, {runtime}", clients, transport, job, 2, pictured=runtime == "asyncio")
         for job in ("down", "up")
-        for way, label in (("plain", ""), ("tls", ", TLS"), ("h2", ", HTTP/2"))
+        for transport, label in (("plain", ""), ("tls", ", TLS"), ("h2", ", HTTP/2"))
         for runtime, clients in (
-            ("sync", tuple(name for name in SYNC_BULK if way != "h2" or name not in ("bare socket", "urllib3"))),
-            ("asyncio", tuple(name for name in ASYNC_BULK if way != "h2" or name != "aiohttp")),
+            ("sync", tuple(name for name in SYNC_BULK if transport != "h2" or name not in ("bare socket", "urllib3"))),
+            ("asyncio", tuple(name for name in ASYNC_BULK if transport != "h2" or name != "aiohttp")),
         )
     ),
     gateway("gateway", "asyncio", True),

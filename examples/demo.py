@@ -75,7 +75,7 @@ def uvicorn(app: str, *options: str, **environment: str) -> Iterator[int]:
         process.wait()
 
 
-def told(response: Any) -> str:
+def described(response: Any) -> str:
     info = response.info
     secured = f" under {info.tls.version}" if info.tls else ""
     again = "an open connection" if info.reused else "a new connection"
@@ -116,7 +116,7 @@ def get_twice(run: Callable[..., str], url: str, ssl: httpcore.SSLConfig | None 
         async with httpcore.ConnectionPool(ssl=ssl) as http:
             first, second = await http.request("GET", url), await http.request("GET", url)
             assert first.body == second.body == b"Hello, world"
-            return f"{told(first)}\n   {told(second)}"
+            return f"{described(first)}\n   {described(second)}"
 
     return run(main)
 
@@ -132,7 +132,7 @@ def sync_get(url: str) -> str:
     with httpcore.SyncConnectionPool() as http:
         response = http.request("GET", url)
         assert response.body == b"Hello, world"
-        return told(response)
+        return described(response)
 
 
 def many_threads(url: str) -> str:
@@ -178,7 +178,7 @@ def through_the_gateway(upstream: str) -> str:
     with uvicorn("examples.gateway:app", UPSTREAM=upstream) as port, httpcore.SyncConnectionPool() as http:
         response = http.request("POST", f"http://127.0.0.1:{port}/upload", body=bytes(1_000_000))
         assert response.body == b"1,000,000 bytes came"
-        return f"{told(response)}: {response.body.decode()}"
+        return f"{described(response)}: {response.body.decode()}"
 
 
 def main() -> int:

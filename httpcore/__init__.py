@@ -1,6 +1,22 @@
-"""A low-level HTTP client: one code base for asyncio, trio and threads.
+"""An HTTP client: one code base for asyncio, trio and threads, HTTP/1.1 and HTTP/2.
 
-Importing it loads nothing else: a name brings what it needs when it is first asked for.
+    import httpcore
+
+    httpcore.get("https://www.example.org/").text  # one request alone
+    with httpcore.Client() as client:  # several; `async with httpcore.AsyncClient()` in asyncio and trio
+        client.post("https://www.example.org/", json={"a": 1}).raise_for_status()
+
+Where to begin, by what is wanted:
+
+    redirects, cookies, authentication, text    Client, AsyncClient, TrioClient
+    exactly the request that is given, as bytes    SyncConnectionPool, ConnectionPool
+    over an app, a mock, or another transport    HTTPTransport, ASGITransport, WSGITransport, MockTransport
+    settings    TimeoutConfig, SSLConfig, PoolLimits, RetryPolicy, Proxy, NetworkPolicy
+    errors    HTTPCoreError is the base of all; Timeout, NetworkError, ResponseError
+    tests without a network    httpcore.testing
+    a reverse proxy    httpcore.gateway
+
+Importing this package loads nothing else: a name loads the code that it needs when it is first used.
 """
 
 from __future__ import annotations
@@ -47,6 +63,7 @@ if TYPE_CHECKING:
         ProxyError,
         ReadError,
         ReadTimeout,
+        ReadTooSlow,
         RedirectBodyUnavailable,
         RedirectError,
         RedirectLoop,
@@ -64,7 +81,9 @@ if TYPE_CHECKING:
         UnsupportedProtocol,
         WriteError,
         WriteTimeout,
+        WriteTooSlow,
     )
+    from ._faces import AnyPool, AnyResponse
     from ._message.body import BodyTypes, ReplayableBody, SyncBodyTypes
     from ._message.raw import RawStream
     from ._message.request import HeaderTypes, TrailerTypes
@@ -125,6 +144,8 @@ __version__ = "2.0.0"
 
 __all__ = [
     "ASGITransport",
+    "AnyPool",
+    "AnyResponse",
     "AsyncClient",
     "AsyncClientResponse",
     "Auth",
@@ -197,6 +218,7 @@ __all__ = [
     "RawStream",
     "ReadError",
     "ReadTimeout",
+    "ReadTooSlow",
     "RecordReplay",
     "RedirectBodyUnavailable",
     "RedirectError",
@@ -259,6 +281,7 @@ __all__ = [
     "WSGITransport",
     "WriteError",
     "WriteTimeout",
+    "WriteTooSlow",
     "current_backend",
     "delete",
     "get",
@@ -387,6 +410,7 @@ _WHERE = {
         "ProxyError",
         "ReadError",
         "ReadTimeout",
+        "ReadTooSlow",
         "RedirectBodyUnavailable",
         "RedirectError",
         "RedirectLoop",
@@ -404,6 +428,11 @@ _WHERE = {
         "UnsupportedProtocol",
         "WriteError",
         "WriteTimeout",
+        "WriteTooSlow",
+    ),
+    "_faces": (
+        "AnyPool",
+        "AnyResponse",
     ),
     "_message.body": (
         "BodyTypes",

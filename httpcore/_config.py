@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         write: float | None
         pool: float | None
         total: float | None
+        min_rate: float | None
+        min_rate_window: float | None
 
 
 __all__ = ["CertTypes", "PoolLimits", "SSLConfig", "SSLTypes", "TimeoutConfig", "TimeoutTypes"]
@@ -53,6 +55,7 @@ UNSET: Final = Unset.UNSET
 Seconds = float | None
 
 DEFAULT_TIMEOUT: Final = 5.0
+DEFAULT_RATE_WINDOW: Final = 10.0
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._~-]+)?")
 TLSVersion = Literal["TLSv1.2", "TLSv1.3"]
@@ -103,6 +106,32 @@ def _checked_count(name: str, value: int | None, *, least: int) -> None:
         )
 
 
+def _checked_positive(name: str, value: object, unit: str) -> float:
+    """A number above 0 that is not infinite."""
+    expected = f"expected a number of {unit} above 0, or None for no limit"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {expected}, got {value!r}")
+    try:
+        number = exact_float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        number = math.inf
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name}: {expected}, got {value!r}")
+    return number
+
+
+def _checked_rate(rate: float | Unset | None, window: float | Unset | None) -> dict[str, float | None]:
+    """What is given of the rate, checked. Without a rate, or a limit of how far behind, the other means nothing."""
+    if rate is None or window is None:
+        return {"min_rate": None, "min_rate_window": DEFAULT_RATE_WINDOW}
+    given: dict[str, float | None] = {}
+    if rate is not UNSET:
+        given["min_rate"] = _checked_positive("min_rate", rate, "bytes per second")
+    if window is not UNSET:
+        given["min_rate_window"] = _checked_positive("min_rate_window", window, "seconds")
+    return given
+
+
 def _either(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Seconds | Unset:
     """The value that has two names."""
     if value is UNSET:
@@ -139,9 +168,24 @@ class TimeoutConfig:
         total_timeout: the whole exchange, from the call of `request` to the last byte of the response body. It fires
             only where something waits. Above 0. Default None: no limit.
         connect, read, write, pool, total: the same five, by shorter names.
+        min_rate: the fewest bytes per second at which a body may come or leave. Above 0. Default None: no limit. The
+            timeouts above end a wait in which nothing moves; this ends a body that moves too slowly, with `ReadTooSlow`
+            or `WriteTooSlow` (a `ReadTimeout` and a `WriteTimeout`).
+        min_rate_window: how far a body may fall behind that rate, in seconds. Above 0. Default 10.0. None is no limit,
+            which is no rate.
+
+    How the rate is kept: each direction of a body has an allowance, `min_rate_window` seconds at first. Waiting for the
+    peer uses it up, second by second; each byte refills it by 1/`min_rate` seconds, never above the window. When it is
+    used up while nothing is there to read, or no room to write, the body is too slow. So a body of N bytes may take
+    `N / min_rate + min_rate_window` seconds of waiting, and no more. Only waiting counts: a caller that reads slowly,
+    or an upload whose iterator is slow, uses up nothing. What counts is the body as sent, its content coding not
+    undone, and for an upload what the system has taken. Neither the head, nor a body that leaves together with it, nor
+    the stream behind CONNECT and an upgrade is held to it. With `duplex=True` both bodies are: where either may pause,
+    give that request `min_rate=None`.
 
     Raises:
-        TypeError, ValueError: a value is not a number of seconds from 0 up, or one is given by both its names.
+        TypeError, ValueError: a value is not a number of seconds from 0 up, or one is given by both its names; the rate
+            or its window is not a number above 0.
     """
 
     connect_timeout: Seconds
@@ -149,6 +193,8 @@ class TimeoutConfig:
     write_timeout: Seconds
     pool_timeout: Seconds
     total_timeout: Seconds
+    min_rate: float | None
+    min_rate_window: float
     _given: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __init__(
@@ -165,6 +211,8 @@ class TimeoutConfig:
         write: Seconds | Unset = UNSET,
         pool: Seconds | Unset = UNSET,
         total: Seconds | Unset = UNSET,
+        min_rate: float | Unset | None = UNSET,
+        min_rate_window: float | Unset | None = UNSET,
     ) -> None:
         asked = {
             "connect_timeout": _either("connect", connect, connect_timeout),
@@ -181,10 +229,16 @@ class TimeoutConfig:
         }
         if timeout is not UNSET:
             given = {**dict.fromkeys(_FOUR, default), **given}
-        for name in asked:
-            value = None if name == "total_timeout" else default
+        if min_rate is not UNSET or min_rate_window is not UNSET:
+            given |= _checked_rate(min_rate, min_rate_window)
+        for name in _FIELDS:
+            value = default if name in _FOUR else _WITHOUT[name]
             object.__setattr__(self, name, given.get(name, value))
         object.__setattr__(self, "_given", frozenset(given))
+
+    def __repr__(self) -> str:
+        names = _FIVE if self.min_rate is None else _FIELDS
+        return f"TimeoutConfig({', '.join([f'{name}={getattr(self, name)!r}' for name in names])})"
 
     @classmethod
     def of(cls, value: TimeoutConfig | Seconds) -> TimeoutConfig:
@@ -204,17 +258,17 @@ class TimeoutConfig:
     def overlaid(self, other: TimeoutConfig | Seconds) -> TimeoutConfig:
         """These timeouts with what `other`, that of a request, says.
 
-        A number is all but the total, None is no limit of any kind, a `TimeoutConfig` what it was given.
+        A number is all but the total and the rate, None is no limit of any kind, a `TimeoutConfig` what it was given.
         """
         if other is None:
             return _NO_LIMIT
         if not isinstance(other, TimeoutConfig):
             other = TimeoutConfig(other)
         given = other._given
-        if len(given) == len(_FIVE):
+        if len(given) == len(_FIELDS):
             return other
         made = object.__new__(TimeoutConfig)
-        for name in _FIVE:
+        for name in _FIELDS:
             object.__setattr__(made, name, getattr(other if name in given else self, name))
         object.__setattr__(made, "_given", self._given | given)
         return made
@@ -222,7 +276,9 @@ class TimeoutConfig:
 
 _FOUR: Final = ("connect_timeout", "read_timeout", "write_timeout", "pool_timeout")
 _FIVE: Final = (*_FOUR, "total_timeout")
-_NO_LIMIT: Final = TimeoutConfig(None, total_timeout=None)
+_FIELDS: Final = (*_FIVE, "min_rate", "min_rate_window")
+_WITHOUT: Final = {"total_timeout": None, "min_rate": None, "min_rate_window": DEFAULT_RATE_WINDOW}
+_NO_LIMIT: Final = TimeoutConfig(None, total_timeout=None, min_rate=None)
 
 TimeoutTypes = TimeoutConfig | float | None
 """Timeouts: a `TimeoutConfig`, seconds for all waits, or None for no limit."""
@@ -281,7 +337,7 @@ class SSLConfig:
         verify: True trusts certifi's bundle, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name when they are set; a path
             of a PEM file or of a directory of them trusts that instead; "system" what the operating system trusts (on
             macOS and Windows that needs the package truststore); False accepts any certificate.
-        trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are heeded. Default True.
+        trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are followed. Default True.
         server_hostname: the name that is sent (SNI) and that the certificate must be for, in place of the URL's host;
             in ASCII ("xn--..."), or an IP address, which is checked but not sent. Default None: the URL's host.
         alpn: the protocols to offer, best first, in place of what the pool speaks: a choice from it, another order,
@@ -355,7 +411,7 @@ class SSLConfig:
 
 def changed(config: SSLConfig, **fields: Any) -> SSLConfig:
     """The same settings but for `fields`. The one way to copy them, so that no field is forgotten."""
-    return SSLConfig(**{**{name: getattr(config, name) for name in _FIELDS}, **fields})
+    return SSLConfig(**{**{name: getattr(config, name) for name in _SSL_FIELDS}, **fields})
 
 
 _LEFT_OUT: Final = {
@@ -366,7 +422,7 @@ _LEFT_OUT: Final = {
     "maximum_version": None,
     "ciphers": None,
 }
-_FIELDS: Final = ("cert", "verify", "trust_env", *_LEFT_OUT)
+_SSL_FIELDS: Final = ("cert", "verify", "trust_env", *_LEFT_OUT)
 
 
 def _checked_verify(verify: object) -> bool | str:

@@ -1,14 +1,23 @@
-"""What is left of a request's timeouts: each wait gets its own limit, or what is left of the whole if that is less."""
+"""What is left of a request's timeouts: each wait gets its own limit, or what is left of the whole if that is less.
+
+`Pace` is the one limit that waits share: it holds a body to `min_rate`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from ._config import Seconds, TimeoutConfig
-from ._errors import Timeout, TotalTimeout
+from ._errors import ReadTimeout, ReadTooSlow, Timeout, TotalTimeout, WriteTimeout, WriteTooSlow
 from ._trace import Progress
 
-__all__ = ["Deadline"]
+__all__ = ["Deadline", "Pace"]
+
+EARLY = 0.01
+"""Seconds by which a timer may fire early."""
+
+T = TypeVar("T")
 
 
 class Deadline:
@@ -40,8 +49,8 @@ class Deadline:
     def elapsed(self) -> float:
         return self.now() - self.began
 
-    def judged(self, error: Timeout) -> Timeout:
-        """The timeout that really ran out, when a wait ended with `error`: the total one, if its time has come."""
+    def as_total_timeout(self, error: Timeout) -> Timeout:
+        """`error`, the end of one wait; or a `TotalTimeout` in its place, if the time of the whole exchange is up."""
         if self.ends is None or isinstance(error, TotalTimeout) or self.now() < self.ends:
             return error
         total = self._total()
@@ -51,3 +60,78 @@ class Deadline:
 
     def _total(self) -> TotalTimeout:
         return TotalTimeout("the exchange took longer than total_timeout allows", limit=self.config.total_timeout)
+
+
+class Pace:
+    """One direction of a body under `min_rate`: an allowance in seconds, which waiting uses up and bytes refill.
+
+    Arguments:
+        deadline: of the request, whose config has a `min_rate`.
+        kind: what is raised when the allowance is used up.
+
+    Bytes that are received have been on their way while they were waited for, so the allowance is never above the
+    window. Bytes that are sent are counted when the system, or the connection that many requests share, has taken them:
+    they leave afterwards. So each of them adds its time to the waits that follow, also above the window; else a buffer
+    that is emptied at twice the rate, but slower than in one window, would be taken for too slow.
+    """
+
+    __slots__ = ("_counted", "_deadline", "_kind", "_left", "_rate", "_waited", "_window")
+
+    def __init__(self, deadline: Deadline, kind: type[ReadTooSlow | WriteTooSlow]) -> None:
+        config = deadline.config
+        assert config.min_rate is not None
+        self._deadline = deadline
+        self._kind = kind
+        self._rate = config.min_rate
+        self._window = self._left = config.min_rate_window
+        self._counted = 0
+        self._waited = 0.0
+
+    async def keep(self, step: Callable[[Seconds], Awaitable[T]], limit: Seconds) -> T:
+        """Wait for the peer: `step` is called with how long that may take, which is never more than `limit`.
+
+        Raises:
+            ReadTooSlow, WriteTooSlow: the allowance was used up first.
+        """
+        now = self._deadline.now
+        left = max(0.0, self._left)  # the last wait may have ended late, with bytes
+        is_less = limit is None or left < limit
+        since = now()
+        try:
+            return await step(self._deadline.within(left if is_less else limit))
+        except (ReadTimeout, WriteTimeout) as error:
+            waited = now() - since
+            if not is_less or waited < left - EARLY:
+                raise
+            raise self._too_slow(self._waited + waited, error) from error
+        finally:
+            waited = now() - since
+            self._waited += waited
+            self._left = left - waited
+
+    def count_to(self, total: int) -> None:
+        """So many bytes have been transferred by now, all in all."""
+        refill = (total - self._counted) / self._rate
+        left = max(0.0, self._left)
+        if self._kind is ReadTooSlow:
+            self._left = min(self._window, left + refill)
+        else:
+            self._left = min(self._window, left) + refill
+        self._counted = total
+
+    def count(self, size: int) -> None:
+        """So many more bytes have been transferred."""
+        self.count_to(self._counted + size)
+
+    def _too_slow(self, waited: float, error: Timeout) -> Timeout:
+        moved = "response came" if self._kind is ReadTooSlow else "request left"
+        return self._kind(
+            f"the body of the {moved} too slowly: {self._counted:,} bytes in {waited:.3g} seconds of waiting, expected "
+            f"{self._rate:g} bytes per second (min_rate) and at most {self._window:g} seconds behind (min_rate_window)",
+            min_rate=self._rate,
+            window=self._window,
+            transferred=self._counted,
+            waited=waited,
+            peer=error.peer,
+            limit=self._window,
+        )

@@ -35,6 +35,8 @@ __all__ = [
     "WriteTimeout",
     "PoolTimeout",
     "TotalTimeout",
+    "ReadTooSlow",
+    "WriteTooSlow",
     "LimitExceeded",
     "PolicyError",
     "RedirectError",
@@ -119,7 +121,8 @@ class HTTPCoreError(Exception):
         if self.peer is not None:
             where.append(f"peer: {self.peer}")
         if self.limit is not None:
-            where.append(f"limit: {self.limit:g}")
+            limit = f"{self.limit:,}" if isinstance(self.limit, int) else f"{self.limit:g}"
+            where.append(f"limit: {limit}")
         if self.elapsed is not None:
             where.append(f"elapsed: {self.elapsed:.3f} s")
         if self.status_code is not None:
@@ -208,8 +211,8 @@ class GoAway(RemoteProtocolError):
     def __init__(
         self, code: int, last_stream_id: int, debug_data: bytes = b"", message: str = "", **facts: object
     ) -> None:
-        said = f", saying {show(debug_data)}" if debug_data else ""
-        text = f"the server went away: {_named(code)}, last stream {last_stream_id}{said}"
+        saying = f", saying {show(debug_data)}" if debug_data else ""
+        text = f"the server went away: {_named(code)}, last stream {last_stream_id}{saying}"
         super().__init__(message or text, **facts)
         self.code = code
         self.last_stream_id = last_stream_id
@@ -315,6 +318,46 @@ class TotalTimeout(Timeout):
     """The whole exchange, the response body included, took longer than `total_timeout`."""
 
 
+class _TooSlow(Timeout):
+    """A body that did not keep `min_rate`."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        min_rate: float | None = None,
+        window: float | None = None,
+        transferred: int | None = None,
+        waited: float | None = None,
+        **facts: object,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.min_rate = min_rate
+        self.window = window
+        self.transferred = transferred
+        self.waited = waited
+
+
+@public
+class ReadTooSlow(_TooSlow, ReadTimeout):
+    """The body of the response fell behind `min_rate`: bytes came, but too few.
+
+    Attributes:
+        min_rate, window: bytes per second, and the seconds that a body may fall behind, as in the `TimeoutConfig`.
+        transferred, waited: the bytes that had come, and the seconds that were spent waiting for them.
+    """
+
+
+@public
+class WriteTooSlow(_TooSlow, WriteTimeout):
+    """The body of the request fell behind `min_rate`: the peer took bytes, but too few.
+
+    Attributes:
+        min_rate, window: bytes per second, and the seconds that a body may fall behind, as in the `TimeoutConfig`.
+        transferred, waited: the bytes that had been taken, and the seconds that were spent waiting for room.
+    """
+
+
 # Limits and policy.
 
 
@@ -380,7 +423,7 @@ class PoolClosed(HTTPCoreError):
 
 @public
 class ResponseError(HTTPCoreError):
-    """A response was used in a way that its standing does not allow."""
+    """A response was used in a way that its state does not allow."""
 
 
 @public

@@ -7,7 +7,7 @@ end in a single `send(None)`: no event loop, no second copy of the code, and it 
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run", "run_sync"]
 
 T = TypeVar("T")
+_new = object.__new__  # `SyncResponse(...)` looks at more arguments than a request has time for
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -56,11 +57,24 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 def run_sync(coroutine: Coroutine[object, None, T]) -> T:
     """Drive a coroutine in this thread, without an event loop: what it awaits must block and never suspend.
 
-    So one `async def` serves both kinds of program: it is given a pool, and awaits what that pool's calls return. In
-    threads the pool is `ConnectionPool(backend=threads_backend())`.
+    So one `async def` serves both kinds of program. It is written for a `ConnectionPool`:
+
+        async def fetch(pool: httpcore.ConnectionPool, url: str) -> bytes:
+            async with pool.stream("GET", url) as response:
+                return b"".join([piece async for piece in response.stream()])
+
+    and is awaited in an event loop, or driven in any thread, with a pool whose calls block:
+
+        pool = httpcore.ConnectionPool(backend=httpcore.threads_backend())
+        body = httpcore.run_sync(fetch(pool, "https://example.com/"))
+
+    Many threads may share that pool. What belongs to an event loop (`asyncio.sleep`, a trio nursery) cannot be awaited
+    there.
+
+    Returns: what the coroutine returned.
 
     Raises:
-        RuntimeError: it suspended, as what belongs to an event loop does.
+        RuntimeError: it suspended, as what belongs to an event loop does. It is closed then.
         Exception: what the coroutine raised.
     """
     return run(coroutine)
@@ -68,13 +82,63 @@ def run_sync(coroutine: Coroutine[object, None, T]) -> T:
 
 @public
 class SyncConnectionPool:
-    """`ConnectionPool` for programs with threads: any number of them may share one pool.
+    """Connections to any number of origins, shared by any number of threads.
 
-    Arguments, behaviour and errors are those of `ConnectionPool`; the timeouts bound the same waits. `total_timeout`
-    fires only where something waits: a request body's iterator that blocks is not interrupted.
+    Each call blocks the thread that makes it until it is done, or a timeout has passed. There is no event loop and no
+    thread of its own; where an event loop runs, it may be used too, and the loop stands still meanwhile.
 
-    `backend` must never suspend: each of its calls blocks the thread until it is done, as those of
-    `httpcore.testing.Simulation.blocking` do. Default None: sockets. A call that suspends ends with `RuntimeError`.
+    Arguments:
+        ssl: how https origins are checked: an `SSLConfig`, or a ready `ssl.SSLContext`, which is never modified.
+            Default: certifi's bundle, TLS 1.2 or later.
+        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each.
+        limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive. A thread that finds none free waits
+            up to `pool_timeout`.
+        http1, http2: what may be spoken. Both (the default): whatever the server chooses by ALPN, and HTTP/1.1 over
+            plain http. `http1=False` is prior knowledge: HTTP/2 it is, over plain http too. An `SSLContext` means
+            HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it. Over HTTP/2 many threads use one
+            connection at the same time.
+        proxy: the way to all origins: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
+            `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
+            `proxies_from_environment()`. Default None: none, whatever the environment says.
+        uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
+        local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
+        socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
+            every socket. Default none.
+        resolver: who finds the addresses of names, e.g. a `CachingResolver`; its coroutine must never suspend. Default
+            None: the operating system. A name has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
+        resolve: addresses that need no asking, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
+        network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: asked of each resolved
+            address, of proxies too. Under one an HTTP proxy tunnels all requests, and gets addresses that were checked
+            instead of names, so that names must resolve here. It means nothing to `uds`. Default None: all.
+        retries: how often a connection that cannot be made is tried again, after pauses that begin at half a second and
+            double; or a `RetryPolicy`, which also says which answers are asked for again. The thread sleeps in a pause,
+            and holds no connection. Default 0.
+        retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
+            where that is safe. Default True.
+        ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
+            by a thread that waits on it or is about to use it; without an answer in as many seconds more it is dead.
+            Default None: only when a wait of more than a second has ended in vain.
+        strict: refuse every response with something unusual about it, whatever `ResponseInfo.lenient` has a name for,
+            with RemoteProtocolError or DecodingError: for gateways, which must not pass such things on. Default False.
+        max_body: the most bytes of a body that `request()` and `SyncResponse.read()` keep, counted as received and as
+            decoded. None: no limit. Left out: no limit for what is received; decoded it may grow to 64 MiB, and beyond
+            that to 32 times the bytes received. `SyncResponse.stream()` has no limit.
+        trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to each request and
+            connection, in the thread to which it happens. Default None.
+        backend: how to connect and to wait, a `Backend` whose calls block the thread and never suspend: that of a
+            simulation (`httpcore.testing.Simulation.blocking`), a wrapper around `threads_backend()`, or one of your
+            own. A call that suspends ends with `RuntimeError`. Default None: `threads_backend()`, sockets.
+        engines: what reads and writes the protocols: "native", this library; "reference", h11 and h2 under the same
+            rules; "shadow", native with the reference beside it, whose differences are traced; or one for each, e.g.
+            `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: what the
+            environment variable HTTPCORE_ENGINES says, else native.
+
+    Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
+
+    Raises:
+        TypeError, ValueError: an argument has another type, or a value that is not allowed; also `uds` with `proxy`,
+            and neither `http1` nor `http2`.
+        InvalidURL: `proxy` is not the URL of one (it is a ValueError).
     """
 
     def __init__(
@@ -141,37 +205,66 @@ class SyncConnectionPool:
         tag: object = None,
         duplex: bool = False,
     ) -> SyncResponse:
-        """Send one request and return its response. As `ConnectionPool.request`, but it blocks the calling thread.
+        """Send one request and return its response. The calling thread waits until it is there.
 
-        The body may be anything that does not need an event loop: bytes, str, an iterable of bytes, a callable that
-        returns one, a binary file, or a `ReplayableBody`.
+        Arguments:
+            method: e.g. "GET" (RFC 9110 section 9). Sent as given: methods are case-sensitive.
+            url: absolute, http or https. A fragment is not sent; user info is neither sent nor used.
+            headers: pairs of bytes or ASCII str, or a mapping. `Host`, and `Content-Length` or `Transfer-Encoding`, are
+                added when absent, nothing else. In a pool with `proxy`, `Proxy-Authorization` is refused where no proxy
+                forwards the request, since its origin would get it.
+            body: bytes, str (UTF-8), an iterable or iterator of bytes, a callable that returns one, a binary file, or a
+                `ReplayableBody`. It is read in the calling thread, and no timeout interrupts it there.
+            stream: False reads the whole body before returning; True returns at the head, and the response must be
+                read to its end or closed.
+            ssl: as for the pool, for this request. Default None: the pool's.
+            timeout: as for the pool, for this request. A number of seconds leaves the pool's total timeout; what a
+                `TimeoutConfig` leaves out is the pool's. None: no limit of any kind. Left out: the pool's.
+            target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
+            trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
+            max_body: as for the pool, for this request. Left out: the pool's. None: no limit.
+            trace: called for this request, after the pool's own if there is one. Default None.
+            tag: anything that is to stand in the records of this request. Default None.
+            duplex: leave the request open: the response returns at its head, and of `response.connection` one thread
+                may send more of the request while another receives the response. `body` is the beginning; of an
+                iterator nothing more is asked for once the head is there, and an empty piece is an occasion to look for
+                it; what has not been asked for stays the caller's. An iterator that ends before the head ends the
+                request. Over HTTP/1.1 the body is chunked, unless there is a Content-Length. It means nothing for
+                CONNECT, TRACE and an Upgrade. Default False.
+
+        Raises:
+            TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not
+                allowed.
+            InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be sent as given; also a body that
+                is asynchronous.
+            ConnectError, TLSError, ReadError, WriteError: the network failed (all are OSError).
+            ConnectTimeout, ReadTimeout, WriteTimeout, PoolTimeout, TotalTimeout: it took too long.
+            RemoteProtocolError, DecodingError, LimitExceeded: the response cannot be accepted.
+            ProxyError: a proxy refused, or broke its protocol.
+            PolicyError: the network policy allows none of the host's addresses.
+            PoolClosed: the pool is closed.
+            Exception: whatever the body's iterator, `trailers`, a resolver, what chooses the proxy, or `trace` raises.
         """
-        sent: Any  # a `Body` is taken too, so that a body is taken apart once
-        if type(body) is bytes:
-            sent = body
-        else:
-            sent = Body.of(body)
-            if sent.is_async:
-                raise LocalProtocolError("body is asynchronous: SyncConnectionPool takes a plain iterable of bytes")
-        return SyncResponse(
-            run(
-                self._pool.request(
-                    method,
-                    url,
-                    headers,
-                    sent,
-                    stream,
-                    ssl=ssl,
-                    timeout=timeout,
-                    target=target,
-                    trailers=trailers,
-                    max_body=max_body,
-                    trace=trace,
-                    tag=tag,
-                    duplex=duplex,
-                )
+        sent: Any = body if type(body) is bytes else _plain_body(body)  # so that a body is taken apart once
+        response = _new(SyncResponse)
+        response._response = run(
+            self._pool.request(
+                method,
+                url,
+                headers,
+                sent,
+                stream,
+                ssl=ssl,
+                timeout=timeout,
+                target=target,
+                trailers=trailers,
+                max_body=max_body,
+                trace=trace,
+                tag=tag,
+                duplex=duplex,
             )
         )
+        return response
 
     def connect(
         self,
@@ -182,9 +275,18 @@ class SyncConnectionPool:
         trace: Trace | None = None,
     ) -> StreamInfo:
         """See that a connection for requests to `url` is open and idle, and tell what it is: both ends, and what TLS
-        agreed on. It blocks the calling thread until then.
+        agreed on. So the first request need not wait for it, and a deployment can check names and certificates. The
+        calling thread waits until then.
 
-        Arguments and errors are those of `ConnectionPool.connect`.
+        A connection that is idle is as good as a new one. It is in no way reserved: `keepalive_expiry` and the limits
+        hold for it. Of retries the pool knows nothing here.
+
+        Arguments:
+            url: of any resource of the origin; only scheme, host and port count.
+            ssl, timeout, trace: as for `request`, by whose `ssl` connections are told apart. The trace hears of the
+                dial and of the connection, and of no request.
+
+        Raises: as `request`, as far as it comes to a connection.
         """
         return run(self._pool.connect(url, ssl=ssl, timeout=timeout, trace=trace))
 
@@ -206,7 +308,8 @@ class SyncConnectionPool:
     ) -> SyncResponse:
         """Send one request and stream its response: `with http.stream("GET", url) as response`.
 
-        It is `request` with `stream=True`: the request is sent now, and leaving the block closes the response.
+        It is `request` with `stream=True`, whose arguments and errors it has: the request is sent now, and leaving the
+        block closes the response, at any point. `response.stream()` and `raw()` give the body in pieces.
         """
         return self.request(
             method,
@@ -225,20 +328,38 @@ class SyncConnectionPool:
         )
 
     def close(self, *, abort: bool = False) -> None:
-        """As `ConnectionPool.close`.
+        """Close the idle connections, now. Requests of other threads that wait or dial end with PoolClosed, as later
+        ones do; those that were sent run on, their bodies stay readable, and their connections close when they end.
 
         Arguments:
-            abort: also end what other threads do with this pool: connect, shake hands, write, read, wait, look up a
-                name. Each gets PoolClosed. Default False.
+            abort: those that were sent end with PoolClosed too, at once, whatever their threads are blocked in:
+                connect, a TLS handshake, write, read, a lookup. What does not end is code of the caller's own that does
+                not return: the iterator of a request's body, a resolver, a trace. Default False.
+
+        Raises:
+            TypeError: `abort` is no bool.
         """
         run(self._pool.close(abort=abort))
 
     def drain(self, timeout: float | None = None) -> bool:
-        """As `ConnectionPool.drain`: it blocks the calling thread until the requests of the others have ended."""
+        """Take no new requests, which end with PoolClosed, and block until those of the other threads have ended: until
+        their bodies were received or their responses and raw streams closed. Nothing is closed by this.
+
+        Arguments:
+            timeout: seconds to wait; 0 looks once. Default None: no limit.
+
+        Returns:
+            Whether all have ended. False: some are in flight still; `requests()` says which.
+
+        Raises:
+            TypeError, ValueError: `timeout` is no number of seconds.
+        """
         return run(self._pool.drain(timeout))
 
     def requests(self) -> list[RequestInFlight]:
-        """As `ConnectionPool.requests`."""
+        """The requests that are in flight, the oldest first: from their start until their body was received, or their
+        response or raw stream closed. Any thread may call it.
+        """
         return self._pool.requests()
 
     @property
@@ -262,7 +383,10 @@ class SyncConnectionPool:
         return self._pool.max_body
 
     def stats(self) -> PoolStats:
-        """As `ConnectionPool.stats`."""
+        """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
+        for one, in all and per origin: one consistent snapshot over all threads. Where a signal handler or a finaliser
+        has interrupted a step of this pool it is the state in the middle of that step.
+        """
         return self._pool.stats()
 
     def __enter__(self) -> Self:
@@ -282,11 +406,46 @@ class SyncConnectionPool:
 
 @public
 class SyncResponse(HeaderLookup):
-    """`Response` for programs with threads: the same attributes; what is awaited there blocks here."""
+    """The answer to a request, whose calls block the thread that makes them.
+
+    Made by hand it serves tests and in-process servers: `SyncResponse(200, headers=[(b"x-a", b"b")], body=b"...")`,
+    with the arguments of `Response`, but a body and a `connection` for threads; or `SyncResponse(response)` of a
+    `Response` whose calls never suspend, which then has all of them.
+
+    Use it as a context manager, or read the body to its end, or call `close()`: until then it holds its connection.
+    """
 
     __slots__ = ("_response",)
 
-    def __init__(self, response: Response) -> None:
+    def __init__(
+        self,
+        response: Response | int,
+        *,
+        headers: HeaderTypes = (),
+        body: SyncBodyTypes = b"",
+        max_body: int | Unset | None = UNSET,
+        reason_phrase: str | None = None,
+        protocol: str = "HTTP/1.1",
+        trailers: HeaderTypes = (),
+        informational: Iterable[Informational] = (),
+        info: ResponseInfo | None = None,
+        connection: SyncRawStream | None = None,
+    ) -> None:
+        if not isinstance(response, Response):
+            response = Response(
+                response,
+                headers=headers,
+                body=_plain_body(body),
+                max_body=max_body,
+                reason_phrase=reason_phrase,
+                protocol=protocol,
+                trailers=trailers,
+                informational=informational,
+                info=info,
+                connection=None if connection is None else connection._raw,
+            )
+        elif any((headers, body, trailers, informational, reason_phrase, info, connection)) or max_body is not UNSET:
+            raise LocalProtocolError("response: expected a status code beside further arguments, got a Response")
         self._response = response
 
     def __repr__(self) -> str:
@@ -294,67 +453,107 @@ class SyncResponse(HeaderLookup):
 
     @property
     def status_code(self) -> int:
+        """The status, e.g. 200 (RFC 9110, section 15)."""
         return self._response.status_code
 
     @property
     def reason_phrase(self) -> str:
+        """The reason phrase as text; may be empty, and over HTTP/2 it always is."""
         return self._response.reason_phrase
 
     @property
     def reason(self) -> str:
+        """The reason phrase, as `http.client` names it."""
         return self._response.reason_phrase
 
     @property
     def protocol(self) -> str:
+        """The version that was spoken: "HTTP/1.1", "HTTP/1.0" or "HTTP/2"."""
         return self._response.protocol
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
+        """The header fields in wire order, names lower-cased."""
         return self._response.headers
 
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The header fields in wire order, names as they were sent."""
         return self._response.raw_headers
 
     @property
     def is_closed(self) -> bool:
+        """True when the body has been read to its end or the response was closed: it holds no connection."""
         return self._response.is_closed
 
     @property
     def body(self) -> bytes:
+        """The whole body, decoded. What it raises is an AttributeError too: `hasattr` tells whether it is there.
+
+        Raises:
+            ResponseNotRead: it was not read; `response.read()` does.
+            StreamConsumed, ResponseClosed: it was streamed, or closed, before it was read.
+        """
         return self._response.body
 
     @property
     def trailers(self) -> list[tuple[bytes, bytes]]:
+        """Trailer fields, names lower-cased (RFC 9110 6.5). Empty until the body has been read to its end."""
         return self._response.trailers
 
     @property
     def informational(self) -> list[Informational]:
+        """The 1xx responses that came before this one."""
         return self._response.informational
 
     @property
     def info(self) -> ResponseInfo:
+        """Peer, TLS, engine, whether the connection was reused, timings."""
         return self._response.info
 
     @property
     def connection(self) -> SyncRawStream | None:
+        """The raw two-way stream after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for; else None. It
+        holds its place in the pool until it is closed: `with response.connection as raw`. The body is then empty.
+        """
         raw = self._response.connection
         return None if raw is None else SyncRawStream(raw)
 
     def read(self) -> bytes:
-        """As `Response.read`."""
+        """Read the whole body, undo its content codings, keep it in `body` and return it. The thread waits for it.
+
+        Raises:
+            ReadTimeout, TotalTimeout, ReadError: the network's part.
+            RemoteProtocolError: the body was cut short or breaks the grammar.
+            DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
+            LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
+                more than 64 MiB and 32 times the bytes received. `stream()` gives it in pieces.
+            StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another thread is reading it, or
+                closes it meanwhile.
+        """
         return run(self._response.read())
 
     def stream(self) -> SyncBodyStream:
-        """As `Response.stream`."""
+        """The body in pieces of at most 512 KiB, content codings undone. Once only, unless `read()` has kept it.
+
+        Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another thread waits for the
+            next piece of the same iterator.
+        """
         return SyncBodyStream(self._response.stream())
 
     def raw(self) -> SyncBodyStream:
-        """As `Response.raw`."""
+        """The body in pieces as the peer sent it, content codings left alone (transfer codings are undone).
+
+        Raises (while iterating): as `stream()`, but no DecodingError.
+        """
         return SyncBodyStream(self._response.raw())
 
     def close(self) -> None:
-        """As `Response.close`."""
+        """Let go of the connection. An unread rest is thrown away if it is small and here, else the connection closes.
+
+        It does not wait, and any thread may call it; one that waits for the body gets ResponseClosed (over HTTP/2
+        within a tenth of a second). Closing twice does nothing.
+        """
         run(self._response.close())
 
     def __enter__(self) -> Self:
@@ -368,7 +567,9 @@ class SyncResponse(HeaderLookup):
 
 @public
 class SyncBodyStream:
-    """`BodyStream` for programs with threads: a plain iterator."""
+    """An iterator over a body; each step blocks the thread until the next piece is there. `close()` closes the
+    response; leaving it half-read keeps the response open until it is closed or dropped.
+    """
 
     __slots__ = ("_stream",)
 
@@ -385,13 +586,20 @@ class SyncBodyStream:
             raise StopIteration from None
 
     def close(self) -> None:
-        """As `BodyStream.close`."""
+        """Close the response: the rest of the body is not wanted."""
         self._stream.close()
 
 
 @public
 class SyncRawStream:
-    """`RawStream` for programs with threads: one thread may send while another receives."""
+    """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
+    CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT. Of a request made with `duplex=True` it is the rest
+    of both messages: what is sent is more of the request's body, and what is received is the response's.
+
+    One thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the first is
+    not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed, which leaving
+    its block does: `with response.connection as raw`. Errors say what was being done, and for which request.
+    """
 
     __slots__ = ("_raw",)
 
@@ -399,17 +607,53 @@ class SyncRawStream:
         self._raw = raw
 
     def recv(self, max_bytes: int = PIECE) -> bytes:
-        """As `RawStream.recv`."""
+        """Wait for bytes, at most `max_bytes`; `b""` when the peer has ended its side.
+
+        Raises:
+            ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: as for a response's body.
+            ReadError: also when `close` is called meanwhile, or was before.
+            ResponseBusy: another thread is receiving.
+        """
         return run(self._raw.recv(max_bytes))
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
-        """As `RawStream.send`."""
+        """Send all of `data`. The thread waits until there was room for it.
+
+        Raises:
+            WriteTimeout, TotalTimeout, WriteError: as for a request's body.
+            StreamReset, GoAway: the peer wants no more of it (HTTP/2).
+            WriteError, ReadError: also when `close` is called meanwhile, or was before.
+            ResponseBusy: another thread is sending or ending.
+        """
         run(self._raw.send(data))
 
     def end(self, trailers: TrailerTypes = None) -> None:
-        """As `RawStream.end`."""
+        """Tell the peer that no more bytes come, with `trailers` if there are any. Receiving goes on. Trailers are for
+        HTTP/2, and for the chunked body of a request with `duplex=True`.
+
+        Raises:
+            LocalProtocolError: the trailers cannot be sent as given, or here.
+            ResponseBusy: another thread is sending or ending.
+        """
         run(self._raw.end(trailers))
 
     def close(self) -> None:
-        """As `RawStream.close`."""
+        """Close both ways, now; it does not wait. Calls that wait in other threads end with an error. With
+        `duplex=True` the connection stays if both messages have ended."""
         self._raw.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _plain_body(body: SyncBodyTypes) -> Any:
+    """The body, as a `Body`, if it needs no event loop."""
+    taken = Body.of(body)
+    if taken.is_async:
+        raise LocalProtocolError("body is asynchronous: SyncConnectionPool takes a plain iterable of bytes")
+    return taken

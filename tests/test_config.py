@@ -29,14 +29,14 @@ def four(config: httpcore.TimeoutConfig) -> list[float | None]:
 # TimeoutConfig.
 
 
-def test_what_is_left_out_is_five_seconds_and_the_whole_is_not_limited() -> None:
+def test_the_default_is_five_seconds_and_no_total_limit() -> None:
     config = httpcore.TimeoutConfig()
     assert four(config) == [5.0] * 4
     assert config.total_timeout is None
 
 
 @pytest.mark.parametrize("name", FOUR)
-def test_a_field_left_out_follows_timeout_and_one_that_is_given_stands(name: str) -> None:
+def test_an_omitted_field_follows_timeout_and_a_given_one_stands(name: str) -> None:
     config = httpcore.TimeoutConfig(2, **{name: 1})
     assert getattr(config, name) == 1.0
     assert sorted(four(config), key=str) == [1.0, 2.0, 2.0, 2.0]
@@ -50,7 +50,7 @@ def test_none_is_no_limit_and_not_the_default(name: str) -> None:
     assert four(httpcore.TimeoutConfig(None)) == [None] * 4
 
 
-def test_infinity_is_no_limit_and_zero_is_no_patience() -> None:
+def test_infinity_is_no_limit_and_zero_is_no_wait() -> None:
     config = httpcore.TimeoutConfig(math.inf, read_timeout=0, total_timeout=math.inf)
     assert (config.connect_timeout, config.read_timeout, config.total_timeout) == (None, 0.0, None)
 
@@ -61,9 +61,7 @@ def test_infinity_is_no_limit_and_zero_is_no_patience() -> None:
     [("5", TypeError), (True, TypeError), (object(), TypeError), (-1, ValueError), (math.nan, ValueError)],
     ids=["text", "bool", "object", "negative", "nan"],
 )
-def test_a_timeout_that_is_no_number_of_seconds_is_refused_by_name(
-    name: str, value: Any, error: type[Exception]
-) -> None:
+def test_a_malformed_timeout_is_refused_by_name(name: str, value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"^{name} is "):
         httpcore.TimeoutConfig(**{name: value})
 
@@ -73,7 +71,7 @@ def test_a_whole_that_may_take_no_time_at_all_is_refused() -> None:
         httpcore.TimeoutConfig(total_timeout=0)
 
 
-def test_timeouts_that_were_made_in_different_ways_and_are_equal_are_one() -> None:
+def test_equal_timeouts_made_differently_are_one() -> None:
     made = {
         httpcore.TimeoutConfig(1),
         httpcore.TimeoutConfig(1.0),
@@ -135,7 +133,7 @@ def test_an_expiry_that_is_no_number_of_seconds_is_refused(value: Any, error: ty
 PIN = "0123456789abcdef" * 4
 
 
-def test_a_path_is_the_same_as_its_text_and_a_missing_password_as_none() -> None:
+def test_path_is_same_as_its_text_and_a_missing_password_as_none() -> None:
     made = {
         httpcore.SSLConfig(cert=("a.pem", "a.key"), verify="ca.pem"),
         httpcore.SSLConfig(cert=["a.pem", "a.key"], verify=Path("ca.pem")),  # type: ignore[arg-type]
@@ -172,18 +170,18 @@ def test_what_cannot_be_verified_with_is_refused(verify: Any) -> None:
     "cert",
     [1, b"a.pem", ("a.pem",), ("a.pem", "a.key", "p", "q"), (1, "a.key"), ("a.pem", 1), ("a.pem", "a.key", 1), {"a"}],
 )
-def test_what_is_no_certificate_is_refused(cert: Any) -> None:
+def test_a_malformed_certificate_is_refused(cert: Any) -> None:
     with pytest.raises(TypeError, match=r"^cert is a "):
         httpcore.SSLConfig(cert=cert)
 
 
-def test_the_first_three_settings_of_tls_may_be_given_by_position_and_the_others_by_name() -> None:
+def test_the_first_three_settings_of_tls_may_be_positional() -> None:
     assert httpcore.SSLConfig("a.pem", "ca.pem", False).trust_env is False
     with pytest.raises(TypeError):
         httpcore.SSLConfig("a.pem", "ca.pem", False, "a.test")  # type: ignore[call-arg]
 
 
-def test_fingerprints_and_protocols_are_the_same_however_they_are_written() -> None:
+def test_fingerprints_and_protocols_are_the_same_however_written() -> None:
     with_colons = ":".join(PIN[at : at + 2] for at in range(0, 64, 2)).upper()
     config = httpcore.SSLConfig(fingerprints=[with_colons], alpn=["h2", "http/1.1"])
     assert config == httpcore.SSLConfig(fingerprints=(PIN,), alpn=("h2", "http/1.1"))
@@ -228,11 +226,11 @@ def test_a_setting_of_tls_that_makes_no_sense_is_refused_by_name(
 @pytest.mark.parametrize(
     "name", ["a.test", "a.test.", "localhost", "xn--bcher-kva.test", "_a.test", "::1", "127.0.0.1"]
 )
-def test_names_and_addresses_may_be_what_a_certificate_is_checked_for(name: str) -> None:
+def test_a_certificate_may_be_checked_for_names_and_addresses(name: str) -> None:
     assert httpcore.SSLConfig(server_hostname=name).server_hostname == name
 
 
-def test_what_is_set_is_in_the_repr() -> None:
+def test_set_values_are_in_the_repr() -> None:
     assert repr(httpcore.SSLConfig()) == "SSLConfig(cert=None, verify=True, trust_env=True)"
     config = httpcore.SSLConfig(server_hostname="a.test", alpn=(), fingerprints=(PIN,))
     assert eval(repr(config), {"SSLConfig": httpcore.SSLConfig}) == config

@@ -29,7 +29,7 @@ def test_without_a_total_each_wait_gets_its_own_limit_for_ever(clock: Clock) -> 
     assert deadline.within(0.0) == 0.0
 
 
-def test_a_wait_gets_its_limit_or_what_is_left_of_the_whole(clock: Clock) -> None:
+def test_a_wait_gets_its_limit_or_the_rest_of_the_total(clock: Clock) -> None:
     deadline = Deadline(httpcore.TimeoutConfig(total_timeout=10), clock)
     assert deadline.within(4.0) == 4.0
     assert deadline.within(None) == 10.0
@@ -50,25 +50,25 @@ def test_no_wait_begins_when_nothing_is_left(clock: Clock, late: float) -> None:
         assert caught.value.limit == 10.0
 
 
-def test_a_wait_that_the_whole_cut_short_is_judged_a_total_timeout(clock: Clock) -> None:
+def test_a_wait_that_total_timeout_cut_short_says_so(clock: Clock) -> None:
     deadline = Deadline(httpcore.TimeoutConfig(total_timeout=10), clock)
     clock.time += 10
     error = httpcore.ReadTimeout("late", peer="127.0.0.1:80", limit=3.0, phase="read the response head")
-    judged = deadline.judged(error)
-    assert type(judged) is httpcore.TotalTimeout
-    assert judged.__cause__ is error
-    assert (judged.peer, judged.phase, judged.limit) == ("127.0.0.1:80", "read the response head", 10.0)
+    total = deadline.as_total_timeout(error)
+    assert type(total) is httpcore.TotalTimeout
+    assert total.__cause__ is error
+    assert (total.peer, total.phase, total.limit) == ("127.0.0.1:80", "read the response head", 10.0)
 
 
-def test_a_wait_that_ended_before_the_whole_did_is_judged_by_its_own_name(clock: Clock) -> None:
+def test_a_wait_that_ended_before_total_timeout_keeps_its_name(clock: Clock) -> None:
     error = httpcore.ReadTimeout("late")
     clock.time += 1
-    assert Deadline(httpcore.TimeoutConfig(total_timeout=10), clock).judged(error) is error
-    assert Deadline(httpcore.TimeoutConfig(), clock).judged(error) is error
+    assert Deadline(httpcore.TimeoutConfig(total_timeout=10), clock).as_total_timeout(error) is error
+    assert Deadline(httpcore.TimeoutConfig(), clock).as_total_timeout(error) is error
 
 
-def test_a_total_timeout_is_not_judged_again(clock: Clock) -> None:
+def test_a_total_timeout_is_not_converted_again(clock: Clock) -> None:
     deadline = Deadline(httpcore.TimeoutConfig(total_timeout=10), clock)
     clock.time += 11
     error = httpcore.TotalTimeout("late")
-    assert deadline.judged(error) is error
+    assert deadline.as_total_timeout(error) is error

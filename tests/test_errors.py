@@ -48,7 +48,7 @@ def made(kind: type[Any], *message: str, **facts: Any) -> Any:
 
 
 def test_every_class_is_public_and_has_one_base() -> None:
-    assert len(CLASSES) == 32
+    assert len(CLASSES) == 34
     for kind in CLASSES:
         assert getattr(httpcore, kind.__name__) is kind
         assert issubclass(kind, httpcore.HTTPCoreError)
@@ -61,7 +61,10 @@ def test_what_the_network_did_is_an_oserror_and_nothing_else_is() -> None:
 
 def test_a_timeout_is_neither_an_oserror_nor_pythons_timeout() -> None:
     kinds = {kind.__name__ for kind in CLASSES if issubclass(kind, httpcore.Timeout)}
-    assert kinds == {"Timeout", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "TotalTimeout"}
+    waits = {"Timeout", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "TotalTimeout"}
+    assert kinds == waits | {"ReadTooSlow", "WriteTooSlow"}
+    assert issubclass(httpcore.ReadTooSlow, httpcore.ReadTimeout)
+    assert issubclass(httpcore.WriteTooSlow, httpcore.WriteTimeout)
     assert not any(issubclass(kind, TimeoutError) for kind in CLASSES), "Python's is an OSError"
 
 
@@ -94,7 +97,12 @@ def test_the_text_gives_every_fact_that_is_known(kind: type[Any]) -> None:
     )
 
 
-def test_what_is_known_first_stays_and_what_was_not_known_is_added() -> None:
+@pytest.mark.parametrize(("limit", "shown"), [(1_000_000, "1,000,000"), (5, "5"), (0.25, "0.25"), (30.0, "30")])
+def test_a_limit_in_bytes_is_shown_to_the_last_digit(limit: float, shown: str) -> None:
+    assert str(httpcore.LimitExceeded("more", limit=limit)) == f"more [limit: {shown}]"
+
+
+def test_known_facts_stay_and_unknown_ones_are_added() -> None:
     error = httpcore.ReadTimeout("late", peer="127.0.0.1:80")
     facts = (error.peer, error.limit, error.phase)
     assert facts == ("127.0.0.1:80", None, None)
@@ -107,12 +115,12 @@ def test_a_fact_that_does_not_exist_is_a_mistake_and_not_lost() -> None:
         httpcore.ReadTimeout("late", pear="127.0.0.1:80")
 
 
-def test_an_error_of_the_network_has_the_number_that_the_system_gave() -> None:
+def test_a_network_error_has_the_errno_of_the_system() -> None:
     assert httpcore.ConnectError("refused", errno=111).errno == 111
     assert httpcore.ConnectError("refused").errno is None
 
 
-def test_the_codes_of_http2_are_named_and_unknown_ones_are_numbers() -> None:
+def test_codes_of_http2_are_named_and_unknown_ones_are_numbers() -> None:
     assert "CANCEL (8)" in str(httpcore.StreamReset(8))
     assert "unknown code (4242)" in str(httpcore.StreamReset(4242))
     error = httpcore.GoAway(Code.ENHANCE_YOUR_CALM, 7, b"slow \x1b[31mdown")
@@ -150,14 +158,14 @@ def test_an_error_can_be_noted_on_and_still_travels(kind: type[Any]) -> None:
 # What a peer or a caller gave.
 
 
-def test_what_is_shown_is_escaped() -> None:
+def test_shown_bytes_are_escaped() -> None:
     assert show(b"a\r\n\x00\x1b\xff") == r"'a\r\n\x00\x1b\xff'"
     assert show("it's") == '"it\'s"'
     assert show(b"") == "''"
 
 
 @pytest.mark.parametrize("raw", [b"x" * 201, "x" * 201, b"\x00" * 100, "\x00" * 1000, b"x" * 1_000_000])
-def test_what_is_shown_is_short_and_says_how_long_it_was(raw: bytes | str) -> None:
+def test_shown_bytes_are_cut_with_their_length(raw: bytes | str) -> None:
     text = show(raw)
     assert len(text) < 250
     assert text.endswith(f"... ({len(raw)} long)")

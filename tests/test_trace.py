@@ -155,7 +155,7 @@ def test_a_request_on_a_new_connection_and_one_on_the_same() -> None:
     play(body)
 
 
-def test_times_are_those_of_the_clock_and_all_events_of_a_request_have_its_number() -> None:
+def test_times_are_those_of_clock_and_events_have_their_request() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://a.test/slow")
         assert [event.at for event in listener.events] == [0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 2.5, 2.5]
@@ -167,7 +167,7 @@ def test_times_are_those_of_the_clock_and_all_events_of_a_request_have_its_numbe
     play(body)
 
 
-def test_what_is_unusual_is_told_when_it_is_noticed() -> None:
+def test_unusual_facts_are_recorded_when_they_are_noticed() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         response = await pool.request("GET", "http://a.test/loose", stream=True)
         unusual = [event for event in listener.taken() if isinstance(event, ResponseUnusual | ResponseStarted)]
@@ -209,7 +209,7 @@ def test_a_response_closed_early_says_what_it_cost() -> None:
     play(body)
 
 
-def test_a_connection_that_the_server_calls_its_last_is_told_of() -> None:
+def test_a_last_response_of_a_connection_is_recorded() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://a.test/only")
         assert listener.taken()[-2:] == [
@@ -261,22 +261,22 @@ def test_a_request_that_is_sent_again_tells_why() -> None:
     play(body)
 
 
-def test_a_failure_is_the_last_that_is_heard_of_a_request() -> None:
+def test_a_failure_is_the_last_record_of_a_request() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         with pytest.raises(httpcore.ConnectError) as caught:
             await pool.request("GET", "http://refused.test/")
-        start, dial, *_, undone, failed = listener.taken()
+        start, dial, *_, reverted, failed = listener.taken()
         assert start == RequestStarted(0.0, 0, "GET", "http://refused.test/")
         assert dial == DialStarted(0.0, 0, "http://refused.test:80")
-        assert isinstance(undone, DialFailed)
+        assert isinstance(reverted, DialFailed)
         assert failed == RequestFailed(0.0, 0, f"ConnectError: {caught.value}")
         assert isinstance(failed, RequestFailed)
-        assert failed.exception is undone.exception is caught.value
+        assert failed.exception is reverted.exception is caught.value
 
     play(body)
 
 
-def test_a_request_that_is_cancelled_is_told_of() -> None:
+def test_a_cancelled_request_is_recorded() -> None:
     runtime = Simulation()
     runtime.listen("a.test", 80, serve)
     listener = Listener()
@@ -294,7 +294,7 @@ def test_a_request_that_is_cancelled_is_told_of() -> None:
     runtime.run(main())
 
 
-def test_a_raw_stream_is_told_of_when_it_is_closed() -> None:
+def test_a_raw_stream_is_recorded_when_it_is_closed() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         response = await pool.request("GET", "http://a.test/switch", {"Upgrade": "x", "Connection": "upgrade"})
         events = listener.taken()
@@ -311,7 +311,7 @@ def test_a_raw_stream_is_told_of_when_it_is_closed() -> None:
     play(body)
 
 
-def test_credentials_are_never_told() -> None:
+def test_credentials_are_never_recorded() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://user:sesame@a.test/one", {"Authorization": "Basic sesame"})
         with pytest.raises(httpcore.ConnectError):
@@ -321,7 +321,7 @@ def test_credentials_are_never_told() -> None:
     play(body)
 
 
-def test_the_trace_of_the_pool_and_of_the_request_are_both_called() -> None:
+def test_the_traces_of_pool_and_request_are_both_called() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         own = Listener()
         await pool.request("GET", "http://a.test/one", trace=own)
@@ -331,7 +331,7 @@ def test_the_trace_of_the_pool_and_of_the_request_are_both_called() -> None:
     play(body)
 
 
-def test_a_listener_may_ask_the_pool_since_it_is_called_under_no_lock() -> None:
+def test_a_listener_may_use_the_pool_since_no_lock_is_held() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         seen: list[tuple[str, int, int]] = []
 
@@ -371,7 +371,7 @@ def all_kinds(kind: type[TraceEvent]) -> set[type[TraceEvent]]:
     return {kind}.union(*map(all_kinds, kind.__subclasses__()))
 
 
-def test_every_kind_of_record_is_public_and_told_of_here() -> None:
+def test_every_kind_of_record_is_public_and_tested_here() -> None:
     kinds = {kind.__name__ for kind in all_kinds(TraceEvent)}
     assert kinds <= set(httpcore.__all__)
     assert kinds - {"EngineDifference"} <= set(globals())  # which has tests of its own
@@ -437,7 +437,7 @@ def test_an_upload_cut_short_by_an_early_answer_says_so() -> None:
     play(body)
 
 
-def test_what_is_unusual_about_a_response_is_recorded() -> None:
+def test_unusual_facts_of_a_response_are_recorded() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://coded.test/nothing")
         assert any(isinstance(event, ResponseUnusual) for event in listener.events)
@@ -462,14 +462,14 @@ async def leave_to_another(pool: httpcore.ConnectionPool) -> None:
     await pool.request("GET", "http://b.test/one")
 
 
-async def shut(pool: httpcore.ConnectionPool) -> None:
+async def close_pool(pool: httpcore.ConnectionPool) -> None:
     await pool.request("GET", "http://a.test/one")
     await pool.close()
 
 
 CLOSES = {
     CloseReason.EVICTED: leave_to_another,
-    CloseReason.POOL_CLOSED: shut,
+    CloseReason.POOL_CLOSED: close_pool,
 }
 
 

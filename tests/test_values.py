@@ -107,14 +107,14 @@ def test_a_class_is_what_the_standard_library_makes(name: str, arguments: Any, n
 @pytest.mark.parametrize("wrong", [(), (1, 2, 3), (1, 2, 3, 4, 5)])
 def test_wrong_arguments_are_refused_in_the_same_words(wrong: tuple[int, ...]) -> None:
     for name in ("Base", "Named", "Open"):
-        said = []
+        seen = []
         for space in (OURS, THEIRS):
             try:
                 space[name](*wrong)
             except TypeError as error:
-                said.append(str(error))
-        assert not said or len(set(said)) == 1
-        assert len(said) in (0, 2)
+                seen.append(str(error))
+        assert not seen or len(set(seen)) == 1
+        assert len(seen) in (0, 2)
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -112,7 +112,7 @@ class AsyncioStream:
         "_burst",
         "_clock",
         "_descriptor",
-        "_end_is_told",
+        "_end_is_reported",
         "_is_listening",
         "_is_over",
         "_look_first",
@@ -156,7 +156,7 @@ class AsyncioStream:
         self._at_once = PIECE
         # No more input will come: the end, a break, or closed. How it ended, the descriptor knows.
         self._is_over = False
-        self._end_is_told = False
+        self._end_is_reported = False
         self._is_listening = False
         # Ask the socket before waiting for the loop to say something. See `_receive`.
         self._look_first = False
@@ -188,7 +188,7 @@ class AsyncioStream:
         if self._descriptor.is_closed:
             raise self._descriptor.error(ReadError, "reading")
         # Told by the descriptor: the end, or how it broke.
-        self._end_is_told = True
+        self._end_is_reported = True
         return self._descriptor.receive(max_bytes) or b""
 
     def take(self) -> bytes | None:
@@ -200,7 +200,7 @@ class AsyncioStream:
         if self._pieces:
             return self._next(PIECE)
         # The end, or how it broke: the descriptor knows.
-        self._end_is_told = True
+        self._end_is_reported = True
         return self._descriptor.take() or b""
 
     def is_quiet(self) -> bool:
@@ -379,7 +379,7 @@ class AsyncioStream:
         descriptor = self._descriptor
         if descriptor.is_closed:
             raise descriptor.error(WriteError, "writing")
-        if not duplex and (self._pieces or (descriptor.has_ended and not self._end_is_told)):
+        if not duplex and (self._pieces or (descriptor.has_ended and not self._end_is_reported)):
             return 0
         try:
             sent = descriptor.send(data)
@@ -468,11 +468,11 @@ class AsyncioStream:
             return
         if _get_running_loop() is not self._loop and self._loop.is_running():
             # The loop runs in another thread, and only there may it be told to look away.
-            self._descriptor.shut()
+            self._descriptor.shut_down()
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._let_go)
+                self._loop.call_soon_threadsafe(self._unregister)
                 return
-        self._let_go()
+        self._unregister()
 
     def abandon(self) -> None:
         # Not one word to the loop: it shares its epoll with the parent, who still wants to hear of this connection.
@@ -484,7 +484,7 @@ class AsyncioStream:
     def info(self) -> StreamInfo:
         return self._descriptor.info
 
-    def _let_go(self) -> None:
+    def _unregister(self) -> None:
         loop = self._loop
         if not loop.is_closed():
             self._stop_listening()

@@ -99,15 +99,17 @@ def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> Conne
 
     `target` is what the caller asked for, e.g. "example.com:80". An address equal to it is not repeated.
     """
-    told = [_told(error) if address == target else f"{address}: {_told(error)}" for address, error in failures]
+    tried = [
+        _described(error) if address == target else f"{address}: {_described(error)}" for address, error in failures
+    ]
     last_address, last = failures[-1]
-    failure = ConnectError(f"cannot connect to {target}: {'; '.join(told)}", errno=last.errno, phase="connect")
+    failure = ConnectError(f"cannot connect to {target}: {'; '.join(tried)}", errno=last.errno, phase="connect")
     failure.peer = last_address if len(failures) == 1 else None
     failure.__cause__ = last
     return failure
 
 
-def _told(error: OSError) -> str:
+def _described(error: OSError) -> str:
     """The reason, and the name of its errno."""
     number = error.errno
     code = errno.errorcode.get(number) if number is not None and error.strerror == os.strerror(number) else None

@@ -152,7 +152,7 @@ class Descriptor:
             self._keep_input(error)
             raise self.error(WriteError, "ending the request", error) from error
 
-    def shut(self) -> None:
+    def shut_down(self) -> None:
         """End both directions now: whoever waits for the socket is woken. The descriptor stays open. Never raises."""
         self.is_closed = True
         try:

@@ -212,7 +212,7 @@ class BlockingStream:
     def close(self) -> None:
         if self._descriptor.sock.fileno() == -1:
             return
-        self._descriptor.shut()
+        self._descriptor.shut_down()
         if not self._inside:
             self._descriptor.sock.close()
 

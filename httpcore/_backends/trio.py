@@ -151,7 +151,7 @@ class TrioStream:
             self._close_here()
             return
         # From another thread: what waits is woken now, but only its own loop knows who still waits for the descriptor.
-        descriptor.shut()
+        descriptor.shut_down()
         try:
             self._token.run_sync_soon(self._close_here)
         except trio.RunFinishedError:

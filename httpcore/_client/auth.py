@@ -236,13 +236,13 @@ class DigestAuth(Auth):
         Raises:
             RemoteProtocolError: its proof that it knows the password is wrong.
         """
-        said = parse_parameters(response.headers.get_raw(self._tells))
-        if answer.proof_is_wrong(said):
+        parameters = parse_parameters(response.headers.get_raw(self._tells))
+        if answer.proof_is_wrong(parameters):
             raise RemoteProtocolError(
                 "the server's rspauth is wrong: it does not know the password, or the response is another's "
                 "(RFC 7616, section 3.5)"
             )
-        session.next_nonce(said.get("nextnonce", ""))
+        session.next_nonce(parameters.get("nextnonce", ""))
 
 
 def _checked_algorithms(algorithms: object, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ class Delivery:
                 return int(value)
         return None
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The whole body, if it came in one piece and nothing of it was taken yet."""
         whole = self.whole
         if whole is not None and not self._is_over and self._rest is None:
@@ -179,7 +179,7 @@ class Delivery:
     async def turn(self) -> None:
         await self._wire.backend.sleep(0)
 
-    def explain(self, error: HTTPCoreError) -> None:
+    def add_request_context(self, error: HTTPCoreError) -> None:
         error.add(phase="read the response body", method=self.request.method, url=self.request.url.redacted)
 
     def close(self) -> None:

@@ -99,13 +99,13 @@ def choose_challenge(challenges: Iterable[Challenge], algorithms: Iterable[str] 
 
 
 def _is_answerable(challenge: Challenge) -> bool:
-    said = challenge.parameters
+    parameters = challenge.parameters
     return (
         challenge.scheme == "digest"
-        and "realm" in said
-        and bool(said.get("nonce"))
-        and digest_hash(said.get("algorithm", "MD5")) is not None
-        and ("qop" not in said or not {"auth", "auth-int"}.isdisjoint(_qops(challenge)))
+        and "realm" in parameters
+        and bool(parameters.get("nonce"))
+        and digest_hash(parameters.get("algorithm", "MD5")) is not None
+        and ("qop" not in parameters or not {"auth", "auth-int"}.isdisjoint(_qops(challenge)))
     )
 
 
@@ -128,9 +128,9 @@ class DigestAnswer:
     nc: bytes
     cnonce: bytes
 
-    def proof_is_wrong(self, said: dict[str, str]) -> bool:
+    def proof_is_wrong(self, parameters: dict[str, str]) -> bool:
         """Authentication-Info has a proof that only one who does not know the password would send."""
-        proof, cnonce = said.get("rspauth"), said.get("cnonce", "").encode("latin-1")
+        proof, cnonce = parameters.get("rspauth"), parameters.get("cnonce", "").encode("latin-1")
         if proof is None or self.rspauth is None:
             return False
         return not compare_digest(proof.lower().encode("latin-1"), self.rspauth) or cnonce not in (b"", self.cnonce)
@@ -146,9 +146,9 @@ class DigestSession:
         self._integrity = integrity
         self._lock = Lock()
         self._count = 0
-        self._nonce = self._said("nonce")
+        self._nonce = self._parameter("nonce")
         self._cnonce = _fresh() if self._algorithm.upper().endswith("-SESS") else None
-        realm = self._said("realm")
+        realm = self._parameter("realm")
         self._secret = secret_of(self._algorithm, username, realm, password, self._nonce, self._cnonce or b"")
         self._user = self._user_field(username, realm)
 
@@ -156,16 +156,16 @@ class DigestSession:
     def _algorithm(self) -> str:
         return self._challenge.parameters.get("algorithm", "MD5")
 
-    def _said(self, name: str) -> bytes:
+    def _parameter(self, name: str) -> bytes:
         return self._challenge.parameters[name].encode("latin-1")
 
     def _user_field(self, username: bytes, realm: bytes) -> bytes:
-        said = self._challenge.parameters
-        if said.get("userhash", "").lower() == "true":
+        parameters = self._challenge.parameters
+        if parameters.get("userhash", "").lower() == "true":
             hashed = digest_hash(self._algorithm)
             assert hashed is not None
             return b'username="' + hashed(username + b":" + realm) + b'", userhash=true'
-        if said.get("charset", "").lower() == "utf-8" and not username.isascii():
+        if parameters.get("charset", "").lower() == "utf-8" and not username.isascii():
             return b"username*=UTF-8''" + _percent(username)
         return b"username=" + _quoted(username)
 
@@ -190,7 +190,7 @@ class DigestSession:
         facts = {"secret": self._secret, "uri": uri, "nonce": nonce, "qop": qop, "nc": nc, "cnonce": cnonce}
         response = digest_response(self._algorithm, method=method, body=body or b"", **facts)
         proof = digest_response(self._algorithm, method=b"", **facts) if qop == b"auth" else None
-        fields = [self._user, b"realm=" + _quoted(self._said("realm")), b"nonce=" + _quoted(nonce)]
+        fields = [self._user, b"realm=" + _quoted(self._parameter("realm")), b"nonce=" + _quoted(nonce)]
         fields += [b"uri=" + _quoted(uri), b'response="' + response + b'"']
         fields += [name + b"=" + value for name, value in self._repeated()]
         if qop:
@@ -200,9 +200,9 @@ class DigestSession:
         return DigestAnswer(b"Digest " + b", ".join(fields), proof, nc, cnonce)
 
     def _repeated(self) -> list[tuple[bytes, bytes]]:
-        said = self._challenge.parameters
-        fields = [(b"algorithm", self._said("algorithm"))] if "algorithm" in said else []
-        return fields + ([(b"opaque", _quoted(self._said("opaque")))] if "opaque" in said else [])
+        parameters = self._challenge.parameters
+        fields = [(b"algorithm", self._parameter("algorithm"))] if "algorithm" in parameters else []
+        return fields + ([(b"opaque", _quoted(self._parameter("opaque")))] if "opaque" in parameters else [])
 
     def _qop(self, body: bytes | None) -> bytes:
         if "qop" not in self._challenge.parameters:

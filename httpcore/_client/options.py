@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from .._config import UNSET, TimeoutConfig, Unset, checked_size
 from .._public import public, resolvable
+from .._trace import Trace
 from .._transports.extensions import RequestExtensions
 from .auth import Auth, AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
@@ -46,6 +47,8 @@ class SendOptions(TypedDict, total=False):
         max_body: the most bytes of a body that `read()` keeps, as sent and as decoded; None for no limit.
         on_progress: called with a `Progress` for each piece that is sent or received.
         follow_redirects: another name of `allow_redirects`.
+        trace: called with a `TraceEvent` for everything that happens to each request of this call, redirects too.
+        tag: anything that is to stand in the records of this call's requests, to tell them from others.
         extensions: for the transport, see `RequestExtensions`.
     """
 
@@ -54,6 +57,8 @@ class SendOptions(TypedDict, total=False):
     max_body: int | None
     on_progress: ProgressCallback | None
     follow_redirects: bool
+    trace: Trace | None
+    tag: object
     extensions: RequestExtensions
 
 
@@ -161,6 +166,8 @@ class Call:
         max_body: int | Unset | None = UNSET,
         on_progress: ProgressCallback | None = None,
         follow_redirects: bool | None = None,
+        trace: Trace | None = None,
+        tag: object = None,
         extensions: RequestExtensions | None = None,
     ) -> None:
         """Take the options of the call."""
@@ -175,8 +182,12 @@ class Call:
         self.progress = on_progress
         if follow_redirects is not None:
             self.follow = follow_redirects
-        if extensions:
-            self.extensions = {**extensions}
+        if extensions or trace is not None or tag is not None:
+            self.extensions = {**(extensions or {})}
+            if trace is not None:
+                self.extensions["trace"] = trace
+            if tag is not None:
+                self.extensions["tag"] = tag
 
     def use(self, ssl: SSLConfig | ssl_module.SSLContext) -> None:
         """Have the transport use these TLS settings."""

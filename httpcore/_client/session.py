@@ -489,7 +489,7 @@ async def _drain(response: Readable) -> None:
 
 
 async def _drained(delivery: Delivery) -> bytes | None:
-    whole = delivery.here()
+    whole = delivery.buffered_body()
     if whole is not None:
         return whole if len(whole) <= _DRAINED else None
     if has_connection(delivery.answer.extensions) or (delivery.length or 0) > _DRAINED:

@@ -194,7 +194,7 @@ async def _answer(backend: Backend, network: Network, host: str, left: Left) -> 
     answer = network.resolver.resolve(host, _system(backend, left))
     if not hasattr(answer, "__await__"):
         kind = type(answer).__name__
-        raise LocalProtocolError(f"{_who(network.resolver)} returned type {kind} for {host}: expected an awaitable")
+        raise LocalProtocolError(f"{_named(network.resolver)} returned type {kind} for {host}: expected an awaitable")
     return _checked(network.resolver, host, await answer)
 
 
@@ -207,22 +207,22 @@ def _system(backend: Backend, left: Left) -> System:
 
 def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-        raise LocalProtocolError(f"{_who(resolver)} answered {answer!r} for {host}: a sequence of text is allowed")
+        raise LocalProtocolError(f"{_named(resolver)} answered {answer!r} for {host}: a sequence of text is allowed")
     addresses = []
     for each in answer:
         address = canonical(each)
         if address is None:
             given = show(each) if isinstance(each, (str, bytes)) else repr(each)
             raise LocalProtocolError(
-                f"{_who(resolver)} answered {given} for {host}: IP addresses as text are allowed", phase="resolve"
+                f"{_named(resolver)} answered {given} for {host}: IP addresses as text are allowed", phase="resolve"
             )
         addresses.append(address)
     if not addresses:
-        raise ConnectError(f"{_who(resolver)} knows no address of {show(host)}", phase="resolve")
+        raise ConnectError(f"{_named(resolver)} knows no address of {show(host)}", phase="resolve")
     return addresses
 
 
-def _who(resolver: Resolver) -> str:
+def _named(resolver: Resolver) -> str:
     return f"the resolver {type(resolver).__qualname__}"
 
 

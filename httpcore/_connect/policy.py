@@ -10,8 +10,8 @@ The rules are read in this order, and the first that knows the address decides:
 3. `allow` allows.
 4. The rest: public addresses only, if the policy is `public_only`; else nothing, if there is an `allow`; else all.
 
-An IPv4 address has other names inside IPv6. `::ffff:10.0.0.1` is the same socket address as `10.0.0.1` and is judged as
-that. The other embeddings (NAT64, 6to4, Teredo, ISATAP, IPv4-compatible, SIIT) are addresses of their own that a
+An IPv4 address has other names inside IPv6. `::ffff:10.0.0.1` is the same socket address as `10.0.0.1` and is treated
+alike. The other embeddings (NAT64, 6to4, Teredo, ISATAP, IPv4-compatible, SIIT) are addresses of their own that a
 translator or tunnel may carry on to the IPv4 address: what denies either denies them, and what allows the IPv4 address
 does not allow them.
 """

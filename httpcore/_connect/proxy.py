@@ -143,13 +143,13 @@ class Proxy:
         place = parse_proxy(url, {scheme: kind.port for scheme, kind in KINDS.items()})
         scheme = place.scheme
         kind = KINDS[scheme]
-        who = _auth(kind, auth, place)
+        credentials = _auth(kind, auth, place)
         facts = {
             "scheme": scheme,
             "host": place.host,
             "port": place.port,
-            "auth": who,
-            "headers": _fields(kind, headers, who),
+            "auth": credentials,
+            "headers": _fields(kind, headers, credentials),
             "ssl": SSLConfig() if ssl is None else checked_ssl(ssl),
             "tunnel": bool(tunnel),
         }

@@ -80,7 +80,7 @@ _BARREN: Final = 256 * 1024
 goes beyond this only keeps us busy. Also how much one connection may have us answer while we read: some hundred
 requests for a certificate, a signature each."""
 
-_OWED: Final = _ENCRYPTED + 128 * 1024
+_MOST_PENDING: Final = _ENCRYPTED + 128 * 1024
 """How much OpenSSL may owe the peer while nothing writes: one write's ciphertext, and answers to the peer."""
 
 
@@ -133,7 +133,7 @@ class Resumable:
         self._lock = lock  # the stream's own: a read may change the session
         self._resumed = resumed
 
-    def spoil(self) -> None:
+    def forget(self) -> None:
         """The connection broke: nothing is resumed from it (RFC 5246, section 7.2.2)."""
         self._session = None
 
@@ -163,12 +163,12 @@ class TLSStream:
         "_closed",
         "_ended",
         "_fault",
-        "_heeding",
         "_incoming",
         "_info",
         "_inner",
         "_is_stuck",
         "_keep",
+        "_listening",
         "_lock",
         "_may_be_asked",
         "_no_requests",
@@ -178,10 +178,10 @@ class TLSStream:
         "_over",
         "_plain",
         "_reading",
+        "_reported",
         "_resumable",
         "_server_name",
         "_session",
-        "_told",
         "_writing",
         "truncated",
     )
@@ -214,11 +214,11 @@ class TLSStream:
         self._barren = 0  # bytes that came since there was data in them
         self._fault: ssl.SSLError | None = None  # what broke the session while reading
         self._over = False  # close_notify came, or the fault
-        self._told = False  # and the caller knows
+        self._reported = False  # and the caller knows
         self._ended = False  # close_notify was made
         self._closed = False
         self._reading = False  # a read waits below
-        self._heeding = False  # a write waits below, for input too
+        self._listening = False  # a write waits below, for input too
         self._writing = False  # a write is at work: the outbox is its own
         self._is_stuck = False  # a read made ciphertext for which there was no room
         self._no_requests = False
@@ -324,13 +324,13 @@ class TLSStream:
     def watch(self, callback: Callable[[], None] | None) -> bool:
         """Ask for a call when data or the end arrives while nobody reads. What only TLS needed is not news.
 
-        Who reads, or writes and heeds input, waits for what comes below: it must not be taken from under him.
+        A task that reads, or that writes and listens, waits for input below: another must not take the input first.
         """
         if callback is None:
             return self._inner.watch(None)
 
         def woken() -> None:
-            if not (self._closed or self._reading or self._heeding) and self._has_news():
+            if not (self._closed or self._reading or self._listening) and self._has_news():
                 callback()
 
         return self._inner.watch(woken)
@@ -338,11 +338,11 @@ class TLSStream:
     @property
     def _input_waits(self) -> bool:
         """Whether here is what the caller does not know yet: data, the end, or a fault."""
-        return bool(self._plain) or (self._over and not self._told)
+        return bool(self._plain) or (self._over and not self._reported)
 
     def _tell_the_end(self) -> bytes:
         """What a read answers when no more data comes."""
-        self._told = True
+        self._reported = True
         if self._fault is not None:
             message = f"TLS failed while reading: {_reason(self._fault)}"
             raise ReadError(message, peer=self._info.peer) from self._fault
@@ -365,15 +365,15 @@ class TLSStream:
         if self._over:
             return  # what comes behind close_notify is ignored (RFC 8446, section 6.1)
         with self._lock:
-            owed = self._outgoing.pending
+            pending = self._outgoing.pending
             if self._may_be_asked and len(raw) > _STEP:
-                pieces = self._decrypt_in_steps(raw, owed)
+                pieces = self._decrypt_in_steps(raw, pending)
             else:
                 self._incoming.write(raw)
                 pieces = self._decrypt()
-            made = self._outgoing.pending - owed
+            made = self._outgoing.pending - pending
             if made and self._no_requests:
-                self._check_answers(owed)
+                self._check_answers(pending)
         if made:
             self._answered += made
             self._answer()
@@ -386,7 +386,7 @@ class TLSStream:
         else:
             self._barren += len(raw)
         if self._fault is None:
-            if self._barren > _BARREN or self._outgoing.pending > _OWED:
+            if self._barren > _BARREN or self._outgoing.pending > _MOST_PENDING:
                 self._break(ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data"))
             elif self._answered > _BARREN:
                 self._break(ssl.SSLError(f"its requests for a certificate took more than {_BARREN} bytes of answers"))
@@ -395,7 +395,7 @@ class TLSStream:
         """From now on a CertificateRequest is a fault, as HTTP/2 has it (RFC 9113, section 9.2.3)."""
         self._no_requests = self._session.version() == "TLSv1.3"  # TLS 1.2 has none after the handshake
 
-    def _check_answers(self, owed: int) -> None:
+    def _check_answers(self, pending: int) -> None:
         """Under the lock. If OpenSSL has answered a CertificateRequest, what it made does not leave. Nothing can after
         it, since records are numbered: so there will be no GOAWAY, either.
 
@@ -403,7 +403,7 @@ class TLSStream:
             owed: bytes that were there before.
         """
         data = self._outgoing.read()
-        at = owed
+        at = pending
         while self._fault is None and at < len(data):
             size = int.from_bytes(data[at + 3 : at + 5], "big")
             if size > _KEY_UPDATE:
@@ -438,7 +438,7 @@ class TLSStream:
             self._break(error)
         return pieces
 
-    def _decrypt_in_steps(self, raw: bytes, owed: int) -> list[bytes]:
+    def _decrypt_in_steps(self, raw: bytes, pending: int) -> list[bytes]:
         """Where the peer may ask for a certificate: each request costs a signature, and OpenSSL answers all that are
         here before it returns. So that one call is short, it gets no more than `_STEP` bytes at once.
         """
@@ -446,14 +446,14 @@ class TLSStream:
         for start in range(0, len(raw), _STEP):
             self._incoming.write(raw[start : start + _STEP])
             pieces += self._decrypt()
-            if self._over or self._answered + self._outgoing.pending - owed > _BARREN:
+            if self._over or self._answered + self._outgoing.pending - pending > _BARREN:
                 break
         return pieces
 
     def _break(self, fault: ssl.SSLError) -> None:
         self._fault = fault
         self._over = True
-        self._resumable.spoil()
+        self._resumable.forget()
 
     def _pop(self, max_bytes: int) -> bytes:
         plain = self._plain
@@ -494,27 +494,27 @@ class TLSStream:
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
         """Encrypt what there is room for, up to 256 KiB, and hand it over; what does not leave at once is owed."""
-        if self._closed or self._ended or not self._give_owed():
+        if self._closed or self._ended or not self._write_pending():
             return 0
         try:
             count = self._encrypt(data)
         except WriteError:
             return 0
-        self._give_owed()
+        self._write_pending()
         return count
 
-    def _give_owed(self) -> bool:
+    def _write_pending(self) -> bool:
         """Hand over what is owed, as far as there is room now."""
         with self._lock:
-            return self._give_outbox()
+            return self._write_outbox()
 
     def _answer(self) -> None:
-        """As `_give_owed`, for a reader. A writer that is at work has what is owed to itself, and sends it."""
+        """As `_write_pending`, for a reader. A writer that is at work has what is owed to itself, and sends it."""
         with self._lock:
             if not (self._writing or self._closed):
-                self._is_stuck = not self._give_outbox()
+                self._is_stuck = not self._write_outbox()
 
-    def _give_outbox(self) -> bool:
+    def _write_outbox(self) -> bool:
         """Under the lock."""
         while self._refill():
             sent = self._inner.give(self._outbox)
@@ -564,7 +564,7 @@ class TLSStream:
 
     async def _send(self, timeout: float | None, duplex: bool) -> bool:
         """Send the outbox and what the stream below then owes; only the one writer comes here."""
-        self._heeding = not duplex
+        self._listening = not duplex
         try:
             self._writing = True  # `_fill_outbox` takes the lock, behind which a reader looks at this
             return await self._send_outbox(timeout, duplex)
@@ -572,12 +572,12 @@ class TLSStream:
             error.limit = timeout
             raise
         except WriteError as error:
-            cause = None if duplex else self._hear_last_words()
+            cause = None if duplex else self._read_fault_after_write_error()
             if cause is None:
                 raise
             raise self._write_error(cause, error.errno) from cause
         finally:
-            self._heeding = self._writing = False
+            self._listening = self._writing = False
             if self._outgoing.pending and not self._outbox:
                 self._answer()  # a reader made it when it was too late for us, and left it to us
 
@@ -606,7 +606,7 @@ class TLSStream:
                 return False
         return True
 
-    def _hear_last_words(self) -> ssl.SSLError | None:
+    def _read_fault_after_write_error(self) -> ssl.SSLError | None:
         """A write failed below: decrypt what had come before. Returns the alert in it, or what else is wrong with it.
 
         Data in it is kept for `take` and `read`; more than a piece is not needed to know of an early answer.
@@ -672,29 +672,29 @@ class _Handshake:
     async def run(self, timeout: float | None) -> None:
         stream = self._stream
         deadline = None if timeout is None else stream._now() + timeout
-        heard = b""
+        received = b""
         try:
-            while not await self._step(deadline, heard):
+            while not await self._step(deadline, received):
                 raw = await stream._inner.read(PIECE, stream._left(deadline))
                 if not raw:
-                    raise self._failure(closed_early(heard))
-                heard += raw[: max(0, 200 - len(heard))]
+                    raise self._failure(closed_early(received))
+                received += raw[: max(0, 200 - len(received))]
                 with stream._lock:
                     stream._incoming.write(raw)
         except Timeout as error:
-            message = f"the TLS handshake with {self._whom()} was not finished in time"
+            message = f"the TLS handshake with {self._target()} was not finished in time"
             raise ConnectTimeout(message, limit=timeout, peer=stream._info.peer) from error
         except TLSError:
             raise
         except NetworkError as error:
             # A peer that refuses may have said why before a write to it failed.
-            cause = stream._hear_last_words()
+            cause = stream._read_fault_after_write_error()
             failure = self._failure(f"the connection broke: {error.message}" if cause is None else _reason(cause))
             failure.errno = error.errno
             raise failure from error
         self._agreed()
 
-    async def _step(self, deadline: float | None, heard: bytes) -> bool:
+    async def _step(self, deadline: float | None, received: bytes) -> bool:
         """As far as what came allows, and what is then to be said; True when hands are shaken."""
         stream = self._stream
         done = True
@@ -705,7 +705,7 @@ class _Handshake:
             done = False
         except ssl.SSLError as error:
             await self._say_why(deadline)
-            raise self._failure(explain(error, heard, stream._session, stream._server_name)) from error
+            raise self._failure(explain(error, received, stream._session, stream._server_name)) from error
         await stream._send(stream._left(deadline), True)
         return done
 
@@ -739,9 +739,9 @@ class _Handshake:
 
     def _failure(self, why: str) -> TLSError:
         stream = self._stream
-        return TLSError(f"the TLS handshake with {self._whom()} failed: {why}", peer=stream._info.peer)
+        return TLSError(f"the TLS handshake with {self._target()} failed: {why}", peer=stream._info.peer)
 
-    def _whom(self) -> str:
+    def _target(self) -> str:
         stream = self._stream
         return show(stream._server_name or stream._info.peer)
 

@@ -32,11 +32,11 @@ _HINTS: Final = {
 }
 
 
-def explain(error: ssl.SSLError, heard: bytes, session: ssl.SSLObject, server_name: str | None) -> str:
+def explain(error: ssl.SSLError, received: bytes, session: ssl.SSLObject, server_name: str | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _rejected(error, session, server_name)
-    if heard and not _is_tls(heard):
-        return _plain_text(heard)
+    if received and not _is_tls(received):
+        return _plain_text(received)
     return _reason(error)
 
 
@@ -81,16 +81,16 @@ def _nameless(message: str) -> str:
     return message.partition("[SSL] ")[2].rpartition(" (_ssl.c")[0].replace(" ", "_").upper()
 
 
-def _is_tls(heard: bytes) -> bool:
+def _is_tls(received: bytes) -> bool:
     """Whether this begins a record: handshake or alert, and a version 3.x (RFC 8446, section 5.1)."""
-    return heard[0] in (21, 22) and heard[1:2] in (b"", b"\x03")
+    return received[0] in (21, 22) and received[1:2] in (b"", b"\x03")
 
 
-def _plain_text(heard: bytes) -> str:
-    return f"the peer does not speak TLS, it looks like a plain-text server: it sent {show(heard)}"
+def _plain_text(received: bytes) -> str:
+    return f"the peer does not speak TLS, it looks like a plain-text server: it sent {show(received)}"
 
 
-def closed_early(heard: bytes) -> str:
-    if heard and not _is_tls(heard):
-        return _plain_text(heard)
-    return "the peer closed the connection " + ("before the handshake was done" if heard else "without an answer")
+def closed_early(received: bytes) -> str:
+    if received and not _is_tls(received):
+        return _plain_text(received)
+    return "the peer closed the connection " + ("before the handshake was done" if received else "without an answer")

@@ -28,7 +28,7 @@ class HTTP11Connection:
     # What only a connection that many exchanges share has to tell.
     is_shared = False
     is_open = False
-    is_doubtful = False
+    needs_check = False
     capacity = 1
 
     is_quiet: Callable[[], bool]
@@ -57,7 +57,7 @@ class HTTP11Connection:
         return not self._has_spoken
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """It is never doubted."""
+        """HTTP/1.1 has no PING: `is_quiet` is the only check."""
         return True
 
     def watch(self, callback: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ the request is ends the sending, by the rules for early responses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final
 
@@ -24,7 +24,7 @@ from .._deadline import Deadline
 from .._errors import HTTPCoreError, LocalProtocolError, ReadError, WriteError
 from .._message.body import BodyReader
 from .._message.head import Head
-from .._message.raw import RawStream, busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, chunk, last_chunk, trailer_pairs
 from .connection import HTTP11Connection
 from .exchange import DRAIN, EARLY, HTTP11Exchange
@@ -52,7 +52,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
 
     _input = _FREE
     _given = 0  # bytes of the request's body so far
-    _torn = False  # sending was cut short in the middle of something
+    _cut_short = False  # sending was cut short in the middle of something
     _closed = False
     _rest = _NOTHING  # of a part of the response's body that was too large for the call that received it
 
@@ -60,14 +60,14 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         try:
             await self._begin()
         except WriteError:
-            if not self._hear_last_words():
+            if not self._read_response_after_write_error():
                 raise
         while self.head is None:
             await self._read()
         return self.head
 
-    def raw(self, let_go: Callable[[], None]) -> RawStream:
-        return _DuplexStream(self, let_go)
+    def raw(self, release: Callable[[], None]) -> RawStream:
+        return _DuplexStream(self, release)
 
     def drain(self) -> None:
         thrown = 0
@@ -96,16 +96,17 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         try:
             if not await self._write(request.head):
                 return
-            self._untold = self.deadline.tracer
+            self._unreported = self.deadline.tracer
             self._tell_head()
-            if request.expects_continue and not (await self._flush() and await self._may_go_ahead()):
+            if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
                 return
+            self._begin_body()
             at_end = await self._send_beginning(reader, may_be_left)
             if at_end and may_be_left:
                 await self.finish(request.final_trailers() if request.trailers is not None else [])
             await self._flush()
         except WriteError:
-            raise  # the stream still has the peer's last words
+            raise  # the stream may still have the peer's response
         except BaseException:
             self.close()  # before the user's own clean-up, as in each upload
             raise
@@ -116,7 +117,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
 
     async def _send_beginning(self, reader: BodyReader, may_be_left: bool) -> bool:
         """Send what `reader` gives; of an iterator until the head of the response is there. Whether it gave all."""
-        while self._heed_input() and not (may_be_left and self.head is not None):
+        while self._take_input() and not (may_be_left and self.head is not None):
             piece = await reader.next()
             if piece is None:
                 return True
@@ -161,7 +162,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             raise LocalProtocolError("trailers cannot be sent with a Content-Length: they need the chunked coding")
         if self._complete or (self.head is not None and self.head.status >= 400):
             return
-        if self._torn:
+        if self._cut_short:
             raise self._refusal("sending was cut short before")
         if self.request.chunked:
             await self._put(last_chunk(pairs))
@@ -177,7 +178,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
     def _check_going_on(self) -> None:
         if self._complete:
             raise self._refusal("it was ended")
-        if self._torn:
+        if self._cut_short:
             raise self._refusal("sending was cut short before")
         if self.ended or (self.head is not None and self.head.status >= 400):
             raise self._refusal("the server has answered, and wants no more of it")
@@ -187,27 +188,24 @@ class HTTP11DuplexExchange(HTTP11Exchange):
 
     async def _put(self, data: bytes | bytearray | memoryview) -> None:
         """Hand all of `data` to the stream, and take what comes meanwhile if no receiver does."""
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
         view = memoryview(data).cast("B")
-        torn, self._torn = self._torn, True  # until all of it has been handed over
+        cut_short, self._cut_short = self._cut_short, True  # until all of it has been handed over
         while view:
-            count = await stream.write_some(view, within(limit), duplex=self._listens_not())
-            self.sent += count
+            count = await self._write_some(view, duplex=self._listens_not())
             view = view[count:]
             if not count:
-                self._heed_beside()
-        self._torn = torn
+                self._take_input_beside()
+        self._cut_short = cut_short
 
     async def _push(self) -> None:
-        stream, within, limit = self._stream, self.deadline.within, self._timeouts.write_timeout
-        while stream.owes:
-            if not await stream.flush(within(limit), duplex=self._listens_not()):
-                self._heed_beside()
+        while self._stream.owes:
+            if not await self._flush_some(duplex=self._listens_not()):
+                self._take_input_beside()
 
     def _listens_not(self) -> bool:
         return self._input is _RECEIVER or self.held > EARLY
 
-    def _heed_beside(self) -> None:
+    def _take_input_beside(self) -> None:
         """Take what came while we were writing, unless a receiver does.
 
         Raises:
@@ -218,7 +216,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             return
         try:
             self._input = _SENDER
-            going_on = self._heed_input()
+            going_on = self._take_input()
         finally:
             self._input = _FREE
         if not going_on:
@@ -241,7 +239,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 while not self.parts:
                     if self.ended:
                         return b""
-                    await self._read()
+                    await (self._read() if self._timeouts.min_rate is None else self._read_in_pace())
                 rest = memoryview(self.parts.popleft())
             data, self._rest = bytes(rest[:max_bytes]), rest[max_bytes:]
             self.held -= len(data)
@@ -250,14 +248,14 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             self._input = _FREE
 
 
-class _DuplexStream:
+class _DuplexStream(RawStream):
     """See `RawStream`: one exchange of a connection, which may carry others when this one is over."""
 
-    __slots__ = ("_closed", "_exchange", "_let_go", "_sending")
+    __slots__ = ("_closed", "_exchange", "_release", "_sending")
 
-    def __init__(self, exchange: HTTP11DuplexExchange, let_go: Callable[[], None]) -> None:
+    def __init__(self, exchange: HTTP11DuplexExchange, release: Callable[[], None]) -> None:
         self._exchange = exchange
-        self._let_go = let_go
+        self._release = release
         self._closed = False
         self._sending = False
 
@@ -287,12 +285,13 @@ class _DuplexStream:
         finally:
             self._sending = False
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         exchange = self._exchange
         if not self._closed and not exchange.give_up():
             exchange.close()
         self._closed = True
-        self._let_go()
+        self._release()
+        return CLOSED
 
     def _check_open(self) -> None:
         if self._closed:
@@ -306,10 +305,10 @@ def begin_exchange(
     connection: HTTP11Connection,
     request: Request,
     deadline: Deadline,
-    hear: Callable[[Head], None],
+    on_interim: Callable[[Head], None],
     duplex: bool = False,
     *,
     kinds: tuple[_Kind, _Kind] = (HTTP11Exchange, HTTP11DuplexExchange),
 ) -> HTTP11Exchange:
     """An exchange of the kind that the request is for; `kinds` are those of an engine, the duplex one last."""
-    return kinds[duplex and request.may_go_on](connection, request, deadline, hear)
+    return kinds[duplex and request.may_go_on](connection, request, deadline, on_interim)

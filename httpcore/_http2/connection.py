@@ -1,13 +1,13 @@
-"""HTTP/2 over one stream: many exchanges at once, and no task of its own.
+"""HTTP/2 over one stream: many exchanges at once, without a background task.
 
-Each exchange has an inbox. What several exchanges share is in `dispatch`; how they wait, and read and write for each
-other meanwhile, is in `pump`; here is what the pool and the exchanges ask of a connection.
+Each exchange has an inbox. `dispatch` has the state that all exchanges share; `pump` has their waits, during which one
+of them reads and writes for all; this module has the methods that the pool and the exchanges call.
 
-What is plain waits for no role: a reset, an acknowledgement or a credit leaves at once if the system has
-room for it (`Stream.give`), otherwise with the next write. So closing an exchange never waits.
+Plain functions need neither the reader's role nor the writer's: a reset, an acknowledgement or a credit leaves at once
+if the system has room for it (`Stream.give`), otherwise with the next write. So closing an exchange never waits.
 
-Memory is bounded: an unread response by its stream's window, which is given back as its owner takes data; what waits to
-be sent by `uploads.OUTBOX`, beyond which uploads wait; and what answers the peer by the engine.
+Memory is bounded: an unread response by its stream's window, which is credited as its owner takes data; the bytes to be
+sent by `uploads.OUTBOX`, beyond which uploads wait; and answers to the peer (PONG, SETTINGS ACK) by the engine.
 """
 
 from __future__ import annotations
@@ -75,10 +75,12 @@ class HTTP2Connection:
         return self._core.is_open
 
     @property
-    def is_doubtful(self) -> bool:
+    def needs_check(self) -> bool:
         """The peer is to show that it is there before another exchange begins: see `is_alive`."""
         liveness = self._core.liveness
-        return liveness.asked is not None or (liveness.interval is not None and liveness.is_silent(self._core.now()))
+        return liveness.unconfirmed_since is not None or (
+            liveness.interval is not None and liveness.is_silent(self._core.now())
+        )
 
     @property
     def on_change(self) -> Callable[[], None] | None:
@@ -118,9 +120,10 @@ class HTTP2Connection:
         liveness = core.liveness
         due = liveness.answer_due()
         if due is not None:
+            # A cancelled exchange has sent a PING: wait for its answer, which any input counts as.
             left = deadline.within(max(0.0, due - core.now()))
-            heard = await self._pump.attend_all(self.inbox(), lambda: liveness.asked is None, left)
-            if not heard and core.now() >= due:
+            answered = await self._pump.attend_all(self.inbox(), lambda: liveness.unconfirmed_since is None, left)
+            if not answered and core.now() >= due:  # not where the request's own timeout ended the wait
                 core.lost = core.changed = True
                 core.tell()
                 return False
@@ -129,7 +132,7 @@ class HTTP2Connection:
             return core.is_open
         with core.lock, core:
             core.probe(now)
-        await self._pump.attend_all(self.inbox(), lambda: liveness.heard >= now, deadline.within(None))
+        await self._pump.attend_all(self.inbox(), lambda: liveness.last_received >= now, deadline.within(None))
         return core.is_open
 
     def close(self) -> None:
@@ -139,7 +142,8 @@ class HTTP2Connection:
         interrupted; or that of a thread whose finaliser waits for the pool's lock, which the caller holds.
         """
         core = self._core
-        if core.torn or core.is_inside():
+        if core.dirty or core.is_inside():
+            # The lock may be held by a thread that waits for one that our caller holds: to take it could deadlock.
             core.closed = True
             self.stream.close()
             return
@@ -148,7 +152,7 @@ class HTTP2Connection:
                 core.closed = True
                 if core.failure is None:
                     self._engine.goaway(Code.NO_ERROR)
-                    self._outbox.give()
+                    self._outbox.write_nowait()
                 core.fail(ReadError("the connection was closed on this side", peer=self.stream.info().peer))
         self.stream.close()
 
@@ -157,7 +161,7 @@ class HTTP2Connection:
         core = self._core
         core.lock = step_lock()  # the old one may be held for ever
         core.election.forget()
-        core.torn = False
+        core.dirty = False
         core.closed = True
         self.stream.abandon()
         core.failure = error = ReadError("this connection was made before a fork", peer=self.stream.info().peer)
@@ -191,10 +195,11 @@ class HTTP2Connection:
             raise LocalProtocolError(REENTERED)
         with core.lock, core:
             self._check_open(inbox)
-            # What is queued before it goes first; so the request has begun to leave when more than that was written.
+            # A request whose first byte was never written may be sent again, whatever its method. Queued bytes leave in
+            # order, so this one has begun to leave once more than `begins` bytes were written.
             inbox.begins = self._outbox.written + self._outbox.size()
             if not engine.settings_seen:
-                inbox.crowded = True  # it has not said yet how many streams it allows
+                inbox.crowded = True  # the limit is not known yet (RFC 9113, 6.5.2): a refusal may be for that alone
             engine.request(inbox, fields, end=end and not data, key=key)
             if inbox.number >= LAST_STREAM:
                 core.spent = core.changed = True
@@ -256,7 +261,7 @@ class HTTP2Connection:
                 if inbox.error is not None:
                     raise inbox.failure()
                 return b"" if inbox.ended else None
-            with core:  # a step, since what is taken must be credited, or the window shrinks for good
+            with core:  # one step: taken without its credit, these bytes would shrink the window for good
                 data = inbox.take(most)
                 core.credit(inbox, len(data))
                 return data
@@ -276,7 +281,7 @@ class HTTP2Connection:
         """This exchange is over on our side: reset its stream, unless it is complete. Tells whether the connection is
         still open."""
         core = self._core
-        if core.is_inside():
+        if core.is_inside():  # a finaliser in the middle of a step: the engine must not be entered twice
             self.dropped.append(inbox)
             return core.is_open
         with core.lock, core:
@@ -286,18 +291,18 @@ class HTTP2Connection:
 
     # What an exchange waits for.
 
-    async def attend(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
-        """Wait until `ready()` holds. False when `patience` seconds passed first; what is here then wins."""
-        return await self._pump.attend(inbox, ready, patience)
+    async def attend(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until `ready()` holds. False when `timeout` seconds passed first; what is here then wins."""
+        return await self._pump.attend(inbox, ready, timeout)
 
-    async def push(self, inbox: Inbox, deadline: Deadline) -> None:
-        """See that what is queued leaves. Raises as `Pump.push`."""
-        await self._pump.push(inbox, deadline)
+    async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
+        """See that what is queued leaves, within `most` seconds. Raises as `Pump.push`."""
+        await self._pump.push(inbox, deadline, most)
 
-    async def room(self, inbox: Inbox, patience: float | None, limit: float | None) -> bool:
-        """Wait until `put` has something to say. False when `patience` seconds passed first; `limit` would be the
+    async def room(self, inbox: Inbox, timeout: float | None, limit: float | None) -> bool:
+        """Wait until `put` has something to say. False when `timeout` seconds passed first; `limit` would be the
         most."""
-        return await self._pump.room(inbox, lambda: self._has_room(inbox), patience, limit)
+        return await self._pump.room(inbox, lambda: self._has_room(inbox), timeout, limit)
 
     def _has_room(self, inbox: Inbox) -> bool:
         return inbox.stopped or self._core.broken is not None or self._uploads.may_send(inbox)
@@ -309,7 +314,7 @@ class HTTP2Connection:
             ReadTimeout: it has not, for `read_timeout` seconds.
         """
         limit = deadline.config.read_timeout
-        patience = deadline.within(limit)
-        if not await self._pump.attend_all(inbox, lambda: self._engine.settings_seen, patience):
+        timeout = deadline.within(limit)
+        if not await self._pump.attend_all(inbox, lambda: self._engine.settings_seen, timeout):
             peer = self.stream.info().peer
-            raise ReadTimeout(f"the server sent no SETTINGS for {patience:g} seconds", peer=peer, limit=limit)
+            raise ReadTimeout(f"the server sent no SETTINGS for {timeout:g} seconds", peer=peer, limit=limit)

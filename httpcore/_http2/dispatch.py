@@ -1,13 +1,13 @@
-"""One HTTP/2 connection below its exchanges: each change of what they share is one step, and what comes is dispatched.
+"""The state that all exchanges of one HTTP/2 connection share: every change is one step, and input is dispatched.
 
 The engine, the inboxes, the roles of reader and writer, and the queues are shared by all tasks or threads of one
 connection. One plain lock is around them, never held over an await. `with core.lock, core:` is a *step*: it is done
 whole, or the connection ends, since after Ctrl-C in the middle of it the state of the engine is not known. Each step
 begins with the exchanges that were dropped since the last one: their finalisers may run anywhere, so they only append.
 
-Input is dealt with in turns of a bounded size (`listen`, `FRAMES`), with a pause for the other tasks between two of
-them: a peer that sends without end has the CPU time that is left over, and no deadline is late. What a turn leaves is
-for the next reader, or, on a loop that watches its sockets, for the next turn of the loop.
+Input is processed in turns of a bounded size (`listen`, `FRAMES`), with a pause for the other tasks between two of
+them: a peer that sends without end gets the CPU time that is left over, and no deadline is late. Input that a turn
+leaves is for the next reader, or, on a loop that watches its sockets, for the next turn of the loop.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ of 16 KiB, so a download takes no pause for this."""
 
 
 class Dispatch:
-    """What the exchanges of one connection share.
+    """The shared state of one connection.
 
     Attributes:
-        lock: around all of it.
+        lock: held for every access to the rest.
         settling: inboxes whose tasks wait for the peer's SETTINGS, or for its answer to PING.
-        dropped: of exchanges that were dropped; each step deals with them first.
+        dropped: inboxes of exchanges that were dropped; each step begins with them.
         on_change: called, with no lock held, when `capacity` or `is_open` may have changed. Default None.
-        failure: nothing more comes, nor can anything be sent.
-        broken: nothing can be sent any more, but perhaps there is something to read.
-        away: what the peer's GOAWAY says, if it has sent one: the last stream, the code, and what else.
+        failure: why nothing more can be read or sent.
+        broken: why nothing more can be sent, though input may be left to read.
+        away: the peer's GOAWAY, if it has sent one: last stream, code and debug data (RFC 9113, 6.8).
         spent: no stream ids are left.
-        lost: the peer did not say that it is there.
+        lost: the peer did not answer a PING in time.
         changed: `on_change` is to be called.
-        torn: a step runs, or was interrupted.
+        dirty: a step runs, or was interrupted.
     """
 
     __slots__ = (
@@ -70,6 +70,7 @@ class Dispatch:
         "broken",
         "changed",
         "closed",
+        "dirty",
         "dropped",
         "election",
         "engine",
@@ -83,7 +84,6 @@ class Dispatch:
         "settling",
         "spent",
         "stream",
-        "torn",
         "turn",
         "uploads",
     )
@@ -108,7 +108,7 @@ class Dispatch:
         self.lost = False
         self.closed = False
         self.changed = False
-        self.torn = False
+        self.dirty = False
         self.turn = 0  # the engine's `frames_read` when other tasks had their turn last
         self._behind = False  # the last turn of `listen` left something
         self._due = False  # the loop will call `_listen_on`
@@ -131,16 +131,16 @@ class Dispatch:
 
     def __enter__(self) -> None:
         """Begin a step, inside the lock: what it does to the engine and the inboxes is done whole, or is the end."""
-        if self.torn:
+        if self.dirty:
             self.fail(self._in_use())
-        self.torn = True  # before anything is changed: it is undone only when all is
+        self.dirty = True  # before the first change, and reset after the last: Ctrl-C between them leaves the mark
         while self.dropped:
             self._drop(self.dropped.popleft())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is not None and not issubclass(kind, HTTPCoreError):  # Ctrl-C, or a fault of ours
             self.fail(self._in_use())
-        self.torn = False
+        self.dirty = False
 
     def _in_use(self) -> ReadError:
         return ReadError("the connection was in use when Ctrl-C or a fault came", peer=self.stream.info().peer)
@@ -148,13 +148,15 @@ class Dispatch:
     def interrupted(self) -> None:
         """Ctrl-C came while bytes were on their way: whether they were taken is unknown."""
         with self.lock:
+            # The writer is gone: its mark would keep all others from the stream, and `fail` from closing it.
             self.outbox.writing = None
             self.outbox.parting = False
             self.fail(self._in_use())
         self.tell()
 
     def tell(self) -> None:
-        """Outside of the lock: the pool has a lock of its own, under which it closes connections."""
+        """Call `on_change` and marks. Never under the lock: the callback takes the pool's lock, and the pool closes
+        connections, which takes ours, while it holds its own: the other order would deadlock."""
         if self.changed:
             self.changed = False
             if self.on_change is not None:
@@ -163,7 +165,7 @@ class Dispatch:
             self.outbox.tell_marks()
 
     def stall(self) -> None:
-        """The peer takes no uploads: other connections are for new requests."""
+        """The peer stopped an upload for too long: new requests go to other connections, the rest runs on here."""
         if self.is_open:
             self.uploads.stalled = self.changed = True
             self.tell()
@@ -174,15 +176,16 @@ class Dispatch:
         """Send what is queued as far as there is room, unless another task does; leave the rest to one that waits."""
         election, outbox = self.election, self.outbox
         if election.writer is None and not outbox.over:
-            outbox.give()
-            self.uploads.wake_next()
+            outbox.write_nowait()
+            self.uploads.wake_next()  # there may be room for the next upload now
         election.pass_on(unsent=outbox.is_unsent())
 
     def credit(self, inbox: Inbox, size: int) -> None:
         """The owner took so many bytes of content."""
+        # At once, not with the next write: a peer with a closed window waits for this, and no write may be due here.
         engine = self.engine
         engine.consumed(inbox, size)
-        if engine.owed and self.election.writer is None:
+        if engine.pending and self.election.writer is None:
             self.send_now()
 
     def drop(self, inbox: Inbox) -> None:
@@ -193,7 +196,7 @@ class Dispatch:
     def _drop(self, inbox: Inbox) -> None:
         if inbox.is_open:  # the peer is told, and its late frames are expected and credited (RFC 9113, 5.4.2)
             self.engine.reset(inbox, Code.CANCEL)
-            if self.liveness.doubt(self.now()):
+            if self.liveness.needs_ping(self.now()):
                 self.engine.ping(b"httpcore")
         if inbox.held:  # no reader will take it, but the connection's window is for all
             held, inbox.held = inbox.held, 0
@@ -225,7 +228,7 @@ class Dispatch:
         if self.is_inside():
             return
         with self.lock, self:
-            if self.election.reader is None:
+            if self.election.reader is None:  # else two would read, and the order of the bytes be lost
                 self.listen()
                 self.send_now()
                 if self.outbox.parting and not self.outbox.writing:  # there is no room, and no way to wait for it here
@@ -250,6 +253,7 @@ class Dispatch:
 
     def listen(self) -> None:
         """Take what is here, for one turn; only for the reader, or while there is none."""
+        # Three bounds: frames, bytes, and calls of `take`, for a peer that sends a byte at a time.
         engine = self.engine
         last = engine.frames_read + FRAMES
         size = 0
@@ -262,7 +266,7 @@ class Dispatch:
                 return
             if data is None and not engine.unread:
                 return
-            self.hear(data)
+            self.receive(data)
             size += len(data or b"")
             if self.failure is not None:
                 return
@@ -270,7 +274,7 @@ class Dispatch:
                 break
         self._behind = True
 
-    def hear(self, data: bytes | None) -> None:
+    def receive(self, data: bytes | None) -> None:
         """Deal with what came: with about `FRAMES` frames of it. None: with what the engine has left unread."""
         if self.failure is not None:
             return
@@ -281,7 +285,7 @@ class Dispatch:
             self.fail(RemoteProtocolError("the server closed the HTTP/2 connection", peer=peer))
             return
         now = self.now()
-        self.liveness.hear(now)
+        self.liveness.on_received(now)
         self.engine.receive(data, self, now, FRAMES)
 
     # What the engine tells: see `streams.Listener`. Its streams are our inboxes.
@@ -305,6 +309,7 @@ class Dispatch:
     def on_reset(self, stream: Stream, code: int) -> None:
         assert isinstance(stream, Inbox)
         stream.started = True
+        # REFUSED_STREAM says that the request was not processed: it may be sent again, whatever its method (8.7).
         stream.fail(StreamReset(code, peer=self.stream.info().peer), refused=code == Code.REFUSED_STREAM)
 
     def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
@@ -322,7 +327,7 @@ class Dispatch:
     def on_failed(self, error: HTTPCoreError) -> None:
         self.outbox.parting = True  # until the GOAWAY that says why has left
         self.fail(error, fault=True)  # which leaves the stream open because of `parting`
-        self.outbox.give()
+        self.outbox.write_nowait()
         self.outbox.part_if_sent()
 
     # How it ends.
@@ -330,7 +335,7 @@ class Dispatch:
     def fail(self, error: HTTPCoreError, *, fault: bool = False) -> None:
         """Nothing more comes: the connection is over, and so is every exchange without a complete response. If the peer
         had said that it would go, that is the reason, unless it has broken the rules since."""
-        if self.failure is None:
+        if self.failure is None:  # the first reason is the cause, later ones follow from it
             self.failure = error
             self.outbox.over = self.changed = True
         left = not fault and self.away is not None
@@ -347,6 +352,7 @@ class Dispatch:
 
     def break_off(self, error: HTTPCoreError, *, listens: bool) -> None:
         """A write failed. What the peer had sent before is here, for us or for the reader."""
+        # A server may answer and close without reading on: its response is often here when a write fails.
         self.broken = error
         self.outbox.over = self.changed = True
         if listens:

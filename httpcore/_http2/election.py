@@ -2,10 +2,11 @@
 
 There are two roles, and each task that waits may get either. A role that is released while others wait goes straight to
 one of them, in constant time, so no role is ever free while a task that could take it sleeps. It goes to the task that
-came last: where responses come in the order of their requests that one waits longest, and the roles change least.
+began to wait last: where responses come in the order of their requests that one waits longest, so roles change least.
 
 All of this is plain, and is called under the connection's lock; only the event that `wait` returns is awaited. A task
-is woken first and elected then, so that Ctrl-C between the two loses neither.
+is woken first and elected then: after Ctrl-C between the two a task is awake without a role, and takes one if it is
+free. The other order could leave a role with a task that sleeps.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["Election", "Waiter"]
 
 
 class Waiter:
-    """One wait of one task. It must `leave` in the end, however the wait ended."""
+    """One wait of one task. It must `release` in the end, however the wait ended."""
 
     __slots__ = ("event",)
 
@@ -55,7 +56,7 @@ class Election:
         return self.writer is waiter
 
     def wait(self, waiter: Waiter) -> Event:
-        """What to wait for when both roles are taken: it is set when there is news, or a role."""
+        """An event to wait for when both roles are taken: it is set when there is news, or a role for this task."""
         waiter.event = event = self._event()
         self._waiting[waiter] = None
         return event
@@ -66,7 +67,7 @@ class Election:
             waiter.event.set()
             del self._waiting[waiter]
 
-    def leave(self, waiter: Waiter, *, unsent: bool) -> None:
+    def release(self, waiter: Waiter, *, unsent: bool) -> None:
         """Release the roles of this one, in favour of one that waits. `unsent`: there is something to write."""
         self._waiting.pop(waiter, None)
         if self.reader is waiter:
@@ -88,7 +89,7 @@ class Election:
         writes = unsent and self.writer is None
         if waiting and (reads or writes):
             waiter = next(reversed(waiting))
-            waiter.event.set()  # before the roles: see above
+            waiter.event.set()  # before the roles are assigned: see the module's docstring
             if reads:
                 self.reader = waiter
             if writes:

@@ -5,7 +5,7 @@ header fields; `h2_fields` knows what the fields may be. The `h2` library was tr
 owes its user cannot be done through what it offers: it ends the whole connection for one malformed message, and for a
 GOAWAY, though the streams below its last id run on; answers RST_STREAM with RST_STREAM; counts all streams anew for
 each request; and three quarters of its time are spent neither on compression nor on frames. The tests have it as the
-peer, and as the judge of what we accept.
+peer, and as the reference for what we accept.
 
 An error concerns one stream where the RFC lets us choose and the connection stays in step: that stream is reset, its
 siblings go on (5.4.2). Everything else ends the connection with a GOAWAY that says why (5.4.1).
@@ -128,7 +128,7 @@ class H2Engine(Sender):
             self._budget.earn_time(now)
         try:
             self.unread = self._reader.read(self, data, listener, most)
-        except Fault as end:
+        except Fault as end:  # an error of the connection (5.4.1): the GOAWAY has its code and is the last frame
             self.goaway(end.code)
             listener.on_failed(end.error)
         self.frames_read = self._reader.count
@@ -190,6 +190,8 @@ class H2Engine(Sender):
         if flags & PADDED:
             payload = unpad(DATA, flags, payload)
             self._charge(padding_cost(credit - len(payload)))
+        # Padding counts against the windows too (6.1). The connection's window comes first, for gone streams as well:
+        # both sides must count the same bytes, or the windows drift apart.
         self._room -= credit
         if self._room < 0:
             raise fault(Code.FLOW_CONTROL_ERROR, "the peer sent more DATA than the connection's window allows")
@@ -201,7 +203,7 @@ class H2Engine(Sender):
             return
         if state is None:
             self._gone(DATA, stream, credit)
-            self._return_credit(None, credit)
+            self._return_credit(None, credit)  # thrown away, but the connection's window is for all streams (6.9)
             return
         size = len(payload)
         state.room -= credit
@@ -253,9 +255,8 @@ class H2Engine(Sender):
             self._on_block(self._block.ends, stream, bytes(self._block.data), listener)
 
     def _on_block(self, ends: int, stream: int, block: bytes, listener: Listener) -> None:
-        decoded = _decode(
-            self._decoder, block, self._rules.head_bytes
-        )  # of any stream: to leave one out would put the tables out of step
+        # Also for a stream that is gone: each block changes the table that all later ones refer to (4.3).
+        decoded = _decode(self._decoder, block, self._rules.head_bytes)
         fields = decoded.fields
         state = self._streams.get(stream)
         if state is None:
@@ -347,9 +348,9 @@ class H2Engine(Sender):
         self._charge(settings_cost(len(pairs), windows, len(self._streams)))
         if not self.settings_seen:
             self.settings_seen = True
-            self.max_streams = LAST_ID  # unless it says otherwise
+            self.max_streams = LAST_ID  # no limit unless this frame has one (6.5.2)
         before = self._initial
-        for setting, value in pairs:
+        for setting, value in pairs:  # in order, and all before the answer says that they hold (6.5.3)
             self._set(setting, value)
         self._write_settings_answer()
         listener.on_settings()
@@ -362,7 +363,7 @@ class H2Engine(Sender):
         check_setting(setting, value)
         if setting == INITIAL_WINDOW_SIZE and value > self._initial:
             most = max([state.spare for state in self._streams.values()], default=0)
-            if value + most > LARGEST_WINDOW:
+            if value + most > LARGEST_WINDOW:  # a change applies to all open streams at once (6.9.2)
                 raise fault(Code.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value:,} makes a window too large")
         elif setting == ENABLE_CONNECT_PROTOCOL and value < self.extended_connect:
             raise connect_protocol_fault(value)
@@ -386,7 +387,7 @@ class H2Engine(Sender):
             raise fault(
                 Code.FRAME_SIZE_ERROR, f"the peer sent a GOAWAY frame of {len(payload)} bytes: 8 or more are allowed"
             )
-        self._charge(goaway_cost(len(payload), len(self._streams)))
+        self._charge(goaway_cost(len(payload), len(self._streams)))  # each open stream is looked at
         last, code = two_uint32.unpack_from(payload)
         gone = self._took_goaway(last & LAST_ID)
         listener.on_away(self._last, code, payload[8:], gone)

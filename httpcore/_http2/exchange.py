@@ -6,17 +6,17 @@ alone. Whatever becomes of it, the connection goes on, unless the connection its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
 from .._backends.base import PIECE, Stream
-from .._deadline import Deadline
-from .._errors import LocalProtocolError, ReadError, ReadTimeout, WriteError, WriteTimeout
+from .._deadline import Deadline, Pace
+from .._errors import LocalProtocolError, ReadError, ReadTimeout, ReadTooSlow, WriteError, WriteTimeout, WriteTooSlow
 from .._message.body import BodyReader
 from .._message.fields import Headers
 from .._message.head import Head
-from .._message.raw import busy
+from .._message.raw import CLOSED, RawStream, busy
 from .._message.request import Request, TrailerTypes, trailer_pairs
 from .._message.rules import Leniency
 from .._trace import Progress
@@ -29,7 +29,7 @@ __all__ = ["HTTP2Exchange", "HTTP2RawStream"]
 SMALL_BODY: Final = 65536
 """A body in memory up to this size leaves together with its head, if the windows allow."""
 
-GO_AHEAD: Final = 1.0
+CONTINUE_TIMEOUT: Final = 1.0
 """Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
 
 
@@ -40,22 +40,26 @@ class HTTP2Exchange:
         request, deadline: as given.
     """
 
-    __slots__ = ("_connection", "_hear", "_heard", "_inbox", "_sent", "deadline", "request")
+    __slots__ = ("_connection", "_inbox", "_interims_seen", "_on_interim", "_paces", "_sent", "deadline", "request")
 
     def __init__(
         self,
         connection: HTTP2Connection,
         request: Request,
         deadline: Deadline,
-        hear: Callable[[Head], None],
+        on_interim: Callable[[Head], None],
         duplex: bool,
     ) -> None:
         self.request = request
         self.deadline = deadline
         self._connection = connection
-        self._hear = hear
-        self._heard = 0  # of the interim heads
+        self._on_interim = on_interim
+        self._interims_seen = 0  # of the interim heads
         self._sent = False
+        # Of the response's body and of the request's. A tunnel has none.
+        self._paces: tuple[Pace, Pace] | None = None
+        if deadline.config.min_rate is not None and request.method != b"CONNECT":
+            self._paces = Pace(deadline, ReadTooSlow), Pace(deadline, WriteTooSlow)
         self._inbox = inbox = connection.inbox()
         if duplex:
             inbox.two_way = True
@@ -161,7 +165,7 @@ class HTTP2Exchange:
         """The next bytes of the body as sent, `b""` at its end."""
         return await self.recv(PIECE)
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
         return self._connection.take_all(self._inbox) if self._inbox.ended else None
 
@@ -173,9 +177,9 @@ class HTTP2Exchange:
         """End it here, whatever its state. Tells whether the connection may carry others all the same."""
         return self._connection.drop(self._inbox)
 
-    def raw(self, let_go: Callable[[], None]) -> HTTP2RawStream:
+    def raw(self, release: Callable[[], None]) -> HTTP2RawStream:
         """The two-way stream behind a response that `switched`."""
-        return HTTP2RawStream(self, let_go)
+        return HTTP2RawStream(self, release)
 
     def __del__(self) -> None:
         inbox = getattr(self, "_inbox", None)  # Ctrl-C may have come while it was made
@@ -224,7 +228,7 @@ class HTTP2Exchange:
     async def _upload(self, reader: BodyReader) -> bool:
         """Send what `reader` gives. False where the request goes on and the response has begun before its end."""
         request, inbox = self.request, self._inbox
-        if request.expects_continue and not await self._may_go_ahead():
+        if request.expects_continue and not await self._wait_for_continue():
             return True
         declared = None if inbox.two_way else request.content_length
         may_be_left = inbox.two_way and request.body.may_be_left()
@@ -268,27 +272,38 @@ class HTTP2Exchange:
             if count is None:
                 return False
             view = view[count:]
-            if count:
+            if self._paces is not None:
+                await self._send_in_pace(count, self._paces[1])
+            elif count:
                 await connection.push(inbox, self.deadline)
             else:
                 await self._room()
         return True
 
-    async def _room(self) -> None:
+    async def _send_in_pace(self, count: int, pace: Pace) -> None:
+        """See that the body goes on, held to `min_rate`: so many bytes more of it are queued."""
+        connection, inbox, deadline = self._connection, self._inbox, self.deadline
+        if count:
+            pace.count(count)
+            await pace.keep(lambda most: connection.push(inbox, deadline, most), None)
+        else:
+            await pace.keep(self._room, deadline.config.write_timeout)
+
+    async def _room(self, most: float | None = None) -> None:
         limit = self.deadline.config.write_timeout
         connection, inbox = self._connection, self._inbox
-        patience = self.deadline.within(limit)
-        if not await connection.room(inbox, patience, limit):
+        timeout = self.deadline.within(limit if most is None else most)
+        if not await connection.room(inbox, timeout, limit):
             raise WriteTimeout(
-                f"the peer took no more of the body for {patience:g} seconds",
+                f"the peer took no more of the body for {timeout:g} seconds",
                 peer=connection.stream.info().peer,
                 limit=limit,
             )
 
-    async def _may_go_ahead(self) -> bool:
+    async def _wait_for_continue(self) -> bool:
         """Wait, within bounds, for 100 (Continue). False when the final response, or an error, came instead."""
         inbox = self._inbox
-        await self._connection.attend(inbox, inbox.may_go_ahead, self.deadline.within(GO_AHEAD))
+        await self._connection.attend(inbox, inbox.may_send_body, self.deadline.within(CONTINUE_TIMEOUT))
         self._tell_interims()
         return not inbox.has_head()
 
@@ -306,28 +321,34 @@ class HTTP2Exchange:
 
     async def recv(self, max_bytes: int) -> bytes:
         """As `RawStream.recv`."""
-        while (data := self._connection.take(self._inbox, max_bytes)) is None:
-            await self._receive(self._inbox.has_body)
+        inbox = self._inbox
+        while (data := self._connection.take(inbox, max_bytes)) is None:
+            if self._paces is None:
+                await self._receive(inbox.has_body)
+            else:
+                pace = self._paces[0]
+                await pace.keep(partial(self._receive, inbox.has_body), self.deadline.config.read_timeout)
+                pace.count_to(inbox.received)
         return data
 
-    async def _receive(self, ready: Callable[[], bool]) -> None:
+    async def _receive(self, ready: Callable[[], bool], most: float | None = None) -> None:
         limit = self.deadline.config.read_timeout
-        patience = self.deadline.within(limit)
-        if not await self._connection.attend(self._inbox, ready, patience):
+        timeout = self.deadline.within(limit if most is None else most)
+        if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
-                f"nothing came on this stream for {patience:g} seconds",
+                f"nothing came on this stream for {timeout:g} seconds",
                 peer=self._connection.stream.info().peer,
                 limit=limit,
             )
 
     def _has_news(self) -> bool:
-        return self._inbox.has_head() or len(self._inbox.interim) > self._heard
+        return self._inbox.has_head() or len(self._inbox.interim) > self._interims_seen
 
     def _tell_interims(self) -> None:
         interims = self._inbox.interim
-        while self._heard < len(interims):
-            self._heard += 1
-            self._hear(interims[self._heard - 1])
+        while self._interims_seen < len(interims):
+            self._interims_seen += 1
+            self._on_interim(interims[self._interims_seen - 1])
 
 
 def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
@@ -336,14 +357,14 @@ def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
         left()
 
 
-class HTTP2RawStream:
+class HTTP2RawStream(RawStream):
     """See `RawStream`: one stream of a connection that others use too, with a window of its own."""
 
-    __slots__ = ("_closed", "_exchange", "_let_go", "_receiving", "_sending")
+    __slots__ = ("_closed", "_exchange", "_receiving", "_release", "_sending")
 
-    def __init__(self, exchange: HTTP2Exchange, let_go: Callable[[], None]) -> None:
+    def __init__(self, exchange: HTTP2Exchange, release: Callable[[], None]) -> None:
         self._exchange = exchange
-        self._let_go = let_go
+        self._release = release
         self._closed = False
         self._receiving = False
         self._sending = False
@@ -375,7 +396,8 @@ class HTTP2RawStream:
             raise busy("sending on", self._exchange.stream)
         await self._exchange.finish(trailer_pairs(trailers))
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._closed = True
         self._exchange.give_up()
-        self._let_go()
+        self._release()
+        return CLOSED

@@ -116,9 +116,9 @@ class FrameReader:
         while left > 0 and size - at >= 9:
             high, low, kind, flags, stream = frame_header.unpack_from(data, at)
             end = at + 9 + (high << 8 | low)
-            if not handler.settings_seen:
+            if not handler.settings_seen:  # the peer's preface is a SETTINGS frame (3.4)
                 check_first(data[at : at + 9], kind, flags)
-            if end - at - 9 > MAX_FRAME:
+            if end - at - 9 > MAX_FRAME:  # before it is here, or a peer could have us hold 16 MiB (4.2)
                 raise fault(
                     Code.FRAME_SIZE_ERROR,
                     f"the peer sent a frame of {end - at - 9:,} bytes: at most {MAX_FRAME:,} are allowed",
@@ -127,12 +127,14 @@ class FrameReader:
                 self._need = end - at
                 break
             stream &= LAST_ID  # the first bit is reserved (4.1)
+            # Nothing may come between the frames of a header block (4.3), which change the decoder's table in order.
             if handler.block_stream and (kind != CONTINUATION or stream != handler.block_stream):
                 raise fault(Code.PROTOCOL_ERROR, "the peer sent another frame within a header block")
             payload = data[at + 9 : end]
             left -= 1
             if kind == DATA:
                 frames = 1
+                # Joined, frames that are alike pass the engine once. Never one with flags: END_STREAM or padding.
                 if not flags and payload and data.startswith(data[at : at + 9], end):
                     payload, frames = self._join_data(data, at, end, handler.joinable(stream, len(payload), left + 1))
                     end = at + 9 * frames + len(payload)

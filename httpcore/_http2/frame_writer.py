@@ -16,24 +16,24 @@ class FrameWriter:
     """The outbound bytes of one connection.
 
     Attributes:
-        owed: bytes that `take` would return.
+        pending: bytes that `take` would return.
     """
 
-    __slots__ = ("_answers", "_outbox", "owed")
+    __slots__ = ("_answers", "_outbox", "pending")
 
     def __init__(self) -> None:
-        self.owed = 0
+        self.pending = 0
         self._outbox: list[bytes] = []
         self._answers = 0  # bytes in the outbox that answer the peer
 
     def put(self, data: bytes) -> None:
         self._outbox.append(data)
-        self.owed += len(data)
+        self.pending += len(data)
 
     def send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         size = len(payload)
         self._outbox += (frame_header.pack(size >> 8, size & 255, kind, flags, stream), payload)
-        self.owed += size + 9
+        self.pending += size + 9
 
     def send_block(self, stream: int, block: bytes, limit: int, *, end: bool) -> None:
         """A header block (4.3), in frames of at most `limit` bytes."""
@@ -66,5 +66,5 @@ class FrameWriter:
             return b""
         data = b"".join(outbox)
         outbox.clear()
-        self.owed = self._answers = 0
+        self.pending = self._answers = 0
         return data

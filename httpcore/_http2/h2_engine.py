@@ -1,8 +1,8 @@
 """The reference engine of HTTP/2: h2 writes what we send, and keeps the windows and the states of the streams.
 
-The native engine judges what comes in, since h2 by itself ends the whole connection for one malformed response or for a
-GOAWAY, though the streams below its last id run on. Each change that has passed is shown to h2 as the shortest frame
-that means it; what h2 would answer is thrown away, since the answers are ours:
+The native engine checks received frames, since h2 by itself ends the whole connection for one malformed response or
+for a GOAWAY, though the streams below its last id run on. Each change that has passed is shown to h2 as the shortest
+frame that means it; what h2 would answer is thrown away, since the answers are ours:
 
 - A response is shown as its status and its end. h2 sees neither fields nor DATA: it would credit the peer for content
   that no reader has taken, and its pace is a sixth of ours.
@@ -49,7 +49,7 @@ __all__ = ["NAME", "ReferenceEngine"]
 
 NAME: Final = f"h2 {h2.__version__}"
 
-# Our rules judge fields both ways. h2's normalisation stays on, which keeps credentials out of the compression's table.
+# Our rules check fields both ways. h2's normalisation stays on, which keeps credentials out of the compression's table.
 _CONFIG: Final = H2Configuration(
     client_side=True,
     header_encoding=False,

@@ -1,10 +1,10 @@
-"""One HTTP/2 stream with what came on it and waits for the owner of its exchange. No I/O, no lock.
+"""One HTTP/2 stream with its received head and content, until the owner of the exchange takes them. No I/O, no lock.
 
-The engine's state of the stream and the content that came are one object, so a frame is looked up once and told by one
-call. The exchange itself is another one on purpose: the engine holds its streams until they end, and an exchange must
-be able to die before that. It is its finaliser that ends the stream of a response that was dropped.
+The engine's state of the stream and the received content are one object, so that a frame costs one lookup and one call.
+The exchange is another object on purpose: the engine holds its streams until they end, and an exchange must be able to
+die before that: its finaliser ends the stream of a response that was dropped.
 
-All of it is changed under the lock of its connection, by the task that reads for all and by the owner.
+All of it is changed under the lock of its connection, by the current reader and by the owner.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Inbox(Stream):
     Attributes:
         two_way: the request goes on when the response has ended.
         awaits_tunnel: it is two-way only if the answer is a 2xx.
-        begins: where in all that the connection sends its request begins.
+        begins: byte offset of the request in the connection's output.
         head, interim, parts, held: of the response. `held` counts the bytes in `parts`.
-        received: bytes of the body that came, all in all.
-        started: something of the response has come.
-        error: what ended it instead.
+        received: bytes of the body that were received, in all.
+        started: a part of the response was received, so that the request must not be sent again by itself.
+        error: why it ended without a complete response.
         refused: the peer has not processed the request, and says so.
         crowded: if it was refused, then because there were too many: the same connection may take it later.
         stopped: nothing more of the request is wanted.
@@ -77,7 +77,9 @@ class Inbox(Stream):
         if self.awaits_tunnel and not 200 <= head.status < 300:
             self.two_way = False
         if head.status >= 400 and not self.two_way:
-            self.stopped = True
+            self.stopped = (
+                True  # a server that refuses wants no more of the upload (RFC 9112, 9.5, says so of HTTP/1.1)
+            )
         self.wake()
 
     def on_body(self, data: bytes) -> None:
@@ -93,7 +95,7 @@ class Inbox(Stream):
         return unwanted
 
     def wake(self) -> None:
-        """There is news for both tasks that may wait for it."""
+        """Wake the receiver and the sender: either may wait for this."""
         if self.receiver is not None:
             self._election.wake(self.receiver)
         if self.sender is not None:
@@ -166,7 +168,7 @@ class Inbox(Stream):
     def has_head(self) -> bool:
         return self.head is not None or self.error is not None
 
-    def may_go_ahead(self) -> bool:
+    def may_send_body(self) -> bool:
         return self.has_head() or any(head.status == 100 for head in self.interim)
 
     def has_body(self) -> bool:

@@ -1,4 +1,4 @@
-"""When to ask an HTTP/2 peer whether it is there, and when to believe that it is not. No I/O, no clock of its own."""
+"""When to send an HTTP/2 peer a PING, and when to take it for dead. No I/O, no clock of its own."""
 
 from __future__ import annotations
 
@@ -6,62 +6,62 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-__all__ = ["DOUBT", "Liveness"]
+__all__ = ["LIVENESS_TIMEOUT", "Liveness"]
 
-DOUBT: Final = 1.0
-"""Seconds of silence after which an exchange that is given up makes us ask whether the peer is there. Within as many it
-has to answer, before the next exchange begins here; those that are under way have their own patience."""
+LIVENESS_TIMEOUT: Final = 1.0
+"""Seconds without any input after which a cancelled exchange makes us send a PING, and seconds that the peer then
+has to answer before the next exchange begins here. Exchanges that are under way keep their own timeouts."""
 
 
 class Liveness:
-    """What one connection knows of its peer. All times are seconds of the connection's clock.
+    """The state of the liveness check of one connection. All times are seconds of the connection's clock.
 
     Attributes:
-        interval: seconds of silence after which the peer is asked; it has as long to answer. None: it is not asked.
-        heard: when something came last.
-        asked: since when it has been doubted that the peer is there; None when something has come since.
-        pinged: when it was asked last because of the interval.
+        interval: seconds without input after which a PING is sent; the peer has as long to answer. None: none is.
+        last_received: when bytes were received last.
+        unconfirmed_since: when a cancelled exchange made us send a PING; None when bytes were received since.
+        pinged: when the last PING was sent because of the interval.
     """
 
-    __slots__ = ("asked", "heard", "interval", "pinged")
+    __slots__ = ("interval", "last_received", "pinged", "unconfirmed_since")
 
     def __init__(self, now: float, interval: float | None) -> None:
         self.interval = interval
-        self.heard = now
-        self.asked: float | None = None
+        self.last_received = now
+        self.unconfirmed_since: float | None = None
         self.pinged = -inf
 
-    def hear(self, now: float) -> None:
-        """Something came."""
-        self.heard = now
-        self.asked = None
+    def on_received(self, now: float) -> None:
+        """Bytes were received: whatever they are, the peer is there."""
+        self.last_received = now
+        self.unconfirmed_since = None
 
-    def doubt(self, now: float) -> bool:
-        """An exchange is given up. True if nothing has come for long, so that the peer is to be asked: the next
-        exchange sees what becomes of it."""
-        if self.asked is not None or now < self.heard + DOUBT:
+    def needs_ping(self, now: float) -> bool:
+        """An exchange was cancelled. True if a PING is to be sent, since nothing was received for long: the next
+        exchange waits for the answer."""
+        if self.unconfirmed_since is not None or now < self.last_received + LIVENESS_TIMEOUT:
             return False
-        self.asked = now
+        self.unconfirmed_since = now
         return True
 
     def answer_due(self) -> float | None:
-        """Until when a peer that is doubted must have answered; None if it is not doubted."""
-        return None if self.asked is None else self.asked + DOUBT
+        """Until when the peer must have answered the PING of a cancelled exchange; None if there is none."""
+        return None if self.unconfirmed_since is None else self.unconfirmed_since + LIVENESS_TIMEOUT
 
     def is_silent(self, now: float) -> bool:
-        """Nothing has come for the interval."""
-        return self.interval is not None and now >= self.heard + self.interval
+        """Nothing was received for the interval."""
+        return self.interval is not None and now >= self.last_received + self.interval
 
     def until_ping(self, now: Callable[[], float]) -> float | None:
-        """Seconds until it is time to ask, or to give up waiting for the answer; None: never. The clock is asked only
-        if need be."""
+        """Seconds until a PING is due, or its answer is overdue; None: never. The clock is read only if need be, since
+        each read of the connection asks this."""
         if self.interval is None:
             return None
-        return max(0.0, max(self.heard, self.pinged) + self.interval - now())
+        return max(0.0, max(self.last_received, self.pinged) + self.interval - now())
 
     def is_ping_due(self, now: float) -> bool:
-        return self.interval is not None and now >= max(self.heard, self.pinged) + self.interval
+        return self.interval is not None and now >= max(self.last_received, self.pinged) + self.interval
 
     @property
     def is_unanswered(self) -> bool:
-        return self.pinged > self.heard
+        return self.pinged > self.last_received

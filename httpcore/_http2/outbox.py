@@ -1,4 +1,4 @@
-"""What one HTTP/2 connection has to send and the system has not taken yet. Plain: nothing here waits.
+"""The bytes that one HTTP/2 connection has to send and the system has not taken yet. Plain: nothing here waits.
 
 All but `can_send` is used under the connection's lock.
 """
@@ -19,8 +19,8 @@ class Outbox:
     """The engine's frames, and the rest of a write that was taken in part.
 
     Attributes:
-        unsent: taken from the engine and not yet from us.
-        written: bytes, in all.
+        unsent: bytes that were taken from the engine and that the stream has not taken yet.
+        written: bytes that the stream has taken, in all.
         writing: the wait whose call of the stream has `unsent`: no other may send. None: there is none.
         parting: only a GOAWAY is left to be sent, then the stream is closed.
         over: nothing can be sent any more.
@@ -41,21 +41,21 @@ class Outbox:
 
     def size(self) -> int:
         """Bytes that wait to be sent."""
-        return len(self.unsent) + self._engine.owed
+        return len(self.unsent) + self._engine.pending
 
     def is_unsent(self) -> bool:
-        """There is something to write, if only what the stream itself has kept."""
+        """There is something to write, if only in the buffer of the stream (TLS keeps encrypted bytes)."""
         if self.over:
             return False
-        return bool(self.unsent) or self._engine.owed > 0 or self._stream.owes
+        return bool(self.unsent) or self._engine.pending > 0 or self._stream.owes
 
     def fill(self) -> bytes | memoryview:
-        """What to send next. The engine is asked only when all before is out: what answers the peer is bounded there,
-        and what is here cannot be taken back."""
+        """The bytes to send next. The engine's are taken only when all before have left: it bounds the answers to a
+        peer that does not read, and cannot count those that were moved here."""
         data = self.unsent = self.unsent or self._engine.take()
         return data
 
-    def give(self) -> None:
+    def write_nowait(self) -> None:
         """Hand over what is queued as far as there is room, unless a call of the stream has it."""
         # Never beside a call of the stream: that has the beginning of `unsent`, and ours would overtake the rest.
         while not self.writing and (data := self.unsent or self._engine.take()):
@@ -83,5 +83,5 @@ class Outbox:
         self._stream.close()
 
     def part_if_sent(self) -> None:
-        if not (self.writing or self.unsent or self._engine.owed or self._stream.owes):
+        if not (self.writing or self.unsent or self._engine.pending or self._stream.owes):
             self.part()

@@ -6,8 +6,8 @@ writer that leaves, for whatever reason, passes its role on (see `election`); si
 taken or handed over, it can leave at any await without harm. Each waits with its own timeout, which no role prolongs.
 
 Reader and writer are two roles, but a writer whose peer reads nothing until it is read from must read too. So it
-becomes the reader as well if there is none, and heeds input; where another task reads it writes only, but looks again
-every `LOOK` seconds whether that one still does. So does a reader while another task writes.
+becomes the reader as well if there is none, and listens for input. Where another task reads, it only writes, and looks
+every `LOOK` seconds whether that task still reads. A reader does the same while another task writes.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ class Pump:
         self._uploads = core.uploads
 
     async def attend(
-        self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, *, sends: bool = False
+        self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, *, sends: bool = False
     ) -> bool:
         """Wait until `ready()` holds, reading and writing for all meanwhile where no other task does. False when
-        `patience` seconds passed first; what is here then wins.
+        `timeout` seconds passed first; what is here then wins.
 
         Arguments:
             sends: it is the sender of `inbox` that waits, not the receiver.
         """
         core, election = self._core, self._election
         waiter = Waiter()
-        ends = None if patience is None else core.now() + patience
-        left = patience
+        ends = None if timeout is None else core.now() + timeout
+        left = timeout
         tried = paused = False
         try:
             while True:
@@ -75,12 +75,12 @@ class Pump:
                         inbox.sender = waiter
                     else:
                         inbox.receiver = waiter
-                    # To write comes first: what we wait for may be the answer to what is still here.
+                    # Write before reading: this task may wait for the answer to bytes that are still queued here.
                     writes = self._outbox.is_unsent() and election.elect_writer(waiter)
                     if not writes and not election.elect_reader(waiter):
                         event = self._wait(inbox, waiter, sends)
                 if writes and not paused and self._engine.open_streams > 1:
-                    await core.backend.sleep(0)  # tasks that run after this one add to the same write
+                    await core.backend.sleep(0)  # tasks that run after this one add to the same write: one system call
                     paused = True
                     continue
                 tried = True  # so that a wait of no seconds looks once at what is here
@@ -94,18 +94,18 @@ class Pump:
                     left = max(0.0, ends - core.now())
         finally:
             try:
-                self._leave(waiter, inbox)
+                self._release(waiter, inbox)
             except BaseException:  # Ctrl-C: the role must not be lost
-                self._leave(waiter, inbox)
+                self._release(waiter, inbox)
                 raise
 
-    async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None) -> bool:
+    async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
         """As `attend`, for what concerns the whole connection. True also when that has failed."""
         core = self._core
         with core.lock:
-            core.settling[inbox] = None  # SETTINGS, PING and the end of the connection concern no one stream
+            core.settling[inbox] = None  # so that it is woken: SETTINGS and PING belong to no stream (RFC 9113, 6.5)
         try:
-            return await self.attend(inbox, lambda: ready() or core.failure is not None, patience)
+            return await self.attend(inbox, lambda: ready() or core.failure is not None, timeout)
         finally:
             try:
                 self._settled(inbox)
@@ -117,11 +117,14 @@ class Pump:
         with self._core.lock:
             self._core.settling.pop(inbox, None)
 
-    async def push(self, inbox: Inbox, deadline: Deadline) -> None:
+    async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
         """See that what is queued leaves: write it, unless another task does, or no more of the request is wanted.
 
+        Arguments:
+            most: seconds that it may take in all; None: no limit but the total timeout.
+
         Raises:
-            WriteTimeout: there was no room for one byte for `write_timeout` seconds.
+            WriteTimeout: there was no room for one byte for `write_timeout` seconds, or `most` seconds have passed.
         """
         core, outbox = self._core, self._outbox
         waiter = Waiter()
@@ -132,12 +135,18 @@ class Pump:
                     return
                 inbox.sender = waiter  # a reset of this stream, or its end, wakes us
             since, written = core.now(), outbox.written
+            stop = None if most is None else since + most
+            ends = min([end for end in (stop, deadline.ends) if end is not None], default=None)
             left = deadline.within(limit)
-            while not (await self._write(waiter, left, None, inbox.is_unwanted) or inbox.is_unwanted()):
+            while not (await self._write(waiter, left, ends, inbox.is_unwanted) or inbox.is_unwanted()):
                 # The time for one byte of any exchange: a peer that reads slowly is no reason to give up.
                 if outbox.written != written:
                     since, written = core.now(), outbox.written
                 left = deadline.within(limit)
+                if stop is not None and core.now() >= stop:
+                    raise WriteTimeout(
+                        f"it took more than {most:g} seconds to write", peer=self._stream.info().peer, limit=most
+                    )
                 if limit is not None and left is not None:
                     left = min(left, limit - (core.now() - since))
                     if left <= 0:
@@ -147,13 +156,13 @@ class Pump:
                         )
         finally:
             try:
-                self._leave(waiter, inbox)
+                self._release(waiter, inbox)
             except BaseException:  # Ctrl-C: the role must not be lost
-                self._leave(waiter, inbox)
+                self._release(waiter, inbox)
                 raise
 
-    async def room(self, inbox: Inbox, ready: Callable[[], bool], patience: float | None, limit: float | None) -> bool:
-        """Wait until `ready()`: more of the body can be sent, or none is wanted. False when `patience` seconds passed
+    async def room(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, limit: float | None) -> bool:
+        """Wait until `ready()`: more of the body can be sent, or none is wanted. False when `timeout` seconds passed
         first; `limit` would be the most.
 
         A peer that has let the connection's window run out would stop each later upload as well, and so would one that
@@ -163,12 +172,12 @@ class Pump:
         since, openings = core.now(), uploads.openings
         timed_out = False
         try:
-            if await self.attend(inbox, ready, patience, sends=True):
+            if await self.attend(inbox, ready, timeout, sends=True):
                 return True
             timed_out = True
             return False
         finally:
-            waited_long = core.now() - since >= STALL or (timed_out and patience == limit)
+            waited_long = core.now() - since >= STALL or (timed_out and timeout == limit)
             if waited_long and uploads.is_stuck(openings, timed_out=timed_out) and not ready():
                 core.stall()
 
@@ -179,7 +188,7 @@ class Pump:
             self._uploads.wait(waiter, inbox)
         return self._election.wait(waiter)
 
-    def _leave(self, waiter: Waiter, inbox: Inbox) -> None:
+    def _release(self, waiter: Waiter, inbox: Inbox) -> None:
         """This wait is over, however it ended. It may be called again if Ctrl-C came in the middle."""
         core, outbox, election = self._core, self._outbox, self._election
         with core.lock:
@@ -187,15 +196,15 @@ class Pump:
                 inbox.receiver = None
             if inbox.sender is waiter:
                 inbox.sender = None
-                self._uploads.leave(waiter)
+                self._uploads.remove(waiter)
                 self._uploads.wake_next()
             if outbox.writing is waiter:  # cancelled
                 outbox.writing = None
                 if outbox.parting:
                     outbox.part()
-            # In this order: a role may be free only when no call of ours is left on the stream.
+            # The roles come last: another task that gets one uses the stream at once, and our call must be over.
             unsent = outbox.is_unsent()
-            election.leave(waiter, unsent=unsent)
+            election.release(waiter, unsent=unsent)
             if core.is_left:
                 core.go_on_later()
             if unsent and election.writer is None:  # no task waits that could go on with it
@@ -208,21 +217,21 @@ class Pump:
         """Read once, for all."""
         core, engine = self._core, self._engine
         if engine.unread or engine.frames_read - core.turn >= FRAMES:
-            await self._give_turn()
+            await self._yield_turn()
         quiet = core.liveness.until_ping(core.now)
         limit = self._until_look(left)
         if quiet is not None and (limit is None or quiet < limit):
             limit = quiet
         try:
             data = None if engine.unread else await self._stream.read(PIECE, limit)
-            # No await from here on: what was read is in the engine, or the connection has failed.
+            # No await from here on: a cancellation would lose bytes that were read, and the framing with them.
             with core.lock, core:
-                core.hear(data)
-                if engine.owed or self._outbox.unsent:
+                core.receive(data)
+                if engine.pending or self._outbox.unsent:
                     core.send_now()
             if self._outbox.parting:
                 await self._part_in_time(left, reads=True)
-        except ReadTimeout:  # the waiting task looks at the clock
+        except ReadTimeout:  # `attend` looks at the clock; here only the ping interval matters
             if quiet is None:
                 return
             with core.lock, core:
@@ -241,7 +250,7 @@ class Pump:
         looks = self._outbox.is_unsent() or not self._stream.can_wake
         return LOOK if looks and (left is None or left > LOOK) else left
 
-    async def _give_turn(self) -> None:
+    async def _yield_turn(self) -> None:
         """A turn is over: let the others run, before anything is read or written."""
         self._core.turn = self._engine.frames_read
         await self._core.backend.sleep(0)
@@ -259,7 +268,7 @@ class Pump:
         """
         core, outbox, election = self._core, self._outbox, self._election
         if self._engine.unread or self._engine.frames_read - core.turn >= FRAMES:
-            await self._give_turn()
+            await self._yield_turn()
         while True:
             with core.lock, core:
                 data = outbox.fill()
@@ -267,9 +276,10 @@ class Pump:
                     election.writer = None
                     return True
                 reads = election.elect_reader(waiter)
-                outbox.writing = waiter  # from here on no other may hand bytes to the stream: they would overtake ours
-            if ends is not None:
-                left = max(0.0, ends - core.now())
+                outbox.writing = waiter  # no other may hand bytes to the stream now: they would overtake ours
+            if ends is not None:  # a peer that takes a byte now and then must not prolong it
+                until_end = max(0.0, ends - core.now())
+                left = until_end if left is None else min(left, until_end)
             goes_on = await self._write_once(data, left, reads)
             if outbox.parting:
                 await self._part_in_time(left, reads=reads)
@@ -281,9 +291,11 @@ class Pump:
         """Write some of `data`, or what the stream still owes; False when time was up, or input came first.
 
         Arguments:
-            reads: this task is the reader, too, and heeds input.
+            reads: this task is the reader, too, and listens for input.
         """
         core, outbox, stream = self._core, self._outbox, self._stream
+        # Without the reader's role nothing tells this task that the reader has left, and a stream that cannot be woken
+        # does not end its wait when the exchange is closed: so both look again after `LOOK`.
         if not (reads and stream.can_wake) and (left is None or left > LOOK):
             left = LOOK
         try:

@@ -67,7 +67,7 @@ class Sender:
 
     def __init__(self, rules: ReadRules) -> None:
         self._rules = rules
-        self.max_streams = 100
+        self.max_streams = 100  # the least that servers should allow (6.5.2), until SETTINGS say more or less
         self.max_frame = MAX_FRAME
         self.settings_seen = False
         self.extended_connect = False
@@ -88,9 +88,9 @@ class Sender:
         self.connection_window = DEFAULT_WINDOW
 
     @property
-    def owed(self) -> int:
+    def pending(self) -> int:
         """Bytes that `take` would return."""
-        return self._out.owed
+        return self._out.pending
 
     @property
     def open_streams(self) -> int:
@@ -127,7 +127,7 @@ class Sender:
             stream.connect = True
         elif method == b"HEAD":
             stream.content = False
-        self._next = number + 2
+        self._next = number + 2  # clients have the odd ids, and each is used once (5.1.1)
         stream.number = number
         stream.is_open = True
         stream.sent_all = end
@@ -161,6 +161,7 @@ class Sender:
         size = len(data)
         if size > self.window(stream):
             raise LocalProtocolError(f"{size:,} bytes for a window of {self.window(stream):,} bytes")
+        # Both windows are charged here, where the frame is queued, and not when it leaves: what is queued must fit.
         stream.spare -= size
         self.connection_window -= size
         self._budget.earn_sent(size)
@@ -246,7 +247,7 @@ class Sender:
 
     def _give_up(self, stream: Stream, code: int) -> None:
         self._remove(stream)
-        self._given_up.remember(stream)
+        self._given_up.remember(stream)  # frames that the peer sent before it sees the reset are no error (5.1)
         self._write_reset(stream.number, code)
 
     # The windows that we grant.
@@ -260,11 +261,11 @@ class Sender:
             self._room += self._uncredited
             self._uncredited = 0
         if stream is not None and stream.is_open and not stream.ended:
-            stream.owed += credit
-            if stream.owed * 2 >= STREAM_WINDOW:
-                self._write_window_update(stream.number, stream.owed)
-                stream.room += stream.owed
-                stream.owed = 0
+            stream.uncredited += credit
+            if stream.uncredited * 2 >= STREAM_WINDOW:
+                self._write_window_update(stream.number, stream.uncredited)
+                stream.room += stream.uncredited
+                stream.uncredited = 0
 
     def _widen(self) -> None:
         if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:
@@ -287,7 +288,7 @@ class Sender:
             self.extended_connect = bool(value)
 
     def _took_window_update(self, stream: Stream | None, increment: int) -> None:
-        """None: of the connection."""
+        """None: of the connection. A window may stay below 0 after SETTINGS have lowered it (6.9.2)."""
         if stream is None:
             self.connection_window += increment
         else:
@@ -305,7 +306,7 @@ class Sender:
     def _took_goaway(self, last: int) -> list[Stream]:
         """Returns the streams that the peer has not processed."""
         self._away = True
-        if last >= self._last:
+        if last >= self._last:  # a later GOAWAY may only lower it (6.8): streams that were given up stay so
             return []
         self._last = last
         gone = [stream for number, stream in self._streams.items() if number > last]
@@ -338,7 +339,7 @@ class Sender:
         self._out.send(PING, 0, 0, payload)
 
     def _write_goaway(self, code: int) -> None:
-        self._out.send(GOAWAY, 0, 0, two_uint32.pack(0, code))
+        self._out.send(GOAWAY, 0, 0, two_uint32.pack(0, code))  # 0: we take no streams from a server (6.8)
 
     # Answers, of which `FrameWriter` lets only so many wait.
 

@@ -54,7 +54,7 @@ class Stream:
     length: int | None = None  # of the body, as declared
     left = 0  # of it, if declared
     room = STREAM_WINDOW  # what the peer may still send
-    owed = 0  # taken by the reader, not yet credited to the peer
+    uncredited = 0  # taken by the reader, not yet credited to the peer
     spare = 0  # what we may send, beyond the peer's initial window
 
     def on_interim(self, head: Head) -> None:
@@ -67,8 +67,8 @@ class Stream:
         """Content of a body came, at least one byte. `H2Engine.consumed` is to be told when it was taken."""
 
     def on_end(self) -> bool:
-        """The response is complete: `ended` is set, and `trailers` are there. The request may still be on its way.
-        Tells whether no more of it is wanted: then the engine resets the stream (8.1)."""
+        """The response is complete: `ended` is set, and `trailers` are there. The request may not be complete yet.
+        Returns whether no more of it is wanted: then the engine resets the stream (8.1)."""
         return False
 
     def count_interim(self, fields: Sequence[tuple[bytes, bytes]], ends: int) -> None:
@@ -92,7 +92,7 @@ class Stream:
             RemoteProtocolError: it ends the stream, but announces content.
         """
         self.head_seen = True
-        if self.connect and status < 300:
+        if self.connect and status < 300:  # 1xx heads do not come here
             self.tunnel = True  # Content-Length means nothing then (RFC 9110, 8.6)
         elif not self.content or status == 204 or status == 304:
             self.content = False
@@ -186,6 +186,7 @@ class GivenUp:
             Fault: the peer had ended it itself.
         """
         room = self._rooms.get(stream)
+        # Not among those that we reset, and not older than all of them: so the peer itself had ended it.
         if room is None and stream > self._forgotten:
             raise fault(
                 Code.STREAM_CLOSED, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which it had ended before"

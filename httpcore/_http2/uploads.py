@@ -1,8 +1,8 @@
 """The uploads of one HTTP/2 connection that wait: for room among what is queued, or for the peer to open a window.
 
-They are woken one by one, in the order in which they came: the one that was woken calls the next when it has sent, or
-when it cannot. To wake all would cost the square of their number for each WINDOW_UPDATE, most of it for nothing. No
-I/O; all of it is used under the connection's lock.
+They are woken one by one, in the order in which they came: the one that was woken wakes the next when it has sent, or
+when it cannot. To wake all at each WINDOW_UPDATE would cost the square of their number, and most would find the window
+closed again. No I/O; all of it is used under the connection's lock.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Uploads:
         self._engine = engine
         self._outbox = outbox
         self._election = election
-        self._tries = 0  # how many of `for_window` are to look again
+        self._tries = (
+            0  # how many of `for_window` look again: each once for a WINDOW_UPDATE, or they would go in circles
+        )
         self.for_room: OrderedDict[Waiter, Inbox] = OrderedDict()
         self.for_window: OrderedDict[Waiter, Inbox] = OrderedDict()
         self.openings = 0
@@ -62,7 +64,7 @@ class Uploads:
         queue = self.for_room if self._engine.window(inbox) else self.for_window
         queue[waiter] = inbox
 
-    def leave(self, waiter: Waiter) -> None:
+    def remove(self, waiter: Waiter) -> None:
         self.for_room.pop(waiter, None)
         self.for_window.pop(waiter, None)
 
@@ -77,7 +79,7 @@ class Uploads:
             if inbox.stopped or self._engine.window(inbox):
                 self._election.wake(waiter)
                 return
-            self.for_window[waiter] = inbox  # its own window is closed: to wake it would be for nothing
+            self.for_window[waiter] = inbox  # back in the queue: its own stream's window is closed (RFC 9113, 6.9.1)
 
     def on_window(self) -> None:
         """Each of those that wait now may look once more, one after the other."""

@@ -112,7 +112,7 @@ class BodyReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go, whatever the standing. An error in the user's own clean-up becomes a `RuntimeWarning`."""
+        """Let go, whatever the state. An error in the user's own clean-up becomes a `RuntimeWarning`."""
         ...
 
     async def aclose(self) -> None:

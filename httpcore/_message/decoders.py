@@ -551,7 +551,7 @@ class _Stage:
                 self._surplus = unpacker.unused_data
                 self._unpacker = None
             elif not piece and not data and not unpacker.needs_input:
-                raise DecodingError(self._said("the library made no progress"))
+                raise DecodingError(self._damage("the library made no progress"))
             if piece:
                 self.decoded += len(piece)
                 return piece
@@ -603,9 +603,11 @@ class _Stage:
 
     def _next_member(self) -> _Unpacker:
         if self._members and not self.coding.many:
-            raise DecodingError(self._said("bytes follow its end"))
+            raise DecodingError(self._damage("bytes follow its end"))
         if self._members >= MAX_MEMBERS + self.decoded // BYTES_PER_FURTHER_MEMBER:
-            raise DecodingError(self._said(f"it has more than {self._members} members: too many for so little content"))
+            raise DecodingError(
+                self._damage(f"it has more than {self._members} members: too many for so little content")
+            )
         self._members += 1
         return self.coding.unpacker()
 
@@ -613,9 +615,9 @@ class _Stage:
         try:
             return unpacker.decompress(data, PIECE)
         except self.coding.error as error:
-            raise DecodingError(self._said(show(str(error)))) from error
+            raise DecodingError(self._damage(show(str(error)))) from error
 
-    def _said(self, what: str) -> str:
+    def _damage(self, what: str) -> str:
         where = f" in member {self._members}" if self._members > 1 else ""
         return f"the {self.coding.name} body is damaged after {self.decoded} decoded bytes{where}: {what}"
 

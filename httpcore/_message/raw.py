@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Generator
+from types import TracebackType
+from typing import Final, Protocol, Self
 
 from .._backends.base import PIECE, Stream
 from .._errors import ResponseBusy
 from .._public import public
 from .request import TrailerTypes
 
-__all__ = ["RawStream", "busy"]
+__all__ = ["CLOSED", "RawStream", "busy"]
 
 
 @public
@@ -19,9 +21,12 @@ class RawStream(Protocol):
     of both messages: what is sent is more of the request's body, and what is received is the response's.
 
     One task or thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the
-    first is not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed. Errors
-    say what was being done, and for which request.
+    first is not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed, which
+    leaving its block does: `async with response.connection as raw`. Errors say what was being done, and for which
+    request.
     """
+
+    __slots__ = ()
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:
         """Wait for bytes, at most `max_bytes`; `b""` when the peer has ended its side.
@@ -54,10 +59,35 @@ class RawStream(Protocol):
         """
         ...
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         """Close both ways, now. Calls that wait in other tasks or threads end with an error. With `duplex=True` the
-        connection stays if both messages have ended."""
+        connection stays if both messages have ended.
+
+        It has happened when the call returns, and cannot be interrupted: what it returns may be awaited or not.
+        """
         ...
+
+    async def aclose(self) -> None:
+        """As `close`, for `contextlib.aclosing`."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Closed:
+    """What `close` returns: awaiting it does nothing."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+CLOSED: Final[Awaitable[None]] = _Closed()
 
 
 def busy(doing: str, stream: Stream) -> ResponseBusy:

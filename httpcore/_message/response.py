@@ -103,11 +103,11 @@ class Source(ContentSource, Protocol):
     def connection(self) -> RawStream | None: ...
     @property
     def is_strict(self) -> bool: ...
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The whole rest of the body, if none of it has to be waited for."""
         ...
 
-    def explain(self, error: HTTPCoreError) -> None:
+    def add_request_context(self, error: HTTPCoreError) -> None:
         """Add what is known of the request to an error about the body."""
         ...
 
@@ -116,7 +116,7 @@ class Source(ContentSource, Protocol):
         ...
 
 
-class _Standing(Enum):
+class _BodyState(Enum):
     UNREAD = "not read yet"
     READING = "being read"
     STREAMING = "being streamed"
@@ -126,9 +126,9 @@ class _Standing(Enum):
 
 
 # The lookup of an Enum's member costs more than the comparison.
-_UNREAD: Final = _Standing.UNREAD
-_READING: Final = _Standing.READING
-_READ: Final = _Standing.READ
+_UNREAD: Final = _BodyState.UNREAD
+_READING: Final = _BodyState.READING
+_READ: Final = _BodyState.READ
 
 
 @public
@@ -156,7 +156,7 @@ class Response(HeaderLookup):
         "_max_body",
         "_raw_headers",
         "_source",
-        "_standing",
+        "_state",
         "protocol",
         "reason_phrase",
         "status_code",
@@ -191,7 +191,7 @@ class Response(HeaderLookup):
         source.info = ResponseInfo() if info is None else info
         source.connection = connection
         self._source: Source = source
-        self._standing = _Standing.UNREAD if given.data is None else _Standing.READ
+        self._state = _BodyState.UNREAD if given.data is None else _BodyState.READ
         self._body: bytes | None = None
         self._max_body = checked_size("max_body", max_body)
 
@@ -206,7 +206,7 @@ class Response(HeaderLookup):
         self._headers = self._raw_headers = None
         self._marked = head.marked
         self._source = source
-        self._standing = _Standing.UNREAD
+        self._state = _BodyState.UNREAD
         self._body = None
         self._max_body = max_body
         return self
@@ -240,7 +240,7 @@ class Response(HeaderLookup):
         self._raw_headers = headers
 
     def __repr__(self) -> str:
-        return f"<Response [{self.status_code} {printable(self.reason_phrase)}] {self._standing.value}>"
+        return f"<Response [{self.status_code} {printable(self.reason_phrase)}] {self._state.value}>"
 
     @property
     def reason(self) -> str:
@@ -250,7 +250,7 @@ class Response(HeaderLookup):
     @property
     def is_closed(self) -> bool:
         """True when the body has been read to its end or the response was closed: it holds no connection."""
-        return self._standing in (_Standing.READ, _Standing.STREAMED, _Standing.CLOSED)
+        return self._state in (_BodyState.READ, _BodyState.STREAMED, _BodyState.CLOSED)
 
     @property
     def body(self) -> bytes:
@@ -262,14 +262,16 @@ class Response(HeaderLookup):
             DecodingError, LimitExceeded: as `read()`, of a response made by hand with bytes, which nobody had to read.
         """
         if self._body is None:
-            if self._standing is _Standing.UNREAD:
-                raise self._explained(ResponseNotRead("the body was not read yet: call read() first"))
-            if self._standing is not _Standing.READ:
+            if self._state is _BodyState.UNREAD:
+                raise self._with_request_context(ResponseNotRead("the body was not read yet: call read() first"))
+            if self._state is not _BodyState.READ:
                 self._check_unread()
             try:
-                self._body = decoded(self._source.here() or b"", self._marked, self._max_body, self._source.note)
+                self._body = decoded(
+                    self._source.buffered_body() or b"", self._marked, self._max_body, self._source.note
+                )
             except (DecodingError, LimitExceeded) as error:
-                raise self._explained(of_attribute(error)) from error
+                raise self._with_request_context(of_attribute(error)) from error
         return self._body
 
     @property
@@ -306,15 +308,15 @@ class Response(HeaderLookup):
             StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another task or thread is reading it,
                 or closes it meanwhile.
         """
-        standing = self._standing
-        if standing is not _UNREAD:
-            if standing is _READ:
+        state = self._state
+        if state is not _UNREAD:
+            if state is _READ:
                 return self.body
             self._check_unread()
-        self._standing = _READING  # before any call, so that of two threads one gets here
+        self._state = _READING  # before any call, so that of two threads one gets here
         source, limit = self._source, self._max_body
         try:
-            whole = source.here()
+            whole = source.buffered_body()
             if whole is None or (whole and is_coded(self._marked)):
                 whole = await collected(source, self._marked, limit, whole)
                 self._check_open()
@@ -326,7 +328,7 @@ class Response(HeaderLookup):
             self._fail(error)
             raise
         self._body = whole
-        self._standing = _READ
+        self._state = _READ
         return whole
 
     def stream(self) -> BodyStream:
@@ -335,11 +337,11 @@ class Response(HeaderLookup):
         Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another task or thread waits
             for the next piece of the same iterator.
         """
-        if self._standing is _Standing.READ:
+        if self._state is _BodyState.READ:
             given = self._given_again()
             return BodyStream(self, given or _Given(Body.of(self._body)), decoded=given is not None)
         self._check_unread()
-        self._standing = _Standing.STREAMING
+        self._state = _BodyState.STREAMING
         return BodyStream(self, self._source, decoded=True)
 
     def raw(self) -> BodyStream:
@@ -347,12 +349,12 @@ class Response(HeaderLookup):
 
         Raises (while iterating): as `stream()`, but no DecodingError.
         """
-        if self._standing is _Standing.READ:
+        if self._state is _BodyState.READ:
             given = self._given_again()
             if given is not None or not is_coded(self._marked):
                 return BodyStream(self, given or _Given(Body.of(self._body)), decoded=False)
         self._check_unread()
-        self._standing = _Standing.STREAMING
+        self._state = _BodyState.STREAMING
         return BodyStream(self, self._source, decoded=False)
 
     async def close(self) -> None:
@@ -374,50 +376,50 @@ class Response(HeaderLookup):
     ) -> None:
         await self.close()
 
-    # Standing.
+    # What state it is in.
 
     def _given_again(self) -> _Given | None:
         """A new run over the bytes that this response was made with, if it was: it can be read any number of times."""
         source = self._source
-        return source.again() if isinstance(source, _Given) and source.here() is not None else None
+        return source.again() if isinstance(source, _Given) and source.buffered_body() is not None else None
 
     def _close(self) -> None:
         if not self.is_closed:
-            self._standing = _Standing.CLOSED
+            self._state = _BodyState.CLOSED
         self._source.close()
 
     def _fail(self, error: BaseException) -> None:
         """Reading the body ended with `error`: close. Raises ResponseClosed if another task closed it before."""
-        is_closed = self._standing is _Standing.CLOSED
-        self._explained(error)
+        is_closed = self._state is _BodyState.CLOSED
+        self._with_request_context(error)
         if is_closed and isinstance(error, HTTPCoreError) and not isinstance(error, ResponseClosed):
-            raise self._explained(_closed_meanwhile()) from error
+            raise self._with_request_context(_closed_meanwhile()) from error
         self._close()
 
     def _check_open(self) -> None:
         """The end has come. If the response was closed meanwhile it is no end: what had come was thrown away."""
-        if self._standing is _Standing.CLOSED:
-            raise self._explained(_closed_meanwhile())
+        if self._state is _BodyState.CLOSED:
+            raise self._with_request_context(_closed_meanwhile())
 
     def _streamed(self) -> None:
         """The end of the body has come, through the stream."""
-        if self._standing is _Standing.STREAMING:
-            self._standing = _Standing.STREAMED
+        if self._state is _BodyState.STREAMING:
+            self._state = _BodyState.STREAMED
             self._source.close()
 
     def _check_unread(self) -> None:
-        if self._standing is _Standing.CLOSED:
-            raise self._explained(ResponseClosed("the response was closed before its body was read"))
-        if self._standing is _READING:
+        if self._state is _BodyState.CLOSED:
+            raise self._with_request_context(ResponseClosed("the response was closed before its body was read"))
+        if self._state is _READING:
             text = "the body can be read once; it is being read by another task or thread"
-            raise self._explained(StreamConsumed(text))
-        if self._standing is not _Standing.UNREAD:
-            raise self._explained(StreamConsumed(f"the body can be read once; it is {self._standing.value}"))
+            raise self._with_request_context(StreamConsumed(text))
+        if self._state is not _BodyState.UNREAD:
+            raise self._with_request_context(StreamConsumed(f"the body can be read once; it is {self._state.value}"))
 
-    def _explained(self, error: E) -> E:
+    def _with_request_context(self, error: E) -> E:
         """The error with what is known of the request. Each one about the body passes here."""
         if isinstance(error, HTTPCoreError):
-            self._source.explain(error)
+            self._source.add_request_context(error)
             error.add(status_code=self.status_code)
         return error
 
@@ -442,12 +444,12 @@ class BodyStream:
     async def __anext__(self) -> bytes:
         if self._done:
             raise StopAsyncIteration
-        if self._response._standing is _Standing.CLOSED:
+        if self._response._state is _BodyState.CLOSED:
             text = "the response was closed before its body was read to the end"
-            raise self._response._explained(ResponseClosed(text))
+            raise self._response._with_request_context(ResponseClosed(text))
         # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
         if self._reading:
-            raise self._response._explained(ResponseBusy("another task or thread is reading this body"))
+            raise self._response._with_request_context(ResponseBusy("another task or thread is reading this body"))
         try:
             self._reading = True
             piece = await self._content.next()
@@ -527,7 +529,7 @@ class _Given:
     def length(self) -> int | None:
         return self._body.length
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         return self._body.data
 
     def again(self) -> _Given:
@@ -553,7 +555,7 @@ class _Given:
     async def turn(self) -> None:
         """No runtime is known here."""
 
-    def explain(self, error: HTTPCoreError) -> None:
+    def add_request_context(self, error: HTTPCoreError) -> None:
         error.add(phase="read the response body")
 
     def close(self) -> None:

@@ -73,14 +73,14 @@ class Attempts:
                         where = again(call.request, error, exchange, reused=stale, resends=resends, returns=returns)
                     if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
                         failure = as_closed(delivery, error)
-                        explained = call.explained(
+                        described = call.with_request_context(
                             failure, connection, "connect" if exchange is None else exchange.phase
                         )
                         if self._are_last:
-                            call.failed(explained)
-                        if explained is error:
+                            call.failed(described)
+                        if described is error:
                             raise
-                        raise explained from error
+                        raise described from error
                     avoid = connection if where is Again.FRESH else None
                     self._prepare(call, where, slot)
                     if where is Again.BACK:

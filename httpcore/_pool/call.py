@@ -115,7 +115,7 @@ class Call(Deadline):
         if self.tracer is not None:
             self.tracer.failed(error)
 
-    def explained(
+    def with_request_context(
         self, error: BaseException, connection: HTTPConnection | None, phase: str, status: int | None = None
     ) -> BaseException:
         """The error with what this request knows of it; a timeout becomes the total one if that was it.
@@ -139,7 +139,7 @@ class Call(Deadline):
         if not isinstance(error, HTTPCoreError):
             return error
         if isinstance(error, Timeout):
-            error = self.judged(error)
+            error = self.as_total_timeout(error)
         peer = connection.info.peer or None if connection is not None else None
         error.add(phase=phase, url=self.request.url.redacted, elapsed=self.elapsed(), peer=peer)
         error.safe_to_retry = not self.may_have_acted

@@ -23,10 +23,10 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
         info = connection.info
     except BaseException as error:
         leases.release(ticket, reusable=False)
-        explained = call.with_context(as_closed(ticket, error), connection, "connect")
-        if explained is error:
+        described = call.with_context(as_closed(ticket, error), connection, "connect")
+        if described is error:
             raise
-        raise explained from error
+        raise described from error
     # From here on nothing waits. A peer that said how long it keeps the connection counts from its last response.
     slot = ticket.slot
     until = slot.expires if slot is not None and connection.uses and not connection.is_shared else None

@@ -21,7 +21,7 @@ from .engines import NATIVE, Engines
 # Named in annotations alone: to make the Protocols takes time.
 if TYPE_CHECKING:
     from .tickets import Speaks
-    from .wire import Begin, Exchange, Hear, Wire
+    from .wire import Begin, Exchange, OnInterim, Wire
 
 if TYPE_CHECKING:
     from .tracer import Tracer
@@ -164,15 +164,15 @@ class HTTPConnection:
         return NOWHERE if self._stream is None else self._stream.info()
 
     @property
-    def is_doubtful(self) -> bool:
+    def needs_check(self) -> bool:
         """Of a shared connection: the peer is to show that it is there first."""
-        return self._wire is not None and self._wire.is_doubtful
+        return self._wire is not None and self._wire.needs_check
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """Of a shared connection that is doubtful: the peer says that it is there."""
+        """Of a shared connection that `needs_check`: wait for the answer to a PING."""
         return self._wire is not None and await self._wire.is_alive(deadline)
 
-    def exchange(self, request: Request, deadline: Deadline, hear: Hear, duplex: bool = False) -> Exchange:
+    def exchange(self, request: Request, deadline: Deadline, on_interim: OnInterim, duplex: bool = False) -> Exchange:
         """Begin an exchange.
 
         Raises:
@@ -181,7 +181,7 @@ class HTTPConnection:
         begin = self._begin
         assert begin is not None
         self.uses += 1
-        return begin(request, deadline, hear, duplex)
+        return begin(request, deadline, on_interim, duplex)
 
     def close(self) -> None:
         self._closed = True

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable
 from typing import Final
 
 from .stats import OriginStats, PoolStats
-from .tickets import _GONE, _HOLDING, _WAITING, Claim, Slot, SlotStanding
+from .tickets import _GONE, _HOLDING, _WAITING, Claim, Slot, SlotState
 
 __all__ = ["counted"]
 
@@ -25,15 +25,15 @@ def counted(claims: Iterable[Claim], slots: Iterable[Slot]) -> PoolStats:
         counts.setdefault(label, Counter()).update(names)
 
     for claim in claims:
-        if claim.standing is _HOLDING:
+        if claim.state is _HOLDING:
             in_use.add(claim.slot)
             note(claim.key, "leased")
-        elif claim.standing is _WAITING:
+        elif claim.state is _WAITING:
             note(claim.key, "waiting")
     for slot in slots:
-        if slot.standing is SlotStanding.DIALING:
+        if slot.state is SlotState.DIALING:
             note(slot.key, "connections", "dialing")
-        elif slot.standing is not _GONE:
+        elif slot.state is not _GONE:
             note(slot.key, "connections", "busy" if slot in in_use else "idle")
     origins = {label: OriginStats(*(count[name] for name in _COUNTED)) for label, count in counts.items()}
     totals: Counter[str] = sum(counts.values(), Counter())

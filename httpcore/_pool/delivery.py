@@ -10,14 +10,14 @@ from warnings import warn
 from .._backends.base import PIECE
 from .._errors import DecodingError, HTTPCoreError, LimitExceeded, LocalProtocolError
 from .._message.decoders import is_coded
-from .._message.raw import RawStream
+from .._message.raw import CLOSED, RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Informational, ResponseInfo
 from .._message.rules import noted
 from .._trace import CloseReason, RequestPhase
 from .call import Call
 from .leases import Leases, as_closed
-from .tickets import Standing, Ticket
+from .tickets import Ticket, TicketState
 from .tracer import Tracer, close_reason
 
 # Named in annotations alone: an import would only cost time.
@@ -32,7 +32,7 @@ __all__ = ["Delivery"]
 
 T = TypeVar("T")
 
-_DONE: Final = Standing.DONE  # the lookup of an Enum's member costs more than the comparison
+_DONE: Final = TicketState.DONE  # the lookup of an Enum's member costs more than the comparison
 
 _BODY: Final = "read the response body"
 
@@ -95,10 +95,10 @@ class Delivery(Ticket):
     def phase(self) -> RequestPhase:
         """What it is doing. Asked at any time, by any thread."""
         claim = self.claim
-        slot, standing = claim.slot, claim.standing
-        if standing is Standing.WAITING or slot is None:
+        slot, state = claim.slot, claim.state
+        if state is TicketState.WAITING or slot is None:
             return RequestPhase.QUEUED
-        if standing is Standing.DIALING:
+        if state is TicketState.DIALING:
             opening: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what the pool put there
             return RequestPhase.CONNECT if opening is None else opening.step
         exchange: Exchange | None = self.__dict__.get("exchange")
@@ -139,7 +139,7 @@ class Delivery(Ticket):
 
     def release(self, reason: CloseReason | None, expires: float | None = None) -> None:
         """Release the connection, for others if there is no `reason` against it. Only the first call counts."""
-        if self.claim.standing is _DONE or self._is_put_off:
+        if self.claim.state is _DONE or self._is_put_off:
             return
         if not self._leases.release(self, reusable=reason is None, expires=expires, reason=reason):
             self._is_put_off = True
@@ -170,16 +170,16 @@ class Delivery(Ticket):
             lenient=noted(self.head.lenient, *self.exchange.lenient, *self._noted),
         )
 
-    def here(self) -> bytes | None:
-        body = self.exchange.here()
-        if body is not None and self.claim.standing is not _DONE:
+    def buffered_body(self) -> bytes | None:
+        body = self.exchange.buffered_body()
+        if body is not None and self.claim.state is not _DONE:
             self._end()
         if not body and body is not None and self._call.tracer is not None:
             self._call.tracer.was_read()
         return body
 
     async def next(self) -> bytes:
-        taken_away = self.claim.standing is _DONE and not self.claim.closed  # the body is not at its end
+        taken_away = self.claim.state is _DONE and not self.claim.closed  # the body is not at its end
         if not (taken_away or self.claim.closed or self._call.backend.is_current()):
             raise LocalProtocolError(_ELSEWHERE, phase=_BODY)
         try:
@@ -187,24 +187,24 @@ class Delivery(Ticket):
         except BaseException as error:
             if taken_away and isinstance(error, HTTPCoreError):
                 error.message = f"{error.message}: {_TAKEN_AWAY}"
-            explained = self._broken(error)
-            if explained is error:
+            described = self._broken(error)
+            if described is error:
                 raise
-            raise explained from error
+            raise described from error
         if not data:
             self._end()
         return data
 
-    def explain(self, error: HTTPCoreError) -> None:
+    def add_request_context(self, error: HTTPCoreError) -> None:
         """Add what is known of the request to an error about the body: of decoding it, or of how it was used."""
         is_new = error.url is None and isinstance(error, (DecodingError, LimitExceeded))
-        self.explained(error, _BODY)
+        self.with_request_context(error, _BODY)
         if is_new:
             self._call.failed(error)
 
-    def explained(self, error: BaseException, phase: str) -> BaseException:
+    def with_request_context(self, error: BaseException, phase: str) -> BaseException:
         """An error behind the head, with what is known of the request."""
-        return self._call.explained(error, self.holds, phase, self.head.status)
+        return self._call.with_request_context(error, self.holds, phase, self.head.status)
 
     @property
     def length(self) -> int | None:
@@ -238,24 +238,24 @@ class Delivery(Ticket):
             await call.backend.sleep(0)
             call.within(None)
         except BaseException as error:
-            explained = self._broken(error)
-            if explained is error:
+            described = self._broken(error)
+            if described is error:
                 raise
-            raise explained from error
+            raise described from error
 
     def _broken(self, error: BaseException) -> BaseException:
         """Release the connection after an error in the body, which is returned with what this request knows of it."""
-        if self.claim.standing is not _DONE:
+        if self.claim.state is not _DONE:
             fine = self.exchange.give_up()
             self.release(None if fine else close_reason(error))
-        explained = self.explained(as_closed(self, error), _BODY)
-        self._call.failed(explained)
-        return explained
+        described = self.with_request_context(as_closed(self, error), _BODY)
+        self._call.failed(described)
+        return described
 
     def close(self) -> None:
         """Nobody wants the rest. A raw stream has an owner of its own and stays."""
         exchange, tracer = self.exchange, self._call.tracer
-        if self.claim.standing is not _DONE and not exchange.switched:
+        if self.claim.state is not _DONE and not exchange.switched:
             exchange.drain()
             self._end(CloseReason.CLOSED_EARLY)
         if tracer is not None and not exchange.switched:
@@ -270,7 +270,7 @@ class Delivery(Ticket):
     def _end(self, otherwise: CloseReason = CloseReason.NOT_REUSABLE) -> None:
         """The response has ended, or is given up: `otherwise` is why a connection that is not clean is closed."""
         exchange, tracer = self.exchange, self._call.tracer
-        if self.claim.standing is not _DONE:
+        if self.claim.state is not _DONE:
             reason = None if exchange.clean else otherwise
             self.release(reason, None if reason else self._expires())
         elif not self.claim.closed:  # else the pool has taken the connection away, and the rest was here already
@@ -298,7 +298,7 @@ class Delivery(Ticket):
             return
         if self._call.tracer is not None:
             self._leases.tell_later(partial(_tell_dropped, self._call.tracer, self.exchange.received))
-        if self._is_put_off or self.claim.standing is _DONE or self.exchange.switched:
+        if self._is_put_off or self.claim.state is _DONE or self.exchange.switched:
             return
         where = self._call.request.url.redacted
         warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)
@@ -315,7 +315,7 @@ class Handover:
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
-        self.connection: RawStream | None = _ExplainedStream(delivery)
+        self.connection: RawStream | None = _DescribedStream(delivery)
 
     @property
     def informational(self) -> list[Informational]:
@@ -333,7 +333,7 @@ class Handover:
     def length(self) -> int | None:
         return self._delivery.length
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         return b""
 
     async def next(self) -> bytes:
@@ -349,14 +349,14 @@ class Handover:
     async def turn(self) -> None:
         await self._delivery.turn()
 
-    def explain(self, error: HTTPCoreError) -> None:
-        self._delivery.explain(error)
+    def add_request_context(self, error: HTTPCoreError) -> None:
+        self._delivery.add_request_context(error)
 
     def close(self) -> None:
         """Nothing: the raw stream has an owner of its own."""
 
 
-class _ExplainedStream:
+class _DescribedStream(RawStream):
     """A `RawStream` whose errors say what request they belong to, and whose close releases the connection."""
 
     __slots__ = ("_delivery", "_raw")
@@ -374,17 +374,18 @@ class _ExplainedStream:
     async def end(self, trailers: TrailerTypes = None) -> None:
         await self._explaining(self._raw.end(trailers), "end the raw stream")
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._raw.close()
+        return CLOSED
 
     async def _explaining(self, step: Awaitable[T], phase: str) -> T:
         try:
             return await step
         except BaseException as error:
-            explained = self._delivery.explained(as_closed(self._delivery, error), phase)
-            if explained is error:
+            described = self._delivery.with_request_context(as_closed(self._delivery, error), phase)
+            if described is error:
                 raise
-            raise explained from error
+            raise described from error
 
 
 def _release_raw(delivery: Delivery) -> None:

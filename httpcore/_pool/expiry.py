@@ -81,7 +81,7 @@ class Aging:
 
     def begin_anew(self, slots: Iterable[Slot]) -> None:
         """With those of these that have a time to die, and no other."""
-        mortal = [slot for slot in slots if slot.standing is _OPEN and slot.dies < inf]
+        mortal = [slot for slot in slots if slot.state is _OPEN and slot.dies < inf]
         self._slots = dict.fromkeys(sorted(mortal, key=_dies))
 
 

@@ -33,7 +33,7 @@ from .draining import Draining
 from .engines import NATIVE, Engines
 from .ledger import Ledger
 from .stats import PoolStats
-from .tickets import Slot, SlotStanding, Standing, Ticket
+from .tickets import Slot, SlotState, Ticket, TicketState
 from .tracer import clock_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ __all__ = ["Leases", "as_closed"]
 T = TypeVar("T")
 
 # The lookup of an Enum's member costs more than the comparison.
-_HOLDING: Final = Standing.HOLDING
+_HOLDING: Final = TicketState.HOLDING
 
 _every: weakref.WeakSet[Leases] = weakref.WeakSet()
 
@@ -65,7 +65,7 @@ class Leases:
         backend: the runtime, once a request was made.
         lock, ledger, connector: of this process and event loop; there are others after a fork.
         trace: the pool's own, if there is one.
-        untold: what traces are to be told when the step of the ledger has ended.
+        unreported: calls of traces, to be made when the step of the ledger has ended.
         pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
         between: calls whose attempt has failed, until the next one has a connection or the last error is raised.
         draining: those who wait until no request is in flight.
@@ -100,7 +100,7 @@ class Leases:
         self.between: set[Call] = set()
         self.draining = Draining()
         self._drains = self.draining.events  # asked for each request: there are few steps to it
-        self.untold: deque[Callable[[Leases], None]] = deque()
+        self.unreported: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
         # No request can be under way, since each holds this; so there is nobody to lock out.
@@ -109,7 +109,7 @@ class Leases:
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.POOL_CLOSED
                 slot.connection.close()
-        if self.__dict__.get("untold"):  # the last that is made
+        if self.__dict__.get("unreported"):  # the last that is made
             self.tell()
 
     # A ticket's way to a connection, and back.
@@ -125,17 +125,17 @@ class Leases:
         ledger = self.ledger
         try:
             with self.lock:
-                ledger.ask(ticket, call.now())
+                ledger.acquire(ticket, call.now())
                 if ledger.todo:
                     self._perform()
         finally:
             if self._deferred:
                 self._catch_up()
         claim = ticket.claim
-        if claim.standing is _HOLDING:
+        if claim.state is _HOLDING:
             connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
             fits = avoid is None and (connection.uses == 0 or connection.is_quiet())
-            if fits and not (connection.is_shared and connection.is_doubtful):
+            if fits and not (connection.is_shared and connection.needs_check):
                 return connection
         return None
 
@@ -143,19 +143,19 @@ class Leases:
         """After `acquire`: wait until the ticket holds a connection that fits."""
         claim = ticket.claim
         while True:
-            standing = claim.standing
-            if standing is _HOLDING:
+            state = claim.state
+            if state is _HOLDING:
                 connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
                 suits = avoid is None or self._suits(connection, ticket, avoid)
                 fits = connection.uses == 0 or (suits and connection.is_quiet())
                 if fits and not (
-                    connection.is_shared and connection.is_doubtful and not await connection.is_alive(call)
+                    connection.is_shared and connection.needs_check and not await connection.is_alive(call)
                 ):
                     return connection
                 self.step(partial(self._redial, ticket))
-            elif standing is Standing.DIALING:
+            elif state is TicketState.DIALING:
                 await self._dial(ticket, call)
-            elif standing is Standing.WAITING:
+            elif state is TicketState.WAITING:
                 await self._wait(ticket, call)
             else:
                 raise _done(ticket, self.ledger.closed)
@@ -183,7 +183,7 @@ class Leases:
                 if followed:
                     call.followed += now - since
                 followed, since = follows, now
-            if ticket.standing is not Standing.WAITING:
+            if ticket.state is not TicketState.WAITING:
                 return
             limit = call.connect_limit() if follows else call.config.pool_timeout
             left = None if limit is None else max(0.0, limit - (now - since))
@@ -196,7 +196,7 @@ class Leases:
 
     def _check_granted(self, ticket: Ticket, call: Call, follows: bool) -> None:
         """The timer fired. Raise, unless the ticket was granted in the same moment, or waits for something else now."""
-        if self.step(lambda: ticket.standing is not Standing.WAITING or self.ledger.follows(ticket) is not follows):
+        if self.step(lambda: ticket.state is not TicketState.WAITING or self.ledger.follows(ticket) is not follows):
             return
         if follows:
             raise ConnectTimeout(
@@ -219,7 +219,7 @@ class Leases:
         if slot is None:
             return  # the pool was closed since we were told to dial
         slot.connection = connection
-        if slot.standing is SlotStanding.GONE:
+        if slot.state is SlotState.GONE:
             return  # likewise; it may have been too early for it to see the connection
         if call.tracer is not None:
             call.tracer.dialing(call.route)
@@ -238,7 +238,7 @@ class Leases:
         )
         if call.tracer is None:
             return
-        if ticket.standing is not _HOLDING:  # the pool was closed meanwhile
+        if ticket.state is not _HOLDING:  # the pool was closed meanwhile
             call.tracer.dial_failed(call.route, _done(ticket, self.ledger.closed))
             return
         call.tracer.opened(call.route, connection.info, connection.engine)
@@ -261,7 +261,7 @@ class Leases:
         ledger, backend = self.ledger, self.backend
         try:
             with self.lock:
-                ledger.give_back(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
+                ledger.release(ticket, backend.now() if backend else 0.0, reusable=reusable, expires=expires)
                 if ledger.todo or self._drains:
                     self._perform()
         finally:
@@ -270,7 +270,7 @@ class Leases:
         return True
 
     def _release_later(self, ticket: Ticket, reusable: bool, expires: float | None) -> None:
-        self.ledger.give_back(ticket, self.now(), reusable=reusable, expires=expires)
+        self.ledger.release(ticket, self.now(), reusable=reusable, expires=expires)
 
     # Steps of the ledger.
 
@@ -297,7 +297,7 @@ class Leases:
                     deferred[0]()
                     self._perform()
                     deferred.popleft()
-        if self.untold and not self.is_inside():
+        if self.unreported and not self.is_inside():
             self.tell()
 
     def _perform(self) -> None:
@@ -308,14 +308,14 @@ class Leases:
             todo.popleft()
         if self._drains and self.is_idle():
             self.draining.tell()
-        if self.untold and not self._deferred:
+        if self.unreported and not self._deferred:
             self._deferred.append(_nothing)  # so that the end of the step looks: a trace is never called under the lock
 
     def follow(self, slot: Slot, connection: HTTPConnection, tracer: Tracer) -> None:
         """A traced request uses the connection: its close is to be recorded."""
         if connection.on_close is None:
             # Not a method of this: nothing that the connection holds may keep the pool alive.
-            connection.on_close = partial(self.untold.append, partial(_tell_close, slot, connection))
+            connection.on_close = partial(self.unreported.append, partial(_tell_close, slot, connection))
         connection.tracer = None if connection.is_shared else tracer
         if connection.is_closed:  # by another thread, just before
             connection.close()
@@ -323,16 +323,16 @@ class Leases:
 
     def tell(self) -> None:
         """Call traces, for what happened in a step. What they raise could end no request here: it is reported."""
-        untold = self.untold
-        while untold:
+        unreported = self.unreported
+        while unreported:
             try:
-                untold.popleft()(self)
+                unreported.popleft()(self)
             except Exception as error:
                 sys.excepthook(type(error), error, error.__traceback__)
 
     def tell_later(self, tell: Callable[[Leases], None]) -> None:
         """Call a trace: now, or when the step of this thread has ended that a finaliser has interrupted."""
-        self.untold.append(tell)
+        self.unreported.append(tell)
         if self.is_inside():
             self._deferred.append(_nothing)
         else:
@@ -351,7 +351,7 @@ class Leases:
 
     def _see_to(self, slot: Slot) -> None:
         connection: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what `_dial` put there
-        if connection is None or slot.standing is SlotStanding.GONE:
+        if connection is None or slot.state is SlotState.GONE:
             return
         if not connection.is_shared:
             if not slot.used:

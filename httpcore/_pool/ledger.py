@@ -1,7 +1,7 @@
 """Which request gets which connection. No I/O, no clock, no lock, no await.
 
 The pool holds its lock, reads its clock, calls one step, and then does what `todo` says. Whatever a request may get is
-on its `Ticket`: it waits, dials or holds, and `give_back` is the one way out of each of these. Every step costs the
+on its `Ticket`: it waits, dials or holds, and `release` is the one way out of each of these. Every step costs the
 same with ten connections, waiters and origins as with ten thousand.
 
 Why this is fair. Inside an origin, first come, first served. Between origins, a freed connection serves its own origin
@@ -13,7 +13,7 @@ others before it has its turn after at most (p + 1) x (2 x `max_connections` + 1
 the others do. (An HTTP/2 connection that must go takes no more requests, and goes when its last stream ends.) An origin
 at its own limit is not in the ring, and so in nobody's way.
 
-Ctrl-C may leave a step half done. Two dicts, of claims and of slots, and the standing of each claim and slot are the
+Ctrl-C may leave a step half done. Two dicts, of claims and of slots, and the state of each claim and slot are the
 truth; everything else follows from them. Each step changes the truth in an order that makes sense wherever it stops,
 and is marked while it runs; who finds the mark makes everything else anew (`rebuild`).
 """
@@ -35,9 +35,9 @@ from .stats import PoolStats
 from .tickets import (
     _DIALING,
     _DONE,
+    _DRAINING,
     _GONE,
     _HOLDING,
-    _LEAVING,
     _NEW,
     _OPEN,
     _WAITING,
@@ -45,10 +45,10 @@ from .tickets import (
     Claim,
     Origin,
     Slot,
-    SlotStanding,
+    SlotState,
     Speaks,
-    Standing,
     Ticket,
+    TicketState,
 )
 
 __all__ = ["Ledger"]
@@ -64,7 +64,7 @@ class Ledger:
         todo: what the pool is to do after a step, in order, each by its `perform`: connections to close, owners to
             wake. Each may come again after Ctrl-C. The pool takes an item out only when it is done, so that nothing is
             lost; threads take turns at it, or one would take out what another has begun.
-        dropped: claims whose tickets died. Every step gives back what they had.
+        dropped: claims whose tickets died. Every step releases what they had.
         claims: those of all tickets that wait, dial or hold; to be looked at.
         closed: `close` was called.
         is_shut: a ticket that asks is DONE and `closed`, unless it `continues` a request from before. Also set by the
@@ -80,11 +80,11 @@ class Ledger:
         self._most_idle = inf if limits.max_keepalive is None else limits.max_keepalive
         self._keepalive = inf if limits.keepalive_expiry is None else limits.keepalive_expiry
 
-        # The truth, beside the standings.
+        # The truth, beside the states.
         self.claims: dict[Claim, None] = {}
         self._slots: dict[Slot, None] = {}
         self.closed = self._aborted = False
-        self._torn = False  # a step runs, or was interrupted
+        self._dirty = False  # a step runs, or was interrupted
         self._now = -inf
 
         # What follows from it. The idle: the least recently used first, which is also who expires first, but for
@@ -115,7 +115,7 @@ class Ledger:
         """
         return Ticket(key, may_share, self.dropped.append)
 
-    def ask(self, ticket: Ticket, now: float) -> None:
+    def acquire(self, ticket: Ticket, now: float) -> None:
         """Find a connection: afterwards the ticket is HOLDING, DIALING (the caller dials for its slot), WAITING, or,
         when the ledger is closed, DONE.
 
@@ -123,17 +123,17 @@ class Ledger:
             ValueError: the ticket has asked before.
         """
         claim = ticket.claim
-        if claim.standing is not _NEW:
-            raise _misplaced("ask", claim, _NEW)
-        if self._torn or self.dropped or self._ring or now >= self._next_expiry:
+        if claim.state is not _NEW:
+            raise _misplaced("acquire", claim, _NEW)
+        if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
         self._now = now
-        self._torn = True
+        self._dirty = True
         if self.is_shut and (self.closed or not ticket.continues):
             self._refuse(claim)
         else:
             self.claims[claim] = None
-            origin = self._origins.get(claim.key) or self._meet(claim.key)
+            origin = self._origins.get(claim.key) or self._origin_for(claim.key)
             if origin.ready:
                 self._hold(claim, next(reversed(origin.ready)))
             elif not origin.shared_by(claim) and self._make_room(origin):
@@ -142,7 +142,7 @@ class Ledger:
                 self._wait(claim, origin)
         if self._ring:
             self._fill()
-        self._torn = False
+        self._dirty = False
 
     def opened(self, ticket: Ticket, now: float, *, capacity: int = 1, protocol: Speaks = "HTTP/1.1") -> None:
         """The dial succeeded: the ticket is HOLDING. If it is DONE (the ledger was closed) nothing happens.
@@ -157,7 +157,7 @@ class Ledger:
         claim = ticket.claim
         _demand("opened", claim, _DIALING)
         self._begin(now)
-        if claim.standing is _DIALING and (slot := claim.slot):
+        if claim.state is _DIALING and (slot := claim.slot):
             led = slot.origin.is_followed()
             slot.origin.protocol = protocol
             self._spoken.learn(slot.key, protocol)
@@ -165,8 +165,8 @@ class Ledger:
             slot.capacity = capacity
             slot.since = now
             self._next_expiry = min(self._next_expiry, self._aging.begin(slot, now))
-            slot.standing = _LEAVING if slot.doomed else _OPEN
-            claim.standing = _HOLDING
+            slot.state = _DRAINING if slot.doomed else _OPEN
+            claim.state = _HOLDING
             slot.used = 1
             slot.origin.dialing -= 1
             self._dialing -= 1
@@ -184,32 +184,32 @@ class Ledger:
         claim = ticket.claim
         _demand("failed", claim, _DIALING)
         self._begin(now)
-        if claim.standing is _DIALING and (slot := claim.slot):
+        if claim.state is _DIALING and (slot := claim.slot):
             led = slot.origin.is_followed()
-            slot.origin.solo = self._joins
-            self._strike(claim)
-            self._bury(slot)
+            slot.origin.failed_before = self._joins
+            self._finish(claim)
+            self._remove(slot)
             if led:
                 self._tell_followers(slot.origin)
         self._end()
 
-    def give_back(self, ticket: Ticket, now: float, *, reusable: bool = False, expires: float | None = None) -> None:
-        """The one way out, from every standing: the ticket is DONE. A second call does nothing.
+    def release(self, ticket: Ticket, now: float, *, reusable: bool = False, expires: float | None = None) -> None:
+        """The one way out, from every state: the ticket is DONE. A second call does nothing.
 
         Arguments:
             reusable: the connection is clean. Otherwise it serves nobody else, and closes when nobody uses it.
             expires: when the peer will close it if it stays idle, on the clock of `now`. Default None: not known.
         """
-        if self._torn or self.dropped or self._ring or now >= self._next_expiry:
+        if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
         self._now = now
-        self._torn = True
+        self._dirty = True
         claim = ticket.claim
-        holds = claim.standing is _HOLDING
+        holds = claim.state is _HOLDING
         self._release(claim, now, reusable, expires)
         if self._ring:
             self._fill()
-        self._torn = False
+        self._dirty = False
         if holds:
             ticket.claim = SPENT
 
@@ -227,14 +227,14 @@ class Ledger:
         claim = ticket.claim
         _demand("redial", claim, _HOLDING)
         self._begin(now)
-        if claim.standing is _HOLDING and (slot := claim.slot):
+        if claim.state is _HOLDING and (slot := claim.slot):
             self._again(claim, slot)
         self._end()
 
     def retire(self, slot: Slot, now: float) -> None:
-        """The connection is dead or takes no more tickets. It goes now, or when its last user gives it back."""
+        """The connection is dead or takes no more tickets. It goes now, or when its last user releases it."""
         self._begin(now)
-        self._leave(slot, CloseReason.PEER)
+        self._retire(slot, CloseReason.PEER)
         self._end()
 
     def resize(self, slot: Slot, capacity: int, now: float) -> None:
@@ -251,7 +251,7 @@ class Ledger:
 
     def close(self, now: float, *, abort: bool = False) -> None:
         """No more connections: who waits or dials is DONE and `closed`, as is who asks later. Idle connections close;
-        the others do when they are given back.
+        the others do when they are released.
 
         Arguments:
             abort: they close too, now, and who holds one is DONE and `closed`.
@@ -259,7 +259,7 @@ class Ledger:
         self._begin(now)
         self.is_shut = self.closed = True
         self._aborted |= abort
-        self._shut()
+        self._close_all()
         self._end()
 
     def disband(self) -> None:
@@ -270,27 +270,27 @@ class Ledger:
         Only marks are set, so a step may be half done, in this thread or in one that does not exist any more.
         """
         for claim in list(self.claims):
-            claim.standing = _DONE
+            claim.state = _DONE
             claim.slot = None
         for slot in list(self._slots):
-            slot.standing = _GONE
+            slot.state = _GONE
 
     def stats(self) -> PoolStats:
-        """What there is after a step that gives back what was dropped."""
+        """What there is after a step that releases what was dropped."""
         self._begin(self._now)
         self._end()
         return self.snapshot()
 
-    # How a step begins and ends. `ask` and `give_back`, which are the hot path, spell it out.
+    # How a step begins and ends. `acquire` and `release`, which are the hot path, spell it out.
 
     def _begin(self, now: float) -> None:
         self._now = now
-        if self._torn:
+        if self._dirty:
             self.rebuild()
-        self._torn = True
+        self._dirty = True
         while self.dropped:
             claim = self.dropped.popleft()
-            if claim in self.claims:  # else it had given back a wait or a dial
+            if claim in self.claims:  # else it has released a wait or a dial
                 self._release(claim, now)
         if now >= self._next_expiry:
             self._expire(now)
@@ -300,15 +300,15 @@ class Ledger:
     def _end(self) -> None:
         if self._ring:
             self._fill()
-        self._torn = False
+        self._dirty = False
 
-    # What may become of a claim. The standing changes last, since what it says must be so; but DONE comes first, and
+    # What may become of a claim. The state changes last, since what it says must be so; but DONE comes first, and
     # the claim leaves the dict last of all.
 
     def _hold(self, claim: Claim, slot: Slot) -> None:
         """From the slot that is last in `ready`, where it stays until it is full."""
         claim.slot = slot
-        claim.standing = _HOLDING
+        claim.state = _HOLDING
         if not slot.used:
             del self._idle[slot]
         slot.used += 1
@@ -321,7 +321,7 @@ class Ledger:
         slot = Slot(origin, self._numbers)
         self._slots[slot] = None
         claim.slot = slot
-        claim.standing = _DIALING
+        claim.state = _DIALING
         origin.count += 1
         origin.dialing += 1
         self._dialing += 1
@@ -337,7 +337,7 @@ class Ledger:
             if origin.waiters:  # so that in a queue `joined` never falls, which `wants_room` relies on
                 claim.joined = next(iter(origin.waiters)).joined
         claim.slot = None
-        claim.standing = _WAITING
+        claim.state = _WAITING
         origin.waiters[claim] = None
         if first:
             origin.waiters.move_to_end(claim, last=False)
@@ -348,29 +348,29 @@ class Ledger:
     def _refuse(self, claim: Claim) -> None:
         """The ledger is closed."""
         claim.closed = True
-        self._strike(claim)
+        self._finish(claim)
 
-    def _strike(self, claim: Claim) -> None:
-        claim.standing = _DONE
+    def _finish(self, claim: Claim) -> None:
+        claim.state = _DONE
         claim.slot = None
         self.claims.pop(claim, None)
 
     def _release(self, claim: Claim, now: float, reusable: bool = False, expires: float | None = None) -> None:
-        standing = claim.standing
+        state = claim.state
         slot = claim.slot
-        if standing is _HOLDING and slot is not None:
-            if slot.standing is not _OPEN:
+        if state is _HOLDING and slot is not None:
+            if slot.state is not _OPEN:
                 reusable = False
             elif not reusable or (expires is not None and expires <= now):
                 slot.reason = slot.reason or (CloseReason.EXPIRED if reusable else CloseReason.DROPPED)
                 reusable = False
-                slot.standing = _LEAVING  # before the claim is DONE: nobody may think that it is clean
+                slot.state = _DRAINING  # before the claim is DONE: nobody may think that it is clean
             else:
                 slot.since = now
                 slot.expires = until = now + self._keepalive
                 if expires is not None and expires < until:
                     slot.expires = expires
-            claim.standing = _DONE
+            claim.state = _DONE
             claim.slot = None
             del self.claims[claim]
             slot.used -= 1
@@ -378,27 +378,27 @@ class Ledger:
                 self._freed(slot, now)
             else:
                 self._unoffer(slot)
-        elif standing is _WAITING:
-            self._leave_queue(claim)
-        elif standing is _DIALING and slot is not None:
-            self._strike(claim)
-            self._bury(slot)
+        elif state is _WAITING:
+            self._dequeue(claim)
+        elif state is _DIALING and slot is not None:
+            self._finish(claim)
+            self._remove(slot)
             # A cancelled dial is a freed connection: its own origin's waiter takes it over.
             if slot.origin in self._ring and not self._ring.must_yield(slot.origin):
                 self._dial_for_first(slot.origin)
         else:
-            claim.standing = _DONE
+            claim.state = _DONE
 
-    def _leave_queue(self, claim: Claim) -> None:
+    def _dequeue(self, claim: Claim) -> None:
         origin = self._origins[claim.key]
-        self._strike(claim)
+        self._finish(claim)
         del origin.waiters[claim]
         self._waiting -= 1
-        self._tidy(origin)
+        self._drop_if_unused(origin)
 
     def _again(self, claim: Claim, slot: Slot) -> None:
         origin = slot.origin
-        slot.standing = _LEAVING
+        slot.state = _DRAINING
         slot.reason = slot.reason or CloseReason.STALE
         slot.used -= 1
         self._unoffer(slot)
@@ -414,11 +414,11 @@ class Ledger:
     # What may become of a slot.
 
     def _freed(self, slot: Slot, now: float) -> None:
-        """Someone has given back an open, clean connection."""
+        """An open, clean connection was released."""
         origin = slot.origin
         if self._ring and slot.used < slot.capacity and self._ring.must_yield(origin):
             self._ring.yields()
-            self._leave(slot, CloseReason.EVICTED)
+            self._retire(slot, CloseReason.EVICTED)
             return
         if slot.used < slot.capacity:
             origin.ready[slot] = None
@@ -432,7 +432,7 @@ class Ledger:
         if slot.expires < now + self._keepalive:
             self._early.note(slot, self._idle)
         if len(self._idle) > self._most_idle:
-            self._bury(next(iter(self._idle)), CloseReason.EVICTED)
+            self._remove(next(iter(self._idle)), CloseReason.EVICTED)
         if slot.expires < self._next_expiry:
             self._next_expiry = slot.expires
             if slot.expires <= now:
@@ -441,42 +441,42 @@ class Ledger:
     def _expire(self, now: float) -> None:
         idle = self._idle
         while (slot := self._early.pop(now, idle)) is not None:
-            self._bury(slot, CloseReason.EXPIRED)
+            self._remove(slot, CloseReason.EXPIRED)
         while (oldest := next(iter(idle), None)) is not None and oldest.expires <= now:
-            self._bury(oldest, CloseReason.EXPIRED)
+            self._remove(oldest, CloseReason.EXPIRED)
         while (slot := self._aging.pop(now)) is not None:
-            self._leave(slot, CloseReason.OLD)  # what is on it runs to its end
+            self._retire(slot, CloseReason.OLD)  # what is on it runs to its end
         self._next_expiry = min(oldest.expires if oldest else inf, self._early.next(inf), self._aging.next(inf))
 
     def _offer(self, slot: Slot) -> None:
-        """Its capacity or its standing has changed: it is ready or not, and may serve more or none."""
+        """Its capacity or its state has changed: it is ready or not, and may serve more or none."""
         origin = slot.origin
-        if slot.standing is _OPEN and slot.used < slot.capacity:
+        if slot.state is _OPEN and slot.used < slot.capacity:
             origin.ready.setdefault(slot, None)
         else:
             origin.ready.pop(slot, None)
         self._serve(origin)
 
-    def _leave(self, slot: Slot, reason: CloseReason) -> None:
+    def _retire(self, slot: Slot, reason: CloseReason) -> None:
         slot.reason = slot.reason or reason
-        if slot.standing is SlotStanding.DIALING:
+        if slot.state is SlotState.DIALING:
             slot.doomed = True
-        elif slot.standing is _OPEN:
-            slot.standing = _LEAVING
+        elif slot.state is _OPEN:
+            slot.state = _DRAINING
             self._unoffer(slot)
 
     def _unoffer(self, slot: Slot) -> None:
-        """It is LEAVING."""
+        """It is DRAINING."""
         slot.origin.ready.pop(slot, None)
         if not slot.used:
-            self._bury(slot)
+            self._remove(slot)
 
-    def _bury(self, slot: Slot, reason: CloseReason | None = None) -> None:
+    def _remove(self, slot: Slot, reason: CloseReason | None = None) -> None:
         """Nobody uses it. As with claims, what is GONE leaves the dict last."""
         slot.reason = slot.reason or reason
         origin = slot.origin
-        dialing = slot.standing is SlotStanding.DIALING
-        slot.standing = _GONE
+        dialing = slot.state is SlotState.DIALING
+        slot.state = _GONE
         self.todo.append(slot)
         del self._slots[slot]
         self._idle.pop(slot, None)
@@ -485,7 +485,7 @@ class Ledger:
         origin.count -= 1
         origin.dialing -= dialing
         self._dialing -= dialing
-        self._tidy(origin)
+        self._drop_if_unused(origin)
 
     # Whose turn it is.
 
@@ -525,13 +525,13 @@ class Ledger:
             return True
         if not self._idle:
             return False
-        self._bury(next(iter(self._idle)), CloseReason.EVICTED)
+        self._remove(next(iter(self._idle)), CloseReason.EVICTED)
         return True
 
     def _rank(self, origin: Origin) -> None:
         self._ring.rank(origin, wants=origin.count < self._most_per_origin and origin.wants_room())
 
-    def _tidy(self, origin: Origin) -> None:
+    def _drop_if_unused(self, origin: Origin) -> None:
         """It has lost a slot or a waiter."""
         self._rank(origin)
         if not origin.count and not origin.waiters:
@@ -539,21 +539,21 @@ class Ledger:
 
     # What origins speak.
 
-    def _meet(self, key: Hashable) -> Origin:
+    def _origin_for(self, key: Hashable) -> Origin:
         return Origin(key, self._spoken.recall(key))
 
-    def _shut(self) -> None:
+    def _close_all(self) -> None:
         """Waiters first, so that nobody takes over what the others leave. Told first: a claim that is done and out of
         the dict could not be told any more."""
-        for standing in (_WAITING, _DIALING, _HOLDING) if self._aborted else (_WAITING, _DIALING):
-            for claim in [claim for claim in self.claims if claim.standing is standing]:
+        for state in (_WAITING, _DIALING, _HOLDING) if self._aborted else (_WAITING, _DIALING):
+            for claim in [claim for claim in self.claims if claim.state is state]:
                 self.todo.append(claim)
                 claim.closed = True
-                if standing is _HOLDING and claim.slot is not None:
+                if state is _HOLDING and claim.slot is not None:
                     claim.slot.reason = claim.slot.reason or CloseReason.POOL_CLOSED
                 self._release(claim, self._now)
         for slot in list(self._slots):
-            self._leave(slot, CloseReason.POOL_CLOSED)
+            self._retire(slot, CloseReason.POOL_CLOSED)
 
     def _tell_followers(self, origin: Origin) -> None:
         """Who still waits waits for something else from now on: see `follows`."""
@@ -565,9 +565,9 @@ class Ledger:
 
     def rebuild(self) -> None:
         """Make all that follows from claims and slots anew. May itself be interrupted: the next step begins again."""
-        self._torn = True
-        mend(self.claims, self._slots, self.todo, self._strike)
-        derived = derive(self.claims, self._slots, self._meet_again)
+        self._dirty = True
+        mend(self.claims, self._slots, self.todo, self._finish)
+        derived = derive(self.claims, self._slots, self._origin_anew)
         origins = derived.origins
         ring = [origins[origin.key] for origin in self._ring if origin.key in origins]
         self._origins, self._idle, self._dialing, self._waiting = derived
@@ -576,18 +576,18 @@ class Ledger:
         self._ring = self._ring.of(ring)
         self._expire(self._now)
         while len(self._idle) > self._most_idle:
-            self._bury(next(iter(self._idle)), CloseReason.EVICTED)
+            self._remove(next(iter(self._idle)), CloseReason.EVICTED)
         if self.closed:
-            self._shut()
+            self._close_all()
         for origin in list(self._origins.values()):
             self._serve(origin)
         self._fill()
 
-    def _meet_again(self, key: Hashable) -> Origin:
+    def _origin_anew(self, key: Hashable) -> Origin:
         """A new record of an origin that may be known."""
-        origin = self._meet(key)
+        origin = self._origin_for(key)
         if key in self._origins:
-            origin.solo = self._origins[key].solo
+            origin.failed_before = self._origins[key].failed_before
         return origin
 
     # Looking at it.
@@ -596,10 +596,10 @@ class Ledger:
         """It waits for the end of another's dial, since its origin has no connection yet. When this changes while it
         waits, its `wake` is called."""
         claim = ticket.claim
-        if claim.standing is not _WAITING:
+        if claim.state is not _WAITING:
             return False
         origin = self._origins[claim.key]
-        return origin.count == origin.dialing and claim.joined > origin.solo and origin.shared_by(claim)
+        return origin.count == origin.dialing and claim.joined > origin.failed_before and origin.shared_by(claim)
 
     def has_room(self, ticket: Ticket) -> bool:
         """A dial for its origin could begin now."""
@@ -621,17 +621,17 @@ class Ledger:
     def crowd(self) -> tuple[int, int, int]:
         """How many connections are busy, how many are being dialed, and how many tickets wait: as in `snapshot`, but
         counted already: many may wait, and each that gives up says this. Call it under the pool's lock."""
-        if self._torn:  # by Ctrl-C: what is counted may be wrong until the next step
+        if self._dirty:  # by Ctrl-C: what is counted may be wrong until the next step
             stats = self.snapshot()
             return stats.busy, stats.dialing, stats.waiting
         return len(self._slots) - self._dialing - len(self._idle), self._dialing, self._waiting
 
 
-def _demand(step: str, claim: Claim, standing: Standing) -> None:
+def _demand(step: str, claim: Claim, state: TicketState) -> None:
     """DONE is allowed too: the ledger may have been closed while the caller dialed."""
-    if claim.standing is not standing and claim.standing is not _DONE:
-        raise _misplaced(step, claim, standing)
+    if claim.state is not state and claim.state is not _DONE:
+        raise _misplaced(step, claim, state)
 
 
-def _misplaced(step: str, claim: Claim, allowed: Standing) -> ValueError:
-    return ValueError(f"{step}: the ticket for {claim.key} is {claim.standing.name}, only {allowed.name} is allowed")
+def _misplaced(step: str, claim: Claim, allowed: TicketState) -> ValueError:
+    return ValueError(f"{step}: the ticket for {claim.key} is {claim.state.name}, only {allowed.name} is allowed")

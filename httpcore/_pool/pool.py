@@ -157,7 +157,7 @@ class ConnectionPool:
     ) -> None:
         ping_interval = checked_seconds("ping_interval", ping_interval, zero=False)
         protocols = checked_protocols(http1, http2)
-        way, choose = checked_proxy(proxy)
+        via, choose = checked_proxy(proxy)
         uds = checked_uds(uds, proxy, local_address)
         policy = checked_policy(network_policy)
         facts = (checked_resolver(resolver), resolve, policy, local_address, socket_options)
@@ -166,7 +166,7 @@ class ConnectionPool:
         rules = rules_of(strict, limits)
         network = _NETWORK if is_default and rules == DEFAULT_RULES else Network(*facts, rules)
         self._ssl = _SSL if ssl is None else checked_ssl(ssl)
-        self._routing = Routing(self._ssl, protocols, way, choose, uds, tunnels=policy is not None)
+        self._routing = Routing(self._ssl, protocols, via, choose, uds, tunnels=policy is not None)
         self._timeout = TimeoutConfig.of(timeout)
         self._max_body = checked_size("max_body", max_body)
         self._trace = checked_trace(trace)

@@ -1,6 +1,6 @@
 """The ledger after Ctrl-C: what is half done is brought in order, and all that follows from it is made anew.
 
-Claims, slots and their standings are the truth. Each step of the ledger changes them in an order that makes sense
+Claims, slots and their states are the truth. Each step of the ledger changes them in an order that makes sense
 wherever it stops, so here nothing is guessed: where claim and slot do not agree, the owner of the claim was interrupted
 and will release it. All of this may itself be interrupted, and is then done again.
 """
@@ -12,55 +12,55 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
 from .._trace import CloseReason
-from .tickets import _DIALING, _GONE, _HOLDING, _LEAVING, _OPEN, _WAITING, Claim, Origin, Slot, SlotStanding
+from .tickets import _DIALING, _DRAINING, _GONE, _HOLDING, _OPEN, _WAITING, Claim, Origin, Slot, SlotState
 
 __all__ = ["Derived", "derive", "mend"]
 
 
 def mend(
-    claims: dict[Claim, None], slots: dict[Slot, None], todo: deque[Slot | Claim], strike: Callable[[Claim], None]
+    claims: dict[Claim, None], slots: dict[Slot, None], todo: deque[Slot | Claim], finish: Callable[[Claim], None]
 ) -> None:
-    """See that the standing of each claim and slot agree with the other, and tell owners (again) that need not wait.
+    """See that the state of each claim and slot agree with the other, and tell owners (again) that need not wait.
 
     Arguments:
         strike: makes a claim DONE, and takes it out of `claims`.
     """
     for claim in list(claims):
-        _mend_claim(claim, todo, strike)
-    holders = Counter(claim.slot for claim in claims if claim.standing is _HOLDING)
-    dialed = {claim.slot for claim in claims if claim.standing is _DIALING}
+        _mend_claim(claim, todo, finish)
+    holders = Counter(claim.slot for claim in claims if claim.state is _HOLDING)
+    dialed = {claim.slot for claim in claims if claim.state is _DIALING}
     for slot in list(slots):
         slot.used = holders[slot]
-        ownerless = slot.standing is SlotStanding.DIALING and slot not in dialed
-        if ownerless or (slot.standing is _LEAVING and not slot.used):
-            slot.standing = _GONE
-        if slot.standing is _GONE:
+        ownerless = slot.state is SlotState.DIALING and slot not in dialed
+        if ownerless or (slot.state is _DRAINING and not slot.used):
+            slot.state = _GONE
+        if slot.state is _GONE:
             slot.reason = slot.reason or CloseReason.INTERRUPTED
             todo.append(slot)
             del slots[slot]
 
 
-def _mend_claim(claim: Claim, todo: deque[Slot | Claim], strike: Callable[[Claim], None]) -> None:
+def _mend_claim(claim: Claim, todo: deque[Slot | Claim], finish: Callable[[Claim], None]) -> None:
     slot = claim.slot
-    if claim.standing is _WAITING:
+    if claim.state is _WAITING:
         claim.slot = None
     if claim() is None:  # dropped
-        if claim.standing is _HOLDING and slot is not None and slot.standing is _OPEN:
-            slot.standing = _LEAVING
-        strike(claim)
+        if claim.state is _HOLDING and slot is not None and slot.state is _OPEN:
+            slot.state = _DRAINING
+        finish(claim)
     elif not _agrees(claim):
-        strike(claim)  # its owner was interrupted and releases it
-    if claim.standing is not _WAITING and claim.wake is not None:
+        finish(claim)  # its owner was interrupted and releases it
+    if claim.state is not _WAITING and claim.wake is not None:
         todo.append(claim)
 
 
 def _agrees(claim: Claim) -> bool:
     slot = claim.slot
-    if claim.standing is _WAITING:
+    if claim.state is _WAITING:
         return True
-    if claim.standing is _DIALING:
-        return slot is not None and slot.standing is SlotStanding.DIALING
-    return claim.standing is _HOLDING and slot is not None and slot.standing in (_OPEN, _LEAVING)
+    if claim.state is _DIALING:
+        return slot is not None and slot.state is SlotState.DIALING
+    return claim.state is _HOLDING and slot is not None and slot.state in (_OPEN, _DRAINING)
 
 
 class Derived(NamedTuple):
@@ -88,14 +88,14 @@ def derive(claims: Iterable[Claim], slots: Iterable[Slot], origin_of: Callable[[
         slot.origin = origin = origin_at(slot.key)
         origin.protocol = origin.protocol or slot.protocol
         origin.count += 1
-        if slot.standing is SlotStanding.DIALING:
+        if slot.state is SlotState.DIALING:
             origin.dialing += 1
-        elif slot.standing is _OPEN:
+        elif slot.state is _OPEN:
             if slot.used < slot.capacity:
                 origin.ready[slot] = None
             if not slot.used:
                 idle[slot] = None
-    waiting = sorted((claim for claim in claims if claim.standing is _WAITING), key=_turn)
+    waiting = sorted((claim for claim in claims if claim.state is _WAITING), key=_turn)
     for claim in waiting:
         origin_at(claim.key).waiters[claim] = None
     return Derived(origins, idle, sum(origin.dialing for origin in origins.values()), len(waiting))

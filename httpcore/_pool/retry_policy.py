@@ -48,7 +48,7 @@ class RetryPolicy:
             section 9.2.2), and requests with an `Idempotency-Key`. CONNECT and `duplex=True` never. Default None.
         max_retry_after: the longest `Retry-After` that is waited for, in seconds. A longer one means that the response
             is returned at once, since to come sooner than the server asks is to storm it. What is not a number or a
-            date, or is below nothing, is not heeded; a date is measured against the answer's own `Date`. The pause is
+            date, or is below nothing, is ignored; a date is measured against the answer's own `Date`. The pause is
             never shorter than the backoff. Default 60.0.
         budget: how many retries all requests of the pool have in reserve; None is no limit. Default 100.
         budget_refill: what each success puts back into it. Default 0.1: when a server fails for long, the reserve goes

@@ -116,7 +116,7 @@ class Retrying:
             if self._leases.step(partial(self._begin_pause, event)) or await event.wait(seconds):
                 raise PoolClosed("the pool is closed")
         except BaseException as error:
-            call.failed(call.explained(error, None, "pause before another attempt"))
+            call.failed(call.with_request_context(error, None, "pause before another attempt"))
             raise
         finally:
             pausing.discard(event)

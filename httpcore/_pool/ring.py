@@ -14,17 +14,17 @@ class Ring(OrderedDict[Origin, None]):
     """The origins whose first waiter would be helped by room for a connection, the next one first.
 
     Arguments:
-        patience: how many freed connections may pass the head over; the next one makes room for it.
+        limit: how many freed connections may pass the head over; the next one makes room for it.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, limit: float) -> None:
         OrderedDict.__init__(self)
-        self._patience = patience
+        self._limit = limit
         self._passed = 0  # freed connections that did not go to the head since it is the head
 
     def of(self, origins: Iterable[Origin]) -> Ring:
         """A new ring with these, for which as many have passed."""
-        ring = Ring(self._patience)
+        ring = Ring(self._limit)
         ring._passed = self._passed
         for origin in origins:
             ring[origin] = None
@@ -54,7 +54,7 @@ class Ring(OrderedDict[Origin, None]):
             self.turn(origin)  # what it frees serves it: that was its turn
             return False
         self._passed += 1
-        return self._passed > self._patience
+        return self._passed > self._limit
 
     def yields(self) -> None:
         """A connection goes so that the head has room, which takes time: no further one is to go meanwhile."""

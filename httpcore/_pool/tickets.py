@@ -26,8 +26,8 @@ class Connection(Protocol):
         ...
 
 
-class Standing(Enum):
-    """Where a ticket is on its way."""
+class TicketState(Enum):
+    """What a ticket has: nothing yet, a place in a queue, a dial, a connection, or nothing any more."""
 
     NEW = "new"
     WAITING = "waiting"
@@ -36,24 +36,24 @@ class Standing(Enum):
     DONE = "done"
 
 
-class SlotStanding(Enum):
-    """Where a connection is on its way. LEAVING: in use, and goes when its last user gives it back."""
+class SlotState(Enum):
+    """A connection in its life. DRAINING: in use, takes no further tickets, closes when its last user releases it."""
 
     DIALING = "dialing"
     OPEN = "open"
-    LEAVING = "leaving"
+    DRAINING = "draining"
     GONE = "gone"
 
 
 # The lookup of an Enum's member costs more than the comparison.
-_NEW: Final = Standing.NEW
-_WAITING: Final = Standing.WAITING
-_DIALING: Final = Standing.DIALING
-_HOLDING: Final = Standing.HOLDING
-_DONE: Final = Standing.DONE
-_OPEN: Final = SlotStanding.OPEN
-_LEAVING: Final = SlotStanding.LEAVING
-_GONE: Final = SlotStanding.GONE
+_NEW: Final = TicketState.NEW
+_WAITING: Final = TicketState.WAITING
+_DIALING: Final = TicketState.DIALING
+_HOLDING: Final = TicketState.HOLDING
+_DONE: Final = TicketState.DONE
+_OPEN: Final = SlotState.OPEN
+_DRAINING: Final = SlotState.DRAINING
+_GONE: Final = SlotState.GONE
 
 
 class Slot:
@@ -62,7 +62,7 @@ class Slot:
     Attributes:
         key: what it is pooled under.
         connection: the pool's own; the ledger never looks at it.
-        standing: see `SlotStanding`.
+        state: see `SlotState`.
         protocol: "HTTP/1.1" or "HTTP/2" once it is open.
         capacity: how many may hold it at once.
         reason: why it leaves, once that is known.
@@ -81,7 +81,7 @@ class Slot:
         "protocol",
         "reason",
         "since",
-        "standing",
+        "state",
         "used",
     )
 
@@ -90,14 +90,14 @@ class Slot:
         self.origin = origin
         self.number = number
         self.connection: Connection | None = None
-        self.standing = SlotStanding.DIALING
+        self.state = SlotState.DIALING
         self.protocol: Speaks | None = None
         self.capacity = 1
         self.used = 0
         self.reason: CloseReason | None = None
         self.doomed = False  # retired before it was open
         self.dies = inf  # from when on it takes no more tickets; known once it is open
-        self.since = 0.0  # when it was last given back
+        self.since = 0.0  # when it was last released
         self.expires = 0.0  # until when it may be idle; means something only while nobody uses it
 
     def perform(self) -> None:
@@ -113,10 +113,10 @@ class Claim(weakref.ref["Ticket"]):
     what makes it sure: no Python code runs, so nothing can interrupt it, and it cannot lock or raise.
     """
 
-    __slots__ = ("closed", "joined", "key", "may_share", "slot", "standing", "turn", "wake")
+    __slots__ = ("closed", "joined", "key", "may_share", "slot", "state", "turn", "wake")
     key: Hashable
     may_share: bool
-    standing: Standing
+    state: TicketState
     slot: Slot | None
     wake: Callable[[], None] | None
     closed: bool
@@ -136,9 +136,9 @@ class Claim(weakref.ref["Ticket"]):
 class Ticket:
     """What one request owns: a wait, a dial or a share of a connection. Made by `Ledger.ticket`.
 
-    A ticket that dies without `give_back` gives back all the same, as not reusable, at the next step. One that gave a
-    connection back has the claim `SPENT` in place of its own, which ends then, without a word: so the ledger hears of
-    no ticket that owed it nothing.
+    A ticket that dies without `release` is released all the same, as not reusable, at the next step. One that
+    has released a connection has the claim `SPENT` in place of its own, which ends then without a callback: so
+    `Ledger.dropped` gets only tickets that still have something to release.
     """
 
     __slots__ = ("__weakref__", "claim")
@@ -150,7 +150,7 @@ class Ticket:
         self.claim = claim = Claim(self, dropped)
         claim.key = key
         claim.may_share = may_share
-        claim.standing = _NEW
+        claim.state = _NEW
         claim.slot = None
         claim.wake = None
         claim.closed = False
@@ -161,9 +161,9 @@ class Ticket:
         return self.claim.key
 
     @property
-    def standing(self) -> Standing:
-        """Where it is on its way."""
-        return self.claim.standing
+    def state(self) -> TicketState:
+        """See `TicketState`."""
+        return self.claim.state
 
     @property
     def slot(self) -> Slot | None:
@@ -188,31 +188,31 @@ class Ticket:
 
 def _spent() -> Claim:
     claim = Ticket(None, False, _ignore).claim
-    claim.standing = _DONE
+    claim.state = _DONE
     return claim
 
 
 def _ignore(claim: Claim) -> None:
-    """Nothing is owed."""
+    """There is nothing to release."""
 
 
 SPENT: Final = _spent()
-"""The claim of every ticket that has given a connection back."""
+"""The claim of every ticket that has released a connection."""
 
 
 class Origin:
     """All that is derived for one key. Forgotten when it has neither slots nor waiters."""
 
-    __slots__ = ("count", "dialing", "key", "protocol", "ready", "solo", "waiters")
+    __slots__ = ("count", "dialing", "failed_before", "key", "protocol", "ready", "waiters")
 
     def __init__(self, key: Hashable, protocol: Speaks | None) -> None:
         self.key = key
         self.protocol = protocol
-        self.count = 0  # slots of any standing but GONE
+        self.count = 0  # slots of any state but GONE
         self.dialing = 0
         self.ready: OrderedDict[Slot, None] = OrderedDict()  # open and not full, the most recently used last
         self.waiters: OrderedDict[Claim, None] = OrderedDict()
-        self.solo = 0  # a dial failed: who had joined by then waits on nobody else's dial
+        self.failed_before = 0  # the joins before the last failed dial: those waiters dial for themselves
 
     def shared_by(self, claim: Claim) -> bool:
         """Whether a dial in progress may turn out to serve this claim, so that it should not dial too."""
@@ -225,11 +225,11 @@ class Origin:
         if self.count > self.dialing or not self.waiters:
             return False
         last = next(reversed(self.waiters))
-        return last.joined > self.solo and self.shared_by(last)
+        return last.joined > self.failed_before and self.shared_by(last)
 
     def wants_room(self) -> bool:
         """Whether the first waiter would dial. Those who joined before a failed dial are first in the queue."""
         if not self.waiters:
             return False
         first = next(iter(self.waiters))
-        return first.joined <= self.solo or not self.shared_by(first)
+        return first.joined <= self.failed_before or not self.shared_by(first)

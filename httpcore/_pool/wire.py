@@ -17,9 +17,9 @@ from .._message.request import Request
 from .._message.rules import Leniency
 from .tickets import Speaks
 
-__all__ = ["Begin", "Exchange", "Hear", "Wire"]
+__all__ = ["Begin", "Exchange", "OnInterim", "Wire"]
 
-Hear = Callable[[Head], None]
+OnInterim = Callable[[Head], None]
 """Called with each 1xx head as it comes."""
 
 
@@ -49,12 +49,12 @@ class Wire(Protocol):
         ...
 
     @property
-    def is_doubtful(self) -> bool:
+    def needs_check(self) -> bool:
         """The peer is to show that it is there before another exchange begins: see `is_alive`."""
         ...
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """Of one that is doubtful: the peer says that it is there."""
+        """Of one that `needs_check`: wait for the answer to a PING."""
         ...
 
     @property
@@ -155,7 +155,7 @@ class Exchange(Protocol):
         """The next bytes of the body as sent, `b""` at its end."""
         ...
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
         ...
 
@@ -167,10 +167,10 @@ class Exchange(Protocol):
         """End it here, whatever its state. Tells whether the connection may carry others all the same."""
         ...
 
-    def raw(self, let_go: Callable[[], None]) -> RawStream:
-        """The two-way stream behind a response that `switched`; `let_go` is called when it is closed."""
+    def raw(self, release: Callable[[], None]) -> RawStream:
+        """The two-way stream behind a response that `switched`; `release` is called when it is closed."""
         ...
 
 
-Begin = Callable[[Request, Deadline, Hear, bool], Exchange]
+Begin = Callable[[Request, Deadline, OnInterim, bool], Exchange]
 """Begins an exchange; the last argument is `duplex`."""

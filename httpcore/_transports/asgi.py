@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import ModuleType, TracebackType
 from typing import Literal, Self, TypeVar
@@ -14,11 +14,11 @@ from .._backends.base import PIECE, Backend
 from .._errors import LocalProtocolError, PoolClosed, RemoteProtocolError
 from .._message.body import BodyReader
 from .._message.fields import Headers
-from .._message.raw import RawStream
+from .._message.raw import CLOSED, RawStream
 from .._message.request import Request, TrailerTypes
 from .._message.response import Response
 from .._public import public
-from .asgi_cycle import ASGIApp, Cycle, Patience, Pieces, Scope
+from .asgi_cycle import ASGIApp, Cycle, Pieces, Scope, Timeouts
 from .base import Transport, TransportRequest, TransportResponse, drive
 from .extensions import RequestExtensions
 from .lifespan import Lifespan
@@ -117,16 +117,16 @@ class ASGITransport(Transport):
         else:
             reader = made(wire.body.start(backend.run_blocking), backend)
             cycle = Cycle(backend, reader, raises=self._raises, keeps_body=partial(body_is_expected, wire.method))
-        patience = Patience(backend, asked.get("timeout"))
+        timeouts = Timeouts(backend, asked.get("timeout"))
         apps.start(cycle, scope)
         try:
-            head = await cycle.response(patience)
+            head = await cycle.response(timeouts)
         except BaseException as error:
             cycle.leave()
             if self._raises or not isinstance(error, RemoteProtocolError):
                 raise
             return _plain_text(500, [], "Internal Server Error")
-        return _delivered(head, cycle, patience)
+        return _delivered(head, cycle, timeouts)
 
     def _loop_thread(self) -> tuple[LoopThread, _Apps]:
         with self._lock:
@@ -186,7 +186,7 @@ class _Apps:
     def __init__(self, app: ASGIApp, lifespan: str, shutdown_timeout: float) -> None:
         self._app = app
         self._kind = lifespan
-        self._patience = shutdown_timeout
+        self._shutdown_timeout = shutdown_timeout
         self._cycles: set[Cycle] = set()
         self._late: list[Cycle] = []
         self._lifespan: Lifespan | None = None
@@ -228,14 +228,14 @@ class _Apps:
     async def stop(self) -> None:
         """Wait for the apps, cancel what is left, end the lifespan; raise what an app raised after its response."""
         backend = current_backend()
-        ends = backend.now() + self._patience
+        ends = backend.now() + self._shutdown_timeout
         for cycle in list(self._cycles):
             cycle.leave()
         await self._ended(lambda: ends - backend.now())
         for cycle in list(self._cycles):
             if cycle.task is not None:
                 cycle.task.cancel()
-        await self._ended(lambda: self._patience)
+        await self._ended(lambda: self._shutdown_timeout)
         lifespan, self._lifespan = self._lifespan, None
         if lifespan is not None:
             await lifespan.stop()
@@ -265,9 +265,9 @@ def _plain_text(status_code: int, headers: Headers, text: str) -> TransportRespo
     return TransportResponse(status_code, [(b"content-type", b"text/plain"), *headers], text.encode())
 
 
-def _delivered(head: Response, cycle: Cycle, patience: Patience) -> TransportResponse:
-    extensions, connection = cycle.extensions(), cycle.connection(patience)
-    stream: bytes | Pieces = Pieces(cycle, patience)
+def _delivered(head: Response, cycle: Cycle, timeouts: Timeouts) -> TransportResponse:
+    extensions, connection = cycle.extensions(), cycle.connection(timeouts)
+    stream: bytes | Pieces = Pieces(cycle, timeouts)
     if connection is not None:
         stream = b""
         extensions["connection"] = connection
@@ -344,7 +344,7 @@ class _Through:
         return piece
 
 
-class _ThroughConnection:
+class _ThroughConnection(RawStream):
     """A raw stream that is used in the loop thread: its calls block, and never suspend."""
 
     def __init__(self, thread: LoopThread, raw: RawStream) -> None:
@@ -360,8 +360,9 @@ class _ThroughConnection:
     async def end(self, trailers: TrailerTypes = None) -> None:
         self._thread.call(self._raw.end(trailers))
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._thread.call_soon(self._raw.close)
+        return CLOSED
 
 
 async def _next_of(pieces: AsyncIterator[bytes]) -> bytes | None:

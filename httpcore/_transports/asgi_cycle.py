@@ -22,7 +22,7 @@ from .._message.response import Informational, Response
 from .extensions import ResponseExtensions
 from .tasks import Owned, Signal
 
-__all__ = ["HELD", "ASGIApp", "ClientLeft", "Cycle", "Message", "Patience", "Pieces", "Scope"]
+__all__ = ["HELD", "ASGIApp", "ClientLeft", "Cycle", "Message", "Timeouts", "Pieces", "Scope"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -38,7 +38,7 @@ class ClientLeft(WriteError):
     """The caller has left: what the app sends reaches nobody."""
 
 
-class Patience:
+class Timeouts:
     """How long the caller waits for the app: each wait, and all of them."""
 
     def __init__(self, backend: Backend, timeout: TimeoutConfig | float | None) -> None:
@@ -189,22 +189,22 @@ class Cycle:
 
     # The caller's side.
 
-    async def response(self, patience: Patience) -> Response:
+    async def response(self, timeouts: Timeouts) -> Response:
         """The head."""
         while self.head is None:
             self._raise_end("without a response", "wait for the app's response")
-            await patience.wait(self.signal, "wait for the app's response")
+            await timeouts.wait(self.signal, "wait for the app's response")
         self._raise_late()
         return self.head
 
-    async def next(self, patience: Patience) -> bytes:
+    async def next(self, timeouts: Timeouts) -> bytes:
         """The next piece, `b""` at the end."""
         while not self._pieces:
             if self.left or self.ended:
                 self._raise_late()
                 return b""
             self._raise_end("in the middle of its response", "read the response body")
-            await patience.wait(self.signal, "read the response body")
+            await timeouts.wait(self.signal, "read the response body")
         piece = self._pieces.popleft()
         self._held -= len(piece)
         self.signal.notify()
@@ -225,7 +225,7 @@ class Cycle:
         if self.done:
             raise RemoteProtocolError(f"the app ended {where}", phase=phase)
 
-    def connection(self, patience: Patience) -> RawStream | None:
+    def connection(self, timeouts: Timeouts) -> RawStream | None:
         """The raw stream, where the app has accepted one: see `WebSocketCycle`."""
         return None
 
@@ -256,16 +256,16 @@ class Cycle:
 class Pieces:
     """The body that the app sends, in pieces of at most 512 KiB."""
 
-    def __init__(self, cycle: Cycle, patience: Patience) -> None:
+    def __init__(self, cycle: Cycle, timeouts: Timeouts) -> None:
         self._cycle = cycle
-        self._patience = patience
+        self._timeouts = timeouts
         self._rest = b""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        data = self._rest or await self._cycle.next(self._patience)
+        data = self._rest or await self._cycle.next(self._timeouts)
         if not data:
             raise StopAsyncIteration
         piece, self._rest = data[:PIECE], data[PIECE:]

@@ -12,7 +12,7 @@ which the last stands for all (RFC 6455, section 5.5.3).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from wsproto import events
@@ -21,10 +21,10 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from .._backends.base import PIECE, Backend
 from .._errors import LocalProtocolError, ReadError, ResponseBusy, WriteError, show
 from .._message.body import Body
-from .._message.raw import RawStream
+from .._message.raw import CLOSED, RawStream
 from .._message.request import TrailerTypes, trailer_pairs
 from .._message.response import Response
-from .asgi_cycle import HELD, ClientLeft, Cycle, Message, Patience, Scope
+from .asgi_cycle import HELD, ClientLeft, Cycle, Message, Scope, Timeouts
 from .extensions import ResponseExtensions
 from .websocket_handshake import Handshake
 
@@ -231,12 +231,12 @@ class WebSocketCycle(Cycle):
 
     # The caller's side.
 
-    async def send(self, data: bytes, patience: Patience) -> None:
+    async def send(self, data: bytes, timeouts: Timeouts) -> None:
         """Take bytes of frames; waits while the app has much to receive."""
         phase = "send to the app"
         while self._unread > HELD and not (self.left or self.ended):
             self._raise_end("without closing the WebSocket", phase)
-            await patience.wait_to_send(self.signal, phase)
+            await timeouts.wait_to_send(self.signal, phase)
         if self.ended or self.left:
             return  # as on a connection whose peer has closed: what is on its way when Close crosses it is lost
         self._raise_end("without closing the WebSocket", phase)
@@ -258,8 +258,8 @@ class WebSocketCycle(Cycle):
         self._parts.clear()
         super().leave()
 
-    def connection(self, patience: Patience) -> RawStream | None:
-        return AppStream(self, patience) if self.accepted else None
+    def connection(self, timeouts: Timeouts) -> RawStream | None:
+        return AppStream(self, timeouts) if self.accepted else None
 
     def extensions(self) -> ResponseExtensions:
         return {**super().extensions(), "http_version": self._handshake.protocol}
@@ -269,12 +269,12 @@ def _always(status_code: int) -> bool:
     return True
 
 
-class AppStream:
+class AppStream(RawStream):
     """See `RawStream`: the caller's side of a WebSocket to an app in this process."""
 
-    def __init__(self, cycle: WebSocketCycle, patience: Patience) -> None:
+    def __init__(self, cycle: WebSocketCycle, timeouts: Timeouts) -> None:
         self._cycle = cycle
-        self._patience = patience
+        self._timeouts = timeouts
         self._rest = b""
         self._receiving = self._sending = False
 
@@ -284,7 +284,7 @@ class AppStream:
         self._check(ReadError)
         try:
             self._receiving = True
-            data = self._rest or await self._cycle.next(self._patience)
+            data = self._rest or await self._cycle.next(self._timeouts)
         finally:
             self._receiving = False
         self._check(ReadError)
@@ -297,7 +297,7 @@ class AppStream:
         self._check(WriteError)
         try:
             self._sending = True
-            await self._cycle.send(bytes(data), self._patience)
+            await self._cycle.send(bytes(data), self._timeouts)
         finally:
             self._sending = False
         self._check(WriteError)
@@ -309,9 +309,10 @@ class AppStream:
             raise ResponseBusy("another task or thread is sending on this raw stream")
         self._cycle.end()
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._rest = b""
         self._cycle.leave()
+        return CLOSED
 
     def _check(self, kind: type[ReadError] | type[WriteError]) -> None:
         if self._cycle.left:

@@ -25,7 +25,8 @@ class RequestExtensions(TypedDict, total=False):
     """What a request may say beside method, URL, headers and body. A transport ignores what it does not know.
 
     Keys:
-        timeout: as `ConnectionPool.request`. An app in this process is held to the read and the total timeout.
+        timeout: as `ConnectionPool.request`. An app in this process is held to the read and the total timeout,
+            and to no `min_rate`.
         ssl: as `ConnectionPool.request`: an `SSLConfig` or an `ssl.SSLContext`.
         max_body: the most bytes of the response's body; more is `LimitExceeded`.
         duplex: leave the request open: `connection` in the response sends the rest.

@@ -31,7 +31,7 @@ class RateLimit(Middleware):
     Arguments:
         requests: how many requests, above 0.
         seconds: in how many seconds. Default 1.0.
-        burst: how many may go at once after a rest. Default None: 1.
+        burst: how many may go at once after a rest. Default 1.
         transport: what lies below. Default None: an `HTTPTransport()`.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +13,7 @@ from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
 from .._message.fields import Headers
-from .._message.raw import RawStream
+from .._message.raw import CLOSED, RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Response, Source
 from .._pool.pool import ConnectionPool
@@ -199,7 +199,7 @@ def _delivered(response: Response, limit: int | None) -> TransportResponse:
         close = partial(_close_both, source, connection)
         return TransportResponse(response.status_code, response.headers, b"", extensions, close=close)
     # A small body has mostly come with the head: then its connection is free from here on, and nothing is left to do.
-    whole = source.here() if limit is None else None
+    whole = source.buffered_body() if limit is None else None
     lazy: Any
     if whole is not None:
         lazy = LazyExtensions(partial(_facts, response))
@@ -257,12 +257,12 @@ class _Pieces:
     def _refuse(self) -> None:
         response = self._response
         response._close()
-        raise response._explained(
+        raise response._with_request_context(
             LimitExceeded(f"the body is longer than max_body, {self._limit} bytes", limit=self._limit)
         )
 
 
-class _Connection:
+class _Connection(RawStream):
     """The raw stream; at its end the trailers are put where the extensions have them."""
 
     __slots__ = ("_raw", "_source", "_trailers")
@@ -284,8 +284,9 @@ class _Connection:
     async def end(self, trailers: TrailerTypes = None) -> None:
         await self._raw.end(trailers)
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         self._raw.close()
+        return CLOSED
 
 
 def _close_both(source: Source, connection: RawStream) -> None:

@@ -54,19 +54,19 @@ class Retries(Middleware):
         if policy is None:
             return await self.send(request)
         wire, backend = request.complete(), request.backend
-        patience = _Total(request, backend.now())
+        total = _Total(request, backend.now())
         retries = 0
         while True:
-            patience.bound(backend.now())
+            total.bound(backend.now())
             try:
                 response = await self.send(request)
             except Exception as error:
-                pause = self._pause(policy, request, wire, error, retries, patience.left(backend.now()))
+                pause = self._pause(policy, request, wire, error, retries, total.left(backend.now()))
                 if pause is None:
                     raise
             else:
                 outcome = response.status_code, response.headers
-                pause = self._pause(policy, request, wire, outcome, retries, patience.left(backend.now()))
+                pause = self._pause(policy, request, wire, outcome, retries, total.left(backend.now()))
                 if pause is None:
                     return response
                 await response.aclose()
@@ -108,10 +108,4 @@ class _Total:
         """The next attempt has what is left."""
         config = self._config
         if config is not None:
-            self._request.extensions["timeout"] = TimeoutConfig(
-                connect_timeout=config.connect_timeout,
-                read_timeout=config.read_timeout,
-                write_timeout=config.write_timeout,
-                pool_timeout=config.pool_timeout,
-                total_timeout=max(self._ends - now, 1e-9),
-            )
+            self._request.extensions["timeout"] = config.replace(total=max(self._ends - now, 1e-9))

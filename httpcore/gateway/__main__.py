@@ -1,104 +1,165 @@
 """The gateway as a command: `python -m httpcore.gateway http://a:9000 http://b:9000 --port 8000`.
 
-It runs one process under uvicorn, with the settings that a gateway needs of its server: addresses are the gateway's to
-believe, Date and Server are the upstream's, and connections are kept for longer than balancers keep theirs.
+A supervisor holds the port, and worker processes serve it under uvicorn, with the settings that a gateway needs of its
+server. SIGTERM ends it, SIGHUP reads the settings anew; in both cases requests end first.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import logging
+import socket
 import sys
+import tomllib
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any, NamedTuple
 
-from .gateway import Gateway
-from .settings import Health, Limits, Timeouts
+from .config import Service, Table, apps_of, merged, routed, settings_of, summary
+from .supervisor import Supervisor, listening
 
-__all__ = ["arguments", "gateway_of", "main"]
+__all__ = ["FLAGS", "arguments", "main", "table_of"]
 
-KEEP_ALIVE = 75
-"""Seconds: nginx and most balancers keep their connections for 60."""
+
+class Flag(NamedTuple):
+    """A flag, and the setting that it is: a table of the settings file, and a name there."""
+
+    name: str
+    table: str
+    setting: str
+    kind: type
+    metavar: str
+    help: str
+
+
+FLAGS = (
+    Flag("--host", "service", "host", str, "HOST", "address to listen on"),
+    Flag("--port", "service", "port", int, "PORT", "port to listen on"),
+    Flag("--workers", "service", "workers", int, "NUMBER", "processes that share the port"),
+    Flag("--metrics-port", "service", "metrics_port", int, "PORT", "port for /metrics and /ready"),
+    Flag("--metrics-host", "service", "metrics_host", str, "HOST", "address for them"),
+    Flag("--ready", "service", "ready", str, "PATH", "path that says whether this gateway is ready"),
+    Flag("--notice", "service", "notice", float, "SECONDS", "to accept connections after SIGTERM"),
+    Flag("--grace", "service", "grace", float, "SECONDS", "for requests at the end, after SIGTERM"),
+    Flag("--access-log", "service", "access_log", bool, "", "write a line for each request"),
+    Flag("--balance", "", "balance", str, "HOW", "which upstream gets a request"),
+    Flag("--keep-host", "", "host", bool, "", "send the client's Host, not the upstream's"),
+    Flag("--trust", "", "trusted_proxies", list, "NETWORK", "a proxy that is believed; may be repeated"),
+    Flag("--retries", "", "retries", int, "NUMBER", "further upstreams to try"),
+    Flag("--health", "health", "path", str, "PATH", "ask upstreams for this path to see whether they work"),
+    Flag("--connect", "timeouts", "connect", float, "SECONDS", "to connect"),
+    Flag("--first-byte", "timeouts", "first_byte", float, "SECONDS", "to the response's head"),
+    Flag("--idle", "timeouts", "idle", float, "SECONDS", "between pieces"),
+    Flag("--total", "timeouts", "total", float, "SECONDS", "for the whole exchange"),
+    Flag("--concurrent", "limits", "concurrent", int, "NUMBER", "requests at once, of all workers"),
+    Flag("--max-body", "limits", "body", int, "BYTES", "of a request"),
+)
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """The command line. Ends the process where it is wrong."""
     parser = argparse.ArgumentParser("python -m httpcore.gateway", description="Forward HTTP requests to upstreams.")
-    parser.add_argument("upstreams", nargs="+", metavar="URL", help="where requests go")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
-    parser.add_argument("--balance", default="least_outstanding", help="which upstream gets a request")
-    parser.add_argument("--keep-host", action="store_true", help="send the client's Host, not the upstream's")
-    parser.add_argument("--trust", action="append", default=[], metavar="NETWORK", help="a proxy that is believed")
-    parser.add_argument("--health", metavar="PATH", help="ask upstreams for this path to see whether they work")
-    parser.add_argument("--retries", type=int, default=1, help="further upstreams to try (default: %(default)s)")
-    parser.add_argument(
-        "--connect", type=float, default=5.0, metavar="SECONDS", help="to connect (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--first-byte", type=float, metavar="SECONDS", help="to the response's head (default: no limit)"
-    )
-    parser.add_argument(
-        "--idle", type=float, default=60.0, metavar="SECONDS", help="between pieces (default: %(default)s)"
-    )
-    parser.add_argument("--concurrent", type=int, default=10_000, help="requests at once (default: %(default)s)")
-    parser.add_argument("--max-body", type=int, metavar="BYTES", help="of a request (default: no limit)")
-    parser.add_argument(
-        "--grace", type=int, default=30, metavar="SECONDS", help="for requests at the end, after SIGTERM"
-    )
-    parser.add_argument("--check", action="store_true", help="say whether the arguments are right, and end")
-    return parser.parse_args(given)
+    parser.add_argument("upstreams", nargs="*", metavar="URL", help="where requests go")
+    parser.add_argument("--config", metavar="FILE", help="settings in TOML; flags have the last word")
+    parser.add_argument("--check", action="store_true", help="say what would run, and end")
+    for flag in FLAGS:
+        options: dict[str, Any] = {"dest": flag.name, "help": flag.help}
+        if flag.kind is bool:
+            options |= {"action": "store_true", "default": None}
+        else:
+            options["metavar"] = flag.metavar
+            options |= {"action": "append"} if flag.kind is list else {"type": _or_none(flag.kind)}
+        parser.add_argument(flag.name, **options)
+    found = parser.parse_args(given)
+    if not found.upstreams and found.config is None:
+        parser.error("expected at least one URL, or --config")
+    return found
 
 
-def gateway_of(options: argparse.Namespace) -> Gateway:
-    """The gateway that a command line asks for.
+def _or_none(kind: type) -> Any:
+    """Reads a value; "none" is no limit."""
+
+    def value(text: str) -> Any:
+        return text if text == "none" else kind(text)
+
+    value.__name__ = kind.__name__  # what argparse names in its error
+    return value
+
+
+def table_of(options: argparse.Namespace) -> Table:
+    """The settings file with the flags over it, as one table.
 
     Raises:
-        TypeError, ValueError, HTTPCoreError: an argument is not allowed.
+        OSError, ValueError: the file cannot be read.
     """
-    return Gateway(
-        options.upstreams,
-        balance=options.balance,
-        health=Health(path=options.health),
-        retries=options.retries,
-        timeouts=Timeouts(connect=options.connect, first_byte=options.first_byte, idle=options.idle),
-        limits=Limits(concurrent=options.concurrent, body=options.max_body),
-        host="keep" if options.keep_host else "rewrite",
-        trusted_proxies=options.trust,
-        forward_date=True,
-    )
+    given: Table = {}
+    if options.config is not None:
+        with open(options.config, "rb") as file:
+            given = tomllib.load(file)
+    flags: Table = {"upstreams": options.upstreams} if options.upstreams else {}
+    for flag in FLAGS:
+        value = getattr(options, flag.name)
+        if value is not None:
+            setting = {flag.setting: "keep" if flag.name == "--keep-host" else value}
+            flags = merged(flags, {flag.table: setting} if flag.table else setting)
+    return merged(given, flags)
 
 
 def main(given: Sequence[str]) -> int:
     """Run the command; its exit status."""
     options = arguments(given)
     try:
-        app = gateway_of(options)
-    except Exception as error:
-        print(f"httpcore.gateway: {error}", file=sys.stderr)
-        return 2
+        table = table_of(options)
+        settings = settings_of(table)
+        routed(apps_of(settings))  # what only they check
+    except (OSError, TypeError, ValueError) as error:
+        _say(f"{options.config}: {error}" if options.config is not None else str(error))
+        return 1
+    missing = _missing()
     if options.check:
-        print("httpcore.gateway: the arguments are right")
-        return 0
-    if find_spec("uvicorn") is None:
-        print("httpcore.gateway: expected uvicorn, got none: pip install httpcore[gateway]", file=sys.stderr)
-        return 2
-    if find_spec("httptools") is None:
-        print("httpcore.gateway: without httptools each request costs about twice as much", file=sys.stderr)
-    import uvicorn  # an optional server, which `--check` does without
+        print("\n".join(summary(settings)))
+        return 1 if missing else 0
+    if missing:
+        return 1
+    try:
+        listener, metrics = _sockets(settings.service)
+    except OSError as error:
+        _say(str(error))
+        return 1
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    _say(summary(settings)[0])
+    return asyncio.run(Supervisor(table, lambda: table_of(options), listener, metrics).run())
 
-    uvicorn.run(
-        app,
-        host=options.host,
-        port=options.port,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        date_header=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=options.grace,
-    )
-    return 0
+
+def _sockets(service: Service) -> tuple[socket.socket, socket.socket | None]:
+    """What clients connect to, and what asks for figures does.
+
+    Raises:
+        OSError: an address cannot be listened on.
+    """
+    listener = listening(service.host, service.port, service.backlog)
+    if service.metrics_port is None:
+        return listener, None
+    try:
+        return listener, listening(service.metrics_host, service.metrics_port, 100)
+    except OSError:
+        listener.close()
+        raise
+
+
+def _missing() -> bool:
+    """Whether the server is not there; says so, and what would make it faster."""
+    if find_spec("uvicorn") is None:
+        _say("expected uvicorn, got none: pip install httpcore[gateway]")
+        return True
+    if find_spec("httptools") is None:
+        _say("without httptools each request costs about twice as much: pip install httpcore[gateway]")
+    return False
+
+
+def _say(text: str) -> None:
+    print(f"httpcore.gateway: {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

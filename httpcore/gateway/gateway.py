@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from asyncio import CancelledError
+from asyncio import CancelledError, get_running_loop
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 
@@ -35,7 +35,7 @@ from .settings import (
 )
 from .stats import GatewayStats, UpstreamStats
 from .upload import BodyTooLarge, ClientLeft, Upload
-from .watch import Gate, Watch, now, pause, start
+from .watch import Gate, Rounds, Watch, now, pause, start
 
 __all__ = ["Gateway"]
 
@@ -168,6 +168,7 @@ class Gateway:
         self._retried = 0
         self._responses = [0] * 6
         self._checks: list[Callable[[], object]] = []
+        self._last_rounds: Rounds | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -227,7 +228,7 @@ class Gateway:
         if not self._gate.enter() and not await self._gate.wait(limits.queue_wait):
             await self._answer(scope, send, _FULL)
             return
-        watch = Watch(receive, self._timeouts, request.has_body is not False)
+        watch = Watch(self._rounds(), receive, self._timeouts, request.has_body is not False)
         turn = _Turn(scope, send, request, watch, Upload(receive, watch, limits.body))
         try:
             await self._watched(turn)
@@ -236,6 +237,14 @@ class Gateway:
             watch.close()
             turn.upload.close()
             self._count(turn)
+
+    def _rounds(self) -> Rounds:
+        """Those of the loop that runs: of several loops each has its own, which lasts as long as its requests."""
+        loop = get_running_loop()
+        rounds = self._last_rounds
+        if rounds is None or rounds.loop is not loop:
+            self._last_rounds = rounds = Rounds(loop)
+        return rounds
 
     async def _answer(self, scope: Scope, send: Send, refusal: Refusal) -> None:
         self._responses[refusal.status // 100 - 1] += 1

@@ -18,7 +18,7 @@ class _Lifespan:
         self._app = app
         self._scope = scope
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
-        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._from_app: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
     async def tell(self, kind: str) -> Message | None:
@@ -26,14 +26,14 @@ class _Lifespan:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         self._to_app.put_nowait({"type": kind})
-        said = await self._said.get()
-        return None if said["type"] == "unknown" else said
+        answer = await self._from_app.get()
+        return None if answer["type"] == "unknown" else answer
 
     async def _run(self) -> None:
         with suppress(Exception):  # by which ASGI has an app say that it knows of no lifespan
-            await self._app(self._scope, self._to_app.get, self._said.put)
+            await self._app(self._scope, self._to_app.get, self._from_app.put)
         while True:
-            self._said.put_nowait({"type": "unknown"})
+            self._from_app.put_nowait({"type": "unknown"})
             await self._to_app.get()
 
     def close(self) -> None:
@@ -52,8 +52,8 @@ class Lifespans:
         try:
             while True:
                 kind = (await receive())["type"]
-                said = [await app.tell(kind) for app in self._apps]
-                failed = [each for each in said if each is not None and each["type"].endswith(".failed")]
+                answers = [await app.tell(kind) for app in self._apps]
+                failed = [each for each in answers if each is not None and each["type"].endswith(".failed")]
                 await send(failed[0] if failed else {"type": f"{kind}.complete"})
                 if kind == "lifespan.shutdown" or failed:
                     return

@@ -84,7 +84,8 @@ class Timeouts:
             pool_timeout=self.connect,
             write_timeout=self.idle,
             read_timeout=None,
-            total_timeout=None,  # all five, so that the pool takes it as it is
+            total_timeout=None,
+            min_rate=None,  # all of them, so that the pool takes it as it is
         )
 
     def whole(self) -> TimeoutConfig:
@@ -115,6 +116,10 @@ class Limits:
         checked_whole("concurrent", self.concurrent, least=1)
         checked_whole("queue", self.queue, least=0)
         checked_whole("body", self.body, least=0)
+        if self.queue is None:
+            raise TypeError("queue: expected a whole number, got None")
+        if self.queue_wait is None:
+            raise TypeError("queue_wait: expected a number of seconds, got None")
         checked_seconds("queue_wait", self.queue_wait)
 
 
@@ -145,7 +150,9 @@ class Health:
     ejection: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.path is not None and not self.path.startswith("/"):
+        if self.path is not None and not isinstance(self.path, str):
+            raise TypeError(f"path: expected a str or None, got {type(self.path).__name__}")
+        if self.path is not None and not (self.path.startswith("/") and self.path.isascii()):
             raise ValueError(f'path: expected a path that begins with "/", or None, got {self.path!r}')
         for name in ("interval", "timeout", "ejection"):
             if checked_seconds(name, getattr(self, name), zero=False) is None:

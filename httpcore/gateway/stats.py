@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from .._values import dataclass
 
-__all__ = ["GatewayStats", "UpstreamStats", "prometheus"]
+__all__ = ["GatewayStats", "UpstreamStats", "added", "ended", "packed", "prometheus", "unpacked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,16 @@ class GatewayStats:
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "none")
 
 
-def prometheus(stats: GatewayStats) -> str:
-    """The text format of Prometheus, version 0.0.4. Labels are upstreams and status classes: never paths or clients."""
+_NOTHING = GatewayStats(0, 0, (0,) * len(_CLASSES), 0, ())
+
+
+def prometheus(stats: GatewayStats, *others: GatewayStats) -> str:
+    """The text format of Prometheus, version 0.0.4, of one gateway or of several, added up: those of several processes.
+
+    Labels are upstreams and status classes: never paths or clients.
+    """
+    every = (stats, *others)
+    total = added(every)
     lines = []
 
     def metric(name: str, kind: str, text: str, rows: list[tuple[str, int]]) -> None:
@@ -60,21 +71,73 @@ def prometheus(stats: GatewayStats) -> str:
         lines.extend(f"httpcore_gateway_{name}{labels} {value}" for labels, value in rows)
 
     def each(values: list[int]) -> list[tuple[str, int]]:
-        names = [_label(upstream.name) for upstream in stats.upstreams]
+        names = [_label(upstream.name) for upstream in total.upstreams]
         return [(f'{{upstream="{name}"}}', value) for name, value in zip(names, values, strict=True)]
 
-    metric("requests_under_way", "gauge", "Requests that are being served.", [("", stats.under_way)])
-    metric("requests_waiting", "gauge", "Requests in the queue.", [("", stats.waiting)])
-    by_class = [(f'{{class="{name}"}}', count) for name, count in zip(_CLASSES, stats.responses, strict=True)]
+    metric("requests_under_way", "gauge", "Requests that are being served.", [("", total.under_way)])
+    metric("requests_waiting", "gauge", "Requests in the queue.", [("", total.waiting)])
+    by_class = [(f'{{class="{name}"}}', count) for name, count in zip(_CLASSES, total.responses, strict=True)]
     metric("responses_total", "counter", "Responses by status class.", by_class)
-    metric("retries_total", "counter", "Requests sent to another upstream.", [("", stats.retries)])
-    ups = stats.upstreams
+    metric("retries_total", "counter", "Requests sent to another upstream.", [("", total.retries)])
+    ups = total.upstreams
     metric("upstream_requests_total", "counter", "Requests sent to it.", each([up.requests for up in ups]))
     metric("upstream_failures_total", "counter", "Requests without a response.", each([up.failures for up in ups]))
     metric("upstream_outstanding", "gauge", "Requests not answered yet.", each([up.outstanding for up in ups]))
-    taking_part = [int(up.is_up and not up.is_ejected) for up in ups]
-    metric("upstream_available", "gauge", "1 where requests go to it.", each(taking_part))
+    taking_part = [sum(_takes_part(each, up.name) for each in every) for up in ups]
+    metric("upstream_available", "gauge", "Of how many gateways requests go to it.", each(taking_part))
     return "\n".join(lines) + "\n"
+
+
+def _takes_part(stats: GatewayStats, name: str) -> bool:
+    return any(up.is_up and not up.is_ejected for up in stats.upstreams if up.name == name)
+
+
+def added(every: Iterable[GatewayStats]) -> GatewayStats:
+    """The sums. An upstream of several is up where it is for one of them, and ejected where it is for all."""
+    total = _NOTHING
+    for stats in every:
+        upstreams = {up.name: up for up in total.upstreams}
+        for up in stats.upstreams:
+            upstreams[up.name] = _together(upstreams[up.name], up) if up.name in upstreams else up
+        total = GatewayStats(
+            total.under_way + stats.under_way,
+            total.waiting + stats.waiting,
+            tuple([one + other for one, other in zip(total.responses, stats.responses, strict=True)]),
+            total.retries + stats.retries,
+            tuple(upstreams.values()),
+        )
+    return total
+
+
+def _together(one: UpstreamStats, other: UpstreamStats) -> UpstreamStats:
+    return UpstreamStats(
+        one.name,
+        one.requests + other.requests,
+        one.failures + other.failures,
+        one.outstanding + other.outstanding,
+        one.is_up or other.is_up,
+        one.is_ejected and other.is_ejected,
+    )
+
+
+def ended(stats: GatewayStats) -> GatewayStats:
+    """What remains of a process that has ended: what it has counted, but nothing that it holds."""
+    upstreams = [UpstreamStats(up.name, up.requests, up.failures, 0, False, True) for up in stats.upstreams]
+    return GatewayStats(0, 0, stats.responses, stats.retries, tuple(upstreams))
+
+
+def packed(stats: GatewayStats) -> list[Any]:
+    """As values of JSON, from one process to another of the same version."""
+    upstreams = [[up.name, up.requests, up.failures, up.outstanding, up.is_up, up.is_ejected] for up in stats.upstreams]
+    return [stats.under_way, stats.waiting, list(stats.responses), stats.retries, upstreams]
+
+
+def unpacked(values: list[Any]) -> GatewayStats:
+    """The opposite of `packed`."""
+    under_way, waiting, responses, retries, upstreams = values
+    return GatewayStats(
+        under_way, waiting, tuple(responses), retries, tuple([UpstreamStats(*each) for each in upstreams])
+    )
 
 
 def _label(value: str) -> str:

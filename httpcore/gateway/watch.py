@@ -1,29 +1,55 @@
 """Ends a request whose client has left, or whose upstream takes too long. The one place that knows asyncio.
 
-Most requests are over before anything is to be watched. So all there is for each is one timer, and no second task: when
-it fires, a task begins to wait for the client's leaving, and the timer goes on to the next timeout. Each is enforced by
-cancelling the request's task, which the pool allows at every await.
+Most requests are over before anything is to be watched, so that each costs an entry in a list: all requests of a loop
+share one timer (`Rounds`). What is still there after a round gets a task that waits for the client's leaving, and a
+timer of its own for the timeouts that it has. Each is enforced by cancelling the request's task, which the pool allows
+at every await.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from math import inf
 from time import monotonic
 from typing import Any, Final
 
 from .messages import Message, Receive
 from .settings import Timeouts
 
-__all__ = ["Gate", "Messages", "Watch", "now", "pause", "start"]
+__all__ = ["Gate", "Messages", "Rounds", "Watch", "now", "pause", "start"]
 
-_LOOK: Final = 0.01
-"""Seconds before the client is watched: what has left meanwhile is seen then, so leaving is passed on within them."""
+_ROUND: Final = 0.009
+"""Seconds of a round. A request is watched from the second one on, after 9 to 18 ms: leaving takes less than 20 ms."""
 
 
 def now() -> float:
     """The clock of asyncio's loops, in seconds, in a loop or outside."""
     return monotonic()
+
+
+class Rounds:
+    """Begins to watch the requests of one loop, by one timer that runs while there are any."""
+
+    __slots__ = ("_handle", "_new", "_seen", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop: asyncio.AbstractEventLoop = loop
+        self._new: list[Watch] = []
+        self._seen: list[Watch] = []
+        self._handle: asyncio.TimerHandle | None = None
+
+    def add(self, watch: Watch) -> None:
+        """Watch it after the next round, unless it is closed by then."""
+        self._new.append(watch)
+        if self._handle is None:
+            self._handle = self.loop.call_later(_ROUND, self._turn)
+
+    def _turn(self) -> None:
+        seen, self._seen, self._new = self._seen, self._new, []
+        self._handle = self.loop.call_later(_ROUND, self._turn) if self._seen else None
+        for watch in seen:
+            watch.look()
 
 
 class Watch:
@@ -33,26 +59,28 @@ class Watch:
         reason: why the task was cancelled: "left", "first_byte", "idle" or "total"; None where it was not.
     """
 
-    __slots__ = ("_body_is_over", "_ends", "_handle", "_is_closed", "_limit", "_looked", "_loop", "_name",
+    __slots__ = ("_body_is_over", "_due", "_ends", "_handle", "_is_closed", "_limit", "_looked", "_loop", "_name",
                  "_reader", "_receive", "_since", "_task", "_timeouts", "reason")  # fmt: skip
 
-    def __init__(self, receive: Receive, timeouts: Timeouts, has_body: bool) -> None:
+    def __init__(self, rounds: Rounds, receive: Receive, timeouts: Timeouts, has_body: bool) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._loop = loop = asyncio.get_running_loop()
+        self._loop = loop = rounds.loop
         self._receive = receive
         self._timeouts = timeouts
         self._body_is_over = not has_body
         self._looked = False
-        self._is_closed = False  # or struck: no timer runs any more
+        self._is_closed = False  # or struck: nothing is watched any more
         self._reader: asyncio.Task[None] | None = None
         self.reason: str | None = None
         self._since = loop.time()
-        self._ends = None if timeouts.total is None else self._since + timeouts.total
+        self._ends = inf if timeouts.total is None else self._since + timeouts.total
         self._name = "first_byte"
-        self._limit = timeouts.first_byte if self._body_is_over else None
-        self._handle = loop.call_later(_LOOK, self._look)
+        self._limit = None if has_body else timeouts.first_byte
+        self._handle: asyncio.TimerHandle | None = None
+        self._due = inf  # when the timer fires
+        rounds.add(self)
 
     def body_is_over(self) -> None:
         """The client's body has been read, or nothing asks for it any more: from now on its leaving is waited for here,
@@ -63,8 +91,8 @@ class Watch:
         self._body_is_over = True
         if self._name == "first_byte":
             self._waits("first_byte", self._timeouts.first_byte)
-        if self._looked and self._reader is None:
-            self._reader = self._loop.create_task(self._wait())
+        if self._looked:
+            self._read()
 
     def begins(self) -> None:
         """The head of the response is here. Until `waits` nothing is expected of the upstream."""
@@ -81,12 +109,13 @@ class Watch:
 
     def left(self) -> None:
         """The client has left."""
-        self._strike("left")
+        self._end("left")
 
     def close(self) -> None:
         """The request is over."""
         self._is_closed = True
-        self._handle.cancel()
+        if self._handle is not None:
+            self._handle.cancel()
         if self._reader is not None:
             self._reader.cancel()
 
@@ -96,40 +125,52 @@ class Watch:
             return False
         return self._task.uncancel() == 0
 
+    def look(self) -> None:
+        """The request has been there for a round or two, or a time may have run out."""
+        if self._is_closed:
+            return
+        self._looked = True
+        if self._body_is_over:
+            self._read()
+        present = self._loop.time()
+        due = inf if self._limit is None else self._since + self._limit
+        if self._ends <= present:
+            self._end("total")
+        elif due <= present:
+            self._end(self._name)
+        else:
+            self._set(min(due, self._ends))
+
     def _waits(self, name: str, limit: float | None) -> None:
         self._name = name
         self._limit = limit
-        self._since = since = self._loop.time()
-        if self._looked and not self._is_closed and limit is not None and since + limit < self._handle.when():
-            self._handle.cancel()
-            self._handle = self._loop.call_at(since + limit, self._look)
+        self._since = self._loop.time()
+        # A timer that fires too early costs less than to put it off for each piece.
+        if self._looked and not self._is_closed and limit is not None and self._since + limit < self._due:
+            self._set(self._since + limit)
 
-    def _look(self) -> None:
-        loop = self._loop
-        self._looked = True
-        if self._body_is_over and self._reader is None:
-            self._reader = loop.create_task(self._wait())
-        present = loop.time()
-        if self._ends is not None and self._ends <= present:
-            self._strike("total")
-            return
-        due = None if self._limit is None else self._since + self._limit
-        if due is not None and due <= present:
-            self._strike(self._name)
-            return
-        times = [time for time in (due, self._ends) if time is not None]
-        self._handle = loop.call_at(min(times) if times else present + 3600, self._look)
+    def _set(self, due: float) -> None:
+        """Look again then, and not before."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._due = due
+        self._handle = None if due == inf else self._loop.call_at(due, self.look)
+
+    def _read(self) -> None:
+        if self._reader is None:
+            self._reader = self._loop.create_task(self._wait())
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
             pass
         self.left()
 
-    def _strike(self, reason: str) -> None:
+    def _end(self, reason: str) -> None:
         if not self._is_closed:
             self._is_closed = True
             self.reason = reason
-            self._handle.cancel()
+            if self._handle is not None:
+                self._handle.cancel()
             self._task.cancel()
 
 

@@ -52,15 +52,15 @@ def run(new_loop: NewLoop) -> Callable[[Main], Any]:
     """Runs a body in a loop; whatever the loop's exception handler hears of fails the test."""
 
     def run_body(main: Main) -> Any:
-        heard: list[Any] = []
+        received: list[Any] = []
 
         async def watched() -> Any:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: received.append(context))
             return await main()
 
         with asyncio.Runner(loop_factory=new_loop) as runner:
             result = runner.run(watched())
-        assert heard == []
+        assert received == []
         return result
 
     return run_body
@@ -177,7 +177,7 @@ async def waiting(task: asyncio.Task[Any]) -> None:
 # Reading.
 
 
-def test_bytes_that_came_in_the_turn_in_which_the_reader_is_cancelled_are_not_lost(run: Any, listener: Any) -> None:
+def test_bytes_that_come_as_the_reader_is_cancelled_are_not_lost(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             for _ in range(20):
@@ -195,9 +195,7 @@ def test_bytes_that_came_in_the_turn_in_which_the_reader_is_cancelled_are_not_lo
 
 
 @pytest.mark.parametrize("turns_before", range(6))
-def test_a_reader_that_is_cancelled_at_any_turn_has_either_all_or_nothing(
-    run: Any, listener: Any, turns_before: int
-) -> None:
+def test_reader_cancelled_at_any_turn_has_either_all_or_nothing(run: Any, listener: Any, turns_before: int) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
@@ -229,7 +227,7 @@ class Deaf(asyncio.SelectorEventLoop):
         pass
 
 
-def test_what_is_there_when_the_timer_rings_wins_though_the_loop_never_told_of_it(listener: Any) -> None:
+def test_data_wins_over_a_timer_though_loop_did_not_report_it(listener: Any) -> None:
     async def main() -> None:
         with await connect_deaf(listener) as pair:
             pair.peer.sendall(b"in time")
@@ -255,7 +253,7 @@ def test_what_is_there_when_the_timer_rings_wins_though_the_loop_never_told_of_i
         runner.run(main())
 
 
-def test_the_time_to_wait_begins_with_the_wait_however_long_the_loop_was_busy_before(run: Any, listener: Any) -> None:
+def test_timeout_begins_with_the_wait_however_busy_the_loop_was(run: Any, listener: Any) -> None:
     # uvloop's clock stands still while code runs, so a deadline taken from it would have passed already.
     async def main() -> None:
         with await connect(listener) as pair:
@@ -337,7 +335,7 @@ async def waits(backend: AsyncioBackend, timeout: float, count: int = 1) -> list
     return tasks
 
 
-def test_waits_with_one_timeout_share_a_timer_and_each_ends_at_its_own_time() -> None:
+def test_waits_with_one_timeout_share_timer_and_end_on_their_own() -> None:
     async def main(loop: OwnClock) -> None:
         backend = AsyncioBackend.current()
         first = await waits(backend, 5.0, 100)
@@ -374,7 +372,7 @@ def test_waits_that_are_over_leave_a_few_timers_at_most() -> None:
     in_own_clock(main)
 
 
-def test_a_wait_without_time_ends_at_once_and_one_that_is_set_does_not_time_out() -> None:
+def test_wait_of_zero_ends_at_once_and_set_one_does_not_time_out() -> None:
     async def main(loop: OwnClock) -> None:
         backend = AsyncioBackend.current()
         assert await backend.event().wait(0.0) is False
@@ -390,7 +388,7 @@ def test_a_wait_without_time_ends_at_once_and_one_that_is_set_does_not_time_out(
     in_own_clock(main)
 
 
-def test_a_timer_left_by_an_earlier_read_does_not_shorten_or_lengthen_a_later_one(listener: Any) -> None:
+def test_a_timer_of_an_earlier_read_does_not_change_a_later_one(listener: Any) -> None:
     async def main(loop: OwnClock) -> None:
         with await connect(listener) as pair:
             pair.peer.sendall(b"x")
@@ -410,10 +408,10 @@ def test_a_timer_left_by_an_earlier_read_does_not_shorten_or_lengthen_a_later_on
             await loop.pass_time(0.2)
             assert isinstance(later.exception(), ReadTimeout)
 
-            patient = asyncio.ensure_future(pair.stream.read(PIECE, 100.0))
-            await waiting(patient)
+            long_wait = asyncio.ensure_future(pair.stream.read(PIECE, 100.0))
+            await waiting(long_wait)
             await loop.pass_time(1)
-            patient.cancel()
+            long_wait.cancel()
             await turns(2)
 
             shorter = asyncio.ensure_future(pair.stream.read(PIECE, 1.0))
@@ -424,7 +422,7 @@ def test_a_timer_left_by_an_earlier_read_does_not_shorten_or_lengthen_a_later_on
     in_own_clock(main)
 
 
-def test_a_reader_and_a_writer_that_wait_at_once_each_have_their_own_time(listener: Any) -> None:
+def test_reader_and_writer_that_wait_at_once_have_their_own_time(listener: Any) -> None:
     async def main(loop: OwnClock) -> None:
         with await connect(listener) as pair:
             pair.fill()
@@ -449,7 +447,7 @@ def bytes_kept(stream: AsyncioStream) -> int:
     return sum(map(len, stream._pieces))
 
 
-def test_what_is_kept_of_a_peer_that_floods_is_bounded_and_nothing_is_lost(run: Any, listener: Any) -> None:
+def test_memory_for_a_flooding_peer_is_bounded_without_loss(run: Any, listener: Any) -> None:
     sent = os.urandom(1024) * 4096
 
     async def main() -> None:
@@ -491,7 +489,7 @@ def test_a_peer_that_sends_single_bytes_cannot_make_many_pieces(run: Any, listen
     run(main)
 
 
-def test_reading_a_large_piece_byte_by_byte_gives_every_byte_once(run: Any, listener: Any) -> None:
+def test_reading_byte_by_byte_gives_every_byte_once(run: Any, listener: Any) -> None:
     sent = os.urandom(50_000)
 
     async def main() -> None:
@@ -505,7 +503,7 @@ def test_reading_a_large_piece_byte_by_byte_gives_every_byte_once(run: Any, list
     run(main)
 
 
-def test_the_other_tasks_run_during_a_download_that_never_has_to_wait(run: Any, listener: Any) -> None:
+def test_other_tasks_run_during_a_download_that_never_waits(run: Any, listener: Any) -> None:
     size = 3 * _TURN
     room = (socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * size)
 
@@ -531,7 +529,7 @@ def test_the_other_tasks_run_during_a_download_that_never_has_to_wait(run: Any, 
     run(main)
 
 
-def test_input_that_came_with_a_reset_is_read_to_its_end_before_the_error(run: Any, listener: Any) -> None:
+def test_input_that_came_with_a_reset_is_read_before_the_error(run: Any, listener: Any) -> None:
     # uvloop tells of both at once and never again: whoever waited for another word would wait for ever.
     sent = os.urandom(200_000)
     room = (socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -550,7 +548,7 @@ def test_input_that_came_with_a_reset_is_read_to_its_end_before_the_error(run: A
     run(main)
 
 
-def test_a_reset_that_came_with_the_head_of_a_message_does_not_let_the_reader_wait(run: Any, listener: Any) -> None:
+def test_a_reset_behind_the_head_of_a_message_ends_the_read(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
@@ -602,7 +600,7 @@ def test_take_tells_a_reset_as_an_error(run: Any, listener: Any) -> None:
     run(main)
 
 
-def test_watch_calls_when_input_or_the_end_arrives_and_nobody_reads(run: Any, listener: Any) -> None:
+def test_watch_calls_when_input_or_end_arrives_without_a_reader(run: Any, listener: Any) -> None:
     async def main() -> None:
         called = asyncio.Event()
         with await connect(listener) as pair:
@@ -622,7 +620,7 @@ def test_watch_calls_when_input_or_the_end_arrives_and_nobody_reads(run: Any, li
     run(main)
 
 
-def test_watch_is_silent_while_somebody_reads_and_after_it_was_ended(run: Any, listener: Any) -> None:
+def test_watch_is_silent_beside_a_reader_and_after_it_was_ended(run: Any, listener: Any) -> None:
     async def main() -> None:
         calls: list[None] = []
         with await connect(listener) as pair:
@@ -642,7 +640,7 @@ def test_watch_is_silent_while_somebody_reads_and_after_it_was_ended(run: Any, l
 
 
 @pytest.mark.parametrize("turns_before", range(4))
-def test_watch_tells_of_what_came_for_a_reader_that_was_cancelled(run: Any, listener: Any, turns_before: int) -> None:
+def test_watch_reports_input_that_came_for_a_cancelled_reader(run: Any, listener: Any, turns_before: int) -> None:
     async def main() -> None:
         called = asyncio.Event()
         with await connect(listener) as pair:
@@ -665,7 +663,7 @@ def test_watch_tells_of_what_came_for_a_reader_that_was_cancelled(run: Any, list
     run(main)
 
 
-def test_a_reader_whose_bytes_were_taken_by_somebody_else_waits_on_and_sees_no_end(run: Any, listener: Any) -> None:
+def test_a_reader_whose_bytes_another_took_waits_on(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
@@ -723,7 +721,7 @@ def test_a_watcher_may_close_the_stream(run: Any, listener: Any) -> None:
 # Writing.
 
 
-def test_an_upload_lets_the_other_tasks_run_and_takes_no_byte_before_its_turn(run: Any, listener: Any) -> None:
+def test_upload_lets_other_tasks_run_and_takes_no_byte_too_early(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             sent = got = 0
@@ -743,7 +741,7 @@ def test_an_upload_lets_the_other_tasks_run_and_takes_no_byte_before_its_turn(ru
     run(main)
 
 
-def test_the_second_of_two_writes_hears_an_answer_that_the_loop_has_not_told(run: Any, listener: Any) -> None:
+def test_second_write_sees_an_answer_that_loop_did_not_report(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             assert await pair.stream.write_some(b"head", LONG) == 4
@@ -756,7 +754,7 @@ def test_the_second_of_two_writes_hears_an_answer_that_the_loop_has_not_told(run
     run(main)
 
 
-def test_a_cancelled_writer_that_waited_for_room_has_sent_nothing_and_the_next_goes_on(run: Any, listener: Any) -> None:
+def test_cancelled_writer_has_sent_nothing_and_the_next_goes_on(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             pair.fill()
@@ -799,7 +797,7 @@ def test_a_writer_that_waits_for_room_writes_when_there_is_some(run: Any, listen
     run(main)
 
 
-def test_input_that_comes_while_a_writer_waits_for_room_ends_its_wait(run: Any, listener: Any) -> None:
+def test_input_ends_the_wait_of_a_writer_for_room(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             pair.fill()
@@ -820,7 +818,7 @@ def test_input_that_comes_while_a_writer_waits_for_room_ends_its_wait(run: Any, 
     run(main)
 
 
-def test_the_end_of_the_peer_stops_a_writer_once_and_only_until_it_was_read(run: Any, listener: Any) -> None:
+def test_end_of_the_peer_stops_a_writer_once_until_it_is_read(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             pair.peer.shutdown(socket.SHUT_WR)
@@ -855,7 +853,7 @@ def test_after_end_nothing_can_be_written(run: Any, listener: Any) -> None:
 # Letting go.
 
 
-def test_close_wakes_the_reader_and_the_writer_and_frees_the_descriptor_at_once(run: Any, listener: Any) -> None:
+def test_close_wakes_reader_and_writer_and_frees_the_descriptor(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             pair.fill()
@@ -878,7 +876,7 @@ def test_close_wakes_the_reader_and_the_writer_and_frees_the_descriptor_at_once(
     run(main)
 
 
-def test_a_descriptor_number_that_is_used_again_hears_nothing_of_the_stream_before(run: Any, listener: Any) -> None:
+def test_descriptor_number_used_again_gets_nothing_of_old_stream(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as old:
             old.fill()
@@ -898,7 +896,7 @@ def test_a_descriptor_number_that_is_used_again_hears_nothing_of_the_stream_befo
     run(main)
 
 
-def test_close_sends_what_was_written_and_a_proper_end(run: Any, listener: Any) -> None:
+def test_close_sends_the_written_bytes_and_a_proper_end(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             await pair.stream.write_some(b"goodbye", LONG)
@@ -953,7 +951,7 @@ def test_a_stream_outlives_its_loop_and_goes_quietly(new_loop: NewLoop, listener
     loop.close()
 
 
-def test_a_stream_that_was_dropped_frees_its_descriptor_at_once_and_says_nothing(run: Any, listener: Any) -> None:
+def test_a_dropped_stream_frees_its_descriptor_without_a_warning(run: Any, listener: Any) -> None:
     async def main() -> None:
         pair = await connect(listener)
         pair.stream.watch(lambda: None)
@@ -969,7 +967,7 @@ def test_a_stream_that_was_dropped_frees_its_descriptor_at_once_and_says_nothing
     run(main)
 
 
-def test_a_stream_dropped_by_another_thread_is_let_go_by_its_own(run: Any, listener: Any) -> None:
+def test_stream_dropped_by_another_thread_is_closed_by_its_loop(run: Any, listener: Any) -> None:
     async def main() -> None:
         pairs = [await connect(listener)]
         number, peer = pairs[0].sock.fileno(), pairs[0].peer
@@ -1014,7 +1012,7 @@ RUN(main())
 
 @pytest.mark.parametrize("runner", ["asyncio.run", "__import__('uvloop').run"])
 @pytest.mark.parametrize("how", ["abandon", "close", "__del__"])
-def test_the_child_of_a_fork_lets_go_and_the_parent_notices_nothing(runner: str, how: str) -> None:
+def test_child_of_a_fork_abandons_and_the_parent_notices_nothing(runner: str, how: str) -> None:
     script = FORK.replace("HOW", how).replace("RUN", runner)
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=LONG)
     assert (outcome.stdout, outcome.stderr, outcome.returncode) == ("b'still here'\n", "", 0)
@@ -1037,7 +1035,7 @@ def test_an_address_that_never_answers_leaves_time_for_the_next(run: Any, listen
         assert run(main) == f"127.0.0.1:{port}"
 
 
-def test_addresses_that_never_answer_are_a_connect_timeout_that_names_them(run: Any) -> None:
+def test_silent_addresses_are_a_connect_timeout_with_names(run: Any) -> None:
     addresses = ["127.0.0.1", "127.0.0.2"]
 
     async def main(port: int) -> None:
@@ -1055,7 +1053,7 @@ def test_addresses_that_never_answer_are_a_connect_timeout_that_names_them(run: 
         run(lambda: main(port))
 
 
-def test_addresses_that_refuse_are_a_connect_error_that_names_them(run: Any) -> None:
+def test_addresses_that_refuse_are_a_connect_error_with_names(run: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
 
@@ -1082,9 +1080,7 @@ def test_a_cancelled_connect_leaves_no_descriptor_behind(run: Any) -> None:
         run(lambda: main(port))
 
 
-def test_a_connect_that_is_cancelled_in_the_turn_of_its_success_leaves_no_descriptor_behind(
-    run: Any, listener: Any
-) -> None:
+def test_a_connect_cancelled_as_it_succeeds_leaves_no_descriptor(run: Any, listener: Any) -> None:
     async def main() -> None:
         for count in range(8):
             before = open_descriptors()
@@ -1106,9 +1102,7 @@ def test_a_connect_that_is_cancelled_in_the_turn_of_its_success_leaves_no_descri
     run(main)
 
 
-def test_whoever_waits_for_a_name_may_leave_at_once_and_may_lose_patience(
-    run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_task_that_waits_for_a_name_may_be_cancelled_or_time_out(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
 
     def getaddrinfo(*_: object, **__: object) -> Any:
@@ -1136,7 +1130,7 @@ def test_whoever_waits_for_a_name_may_leave_at_once_and_may_lose_patience(
         answered.set()
 
 
-def test_a_name_that_is_answered_when_the_loop_is_gone_disturbs_nobody(
+def test_a_name_resolved_after_the_loop_has_ended_is_harmless(
     new_loop: NewLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, over = threading.Event(), threading.Event()
@@ -1167,7 +1161,7 @@ def test_a_name_that_is_answered_when_the_loop_is_gone_disturbs_nobody(
     assert over.wait(LONG)  # an exception in the thread would have ended it before this, and failed the test
 
 
-def test_the_local_address_and_the_options_are_those_of_the_socket(run: Any, listener: Any) -> None:
+def test_the_socket_has_the_local_address_and_the_options(run: Any, listener: Any) -> None:
     async def main() -> None:
         option = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         with await connect(listener, local_address="127.0.0.9", socket_options=[option]) as pair:
@@ -1181,7 +1175,7 @@ def test_the_local_address_and_the_options_are_those_of_the_socket(run: Any, lis
     run(main)
 
 
-def test_no_descriptor_left_is_a_connect_error_and_those_in_use_go_on(run: Any, listener: Any) -> None:
+def test_no_descriptor_left_is_a_connect_error_and_others_go_on(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -1200,7 +1194,7 @@ def test_no_descriptor_left_is_a_connect_error_and_those_in_use_go_on(run: Any, 
     run(main)
 
 
-def test_a_unix_socket_whose_queue_is_full_is_tried_until_there_is_room_or_no_time(run: Any, tmp_path: Any) -> None:
+def test_a_full_unix_socket_is_tried_until_room_or_timeout(run: Any, tmp_path: Any) -> None:
     path = str(tmp_path / "it.sock")
 
     async def main() -> None:
@@ -1236,7 +1230,7 @@ def test_a_path_with_a_nul_or_too_long_is_a_connect_error(run: Any, tmp_path: An
     run(main)
 
 
-def test_a_loop_that_cannot_watch_sockets_is_a_connect_error_that_says_so(listener: Any) -> None:
+def test_loop_that_cannot_watch_sockets_is_a_clear_connect_error(listener: Any) -> None:
     class Unable(asyncio.SelectorEventLoop):
         def add_reader(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
             raise NotImplementedError
@@ -1282,7 +1276,7 @@ def test_a_backend_belongs_to_one_loop(run: Any, new_loop: NewLoop) -> None:
     run(other)
 
 
-def test_an_event_is_heard_from_its_own_loop_and_from_another_thread(run: Any) -> None:
+def test_an_event_is_seen_in_its_own_loop_and_set_from_a_thread(run: Any) -> None:
     async def main() -> None:
         backend = AsyncioBackend.current()
         own, other = backend.event(), backend.event()
@@ -1327,7 +1321,7 @@ def test_a_flag_set_while_the_loop_was_busy_wins_over_the_timer(run: Any) -> Non
     run(main)
 
 
-def test_blocking_work_runs_in_a_daemon_thread_and_keeps_its_exception(run: Any) -> None:
+def test_blocking_work_runs_in_daemon_thread_and_keeps_its_error(run: Any) -> None:
     async def main() -> None:
         backend = AsyncioBackend.current()
         worker = await backend.run_blocking(threading.current_thread)
@@ -1343,7 +1337,7 @@ def test_blocking_work_runs_in_a_daemon_thread_and_keeps_its_exception(run: Any)
     run(main)
 
 
-def test_whoever_waits_for_blocking_work_may_leave_at_once(run: Any) -> None:
+def test_a_task_that_waits_for_blocking_work_may_be_cancelled(run: Any) -> None:
     async def main() -> None:
         begun, gate, done = threading.Event(), threading.Event(), threading.Event()
 

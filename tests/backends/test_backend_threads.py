@@ -111,7 +111,7 @@ def count_calls(stream: BlockingStream) -> list[str]:
     return calls
 
 
-def test_a_small_request_costs_one_system_call_and_its_answer_two() -> None:
+def test_small_request_costs_one_system_call_and_its_answer_two() -> None:
     with connected() as (stream, peer):
         calls = count_calls(stream)
         for _ in range(3):
@@ -129,7 +129,7 @@ def test_an_upload_looks_for_input_from_its_second_piece_on() -> None:
         assert calls == ["send", "poll either", "send", "poll either", "send"]
 
 
-def test_the_end_of_the_peers_side_is_news_once_and_then_stops_no_writer() -> None:
+def test_the_peers_end_is_reported_once_and_then_stops_no_writer() -> None:
     with connected() as (stream, peer):
         assert run(stream.write_some(b"x", LONG)) == 1
         peer.shutdown(socket.SHUT_WR)
@@ -138,7 +138,7 @@ def test_the_end_of_the_peers_side_is_news_once_and_then_stops_no_writer() -> No
         assert [run(stream.write_some(b"x", LONG)) for _ in range(5)] == [1] * 5
 
 
-def test_a_stream_whose_input_was_just_asked_for_is_written_to_at_once() -> None:
+def test_stream_whose_input_was_just_read_is_written_to_at_once() -> None:
     with connected() as (stream, _):
         assert run(stream.write_some(b"one", LONG)) == 3
         assert stream.take() is None
@@ -147,7 +147,7 @@ def test_a_stream_whose_input_was_just_asked_for_is_written_to_at_once() -> None
         assert calls == ["send"]
 
 
-def test_a_read_that_is_woken_for_nothing_waits_only_for_the_rest_of_its_time() -> None:
+def test_read_woken_for_nothing_waits_only_for_remaining_time() -> None:
     with connected() as (stream, _):
         waits: list[float | None] = []
 
@@ -194,7 +194,7 @@ def test_closing_ends_a_write_that_waits_in_another_thread(duplex: bool) -> None
         assert socket_of(stream).fileno() == -1
 
 
-def test_the_descriptor_is_closed_by_the_last_thread_to_leave_and_not_while_one_is_inside() -> None:
+def test_the_last_thread_inside_closes_the_descriptor() -> None:
     with connected() as (stream, peer):
         numbers: list[int] = []
 
@@ -284,7 +284,7 @@ def _lowest_free_descriptor() -> int:
 
 
 @pytest.mark.parametrize("timeout", [None, LONG])
-def test_ctrl_c_ends_the_wait_for_an_event_which_can_still_be_set(timeout: float | None) -> None:
+def test_ctrl_c_ends_wait_for_an_event_which_can_still_be_set(timeout: float | None) -> None:
     event = BlockingBackend().event()
     with ctrl_c():
         run(event.wait(timeout))
@@ -297,7 +297,7 @@ def test_ctrl_c_ends_sleep() -> None:
         run(BlockingBackend().sleep(LONG))
 
 
-def test_an_event_is_set_from_another_thread_and_wakes_all_who_wait() -> None:
+def test_an_event_set_from_another_thread_wakes_all_waits() -> None:
     event = BlockingBackend().event()
     joins = [in_thread(event.wait(None)) for _ in range(3)]
     event.set()

@@ -67,7 +67,7 @@ def test_a_cancelled_read_has_lost_nothing() -> None:
 
 
 @pytest.mark.parametrize("duplex", [False, True])
-def test_a_cancelled_write_has_sent_nothing_and_the_stream_goes_on(duplex: bool) -> None:
+def test_cancelled_write_has_sent_nothing_and_the_stream_goes_on(duplex: bool) -> None:
     async def main() -> None:
         async with connected() as (stream, peer):
             written = await fill(stream)
@@ -132,7 +132,7 @@ async def count_turns(until: trio.Event, turns: list[int]) -> None:
         await trio.lowlevel.checkpoint()
 
 
-def test_a_download_that_never_has_to_wait_lets_others_run_once_in_a_piece() -> None:
+def test_download_that_never_waits_lets_others_run_at_each_piece() -> None:
     async def main() -> None:
         async with connected_to_an_endless_peer() as stream, trio.open_nursery() as nursery:
             done, turns = trio.Event(), list[int]()
@@ -147,7 +147,7 @@ def test_a_download_that_never_has_to_wait_lets_others_run_once_in_a_piece() -> 
     trio.run(main)
 
 
-def test_an_upload_that_never_has_to_wait_hears_its_cancellation_within_a_piece() -> None:
+def test_an_upload_that_never_waits_is_cancelled_within_a_piece() -> None:
     async def main() -> None:
         async with connected_to_an_endless_peer() as stream:
             written = 0
@@ -161,7 +161,7 @@ def test_an_upload_that_never_has_to_wait_hears_its_cancellation_within_a_piece(
     trio.run(main)
 
 
-def test_small_exchanges_that_never_have_to_wait_let_others_run_and_hear_their_cancellation() -> None:
+def test_small_exchanges_that_never_wait_let_others_run() -> None:
     async def main() -> None:
         exchanges = 0
 
@@ -206,7 +206,7 @@ def test_closing_ends_what_waits_in_another_task(kind: type[Exception]) -> None:
 
 
 @pytest.mark.parametrize("duplex", [False, True])
-def test_closing_from_another_thread_ends_what_waits_and_the_loop_closes_the_descriptor(duplex: bool) -> None:
+def test_closing_from_another_thread_ends_the_waits(duplex: bool) -> None:
     async def main() -> None:
         async with connected() as (stream, _):
             await fill(stream)
@@ -224,7 +224,7 @@ def test_closing_from_another_thread_ends_what_waits_and_the_loop_closes_the_des
     trio.run(main)
 
 
-def test_closing_from_another_thread_tells_the_peer_even_while_the_loop_is_busy() -> None:
+def test_closing_from_another_thread_tells_peer_beside_busy_loop() -> None:
     async def main() -> None:
         async with connected() as (stream, peer):
             thread = threading.Thread(target=stream.close)
@@ -236,7 +236,7 @@ def test_closing_from_another_thread_tells_the_peer_even_while_the_loop_is_busy(
     trio.run(main)
 
 
-def test_the_end_of_the_peers_side_is_news_once_and_then_stops_no_writer() -> None:
+def test_the_peers_end_is_reported_once_and_then_stops_no_writer() -> None:
     async def main() -> None:
         async with connected() as (stream, peer):
             assert await stream.write_some(b"x", LONG) == 1
@@ -265,7 +265,7 @@ def test_one_task_reads_while_another_waits_for_room() -> None:
     trio.run(main)
 
 
-def test_a_stream_of_a_run_that_is_over_closes_its_descriptor_and_says_nothing() -> None:
+def test_a_stream_of_a_run_that_is_over_closes_its_descriptor() -> None:
     async def main() -> tuple[TrioStream, socket.socket, TrioBackend]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             stream = await TrioBackend.current().connect_tcp(*at(listener), LONG)
@@ -323,7 +323,7 @@ def test_time_runs_out_when_it_should_and_not_before() -> None:
     with_own_clock(main)
 
 
-def test_an_event_set_by_another_task_is_heard() -> None:
+def test_an_event_set_by_another_task_is_seen() -> None:
     async def main(backend: TrioBackend) -> None:
         event = backend.event()
         async with trio.open_nursery() as nursery:
@@ -340,7 +340,7 @@ def test_an_event_set_by_another_task_is_heard() -> None:
     with_own_clock(main)
 
 
-def test_a_name_server_that_is_silent_is_a_connect_timeout_and_the_lookup_is_left(
+def test_a_silent_name_server_is_a_connect_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = threading.Event()
@@ -364,7 +364,7 @@ def test_a_name_server_that_is_silent_is_a_connect_timeout_and_the_lookup_is_lef
     release.set()
 
 
-def test_a_lookup_that_nobody_waits_for_any_more_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lookup_without_a_waiting_task_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     queued = Call(lambda: None)
     monkeypatch.setattr("httpcore._backends.trio.look_up", lambda host, done: queued)
 

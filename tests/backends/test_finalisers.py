@@ -201,7 +201,7 @@ def test_a_constructor_interrupted_at_any_line_leaves_no_error(kind: type, unrai
         assert line > 5
 
 
-def test_an_interrupted_stream_never_touches_the_next_socket_with_its_number() -> None:
+def test_an_interrupted_stream_never_touches_the_next_socket() -> None:
     loop = asyncio.new_event_loop()
     backend = AsyncioBackend(loop)
     line = 0

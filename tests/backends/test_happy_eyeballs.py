@@ -83,19 +83,19 @@ def paced(addresses: str, timeout: float | None, events: str = "") -> tuple[str,
         ("abcd", 0.4, "", "a0 b100 c200 d300"),  # less than 250 ms for each: all the same all have their turn
     ],
 )
-def test_the_next_address_begins_after_a_quarter_of_a_second_or_a_failure(
+def test_the_next_address_begins_after_250_ms_or_a_failure(
     addresses: str, timeout: float | None, events: str, begun: str
 ) -> None:
     assert paced(addresses, timeout, events)[0] == begun
 
 
-def test_sixteen_addresses_have_their_turn_within_the_default_timeout() -> None:
+def test_sixteen_addresses_are_tried_within_the_default_timeout() -> None:
     begun, clock = paced("abcdefghijklmnop", 5.0)
     assert len(begun.split()) == 16
     assert clock.now < 105.0
 
 
-def test_when_all_have_failed_the_error_tells_each_and_has_the_number_of_the_last() -> None:
+def test_the_error_names_every_failure_and_has_the_last_errno() -> None:
     race = Race("example.com:80", ["a", "b"], 5.0, Clock())
     for name, number in (("a", errno.ECONNREFUSED), ("b", errno.ENETUNREACH)):
         assert race.next() == name
@@ -110,7 +110,7 @@ def test_when_all_have_failed_the_error_tells_each_and_has_the_number_of_the_las
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-def test_when_time_is_over_the_error_tells_who_was_silent_who_failed_and_how_many_were_not_tried() -> None:
+def test_a_timeout_counts_silent_failed_and_untried_addresses() -> None:
     clock = Clock()
     race = Race("example.com:80", list("abcde"), 0.05, clock)
     assert race.next() == "a"
@@ -181,7 +181,7 @@ def test_a_first_address_that_refuses_costs_no_wait(addresses: list[str]) -> Non
     assert runtime.now == pytest.approx(0.07)
 
 
-def test_a_first_address_that_answers_in_time_is_the_only_one_tried() -> None:
+def test_first_address_that_answers_in_time_is_only_one_tried() -> None:
     runtime = MemoryRuntime()
     runtime.listen(DUAL[0], 80, greet, connect_delay=0.249)
     runtime.listen(DUAL[1], 80, greet)
@@ -189,7 +189,7 @@ def test_a_first_address_that_answers_in_time_is_the_only_one_tried() -> None:
     assert runtime.attempts == [(DUAL[0], 80)]
 
 
-def test_a_slow_first_address_may_still_win_and_the_loser_is_no_connection() -> None:
+def test_slow_first_address_may_still_win_and_loser_is_closed() -> None:
     runtime = MemoryRuntime()
     runtime.listen(DUAL[0], 80, greet, connect_delay=0.3)
     runtime.listen(DUAL[1], 80, greet, connect_delay=1.0)
@@ -213,7 +213,7 @@ def test_an_address_that_answers_as_the_time_ends_wins() -> None:
     assert runtime.now == pytest.approx(1.0)
 
 
-def test_two_silent_addresses_and_one_that_refuses_are_told_apart() -> None:
+def test_silent_addresses_and_refusing_ones_are_distinguished() -> None:
     runtime = MemoryRuntime()
     addresses = ["2001:db8::1", "192.0.2.1", "2001:db8::2"]
     runtime.blackhole(addresses[0], 80)
@@ -243,7 +243,7 @@ def test_one_living_address_of_four_is_found_wherever_it_stands(broken: int) -> 
     assert addresses[broken] in race_to(runtime, addresses).info().peer
 
 
-def test_the_order_of_the_addresses_may_change_between_two_connects() -> None:
+def test_order_of_the_addresses_may_change_between_two_connects() -> None:
     runtime = MemoryRuntime()
     runtime.blackhole(DUAL[0], 80)
     runtime.listen(DUAL[1], 80, greet)
@@ -343,7 +343,7 @@ def backend_of(runtime: Runtime) -> Backend:
 
 @each_runtime
 @pytest.mark.parametrize("before", [["127.0.0.2"], pytest.param(["::1", "127.0.0.2"], marks=needs_ipv6)])
-def test_blackholed_first_addresses_cost_little_more_than_their_quarters(
+def test_blackholed_first_addresses_cost_about_250_ms_each(
     runtime: Runtime, server: ScriptedServer, before: list[str]
 ) -> None:
     async def body() -> float:
@@ -399,7 +399,7 @@ def test_the_losers_are_closed_when_one_has_won(runtime: Runtime, server: Script
 
 
 @each_runtime
-def test_every_address_is_told_with_its_reason(runtime: Runtime) -> None:
+def test_every_address_is_named_with_its_reason(runtime: Runtime) -> None:
     port = free_port()
 
     async def body() -> None:
@@ -417,7 +417,7 @@ def test_every_address_is_told_with_its_reason(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_silent_addresses_are_a_connect_timeout_that_names_them_and_leaves_nothing(runtime: Runtime) -> None:
+def test_silent_addresses_are_connect_timeout_and_leave_nothing(runtime: Runtime) -> None:
     async def body(port: int) -> None:
         before = descriptors()
         timeout = TimeoutConfig(LONG, connect_timeout=0.2)
@@ -445,7 +445,7 @@ async def until_all_are_tried(before: set[str], sleep: Callable[[float], Any]) -
 
 
 @pytest.mark.parametrize("runner", ["asyncio", "uvloop"])
-def test_a_connect_that_is_cancelled_closes_every_socket_on_asyncio(runner: str) -> None:
+def test_a_cancelled_connect_closes_every_socket_on_asyncio(runner: str) -> None:
     uvloop = pytest.importorskip("uvloop")
 
     async def body(port: int) -> None:
@@ -514,9 +514,7 @@ def test_many_races_at_once_do_not_disturb_each_other(runtime: Runtime, server: 
 
 
 @each_runtime
-def test_a_connected_socket_has_no_delay_and_is_kept_alive_unless_told_otherwise(
-    runtime: Runtime, server: ScriptedServer
-) -> None:
+def test_a_connected_socket_has_nodelay_and_keepalive_by_default(runtime: Runtime, server: ScriptedServer) -> None:
     async def options(*given: tuple[int, int, int]) -> tuple[bool, bool, int]:
         stream: Any = await backend_of(runtime).connect_tcp(["127.0.0.1"], server.port, LONG, socket_options=given)
         # Which socket has won is told by its own address; nothing public has the socket.
@@ -537,7 +535,7 @@ def test_a_connected_socket_has_no_delay_and_is_kept_alive_unless_told_otherwise
     runtime.run(body)
 
 
-def test_what_is_seen_of_a_connection_in_memory_is_the_address() -> None:
+def test_the_peer_of_a_connection_in_memory_is_its_address() -> None:
     runtime = MemoryRuntime()
     seen: list[Connection] = []
 

@@ -174,9 +174,7 @@ def test_a_name_without_addresses_is_a_connect_error(answer: Any, threads: Threa
         resolve("example.com", LONG)
 
 
-def test_a_name_that_does_not_exist_is_a_connect_error_with_the_name_and_what_the_system_said(
-    answer: Any, threads: Threads
-) -> None:
+def test_unknown_name_is_a_connect_error_with_the_systems_reason(answer: Any, threads: Threads) -> None:
     answer(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
     with pytest.raises(ConnectError, match=r"'nobody\.invalid' does not resolve: Name or service not known") as failure:
         resolve("nobody.invalid", LONG)
@@ -205,7 +203,7 @@ def test_a_name_server_that_does_not_answer_is_a_connect_timeout(stuck: Stuck) -
     assert failure.value.limit == SHORT
 
 
-def test_at_most_eight_names_are_looked_up_at_once_and_the_others_get_their_turn(stuck: Stuck) -> None:
+def test_at_most_eight_names_are_looked_up_at_once(stuck: Stuck) -> None:
     answers = Answers()
     for number in range(20):
         look_up(f"{number}.example", answers)
@@ -215,7 +213,7 @@ def test_at_most_eight_names_are_looked_up_at_once_and_the_others_get_their_turn
     assert answers.wait(20) == [["127.0.0.1"]] * 20
 
 
-def test_a_lookup_that_nobody_wants_any_more_is_not_begun(stuck: Stuck, answer: Any) -> None:
+def test_a_lookup_without_a_waiting_task_is_not_begun(stuck: Stuck, answer: Any) -> None:
     answers, unwanted = Answers(), Answers()
     for number in range(8):
         look_up(f"{number}.example", answers)
@@ -247,7 +245,7 @@ def test_the_threads_end_when_there_is_nothing_to_do(answer: Any, threads: Threa
         assert not worker.is_alive()
 
 
-def test_a_thread_that_cannot_start_is_a_connect_error_and_takes_no_place(
+def test_thread_that_cannot_start_is_a_connect_error_and_no_leak(
     answer: Any, threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(found("127.0.0.1"))
@@ -264,9 +262,7 @@ def test_a_thread_that_cannot_start_is_a_connect_error_and_takes_no_place(
     assert resolve("example.com", LONG)
 
 
-def test_a_thread_that_cannot_start_leaves_its_work_to_those_that_run(
-    stuck: Stuck, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_thread_that_cannot_start_leaves_its_work_to_others(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = Answers()
     look_up("first.example", answers)
     stuck.wait_until_begun(1)
@@ -340,7 +336,7 @@ def test_an_address_is_shown_as_people_write_it(sockaddr: object, text: str) -> 
     assert show_address(sockaddr) == text
 
 
-def test_one_error_tells_of_every_address_and_has_the_number_and_cause_of_the_last() -> None:
+def test_one_error_names_every_address_and_has_the_last_cause() -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     unreachable = OSError(errno.ENETUNREACH, "Network is unreachable")
     error = connect_error("example.com:80", [("127.0.0.1:80", refused), ("[::1]:80", unreachable)])

@@ -15,7 +15,7 @@ from httpcore._backends.sockets import Descriptor, open_socket
 from httpcore._errors import ReadError, WriteError
 
 
-def test_a_new_socket_sends_at_once_keeps_alive_and_has_the_callers_options_last() -> None:
+def test_a_new_socket_has_our_options_and_the_callers_last() -> None:
     options = [(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)]
     with open_socket(socket.AF_INET, None, options[:1]) as sock, open_socket(socket.AF_INET, None, options) as other:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -94,9 +94,9 @@ def test_input_is_news_until_the_end_was_read(pair: Pair) -> None:
     assert not descriptor.has_input()
 
 
-def test_after_shut_what_the_system_says_is_told_as_our_own_closing(pair: Pair) -> None:
+def test_errors_after_our_own_shutdown_are_a_close(pair: Pair) -> None:
     descriptor, theirs = pair
-    descriptor.shut()
+    descriptor.shut_down()
     assert theirs.recv(1) == b""
     with pytest.raises(ReadError, match="closed on this side"):
         descriptor.receive(100)
@@ -133,7 +133,7 @@ def test_input_that_a_reset_cut_off_is_kept_but_has_no_clean_end(tcp_pair: Pair)
         descriptor.receive(100)
 
 
-def test_input_that_had_ended_before_the_reset_keeps_its_clean_end(tcp_pair: Pair) -> None:
+def test_input_that_had_ended_before_reset_keeps_its_clean_end(tcp_pair: Pair) -> None:
     descriptor, theirs = tcp_pair
     theirs.sendall(b"answer")
     theirs.close()  # all was read there, so this is no reset: our next bytes cause it

@@ -119,7 +119,7 @@ async def read_all(stream: Any) -> bytes:
 
 
 async def write_for_ever(stream: Any, timeout: float, *, duplex: bool = False) -> None:
-    """Until that raises. 0 is for a writer that heeds the input, which a duplex one does not."""
+    """Until that raises. 0 is for a writer that listens for input, which a duplex one does not."""
     while await stream.write_some(bytes(PIECE), timeout, duplex=duplex):
         pass
     raise AssertionError("write_some returned 0")
@@ -154,7 +154,7 @@ def thread(target: Callable[[], object]) -> Iterator[None]:
 # Reading.
 
 
-def test_a_read_gives_what_has_come_and_then_the_end_as_often_as_it_is_asked(run: Any, listener: Any) -> None:
+def test_a_read_gives_the_received_bytes_and_then_always_the_end(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> list[bytes]:
         with await connect(backend, listener) as peer:
             peer.sock.sendall(b"abc")
@@ -167,7 +167,7 @@ def test_a_read_gives_what_has_come_and_then_the_end_as_often_as_it_is_asked(run
     assert run(main) == [b"abc", b"def", b"", b""]
 
 
-def test_a_read_returns_no_more_than_was_asked_for_and_the_next_goes_on_there(run: Any, listener: Any) -> None:
+def test_a_read_returns_at_most_the_size_and_the_next_goes_on(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> list[bytes]:
         with await connect(backend, listener) as peer:
             peer.sock.sendall(b"abcdef")
@@ -191,7 +191,7 @@ def test_a_read_returns_at_most_one_piece_whatever_is_asked_for(run: Any, listen
     assert max(map(len, parts)) <= PIECE
 
 
-def test_a_read_that_gets_nothing_times_out_says_so_and_leaves_the_stream_usable(run: Any, listener: Any) -> None:
+def test_read_that_times_out_says_so_and_leaves_stream_usable(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             before = backend.now()
@@ -260,7 +260,7 @@ def test_a_reset_that_take_has_seen_is_not_forgotten_by_read(run: Any, listener:
 # Taking.
 
 
-def test_take_gives_what_is_here_now_or_nothing_or_the_end(run: Any, listener: Any) -> None:
+def test_take_gives_the_received_bytes_or_nothing_or_the_end(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> list[bytes | None]:
         with await connect(backend, listener) as peer:
             taken = [peer.stream.take()]
@@ -276,31 +276,31 @@ def test_is_quiet_takes_nothing_and_says_the_same_twice(run: Any, listener: Any)
     async def main(backend: Any) -> Any:
         with await connect(backend, listener) as peer:
             quiet = peer.stream.is_quiet
-            said = [quiet(), quiet()]
+            seen = [quiet(), quiet()]
             peer.sock.sendall(b"hello")
             await until(lambda: not quiet(), backend)
-            said += [quiet(), quiet()]
+            seen += [quiet(), quiet()]
             assert await peer.stream.read(100, LONG) == b"hello"
-            said += [quiet(), quiet()]
+            seen += [quiet(), quiet()]
             peer.sock.shutdown(socket.SHUT_WR)
             await until(lambda: not quiet(), backend)
-            said += [quiet(), quiet()]
+            seen += [quiet(), quiet()]
             assert await peer.stream.read(100, LONG) == b""
-            return [*said, quiet(), quiet()]
+            return [*seen, quiet(), quiet()]
 
     assert run(main) == [True, True, False, False, True, True, False, False, False, False]
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_what_was_closed_or_reset_is_not_quiet(run: Any, listener: Any, how: str) -> None:
+def test_a_closed_or_reset_stream_is_not_quiet(run: Any, listener: Any, how: str) -> None:
     async def main(backend: Any) -> Any:
         with await connect(backend, listener) as peer:
             peer.stream.close() if how == "close" else peer.reset()
             await until(lambda: not peer.stream.is_quiet(), backend)
-            said = [peer.stream.is_quiet(), peer.stream.is_quiet()]
+            seen = [peer.stream.is_quiet(), peer.stream.is_quiet()]
             with pytest.raises(errors.ReadError):
                 peer.stream.take()
-            return [*said, peer.stream.is_quiet()]
+            return [*seen, peer.stream.is_quiet()]
 
     assert run(main) == [False, False, False]
 
@@ -330,7 +330,7 @@ def test_take_and_read_share_one_order(run: Any, listener: Any) -> None:
 # Writing.
 
 
-def test_everything_written_arrives_in_order_and_no_call_takes_more_than_a_piece(run: Any, listener: Any) -> None:
+def test_bytes_arrive_in_order_and_a_call_takes_at_most_a_piece(run: Any, listener: Any) -> None:
     sent = os.urandom(30 * PIECE + 7)
     arrived = bytearray()
 
@@ -368,9 +368,7 @@ def test_any_kind_of_bytes_can_be_written(run: Any, listener: Any, kind: Any) ->
 
 
 @pytest.mark.parametrize("duplex", [False, True])
-def test_a_writer_without_room_times_out_and_the_stream_can_still_be_read(
-    run: Any, listener: Any, duplex: bool
-) -> None:
+def test_a_writer_without_room_times_out_and_reading_still_works(run: Any, listener: Any, duplex: bool) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             with pytest.raises(errors.WriteTimeout) as caught:
@@ -383,7 +381,7 @@ def test_a_writer_without_room_times_out_and_the_stream_can_still_be_read(
     run(main)
 
 
-def test_an_early_answer_interrupts_an_upload_while_there_is_room(run: Any, listener: Any) -> None:
+def test_early_answer_interrupts_an_upload_while_there_is_room(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             assert await peer.stream.write_some(bytes(PIECE), LONG)
@@ -397,7 +395,7 @@ def test_an_early_answer_interrupts_an_upload_while_there_is_room(run: Any, list
     run(main)
 
 
-def test_an_early_answer_interrupts_an_upload_that_waits_for_room(run: Any, listener: Any) -> None:
+def test_early_answer_interrupts_an_upload_that_waits_for_room(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> bytes:
         with await connect(backend, listener) as peer:
             with pytest.raises(errors.WriteTimeout):
@@ -437,7 +435,7 @@ def test_a_peer_that_has_ended_its_side_can_still_be_written_to(run: Any, listen
     assert run(main) == b"hello"
 
 
-def test_the_answer_of_a_server_that_refuses_an_upload_with_a_reset_is_never_lost(run: Any, listener: Any) -> None:
+def test_the_answer_behind_a_refused_upload_is_never_lost(run: Any, listener: Any) -> None:
     answer = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n"
 
     def refuse() -> None:
@@ -469,11 +467,11 @@ def test_the_answer_of_a_server_that_refuses_an_upload_with_a_reset_is_never_los
             assert run(upload) == answer
 
 
-def test_take_gives_received_data_after_a_failed_write_and_raises(run: Any, listener: Any) -> None:
+def test_take_gives_received_data_after_failed_write_and_raises(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> bytes | None:
         with await connect(backend, listener) as peer:
             assert await peer.stream.write_some(b"unread", LONG) == 6
-            peer.sock.sendall(b"last words")
+            peer.sock.sendall(b"the end")
             peer.sock.close()
             with pytest.raises(errors.WriteError):
                 await write_for_ever(peer.stream, LONG, duplex=True)
@@ -482,7 +480,7 @@ def test_take_gives_received_data_after_a_failed_write_and_raises(run: Any, list
                 peer.stream.take()
             return taken
 
-    assert run(main) == b"last words"
+    assert run(main) == b"the end"
 
 
 def test_end_tells_the_peer_and_reading_goes_on(run: Any, listener: Any) -> None:
@@ -502,7 +500,7 @@ def test_end_tells_the_peer_and_reading_goes_on(run: Any, listener: Any) -> None
 # Closing.
 
 
-def test_a_closed_stream_says_so_takes_nothing_and_still_knows_who_it_was(run: Any, listener: Any) -> None:
+def test_a_closed_stream_raises_and_still_knows_its_peer(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             before = peer.stream.info()
@@ -529,7 +527,7 @@ def test_a_closed_stream_gives_the_peer_its_end(run: Any, listener: Any) -> None
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_the_child_of_a_fork_abandons_its_descriptor_and_the_parent_does_not_notice(run: Any, listener: Any) -> None:
+def test_child_of_a_fork_abandons_and_the_parent_is_unaffected(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             child = os.fork()
@@ -670,7 +668,7 @@ def test_a_unix_domain_socket_is_connected_by_its_path(run: Any, tmp_path: Any) 
     assert run(main) == b"hello"
 
 
-def test_a_unix_domain_socket_that_is_not_there_is_a_connect_error(run: Any, tmp_path: Any) -> None:
+def test_unix_domain_socket_that_is_not_there_is_a_connect_error(run: Any, tmp_path: Any) -> None:
     async def main(backend: Any) -> None:
         with pytest.raises(errors.ConnectError) as caught:
             await backend.connect_unix(str(tmp_path / "nothing"), LONG)
@@ -708,7 +706,7 @@ def test_neither_success_nor_failure_leaves_a_descriptor(run: Any, listener: Any
 # The rest of a runtime.
 
 
-def test_an_event_that_is_set_is_heard_before_and_after_and_otherwise_time_runs_out(run: Any) -> None:
+def test_an_event_is_seen_before_and_after_or_times_out(run: Any) -> None:
     async def main(backend: Any) -> None:
         event = backend.event()
         assert await event.wait(SHORT) is False
@@ -732,7 +730,7 @@ def test_blocking_work_gives_its_result_or_its_error(run: Any) -> None:
     run(main)
 
 
-def test_a_running_runtime_is_current_and_not_gone_and_its_clock_goes_on(run: Any) -> None:
+def test_a_running_runtime_is_current_and_its_clock_goes_on(run: Any) -> None:
     async def main(backend: Any) -> None:
         assert backend.is_current()
         assert not backend.is_gone()
@@ -763,7 +761,7 @@ def test_give_hands_over_what_there_is_room_for_and_never_waits(run: Any, listen
     assert found == sum(given) > PIECE
 
 
-def test_give_on_a_closed_or_broken_stream_takes_nothing_and_the_next_write_tells(run: Any, listener: Any) -> None:
+def test_give_on_a_broken_stream_takes_nothing_and_write_raises(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             peer.reset()
@@ -838,7 +836,7 @@ def test_a_second_reader_is_refused_and_the_first_gets_its_bytes(run: Any, liste
     run(main)
 
 
-@pytest.mark.parametrize("duplex", [True, False], ids=["duplex", "heeding input"])
+@pytest.mark.parametrize("duplex", [True, False], ids=["duplex", "listening"])
 def test_a_second_writer_is_refused_and_the_first_times_out(run: Any, listener: Any, duplex: bool) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
@@ -848,9 +846,7 @@ def test_a_second_writer_is_refused_and_the_first_times_out(run: Any, listener: 
 
             first, second = await at_once(backend, write, write)
             assert isinstance(first, errors.WriteTimeout)
-            if (
-                backend.name != "threads"
-            ):  # there two wait side by side, each with its own limit, unless both heed input
+            if backend.name != "threads":  # there two wait side by side, each with its own limit, unless both listen
                 assert isinstance(second, errors.ResponseBusy)
                 assert "another task or thread is writing" in str(second)
             else:

@@ -192,19 +192,19 @@ def test_a_url_whose_credentials_basic_cannot_carry_is_refused(url: str) -> None
 
 
 def asks(nonce: str = "n1", **more: str) -> ClientResponse:
-    said = {"realm": "r", "nonce": nonce, "qop": "auth", "algorithm": "MD5", **more}
+    output = {"realm": "r", "nonce": nonce, "qop": "auth", "algorithm": "MD5", **more}
     return ClientResponse(
-        401, headers={"www-authenticate": "Digest " + ", ".join([f'{n}="{v}"' for n, v in said.items()])}
+        401, headers={"www-authenticate": "Digest " + ", ".join([f'{n}="{v}"' for n, v in output.items()])}
     )
 
 
-def said_in(value: str | None) -> dict[str, str]:
+def text_in(value: str | None) -> dict[str, str]:
     challenges = parse_challenges([value or ""])
     return challenges[0].parameters if challenges else {}
 
 
 def counts(sent: list[str | None]) -> list[str]:
-    return [f"{said['nonce']} {int(said['nc'], 16)}" if (said := said_in(value)) else "-" for value in sent]
+    return [f"{output['nonce']} {int(output['nc'], 16)}" if (output := text_in(value)) else "-" for value in sent]
 
 
 def test_digest_answers_a_challenge_once_and_remembers_it() -> None:
@@ -236,8 +236,8 @@ def test_digest_ends_though_each_nonce_is_stale() -> None:
 
 def test_digest_uses_the_next_nonce_that_the_server_says() -> None:
     auth = DigestAuth("u", "p")
-    told = ClientResponse(200, headers={"authentication-info": 'nextnonce="n2", qop=auth'})
-    assert counts(sent_by(auth, asks(), told)) == ["-", "n1 1"]
+    noted = ClientResponse(200, headers={"authentication-info": 'nextnonce="n2", qop=auth'})
+    assert counts(sent_by(auth, asks(), noted)) == ["-", "n1 1"]
     assert counts(sent_by(auth, OK)) == ["n2 1"]
     assert counts(sent_by(auth, ClientResponse(404, headers={"authentication-info": 'nextnonce="n3"'}))) == ["n2 2"]
     assert counts(sent_by(auth, ClientResponse(200, headers={"authentication-info": 'nextnonce="n4'}))) == [
@@ -293,13 +293,13 @@ def test_a_downgrade_to_md5_is_not_answered_where_it_is_left_out() -> None:
 def test_digest_for_a_proxy_uses_the_proxys_fields() -> None:
     auth = DigestAuth("u", "p", proxy=True)
     request = Request("GET", "http://[::1]:8080/x?y")
-    told = ClientResponse(200, headers={"proxy-authentication-info": 'nextnonce="n2"'})
+    noted = ClientResponse(200, headers={"proxy-authentication-info": 'nextnonce="n2"'})
     challenge = ClientResponse(407, headers={"proxy-authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
-    play(auth, request, answers(challenge, told))
-    assert said_in(request.headers["proxy-authorization"])["uri"] == "http://[::1]:8080/x?y"
+    play(auth, request, answers(challenge, noted))
+    assert text_in(request.headers["proxy-authorization"])["uri"] == "http://[::1]:8080/x?y"
     assert "authorization" not in request.headers
     play(auth, request, answers(OK))
-    assert said_in(request.headers["proxy-authorization"])["nonce"] == "n2"
+    assert text_in(request.headers["proxy-authorization"])["nonce"] == "n2"
     other = Request("GET", "http://[::1]:8080/")
     play(DigestAuth("u", "p", proxy=True), other, answers(asks()))
     assert "proxy-authorization" not in other.headers
@@ -309,14 +309,14 @@ def proving(word: str, **changes: str) -> Callable[[Request], ClientResponse]:
     """A server that proves, or seems to, that it knows the password."""
 
     def serve(request: Request) -> ClientResponse:
-        said = said_in(request.headers.get("authorization"))
-        if not said:
+        output = text_in(request.headers.get("authorization"))
+        if not output:
             return asks()
-        facts = {name: said[name].encode() for name in ("nonce", "nc", "cnonce", "qop", "uri")}
+        facts = {name: output[name].encode() for name in ("nonce", "nc", "cnonce", "qop", "uri")}
         secret = secret_of("MD5", b"u", b"r", word.encode())
         proof = digest_response("MD5", secret=secret, method=b"", **facts).decode()
-        told = {"rspauth": proof, "cnonce": said["cnonce"], "nc": said["nc"], "qop": "auth", **changes}
-        return ClientResponse(200, headers={"authentication-info": ", ".join([f'{n}="{v}"' for n, v in told.items()])})
+        noted = {"rspauth": proof, "cnonce": output["cnonce"], "nc": output["nc"], "qop": "auth", **changes}
+        return ClientResponse(200, headers={"authentication-info": ", ".join([f'{n}="{v}"' for n, v in noted.items()])})
 
     return serve
 
@@ -341,8 +341,8 @@ def test_a_hundred_threads_never_use_a_count_of_a_nonce_twice() -> None:
         for _ in range(20):
             [value] = sent_by(auth, OK)
             with lock:
-                said = said_in(value)
-                seen.add((said["nonce"], said["nc"]))
+                output = text_in(value)
+                seen.add((output["nonce"], output["nc"]))
 
     with ThreadPoolExecutor(100) as threads:
         list(threads.map(one, range(100)))

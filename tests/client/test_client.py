@@ -114,6 +114,24 @@ def test_each_shape_of_body(site: Site, runtime: Runtime, given: dict[str, Any],
 
 
 @each_runtime
+def test_a_tag_and_a_trace_are_in_the_records_of_each_hop(site: Site, runtime: Runtime) -> None:
+    async def main() -> None:
+        site.answers["/from"] = Answer(302, [("Location", "/to")])
+        events: list[httpcore.TraceEvent] = []
+        tag = object()
+        async with client(runtime) as http:
+            await http.get(f"{site.url}/from", trace=events.append, tag=tag)
+            await http.get(f"{site.url}/to", tag=tag, extensions={"trace": events.append, "tag": "other"})
+            await http.get(f"{site.url}/to")
+            with pytest.raises(TypeError, match="trace is of type int"):
+                await http.get(f"{site.url}/to", trace=5)
+        begun = [event for event in events if isinstance(event, httpcore.RequestStarted)]
+        assert [event.tag for event in begun] == [tag] * 3
+
+    runtime.run(main)
+
+
+@each_runtime
 def test_base_url_and_query_params_of_the_client(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime, base_url=f"{site.url}/v1/", query_params={"key": "k"}) as http:
@@ -153,7 +171,7 @@ def test_an_unknown_keyword_is_an_error_before_anything_is_sent(site: Site, runt
 
 
 @each_runtime
-def test_send_adds_nothing_and_prepare_request_what_the_client_has(site: Site, runtime: Runtime) -> None:
+def test_send_adds_nothing_and_prepare_request_adds_clients_part(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime, headers={"X-A": "1"}) as http:
             request = httpcore.Request("get", f"{site.url}/x", headers={"host": "example.org"})
@@ -277,7 +295,7 @@ def test_links_by_relation(site: Site, runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_content_codings_are_undone_and_raw_leaves_them(site: Site, runtime: Runtime) -> None:
+def test_content_codings_are_decoded_and_raw_leaves_them(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             response = await http.get(f"{site.url}/gz")
@@ -297,7 +315,7 @@ def test_content_codings_are_undone_and_raw_leaves_them(site: Site, runtime: Run
 
 
 @each_runtime
-def test_max_body_bounds_what_is_kept(site: Site, runtime: Runtime) -> None:
+def test_max_body_bounds_the_kept_body(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime, max_body=100) as http:
             for path in ("/gz", "/big"):
@@ -315,7 +333,7 @@ def test_max_body_bounds_what_is_kept(site: Site, runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_stream_left_half_way_frees_its_connection(runtime: Runtime) -> None:
+def test_a_stream_left_early_frees_its_connection(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         while peer.head():
             peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + bytes(1000))
@@ -339,19 +357,19 @@ def test_a_stream_left_half_way_frees_its_connection(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_progress_is_told_both_ways(site: Site, runtime: Runtime) -> None:
+def test_progress_is_reported_for_both_directions(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
-        told: list[httpcore.Progress] = []
+        noted: list[httpcore.Progress] = []
         async with client(runtime) as http:
-            await http.post(f"{site.url}/big", b"u" * 200_000, on_progress=told.append)
-            ups = [each for each in told if each.direction == "upload"]
-            downs = [each for each in told if each.direction == "download"]
+            await http.post(f"{site.url}/big", b"u" * 200_000, on_progress=noted.append)
+            ups = [each for each in noted if each.direction == "upload"]
+            downs = [each for each in noted if each.direction == "download"]
             assert [each.done for each in ups] == [65536, 131072, 196608, 200000]
             assert {each.total for each in ups} == {200_000}
             assert (downs[-1].done, downs[-1].total) == (300_000, 300_000)
-            told.clear()
-            await http.post(site.url, iter([b"ab", b"c"]), on_progress=told.append)
-            assert told[:2] == [("upload", 2, None), ("upload", 3, None)]
+            noted.clear()
+            await http.post(site.url, iter([b"ab", b"c"]), on_progress=noted.append)
+            assert noted[:2] == [("upload", 2, None), ("upload", 3, None)]
 
     site.answers["/big"] = Answer(200, [], bytes(300_000))
     runtime.run(main)
@@ -398,7 +416,7 @@ def test_hooks_that_are_none_are_refused() -> None:
 # Transports.
 
 
-def test_dispatch_is_the_older_name_of_transport_and_takes_a_pool(site: Site) -> None:
+def test_dispatch_is_older_name_of_transport_and_takes_a_pool(site: Site) -> None:
     with httpcore.SyncConnectionPool() as pool:
         with httpcore.Client(dispatch=pool) as http:
             assert http.get(site.url).content == b"ok"
@@ -533,9 +551,7 @@ def test_one_off_functions(site: Site, name: str, monkeypatch: pytest.MonkeyPatc
 # The environment.
 
 
-def test_proxies_of_the_environment_are_used_unless_it_is_not_trusted(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxies_of_the_environment_are_used_if_it_is_trusted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", site.url)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -568,9 +584,7 @@ def test_netrc_of_the_environment(site: Site, tmp_path: Path, monkeypatch: pytes
         assert http.get(site.url).content == b"ok"
 
 
-def test_ssl_cert_file_is_heeded_unless_the_environment_is_not_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ssl_cert_file_is_used_unless_trust_env_is_false(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ssl
 
     import trustme

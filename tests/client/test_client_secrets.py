@@ -19,7 +19,7 @@ from servers import Peer, ScriptedServer
 import httpcore
 
 CANARY = "canary-3b9c"
-WAYS: dict[str, dict[str, Any]] = {
+CASES: dict[str, dict[str, Any]] = {
     "pair": {"auth": ("user", CANARY)},
     "bearer": {"auth": httpcore.BearerAuth(CANARY)},
     "digest": {"auth": httpcore.DigestAuth("user", CANARY)},
@@ -94,7 +94,7 @@ def records() -> Iterator[list[str]]:
     root.setLevel(level)
 
 
-def told(error: BaseException | None) -> str:
+def noted(error: BaseException | None) -> str:
     """All that an error says, with its causes, and after a pickle."""
     texts = []
     while error is not None:
@@ -109,21 +109,21 @@ def told(error: BaseException | None) -> str:
 
 @each_runtime
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("way", WAYS)
-def test_nothing_of_a_client_shows_a_secret(runtime: Runtime, way: str, fault: str, records: list[str]) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_of_a_client_shows_a_secret(runtime: Runtime, case: str, fault: str, records: list[str]) -> None:
     shown: list[str] = []
 
     async def main() -> None:
         transport = httpcore.HTTPTransport(timeout=0.2, trace=lambda event: shown.append(repr(event)))
         async with client(runtime, transport=transport) as http:
-            url = server.url if way != "URL" else server.url.replace("://", f"://user:{CANARY}@")
+            url = server.url if case != "URL" else server.url.replace("://", f"://user:{CANARY}@")
             try:
-                response = await http.post(f"{url}/", **WAYS[way])
+                response = await http.post(f"{url}/", **CASES[case])
                 shown.extend(repr(each) for each in (response, response.request, response.headers, response.history))
                 shown.extend(repr(each) for each in (response.url, response.cookies, response.request.headers))
                 response.raise_for_status()
             except Exception as error:
-                shown.append(told(error))
+                shown.append(noted(error))
             shown.extend(repr(each) for each in (http, http.cookies, http.auth, http.headers, http.transport))
 
     with ScriptedServer(FAULTS[fault]) as server, warnings.catch_warnings(record=True) as warned:
@@ -147,7 +147,7 @@ def test_hooks_and_on_progress_that_fail_show_nothing() -> None:
         http.event_hooks["response"].append(fail)
         with pytest.raises(RuntimeError) as caught:
             http.get(origin.url)
-        assert CANARY not in told(caught.value)
+        assert CANARY not in noted(caught.value)
         http.event_hooks["response"].clear()
         with pytest.raises(RuntimeError):
             http.post(origin.url, b"x", on_progress=fail)

@@ -83,7 +83,7 @@ def test_cookies_of_another_type_are_named(given: object) -> None:
         Cookies(given)  # type: ignore[arg-type]
 
 
-def test_several_cookies_of_a_name_are_a_conflict_that_says_what_to_do() -> None:
+def test_several_cookies_of_a_name_are_a_conflict_with_advice() -> None:
     cookies = jar(HOST, "a=s3cret; Path=/x", "a=s3cret2; Path=/y", "b=1")
 
     def assign() -> None:
@@ -215,7 +215,7 @@ def test_extra_cookies_are_for_one_request_and_come_first() -> None:
     assert cookies.header(HOST) == b"a=1; b=2"
 
 
-def test_cookies_without_a_domain_do_not_follow_to_another_origin() -> None:
+def test_cookies_without_a_domain_stay_with_their_origin() -> None:
     cookies = Cookies({"token": "mine"})
     cookies.extract("http://other.example/", received("theirs=1"))
     assert cookies.header("http://other.example/", unbound=False) == b"theirs=1"

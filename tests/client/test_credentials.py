@@ -100,10 +100,10 @@ TARGETS = {
 Given = dict[str, Any]
 
 
-def given(way: str, netrc: Path) -> tuple[Given, Given, str]:
+def given(case: str, netrc: Path) -> tuple[Given, Given, str]:
     """The arguments of the client and of the call, and the user info in the URL."""
     pair = ("user", CANARY)
-    ways: dict[str, tuple[Given, Given, str]] = {
+    cases: dict[str, tuple[Given, Given, str]] = {
         "header": ({}, {"headers": [("authorization", CANARY), ("Authorization", CANARY)]}, ""),
         "header of the client": ({"headers": {"Authorization": CANARY}}, {}, ""),
         "cookie header": ({}, {"headers": {"cookie": f"a={CANARY}"}}, ""),
@@ -121,10 +121,10 @@ def given(way: str, netrc: Path) -> tuple[Given, Given, str]:
         "cookies of the client": ({"cookies": {"a": CANARY}}, {}, ""),
         "jar": ({}, {}, ""),
     }
-    return ways[way]
+    return cases[case]
 
 
-WAYS = (
+CASES = (
     "header",
     "header of the client",
     "cookie header",
@@ -164,10 +164,10 @@ def carries(seen: Seen) -> bool:
 
 
 @pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", TARGETS)
 def test_credentials_stay_with_their_origin(
-    sites: Sites, netrc: Path, kind: str, way: str, protocol: str, request: pytest.FixtureRequest
+    sites: Sites, netrc: Path, kind: str, case: str, protocol: str, request: pytest.FixtureRequest
 ) -> None:
     target = TARGETS[kind]
     start, there = (
@@ -175,31 +175,31 @@ def test_credentials_stay_with_their_origin(
     )
     for hops in (1, 2, 3):
         # First to the target, then within it, then back to where it began.
-        base = f"/{'digest' if way == 'digest' else 'jar' if way == 'jar' else 'path'}/{len(sites.log)}"
+        base = f"/{'digest' if case == 'digest' else 'jar' if case == 'jar' else 'path'}/{len(sites.log)}"
         end = f"{base}/end"
         sites.moves[base] = f"{there}{base}/1" if hops > 1 else f"{there}{end}"
         sites.moves[f"{base}/1"] = f"{base}/2" if hops > 2 else end
         sites.moves[f"{base}/2"] = f"{start}{end}"
-        of_client, of_call, user = given(way, netrc)
+        of_client, of_call, user = given(case, netrc)
         scheme, _, place = start.partition("://")
         first = len(sites.log)
-        trusting = way == "netrc of the environment"
+        trusting = case == "netrc of the environment"
         with httpcore.Client(transport=sites.transport(protocol), **{"trust_env": trusting, **of_client}) as client:
             response = client.get(f"{scheme}://{user}{place}{base}", **of_call)
         seen = sites.log[first:]
         answered = [each for each in seen if each.protocol == protocol]
         assert answered == seen
-        check(seen, base, hops, way, target)
-        assert response.status_code == (401 if way == "digest" and not target.same else 200)
+        check(seen, base, hops, case, target)
+        assert response.status_code == (401 if case == "digest" and not target.same else 200)
         assert "evil" not in repr(seen)
         assert "@" not in "".join(each.target for each in seen)
 
 
-def check(seen: list[Seen], base: str, hops: int, way: str, target: Target) -> None:
+def check(seen: list[Seen], base: str, hops: int, case: str, target: Target) -> None:
     own = [each for each in seen if each.target == base]
     later = [each for each in seen if each.target != base]
-    assert len(later) >= (hops if way != "digest" or target.same else 1)
-    if way == "jar":
+    assert len(later) >= (hops if case != "digest" or target.same else 1)
+    if case == "jar":
         assert not carries(own[0])
         for each in later:  # a jar knows hosts, and neither ports nor origins (RFC 6265bis, section 8.5)
             host = (each.get("host") or "").rpartition(":")[0]
@@ -208,13 +208,13 @@ def check(seen: list[Seen], base: str, hops: int, way: str, target: Target) -> N
     assert carries(own[-1])
     for each in later:
         if target.same:
-            assert carries(each), f"{way} was lost: {each}"
+            assert carries(each), f"{case} was lost: {each}"
         else:
-            assert not carries(each), f"{way} leaked: {each}"
+            assert not carries(each), f"{case} leaked: {each}"
             assert not any(each.has(name) for name in CARRIERS), each
 
 
-def test_a_second_call_to_the_first_origin_has_its_credentials_again(sites: Sites) -> None:
+def test_a_second_call_to_the_first_origin_has_its_credentials(sites: Sites) -> None:
     sites.moves["/away"] = f"http://b.test:{sites.plain}/there"
     with httpcore.Client(transport=sites.transport("HTTP/1.1"), auth=("user", CANARY), trust_env=False) as client:
         for _ in range(2):

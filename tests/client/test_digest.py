@@ -279,8 +279,8 @@ def test_cherrypy_accepts_the_answer(qop: str, body: bytes) -> None:
 
 
 def offer(algorithm: str = "MD5", **more: str) -> str:
-    said = {"realm": "r", "nonce": "n", "qop": "auth", "algorithm": algorithm, **more}
-    return "Digest " + ", ".join([f'{name}="{value}"' for name, value in said.items() if value])
+    seen = {"realm": "r", "nonce": "n", "qop": "auth", "algorithm": algorithm, **more}
+    return "Digest " + ", ".join([f'{name}="{value}"' for name, value in seen.items() if value])
 
 
 CHOICES: dict[str, tuple[list[str], tuple[str, ...], str | None]] = {

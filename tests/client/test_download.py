@@ -71,12 +71,12 @@ def flaky() -> Iterator[Flaky]:
 @each_runtime
 def test_a_download_is_written_beside_and_renamed(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
-        told: list[httpcore.Progress] = []
+        seen: list[httpcore.Progress] = []
         async with client(runtime) as http:
-            response = await http.download(flaky.url, tmp_path / "file", on_progress=told.append)
+            response = await http.download(flaky.url, tmp_path / "file", on_progress=seen.append)
             assert (response.status_code, response.is_closed) == (200, True)
-        assert (told[-1].done, told[-1].total) == (len(CONTENT), len(CONTENT))
-        assert [each.done for each in told] == sorted({each.done for each in told})
+        assert (seen[-1].done, seen[-1].total) == (len(CONTENT), len(CONTENT))
+        assert [each.done for each in seen] == sorted({each.done for each in seen})
 
     runtime.run(main)
     assert (tmp_path / "file").read_bytes() == CONTENT
@@ -115,13 +115,13 @@ async def begin(http: Any, flaky: Flaky, path: Path) -> None:
 @each_runtime
 def test_a_download_goes_on_where_it_ended(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
-        told: list[httpcore.Progress] = []
+        seen: list[httpcore.Progress] = []
         async with client(runtime) as http:
             await begin(http, flaky, tmp_path / "file")
-            response = await http.download(flaky.url, tmp_path / "file", resume=True, on_progress=told.append)
+            response = await http.download(flaky.url, tmp_path / "file", resume=True, on_progress=seen.append)
             assert response.status_code == 206
-        assert told[0].done > 5000
-        assert (told[-1].done, told[-1].total) == (len(CONTENT), len(CONTENT))
+        assert seen[0].done > 5000
+        assert (seen[-1].done, seen[-1].total) == (len(CONTENT), len(CONTENT))
 
     runtime.run(main)
     assert (tmp_path / "file").read_bytes() == CONTENT
@@ -198,9 +198,7 @@ def test_nothing_is_kept_that_cannot_be_gone_on_with(
 
 
 @each_runtime
-def test_a_part_of_another_url_or_a_damaged_note_is_not_gone_on_with(
-    flaky: Flaky, runtime: Runtime, tmp_path: Path
-) -> None:
+def test_a_part_of_another_url_or_a_damaged_note_is_not_resumed(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             for note in ("{", '{"url": 1}', "[]", '{"url": "http://b.test/", "validator": "x"}', '"\\ud800"'):

@@ -184,9 +184,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "kind", "said"), WRONG, ids=lambda value: str(value)[:24])
-def test_each_argument_of_a_client_is_checked(given: dict[str, Any], kind: type[Exception], said: str) -> None:
-    with pytest.raises(kind, match=said):
+@pytest.mark.parametrize(("given", "kind", "texts"), WRONG, ids=lambda value: str(value)[:24])
+def test_each_argument_of_a_client_is_checked(given: dict[str, Any], kind: type[Exception], texts: str) -> None:
+    with pytest.raises(kind, match=texts):
         httpcore.Client(**given)
 
 

@@ -84,7 +84,7 @@ def test_headers_can_be_changed() -> None:
     assert not headers
 
 
-def test_a_copy_and_what_was_received_are_left_alone() -> None:
+def test_copies_and_received_headers_are_left_alone() -> None:
     received = [(b"a", b"1"), (b"b", b"2")]
     headers = Headers.received(received)
     other = headers.copy()
@@ -164,7 +164,7 @@ VALUES = st.text("ab, \xfc", max_size=4).map(str.strip).map(str.encode)
 
 
 @given(st.lists(st.tuples(TOKENS, VALUES), max_size=6), TOKENS, VALUES)
-def test_what_is_set_is_found_and_all_else_stays(fields: list[tuple[str, bytes]], name: str, value: bytes) -> None:
+def test_a_set_field_is_found_and_all_else_stays(fields: list[tuple[str, bytes]], name: str, value: bytes) -> None:
     headers = Headers(fields)
     headers[name] = value
     assert headers.get_raw(name) == [value]

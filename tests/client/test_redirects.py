@@ -1,4 +1,4 @@
-"""Redirects: the rules as values, what goes over the wire, and curl -L and requests over the same server as judges."""
+"""Redirects: the rules as values, the bytes on the wire, and curl -L and requests as references on the same server."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_redirect_without_a_location_is_none() -> None:
     assert location_of(302, [(b"content-length", b"0")]) is None
 
 
-def test_two_different_locations_are_an_error_and_two_alike_are_one() -> None:
+def test_two_different_locations_are_an_error_and_equal_not() -> None:
     assert location_of(302, [(b"location", b"/b"), (b"location", b"/b")]) == b"/b"
     with pytest.raises(RedirectError, match="2 different Location"):
         location_of(302, [(b"location", b"/b"), (b"location", b"/c")])
@@ -325,7 +325,7 @@ def test_a_location_with_another_scheme_ends_the_call(site: Site, runtime: Runti
 
 @each_runtime
 @pytest.mark.parametrize("coding", ["", "gzip"])
-def test_a_redirect_with_an_endless_body_is_followed_and_not_read(runtime: Runtime, coding: str) -> None:
+def test_redirect_with_an_endless_body_is_followed_and_not_read(runtime: Runtime, coding: str) -> None:
     sent = 0
 
     def script(peer: Peer) -> None:
@@ -408,7 +408,7 @@ def test_one_total_timeout_bounds_all_hops(runtime: Runtime) -> None:
     assert 3 <= count <= 4
 
 
-# The judges.
+# The reference implementations.
 
 
 class Case(NamedTuple):
@@ -416,7 +416,7 @@ class Case(NamedTuple):
     status: int
     location: str
     differs: dict[str, str] = {}  # noqa: RUF012 - never changed
-    """By the judge that does otherwise: why."""
+    """By the reference that does otherwise: why."""
 
 
 BODY = "requests drops the body of all but 307 and 308, and keeps the method; fetch keeps both"
@@ -454,9 +454,9 @@ NORMALISED = {"/%41": "/A"}
 """RFC 3986, section 6.2.2.2: unreserved characters are decoded; curl does not."""
 
 
-def content(case: Case, judge: str) -> bytes | None:
+def content(case: Case, reference: str) -> bytes | None:
     """curl turns a method with -d into a POST inside, so that only POST has a body there."""
-    has_none = ("GET", "HEAD") if judge == "requests" else tuple(set(METHODS) - {"POST"})
+    has_none = ("GET", "HEAD") if reference == "requests" else tuple(set(METHODS) - {"POST"})
     return None if case.method in has_none else b"content"
 
 
@@ -471,12 +471,12 @@ def by_requests(url: str, case: Case) -> None:
         session.request(case.method, url, data=content(case, "requests"), timeout=20)
 
 
-def by_us(url: str, case: Case, judge: str) -> None:
+def by_us(url: str, case: Case, reference: str) -> None:
     with httpcore.Client(trust_env=False) as http:
-        http.request(case.method, url, content(case, judge))
+        http.request(case.method, url, content(case, reference))
 
 
-JUDGES = {"curl": by_curl, "requests": by_requests}
+REFERENCES = {"curl": by_curl, "requests": by_requests}
 
 
 def facts(seen: Seen) -> tuple[str, str, bytes]:
@@ -485,16 +485,16 @@ def facts(seen: Seen) -> tuple[str, str, bytes]:
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("judge", JUDGES)
+@pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.method}-{case.status}-{case.location}")
-def test_what_the_judges_send_is_what_we_send(site: Site, case: Case, judge: str) -> None:
+def test_the_references_send_the_same_requests(site: Site, case: Case, reference: str) -> None:
     path = "/one/start" if "../" in case.location else "/start"
     location = case.location.format(port=site.origin.port).encode().decode("latin-1")
     site.moves[path] = (case.status, location)
-    by_us(site.url + path, case, judge)
+    by_us(site.url + path, case, reference)
     ours = [facts(each) for each in site.log]
     site.log.clear()
-    JUDGES[judge](site.url + path, case)
+    REFERENCES[reference](site.url + path, case)
     theirs = [facts(each) for each in site.log]
     assert len(ours) == 2
-    assert (ours == theirs) is (judge not in case.differs), (ours, theirs, case.differs.get(judge))
+    assert (ours == theirs) is (reference not in case.differs), (ours, theirs, case.differs.get(reference))

@@ -110,7 +110,7 @@ RUSSIAN = ("Съешь же ещё этих мягких французских 
 
 
 @pytest.mark.parametrize("missing", [(), ("charset_normalizer",), ("chardet",)])
-def test_an_installed_detector_finds_what_is_not_utf_8(missing: tuple[str, ...], monkeypatch: Any) -> None:
+def test_an_installed_detector_finds_other_charsets(missing: tuple[str, ...], monkeypatch: Any) -> None:
     for name in missing:
         monkeypatch.setitem(sys.modules, name, None)
     library = chardet if "charset_normalizer" in missing else charset_normalizer
@@ -119,7 +119,7 @@ def test_an_installed_detector_finds_what_is_not_utf_8(missing: tuple[str, ...],
     assert "французских" in text
 
 
-def test_without_a_detector_what_is_not_utf_8_has_replacements(monkeypatch: Any) -> None:
+def test_without_a_detector_other_charsets_have_replacements(monkeypatch: Any) -> None:
     for name in ("charset_normalizer", "chardet"):
         monkeypatch.setitem(sys.modules, name, None)
     assert decode_text(b"a\xe9b") == ("a\ufffdb", "utf-8")

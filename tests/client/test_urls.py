@@ -372,7 +372,7 @@ def test_arguments_that_exclude_each_other_are_named() -> None:
     ],
     ids=ascii,
 )
-def test_what_is_ambiguous_is_refused_in_references_too(text: str) -> None:
+def test_ambiguous_references_are_refused(text: str) -> None:
     with pytest.raises(InvalidURL, match="url is "):
         URL(text, allow_relative=True)
     with pytest.raises(InvalidURL):

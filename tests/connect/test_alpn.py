@@ -53,9 +53,7 @@ async def error_of(pool: Any, url: str, kind: type[httpcore.HTTPCoreError], **se
 
 
 @each_runtime
-def test_a_protocol_that_is_nothing_to_us_is_an_error_before_a_request(
-    runtime: Runtime, trusting: httpcore.SSLConfig
-) -> None:
+def test_an_unknown_protocol_is_an_error_before_a_request(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     """However it came to be offered: by `SSLConfig.alpn`, or by a context of one's own."""
     own = ssl.create_default_context(cafile=str(trusting.verify))
     own.set_alpn_protocols(["h2"])  # which a context of one's own does not mean, unless `ssl_context` made it
@@ -87,7 +85,7 @@ def test_a_server_without_alpn_speaks_http_1_1(runtime: Runtime, trusting: httpc
 
 @each_runtime
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",)], ids=["none", "http/1.1"])
-def test_without_http_1_1_a_server_that_chose_nothing_is_spoken_to_in_http_2_and_found_out(
+def test_without_http_1_1_a_server_without_alpn_gets_http_2(
     runtime: Runtime, alpn: tuple[str, ...], trusting: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:
@@ -101,9 +99,7 @@ def test_without_http_1_1_a_server_that_chose_nothing_is_spoken_to_in_http_2_and
 
 
 @each_runtime
-def test_a_server_that_insists_on_a_choice_ends_the_handshake_with_an_alert_that_is_explained(
-    runtime: Runtime, trusting: httpcore.SSLConfig
-) -> None:
+def test_server_without_a_common_protocol_is_error_with_reason(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         with ScriptedServer(saying(ALERT)) as server:
             async with runtime.pool(trusting, http1=False) as pool:
@@ -151,8 +147,8 @@ def facts(context: ssl.SSLContext) -> dict[str, Any]:
     names = {name for name in dir(type(context)) if isinstance(getattr(type(context), name), property)}
     names |= {"check_hostname", "options", "verify_flags", "verify_mode", "keylog_filename", "post_handshake_auth"}
     names |= {"minimum_version", "maximum_version", "hostname_checks_common_name", "sni_callback", "num_tickets"}
-    told = {name: getattr(context, name) for name in sorted(names) if hasattr(context, name)}
-    return told | {"ciphers": context.get_ciphers(), "trusted": context.get_ca_certs(binary_form=True)}
+    seen = {name: getattr(context, name) for name in sorted(names) if hasattr(context, name)}
+    return seen | {"ciphers": context.get_ciphers(), "trusted": context.get_ca_certs(binary_form=True)}
 
 
 class Watched(ssl.SSLContext):
@@ -171,7 +167,7 @@ class Watched(ssl.SSLContext):
 
 
 @each_runtime
-def test_a_context_of_the_callers_is_used_as_it_is_and_never_changed(
+def test_context_of_caller_is_used_as_it_is_and_never_changed(
     runtime: Runtime, trusting: httpcore.SSLConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
@@ -204,7 +200,7 @@ def test_a_context_of_the_callers_is_used_as_it_is_and_never_changed(
 
 
 @each_runtime
-def test_a_response_tells_what_tls_agreed_on_and_with_whom(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
+def test_a_response_has_the_facts_of_tls_and_the_peer(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     """Also when the connection is reused, and of each version; and nothing where there is no TLS."""
     der = ssl.PEM_cert_to_DER_cert(CERTIFICATE.cert_chain_pems[0].bytes().decode())
 
@@ -212,9 +208,9 @@ def test_a_response_tells_what_tls_agreed_on_and_with_whom(runtime: Runtime, tru
         for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
             with Origin(server_context(CERTIFICATE, "http/1.1", newest=version)) as server:
                 async with runtime.pool(trusting, resolve={"a.test": "127.0.0.1"}) as pool:
-                    told = [(await pool.request("GET", f"https://a.test:{server.port}/")).info.tls for _ in range(2)]
-            assert told[0] == told[1]
-            tls = told[0]
+                    seen = [(await pool.request("GET", f"https://a.test:{server.port}/")).info.tls for _ in range(2)]
+            assert seen[0] == seen[1]
+            tls = seen[0]
             assert (tls.version, tls.alpn, tls.server_name, tls.certificate) == (name, "http/1.1", "a.test", der)
             assert tls.session_reused is False
             assert tls.cipher

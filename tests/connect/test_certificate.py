@@ -110,7 +110,7 @@ def test_a_certificate_says_what_the_reference_reads(which: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
-def test_the_authorities_of_certifi_are_read_as_the_reference_does() -> None:
+def test_authorities_of_certifi_are_read_as_the_reference_does() -> None:
     import certifi
 
     authorities = x509.load_pem_x509_certificates(Path(certifi.where()).read_bytes())
@@ -152,7 +152,7 @@ def test_a_damaged_certificate_is_one_error_and_quickly(which: str) -> None:
         (b"\x3f\x81\x00", "a tag of more than one byte"),
     ],
 )
-def test_what_is_no_certificate_says_why(data: bytes, why: str) -> None:
+def test_a_malformed_certificate_is_an_error_with_reason(data: bytes, why: str) -> None:
     with pytest.raises(httpcore.RemoteProtocolError, match=why):
         httpcore.Certificate.read(data)
 

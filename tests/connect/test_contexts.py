@@ -83,7 +83,7 @@ def refusal(config: SSLConfig) -> str:
 # The defaults.
 
 
-def test_the_defaults_are_those_of_python_and_stricter_in_three_things() -> None:
+def test_defaults_are_pythons_and_stricter_in_three_things() -> None:
     ours, pythons = ssl_context(), ssl.create_default_context()
     assert ours.verify_mode is ssl.CERT_REQUIRED
     assert ours.check_hostname
@@ -100,7 +100,7 @@ def test_the_defaults_are_those_of_python_and_stricter_in_three_things() -> None
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1 is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("least", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.MINIMUM_SUPPORTED])
-def test_tls_1_2_is_the_least_though_python_was_built_to_allow_less(least: ssl.TLSVersion) -> None:
+def test_tls_1_2_is_the_least_though_python_may_allow_less(least: ssl.TLSVersion) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = least
     # No context of this Python has such a minimum, so the rule itself is asked.
@@ -163,7 +163,7 @@ def versions(context: ssl.SSLContext) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
     return context.minimum_version, context.maximum_version
 
 
-def test_versions_and_ciphers_of_a_config_are_those_of_its_context() -> None:
+def test_versions_and_ciphers_of_config_are_those_of_its_context() -> None:
     newest = ssl_context(SSLConfig(verify=False)).maximum_version
     least, most = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
     assert versions(ssl_context(SSLConfig(verify=False, minimum_version="TLSv1.3"))) == (most, newest)
@@ -219,7 +219,7 @@ def test_a_context_is_at_hand_once_it_was_made() -> None:
     assert context_at_hand(config, H1) is made
 
 
-def test_a_context_for_the_user_is_nobody_else_s() -> None:
+def test_a_context_made_for_the_user_is_not_shared() -> None:
     config = SSLConfig(verify=False)
     shared = context_for(config, H1)
     assert ssl_context(config) is not shared
@@ -272,7 +272,7 @@ def test_only_so_many_are_kept_and_the_one_in_use_is() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_of_a_fork_does_not_wait_for_a_lock_of_its_parent() -> None:
+def test_child_of_a_fork_does_not_wait_for_a_lock_of_its_parent() -> None:
     code = (
         "import os, signal\n"
         "from httpcore._connect import contexts as _contexts\n"
@@ -324,7 +324,7 @@ def test_a_directory_of_hashed_names_is_left_to_openssl(tmp_path: Path) -> None:
     assert accepts(context)
 
 
-def test_the_environment_replaces_certifi_unless_it_is_not_trusted(
+def test_the_environment_replaces_certifi_if_it_is_trusted(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
@@ -338,7 +338,7 @@ def test_the_environment_replaces_certifi_unless_it_is_not_trusted(
     assert len(ssl_context().get_ca_certs()) > 10
 
 
-def test_directories_of_the_environment_are_a_list_of_which_some_may_be_missing(
+def test_directories_of_the_environment_may_be_missing(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", os.pathsep.join([str(tmp_path / "none"), str(bundle.parent)]))
@@ -368,9 +368,7 @@ def unknown_to_openssl(request: pytest.FixtureRequest, tmp_path: Path, monkeypat
 
 
 @pytest.mark.usefixtures("unknown_to_openssl")
-def test_where_openssl_does_not_know_the_systems_certificates_truststore_asks_for_them(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_openssl_knows_no_system_store_truststore_is_used(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import truststore
 
     context = ssl_context(SSLConfig(verify="system"), alpn=("h2",))
@@ -391,7 +389,7 @@ def test_without_truststore_an_error_names_it(monkeypatch: pytest.MonkeyPatch) -
     assert "the package truststore, which does, is not installed" in refusal(SSLConfig(verify="system"))
 
 
-def test_a_context_depends_on_whom_to_trust_and_not_on_whom_to_talk_to(bundle: Path) -> None:
+def test_a_context_depends_on_trust_and_not_on_the_peer(bundle: Path) -> None:
     config = SSLConfig(verify=str(bundle))
     context = context_for(config, H1)
     other = SSLConfig(verify=str(bundle), server_hostname="b.test", alpn=("h2",), fingerprints=("0" * 64,))
@@ -459,9 +457,7 @@ def test_a_client_certificate_is_shown_to_a_server_that_asks(files: Path, cert: 
         (("cert\0.pem",), "embedded null byte"),
     ],
 )
-def test_a_certificate_that_cannot_be_used_is_named_and_the_password_never(
-    files: Path, cert: tuple[str, ...], words: str
-) -> None:
+def test_an_unusable_certificate_is_named_without_its_password(files: Path, cert: tuple[str, ...], words: str) -> None:
     message = refusal(SSLConfig(cert=within(files, *cert)))
     assert message.startswith("cert ")
     assert words in message
@@ -491,7 +487,7 @@ def test_a_file_of_the_environment_that_cannot_be_used_is_named(files: Path, mon
     assert refusal(SSLConfig()).startswith("SSLKEYLOGFILE is ")
 
 
-def test_session_keys_are_logged_only_when_the_environment_is_trusted(
+def test_session_keys_are_logged_only_if_environment_is_trusted(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "keys.txt"

@@ -188,11 +188,11 @@ def test_no_proxy(no_proxy: str, url: str, direct: bool) -> None:
     assert is_direct(no_proxy, url) is direct
 
 
-def test_the_table_of_no_proxy_has_sixty_rows_at_least_and_each_once() -> None:
+def test_the_table_of_no_proxy_has_sixty_different_rows() -> None:
     assert len({row[:2] for row in TABLE}) == len(TABLE) > 60
 
 
-# curl as the judge.
+# curl as the reference.
 
 
 @contextmanager
@@ -260,7 +260,7 @@ def verdicts_of_curl(curl: str) -> list[bool]:
     return [meaning[line] for line in lines]
 
 
-def test_curl_agrees_with_each_row_of_the_table_or_differs_as_it_says() -> None:
+def test_curl_agrees_with_each_row_or_differs_as_it_says() -> None:
     curl = program("curl")
     version = subprocess.run([curl, "-q", "--version"], capture_output=True, text=True, check=True).stdout
     numbers = re.match(r"curl (\d+)\.(\d+)", version)
@@ -321,7 +321,7 @@ NAME = st.lists(LABEL, min_size=1, max_size=4).map(".".join).filter(lambda name:
 
 
 @given(NAME, LABEL)
-def test_a_name_covers_itself_and_what_is_under_it_and_nothing_that_only_ends_like_it(name: str, label: str) -> None:
+def test_a_name_covers_itself_and_its_subdomains_alone(name: str, label: str) -> None:
     assert is_direct(name, f"http://{name}")
     assert is_direct(name, f"http://{label}.{name}")
     assert not is_direct(name, f"http://{label}{name}")
@@ -390,7 +390,7 @@ def test_which_variable_counts(environ: dict[str, str], http: str | None, https:
     assert chosen(environ, "https://example.com") == https
 
 
-def test_where_variables_know_capitals_only_a_cgi_program_reads_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_variables_in_capitals_a_cgi_program_reads_neither(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("httpcore._connect.environment._CAPITALS_ONLY", True)
     assert chosen({"http_proxy": A, "HTTP_PROXY": A, "REQUEST_METHOD": "GET"}, "http://example.com") is None
     assert chosen({"http_proxy": A, "HTTP_PROXY": A}, "http://example.com") == A
@@ -457,9 +457,7 @@ BAD = [
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY"])
 @pytest.mark.parametrize("value", BAD)
-def test_a_value_that_is_no_proxy_is_an_error_that_names_the_variable_and_no_password(
-    variable: str, value: str
-) -> None:
+def test_a_bad_value_names_the_variable_and_no_password(variable: str, value: str) -> None:
     with pytest.raises(InvalidURL) as caught:
         proxies_from_environment({variable: value})
     assert str(caught.value).startswith(f"{variable} in the environment: ")
@@ -492,7 +490,7 @@ def test_it_is_a_value() -> None:
         one.http = None  # type: ignore[misc]
 
 
-def test_the_environment_is_read_when_it_is_asked_for_and_not_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_read_when_requested_and_not_again(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUEST_METHOD"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -507,14 +505,14 @@ def test_the_environment_is_read_when_it_is_asked_for_and_not_again(monkeypatch:
 
 
 @each_runtime
-def test_a_pool_asks_for_each_origin_and_tells_its_name_to_the_proxy_only(runtime: Runtime) -> None:
+def test_pool_chooses_for_each_origin_and_only_proxy_is_named(runtime: Runtime) -> None:
     heads: dict[str, list[bytes]] = {"proxy": [], "origin": []}
 
-    def noting(who: str) -> ScriptedServer:
+    def noting(party: str) -> ScriptedServer:
         def script(peer: Peer) -> None:
             while head := peer.head():
-                heads[who].append(head)
-                peer.send(ok(who.encode()))
+                heads[party].append(head)
+                peer.send(ok(party.encode()))
 
         return ScriptedServer(script)
 
@@ -538,7 +536,7 @@ def test_a_pool_asks_for_each_origin_and_tells_its_name_to_the_proxy_only(runtim
 
 
 @pytest.mark.parametrize("value", ["socks://proxy.example", "SOCKS://proxy.example:1080/"])
-def test_socks_in_the_environment_is_socks5_with_names_for_the_proxy(value: str) -> None:
+def test_socks_in_the_environment_is_socks5_with_remote_names(value: str) -> None:
     proxies = proxies_from_environment({"ALL_PROXY": value})
     assert proxies.http == proxies.https == Proxy("socks5h://proxy.example:1080")
 

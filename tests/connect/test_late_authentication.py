@@ -30,7 +30,7 @@ from httpcore._connect.tls import TLSStream, start_tls
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("localhost", "127.0.0.1", "a.test")
 LARGE = 8 * 1024 * 1024
-WAYS = [(TLS_ORIGIN, EXCHANGE), (TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE)]
+CASES = [(TLS_ORIGIN, EXCHANGE), (TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE)]
 
 
 class Files(NamedTuple):
@@ -88,7 +88,7 @@ class Asking(ScriptedProxy):
         refused: what the server could not ask, in OpenSSL's words.
     """
 
-    def __init__(self, steps: tuple[str, ...] = WAYS[0]) -> None:
+    def __init__(self, steps: tuple[str, ...] = CASES[0]) -> None:
         self.shown: list[bytes] = []
         self.refused: list[str] = []
         acts = {EXCHANGE: self._talk, CONNECT: connect}
@@ -119,7 +119,7 @@ def swallow(visit: Visit, size: int) -> None:
 
 
 @each_runtime
-@pytest.mark.parametrize("steps", WAYS, ids=["TLS", "TLS in TLS"])
+@pytest.mark.parametrize("steps", CASES, ids=["TLS", "TLS in TLS"])
 @pytest.mark.parametrize("size", [0, 100, LARGE])
 def test_a_certificate_asked_for_late_is_shown(
     runtime: Runtime, size: int, steps: tuple[str, ...], files: Files

@@ -71,7 +71,7 @@ def tried(runtime: MemoryRuntime) -> list[str]:
 # Who is asked.
 
 
-def test_a_name_is_asked_of_the_system_and_its_address_connected_to() -> None:
+def test_a_name_is_resolved_by_the_system_and_connected_to() -> None:
     runtime = MemoryRuntime()
     runtime.resolve("a.test", ["192.0.2.1"])
     _, [stream] = reaching("a.test", runtime=runtime)
@@ -80,7 +80,7 @@ def test_a_name_is_asked_of_the_system_and_its_address_connected_to() -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
-def test_an_ip_address_is_connected_to_and_nobody_asked(host: str) -> None:
+def test_an_ip_address_is_connected_to_without_a_lookup(host: str) -> None:
     resolver = Answering(["203.0.113.1"])
     runtime, _ = reaching(host, Network(resolver))
     assert (tried(runtime), runtime.lookups, resolver.asked) == ([host], [], [])
@@ -116,7 +116,7 @@ def test_a_resolver_may_ask_the_system_for_this_or_another_name() -> None:
         ("2001:db8:0::9", "2001:db8::9"),
     ],
 )
-def test_given_addresses_need_no_asking_however_the_host_is_spelled(key: str, host: str) -> None:
+def test_given_addresses_need_no_lookup_in_any_spelling_of_host(key: str, host: str) -> None:
     resolver = Answering(["203.0.113.1"])
     runtime, _ = reaching(host, Network(resolver, {key: "192.0.2.1"}))
     assert (tried(runtime), runtime.lookups, resolver.asked) == (["192.0.2.1"], [], [])
@@ -140,7 +140,7 @@ def test_other_names_are_asked_for_as_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "seen"),
     [
         (["a.test"], "'a.test'"),
         (["192.0.2.1", "192.0.2.1:80"], "'192.0.2.1:80'"),
@@ -154,14 +154,14 @@ def test_other_names_are_asked_for_as_ever() -> None:
         (None, "None"),
     ],
 )
-def test_an_answer_that_is_no_address_is_an_error_that_names_the_resolver(answer: Any, told: str) -> None:
+def test_an_invalid_address_is_an_error_that_names_the_resolver(answer: Any, seen: str) -> None:
     runtime = MemoryRuntime()
-    with pytest.raises(LocalProtocolError, match=rf"the resolver Answering answered {told} for a\.test"):
+    with pytest.raises(LocalProtocolError, match=rf"the resolver Answering answered {seen} for a\.test"):
         reaching("a.test", Network(Answering(answer)), runtime=runtime)
     assert runtime.attempts == []
 
 
-def test_an_empty_answer_is_a_connect_error_that_names_the_resolver_and_the_host() -> None:
+def test_an_empty_answer_names_the_resolver_and_the_host() -> None:
     with pytest.raises(ConnectError, match=r"the resolver Answering knows no address of 'a\.test'"):
         reaching("a.test", Network(Answering([])))
 
@@ -201,7 +201,7 @@ def test_resolving_and_connecting_share_one_timeout() -> None:
     assert runtime.now == pytest.approx(5.0)
 
 
-def test_a_name_server_that_is_too_slow_is_a_connect_timeout_that_says_so() -> None:
+def test_a_slow_name_server_is_a_connect_timeout_that_says_so() -> None:
     runtime = MemoryRuntime()
     runtime.resolve("a.test", ["192.0.2.1"], delay=6.0)
     with pytest.raises(ConnectTimeout, match=r"resolving a\.test took too long") as caught:
@@ -211,7 +211,7 @@ def test_a_name_server_that_is_too_slow_is_a_connect_timeout_that_says_so() -> N
     assert runtime.attempts == []
 
 
-def test_the_system_keeps_the_connect_timeout_inside_a_resolver_too() -> None:
+def test_connect_timeout_bounds_a_lookup_inside_a_resolver_too() -> None:
     class Delegating:
         async def resolve(self, host: str, system: System) -> Sequence[str]:
             return await system(host)
@@ -224,7 +224,7 @@ def test_the_system_keeps_the_connect_timeout_inside_a_resolver_too() -> None:
 
 
 @each_runtime
-def test_a_dead_name_server_costs_the_connect_timeout_and_no_more(
+def test_dead_name_server_costs_the_connect_timeout_and_no_more(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
@@ -257,18 +257,16 @@ def test_a_denied_address_is_left_out_and_the_others_tried() -> None:
 
 @pytest.mark.parametrize("answer", [["10.0.0.1"], ["127.0.0.1", "::1"], ["::ffff:169.254.169.254"], ["fe80::1%1"]])
 @pytest.mark.parametrize("by", ["resolver", "resolve", "system"])
-def test_a_name_whose_addresses_are_all_denied_is_a_policy_error_and_never_a_connection(
-    answer: list[str], by: str
-) -> None:
+def test_a_name_with_denied_addresses_alone_is_a_policy_error(answer: list[str], by: str) -> None:
     runtime = MemoryRuntime()
     runtime.resolve("a.test", answer)
-    ways = {
+    cases = {
         "resolver": Network(Answering(answer), policy=PUBLIC),
         "resolve": Network(resolve={"a.test": answer}, policy=PUBLIC),
         "system": Network(policy=PUBLIC),
     }
     with pytest.raises(PolicyError, match=r"^a\.test: the network policy denies") as caught:
-        reaching("a.test", ways[by], runtime=runtime)
+        reaching("a.test", cases[by], runtime=runtime)
     assert caught.value.address is not None
     assert ip_address(caught.value.address) == ip_address(answer[0])  # Python 3.13 spells mapped ones in another way
     assert caught.value.port == 80
@@ -369,7 +367,7 @@ V6 = [f"2001:db8::{number:x}" for number in range(1, 30)]
         ([V6[0], V6[0], V4[0], V6[0]], [V6[0], V4[0]]),
     ],
 )
-def test_families_take_turns_and_the_resolver_says_which_is_first(found: list[str], order: list[str]) -> None:
+def test_families_alternate_and_the_resolver_says_which_is_first(found: list[str], order: list[str]) -> None:
     runtime = MemoryRuntime()
     runtime.resolve("a.test", found)
     answers: list[Sequence[str]] = []
@@ -382,7 +380,7 @@ def test_families_take_turns_and_the_resolver_says_which_is_first(found: list[st
 
 
 @pytest.mark.parametrize("last", ["192.0.2.200", "2001:db8::c8"])
-def test_of_a_thousand_addresses_sixteen_are_tried_and_a_lone_one_of_the_other_family_is_second(last: str) -> None:
+def test_sixteen_addresses_are_tried_and_rarer_family_is_second(last: str) -> None:
     form = "2001:db8:1::1:{:x}" if "." in last else "198.51.{0}.{1}"
     many = [form.format(number) if "." in last else form.format(*divmod(number, 250)) for number in range(1, 1001)]
     answer = [*many, last]
@@ -428,7 +426,7 @@ def test_a_local_address_that_fits_no_address_is_a_connect_error() -> None:
 
 
 @each_runtime
-def test_given_addresses_local_address_and_options_hold_for_the_connections_of_a_pool(runtime: Runtime) -> None:
+def test_addresses_and_options_hold_for_connections_of_a_pool(runtime: Runtime) -> None:
     async def body() -> None:
         async with runtime.pool(
             resolve={"a.test": "127.0.0.1"},
@@ -489,7 +487,7 @@ def test_settings_do_not_change_with_what_they_were_made_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "kind", "told"),
+    ("named", "kind", "seen"),
     [
         ({"resolve": "a.test"}, TypeError, "resolve is 'a.test'"),
         ({"resolve": {1: "127.0.0.1"}}, TypeError, "resolve has the host 1"),
@@ -513,10 +511,8 @@ def test_settings_do_not_change_with_what_they_were_made_of() -> None:
         ({"socket_options": "abc"}, TypeError, "socket_options is 'abc'"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_when_they_are_made(
-    named: dict[str, Any], kind: type[Exception], told: str
-) -> None:
-    with pytest.raises(kind, match=told):
+def test_bad_settings_are_refused_when_they_are_made(named: dict[str, Any], kind: type[Exception], seen: str) -> None:
+    with pytest.raises(kind, match=seen):
         Network(**named)
 
 
@@ -534,10 +530,10 @@ class Clock:
 def answers_of(resolver: CachingResolver, host: str, system: Any = None) -> Sequence[str]:
     """What it says, asked where nothing suspends."""
 
-    async def nobody(host: str) -> Sequence[str]:
+    async def never_called(host: str) -> Sequence[str]:
         raise AssertionError(f"the system was asked for {host}")
 
-    coro = resolver.resolve(host, system or nobody)
+    coro = resolver.resolve(host, system or never_called)
     with pytest.raises(StopIteration) as end:
         coro.send(None)
     value: Sequence[str] = end.value.value
@@ -565,7 +561,7 @@ def test_the_system_is_asked_when_there_is_no_other_resolver() -> None:
     assert asked == ["a.test"]
 
 
-def test_names_are_remembered_apart_and_the_oldest_gives_way() -> None:
+def test_names_are_remembered_apart_and_the_oldest_is_dropped() -> None:
     inner = Answering(["192.0.2.1"])
     resolver = CachingResolver(most=2, resolver=inner, clock=Clock())
     for host in ("a.test", "b.test", "a.test", "c.test", "b.test", "a.test"):
@@ -643,7 +639,7 @@ def test_threads_share_a_cache() -> None:
 
 
 @each_runtime
-def test_a_pool_with_a_cache_asks_the_system_once_for_many_connections(
+def test_a_pool_with_a_cache_looks_up_once_for_many_connections(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []

@@ -77,7 +77,7 @@ NOT_REACHABLE = [
     "fec0::/10",
     "ff00::/8",
 ]
-NOT_REACHABLE.remove("::ffff:0:0/96")  # here it is judged by the address inside, in tests of their own
+NOT_REACHABLE.remove("::ffff:0:0/96")  # here it is decided by the address inside, in tests of their own
 
 REACHABLE_BUT_NO_SERVERS = [
     "192.0.0.9/32",
@@ -134,7 +134,7 @@ METADATA = [
 
 
 @pytest.mark.parametrize("network", NOT_REACHABLE + REACHABLE_BUT_NO_SERVERS)
-def test_public_only_denies_what_iana_does_not_list_as_a_place_of_servers(network: str) -> None:
+def test_public_only_denies_blocks_that_iana_lists_as_not_global(network: str) -> None:
     for address in ends(network):
         assert not permits(PUBLIC, address), address
 
@@ -151,7 +151,7 @@ def test_public_only_allows_what_iana_lists_as_reachable(network: str) -> None:
 
 
 @pytest.mark.parametrize("address", OTHERS_ON_THE_INTERNET)
-def test_public_only_allows_the_internet_up_to_the_edge_of_each_block(address: str) -> None:
+def test_public_only_allows_internet_up_to_edge_of_each_block(address: str) -> None:
     PUBLIC.check(address, 443)
     PUBLIC.check(address, 1)
     PUBLIC.check(address, 65535)
@@ -164,7 +164,7 @@ IPV6 = st.integers(0, 2**128 - 1).map(IPv6Address) | st.integers(1 << 125, (1 <<
 @given(IPV4 | IPV6)
 @example(IPv4Address("192.88.99.1"))
 @example(IPv6Address("64:ff9b::a00:1"))
-def test_public_only_never_allows_what_python_knows_as_not_global(address: IPv4Address | IPv6Address) -> None:
+def test_public_only_allows_nothing_python_calls_not_global(address: IPv4Address | IPv6Address) -> None:
     if permits(PUBLIC, str(address)):
         meant = getattr(address, "ipv4_mapped", None) or address
         assert meant.is_global
@@ -173,7 +173,7 @@ def test_public_only_never_allows_what_python_knows_as_not_global(address: IPv4A
 
 
 @given(st.integers(0, 2**128 - 1).map(IPv6Address))
-def test_public_only_allows_no_ipv6_but_global_unicast_and_the_ways_to_ipv4(address: IPv6Address) -> None:
+def test_public_only_allows_global_ipv6_and_embedded_ipv4(address: IPv6Address) -> None:
     if permits(PUBLIC, str(address)):
         assert address in ipaddress.ip_network("2000::/3") or address in ipaddress.ip_network("64:ff9b::/96")
 
@@ -242,7 +242,7 @@ def networks_and_addresses(draw: st.DrawFn) -> tuple[IPv4Network, IPv4Address]:
 @EACH_EMBEDDING
 @FEW
 @given(networks_and_addresses())
-def test_each_address_of_a_denied_network_is_denied_in_each_embedding(
+def test_each_address_of_denied_network_is_denied_when_embedded(
     embedding: str, case: tuple[IPv4Network, IPv4Address]
 ) -> None:
     network, address = case
@@ -257,19 +257,19 @@ def test_each_address_of_a_denied_network_is_denied_in_each_embedding(
 @EACH_EMBEDDING
 @FEW
 @given(st.sampled_from([each for each in NOT_REACHABLE if "." in each]), st.integers(0, 2**32 - 1))
-def test_public_only_denies_what_is_not_public_in_each_embedding(embedding: str, network: str, offset: int) -> None:
+def test_public_only_denies_private_addresses_when_embedded(embedding: str, network: str, offset: int) -> None:
     parsed = IPv4Network(network)
     address = int(parsed[offset % parsed.num_addresses])
     assert not permits(PUBLIC, str(IPv6Address(EMBEDDINGS[embedding](address))))
 
 
-def test_public_only_allows_public_ipv4_through_nat64_and_mapped_and_no_other_way() -> None:
-    ways = {
+def test_public_only_allows_ipv4_in_nat64_and_mapped_form_alone() -> None:
+    cases = {
         name
         for name, embed in EMBEDDINGS.items()
         if permits(PUBLIC, str(IPv6Address(embed(int(IPv4Address("8.8.8.8"))))))
     }
-    assert ways == {"mapped", "NAT64", "ISATAP, public"}  # the last is a public IPv6 address in any case
+    assert cases == {"mapped", "NAT64", "ISATAP, public"}  # the last is a public IPv6 address in any case
 
 
 def test_a_mapped_address_is_the_ipv4_address_to_allow() -> None:
@@ -283,7 +283,7 @@ def test_a_mapped_address_is_the_ipv4_address_to_allow() -> None:
     assert not permits(NetworkPolicy(deny=("::ffff:10.0.0.0/104",)), "10.1.2.3")
 
 
-def test_what_allows_an_ipv4_address_allows_no_other_embedding_of_it() -> None:
+def test_allowing_an_ipv4_address_allows_no_other_embedding() -> None:
     only = NetworkPolicy(allow=("8.8.8.8",))
     allowed = {name for name, embed in EMBEDDINGS.items() if permits(only, str(IPv6Address(embed(0x08080808))))}
     assert allowed == {"mapped"}
@@ -335,7 +335,7 @@ NETWORKS = st.lists(NETWORK, max_size=3).map(tuple)
 
 
 @given(NETWORKS, NETWORKS, st.booleans(), NETWORK, IPV4 | IPV6)
-def test_another_network_to_deny_never_allows_more_and_another_to_allow_never_denies_more(
+def test_more_deny_never_allows_and_more_allow_never_denies(
     allow: tuple[str, ...], deny: tuple[str, ...], public: bool, network: str, address: IPv4Address | IPv6Address
 ) -> None:
     allowed = permits(NetworkPolicy(allow, deny, public=public), str(address))
@@ -356,7 +356,7 @@ def test_the_rules_say_what_the_documentation_says(
     )
 
 
-def test_only_the_ports_that_are_named_are_allowed_wherever_they_are() -> None:
+def test_only_named_ports_are_allowed_wherever_they_are() -> None:
     policy = NetworkPolicy(allow=("10.0.0.0/8",), ports=(443, 80))
     assert permits(policy, "10.0.0.1", 80)
     assert permits(policy, "10.0.0.1", 443)
@@ -405,7 +405,7 @@ def test_a_zone_changes_nothing(address: str) -> None:
         "/run/socket",
     ],
 )
-def test_what_is_no_address_is_denied(address: str) -> None:
+def test_a_malformed_address_is_denied(address: str) -> None:
     for policy in (NetworkPolicy(), PUBLIC, NetworkPolicy(allow=("0.0.0.0/0", "::/0"))):
         with pytest.raises(PolicyError, match="it is no IP address"):
             policy.check(address, 80)
@@ -451,7 +451,7 @@ def test_the_error_names_address_port_and_rule() -> None:
         (PUBLIC, "4000::1", "it is not public: only 2000::/3 is, in IPv6"),
     ],
 )
-def test_the_rule_that_denies_is_told(policy: NetworkPolicy, address: str, rule: str) -> None:
+def test_the_denying_rule_is_named(policy: NetworkPolicy, address: str, rule: str) -> None:
     with pytest.raises(PolicyError) as caught:
         policy.check(address, 8080)
     assert caught.value.rule == rule
@@ -464,7 +464,7 @@ def test_the_error_survives_pickling() -> None:
     assert (copy.address, copy.port, copy.rule, str(copy)) == ("10.0.0.1", 80, caught.value.rule, str(caught.value))
 
 
-def test_what_is_shown_of_a_hostile_address_is_escaped_and_cut() -> None:
+def test_a_hostile_address_is_shown_escaped_and_cut() -> None:
     with pytest.raises(PolicyError) as caught:
         PUBLIC.check("\x1b[2J" * 1000, 80)
     assert "\x1b" not in str(caught.value)
@@ -515,7 +515,7 @@ def test_a_policy_shows_its_rules_and_cannot_be_changed() -> None:
         (("example.com",), ValueError, "an IP address"),
     ],
 )
-def test_what_is_no_network_is_refused_with_what_is_allowed(
+def test_a_malformed_network_is_refused_with_the_expected_form(
     name: str, networks: object, error: type[Exception], match: str
 ) -> None:
     with pytest.raises(error, match=match) as caught:
@@ -534,7 +534,7 @@ def test_what_is_no_network_is_refused_with_what_is_allowed(
         ((65536,), ValueError),
     ],
 )
-def test_what_is_no_port_is_refused(ports: object, error: type[Exception]) -> None:
+def test_a_malformed_port_is_refused(ports: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="ports"):
         NetworkPolicy(ports=ports)  # type: ignore[arg-type]
 

@@ -69,7 +69,7 @@ def test_another_kind_of_proxy_is_one_row(monkeypatch: pytest.MonkeyPatch) -> No
         ("http://müller.example", "http", "xn--mller-kva.example", 80, None),
     ],
 )
-def test_urls_say_where_how_and_who(url: Any, scheme: str, host: str, port: int, auth: Any) -> None:
+def test_urls_have_scheme_place_and_credentials(url: Any, scheme: str, host: str, port: int, auth: Any) -> None:
     proxy = Proxy(url)
     assert (proxy.scheme, proxy.host, proxy.port, proxy.auth) == (scheme, host, port, auth)
 
@@ -105,7 +105,7 @@ def test_other_urls_are_refused_and_no_password_is_shown(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["proxy:3128", "proxy", "ftp://proxy", "socks://proxy"])
-def test_a_scheme_that_is_missing_or_unknown_is_told_with_those_that_there_are(url: str) -> None:
+def test_missing_or_unknown_scheme_is_named_with_the_known_ones(url: str) -> None:
     with pytest.raises(httpcore.InvalidURL, match=r"http.*, https.*, socks5.*, socks5h.*, socks4.* or socks4a"):
         Proxy(url)
 
@@ -194,7 +194,7 @@ SECURE = Proxy("https://proxy")
 SOCKS = Proxy("socks5://proxy")
 
 
-def test_a_proxy_forwards_http_for_whatever_origins_over_the_same_connections() -> None:
+def test_proxy_forwards_http_to_all_origins_over_one_connection() -> None:
     for proxy in (HTTP, SECURE):
         routes = {route_to(URL.parse(url), TLS, ("http/1.1",), proxy) for url in ("http://a/", "http://b:81/x")}
         assert routes == {Route(proxy.scheme, "proxy", proxy.port, None, ("http/1.1",), proxy, True)}
@@ -212,7 +212,9 @@ def test_a_proxy_forwards_http_for_whatever_origins_over_the_same_connections() 
         (SOCKS, "https://a", BOTH, False),
     ],
 )
-def test_what_is_not_forwarded_is_for_one_origin(proxy: Proxy, url: str, offers: tuple[str, ...], tunnel: bool) -> None:
+def test_a_tunnelled_connection_is_for_one_origin(
+    proxy: Proxy, url: str, offers: tuple[str, ...], tunnel: bool
+) -> None:
     route = route_to(URL.parse(url), TLS, offers, proxy, tunnel=tunnel)
     assert (route.forwards, route.host, route.proxy, route.offers) == (False, "a", proxy, offers)
     assert route.tls == (TLS if url.startswith("https") else None)

@@ -163,9 +163,7 @@ def host_of(head: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_host_shown_is_the_host_looked_up_named_and_checked_or_nobody_is_reached(
-    scheme: str, certificate: Path
-) -> None:
+def test_the_host_shown_looked_up_named_and_checked_is_one(scheme: str, certificate: Path) -> None:
     heads: list[bytes] = []
     named: list[str | None] = []
     context = None
@@ -208,7 +206,7 @@ def same(host: str) -> object:
         return host
 
 
-# The judge: ada, the parser of browsers' URLs that Node has.
+# The reference: ada, the parser of browsers' URLs that Node has.
 
 
 def by_ada(text: str) -> tuple[object, int, str] | None:
@@ -236,7 +234,7 @@ def test_what_we_accept_leads_where_browsers_would_go(text: str) -> None:
 
 
 def test_browsers_accept_much_of_what_we_refuse() -> None:
-    """So the judge has an opinion of its own, and the tricks are tricks."""
+    """So the reference has an opinion of its own, and the tricks are tricks."""
     assert sum(by_ada(text) is not None for text, host in TRICKS if host is None) > 20
 
 
@@ -274,7 +272,7 @@ PIECES = st.lists(st.sampled_from([*TOKENS, "\\", "\u3002", "\uff20", "\t", "\x0
 @example("http://", "xn--a-/")
 @example("http://", "a\u0300.example/")
 @example("http://", "a.example:00080/")
-def test_whatever_both_we_and_browsers_accept_is_one_host_and_port(scheme: str, rest: str) -> None:
+def test_a_url_accepted_by_us_and_browsers_is_one_host_and_port(scheme: str, rest: str) -> None:
     ours, theirs = by_us(scheme + rest), by_ada(scheme + rest)
     assert ours is None or theirs is None or ours == theirs
 
@@ -310,7 +308,7 @@ async def denied(http: Any, url: str) -> PolicyError:
 
 
 @each_runtime
-def test_a_name_that_leads_elsewhere_the_second_time_leads_nowhere(runtime: Runtime, server: ScriptedServer) -> None:
+def test_name_that_resolves_differently_second_time_is_denied(runtime: Runtime, server: ScriptedServer) -> None:
     resolver = Telling(["127.0.0.1"], ["127.0.0.2"])
 
     async def body() -> None:
@@ -342,7 +340,7 @@ def test_of_several_addresses_only_those_allowed_are_tried(runtime: Runtime, ser
 
 
 @each_runtime
-def test_a_connection_that_is_kept_keeps_its_verdict_and_asks_nobody(runtime: Runtime) -> None:
+def test_a_kept_connection_keeps_its_verdict_without_a_lookup(runtime: Runtime) -> None:
     resolver = Telling(["127.0.0.1"], ["127.0.0.2"])
     heads: list[bytes] = []
 
@@ -380,9 +378,7 @@ NOT_PUBLIC = [
 
 
 @each_runtime
-def test_under_public_only_no_spelling_of_what_is_here_is_connected_to(
-    runtime: Runtime, server: ScriptedServer
-) -> None:
+def test_public_only_connects_to_no_spelling_of_this_host(runtime: Runtime, server: ScriptedServer) -> None:
     async def body() -> None:
         async with runtime.pool(network_policy=NetworkPolicy.public_only()) as http:
             for host in NOT_PUBLIC:
@@ -486,7 +482,7 @@ def test_the_oldest_of_too_many_names_is_forgotten(runtime: Runtime, server: Scr
 
 
 @each_runtime
-def test_what_is_remembered_is_checked_each_time(runtime: Runtime, server: ScriptedServer) -> None:
+def test_remembered_addresses_are_checked_each_time(runtime: Runtime, server: ScriptedServer) -> None:
     cache = httpcore.CachingResolver(resolver=Telling(["127.0.0.2"]))
 
     async def body() -> None:
@@ -502,7 +498,7 @@ def test_what_is_remembered_is_checked_each_time(runtime: Runtime, server: Scrip
 
 
 @each_runtime
-def test_what_is_remembered_is_forgotten_in_time(runtime: Runtime, server: ScriptedServer) -> None:
+def test_remembered_addresses_are_forgotten_in_time(runtime: Runtime, server: ScriptedServer) -> None:
     clock = [0.0]
     source = Telling(["127.0.0.1"], ["127.0.0.2"])
     peers = []

@@ -49,7 +49,7 @@ KINDS = ("none", "http", "tunnel", "https", "socks4", "socks4a", "socks5", "sock
 PROTOCOLS = ("HTTP/1.1", "HTTP/2")
 
 
-class Way(NamedTuple):
+class Case(NamedTuple):
     kind: str
     scheme: str
     protocol: str
@@ -78,8 +78,8 @@ class Way(NamedTuple):
         return "localhost" if self.kind in ("none", "socks4", "socks5") else "origin.test"
 
 
-WAYS = [Way(*way) for way in ((k, s, p) for k in KINDS for s in ("http", "https") for p in PROTOCOLS)]
-each_way = pytest.mark.parametrize("way", WAYS, ids=str)
+CASES = [Case(*case) for case in ((k, s, p) for k in KINDS for s in ("http", "https") for p in PROTOCOLS)]
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 class Hops(NamedTuple):
@@ -107,14 +107,14 @@ def hops(tmp_path_factory: pytest.TempPathFactory) -> Hops:
 
 
 class Scene(NamedTuple):
-    """The other side of a way, and what a pool and a request need to go that way. `who` is the proxy, as errors name
+    """The other side of a way, and what a pool and a request need to go that way. `label` is the proxy, as errors name
     it, or the origin.
     """
 
     server: ScriptedProxy
     settings: dict[str, Any]
     url: str
-    who: str
+    label: str
 
     async def hello(self, pool: Any) -> Any:
         response = await pool.request("GET", f"{self.url}/hello")
@@ -123,30 +123,30 @@ class Scene(NamedTuple):
 
 
 @contextmanager
-def scene(way: Way, hops: Hops, acts: Mapping[str, Act] | None = None, *, faulty: int = 1) -> Iterator[Scene]:
+def scene(case: Case, hops: Hops, acts: Mapping[str, Act] | None = None, *, faulty: int = 1) -> Iterator[Scene]:
     """`acts` happen to the first `faulty` connections."""
     with ExitStack() as stack:
         path = None
-        if way.kind == "uds":
+        if case.kind == "uds":
             path = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "socket")
-        origin = hops.origin[way.protocol]
-        server = ScriptedProxy(way.steps, acts, faulty=faulty, proxy=hops.proxy, origin=origin, path=path)
+        origin = hops.origin[case.protocol]
+        server = ScriptedProxy(case.steps, acts, faulty=faulty, proxy=hops.proxy, origin=origin, path=path)
         stack.enter_context(server)
-        yield scene_at(way, hops, server, server.port, path)
+        yield scene_at(case, hops, server, server.port, path)
 
 
-def scene_at(way: Way, hops: Hops, server: Any, port: int, path: str | None) -> Scene:
-    settings: dict[str, Any] = {"ssl": hops.trusting_origin, "http1": way.protocol == "HTTP/1.1"}
+def scene_at(case: Case, hops: Hops, server: Any, port: int, path: str | None) -> Scene:
+    settings: dict[str, Any] = {"ssl": hops.trusting_origin, "http1": case.protocol == "HTTP/1.1"}
     where = f"127.0.0.1:{port}"
-    url = f"{way.scheme}://{way.host}:{port if way.kind == 'none' else 8000}"
+    url = f"{case.scheme}://{case.host}:{port if case.kind == 'none' else 8000}"
     if path is not None:
         settings["uds"] = path
-    elif way.kind == "https":
+    elif case.kind == "https":
         settings["proxy"] = httpcore.Proxy(f"https://{where}", auth=AUTH, ssl=hops.trusting_proxy)
-    elif way.kind in ("http", "tunnel"):
-        settings["proxy"] = httpcore.Proxy(f"http://{where}", auth=AUTH, tunnel=way.kind == "tunnel")
-    elif way.kind != "none":
-        settings["proxy"] = httpcore.Proxy(f"{way.kind}://{where}", auth=AUTH if way.kind == "socks5h" else None)
+    elif case.kind in ("http", "tunnel"):
+        settings["proxy"] = httpcore.Proxy(f"http://{where}", auth=AUTH, tunnel=case.kind == "tunnel")
+    elif case.kind != "none":
+        settings["proxy"] = httpcore.Proxy(f"{case.kind}://{where}", auth=AUTH if case.kind == "socks5h" else None)
     return Scene(server, settings, url, str(settings.get("proxy", path or where)))
 
 
@@ -163,49 +163,47 @@ async def gone(runtime: Runtime, server: ScriptedProxy) -> None:
 
 
 @each_runtime
-@each_way
-def test_a_way_leads_to_its_origin_hop_by_hop_and_its_connection_is_kept(
-    runtime: Runtime, way: Way, hops: Hops
-) -> None:
+@each_case
+def test_a_route_leads_to_its_origin_and_its_connection_is_kept(runtime: Runtime, case: Case, hops: Hops) -> None:
     async def body() -> None:
-        with scene(way, hops) as here:
+        with scene(case, hops) as here:
             async with runtime.pool(**here.settings) as pool:
                 first, second = await here.hello(pool), await here.hello(pool)
-                assert {first.protocol, second.protocol} == {way.protocol}
+                assert {first.protocol, second.protocol} == {case.protocol}
                 assert (first.info.reused, second.info.reused) == (False, True)
                 stats = pool.stats()
                 assert (stats.connections, stats.idle, stats.leased) == (1, 1, 0)
             await gone(runtime, here.server)
-            check_what_was_heard(way, here)
+            check_received(case, here)
 
     runtime.run(body)
 
 
-def check_what_was_heard(way: Way, here: Scene) -> None:
+def check_received(case: Case, here: Scene) -> None:
     server = here.server
-    assert [step for step, _ in server.heard] == [*way.steps, EXCHANGE]
-    named = f"{way.host}:8000".encode()
-    if CONNECT in way.steps:
-        (head,) = server.said(CONNECT)
+    assert [step for step, _ in server.received] == [*case.steps, EXCHANGE]
+    named = f"{case.host}:8000".encode()
+    if CONNECT in case.steps:
+        (head,) = server.seen(CONNECT)
         assert head.startswith(b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n" % (named, named))
         assert b"\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n" in head
-    if way.kind == "socks5h":
-        assert server.said(PASSWORD) == [b"\x01\x07Aladdin\x0bopen sesame"]
-        assert server.said(SOCKS5) == [b"\x05\x01\x00\x03\x0borigin.test\x1f\x40"]
-    if way.kind == "socks5":
-        assert server.said(GREETING) == [b"\x05\x01\x00"]
-        assert server.said(SOCKS5)[0] in (
+    if case.kind == "socks5h":
+        assert server.seen(PASSWORD) == [b"\x01\x07Aladdin\x0bopen sesame"]
+        assert server.seen(SOCKS5) == [b"\x05\x01\x00\x03\x0borigin.test\x1f\x40"]
+    if case.kind == "socks5":
+        assert server.seen(GREETING) == [b"\x05\x01\x00"]
+        assert server.seen(SOCKS5)[0] in (
             b"\x05\x01\x00\x01\x7f\x00\x00\x01\x1f\x40",
             b"\x05\x01\x00\x04" + bytes(15) + b"\x01\x1f\x40",
         )
-    if way.kind == "socks4":
-        assert server.said(SOCKS4) == [b"\x04\x01\x1f\x40\x7f\x00\x00\x01\0"]
-    if way.kind == "socks4a":
-        assert server.said(SOCKS4) == [b"\x04\x01\x1f\x40\0\0\0\1\0origin.test\0"]
-    if way.scheme == "https":
-        assert server.said(TLS_ORIGIN) == [way.host.encode()]
-    for head in server.said(EXCHANGE):
-        forwarded = here.settings.get("proxy") is not None and way.steps[-2:] in ([EXCHANGE], [TLS_PROXY, EXCHANGE])
+    if case.kind == "socks4":
+        assert server.seen(SOCKS4) == [b"\x04\x01\x1f\x40\x7f\x00\x00\x01\0"]
+    if case.kind == "socks4a":
+        assert server.seen(SOCKS4) == [b"\x04\x01\x1f\x40\0\0\0\1\0origin.test\0"]
+    if case.scheme == "https":
+        assert server.seen(TLS_ORIGIN) == [case.host.encode()]
+    for head in server.seen(EXCHANGE):
+        forwarded = here.settings.get("proxy") is not None and case.steps[-2:] in ([EXCHANGE], [TLS_PROXY, EXCHANGE])
         absolute = head.startswith(b"GET http://%b/hello HTTP/1.1\r\n" % named)
         assert absolute is forwarded
         assert (b"proxy-authorization" in head.lower()) is forwarded
@@ -214,10 +212,10 @@ def check_what_was_heard(way: Way, here: Scene) -> None:
 # Where it does not.
 
 
-def at_each_step(kind: str | None = None, scheme: str | None = None) -> list[tuple[Way, str]]:
+def at_each_step(kind: str | None = None, scheme: str | None = None) -> list[tuple[Case, str]]:
     """All ways and their steps, or those of one kind and scheme. HTTP/2 differs where it speaks or needs a tunnel."""
-    ways = [way for way in WAYS if kind in (None, way.kind) and scheme in (None, way.scheme)]
-    return [(w, step) for w in ways for step in w.steps if w.protocol == "HTTP/1.1" or step in (CONNECT, EXCHANGE)]
+    cases = [case for case in CASES if kind in (None, case.kind) and scheme in (None, case.scheme)]
+    return [(w, step) for w in cases for step in w.steps if w.protocol == "HTTP/1.1" or step in (CONNECT, EXCHANGE)]
 
 
 STRAYS = {
@@ -228,7 +226,7 @@ STRAYS = {
 }
 
 
-def wanted(way: Way, step: str, stray: str) -> type[Exception] | tuple[type[Exception], ...]:
+def wanted(case: Case, step: str, stray: str) -> type[Exception] | tuple[type[Exception], ...]:
     if step in (CONNECT, GREETING, PASSWORD, SOCKS5, SOCKS4):
         return httpcore.ProxyError
     if step in (TLS_PROXY, TLS_ORIGIN):
@@ -242,8 +240,8 @@ def complaint(error: BaseException, kinds: Any, here: Scene, step: str) -> str |
     """What is wrong with the error, if something is."""
     if not isinstance(error, kinds):
         return f"{type(error).__name__}: {error}"
-    if here.who not in str(error) and step != EXCHANGE:
-        return f"it does not name {here.who}: {error}"
+    if here.label not in str(error) and step != EXCHANGE:
+        return f"it does not name {here.label}: {error}"
     return None
 
 
@@ -251,13 +249,13 @@ def complaint(error: BaseException, kinds: Any, here: Scene, step: str) -> str |
 @pytest.mark.parametrize("stray", STRAYS)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_hop_that_goes_astray_is_one_error_that_names_it_and_then_all_is_well(
+def test_a_failed_hop_is_one_error_that_names_it(
     runtime: Runtime, kind: str, scheme: str, stray: str, hops: Hops
 ) -> None:
     complaints: dict[str, str | None] = {}
 
-    async def body(way: Way, step: str) -> None:
-        with scene(way, hops, {step: STRAYS[stray]}) as here:
+    async def body(case: Case, step: str) -> None:
+        with scene(case, hops, {step: STRAYS[stray]}) as here:
             async with runtime.pool(**here.settings) as pool:
                 error: BaseException | None = None
                 try:
@@ -265,15 +263,15 @@ def test_a_hop_that_goes_astray_is_one_error_that_names_it_and_then_all_is_well(
                 except Exception as raised:
                     error = raised
                 assert error is not None
-                complaints[f"{way} at {step}"] = complaint(error, wanted(way, step, stray), here, step)
+                complaints[f"{case} at {step}"] = complaint(error, wanted(case, step, stray), here, step)
                 stats = pool.stats()
                 assert (stats.connections, stats.leased, stats.waiting) == (0, 0, 0)
                 await here.hello(pool)
             await gone(runtime, here.server)
 
-    for way, step in at_each_step(kind, scheme):
+    for case, step in at_each_step(kind, scheme):
         if (step, stray) != (EXCHANGE, "refusal"):  # that would be a response
-            runtime.run(body, way, step)
+            runtime.run(body, case, step)
     assert {where: what for where, what in complaints.items() if what} == {}
 
 
@@ -284,7 +282,7 @@ def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: H
     limits = httpcore.TimeoutConfig(5, connect_timeout=2.0, read_timeout=1.9)  # long enough to get there when all do
     cells = at_each_step()
 
-    async def one(way: Way, step: str, here: Scene) -> None:
+    async def one(case: Case, step: str, here: Scene) -> None:
         async with runtime.pool(timeout=limits, **here.settings) as pool:
             kind = httpcore.ReadTimeout if step == EXCHANGE else httpcore.ConnectTimeout
             with pytest.raises(httpcore.HTTPCoreError) as caught:
@@ -292,13 +290,13 @@ def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: H
             what = complaint(caught.value, kind, here, step)
             if here.server.silent != 1 or caught.value.limit != (1.9 if step == EXCHANGE else 2.0):
                 what = f"it is about something else: {caught.value}"
-            complaints[f"{way} at {step}"] = what
+            complaints[f"{case} at {step}"] = what
             assert pool.stats().leased == 0
         await gone(runtime, here.server)
 
     async def body() -> None:
         with ExitStack() as stack:
-            scenes = [(way, step, stack.enter_context(scene(way, hops, {step: silence}))) for way, step in cells]
+            scenes = [(case, step, stack.enter_context(scene(case, hops, {step: silence}))) for case, step in cells]
             await runtime.gather(*[partial(one, *each) for each in scenes])
         assert len(complaints) == len(cells)
 
@@ -308,12 +306,12 @@ def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: H
 
 @each_runtime
 @pytest.mark.parametrize("kind", KINDS)
-def test_cancelled_at_any_hop_leaves_no_socket_and_the_pool_is_fit(runtime: Runtime, kind: str, hops: Hops) -> None:
+def test_cancelled_at_any_hop_leaves_no_socket_and_working_pool(runtime: Runtime, kind: str, hops: Hops) -> None:
     """Threads are not cancelled: there another thread closes the pool, and a request that was sent runs on."""
     threads = isinstance(runtime, ThreadsRuntime)
 
-    async def body(way: Way, step: str) -> None:
-        with scene(way, hops, {step: silence}) as here:
+    async def body(case: Case, step: str) -> None:
+        with scene(case, hops, {step: silence}) as here:
             pool = runtime.pool(timeout=httpcore.TimeoutConfig(20), **here.settings)
             try:
                 await struck(runtime, pool, lambda: here.hello(pool), lambda: here.server.silent == 1)
@@ -326,9 +324,9 @@ def test_cancelled_at_any_hop_leaves_no_socket_and_the_pool_is_fit(runtime: Runt
                 await pool.close()
             await gone(runtime, here.server)
 
-    for way, step in at_each_step(kind):
+    for case, step in at_each_step(kind):
         if not (threads and step == EXCHANGE):
-            runtime.run(body, way, step)
+            runtime.run(body, case, step)
 
 
 async def struck(runtime: Runtime, pool: Any, request: Callable[[], Awaitable[Any]], ready: Callable[[], bool]) -> None:
@@ -369,22 +367,22 @@ async def struck(runtime: Runtime, pool: Any, request: Callable[[], Awaitable[An
 # Where there is nobody at the first hop.
 
 
-def nobody(way: Way, hops: Hops, folder: Path) -> Scene:
+def never_called(case: Case, hops: Hops, folder: Path) -> Scene:
     """A port that refuses, or a path without a socket."""
-    return scene_at(way, hops, None, free_port(), str(folder / "nothing") if way.kind == "uds" else None)
+    return scene_at(case, hops, None, free_port(), str(folder / "nothing") if case.kind == "uds" else None)
 
 
 @each_runtime
-@each_way
-def test_a_first_hop_that_refuses_is_a_connect_error_that_names_it(
-    runtime: Runtime, way: Way, hops: Hops, tmp_path: Path
+@each_case
+def test_first_hop_that_refuses_is_a_connect_error_that_names_it(
+    runtime: Runtime, case: Case, hops: Hops, tmp_path: Path
 ) -> None:
     async def body() -> None:
-        here = nobody(way, hops, tmp_path)
+        here = never_called(case, hops, tmp_path)
         async with runtime.pool(**here.settings) as pool:
             with pytest.raises(httpcore.ConnectError) as caught:
                 await pool.request("GET", here.url)
-            assert here.who in str(caught.value)
+            assert here.label in str(caught.value)
             assert caught.value.errno is not None
             assert not isinstance(caught.value, httpcore.TLSError)
             assert pool.stats().connections == 0
@@ -405,31 +403,31 @@ def full() -> Iterator[int]:
 
 
 @each_runtime
-def test_a_first_hop_that_never_answers_is_a_connect_timeout_that_names_it(runtime: Runtime, hops: Hops) -> None:
-    ways = [way for way in WAYS if way.kind != "uds" and way.protocol == "HTTP/1.1"]
+def test_a_first_hop_that_never_answers_is_a_connect_timeout(runtime: Runtime, hops: Hops) -> None:
+    cases = [case for case in CASES if case.kind != "uds" and case.protocol == "HTTP/1.1"]
     limits = httpcore.TimeoutConfig(5, connect_timeout=0.3)
 
-    async def one(way: Way) -> None:
+    async def one(case: Case) -> None:
         with full() as port:
-            here = scene_at(way, hops, None, port, None)
+            here = scene_at(case, hops, None, port, None)
             async with runtime.pool(timeout=limits, **here.settings) as pool:
                 with pytest.raises(httpcore.ConnectTimeout) as caught:
                     await pool.request("GET", here.url)
-                assert here.who in str(caught.value)
+                assert here.label in str(caught.value)
                 assert caught.value.limit == 0.3
                 assert pool.stats().connections == 0
 
     async def body() -> None:
-        await runtime.gather(*[partial(one, way) for way in ways])
+        await runtime.gather(*[partial(one, case) for case in cases])
 
     runtime.run(body)
 
 
 @each_runtime
 def test_cancelled_before_the_first_hop_answers(runtime: Runtime, hops: Hops) -> None:
-    async def one(way: Way) -> None:
+    async def one(case: Case) -> None:
         with full() as port:
-            here = scene_at(way, hops, None, port, None)
+            here = scene_at(case, hops, None, port, None)
             # Closing a pool does not interrupt the system's connect.
             limits = httpcore.TimeoutConfig(20, connect_timeout=0.3 if isinstance(runtime, ThreadsRuntime) else 20)
             pool = runtime.pool(timeout=limits, **here.settings)
@@ -441,6 +439,6 @@ def test_cancelled_before_the_first_hop_answers(runtime: Runtime, hops: Hops) ->
 
     async def body() -> None:
         kinds = ("none", "http", "https", "socks5h")
-        await runtime.gather(*[partial(one, Way(kind, "https", "HTTP/2")) for kind in kinds])
+        await runtime.gather(*[partial(one, Case(kind, "https", "HTTP/2")) for kind in kinds])
 
     runtime.run(body)

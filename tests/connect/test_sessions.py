@@ -71,7 +71,7 @@ async def is_resumed(http: Any, url: str) -> bool | None:
 
 @each_runtime
 @pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
-def test_of_a_hundred_connections_one_after_the_other_all_but_the_first_resume(
+def test_of_a_hundred_connections_in_a_row_all_but_first_resume(
     runtime: Runtime, version: ssl.TLSVersion, trusting: SSLConfig
 ) -> None:
     async def main(server: Origin) -> None:
@@ -85,7 +85,7 @@ def test_of_a_hundred_connections_one_after_the_other_all_but_the_first_resume(
 
 
 @each_runtime
-def test_a_second_hundred_at_once_resumes_what_the_first_hundred_left(runtime: Runtime, trusting: SSLConfig) -> None:
+def test_a_second_hundred_at_once_resumes_sessions_of_the_first(runtime: Runtime, trusting: SSLConfig) -> None:
     async def main(server: Origin) -> None:
         async with runtime.pool(trusting, timeout=60.0) as http:
             for resumed in (0, 100):
@@ -97,7 +97,7 @@ def test_a_second_hundred_at_once_resumes_what_the_first_hundred_left(runtime: R
         assert server.connections == 200
 
 
-def test_a_resumed_handshake_brings_no_certificate_and_yet_the_same_facts(trusting: SSLConfig) -> None:
+def test_resumed_handshake_has_no_certificate_and_the_same_facts(trusting: SSLConfig) -> None:
     with origin() as server, httpcore.SyncConnectionPool(trusting) as http:
         first, second = (http.request("GET", server.url).info.tls for _ in range(2))
     assert first is not None
@@ -149,7 +149,7 @@ def certificates(folder: Path, *configs: SSLConfig) -> set[bytes]:
     return found
 
 
-def test_an_origin_never_gets_the_session_of_another_though_it_could_use_it(trusting: SSLConfig) -> None:
+def test_an_origin_never_gets_the_session_of_another(trusting: SSLConfig) -> None:
     context = origin_context(CERTIFICATE)  # one context: either would accept the other's tickets
     with origin(context) as one, origin(context) as two, httpcore.SyncConnectionPool(trusting) as http:
         for url in (one.url, two.url, one.url.replace("127.0.0.1", "localhost")):
@@ -167,7 +167,7 @@ def test_pools_share_no_sessions(trusting: SSLConfig) -> None:
         assert server.resumed == 0
 
 
-def test_what_was_agreed_on_unchecked_is_not_resumed_by_who_checks(trusting: SSLConfig) -> None:
+def test_an_unchecked_session_is_not_resumed_with_checks(trusting: SSLConfig) -> None:
     stranger = trustme.CA().issue_cert("127.0.0.1")
     with origin(origin_context(stranger)) as server, httpcore.SyncConnectionPool(trusting) as http:
         assert http.request("GET", server.url, ssl=SSLConfig(verify=False)).status_code == 200
@@ -176,7 +176,7 @@ def test_what_was_agreed_on_unchecked_is_not_resumed_by_who_checks(trusting: SSL
         assert server.resumed == 0
 
 
-def test_when_the_environment_names_other_authorities_the_old_sessions_are_worth_nothing(
+def test_other_authorities_in_the_environment_end_old_sessions(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
@@ -191,29 +191,27 @@ def test_when_the_environment_names_other_authorities_the_old_sessions_are_worth
 
 
 @each_runtime
-def test_proxy_and_origin_resume_their_own_sessions_and_never_each_others(
-    runtime: Runtime, trusting: SSLConfig
-) -> None:
+def test_proxy_and_origin_resume_their_own_sessions_alone(runtime: Runtime, trusting: SSLConfig) -> None:
     """Both hops end at one server, under one name and with one context, so that either ticket would be accepted."""
     seen: list[tuple[bool, bool]] = []
     context = origin_context(CERTIFICATE)
 
     def note(visit: Any) -> bool:
         at_origin = visit.socket.tls.session_reused
-        visit.hear(visit.head())
+        visit.receive(visit.head())
         seen.append((at_proxy.pop(), at_origin))
         visit.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         return False
 
     def tunnel(visit: Any) -> bool:
         at_proxy.append(visit.socket.tls.session_reused)
-        visit.hear(visit.head())
+        visit.receive(visit.head())
         visit.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
         return True
 
     async def main(proxy: ScriptedProxy) -> None:
-        way = httpcore.Proxy(f"https://localhost:{proxy.port}", ssl=trusting)
-        async with runtime.pool(trusting, proxy=way) as http:
+        case = httpcore.Proxy(f"https://localhost:{proxy.port}", ssl=trusting)
+        async with runtime.pool(trusting, proxy=case) as http:
             for _ in range(3):
                 await get(http, f"https://localhost:{proxy.port}/")
 
@@ -234,7 +232,7 @@ def test_a_ticket_is_used_once(trusting: SSLConfig) -> None:
         assert [shown.resumed for shown in server.shown] == [False, True, False, False]
 
 
-def test_a_server_that_has_forgotten_all_sessions_costs_nothing_but_the_handshake(trusting: SSLConfig) -> None:
+def test_server_that_forgot_all_sessions_costs_only_handshake(trusting: SSLConfig) -> None:
     contexts = [origin_context(CERTIFICATE), origin_context(CERTIFICATE)]
     with origin(contexts[0]) as server, httpcore.SyncConnectionPool(trusting) as http:
         http.request("GET", server.url)
@@ -244,7 +242,7 @@ def test_a_server_that_has_forgotten_all_sessions_costs_nothing_but_the_handshak
         assert [shown.resumed for shown in server.shown] == [False, False, True]
 
 
-def test_a_context_of_ones_own_is_resumed_with_and_of_another_class_is_not(folder: Path) -> None:
+def test_a_users_context_is_resumed_and_another_class_is_not(folder: Path) -> None:
     class Stricter(ssl.SSLContext):
         """May look at the certificates after the handshake, as truststore's does."""
 
@@ -303,7 +301,7 @@ def test_only_the_newest_128_of_a_hop_are_kept() -> None:
     assert taken_of(sessions, "quiet") == ["quiet"]
 
 
-def test_only_256_are_kept_in_all_and_of_the_hop_that_was_longest_without_any_the_oldest_goes() -> None:
+def test_session_cache_evicts_the_oldest_of_the_least_recent_hop() -> None:
     sessions = Sessions()
     for key in "abcd":
         for number in range(64):
@@ -318,7 +316,7 @@ def test_only_256_are_kept_in_all_and_of_the_hop_that_was_longest_without_any_th
 
 
 @pytest.mark.parametrize("tickets", [0, 1, 2])
-def test_with_tls_1_3_there_is_no_session_before_a_ticket_has_come(tickets: int) -> None:
+def test_with_tls_1_3_there_is_no_session_before_a_ticket(tickets: int) -> None:
     kept: list[Resumable] = []
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
@@ -335,7 +333,7 @@ def test_with_tls_1_3_there_is_no_session_before_a_ticket_has_come(tickets: int)
     assert (kept[0].session() is not None) is (tickets > 0)  # of a stream that is closed by now
 
 
-def test_nothing_is_kept_of_a_connection_that_never_said_a_word() -> None:
+def test_nothing_is_kept_of_a_connection_without_input() -> None:
     kept: list[Resumable] = []
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
@@ -391,7 +389,7 @@ def test_data_right_behind_the_handshake_hands_it_over_too() -> None:
     assert [left.session() is not None for left in kept] == [True]
 
 
-def test_a_session_of_another_context_is_refused_before_a_byte_is_sent() -> None:
+def test_a_session_of_another_context_is_refused_before_any_byte() -> None:
     kept: list[Resumable] = []
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:

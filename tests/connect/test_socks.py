@@ -62,7 +62,7 @@ def test_what_follows_the_answer_is_left_alone(bound: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "told"),
+    ("answers", "seen"),
     [
         (b"\x04\0", "version 4 where SOCKS has 5"),
         (b"HT", "is it an HTTP proxy?"),
@@ -77,23 +77,23 @@ def test_what_follows_the_answer_is_left_alone(bound: bytes) -> None:
         (b"\x05\0\x05\0\0\x02", "address of type 2"),
     ],
 )
-def test_socks5_refusals_are_told_in_words(answers: bytes, told: str) -> None:
+def test_socks5_refusals_have_words(answers: bytes, seen: str) -> None:
     with pytest.raises(httpcore.ProxyError) as caught:
         hold(socks5("a", 80, None), answers)
-    assert told in str(caught.value)
+    assert seen in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("answers", "told"),
+    ("answers", "seen"),
     [
         (b"\x05\x02\x01\x01", "refused the user name and password (status 1)"),
         (b"\x05\xff", "neither no password nor this one"),
     ],
 )
-def test_socks5_passwords_that_are_refused(answers: bytes, told: str) -> None:
+def test_socks5_passwords_that_are_refused(answers: bytes, seen: str) -> None:
     with pytest.raises(httpcore.ProxyError) as caught:
         hold(socks5("a", 80, AUTH), answers)
-    assert told in str(caught.value)
+    assert seen in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
@@ -119,7 +119,7 @@ def test_socks4_gives_an_address_and_4a_a_name(host: str, sent: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "seen"),
     [
         (b"\0\x5b" + bytes(6), "rejected or failed (reply 91)"),
         (b"\0\x5d" + bytes(6), "identd and the user name do not agree"),
@@ -127,10 +127,10 @@ def test_socks4_gives_an_address_and_4a_a_name(host: str, sent: bytes) -> None:
         (b"HTTP/1.1", "is it an HTTP proxy?"),
     ],
 )
-def test_socks4_refusals_are_told_in_words(answer: bytes, told: str) -> None:
+def test_socks4_refusals_have_words(answer: bytes, seen: str) -> None:
     with pytest.raises(httpcore.ProxyError) as caught:
         hold(socks4("192.0.2.1", 80, b""), answer)
-    assert told in str(caught.value)
+    assert seen in str(caught.value)
 
 
 def test_socks4_knows_neither_ipv6_nor_zero_bytes() -> None:
@@ -140,7 +140,7 @@ def test_socks4_knows_neither_ipv6_nor_zero_bytes() -> None:
 
 
 @given(st.binary(max_size=600), st.booleans(), st.booleans())
-def test_whatever_a_proxy_says_ends_in_a_connection_or_a_proxy_error(answers: bytes, five: bool, auth: bool) -> None:
+def test_any_bytes_of_a_proxy_end_in_a_connection_or_proxy_error(answers: bytes, five: bool, auth: bool) -> None:
     """And reads no more than the longest answer: 2 bytes, 2 for the password, 5 and 257 for the address."""
     conversation = socks5("a", 80, AUTH if auth else None) if five else socks4("192.0.2.1", 80, b"")
     try:

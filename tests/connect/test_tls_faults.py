@@ -36,7 +36,7 @@ LARGE = 16 * 1024 * 1024
 FAULTS = ["RST", "FIN", "forged record", "alert", "close_notify"]
 PLACES = ["during the upload", "before the head", "in the body"]
 FRAMINGS = ["length", "chunked", "until close"]
-WAYS = ["TLS", "TLS in TLS", "TLS in TLS, the inner", "HTTP/2"]
+VARIANTS = ["TLS", "TLS in TLS", "TLS in TLS, the inner", "HTTP/2"]
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,10 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
 # What a server does.
 
 
-def commit(visit: Visit, fault: str, way: str) -> None:
+def commit(visit: Visit, fault: str, variant: str) -> None:
     """End the connection in this way. Under TLS in TLS it is the outer session that ends, or else the inner."""
     inner: Any = visit.socket
-    secured = inner.under if way == "TLS in TLS" else inner
+    secured = inner.under if variant == "TLS in TLS" else inner
     below = secured.under
     with suppress(OSError):
         if fault == "RST":
@@ -85,17 +85,17 @@ HEADS = {
 }
 
 
-def serve_1(visit: Visit, fault: str, place: str, framing: str, way: str) -> None:
+def serve_1(visit: Visit, fault: str, place: str, framing: str, variant: str) -> None:
     visit.head()
     if place == "during the upload":
         visit.exactly(50_000)
     if place != "before the head":
         visit.send(HEADS[framing])
-    commit(visit, fault, way)
+    commit(visit, fault, variant)
     drain(visit)
 
 
-def serve_2(visit: Visit, fault: str, place: str, framing: str, way: str) -> None:
+def serve_2(visit: Visit, fault: str, place: str, framing: str, variant: str) -> None:
     """By hand: SETTINGS, their acknowledgement, a head and DATA that are the same whatever comes."""
     visit.exactly(24)
     visit.send(frame(4, 0, 0, b"\x00\x04" + struct.pack(">I", 2**31 - 1)))
@@ -108,7 +108,7 @@ def serve_2(visit: Visit, fault: str, place: str, framing: str, way: str) -> Non
     if place != "before the head":
         length = b"\x0f\x0d\x03100" if framing == "length" else b""
         visit.send(frame(1, 4, 1, b"\x88" + length) + frame(0, 0, 1, b"first"))
-    commit(visit, fault, way)
+    commit(visit, fault, variant)
     drain(visit)
 
 
@@ -129,20 +129,20 @@ def drain(visit: Visit) -> None:
             pass
 
 
-def server(fault: str, place: str, framing: str, way: str) -> ScriptedProxy:
+def server(fault: str, place: str, framing: str, variant: str) -> ScriptedProxy:
     def exchange(visit: Visit) -> None:
-        (serve_2 if way == "HTTP/2" else serve_1)(visit, fault, place, framing, way)
+        (serve_2 if variant == "HTTP/2" else serve_1)(visit, fault, place, framing, variant)
 
     acts = {EXCHANGE: exchange, CONNECT: connect}
-    steps = (TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE) if way.startswith("TLS in") else (TLS_ORIGIN, EXCHANGE)
-    return ScriptedProxy(steps, acts, proxy=SERVER, origin=SERVER_2 if way == "HTTP/2" else SERVER)
+    steps = (TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE) if variant.startswith("TLS in") else (TLS_ORIGIN, EXCHANGE)
+    return ScriptedProxy(steps, acts, proxy=SERVER, origin=SERVER_2 if variant == "HTTP/2" else SERVER)
 
 
 # What the client makes of it.
 
 
-async def ask(runtime: Runtime, port: int, place: str, way: str, trusting: httpcore.SSLConfig) -> Any:
-    proxy = httpcore.Proxy(f"https://localhost:{port}", ssl=trusting) if way.startswith("TLS in") else None
+async def ask(runtime: Runtime, port: int, place: str, variant: str, trusting: httpcore.SSLConfig) -> Any:
+    proxy = httpcore.Proxy(f"https://localhost:{port}", ssl=trusting) if variant.startswith("TLS in") else None
     timeout = httpcore.TimeoutConfig(total_timeout=20)
     method, data = ("POST", bytes(LARGE)) if place == "during the upload" else ("GET", b"")
     async with runtime.pool(trusting, proxy=proxy, timeout=timeout) as pool:
@@ -152,7 +152,7 @@ async def ask(runtime: Runtime, port: int, place: str, way: str, trusting: httpc
             assert pool.stats().leased == 0
 
 
-def expected(fault: str, place: str, framing: str, way: str) -> tuple[tuple[type[Exception], ...], str]:
+def expected(fault: str, place: str, framing: str, variant: str) -> tuple[tuple[type[Exception], ...], str]:
     broken = (httpcore.ReadError, httpcore.WriteError)
     if fault == "RST":
         return broken, "the connection broke|reset"
@@ -165,31 +165,31 @@ def expected(fault: str, place: str, framing: str, way: str) -> tuple[tuple[type
 
 CASES = [
     case
-    for case in itertools.product(FAULTS, PLACES, FRAMINGS, WAYS)
+    for case in itertools.product(FAULTS, PLACES, FRAMINGS, VARIANTS)
     if not (case[1] == "before the head" and case[2] != "length")  # no framing yet
     and not (case[3] == "HTTP/2" and case[2] == "chunked")  # there is none
 ]
 
 
 @each_runtime
-@pytest.mark.parametrize(("fault", "place", "framing", "way"), CASES, ids=lambda part: str(part))
+@pytest.mark.parametrize(("fault", "place", "framing", "variant"), CASES, ids=lambda part: str(part))
 def test_only_a_clean_end_completes_a_body(
-    runtime: Runtime, fault: str, place: str, framing: str, way: str, trusting: httpcore.SSLConfig
+    runtime: Runtime, fault: str, place: str, framing: str, variant: str, trusting: httpcore.SSLConfig
 ) -> None:
     async def body(port: int) -> None:
         clean = fault == "close_notify" and framing == "until close" and place != "before the head"
-        if clean and way in ("TLS", "TLS in TLS, the inner"):
-            response = await ask(runtime, port, place, way, trusting)
+        if clean and variant in ("TLS", "TLS in TLS, the inner"):
+            response = await ask(runtime, port, place, variant, trusting)
             assert (response.status_code, response.body) == (200, b"first")
             return
-        kinds, text = expected(fault, place, framing, way)
+        kinds, text = expected(fault, place, framing, variant)
         with pytest.raises(kinds, match=text) as caught:
-            await ask(runtime, port, place, way, trusting)
+            await ask(runtime, port, place, variant, trusting)
         assert isinstance(caught.value, httpcore.HTTPCoreError)
         assert caught.value.method == ("POST" if place == "during the upload" else "GET")
         assert caught.value.phase in ("write the request", "read the response head", "read the response body")
 
-    with server(fault, place, framing, way) as peer:
+    with server(fault, place, framing, variant) as peer:
         runtime.run(body, peer.port)
 
 

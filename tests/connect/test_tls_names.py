@@ -143,9 +143,7 @@ def accepted(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", CERTIFICATES)
-def test_a_certificate_is_for_the_hosts_it_names_and_for_no_other(
-    kind: str, folder: Path, authority: Authority
-) -> None:
+def test_certificate_is_for_the_hosts_it_names_and_for_no_other(kind: str, folder: Path, authority: Authority) -> None:
     names, common_name, hosts = CERTIFICATES[kind]
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(authority.write(folder / "server.pem", names, common_name=common_name))
@@ -171,9 +169,9 @@ def test_a_certificate_for_clients_is_none_for_a_server(folder: Path, authority:
     "host",
     ["0x7f000001", "2130706433", "0177.0.0.1", "127.1", "127.0.0.1.", "127.0.0.01", "1.2.3.256", "[::1%lo]", "a..test"],
 )
-def test_odd_forms_of_addresses_are_refused_before_anything_is_opened(host: str) -> None:
+def test_odd_forms_of_addresses_are_refused_early(host: str) -> None:
     """So no certificate is ever compared with one."""
-    told: list[httpcore.TraceEvent] = []
-    with httpcore.SyncConnectionPool(trace=told.append) as http, pytest.raises(httpcore.InvalidURL):
+    seen: list[httpcore.TraceEvent] = []
+    with httpcore.SyncConnectionPool(trace=seen.append) as http, pytest.raises(httpcore.InvalidURL):
         http.request("GET", f"https://{host}/")
-    assert told == []
+    assert seen == []

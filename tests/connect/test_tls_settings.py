@@ -31,7 +31,7 @@ def config(authority: str, **settings: Any) -> httpcore.SSLConfig:
 
 
 @each_runtime
-def test_another_name_is_sent_and_is_what_the_certificate_must_be_for(runtime: Runtime, authority: str) -> None:
+def test_another_name_is_sent_and_checked_in_the_certificate(runtime: Runtime, authority: str) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE)) as server:
             async with runtime.pool(config(authority, server_hostname="a.test")) as pool:
@@ -51,9 +51,7 @@ def test_another_name_is_sent_and_is_what_the_certificate_must_be_for(runtime: R
 
 @each_runtime
 @pytest.mark.parametrize("verify", [True, False], ids=["verified", "unverified"])
-def test_a_certificate_that_is_not_pinned_is_refused_before_a_request(
-    runtime: Runtime, verify: bool, authority: str
-) -> None:
+def test_an_unpinned_certificate_is_refused_before_a_request(runtime: Runtime, verify: bool, authority: str) -> None:
     trust = {"server_hostname": "a.test"} if verify else {"verify": False}
 
     async def body() -> None:
@@ -94,7 +92,7 @@ def test_a_pin_does_not_excuse_a_certificate_that_is_not_trusted(runtime: Runtim
         (("h2",), {"http1": False}, "h2"),
     ],
 )
-def test_what_is_offered_can_be_chosen(
+def test_the_offered_protocols_can_be_chosen(
     runtime: Runtime, alpn: tuple[str, ...] | None, options: dict[str, bool], chosen: str | None, authority: str
 ) -> None:
     async def body() -> None:
@@ -112,7 +110,7 @@ def test_what_is_offered_can_be_chosen(
 
 
 @each_runtime
-def test_protocols_of_which_none_is_spoken_are_an_error_before_a_handshake(runtime: Runtime, authority: str) -> None:
+def test_unsupported_protocols_are_an_error_before_a_handshake(runtime: Runtime, authority: str) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE, "h2")) as server:
             async with runtime.pool(config(authority, alpn=("h2",)), http2=False) as pool:

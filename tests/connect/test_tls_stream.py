@@ -273,7 +273,7 @@ def test_names_are_sent_in_the_handshake_and_addresses_are_not(host: str, sent: 
     assert seen == [sent]
 
 
-def test_info_tells_what_was_agreed_on_and_both_ends() -> None:
+def test_info_has_the_facts_of_tls_and_both_ends() -> None:
     client, server = client_context(), server_context()
     client.set_alpn_protocols(["h2", "http/1.1"])
     server.set_alpn_protocols(["http/1.1"])
@@ -307,20 +307,20 @@ def test_no_protocol_is_named_when_the_server_picks_none() -> None:
 # The handshake: how it fails.
 
 
-def test_a_stranger_s_certificate_is_not_trusted_and_the_server_is_told() -> None:
-    heard: list[ssl.SSLError] = []
+def test_an_untrusted_certificate_is_refused_with_an_alert() -> None:
+    collected: list[ssl.SSLError] = []
 
     async def serve(end: ServerEnd) -> None:
         try:
             await TLSPeer(end).shake_hands()
         except ssl.SSLError as error:
-            heard.append(error)
+            collected.append(error)
 
     error, _ = handshake_error(serve, client_context(trusted=trustme.CA()))
     assert type(error) is TLSError
     assert "with 'a.test' failed: the certificate is not trusted: unable to get local issuer" in str(error)
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
-    assert heard[0].reason == "TLSV1_ALERT_UNKNOWN_CA"
+    assert collected[0].reason == "TLSV1_ALERT_UNKNOWN_CA"
 
 
 def test_an_expired_certificate_is_called_expired() -> None:
@@ -374,14 +374,14 @@ def test_a_reset_during_the_handshake_keeps_its_number() -> None:
     assert isinstance(error.__cause__, ReadError)
 
 
-def test_a_server_without_our_versions_sends_an_alert_that_is_explained() -> None:
+def test_server_without_our_versions_is_an_error_with_its_alert() -> None:
     server = server_context()
     server.minimum_version = TLS13
     error, _ = handshake_error(tls_server(server), client_context(version=TLS12))
     assert 'the peer sent the alert "protocol version" (it speaks no TLS version that we allow)' in str(error)
 
 
-def test_a_server_that_wants_a_certificate_says_so_in_the_handshake_of_tls_1_2() -> None:
+def test_a_server_that_wants_a_certificate_says_so_in_tls_1_2() -> None:
     server = server_context()
     server.verify_mode = ssl.CERT_REQUIRED
     error, _ = handshake_error(tls_server(server), client_context(version=TLS12))
@@ -403,7 +403,7 @@ def test_records_that_make_no_sense_are_a_tls_error(noise: bytes) -> None:
 @pytest.mark.parametrize(
     ("piece", "delay"), [(0, 0.0), (1, 1.0), (1, 0.01)], ids=["silent", "a byte per second", "100 bytes per second"]
 )
-def test_the_handshake_ends_at_its_deadline_however_the_server_drips(piece: int, delay: float) -> None:
+def test_the_handshake_ends_at_its_deadline_however_bytes_drip(piece: int, delay: float) -> None:
     async def serve(end: ServerEnd) -> None:
         peer = TLSPeer(end)
         peer.incoming.write(await end.recv())
@@ -462,7 +462,7 @@ def test_bytes_of_every_length_go_there_and_come_back(version: ssl.TLSVersion, m
     joined(body, runtime, client=client_context(version=version), window=30_000)
 
 
-def test_a_read_returns_at_most_what_was_asked_for_and_keeps_the_rest() -> None:
+def test_a_read_returns_at_most_the_size_and_keeps_the_rest() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"0123456789")
         assert await stream.read(4, 5.0) == b"0123"
@@ -474,7 +474,7 @@ def test_a_read_returns_at_most_what_was_asked_for_and_keeps_the_rest() -> None:
     joined(body, window=200_000)
 
 
-def test_what_is_whole_comes_in_one_piece() -> None:
+def test_whole_records_come_in_one_piece() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.below.send(b"".join(peer.record(b"x" * 10_000) for _ in range(4)))
         assert len(await stream.read(PIECE, 5.0)) == 40_000
@@ -547,7 +547,7 @@ def test_any_kind_of_bytes_can_be_written_and_nothing_is_nothing(kind: Callable[
     joined(body)
 
 
-def test_an_early_answer_is_seen_by_one_who_writes() -> None:
+def test_a_writer_sees_an_early_answer() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"413")
         taken = 0
@@ -561,7 +561,7 @@ def test_an_early_answer_is_seen_by_one_who_writes() -> None:
     joined(body)
 
 
-def test_with_duplex_input_is_somebody_else_s_business() -> None:
+def test_with_duplex_a_writer_leaves_the_input_alone() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"news")
         for _ in range(3):
@@ -673,7 +673,7 @@ def test_an_unsent_write_is_no_debt_to_the_peer(version: ssl.TLSVersion) -> None
     joined(body, client=client_context(version=version), window=700_000)
 
 
-def test_only_data_and_the_end_are_news_for_one_who_watches() -> None:
+def test_a_watcher_is_called_for_data_and_the_end_alone() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         calls: list[bytes | None] = []
         assert stream.watch(lambda: calls.append(stream.take()))
@@ -695,7 +695,7 @@ def test_only_data_and_the_end_are_news_for_one_who_watches() -> None:
     joined(body, runtime)
 
 
-def test_tickets_do_not_wake_one_who_watches() -> None:
+def test_tickets_do_not_wake_a_watcher() -> None:
     runtime = Runtime()
     taken: list[bytes | None] = []
 
@@ -734,7 +734,7 @@ def test_the_end_with_close_notify_is_whole() -> None:
 
 
 @pytest.mark.parametrize("part", [0, 10], ids=["between records", "within a record"])
-def test_the_end_without_close_notify_is_told_apart(part: int) -> None:
+def test_an_end_without_close_notify_is_marked(part: int) -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"last")
         await peer.below.send(peer.record(b"lost")[:part])
@@ -858,7 +858,7 @@ def test_abandon_goes_to_the_stream_below() -> None:
 # What breaks.
 
 
-def test_a_damaged_record_is_a_read_error_behind_the_data_before_it() -> None:
+def test_damaged_record_is_a_read_error_behind_data_before_it() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         good, bad = peer.record(b"good"), bytearray(peer.record(b"evil"))
         bad[-1] ^= 1
@@ -877,7 +877,7 @@ def test_a_damaged_record_is_a_read_error_behind_the_data_before_it() -> None:
     joined(body)
 
 
-def test_a_refused_client_certificate_in_tls_1_3_is_explained_at_the_first_read() -> None:
+def test_a_refused_certificate_in_tls_1_3_fails_the_first_read() -> None:
     runtime = Runtime()
     server = server_context()
     server.verify_mode = ssl.CERT_REQUIRED
@@ -892,7 +892,7 @@ def test_a_refused_client_certificate_in_tls_1_3_is_explained_at_the_first_read(
     runtime.run(main())
 
 
-def test_a_broken_connection_below_is_told_as_it_is() -> None:
+def test_a_broken_connection_below_is_reported_as_it_is() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         cast(ServerEnd, peer.below).reset()
         with pytest.raises(ReadError, match="reset"):
@@ -925,7 +925,7 @@ def test_a_read_ends_at_its_deadline(delay: float) -> None:
     joined(body, runtime)
 
 
-def test_a_write_without_room_ends_at_its_deadline_and_can_be_repeated() -> None:
+def test_a_write_without_room_times_out_and_is_repeatable() -> None:
     much = MUCH * 2
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
@@ -944,7 +944,7 @@ def test_a_write_without_room_ends_at_its_deadline_and_can_be_repeated() -> None
     joined(body, runtime, window=280_000)
 
 
-def test_a_write_over_a_slow_way_has_its_timeout_for_each_wait_not_for_all_that_was_encrypted_at_once() -> None:
+def test_a_slow_write_has_its_timeout_for_each_wait() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         upload = runtime.spawn(write_all(stream, MUCH, timeout=2.0))
         began = runtime.now
@@ -969,7 +969,7 @@ def cancel(runtime: Runtime, task: Any) -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("duplex", [False, True])
-def test_a_cancelled_write_that_is_repeated_gives_the_peer_each_byte_once(times: int, duplex: bool) -> None:
+def test_a_cancelled_write_that_is_repeated_sends_each_byte_once(times: int, duplex: bool) -> None:
     data = MUCH[:50_000]
 
     async def upload(stream: Stream, taken: list[int]) -> None:
@@ -1192,7 +1192,7 @@ def within(body: Body, runtime: Runtime, *, window: int = PIECE) -> None:
     runtime.run(main())
 
 
-def test_tls_within_tls_carries_bytes_both_ways() -> None:
+def test_tls_within_tls_carries_bytes_in_both_directions() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         agreed = stream.info().tls
         assert agreed is not None
@@ -1250,7 +1250,7 @@ def test_a_cancelled_write_through_both_gives_each_byte_once() -> None:
     assert at_every_point(scenario, cancel) > 10
 
 
-def test_a_reset_or_a_cut_at_every_point_is_an_error_of_ours_and_never_of_ssl() -> None:
+def test_a_reset_or_cut_at_every_point_is_an_error_of_ours() -> None:
     async def exchange(runtime: Runtime) -> None:
         stream = await connect(runtime)
         try:
@@ -1289,7 +1289,7 @@ def test_a_reset_or_a_cut_at_every_point_is_an_error_of_ours_and_never_of_ssl() 
 
 
 @pytest.mark.parametrize("version", [TLS12, TLS13])
-def test_what_give_takes_arrives_in_order_with_what_is_written(version: ssl.TLSVersion) -> None:
+def test_bytes_of_give_arrive_in_order_with_written_ones(version: ssl.TLSVersion) -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         assert stream.give(b"one ") == 4
         assert not stream.owes
@@ -1300,7 +1300,7 @@ def test_what_give_takes_arrives_in_order_with_what_is_written(version: ssl.TLSV
     joined(body, client=client_context(version=version))
 
 
-def test_without_room_give_keeps_what_it_has_encrypted_and_takes_no_more() -> None:
+def test_without_room_give_keeps_its_bytes_and_takes_no_more() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         given = 0
         while count := stream.give(bytes(16384)):
@@ -1319,7 +1319,7 @@ def test_without_room_give_keeps_what_it_has_encrypted_and_takes_no_more() -> No
 # The watcher, and who waits meanwhile.
 
 
-def test_what_a_writer_heeds_is_not_taken_from_under_him_by_a_watcher() -> None:
+def test_a_watcher_takes_no_input_of_a_listening_writer() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         stream.watch(lambda: None)
         while await stream.write_some(bytes(16384), 5.0) and not stream.owes:

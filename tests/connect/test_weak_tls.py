@@ -141,9 +141,7 @@ def lenient() -> ssl.SSLContext:
 
 @each_runtime
 @pytest.mark.parametrize("kind", [*WEAK, *CERTIFICATES])
-def test_a_weak_server_is_refused_by_default_and_serves_whoever_asks_for_less(
-    runtime: Runtime, kind: str, files: Files
-) -> None:
+def test_a_weak_server_is_refused_unless_weakness_is_allowed(runtime: Runtime, kind: str, files: Files) -> None:
     words = WEAK[kind][1] if kind in WEAK else CERTIFICATES[kind]
 
     async def body(server: ScriptedServer) -> None:

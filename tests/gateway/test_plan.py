@@ -95,7 +95,7 @@ def test_an_absolute_target_becomes_a_path_and_names_the_host(path: bytes, targe
 @pytest.mark.parametrize(
     "path", [b"other.test:443", b"ftp://a/", b"http:///x", b"http://u@a/", b"*", b"x", b"http://a b/"]
 )
-def test_what_is_no_target_is_a_400(path: bytes) -> None:
+def test_a_malformed_target_is_a_400(path: bytes) -> None:
     assert refused(HOST, path=path) == 400
 
 
@@ -233,13 +233,13 @@ HOP = [b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorizatio
 
 
 @pytest.mark.parametrize("name", HOP)
-def test_fields_for_one_hop_end_here_both_ways(name: bytes) -> None:
+def test_fields_for_one_hop_end_here_in_both_directions(name: bytes) -> None:
     assert sent((name, b"x"), (b"x-kept", b"1")) == [(b"x-kept", b"1")]
     assert returned([(name, b"x"), (b"x-kept", b"1")], frozenset(), "1.1", b"me")[:-1] == [(b"x-kept", b"1")]
 
 
 @pytest.mark.parametrize("options", [b"x-mine", b"close, X-Mine", b"x-mine;q=1", b",x-mine ,", b"keep-alive,\tx-mine"])
-def test_fields_that_connection_names_end_here_both_ways(options: bytes) -> None:
+def test_fields_of_connection_end_here_in_both_directions(options: bytes) -> None:
     fields = [(b"connection", options), (b"x-mine", b"1"), (b"x-kept", b"2"), (b"x-mine", b"3")]
     assert sent(*fields) == [(b"x-kept", b"2")]
     assert returned(fields, frozenset(), "1.1", b"me")[:-1] == [(b"x-kept", b"2")]
@@ -264,7 +264,7 @@ def test_what_a_client_says_of_itself_is_removed(name: bytes) -> None:
     assert forwarded((name, b"203.0.113.7")).headers == forwarded().headers
 
 
-def test_the_upstream_is_told_who_asked() -> None:
+def test_the_upstream_gets_the_address_of_the_client() -> None:
     assert dict(forwarded(scheme="https").headers) == {
         b"via": b"1.1 gateway",
         b"x-forwarded-for": b"192.0.2.1",
@@ -338,7 +338,7 @@ def test_forwarded_is_written_as_rfc_7239_has_it(client: object, host: bytes, el
 # Via.
 
 
-def test_via_is_continued_both_ways() -> None:
+def test_via_is_continued_in_both_directions() -> None:
     assert (b"via", b"1.0 a, 1.1 b, 2 gateway") in forwarded(
         *[(b"via", b"1.0 a"), (b"via", b"1.1 b")], http_version="2"
     ).headers

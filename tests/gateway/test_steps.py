@@ -88,7 +88,7 @@ def test_the_spares_of_first_are_used_when_it_is_gone() -> None:
 
 
 @pytest.mark.parametrize("name", ["hash:client", "hash:header=X-Session"])
-def test_a_hash_is_even_and_moves_only_the_keys_of_the_one_that_is_gone(name: str) -> None:
+def test_hash_is_even_and_moves_only_the_keys_of_a_lost_upstream(name: str) -> None:
     choose = balance_of(name)
     several = members(1, 1, 2)
     keys = [request(f"client {key}", (b"x-session", b"%d" % key)) for key in range(2000)]
@@ -104,7 +104,7 @@ def test_a_request_without_the_header_goes_anywhere() -> None:
     assert {choose(members(1, 1), [0, 1], request(), draw) for draw in draws(20)} == {0, 1}
 
 
-def test_a_callable_chooses_and_is_held_to_what_is_available() -> None:
+def test_a_callable_chooses_among_the_available_upstreams() -> None:
     choose = balance_of(lambda request, open_: open_[-1])
     assert choose(members(1, 1, 1), [0, 1], request(), 0) == 1
     with pytest.raises(ValueError, match=r"expected one of the indexes \[0\], got 7"):

@@ -64,8 +64,8 @@ def test_requests_are_spread_over_the_upstreams() -> None:
     with saying(b"one") as one, saying(b"two") as two:
         options = json.dumps({"balance": "round_robin"})
         with serving(UVICORN, "plain", UPSTREAMS=f"{one.url} {two.url}", OPTIONS=options) as port:
-            said = Counter(exchange(port, get()).rpartition(b"\r\n\r\n")[2] for _ in range(10))
-            assert said == {b"one": 5, b"two": 5}
+            seen = Counter(exchange(port, get()).rpartition(b"\r\n\r\n")[2] for _ in range(10))
+            assert seen == {b"one": 5, b"two": 5}
             counted = rows(port)
             assert counted[f'upstream_requests_total{{upstream="{one.url}"}}'] == 5
             assert counted['responses_total{class="2xx"}'] == 10
@@ -228,7 +228,7 @@ def test_a_slow_client_is_no_slow_upstream() -> None:
 # Limits.
 
 
-def test_what_is_too_much_at_once_waits_and_then_is_503() -> None:
+def test_requests_beyond_the_limit_wait_and_then_are_503() -> None:
     limits = json.dumps({"concurrent": 2, "queue": 2, "queue_wait": 0.5})
     go = threading.Event()
 
@@ -261,10 +261,10 @@ def test_a_place_in_the_queue_is_taken_when_one_comes_free() -> None:
         assert is_settled(port)
 
 
-@pytest.mark.parametrize("framing", ["said", "chunked"])
+@pytest.mark.parametrize("framing", ["seen", "chunked"])
 def test_a_body_beyond_the_limit_is_a_413(framing: str) -> None:
     with saying(b"x") as upstream, serving(UVICORN, "plain", UPSTREAMS=upstream.url, LIMITS='{"body": 10}') as port:
-        if framing == "said":
+        if framing == "seen":
             sent = get("/", "Content-Length: 11", method="POST", body=b"hello world")
         else:
             sent = get("/", "Transfer-Encoding: chunked", method="POST", body=b"b\r\nhello world\r\n0\r\n\r\n")

@@ -29,7 +29,7 @@ MIB = 1024 * 1024
 each_loop = pytest.mark.parametrize(
     "runtime", [runtime for runtime in RUNTIMES if runtime.name != "threads"], ids=lambda runtime: runtime.name
 )
-each_way = pytest.mark.parametrize("way", ["read", "stream"])
+each_case = pytest.mark.parametrize("variant", ["read", "stream"])
 
 
 @cache
@@ -42,9 +42,9 @@ def gigabytes(count: int = 8) -> bytes:
     return ok(body, b"Content-Encoding: gzip, br")
 
 
-async def used(pool: Any, url: str, way: str, **more: Any) -> int:
+async def used(pool: Any, url: str, variant: str, **more: Any) -> int:
     """The size of the content, however it is had."""
-    if way == "read":
+    if variant == "read":
         return len((await pool.request("GET", url, max_body=None, **more)).body)
     async with await pool.request("GET", url, stream=True, **more) as response:
         return sum([len(piece) async for piece in response.stream()])
@@ -79,9 +79,9 @@ def nothing(case: str) -> bytes:
 
 @pytest.mark.cpu_time
 @each_runtime
-@each_way
+@each_case
 @pytest.mark.parametrize("case", NOTHINGS)
-def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: str, way: str) -> None:
+def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: str, variant: str) -> None:
     raw = nothing(case)
 
     async def body() -> float:
@@ -92,7 +92,7 @@ def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: 
                 for _ in range(3):
                     began = time.thread_time()
                     with pytest.raises(httpcore.DecodingError, match=r"costs too much|too many"):
-                        await used(pool, server.url, way)
+                        await used(pool, server.url, variant)
                     costs.append(time.thread_time() - began)
                 return min(costs)
 
@@ -117,19 +117,19 @@ async def within(runtime: Runtime, seconds: float, act: Callable[[], Awaitable[i
 
 
 @each_loop
-@each_way
-def test_a_callers_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, way: str) -> None:
+@each_case
+def test_a_callers_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, variant: str) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
             async with trial(runtime, server) as pool:
-                assert await within(runtime, 0.3, lambda: used(pool, server.url, way)) < 1.0
+                assert await within(runtime, 0.3, lambda: used(pool, server.url, variant)) < 1.0
 
     runtime.run(body)
 
 
 @each_runtime
-@each_way
-def test_total_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, way: str) -> None:
+@each_case
+def test_total_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, variant: str) -> None:
     limits = httpcore.TimeoutConfig(total_timeout=0.3)
 
     async def body() -> None:
@@ -137,7 +137,7 @@ def test_total_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, way: str
             async with trial(runtime, server) as pool:
                 began = time.monotonic()
                 with pytest.raises(httpcore.TotalTimeout) as caught:
-                    await used(pool, server.url, way, timeout=limits)
+                    await used(pool, server.url, variant, timeout=limits)
                 assert time.monotonic() - began < 1.0
                 assert caught.value.phase == "read the response body"
                 assert caught.value.url == f"{server.url}/"
@@ -147,8 +147,8 @@ def test_total_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, way: str
 
 @pytest.mark.cpu_time
 @each_loop
-@each_way
-def test_other_tasks_run_while_gigabytes_are_decoded(runtime: Runtime, way: str) -> None:
+@each_case
+def test_other_tasks_run_while_gigabytes_are_decoded(runtime: Runtime, variant: str) -> None:
     """No more than some pieces' worth of CPU time passes between two turns of another task."""
 
     async def body() -> list[float]:
@@ -163,7 +163,9 @@ def test_other_tasks_run_while_gigabytes_are_decoded(runtime: Runtime, way: str)
         with HostileServer(lambda peer: peer.send_and_stay(gigabytes())) as server:
             async with trial(runtime, server) as pool:
                 ends = time.monotonic() + 0.5
-                await runtime.gather(lambda: _ended(within(runtime, 0.5, lambda: used(pool, server.url, way))), other)
+                await runtime.gather(
+                    lambda: _ended(within(runtime, 0.5, lambda: used(pool, server.url, variant))), other
+                )
         return turns
 
     turns = runtime.run(body)
@@ -254,7 +256,7 @@ TOO_LARGE: dict[str, bytes] = {
 @each_runtime
 @pytest.mark.parametrize("case", TOO_LARGE)
 @pytest.mark.parametrize("where", ["pool", "request", "read"])
-def test_a_body_beyond_max_body_is_refused_without_waiting_for_its_end(runtime: Runtime, case: str, where: str) -> None:
+def test_a_body_beyond_max_body_is_refused_without_reading_it(runtime: Runtime, case: str, where: str) -> None:
     done = Event()
 
     async def fetch(pool: Any, url: str) -> None:
@@ -281,7 +283,7 @@ def test_a_body_beyond_max_body_is_refused_without_waiting_for_its_end(runtime: 
 
 
 @each_runtime
-def test_a_request_without_max_body_has_the_pools_and_none_is_no_limit(runtime: Runtime) -> None:
+def test_request_without_max_body_has_pools_and_none_is_no_limit(runtime: Runtime) -> None:
     raw = ok(gzip.compress(bytes(5000)), b"Content-Encoding: gzip")
 
     async def body() -> None:
@@ -330,7 +332,7 @@ def test_a_max_body_that_is_no_size_is_refused_before_a_request(runtime: Runtime
 
 
 @each_runtime
-def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runtime) -> None:
+def test_over_http2_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runtime) -> None:
     limits = httpcore.TimeoutConfig(5.0, total_timeout=0.3)
     bomb = gigabytes().partition(b"\r\n\r\n")[2]
 
@@ -340,9 +342,9 @@ def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runt
     async def body() -> None:
         with Hostile(act) as server:
             async with trial(runtime, server, **PRIOR) as pool:
-                for way in ("read", "stream"):
+                for variant in ("read", "stream"):
                     with pytest.raises(httpcore.TotalTimeout):
-                        await used(pool, server.url, way, timeout=limits)
+                        await used(pool, server.url, variant, timeout=limits)
                 with pytest.raises(httpcore.LimitExceeded, match="max_body=1000"):
                     await pool.request("GET", server.url, max_body=1000)
                 assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
@@ -352,7 +354,7 @@ def test_over_http2_a_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runt
 
 
 @each_runtime
-def test_over_http2_a_declared_length_beyond_max_body_is_refused_at_the_head(runtime: Runtime) -> None:
+def test_over_http2_a_length_beyond_max_body_is_refused_at_head(runtime: Runtime) -> None:
     def act(talk: Talk, stream: int) -> None:
         talk.send(head(stream, (b"content-length", b"1001")))
 

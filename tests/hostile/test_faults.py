@@ -127,7 +127,7 @@ STALE = [  # method, body, headers, and whether it is sent again
 @each_runtime
 @pytest.mark.parametrize("leave", ["FIN", "RST"])
 @pytest.mark.parametrize(("method", "shape", "headers", "again"), STALE)
-def test_a_reused_connection_that_dies_is_replaced_once_where_acting_twice_is_harmless(
+def test_reused_connection_that_dies_is_replaced_once_where_safe(
     runtime: Runtime, leave: str, method: str, shape: str, headers: dict[str, str], again: bool
 ) -> None:
     async def body() -> None:
@@ -153,7 +153,7 @@ def test_a_reused_connection_that_dies_is_replaced_once_where_acting_twice_is_ha
 
 @each_runtime
 @pytest.mark.parametrize("leave", ["FIN", "RST"])
-def test_a_first_connection_that_dies_is_an_error_and_nothing_is_sent_again(runtime: Runtime, leave: str) -> None:
+def test_first_connection_that_dies_is_an_error_without_a_resend(runtime: Runtime, leave: str) -> None:
     async def body() -> None:
         with Dying(leave, every=True) as server:
             async with trial(runtime, server) as pool:
@@ -166,7 +166,7 @@ def test_a_first_connection_that_dies_is_an_error_and_nothing_is_sent_again(runt
 
 
 @each_runtime
-def test_the_replacement_is_a_fresh_connection_and_when_it_dies_too_that_is_the_end(runtime: Runtime) -> None:
+def test_the_replacement_is_fresh_and_is_not_replaced_again(runtime: Runtime) -> None:
     """Also where other stale connections are idle: an endless supply of them must not be tried one by one."""
     together = threading.Barrier(3)
     dying = threading.Event()
@@ -193,7 +193,7 @@ def test_the_replacement_is_a_fresh_connection_and_when_it_dies_too_that_is_the_
 
 
 @each_runtime
-def test_without_retry_stale_a_reused_connection_that_dies_is_an_error(runtime: Runtime) -> None:
+def test_without_retry_stale_a_dead_reused_connection_is_error(runtime: Runtime) -> None:
     async def body() -> None:
         with Dying("FIN") as server:
             async with trial(runtime, server, retry_stale=False) as pool:
@@ -209,7 +209,7 @@ def test_without_retry_stale_a_reused_connection_that_dies_is_an_error(runtime: 
 @pytest.mark.parametrize(
     "before", [b"H", b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"]
 )
-def test_once_a_byte_of_a_response_has_come_nothing_is_sent_again(runtime: Runtime, before: bytes) -> None:
+def test_after_a_byte_of_a_response_nothing_is_sent_again(runtime: Runtime, before: bytes) -> None:
     async def body() -> None:
         with Dying("FIN", before=before) as server:
             async with trial(runtime, server) as pool:
@@ -259,7 +259,7 @@ def test_a_reset_in_any_phase_of_a_first_request_is_one_error(runtime: Runtime, 
 
 @each_runtime
 @pytest.mark.parametrize("shape", ["bytes", "generator"])
-def test_an_early_413_with_a_reset_behind_it_is_seen_20_times_of_20(runtime: Runtime, shape: str) -> None:
+def test_an_early_413_before_a_reset_is_seen_20_times_of_20(runtime: Runtime, shape: str) -> None:
     def act(peer: Peer) -> None:
         peer.exactly(100_000)
         peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge")
@@ -281,7 +281,7 @@ def test_an_early_413_with_a_reset_behind_it_is_seen_20_times_of_20(runtime: Run
 
 @each_runtime
 @pytest.mark.parametrize("status", [200, 204, 303, 401, 413, 500])
-def test_an_early_response_that_is_complete_ends_the_upload_and_the_connection(runtime: Runtime, status: int) -> None:
+def test_an_early_complete_response_ends_upload_and_connection(runtime: Runtime, status: int) -> None:
     gone = threading.Event()
 
     def act(peer: Peer) -> None:
@@ -324,7 +324,7 @@ def endless(runtime: Runtime, taken: Callable[[], None]) -> Any:
 
 
 @each_runtime
-def test_an_early_200_that_goes_on_does_not_stop_the_upload_and_the_connection_stays(runtime: Runtime) -> None:
+def test_an_early_200_that_goes_on_does_not_stop_the_upload(runtime: Runtime) -> None:
     size = 200_000  # less than is held while the upload goes on
 
     def act(peer: Peer) -> bool:
@@ -344,7 +344,7 @@ def test_an_early_200_that_goes_on_does_not_stop_the_upload_and_the_connection_s
 
 
 @each_runtime
-def test_an_early_200_without_end_is_held_only_so_far_and_then_the_upload_times_out(runtime: Runtime) -> None:
+def test_early_endless_200_is_held_so_far_and_upload_times_out(runtime: Runtime) -> None:
     """What a peer makes us keep is bounded, and a peer that reads only what we have read is no hang."""
     sent = 0
 
@@ -371,8 +371,8 @@ EXPECT = {"Expect": "100-continue"}
 
 
 @each_runtime
-def test_a_go_ahead_that_never_comes_is_not_waited_for_long(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http11, "GO_AHEAD", 0.1)
+def test_a_missing_100_continue_is_not_waited_for_long(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http11, "CONTINUE_TIMEOUT", 0.1)
     waited = 0.0
 
     def act(peer: Peer) -> bool:
@@ -392,13 +392,13 @@ def test_a_go_ahead_that_never_comes_is_not_waited_for_long(runtime: Runtime, mo
     runtime.run(body)
 
 
-def test_the_wait_for_a_go_ahead_is_one_second() -> None:
-    assert http11.GO_AHEAD == 1.0
+def test_the_wait_for_100_continue_is_one_second() -> None:
+    assert http11.CONTINUE_TIMEOUT == 1.0
 
 
 @each_runtime
 @pytest.mark.parametrize("status", [200, 303, 401])  # after a 417 the request is sent again
-def test_a_final_answer_instead_of_a_go_ahead_keeps_the_body_back_and_closes(runtime: Runtime, status: int) -> None:
+def test_a_final_answer_instead_of_100_keeps_the_body_back(runtime: Runtime, status: int) -> None:
     rest: list[bytes] = []
 
     def act(peer: Peer) -> None:
@@ -417,7 +417,7 @@ def test_a_final_answer_instead_of_a_go_ahead_keeps_the_body_back_and_closes(run
 
 
 @each_runtime
-def test_a_go_ahead_lets_the_body_go_at_once_and_the_connection_stays(runtime: Runtime) -> None:
+def test_a_100_continue_starts_the_body_and_keeps_the_connection(runtime: Runtime) -> None:
     def act(peer: Peer) -> bool:
         peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         assert peer.exactly(4) == b"body"
@@ -448,9 +448,7 @@ def test_a_go_ahead_lets_the_body_go_at_once_and_the_connection_stays(runtime: R
     ],
     ids=["close", "close among others", "HTTP/1.0"],
 )
-def test_we_close_a_connection_that_the_server_calls_its_last_though_it_stays_open(
-    runtime: Runtime, answer: bytes
-) -> None:
+def test_we_close_after_connection_close_though_server_does_not(runtime: Runtime, answer: bytes) -> None:
     left: list[bytes] = []
 
     def act(peer: Peer) -> None:
@@ -468,7 +466,7 @@ def test_we_close_a_connection_that_the_server_calls_its_last_though_it_stays_op
 
 
 @each_runtime
-def test_we_close_after_a_request_that_said_connection_close(runtime: Runtime) -> None:
+def test_we_close_after_a_request_with_connection_close(runtime: Runtime) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(ok(b"good"))) as server:
             async with trial(runtime, server) as pool:
@@ -479,7 +477,7 @@ def test_we_close_after_a_request_that_said_connection_close(runtime: Runtime) -
 
 
 @pytest.mark.parametrize(("pause", "reused"), [(0.9, True), (1.1, False)])
-def test_keep_alive_timeout_2_ends_the_idle_life_a_second_earlier(pause: float, reused: bool) -> None:
+def test_keep_alive_timeout_2_ends_idle_life_a_second_earlier(pause: float, reused: bool) -> None:
     runtime = testing.Simulation()
 
     async def serve(end: testing.ServerEnd) -> None:
@@ -539,7 +537,7 @@ CERTIFICATES: dict[str, tuple[Callable[[], trustme.LeafCert], str]] = {
 
 @each_runtime
 @pytest.mark.parametrize("case", CERTIFICATES)
-def test_a_certificate_that_does_not_fit_is_a_tls_error_before_any_request(
+def test_a_wrong_certificate_is_a_tls_error_before_any_request(
     runtime: Runtime, trusting: httpcore.SSLConfig, case: str
 ) -> None:
     make, words = CERTIFICATES[case]
@@ -562,7 +560,7 @@ def test_a_certificate_that_does_not_fit_is_a_tls_error_before_any_request(
 
 
 @each_runtime
-def test_tls_to_a_plain_port_is_a_tls_error_that_quotes_what_came(runtime: Runtime) -> None:
+def test_tls_to_a_plain_port_is_a_tls_error_that_quotes_bytes(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         if peer.number == 1:
             peer.exactly(5)
@@ -595,7 +593,7 @@ def test_plain_http_to_a_tls_port_is_one_error(runtime: Runtime, trusting: httpc
 
 @each_runtime
 @pytest.mark.parametrize("silent", [False, True], ids=["the end", "silence"])
-def test_a_handshake_that_ends_or_hangs_is_an_error_and_closes_its_socket(runtime: Runtime, silent: bool) -> None:
+def test_a_handshake_that_ends_or_hangs_closes_its_socket(runtime: Runtime, silent: bool) -> None:
     def script(peer: Peer) -> None:
         peer.exactly(5)
         if silent:
@@ -616,7 +614,7 @@ def test_a_handshake_that_ends_or_hangs_is_an_error_and_closes_its_socket(runtim
 @each_runtime
 @pytest.mark.parametrize("framing", ["length", "chunks", "the end"])
 @pytest.mark.parametrize("polite", [False, True], ids=["cut", "with close_notify"])
-def test_an_end_without_close_notify_is_a_fault_only_where_the_end_delimits_the_body(
+def test_missing_close_notify_is_a_fault_only_where_end_counts(
     runtime: Runtime, trusting: httpcore.SSLConfig, framing: str, polite: bool
 ) -> None:
     answer = {
@@ -644,7 +642,7 @@ def test_an_end_without_close_notify_is_a_fault_only_where_the_end_delimits_the_
 
 
 @each_runtime
-def test_a_port_that_refuses_is_a_connect_error_that_names_the_address(runtime: Runtime) -> None:
+def test_port_that_refuses_is_a_connect_error_that_names_address(runtime: Runtime) -> None:
     with socket.socket() as bound:  # bound and not listening: nobody else gets the port
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
@@ -749,7 +747,7 @@ print("done")
 
 
 @each_runtime
-def test_no_descriptor_left_is_a_connect_error_and_harms_nobody_else(runtime: Runtime) -> None:
+def test_no_descriptor_left_is_connect_error_and_harms_no_other(runtime: Runtime) -> None:
     root = Path(__file__).resolve().parents[2]
     program = textwrap.dedent(EMFILE).format(root=str(root), tests=str(root / "tests" / "support"))
     done = subprocess.run([sys.executable, "-W", "error", "-c", program, runtime.name], capture_output=True, timeout=60)
@@ -757,7 +755,7 @@ def test_no_descriptor_left_is_a_connect_error_and_harms_nobody_else(runtime: Ru
 
 
 @each_runtime
-def test_no_thread_left_for_a_name_is_an_error_and_the_slot_comes_back(
+def test_no_thread_left_for_a_name_is_an_error_and_frees_slot(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(self: threading.Thread) -> None:
@@ -844,7 +842,7 @@ def test_silence_is_a_read_timeout_that_names_its_limit(runtime: Runtime) -> Non
 
 
 @each_runtime
-def test_a_peer_that_never_reads_is_a_write_timeout_and_the_body_is_not_pulled_ahead(runtime: Runtime) -> None:
+def test_a_peer_that_never_reads_is_a_write_timeout(runtime: Runtime) -> None:
     stop = threading.Event()
     taken = 0
 
@@ -871,7 +869,7 @@ def test_a_peer_that_never_reads_is_a_write_timeout_and_the_body_is_not_pulled_a
 
 
 @each_runtime
-def test_data_that_is_there_when_a_busy_loop_comes_back_is_no_timeout(runtime: Runtime) -> None:
+def test_data_that_came_beside_a_busy_loop_is_no_timeout(runtime: Runtime) -> None:
     asked = threading.Event()
 
     def act(peer: Peer) -> bool:
@@ -942,9 +940,7 @@ FAILING: dict[str, tuple[Callable[[Runtime], Any], dict[str, str], type[Exceptio
 
 @each_runtime
 @pytest.mark.parametrize("case", FAILING)
-def test_a_body_that_fails_half_way_looks_cut_to_the_server_and_the_error_comes_out(
-    runtime: Runtime, case: str
-) -> None:
+def test_body_that_fails_is_cut_on_the_wire_and_its_error_raised(runtime: Runtime, case: str) -> None:
     make, headers, error, words = FAILING[case]
 
     async def body() -> None:
@@ -962,7 +958,7 @@ def test_a_body_that_fails_half_way_looks_cut_to_the_server_and_the_error_comes_
 
 
 @each_runtime
-def test_the_server_sees_the_end_before_the_users_own_clean_up_runs(runtime: Runtime) -> None:
+def test_the_server_sees_the_end_before_the_users_own_clean_up(runtime: Runtime) -> None:
     """Which may take its time, and may even raise: until then the request must not look like one that goes on."""
     order: list[str] = []
 
@@ -1018,7 +1014,7 @@ KNOWN_BEFORE = {
 
 @each_runtime
 @pytest.mark.parametrize("case", KNOWN_BEFORE)
-def test_what_is_known_to_be_wrong_is_refused_before_a_byte_leaves(runtime: Runtime, case: str) -> None:
+def test_known_mistakes_are_refused_before_a_byte_is_sent(runtime: Runtime, case: str) -> None:
     content, headers = KNOWN_BEFORE[case]
 
     opened: list[httpcore.TraceEvent] = []
@@ -1042,7 +1038,7 @@ def test_what_is_known_to_be_wrong_is_refused_before_a_byte_leaves(runtime: Runt
 
 
 @each_runtime
-def test_a_request_inside_the_body_of_the_only_connection_is_a_pool_timeout_and_no_deadlock(runtime: Runtime) -> None:
+def test_a_request_inside_the_only_connection_is_a_pool_timeout(runtime: Runtime) -> None:
     async def body() -> None:
         limits = httpcore.PoolLimits(max_connections=1)
         timeout = httpcore.TimeoutConfig(pool_timeout=0.1)
@@ -1085,7 +1081,7 @@ EVENTS = [
 @each_runtime
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_exception_in_a_trace_callable_ends_the_request_and_frees_its_place(
+def test_exception_in_a_trace_ends_request_and_frees_its_slot(
     runtime: Runtime, event: type[httpcore.TraceEvent], stream: bool
 ) -> None:
     raised: list[httpcore.TraceEvent] = []
@@ -1115,7 +1111,7 @@ def test_an_exception_in_a_trace_callable_ends_the_request_and_frees_its_place(
 
 
 @each_runtime
-def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(runtime: Runtime) -> None:
+def test_a_pool_can_be_read_and_closed_when_its_loop_is_over(runtime: Runtime) -> None:
     kept: list[Any] = []
 
     async def body() -> None:
@@ -1142,10 +1138,10 @@ def test_what_a_pool_has_can_be_asked_and_let_go_of_when_its_loop_is_over(runtim
 
 
 @each_runtime
-@pytest.mark.parametrize("way", ["break", "exception", "never begun"])
+@pytest.mark.parametrize("variant", ["break", "exception", "never begun"])
 @pytest.mark.parametrize(("size", "kept"), [(30_000, True), (8 * MIB, False)], ids=["small and here", "large"])
-def test_a_body_left_half_read_is_thrown_away_if_it_is_small_and_here_and_else_costs_its_connection(
-    runtime: Runtime, way: str, size: int, kept: bool
+def test_unread_body_is_drained_if_small_or_costs_its_connection(
+    runtime: Runtime, variant: str, size: int, kept: bool
 ) -> None:
     sent = threading.Event()
 
@@ -1162,18 +1158,18 @@ def test_a_body_left_half_read_is_thrown_away_if_it_is_small_and_here_and_else_c
     async def leave(pool: Any, url: str) -> None:
         async with await pool.request("GET", url, stream=True) as response:
             assert sent.wait(10)
-            if way == "never begun":
+            if variant == "never begun":
                 return
             async for piece in response.stream():
                 assert piece.startswith(b"first")
-                if way == "break":
+                if variant == "break":
                     break
                 raise Oops("the user's")
 
     async def body() -> None:
         with HostileServer(act) as server:
             async with trial(runtime, server) as pool:
-                if way == "exception":
+                if variant == "exception":
                     with pytest.raises(Oops):
                         await leave(pool, server.url)
                 else:

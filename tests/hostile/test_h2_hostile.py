@@ -121,7 +121,7 @@ class Talk:
     def answer(self, stream: int, body: bytes) -> None:
         self.send(head(stream) + data(stream, body, end=True))
 
-    def hear_the_rest(self) -> None:
+    def receive_the_rest(self) -> None:
         with suppress(OSError):
             for _ in self.frames():
                 pass
@@ -157,7 +157,7 @@ class Hostile(ScriptedServer):
                 if self._act(talk, stream):
                     return
             except OSError:
-                talk.hear_the_rest()
+                talk.receive_the_rest()
                 return
 
     def __enter__(self) -> Hostile:
@@ -242,7 +242,7 @@ FLOODS = {
 @pytest.mark.cpu_time
 @each_runtime
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_is_stopped_and_told_why_in_flat_memory(runtime: Runtime, name: str) -> None:
+def test_a_flood_is_stopped_with_a_reason_in_flat_memory(runtime: Runtime, name: str) -> None:
     """Within a second of our CPU time, too."""
     flood = FLOODS[name]
     sent = 0
@@ -409,7 +409,7 @@ def check_credit(pool: Any) -> None:
 
 @pytest.mark.cpu_time
 @each_runtime
-def test_responses_that_nobody_reads_stop_at_their_windows_and_slow_no_other(runtime: Runtime) -> None:
+def test_unread_responses_stop_at_windows_and_slow_no_other(runtime: Runtime) -> None:
     unread = 20
 
     async def body() -> None:
@@ -434,7 +434,7 @@ def test_responses_that_nobody_reads_stop_at_their_windows_and_slow_no_other(run
 
 @pytest.mark.cpu_time
 @each_runtime
-def test_a_slow_reader_of_one_endless_response_gets_it_at_its_own_pace(runtime: Runtime) -> None:
+def test_a_slow_reader_of_an_endless_response_has_its_own_pace(runtime: Runtime) -> None:
     async def body() -> None:
         with Endless() as server:
             async with trial(runtime, server, **PRIOR) as pool:
@@ -473,7 +473,7 @@ def test_after_many_early_leavers_the_window_is_whole(runtime: Runtime) -> None:
 
 @pytest.mark.cpu_time
 @each_runtime
-def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(runtime: Runtime) -> None:
+def test_a_peer_that_ignores_windows_is_cut_off(runtime: Runtime) -> None:
     sent = 0
 
     def act(talk: Talk, stream: int) -> None:
@@ -501,7 +501,7 @@ def test_a_peer_that_heeds_no_window_is_left_when_it_is_found_out(runtime: Runti
 
 @pytest.mark.cpu_time
 @each_runtime
-def test_a_peer_that_never_opens_its_window_is_a_write_timeout_and_the_body_is_not_pulled_ahead(
+def test_a_peer_that_never_opens_its_window_is_a_write_timeout(
     runtime: Runtime,
 ) -> None:
     pulled = 0
@@ -579,9 +579,7 @@ OF_THE_STREAM: dict[str, Callable[[int], bytes]] = {
 
 @each_runtime
 @pytest.mark.parametrize("name", OF_THE_CONNECTION)
-def test_what_breaks_the_connection_ends_it_with_its_code_and_the_next_request_works(
-    runtime: Runtime, name: str
-) -> None:
+def test_broken_connection_ends_with_its_code_and_the_next_works(runtime: Runtime, name: str) -> None:
     script, code = OF_THE_CONNECTION[name]
 
     async def body() -> None:
@@ -677,7 +675,7 @@ def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As above, and nobody wanted it to be asked; the one who gives up asks nevertheless."""
-    monkeypatch.setattr(liveness, "DOUBT", 0.2)
+    monkeypatch.setattr(liveness, "LIVENESS_TIMEOUT", 0.2)
     silent = threading.Event()
 
     async def body() -> None:
@@ -721,7 +719,7 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(runtime: Runtime) -> None:
 
 def without_end(talk: Talk, piece: bytes) -> None:
     """Send until the client leaves; what it sends is thrown away."""
-    threading.Thread(target=talk.hear_the_rest, daemon=True).start()
+    threading.Thread(target=talk.receive_the_rest, daemon=True).start()
     while True:
         talk.send(piece)
 
@@ -789,7 +787,7 @@ def test_a_peer_that_sends_without_end_holds_nothing_up(runtime: Runtime, name: 
 # In the memory runtime: where time, or the order of things, is what matters.
 
 
-def test_a_peer_that_takes_no_streams_is_told_as_such_at_once() -> None:
+def test_a_peer_that_takes_no_streams_is_reported_at_once() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin(MAX_CONCURRENT_STREAMS=0)
         await peer.linger()
@@ -805,7 +803,7 @@ def test_a_peer_that_takes_no_streams_is_told_as_such_at_once() -> None:
     play(main, serve, runtime=runtime)
 
 
-def test_a_peer_that_refuses_every_stream_is_asked_four_times_and_no_more() -> None:
+def test_a_peer_that_refuses_every_stream_gets_four_attempts() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         while True:
@@ -822,7 +820,7 @@ def test_a_peer_that_refuses_every_stream_is_asked_four_times_and_no_more() -> N
     play(main, serve, runtime=runtime)
 
 
-def test_while_the_peer_takes_no_more_streams_requests_wait_as_long_as_the_pool_timeout() -> None:
+def test_while_peer_takes_no_streams_requests_wait_pool_timeout() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         held = await peer.whole()
@@ -849,7 +847,7 @@ def test_while_the_peer_takes_no_more_streams_requests_wait_as_long_as_the_pool_
     play(main, serve, runtime=runtime, limits=httpcore.PoolLimits(max_connections=1))
 
 
-def test_a_window_that_shrinks_below_nothing_stops_an_upload_until_it_opens() -> None:
+def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
     async def serve(peer: H2Peer) -> None:
         peer.auto = False
         await peer.begin()
@@ -875,7 +873,7 @@ def test_a_window_that_shrinks_below_nothing_stops_an_upload_until_it_opens() ->
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_after_hundreds_of_cancellations_at_random_moments_the_window_is_whole(seed: int) -> None:
+def test_after_hundreds_of_random_cancellations_window_is_whole(seed: int) -> None:
     """Row F8: whatever had come, was on its way, padded, or came later, for whoever had left."""
     chance = random.Random(seed)
 
@@ -935,7 +933,7 @@ WHERE: dict[str, Callable[[bytes], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_each_byte_in_each_field_over_http2_is_one_request_as_meant_or_an_error_before_a_byte(where: str) -> None:
+def test_each_byte_in_each_field_is_one_h2_request_or_an_error(where: str) -> None:
     asked: list[dict[str, Any]] = []
 
     async def serve(peer: H2Peer) -> None:

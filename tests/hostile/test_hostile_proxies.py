@@ -42,7 +42,7 @@ TOKEN, NAME, WORD = "origin-token", "url-user", "url-word"
 """What the origin may know, and what nobody may: the user info of a URL."""
 BASIC = b64encode(f"{USER}:{SECRET}".encode())
 OF_THE_PROXY = (USER.encode(), SECRET.encode(), BASIC, KEY.encode())
-OF_NOBODY = (NAME.encode(), WORD.encode(), b64encode(f"{NAME}:{WORD}".encode()))
+OF_NO_PROXY = (NAME.encode(), WORD.encode(), b64encode(f"{NAME}:{WORD}".encode()))
 AT_THE_PROXY = (CONNECT, GREETING, PASSWORD, SOCKS5, SOCKS4)
 
 
@@ -89,7 +89,7 @@ SECRETIVE = {
     "plain SOCKS5": ("socks5h", "http", [GREETING, PASSWORD, SOCKS5, EXCHANGE]),
     "SOCKS4a": ("socks4a", "https", [SOCKS4, TLS_ORIGIN, EXCHANGE]),
 }
-each_secretive_way = pytest.mark.parametrize("way", SECRETIVE)
+each_secretive_case = pytest.mark.parametrize("variant", SECRETIVE)
 
 
 def secretive(scheme: str, port: int, keys: Keys, *, in_url: bool = False) -> httpcore.Proxy:
@@ -107,24 +107,24 @@ def secretive(scheme: str, port: int, keys: Keys, *, in_url: bool = False) -> ht
 
 @each_runtime
 @pytest.mark.parametrize("in_url", [False, True], ids=["argument", "url"])
-@each_secretive_way
-def test_credentials_never_leave_their_hop(runtime: Runtime, way: str, in_url: bool, keys: Keys) -> None:
-    scheme, origin, steps = SECRETIVE[way]
+@each_secretive_case
+def test_credentials_never_leave_their_hop(runtime: Runtime, variant: str, in_url: bool, keys: Keys) -> None:
+    scheme, origin, steps = SECRETIVE[variant]
 
     async def body() -> None:
-        told: list[str] = []
+        noted: list[str] = []
         with scripted(steps, keys) as server:
             proxy = secretive(scheme, server.port, keys, in_url=in_url)
             trust = httpcore.SSLConfig(verify=keys.trusting_origin)
-            async with runtime.pool(trust, proxy=proxy, trace=lambda event: told.append(repr(event))) as pool:
+            async with runtime.pool(trust, proxy=proxy, trace=lambda event: noted.append(repr(event))) as pool:
                 for _ in range(2):
                     response = await pool.request(
                         "GET", f"{origin}://{NAME}:{WORD}@origin.test/", [("Authorization", f"Bearer {TOKEN}")]
                     )
                     assert response.body == BODY
-                told += [repr(pool), repr(pool.stats()), repr(response.info), repr(proxy), str(proxy)]
-        at_proxy = b"".join(data for step, data in server.heard if step in AT_THE_PROXY)
-        at_origin = b"".join(server.said(EXCHANGE))
+                noted += [repr(pool), repr(pool.stats()), repr(response.info), repr(proxy), str(proxy)]
+        at_proxy = b"".join(data for step, data in server.received if step in AT_THE_PROXY)
+        at_origin = b"".join(server.seen(EXCHANGE))
         tunnelled = len(steps) > len({TLS_PROXY, EXCHANGE} & set(steps))
         assert TOKEN.encode() in at_origin
         assert TOKEN.encode() not in at_proxy
@@ -135,10 +135,10 @@ def test_credentials_never_leave_their_hop(runtime: Runtime, way: str, in_url: b
             assert b"proxy-" not in at_origin.lower()
         else:
             assert at_origin.count(BASIC) == at_origin.count(KEY.encode()) == 2
-        everything = b"".join(data for _, data in server.heard)
-        assert not any(secret in everything for secret in OF_NOBODY)
+        everything = b"".join(data for _, data in server.received)
+        assert not any(secret in everything for secret in OF_NO_PROXY)
         check_wire(server, origin, scheme)
-        check_silent("\n".join(told))
+        check_silent("\n".join(noted))
 
     runtime.run(body)
 
@@ -157,32 +157,32 @@ def check_silent(text: str) -> None:
 
 
 @each_runtime
-@each_secretive_way
-def test_no_error_shows_a_secret_whatever_goes_wrong_where(runtime: Runtime, way: str, keys: Keys) -> None:
-    scheme, origin, steps = SECRETIVE[way]
-    told: list[str] = []
+@each_secretive_case
+def test_no_error_shows_a_secret_whatever_goes_wrong_where(runtime: Runtime, variant: str, keys: Keys) -> None:
+    scheme, origin, steps = SECRETIVE[variant]
+    noted: list[str] = []
 
     async def body(step: str, act: Act) -> None:
         with scripted(steps, keys, {step: act}) as server:
             proxy = secretive(scheme, server.port, keys)
             trust = httpcore.SSLConfig(verify=keys.trusting_origin)
-            async with runtime.pool(trust, proxy=proxy, trace=lambda event: told.append(repr(event))) as pool:
+            async with runtime.pool(trust, proxy=proxy, trace=lambda event: noted.append(repr(event))) as pool:
                 with pytest.raises(httpcore.HTTPCoreError) as caught:
                     await pool.request(
                         "GET", f"{origin}://{NAME}:{WORD}@origin.test/", [("Authorization", f"Bearer {TOKEN}")]
                     )
                 error = caught.value
-                told.extend([str(error), repr(error), repr(vars(error)), *traceback.format_exception_only(error)])
+                noted.extend([str(error), repr(error), repr(vars(error)), *traceback.format_exception_only(error)])
                 cause = error.__cause__ or error.__context__
                 while cause is not None:
-                    told.append(f"{cause!r} {cause}")
+                    noted.append(f"{cause!r} {cause}")
                     cause = cause.__cause__ or cause.__context__
 
     for step in steps:
         for act in (garbage, end, *([refusal] if step != EXCHANGE else [])):
             runtime.run(body, step, act)
-    assert len(told) > 10
-    check_silent("\n".join(told))
+    assert len(noted) > 10
+    check_silent("\n".join(noted))
 
 
 class Choosing:
@@ -197,7 +197,7 @@ class Choosing:
 
 @each_runtime
 @pytest.mark.parametrize("tunnel", [False, True], ids=["forward", "tunnel"])
-def test_each_proxy_hears_its_own_credentials_and_the_origin_none(runtime: Runtime, tunnel: bool, keys: Keys) -> None:
+def test_each_proxy_gets_its_own_credentials_and_the_origin_none(runtime: Runtime, tunnel: bool, keys: Keys) -> None:
     """Back and forth between two proxies and none, over connections that are kept."""
     steps = [CONNECT, EXCHANGE] if tunnel else [EXCHANGE]
 
@@ -273,10 +273,10 @@ def test_own_proxy_credentials_go_to_the_proxy_that_forwards(runtime: Runtime, k
             async with runtime.pool() as pool:
                 given = {"target": "http://origin.test/", "headers": own}
                 assert (await pool.request("GET", f"http://127.0.0.1:{server.port}/", **given)).body == BODY
-        for head in server.said(EXCHANGE):
+        for head in server.seen(EXCHANGE):
             assert head.startswith(b"GET http://origin.test/ HTTP/1.1\r\n")
             assert head.lower().count(b"proxy-authorization") == head.count(TOKEN.encode()) == 1
-        assert len(server.said(EXCHANGE)) == 2
+        assert len(server.seen(EXCHANGE)) == 2
 
     runtime.run(body)
 
@@ -294,7 +294,7 @@ def test_other_credentials_are_another_connection(runtime: Runtime, keys: Keys) 
                     choosing.proxies["origin"] = httpcore.Proxy(where, auth=auth, tunnel=True)
                     await pool.request("GET", "http://origin.test/")
                 assert pool.stats().connections == 3
-            assert len(server.said(CONNECT)) == 3
+            assert len(server.seen(CONNECT)) == 3
 
     runtime.run(body)
 
@@ -314,7 +314,7 @@ TLS_IN_TLS = [TLS_PROXY, CONNECT, TLS_ORIGIN, EXCHANGE]
 
 
 @each_runtime
-def test_each_hop_hears_its_own_name_and_sees_its_own_certificate(runtime: Runtime, keys: Keys) -> None:
+def test_each_hop_gets_its_name_and_shows_its_certificate(runtime: Runtime, keys: Keys) -> None:
     async def body() -> None:
         for at_proxy, at_origin in ((True, False), (False, True), (True, True), (False, False)):
             with scripted(TLS_IN_TLS, keys) as server:
@@ -322,18 +322,18 @@ def test_each_hop_hears_its_own_name_and_sees_its_own_certificate(runtime: Runti
                 origin = {"cert": keys.for_origin} if at_origin else {}
                 async with runtime.pool(**twice_secured(server.port, keys, proxy, origin)) as pool:
                     assert (await pool.request("GET", "https://origin.test/")).body == BODY
-            assert server.said(TLS_PROXY) == [b"localhost"]
-            assert server.said(TLS_ORIGIN) == [b"origin.test"]
-            shown = [b"proxy" if b"client-of-proxy.test" in der else b"origin" for der in server.said(CERTIFICATE)]
+            assert server.seen(TLS_PROXY) == [b"localhost"]
+            assert server.seen(TLS_ORIGIN) == [b"origin.test"]
+            shown = [b"proxy" if b"client-of-proxy.test" in der else b"origin" for der in server.seen(CERTIFICATE)]
             assert shown == [b"proxy"] * at_proxy + [b"origin"] * at_origin
-            assert all(b"client-of-" in der for der in server.said(CERTIFICATE))
+            assert all(b"client-of-" in der for der in server.seen(CERTIFICATE))
 
     runtime.run(body)
 
 
 @each_runtime
 @pytest.mark.parametrize("wrong", ["proxy", "origin"])
-def test_a_wrong_certificate_at_one_hop_is_not_excused_by_the_other(runtime: Runtime, wrong: str, keys: Keys) -> None:
+def test_wrong_certificate_at_one_hop_is_not_excused_by_other(runtime: Runtime, wrong: str, keys: Keys) -> None:
     """Neither by what the other trusts, nor by its trusting everybody."""
 
     async def body() -> None:
@@ -347,8 +347,8 @@ def test_a_wrong_certificate_at_one_hop_is_not_excused_by_the_other(runtime: Run
                         await pool.request("GET", "https://origin.test/")
                     assert str(settings["proxy"]) in str(caught.value)
                     assert pool.stats().connections == 0
-            assert server.said(EXCHANGE) == []
-            assert (server.said(CONNECT) == []) is (wrong == "proxy")
+            assert server.seen(EXCHANGE) == []
+            assert (server.seen(CONNECT) == []) is (wrong == "proxy")
 
     runtime.run(body)
 
@@ -358,7 +358,7 @@ def test_a_wrong_certificate_at_one_hop_is_not_excused_by_the_other(runtime: Run
 
 def saying(answer: bytes) -> Act:
     def act(visit: Visit) -> bool:
-        visit.hear(visit.head())
+        visit.receive(visit.head())
         visit.send(answer)
         return True
 
@@ -382,7 +382,7 @@ def test_what_comes_behind_the_answer_to_connect_ends_it(
                 assert str(proxy) in str(caught.value)
                 assert pool.stats().connections == 0
                 assert (await pool.request("GET", f"{scheme}://origin.test/")).body == BODY
-            assert len(server.said(EXCHANGE)) == 1
+            assert len(server.seen(EXCHANGE)) == 1
 
     runtime.run(body)
 
@@ -402,7 +402,7 @@ def test_what_comes_behind_the_answer_of_socks_is_no_part_of_tls(runtime: Runtim
                 with pytest.raises(httpcore.TLSError):
                     await pool.request("GET", "https://origin.test/")
                 assert pool.stats().connections == 0
-            assert server.said(EXCHANGE) == []
+            assert server.seen(EXCHANGE) == []
 
     runtime.run(body)
 
@@ -429,9 +429,7 @@ REFUSED = {
 
 @each_runtime
 @pytest.mark.parametrize("which", REFUSED)
-def test_what_a_proxy_answers_instead_of_a_tunnel_is_its_error_and_never_a_response(
-    runtime: Runtime, which: str, keys: Keys
-) -> None:
+def test_a_proxys_answer_instead_of_a_tunnel_is_a_proxy_error(runtime: Runtime, which: str, keys: Keys) -> None:
     answer, status = REFUSED[which]
 
     def act(visit: Visit) -> None:
@@ -543,9 +541,7 @@ def test_a_hop_that_drips_ends_in_time(runtime: Runtime, keys: Keys) -> None:
     [b"\x01" + bytes(4), b"\x04" + bytes(16), b"\x03\x00", b"\x03\xff" + b"x" * 255],
     ids=["IPv4", "IPv6", "no name", "long name"],
 )
-def test_whatever_address_a_socks_proxy_connects_from_the_tunnel_begins_right_behind_it(
-    runtime: Runtime, bound: bytes, keys: Keys
-) -> None:
+def test_whatever_address_socks_replies_tunnel_begins_behind_it(runtime: Runtime, bound: bytes, keys: Keys) -> None:
     def act(visit: Visit) -> bool:
         visit.exactly(4 + 1 + len("origin.test") + 2)
         visit.send(b"\x05\x00\x00" + bound + b"\x00\x50")
@@ -563,9 +559,7 @@ def test_whatever_address_a_socks_proxy_connects_from_the_tunnel_begins_right_be
 
 
 @each_runtime
-def test_a_name_that_does_not_fit_into_socks_is_refused_before_anything_is_said_of_it(
-    runtime: Runtime, keys: Keys
-) -> None:
+def test_a_name_too_long_for_socks_is_refused_before_any_byte(runtime: Runtime, keys: Keys) -> None:
     name = ".".join(["a" * 60] * 5)
 
     async def body() -> None:
@@ -574,14 +568,14 @@ def test_a_name_that_does_not_fit_into_socks_is_refused_before_anything_is_said_
                 with pytest.raises((httpcore.LocalProtocolError, httpcore.InvalidURL)):
                     await pool.request("GET", f"http://{name}/")
                 assert pool.stats().connections == 0
-            assert server.said(SOCKS5) == []
+            assert server.seen(SOCKS5) == []
 
     runtime.run(body)
 
 
 # Which address a proxy is told, where names are resolved here: it has one try.
 
-TOLD = {
+NOTED = {
     "socks5": ("socks5", ["::1", "127.0.0.1", "127.0.0.2"], b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50"),
     "socks5, IPv6 only": ("socks5", ["::2", "::1"], b"\x05\x01\x00\x04" + bytes(15) + b"\x02\x00\x50"),
     "socks4": ("socks4", ["::1", "127.0.0.1"], b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00"),
@@ -591,9 +585,9 @@ TOLD = {
 
 
 @each_runtime
-@pytest.mark.parametrize("which", TOLD)
-def test_of_several_addresses_a_proxy_is_told_the_first_of_ipv4(runtime: Runtime, which: str, keys: Keys) -> None:
-    scheme, addresses, told = TOLD[which]
+@pytest.mark.parametrize("which", NOTED)
+def test_of_several_addresses_a_proxy_gets_the_first_of_ipv4(runtime: Runtime, which: str, keys: Keys) -> None:
+    scheme, addresses, noted = NOTED[which]
     steps = {"http": [CONNECT], "socks5": [GREETING, SOCKS5], "socks4": [SOCKS4]}[scheme]
     policy = httpcore.NetworkPolicy() if scheme == "http" else None  # an HTTP proxy is told addresses only under one
 
@@ -603,7 +597,7 @@ def test_of_several_addresses_a_proxy_is_told_the_first_of_ipv4(runtime: Runtime
                 proxy=f"{scheme}://127.0.0.1:{server.port}", resolve={"two.test": addresses}, network_policy=policy
             ) as pool:
                 assert (await pool.request("GET", "http://two.test/")).body == BODY
-            assert server.said(steps[-1])[0].startswith(told)
+            assert server.seen(steps[-1])[0].startswith(noted)
 
     runtime.run(body)
 
@@ -619,7 +613,7 @@ def test_what_has_no_ipv4_address_is_none_of_socks4(runtime: Runtime, scheme: st
                     await pool.request("GET", "http://[::1]/")
                 assert proxy in str(caught.value)
                 assert pool.stats().connections == 0
-            assert server.said(SOCKS4) == []
+            assert server.seen(SOCKS4) == []
 
     runtime.run(body)
 
@@ -654,7 +648,7 @@ class Unknowing:
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h", "socks4", "socks4a"])
-def test_a_proxy_whose_name_does_not_resolve_is_an_error_that_names_it(runtime: Runtime, scheme: str) -> None:
+def test_an_unresolved_proxy_name_is_an_error_that_names_it(runtime: Runtime, scheme: str) -> None:
     async def body() -> None:
         async with runtime.pool(proxy=f"{scheme}://proxy.test", resolver=Unknowing()) as pool:
             with pytest.raises(httpcore.ConnectError, match=f"the proxy {scheme}://proxy.test:.* does not resolve"):
@@ -668,7 +662,7 @@ def test_a_proxy_whose_name_does_not_resolve_is_an_error_that_names_it(runtime: 
 
 
 def one_answer(visit: Visit) -> None:
-    visit.hear(visit.head())
+    visit.receive(visit.head())
     visit.send(ok(BODY))
 
 
@@ -682,21 +676,19 @@ def test_a_kept_tunnel_that_has_died_is_replaced_by_another(runtime: Runtime, ke
                 for _ in range(3):
                     assert (await pool.request("GET", "https://origin.test/")).body == BODY
                 assert pool.stats().connections == 1
-            assert len(server.said(CONNECT)) == 3
+            assert len(server.seen(CONNECT)) == 3
 
     runtime.run(body)
 
 
 def dying(visit: Visit) -> None:
-    visit.hear(visit.head())
+    visit.receive(visit.head())
     visit.send(ESTABLISHED)
 
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_tunnel_that_dies_after_200_is_an_error_and_not_tried_again(
-    runtime: Runtime, scheme: str, keys: Keys
-) -> None:
+def test_tunnel_that_dies_after_200_is_error_and_not_tried_again(runtime: Runtime, scheme: str, keys: Keys) -> None:
     async def body() -> None:
         with scripted([CONNECT, EXCHANGE], keys, {CONNECT: dying}) as server:
             proxy = httpcore.Proxy(f"http://127.0.0.1:{server.port}", tunnel=True)
@@ -720,7 +712,7 @@ def answers_head(answer: bytes, *, reset: bool = False, after: int = 0) -> Act:
     """Hear a head and `after` bytes of a body, say this, leave."""
 
     def act(visit: Visit) -> None:
-        visit.hear(visit.head())
+        visit.receive(visit.head())
         visit.exactly(after)
         visit.send(answer)
         if reset:
@@ -733,7 +725,7 @@ def second(act: Act) -> Act:
     """The fault comes with the second request of a connection."""
 
     def acts(visit: Visit) -> object:
-        visit.hear(visit.head())
+        visit.receive(visit.head())
         visit.send(ok(BODY))
         return act(visit)
 
@@ -762,14 +754,16 @@ THROUGH = {
 """Ways that are like none, over http or https: what counts for the end of a body is TLS at the nearest hop."""
 
 
-async def seen(runtime: Runtime, keys: Keys, way: str | None, scheme: str, fault: str, later: bool) -> tuple[Any, ...]:
+async def seen(
+    runtime: Runtime, keys: Keys, variant: str | None, scheme: str, fault: str, later: bool
+) -> tuple[Any, ...]:
     """What became of the request, how many connections they took, and what the pool has left of them."""
     proxied, origin, steps = "", scheme, [TLS_ORIGIN, EXCHANGE] if scheme == "https" else [EXCHANGE]
-    if way is not None:
-        proxied, origin, steps = SECRETIVE[way]
+    if variant is not None:
+        proxied, origin, steps = SECRETIVE[variant]
     method, body, act = FAULTS[fault]
     with scripted(steps, keys, {EXCHANGE: second(act) if later else act}) as server:
-        proxy = secretive(proxied, server.port, keys) if way is not None else None
+        proxy = secretive(proxied, server.port, keys) if variant is not None else None
         url = f"{origin}://origin.test:{server.port}/"
         trust = httpcore.SSLConfig(verify=keys.trusting_origin)
         async with runtime.pool(trust, proxy=proxy, resolve={"origin.test": "127.0.0.1"}) as pool:
@@ -787,14 +781,14 @@ async def seen(runtime: Runtime, keys: Keys, way: str | None, scheme: str, fault
 @each_runtime
 @pytest.mark.parametrize("later", [False, True], ids=["first", "reused"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_an_origin_does_wrong_is_the_same_through_each_proxy(
+def test_faults_of_an_origin_are_the_same_through_each_proxy(
     runtime: Runtime, fault: str, later: bool, keys: Keys
 ) -> None:
     async def body() -> None:
-        for scheme, ways in THROUGH.items():
+        for scheme, cases in THROUGH.items():
             direct = await seen(runtime, keys, None, scheme, fault, later)
             assert direct[-1] == 0
-            through = {way: await seen(runtime, keys, way, scheme, fault, later) for way in ways}
-            assert through == dict.fromkeys(ways, direct)
+            through = {variant: await seen(runtime, keys, variant, scheme, fault, later) for variant in cases}
+            assert through == dict.fromkeys(cases, direct)
 
     runtime.run(body)

@@ -143,7 +143,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
 
 @each_runtime
 @pytest.mark.parametrize("case", MALFORMED)
-def test_what_breaks_the_grammar_is_a_remote_protocol_error_that_quotes_it_safely(runtime: Runtime, case: str) -> None:
+def test_broken_grammar_is_a_remote_protocol_error_quoted_safely(runtime: Runtime, case: str) -> None:
     raw, words = MALFORMED[case]
 
     async def body() -> None:
@@ -172,7 +172,7 @@ def test_what_breaks_the_grammar_is_a_remote_protocol_error_that_quotes_it_safel
     ],
     ids=["no reason", "an empty reason", "HTTP/1.0", "padding", "chunks with extensions"],
 )
-def test_what_is_odd_and_allowed_is_accepted(runtime: Runtime, raw: bytes) -> None:
+def test_odd_but_valid_responses_are_accepted(runtime: Runtime, raw: bytes) -> None:
     async def body() -> None:
         with HostileServer(sending(raw)) as server:
             async with trial(runtime, server) as pool:
@@ -200,9 +200,7 @@ CUT = {
 @each_runtime
 @pytest.mark.parametrize("leave", ["FIN", "RST"])
 @pytest.mark.parametrize("case", CUT)
-def test_a_response_cut_at_any_byte_is_an_error_and_never_a_shorter_body(
-    runtime: Runtime, case: str, leave: str
-) -> None:
+def test_response_cut_at_any_byte_is_error_and_no_shorter_body(runtime: Runtime, case: str, leave: str) -> None:
     whole = CUT[case]
     assert len(whole) <= 300
     bodiless = whole.index(b"\r\n\r\n") + 4 if "end delimits" in case else len(whole)
@@ -246,7 +244,7 @@ def test_an_error_of_a_cut_body_says_how_much_came(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_body_that_only_the_end_delimits_is_complete_when_the_peer_half_closes(runtime: Runtime) -> None:
+def test_body_until_the_end_is_complete_when_peer_half_closes(runtime: Runtime) -> None:
     def act(peer: Peer) -> None:
         peer.send(OK + b"\r\n" + BODY)
         peer.socket.shutdown(socket.SHUT_WR)
@@ -281,7 +279,7 @@ ENDLESS: dict[str, tuple[bytes, bytes, int]] = {  # what it begins with, what it
 
 @each_runtime
 @pytest.mark.parametrize("case", ENDLESS)
-def test_an_endless_sender_is_stopped_before_a_mebibyte_has_left_it(runtime: Runtime, case: str) -> None:
+def test_an_endless_sender_is_stopped_before_a_mebibyte(runtime: Runtime, case: str) -> None:
     start, piece, limit = ENDLESS[case]
     sent = 0
 
@@ -331,9 +329,7 @@ GLUED = {
 @each_runtime
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("case", GLUED)
-def test_surplus_glued_to_a_response_never_reaches_the_next_and_is_no_error(
-    runtime: Runtime, case: str, stream: bool
-) -> None:
+def test_surplus_behind_a_response_never_reaches_the_next_one(runtime: Runtime, case: str, stream: bool) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(GLUED[case])) as server:
             async with trial(runtime, server) as pool:
@@ -349,7 +345,7 @@ def test_surplus_glued_to_a_response_never_reaches_the_next_and_is_no_error(
 
 @each_runtime
 @pytest.mark.parametrize("case", NO_BODY)
-def test_a_response_without_a_body_has_none_and_what_follows_is_surplus(runtime: Runtime, case: str) -> None:
+def test_bytes_behind_a_response_without_a_body_are_surplus(runtime: Runtime, case: str) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(NO_BODY[case])) as server:
             async with trial(runtime, server) as pool:
@@ -378,9 +374,7 @@ IDLE: dict[str, Callable[[Peer], object]] = {
 @each_runtime
 @pytest.mark.parametrize("pause", [False, True], ids=["the loop was busy", "the loop ran"])
 @pytest.mark.parametrize("case", IDLE)
-def test_what_arrives_while_idle_never_reaches_the_next_request_and_is_no_error(
-    runtime: Runtime, case: str, pause: bool
-) -> None:
+def test_input_while_idle_never_reaches_the_next_request(runtime: Runtime, case: str, pause: bool) -> None:
     """Also the fault of row 1: the server closes an idle connection."""
     go, done = Semaphore(0), Semaphore(0)
     answered = 0
@@ -431,17 +425,15 @@ def coded(name: str, body: bytes) -> bytes:
 
 
 @each_runtime
-@pytest.mark.parametrize("way", ["read", "stream"])
+@pytest.mark.parametrize("variant", ["read", "stream"])
 @pytest.mark.parametrize("coding", CODERS)
-def test_a_coded_body_cut_short_is_a_decoding_error_though_its_length_is_right(
-    runtime: Runtime, coding: str, way: str
-) -> None:
+def test_a_coded_body_cut_short_is_a_decoding_error(runtime: Runtime, coding: str, variant: str) -> None:
     whole = CODERS[coding](CONTENT)
     answers = iter([whole[:-1], whole[:-5], whole[: len(whole) // 2], whole[:1], whole])
 
     async def fetch(pool: Any, url: str) -> bytes:
-        response = await pool.request("GET", url, stream=way == "stream")
-        if way == "read":
+        response = await pool.request("GET", url, stream=variant == "stream")
+        if variant == "read":
             return bytes(response.body)
         return b"".join([piece async for piece in response.stream()])
 
@@ -471,9 +463,7 @@ DAMAGED = {
 
 @each_runtime
 @pytest.mark.parametrize("case", DAMAGED)
-def test_a_coding_that_is_damaged_unknown_or_piled_up_is_a_decoding_error_and_raw_still_works(
-    runtime: Runtime, case: str
-) -> None:
+def test_a_bad_coding_is_a_decoding_error_and_raw_still_works(runtime: Runtime, case: str) -> None:
     name, raw = DAMAGED[case]
 
     async def body() -> None:
@@ -548,9 +538,7 @@ def test_a_gigabyte_behind_a_megabyte_is_refused_by_read(runtime: Runtime, bomb:
 
 
 @each_runtime
-def test_a_gigabyte_behind_a_megabyte_comes_by_stream_in_bounded_pieces_and_flat_memory(
-    runtime: Runtime, bomb: bytes
-) -> None:
+def test_a_gigabyte_bomb_comes_by_stream_in_flat_memory(runtime: Runtime, bomb: bytes) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(bomb)) as server:
             async with trial(runtime, server) as pool:
@@ -568,7 +556,7 @@ def test_a_gigabyte_behind_a_megabyte_comes_by_stream_in_bounded_pieces_and_flat
 
 
 @each_runtime
-def test_an_endless_body_that_nobody_wants_is_neither_decoded_nor_drained(runtime: Runtime) -> None:
+def test_an_unwanted_endless_body_is_neither_decoded_nor_drained(runtime: Runtime) -> None:
     sent = 0
 
     def act(peer: Peer) -> None:

@@ -132,9 +132,7 @@ def asked(url: str, field: str, value: bytes) -> dict[str, Any]:
 
 @each_runtime
 @pytest.mark.parametrize("field", FIELDS)
-def test_each_byte_in_each_field_is_one_request_as_meant_or_an_error_before_a_byte(
-    runtime: Runtime, field: str
-) -> None:
+def test_each_byte_in_each_field_is_one_request_or_an_error(runtime: Runtime, field: str) -> None:
     sent: list[tuple[bytes, dict[str, Any]]] = []
 
     async def body() -> None:
@@ -187,9 +185,7 @@ SMUGGLED = [
 @each_runtime
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("smuggled", SMUGGLED)
-def test_a_line_smuggled_into_any_field_is_refused_and_a_value_is_not_repeated(
-    runtime: Runtime, field: str, smuggled: bytes
-) -> None:
+def test_a_smuggled_line_is_refused_and_its_value_not_repeated(runtime: Runtime, field: str, smuggled: bytes) -> None:
     async def body() -> None:
         async with trial(runtime, server) as pool:
             for value in (FIELDS[field] + smuggled, smuggled + FIELDS[field]):
@@ -364,7 +360,7 @@ def exact(value: Any) -> None:
 
 
 @pytest.mark.parametrize("lie", ["", "a.test", "a\r\nb: c", "\0" * 300])
-def test_what_is_kept_of_a_value_is_exact(lie: str) -> None:
+def test_a_kept_value_is_exact(lie: str) -> None:
     octets = lie.encode()
     name, text = liar("a.example", lie), liar(b"a.example", octets)
     request = Request.of(text, "http://h/", [(text, name), (name, text)], text, None, [(name, text)])

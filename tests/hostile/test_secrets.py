@@ -117,7 +117,7 @@ def test_an_error_of_the_environment_never_shows_a_password(url: str | bytes) ->
     assert not re.search("h.?u.?n.?t.?e.?r.?2", text)
 
 
-def test_what_is_shown_of_a_mistake_is_scheme_and_host() -> None:
+def test_a_mistake_is_shown_as_scheme_and_host() -> None:
     with pytest.raises(httpcore.InvalidURL, match=r"url is 'http://\*\*\*@host':"):
         httpcore.Proxy("http://user:p@ss/w@host/path?query")
     with pytest.raises(httpcore.InvalidURL, match=r"^http_proxy in the environment: .* 'http:/\*\*\*@host:80':"):

@@ -207,7 +207,7 @@ def test_an_iterator_that_ends_before_the_head_ends_the_request(runtime: Runtime
 
 
 @each_runtime
-def test_megabytes_go_both_ways_at_once(runtime: Runtime) -> None:
+def test_megabytes_go_in_both_directions_at_once(runtime: Runtime) -> None:
     piece = bytes(range(256)) * 256
     count = 64
 
@@ -321,7 +321,7 @@ def test_a_server_that_stops_reading_is_a_write_timeout(runtime: Runtime) -> Non
 
 @each_runtime
 @pytest.mark.parametrize("how", ["unfinished request", "unfinished response"])
-def test_what_has_not_ended_both_ways_closes_its_connection(runtime: Runtime, how: str) -> None:
+def test_a_stream_not_ended_on_both_sides_closes_its_connection(runtime: Runtime, how: str) -> None:
     def act(peer: Peer) -> bool:
         peer.send(CHUNKED + b"1\r\na\r\n")
         return bool(peer.rest()) and False

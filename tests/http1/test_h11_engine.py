@@ -67,7 +67,7 @@ def test_the_reference_engine_reads_what_the_native_one_does(name: str, cut: str
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_shadow_finds_nothing_in_what_the_parser_is_tested_with(name: str) -> None:
+def test_the_shadow_finds_nothing_in_the_cases_of_the_parser(name: str) -> None:
     raw, asked = EXAMPLES[name]
     for pieces in ([raw] if raw else [], single_bytes(raw)):
         assert outcome(Alarmed, pieces, asked) == outcome(H1Response, pieces, asked)
@@ -130,7 +130,7 @@ BEHIND = b"Content-Length: 1\r\n\nx\r\n"  # h11 ends the head at the lone LF; no
 @pytest.mark.parametrize("asked", [GET, HEAD])
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 x\r\n\r\n"], ids=["alone", "behind 103"])
 @pytest.mark.parametrize("version", [b"0.1", b"0.9", b"2.0", b"9.9"])
-def test_another_version_is_explained_whatever_ends_its_lines(version: bytes, interim: bytes, asked: Asked) -> None:
+def test_another_version_is_named_whatever_ends_its_lines(version: bytes, interim: bytes, asked: Asked) -> None:
     for end in (b"\r\n" + BEHIND, b"\r\n\r\nx", b"\n\n"):
         raw = interim + b"HTTP/" + version + b" 200 OK" + end
         for pieces in ([raw], [raw[:9], raw[9:]], single_bytes(raw)):
@@ -143,7 +143,7 @@ def test_another_version_is_explained_whatever_ends_its_lines(version: bytes, in
 
 
 @pytest.mark.parametrize("text", ["SSH-2.0-x", "HTTP/", "HTTP/x.1 200 OK", "HTTP/2 200 OK", " HTTP/2.0 200 OK"])
-def test_no_other_beginning_of_a_head_is_explained(text: str) -> None:
+def test_no_other_beginning_of_a_head_is_named(text: str) -> None:
     assert not differences.forgives(f"not the beginning of a response head: {text!r}")
 
 
@@ -152,7 +152,7 @@ def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
         "no connection of HTTP/1.0 is kept",
         "no white space before a chunk extension",
     }
-    of_h11 = {pattern for pattern, judges, *_ in LAXER.values() if "h11" in judges}
+    of_h11 = {pattern for pattern, references, *_ in LAXER.values() if "h11" in references}
     assert of_h11 == {pattern.pattern for name, (pattern, _) in differences.LAXER.items() if "limit" not in name}
 
 

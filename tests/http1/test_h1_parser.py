@@ -562,7 +562,7 @@ def test_the_same_parts_come_however_the_bytes_are_cut(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_breaks_the_grammar_is_refused_however_the_bytes_are_cut(name: str) -> None:
+def test_broken_grammar_is_refused_however_the_bytes_are_cut(name: str) -> None:
     raw, asked = REFUSED[name]
     for pieces in ways_to_cut(raw):
         parser = asked.parser()
@@ -586,7 +586,7 @@ def test_bytes_behind_the_end_make_the_connection_useless() -> None:
     assert parser.surplus == b"HTTP/1.1 408 x\r\n\r\n"
 
 
-def test_the_end_of_the_stream_behind_the_end_makes_the_connection_useless() -> None:
+def test_the_end_of_the_stream_makes_the_connection_useless() -> None:
     _, parser = play([with_head(b"Content-Length: 0")])
     assert parser.reusable
     assert parser.receive(b"") == []
@@ -652,7 +652,7 @@ def test_a_message_that_was_cut_never_ends_well(name: str) -> None:
         assert not parser.reusable
 
 
-def test_a_body_until_the_end_ends_with_the_stream_and_the_connection() -> None:
+def test_body_until_the_end_ends_with_the_stream_and_connection() -> None:
     for asked, raw in [(GET, OK + b"\r\n"), (GET, with_head(b"Connection: keep-alive", status=b"HTTP/1.0 200 OK"))]:
         parts, parser = play([raw + b"a", b"b", b""], asked)
         assert parts[1:] == [b"ab", End([])]
@@ -671,12 +671,12 @@ def test_a_body_until_the_end_ends_with_the_stream_and_the_connection() -> None:
         (with_head(b"Content-Length: 0"), "nothing"),
     ],
 )
-def test_what_is_missing_is_said(raw: bytes, missing: str) -> None:
+def test_a_missing_part_is_named(raw: bytes, missing: str) -> None:
     _, parser = play([raw] if raw else [])
     assert parser.unfinished == missing
 
 
-def test_the_bytes_of_a_chunked_body_are_counted_however_they_are_cut() -> None:
+def test_bytes_of_chunked_body_are_counted_however_they_are_cut() -> None:
     raw = CHUNKED + b"3\r\nabc\r\n9\r\ndefg"
     for pieces in ways_to_cut(raw):
         _, parser = play(pieces)
@@ -731,7 +731,7 @@ def _until(pieces: Iterable[bytes], room: int) -> Iterator[bytes]:
             return
 
 
-def test_the_head_may_be_as_long_as_the_limit_and_not_a_byte_longer() -> None:
+def test_head_may_be_as_long_as_the_limit_and_not_a_byte_longer() -> None:
     empty = len(with_head(b"A: ", b"Content-Length: 0"))
     for extra, fits in [(0, True), (1, False)]:
         raw = with_head(b"A: " + b"x" * (HEAD_BYTES - empty + extra), b"Content-Length: 0")
@@ -739,7 +739,7 @@ def test_the_head_may_be_as_long_as_the_limit_and_not_a_byte_longer() -> None:
             assert _fits(pieces) == fits
 
 
-def test_a_head_may_have_as_many_fields_as_the_limit_and_not_one_more() -> None:
+def test_head_may_have_as_many_fields_as_limit_and_not_one_more() -> None:
     for count, fits in [(FIELD_COUNT, True), (FIELD_COUNT + 1, False)]:
         raw = with_head(b"Content-Length: 0", *[b"A: b"] * (count - 1))
         assert _fits([raw]) == fits
@@ -747,7 +747,7 @@ def test_a_head_may_have_as_many_fields_as_the_limit_and_not_one_more() -> None:
         assert _fits([trailers]) == fits
 
 
-def test_interim_heads_may_have_so_many_bytes_in_all_and_not_one_more() -> None:
+def test_interim_heads_may_have_so_many_bytes_and_no_more() -> None:
     interim, final = with_head(b"A: " + b"x" * 233, status=b"HTTP/1.1 100 x"), with_head(b"Content-Length: 0")
     most = INTERIM_BYTES // len(interim)
     assert len(interim) == 256
@@ -756,7 +756,7 @@ def test_interim_heads_may_have_so_many_bytes_in_all_and_not_one_more() -> None:
         assert _fits([interim] * count + [final]) == fits
 
 
-def test_a_chunk_line_may_be_as_long_as_the_limit_and_not_a_byte_longer() -> None:
+def test_a_chunk_line_may_be_as_long_as_the_limit_and_no_longer() -> None:
     for lead in (b"", b"1\r\na\r\n"):
         for extra, fits in [(0, True), (1, False)]:
             size = chunks.CHUNK_LINE_BYTES - len(b"1;\r\n") - (2 if lead else 0) + extra
@@ -765,13 +765,13 @@ def test_a_chunk_line_may_be_as_long_as_the_limit_and_not_a_byte_longer() -> Non
                 assert _fits(pieces) == fits
 
 
-def test_a_chunk_line_that_is_too_long_is_that_first_and_wrong_second() -> None:
+def test_a_chunk_line_too_long_is_reported_as_that_first() -> None:
     raw = CHUNKED + b"?" * chunks.CHUNK_LINE_BYTES + b"\r\n"
     for pieces in ([raw], single_bytes(raw)):
         assert not _fits(pieces)
 
 
-def test_bytes_that_a_chunk_has_too_many_are_refused_as_they_come() -> None:
+def test_bytes_beyond_size_of_a_chunk_are_refused_as_they_come() -> None:
     for pieces in ([b"1\r\nax"], [b"1\r\na", b"x"], [b"1\r\na\r", b"x"], [b"1\r\na", b"\r", b"x"]):
         with pytest.raises(RemoteProtocolError, match="not followed by CRLF"):
             play([CHUNKED, *pieces])

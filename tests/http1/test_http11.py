@@ -11,7 +11,7 @@ import httpcore
 from httpcore import ReadError
 from httpcore._deadline import Deadline
 from httpcore._http1.connection import HTTP11Connection
-from httpcore._http1.exchange import DRAIN, EARLY, GO_AHEAD, SMALL_BODY, HTTP11Exchange
+from httpcore._http1.exchange import CONTINUE_TIMEOUT, DRAIN, EARLY, SMALL_BODY, HTTP11Exchange
 from httpcore._message.head import Head
 from httpcore._message.request import Request
 from httpcore._pool.engines import checked_engines
@@ -29,7 +29,7 @@ class Line:
     def __init__(self, runtime: Runtime, connection: HTTP11Connection) -> None:
         self.runtime = runtime
         self.connection = connection
-        self.heard: list[int] = []
+        self.seen: list[int] = []
 
     @property
     def sent(self) -> bytes:
@@ -43,7 +43,7 @@ class Line:
         deadline = Deadline(httpcore.TimeoutConfig.of(timeout), self.runtime.backend().now)
         made = Request.of(method, "http://a.test/", **request)
         begin = checked_engines(None).http1[1]
-        return begin(self.connection, made, deadline, lambda head: self.heard.append(head.status), False)
+        return begin(self.connection, made, deadline, lambda head: self.seen.append(head.status), False)
 
 
 def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: Any) -> Runtime:
@@ -105,7 +105,7 @@ def test_exchanges_follow_each_other_on_one_connection() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 7, None])
-def test_the_bytes_are_the_same_in_whatever_pieces_they_go_and_come(most: int | None) -> None:
+def test_bytes_are_the_same_in_whatever_pieces_they_go_and_come(most: int | None) -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange("POST", body=[b"one, ", b"two"], trailers={"X-Sum": "1"})
         await exchange.run()
@@ -143,7 +143,7 @@ def test_a_small_body_leaves_in_one_piece_with_its_head() -> None:
     talk(script, body)
 
 
-def test_a_response_that_ends_with_the_connection_is_whole_and_the_last() -> None:
+def test_response_that_ends_with_connection_is_whole_and_last() -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 200 OK\r\n\r\nuntil ")
@@ -159,22 +159,22 @@ def test_a_response_that_ends_with_the_connection_is_whole_and_the_last() -> Non
     talk(script, body)
 
 
-def test_here_is_the_rest_of_a_body_that_has_all_come_and_else_nothing() -> None:
+def test_buffered_body_is_a_received_body_or_none() -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange()
         await exchange.run()
-        assert exchange.here() == b"ok"
-        assert exchange.here() == b""
+        assert exchange.buffered_body() == b"ok"
+        assert exchange.buffered_body() == b""
         second = line.exchange()
         await second.run()
-        assert second.here() is None
+        assert second.buffered_body() is None
         assert await second.next() == b"x"
 
     talk(answering(OK, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx"), body)
 
 
 @pytest.mark.parametrize("what", [b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"\x00", b""], ids=["answer", "byte", "end"])
-def test_a_connection_on_which_anything_came_between_two_exchanges_is_not_quiet(what: bytes) -> None:
+def test_a_connection_with_input_between_exchanges_is_not_quiet(what: bytes) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(OK)
@@ -234,7 +234,7 @@ BODIES: dict[str, Callable[[], dict[str, Any]]] = {
     ],
     ids=["error", "error without end", "complete", "complete without body"],
 )
-def test_an_early_answer_that_is_an_error_or_complete_stops_the_upload(answer: bytes, shape: str) -> None:
+def test_early_answer_that_is_an_error_or_complete_stops_upload(answer: bytes, shape: str) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(answer)
@@ -253,7 +253,7 @@ def test_an_early_answer_that_is_an_error_or_complete_stops_the_upload(answer: b
 
 
 @pytest.mark.parametrize("shape", BODIES)
-def test_an_early_head_that_is_no_error_waits_until_the_request_is_sent(shape: str) -> None:
+def test_an_early_head_that_is_no_error_waits_for_the_request(shape: str) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nup")
@@ -275,7 +275,7 @@ def test_an_early_head_that_is_no_error_waits_until_the_request_is_sent(shape: s
     talk(script, body)
 
 
-def test_interim_answers_while_sending_are_heard_and_the_upload_goes_on() -> None:
+def test_interim_answers_are_received_while_the_upload_goes_on() -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         received = 0
@@ -289,9 +289,9 @@ def test_interim_answers_while_sending_are_heard_and_the_upload_goes_on() -> Non
     async def body(line: Line) -> None:
         exchange = line.exchange("POST", body=bytes(5_000_000))
         assert (await exchange.run()).status == 200
-        assert len(line.heard) > 2
-        assert set(line.heard) == {102}
-        assert [head.status for head in exchange.interim] == line.heard
+        assert len(line.seen) > 2
+        assert set(line.seen) == {102}
+        assert [head.status for head in exchange.interim] == line.seen
         assert exchange.clean
 
     talk(script, body)
@@ -318,7 +318,7 @@ EXPECT = {"Expect": "100-continue"}
 
 
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["100", "103 and 100"])
-def test_the_go_ahead_lets_the_body_go_at_once(interim: bytes) -> None:
+def test_a_100_continue_starts_the_body_at_once(interim: bytes) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.scheduler.sleep(0.25)
@@ -331,15 +331,17 @@ def test_the_go_ahead_lets_the_body_go_at_once(interim: bytes) -> None:
         exchange = line.exchange("PUT", headers=EXPECT, body=b"body")
         assert (await exchange.run()).status == 200
         assert line.runtime.now == 0.25
-        assert line.heard[-1] == 100
+        assert line.seen[-1] == 100
         assert exchange.clean
 
     talk(script, body)
 
 
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 102 Processing\r\n\r\n"], ids=["nothing", "another 1xx"])
-@pytest.mark.parametrize(("timeout", "waited"), [(5.0, GO_AHEAD), (None, GO_AHEAD), (0.5, 0.5)])
-def test_without_a_go_ahead_the_body_goes_after_a_second(interim: bytes, timeout: float | None, waited: float) -> None:
+@pytest.mark.parametrize(("timeout", "waited"), [(5.0, CONTINUE_TIMEOUT), (None, CONTINUE_TIMEOUT), (0.5, 0.5)])
+def test_without_100_continue_the_body_is_sent_after_a_second(
+    interim: bytes, timeout: float | None, waited: float
+) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         if interim:
@@ -369,7 +371,7 @@ def test_a_final_answer_in_its_place_keeps_the_body_back(status: bytes) -> None:
     talk(answering(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n"), body)
 
 
-def test_the_whole_may_end_while_the_go_ahead_is_waited_for() -> None:
+def test_total_timeout_may_end_the_wait_for_100_continue() -> None:
     async def body(line: Line) -> None:
         timeout = httpcore.TimeoutConfig(total_timeout=0.5)
         with pytest.raises(httpcore.TotalTimeout):
@@ -385,7 +387,7 @@ WORDS = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
 
 
 @pytest.mark.parametrize("shape", BODIES)
-def test_the_last_words_of_a_peer_that_resets_are_heard(shape: str) -> None:
+def test_the_response_of_a_peer_that_resets_is_received(shape: str) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(WORDS)
@@ -405,7 +407,7 @@ def test_the_last_words_of_a_peer_that_resets_are_heard(shape: str) -> None:
     [b"", WORDS[:20], b"HTTP/1.1 100 Continue\r\n\r\n"],
     ids=["nothing", "half a head", "an interim one"],
 )
-def test_without_a_final_word_a_write_that_failed_stays_a_write_error(words: bytes) -> None:
+def test_without_a_response_a_failed_write_stays_a_write_error(words: bytes) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(words)
@@ -421,7 +423,7 @@ def test_without_a_final_word_a_write_that_failed_stays_a_write_error(words: byt
 
 
 @pytest.mark.parametrize("shape", [b"x", [b"x"]], ids=["with the head", "in pieces"])
-def test_what_a_peer_says_before_it_is_asked_is_its_answer_if_it_is_one(shape: Any) -> None:
+def test_a_response_before_the_request_is_its_answer_if_valid(shape: Any) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.send(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull")
 
@@ -448,7 +450,7 @@ def test_what_a_peer_says_before_it_is_asked_is_its_answer_if_it_is_one(shape: A
         ([], "shorter than its Content-Length: 0 bytes, 4 declared"),
     ],
 )
-def test_a_body_of_another_length_than_declared_closes_before_its_end(pieces: list[bytes], words: str) -> None:
+def test_a_body_of_undeclared_length_closes_before_its_end(pieces: list[bytes], words: str) -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange("PUT", headers={"Content-Length": "4"}, body=pieces)
         with pytest.raises(httpcore.LocalProtocolError, match=words):
@@ -460,7 +462,7 @@ def test_a_body_of_another_length_than_declared_closes_before_its_end(pieces: li
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": "8"}], ids=["chunked", "counted"])
-def test_a_body_that_raises_is_cut_on_the_wire_before_its_own_clean_up_runs(headers: dict[str, str]) -> None:
+def test_body_that_raises_is_cut_on_the_wire_before_its_clean_up(headers: dict[str, str]) -> None:
     async def body(line: Line) -> None:
         closed_in_clean_up: list[bool] = []
 
@@ -479,7 +481,7 @@ def test_a_body_that_raises_is_cut_on_the_wire_before_its_own_clean_up_runs(head
     talk(silent, body)
 
 
-def test_a_body_of_the_wrong_kind_is_refused_before_a_byte_leaves() -> None:
+def test_a_body_of_the_wrong_kind_is_refused_before_any_byte() -> None:
     async def body(line: Line) -> None:
         with pytest.raises(httpcore.LocalProtocolError, match="callable that returned type int"):
             await line.exchange("PUT", body=lambda: 5).run()
@@ -514,7 +516,7 @@ def test_trailers_are_asked_for_when_the_body_has_been_sent() -> None:
 # Time.
 
 
-def test_a_peer_that_never_reads_is_a_write_timeout_after_that_long_without_room() -> None:
+def test_a_peer_that_never_reads_is_a_write_timeout() -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange("POST", httpcore.TimeoutConfig(9, write_timeout=2), body=bytes(5_000_000))
         with pytest.raises(httpcore.WriteTimeout) as caught:
@@ -524,7 +526,7 @@ def test_a_peer_that_never_reads_is_a_write_timeout_after_that_long_without_room
     talk(silent, body)
 
 
-def test_a_silent_peer_is_a_read_timeout_after_that_long_without_a_byte() -> None:
+def test_a_silent_peer_is_a_read_timeout() -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange("GET", httpcore.TimeoutConfig(9, read_timeout=2))
         with pytest.raises(httpcore.ReadTimeout) as caught:
@@ -534,12 +536,12 @@ def test_a_silent_peer_is_a_read_timeout_after_that_long_without_a_byte() -> Non
     talk(silent, body)
 
 
-def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
+def test_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + bytes(100), piece=1, delay=1.5)
 
-    async def patient(line: Line) -> None:
+    async def long_wait(line: Line) -> None:
         exchange = line.exchange("GET", httpcore.TimeoutConfig(2))
         await exchange.run()
         assert len(await whole(exchange)) == 100
@@ -550,10 +552,10 @@ def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
         await exchange.run()
         with pytest.raises(httpcore.Timeout) as caught:
             await whole(exchange)
-        assert isinstance(exchange.deadline.judged(caught.value), httpcore.TotalTimeout)
+        assert isinstance(exchange.deadline.as_total_timeout(caught.value), httpcore.TotalTimeout)
         assert line.runtime.now == 100.0
 
-    talk(script, patient)
+    talk(script, long_wait)
     talk(script, hurried)
 
 
@@ -565,7 +567,7 @@ def test_a_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
     [(0, True), (1000, True), (DRAIN, True), (8 * DRAIN, False)],
     ids=["none", "small", "most", "large"],
 )
-def test_what_is_here_and_small_is_thrown_away_to_save_the_connection(size: int, fine: bool) -> None:
+def test_a_small_received_body_is_drained_to_save_the_connection(size: int, fine: bool) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size + 1))
@@ -583,7 +585,7 @@ def test_what_is_here_and_small_is_thrown_away_to_save_the_connection(size: int,
 
 
 @pytest.mark.parametrize("rest", [b"", b"\x00" * 3, b"3\r\nabcXX"], ids=["not here", "short", "broken"])
-def test_what_is_not_here_or_broken_costs_the_connection_and_no_wait(rest: bytes) -> None:
+def test_missing_or_broken_body_costs_the_connection_and_no_wait(rest: bytes) -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         framing = b"Transfer-Encoding: chunked" if rest.startswith(b"3") else b"Content-Length: 9"
@@ -630,11 +632,11 @@ def switching(answer: bytes) -> Script:
 )
 def test_the_raw_stream_begins_with_the_bytes_behind_the_head(method: str, headers: Any, answer: bytes) -> None:
     async def body(line: Line) -> None:
-        let_go: list[bool] = []
+        released: list[bool] = []
         exchange = line.exchange(method, headers=headers)
         await exchange.run()
         assert exchange.switched
-        raw = exchange.raw(lambda: let_go.append(True))
+        raw = exchange.raw(lambda: released.append(True))
         assert await raw.recv(3) == b"wel"
         assert await raw.recv() == b"come"
         await raw.send(b"hello")
@@ -644,9 +646,9 @@ def test_the_raw_stream_begins_with_the_bytes_behind_the_head(method: str, heade
         await raw.end()
         assert await raw.recv() == b"bye"
         assert await raw.recv() == b""
-        assert not let_go
+        assert not released
         raw.close()
-        assert let_go == [True]
+        assert released == [True]
         assert line.closed
 
     talk(switching(answer + b"welcome"), body)
@@ -672,7 +674,7 @@ def test_the_timeouts_of_the_request_are_those_of_its_raw_stream() -> None:
     talk(script, body)
 
 
-def test_what_the_raw_stream_sends_waits_for_room_and_not_for_what_comes() -> None:
+def test_the_raw_stream_waits_for_room_and_not_for_input() -> None:
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 200 OK\r\n\r\nunread")
@@ -701,11 +703,11 @@ def test_a_connect_that_is_refused_is_an_ordinary_response() -> None:
     talk(answering(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 2\r\n\r\nno"), body)
 
 
-def test_every_interim_head_is_heard_in_order_with_its_fields() -> None:
+def test_every_interim_head_is_reported_in_order_with_its_fields() -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange()
         assert (await exchange.run()).status == 200
-        assert line.heard == [102, 103, 103]
+        assert line.seen == [102, 103, 103]
         assert [head.headers for head in exchange.interim] == [(), ((b"link", b"</a>"),), ((b"link", b"</b>"),)]
         assert all(isinstance(head, Head) for head in exchange.interim)
 

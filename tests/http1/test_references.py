@@ -182,20 +182,20 @@ def of_llhttp(raw: bytes, asked: Asked) -> Verdict:
     return listener.reading
 
 
-JUDGES: dict[str, Callable[[bytes, Asked], Verdict]] = {"h11": of_h11, "llhttp": of_llhttp}
+REFERENCES: dict[str, Callable[[bytes, Asked], Verdict]] = {"h11": of_h11, "llhttp": of_llhttp}
 
 
-def differs(our: Reading, judged: Verdict) -> str:
-    """In what a judge's verdict is not ours: "refused", the name of an attribute, or "" for nothing."""
-    if isinstance(judged, Refusal):
+def differs(our: Reading, verdict: Verdict) -> str:
+    """In what the verdict of a reference is not ours: "refused", the name of an attribute, or "" for nothing."""
+    if isinstance(verdict, Refusal):
         return "refused"
-    if shown(our.heads) != shown(judged.heads):
+    if shown(our.heads) != shown(verdict.heads):
         return "heads"
     for name in ("body", "trailers", "end"):
-        if getattr(our, name) != getattr(judged, name):
+        if getattr(our, name) != getattr(verdict, name):
             return name
-    known = our.end is not None and None not in (our.persistent, judged.persistent)
-    return "persistent" if known and our.persistent != judged.persistent else ""
+    known = our.end is not None and None not in (our.persistent, verdict.persistent)
+    return "persistent" if known and our.persistent != verdict.persistent else ""
 
 
 def shown(heads: list[tuple[int, bytes, bytes, Fields]]) -> list[tuple[int, bytes, bytes, Fields]]:
@@ -468,44 +468,46 @@ APART: dict[str, Apart] = {
 WHEN = {what: re.compile(when, re.IGNORECASE) for what, (_, _, when, _, _) in APART.items()}
 
 
-def laxer(judge: str, why: str) -> bool:
-    return any(judge in judges and re.match(pattern, why) for pattern, judges, _, _ in LAXER.values())
+def laxer(reference: str, why: str) -> bool:
+    return any(reference in references and re.match(pattern, why) for pattern, references, _, _ in LAXER.values())
 
 
-def apart(judge: str, how: str, raw: bytes) -> bool:
-    return any(judge == who and how == in_what and WHEN[what].search(raw) for what, (who, in_what, *_) in APART.items())
+def apart(reference: str, how: str, raw: bytes) -> bool:
+    return any(
+        reference == label and how == in_what and WHEN[what].search(raw) for what, (label, in_what, *_) in APART.items()
+    )
 
 
 @pytest.mark.parametrize("what", LAXER)
-def test_where_a_judge_is_laxer_the_table_is_right(what: str) -> None:
-    pattern, judges, _, raw = LAXER[what]
+def test_where_a_reference_is_laxer_the_table_is_right(what: str) -> None:
+    pattern, references, _, raw = LAXER[what]
     our = ours([raw], GET)
     assert isinstance(our, Refusal)
     assert re.match(pattern, our.why)
-    assert {name for name, judge in JUDGES.items() if isinstance(judge(raw, GET), Reading)} == judges
+    assert {name for name, reference in REFERENCES.items() if isinstance(reference(raw, GET), Reading)} == references
 
 
 @pytest.mark.parametrize("what", APART)
-def test_where_a_judge_reads_something_else_the_table_is_right(what: str) -> None:
-    judge, how, _, _, raw = APART[what]
+def test_where_a_reference_reads_otherwise_the_table_is_right(what: str) -> None:
+    reference, how, _, _, raw = APART[what]
     our = ours([raw], GET)
     assert isinstance(our, Reading)
-    assert differs(our, JUDGES[judge](raw, GET)) == how
+    assert differs(our, REFERENCES[reference](raw, GET)) == how
     assert WHEN[what].search(raw)
 
 
 def check(raw: bytes, asked: Asked) -> bool:
     """Whether we accept it."""
     our = ours([raw] if raw else [], asked)
-    for name, judge in JUDGES.items():
-        judged = judge(raw, asked)
+    for name, reference in REFERENCES.items():
+        verdict = reference(raw, asked)
         if isinstance(our, Reading):
-            how = differs(our, judged)
-            assert not how or apart(name, how, raw), (name, how, raw, asked, our, judged)
-        elif isinstance(judged, Reading):
+            how = differs(our, verdict)
+            assert not how or apart(name, how, raw), (name, how, raw, asked, our, verdict)
+        elif isinstance(verdict, Reading):
             # httptools cannot be told that the stream ends: what is cut in the middle just stands there.
-            cut = name == "llhttp" and judged.end is None and our.why.startswith("the peer ended the connection")
-            assert cut or laxer(name, our.why), (name, raw, asked, our, judged)
+            cut = name == "llhttp" and verdict.end is None and our.why.startswith("the peer ended the connection")
+            assert cut or laxer(name, our.why), (name, raw, asked, our, verdict)
     return isinstance(our, Reading)
 
 
@@ -513,7 +515,7 @@ EXAMPLES = {name: (raw, asked) for name, (raw, asked, *_) in ACCEPTED.items()} |
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_judges_agree_about_what_the_parser_is_tested_with(name: str) -> None:
+def test_the_references_agree_about_the_cases_of_the_parser(name: str) -> None:
     assert check(*EXAMPLES[name]) == (name in ACCEPTED)
 
 
@@ -522,17 +524,17 @@ ASKED = (GET, GET, GET, HEAD, CONNECT, UPGRADE, Asked(close=True))
 
 @pytest.mark.proofs
 @pytest.mark.parametrize("mistakes", [0.0, 0.02, 0.1])
-def test_the_judges_read_the_same_in_any_message_but_for_what_the_tables_say(mistakes: float) -> None:
+def test_the_references_read_the_same_but_for_the_tables(mistakes: float) -> None:
     accepted = 0
 
     @settings(deadline=None, max_examples=EACH, derandomize=True)
     @given(st.randoms(use_true_random=True))
-    def judge(random: Random) -> None:
+    def reference(random: Random) -> None:
         nonlocal accepted
         maker = Maker(random, mistakes)
         raw, asked = maker.message(), random.choice(ASKED)
         accepted += check(raw, asked)
         assert ours(maker.pieces(raw), asked) == ours([raw] if raw else [], asked)
 
-    judge()
+    reference()
     assert accepted > EACH / 10

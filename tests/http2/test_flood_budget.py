@@ -85,7 +85,7 @@ def test_frames_cost_the_same_together_as_one_by_one(size: int, frames: int) -> 
         (costs.padding_cost(255), 32),
     ],
 )
-def test_what_is_ordinary_costs_little(cost: int, most: int) -> None:
+def test_ordinary_frames_cost_little(cost: int, most: int) -> None:
     assert 0 <= cost <= most
 
 
@@ -100,5 +100,5 @@ def test_what_is_ordinary_costs_little(cost: int, most: int) -> None:
         (costs.other_cost(16_384), 25),
     ],
 )
-def test_what_is_dear_is_charged_as_measured(cost: int, microseconds: int) -> None:
+def test_expensive_frames_are_charged_as_measured(cost: int, microseconds: int) -> None:
     assert cost >= 0.75 * microseconds

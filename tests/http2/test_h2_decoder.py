@@ -1,4 +1,4 @@
-"""Decompression of response fields, with hpack's encoder as the peer and its decoder as the judge."""
+"""Decompression of response fields, with hpack's encoder as the peer and its decoder as the reference."""
 
 from __future__ import annotations
 
@@ -61,27 +61,27 @@ def updates(block: bytes) -> int:
     return count
 
 
-def judged(judge: hpack.Decoder, block: bytes) -> Fields | str:
+def verdict(reference: hpack.Decoder, block: bytes) -> Fields | str:
     """What hpack makes of it, but for what it takes and RFC 7541 (4.2) does not know: more than two updates."""
-    found = answer(judge, block)
+    found = answer(reference, block)
     return "wrong" if updates(block) > 2 else found
 
 
 def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
     """What we make of the blocks of one connection, up to the first that is refused; hpack makes the same of them,
-    but for the difference that `judged` states."""
-    ours, judge = FieldDecoder(most), hpack.Decoder(most)
+    but for the difference that `verdict` states."""
+    ours, reference = FieldDecoder(most), hpack.Decoder(most)
     answers: list[Fields | str] = []
     for block in blocks:
         found = answer(ours, block)
-        assert found == judged(judge, block), block.hex()
+        assert found == verdict(reference, block), block.hex()
         answers.append(found)
         if isinstance(found, str):
             break
         # Both tables, with what waits, must be the same at every step: else a difference shows only when it is used.
         ours._settle()
-        assert [pair for pair, _ in ours._entries] == list(judge.header_table.dynamic_entries)
-        assert ours._size == judge.header_table._current_size
+        assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
+        assert ours._size == reference.header_table._current_size
     return answers
 
 
@@ -131,7 +131,7 @@ def test_each_octet_comes_back_at_every_place(octet: int) -> None:
         b"\x06",  # "0", padded with ones and a zero
     ],
 )
-def test_what_is_no_huffman_code_is_refused(data: bytes) -> None:
+def test_an_invalid_huffman_code_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="a Huffman code is"):
         unhuffman(data)
 
@@ -290,7 +290,7 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
 # What is remembered.
 
 
-def test_literals_are_remembered_for_all_connections_but_no_secret_and_no_name_of_one_connection() -> None:
+def test_literals_are_shared_by_connections_but_for_secrets() -> None:
     # What is remembered between fields costs memory and time, and changes no result.
     hpack_memory.literals.clear()
     added = b"\x41" + text(b"known", huffman=True)
@@ -306,7 +306,7 @@ def test_a_name_of_one_connection_is_that_of_each() -> None:
         assert both([b"\x40" + text(name) + text(b"") + block]) == [[(name, b""), (name, b"value")]]
 
 
-def test_what_is_remembered_has_a_bound() -> None:
+def test_remembered_blocks_and_literals_have_a_bound() -> None:
     # As above.
     hpack_memory.literals.clear()
     decoder = FieldDecoder(MOST)
@@ -374,7 +374,7 @@ def test_a_known_block_counts_against_the_limit() -> None:
         FieldDecoder(82).decode(block)
 
 
-SAID: Fields = [
+SHOWN: Fields = [
     *STATIC_PAIRS[7:],
     *[(b"x-%d" % i, b"%d" % i * (i % 7)) for i in range(30)],
     (b"set-cookie", b"a=1"),
@@ -398,7 +398,7 @@ class Server:
             out += [number(0x20, 5, chance.choice((0, 40, 100, 700, 4096))) for _ in range(chance.randint(1, 2))]
         for _ in range(chance.randint(0, 6)):
             kind = chance.random()
-            name, value = chance.choice(SAID)
+            name, value = chance.choice(SHOWN)
             if kind < references:
                 out.append(number(0x80, 7, chance.randint(62, 70)))
             elif kind < 0.2:
@@ -434,12 +434,12 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
     known = referred = wrong = 0
     for _ in range(15_000):
         which = chance.randrange(len(ends))
-        ours, judge = ends[which]
+        ours, reference = ends[which]
         block = server.next()
         # How often the memory was used, which must show in nothing else.
         known += block in hpack_memory.blocks
         found = answer(ours, block)
-        assert found == answer(judge, block), block.hex()
+        assert found == answer(reference, block), block.hex()
         # How often the table was brought up to date, likewise.
         referred += not ours._pending and bool(ours._entries)
         if isinstance(found, str):
@@ -448,8 +448,8 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
             if not isinstance(found, str):
                 # Both tables must be the same, though the last blocks may not have used them.
                 ours._settle()
-                assert [pair for pair, _ in ours._entries] == list(judge.header_table.dynamic_entries)
-                assert ours._size == judge.header_table._current_size
+                assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
+                assert ours._size == reference.header_table._current_size
             ends[which] = FieldDecoder(MOST), hpack.Decoder(MOST)
     assert known > 5_000, known
     assert referred > 100, referred

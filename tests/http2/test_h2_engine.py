@@ -1,4 +1,4 @@
-"""The HTTP/2 engine: a client's RFC 9113 as a table of frame scripts; floods; windows; h2 as the peer and the judge."""
+"""The HTTP/2 engine: RFC 9113 for clients as a table of frame scripts; floods; windows; h2 as peer and reference."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def opened() -> EventEngine:
 
 
 @dataclass
-class Heard:
+class Events:
     """What came of a script: the events, with the pieces of a body joined, and what was sent."""
 
     log: list[object] = field(default_factory=list)
@@ -154,11 +154,11 @@ class Heard:
                 self.log.append(event)
 
 
-def feed(engine: EventEngine, script: bytes, size: int) -> Heard:
-    heard = Heard()
+def feed(engine: EventEngine, script: bytes, size: int) -> Events:
+    received = Events()
     for at in range(0, len(script), size):
-        heard.add(engine.receive(script[at : at + size]))
-    return heard
+        received.add(engine.receive(script[at : at + size]))
+    return received
 
 
 # The table.
@@ -625,27 +625,27 @@ def test_each_case_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_table(case: Case) -> None:
     engine = case.start()
-    heard = feed(engine, case.script, len(case.script))
+    received = feed(engine, case.script, len(case.script))
     frames = sent(engine)
     if isinstance(case.outcome, Connection):
         assert codes(frames, GOAWAY) == {0: case.outcome.code}
         assert frames[-1][0] == GOAWAY, "nothing is sent behind it"
-        assert isinstance(heard.error, LimitExceeded if case.outcome == CALM else RemoteProtocolError)
-        assert case.outcome.code.name in str(heard.error)
+        assert isinstance(received.error, LimitExceeded if case.outcome == CALM else RemoteProtocolError)
+        assert case.outcome.code.name in str(received.error)
         assert engine.closed
         assert engine.open_streams == 0
         return
-    assert heard.error is None
+    assert received.error is None
     assert not engine.closed
     assert codes(frames, GOAWAY) == {}
     resets = {}
     if isinstance(case.outcome, Stream):
         resets = {case.outcome.number: case.outcome.code}
         too_much = case.outcome.code == Code.ENHANCE_YOUR_CALM
-        assert isinstance(heard.malformed[case.outcome.number], LimitExceeded if too_much else RemoteProtocolError)
+        assert isinstance(received.malformed[case.outcome.number], LimitExceeded if too_much else RemoteProtocolError)
         assert engine.window(case.outcome.number) == 0
     assert codes(frames, RST_STREAM) == resets
-    assert heard.malformed.keys() == resets.keys()
+    assert received.malformed.keys() == resets.keys()
     if case.start is opened:
         after = feed(engine, head(SIBLING) + data(SIBLING, b"unharmed", end=True), 64)
         assert after.bodies == {SIBLING: b"unharmed"}
@@ -657,30 +657,30 @@ def test_how_bytes_are_cut_changes_nothing(case: Case) -> None:
     results = []
     for size in (len(case.script), 1 if len(case.script) < 100_000 else 1001, 7):
         engine = case.start()
-        heard = feed(engine, case.script, size)
-        results.append((heard.log, heard.bodies, engine.take(), engine.open_streams, engine.closed))
+        received = feed(engine, case.script, size)
+        results.append((received.log, received.bodies, engine.take(), engine.open_streams, engine.closed))
     assert results[0] == results[1] == results[2]
 
 
-def judged(case: Case) -> str:
+def verdict(case: Case) -> str:
     """What h2's client says to the same script: "refused", "reset" or "fine"."""
-    judge = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
+    reference = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
     kinds = h2.settings.SettingCodes
     ours = {kinds.INITIAL_WINDOW_SIZE: MIB, kinds.MAX_HEADER_LIST_SIZE: 65536}
-    judge.local_settings = h2.settings.Settings(client=True, initial_values=ours)
-    judge.update_settings({h2.settings.SettingCodes.ENABLE_PUSH: 0})
-    judge.initiate_connection()
-    judge.increment_flow_control_window((1 << 24) - 65535)
+    reference.local_settings = h2.settings.Settings(client=True, initial_values=ours)
+    reference.update_settings({h2.settings.SettingCodes.ENABLE_PUSH: 0})
+    reference.initiate_connection()
+    reference.increment_flow_control_window((1 << 24) - 65535)
     try:
         if case.start is opened:
-            judge.receive_data(settings() + frame(SETTINGS, ACK))
+            reference.receive_data(settings() + frame(SETTINGS, ACK))
             for request, end in ((GET, True), (GET, True), (POST, False), (HEAD, True), (CONNECT, False), (GET, True)):
-                judge.send_headers(judge.get_next_available_stream_id(), request, end_stream=end)
-            judge.receive_data(head(FINISHED, end=True))
-            judge.send_headers(CANCELLED, GET, end_stream=True)
-            judge.reset_stream(CANCELLED, Code.CANCEL)
-        judge.clear_outbound_data_buffer()
-        events = judge.receive_data(case.script)
+                reference.send_headers(reference.get_next_available_stream_id(), request, end_stream=end)
+            reference.receive_data(head(FINISHED, end=True))
+            reference.send_headers(CANCELLED, GET, end_stream=True)
+            reference.reset_stream(CANCELLED, Code.CANCEL)
+        reference.clear_outbound_data_buffer()
+        events = reference.receive_data(case.script)
     except h2.exceptions.ProtocolError:
         return "refused"
     if any(isinstance(event, h2.events.StreamReset) and not event.remote_reset for event in events):
@@ -701,10 +701,10 @@ STRICTER_IN_H2 = {
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.outcome == FINE], ids=str)
 def test_what_we_take_h2_takes(case: Case) -> None:
-    assert (judged(case) == FINE) != (str(case) in STRICTER_IN_H2)
+    assert (verdict(case) == FINE) != (str(case) in STRICTER_IN_H2)
 
 
-def test_errors_name_what_was_seen() -> None:
+def test_errors_name_the_received_values() -> None:
     seen = {
         "3.4 the peer speaks HTTP/1.1": "does not speak HTTP/2 but HTTP/1.1",
         "3.4 the peer speaks something else": "SSH-2.0-O",
@@ -720,8 +720,8 @@ def test_errors_name_what_was_seen() -> None:
     cases = {str(case): case for case in CASES}
     for name, text in seen.items():
         case = cases[name]
-        heard = feed(case.start(), case.script, len(case.script))
-        error = heard.error or heard.malformed[GOT]
+        received = feed(case.start(), case.script, len(case.script))
+        error = received.error or received.malformed[GOT]
         assert text in str(error)
 
 
@@ -874,7 +874,7 @@ def test_a_pause_buys_no_longer_flood(pause: float) -> None:
     assert more <= min(BUDGET // 4 - 30_000 + 4 * pause, BUDGET // 4) + 100
 
 
-def test_what_is_useful_pays_for_what_is_not() -> None:
+def test_useful_frames_pay_for_others() -> None:
     """A stream of small messages, each with a PING: gRPC measures the path with one."""
     engine = opened()
     engine.receive(head(GOT))
@@ -910,8 +910,8 @@ def test_tiny_data_ends_at_the_same_byte_however_it_is_cut() -> None:
     script = head(GOT) + data(GOT, b"x") * 70_000
     results = []
     for size in (len(script), 1001, 65536):
-        heard = feed(opened(), script, size)
-        results.append((heard.bodies, str(heard.error)))
+        received = feed(opened(), script, size)
+        results.append((received.bodies, str(received.error)))
     assert results[0] == results[1] == results[2]
     assert len(results[0][0][GOT]) == BUDGET // 2
 
@@ -927,7 +927,7 @@ def test_a_window_of_small_messages_may_wait_for_a_slow_reader() -> None:
     assert not engine.closed
 
 
-def test_what_is_on_its_way_when_downloads_are_given_up_is_no_flood() -> None:
+def test_frames_in_flight_of_cancelled_downloads_are_no_flood() -> None:
     """As much as the windows allow, in frames of 1 KiB."""
     engine = bare()
     engine.receive(settings())
@@ -951,7 +951,7 @@ def test_a_peer_that_reads_no_answers_is_left(ask: bytes) -> None:
         for event in engine.receive(ask * 500 + data(GOT, b"x")):
             if isinstance(event, Failed):
                 error = event.error
-        assert engine.owed < ANSWER_BYTES + 100
+        assert engine.pending < ANSWER_BYTES + 100
     assert isinstance(error, LimitExceeded)
     assert "reads none" in str(error)
 
@@ -1011,7 +1011,7 @@ def test_a_body_is_taken_byte_by_byte_in_linear_time() -> None:
 
 
 @pytest.mark.parametrize("joined", [bytes, bytearray])
-def test_what_is_left_of_a_part_may_be_joined(joined: type[bytes]) -> None:
+def test_the_rest_of_a_part_may_be_joined(joined: type[bytes]) -> None:
     inbox = Inbox(Election(no_event))
     inbox.add(joined(b"abcdef"))
     assert inbox.take(2) == b"ab"
@@ -1019,7 +1019,7 @@ def test_what_is_left_of_a_part_may_be_joined(joined: type[bytes]) -> None:
     assert (inbox.take(1), inbox.take_all()) == (b"c", b"defgh")
 
 
-def test_an_upload_in_crumbs_may_be_answered_with_a_credit_for_each() -> None:
+def test_an_upload_in_crumbs_may_be_answered_with_many_credits() -> None:
     engine = opened()
     for _ in range(6000):
         engine.data(POSTED, b"0123456789", end=False)
@@ -1039,7 +1039,7 @@ def test_a_large_upload_may_be_credited_in_small_pieces() -> None:
     assert not engine.closed
 
 
-def test_what_is_late_for_many_streams_at_once_is_no_flood() -> None:
+def test_late_frames_of_many_streams_at_once_are_no_flood() -> None:
     engine = bare()
     engine.receive(settings())
     streams = [engine.request(GET, end=True) for _ in range(3000)]
@@ -1074,7 +1074,7 @@ def test_a_stream_that_we_reset_still_has_its_window() -> None:
 # Events.
 
 
-def test_what_was_complete_before_an_error_is_not_lost() -> None:
+def test_a_response_complete_before_an_error_is_not_lost() -> None:
     engine = opened()
     events = engine.receive(head(GOT) + data(GOT, b"whole", end=True) + frame(PING, payload=b"short"))
     first, second, third, last = events
@@ -1085,13 +1085,13 @@ def test_what_was_complete_before_an_error_is_not_lost() -> None:
     assert engine.receive(data(SIBLING, b"x")) == []
 
 
-def test_a_head_has_what_the_peer_said() -> None:
+def test_a_head_has_the_received_fields() -> None:
     engine = opened()
     (event,) = engine.receive(head(GOT, (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), status=b"203"))
     assert isinstance(event, HeadReceived)
-    said = ((b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"))
+    texts = ((b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"))
     seen = event.head
-    assert (seen.status, seen.reason, seen.version, seen.headers, seen.raw_headers) == (203, b"", b"2", said, said)
+    assert (seen.status, seen.reason, seen.version, seen.headers, seen.raw_headers) == (203, b"", b"2", texts, texts)
     assert all(type(pair) is tuple for pair in seen.headers)
 
 
@@ -1117,7 +1117,7 @@ def test_a_reset_by_the_peer_ends_the_stream() -> None:
     assert engine.take() == b""
 
 
-def test_no_error_behind_a_complete_response_only_stops_the_upload() -> None:
+def test_no_error_behind_a_complete_response_only_stops_upload() -> None:
     engine = opened()
     engine.receive(head(POSTED, end=True))
     assert engine.open_streams == 5
@@ -1134,7 +1134,7 @@ def test_a_response_may_end_before_its_request() -> None:
     assert engine.open_streams == 4
 
 
-def test_a_ping_is_answered_and_a_pong_is_told() -> None:
+def test_a_ping_is_answered_and_a_pong_is_reported() -> None:
     engine = opened()
     assert engine.receive(frame(PING, payload=b"01234567")) == []
     assert sent(engine) == [(PING, ACK, 0, b"01234567")]
@@ -1145,7 +1145,7 @@ def test_a_ping_is_answered_and_a_pong_is_told() -> None:
         engine.ping(b"7 bytes")
 
 
-def test_settings_are_acknowledged_and_told() -> None:
+def test_settings_are_acknowledged_and_reported() -> None:
     engine = bare()
     assert (engine.max_streams, engine.settings_seen, engine.extended_connect) == (100, False, False)
     assert engine.receive(settings((3, 7), (8, 1))) == [SettingsChanged()]
@@ -1162,7 +1162,7 @@ def test_settings_that_say_nothing_of_streams_allow_any_number() -> None:
     assert engine.max_streams == TOP
 
 
-def test_windows_that_open_are_told_where_a_sender_may_wait() -> None:
+def test_windows_that_open_are_reported_where_a_sender_may_wait() -> None:
     engine = opened()
     assert engine.receive(window_update(GOT, 1) + window_update(POSTED, 1) + window_update(0, 1)) == []
     engine.data(POSTED, bytes(65536), end=False)
@@ -1178,8 +1178,8 @@ def test_frames_behind_the_end_of_an_early_response_end_no_other(late: bytes, si
     """However the bytes are cut, and whether or not the upload has been given up meanwhile."""
     for gives_up in (False, True):
         engine = opened()
-        heard = feed(engine, head(POSTED, end=True) + (b"" if gives_up else late), size)
-        assert heard.log[1] == Ended(POSTED, [])
+        received = feed(engine, head(POSTED, end=True) + (b"" if gives_up else late), size)
+        assert received.log[1] == Ended(POSTED, [])
         engine.reset(POSTED, Code.NO_ERROR)
         code = Code.NO_ERROR if gives_up else Code.STREAM_CLOSED
         assert feed(engine, late, size).log == []
@@ -1191,10 +1191,10 @@ def test_a_head_from_deep_in_the_table() -> None:
     engine = bare()
     engine.receive(settings())
     peer = hpack.Encoder()
-    said = [(b"x%d" % index, b"") for index in range(100)]
+    texts = [(b"x%d" % index, b"") for index in range(100)]
     stream = engine.request(GET, end=True)
-    engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, *said])))
-    for field_ in said:
+    engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, *texts])))
+    for field_ in texts:
         stream = engine.request(GET, end=True)
         (event, _) = engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, stream, peer.encode([OK, field_])))
         assert isinstance(event, HeadReceived)
@@ -1204,13 +1204,13 @@ def test_a_head_from_deep_in_the_table() -> None:
 # GOAWAY.
 
 
-def test_streams_above_the_last_are_gone_and_those_below_run_to_their_end() -> None:
+def test_streams_above_the_last_are_gone_and_those_below_go_on() -> None:
     engine = opened()
     assert engine.receive(goaway(SIBLING, Code.NO_ERROR, b"bye")) == [WentAway(SIBLING, Code.NO_ERROR, b"bye")]
     assert engine.open_streams == 2
     assert engine.window(POSTED) == 0
-    heard = feed(engine, body(content=b"one") + body(content=b"three", stream=SIBLING), 10)
-    assert heard.bodies == {GOT: b"one", SIBLING: b"three"}
+    received = feed(engine, body(content=b"one") + body(content=b"three", stream=SIBLING), 10)
+    assert received.bodies == {GOT: b"one", SIBLING: b"three"}
     assert engine.open_streams == 0
     with pytest.raises(LocalProtocolError, match="GOAWAY"):
         engine.request(GET, end=True)
@@ -1310,7 +1310,7 @@ def test_a_body_goes_out_in_frames_that_the_peer_takes(kind: Callable[[bytes], b
     assert sent(engine) == [(DATA, END_STREAM, POSTED, b"")]
 
 
-def test_what_was_given_to_data_may_change_afterwards() -> None:
+def test_a_buffer_given_to_data_may_change_afterwards() -> None:
     engine = opened()
     buffer = bytearray(b"before")
     engine.data(POSTED, buffer, end=True)
@@ -1424,7 +1424,7 @@ def test_data_frames_that_are_alike_come_as_one_event() -> None:
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["length", "window"])
-def test_data_frames_that_are_alike_come_as_far_as_they_are_allowed(declared: bool) -> None:
+def test_equal_data_frames_come_as_far_as_they_are_allowed(declared: bool) -> None:
     engine = opened()
     size = 8192
     allowed = 3 if declared else h2_engine.STREAM_WINDOW // size
@@ -1436,7 +1436,7 @@ def test_data_frames_that_are_alike_come_as_far_as_they_are_allowed(declared: bo
     assert str(broken.error).startswith("the body is longer" if declared else "the peer sent more DATA than the stream")
 
 
-def test_a_response_that_nobody_reads_stops_at_its_window_and_the_reader_opens_it() -> None:
+def test_an_unread_response_stops_at_its_window_until_it_is_read() -> None:
     engine = opened()
     engine.receive(head(GOT))
     whole = data(GOT, bytes(16384))
@@ -1479,7 +1479,7 @@ def test_the_connections_window_is_held() -> None:
     assert codes(sent(engine), GOAWAY) == {0: Code.FLOW_CONTROL_ERROR}
 
 
-def test_the_connection_is_credited_for_what_nobody_wants_any_more() -> None:
+def test_the_connection_is_credited_for_unwanted_content() -> None:
     engine = bare()
     engine.receive(settings())
     granted = h2_engine.CONNECTION_WINDOW
@@ -1525,19 +1525,19 @@ def test_a_stream_that_went_wrong_takes_no_credit_with_it(wrong: bytes, size: in
     assert credits == [(0, number(size))]
 
 
-def test_many_responses_that_nobody_reads_never_stop_one_that_somebody_does() -> None:
+def test_many_unread_responses_never_stop_one_that_is_read() -> None:
     engine = bare()
     engine.receive(settings())
     streams = [engine.request(GET, end=True) for _ in range(40)]
     for stream in streams[:-1]:
         engine.receive(head(stream) + data(stream, bytes(16384)) * 64)
-    heard = feed(engine, body(content=b"read me", stream=streams[-1]), 1 << 20)
-    assert heard.bodies == {streams[-1]: b"read me"}
+    received = feed(engine, body(content=b"read me", stream=streams[-1]), 1 << 20)
+    assert received.bodies == {streams[-1]: b"read me"}
     widened = [struct.unpack(">L", payload)[0] for kind, _, stream, payload in sent(engine) if kind == WINDOW_UPDATE]
     assert sum(widened) + h2_engine.CONNECTION_WINDOW >= 40 * h2_engine.STREAM_WINDOW
 
 
-def test_the_connections_window_grows_no_further_than_a_window_may() -> None:
+def test_connections_window_grows_no_further_than_a_window_may() -> None:
     engine = bare()
     engine.receive(settings())
     # A window that no setting gives, to come near the largest.
@@ -1561,7 +1561,7 @@ class Server:
             client=False, initial_values={h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 10_000}
         )
         self.h2.initiate_connection()
-        self.heard = Heard()
+        self.received = Events()
         self.requests: dict[int, Headers] = {}
         self.uploads: dict[int, bytes] = {}
         self.done: set[int] = set()
@@ -1573,7 +1573,7 @@ class Server:
             ours, theirs = self.engine.take(), self.h2.data_to_send()
             if not ours and not theirs:
                 return
-            self.heard.add(self.engine.receive(theirs))
+            self.received.add(self.engine.receive(theirs))
             for event in self.h2.receive_data(ours):
                 self.seen.append(event)
                 if isinstance(event, h2.events.RequestReceived):
@@ -1606,14 +1606,14 @@ def test_an_exchange_with_h2() -> None:
     server.h2.send_data(1, b"Hello", pad_length=7)
     server.h2.send_headers(1, [(b"grpc-status", b"0")], end_stream=True)
     server.talk()
-    kinds = [event.head.status for event in server.heard.log if isinstance(event, HeadReceived)]
+    kinds = [event.head.status for event in server.received.log if isinstance(event, HeadReceived)]
     assert kinds == [103, 200]
-    assert server.heard.bodies == {1: b"Hello"}
-    assert server.heard.log[-1] == Ended(1, [(b"grpc-status", b"0")])
+    assert server.received.bodies == {1: b"Hello"}
+    assert server.received.log[-1] == Ended(1, [(b"grpc-status", b"0")])
     assert (server.engine.open_streams, server.h2.open_inbound_streams) == (0, 0)
 
 
-def test_compression_stays_in_step_whatever_the_peer_sets_its_table_to() -> None:
+def test_compression_stays_in_step_whatever_the_peers_table_size() -> None:
     server = Server()
     sizes = (0, 0, 4096, 100, 100, 4096, 65536, 200)
     for index, size in enumerate(sizes):
@@ -1626,7 +1626,7 @@ def test_compression_stays_in_step_whatever_the_peer_sets_its_table_to() -> None
             assert server.requests[stream] == asked
             server.h2.send_headers(stream, [OK, (b"server", b"h2"), (b"x-index", b"%d" % index)], end_stream=True)
             server.talk()
-    assert server.heard.error is None
+    assert server.received.error is None
     assert server.engine.open_streams == 0
 
 
@@ -1682,13 +1682,13 @@ def test_random_exchanges_with_h2_agree_on_everything(seed: int) -> None:
         elif act == 6:
             peer.ping(rand.randbytes(8))
         server.talk()
-        assert server.heard.error is None
-        assert server.heard.malformed == {}
+        assert server.received.error is None
+        assert server.received.malformed == {}
         assert peer.open_inbound_streams == engine.open_streams
         for stream in sending:
             assert engine.window(stream) == max(0, peer.remote_flow_control_window(stream))
     assert {stream: server.uploads.get(stream, b"") for stream in expected} == expected
-    assert {stream: server.heard.bodies.get(stream, b"") for stream in answered} == answered
+    assert {stream: server.received.bodies.get(stream, b"") for stream in answered} == answered
 
 
 PIECES = [
@@ -1702,7 +1702,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_whatever_comes_in_whatever_pieces_the_outcome_is_the_same_and_nothing_is_raised(seed: int) -> None:
+def test_any_bytes_in_any_pieces_have_one_outcome(seed: int) -> None:
     rand = random.Random(seed)
     script = bytearray(b"".join(rand.choices(PIECES, k=12)))
     if seed % 2:
@@ -1711,13 +1711,13 @@ def test_whatever_comes_in_whatever_pieces_the_outcome_is_the_same_and_nothing_i
     results = []
     for _ in range(3):
         engine = opened()
-        heard = Heard()
+        received = Events()
         at = 0
         while at < len(script):
             size = rand.choice((1, 5, 9, 40, 500))
-            heard.add(engine.receive(bytes(script[at : at + size])))
+            received.add(engine.receive(bytes(script[at : at + size])))
             at += size
-        results.append((heard.log, heard.bodies, engine.take(), engine.open_streams))
+        results.append((received.log, received.bodies, engine.take(), engine.open_streams))
     assert results[0] == results[1] == results[2]
 
 

@@ -125,7 +125,7 @@ def test_extended_connect_is_sent_like_any_request() -> None:
     ]
 
 
-def test_extended_connect_without_a_host_goes_to_the_urls_authority() -> None:
+def test_extended_connect_without_a_host_goes_to_urls_authority() -> None:
     request = Request.of("CONNECT", URL)
     assert dict(request_fields(request, b"websocket"))[b":authority"] == b"a.test"
 
@@ -182,7 +182,7 @@ def test_each_byte_of_names_and_values(byte: int) -> None:
                 read_fields(pairs)
 
 
-def test_a_name_that_was_good_once_is_looked_at_again_in_another_place() -> None:
+def test_a_name_accepted_once_is_checked_again_in_another_place() -> None:
     assert read_fields([(b"content-length", b"7")])[1] == 7
     with pytest.raises(RemoteProtocolError):
         read_fields([(b"content-length", b"7")], trailers=True)

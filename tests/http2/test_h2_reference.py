@@ -24,7 +24,7 @@ from test_h2_engine import (
     POSTED,
     SIBLING,
     Case,
-    Heard,
+    Events,
     feed,
     opened,
 )
@@ -43,7 +43,7 @@ watched = partial(ShadowEngine, alarm)
 """Any difference is a failure."""
 
 
-def outcome(case: Case, kind: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Heard, EventEngine]:
+def outcome(case: Case, kind: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Events, EventEngine]:
     """What an engine says of a script."""
     monkeypatch.setattr("h2_events.make_engine", kind)
     engine = case.start()
@@ -51,7 +51,7 @@ def outcome(case: Case, kind: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Hea
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_reference_engine_judges_as_the_native_one(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_engine_decides_as_the_native_one(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     native, native_engine = outcome(case, H2Engine, monkeypatch)
     reference, engine = outcome(case, ReferenceEngine, monkeypatch)
     assert (reference.log, reference.bodies) == (native.log, native.bodies)
@@ -74,8 +74,8 @@ def test_the_shadow_waits_for_the_end_of_a_header_block(kind: int, monkeypatch: 
     promise = struct.pack(">L", 2) if kind == 5 else b""
     part = promise + b"\x00\x07:status\x03200"
     frame = struct.pack(">HBBBL", 0, len(part), kind, 0, 1) + part  # without END_HEADERS
-    heard, _ = played(opened(), frame, [])
-    assert (heard.error is None) == (kind == 1)
+    received, _ = played(opened(), frame, [])
+    assert (received.error is None) == (kind == 1)
 
 
 PIECES = [case.script for case in CASES if len(case.script) < 300 and case.start is opened]
@@ -103,11 +103,11 @@ def damaged(rand: random.Random) -> bytes:
     return bytes(script)
 
 
-def played(engine: EventEngine, script: bytes, cuts: list[int]) -> tuple[Heard, bytes]:
-    heard = Heard()
+def played(engine: EventEngine, script: bytes, cuts: list[int]) -> tuple[Events, bytes]:
+    received = Events()
     for start, end in zip([0, *cuts], [*cuts, len(script)], strict=True):
-        heard.add(engine.receive(script[start:end]))
-    return heard, engine.take()
+        received.add(engine.receive(script[start:end]))
+    return received, engine.take()
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -118,16 +118,16 @@ def test_engines_agree_on_right_damaged_and_hostile_frames(seed: int, monkeypatc
     results = []
     for kind in (H2Engine, ReferenceEngine, watched):
         monkeypatch.setattr("h2_events.make_engine", kind)
-        heard, out = played(opened(), script, cuts)
-        results.append((heard.log, heard.bodies, out))
+        received, out = played(opened(), script, cuts)
+        results.append((received.log, received.bodies, out))
     assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_right_scripts_are_accepted(seed: int) -> None:
-    heard, _ = played(opened(), right(random.Random(seed)), [])
-    assert heard.error is None
-    assert not heard.malformed
+    received, _ = played(opened(), right(random.Random(seed)), [])
+    assert received.error is None
+    assert not received.malformed
 
 
 # The tables.

@@ -50,7 +50,7 @@ def windows_are_whole(peer: H2Peer) -> bool:
 
 
 @each_kind
-def test_a_request_is_answered_and_the_next_uses_the_same_connection(make: Callable[[], Runtime]) -> None:
+def test_a_request_is_answered_and_the_next_uses_the_connection(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("GET", URL + "hello", headers=[("X-One", "1"), ("Connection", "close")])
         assert (response.status_code, response.body, response.protocol) == (200, b"/hello", "HTTP/2")
@@ -63,7 +63,7 @@ def test_a_request_is_answered_and_the_next_uses_the_same_connection(make: Calla
     play(main, echo, runtime=make())
 
 
-def test_the_preface_the_head_and_a_small_body_leave_in_one_piece() -> None:
+def test_the_preface_the_head_and_a_small_body_are_one_write() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         data = await peer.end.recv()
@@ -83,7 +83,7 @@ def test_the_preface_the_head_and_a_small_body_leave_in_one_piece() -> None:
     play(main, serve)
 
 
-def test_a_hundred_requests_at_once_share_one_connection_and_leave_in_few_writes() -> None:
+def test_a_hundred_requests_share_one_connection_and_few_writes() -> None:
     reads = []
 
     async def serve(peer: H2Peer) -> None:
@@ -109,7 +109,7 @@ def test_a_hundred_requests_at_once_share_one_connection_and_leave_in_few_writes
 
 
 @each_kind
-def test_trailers_go_both_ways(make: Callable[[], Runtime]) -> None:
+def test_trailers_go_in_both_directions(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.whole()
@@ -138,16 +138,16 @@ def test_interim_responses_are_on_the_response_and_in_the_trace() -> None:
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        heard: list[Any] = []
-        response = await pool.request("GET", URL, trace=heard.append)
+        received: list[Any] = []
+        response = await pool.request("GET", URL, trace=received.append)
         assert response.informational == [(103, [(b"link", b"</style.css>")])]
-        assert [event.status_code for event in heard if isinstance(event, httpcore.InterimResponse)] == [103]
+        assert [event.status_code for event in received if isinstance(event, httpcore.InterimResponse)] == [103]
 
     play(main, serve)
 
 
 @pytest.mark.parametrize("go", [True, False], ids=["100", "401"])
-def test_a_body_that_waits_for_100_continue_is_sent_only_after_it(go: bool) -> None:
+def test_body_that_waits_for_100_continue_is_sent_only_after_it(go: bool) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.request()
@@ -173,7 +173,7 @@ def test_a_body_that_waits_for_100_continue_is_sent_only_after_it(go: bool) -> N
 
 
 @each_kind
-def test_a_response_closed_early_resets_its_stream_and_returns_the_credit(make: Callable[[], Runtime]) -> None:
+def test_response_closed_early_resets_its_stream_and_is_credited(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         for _ in range(40):  # more than the connection's window in all, were it not for the credit
@@ -204,7 +204,7 @@ def test_a_response_closed_early_resets_its_stream_and_returns_the_credit(make: 
     play(main, serve, runtime=make(), place={"window": 1 << 22})
 
 
-def test_data_that_is_still_under_way_for_a_closed_response_is_credited_too() -> None:
+def test_late_data_of_a_closed_response_is_credited_too() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         for _ in range(30):
@@ -228,7 +228,7 @@ def test_data_that_is_still_under_way_for_a_closed_response_is_credited_too() ->
 
 
 @pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
-def test_a_dropped_response_is_reset_by_whoever_comes_next() -> None:
+def test_a_dropped_response_is_reset_by_the_next_step() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         await peer.head(await peer.whole())
@@ -262,7 +262,7 @@ async def slow_first(peer: H2Peer) -> None:
 
 
 @each_kind
-def test_the_timeout_of_the_stream_that_reads_for_all_harms_nobody(make: Callable[[], Runtime]) -> None:
+def test_the_timeout_of_the_reader_harms_no_other(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         first = runtime.spawn(pool.request("GET", URL + "slow", timeout=0.5))
         await runtime.sleep(0)
@@ -279,7 +279,7 @@ def test_the_timeout_of_the_stream_that_reads_for_all_harms_nobody(make: Callabl
 
 
 @each_kind
-def test_the_cancellation_of_the_stream_that_reads_for_all_harms_nobody(make: Callable[[], Runtime]) -> None:
+def test_the_cancellation_of_the_reader_harms_no_other(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         first = runtime.spawn(pool.request("GET", URL + "slow"))
         await runtime.sleep(0)
@@ -296,7 +296,7 @@ def test_the_cancellation_of_the_stream_that_reads_for_all_harms_nobody(make: Ca
     play(main, slow_first, runtime=runtime)
 
 
-def test_each_waits_with_its_own_patience_which_no_turn_prolongs() -> None:
+def test_each_wait_has_its_own_timeout_which_no_turn_prolongs() -> None:
     ended: dict[float, float] = {}
 
     async def serve(peer: H2Peer) -> None:
@@ -307,22 +307,22 @@ def test_each_waits_with_its_own_patience_which_no_turn_prolongs() -> None:
             await peer.data(first, b"x")
             await runtime.sleep(0.25)
 
-    async def ask(pool: Pool, patience: float) -> None:
+    async def ask(pool: Pool, timeout: float) -> None:
         with pytest.raises(httpcore.ReadTimeout):
-            await pool.request("GET", URL, timeout=patience)
-        ended[patience] = runtime.now
+            await pool.request("GET", URL, timeout=timeout)
+        ended[timeout] = runtime.now
 
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("GET", URL, stream=True)
-        await together(runtime, *[ask(pool, patience) for patience in (3.1, 1.1, 2.1)])
+        await together(runtime, *[ask(pool, timeout) for timeout in (3.1, 1.1, 2.1)])
         await response.close()
-        assert {patience: round(when, 6) for patience, when in ended.items()} == {1.1: 1.1, 2.1: 2.1, 3.1: 3.1}
+        assert {timeout: round(when, 6) for timeout, when in ended.items()} == {1.1: 1.1, 2.1: 2.1, 3.1: 3.1}
 
     runtime = Runtime(checkpoints=False)
     play(main, serve, runtime=runtime)
 
 
-def test_an_answer_that_is_here_is_delivered_at_once_not_after_another_stream_s_read() -> None:
+def test_received_answer_is_not_held_up_by_another_streams_read() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         await peer.head(await peer.whole())
@@ -347,7 +347,7 @@ def test_an_answer_that_is_here_is_delivered_at_once_not_after_another_stream_s_
 
 
 @pytest.mark.proofs
-def test_cancelled_at_any_await_a_request_harms_neither_its_siblings_nor_the_connection() -> None:
+def test_a_request_cancelled_at_any_await_harms_no_other() -> None:
     """The victim reads and writes for all when it is struck, or waits while another does."""
     runs = 0
 
@@ -415,7 +415,7 @@ def limited(streams: int) -> Callable[[H2Peer], Any]:
     return serve
 
 
-def test_the_peer_s_limit_of_streams_is_kept_and_the_rest_wait_their_turn() -> None:
+def test_the_peers_limit_of_streams_is_kept_and_the_rest_queue() -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
         answers = await together(runtime, *[pool.request("GET", f"{URL}{n}", timeout=60) for n in range(10)])
@@ -478,7 +478,7 @@ def test_settings_change_the_limit_while_requests_wait() -> None:
 
 
 @each_kind
-def test_a_limit_lowered_below_what_is_open_queues_new_requests_and_no_more(make: Callable[[], Runtime]) -> None:
+def test_a_lowered_limit_queues_new_requests_and_ends_none(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         streams = [await peer.whole() for _ in range(3)]
@@ -500,7 +500,7 @@ def test_a_limit_lowered_below_what_is_open_queues_new_requests_and_no_more(make
     play(main, serve, runtime=runtime, limits=httpcore.PoolLimits(max_connections=1))
 
 
-def test_a_burst_that_goes_beyond_the_limit_before_it_was_known_is_sent_again_on_the_same_connection() -> None:
+def test_a_burst_beyond_an_unknown_limit_is_sent_again() -> None:
     async def serve(peer: H2Peer) -> None:
         await runtime.sleep(1.5)  # longer than a new connection waits for it
         await peer.begin(MAX_CONCURRENT_STREAMS=2)
@@ -523,7 +523,7 @@ def test_a_burst_that_goes_beyond_the_limit_before_it_was_known_is_sent_again_on
 
 @pytest.mark.parametrize("most", [1, 5, 32])
 @pytest.mark.parametrize("connections", [1, 4, 100])
-def test_a_burst_to_a_new_origin_keeps_to_the_limit_that_its_settings_name(most: int, connections: int) -> None:
+def test_burst_to_a_new_origin_keeps_to_limit_of_its_settings(most: int, connections: int) -> None:
     """Bodies that can be sent only once too: nothing is refused. h2, as a server, ends the connection otherwise."""
     open_at_once: list[int] = []
 
@@ -577,7 +577,7 @@ def test_thousands_of_streams_may_each_have_an_interim_response() -> None:
 # GOAWAY and refused streams.
 
 
-def test_what_goaway_did_not_process_is_sent_again_elsewhere_also_post_and_the_rest_runs_on() -> None:
+def test_requests_that_goaway_did_not_process_are_sent_elsewhere() -> None:
     async def leave(peer: H2Peer) -> None:
         await peer.begin()
         streams = [await peer.whole() for _ in range(3)]
@@ -599,7 +599,7 @@ def test_what_goaway_did_not_process_is_sent_again_elsewhere_also_post_and_the_r
     play(main, leave, echo, runtime=runtime)
 
 
-def test_a_connection_that_went_away_takes_no_new_requests_and_its_responses_are_read_to_the_end() -> None:
+def test_after_goaway_a_connection_is_read_and_not_reused() -> None:
     async def leave(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.whole()
@@ -620,7 +620,7 @@ def test_a_connection_that_went_away_takes_no_new_requests_and_its_responses_are
     play(main, leave, echo, runtime=runtime)
 
 
-def test_a_refused_stream_is_sent_again_on_a_fresh_connection_whatever_the_method() -> None:
+def test_a_refused_stream_is_sent_again_whatever_the_method() -> None:
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -663,7 +663,7 @@ def test_a_failed_attempt_keeps_nothing_of_the_next_alive() -> None:
         gc.enable()
 
 
-def test_a_storm_of_refusals_ends_after_three_resends_with_the_code() -> None:
+def test_storm_of_refusals_ends_after_three_resends_with_code() -> None:
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
         while True:
@@ -681,7 +681,7 @@ def test_a_storm_of_refusals_ends_after_three_resends_with_the_code() -> None:
     play(main, refuse)
 
 
-def test_a_loop_of_goaways_ends_after_three_resends_with_the_code_and_what_it_said() -> None:
+def test_loop_of_goaways_ends_after_three_resends_with_the_code() -> None:
     async def leave(peer: H2Peer) -> None:
         await peer.begin()
         await peer.whole()
@@ -715,7 +715,7 @@ def test_what_cannot_be_sent_again_is_not() -> None:
 
 
 @pytest.mark.parametrize("code", [Code.CANCEL, Code.INTERNAL_ERROR, Code.NO_ERROR, 77])
-def test_any_other_reset_is_an_error_of_its_stream_that_names_the_code(code: int) -> None:
+def test_any_other_reset_is_an_error_of_its_stream_with_the_code(code: int) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         first, second = await peer.whole(), await peer.whole()
@@ -735,7 +735,7 @@ def test_any_other_reset_is_an_error_of_its_stream_that_names_the_code(code: int
     play(main, serve, runtime=runtime)
 
 
-def test_a_body_that_is_reset_half_way_gives_what_came_and_then_the_error() -> None:
+def test_body_reset_early_gives_the_received_bytes_and_the_error() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.whole()
@@ -781,7 +781,7 @@ def test_a_reset_behind_a_complete_response_is_no_error(code: int) -> None:
 
 
 @each_kind
-def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used(make: Callable[[], Runtime]) -> None:
+def test_a_connection_that_was_closed_while_idle_is_not_used(make: Callable[[], Runtime]) -> None:
     async def close(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -799,7 +799,7 @@ def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used(make:
     play(main, close, echo, runtime=runtime)
 
 
-def test_when_a_used_connection_dies_its_requests_go_again_where_that_is_safe_over_one_new_connection() -> None:
+def test_when_used_connection_dies_safe_requests_are_sent_again() -> None:
     async def die(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -822,7 +822,7 @@ def test_when_a_used_connection_dies_its_requests_go_again_where_that_is_safe_ov
     play(main, die, echo, runtime=runtime)
 
 
-def test_a_first_connection_that_dies_is_an_error_for_each_of_its_streams() -> None:
+def test_first_connection_that_dies_is_an_error_for_each_stream() -> None:
     async def die(peer: H2Peer) -> None:
         await peer.begin()
         await peer.whole()
@@ -837,7 +837,7 @@ def test_a_first_connection_that_dies_is_an_error_for_each_of_its_streams() -> N
     play(main, die)
 
 
-def test_a_peer_that_breaks_the_rules_is_told_why_and_so_is_the_caller() -> None:
+def test_peer_that_breaks_the_rules_gets_the_reason_and_caller() -> None:
     async def push(peer: H2Peer) -> None:
         await peer.begin()
         await peer.whole()
@@ -976,7 +976,7 @@ def test_a_malformed_response_ends_its_stream_only() -> None:
 
 
 @each_kind
-def test_a_response_that_nobody_reads_stops_at_its_window_and_slows_no_other(make: Callable[[], Runtime]) -> None:
+def test_unread_response_stops_at_its_window_and_slows_no_other(make: Callable[[], Runtime]) -> None:
     sent = 0
 
     async def serve(peer: H2Peer) -> None:
@@ -1028,7 +1028,7 @@ def test_a_stream_s_window_is_refilled_as_its_reader_takes() -> None:
 
 
 @each_kind
-def test_an_upload_of_any_size_goes_through_a_small_window_and_is_not_read_ahead(make: Callable[[], Runtime]) -> None:
+def test_upload_goes_through_a_small_window_without_read_ahead(make: Callable[[], Runtime]) -> None:
     taken = 0
 
     async def serve(peer: H2Peer) -> None:
@@ -1182,7 +1182,7 @@ def test_an_upload_that_waits_for_a_window_sees_an_early_answer(make: Callable[[
     play(main, serve, runtime=make())
 
 
-def test_a_head_with_an_error_stops_the_upload_and_its_body_is_still_read() -> None:
+def test_head_with_an_error_stops_upload_and_its_body_is_read() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.request()
@@ -1225,7 +1225,7 @@ def test_an_early_head_that_is_no_error_lets_the_upload_go_on() -> None:
 
 
 @each_kind
-def test_uploads_share_the_connection_s_window_and_all_get_through(make: Callable[[], Runtime]) -> None:
+def test_uploads_share_the_connections_window_and_all_complete(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
         for _ in range(10):
@@ -1242,7 +1242,7 @@ def test_uploads_share_the_connection_s_window_and_all_get_through(make: Callabl
 
 
 @each_kind
-def test_no_deadlock_with_a_peer_that_reads_nothing_until_it_is_read(make: Callable[[], Runtime]) -> None:
+def test_no_deadlock_with_a_peer_that_first_wants_to_be_read(make: Callable[[], Runtime]) -> None:
     """It answers as it reads, and its answers fill its way to us."""
 
     async def serve(peer: H2Peer) -> None:
@@ -1265,7 +1265,7 @@ def test_no_deadlock_with_a_peer_that_reads_nothing_until_it_is_read(make: Calla
 
 
 @each_kind
-def test_one_who_reads_takes_over_when_the_one_who_wrote_has_left(make: Callable[[], Runtime]) -> None:
+def test_a_reader_takes_over_when_the_writer_has_ended(make: Callable[[], Runtime]) -> None:
     """Found by the sweeps, with seed 2: its own request waits behind an upload that nobody goes on with."""
 
     async def serve(peer: H2Peer) -> None:
@@ -1296,7 +1296,7 @@ def test_one_who_reads_takes_over_when_the_one_who_wrote_has_left(make: Callable
     play(main, serve, runtime=runtime, place={"window": 8192})
 
 
-def test_a_writer_takes_over_when_the_one_who_read_has_left() -> None:
+def test_a_writer_takes_over_when_the_reader_has_ended() -> None:
     """The upload is blocked on the socket while another reads; he leaves, and the peer sends before it reads on."""
 
     async def serve(peer: H2Peer) -> None:
@@ -1329,7 +1329,7 @@ def test_a_writer_takes_over_when_the_one_who_read_has_left() -> None:
 # The body's own faults.
 
 
-def test_a_body_that_raises_resets_its_stream_before_its_clean_up_and_the_connection_goes_on() -> None:
+def test_body_that_raises_resets_its_stream_before_its_clean_up() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         await peer.request()
@@ -1351,7 +1351,7 @@ def test_a_body_that_raises_resets_its_stream_before_its_clean_up_and_the_connec
 
 
 @pytest.mark.parametrize(("pieces", "words"), [([b"abc"], "shorter"), ([b"abc", b"def"], "longer")])
-def test_a_body_of_another_length_than_declared_is_refused_and_reset(pieces: list[bytes], words: str) -> None:
+def test_a_body_of_undeclared_length_is_refused_and_reset(pieces: list[bytes], words: str) -> None:
     async def main(pool: Pool, server: Server) -> None:
         with pytest.raises(httpcore.LocalProtocolError, match=words):
             await pool.request("POST", URL, headers=[("Content-Length", "5")], body=iter(pieces))
@@ -1364,7 +1364,7 @@ def test_a_body_of_another_length_than_declared_is_refused_and_reset(pieces: lis
 # Idle connections.
 
 
-def test_a_ping_is_answered_while_nobody_waits() -> None:
+def test_a_ping_is_answered_while_no_task_waits() -> None:
     answered: list[bytes] = []
 
     async def serve(peer: H2Peer) -> None:
@@ -1436,22 +1436,22 @@ async def mirror(peer: H2Peer) -> None:
     await peer.begin(INITIAL_WINDOW_SIZE=5000, ENABLE_CONNECT_PROTOCOL=1)
     stream = await peer.request()
     await peer.head(stream)
-    told = 0
+    noted = 0
     while not any(isinstance(event, h2.events.StreamEnded) for event in peer.seen):
         body = peer.body(stream)
-        if len(body) > told:
-            await peer.data(stream, body[told:])
-            told = len(body)
+        if len(body) > noted:
+            await peer.data(stream, body[noted:])
+            noted = len(body)
         else:
             await peer.more()
-    await peer.data(stream, peer.body(stream)[told:], end=peer.fields(stream)[":method"] == "CONNECT")
+    await peer.data(stream, peer.body(stream)[noted:], end=peer.fields(stream)[":method"] == "CONNECT")
     if peer.fields(stream)[":method"] != "CONNECT":
         await peer.trailers(stream, ("x-total", str(len(peer.body(stream)))))
     await peer.linger()
 
 
 @each_kind
-def test_a_duplex_request_sends_and_receives_at_once_and_ends_with_trailers(make: Callable[[], Runtime]) -> None:
+def test_a_duplex_request_sends_receives_and_has_trailers(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("POST", URL, body=b"first", duplex=True)
         assert "content-length" not in server.peers[0].fields(1)
@@ -1484,7 +1484,7 @@ def test_a_duplex_request_sends_and_receives_at_once_and_ends_with_trailers(make
     play(main, mirror, runtime=runtime)
 
 
-def test_a_duplex_stream_closed_under_way_is_reset_and_whoever_waits_on_it_is_told() -> None:
+def test_duplex_stream_closed_in_use_is_reset_and_ends_its_waits() -> None:
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("POST", URL, duplex=True)
         raw = response.connection
@@ -1578,7 +1578,7 @@ def test_extended_connect_waits_for_the_settings_that_allow_it(make: Callable[[]
     play(main, serve, runtime=runtime)
 
 
-def test_extended_connect_to_a_server_that_does_not_take_it_is_refused_before_it_is_sent() -> None:
+def test_unsupported_extended_connect_is_refused_before_any_byte() -> None:
     async def main(pool: Pool, server: Server) -> None:
         with pytest.raises(httpcore.LocalProtocolError, match=":protocol"):
             await pool.request("CONNECT", URL, headers=[(":protocol", "websocket")])
@@ -1607,7 +1607,7 @@ def test_neither_protocol_is_refused_and_the_settings_are_values() -> None:
 # Waiting for another's dial, and asking whether the peer is there.
 
 
-def test_a_burst_to_a_new_origin_waits_for_one_dial_and_that_is_time_to_connect() -> None:
+def test_a_burst_to_a_new_origin_waits_for_one_dial() -> None:
     async def main(pool: Pool, server: Server) -> None:
         limits = httpcore.TimeoutConfig(30, connect_timeout=2, pool_timeout=0.1)
         errors = await together(runtime, *[pool.request("GET", URL, timeout=limits) for _ in range(5)])
@@ -1640,7 +1640,7 @@ def test_after_the_dial_the_wait_for_a_stream_is_the_pool_s() -> None:
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_a_connection_that_was_quiet_for_long_is_asked_before_it_is_used(cut: bool) -> None:
+def test_connection_that_was_quiet_for_long_is_pinged_before_use(cut: bool) -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
         await runtime.sleep(20)
@@ -1657,7 +1657,7 @@ def test_a_connection_that_was_quiet_for_long_is_asked_before_it_is_used(cut: bo
     play(main, echo, runtime=runtime, ping_interval=4)
 
 
-def test_whoever_waits_on_a_quiet_connection_asks_whether_the_peer_is_there() -> None:
+def test_a_wait_on_a_quiet_connection_sends_a_ping() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.whole()
@@ -1679,7 +1679,7 @@ def test_whoever_waits_on_a_quiet_connection_asks_whether_the_peer_is_there() ->
     play(main, serve, runtime=runtime, ping_interval=4, timeout=60, retry_stale=False)
 
 
-def test_a_peer_that_is_there_but_slow_keeps_its_connection_when_requests_time_out() -> None:
+def test_a_slow_peer_keeps_its_connection_when_requests_time_out() -> None:
     async def main(pool: Pool, server: Server) -> None:
         for _ in range(5):
             with pytest.raises(httpcore.ReadTimeout):
@@ -1697,7 +1697,7 @@ def test_a_peer_that_is_there_but_slow_keeps_its_connection_when_requests_time_o
 
 
 @each_kind
-def test_a_connection_whose_peer_is_gone_costs_one_timeout_and_is_used_no_more(make: Callable[[], Runtime]) -> None:
+def test_a_dead_peer_costs_one_timeout_and_is_used_no_more(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
         reader = runtime.spawn(pool.request("GET", URL, timeout=30))
@@ -1723,7 +1723,7 @@ def test_a_connection_whose_peer_is_gone_costs_one_timeout_and_is_used_no_more(m
     play(main, deaf_at_first, echo, runtime=runtime)
 
 
-def test_one_who_gives_up_soon_does_not_ask_whether_the_peer_is_there() -> None:
+def test_a_short_wait_that_is_cancelled_sends_no_ping() -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
         with pytest.raises(httpcore.ReadTimeout):
@@ -1739,7 +1739,7 @@ def test_one_who_gives_up_soon_does_not_ask_whether_the_peer_is_there() -> None:
     play(main, once)
 
 
-def test_the_total_timeout_holds_while_the_peer_is_asked_whether_it_is_there() -> None:
+def test_total_timeout_holds_while_a_ping_is_answered() -> None:
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
         runtime.connections[0].cut()
@@ -1754,7 +1754,7 @@ def test_the_total_timeout_holds_while_the_peer_is_asked_whether_it_is_there() -
     play(main, echo, runtime=runtime)
 
 
-def test_a_refused_stream_is_sent_again_on_the_same_connection_where_there_is_room_for_no_other() -> None:
+def test_in_a_full_pool_refused_stream_is_sent_on_its_connection() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -1854,7 +1854,7 @@ def check_is_clean(runtime: Runtime, pool: Pool, server: Server) -> None:
 
 @pytest.mark.proofs
 @pytest.mark.parametrize("act", ["cancel", "reset", "cut", "close"])
-def test_whatever_happens_at_any_await_every_request_ends_and_the_pool_is_clean(act: str) -> None:
+def test_whatever_happens_every_request_ends_and_pool_is_clean(act: str) -> None:
     def strike(runtime: Runtime, task: Any) -> None:
         if act == "cancel":
             task.cancel()

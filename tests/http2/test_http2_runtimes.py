@@ -119,7 +119,7 @@ def test_a_burst_to_a_new_origin_shares_one_connection(runtime: Runtime, trustin
 
 
 @each_runtime
-def test_a_burst_to_an_origin_that_speaks_http11_dials_what_it_needs(
+def test_a_burst_to_an_origin_that_speaks_http11_dials_as_needed(
     runtime: Runtime, trusting: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:
@@ -219,7 +219,7 @@ def test_a_peer_that_breaks_the_rules_is_always_sent_the_reason(
 
 
 @each_runtime
-def test_twenty_megabytes_go_both_ways_at_once(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
+def test_twenty_megabytes_go_in_both_directions_at_once(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     size = 20_000_000
 
     async def download(pool: Any) -> int:
@@ -243,7 +243,7 @@ def test_twenty_megabytes_go_both_ways_at_once(runtime: Runtime, trusting: httpc
 
 
 @each_runtime
-def test_early_leavers_among_many_harm_nobody(runtime: Runtime) -> None:
+def test_early_leavers_among_many_harm_no_other(runtime: Runtime) -> None:
     """Requests that time out, responses that are closed early: every other body is right, and no stream stays open."""
 
     async def one(pool: Any, number: int) -> None:
@@ -283,11 +283,11 @@ def test_early_leavers_among_many_harm_nobody(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_two_way_stream_is_used_from_two_sides_at_once(runtime: Runtime) -> None:
+def test_a_duplex_stream_is_used_from_two_sides_at_once(runtime: Runtime) -> None:
     def script(peer: Peer) -> None:
         conversation = Conversation(peer)
 
-        def heed(event: h2.events.Event) -> None:
+        def handle(event: h2.events.Event) -> None:
             if isinstance(event, h2.events.RequestReceived):
                 conversation.h2.send_headers(event.stream_id, [(":status", "200")])
             elif isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
@@ -296,7 +296,7 @@ def test_a_two_way_stream_is_used_from_two_sides_at_once(runtime: Runtime) -> No
             elif isinstance(event, h2.events.StreamEnded):
                 conversation.h2.send_headers(event.stream_id, [("x-end", "yes")], end_stream=True)
 
-        conversation.heed = heed  # type: ignore[method-assign]
+        conversation.handle = handle  # type: ignore[method-assign]
         conversation.run()
 
     async def body() -> None:

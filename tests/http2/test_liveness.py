@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from httpcore._http2.liveness import DOUBT, Liveness
+from httpcore._http2.liveness import LIVENESS_TIMEOUT, Liveness
 
 START = 100.0
 
@@ -36,19 +36,19 @@ def test_a_ping_has_the_interval_to_be_answered() -> None:
     assert not liveness.is_ping_due(START + 10.9)
     assert liveness.is_ping_due(START + 11)
     assert liveness.until_ping(lambda: START + 7) == 4.0
-    liveness.hear(START + 7)
+    liveness.on_received(START + 7)
     assert not liveness.is_unanswered
     assert not liveness.is_ping_due(START + 11)
     assert liveness.is_ping_due(START + 12)
 
 
-def test_an_exchange_given_up_is_doubted_once_and_after_silence() -> None:
+def test_a_cancelled_exchange_pings_once_and_after_silence() -> None:
     liveness = Liveness(START, None)
-    assert not liveness.doubt(START + DOUBT / 2)
-    assert liveness.asked is None
-    assert liveness.doubt(START + DOUBT)
-    assert liveness.answer_due() == START + 2 * DOUBT
-    assert not liveness.doubt(START + 2 * DOUBT), "asked already"
-    liveness.hear(START + 3 * DOUBT)
-    assert liveness.asked is None
-    assert not liveness.doubt(START + 3.5 * DOUBT)
+    assert not liveness.needs_ping(START + LIVENESS_TIMEOUT / 2)
+    assert liveness.unconfirmed_since is None
+    assert liveness.needs_ping(START + LIVENESS_TIMEOUT)
+    assert liveness.answer_due() == START + 2 * LIVENESS_TIMEOUT
+    assert not liveness.needs_ping(START + 2 * LIVENESS_TIMEOUT), "asked already"
+    liveness.on_received(START + 3 * LIVENESS_TIMEOUT)
+    assert liveness.unconfirmed_since is None
+    assert not liveness.needs_ping(START + 3.5 * LIVENESS_TIMEOUT)

@@ -183,7 +183,7 @@ def test_an_exception_of_the_users_iterator_passes_unchanged() -> None:
 @pytest.mark.parametrize(
     "make", [two, async_two, lambda: two, lambda: async_two, lambda: [b"one"], lambda: Pipe(b"one")]
 )
-def test_what_runs_once_can_be_sent_again_only_until_an_item_was_asked_for(make: Callable[[], Any]) -> None:
+def test_iterator_can_be_sent_again_until_an_item_was_requested(make: Callable[[], Any]) -> None:
     body = Body.of(make())
     first = body.start(at_once)
     first.close()
@@ -200,7 +200,7 @@ def test_what_runs_once_can_be_sent_again_only_until_an_item_was_asked_for(make:
 @pytest.mark.parametrize(
     "make", [lambda: b"onetwo", lambda: "onetwo", lambda: io.BytesIO(b"onetwo"), lambda: ReplayableBody(two)]
 )
-def test_what_can_be_replayed_gives_the_same_each_time_also_after_a_part(make: Callable[[], Any]) -> None:
+def test_replayable_body_gives_same_each_time_after_a_part_too(make: Callable[[], Any]) -> None:
     body = Body.of(make())
     for _ in range(2):
         part = body.start(at_once)
@@ -210,7 +210,7 @@ def test_what_can_be_replayed_gives_the_same_each_time_also_after_a_part(make: C
         assert b"".join(drained(body.start(at_once))) == b"onetwo"
 
 
-def test_a_callable_is_called_once_and_a_factory_for_each_sending() -> None:
+def test_callable_is_called_once_and_a_factory_for_each_sending() -> None:
     calls = []
 
     def make() -> list[bytes]:
@@ -235,12 +235,12 @@ def test_a_callable_is_known_to_be_async_once_started() -> None:
 
 
 @pytest.mark.parametrize("result", [5, b"bytes", "text", None])
-def test_a_callable_that_returns_something_else_is_refused_before_anything_is_read(result: Any) -> None:
+def test_callable_with_another_result_is_refused_before_any_read(result: Any) -> None:
     with pytest.raises(LocalProtocolError, match=f"returned type {type(result).__name__}"):
         started(lambda: result)
 
 
-def test_a_coroutine_function_is_refused_without_a_never_awaited_warning() -> None:
+def test_a_coroutine_function_is_refused_without_a_warning() -> None:
     async def wrong() -> bytes:
         return b"x"
 
@@ -249,7 +249,7 @@ def test_a_coroutine_function_is_refused_without_a_never_awaited_warning() -> No
     gc.collect()
 
 
-def test_a_generator_that_has_run_is_refused_rather_than_sent_as_nothing() -> None:
+def test_a_generator_that_has_run_is_refused_not_sent_empty() -> None:
     spent = two()
     list(spent)
     with pytest.raises(LocalProtocolError, match="already run"):
@@ -265,7 +265,7 @@ def test_a_factory_must_be_callable(factory: Any) -> None:
 # Files.
 
 
-def test_a_file_is_read_in_pieces_of_64_kib_where_it_blocks_nobody(tmp_path: Path) -> None:
+def test_file_is_read_in_64_kib_pieces_without_blocking_the_loop(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 150_000)
     ran = []
@@ -286,7 +286,7 @@ def test_a_file_is_read_in_pieces_of_64_kib_where_it_blocks_nobody(tmp_path: Pat
         assert b"".join(drained(body.start(elsewhere))) == b"x" * 140_000
 
 
-def test_what_is_appended_to_a_file_later_is_not_sent(tmp_path: Path) -> None:
+def test_bytes_appended_to_a_file_later_are_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"then")
     with path.open("rb") as file:
@@ -332,7 +332,7 @@ def test_a_closed_file_is_refused() -> None:
         Body.of(file)
 
 
-def test_a_file_whose_read_is_async_is_refused_without_a_never_awaited_warning() -> None:
+def test_a_file_with_an_async_read_is_refused_without_a_warning() -> None:
     class AsyncFile:
         async def read(self, size: int) -> bytes:
             return b"x"
@@ -354,7 +354,7 @@ def test_an_error_of_the_file_passes_unchanged() -> None:
 # Letting go.
 
 
-def test_close_closes_a_generator_that_is_under_way() -> None:
+def test_close_closes_a_generator_in_use() -> None:
     closed = []
 
     def pieces() -> Iterator[bytes]:
@@ -420,15 +420,15 @@ async def leave_half_way(log: list[str], wait: Callable[[], Awaitable[object]]) 
     gc.collect()
 
 
-def test_aclose_lets_an_async_generator_clean_up_in_the_same_task_on_asyncio() -> None:
+def test_aclose_cleans_up_async_generator_in_its_task_on_asyncio() -> None:
     asyncio.run(leave_half_way([], lambda: asyncio.sleep(0)))
 
 
-def test_aclose_lets_an_async_generator_clean_up_in_the_same_task_on_trio() -> None:
+def test_aclose_cleans_up_an_async_generator_in_its_task_on_trio() -> None:
     trio.run(leave_half_way, [], trio.lowlevel.checkpoint)
 
 
-def test_aclose_after_a_cancelled_wait_finds_the_generator_finished() -> None:
+def test_aclose_after_a_cancelled_wait_finds_generator_finished() -> None:
     log: list[str] = []
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -452,7 +452,7 @@ def test_aclose_after_a_cancelled_wait_finds_the_generator_finished() -> None:
 
 
 @pytest.mark.parametrize("make", [two, async_two, lambda: two, lambda: async_two, lambda: AsyncPieces(b"x")])
-def test_a_body_that_was_never_asked_for_an_item_leaves_no_warning(make: Callable[[], Any]) -> None:
+def test_a_body_without_a_requested_item_leaves_no_warning(make: Callable[[], Any]) -> None:
     async def main() -> None:
         reader = started(make())
         reader.close()

@@ -104,14 +104,14 @@ def test_names_of_codings_have_no_case_and_gzip_an_alias(value: str) -> None:
     assert decoded(gzipped(WORDS), value) == WORDS
 
 
-def test_a_chain_is_undone_from_its_end_and_header_lines_are_one_list() -> None:
+def test_a_chain_is_decoded_from_its_end_and_lines_are_one_list() -> None:
     body = zstd.compress(brotli.compress(zlib.compress(gzipped(WORDS))))
     assert decoded(body, "gzip, deflate", "br", "zstd") == WORDS
     with pytest.raises(DecodingError, match="gzip body is damaged after 0 decoded bytes"):
         decoded(body, "zstd, br, deflate, gzip")
 
 
-def test_five_codings_are_undone_and_six_or_five_hundred_are_refused() -> None:
+def test_five_codings_are_decoded_and_six_are_refused() -> None:
     body = WORDS
     for _ in range(5):
         body = gzipped(body)
@@ -121,7 +121,7 @@ def test_five_codings_are_undone_and_six_or_five_hundred_are_refused() -> None:
             decoder(", ".join(["gzip"] * count))
 
 
-def test_an_unknown_coding_is_refused_by_a_name_that_is_safe_to_print() -> None:
+def test_unknown_coding_is_refused_by_name_that_is_safe_to_print() -> None:
     with pytest.raises(DecodingError, match=r"'\\x1b\[31mcompress' is not known: gzip, deflate, br, zstd are; raw\(\)"):
         decoder("gzip, \x1b[31mCompress")
     with pytest.raises(DecodingError) as caught:
@@ -225,7 +225,7 @@ def test_zero_bytes_after_gzip_are_padding_and_only_there(step: int) -> None:
 
 
 @EACH
-def test_a_damaged_body_is_a_decoding_error_and_the_cause_is_chained(coding: str) -> None:
+def test_damaged_body_is_a_decoding_error_and_cause_is_chained(coding: str) -> None:
     with pytest.raises(DecodingError, match=f"{coding} body is damaged after 0 decoded bytes") as caught:
         decoded(b"\xff\xff certainly not compressed", coding)
     assert caught.value.__cause__ is not None
@@ -238,9 +238,7 @@ def test_a_damaged_body_is_a_decoding_error_and_the_cause_is_chained(coding: str
     byte=st.integers(0, 255),
     step=st.integers(1, 999),
 )
-def test_a_changed_byte_gives_bytes_or_a_decoding_error_and_nothing_else(
-    coding: str, place: int, byte: int, step: int
-) -> None:
+def test_a_changed_byte_gives_bytes_or_a_decoding_error(coding: str, place: int, byte: int, step: int) -> None:
     body = bytearray(CODERS[coding](WORDS[:9_000]))
     body[place % len(body)] = byte
     try:
@@ -254,7 +252,7 @@ def test_a_changed_byte_gives_bytes_or_a_decoding_error_and_nothing_else(
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 @pytest.mark.parametrize("step", [1, 50, 65_536])
-def test_members_and_frames_that_follow_one_another_are_one_content(coding: str, step: int) -> None:
+def test_successive_members_and_frames_are_one_content(coding: str, step: int) -> None:
     parts = [b"one, ", b"", b"two, ", WORDS, b"three"]
     assert decoded(b"".join(map(CODERS[coding], parts)), coding, step=step) == b"".join(parts)
 
@@ -298,7 +296,7 @@ def bomb(coding: str) -> bytes:
 
 
 @pytest.mark.parametrize("codings", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "zstd, br"])
-def test_a_bomb_is_handed_out_in_small_pieces_and_constant_memory(codings: str) -> None:
+def test_a_bomb_is_decoded_in_small_pieces_and_constant_memory(codings: str) -> None:
     first, *others = codings.split(", ")
     body = bomb(first)
     for coding in others:
@@ -329,7 +327,7 @@ def test_one_large_feed_of_a_bomb_is_no_more_than_its_own_size() -> None:
 
 
 @EACH
-def test_nothing_is_decoded_before_it_is_asked_for_and_closing_early_costs_nothing(coding: str) -> None:
+def test_nothing_is_decoded_before_it_is_read(coding: str) -> None:
     engine = decoder(coding)
     engine.feed(bomb(coding))
     assert engine.decoded == 0
@@ -628,7 +626,7 @@ def test_no_outcome_depends_on_how_the_bytes_were_cut(coding: str) -> None:
             assert outcome(body, coding, cuts) == whole, (body, cuts)
 
 
-def test_zstd_content_of_another_length_than_declared_is_an_error() -> None:
+def test_zstd_content_of_another_length_than_declared_is_error() -> None:
     for body in odd_frames():
         declared = int.from_bytes(body[5:6] if body[4] & 32 else body[6:10], "little")
         content = outcome(body, "zstd", ())
@@ -659,7 +657,7 @@ def test_no_outcome_of_a_damaged_chain_depends_on_how_it_was_cut(
         assert outcome(body, names, sorted(chance.sample(range(len(body)), min(len(body), 4)))) == whole
 
 
-def test_where_a_chain_is_refused_does_not_depend_on_how_it_was_cut() -> None:
+def test_a_chain_is_refused_at_one_place_however_it_was_cut() -> None:
     """Around the bound of what may pass, by single bytes of padding."""
     refused = 0
     for size in range(36_500, 37_200, 30):
@@ -709,7 +707,7 @@ class Counting:
 
 @EACH
 @pytest.mark.parametrize("step", [1, 100_000])
-def test_time_is_linear_because_each_byte_reaches_the_library_once(coding: str, step: int) -> None:
+def test_time_is_linear_because_each_byte_reaches_library_once(coding: str, step: int) -> None:
     known = _coding(coding)
     assert known is not None
     sizes: list[int] = []
@@ -743,7 +741,7 @@ class Fake:
         return data
 
 
-def test_input_reaches_the_library_in_small_slices_because_it_copies_what_it_leaves() -> None:
+def test_input_reaches_the_library_in_small_slices() -> None:
     fake = Fake()
     engine = Decoder([_Coding("fake", lambda: fake, zlib.error)])
     engine.feed(WORDS)
@@ -753,7 +751,7 @@ def test_input_reaches_the_library_in_small_slices_because_it_copies_what_it_lea
     assert max(fake.sizes) == 16_384
 
 
-def test_a_library_that_makes_no_progress_is_an_error_and_no_endless_loop() -> None:
+def test_library_that_makes_no_progress_is_an_error_and_no_loop() -> None:
     engine = Decoder([_Coding("fake", lambda: Fake("stands still"), zlib.error)])
     engine.feed(b"x")
     assert engine.take() == b"x"
@@ -823,7 +821,7 @@ def old_brotli(kind: type) -> types.ModuleType:
     return module
 
 
-def test_all_four_codings_are_supported_where_their_libraries_are() -> None:
+def test_all_four_codings_are_supported_with_their_libraries() -> None:
     assert supported_codings() == ("gzip", "deflate", "br", "zstd")
 
 
@@ -845,9 +843,7 @@ each_old_brotli = pytest.mark.parametrize("old", [OldDecompressor, Brotli11Decom
 
 
 @each_old_brotli
-def test_a_brotli_that_cannot_limit_its_output_works_too_in_small_steps(
-    modules: Callable[[str, object], None], old: type
-) -> None:
+def test_an_unbounded_brotli_works_too_in_small_steps(modules: Callable[[str, object], None], old: type) -> None:
     modules("brotli", old_brotli(old))
     modules("brotlicffi", None)
     assert "br" in supported_codings()
@@ -878,9 +874,7 @@ def test_a_br_body_cut_short_is_an_error_with_an_old_brotli_too(
 
 
 @each_old_brotli
-def test_a_brotli_that_cannot_limit_its_output_is_used_once_in_a_chain(
-    modules: Callable[[str, object], None], old: type
-) -> None:
+def test_an_unbounded_brotli_is_used_once_in_a_chain(modules: Callable[[str, object], None], old: type) -> None:
     modules("brotli", old_brotli(old))
     modules("brotlicffi", None)
     assert decoded(gzipped(brotli.compress(WORDS)), "br, gzip") == WORDS

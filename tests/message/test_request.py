@@ -30,7 +30,7 @@ def pieces() -> Iterator[bytes]:
 
 
 def read_head(head: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
-    """A strict parser of RFC 9112, written apart from what it judges: split, then look at every byte."""
+    """A strict parser of RFC 9112, written apart from the parser that it checks: split, then look at every byte."""
     lines = head.split(b"\r\n")
     assert lines[-2:] == [b"", b""]
     assert b"" not in lines[:-2], "more than one message"
@@ -92,7 +92,7 @@ FIELDS: dict[str, Callable[[Any], Request]] = {
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("text", [False, True], ids=["bytes", "str"])
-def test_any_byte_anywhere_is_one_request_with_the_same_fields_or_an_error(field: str, text: bool) -> None:
+def test_any_byte_anywhere_is_one_request_or_an_error(field: str, text: bool) -> None:
     make, refused = FIELDS[field], 0
     for number in range(256):
         for place in PLACES:
@@ -225,7 +225,7 @@ def test_subclasses_of_str_and_bytes_become_plain_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    ("headers", "seen"),
     [
         ("A: b", "headers is of type str"),
         (b"A: b", "headers is of type bytes"),
@@ -252,12 +252,12 @@ def test_subclasses_of_str_and_bytes_become_plain_bytes() -> None:
         ([(b"A", b"\tb")], "whitespace at its start or end"),
     ],
 )
-def test_what_is_no_header_is_named_by_place_and_kind(headers: Any, said: str) -> None:
-    with pytest.raises(LocalProtocolError, match=said):
+def test_a_malformed_header_is_named_by_place_and_kind(headers: Any, seen: str) -> None:
+    with pytest.raises(LocalProtocolError, match=seen):
         Request.of("GET", URL_, headers)
-    with pytest.raises(LocalProtocolError, match=said):
+    with pytest.raises(LocalProtocolError, match=seen):
         header_pairs(headers)
-    with pytest.raises(LocalProtocolError, match=said.replace("headers", "trailers")):
+    with pytest.raises(LocalProtocolError, match=seen.replace("headers", "trailers")):
         Request.of("GET", URL_, trailers=headers)
 
 
@@ -297,7 +297,7 @@ def test_the_repr_shows_neither_headers_nor_credentials() -> None:
 
 
 @pytest.mark.parametrize("method", ["", "G T", "GET\n", "G\xe9T", None, 5, b"", b"G(T", "GET /x HTTP/1.1\r\nA:"])
-def test_what_is_no_token_is_no_method(method: Any) -> None:
+def test_a_malformed_token_is_no_method(method: Any) -> None:
     with pytest.raises(LocalProtocolError, match="method is"):
         Request.of(method, URL_)
 
@@ -420,7 +420,7 @@ KNOWN = b"12345"
         ("POST", {"transfer-encoding": "chunked"}, b"", None, None, True),
     ],
 )
-def test_the_framing_follows_the_body_and_what_the_user_said(
+def test_the_framing_follows_the_body_and_the_given_headers(
     method: str, headers: Any, body: Any, added: bytes | None, length: int | None, chunked: bool
 ) -> None:
     request = Request.of(method, URL_, headers, body)
@@ -542,7 +542,7 @@ def test_what_belongs_in_front_is_refused_among_trailers(name: str) -> None:
         Request.of("POST", URL_, trailers=lambda: {name: "1"}).final_trailers()
 
 
-def test_chunks_carry_their_size_and_an_empty_one_cannot_end_the_body() -> None:
+def test_chunks_carry_their_size_and_an_empty_one_ends_no_body() -> None:
     assert b"".join(chunk(b"x" * 26)) == b"1a\r\n" + b"x" * 26 + b"\r\n"
     assert chunk(b"") == ()
     assert last_chunk([]) == b"0\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Response: what may be done in which standing, decoding, closing, and responses made by hand."""
+"""Response: what may be done in which state, decoding, closing, and responses made by hand."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Wire:
     def trailers(self) -> list[tuple[bytes, bytes]]:
         return [(b"x-sum", b"1")] if self._at_end else []
 
-    def explain(self, error: httpcore.HTTPCoreError) -> None:
+    def add_request_context(self, error: httpcore.HTTPCoreError) -> None:
         error.add(phase="explained")
 
-    def here(self) -> bytes | None:
+    def buffered_body(self) -> bytes | None:
         if not self.all_here:
             return None
         data, self.pieces, self._at_end = b"".join(self.pieces), [], True
@@ -95,7 +95,7 @@ async def joined(pieces: AsyncIterator[bytes]) -> bytes:
     return b"".join([piece async for piece in pieces])
 
 
-# Standings: what was done before, and what each use then gives.
+# States: what was done before, and what each use then gives.
 
 
 async def nothing(response: Response) -> None: ...
@@ -137,7 +137,7 @@ async def stream_it_all_and_close(response: Response) -> None:
 
 
 NOT_READ, CONSUMED, CLOSED = httpcore.ResponseNotRead, httpcore.StreamConsumed, httpcore.ResponseClosed
-STANDINGS: list[tuple[Callable[[Response], Awaitable[None]], bool, Any, Any]] = [
+STATES: list[tuple[Callable[[Response], Awaitable[None]], bool, Any, Any]] = [
     # after, is_closed, what `body` gives, what read(), stream() and raw() give
     (nothing, False, NOT_READ, b"one, two"),
     (read, True, b"one, two", b"one, two"),
@@ -157,11 +157,9 @@ USES: dict[str, Callable[[Response], Coroutine[Any, Any, bytes]]] = {
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize(
-    ("before", "is_closed", "body", "whole"), STANDINGS, ids=[standing[0].__name__ for standing in STANDINGS]
-)
+@pytest.mark.parametrize(("before", "is_closed", "body", "whole"), STATES, ids=[state[0].__name__ for state in STATES])
 @pytest.mark.parametrize("make", ["received", "by hand"])
-def test_what_each_standing_allows(
+def test_each_state_allows_its_uses(
     make: str, before: Callable[[Response], Awaitable[None]], is_closed: bool, body: Any, whole: Any, use: str
 ) -> None:
     async def main() -> None:
@@ -184,7 +182,7 @@ def test_what_each_standing_allows(
     run(main())
 
 
-def test_a_misuse_is_told_when_the_call_is_made_and_says_why() -> None:
+def test_a_misuse_raises_at_the_call_with_a_reason() -> None:
     async def main() -> None:
         response = received(Wire(b"x"))
         with pytest.raises(httpcore.ResponseNotRead, match=r"call read\(\) first"):
@@ -199,7 +197,7 @@ def test_a_misuse_is_told_when_the_call_is_made_and_says_why() -> None:
     run(main())
 
 
-def test_a_body_that_was_read_can_be_had_again_in_every_way_any_number_of_times() -> None:
+def test_a_read_body_can_be_had_again_in_every_form() -> None:
     async def main() -> None:
         wire = Wire(b"one, ", b"two")
         response = received(wire)
@@ -229,7 +227,7 @@ def test_a_body_that_is_all_here_is_read_without_waiting() -> None:
     assert response.trailers == [(b"x-sum", b"1")]
 
 
-def test_trailers_come_with_the_end_and_what_came_before_is_there_at_once() -> None:
+def test_trailers_come_with_the_end_and_interim_heads_at_once() -> None:
     async def main() -> None:
         response = received(Wire(b"x"))
         assert response.informational[0].status_code == 103
@@ -256,13 +254,13 @@ def test_an_iterator_that_has_ended_stays_ended() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("way", ["stream", "raw", "read"])
-def test_an_error_in_the_middle_closes_the_response_and_is_not_repeated_as_an_end(way: str) -> None:
+@pytest.mark.parametrize("case", ["stream", "raw", "read"])
+def test_error_in_middle_closes_and_is_not_repeated_as_an_end(case: str) -> None:
     async def main() -> None:
         wire = Wire(b"x", then=httpcore.ReadError("reset"))
         response = received(wire)
         with pytest.raises(httpcore.ReadError, match="reset"):
-            await USES[way](response)
+            await USES[case](response)
         assert response.is_closed
         assert wire.closed
         for use in USES.values():
@@ -272,7 +270,7 @@ def test_an_error_in_the_middle_closes_the_response_and_is_not_repeated_as_an_en
     run(main())
 
 
-def test_an_iterator_whose_response_was_closed_raises_and_does_not_pretend_to_end() -> None:
+def test_an_iterator_of_a_closed_response_raises() -> None:
     async def main() -> None:
         response = received(Wire(b"one, ", b"two"))
         stream = response.stream()
@@ -284,9 +282,9 @@ def test_an_iterator_whose_response_was_closed_raises_and_does_not_pretend_to_en
     run(main())
 
 
-@pytest.mark.parametrize("way", ["read", "stream", "raw"])
+@pytest.mark.parametrize("case", ["read", "stream", "raw"])
 @pytest.mark.parametrize("then", [None, httpcore.ReadError("closed on this side", phase="read the response body")])
-def test_a_response_closed_while_it_is_read_ends_in_an_error(way: str, then: httpcore.ReadError | None) -> None:
+def test_a_response_closed_while_it_is_read_ends_in_an_error(case: str, then: httpcore.ReadError | None) -> None:
     """Whatever its source then says: that it broke, or that it ended, when it has thrown away what had come."""
 
     class Closed(Wire):
@@ -297,7 +295,7 @@ def test_a_response_closed_while_it_is_read_ends_in_an_error(way: str, then: htt
 
     async def main() -> None:
         with pytest.raises(httpcore.ResponseClosed, match="by another task or thread") as caught:
-            await USES[way](response)
+            await USES[case](response)
         assert caught.value.phase == "explained"  # by its source, which knows the request
         assert response.is_closed
         with pytest.raises(httpcore.ResponseClosed):
@@ -327,7 +325,7 @@ def test_closing_an_iterator_closes_its_response() -> None:
     run(main())
 
 
-def test_leaving_a_loop_keeps_the_response_open_until_it_is_closed() -> None:
+def test_leaving_a_loop_keeps_response_open_until_it_is_closed() -> None:
     async def main() -> None:
         wire = Wire(b"one, ", b"two")
         async with received(wire) as response:
@@ -341,7 +339,7 @@ def test_leaving_a_loop_keeps_the_response_open_until_it_is_closed() -> None:
     run(main())
 
 
-def test_closing_takes_one_step_and_closing_twice_does_nothing_more() -> None:
+def test_closing_takes_one_step_and_twice_does_no_more() -> None:
     response = received(Wire(b"x"))
     coroutine = response.close()
     with pytest.raises(StopIteration):
@@ -364,7 +362,7 @@ def test_a_block_closes_its_response_and_lets_errors_out() -> None:
 # Decoding.
 
 
-def test_codings_are_undone_across_any_cut() -> None:
+def test_codings_are_decoded_across_any_cut() -> None:
     coded = gzip.compress(TEXT)
 
     async def main() -> None:
@@ -377,7 +375,7 @@ def test_codings_are_undone_across_any_cut() -> None:
     run(main())
 
 
-def test_chained_codings_are_undone_last_first() -> None:
+def test_chained_codings_are_decoded_last_first() -> None:
     async def main() -> None:
         coded = gzip.compress(zlib.compress(TEXT))
         for headers in (
@@ -399,20 +397,20 @@ def test_an_empty_body_needs_no_coding_whatever_its_headers_say() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("way", ["read", "stream"])
+@pytest.mark.parametrize("case", ["read", "stream"])
 @pytest.mark.parametrize("all_here", [True, False])
-def test_a_body_that_cannot_be_decoded_closes_its_response(way: str, all_here: bool) -> None:
+def test_a_body_that_cannot_be_decoded_closes_its_response(case: str, all_here: bool) -> None:
     async def main() -> None:
         for coded, coding in (
             (gzip.compress(TEXT)[:-1], b"gzip"),
             (b"no gzip at all", b"gzip"),
             (TEXT, b"unheard-of"),
         ):
-            wire = Wire(coded, all_here=all_here and way == "read")
+            wire = Wire(coded, all_here=all_here and case == "read")
             wire.strict = True
             response = received(wire, [(b"content-encoding", coding)])
             with pytest.raises(httpcore.DecodingError):
-                await USES[way](response)
+                await USES[case](response)
             assert response.is_closed
             assert wire.closed
             with pytest.raises(httpcore.ResponseClosed):
@@ -421,7 +419,7 @@ def test_a_body_that_cannot_be_decoded_closes_its_response(way: str, all_here: b
     run(main())
 
 
-def test_read_refuses_what_grows_out_of_all_proportion_and_stream_gives_it_in_pieces() -> None:
+def test_read_refuses_an_excessive_ratio_and_stream_does_not() -> None:
     size = KEPT_AT_LEAST + 1
     bomb = gzip.compress(bytes(size))
     assert len(bomb) * KEPT_PER_BYTE < size
@@ -466,7 +464,7 @@ def test_what_read_accepts_does_not_depend_on_how_it_arrives(declared: bool, sha
     run(main())
 
 
-def test_read_accepts_what_is_large_and_came_large() -> None:
+def test_read_accepts_a_large_body_that_was_sent_large() -> None:
     size = KEPT_AT_LEAST + 1
     coded = zlib.compress(bytes(size), 0)
     headers = [(b"content-encoding", b"deflate")]
@@ -476,21 +474,21 @@ def test_read_accepts_what_is_large_and_came_large() -> None:
 # A turn for others.
 
 
-@pytest.mark.parametrize("way", ["read", "stream"])
+@pytest.mark.parametrize("case", ["read", "stream"])
 @pytest.mark.parametrize("all_here", [True, False])
 @pytest.mark.parametrize(("size", "turns"), [(1_000, 0), (65_536, 0), (65_537, 1), (655_360, 9)])
-def test_each_decoded_piece_but_the_first_gives_others_a_turn(way: str, all_here: bool, size: int, turns: int) -> None:
-    wire = Wire(gzip.compress(bytes(size)), all_here=all_here and way == "read")
-    assert run(USES[way](received(wire, GZIP))) == bytes(size)
+def test_each_decoded_piece_but_the_first_gives_others_a_turn(case: str, all_here: bool, size: int, turns: int) -> None:
+    wire = Wire(gzip.compress(bytes(size)), all_here=all_here and case == "read")
+    assert run(USES[case](received(wire, GZIP))) == bytes(size)
     assert wire.turns == turns
 
 
-@pytest.mark.parametrize("way", ["read", "stream"])
-def test_work_that_makes_no_content_gives_others_a_turn_too(way: str) -> None:
+@pytest.mark.parametrize("case", ["read", "stream"])
+def test_work_that_makes_no_content_gives_others_a_turn_too(case: str) -> None:
     barren = zlib.compressobj(wbits=31)
     body = barren.compress(b"") + b"\0\0\0\xff\xff" * 100_000 + barren.flush()  # empty stored blocks
     wire = Wire(body)
-    assert run(USES[way](received(wire, GZIP))) == b""
+    assert run(USES[case](received(wire, GZIP))) == b""
     assert wire.turns >= len(body) // 32_768 - 2
 
 
@@ -540,7 +538,7 @@ def test_read_keeps_exactly_max_body(headers: list[tuple[bytes, bytes]], all_her
     assert run(received(Wire(all_here=all_here), headers, max_body=0).read()) == b""
 
 
-def test_read_stops_at_the_first_byte_beyond_max_body_without_waiting_for_more() -> None:
+def test_read_stops_at_the_first_byte_beyond_max_body() -> None:
     async def main() -> None:
         for pieces, headers in (([bytes(1001)], []), ([gzip.compress(bytes(5000))[:-8]], GZIP)):
             wire = Wire(*pieces, then=AssertionError("it read on"))
@@ -591,13 +589,13 @@ def test_a_response_by_hand_has_the_parts_of_a_real_one() -> None:
     assert (response.info.reused, response.info.attempts, response.info.peer) == (False, 1, "")
 
 
-def test_a_status_that_nobody_named_has_an_empty_phrase() -> None:
+def test_an_unnamed_status_has_an_empty_phrase() -> None:
     assert Response(299).reason_phrase == ""
     assert Response(299).body == b""
 
 
 @pytest.mark.parametrize("status", [99, 1000, 0, -200, 200.0, "200", None, True])
-def test_what_is_no_status_is_refused(status: Any) -> None:
+def test_a_malformed_status_is_refused(status: Any) -> None:
     with pytest.raises(httpcore.LocalProtocolError, match="a number from 100 to 999 is allowed"):
         Response(status)
 
@@ -651,7 +649,7 @@ def test_a_body_by_hand_may_have_every_shape(shape: str, use: str) -> None:
     assert response.is_closed
 
 
-def test_a_coded_body_by_hand_can_be_had_decoded_and_as_it_is_in_any_order() -> None:
+def test_a_coded_body_by_hand_can_be_had_raw_and_decoded() -> None:
     coded = gzip.compress(TEXT)
 
     async def main() -> None:
@@ -667,7 +665,7 @@ def test_a_coded_body_by_hand_can_be_had_decoded_and_as_it_is_in_any_order() -> 
     run(main())
 
 
-def test_a_coding_that_cannot_be_undone_is_told_when_the_body_is_asked_for_and_raw_works() -> None:
+def test_an_unsupported_coding_raises_for_the_body_and_raw_works() -> None:
     async def main() -> None:
         response = Response(200, headers=[(b"content-encoding", b"compress")], body=b"x")
         with pytest.raises(httpcore.DecodingError, match="compress"):
@@ -705,7 +703,7 @@ def test_an_error_of_the_body_by_hand_comes_out_unchanged() -> None:
 
 @pytest.mark.parametrize("run", [lambda main: asyncio.run(main()), trio.run], ids=["asyncio", "trio"])
 @pytest.mark.parametrize("leave", ["close", "block", "aclosing"])
-def test_an_async_generator_by_hand_is_closed_in_the_task_that_closes_the_response(run: Any, leave: str) -> None:
+def test_async_generator_by_hand_is_closed_in_the_closing_task(run: Any, leave: str) -> None:
     ended_in: list[object] = []
 
     def task() -> object:
@@ -754,7 +752,7 @@ def test_a_plain_generator_by_hand_is_closed_with_its_response() -> None:
     assert ended == [True]
 
 
-def test_the_repr_says_status_and_standing_and_no_header() -> None:
+def test_the_repr_has_status_and_state_and_no_header() -> None:
     response = Response(200, headers={"Set-Cookie": "secret"}, body=[b"x"])
     assert repr(response) == "<Response [200 OK] not read yet>"
     run(response.read())

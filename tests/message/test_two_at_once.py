@@ -44,7 +44,7 @@ MUCH = bytes(64 * 1024 * 1024)
 LARGEST_WINDOW = 2**31 - 1
 
 
-class Way(NamedTuple):
+class Case(NamedTuple):
     """A kind of connection.
 
     Attributes:
@@ -60,32 +60,32 @@ class Way(NamedTuple):
     wide: bool = False
 
 
-WAYS = {
-    "HTTP/1.1": Way(1),
-    "HTTP/1.1, TLS": Way(1, (TLS_ORIGIN,)),
-    "HTTP/1.1, tunnel": Way(1, (CONNECT,), "http"),
-    "HTTP/1.1, TLS in TLS": Way(1, (TLS_PROXY, CONNECT, TLS_ORIGIN), "https"),
-    "HTTP/1.1, SOCKS": Way(1, (GREETING, SOCKS5), "socks5h"),
-    "HTTP/2": Way(2),
-    "HTTP/2, TLS": Way(2, (TLS_ORIGIN,)),
-    "HTTP/2, TLS, wide": Way(2, (TLS_ORIGIN,), wide=True),
-    "HTTP/2, SOCKS, wide": Way(2, (GREETING, SOCKS5), "socks5h", wide=True),
+CASES = {
+    "HTTP/1.1": Case(1),
+    "HTTP/1.1, TLS": Case(1, (TLS_ORIGIN,)),
+    "HTTP/1.1, tunnel": Case(1, (CONNECT,), "http"),
+    "HTTP/1.1, TLS in TLS": Case(1, (TLS_PROXY, CONNECT, TLS_ORIGIN), "https"),
+    "HTTP/1.1, SOCKS": Case(1, (GREETING, SOCKS5), "socks5h"),
+    "HTTP/2": Case(2),
+    "HTTP/2, TLS": Case(2, (TLS_ORIGIN,)),
+    "HTTP/2, TLS, wide": Case(2, (TLS_ORIGIN,), wide=True),
+    "HTTP/2, SOCKS, wide": Case(2, (GREETING, SOCKS5), "socks5h", wide=True),
 }
 
 MAIN = ("HTTP/1.1", "HTTP/2, TLS")
 
-each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 def over(*rows: dict[str, Any]) -> list[Any]:
     """The parameters of a test: every combination of the rows over the main ways, and the first over all ways."""
     names = [", ".join(names) for names in product(*rows)]
     values = list(product(*[row.values() for row in rows]))
-    cases = [(way, name, value) for way in WAYS for name, value in zip(names, values, strict=True)]
+    cases = [(case, name, value) for case in CASES for name, value in zip(names, values, strict=True)]
     return [
-        pytest.param(WAYS[way], *value, id=f"{way}: {name}")
-        for way, name, value in cases
-        if way in MAIN or name == names[0]
+        pytest.param(CASES[case], *value, id=f"{case}: {name}")
+        for case, name, value in cases
+        if case in MAIN or name == names[0]
     ]
 
 
@@ -108,27 +108,27 @@ class Origin:
         settings: for a pool that reaches it.
     """
 
-    def __init__(self, way: Way, authority: trustme.CA, trusted: str) -> None:
-        self.way = way
+    def __init__(self, case: Case, authority: trustme.CA, trusted: str) -> None:
+        self.case = case
         self.go = threading.Event()
         certificate = authority.issue_cert("127.0.0.1")
         self.server = ScriptedProxy(
-            [*way.steps, EXCHANGE],
-            {EXCHANGE: self._exchange if way.version == 1 else self._exchange_2},
+            [*case.steps, EXCHANGE],
+            {EXCHANGE: self._exchange if case.version == 1 else self._exchange_2},
             proxy=server_context(certificate, "http/1.1"),
-            origin=server_context(certificate, "h2" if way.version == 2 else "http/1.1"),
+            origin=server_context(certificate, "h2" if case.version == 2 else "http/1.1"),
         )
-        secure = TLS_ORIGIN in way.steps
+        secure = TLS_ORIGIN in case.steps
         self.url = f"http{'s' * secure}://127.0.0.1:{self.server.port}"
         tls = httpcore.SSLConfig(verify=trusted)
-        self.settings: dict[str, Any] = {"http1": way.version == 1, "http2": way.version == 2}
+        self.settings: dict[str, Any] = {"http1": case.version == 1, "http2": case.version == 2}
         if secure:
             self.settings["ssl"] = tls
-        if way.proxy:
-            more: dict[str, Any] = {"tunnel": True} if way.proxy.startswith("http") else {}
-            if way.proxy == "https":
+        if case.proxy:
+            more: dict[str, Any] = {"tunnel": True} if case.proxy.startswith("http") else {}
+            if case.proxy == "https":
                 more["ssl"] = tls
-            self.settings["proxy"] = httpcore.Proxy(f"{way.proxy}://127.0.0.1:{self.server.port}", **more)
+            self.settings["proxy"] = httpcore.Proxy(f"{case.proxy}://127.0.0.1:{self.server.port}", **more)
 
     def _exchange(self, visit: Visit) -> None:
         while head := visit.head():
@@ -147,10 +147,10 @@ class Origin:
     def _exchange_2(self, visit: Visit) -> None:
         visit.something()
         peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
-        if self.way.wide:
+        if self.case.wide:
             peer.local_settings.initial_window_size = LARGEST_WINDOW
         peer.initiate_connection()
-        if self.way.wide:
+        if self.case.wide:
             peer.increment_flow_control_window(LARGEST_WINDOW - 65535)
         data, visit.held = visit.held, b""
         while data:
@@ -172,8 +172,8 @@ class Origin:
 
 
 @pytest.fixture
-def origin(way: Way, authority: trustme.CA, trusted: str) -> Iterator[Origin]:
-    origin = Origin(way, authority, trusted)
+def origin(case: Case, authority: trustme.CA, trusted: str) -> Iterator[Origin]:
+    origin = Origin(case, authority, trusted)
     with origin.server:
         try:
             yield origin
@@ -198,7 +198,7 @@ async def slow(pool: Any, origin: Origin, **options: Any) -> Any:
 
 async def raw_stream(pool: Any, origin: Origin, **options: Any) -> Any:
     """The raw stream, of which "hello" is read."""
-    if origin.way.version == 1:
+    if origin.case.version == 1:
         headers = [("connection", "upgrade"), ("upgrade", "x")]
         response = await pool.request("GET", origin.url + "/raw", headers, stream=True, **options)
     else:
@@ -257,8 +257,8 @@ READERS: dict[str, tuple[str, Use, Use, str]] = {
 
 
 @each_runtime
-@pytest.mark.parametrize(("way", "readers"), over(READERS))
-def test_a_second_reader_of_a_body_is_refused_and_the_first_reads_on(
+@pytest.mark.parametrize(("case", "readers"), over(READERS))
+def test_second_reader_of_a_body_is_refused_and_first_reads_on(
     runtime: Runtime, origin: Origin, readers: tuple[str, Use, Use, str]
 ) -> None:
     kind, first, second, says = readers
@@ -282,7 +282,7 @@ def test_a_second_reader_of_a_body_is_refused_and_the_first_reads_on(
 
 
 @each_runtime
-@pytest.mark.parametrize(("way", "readers"), over(READERS))
+@pytest.mark.parametrize(("case", "readers"), over(READERS))
 def test_the_first_readers_timeout_fires_though_a_second_came(
     runtime: Runtime, origin: Origin, readers: tuple[str, Use, Use, str]
 ) -> None:
@@ -312,7 +312,7 @@ CLOSERS = {how: how for how in ("response", "iterator", "pool and response")}
 
 
 @each_runtime
-@pytest.mark.parametrize(("way", "reads", "how"), over(READS, CLOSERS))
+@pytest.mark.parametrize(("case", "reads", "how"), over(READS, CLOSERS))
 def test_close_ends_a_waiting_read_with_response_closed(
     runtime: Runtime, origin: Origin, reads: tuple[str, Use], how: str
 ) -> None:
@@ -346,7 +346,7 @@ def test_close_ends_a_waiting_read_with_response_closed(
     runtime.run(main)
 
 
-@pytest.mark.parametrize("way", [WAYS[name] for name in MAIN], ids=MAIN)
+@pytest.mark.parametrize("case", [CASES[name] for name in MAIN], ids=MAIN)
 @pytest.mark.parametrize("closes", [False, True], ids=["read to the end", "closed"])
 def test_threads_that_share_an_iterator_get_each_byte_once(origin: Origin, closes: bool) -> None:
     """Also where one closes the response just then; and nothing but our own errors comes out."""
@@ -400,7 +400,7 @@ async def end(raw: Any) -> Any:
 
 
 @each_runtime
-@each_way
+@each_case
 def test_a_second_receiver_of_a_raw_stream_is_refused(runtime: Runtime, origin: Origin) -> None:
     async def body(pool: Any) -> None:
         raw = await raw_stream(pool, origin)
@@ -422,7 +422,7 @@ def test_a_second_receiver_of_a_raw_stream_is_refused(runtime: Runtime, origin: 
 
 
 @each_runtime
-@each_way
+@each_case
 @pytest.mark.parametrize("second", [send, end])
 def test_a_second_sender_on_a_raw_stream_is_refused(
     runtime: Runtime, origin: Origin, second: Callable[[Any], Awaitable[Any]]
@@ -448,7 +448,7 @@ def test_a_second_sender_on_a_raw_stream_is_refused(
 
 
 @each_runtime
-@each_way
+@each_case
 @pytest.mark.parametrize("waits", [(recv,), (send,), (recv, send)], ids=["recv", "send", "both"])
 def test_closing_a_raw_stream_ends_the_calls_that_wait_on_it(
     runtime: Runtime, origin: Origin, waits: tuple[Callable[[Any], Awaitable[Any]], ...]

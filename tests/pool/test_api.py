@@ -80,7 +80,7 @@ def test_text_and_bytes_pairs_and_mappings_mean_the_same(runtime: Runtime) -> No
 
 
 @each_runtime
-def test_what_a_url_says_and_is_nobody_elses_business_is_not_sent(runtime: Runtime) -> None:
+def test_parts_of_a_url_that_are_private_are_not_sent(runtime: Runtime) -> None:
     async def body(http: Any) -> None:
         await http.request("GET", f"http://user:sesame@127.0.0.1:{server.port}/a#fragment")
         assert server.heads == [b"GET /a HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port]
@@ -103,7 +103,7 @@ def test_a_target_takes_the_place_of_path_and_query(runtime: Runtime, method: st
 
 
 @each_runtime
-def test_an_international_name_is_resolved_and_named_in_its_ascii_form(runtime: Runtime) -> None:
+def test_an_international_name_is_resolved_and_named_in_ascii(runtime: Runtime) -> None:
     asked: list[str] = []
 
     class Book:
@@ -200,7 +200,7 @@ def echoing(answer: bytes) -> Callable[[Peer], None]:
     ],
     ids=["CONNECT", "101"],
 )
-def test_a_raw_stream_goes_both_ways_and_holds_its_place_until_it_is_closed(
+def test_a_raw_stream_is_duplex_and_holds_its_slot_until_closed(
     runtime: Runtime, method: str, headers: dict[str, str], answer: bytes
 ) -> None:
     async def body(http: Any) -> None:
@@ -267,7 +267,7 @@ def folder(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @each_runtime
-def test_a_client_certificate_is_shown_and_requests_without_it_share_nothing(runtime: Runtime, folder: Path) -> None:
+def test_client_certificate_is_shown_and_keeps_connections_apart(runtime: Runtime, folder: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
     context.load_verify_locations(folder / "ca.pem")
@@ -316,7 +316,7 @@ def test_stats_count_in_all_and_per_origin(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_reused_connection_is_told_by_both_sides(runtime: Runtime) -> None:
+def test_a_reused_connection_is_reported_by_both_sides(runtime: Runtime) -> None:
     async def body(http: Any) -> None:
         infos = [(await http.request("GET", server.url)).info for _ in range(3)]
         assert [info.reused for info in infos] == [False, True, True]
@@ -342,7 +342,7 @@ def test_without_keep_alive_each_request_has_its_own_connection(runtime: Runtime
 
 
 @each_runtime
-def test_a_host_at_its_limit_holds_up_nobody_else(runtime: Runtime) -> None:
+def test_a_host_at_its_limit_holds_up_no_other(runtime: Runtime) -> None:
     release = threading.Event()
 
     def slow(peer: Peer) -> None:
@@ -371,7 +371,7 @@ def test_a_host_at_its_limit_holds_up_nobody_else(runtime: Runtime) -> None:
         run(runtime, body, limits=httpcore.PoolLimits(max_connections=10, max_connections_per_origin=1))
 
 
-def test_those_who_wait_for_one_origin_are_served_in_the_order_in_which_they_came() -> None:
+def test_requests_that_wait_for_one_origin_are_served_in_order() -> None:
     served: list[bytes] = []
     runtime = MemoryRuntime()
 
@@ -474,7 +474,7 @@ def test_a_timeout_of_a_request_replaces_the_pools(runtime: Runtime) -> None:
 # Misuse, in the runtime of threads.
 
 
-def test_the_sync_pool_refuses_a_body_that_needs_a_loop_before_it_opens_anything() -> None:
+def test_sync_pool_refuses_an_async_body_before_any_connection() -> None:
     async def generated() -> Any:
         yield b"x"
 
@@ -497,7 +497,7 @@ def test_the_sync_face_has_every_public_word_of_the_async_one() -> None:
         assert not missing, face.__name__
 
 
-def test_a_sync_response_and_pool_show_themselves_as_the_async_ones_do() -> None:
+def test_sync_response_and_pool_have_the_repr_of_the_async_ones() -> None:
     with Recorder() as server, httpcore.SyncConnectionPool() as http:
         with http.request("GET", server.url, stream=True) as response:
             assert list(response.raw()) == [b"Hello, world"]
@@ -506,7 +506,7 @@ def test_a_sync_response_and_pool_show_themselves_as_the_async_ones_do() -> None
         assert repr(http) == "<SyncConnectionPool 1 open, 0 leased, 0 waiting>"
 
 
-def test_a_coroutine_that_suspends_in_the_runtime_of_threads_is_named_and_closed() -> None:
+def test_coroutine_that_suspends_in_threads_is_named_and_closed() -> None:
     from httpcore._sync import run as run_in_one_step
 
     class Suspending:

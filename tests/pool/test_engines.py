@@ -120,7 +120,7 @@ def test_both_pools_and_the_transport_take_engines() -> None:
         ("", ValueError, "engines names the engine '' for http/1.1"),
     ],
 )
-def test_an_unknown_engine_is_refused_with_what_was_expected(engines: Any, kind: Any, message: str) -> None:
+def test_an_unknown_engine_is_refused_with_the_expected_ones(engines: Any, kind: Any, message: str) -> None:
     for pool in (httpcore.ConnectionPool, httpcore.SyncConnectionPool, httpcore.HTTPTransport):
         with pytest.raises(kind) as caught:
             pool(engines=engines)

@@ -19,9 +19,9 @@ from httpcore._pool.recovery import mend
 from httpcore._pool.ring import Ring
 from httpcore._pool.spoken import REMEMBERED, Spoken
 from httpcore._pool.stats import OriginStats
-from httpcore._pool.tickets import Slot, SlotStanding, Speaks, Standing, Ticket
+from httpcore._pool.tickets import Slot, SlotState, Speaks, Ticket, TicketState
 
-NEW, WAITING, DIALING, HOLDING, DONE = Standing
+NEW, WAITING, DIALING, HOLDING, DONE = TicketState
 
 
 class Connection:
@@ -43,18 +43,18 @@ class Pool:
         self.now = 100.0
         self.woken: list[Ticket] = []
 
-    def ask(self, key: object, *, may_share: bool = False) -> Ticket:
+    def acquire(self, key: object, *, may_share: bool = False) -> Ticket:
         ticket = self.ledger.ticket(key, may_share)
-        self.ledger.ask(ticket, self.now)
+        self.ledger.acquire(ticket, self.now)
         self.arm(ticket)
         self.perform()
         return ticket
 
     def arm(self, ticket: Ticket) -> None:
-        if ticket.standing is WAITING:
+        if ticket.state is WAITING:
             claim = ticket.claim
             ticket.wake = lambda: self.woken.extend(filter(None, [claim()]))
-        elif ticket.standing is DIALING:
+        elif ticket.state is DIALING:
             slot_of(ticket).connection = Connection()
 
     def opened(self, ticket: Ticket, **answer: Any) -> Ticket:
@@ -63,11 +63,11 @@ class Pool:
         return ticket
 
     def open(self, key: object, **answer: Any) -> Ticket:
-        return self.opened(self.ask(key), **answer)
+        return self.opened(self.acquire(key), **answer)
 
-    def give_back(self, *tickets: Ticket, reusable: bool = True, expires: float | None = None) -> None:
+    def release(self, *tickets: Ticket, reusable: bool = True, expires: float | None = None) -> None:
         for ticket in tickets:
-            self.ledger.give_back(ticket, self.now, reusable=reusable, expires=expires)
+            self.ledger.release(ticket, self.now, reusable=reusable, expires=expires)
             self.perform()
 
     def step(self, name: str, *arguments: Any) -> None:
@@ -88,8 +88,8 @@ class Pool:
         return stats.idle, stats.busy, stats.dialing, stats.leased, stats.waiting
 
 
-def standings(*tickets: Ticket) -> list[Standing]:
-    return [ticket.standing for ticket in tickets]
+def states(*tickets: Ticket) -> list[TicketState]:
+    return [ticket.state for ticket in tickets]
 
 
 def slot_of(ticket: Ticket) -> Slot:
@@ -108,145 +108,145 @@ def connection_of(holder: Ticket | Slot) -> Connection:
 
 def test_the_first_to_ask_dials_and_then_holds() -> None:
     pool = Pool()
-    ticket = pool.ask("a")
+    ticket = pool.acquire("a")
     slot = slot_of(ticket)
-    assert (ticket.standing, slot.standing, pool.counts) == (DIALING, SlotStanding.DIALING, (0, 0, 1, 0, 0))
+    assert (ticket.state, slot.state, pool.counts) == (DIALING, SlotState.DIALING, (0, 0, 1, 0, 0))
     pool.opened(ticket)
-    assert (ticket.standing, slot.standing, pool.counts) == (HOLDING, SlotStanding.OPEN, (0, 1, 0, 1, 0))
-    pool.give_back(ticket)
-    assert (ticket.standing, ticket.slot, slot.used, pool.counts) == (DONE, None, 0, (1, 0, 0, 0, 0))
+    assert (ticket.state, slot.state, pool.counts) == (HOLDING, SlotState.OPEN, (0, 1, 0, 1, 0))
+    pool.release(ticket)
+    assert (ticket.state, ticket.slot, slot.used, pool.counts) == (DONE, None, 0, (1, 0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("reusable", [True, False])
 def test_a_ticket_that_was_given_back_leaves_nothing_to_sweep(reusable: bool) -> None:
     pool = Pool()
     ticket = pool.open("a")
-    pool.give_back(ticket, reusable=reusable)
+    pool.release(ticket, reusable=reusable)
     del ticket
     assert not pool.ledger.dropped
 
 
-def test_a_clean_connection_is_used_again_and_one_that_is_not_is_closed_once() -> None:
+def test_a_clean_connection_is_reused_and_another_is_closed_once() -> None:
     pool = Pool()
     ticket = pool.open("a")
     connection = connection_of(ticket)
-    pool.give_back(ticket)
-    again = pool.ask("a")
-    assert again.standing is HOLDING
+    pool.release(ticket)
+    again = pool.acquire("a")
+    assert again.state is HOLDING
     assert slot_of(again).connection is connection
-    pool.give_back(again, reusable=False)
+    pool.release(again, reusable=False)
     assert connection.closed == 1
     assert pool.counts == (0, 0, 0, 0, 0)
-    assert pool.ask("a").standing is DIALING
+    assert pool.acquire("a").state is DIALING
 
 
 def test_the_most_recently_used_connection_goes_first() -> None:
     pool = Pool()
     first, second, third = pool.open("a"), pool.open("a"), pool.open("a")
     newest = slot_of(first)
-    pool.give_back(second, third, first)
-    assert slot_of(pool.ask("a")) is newest
+    pool.release(second, third, first)
+    assert slot_of(pool.acquire("a")) is newest
 
 
-@pytest.mark.parametrize("standing", list(Standing))
-def test_give_back_is_the_way_out_from_every_standing_and_may_come_twice(standing: Standing) -> None:
+@pytest.mark.parametrize("state", list(TicketState))
+def test_release_from_every_state_and_twice(state: TicketState) -> None:
     pool = Pool(1)
     ticket = pool.ledger.ticket("a")
-    if standing is WAITING:
-        other = pool.ask("b")
-    if standing is not NEW:
-        pool.ledger.ask(ticket, 0.0)
-    if standing in (HOLDING, DONE):
+    if state is WAITING:
+        other = pool.acquire("b")
+    if state is not NEW:
+        pool.ledger.acquire(ticket, 0.0)
+    if state in (HOLDING, DONE):
         pool.opened(ticket)
-    if standing is DONE:
-        pool.give_back(ticket)
-        pool.give_back(pool.ask("a"), reusable=False)
-    assert ticket.standing is standing
-    pool.give_back(ticket, reusable=False)
-    pool.give_back(ticket, reusable=False)
-    if standing is WAITING:
-        pool.give_back(other)
-    assert (ticket.standing, ticket.slot, pool.counts) == (DONE, None, (0, 0, 0, 0, 0))
+    if state is DONE:
+        pool.release(ticket)
+        pool.release(pool.acquire("a"), reusable=False)
+    assert ticket.state is state
+    pool.release(ticket, reusable=False)
+    pool.release(ticket, reusable=False)
+    if state is WAITING:
+        pool.release(other)
+    assert (ticket.state, ticket.slot, pool.counts) == (DONE, None, (0, 0, 0, 0, 0))
 
 
 def test_a_failed_dial_frees_its_room() -> None:
     pool = Pool(1)
-    ticket, other = pool.ask("a"), pool.ask("b")
+    ticket, other = pool.acquire("a"), pool.acquire("b")
     connection = connection_of(ticket)
     pool.step("failed", ticket)
-    assert standings(ticket, other) == [DONE, DIALING]
+    assert states(ticket, other) == [DONE, DIALING]
     assert connection.closed == 1
     assert pool.woken == [other]
 
 
 @pytest.mark.parametrize(
-    ("step", "standing"),
-    [("ask", DIALING), ("opened", NEW), ("failed", NEW), ("redial", DIALING), ("opened", HOLDING), ("redial", NEW)],
+    ("step", "state"),
+    [("acquire", DIALING), ("opened", NEW), ("failed", NEW), ("redial", DIALING), ("opened", HOLDING), ("redial", NEW)],
 )
-def test_a_step_out_of_place_says_what_it_saw_and_changes_nothing(step: str, standing: Standing) -> None:
+def test_a_step_out_of_place_names_the_state_and_changes_nothing(step: str, state: TicketState) -> None:
     pool = Pool()
-    ticket = pool.ledger.ticket("here") if standing is NEW else pool.ask("here")
-    if standing is HOLDING:
+    ticket = pool.ledger.ticket("here") if state is NEW else pool.acquire("here")
+    if state is HOLDING:
         pool.opened(ticket)
     before = pool.counts
-    with pytest.raises(ValueError, match=f"^{step}: the ticket for here is {standing.name}, only [A-Z]+ is allowed$"):
+    with pytest.raises(ValueError, match=f"^{step}: the ticket for here is {state.name}, only [A-Z]+ is allowed$"):
         pool.step(step, ticket)
-    assert (ticket.standing, pool.counts) == (standing, before)
+    assert (ticket.state, pool.counts) == (state, before)
 
 
 # Limits.
 
 
-def test_at_the_limit_the_connection_that_was_idle_for_longest_makes_room_for_another_origin() -> None:
+def test_at_the_limit_the_longest_idle_connection_makes_room() -> None:
     pool = Pool(2)
     old, young = pool.open("a"), pool.open("b")
     slots = slot_of(old), slot_of(young)
-    pool.give_back(old, young)
-    assert pool.ask("c").standing is DIALING
-    assert [slot.standing for slot in slots] == [SlotStanding.GONE, SlotStanding.OPEN]
+    pool.release(old, young)
+    assert pool.acquire("c").state is DIALING
+    assert [slot.state for slot in slots] == [SlotState.GONE, SlotState.OPEN]
     assert connection_of(slots[0]).closed == 1
     assert "a" not in pool.ledger.stats().origins
 
 
-def test_a_connection_that_turns_idle_while_another_origin_waits_is_closed_for_it() -> None:
+def test_connection_that_turns_idle_is_closed_for_another_origin() -> None:
     pool = Pool(1)
-    ticket, other = pool.open("a"), pool.ask("b")
-    assert other.standing is WAITING
-    pool.give_back(ticket)
-    assert other.standing is DIALING
+    ticket, other = pool.open("a"), pool.acquire("b")
+    assert other.state is WAITING
+    pool.release(ticket)
+    assert other.state is DIALING
     assert pool.woken == [other]
 
 
-def test_an_origin_at_its_own_limit_is_in_nobodys_way() -> None:
+def test_an_origin_at_its_own_limit_holds_up_no_other() -> None:
     pool = Pool(3, 1)
-    a, a_waits = pool.open("a"), pool.ask("a")
+    a, a_waits = pool.open("a"), pool.acquire("a")
     b, c = pool.open("b"), pool.open("c")
-    b_waits, d_waits = pool.ask("b"), pool.ask("d")
-    assert standings(a_waits, b_waits, d_waits) == [WAITING] * 3
-    pool.give_back(c)
-    assert standings(a_waits, b_waits, d_waits) == [WAITING, WAITING, DIALING]
-    pool.give_back(a, b, reusable=False)
-    assert standings(a_waits, b_waits) == [DIALING, DIALING]
+    b_waits, d_waits = pool.acquire("b"), pool.acquire("d")
+    assert states(a_waits, b_waits, d_waits) == [WAITING] * 3
+    pool.release(c)
+    assert states(a_waits, b_waits, d_waits) == [WAITING, WAITING, DIALING]
+    pool.release(a, b, reusable=False)
+    assert states(a_waits, b_waits) == [DIALING, DIALING]
 
 
 def test_max_keepalive_bounds_the_idle_and_the_oldest_goes() -> None:
     pool = Pool(max_keepalive=1)
     a, b = pool.open("a"), pool.open("b")
     oldest = slot_of(a)
-    pool.give_back(a, b)
-    assert oldest.standing is SlotStanding.GONE
+    pool.release(a, b)
+    assert oldest.state is SlotState.GONE
     assert pool.counts == (1, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("limits", [{"max_keepalive": 0}, {"keepalive_expiry": 0.0}])
-def test_without_keep_alive_a_connection_still_goes_straight_to_a_waiter_of_its_origin(limits: dict[str, Any]) -> None:
+def test_without_keep_alive_a_connection_still_goes_to_a_waiter(limits: dict[str, Any]) -> None:
     pool = Pool(1, **limits)
-    ticket, waiter = pool.open("a"), pool.ask("a")
+    ticket, waiter = pool.open("a"), pool.acquire("a")
     slot = slot_of(ticket)
-    pool.give_back(ticket)
+    pool.release(ticket)
     assert waiter.slot is slot
-    pool.give_back(waiter)
-    assert (slot.standing, pool.counts) == (SlotStanding.GONE, (0, 0, 0, 0, 0))
+    pool.release(waiter)
+    assert (slot.state, pool.counts) == (SlotState.GONE, (0, 0, 0, 0, 0))
 
 
 # Time.
@@ -256,41 +256,41 @@ def test_without_keep_alive_a_connection_still_goes_straight_to_a_waiter_of_its_
     ("expires", "after", "kept"),
     [(None, 29.9, True), (None, 30.0, False), (105.0, 4.9, True), (105.0, 5.0, False), (1e9, 30.0, False)],
 )
-def test_an_idle_connection_lives_for_the_pools_time_or_the_peers_whichever_is_shorter(
+def test_an_idle_connection_lives_for_the_shorter_of_both_times(
     expires: float | None, after: float, kept: bool
 ) -> None:
     pool = Pool(keepalive_expiry=30.0)
     ticket = pool.open("a")
     connection = connection_of(ticket)
-    pool.give_back(ticket, expires=expires)
+    pool.release(ticket, expires=expires)
     pool.now += after
     pool.step("expire")
     assert (connection.closed, pool.counts[0]) == ((0, 1) if kept else (1, 0))
-    assert pool.ask("a").standing is (HOLDING if kept else DIALING)
+    assert pool.acquire("a").state is (HOLDING if kept else DIALING)
 
 
-def test_a_connection_whose_time_was_over_when_it_came_back_is_closed() -> None:
+def test_a_connection_that_expired_before_its_release_is_closed() -> None:
     pool = Pool(1)
-    ticket, waiter = pool.open("a"), pool.ask("a")
-    pool.give_back(ticket, expires=pool.now)
-    assert waiter.standing is DIALING
+    ticket, waiter = pool.open("a"), pool.acquire("a")
+    pool.release(ticket, expires=pool.now)
+    assert waiter.state is DIALING
 
 
 def test_the_peers_time_is_for_one_idle_life_only() -> None:
     pool = Pool(keepalive_expiry=None)
     ticket = pool.open("a")
-    pool.give_back(ticket, expires=pool.now + 5)
-    ticket = pool.ask("a")
-    pool.give_back(ticket)
+    pool.release(ticket, expires=pool.now + 5)
+    ticket = pool.acquire("a")
+    pool.release(ticket)
     pool.now += 1e6
-    assert pool.ask("a").standing is HOLDING
+    assert pool.acquire("a").state is HOLDING
 
 
-def test_who_must_go_early_goes_while_older_ones_stay() -> None:
+def test_a_slot_that_expires_early_goes_while_older_ones_stay() -> None:
     pool = Pool()
     a, b = pool.open("a"), pool.open("b")
-    pool.give_back(a)
-    pool.give_back(b, expires=pool.now + 5)
+    pool.release(a)
+    pool.release(b, expires=pool.now + 5)
     pool.now += 6
     pool.step("expire")
     assert set(pool.ledger.stats().origins) == {"a"}
@@ -298,10 +298,10 @@ def test_who_must_go_early_goes_while_older_ones_stay() -> None:
 
 def test_notes_of_early_ends_do_not_pile_up() -> None:
     pool = Pool(keepalive_expiry=None)
-    pool.give_back(pool.open("a"))
+    pool.release(pool.open("a"))
     for _ in range(1000):
         pool.now += 1
-        pool.give_back(pool.ask("a"), expires=pool.now + 1e6)
+        pool.release(pool.acquire("a"), expires=pool.now + 1e6)
     # The heap costs memory and time, and changes no decision.
     assert len(pool.ledger._early.notes) < 100
     pool.now += 1e6
@@ -313,28 +313,28 @@ def test_notes_of_early_ends_do_not_pile_up() -> None:
 
 
 @pytest.mark.parametrize(("capacity", "protocol"), [(1, "HTTP/1.1"), (3, "HTTP/2")])
-def test_a_connection_that_is_too_old_is_given_to_nobody(capacity: int, protocol: Speaks) -> None:
+def test_a_connection_that_is_too_old_serves_no_ticket(capacity: int, protocol: Speaks) -> None:
     pool = Pool(max_connection_lifetime=60.0)
     first = pool.open("a", capacity=capacity, protocol=protocol)
     slot = slot_of(first)
     for _ in range(6):  # in constant use, so that it never expires
-        pool.give_back(first)
+        pool.release(first)
         pool.now += 9.9
-        first = pool.ask("a")
+        first = pool.acquire("a")
         assert first.slot is slot
     pool.now += 1
-    other = pool.ask("a")
-    assert (slot.standing, other.standing) == (SlotStanding.LEAVING, DIALING)
+    other = pool.acquire("a")
+    assert (slot.state, other.state) == (SlotState.DRAINING, DIALING)
     assert connection_of(slot).closed == 0, "what is on it runs to its end"
-    pool.give_back(first)
-    assert (connection_of(slot).closed, slot.standing) == (1, SlotStanding.GONE)
+    pool.release(first)
+    assert (connection_of(slot).closed, slot.state) == (1, SlotState.GONE)
 
 
 def test_an_idle_connection_is_closed_when_it_is_too_old() -> None:
     pool = Pool(max_connection_lifetime=60.0, keepalive_expiry=None)
     ticket = pool.open("a")
     connection = connection_of(ticket)
-    pool.give_back(ticket)
+    pool.release(ticket)
     for after, closed in ((59.9, 0), (0.1, 1)):
         pool.now += after
         pool.step("expire")
@@ -344,26 +344,26 @@ def test_an_idle_connection_is_closed_when_it_is_too_old() -> None:
 
 def test_age_counts_from_the_end_of_the_dial() -> None:
     pool = Pool(max_connection_lifetime=60.0)
-    ticket = pool.ask("a")
+    ticket = pool.acquire("a")
     pool.now += 100
     pool.opened(ticket)
-    pool.give_back(ticket)
+    pool.release(ticket)
     pool.now += 29
-    assert pool.ask("a").standing is HOLDING
+    assert pool.acquire("a").state is HOLDING
 
 
-def test_those_who_wait_on_a_connection_too_old_are_served_by_another() -> None:
+def test_waiters_on_a_connection_too_old_are_served_by_another() -> None:
     pool = Pool(1, max_connection_lifetime=60.0)
-    holder, waiter = pool.open("a"), pool.ask("a")
+    holder, waiter = pool.open("a"), pool.acquire("a")
     pool.now += 60
-    pool.give_back(holder)
-    assert waiter.standing is DIALING
+    pool.release(holder)
+    assert waiter.state is DIALING
 
 
 def test_closed_connections_leave_no_note_of_their_age() -> None:
     pool = Pool(max_connection_lifetime=1e6)
     for _ in range(100):
-        pool.give_back(pool.open("a"), reusable=False)
+        pool.release(pool.open("a"), reusable=False)
     # What is kept costs memory, and changes no decision.
     assert pool.ledger._aging.next(-1.0) == -1.0
 
@@ -373,53 +373,53 @@ def test_closed_connections_leave_no_note_of_their_age() -> None:
 
 def test_first_come_first_served_inside_an_origin() -> None:
     pool = Pool(1)
-    holder, *waiters = [pool.open("a")] + [pool.ask("a") for _ in range(5)]
+    holder, *waiters = [pool.open("a")] + [pool.acquire("a") for _ in range(5)]
     for waiter in waiters:
-        pool.give_back(holder)
-        assert waiter.standing is HOLDING
+        pool.release(holder)
+        assert waiter.state is HOLDING
         holder = waiter
     assert pool.woken == waiters
 
 
 def test_a_cancelled_waiter_gives_its_turn_to_the_next() -> None:
     pool = Pool(1)
-    holder, first, second = pool.open("a"), pool.ask("a"), pool.ask("a")
-    pool.give_back(first, holder)
-    assert standings(first, second) == [DONE, HOLDING]
+    holder, first, second = pool.open("a"), pool.acquire("a"), pool.acquire("a")
+    pool.release(first, holder)
+    assert states(first, second) == [DONE, HOLDING]
 
 
 def test_a_waiter_cancelled_after_its_grant_passes_it_on() -> None:
     pool = Pool(1)
-    holder, first, second = pool.open("a"), pool.ask("a"), pool.ask("a")
-    pool.ledger.give_back(holder, 0.0, reusable=True)
-    assert first.standing is HOLDING  # and has not been told yet
-    pool.give_back(first)
-    assert second.standing is HOLDING
+    holder, first, second = pool.open("a"), pool.acquire("a"), pool.acquire("a")
+    pool.ledger.release(holder, 0.0, reusable=True)
+    assert first.state is HOLDING  # and has not been told yet
+    pool.release(first)
+    assert second.state is HOLDING
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_an_origin_keeps_what_it_frees_until_another_was_passed_over_twice_the_limit(most: int) -> None:
+def test_origin_keeps_its_slots_until_the_head_was_passed_over(most: int) -> None:
     pool = Pool(most)
     holders = [pool.open("busy") for _ in range(most)]
-    other = pool.ask("other")
-    waiters = [pool.ask("busy") for _ in range(10 * most)]
+    other = pool.acquire("other")
+    waiters = [pool.acquire("busy") for _ in range(10 * most)]
     kept = 0
-    while other.standing is WAITING:
-        pool.give_back(holders.pop(0))
-        kept += other.standing is WAITING
-        holders += [waiters.pop(0)] if waiters[0].standing is HOLDING else []
+    while other.state is WAITING:
+        pool.release(holders.pop(0))
+        kept += other.state is WAITING
+        holders += [waiters.pop(0)] if waiters[0].state is HOLDING else []
     assert kept == 2 * most
-    assert other.standing is DIALING
+    assert other.state is DIALING
 
 
 def test_origins_that_wait_for_room_take_turns() -> None:
     pool = Pool(1)
     holder = pool.open("z")
-    waiters = [pool.ask(key) for key in "aaabbc"]
+    waiters = [pool.acquire(key) for key in "aaabbc"]
     order = []
     while waiters:
-        pool.give_back(holder, reusable=False)
-        [holder] = [ticket for ticket in waiters if ticket.standing is DIALING]
+        pool.release(holder, reusable=False)
+        [holder] = [ticket for ticket in waiters if ticket.state is DIALING]
         waiters.remove(holder)
         order.append(holder.key)
         pool.opened(holder)
@@ -429,102 +429,102 @@ def test_origins_that_wait_for_room_take_turns() -> None:
 def test_an_origin_whose_own_connection_served_it_had_its_turn() -> None:
     pool = Pool(2)
     a, c = pool.open("a"), pool.open("c")
-    a_waits, *others = [pool.ask("a"), pool.ask("b"), pool.ask("a")]
-    pool.give_back(a)
-    assert a_waits.standing is HOLDING
-    pool.give_back(c)
-    assert standings(*others) == [DIALING, WAITING]
+    a_waits, *others = [pool.acquire("a"), pool.acquire("b"), pool.acquire("a")]
+    pool.release(a)
+    assert a_waits.state is HOLDING
+    pool.release(c)
+    assert states(*others) == [DIALING, WAITING]
 
 
-def test_passing_over_is_counted_anew_for_whoever_comes_to_the_head_of_the_ring() -> None:
+def test_passing_over_is_counted_anew_for_each_head_of_the_ring() -> None:
     pool = Pool(1)
     holder = pool.open("busy")
-    head, second = pool.ask("b"), pool.ask("c")
-    waiters = [pool.ask("busy") for _ in range(10)]
+    head, second = pool.acquire("b"), pool.acquire("c")
+    waiters = [pool.acquire("busy") for _ in range(10)]
     for kept, waiter in enumerate(waiters):
         if kept == 2:
-            pool.give_back(head)
-        pool.give_back(holder)
+            pool.release(head)
+        pool.release(holder)
         holder = waiter
-        if second.standing is DIALING:
+        if second.state is DIALING:
             break
     assert kept == 2 + 2
 
 
-def test_what_comes_free_as_one_asks_is_for_those_who_wait() -> None:
+def test_a_slot_freed_as_one_acquires_is_for_those_that_wait() -> None:
     pool = Pool(1)
-    holder, waiter = pool.open("a"), pool.ask("b")
+    holder, waiter = pool.open("a"), pool.acquire("b")
     del holder
-    assert pool.ask("c").standing is WAITING
-    assert waiter.standing is DIALING
+    assert pool.acquire("c").state is WAITING
+    assert waiter.state is DIALING
 
 
 @pytest.mark.parametrize("capacity", [1, 3])
-def test_whoever_waits_for_room_gets_it_whatever_two_busy_origins_do(capacity: int) -> None:
+def test_a_waiter_gets_room_whatever_two_busy_origins_do(capacity: int) -> None:
     """A ring whose head is always served from its own connections would starve who stands behind it."""
     pool = Pool(2)
     tickets = {
         key: [pool.open(key, capacity=capacity, protocol="HTTP/2" if capacity > 1 else "HTTP/1.1")] for key in "ab"
     }
     for key in "ab":
-        tickets[key] += [pool.ask(key) for _ in range(10)]
-    other = pool.ask("other")
+        tickets[key] += [pool.acquire(key) for _ in range(10)]
+    other = pool.acquire("other")
     freed = 0
-    while other.standing is WAITING:
+    while other.state is WAITING:
         for key in "ab":
-            tickets[key].append(pool.ask(key))
+            tickets[key].append(pool.acquire(key))
             for ticket in tickets[key]:
-                if ticket.standing is DIALING:
+                if ticket.state is DIALING:
                     pool.opened(ticket, capacity=capacity, protocol="HTTP/2" if capacity > 1 else "HTTP/1.1")
-            held = next(ticket for ticket in tickets[key] if ticket.standing is HOLDING)
+            held = next(ticket for ticket in tickets[key] if ticket.state is HOLDING)
             tickets[key].remove(held)
-            pool.give_back(held)
+            pool.release(held)
             freed += 1
         assert freed < 3 * (2 * 2 + 1) + 2 * capacity + 2
-    assert other.standing is DIALING
+    assert other.state is DIALING
 
 
-def test_a_shared_connection_in_constant_use_gives_way_to_another_origin() -> None:
+def test_a_shared_connection_in_constant_use_yields() -> None:
     pool = Pool(1)
     holders = [pool.open("busy", capacity=10, protocol="HTTP/2")]
     slot = slot_of(holders[0])
-    other = pool.ask("other")
+    other = pool.acquire("other")
     for _ in range(20):
-        holders.append(pool.ask("busy"))
-        pool.give_back(holders.pop(0))
-    assert slot.standing is SlotStanding.GONE
-    assert other.standing is DIALING
+        holders.append(pool.acquire("busy"))
+        pool.release(holders.pop(0))
+    assert slot.state is SlotState.GONE
+    assert other.state is DIALING
 
 
-def test_a_stream_given_back_above_a_lowered_limit_frees_nothing_and_is_nobodys_turn() -> None:
+def test_a_stream_released_above_a_lowered_limit_frees_nothing() -> None:
     pool = Pool(1)
-    holders = [pool.open("a", capacity=3, protocol="HTTP/2"), pool.ask("a"), pool.ask("a")]
-    waiters = [pool.ask("a") for _ in range(10)]
-    other = pool.ask("other")
+    holders = [pool.open("a", capacity=3, protocol="HTTP/2"), pool.acquire("a"), pool.acquire("a")]
+    waiters = [pool.acquire("a") for _ in range(10)]
+    other = pool.acquire("other")
     pool.step("resize", slot_of(holders[0]), 1)
-    pool.give_back(*holders)
+    pool.release(*holders)
     kept = 0
-    while waiters[kept].standing is HOLDING:
-        pool.give_back(waiters[kept])
+    while waiters[kept].state is HOLDING:
+        pool.release(waiters[kept])
         kept += 1
-    assert (kept, other.standing) == (2 + 1, DIALING)
+    assert (kept, other.state) == (2 + 1, DIALING)
 
 
-def test_one_shared_connection_at_a_time_gives_way() -> None:
+def test_one_shared_connection_at_a_time_yields() -> None:
     pool = Pool(2)
     first = pool.open("busy", capacity=1, protocol="HTTP/2")
     second = pool.open("busy", capacity=1, protocol="HTTP/2")
     slots = slot_of(first), slot_of(second)
     for slot in slots:
         pool.step("resize", slot, 3)
-    holders = [first, second, *(pool.ask("busy") for _ in range(4))]
-    other = pool.ask("other")
+    holders = [first, second, *(pool.acquire("busy") for _ in range(4))]
+    other = pool.acquire("other")
     for _ in range((2 * 2 + 1) + 2 * 2):
-        held = [one for one in holders if one.standing is HOLDING and slot_of(one).standing is SlotStanding.OPEN]
-        pool.give_back(held[0])
-        holders.append(pool.ask("busy"))
-    assert sorted(slot.standing.name for slot in slots) == ["LEAVING", "OPEN"]
-    assert other.standing is WAITING
+        held = [one for one in holders if one.state is HOLDING and slot_of(one).state is SlotState.OPEN]
+        pool.release(held[0])
+        holders.append(pool.acquire("busy"))
+    assert sorted(slot.state.name for slot in slots) == ["DRAINING", "OPEN"]
+    assert other.state is WAITING
 
 
 # Sharing.
@@ -532,155 +532,155 @@ def test_one_shared_connection_at_a_time_gives_way() -> None:
 
 def test_a_burst_to_an_unknown_origin_waits_on_the_first_dial() -> None:
     pool = Pool()
-    tickets = [pool.ask("a", may_share=True) for _ in range(5)]
-    assert standings(*tickets) == [DIALING, *[WAITING] * 4]
-    assert pool.ask("a").standing is DIALING  # this one may not share
+    tickets = [pool.acquire("a", may_share=True) for _ in range(5)]
+    assert states(*tickets) == [DIALING, *[WAITING] * 4]
+    assert pool.acquire("a").state is DIALING  # this one may not share
 
 
-def test_when_it_is_http2_the_burst_gets_in_up_to_the_limit_of_streams_and_the_rest_dials() -> None:
+def test_http2_burst_gets_streams_up_to_the_limit_and_rest_dials() -> None:
     pool = Pool()
-    tickets = [pool.ask("a", may_share=True) for _ in range(6)]
+    tickets = [pool.acquire("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0], capacity=3, protocol="HTTP/2")
-    assert standings(*tickets) == [HOLDING] * 3 + [DIALING, WAITING, WAITING]
+    assert states(*tickets) == [HOLDING] * 3 + [DIALING, WAITING, WAITING]
     assert len({ticket.slot for ticket in tickets[:3]}) == 1
     assert pool.counts == (0, 1, 1, 3, 2)
     pool.opened(tickets[3], capacity=3, protocol="HTTP/2")
-    assert standings(*tickets) == [HOLDING] * 6
+    assert states(*tickets) == [HOLDING] * 6
 
 
 def test_when_it_is_http11_all_dial_what_they_need_at_once() -> None:
     pool = Pool(4)
-    tickets = [pool.ask("a", may_share=True) for _ in range(6)]
+    tickets = [pool.acquire("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0])
-    assert standings(*tickets) == [HOLDING, DIALING, DIALING, DIALING, WAITING, WAITING]
+    assert states(*tickets) == [HOLDING, DIALING, DIALING, DIALING, WAITING, WAITING]
     assert pool.woken == tickets[1:6]  # the last two, to see that they wait for something else now
 
 
-def test_who_follows_another_s_dial_is_told_when_that_has_ended() -> None:
+def test_a_follower_is_woken_when_anothers_dial_has_ended() -> None:
     pool = Pool(1)
-    dialing, following = pool.ask("a", may_share=True), pool.ask("a", may_share=True)
+    dialing, following = pool.acquire("a", may_share=True), pool.acquire("a", may_share=True)
     ledger = pool.ledger
     assert [ledger.follows(ticket) for ticket in (dialing, following)] == [False, True]
     pool.step("failed", dialing)
-    assert following.standing is DIALING
-    late = pool.ask("a", may_share=True)
+    assert following.state is DIALING
+    late = pool.acquire("a", may_share=True)
     assert ledger.follows(late)
     pool.opened(following, capacity=1, protocol="HTTP/2")
     assert not ledger.follows(late)
     assert pool.woken == [following, late]
 
 
-def test_there_is_room_within_both_limits_or_in_the_place_of_an_idle_connection() -> None:
+def test_there_is_room_within_both_limits_or_for_idle_connection() -> None:
     pool = Pool(2, 1)
     first = pool.open("a")
     assert not pool.ledger.has_room(first)
     other = pool.open("b")
     stranger = pool.ledger.ticket("c")
     assert not pool.ledger.has_room(stranger)
-    pool.give_back(other)
+    pool.release(other)
     assert pool.ledger.has_room(stranger)
 
 
-def test_when_the_first_dial_fails_the_followers_dial_each_its_own() -> None:
+def test_when_the_first_dial_fails_each_follower_dials() -> None:
     pool = Pool()
-    tickets = [pool.ask("a", may_share=True) for _ in range(4)]
+    tickets = [pool.acquire("a", may_share=True) for _ in range(4)]
     pool.step("failed", tickets[0])
-    assert standings(*tickets) == [DONE, DIALING, DIALING, DIALING]
-    late = pool.ask("a", may_share=True)
-    assert late.standing is WAITING
+    assert states(*tickets) == [DONE, DIALING, DIALING, DIALING]
+    late = pool.acquire("a", may_share=True)
+    assert late.state is WAITING
     for ticket in tickets[1:]:
         pool.step("failed", ticket)
-    assert late.standing is DIALING
+    assert late.state is DIALING
 
 
-@pytest.mark.parametrize("torn", [False, True])
-def test_followers_of_a_failed_dial_that_found_no_room_dial_as_it_comes(torn: bool) -> None:
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_followers_of_a_failed_dial_dial_as_room_comes(interrupted: bool) -> None:
     pool = Pool(2)
     busy = pool.open("busy")
-    tickets = [pool.ask("a", may_share=True) for _ in range(3)]
+    tickets = [pool.acquire("a", may_share=True) for _ in range(3)]
     pool.step("failed", tickets[0])
-    assert standings(*tickets) == [DONE, DIALING, WAITING]
-    if torn:
+    assert states(*tickets) == [DONE, DIALING, WAITING]
+    if interrupted:
         pool.ledger.rebuild()
-    pool.give_back(busy)
-    assert tickets[2].standing is DIALING
+    pool.release(busy)
+    assert tickets[2].state is DIALING
 
 
-def test_when_the_one_who_dials_is_cancelled_one_follower_takes_over() -> None:
+def test_when_the_dialing_ticket_is_cancelled_one_follower_dials() -> None:
     pool = Pool()
-    tickets = [pool.ask("a", may_share=True) for _ in range(4)]
+    tickets = [pool.acquire("a", may_share=True) for _ in range(4)]
     connection = connection_of(tickets[0])
-    pool.give_back(tickets[0], reusable=False)
-    assert standings(*tickets) == [DONE, DIALING, WAITING, WAITING]
+    pool.release(tickets[0], reusable=False)
+    assert states(*tickets) == [DONE, DIALING, WAITING, WAITING]
     assert connection.closed == 1
     assert pool.woken == [tickets[1]]
 
 
-def test_a_cancelled_dial_stays_with_its_origin_until_others_were_passed_over_too_often() -> None:
+def test_cancelled_dial_stays_with_its_origin_while_that_is_fair() -> None:
     pool = Pool(1)
-    first, other = pool.ask("a"), pool.ask("b")
-    mine = [first] + [pool.ask("a") for _ in range(4)]
+    first, other = pool.acquire("a"), pool.acquire("b")
+    mine = [first] + [pool.acquire("a") for _ in range(4)]
     for ticket in mine:
-        if other.standing is WAITING:
-            assert ticket.standing is DIALING
-            pool.give_back(ticket)
-    assert standings(*mine, other) == [DONE, DONE, DONE, WAITING, WAITING, DIALING]
+        if other.state is WAITING:
+            assert ticket.state is DIALING
+            pool.release(ticket)
+    assert states(*mine, other) == [DONE, DONE, DONE, WAITING, WAITING, DIALING]
 
 
-def test_what_an_origin_speaks_is_remembered_after_it_is_forgotten() -> None:
+def test_the_protocol_of_a_forgotten_origin_is_remembered() -> None:
     pool = Pool()
-    pool.give_back(pool.open("a", capacity=9, protocol="HTTP/2"), pool.open("b"), reusable=False)
+    pool.release(pool.open("a", capacity=9, protocol="HTTP/2"), pool.open("b"), reusable=False)
     # What the ledger forgot shows nowhere else, and it may not grow with all origins that ever were.
     assert pool.ledger._origins == {}
-    tickets = [pool.ask(key, may_share=True) for key in "aabb"]
-    assert standings(*tickets) == [DIALING, WAITING, DIALING, DIALING]
+    tickets = [pool.acquire(key, may_share=True) for key in "aabb"]
+    assert states(*tickets) == [DIALING, WAITING, DIALING, DIALING]
 
 
-def test_of_the_thousand_origins_remembered_the_one_unused_for_longest_goes() -> None:
+def test_of_the_thousand_origins_remembered_least_recent_goes() -> None:
     pool = Pool()
     for number in range(REMEMBERED):
-        pool.give_back(pool.open(number), reusable=False)
-    pool.give_back(pool.ask(0))  # asked for again
-    pool.give_back(pool.open("one more"), reusable=False)
+        pool.release(pool.open(number), reusable=False)
+    pool.release(pool.acquire(0))  # asked for again
+    pool.release(pool.open("one more"), reusable=False)
     # As above, of what origins speak: to ask with a ticket would remember it again.
     assert len(pool.ledger._spoken) == REMEMBERED
     assert 0 in pool.ledger._spoken
     assert 1 not in pool.ledger._spoken
 
 
-def test_a_full_http2_connection_makes_its_origin_dial_or_wait_for_a_stream() -> None:
+def test_a_full_http2_connection_makes_its_origin_dial_or_wait() -> None:
     pool = Pool(2)
     first = pool.open("a", capacity=1, protocol="HTTP/2")
-    second, third = pool.ask("a"), pool.ask("a")
-    assert standings(second, third) == [DIALING, WAITING]
+    second, third = pool.acquire("a"), pool.acquire("a")
+    assert states(second, third) == [DIALING, WAITING]
     pool.opened(second, capacity=1, protocol="HTTP/2")
-    assert third.standing is WAITING
-    pool.give_back(first)
-    assert third.standing is HOLDING
+    assert third.state is WAITING
+    pool.release(first)
+    assert third.state is HOLDING
 
 
-def test_resize_lets_more_in_and_takes_nothing_from_who_is_in() -> None:
+def test_resize_lets_more_in_and_ends_none() -> None:
     pool = Pool(1)
-    tickets = [pool.open("a", capacity=2, protocol="HTTP/2")] + [pool.ask("a") for _ in range(4)]
+    tickets = [pool.open("a", capacity=2, protocol="HTTP/2")] + [pool.acquire("a") for _ in range(4)]
     slot = slot_of(tickets[0])
     pool.step("resize", slot, 4)
-    assert standings(*tickets) == [HOLDING] * 4 + [WAITING]
+    assert states(*tickets) == [HOLDING] * 4 + [WAITING]
     pool.step("resize", slot, 1)
     assert (slot.used, pool.counts) == (4, (0, 1, 0, 4, 1))
-    pool.give_back(*tickets[:3])
-    assert tickets[4].standing is WAITING
-    pool.give_back(tickets[3])
-    assert tickets[4].standing is HOLDING
+    pool.release(*tickets[:3])
+    assert tickets[4].state is WAITING
+    pool.release(tickets[3])
+    assert tickets[4].state is HOLDING
 
 
-def test_a_connection_without_streams_serves_nobody_until_it_has_some() -> None:
+def test_a_connection_without_streams_serves_none() -> None:
     pool = Pool(1, 1)
     ticket = pool.open("a", capacity=2, protocol="HTTP/2")
     slot = slot_of(ticket)
     pool.step("resize", slot, 0)
-    pool.give_back(ticket)
-    waiter = pool.ask("a")
-    assert waiter.standing is WAITING
+    pool.release(ticket)
+    waiter = pool.acquire("a")
+    assert waiter.state is WAITING
     pool.step("resize", slot, 1)
     assert waiter.slot is slot
 
@@ -688,18 +688,18 @@ def test_a_connection_without_streams_serves_nobody_until_it_has_some() -> None:
 # What ends before its time.
 
 
-def test_a_connection_that_leaves_serves_nobody_new_and_closes_after_its_last_user() -> None:
+def test_draining_connection_serves_none_and_closes_after_last() -> None:
     pool = Pool()
     first = pool.open("a", capacity=5, protocol="HTTP/2")
-    second = pool.ask("a")
+    second = pool.acquire("a")
     slot = slot_of(first)
     pool.step("retire", slot)
-    assert (slot.standing, slot.used) == (SlotStanding.LEAVING, 2)
-    assert pool.ask("a").standing is DIALING
-    pool.give_back(first)
+    assert (slot.state, slot.used) == (SlotState.DRAINING, 2)
+    assert pool.acquire("a").state is DIALING
+    pool.release(first)
     assert connection_of(slot).closed == 0
-    pool.give_back(second)
-    assert (slot.standing, connection_of(slot).closed) == (SlotStanding.GONE, 1)
+    pool.release(second)
+    assert (slot.state, connection_of(slot).closed) == (SlotState.GONE, 1)
     pool.step("retire", slot)
     assert connection_of(slot).closed == 1
 
@@ -708,26 +708,26 @@ def test_an_idle_connection_that_leaves_goes_at_once() -> None:
     pool = Pool()
     ticket = pool.open("a")
     slot = slot_of(ticket)
-    pool.give_back(ticket)
+    pool.release(ticket)
     pool.step("retire", slot)
     assert (connection_of(slot).closed, pool.counts) == (1, (0, 0, 0, 0, 0))
 
 
-def test_a_connection_lost_before_it_was_reported_open_is_for_its_dialer_only() -> None:
+def test_connection_lost_before_it_opened_is_for_its_dialer_only() -> None:
     pool = Pool()
-    ticket = pool.ask("a")
+    ticket = pool.acquire("a")
     pool.step("retire", slot_of(ticket))
     pool.opened(ticket, capacity=5, protocol="HTTP/2")
-    assert ticket.standing is HOLDING
-    assert pool.ask("a").standing is DIALING
+    assert ticket.state is HOLDING
+    assert pool.acquire("a").state is DIALING
 
 
-def test_redial_keeps_the_place_of_the_only_user_ahead_of_all_waiters() -> None:
+def test_redial_keeps_the_place_of_only_user_before_all_waiters() -> None:
     pool = Pool(1)
-    ticket, same, other = pool.open("a"), pool.ask("a"), pool.ask("b")
+    ticket, same, other = pool.open("a"), pool.acquire("a"), pool.acquire("b")
     dead = slot_of(ticket)
     pool.step("redial", ticket)
-    assert standings(ticket, same, other) == [DIALING, WAITING, WAITING]
+    assert states(ticket, same, other) == [DIALING, WAITING, WAITING]
     assert (connection_of(dead).closed, ticket.slot is dead) == (1, False)
     assert pool.counts == (0, 0, 1, 0, 2)
 
@@ -735,65 +735,65 @@ def test_redial_keeps_the_place_of_the_only_user_ahead_of_all_waiters() -> None:
 def test_redial_without_room_is_first_in_the_queue() -> None:
     pool = Pool(1)
     first = pool.open("a", capacity=2, protocol="HTTP/2")
-    second, waiter = pool.ask("a"), pool.ask("a")
+    second, waiter = pool.acquire("a"), pool.acquire("a")
     pool.step("redial", second)
-    assert standings(first, second, waiter) == [HOLDING, WAITING, WAITING]
-    pool.give_back(first)
-    assert standings(second, waiter) == [DIALING, WAITING]
+    assert states(first, second, waiter) == [HOLDING, WAITING, WAITING]
+    pool.release(first)
+    assert states(second, waiter) == [DIALING, WAITING]
 
 
-def test_when_a_shared_connection_is_dead_one_of_its_users_dials_for_all() -> None:
+def test_when_a_shared_connection_is_dead_one_user_dials_for_all() -> None:
     pool = Pool()
     first = pool.open("a", capacity=4, protocol="HTTP/2")
-    tickets = [first] + [pool.ask("a") for _ in range(3)]
+    tickets = [first] + [pool.acquire("a") for _ in range(3)]
     for ticket in tickets:
         pool.step("redial", ticket)
-    assert standings(*tickets) == [DIALING, WAITING, WAITING, WAITING]
+    assert states(*tickets) == [DIALING, WAITING, WAITING, WAITING]
     pool.opened(first, capacity=4, protocol="HTTP/2")
-    assert standings(*tickets) == [HOLDING] * 4
+    assert states(*tickets) == [HOLDING] * 4
 
 
-def test_redial_behind_a_failed_dial_waits_on_nobody_elses_dial() -> None:
+def test_redial_behind_a_failed_dial_waits_on_no_other_dial() -> None:
     pool = Pool(3)
     blocker = pool.open("other")
     first = pool.open("a", capacity=2, protocol="HTTP/2")
-    second = pool.ask("a")
-    failing, dialer, waiter = pool.ask("a"), pool.ask("a"), pool.ask("a")
+    second = pool.acquire("a")
+    failing, dialer, waiter = pool.acquire("a"), pool.acquire("a"), pool.acquire("a")
     pool.step("failed", failing)
-    assert standings(dialer, waiter) == [DIALING, WAITING]
+    assert states(dialer, waiter) == [DIALING, WAITING]
     pool.step("redial", second)
-    pool.give_back(blocker, reusable=False)
-    assert standings(first, second, dialer, waiter) == [HOLDING, DIALING, DIALING, WAITING]
+    pool.release(blocker, reusable=False)
+    assert states(first, second, dialer, waiter) == [HOLDING, DIALING, DIALING, WAITING]
 
 
-def test_redial_without_room_takes_another_connection_of_its_origin() -> None:
+def test_redial_without_room_takes_another_connection() -> None:
     pool = Pool(2, 2)
     first = pool.open("a", capacity=2, protocol="HTTP/2")
-    second, third = pool.ask("a"), pool.open("a", capacity=2, protocol="HTTP/2")
+    second, third = pool.acquire("a"), pool.open("a", capacity=2, protocol="HTTP/2")
     pool.step("redial", second)
     assert second.slot is slot_of(third)
-    assert first.standing is HOLDING
+    assert first.state is HOLDING
 
 
-def test_close_ends_who_waits_and_dials_and_lets_who_holds_finish() -> None:
+def test_close_ends_waits_and_dials_and_lets_holders_finish() -> None:
     pool = Pool(3)
-    idle, holder, dialer, waiter = pool.open("a"), pool.open("b"), pool.ask("c"), pool.ask("c", may_share=True)
+    idle, holder, dialer, waiter = pool.open("a"), pool.open("b"), pool.acquire("c"), pool.acquire("c", may_share=True)
     slots = [slot_of(ticket) for ticket in (idle, holder, dialer)]
-    pool.give_back(idle)
-    waiter = pool.ask("b")
-    extra = pool.ask("b")
+    pool.release(idle)
+    waiter = pool.acquire("b")
+    extra = pool.acquire("b")
     pool.step("close")
-    assert standings(holder, dialer, waiter, extra) == [HOLDING, DONE, DONE, DONE]
+    assert states(holder, dialer, waiter, extra) == [HOLDING, DONE, DONE, DONE]
     assert [ticket.closed for ticket in (holder, dialer, waiter, extra)] == [False, True, True, True]
     assert [connection_of(slot).closed for slot in slots] == [1, 0, 1]
     assert pool.ledger.closed
-    late = pool.ask("a")
-    assert (late.standing, late.closed) == (DONE, True)
+    late = pool.acquire("a")
+    assert (late.state, late.closed) == (DONE, True)
     pool.opened(dialer)
     pool.step("failed", dialer)
-    assert dialer.standing is DONE
+    assert dialer.state is DONE
     pool.step("redial", holder)
-    assert (holder.standing, holder.closed, connection_of(slots[1]).closed) == (DONE, True, 1)
+    assert (holder.state, holder.closed, connection_of(slots[1]).closed) == (DONE, True, 1)
     pool.step("close")
     assert pool.counts == (0, 0, 0, 0, 0)
     assert pool.ledger.slots() == []
@@ -802,14 +802,14 @@ def test_close_ends_who_waits_and_dials_and_lets_who_holds_finish() -> None:
 # Tickets that nobody holds.
 
 
-@pytest.mark.parametrize("standing", [WAITING, DIALING, HOLDING])
-def test_a_dropped_ticket_gives_back_at_the_next_step_as_not_reusable(standing: Standing) -> None:
+@pytest.mark.parametrize("state", [WAITING, DIALING, HOLDING])
+def test_a_dropped_ticket_is_released_as_not_reusable(state: TicketState) -> None:
     pool = Pool(1)
-    other = pool.open("b") if standing is WAITING else None
-    ticket = pool.ask("a")
-    if standing is HOLDING:
+    other = pool.open("b") if state is WAITING else None
+    ticket = pool.acquire("a")
+    if state is HOLDING:
         pool.opened(ticket)
-    assert ticket.standing is standing
+    assert ticket.state is state
     slot = ticket.slot
     assert slot is not None or other is not None
     del ticket
@@ -817,7 +817,7 @@ def test_a_dropped_ticket_gives_back_at_the_next_step_as_not_reusable(standing: 
     assert len(pool.ledger.dropped) == 1
     pool.step("expire")
     if other is not None:
-        pool.give_back(other)
+        pool.release(other)
         assert pool.counts == (1, 0, 0, 0, 0)
     elif slot is not None:
         assert connection_of(slot).closed == 1
@@ -838,18 +838,18 @@ def test_a_dropped_stream_does_not_harm_its_siblings() -> None:
     pool = Pool(1)
     first = pool.open("a", capacity=2, protocol="HTTP/2")
     slot = slot_of(first)
-    second = pool.ask("a")
+    second = pool.acquire("a")
     del second
     pool.step("expire")
-    assert (slot.standing, slot.used, connection_of(slot).closed) == (SlotStanding.LEAVING, 1, 0)
-    pool.give_back(first)
+    assert (slot.state, slot.used, connection_of(slot).closed) == (SlotState.DRAINING, 1, 0)
+    pool.release(first)
     assert connection_of(slot).closed == 1
 
 
 # Looking at it.
 
 
-def test_stats_name_each_origin_that_has_something_and_sum_those_of_one_name() -> None:
+def test_stats_name_each_origin_in_use_and_sum_those_of_one_name() -> None:
     class Key(str):
         __slots__ = ("tls",)
 
@@ -860,12 +860,12 @@ def test_stats_name_each_origin_that_has_something_and_sum_those_of_one_name() -
 
     pool = Pool(4)
     one, other = Key("a"), Key("a")
-    pool.give_back(pool.open(one))
-    tickets = [pool.open(other, capacity=2, protocol="HTTP/2"), *(pool.ask(key) for key in (other, "b", "c", "b"))]
-    assert standings(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one made room
+    pool.release(pool.open(one))
+    tickets = [pool.open(other, capacity=2, protocol="HTTP/2"), *(pool.acquire(key) for key in (other, "b", "c", "b"))]
+    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one made room
     pool.opened(tickets[3])
-    pool.give_back(tickets[3])
-    tickets += [pool.ask(one), pool.ask("b")]
+    pool.release(tickets[3])
+    tickets += [pool.acquire(one), pool.acquire("b")]
     stats = pool.ledger.stats()
     assert stats.origins == {
         "a": OriginStats(connections=2, busy=1, dialing=1, leased=2),
@@ -879,8 +879,8 @@ def test_an_origin_with_nothing_is_forgotten() -> None:
     pool = Pool(1)
     ticket = pool.open("a")
     for key in range(50):
-        pool.give_back(pool.ask(key))
-    pool.give_back(ticket, reusable=False)
+        pool.release(pool.acquire(key))
+    pool.release(ticket, reusable=False)
     # As above.
     assert pool.ledger._origins == {}
 
@@ -895,19 +895,19 @@ class Request:
         self.key = key
         self.ticket = runtime.ledger.ticket(key, runtime.may_share[key])
         self.claim = self.ticket.claim  # the same, and does not keep the ticket
-        self.told = 0
-        self.solo = False  # the dial that it waited on has failed
+        self.seen = 0
+        self.failed_before = False  # the dial that it waited on has failed
 
     @property
-    def standing(self) -> Standing:
-        return self.claim.standing
+    def state(self) -> TicketState:
+        return self.claim.state
 
     @property
     def slot(self) -> Slot:
         return slot_of(self.ticket)
 
     def wake(self) -> None:
-        self.told += 1
+        self.seen += 1
 
 
 class Runtime:
@@ -948,14 +948,14 @@ class Runtime:
         self.settle()
 
     def moves(self) -> list[tuple[Callable[[], None], bool]]:
-        standings = [request.claim.standing for request in self.requests]
+        states = [request.claim.state for request in self.requests]
         sometimes, seldom = self.random.random() < 0.3, self.random.random() < 0.2
-        dialing, holding, anyone = DIALING in standings, HOLDING in standings, bool(standings)
+        dialing, holding, anyone = DIALING in states, HOLDING in states, bool(states)
         return [
-            *[(self.ask, len(standings) < self.crowd)] * 2,
+            *[(self.acquire, len(states) < self.crowd)] * 2,
             *[(self.opened, dialing)] * 2,
             (self.failed, dialing and sometimes),
-            *[(self.give_back, holding)] * 2,
+            *[(self.release, holding)] * 2,
             (self.cancel, anyone and sometimes),
             (self.drop, anyone and seldom),
             (self.redial, holding and sometimes),
@@ -965,26 +965,26 @@ class Runtime:
             (self.rebuild, seldom),
         ]
 
-    def pick(self, *standings: Standing) -> Request:
-        self.acting = self.random.choice([one for one in self.requests if not standings or one.standing in standings])
+    def pick(self, *states: TicketState) -> Request:
+        self.acting = self.random.choice([one for one in self.requests if not states or one.state in states])
         return self.acting
 
-    def ask(self) -> None:
+    def acquire(self) -> None:
         self.acting = request = Request(self, self.random.choice(self.keys))
         ahead = list(self.queues[request.key])
         self.requests.append(request)
-        self.ledger.ask(request.ticket, self.now)
+        self.ledger.acquire(request.ticket, self.now)
         self.arm(request)
-        assert request.standing is WAITING or all(other.standing is not WAITING for other in ahead), "overtaken"
+        assert request.state is WAITING or all(other.state is not WAITING for other in ahead), "overtaken"
 
     def arm(self, request: Request, *, first: bool = False) -> None:
-        """As the pool does in the same locked step as `ask` and `redial`."""
-        if request.standing is WAITING:
+        """As the pool does in the same locked step as `acquire` and `redial`."""
+        if request.state is WAITING:
             request.ticket.wake = request.wake
             queue = self.queues[request.key]
-            request.solo = first and bool(queue) and queue[0].solo
+            request.failed_before = first and bool(queue) and queue[0].failed_before
             queue.insert(0 if first else len(queue), request)
-        elif request.standing is DIALING:
+        elif request.state is DIALING:
             request.slot.connection = Connection()
 
     def opened(self) -> None:
@@ -999,9 +999,9 @@ class Runtime:
         request = self.pick(DIALING)
         self.ledger.failed(request.ticket, self.now)
         for other in self.queues[request.key]:
-            other.solo = True
+            other.failed_before = True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         self.end(self.pick(HOLDING), reusable=self.random.random() < 0.8)
 
     def cancel(self) -> None:
@@ -1011,20 +1011,20 @@ class Runtime:
         """A dirty connection is noted first: however the step goes, it must serve nobody else."""
         expires = self.now + self.random.choice([0, 1, 100]) if self.random.random() < 0.3 else None
         slot = request.ticket.slot
-        if request.standing is HOLDING and slot is not None:
+        if request.state is HOLDING and slot is not None:
             if not reusable:
                 self.dirty.add(slot)
             kept = [expires] if expires is not None else []
             kept += [self.now + self.limits.keepalive_expiry] if self.limits.keepalive_expiry is not None else []
             self.deadline[slot] = min(kept, default=float("inf"))
-        self.ledger.give_back(request.ticket, self.now, reusable=reusable, expires=expires)
+        self.ledger.release(request.ticket, self.now, reusable=reusable, expires=expires)
 
     def drop(self) -> None:
         self.forget(self.pick())
         self.expire()
 
     def forget(self, request: Request) -> None:
-        if request.standing is HOLDING and request.ticket.slot is not None:
+        if request.state is HOLDING and request.ticket.slot is not None:
             self.dirty.add(request.ticket.slot)
         request.ticket.wake = None  # it refers to the request
         self.requests.remove(request)
@@ -1069,7 +1069,7 @@ class Runtime:
                 self.closes[item] += 1
         for queue in self.queues.values():
             self.settle_queue(queue)
-        self.requests = [request for request in self.requests if request.claim.standing is not DONE]
+        self.requests = [request for request in self.requests if request.claim.state is not DONE]
         for request in self.requests:
             slot = request.claim.slot
             if slot is not None and slot.connection is None:
@@ -1079,22 +1079,22 @@ class Runtime:
         self.alive = alive
 
     def settle_queue(self, queue: list[Request]) -> None:
-        left = [request for request in queue if request.claim.standing is WAITING]
+        left = [request for request in queue if request.claim.state is WAITING]
         if len(left) == len(queue):
             return
-        served = [request for request in queue if request.standing in (DIALING, HOLDING)]
-        alive = [request for request in queue if request.standing is not DONE]
+        served = [request for request in queue if request.state in (DIALING, HOLDING)]
+        alive = [request for request in queue if request.state is not DONE]
         assert alive == served + left, "served out of turn"
         for request in served + [request for request in queue if request.claim.closed]:
-            assert request.told, "served or sent away, and not told"
-            request.told = 0
+            assert request.seen, "served or sent away, and not told"
+            request.seen = 0
         queue[:] = left
 
     def check(self) -> None:
         limits, slots = self.limits, list(self.alive)
-        users = Counter(request.slot for request in self.requests if request.standing is HOLDING)
-        dialed = Counter(request.slot for request in self.requests if request.standing is DIALING)
-        idle = [slot for slot in slots if slot.standing is SlotStanding.OPEN and not users[slot]]
+        users = Counter(request.slot for request in self.requests if request.state is HOLDING)
+        dialed = Counter(request.slot for request in self.requests if request.state is DIALING)
+        idle = [slot for slot in slots if slot.state is SlotState.OPEN and not users[slot]]
         assert limits.max_connections is None or len(slots) <= limits.max_connections
         assert limits.max_keepalive is None or len(idle) <= limits.max_keepalive
         for slot in slots:
@@ -1113,12 +1113,12 @@ class Runtime:
         assert self.closes[slot] == 0
         assert slot.used == users
         assert users <= slot.capacity or slot in self.resized
-        if slot.standing is SlotStanding.DIALING:
+        if slot.state is SlotState.DIALING:
             assert (dialers, users) == (1, 0)
-        elif slot.standing is SlotStanding.LEAVING:
+        elif slot.state is SlotState.DRAINING:
             assert users
         else:
-            assert (slot.standing, dialers) == (SlotStanding.OPEN, 0)
+            assert (slot.state, dialers) == (SlotState.OPEN, 0)
             assert slot not in self.dirty
             assert users or self.deadline[slot] > self.now
             lifetime = self.limits.max_connection_lifetime
@@ -1130,11 +1130,11 @@ class Runtime:
         assert limits.max_connections_per_origin is None or len(slots) <= limits.max_connections_per_origin
         if not queue:
             return
-        assert not [slot for slot in slots if slot.standing is SlotStanding.OPEN and slot.used < slot.capacity]
-        dials = any(slot.standing is SlotStanding.DIALING for slot in slots)
+        assert not [slot for slot in slots if slot.state is SlotState.OPEN and slot.used < slot.capacity]
+        dials = any(slot.state is SlotState.DIALING for slot in slots)
         protocol = self.protocol.get(key)
         shares = protocol == "HTTP/2" or (protocol is None and self.may_share[key])
-        if dials and shares and not queue[0].solo:
+        if dials and shares and not queue[0].failed_before:
             return
         at_own_limit = len(slots) == limits.max_connections_per_origin
         at_limit = len(self.alive) == limits.max_connections and not anyone_idle
@@ -1176,7 +1176,7 @@ def test_random_moves_break_no_promise(seed: int) -> None:
         if number % 10 == 0 or number < 200:
             runtime.check()
     if seed % 3 == 0:
-        held = [request for request in runtime.requests if request.standing is HOLDING]
+        held = [request for request in runtime.requests if request.state is HOLDING]
         runtime.dirty.update(request.slot for request in held)
         runtime.ledger.close(runtime.now)
         runtime.settle()
@@ -1214,11 +1214,11 @@ class Interrupt:
         return self.trace
 
 
-LEDGER = {step.__code__.co_filename for step in (Ledger.ask, mend, Early.note, Ring.rank, Spoken.learn)}
+LEDGER = {step.__code__.co_filename for step in (Ledger.acquire, mend, Early.note, Ring.rank, Spoken.learn)}
 
 
 class InterruptedRuntime(Runtime):
-    """Any step may be interrupted; then its request ends as in the pool, by `give_back` in a `finally`; this may be
+    """Any step may be interrupted; then its request ends as in the pool, by `release` in a `finally`; this may be
     interrupted too, and then the ticket is dropped."""
 
     def interrupted_move(self) -> bool:
@@ -1264,7 +1264,7 @@ class InterruptedRuntime(Runtime):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_ctrl_c_at_any_bytecode_loses_nothing_and_serves_nobody_twice(seed: int) -> None:
+def test_ctrl_c_at_any_bytecode_loses_and_doubles_nothing(seed: int) -> None:
     hits = 0
     for number in range(60):
         runtime = InterruptedRuntime(1000 * seed + number)
@@ -1279,7 +1279,7 @@ def test_ctrl_c_at_any_bytecode_loses_nothing_and_serves_nobody_twice(seed: int)
 
 
 @pytest.mark.parametrize("seed", [1, 4, 8])
-def test_ctrl_c_at_each_bytecode_of_close_leaves_nobody_waiting(seed: int) -> None:
+def test_ctrl_c_at_each_bytecode_of_close_leaves_no_waiter(seed: int) -> None:
     after, interrupted = 0, True
     while interrupted:
         after, interrupted = after + 1, False
@@ -1309,7 +1309,7 @@ def bytecodes(step: Callable[[], object]) -> int:
 
 def idle_runtime(size: int) -> Pool:
     pool = Pool(size)
-    pool.give_back(*[pool.open(f"origin {number}") for number in range(size)])
+    pool.release(*[pool.open(f"origin {number}") for number in range(size)])
     pool.step("expire")  # which looks at all the tickets that have just died
     return pool
 
@@ -1318,17 +1318,17 @@ def queue_runtime(size: int, key: str | None = None) -> tuple[Pool, Ticket, list
     """One connection, and `size` waiters: for `key`, or each for an origin of its own."""
     pool = Pool(1)
     holder = pool.open("a")
-    return pool, holder, [pool.ask(key or f"origin {number}") for number in range(size)]
+    return pool, holder, [pool.acquire(key or f"origin {number}") for number in range(size)]
 
 
 def use_again(size: int) -> int:
     pool = idle_runtime(size)
-    return bytecodes(lambda: pool.give_back(pool.ask(f"origin {size // 2}")))
+    return bytecodes(lambda: pool.release(pool.acquire(f"origin {size // 2}")))
 
 
 def dial_at_the_limit(size: int) -> int:
     pool = idle_runtime(size)
-    return bytecodes(lambda: pool.ask("another"))
+    return bytecodes(lambda: pool.acquire("another"))
 
 
 def lose_one_of_many(size: int) -> int:
@@ -1344,51 +1344,51 @@ def expire_nothing(size: int) -> int:
 
 def join_a_queue(size: int) -> int:
     pool, _, waiters = queue_runtime(size, "a")
-    return bytecodes(lambda: waiters.append(pool.ask("a")))
+    return bytecodes(lambda: waiters.append(pool.acquire("a")))
 
 
 def join_the_ring(size: int) -> int:
     pool, _, waiters = queue_runtime(size)
-    return bytecodes(lambda: waiters.append(pool.ask("another")))
+    return bytecodes(lambda: waiters.append(pool.acquire("another")))
 
 
 def leave_the_middle_of_a_queue(size: int) -> int:
     pool, _, waiters = queue_runtime(size, "a")
-    return bytecodes(lambda: pool.give_back(waiters[size // 2]))
+    return bytecodes(lambda: pool.release(waiters[size // 2]))
 
 
 def leave_the_middle_of_the_ring(size: int) -> int:
     pool, _, waiters = queue_runtime(size)
-    return bytecodes(lambda: pool.give_back(waiters[size // 2]))
+    return bytecodes(lambda: pool.release(waiters[size // 2]))
 
 
 def serve_a_queue(size: int) -> int:
     pool, holder, waiters = queue_runtime(size, "a")
-    cost = bytecodes(lambda: pool.give_back(holder))
-    assert waiters[0].standing is HOLDING
+    cost = bytecodes(lambda: pool.release(holder))
+    assert waiters[0].state is HOLDING
     return cost
 
 
 def serve_the_ring(size: int) -> int:
     pool, holder, waiters = queue_runtime(size)
-    cost = bytecodes(lambda: pool.give_back(holder))
-    assert waiters[0].standing is DIALING
+    cost = bytecodes(lambda: pool.release(holder))
+    assert waiters[0].state is DIALING
     return cost
 
 
 def redial_before_a_queue(size: int) -> int:
     pool, holder, waiters = queue_runtime(size, "a")
     cost = bytecodes(lambda: pool.step("redial", holder))
-    assert waiters[0].standing is WAITING
+    assert waiters[0].state is WAITING
     return cost
 
 
 def pass_over_origins_at_their_own_limit(size: int) -> int:
     pool = Pool(None, 1)
     holders = [pool.open(f"origin {number}") for number in range(size)]
-    waiters = [pool.ask(f"origin {number}") for number in range(size)]
-    cost = bytecodes(lambda: pool.give_back(holders[size // 2], reusable=False))
-    assert waiters[size // 2].standing is DIALING
+    waiters = [pool.acquire(f"origin {number}") for number in range(size)]
+    cost = bytecodes(lambda: pool.release(holders[size // 2], reusable=False))
+    assert waiters[size // 2].state is DIALING
     return cost
 
 

@@ -62,7 +62,7 @@ def test_closing_twice_and_using_it_afterwards(runtime: Runtime, server: Scripte
 
 
 @each_runtime
-def test_a_response_that_is_open_stays_readable_when_the_pool_closes(runtime: Runtime, server: ScriptedServer) -> None:
+def test_response_that_is_open_stays_readable_when_pool_closes(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
         http = runtime.pool()
         response = await http.request("GET", server.url + "/half", stream=True)
@@ -88,9 +88,7 @@ def test_a_pool_that_is_dropped_closes_its_connections(runtime: Runtime, server:
 
 
 @each_runtime
-def test_a_response_that_is_dropped_unread_is_told_and_gives_its_place_back(
-    runtime: Runtime, server: ScriptedServer
-) -> None:
+def test_response_dropped_unread_is_reported_and_frees_its_slot(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
         async with runtime.pool(limits=httpcore.PoolLimits(max_connections=1)) as http:
             response = await http.request("GET", server.url + "/half", stream=True)
@@ -187,7 +185,7 @@ def test_collecting_garbage_at_any_moment_does_not_deadlock(server: ScriptedServ
 
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
-def test_a_child_has_an_empty_pool_and_the_parents_connection_lives_on(server: ScriptedServer) -> None:
+def test_child_has_an_empty_pool_and_parents_connection_lives_on(server: ScriptedServer) -> None:
     with httpcore.SyncConnectionPool() as http:
         assert http.request("GET", server.url + "/parent").body == b"/parent"
         child = os.fork()
@@ -276,8 +274,8 @@ def test_a_response_of_another_loop_says_so(server: ScriptedServer, use: str, cl
     response = first.run_until_complete(ask())
     if closed:
         first.close()
-    said = asyncio.run(elsewhere())
-    assert said == "closed" if use == "close" else "event loop" in said
+    seen = asyncio.run(elsewhere())
+    assert seen == "closed" if use == "close" else "event loop" in seen
     if not closed:
         first.run_until_complete(pool.close())
         first.close()
@@ -341,7 +339,7 @@ def test_requests_leave_no_task_and_no_thread_behind(server: ScriptedServer) -> 
 
 
 @each_runtime
-def test_a_connection_that_was_idle_for_too_long_is_not_used_again(runtime: Runtime, server: ScriptedServer) -> None:
+def test_connection_that_was_idle_for_too_long_is_not_used_again(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
         async with runtime.pool(limits=httpcore.PoolLimits(keepalive_expiry=0.05)) as http:
             await http.request("GET", server.url + "/a")

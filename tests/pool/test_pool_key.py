@@ -157,22 +157,22 @@ class Asked(NamedTuple):
         return self._replace(**changed)
 
 
-def said(value: Any, place: Place) -> Any:
+def seen(value: Any, place: Place) -> Any:
     """A value, with the names of files and ports that are known only now."""
     if isinstance(value, str):
         for name, port in (("{one}", place.one.port), ("{two}", place.two.port)):
             value = value.replace(name, str(port))
         return value.replace("{pin}", place.pin).replace("{folder}", str(place.folder))
     if isinstance(value, dict):
-        return {key: said(each, place) for key, each in value.items()}
-    return tuple(said(each, place) for each in value) if isinstance(value, tuple) else value
+        return {key: seen(each, place) for key, each in value.items()}
+    return tuple(seen(each, place) for each in value) if isinstance(value, tuple) else value
 
 
 def config(place: Place, settings: Mapping[str, Any] | None) -> Any:
     """An SSLConfig; or under the name "context" a new context for the same, each time another."""
     settings = {"verify": "{folder}/ca.pem", **(settings or {})}
     own = settings.pop("context", False)
-    made = httpcore.SSLConfig(**said(settings, place))
+    made = httpcore.SSLConfig(**seen(settings, place))
     return httpcore.ssl_context(made) if own else made
 
 
@@ -191,8 +191,8 @@ class Prepared(NamedTuple):
             more = dict(asked.proxied or {})
             if asked.proxy.startswith("https"):
                 more["ssl"] = config(place, asked.proxy_ssl)
-            proxy = httpcore.Proxy(said(asked.proxy, place), **more)
-        return cls(said(asked.url, place), config(place, asked.ssl), proxy, {"method": "GET", **(asked.more or {})})
+            proxy = httpcore.Proxy(seen(asked.proxy, place), **more)
+        return cls(seen(asked.url, place), config(place, asked.ssl), proxy, {"method": "GET", **(asked.more or {})})
 
 
 class Choosing:
@@ -264,26 +264,26 @@ FORWARD = PLAIN.but(proxy="http://127.0.0.1:{one}")
 SECURE = Asked(proxy="https://127.0.0.1:{one}")
 SECURE_FORWARD = PLAIN.but(proxy="https://127.0.0.1:{one}")
 SOCKS = Asked(proxy="socks5h://127.0.0.1:{one}")
-WAYS = (DIRECT, TUNNEL, SECURE, SOCKS)
+CASES = (DIRECT, TUNNEL, SECURE, SOCKS)
 """To an https origin."""
 
 
-def everywhere(*ways: Asked, **changed: Any) -> tuple[tuple[Asked, Asked], ...]:
-    return tuple(pair(way, **changed) for way in ways)
+def everywhere(*cases: Asked, **changed: Any) -> tuple[tuple[Asked, Asked], ...]:
+    return tuple(pair(case, **changed) for case in cases)
 
 
 URLS = {
     "scheme": apart("TLS or none", *everywhere(DIRECT, TUNNEL, SOCKS, url="http://origin.test:{one}/")),
     "host": apart(
         "another origin, though address and certificate be the same: nothing is coalesced",
-        *everywhere(*WAYS, url="https://other.test:{one}/"),
+        *everywhere(*CASES, url="https://other.test:{one}/"),
         *everywhere(PLAIN, url="http://other.test:{one}/"),
     ),
-    "port": apart("another origin", *everywhere(*WAYS, url="https://origin.test:{two}/")),
-    "target": shared("one origin has many resources", *everywhere(*WAYS, url="https://origin.test:{one}/else?where")),
+    "port": apart("another origin", *everywhere(*CASES, url="https://origin.test:{two}/")),
+    "target": shared("one origin has many resources", *everywhere(*CASES, url="https://origin.test:{one}/else?where")),
     "host_header": shared("said with each request; it follows from host and port"),
     "origin": shared("for messages; it follows from scheme, host and port"),
-    "userinfo": shared("nothing is done with it", *everywhere(*WAYS, url="https://who:ever@origin.test:{one}/")),
+    "userinfo": shared("nothing is done with it", *everywhere(*CASES, url="https://who:ever@origin.test:{one}/")),
 }
 
 TLS: dict[str, tuple[str, tuple[Any, Any]]] = {
@@ -310,23 +310,24 @@ CONTEXTS = ({"context": False}, {"context": True}, {"context": True})
 """A config, and two contexts for the same."""
 
 
-def configs(where: str, ways: tuple[Asked, ...]) -> dict[str, Fact]:
+def configs(where: str, cases: tuple[Asked, ...]) -> dict[str, Fact]:
     """The fields of the `SSLConfig` for the origin (`ssl`) or for the proxy (`proxy_ssl`)."""
     facts = {}
     for name, (reason, values) in TLS.items():
-        cells = [(way, values) for way in ways] + [(ways[0], more) for more in MORE_TLS.get(name, ())]
+        cells = [(case, values) for case in cases] + [(cases[0], more) for more in MORE_TLS.get(name, ())]
         facts[name] = apart(
-            reason, *((way.but(**{where: {name: one}}), way.but(**{where: {name: two}})) for way, (one, two) in cells)
+            reason,
+            *((case.but(**{where: {name: one}}), case.but(**{where: {name: two}})) for case, (one, two) in cells),
         )
     return facts
 
 
-def contexts(where: str, way: Asked) -> tuple[tuple[Asked, Asked], ...]:
+def contexts(where: str, case: Asked) -> tuple[tuple[Asked, Asked], ...]:
     """Contexts count by identity."""
-    return tuple((way.but(**{where: one}), way.but(**{where: two})) for one, two in pairwise(CONTEXTS))
+    return tuple((case.but(**{where: one}), case.but(**{where: two})) for one, two in pairwise(CONTEXTS))
 
 
-SSL = configs("ssl", WAYS)
+SSL = configs("ssl", CASES)
 PROXY_SSL = configs("proxy_ssl", (SECURE, SECURE_FORWARD))
 
 PROXY = {
@@ -351,16 +352,16 @@ PROXY = {
     "auth": apart(
         "who we are there",
         *(
-            (way.but(proxied={"auth": first}), way.but(proxied={"auth": second}))
-            for way in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD, SOCKS)
+            (case.but(proxied={"auth": first}), case.but(proxied={"auth": second}))
+            for case in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD, SOCKS)
             for first, second in ((None, ("u", "p")), (("u", "p"), ("v", "p")), (("u", "p"), ("u", "q")))
         ),
     ),
     "headers": apart(
         "they may say who we are there",
         *(
-            (way.but(proxied={"headers": first}), way.but(proxied={"headers": second}))
-            for way in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD)
+            (case.but(proxied={"headers": first}), case.but(proxied={"headers": second}))
+            for case in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD)
             for first, second in (([], [("X-Key", "a")]), ([("X-Key", "a")], [("X-Key", "b")]))
         ),
     ),
@@ -376,12 +377,12 @@ PROXY = {
 }
 
 REQUEST = {
-    "method": shared("said with each request", *everywhere(*WAYS, PLAIN, FORWARD, more={"method": "DELETE"})),
+    "method": shared("said with each request", *everywhere(*CASES, PLAIN, FORWARD, more={"method": "DELETE"})),
     "url": apart(
         "its scheme, host and port are; see URLS", *(URLS[name].pairs[0] for name in ("scheme", "host", "port"))
     ),
     "headers": shared(
-        "said with each request", *everywhere(*WAYS, PLAIN, FORWARD, more={"headers": [("Authorization", "me")]})
+        "said with each request", *everywhere(*CASES, PLAIN, FORWARD, more={"headers": [("Authorization", "me")]})
     ),
     "body": shared("said with each request"),
     "stream": shared("how the response is read"),
@@ -390,11 +391,11 @@ REQUEST = {
         *contexts("ssl", DIRECT),
         *(each for fact in SSL.values() for each in fact.pairs[:1]),
     ),
-    "timeout": shared("bounds the waits of one request", *everywhere(*WAYS, FORWARD, more={"timeout": 60})),
-    "target": shared("said with each request", *everywhere(*WAYS, more={"target": "/x"})),
+    "timeout": shared("bounds the waits of one request", *everywhere(*CASES, FORWARD, more={"timeout": 60})),
+    "target": shared("said with each request", *everywhere(*CASES, more={"target": "/x"})),
     "trailers": shared("said with each request"),
     "max_body": shared("said with each request; how much of a body is kept"),
-    "trace": shared("who hears of it", *everywhere(*WAYS, FORWARD, more={"trace": lambda event: None})),
+    "trace": shared("who hears of it", *everywhere(*CASES, FORWARD, more={"trace": lambda event: None})),
     "duplex": shared("how the request is written"),
     "tag": shared("for the trace", *everywhere(DIRECT, more={"tag": "other"})),
 }
@@ -416,7 +417,7 @@ POOL = {
     "local_address": fixed("all connections of a pool come from there"),
     "socket_options": fixed("all connections of a pool have them"),
     "resolver": fixed("asked for all connections of a pool"),
-    "resolve": fixed("copied, and heeded for all connections of a pool"),
+    "resolve": fixed("copied, and used for all connections of a pool"),
     "network_policy": fixed("asked for all connections of a pool; it does not change"),
     "retries": fixed("as retry_stale"),
     "retry_stale": fixed("whether a request is sent again; it means nothing to a connection"),
@@ -435,7 +436,7 @@ ROUTE = {
     "tls": apart("see SSL", *SSL["cert"].pairs[:1]),
     "offers": apart(
         "a connection that may turn out as HTTP/2 is none for a request that needs HTTP/1.1",
-        *everywhere(*WAYS, more={"headers": [("Connection", "upgrade"), ("Upgrade", "x")]}),
+        *everywhere(*CASES, more={"headers": [("Connection", "upgrade"), ("Upgrade", "x")]}),
     )._replace(http2=(True,)),
     "proxy": apart("see PROXY", *PROXY["host"].pairs[:1]),
     "forwards": apart("see PROXY: tunnel", *PROXY["tunnel"].pairs[:1]),
@@ -493,11 +494,11 @@ def test_whatever_there_is_to_say_is_classified(which: str) -> None:
         assert fact.kind is not Kind.APART or fact.pairs, f"nothing proves that {name} keeps apart"
 
 
-def test_what_is_fixed_cannot_be_said_with_a_request_nor_changed_in_a_pool() -> None:
-    said_with_requests = arguments(httpcore.ConnectionPool.request)
+def test_fixed_settings_cannot_be_given_with_request_nor_changed() -> None:
+    sent_with_requests = arguments(httpcore.ConnectionPool.request)
     public = {name for name in dir(httpcore.ConnectionPool) if not name.startswith("_")}
     for name, fact in POOL.items():
-        assert (fact.kind is Kind.FIXED) == (name not in said_with_requests | {"proxy"}), name
+        assert (fact.kind is Kind.FIXED) == (name not in sent_with_requests | {"proxy"}), name
     assert public == {"close", "connect", "limits", "max_body", "request", "ssl", "stats", "stream", "timeout"}
     for name in ("limits", "max_body", "ssl", "timeout"):
         with pytest.raises(AttributeError):
@@ -519,9 +520,7 @@ FACTS = [
 
 @each_runtime
 @pytest.mark.parametrize("fact", FACTS)
-def test_what_keeps_apart_shares_nothing_and_what_does_not_shares_all(
-    runtime: Runtime, fact: Fact, place: Place
-) -> None:
+def test_settings_in_the_key_share_nothing_and_others_share_all(runtime: Runtime, fact: Fact, place: Place) -> None:
     """One pool; one thing is different; then the same again. What decides is the same in every runtime, so one pair
     does for most of them.
     """
@@ -611,7 +610,7 @@ def unchecked(place: Place) -> ssl.SSLContext:
 @each_runtime
 @pytest.mark.parametrize("where", ["origin", "proxy", "forwarding proxy"])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_changed_context_shares_nothing_with_what_was_before(
+def test_a_changed_context_shares_nothing_with_the_old_one(
     runtime: Runtime, change: Callable[[ssl.SSLContext], None], where: str, place: Place
 ) -> None:
     context = unchecked(place)

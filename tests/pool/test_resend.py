@@ -42,7 +42,7 @@ GONE = httpcore.ReadError("gone")
         ("GET", b"", NOTHING, KeyboardInterrupt(), False),
     ],
 )
-def test_a_request_is_sent_again_where_the_peer_cannot_have_acted_on_it_or_may_act_twice(
+def test_a_request_is_sent_again_where_that_is_safe(
     method: str, body: Any, attempt: Attempt, error: BaseException, again: bool
 ) -> None:
     assert may_resend(Request.of(method, "http://a.test/", None, body), error, attempt) is again

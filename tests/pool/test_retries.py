@@ -65,7 +65,7 @@ def times(events: list[httpcore.TraceEvent], kind: type[httpcore.TraceEvent]) ->
 # When, and how often.
 
 
-def test_a_connection_that_cannot_be_made_is_tried_again_after_pauses_that_double() -> None:
+def test_failed_connect_is_tried_again_after_pauses_that_double() -> None:
     events: list[httpcore.TraceEvent] = []
 
     async def main(runtime: Runtime) -> None:
@@ -85,7 +85,7 @@ def test_a_connection_that_cannot_be_made_is_tried_again_after_pauses_that_doubl
     assert times(events, httpcore.RequestFailed) == [7.0]
 
 
-def test_a_number_of_retries_waits_a_time_that_chance_has_a_part_in() -> None:
+def test_a_number_of_retries_waits_a_time_with_jitter() -> None:
     async def main(runtime: Runtime) -> None:
         runtime.refuse("a.test", 80)
         async with httpcore.ConnectionPool(retries=2) as pool:
@@ -99,7 +99,7 @@ def test_a_number_of_retries_waits_a_time_that_chance_has_a_part_in() -> None:
     assert len(play(main).attempts) == 3
 
 
-def test_what_chance_gives_is_from_0_up_to_1_and_not_always_the_same() -> None:
+def test_jitter_is_from_0_up_to_1_and_not_always_the_same() -> None:
     drawn = {draw() for _ in range(100)}
     assert all(0 <= each < 1 for each in drawn)
     assert len(drawn) > 50
@@ -124,7 +124,7 @@ def test_a_server_that_comes_up_in_a_pause_is_reached() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_status_is_asked_again_and_the_connection_of_a_small_answer_is_kept(stream: bool) -> None:
+def test_status_is_retried_and_a_small_answer_keeps_connection(stream: bool) -> None:
     events: list[httpcore.TraceEvent] = []
 
     async def main(runtime: Runtime) -> None:
@@ -147,7 +147,7 @@ def test_a_status_is_asked_again_and_the_connection_of_a_small_answer_is_kept(st
     assert times(events, httpcore.RequestFailed) == []
 
 
-def test_a_large_answer_that_nobody_wants_costs_its_connection() -> None:
+def test_a_large_unwanted_answer_costs_its_connection() -> None:
     large = b"HTTP/1.1 503 Later\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
 
     async def main(runtime: Runtime) -> None:
@@ -162,7 +162,7 @@ def test_a_large_answer_that_nobody_wants_costs_its_connection() -> None:
     assert len(play(main).connections) == 2
 
 
-def test_when_the_attempts_are_used_up_the_last_answer_is_returned() -> None:
+def test_when_the_attempts_are_used_up_last_answer_is_returned() -> None:
     async def main(runtime: Runtime) -> None:
         runtime.listen("a.test", 80, answers(then=503))
         async with httpcore.ConnectionPool(retries=SURE) as pool:
@@ -173,7 +173,7 @@ def test_when_the_attempts_are_used_up_the_last_answer_is_returned() -> None:
     play(main)
 
 
-def test_a_post_and_a_body_that_is_used_up_are_not_sent_again_for_a_status() -> None:
+def test_post_and_a_used_up_body_are_not_sent_again_for_a_status() -> None:
     async def main(runtime: Runtime) -> None:
         runtime.listen("a.test", 80, answers(then=503))
         async with httpcore.ConnectionPool(retries=SURE) as pool:
@@ -212,7 +212,7 @@ def test_retry_after_is_waited_for_up_to_a_cap(fields: list[bytes], ends: float,
     play(main)
 
 
-def test_a_pause_that_would_outlive_the_total_timeout_is_not_begun() -> None:
+def test_a_pause_that_would_outlive_total_timeout_is_not_begun() -> None:
     async def main(runtime: Runtime) -> None:
         runtime.refuse("a.test", 80)
         runtime.listen("b.test", 80, answers(then=503))
@@ -227,7 +227,7 @@ def test_a_pause_that_would_outlive_the_total_timeout_is_not_begun() -> None:
     play(main)
 
 
-def test_a_stale_connection_is_replaced_beside_the_policy_or_not_at_all() -> None:
+def test_a_stale_connection_is_replaced_beside_the_policy() -> None:
     async def once(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -247,7 +247,7 @@ def test_a_stale_connection_is_replaced_beside_the_policy_or_not_at_all() -> Non
     play(main)
 
 
-def test_over_http2_a_status_is_asked_again_on_the_same_connection_but_not_of_a_two_way_request() -> None:
+def test_over_http2_a_status_is_retried_on_the_same_connection() -> None:
     async def later_twice(peer: H2Peer) -> None:
         await peer.begin()
         while True:
@@ -275,7 +275,7 @@ def test_over_http2_a_status_is_asked_again_on_the_same_connection_but_not_of_a_
     play_h2(converse, refuse, retries=SURE)
 
 
-def test_over_http2_a_long_answer_that_nobody_wants_is_reset() -> None:
+def test_over_http2_a_long_unwanted_answer_is_reset() -> None:
     async def without_end(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.whole()
@@ -295,7 +295,7 @@ def test_over_http2_a_long_answer_that_nobody_wants_is_reset() -> None:
     ("retries", "status", "attempts"),
     [(RetryPolicy(attempts=3), 503, 3), (RetryPolicy(attempts=3), 407, 1), (3, 503, 1)],
 )
-def test_a_tunnel_that_a_proxy_does_not_make_now_is_asked_for_again(retries: Any, status: int, attempts: int) -> None:
+def test_a_refused_tunnel_is_requested_again(retries: Any, status: int, attempts: int) -> None:
     async def main(runtime: Runtime) -> None:
         runtime.listen("proxy.test", 80, answers(then=status))
         async with httpcore.ConnectionPool(retries=retries, proxy="http://proxy.test:80") as pool:
@@ -309,7 +309,7 @@ def test_a_tunnel_that_a_proxy_does_not_make_now_is_asked_for_again(retries: Any
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
 @pytest.mark.parametrize("retries", [2, RetryPolicy(attempts=3)])
-def test_a_proxy_that_resets_before_the_tunnel_is_there_is_asked_again(retries: Any, scheme: str) -> None:
+def test_a_proxy_that_resets_before_the_tunnel_is_tried_again(retries: Any, scheme: str) -> None:
     async def drop(end: ServerEnd) -> None:
         await end.recv(1)
         end.reset()
@@ -406,7 +406,7 @@ def test_closing_the_pool_ends_a_pause_at_once() -> None:
     assert times(events, httpcore.RequestFailed) == [0.5]
 
 
-def test_a_request_cancelled_in_a_pause_is_told_of_and_leaves_nothing() -> None:
+def test_a_request_cancelled_in_a_pause_leaves_nothing() -> None:
     events: list[httpcore.TraceEvent] = []
 
     async def main(runtime: Runtime) -> None:
@@ -484,7 +484,7 @@ def test_struck_at_every_await_of_a_retried_request(name: str, act: str) -> None
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_cancelled_at_every_await_of_a_retried_request_in_random_schedules(name: str) -> None:
+def test_cancelled_at_every_await_of_a_retry_in_random_schedules(name: str) -> None:
     scene = scene_of(SCENES[name], (Cancelled, httpcore.ConnectError), [])
     for seed in range(6):
         at_every_point(scene, cancel, make=partial(Runtime, seed, shuffle=True, checkpoints=seed % 2 == 0))
@@ -536,7 +536,7 @@ def test_a_busy_server_is_asked_again(runtime: RealRuntime, busy_at_first: Scrip
 
 
 @each_runtime
-def test_a_port_that_nobody_listens_at_is_tried_again(runtime: RealRuntime) -> None:
+def test_a_port_without_a_listener_is_tried_again(runtime: RealRuntime) -> None:
     with closing(socket.socket()) as unheard:
         unheard.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unheard.getsockname()[1]}/"
@@ -552,18 +552,18 @@ def test_a_port_that_nobody_listens_at_is_tried_again(runtime: RealRuntime) -> N
 
 
 @each_runtime
-def test_closing_a_real_pool_wakes_who_pauses(runtime: RealRuntime) -> None:
+def test_closing_a_real_pool_ends_its_pauses(runtime: RealRuntime) -> None:
     with closing(socket.socket()) as unheard:
         unheard.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unheard.getsockname()[1]}/"
         paused = threading.Event()
 
-        def hear(event: httpcore.TraceEvent) -> None:
+        def receive(event: httpcore.TraceEvent) -> None:
             if isinstance(event, httpcore.RequestRetried):
                 paused.set()
 
         async def body() -> None:
-            pool = runtime.pool(retries=RetryPolicy(backoff=500, max_backoff=500), trace=hear)
+            pool = runtime.pool(retries=RetryPolicy(backoff=500, max_backoff=500), trace=receive)
 
             async def ask() -> None:
                 with pytest.raises(httpcore.PoolClosed):

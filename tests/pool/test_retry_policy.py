@@ -86,14 +86,14 @@ def test_by_default_a_status_that_says_later_is_asked_again(status: int, again: 
         ("CONNECT", None, {"CONNECT"}, False),
     ],
 )
-def test_a_status_counts_for_idempotent_methods_or_those_that_are_named(
+def test_status_counts_for_idempotent_methods_or_the_named_ones(
     method: str, headers: Any, methods: Any, again: bool
 ) -> None:
     policy = RetryPolicy(methods=methods)
     assert (pause(LATER, policy, request(method, headers=headers)) is not None) is again
 
 
-def test_a_two_way_request_is_never_sent_again_for_a_status() -> None:
+def test_a_duplex_request_is_never_sent_again_for_a_status() -> None:
     assert pause(LATER, duplex=True) is None
     assert pause(REFUSED, duplex=True) == 0.5
 
@@ -146,7 +146,7 @@ def test_chance_takes_off_its_share_and_no_more(jitter: float, least: float) -> 
     assert all(before >= after for before, after in pairwise(drawn))
 
 
-def test_a_pause_that_does_not_fit_into_the_total_timeout_is_not_begun() -> None:
+def test_a_pause_that_exceeds_total_timeout_is_not_begun() -> None:
     assert pause(REFUSED, left=0.51) == 0.5
     assert pause(REFUSED, left=0.5) is None
     assert pause(REFUSED, RetryPolicy(backoff=0), left=0.0) is None
@@ -189,9 +189,7 @@ DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
         (b"Sun, 06 Nov 1994 08:49:40 +0200", None),
     ],
 )
-def test_retry_after_is_seconds_or_one_of_three_dates_against_the_answers_own(
-    value: bytes, seconds: float | None
-) -> None:
+def test_retry_after_is_seconds_or_a_date_against_answers_own(value: bytes, seconds: float | None) -> None:
     assert retry_after([(b"date", DATE), (b"retry-after", value)]) == seconds
 
 
@@ -203,7 +201,7 @@ def test_dates_agree_with_the_standard_library() -> None:
         assert retry_after([(b"date", DATE), (b"retry-after", value)]) == days * 86401
 
 
-def test_of_several_the_longest_counts_and_without_a_date_no_date_does() -> None:
+def test_of_several_retry_after_the_longest_counts() -> None:
     assert retry_after([(b"retry-after", b"1"), (b"retry-after", b"soon"), (b"retry-after", b"3")]) == 3.0
     assert retry_after([(b"retry-after", b"Sun, 06 Nov 1994 08:49:40 GMT")]) is None
     assert retry_after([(b"date", b"today"), (b"retry-after", b"Sun, 06 Nov 1994 08:49:40 GMT")]) is None
@@ -224,9 +222,7 @@ def test_of_several_the_longest_counts_and_without_a_date_no_date_does() -> None
         (b"Thu, 01 Jan 1970 00:00:00 GMT", 0.5),
     ],
 )
-def test_retry_after_lengthens_the_pause_up_to_a_cap_beyond_which_the_answer_is_returned(
-    value: bytes, seconds: float | None
-) -> None:
+def test_retry_after_lengthens_the_pause_up_to_a_cap(value: bytes, seconds: float | None) -> None:
     assert pause((503, [(b"date", DATE), (b"retry-after", value)])) == seconds
 
 
@@ -289,7 +285,7 @@ def test_policies_are_values() -> None:
         ("budget_refill", -0.1, ValueError, "budget_refill is -0.1: a number from 0 to 1,000,000,000 is allowed"),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: Any, kind: type[Exception], message: str) -> None:
+def test_a_bad_value_is_named_with_the_expected_one(name: str, value: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind) as caught:
         RetryPolicy(**{name: value})
     assert str(caught.value).startswith(message)

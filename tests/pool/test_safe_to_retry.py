@@ -64,12 +64,12 @@ async def connect_when_full(pool: Pool) -> None:
 
 
 async def ask_in_a_step(pool: Pool) -> None:
-    with pool._leases.lock:  # as a signal handler in the middle of a step finds it
+    with pool._leases.lock:  # a signal handler in the middle of a step: no public call stays in one
         await pool.request("GET", "http://silent.test/")
 
 
 async def connect_in_a_step(pool: Pool) -> None:
-    with pool._leases.lock:  # as a signal handler in the middle of a step finds it
+    with pool._leases.lock:  # a signal handler in the middle of a step: no public call stays in one
         await pool.connect("http://silent.test/")
 
 

@@ -55,7 +55,7 @@ def named(timeout: Any) -> dict[str, Any]:
     return {} if timeout is LEFT_OUT else {"timeout": timeout}
 
 
-def told(error: httpcore.Timeout) -> tuple[str, float | None]:
+def seen(error: httpcore.Timeout) -> tuple[str, float | None]:
     return type(error).__name__, error.limit
 
 
@@ -69,7 +69,7 @@ def test_which_timeout_ends_a_request(pool: Any, request_: Any, end: Any) -> Non
             else:
                 with pytest.raises(httpcore.Timeout) as caught:
                     await http.request("GET", URL, **named(request_))
-                assert told(caught.value) == end
+                assert seen(caught.value) == end
 
     simulation = Simulation()
     simulation.run(main())
@@ -85,7 +85,7 @@ def test_which_timeout_ends_a_request_of_threads(pool: Any, request_: Any, end: 
         else:
             with pytest.raises(httpcore.Timeout) as caught:
                 http.request("GET", URL, **named(request_))
-            assert told(caught.value) == end
+            assert seen(caught.value) == end
 
 
 @each_case
@@ -100,7 +100,7 @@ def test_which_timeout_ends_an_exchange_of_a_transport(pool: Any, request_: Any,
             else:
                 with pytest.raises(httpcore.Timeout) as caught:
                     await exchange.__aenter__()
-                assert told(caught.value) == end
+                assert seen(caught.value) == end
 
     simulation = Simulation()
     simulation.run(main())
@@ -129,7 +129,7 @@ def test_other_timeouts_are_derived() -> None:
         config.replace(read=-1)
 
 
-def test_what_was_left_out_is_copied_and_pickled() -> None:
+def test_omitted_settings_are_copied_and_pickled() -> None:
     """It is no part of the value, and must not get lost all the same."""
     partial = TimeoutConfig(read=2)
     for same in (copy.copy(partial), copy.deepcopy(partial), pickle.loads(pickle.dumps(partial))):

@@ -100,14 +100,16 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"pool"},
         ]
     },
-    {"": [{"_sync"}]},
+    {"": [{"_sync"}, {"_faces"}]},
     {
         "gateway": [
-            {"messages", "settings", "stats"},
-            {"forwarding", "targets", "health", "watch", "lifespans", "failover"},
+            {"fleet", "messages", "settings", "stats"},
+            {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
             {"plan", "router"},
             {"balance", "upload"},
             {"gateway"},
+            {"config"},
+            {"supervisor", "worker"},
             {"__init__", "__main__"},
         ]
     },
@@ -150,7 +152,16 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"functions"},
         ]
     },
-    {"": [{"__init__"}]},
+    {
+        "_cli": [
+            {"__init__", "clean", "exits", "plan", "wire"},
+            {"arguments", "narration", "output"},
+            {"progress"},
+            {"watch"},
+            {"command"},
+        ]
+    },
+    {"": [{"__init__", "__main__"}]},
 ]
 
 
@@ -172,10 +183,13 @@ def numbered() -> dict[str, tuple[int, int]]:
 NUMBER = numbered()
 
 SOCKETS = {f"_backends/{name}" for name in ("lookup", "sockets", "connecting", "asyncio", "trio", "threads")}
+COMMAND = {"gateway/__main__", "gateway/supervisor", "gateway/worker"}
+"""The processes of `python -m httpcore.gateway`, which nothing imports."""
 OWNERS: dict[str, set[str]] = {
-    "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"},
+    "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"}
+    | COMMAND,
     "trio": {"_backends/trio", "_transports/tasks"},
-    "socket": SOCKETS,
+    "socket": SOCKETS | COMMAND,
     "select": SOCKETS,
     "ssl": {"_connect/contexts", "_connect/tls", "_connect/tls_errors"},
     "certifi": {"_connect/contexts", "_pool/loaded"},
@@ -203,6 +217,7 @@ SSL_TYPES = {
     "_pool/connection",
     "_pool/pool",
     "_pool/routing",
+    "_faces",
     "_sync",
     "_transports/extensions",
     "gateway/settings",
@@ -344,7 +359,7 @@ def test_a_library_is_imported_by_the_files_that_wrap_it(library: str) -> None:
 
 
 @EACH
-def test_ssl_is_imported_where_it_runs_only_by_those_that_wrap_it(module: str) -> None:
+def test_ssl_is_imported_where_it_runs_only_by_its_wrappers(module: str) -> None:
     assert "ssl" not in foreign(module, without_types(module)) or module in OWNERS["ssl"]
 
 

@@ -14,7 +14,7 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 
 def unexplained(text: str) -> list[int]:
     """The lines of imports inside functions without a comment on that line or above it."""
-    explained = commented_lines(text)
+    commented = commented_lines(text)
     inside = {
         node.lineno
         for function in ast.walk(ast.parse(text))
@@ -22,7 +22,7 @@ def unexplained(text: str) -> list[int]:
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    return sorted(line for line in inside if not {line, line - 1} & explained)
+    return sorted(line for line in inside if not {line, line - 1} & commented)
 
 
 @pytest.mark.parametrize("file", FILES)

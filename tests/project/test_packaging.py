@@ -112,7 +112,7 @@ def test_version_is_one_that_the_index_never_had() -> None:
     assert "version" not in METADATA
 
 
-def test_classifiers_name_only_what_is_tested() -> None:
+def test_classifiers_name_only_tested_versions() -> None:
     classifiers = METADATA["classifiers"]
     systems = [each for each in classifiers if each.startswith("Operating System")]
     assert systems == ["Operating System :: POSIX"]
@@ -123,7 +123,10 @@ def test_classifiers_name_only_what_is_tested() -> None:
 
 
 def test_links_of_the_readme_work_on_an_index_page() -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", (PROJECT / "README.md").read_text())
+    text = (PROJECT / "README.md").read_text()
+    defined = dict(re.findall(r"^\[([\w-]+)\]: (\S+)$", text, re.MULTILINE))
+    assert set(defined) == set(re.findall(r"\]\[([^]]*)\]", text))
+    links = [*re.findall(r"\]\(([^)\s]+)\)", text), *defined.values()]
     own = [link for link in links if link.startswith(f"{HOME}/blob/HEAD/")]
     assert [link for link in links if not link.startswith("https://")] == []
     assert own

@@ -73,12 +73,12 @@ def unexplained(text: str) -> list[str]:
     lines = reaches(tree)
     if not lines:
         return []
-    explained = commented_lines(text)
+    commented = commented_lines(text)
     begins = beginnings(tree)
     for line in sorted(lines):
-        if explained & {line, line - 1, begins.get(line, line), begins.get(line, line) - 1}:
-            explained.add(line)
-    return [f"line {line}: {', '.join(sorted(lines[line]))}" for line in sorted(lines) if line not in explained]
+        if commented & {line, line - 1, begins.get(line, line), begins.get(line, line) - 1}:
+            commented.add(line)
+    return [f"line {line}: {', '.join(sorted(lines[line]))}" for line in sorted(lines) if line not in commented]
 
 
 def beginnings(tree: ast.Module) -> dict[int, int]:
@@ -92,7 +92,7 @@ def beginnings(tree: ast.Module) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_private_names_of_others_are_explained(file: str) -> None:
+def test_private_names_of_others_have_a_comment(file: str) -> None:
     assert unexplained((TESTS / file).read_text(encoding="utf-8")) == []
 
 

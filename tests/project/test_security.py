@@ -36,8 +36,8 @@ def test_no_row_is_missing() -> None:
         "D": range(1, 9),
         "E": range(1, 8),
         "F": range(1, 13),
-        "G": range(1, 7),
-        "T": range(1, 3),
+        "G": range(1, 8),
+        "T": range(1, 4),
     }
     assert set(rows()) == {f"{section}{n}" for section, numbers in sections.items() for n in numbers} | faults
 
@@ -66,7 +66,7 @@ FORBIDDEN = {
 WALL_CLOCK = {"cookies.py"}  # a cookie says at what time of day it expires
 
 
-def test_the_library_imports_no_random_numbers_and_reads_no_wall_clock() -> None:
+def test_the_library_imports_no_random_numbers_and_no_wall_clock() -> None:
     for path in (ROOT / "httpcore").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = (

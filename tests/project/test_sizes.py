@@ -19,7 +19,9 @@ FUNCTION = 60
 CLASS = 400
 LARGE, LARGE_CLASSES = 300, 3
 INNER_IMPORTS = 15
-ABOVE_THE_CORE = tuple(f"httpcore.{name}" for name in ("_transports", "_client", "contrib", "gateway", "__main__"))
+ABOVE_THE_CORE = tuple(
+    f"httpcore.{name}" for name in ("_transports", "_client", "_cli", "contrib", "gateway", "__main__")
+)
 """Layers that are loaded in part, with many optional libraries; test_inner_imports asks each import for its reason."""
 
 TABLES_OF_ENGINES = ("httpcore._http1.engines", "httpcore._http2.engines")

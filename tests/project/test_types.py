@@ -23,8 +23,9 @@ WRONG = PROJECT / "tests" / "project" / "wrong_calls.py"
 
 RIGHT = """
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
+from typing import TypeVar
 import httpcore
 
 events: list[httpcore.TraceEvent] = []
@@ -41,13 +42,50 @@ def plain(http: httpcore.SyncConnectionPool) -> None:
         http.request("GET", "http://a.test/", given)
     http.request("GET", "http://a.test/", {"a": "b"}, timeout=5)
     http.request(b"GET", b"http://a.test/", [("a", "b"), (b"a", b"b")], timeout=None, trace=events.append)
-    http.request("GET", "http://a.test/", timeout=http.timeout.replace(read=5, total=None))
+    http.request("GET", "http://a.test/", timeout=http.timeout.replace(read=5, total=None, min_rate=1000))
+    http.request("GET", "http://a.test/", timeout=httpcore.TimeoutConfig(min_rate=1000, min_rate_window=None))
     with open("file", "rb") as file:
         http.request("PUT", "http://a.test/", body=file)
     for body in (b"", bytearray(), memoryview(b""), "text", [b"", b""], pieces(), pieces, None):
         http.request("PUT", "http://a.test/", body=body)
     http.request("PUT", "http://a.test/", body=httpcore.ReplayableBody(pieces), trailers=lambda: {"a": "b"})
     http.request("GET", "http://a.test/", ssl=ssl.create_default_context(), max_body=5)
+
+R = TypeVar("R")
+
+def get(pool: httpcore.AnyPool[R]) -> R:
+    assert pool.stats().open == 0 and pool.timeout.read_timeout
+    return pool.request("GET", "http://a.test/", {"a": "b"}, timeout=5, max_body=None)
+
+def blocking(pool: httpcore.AnyPool[httpcore.SyncResponse]) -> int:
+    return pool.request("GET", "http://a.test/").status_code
+
+async def awaited(pool: httpcore.AnyPool[Awaitable[httpcore.Response]]) -> int:
+    return (await pool.request("GET", "http://a.test/")).status_code
+
+def look(response: httpcore.AnyResponse) -> str | None:
+    assert response.status_code and response.body and response.info.tls
+    return response.header("a")
+
+async def either(http: httpcore.ConnectionPool, plain: httpcore.SyncConnectionPool) -> None:
+    look(await get(http))
+    look(get(plain))
+    response: httpcore.SyncResponse = get(plain)
+    blocking(plain) + await awaited(http)
+    with plain.stream("GET", "http://a.test/") as streamed:
+        for piece in streamed.stream():
+            piece.hex()
+    given = httpcore.SyncResponse(200, body=b"", connection=response.connection)
+    if given.connection is not None:
+        with given.connection as raw:
+            raw.send(raw.recv())
+    connection = (await http.request("CONNECT", "http://a.test/")).connection
+    if connection is not None:
+        async with connection as other:
+            await other.send(await other.recv())
+        connection.close()
+        await connection.close()
+        await connection.aclose()
 
 async def waits(http: httpcore.ConnectionPool) -> None:
     await http.request("PUT", "http://a.test/", body=more_pieces())

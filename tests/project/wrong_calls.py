@@ -60,6 +60,38 @@ def responses(response: httpcore.SyncResponse) -> None:
         pass
 
 
+def made(raw: httpcore.SyncRawStream, connection: httpcore.RawStream) -> None:
+    httpcore.SyncResponse("200")  # refused
+    httpcore.SyncResponse(200, body=5)  # refused
+    httpcore.SyncResponse(200, reason=b"OK")  # refused
+    httpcore.SyncResponse(200, connection=connection)  # refused
+    httpcore.Response(200, connection=raw)  # refused
+    httpcore.Response(200, trailers=7)  # refused
+    with raw as stream:
+        stream.send("text")  # refused
+        stream.recv().decode().read()  # refused
+    with connection:  # refused
+        pass
+
+
+def either(pool: httpcore.AnyPool[httpcore.SyncResponse], response: httpcore.AnyResponse) -> None:
+    pool.reqest("GET", "http://a.test/")  # refused
+    pool.request("GET", 5)  # refused
+    pool.request("GET", "http://a.test/").text  # refused
+    pool.close().done  # refused
+    response.body.encode()  # refused
+    response.read().decode()  # refused
+    response.header("a").lower()  # refused
+    response.status_code = 5  # refused
+
+
+async def wrong_face(plain: httpcore.SyncConnectionPool, http: httpcore.ConnectionPool) -> None:
+    either(http, httpcore.Response(200))  # refused
+    either(plain, 200)  # refused
+    httpcore.run_sync(len)  # refused
+    httpcore.run_sync(plain.request("GET", "http://a.test/"))  # refused
+
+
 async def waits(http: httpcore.ConnectionPool, response: httpcore.Response) -> None:
     http.request("GET", "http://a.test/").status_code  # refused
     (await http.request("GET", "http://a.test/", {"a": 1})).body  # refused
@@ -76,6 +108,9 @@ def settings() -> None:
     httpcore.TimeoutConfig(conect=5)  # refused
     httpcore.TimeoutConfig(read="5")  # refused
     httpcore.TimeoutConfig().replace(reed=5)  # refused
+    httpcore.TimeoutConfig(min_rate="1000")  # refused
+    httpcore.TimeoutConfig(min_rate=(1000, 10))  # refused
+    httpcore.TimeoutConfig().replace(min_rate_window="10")  # refused
     httpcore.PoolLimits("10")  # refused
     httpcore.PoolLimits(max_conections=10)  # refused
     httpcore.RetryPolicy(3)  # refused

@@ -26,11 +26,11 @@ ASYNCIO, TRIO, THREADS = (
 
 
 class Server(ScriptedServer):
-    """Redirects from /away, asks for Digest under /digest. After `budget` bytes it ends the connection in `way`."""
+    """Redirects from /away, asks for Digest under /digest. After `budget` bytes it ends the connection in `case`."""
 
     def __init__(self) -> None:
         self.budget: int | None = None
-        self.way: Callable[[Peer], object] = Peer.close
+        self.case: Callable[[Peer], object] = Peer.close
         self.sent = 0
         self.pause = 0.0
         super().__init__(self.script)
@@ -53,7 +53,7 @@ class Server(ScriptedServer):
         if budget is not None and self.sent + len(data) > budget:
             peer.send(data[: max(0, budget - self.sent)])
             self.sent = budget
-            self.way(peer)
+            self.case(peer)
             raise OSError("the connection was ended on purpose")
         self.sent += len(data)
         for part in (data[:20], data[20:]):
@@ -167,15 +167,15 @@ def test_a_call_cancelled_at_any_suspension_leaves_nothing(
     assert moments > 3
 
 
-@pytest.mark.parametrize("way", [Peer.close, Peer.reset], ids=["close", "reset"])
+@pytest.mark.parametrize("case", [Peer.close, Peer.reset], ids=["close", "reset"])
 @pytest.mark.parametrize("what", WHAT, ids=lambda what: what.__name__)
 def test_a_connection_that_ends_after_any_byte_leaves_nothing(
-    server: Server, what: What, way: Callable[[Peer], object]
+    server: Server, what: What, case: Callable[[Peer], object]
 ) -> None:
     async def main(budget: int) -> None:
         below = transport()
         async with client(THREADS, transport=below) as http:
-            server.sent, server.budget, server.way = 0, budget, way
+            server.sent, server.budget, server.case = 0, budget, case
             with suppress(httpcore.HTTPCoreError):
                 await what(http, server.url)
             assert leased(below) == 0

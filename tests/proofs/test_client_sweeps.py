@@ -78,9 +78,9 @@ async def pieces() -> AsyncIterator[bytes]:
 
 
 async def uploaded(client: Client) -> None:
-    def told(progress: httpcore.Progress) -> None: ...
+    def seen(progress: httpcore.Progress) -> None: ...
 
-    await client.post(f"{URL}/up", pieces(), on_progress=told)
+    await client.post(f"{URL}/up", pieces(), on_progress=seen)
 
 
 async def hooked(client: Client) -> None:

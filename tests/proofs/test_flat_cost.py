@@ -89,9 +89,7 @@ async def lines_in_a_crowd(runtime: Runtime, url: str, size: int) -> tuple[float
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES[:3], ids=lambda runtime: runtime.name)
-def test_among_ten_thousand_that_wait_a_request_costs_what_it_costs_among_a_thousand(
-    runtime: Runtime, url: str
-) -> None:
+def test_a_request_costs_the_same_among_ten_thousand_waiters(runtime: Runtime, url: str) -> None:
     few = runtime.run(lines_in_a_crowd, runtime, url, 1_000)
     many = runtime.run(lines_in_a_crowd, runtime, url, 10_000)
     assert many[0] <= MORE * few[0], f"to ask and give up: {many[0]:.0f} lines among 10,000, {few[0]:.0f} among 1,000"
@@ -115,7 +113,7 @@ async def lines_beside_idle_connections(runtime: Runtime, url: str, idle: int) -
 
 
 @each_runtime
-def test_a_thousand_idle_connections_cost_a_request_no_more_than_ten(runtime: Runtime, url: str) -> None:
+def test_thousand_idle_connections_cost_request_no_more_than_ten(runtime: Runtime, url: str) -> None:
     few = runtime.run(lines_beside_idle_connections, runtime, url, 10)
     many = runtime.run(lines_beside_idle_connections, runtime, url, 1_000)
     assert many <= MORE * few, f"{many:.0f} lines beside 1,000 idle connections, {few:.0f} beside 10"
@@ -139,9 +137,7 @@ async def lines_beside_streams(runtime: Runtime, url: str, streams: int) -> floa
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES[0:3:2], ids=lambda runtime: runtime.name)
-def test_a_request_among_three_thousand_streams_costs_what_it_costs_among_a_hundred(
-    runtime: Runtime, nginx: Ports
-) -> None:
+def test_a_request_costs_the_same_among_three_thousand_streams(runtime: Runtime, nginx: Ports) -> None:
     url = f"http://127.0.0.1:{nginx.plain}/hello"
     few = runtime.run(lines_beside_streams, runtime, url, 100)
     many = runtime.run(lines_beside_streams, runtime, url, 3_000)

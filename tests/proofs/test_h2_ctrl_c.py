@@ -120,7 +120,7 @@ def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
 
 @pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_ctrl_c_at_any_line_harms_nobody_else(name: str) -> None:
+def test_ctrl_c_at_any_line_harms_no_other(name: str) -> None:
     """At one line of `STRIDE`, beginning elsewhere in each scenario; at all of them with `HTTPCORE_STRIDE=1`."""
     line, lines = 1 + list(SCENARIOS).index(name) % STRIDE, 0
     while strike(SCENARIOS[name], Runtime(), line):

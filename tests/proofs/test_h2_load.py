@@ -1,6 +1,6 @@
 """HTTP/2 under load: 100 threads, or tasks, share one connection for 20,000 requests, some of which are given up.
 
-The peer is h2 in a process of its own, whose count of open streams is the judge of whether any was left behind.
+The peer is h2 in a process of its own, whose count of open streams decides whether any was left behind.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Worker:
 
 
 @each_runtime
-def test_a_hundred_at_once_share_one_connection_for_twenty_thousand_requests(runtime: Runtime, url: str) -> None:
+def test_a_hundred_share_one_connection_for_20_000_requests(runtime: Runtime, url: str) -> None:
     """Of every kind, in a random order: every body is right, and of what was given up nothing is left."""
 
     async def main() -> None:

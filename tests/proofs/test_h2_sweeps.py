@@ -235,7 +235,7 @@ async def post_more_than_is_read(pool: Pool) -> None:
     assert (response.status_code, response.body) == (413, b"/early")
 
 
-async def post_when_told(pool: Pool) -> None:
+async def post_on_signal(pool: Pool) -> None:
     response = await pool.request("POST", url("/told"), {"Expect": "100-continue"}, b"z" * 200)
     assert response.body == b"POST /told"
 
@@ -252,14 +252,14 @@ async def converse(response: httpcore.Response) -> None:
     raw = response.connection
     assert raw is not None
     try:
-        for said in (b"there and back", b"x" * 3000):
-            await raw.send(said)
-            heard = b""
-            while len(heard) < len(said):
+        for seen in (b"there and back", b"x" * 3000):
+            await raw.send(seen)
+            received = b""
+            while len(received) < len(seen):
                 piece = await raw.recv(2000)
                 assert piece
-                heard += piece
-            assert heard == said
+                received += piece
+            assert received == seen
         await raw.end()
         assert await raw.recv() == b""
         assert response.trailers in ([(b"x-path", b"/mirror")], [])
@@ -302,7 +302,7 @@ async def leave_a_quiet_connection(pool: Pool) -> None:
     await backend.sleep(3.0)
 
 
-async def read_what_nobody_has_read(pool: Pool) -> None:
+async def read_the_unread(pool: Pool) -> None:
     """An unread response beside the victim's. It is read when the victim has had a second."""
     # As above.
     backend = pool._leases.backend
@@ -331,7 +331,7 @@ class Scenario:
 ONE = httpcore.PoolLimits(max_connections=1)
 TWO = httpcore.PoolLimits(max_connections_per_origin=2)
 CROWD = (other("/other"), other("/third"), other("/post", method="POST"))
-UNREAD = (read_what_nobody_has_read, read_what_nobody_has_read)
+UNREAD = (read_the_unread, read_the_unread)
 SCENARIOS = {
     "new connection": Scenario(get),
     "reused connection": Scenario(post_small, warm_up),
@@ -344,7 +344,7 @@ SCENARIOS = {
     "small window": Scenario(post_through_a_small_window, warm_up),
     "closed window": Scenario(post_through_a_closed_window, nothing, CROWD, settings={"INITIAL_WINDOW_SIZE": 0}),
     "early answer to a large body": Scenario(post_more_than_is_read, nothing, CROWD),
-    "expect": Scenario(post_when_told),
+    "expect": Scenario(post_on_signal),
     "burst on a new origin": Scenario(get, nothing, (*CROWD, other("/far", "b.test"))),
     "duplex": Scenario(talk, nothing, CROWD),
     "tunnel": Scenario(open_a_tunnel, settings={"ENABLE_CONNECT_PROTOCOL": 1}),

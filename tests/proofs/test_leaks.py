@@ -63,7 +63,7 @@ async def check_is_clean(pool: httpcore.ConnectionPool, url: str) -> None:
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_asyncio(url: str, loop: Any) -> None:
+def test_random_cancellations_leave_nothing_on_asyncio(url: str, loop: Any) -> None:
     aim = Aim()
 
     async def victim(pool: httpcore.ConnectionPool, number: int) -> None:
@@ -90,7 +90,7 @@ def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_asyncio(ur
     assert aim.hits > 300, f"{aim.hits} requests were really cut off (seed {SEED})"
 
 
-def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_trio(url: str) -> None:
+def test_random_cancellations_leave_nothing_on_trio(url: str) -> None:
     aim = Aim()
 
     async def victim(pool: httpcore.ConnectionPool, number: int) -> None:
@@ -116,7 +116,7 @@ def test_requests_cancelled_at_random_moments_leave_nothing_behind_on_trio(url: 
     assert aim.hits > 300, f"{aim.hits} requests were really cut off (seed {SEED})"
 
 
-def test_requests_that_time_out_at_random_moments_leave_nothing_behind_in_threads(url: str) -> None:
+def test_random_timeouts_leave_nothing_in_threads(url: str) -> None:
     before = descriptors()
     pool = httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(max_connections=8))
     failures: list[BaseException] = []

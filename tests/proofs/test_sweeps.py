@@ -133,7 +133,7 @@ async def post_more_than_is_read(pool: Pool) -> None:
     assert (response.status_code, response.body) == (413, b"/early")
 
 
-async def post_when_told(pool: Pool) -> None:
+async def post_on_signal(pool: Pool) -> None:
     response = await pool.request("POST", url("/told"), {"Expect": "100-continue"}, b"z" * 200)
     assert response.body == b"POST /told"
 
@@ -177,7 +177,7 @@ async def connect_first(pool: Pool) -> None:
     await fetch(pool, "/one")
 
 
-async def read_what_is_unusual(pool: Pool) -> None:
+async def read_unusual_responses(pool: Pool) -> None:
     response = await pool.request("GET", url("/odd"))
     assert (response.body, len(response.info.lenient)) == (b"GET /odd", 3)
 
@@ -187,13 +187,13 @@ async def send_and_receive_at_once(pool: Pool) -> None:
     raw = response.connection
     assert raw is not None
     try:
-        heard = b""
-        for said in (b"there and back", b"x" * 200):
-            await raw.send(said)
+        received = b""
+        for seen in (b"there and back", b"x" * 200):
+            await raw.send(seen)
         await raw.end()
         while data := await raw.recv(1000):
-            heard += data
-        assert heard == b"first" + b"there and back" + b"x" * 200
+            received += data
+        assert received == b"first" + b"there and back" + b"x" * 200
     finally:
         raw.close()
 
@@ -234,7 +234,7 @@ SCENARIOS = {
     "body of bytes": Scenario(post_bytes),
     "body from a generator": Scenario(post_chunks, warm_up),
     "early answer to a large body": Scenario(post_more_than_is_read),
-    "expect": Scenario(post_when_told),
+    "expect": Scenario(post_on_signal),
     "streamed with trailers": Scenario(read_in_pieces, warm_up),
     "decoded in pieces": Scenario(decode_in_pieces, warm_up),
     "decoded as a whole": Scenario(decode_as_a_whole),
@@ -243,7 +243,7 @@ SCENARIOS = {
     "connected first": Scenario(connect_first),
     "connected first, reused": Scenario(connect_first, warm_up),
     "connected first, three others": Scenario(connect_first, nothing, CROWD, ONE),
-    "unusual": Scenario(read_what_is_unusual, warm_up),
+    "unusual": Scenario(read_unusual_responses, warm_up),
     "duplex": Scenario(send_and_receive_at_once, warm_up),
     "one connection, three others": Scenario(wait_for_the_only_connection, nothing, CROWD, ONE),
     "one per origin, three others": Scenario(wait_for_the_only_connection, warm_up, CROWD, PER_ORIGIN),

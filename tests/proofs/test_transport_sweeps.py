@@ -190,10 +190,10 @@ async def counted(scope: Any, receive: Any, send: Any) -> None:
 async def talk(transport: httpcore.Transport) -> None:
     async with transport.arequest("GET", URL, upgrade()) as (_, _, _, extensions):
         web = WebSocketClient(extensions["connection"])
-        for said in ("text", bytes(100_000)):
-            await web.send(said)
+        for seen in ("text", bytes(100_000)):
+            await web.send(seen)
             await web.send(Ping(payload=b"there?"))
-            while await web.message() != said:
+            while await web.message() != seen:
                 pass
         await web.send(CloseConnection(code=1000))
         assert (await web.message()).code == 1000

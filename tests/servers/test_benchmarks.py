@@ -70,7 +70,7 @@ def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
         ([], {"PAGES": "/no/folder"}, "PAGES is '/no/folder', which is no folder"),
     ],
 )
-def test_the_command_says_from_any_folder_what_is_wrong(
+def test_the_command_names_a_mistake_from_any_folder(
     tmp_path: Path, arguments: list[str], environment: dict[str, str], words: str
 ) -> None:
     done = run(str(PROJECT / "scripts/bench"), *arguments, folder=tmp_path, **environment)
@@ -148,13 +148,13 @@ def test_every_work_begins_with_ours_and_no_name_is_there_twice(modules: SimpleN
     assert {name for pair in modules.works.PAIRS for name in pair} <= {work.name for work in works}
 
 
-def test_a_word_selects_the_work_of_that_name_or_all_that_have_it(modules: SimpleNamespace) -> None:
+def test_word_selects_the_work_of_that_name_or_all_that_have_it(modules: SimpleNamespace) -> None:
     assert [work.name for work in modules.works.chosen("sync GET")] == ["sync GET"]
     assert {"sync GET, TLS", "200 MB up, TLS, sync"} <= {work.name for work in modules.works.chosen("TLS")}
     assert modules.works.chosen("") == modules.works.WORKS
 
 
-def test_twice_the_cost_is_as_far_to_the_right_as_half_is_to_the_left(modules: SimpleNamespace) -> None:
+def test_twice_and_half_the_cost_are_equally_far_from_the_middle(modules: SimpleNamespace) -> None:
     place = modules.picture.place
     assert place(2) - place(1) == pytest.approx(place(1) - place(0.5))
     assert place(1000) == modules.picture.RIGHT
@@ -175,7 +175,7 @@ def test_the_picture_has_a_bar_for_each_client_but_the_first(modules: SimpleName
     assert {"a <b> & c", "httpcore: 12.5 µs CPU", "bare x", "0.25", "20"} <= set(texts)
 
 
-def test_a_work_whose_first_client_failed_has_no_bars_and_no_ratios(modules: SimpleNamespace) -> None:
+def test_a_work_without_its_first_client_has_no_ratios(modules: SimpleNamespace) -> None:
     work = modules.works.Work("work", ("httpcore", "y"), modules.works.CPU, "", ())
     results = {"work": {"y": found(modules, None)}}
     assert "<rect" not in modules.picture.picture([work], results)

@@ -124,7 +124,7 @@ def test_the_gateway_passes_responses_without_a_body_on(
     assert http.stats().connections == 1
 
 
-def test_the_gateway_removes_what_is_for_one_hop_only(http: httpcore.SyncConnectionPool) -> None:
+def test_the_gateway_removes_fields_for_one_hop(http: httpcore.SyncConnectionPool) -> None:
     heads: list[bytes] = []
 
     def script(peer: Peer) -> None:
@@ -166,7 +166,7 @@ def test_the_gateway_breaks_off_what_the_upstream_broke_off(http: httpcore.SyncC
 
 
 @pytest.mark.parametrize("where", ["before the head", "in the body"])
-def test_a_client_that_leaves_cancels_the_request_to_the_upstream(where: str) -> None:
+def test_client_that_leaves_cancels_the_request_to_the_upstream(where: str) -> None:
     left = threading.Event()
     began = threading.Event()
 
@@ -188,7 +188,7 @@ def test_a_client_that_leaves_cancels_the_request_to_the_upstream(where: str) ->
         assert left.wait(10), "the upstream still has its connection"
 
 
-def test_a_hundred_megabytes_pass_the_gateway_both_ways_in_flat_memory(
+def test_a_hundred_megabytes_pass_the_gateway_in_flat_memory(
     url: str, upstream: Upstream, http: httpcore.SyncConnectionPool
 ) -> None:
     size, piece = 100_000_000, os.urandom(50_000)
@@ -234,7 +234,7 @@ def test_a_client_of_the_gateway_that_leaves_harms_no_other(
         assert len(connections(url, upstream)) == 1
 
 
-def test_a_response_with_trailers_passes_the_gateway_without_them(
+def test_response_with_trailers_passes_the_gateway_without_them(
     hypercorn: Ports, place: Path, http: httpcore.SyncConnectionPool
 ) -> None:
     """ASGI servers have no common way to send them; what came before is whole."""
@@ -254,7 +254,7 @@ def test_the_demo_says_that_all_worked() -> None:
     assert time.monotonic() - began < 60
 
 
-def test_a_response_that_begins_during_an_upload_passes_the_gateway(url: str, upstream: Upstream) -> None:
+def test_response_that_begins_during_an_upload_passes_gateway(url: str, upstream: Upstream) -> None:
     """Piece by piece: the client sends the next one when the last has come back, and the connection stays."""
     with httpcore.SyncConnectionPool(timeout=10) as http:
         http.request("GET", url + "/")

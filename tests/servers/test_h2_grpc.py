@@ -273,7 +273,7 @@ def test_a_deadline_is_kept_by_the_server(runtime: Runtime, real: Real) -> None:
 
 
 @each_runtime
-def test_the_server_hears_of_callers_that_leave(runtime: Runtime, real: Real) -> None:
+def test_the_server_notices_callers_that_leave(runtime: Runtime, real: Real) -> None:
     """By a timeout of theirs, by closing a response, by closing a two-way stream."""
 
     async def left(http: Any) -> int:
@@ -298,7 +298,7 @@ def test_the_server_hears_of_callers_that_leave(runtime: Runtime, real: Real) ->
                 assert response.status_code == 200
             return True
 
-        async def closes_both_ways() -> bool:
+        async def closes_both_directions() -> bool:
             response = await http.request("POST", real.url + "Hang", HEADERS, framed(b""), duplex=True)
             response.connection.close()
             return True
@@ -306,7 +306,7 @@ def test_the_server_hears_of_callers_that_leave(runtime: Runtime, real: Real) ->
         async def stays() -> bool:
             return all([of_bytes((await unary(http, real, b"%d" % at)).body) == [b"%d" % at] for at in range(20)])
 
-        assert all(await runtime.gather(*[times_out, closes, closes_both_ways, stays] * 5))
+        assert all(await runtime.gather(*[times_out, closes, closes_both_directions, stays] * 5))
         for _ in range(500):
             if await left(http) == before + 15:
                 break

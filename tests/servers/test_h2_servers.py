@@ -217,11 +217,11 @@ def test_trailers_come_after_the_body(runtime: Runtime, real: Real) -> None:
 def test_early_hints_come_before_the_response(
     runtime: Runtime, hypercorn: Ports, trusting_real: httpcore.SSLConfig
 ) -> None:
-    heard: list[int] = []
+    seen: list[int] = []
 
     def trace(event: httpcore.TraceEvent) -> None:
         if isinstance(event, httpcore.InterimResponse):
-            heard.append(event.status_code)
+            seen.append(event.status_code)
 
     async def body(http: Any) -> None:
         response = await http.request("GET", f"https://localhost:{hypercorn.secure}/hints")
@@ -229,7 +229,7 @@ def test_early_hints_come_before_the_response(
         (hints,) = response.informational
         assert hints.status_code == 103
         assert (b"link", b"</style.css>; rel=preload") in hints.headers
-        assert heard == [103]
+        assert seen == [103]
 
     run(runtime, body, ssl=trusting_real, trace=trace)
 
@@ -241,7 +241,7 @@ def test_one_that_times_out_harms_no_other(runtime: Runtime, hypercorn: Ports) -
     async def body(http: Any) -> None:
         await http.request("GET", url + "/hello")
 
-        async def patient() -> bytes:
+        async def long_wait() -> bytes:
             return bytes((await http.request("GET", url + "/slow")).body)
 
         async def impatient() -> bytes:
@@ -249,7 +249,7 @@ def test_one_that_times_out_harms_no_other(runtime: Runtime, hypercorn: Ports) -
                 await http.request("GET", url + "/slow", timeout=0.05)
             return b"gone"
 
-        results = await runtime.gather(*[patient, impatient] * 10)
+        results = await runtime.gather(*[long_wait, impatient] * 10)
         assert results == [b"at last", b"gone"] * 10
         assert (await http.request("GET", url + "/hello")).info.reused
         assert http.stats().connections == 1
@@ -283,7 +283,7 @@ def test_an_upload_that_is_refused_stops_and_tells_why(runtime: Runtime, nginx: 
 
 
 @each_runtime
-def test_a_server_that_takes_few_requests_a_connection_fails_none(runtime: Runtime, nginx: Ports) -> None:
+def test_server_that_takes_few_requests_a_connection_fails_none(runtime: Runtime, nginx: Ports) -> None:
     """nginx sends GOAWAY after `keepalive_requests`, 50 here, and closes when those are answered."""
     url = f"http://127.0.0.1:{nginx.tired}"
     opened: list[httpcore.TraceEvent] = []

@@ -27,7 +27,7 @@ KNOWS = {"http1": False}
 IMPATIENT = httpcore.TimeoutConfig(30, read_timeout=0.05)
 
 
-class Way(NamedTuple):
+class Case(NamedTuple):
     """Where a WebSocket leads, and over what."""
 
     url: str
@@ -42,21 +42,21 @@ def uvicorn_port() -> Iterator[int]:
 
 
 @pytest.fixture(params=["HTTP/2, TLS", "HTTP/2, plain", "HTTP/1.1, TLS", "HTTP/1.1, plain", "HTTP/1.1, uvicorn"])
-def way(request: pytest.FixtureRequest, hypercorn: Ports, trusting_real: httpcore.SSLConfig) -> Way:
+def case(request: pytest.FixtureRequest, hypercorn: Ports, trusting_real: httpcore.SSLConfig) -> Case:
     protocol, _, how = request.param.partition(", ")
     if how == "uvicorn":
-        return Way(f"http://127.0.0.1:{request.getfixturevalue('uvicorn_port')}", protocol, {})
+        return Case(f"http://127.0.0.1:{request.getfixturevalue('uvicorn_port')}", protocol, {})
     if how == "TLS":
-        return Way(f"https://localhost:{hypercorn.secure}", protocol, {"ssl": trusting_real})
-    return Way(f"http://127.0.0.1:{hypercorn.plain}", protocol, KNOWS if protocol == "HTTP/2" else {})
+        return Case(f"https://localhost:{hypercorn.secure}", protocol, {"ssl": trusting_real})
+    return Case(f"http://127.0.0.1:{hypercorn.plain}", protocol, KNOWS if protocol == "HTTP/2" else {})
 
 
 @pytest.fixture(params=["TLS", "plain"])
-def way2(request: pytest.FixtureRequest, hypercorn: Ports, trusting_real: httpcore.SSLConfig) -> Way:
+def second(request: pytest.FixtureRequest, hypercorn: Ports, trusting_real: httpcore.SSLConfig) -> Case:
     """Over HTTP/2."""
     if request.param == "TLS":
-        return Way(f"https://localhost:{hypercorn.secure}", "HTTP/2", {"ssl": trusting_real})
-    return Way(f"http://127.0.0.1:{hypercorn.plain}", "HTTP/2", KNOWS)
+        return Case(f"https://localhost:{hypercorn.secure}", "HTTP/2", {"ssl": trusting_real})
+    return Case(f"http://127.0.0.1:{hypercorn.plain}", "HTTP/2", KNOWS)
 
 
 class WebSocket:
@@ -83,7 +83,7 @@ class WebSocket:
             self._events = self.frames.events()
         return event
 
-    async def hear(self) -> str | bytes:
+    async def receive(self) -> str | bytes:
         """The next whole message."""
         parts: list[Any] = []
         while True:
@@ -94,21 +94,23 @@ class WebSocket:
                 return parts[0][:0].join(parts)  # type: ignore[no-any-return]
 
 
-async def opened(http: Any, way: Way, **options: Any) -> WebSocket:
-    return WebSocket((await shaken(http, way, "/talk", 200 if way.protocol == "HTTP/2" else 101, **options)).connection)
+async def opened(http: Any, case: Case, **options: Any) -> WebSocket:
+    return WebSocket(
+        (await shaken(http, case, "/talk", 200 if case.protocol == "HTTP/2" else 101, **options)).connection
+    )
 
 
-async def shaken(http: Any, way: Way, path: str, status: int, **options: Any) -> Any:
+async def shaken(http: Any, case: Case, path: str, status: int, **options: Any) -> Any:
     """The response to a handshake."""
     version = ("sec-websocket-version", "13")
-    if way.protocol == "HTTP/2":
+    if case.protocol == "HTTP/2":
         headers = [(":protocol", "websocket"), version]
-        response = await http.request("CONNECT", way.url + path, headers, stream=True, **options)
+        response = await http.request("CONNECT", case.url + path, headers, stream=True, **options)
         assert (response.status_code, response.protocol) == (status, "HTTP/2")
         return response
     key = base64.b64encode(os.urandom(16))
     headers = [("connection", "upgrade"), ("upgrade", "websocket"), version, ("sec-websocket-key", key.decode())]
-    response = await http.request("GET", way.url + path, headers, stream=True, **options)
+    response = await http.request("GET", case.url + path, headers, stream=True, **options)
     assert (response.status_code, response.protocol) == (status, "HTTP/1.1")
     if status == 101:
         accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest())
@@ -127,10 +129,10 @@ def run(runtime: Runtime, body: Any, **settings: Any) -> None:
 
 
 @each_runtime
-def test_text_and_bytes_come_back(runtime: Runtime, way: Way) -> None:
+def test_text_and_bytes_come_back(runtime: Runtime, case: Case) -> None:
     async def body(http: Any) -> None:
-        web = await opened(http, way)
-        for said in (
+        web = await opened(http, case)
+        for seen in (
             "Hello, world",
             "Zwölf Boxkämpfer",
             b"\x00\xff",
@@ -139,22 +141,22 @@ def test_text_and_bytes_come_back(runtime: Runtime, way: Way) -> None:
             "z" * 65_535,
             b"w" * 65_536,
         ):
-            await web.say(said)
-            assert await web.hear() == said
+            await web.say(seen)
+            assert await web.receive() == seen
         await web.send(Ping(payload=b"there?"))
         assert await web.event() == Pong(payload=b"there?")
         assert http.stats().leased == 1
         web.raw.close()
 
-    run(runtime, body, **way.settings)
+    run(runtime, body, **case.settings)
 
 
 @each_runtime
-def test_megabytes_go_both_ways_at_once(runtime: Runtime, way: Way) -> None:
+def test_megabytes_go_in_both_directions_at_once(runtime: Runtime, case: Case) -> None:
     """Five are sent whatever has come back: only one who receives meanwhile keeps both sides going."""
 
     async def body(http: Any) -> None:
-        web = await opened(http, way)
+        web = await opened(http, case)
 
         async def speak() -> bool:
             for number in range(5):
@@ -162,36 +164,36 @@ def test_megabytes_go_both_ways_at_once(runtime: Runtime, way: Way) -> None:
             return True
 
         async def listen() -> bool:
-            return all([await web.hear() == MEGABYTE[number:] for number in range(5)])
+            return all([await web.receive() == MEGABYTE[number:] for number in range(5)])
 
         assert await runtime.gather(speak, listen) == [True, True]
         web.raw.close()
 
-    run(runtime, body, **way.settings)
+    run(runtime, body, **case.settings)
 
 
 @each_runtime
-def test_the_closing_handshake_from_this_side(runtime: Runtime, way: Way) -> None:
+def test_the_closing_handshake_from_this_side(runtime: Runtime, case: Case) -> None:
     async def body(http: Any) -> None:
-        web = await opened(http, way)
+        web = await opened(http, case)
         await web.say("last words")
-        assert await web.hear() == "last words"
+        assert await web.receive() == "last words"
         await web.send(CloseConnection(code=1000, reason="done"))
         answer = await web.event()
         assert isinstance(answer, CloseConnection)
         assert (answer.code, web.frames.state) == (1000, ConnectionState.CLOSED)
-        if way.protocol == "HTTP/1.1":
+        if case.protocol == "HTTP/1.1":
             assert await web.raw.recv() == b""
         web.raw.close()
-        await fresh_or_shared(http, way)
+        await fresh_or_shared(http, case)
 
-    run(runtime, body, **way.settings)
+    run(runtime, body, **case.settings)
 
 
 @each_runtime
-def test_the_closing_handshake_from_the_server(runtime: Runtime, way: Way) -> None:
+def test_the_closing_handshake_from_the_server(runtime: Runtime, case: Case) -> None:
     async def body(http: Any) -> None:
-        web = await opened(http, way)
+        web = await opened(http, case)
         await web.say("bye")
         event = await web.event()
         assert isinstance(event, CloseConnection)
@@ -199,52 +201,52 @@ def test_the_closing_handshake_from_the_server(runtime: Runtime, way: Way) -> No
         await web.send(event.response())
         assert await web.raw.recv() == b""  # END_STREAM, or the connection's end
         web.raw.close()
-        await fresh_or_shared(http, way)
+        await fresh_or_shared(http, case)
 
-    run(runtime, body, **way.settings)
+    run(runtime, body, **case.settings)
 
 
-async def fresh_or_shared(http: Any, way: Way) -> None:
+async def fresh_or_shared(http: Any, case: Case) -> None:
     """After a WebSocket: over HTTP/2 the connection goes on; over HTTP/1.1 it is gone with it."""
-    assert http.stats().connections == (1 if way.protocol == "HTTP/2" else 0)
-    response = await http.request("GET", way.url + "/hello")
-    assert (response.body, response.info.reused) == (b"Hello, world", way.protocol == "HTTP/2")
+    assert http.stats().connections == (1 if case.protocol == "HTTP/2" else 0)
+    response = await http.request("GET", case.url + "/hello")
+    assert (response.body, response.info.reused) == (b"Hello, world", case.protocol == "HTTP/2")
 
 
 @each_runtime
-def test_a_refused_handshake_is_a_plain_response(runtime: Runtime, way: Way) -> None:
+def test_a_refused_handshake_is_a_plain_response(runtime: Runtime, case: Case) -> None:
     async def body(http: Any) -> None:
-        response = await shaken(http, way, "/refused", 403)
+        response = await shaken(http, case, "/refused", 403)
         assert response.connection is None
         assert await response.read() == b""
-        assert (await http.request("GET", way.url + "/hello")).body == b"Hello, world"
+        assert (await http.request("GET", case.url + "/hello")).body == b"Hello, world"
 
-    run(runtime, body, **way.settings)
+    run(runtime, body, **case.settings)
 
 
 @each_runtime
-def test_a_message_that_comes_too_late_comes_to_the_next_who_asks(runtime: Runtime, way: Way) -> None:
+def test_a_message_that_comes_too_late_is_for_the_next_receiver(runtime: Runtime, case: Case) -> None:
     """A `recv` that timed out has taken nothing."""
 
     async def body(http: Any) -> None:
-        web = await at_last(lambda: opened(http, way, timeout=IMPATIENT))
+        web = await at_last(lambda: opened(http, case, timeout=IMPATIENT))
         with pytest.raises(httpcore.ReadTimeout):
-            await web.hear()
+            await web.receive()
         await web.say("are you there?")
-        assert await at_last(web.hear) == "are you there?"
+        assert await at_last(web.receive) == "are you there?"
         web.raw.close()
 
-    run(runtime, body, **way.settings)
+    run(runtime, body, **case.settings)
 
 
 @each_runtime
-def test_a_receiver_that_is_interrupted_again_and_again_loses_nothing(runtime: Runtime, way: Way) -> None:
+def test_a_receiver_interrupted_again_and_again_loses_nothing(runtime: Runtime, case: Case) -> None:
     """By cancellation; in threads by a timeout. What he was about to take is there for him when he comes back."""
     messages = [f"{number} " * number for number in range(200)]
     config = httpcore.TimeoutConfig(30, read_timeout=0.002 if runtime.name == "threads" else 30)
 
     async def body(http: Any) -> None:
-        web = await at_last(lambda: opened(http, way, timeout=config))
+        web = await at_last(lambda: opened(http, case, timeout=config))
 
         async def speak() -> int:
             for message in messages:
@@ -252,18 +254,18 @@ def test_a_receiver_that_is_interrupted_again_and_again_loses_nothing(runtime: R
             return 0
 
         async def listen() -> int:
-            heard: list[str] = []
+            received: list[str] = []
             parts: list[str] = []
             interruptions = 0
-            while len(heard) < len(messages):
+            while len(received) < len(messages):
                 event = await interrupted(runtime, web.event)
                 interruptions += event is None
                 if isinstance(event, TextMessage):
                     parts.append(event.data)
                     if event.message_finished:
-                        heard.append("".join(parts))
+                        received.append("".join(parts))
                         parts.clear()
-            assert heard == messages
+            assert received == messages
             while not interruptions:
                 interruptions += await interrupted(runtime, web.event) is None
             return interruptions
@@ -271,7 +273,7 @@ def test_a_receiver_that_is_interrupted_again_and_again_loses_nothing(runtime: R
         assert (await runtime.gather(speak, listen))[1] > 0
         web.raw.close()
 
-    run(runtime, body, **way.settings)
+    run(runtime, body, **case.settings)
 
 
 async def interrupted(runtime: Runtime, thunk: Any) -> Any:
@@ -299,24 +301,24 @@ async def at_last(thunk: Any) -> Any:
 
 
 @each_runtime
-def test_many_websockets_and_requests_share_one_connection(runtime: Runtime, way2: Way) -> None:
+def test_many_websockets_and_requests_share_one_connection(runtime: Runtime, second: Case) -> None:
     sockets, messages, requests = 20, 10, 50
 
     async def body(http: Any) -> None:
-        await http.request("GET", way2.url + "/hello")
+        await http.request("GET", second.url + "/hello")
 
         async def talk(number: int) -> bool:
-            web = await opened(http, way2)
+            web = await opened(http, second)
             for at in range(messages):
-                said = f"{number}, {at}: " + "x" * (at * 499)
-                await web.say(said if at % 2 else said.encode())
-                assert await web.hear() == (said if at % 2 else said.encode())
+                seen = f"{number}, {at}: " + "x" * (at * 499)
+                await web.say(seen if at % 2 else seen.encode())
+                assert await web.receive() == (seen if at % 2 else seen.encode())
             web.raw.close()
             return True
 
         async def ask(number: int) -> bool:
             size = number * 1_009
-            response = await http.request("GET", f"{way2.url}/size-{size}")
+            response = await http.request("GET", f"{second.url}/size-{size}")
             return bool(response.body == patterned(size))
 
         talks = [lambda number=number: talk(number) for number in range(sockets)]
@@ -324,77 +326,77 @@ def test_many_websockets_and_requests_share_one_connection(runtime: Runtime, way
         assert all(await runtime.gather(*talks, *asked))
         assert http.stats().connections == 1
 
-    run(runtime, body, **way2.settings)
+    run(runtime, body, **second.settings)
 
 
 @each_runtime
-def test_an_open_websocket_holds_its_place_and_is_no_hindrance(runtime: Runtime, way2: Way) -> None:
+def test_an_open_websocket_holds_its_place_and_is_no_hindrance(runtime: Runtime, second: Case) -> None:
     async def body(http: Any) -> None:
-        webs = [await opened(http, way2) for _ in range(5)]
+        webs = [await opened(http, second) for _ in range(5)]
         assert (http.stats().leased, http.stats().connections) == (5, 1)
         for number, web in enumerate(webs):
             await web.say(f"{number}")
-        assert (await http.request("POST", way2.url + "/echo", body=MEGABYTE)).body == MEGABYTE
+        assert (await http.request("POST", second.url + "/echo", body=MEGABYTE)).body == MEGABYTE
         for number, web in reversed([*enumerate(webs)]):
-            assert await web.hear() == f"{number}"
+            assert await web.receive() == f"{number}"
             web.raw.close()
             assert http.stats().leased == number
 
-    run(runtime, body, **way2.settings)
+    run(runtime, body, **second.settings)
 
 
 @each_runtime
-def test_one_who_has_ended_his_side_still_hears(runtime: Runtime, way2: Way) -> None:
+def test_a_side_that_has_ended_still_receives(runtime: Runtime, second: Case) -> None:
     async def body(http: Any) -> None:
-        web = await opened(http, way2)
+        web = await opened(http, second)
         for number in range(100):
             await web.say(f"{number} " + "x" * 10_000)
         await web.raw.end()
         with pytest.raises(httpcore.WriteError):
             await web.say("one more")
         for number in range(100):
-            assert await web.hear() == f"{number} " + "x" * 10_000
+            assert await web.receive() == f"{number} " + "x" * 10_000
         web.raw.close()
         assert http.stats().connections == 1
 
-    run(runtime, body, **way2.settings)
+    run(runtime, body, **second.settings)
 
 
 @each_runtime
-def test_one_that_is_left_in_the_middle_harms_no_other(runtime: Runtime, way2: Way) -> None:
+def test_one_that_is_left_in_the_middle_harms_no_other(runtime: Runtime, second: Case) -> None:
     """Some stop listening to what they have asked for and close, some are closed while they wait, some time out."""
 
     async def body(http: Any) -> None:
-        await http.request("GET", way2.url + "/hello")
+        await http.request("GET", second.url + "/hello")
 
         async def stays(number: int) -> str:
-            web = await opened(http, way2)
+            web = await opened(http, second)
             for at in range(10):
                 await web.say(f"{number}, {at}" * 100)
-                assert await web.hear() == f"{number}, {at}" * 100
+                assert await web.receive() == f"{number}, {at}" * 100
             web.raw.close()
             return "stayed"
 
         async def leaves() -> str:
-            web = await opened(http, way2)
+            web = await opened(http, second)
             await web.say(MEGABYTE)
             assert await web.raw.recv(1000)
             web.raw.close()
             return "left"
 
         async def times_out() -> str:
-            web = await at_last(lambda: opened(http, way2, timeout=IMPATIENT))
+            web = await at_last(lambda: opened(http, second, timeout=IMPATIENT))
             with pytest.raises(httpcore.ReadTimeout):
-                await web.hear()
+                await web.receive()
             web.raw.close()
             return "timed out"
 
         async def is_closed() -> str:
-            web = await opened(http, way2)
+            web = await opened(http, second)
 
             async def listen() -> bool:
                 with pytest.raises(httpcore.ReadError):
-                    await web.hear()
+                    await web.receive()
                 return True
 
             async def close() -> bool:
@@ -407,9 +409,9 @@ def test_one_that_is_left_in_the_middle_harms_no_other(runtime: Runtime, way2: W
 
         stories: list[Any] = [leaves, times_out, is_closed] * 5
         steady = [lambda number=number: stays(number) for number in range(10)]
-        told = await runtime.gather(*stories, *steady)
-        assert told == ["left", "timed out", "closed"] * 5 + ["stayed"] * 10
-        assert (await http.request("GET", way2.url + "/hello")).info.reused
+        seen = await runtime.gather(*stories, *steady)
+        assert seen == ["left", "timed out", "closed"] * 5 + ["stayed"] * 10
+        assert (await http.request("GET", second.url + "/hello")).info.reused
         assert http.stats().connections == 1
 
-    run(runtime, body, **way2.settings)
+    run(runtime, body, **second.settings)

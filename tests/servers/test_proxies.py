@@ -23,7 +23,7 @@ from servers import free_port, uvicorn
 import httpcore
 
 AUTH = (USER, PASSWORD)
-WHO = f"{USER}:{quote(PASSWORD, safe='')}"
+NAME = f"{USER}:{quote(PASSWORD, safe='')}"
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,7 @@ async def exercise(runtime: Runtime, pool: Any, url: str) -> Any:
 
 
 @each_runtime
-def test_squid_forwards_http_and_one_connection_serves_all_origins(
-    runtime: Runtime, squid: proxies.Ports, origin: int
-) -> None:
+def test_squid_forwards_http_for_all_origins(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
     async def body() -> None:
         async with runtime.pool(proxy=f"http://127.0.0.1:{squid.open}") as pool:
             for host in ("127.0.0.1", "localhost", "127.0.0.1"):
@@ -73,7 +71,7 @@ def test_squid_forwards_http_and_one_connection_serves_all_origins(
 
 
 @each_runtime
-def test_squid_tunnels_http_when_it_is_told_to(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
+def test_squid_tunnels_http_where_tunnel_is_set(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
     async def body() -> None:
         async with runtime.pool(proxy=httpcore.Proxy(f"http://127.0.0.1:{squid.open}", tunnel=True)) as pool:
             hello = await exercise(runtime, pool, f"http://127.0.0.1:{origin}")
@@ -84,13 +82,15 @@ def test_squid_tunnels_http_when_it_is_told_to(runtime: Runtime, squid: proxies.
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_squid_asks_who_we_are(runtime: Runtime, squid: proxies.Ports, origin: int, nginx: Any, scheme: str) -> None:
+def test_squid_requires_authentication(
+    runtime: Runtime, squid: proxies.Ports, origin: int, nginx: Any, scheme: str
+) -> None:
     port = origin if scheme == "http" else nginx.secure
     url = f"{scheme}://127.0.0.1:{port}/hello"
     insecure = httpcore.SSLConfig(verify=False)
 
     async def body() -> None:
-        for proxy in (f"http://{WHO}@127.0.0.1:{squid.guarded}", httpcore.Proxy(guarded, auth=AUTH)):
+        for proxy in (f"http://{NAME}@127.0.0.1:{squid.guarded}", httpcore.Proxy(guarded, auth=AUTH)):
             async with runtime.pool(insecure, proxy=proxy) as pool:
                 for _ in range(2):
                     response = await pool.request("GET", url)
@@ -151,7 +151,7 @@ def test_squid_says_why_it_makes_no_tunnel(runtime: Runtime, squid: proxies.Port
 
 
 @each_runtime
-def test_what_squid_answers_itself_to_a_forwarded_request_is_a_response(runtime: Runtime, squid: proxies.Ports) -> None:
+def test_squids_own_answer_to_a_forwarded_request_is_a_response(runtime: Runtime, squid: proxies.Ports) -> None:
     nowhere = free_port()
 
     async def body() -> None:
@@ -226,13 +226,13 @@ def test_dante_leads_to_http_and_http_2(
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
-def test_microsocks_lets_through_whoever_has_the_password(
+def test_microsocks_serves_a_client_with_the_password(
     runtime: Runtime, microsocks: proxies.Ports, trusting_real: httpcore.SSLConfig, nginx: Any, scheme: str
 ) -> None:
     url = f"https://localhost:{nginx.secure}"
 
     async def body() -> None:
-        async with runtime.pool(trusting_real, proxy=f"{scheme}://{WHO}@127.0.0.1:{microsocks.guarded}") as pool:
+        async with runtime.pool(trusting_real, proxy=f"{scheme}://{NAME}@127.0.0.1:{microsocks.guarded}") as pool:
             await exercise(runtime, pool, url)
         async with runtime.pool(trusting_real, proxy=f"{scheme}://127.0.0.1:{microsocks.open}") as pool:
             assert (await pool.request("GET", f"{url}/hello")).body == b"Hello, world"
@@ -287,8 +287,8 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("HTTP_PROXY", f"http://{WHO}@127.0.0.1:{squid.guarded}")
-    monkeypatch.setenv("all_proxy", f"socks5://{WHO}@127.0.0.1:{microsocks.guarded}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{NAME}@127.0.0.1:{squid.guarded}")
+    monkeypatch.setenv("all_proxy", f"socks5://{NAME}@127.0.0.1:{microsocks.guarded}")
     monkeypatch.setenv("NO_PROXY", f"direct.test,{ORIGIN}:1")
     known_here = {"secure.test": "127.0.0.1", "direct.test": "127.0.0.1"}
     trust = replace(trusting_real, server_hostname="localhost")
@@ -314,7 +314,7 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
 
 @each_runtime
 @pytest.mark.parametrize("which", ["squid", "microsocks", "dante"])
-def test_under_a_policy_a_real_proxy_is_reached_and_leads_only_where_that_allows(
+def test_under_policy_real_proxy_leads_only_to_allowed_addresses(
     runtime: Runtime,
     which: str,
     squid: proxies.Ports,
@@ -324,8 +324,8 @@ def test_under_a_policy_a_real_proxy_is_reached_and_leads_only_where_that_allows
 ) -> None:
     """The proxy would connect to anything, and knows names that are unknown here."""
     urls = {
-        "squid": f"http://{WHO}@127.0.0.1:{squid.guarded}",
-        "microsocks": f"socks5h://{WHO}@127.0.0.1:{microsocks.guarded}",
+        "squid": f"http://{NAME}@127.0.0.1:{squid.guarded}",
+        "microsocks": f"socks5h://{NAME}@127.0.0.1:{microsocks.guarded}",
         "dante": f"socks4a://127.0.0.1:{dante.open}",
     }
     proxy = httpcore.Proxy(urls[which])
@@ -373,7 +373,7 @@ def each_proxy(
 
 @each_runtime
 @pytest.mark.parametrize("which", EACH)
-def test_a_hundred_requests_at_once_share_one_http_2_connection_through_a_proxy(
+def test_hundred_requests_share_one_http2_connection_by_a_proxy(
     runtime: Runtime,
     which: str,
     each_proxy: dict[str, httpcore.Proxy],

@@ -146,7 +146,7 @@ def test_a_hundred_requests_at_once(runtime: Runtime, url: str) -> None:
 
 
 @each_runtime
-def test_codings_are_undone_or_left_alone(runtime: Runtime, url: str) -> None:
+def test_codings_are_decoded_or_left_alone(runtime: Runtime, url: str) -> None:
     async def body(http: Any) -> None:
         response = await http.request("GET", url + "/gzip")
         assert response.body == b"Hello, world" * 1000
@@ -198,7 +198,7 @@ def test_tls_with_a_file_a_directory_a_context_and_unverified(runtime: Runtime, 
 
 
 @each_runtime
-def test_tls_carries_bodies_both_ways(runtime: Runtime, secure: str, folder: Path) -> None:
+def test_tls_carries_bodies_in_both_directions(runtime: Runtime, secure: str, folder: Path) -> None:
     piece = bytes(range(250)) * 400
 
     async def body(http: Any) -> None:

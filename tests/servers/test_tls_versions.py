@@ -54,7 +54,7 @@ def both(place: Path) -> Iterator[str]:
     ],
     ids=str,
 )
-def test_the_version_of_tls_is_what_was_asked_for(
+def test_the_version_of_tls_is_the_requested_one(
     runtime: Runtime,
     server: str,
     settings: dict[str, Any],
@@ -80,7 +80,7 @@ def test_the_version_of_tls_is_what_was_asked_for(
 
 
 @each_runtime
-def test_the_cipher_of_tls_1_2_is_what_was_asked_for(
+def test_the_cipher_of_tls_1_2_is_the_requested_one(
     runtime: Runtime, only_12: str, trusting_real: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:

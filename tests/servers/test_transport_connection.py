@@ -27,9 +27,9 @@ def leased(transport: httpcore.HTTPTransport) -> int:
 
 async def talk(connection: Any) -> None:
     web = WebSocketClient(connection)
-    for said in ("Hello, world", b"\x00\xff", "z" * 65_536):
-        await web.send(said)
-        assert await web.message() == said
+    for seen in ("Hello, world", b"\x00\xff", "z" * 65_536):
+        await web.send(seen)
+        assert await web.message() == seen
     await web.send(CloseConnection(code=1000))
     closing = await web.message()
     assert (type(closing), closing.code) == (CloseConnection, 1000)
@@ -112,7 +112,7 @@ def test_a_unary_grpc_call(runtime: Runtime, grpc: str) -> None:
 
 
 @each_runtime
-def test_a_grpc_call_that_streams_both_ways(runtime: Runtime, grpc: str) -> None:
+def test_a_grpc_call_that_streams_in_both_directions(runtime: Runtime, grpc: str) -> None:
     """Each message waits for the answer to the one before."""
 
     async def body() -> None:

@@ -215,8 +215,8 @@ def test_what_other_clients_read_is_read_and_named(runtime: Runtime, name: str) 
                 assert (response.status_code, response.body) == (row.status, row.body)
                 assert sorted(response.info.lenient) == sorted(row.lenient)
                 assert set(row.fields) <= set(response.headers)
-                told = [each.lenient for each in events if isinstance(each, httpcore.ResponseUnusual)]
-                assert {one for names in told for one in names} == set(row.lenient)
+                noted = [each.lenient for each in events if isinstance(each, httpcore.ResponseUnusual)]
+                assert {one for names in noted for one in names} == set(row.lenient)
             assert server.connections == (1 if row.reused else 2)
 
     runtime.run(body)
@@ -264,7 +264,7 @@ def test_how_an_unusual_response_is_cut_changes_nothing(name: str) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("name", [name for name in ROWS if ROWS[name].lenient])
-def test_a_strict_pool_refuses_what_is_unusual(runtime: Runtime, name: str) -> None:
+def test_a_strict_pool_refuses_unusual_responses(runtime: Runtime, name: str) -> None:
     row = ROWS[name]
 
     async def body() -> None:

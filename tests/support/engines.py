@@ -49,7 +49,7 @@ EXPECTED_FAILURES: Final = {
     "http/1.1": {
         "test_the_same_parts_come_however_the_bytes_are_cut[HTTP/1.0 that keeps alive]": "no connection of HTTP/1.0",
         "test_the_same_parts_come_however_the_bytes_are_cut[chunked in capitals]": "Transfer-Encoding in lower case",
-        "test_where_a_judge_reads_something_else_the_table_is_right[no connection of HTTP/1.0 is kept]": (
+        "test_where_a_reference_reads_otherwise_the_table_is_right[no connection of HTTP/1.0 is kept]": (
             "no connection of HTTP/1.0"
         ),
     },

@@ -48,12 +48,12 @@ def http2(random: Random) -> bool:
     for kind in (H2Engine, ReferenceEngine, partial(ShadowEngine, alarm)):
         h2_events.make_engine = kind
         try:
-            heard, out = played(opened(), script, cuts)
+            received, out = played(opened(), script, cuts)
         except AssertionError as error:
             raise AssertionError(str(error), script, cuts) from None
-        results.append((heard.log, heard.bodies, out))
+        results.append((received.log, received.bodies, out))
     assert results[0] == results[1] == results[2], (script, cuts)
-    return heard.error is None and not heard.malformed
+    return received.error is None and not received.malformed
 
 
 def run(name: str, one: Callable[[Random], bool], count: int, seed: int) -> None:

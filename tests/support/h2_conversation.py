@@ -33,7 +33,7 @@ class Conversation:
         self.peer.send(self.h2.data_to_send())
         while data := self.peer.socket.recv(65536):
             for event in self.h2.receive_data(data):
-                self.heed(event)
+                self.handle(event)
             for stream in self.whole:
                 self.answer(stream, self.paths[stream])
             self.whole.clear()
@@ -41,7 +41,7 @@ class Conversation:
                 self.pump(stream)
             self.peer.send(self.h2.data_to_send())
 
-    def heed(self, event: h2.events.Event) -> None:
+    def handle(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.RequestReceived):
             self.paths[event.stream_id] = text_fields(event.headers)[":path"]
             self.sizes[event.stream_id] = 0

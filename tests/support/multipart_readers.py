@@ -50,12 +50,12 @@ def by_python_multipart(content_type: str, body: bytes) -> list[Read]:
     parser.finalize()
     found = []
     for headers, content in parts:
-        said = parse_options_header(headers[b"content-disposition"])[1]
-        filename = said.get(b"filename")
+        seen = parse_options_header(headers[b"content-disposition"])[1]
+        filename = seen.get(b"filename")
         kind = headers.get(b"content-type")
         found.append(
             Read(
-                said[b"name"].decode(),
+                seen[b"name"].decode(),
                 None if filename is None else filename.decode(),
                 None if kind is None else kind.decode(),
                 bytes(content),

@@ -129,6 +129,34 @@ def nginx_of_one_version(folder: Path, pem: Path, protocols: str, ciphers: str =
         yield port
 
 
+NGINX_THAT_ASKS = """
+worker_processes 1; daemon off; error_log {folder}/error.log; pid {folder}/nginx.pid; {user}
+events {{ worker_connections 512; }}
+http {{
+  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols TLSv1.2 TLSv1.3;
+  ssl_client_certificate {authority};
+  server {{ listen 127.0.0.1:{secure} ssl http2; ssl_verify_client optional; return 200 "$ssl_client_s_dn"; }}
+}}
+"""
+
+
+@contextmanager
+def nginx_that_asks(folder: Path, pem: Path, authority: Path) -> Iterator[int]:
+    """nginx that asks for a certificate of the authority, and answers with its subject, or nothing where none is sent.
+    It answers 400 to a request under a certificate that it does not accept.
+    """
+    place = folder / "nginx-that-asks"
+    place.mkdir()
+    port = free_port()
+    user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
+    files = {"folder": place, "pem": pem, "authority": authority}
+    (place / "nginx.conf").write_text(NGINX_THAT_ASKS.format(secure=port, user=user, **files))
+    with process([program("nginx"), "-c", str(place / "nginx.conf"), "-e", str(place / "error.log")], port):
+        yield port
+
+
 @contextmanager
 def nghttpd(folder: Path, pem: Path) -> Iterator[Ports]:
     """nghttpd, plain and over TLS: files with the trailer `x-word: fine`; what is posted comes back."""

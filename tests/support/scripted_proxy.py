@@ -90,7 +90,7 @@ class Visit(Peer):
         self.bottom = bottom
         self.step = ""
 
-    def hear(self, data: bytes) -> bytes:
+    def receive(self, data: bytes) -> bytes:
         self.proxy.note(self.step, data)
         return data
 
@@ -109,7 +109,7 @@ class Visit(Peer):
         assert not self.held, "the client spoke before it was asked"
         secured = Secured(self.socket, context)
         self.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
-        self.hear((getattr(secured.tls, "asked_for", None) or "").encode())
+        self.receive((getattr(secured.tls, "asked_for", None) or "").encode())
         if certificate := secured.tls.getpeercert(binary_form=True):
             self.proxy.note(CERTIFICATE, certificate)
 
@@ -151,7 +151,7 @@ class ScriptedProxy(ScriptedServer):
         self._faulty = faulty
         self._contexts = {TLS_PROXY: proxy, TLS_ORIGIN: origin}
         self.noting = threading.Lock()
-        self.heard: list[tuple[str, bytes]] = []
+        self.received: list[tuple[str, bytes]] = []
         self.silent = 0
         self.raw = bytearray()
         listener = None
@@ -163,12 +163,12 @@ class ScriptedProxy(ScriptedServer):
 
     def note(self, step: str, data: bytes) -> None:
         with self.noting:
-            self.heard.append((step, data))
+            self.received.append((step, data))
 
-    def said(self, step: str) -> list[bytes]:
+    def seen(self, step: str) -> list[bytes]:
         """What came at that step, connection by connection."""
         with self.noting:
-            return [data for at, data in self.heard if at == step]
+            return [data for at, data in self.received if at == step]
 
     @property
     def open(self) -> int:
@@ -222,7 +222,7 @@ def server_context(certificate: trustme.LeafCert, *offers: str, clients: trustme
 
 def connect(visit: Visit) -> Literal[True]:
     """Also an act: what follows a CONNECT that was granted is the next step's."""
-    visit.hear(visit.head())
+    visit.receive(visit.head())
     visit.send(ESTABLISHED)
     return True
 
@@ -230,29 +230,29 @@ def connect(visit: Visit) -> Literal[True]:
 def greet(visit: Visit) -> None:
     head = visit.exactly(2)
     methods = visit.exactly(head[1])
-    visit.hear(head + methods)
+    visit.receive(head + methods)
     visit.send(b"\x05\x02" if visit.proxy.asks_for_password else b"\x05\x00")
 
 
 def password(visit: Visit) -> None:
-    said = visit.exactly(2)
-    said += visit.exactly(said[1] + 1)
-    visit.hear(said + visit.exactly(said[-1]))
+    seen = visit.exactly(2)
+    seen += visit.exactly(seen[1] + 1)
+    visit.receive(seen + visit.exactly(seen[-1]))
     visit.send(b"\x01\x00")
 
 
 def socks5(visit: Visit) -> None:
-    said = visit.exactly(5)
-    size = {1: 4, 4: 16, 3: said[4] + 1}[said[3]]
-    visit.hear(said + visit.exactly(size - 1 + 2))
+    seen = visit.exactly(5)
+    size = {1: 4, 4: 16, 3: seen[4] + 1}[seen[3]]
+    visit.receive(seen + visit.exactly(size - 1 + 2))
     visit.send(b"\x05\x00\x00\x03\x04some\x00\x50")  # the address may be a name
 
 
 def socks4(visit: Visit) -> None:
-    said = visit.exactly(8) + visit.until(b"\0")
-    if said[4:7] == b"\0\0\0" and said[7]:
-        said += visit.until(b"\0")
-    visit.hear(said)
+    seen = visit.exactly(8) + visit.until(b"\0")
+    if seen[4:7] == b"\0\0\0" and seen[7]:
+        seen += visit.until(b"\0")
+    visit.receive(seen)
     visit.send(b"\x00\x5a" + bytes(6))
 
 
@@ -263,7 +263,7 @@ def exchange(visit: Visit) -> None:
         _exchange_2(visit)
         return
     while head := visit.head():
-        visit.hear(head)
+        visit.receive(head)
         visit.send(ok(BODY))
 
 
@@ -274,7 +274,7 @@ def _exchange_2(visit: Visit) -> None:
     while data:
         for event in peer.receive_data(data):
             if isinstance(event, h2.events.RequestReceived):
-                visit.hear(b"".join(b"%b: %b\r\n" % (bytes(name), bytes(value)) for name, value in event.headers))
+                visit.receive(b"".join(b"%b: %b\r\n" % (bytes(name), bytes(value)) for name, value in event.headers))
             elif isinstance(event, h2.events.StreamEnded):
                 peer.send_headers(event.stream_id, [(b":status", b"200"), (b"content-length", b"%d" % len(BODY))])
                 peer.send_data(event.stream_id, BODY, end_stream=True)

@@ -214,17 +214,17 @@ def process(
     """A server in a process of its own, given when it accepts connections on `port`, or on the unix socket of that
     path; killed at the end.
     """
-    said = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe that nobody reads would stop a server
+    seen = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe that nobody reads would stop a server
     server = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **(env or {})}, cwd=HERE.parents[1]
+        command, stdout=subprocess.DEVNULL, stderr=seen, env={**os.environ, **(env or {})}, cwd=HERE.parents[1]
     )
     try:
         for _ in range(400):
             with suppress(OSError), _connected(port):
                 break
             if server.poll() is not None:
-                said.seek(0)
-                raise RuntimeError(f"{command[0]} ended: {said.read().decode(errors='replace')[-2000:]}")
+                seen.seek(0)
+                raise RuntimeError(f"{command[0]} ended: {seen.read().decode(errors='replace')[-2000:]}")
             time.sleep(0.05)
         else:
             raise RuntimeError(f"{' '.join(command)} did not listen on {port} in 20 s")
@@ -236,7 +236,7 @@ def process(
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-        said.close()
+        seen.close()
 
 
 @contextmanager

@@ -334,7 +334,7 @@ def an_upgrade_is_not_passed(wire: Wire) -> None:
 
 
 @check
-def via_and_who_asked_are_said(wire: Wire) -> None:
+def via_and_client_address_are_sent(wire: Wire) -> None:
     wire.ask(get("/", "Via: 1.0 fred"))
     assert wire.fields("via") == ["1.0 fred, 1.1 gw"]
     assert wire.fields("x-forwarded-for") == ["127.0.0.1"]
@@ -399,7 +399,7 @@ def date_and_server_are_there_once(wire: Wire) -> None:
 
 
 @check
-def via_is_said_to_the_client(wire: Wire) -> None:
+def via_is_sent_to_the_client(wire: Wire) -> None:
     assert ("via", "1.1 other, 1.1 gw") in fields_of(wire.ask(get("/via")))
 
 
@@ -443,7 +443,7 @@ def interim_responses_do_not_disturb(wire: Wire) -> None:
 
 
 @check
-def what_is_no_response_is_a_502(wire: Wire) -> None:
+def a_malformed_response_is_a_502(wire: Wire) -> None:
     for path in ("/two-lengths", "/both", "/garbage", "/nul", "/101", "/nothing"):
         assert status_of(wire.ask(get(path))) == 502, path
 

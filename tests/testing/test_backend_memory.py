@@ -94,7 +94,7 @@ def test_the_same_seed_plays_the_same_schedule_and_seeds_differ() -> None:
     assert all(sorted(schedule) == sorted("abcd" * 4) for schedule in schedules)
 
 
-def test_a_deadlock_names_who_waits_for_what() -> None:
+def test_a_deadlock_names_each_task_and_its_wait() -> None:
     runtime = Runtime(seed=12)
 
     async def stuck() -> None:
@@ -123,7 +123,7 @@ def test_turns_without_end_are_a_deadlock_too(monkeypatch: pytest.MonkeyPatch) -
         runtime.run(main())
 
 
-def test_the_failure_of_a_task_that_nobody_looks_at_fails_the_run() -> None:
+def test_the_failure_of_an_unobserved_task_fails_the_run() -> None:
     runtime = Runtime()
 
     async def fail() -> None:
@@ -159,7 +159,7 @@ def test_a_deadlock_after_a_failed_server_tells_of_the_server() -> None:
     assert "ValueError: bad script" in "".join(caught.value.__notes__)
 
 
-def test_a_timer_that_is_not_needed_any_more_does_not_move_the_clock() -> None:
+def test_a_timer_that_is_not_needed_does_not_move_the_clock() -> None:
     runtime = Runtime()
     event = runtime.event()
 
@@ -218,7 +218,7 @@ def test_a_runtime_runs_once_and_is_current_only_meanwhile() -> None:
         runtime.run(main())
 
 
-def test_what_is_not_of_this_runtime_is_named() -> None:
+def test_an_await_of_another_runtime_is_named() -> None:
     class Foreign:
         def __await__(self) -> Any:
             yield self
@@ -257,7 +257,7 @@ def test_bad_knobs_are_refused() -> None:
 # Events.
 
 
-def test_an_event_is_raised_once_for_all_who_wait_and_for_those_who_come_later() -> None:
+def test_an_event_is_set_once_for_all_waits_now_and_later() -> None:
     runtime = Runtime()
     event = runtime.backend().event()
     results: list[bool] = []
@@ -278,7 +278,7 @@ def test_an_event_is_raised_once_for_all_who_wait_and_for_those_who_come_later()
     assert runtime.now == 1.0
 
 
-def test_an_event_times_out_and_a_flag_set_as_the_timer_fires_wins() -> None:
+def test_event_times_out_and_a_flag_set_as_the_timer_fires_wins() -> None:
     runtime = Runtime()
     late, just = runtime.backend().event(), runtime.backend().event()
 
@@ -317,7 +317,7 @@ def test_cancel_throws_at_the_await_and_takes_the_timer_along() -> None:
     assert runtime.now == 1.0
 
 
-def test_a_task_whose_event_was_set_can_still_be_cancelled_before_it_runs() -> None:
+def test_a_woken_task_can_be_cancelled_before_it_runs() -> None:
     runtime = Runtime()
     event = runtime.event()
 
@@ -389,7 +389,7 @@ def test_a_swallowed_cancellation_fails_the_run() -> None:
         runtime.run(main())
 
 
-def test_clean_up_that_waits_is_told_and_can_be_cancelled_again() -> None:
+def test_clean_up_that_waits_can_be_cancelled_again() -> None:
     runtime = Runtime()
 
     async def linger() -> None:
@@ -487,7 +487,7 @@ def test_a_connect_without_an_answer_times_out() -> None:
     assert runtime.connections == []
 
 
-def test_a_connect_takes_its_delay_and_an_answer_as_the_timer_fires_wins() -> None:
+def test_a_connect_takes_its_delay_and_an_answer_beats_the_timer() -> None:
     runtime = Runtime()
 
     async def serve(peer: ServerEnd) -> None:
@@ -544,7 +544,7 @@ def test_an_address_of_ip_version_6_is_shown_in_brackets() -> None:
 # Reading.
 
 
-def test_bytes_go_both_ways_and_the_end_is_empty_bytes() -> None:
+def test_bytes_go_in_both_directions_and_the_end_is_empty_bytes() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         assert await stream.write_some(b"ping\r\n", 5.0) == 6
         assert await stream.flush(5.0)
@@ -610,7 +610,7 @@ def test_data_that_is_there_when_the_timer_fires_wins(checkpoints: bool) -> None
     assert runtime.now == 3.9
 
 
-def test_a_skipped_clock_makes_timer_and_data_due_at_once_and_data_wins() -> None:
+def test_after_skip_timer_and_data_are_due_at_once_and_data_wins() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await peer.send(b"late")
         reader = peer.scheduler.spawn(stream.read(10, 1.0))
@@ -697,7 +697,7 @@ def test_bytes_never_overtake_each_other() -> None:
 # Writing.
 
 
-def test_a_writer_that_nobody_reads_waits_for_room() -> None:
+def test_a_writer_without_a_reader_waits_for_room() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         assert await stream.write_some(b"x" * (PIECE + 1), 5.0) == PIECE
         with pytest.raises(WriteTimeout) as caught:
@@ -714,7 +714,7 @@ def test_a_writer_that_nobody_reads_waits_for_room() -> None:
     assert connection.sent == b"x" * PIECE + b"yy"
 
 
-def test_a_writer_stops_when_input_waits_and_goes_on_when_it_was_read() -> None:
+def test_a_writer_stops_at_input_and_goes_on_when_it_was_read() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await write_all(stream, b"x" * PIECE)
         writer = peer.scheduler.spawn(stream.write_some(b"y", None))
@@ -740,7 +740,7 @@ def test_the_end_of_input_stops_a_writer_once() -> None:
     joined(body)
 
 
-def test_in_duplex_input_is_somebody_elses_business() -> None:
+def test_in_duplex_a_writer_leaves_the_input_alone() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await peer.send(b"input")
         assert await stream.write_some(b"x" * (PIECE + 1), 5.0, duplex=True) == PIECE
@@ -784,7 +784,7 @@ def test_end_is_a_half_close() -> None:
     joined(body)
 
 
-def test_writing_to_a_peer_that_closed_works_once_and_then_the_reset_comes() -> None:
+def test_a_write_to_a_closed_peer_works_once_and_then_is_reset() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await write_all(stream, b"x" * PIECE)
         await peer.send(b"413")
@@ -798,7 +798,7 @@ def test_writing_to_a_peer_that_closed_works_once_and_then_the_reset_comes() -> 
     joined(body)
 
 
-def test_one_may_read_while_another_writes_and_two_writers_are_refused() -> None:
+def test_a_reader_beside_a_writer_is_fine_and_two_writers_not() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         runtime = peer.scheduler
         await write_all(stream, b"x" * PIECE)
@@ -819,7 +819,7 @@ def test_one_may_read_while_another_writes_and_two_writers_are_refused() -> None
 # Closing.
 
 
-def test_close_ends_the_calls_that_wait_and_the_server_sees_the_end() -> None:
+def test_close_ends_the_calls_that_wait_and_the_server_sees_end() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         runtime = peer.scheduler
         await write_all(stream, b"x" * PIECE)
@@ -848,7 +848,7 @@ def test_close_ends_the_calls_that_wait_and_the_server_sees_the_end() -> None:
     assert runtime.open_connections == []
 
 
-def test_who_closed_first_is_kept_and_what_stays_open_is_listed() -> None:
+def test_the_first_close_is_kept_and_open_ends_are_listed() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         peer.close()
 
@@ -889,7 +889,7 @@ def test_abandon_is_not_noticed_by_the_peer() -> None:
 # Watching.
 
 
-def test_a_watcher_is_called_when_input_or_the_end_comes_while_nobody_reads() -> None:
+def test_watcher_is_called_for_input_or_the_end_without_a_reader() -> None:
     calls: list[float] = []
 
     async def body(stream: Stream, peer: ServerEnd) -> None:
@@ -962,7 +962,7 @@ def test_a_runtime_without_watches_says_so() -> None:
 # Faults.
 
 
-def test_after_a_cut_bytes_vanish_both_ways_and_nobody_is_told() -> None:
+def test_after_a_cut_bytes_vanish_in_both_directions() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await peer.send(b"under way")
         runtime.cut()
@@ -1060,7 +1060,7 @@ def test_a_server_that_reset_sends_no_more() -> None:
     assert connection.replied == b""
 
 
-def test_a_server_that_waits_for_room_hears_the_reset() -> None:
+def test_a_server_that_waits_for_room_gets_the_reset() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         sender = peer.scheduler.spawn(peer.send(b"x" * 2 * PIECE))
         await peer.scheduler.sleep(1.0)
@@ -1091,7 +1091,7 @@ def test_a_server_that_waits_for_room_hears_the_reset() -> None:
     joined(answered, delay_there=1.0, delay_back=1.0)
 
 
-def test_a_server_asking_for_more_than_came_is_told_that_the_client_left() -> None:
+def test_server_that_reads_too_much_learns_that_the_client_left() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         await stream.write_some(b"GET / HT", 5.0)
         stream.close()
@@ -1249,7 +1249,7 @@ def test_the_second_act_hits_the_clean_up_of_the_first() -> None:
     assert "in peace" in cleaned
 
 
-def test_a_scenario_without_a_victim_or_with_two_faces_is_refused() -> None:
+def test_a_scenario_without_one_victim_is_refused() -> None:
     async def nothing(runtime: Runtime) -> None:
         await runtime.sleep(1.0)
 
@@ -1266,7 +1266,7 @@ def test_a_scenario_without_a_victim_or_with_two_faces_is_refused() -> None:
         at_every_point(fickle, lambda runtime, victim: None)
 
 
-def test_an_event_set_just_before_its_waiter_goes_on_wakes_it_once() -> None:
+def test_event_set_just_before_its_waiter_goes_on_wakes_it_once() -> None:
     events: list[Any] = []
 
     async def scenario(runtime: Runtime) -> None:

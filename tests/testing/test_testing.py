@@ -277,7 +277,7 @@ def test_blocking_retries_pause_by_the_virtual_clock() -> None:
     assert simulation.now > 0
 
 
-def test_a_blocking_request_waits_for_a_connection_in_virtual_time() -> None:
+def test_blocking_request_waits_for_a_connection_in_virtual_time() -> None:
     simulation = serving()
     limits = httpcore.PoolLimits(max_connections=1)
     with (
@@ -299,7 +299,7 @@ async def half(peer: ServerEnd) -> None:
     await peer.scheduler.sleep(3600)
 
 
-def test_blocking_upgrades_send_and_receive_both_ways() -> None:
+def test_blocking_upgrades_send_and_receive_in_both_directions() -> None:
     async def upgrade(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
@@ -383,7 +383,7 @@ async def silent_for_ever(peer: ServerEnd) -> None:
     await testing.SimulatedEvent(peer.scheduler).wait(None)
 
 
-def test_a_simulation_runs_once_in_either_way() -> None:
+def test_a_simulation_runs_once_with_either_method() -> None:
     simulation = serving()
     with simulation.blocking():
         pass

@@ -250,7 +250,7 @@ def test_an_app_that_streams_waits_for_its_reader(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_client_that_leaves_in_the_middle_ends_the_stream_of_the_app(runtime: Runtime) -> None:
+def test_a_client_that_leaves_early_ends_the_stream_of_the_app(runtime: Runtime) -> None:
     async def body() -> None:
         async with (
             entered(runtime, httpcore.ASGITransport(app)) as transport,
@@ -425,7 +425,7 @@ BROKEN: list[tuple[list[dict[str, Any]], str]] = [
 
 @each_runtime
 @pytest.mark.parametrize(("messages", "words"), BROKEN)
-def test_an_app_that_breaks_the_protocol_is_told_how(runtime: Runtime, messages: Any, words: str) -> None:
+def test_an_app_that_breaks_the_protocol_gets_the_reason(runtime: Runtime, messages: Any, words: str) -> None:
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
             await send(message)

@@ -156,7 +156,7 @@ def test_the_handshake_is_answered_as_the_rfc_has_it(runtime: Runtime) -> None:
 
 @each_runtime
 @each_handshake
-def test_the_app_sees_who_asks_and_for_what(runtime: Runtime, how: str) -> None:
+def test_the_app_sees_the_client_and_its_request(runtime: Runtime, how: str) -> None:
     async def body(transport: Any) -> None:
         offers = ("sec-websocket-protocol", "a,b , c")
         url = "https://a.test:8443/facts/J%C3%B6rg?x=1"
@@ -259,9 +259,9 @@ def test_an_app_refuses_before_it_accepts(runtime: Runtime, how: str) -> None:
 def test_messages_come_back_in_any_size(runtime: Runtime, how: str) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/echo", how=how) as web:
-            for said in ("", "Zwölf Boxkämpfer", b"\x00\xff", "x" * 125, b"y" * 126, "z" * 65_536, bytes(3_000_000)):
-                await web.send(said)
-                assert await web.message() == said
+            for texts in ("", "Zwölf Boxkämpfer", b"\x00\xff", "x" * 125, b"y" * 126, "z" * 65_536, bytes(3_000_000)):
+                await web.send(texts)
+                assert await web.message() == texts
 
     run(runtime, body)
 
@@ -515,7 +515,7 @@ BROKEN: list[tuple[list[dict[str, Any]], str]] = [
 
 @each_runtime
 @pytest.mark.parametrize(("messages", "words"), BROKEN)
-def test_an_app_that_breaks_the_protocol_is_told_how(runtime: Runtime, messages: Any, words: str) -> None:
+def test_an_app_that_breaks_the_protocol_gets_the_reason(runtime: Runtime, messages: Any, words: str) -> None:
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
             await send(message)
@@ -545,17 +545,17 @@ def test_an_app_that_breaks_the_protocol_is_told_how(runtime: Runtime, messages:
 def test_a_quiet_app_is_a_read_timeout_that_takes_nothing(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/echo", extensions={"timeout": 0.02}) as web:
-            for said in ("one", "two"):
+            for texts in ("one", "two"):
                 with pytest.raises(httpcore.ReadTimeout, match="the app was silent"):
                     await web.message()
-                await web.send(said)
-                assert await web.message() == said
+                await web.send(texts)
+                assert await web.message() == texts
 
     run(runtime, body)
 
 
 @each_runtime
-def test_both_ways_at_once_and_one_task_for_each(runtime: Runtime) -> None:
+def test_both_directions_at_once_with_a_task_for_each(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/echo", extensions={"timeout": 30}) as web:
 
@@ -608,7 +608,7 @@ def test_a_receiver_that_is_cancelled_loses_nothing() -> None:
     anyio.run(main, backend="trio")
 
 
-def test_a_close_of_the_transport_cancels_the_app_and_ends_the_stream() -> None:
+def test_close_of_the_transport_cancels_the_app_and_ends_stream() -> None:
     async def main() -> None:
         transport = httpcore.ASGITransport(app)
         async with transport.arequest("GET", f"{URL}/sleep", upgrade()) as (_, _, _, extensions):

@@ -181,7 +181,7 @@ class OwnEntries(httpcore.Transport):
 
 
 @each_runtime
-def test_middleware_stands_over_a_transport_with_entries_of_its_own(runtime: Runtime) -> None:
+def test_middleware_stands_over_a_transport_with_its_own_entries(runtime: Runtime) -> None:
     async def body() -> None:
         below = OwnEntries()
         kind = "sync" if runtime.name == "threads" else "async"
@@ -212,7 +212,7 @@ def test_an_async_body_is_refused_by_the_sync_entry() -> None:
 
 
 @pytest.mark.parametrize("transport", [None, "http", httpcore.SyncConnectionPool()])
-def test_what_is_no_transport_is_refused(transport: Any) -> None:
+def test_an_object_that_is_no_transport_is_refused(transport: Any) -> None:
     if transport is not None:
         with pytest.raises(TypeError, match=f"transport is of type {type(transport).__name__}: expected a Transport"):
             httpcore.HTTPSOnly(transport)

@@ -119,7 +119,7 @@ def test_the_url_of_a_known_host(runtime: Runtime, url: str, sent: str) -> None:
 
 
 @each_runtime
-def test_whom_a_header_is_for(runtime: Runtime) -> None:
+def test_a_header_is_for_its_host_and_perhaps_its_subdomains(runtime: Runtime) -> None:
     async def body() -> None:
         site = Site()
         transport = httpcore.HSTS(httpcore.MockTransport(site))

@@ -108,6 +108,21 @@ def test_only_what_can_be_repeated_is_sent_again(method: str, stream: Any, heade
     assert seen == times
 
 
+def test_what_a_request_leaves_out_stays_the_transports_under_retries() -> None:
+    seen = []
+
+    def handler(method: str, url: str, headers: Any, stream: Any, extensions: Any) -> Any:
+        timeout = extensions["timeout"]
+        seen.append(httpcore.TimeoutConfig(7, min_rate=9).overlaid(timeout))
+        return httpcore.Response(200)
+
+    partial = httpcore.TimeoutConfig(read=3, total=60)
+    with httpcore.Retries(SURE, httpcore.MockTransport(handler)).request("GET", URL, extensions={"timeout": partial}):
+        pass
+    assert seen[0].total_timeout == pytest.approx(60, abs=5)
+    assert seen[0].replace(total=None) == httpcore.TimeoutConfig(7, read=3, min_rate=9)
+
+
 @pytest.mark.parametrize(("total", "times"), [(0.5, [0]), (1.5, [0, 1]), (3.5, [0, 1, 3])])
 def test_a_total_timeout_bounds_all_attempts(total: float, times: list[float]) -> None:
     simulation = Simulation()
@@ -274,7 +289,7 @@ def test_a_rate_that_is_none_is_refused(arguments: Any) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("limit", [1, 3])
-def test_no_more_than_the_limit_are_under_way(runtime: Runtime, limit: int) -> None:
+def test_no_more_than_the_limit_run_at_once(runtime: Runtime, limit: int) -> None:
     async def body() -> None:
         now = most = 0
         mock = httpcore.MockTransport(lambda *_: httpcore.Response(200, body=b"x"))

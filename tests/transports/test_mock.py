@@ -65,7 +65,7 @@ def test_an_async_body_reaches_both_kinds_of_handler() -> None:
 
 
 @each_runtime
-def test_extensions_travel_both_ways(runtime: Runtime) -> None:
+def test_extensions_travel_in_both_directions(runtime: Runtime) -> None:
     def handler(method: str, url: str, headers: Any, stream: Any, extensions: Any) -> Any:
         return 200, [], b"", {"context": extensions["client_addr"]}
 
@@ -115,7 +115,7 @@ def test_a_table_that_is_none_is_refused(routes: Any) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("answer", [None, b"", (200, [], b""), 200])
-def test_what_is_no_response_is_named(runtime: Runtime, answer: Any) -> None:
+def test_a_malformed_response_is_named(runtime: Runtime, answer: Any) -> None:
     async def body() -> None:
         with pytest.raises(TypeError, match=f"returned a {type(answer).__name__}: expected a Response, or "):
             await fetch(runtime, httpcore.MockTransport(lambda *_: answer), "GET", URL)

@@ -1,4 +1,4 @@
-"""Mounts and the two that keep requests on https; httpx2 is the judge of the patterns that it knows too."""
+"""Mounts and the two that keep requests on https; httpx2 is the reference for the patterns that it knows too."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def in_httpx(pattern: str) -> str:
 
 @each_runtime
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_pattern_matches_what_the_judge_says(runtime: Runtime, pattern: str) -> None:
-    def judge(url: str) -> bool:
+def test_a_pattern_matches_as_in_the_reference(runtime: Runtime, pattern: str) -> None:
+    def reference(url: str) -> bool:
         mounted = httpx2.MockTransport(lambda request: httpx2.Response(200))
         rest = httpx2.MockTransport(lambda request: httpx2.Response(404))
         with httpx2.Client(transport=rest, mounts={in_httpx(pattern): mounted}) as client:
@@ -55,13 +55,13 @@ def test_a_pattern_matches_what_the_judge_says(runtime: Runtime, pattern: str) -
     async def body() -> None:
         transport = httpcore.Mounts({pattern: answering_with("mounted")}, answering_with("rest"))
         for url in URLS if runtime.name == "threads" else URLS[:7]:
-            assert ((await fetch(runtime, transport, "GET", url)).body == b"mounted") is judge(url), url
+            assert ((await fetch(runtime, transport, "GET", url)).body == b"mounted") is reference(url), url
 
     runtime.run(body)
 
 
-def test_the_most_specific_pattern_goes_first_as_the_judge_says() -> None:
-    """Each pair of patterns, given in both orders. Left out are pairs that the judge orders as they were given, and
+def test_the_most_specific_pattern_is_first_as_in_the_reference() -> None:
+    """Each pair of patterns, given in both orders. Left out are pairs that the reference orders as they were given, and
     those of a wildcard with a name, whose "*." it counts as part of the name's length."""
     checked = 0
     for one in PATTERNS:
@@ -121,7 +121,7 @@ def test_the_order_of_patterns_is_this(at: int) -> None:
     "pattern",
     ["", "ftp", "ftp://x", "example.com", "http:/x", "all://a b", "all://x/y", "all://x:y", "all://*.", "all://u@h", 7],
 )
-def test_what_is_no_pattern_is_refused(pattern: Any) -> None:
+def test_a_malformed_pattern_is_refused(pattern: Any) -> None:
     with pytest.raises(ValueError, match="mounts has the pattern"):
         httpcore.Mounts({pattern: answering_with("")})
 
@@ -192,7 +192,7 @@ def test_https_only_refuses_http(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_mounts_send_one_host_to_an_app_and_the_rest_to_the_network(runtime: Runtime) -> None:
+def test_mounts_send_one_host_to_an_app_and_others_to_network(runtime: Runtime) -> None:
     async def body() -> None:
         with ScriptedServer(answering(ok(b"network"))) as server:
             mounts = {"all://www.example.com": answering_with("app"), "http": httpcore.HTTPSRedirect()}

@@ -80,7 +80,7 @@ def test_one_transport_serves_both_entries(echo: ScriptedServer) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("closing", ["close", "aclose"])
-def test_either_way_of_closing_closes_both_pools(runtime: Runtime, echo: ScriptedServer, closing: str) -> None:
+def test_close_and_aclose_both_close_both_pools(runtime: Runtime, echo: ScriptedServer, closing: str) -> None:
     async def body() -> None:
         transport = httpcore.HTTPTransport()
         await fetch(runtime, transport, "GET", echo.url)

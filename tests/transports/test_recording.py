@@ -150,7 +150,7 @@ def test_no_secret_is_written(runtime: Runtime, server: ScriptedServer, tmp_path
 
 
 @each_runtime
-def test_what_was_not_read_to_its_end_is_not_recorded(runtime: Runtime, server: ScriptedServer, tmp_path: Path) -> None:
+def test_an_unfinished_response_is_not_recorded(runtime: Runtime, server: ScriptedServer, tmp_path: Path) -> None:
     from seam import opened
 
     async def body() -> None:

@@ -1,4 +1,4 @@
-"""WSGI apps in this process. Judges: Flask, and the validator of the standard library, which checks both sides."""
+"""WSGI apps in this process. References: Flask, and the validator of the standard library, which checks both sides."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ def injecting(environ: Any, start_response: Any) -> Any:
         (injecting, r"headers\[0\]"),
     ],
 )
-def test_an_app_that_breaks_the_pep_is_told_how(runtime: Runtime, app: Any, words: str) -> None:
+def test_an_app_that_breaks_the_pep_gets_the_reason(runtime: Runtime, app: Any, words: str) -> None:
     async def body() -> None:
         with pytest.raises(httpcore.LocalProtocolError, match=words):
             await fetch(runtime, httpcore.WSGITransport(app), "GET", "http://a.test/")

@@ -1,0 +1,228 @@
+"""The command itself: reads the plan, sends the request, writes the response, and says what it came to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from getpass import getpass
+from typing import BinaryIO
+
+from .._client.auth import BasicAuth
+from .._client.client import Client
+from .._client.response import ClientResponse
+from .._config import SSLConfig, TimeoutConfig
+from .._connect.environment import proxies_from_environment
+from .._connect.proxy import Proxy, ProxyChooser
+from .._errors import DecodingError, HTTPCoreError, show
+from .._message.decoders import supported_codings
+from .._pool.retry_policy import RetryPolicy
+from .._sync import SyncConnectionPool
+from .arguments import plan_of
+from .clean import line_text
+from .exits import Exit, exit_of
+from .output import Console, File, Output, Stream, Terminal, WriteFailed
+from .plan import Data, Plan, UsageError
+from .progress import Bar
+from .watch import Watch
+from .wire import Wire
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
+    """Run the command; its exit status.
+
+    Arguments:
+        arguments: the command line without its first word. Default None: that of the process.
+        console: its standard streams. Default None: those of the process.
+    """
+    console = Console.of_process() if console is None else console
+    try:
+        plan = plan_of(sys.argv[1:] if arguments is None else arguments)
+    except UsageError as error:
+        console.say(f"httpcore: {line_text(str(error))}")
+        return Exit.USAGE
+    except (HTTPCoreError, TypeError, ValueError) as error:
+        status = exit_of(error, ())
+        console.say(f"httpcore: ({status:d}) {line_text(str(error))}")
+        return status
+    return Run(plan, console).run()
+
+
+class ReadFailed(Exception):
+    """A file to be sent cannot be read."""
+
+
+class Run:
+    """One run of the command."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self._plan = plan
+        self._console = console
+        self._output = output_of(plan, console)
+        self._bar = Bar(console) if self._has_bar(console) else None
+        self._watch = Watch(plan, console, self._output, self._bar)
+
+    def _has_bar(self, console: Console) -> bool:
+        """Where the body goes to a terminal, that shows how far it has come."""
+        elsewhere = isinstance(self._output, File) or not console.stdout.isatty()
+        return elsewhere and console.stderr.isatty() and not self._plan.is_silent
+
+    def run(self) -> int:
+        try:
+            status = self._transfer()
+        except (Exception, KeyboardInterrupt) as error:
+            status = self._failed(error)
+        finally:
+            self._output.close()
+        return status
+
+    def _failed(self, error: BaseException) -> Exit:
+        if isinstance(error, WriteFailed):
+            status = Exit.WRITE
+        elif isinstance(error, ReadFailed):
+            status = Exit.READ_FILE
+        else:
+            status = exit_of(error, self._watch.records)
+        self._end_bar()
+        if status is not Exit.INTERRUPTED:
+            self._complain(status, str(error))
+        return status
+
+    def _complain(self, status: Exit, text: str) -> None:
+        if self._plan.show_errors or not self._plan.is_silent:
+            self._console.say(f"httpcore: ({status:d}) {line_text(text)}")
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _transfer(self) -> Exit:
+        plan = self._plan
+        with ExitStack() as stack:
+            content = content_of(plan, self._console, stack)
+            wire = Wire(pool_of(plan), self._watch)
+            client = stack.enter_context(client_of(plan, wire))
+            response = client.request(
+                plan.method,
+                plan.url,
+                content,
+                stream=True,
+                allow_redirects=plan.follow,
+                on_progress=self._bar,
+            )
+            with response:
+                if plan.fail and response.status_code >= 400:
+                    self._complain(Exit.STATUS, f"the server answered with status {response.status_code:d}")
+                    return Exit.STATUS
+                self._write(response)
+            if wire.last is not None:
+                self._watch.ended(wire.last)
+        return Exit.OK
+
+    def _write(self, response: ClientResponse) -> None:
+        output = self._output
+        if self._plan.compressed:
+            check_codings(response.headers.get("Content-Encoding", ""))
+        output.begin(response.headers.get("Content-Type"))
+        for piece in response.stream() if self._plan.compressed else response.raw():
+            output.body(piece)
+        output.end()
+        self._end_bar()
+
+
+def check_codings(value: str) -> None:
+    """A response passes a content coding on that it does not know. Here it was asked for decoded ones alone.
+
+    Raises:
+        DecodingError: there is one.
+    """
+    known = {*supported_codings(), "x-gzip", "identity", ""}
+    for name in value.lower().split(","):
+        if name.strip(" \t") not in known:
+            raise DecodingError(f"Content-Encoding is {show(value)}: expected {', '.join(supported_codings())}")
+
+
+# What the plan is made into.
+
+
+def output_of(plan: Plan, console: Console) -> Output:
+    if plan.output not in (None, "-"):
+        return File(str(plan.output))
+    if plan.output is None and console.stdout.isatty():
+        return Terminal(console.stdout)
+    return Stream(console.stdout)
+
+
+def pool_of(plan: Plan) -> SyncConnectionPool:
+    """The pool that the request goes through.
+
+    Raises:
+        TypeError, ValueError, HTTPCoreError: an option has a value that it does not take.
+    """
+    return SyncConnectionPool(
+        SSLConfig(cert=plan.cert, verify=False if plan.insecure else plan.cacert or True),
+        TimeoutConfig(plan.timeout),
+        http1=plan.http1,
+        http2=plan.http2,
+        proxy=proxy_of(plan.proxy),
+        resolve=dict(plan.resolve) or None,
+        retries=RetryPolicy(attempts=plan.retries + 1),
+        engines=plan.engines,  # type: ignore[arg-type]  # any text: the pool says which ones there are
+    )
+
+
+def proxy_of(text: str | None) -> Proxy | ProxyChooser | None:
+    """Of `--proxy`: a URL, by default an http one; "" for none. Left out: what the environment says."""
+    if text is None:
+        return proxies_from_environment()
+    return Proxy(text if "://" in text else f"http://{text}") if text else None
+
+
+def client_of(plan: Plan, wire: Wire) -> Client:
+    timeout = TimeoutConfig(plan.timeout, total=plan.max_time)
+    auth = None if plan.user is None else BasicAuth(plan.user[0], password_of(*plan.user))
+    client = Client(
+        transport=wire, timeout=timeout, max_redirects=plan.most_redirects, auth=auth, trust_env=False, max_body=None
+    )
+    client.headers = plan.headers  # in place of the defaults of a client
+    return client
+
+
+def password_of(user: str, password: str | None) -> str:
+    return getpass(f"Password of {line_text(user)}: ") if password is None else password
+
+
+def content_of(plan: Plan, console: Console, stack: ExitStack) -> bytes | BinaryIO | None:
+    """The body of the request.
+
+    Raises:
+        ReadFailed: a file cannot be read.
+    """
+    if plan.data:
+        return b"&".join([_text_of(each, console) for each in plan.data])
+    if plan.data_file is None:
+        return None
+    if plan.data_file == "-":
+        return console.stdin
+    return stack.enter_context(_opened(plan.data_file))
+
+
+def _text_of(data: Data, console: Console) -> bytes:
+    """Of `-d`: curl takes the line ends of a file away."""
+    if data.path is None:
+        return data.text
+    if data.path == "-":
+        text = console.stdin.read()
+    else:
+        with _opened(data.path) as file:
+            text = file.read()
+    return text.translate(None, b"\r\n\0") if data.is_form else text
+
+
+def _opened(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise ReadFailed(f"{line_text(path)} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,89 @@
+"""How far a transfer has come, on one line of a terminal. The line is pure; `Bar` writes it anew by the clock."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from .._client.delivery import Progress
+from .output import Console
+
+__all__ = ["Bar", "bar_line", "duration", "size"]
+
+_AGAIN: Final = 0.1  # seconds between two of its pictures
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(count: float) -> str:
+    """Bytes, for people: "1.5 MiB"."""
+    unit = 0
+    while count >= 1000 and unit < len(_UNITS) - 1:
+        count, unit = count / 1024, unit + 1
+    return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds: "1:05"."""
+    whole = int(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def bar_line(progress: Progress, elapsed: float, width: int) -> str:
+    """One picture of the bar, of at most `width` characters."""
+    done, total = progress.done, progress.total
+    speed = done / elapsed if elapsed > 0 else 0.0
+    facts = f"{size(done)}, {size(speed)}/s"
+    left = f"{progress.direction:>8} "
+    if not total:
+        return f"{left}{facts}, {duration(elapsed)}"[:width]
+    share = min(1.0, done / total)
+    remaining = duration((total - done) / speed) if speed else "-:--"
+    right = f" {share:4.0%} of {size(total)}, {size(speed)}/s, {remaining} left"
+    room = width - len(left) - len(right) - 2
+    if room < 5:
+        return (left + right.strip())[:width]
+    filled = int(room * share)
+    return f"{left}[{'#' * filled}{'.' * (room - filled)}]{right}"
+
+
+class Bar:
+    """Shows the progress on the standard error output."""
+
+    def __init__(self, console: Console, now: Callable[[], float] = monotonic) -> None:
+        self._console = console
+        self._now = now
+        self._began: dict[str, float] = {}
+        self._shown = float("-inf")
+        self._last: Progress | None = None
+        self._width = 0
+
+    def __call__(self, progress: Progress) -> None:
+        now = self._now()
+        last = self._last
+        if last is None or last.direction != progress.direction or progress.done < last.done:
+            self._began[progress.direction] = now
+        self._last = progress
+        if now - self._shown >= _AGAIN:
+            self._show(progress, now)
+
+    def _show(self, progress: Progress, now: float) -> None:
+        self._shown = now
+        line = bar_line(progress, now - self._began[progress.direction], shutil.get_terminal_size().columns - 1)
+        self._console.show("\r" + line.ljust(self._width))
+        self._width = len(line)
+
+    def clear(self) -> None:
+        """Take the line away, so that another can be written there."""
+        if self._width:
+            self._console.show("\r" + " " * self._width + "\r")
+            self._width = 0
+
+    def close(self) -> None:
+        """The last picture stays."""
+        if self._last is not None and self._shown > float("-inf"):
+            self._show(self._last, self._now())
+            self._console.show("\n")
+            self._last, self._width = None, 0

@@ -1,0 +1,209 @@
+"""What both pools have, and what both responses have: the types of code that takes either.
+
+They are for annotations alone: nothing inherits from them, and nothing looks at them when a program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
+
+from ._backends.base import StreamInfo
+from ._config import UNSET, PoolLimits, SSLConfig, SSLTypes, TimeoutConfig, TimeoutTypes, Unset
+from ._message.body import SyncBodyTypes
+from ._message.raw import RawStream
+from ._message.request import HeaderTypes, TrailerTypes
+from ._message.response import Informational, ResponseInfo
+from ._pool.stats import PoolStats
+from ._public import public
+from ._sync import SyncRawStream
+from ._trace import Trace
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+__all__ = ["AnyPool", "AnyResponse"]
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+@public
+class AnyPool(Protocol[R_co]):
+    """A `ConnectionPool` or a `SyncConnectionPool`; `R_co` is what its `request` returns.
+
+    A function that makes requests and hands them on serves both kinds of program:
+
+        R = TypeVar("R")
+
+        def get(pool: httpcore.AnyPool[R], url: str) -> R:
+            return pool.request("GET", url, {"Accept": "application/json"})
+
+        response = get(blocking_pool, "https://example.com/")  # a SyncConnectionPool
+        response = await get(pool, "https://example.com/")  # a ConnectionPool
+
+    One that looks at the answer must await it, or not: write it once as an `async def` for a `ConnectionPool`, and see
+    `run_sync` for threads. `AnyPool[SyncResponse]` is a pool whose calls block, and `AnyPool[Awaitable[Response]]` one
+    whose calls are awaited, whatever class it is of. What is a plain call on one and awaited on the other is either of
+    both here.
+    """
+
+    @property
+    def timeout(self) -> TimeoutConfig:
+        """The timeouts of requests that name none."""
+        ...
+
+    @property
+    def limits(self) -> PoolLimits:
+        """How many connections the pool may have."""
+        ...
+
+    @property
+    def ssl(self) -> SSLConfig | ssl_module.SSLContext:
+        """How https origins are checked where a request does not say."""
+        ...
+
+    @property
+    def max_body(self) -> int | Unset | None:
+        """The most bytes of a body that are kept, None for no limit, or `UNSET` where it was left out."""
+        ...
+
+    def request(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        headers: HeaderTypes = None,
+        body: SyncBodyTypes = b"",
+        stream: bool = False,
+        *,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        target: str | bytes | None = None,
+        trailers: TrailerTypes = None,
+        max_body: int | Unset | None = UNSET,
+        trace: Trace | None = None,
+        tag: object = None,
+        duplex: bool = False,
+    ) -> R_co:
+        """Send one request: see `ConnectionPool.request` and `SyncConnectionPool.request`."""
+        ...
+
+    def connect(
+        self,
+        url: str | bytes,
+        *,
+        ssl: SSLTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        trace: Trace | None = None,
+    ) -> Awaitable[StreamInfo] | StreamInfo:
+        """See that a connection for requests to `url` is open and idle."""
+        ...
+
+    def close(self) -> Awaitable[None] | None:
+        """Close the idle connections, and take no more requests."""
+        ...
+
+    def stats(self) -> PoolStats:
+        """How many connections there are, and how many requests hold one and wait for one."""
+        ...
+
+
+@public
+class AnyResponse(Protocol):
+    """A `Response` or a `SyncResponse`: for code that looks at an answer, but for its body reads what is there.
+
+    def check(response: httpcore.AnyResponse) -> None:
+        if response.status_code >= 400:
+            raise Refused(response.status_code, response.header("retry-after"))
+    """
+
+    @property
+    def status_code(self) -> int:
+        """The status, e.g. 200 (RFC 9110, section 15)."""
+        ...
+
+    @property
+    def reason_phrase(self) -> str:
+        """The reason phrase as text, may be empty. `reason` is the same."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase, as `http.client` names it."""
+        ...
+
+    @property
+    def protocol(self) -> str:
+        """The version that was spoken: "HTTP/1.1", "HTTP/1.0" or "HTTP/2"."""
+        ...
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The header fields in wire order, names lower-cased."""
+        ...
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The header fields in wire order, names as they were sent."""
+        ...
+
+    @overload
+    def header(self, name: str) -> str | None: ...
+    @overload
+    def header(self, name: bytes) -> bytes | None: ...
+    def header(self, name: str | bytes) -> str | bytes | None:
+        """The value of a header field, or None; several are joined by ", "."""
+        ...
+
+    @overload
+    def header_values(self, name: str) -> list[str]: ...
+    @overload
+    def header_values(self, name: bytes) -> list[bytes]: ...
+    def header_values(self, name: str | bytes) -> list[str] | list[bytes]:
+        """Each value of a header field, in wire order."""
+        ...
+
+    @property
+    def is_closed(self) -> bool:
+        """True when the body has been read to its end or the response was closed: it holds no connection."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The whole body, decoded, once it was read: as it is unless `stream=True` was asked for."""
+        ...
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """Trailer fields, names lower-cased. Empty until the body has been read to its end."""
+        ...
+
+    @property
+    def informational(self) -> list[Informational]:
+        """The 1xx responses that came before this one."""
+        ...
+
+    @property
+    def info(self) -> ResponseInfo:
+        """Peer, TLS, engine, whether the connection was reused, timings."""
+        ...
+
+    @property
+    def connection(self) -> RawStream | SyncRawStream | None:
+        """The raw two-way stream after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for; else None."""
+        ...
+
+    def read(self) -> Awaitable[bytes] | bytes:
+        """Read the whole body, and keep it in `body`."""
+        ...
+
+    def stream(self) -> AsyncIterator[bytes] | Iterator[bytes]:
+        """The body in pieces, content codings undone."""
+        ...
+
+    def raw(self) -> AsyncIterator[bytes] | Iterator[bytes]:
+        """The body in pieces as the peer sent it."""
+        ...
+
+    def close(self) -> Awaitable[None] | None:
+        """Release the connection."""
+        ...

@@ -1,0 +1,303 @@
+"""What the command is to run, read from tables of names and values: a TOML file's and its flags'. Without I/O.
+
+Each setting has its place here once: which names a table may have, and what their values are. What a value may be is
+checked by what it is for (`Timeouts`, `Limits`, `Health`, `Upstream`, `Gateway`, `Service`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+from .._config import SSLConfig, checked_seconds
+from .._errors import HTTPCoreError
+from .._values import dataclass
+from .gateway import Gateway
+from .messages import App
+from .router import Router
+from .settings import Health, Limits, Timeouts, Upstream, checked_whole
+
+__all__ = ["GATEWAY", "Settings", "Service", "Table", "TABLES", "apps_of", "merged", "routed", "settings_of", "summary"]
+
+Table = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How the gateway is served.
+
+    Attributes:
+        host: the address to listen on. Default "127.0.0.1".
+        port: the port to listen on. Default 8000.
+        workers: processes that share this port. Default 1.
+        metrics_port: where `/metrics` (Prometheus) and `/ready` are answered. Default None: nowhere.
+        metrics_host: the address for that. Default "127.0.0.1".
+        ready: a path that is answered here, with 200, and with 503 from SIGTERM on. Default None.
+        notice: seconds after SIGTERM for which new connections are still accepted, so that balancers notice. Default 0.
+        grace: seconds for requests to end, after SIGTERM, and of the old workers after SIGHUP. Default 30.
+        keep_alive: seconds for which a client's idle connection is kept. Default 75: nginx and most balancers keep
+            theirs for 60.
+        backlog: connections that wait to be accepted. Default 2048.
+        access_log: whether each request is a line of the log. Default False: failures are.
+
+    Raises:
+        TypeError, ValueError: a value has another type, or is not allowed.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
+    ready: str | None = None
+    notice: float = 0.0
+    grace: float = 30.0
+    keep_alive: int = 75
+    backlog: int = 2048
+    access_log: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("host", "metrics_host"):
+            _text(name, getattr(self, name))
+        for name, least in (("port", 0), ("metrics_port", 0), ("workers", 1), ("backlog", 1), ("keep_alive", 0)):
+            value = getattr(self, name)
+            if value is None and name != "metrics_port":
+                raise TypeError(f"{name}: expected a whole number, got None")
+            checked_whole(name, value, least=least)
+            if name.endswith("port") and value is not None and value > 65535:
+                raise ValueError(f"{name}: expected a number up to 65535, got {value!r}")
+        if self.ready is not None and not _text("ready", self.ready).startswith("/"):
+            raise ValueError(f'ready: expected a path that begins with "/", got {self.ready!r}')
+        for name in ("notice", "grace"):
+            if checked_seconds(name, getattr(self, name)) is None:
+                raise ValueError(f"{name}: expected a number of seconds, got {getattr(self, name)!r}")
+        _flag("access_log", self.access_log)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a command line and its file ask for.
+
+    Attributes:
+        service: how it is served.
+        gateways: by the prefix of its path, what each `Gateway` is made with; "" is for all other paths.
+    """
+
+    service: Service
+    gateways: tuple[tuple[str, dict[str, Any]], ...]
+
+
+# Values of one name.
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected text, got {value!r}")
+    return value
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected true or false, got {value!r}")
+    return value
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    return value
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise TypeError(f"{name}: expected a list of texts, got {value!r}")
+    return tuple(value)
+
+
+def _table(name: str, value: object) -> Table:
+    if not isinstance(value, dict):
+        raise TypeError(f"{name}: expected a table, got {value!r}")
+    return value
+
+
+# Tables.
+
+TABLES: Final[dict[str, tuple[Callable[..., object], tuple[str, ...]]]] = {
+    "service": (
+        Service,
+        (
+            *("host", "port", "workers", "metrics_port", "metrics_host", "ready"),
+            *("notice", "grace", "keep_alive", "backlog", "access_log"),
+        ),
+    ),
+    "timeouts": (Timeouts, ("connect", "first_byte", "idle", "total")),
+    "limits": (Limits, ("concurrent", "queue", "queue_wait", "body")),
+    "health": (Health, ("path", "interval", "timeout", "fall", "rise", "passive", "ejection")),
+    "upstreams": (Upstream, ("url", "weight", "http2", "max_connections")),
+    "ssl": (SSLConfig, ("verify", "cert", "server_hostname")),
+}
+"""What is made of a table, and the names in it. `ssl` stands in a table of `upstreams`."""
+
+_SIMPLE: Final[dict[str, Callable[[str, object], object]]] = {
+    "balance": _text,
+    "retries": _whole,
+    "host": _text,
+    "trusted_proxies": _texts,
+    "forwarded": _texts,
+    "trace_method": _flag,
+    "name": _text,
+}
+GATEWAY: Final = (*_SIMPLE, "timeouts", "limits", "health", "upstreams")
+"""The names of a gateway's own table: those of `Gateway`, but for what only Python can say."""
+
+
+def merged(under: Mapping[str, object], over: Mapping[str, object]) -> Table:
+    """Both, table by table; `over` has the last word."""
+    found: Table = dict(under)
+    for name, value in over.items():
+        beneath = found.get(name)
+        found[name] = merged(beneath, value) if isinstance(beneath, dict) and isinstance(value, dict) else value
+    return found
+
+
+def settings_of(table: Mapping[str, object]) -> Settings:
+    """The settings of a whole file.
+
+    Raises:
+        TypeError, ValueError: a name is unknown, or a value has another type or is not allowed; says which.
+    """
+    _known("", table, (*GATEWAY, "service", "routes"))
+    service = _made("service", "", table.get("service", {}))
+    assert isinstance(service, Service)
+    routes = _table("routes", table.get("routes", {}))
+    own = {name: value for name, value in table.items() if name not in ("service", "routes")}
+    gateways = [(prefix, _gateway(f'routes."{prefix}".', _table(prefix, each))) for prefix, each in routes.items()]
+    if "upstreams" in own or not routes:
+        gateways.append(("", _gateway("", own)))
+    elif own:
+        raise ValueError(f"{next(iter(own))}: expected upstreams beside it, or its place in a table of routes")
+    return Settings(service, tuple(gateways))
+
+
+def _gateway(where: str, table: Table) -> dict[str, Any]:
+    """What `Gateway` is to be called with."""
+    _known(where, table, GATEWAY)
+    if "upstreams" not in table:
+        raise ValueError(f"{where}upstreams: expected at least one URL, got none")
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        if name == "upstreams":
+            found[name] = _upstreams(f"{where}{name}", value)
+        elif name in TABLES:
+            found[name] = _made(name, where, value)
+        else:
+            found[name] = _SIMPLE[name](f"{where}{name}", value)
+    return found
+
+
+def _upstreams(where: str, value: object) -> list[Upstream]:
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not listed:
+        raise TypeError(f"{where}: expected a list of URLs and tables, got {value!r}")
+    return [_upstream(where, {"url": each} if isinstance(each, str) else each) for each in listed]
+
+
+def _upstream(where: str, value: object) -> Upstream:
+    table = dict(_table(where, value))
+    ssl = table.pop("ssl", None)
+    if "url" not in table:
+        raise ValueError(f"{where}.url: expected a URL, got none")
+    extra = {} if ssl is None else {"ssl": _made("ssl", f"{where}.", ssl)}
+    made = _made("upstreams", where.removesuffix("upstreams"), table, "ssl", **extra)
+    assert isinstance(made, Upstream)
+    return made
+
+
+def _made(kind: str, where: str, value: object, *further: str, **extra: object) -> object:
+    """What a table is for, with the table's name in what it has to say against a value. "none" is None."""
+    table = _table(f"{where}{kind}", value)
+    make, names = TABLES[kind]
+    _known(f"{where}{kind}.", table, (*names, *further))
+    given = {name: None if each == "none" else each for name, each in table.items()}
+    if kind == "ssl" and isinstance(given.get("cert"), list):
+        given["cert"] = tuple(_texts(f"{where}ssl.cert", given["cert"]))
+    try:
+        return make(**given, **extra)
+    except TypeError as error:
+        raise TypeError(f"{where}{kind}.{error}") from None
+    except (ValueError, HTTPCoreError) as error:
+        raise ValueError(f"{where}{kind}.{error}") from None
+
+
+def _known(where: str, table: Mapping[str, object], names: Iterable[str]) -> None:
+    known = sorted(names)
+    for name in table:
+        if name not in known:
+            near = get_close_matches(name, known, 1, 0)
+            nearest = f'; the nearest is "{near[0]}"' if near else ""
+            raise ValueError(f"{where}{name}: expected one of {', '.join(known)}, got an unknown name{nearest}")
+
+
+# What they are for.
+
+
+def apps_of(settings: Settings, name: str | None = None, make: Callable[..., Gateway] = Gateway) -> dict[str, Gateway]:
+    """The gateways by prefix, for one of the workers: each has its part of the limits.
+
+    Arguments:
+        name: that of those that have none of their own, the same in each process, so that each finds a circle.
+        make: what makes each of them.
+
+    Raises:
+        TypeError, ValueError: an argument is not allowed; says which.
+    """
+    workers = settings.service.workers
+    found = {}
+    for prefix, given in settings.gateways:
+        where = f'routes."{prefix}".' if prefix else ""
+        limits: Limits = given.get("limits") or Limits()
+        own = {
+            **given,
+            "limits": Limits(
+                _part(limits.concurrent, workers), -(-limits.queue // workers), limits.queue_wait, limits.body
+            ),
+            "upstreams": [_apart(each, workers) for each in given["upstreams"]],
+        }
+        own.setdefault("name", name)
+        try:
+            found[prefix] = make(**own, forward_date=True)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{where}{error}") from None
+    return found
+
+
+def _part(number: int | None, workers: int) -> int | None:
+    return None if number is None else -(-number // workers)
+
+
+def _apart(upstream: Upstream, workers: int) -> Upstream:
+    most = _part(upstream.max_connections, workers)
+    return Upstream(upstream.url, weight=upstream.weight, http2=upstream.http2, max_connections=most, ssl=upstream.ssl)
+
+
+def routed(gateways: Mapping[str, Gateway]) -> App:
+    """One app for all of them."""
+    routes: dict[str, App] = {prefix: app for prefix, app in gateways.items() if prefix}
+    return Router(routes, gateways.get("")) if routes else gateways[""]
+
+
+def summary(settings: Settings) -> list[str]:
+    """What would run, in a few lines."""
+    service = settings.service
+    workers = "1 worker" if service.workers == 1 else f"{service.workers} workers"
+    lines = [f"{workers} on {service.host}:{service.port}, {service.grace:g} s of grace"]
+    if service.metrics_port is not None:
+        lines.append(f"metrics on {service.metrics_host}:{service.metrics_port}")
+    for prefix, given in settings.gateways:
+        names = ", ".join([each.url for each in given["upstreams"]])
+        lines.append(
+            f"{prefix or 'all paths' if len(settings.gateways) == 1 else prefix or 'all other paths'}: {names}"
+        )
+        lines += [f"  {name}: {value}" for name, value in given.items() if name != "upstreams"]
+    return lines

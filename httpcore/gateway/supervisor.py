@@ -1,0 +1,263 @@
+"""Runs the workers of a gateway: starts, replaces and drains them, and adds up what they have counted.
+
+What is to be done says `fleet`; here it is done. The supervisor holds the listening socket that all workers inherit, so
+that no connection is refused while one generation of workers follows another. It serves no request itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from .config import Service, Table, apps_of, routed, settings_of
+from .fleet import Action, Drain, Fleet, Kill, Note, Start
+from .stats import GatewayStats, added, ended, prometheus, unpacked
+from .watch import now
+
+__all__ = ["Supervisor", "listening"]
+
+SLACK: Final = 5.0
+"""Seconds beyond the grace after which a worker that should have ended is killed."""
+ASKED: Final = 2.0
+"""Seconds for a worker to tell its figures; else those are taken that it told last."""
+_LINE: Final = 10_000_000
+
+_log = logging.getLogger("httpcore.gateway")
+
+
+def listening(host: str, port: int, backlog: int) -> socket.socket:
+    """The socket that clients connect to.
+
+    Raises:
+        OSError: the address is not one of this machine, or is taken.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=backlog)
+    except OSError as error:
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from None
+    listener.setblocking(False)
+    return listener
+
+
+class _Process:
+    """A worker's.
+
+    Attributes:
+        figures: what it has counted, as it said last.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.task: asyncio.Task[None] | None = None
+        self.process: asyncio.subprocess.Process | None = None
+        self.writer: asyncio.StreamWriter | None = None
+        self.is_ready = False
+        self.figures: list[GatewayStats] = []
+        self.told = asyncio.Event()
+
+    def say(self, order: object) -> None:
+        if self.writer is not None:
+            self.writer.write(json.dumps(order).encode() + b"\n")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+        elif self.task is not None:
+            self.task.cancel()
+
+
+class Supervisor:
+    """The workers of one gateway, from the start to the end.
+
+    Arguments:
+        table: what to run, as in a settings file; it was checked.
+        read: reads it anew, for a reload.
+        listener: where clients connect. Closed at the end.
+        metrics: where figures are asked for; closed at the end, too. None: nowhere.
+
+    Attributes:
+        tables: what each generation of workers runs.
+    """
+
+    def __init__(
+        self, table: Table, read: Callable[[], Table], listener: socket.socket, metrics: socket.socket | None
+    ) -> None:
+        self._read = read
+        self._listener = listener
+        self._metrics = metrics
+        self._service: Service = settings_of(table).service
+        self._name = f"gateway-{os.urandom(4).hex()}"
+        self._fleet = Fleet(self._service.workers)
+        self.tables = {0: table}
+        self._processes: dict[int, _Process] = {}
+        self._retired = added(())
+        self._again = False
+        self._done: asyncio.Future[int]
+
+    async def run(self) -> int:
+        """Until a signal ends it; the exit status."""
+        loop = asyncio.get_running_loop()
+        self._done = loop.create_future()
+        for number, act in ((signal.SIGTERM, self._stop), (signal.SIGINT, self._stop), (signal.SIGHUP, self._reload)):
+            loop.add_signal_handler(number, act)
+        metrics = self._metrics and await asyncio.start_server(self._answer, sock=self._metrics, limit=8192)
+        late = asyncio.create_task(self._watch())
+        self._do(self._fleet.start(now()))
+        try:
+            return await self._done
+        finally:
+            late.cancel()
+            self._listener.close()
+            if metrics is not None:
+                metrics.close()
+
+    def pids(self) -> set[int]:
+        """The numbers of the workers' processes."""
+        return {each.process.pid for each in self._processes.values() if each.process is not None}
+
+    # Signals.
+
+    def _stop(self) -> None:
+        if self._fleet.is_stopping:
+            self._do(self._fleet.kill())
+            return
+        self._listener.close()  # the workers have theirs, and close it when none of them accepts any more
+        self._do(self._fleet.stop())
+
+    def _reload(self) -> None:
+        if self._fleet.is_stopping:
+            return
+        if self._fleet.is_reloading:
+            self._again = True
+            return
+        try:
+            table = self._read()
+            settings = settings_of(table)
+            routed(apps_of(settings))
+        except Exception as error:
+            _log.error("the reload is given up: %s", error)
+            return
+        old, new = self._service, settings.service
+        if (old.host, old.port, old.metrics_host, old.metrics_port) != (
+            *(new.host, new.port, new.metrics_host, new.metrics_port),
+        ):
+            _log.warning("addresses and ports stay as they are until the next start")
+        actions = self._fleet.reload(new.workers, now())
+        self.tables[max(self.tables) + 1] = table
+        self._do(actions)
+
+    # Workers.
+
+    def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Start):
+                process = self._processes[action.number] = _Process(self.tables[action.generation])
+                process.task = asyncio.create_task(self._attend(action.number, process, action.pause))
+            elif isinstance(action, Drain):
+                self._drain(action)
+            elif isinstance(action, Kill):
+                self._processes[action.number].kill()
+            elif isinstance(action, Note):
+                _log.warning("%s", action.text)
+            elif not self._done.done():
+                self._done.set_result(action.status)
+
+    def _drain(self, action: Drain) -> None:
+        process = self._processes[action.number]
+        process.say("stop" if action.is_last else "hand over")
+        service = settings_of(process.table).service
+        asyncio.get_running_loop().call_later(service.notice + service.grace + SLACK, process.kill)
+
+    async def _attend(self, number: int, process: _Process, pause: float) -> None:
+        """One worker, from its start to its end."""
+        try:
+            await asyncio.sleep(pause)
+            status = await self._follow(number, process)
+        except asyncio.CancelledError:  # it had not begun
+            status = "it was not started"
+        except OSError as error:
+            status = str(error)
+        self._retired = added([self._retired, *map(ended, process.figures)])
+        del self._processes[number]
+        self._do(self._fleet.ended(number, status, now()))
+        self._reload_again()
+
+    async def _follow(self, number: int, process: _Process) -> str:
+        """Start the process and hear what it says; how it has ended."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            numbers = (self._listener.fileno(), theirs.fileno())
+            process.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "httpcore.gateway.worker", *map(str, numbers)), pass_fds=numbers
+            )
+        reader, process.writer = await asyncio.open_connection(sock=ours, limit=_LINE)
+        process.say({"table": process.table, "name": self._name})
+        with suppress(OSError, ValueError):
+            while line := await reader.readline():
+                self._hear(number, process, json.loads(line))
+        process.writer.close()
+        status = await process.process.wait()
+        return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+
+    def _hear(self, number: int, process: _Process, message: dict[str, Any]) -> None:
+        if "figures" in message:
+            process.figures = [unpacked(each) for each in message["figures"]]
+            process.told.set()
+        else:
+            process.is_ready = True
+            self._do(self._fleet.ready(number))
+            self._reload_again()
+
+    def _reload_again(self) -> None:
+        """Where it was asked for while another reload was on its way."""
+        if self._again and not self._fleet.is_reloading:
+            self._again = False
+            self._reload()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self._do(self._fleet.overdue(now()))
+
+    # Figures.
+
+    async def figures(self) -> str:
+        """What all workers have counted, also those that have ended, as text for Prometheus."""
+        asked = [process for process in self._processes.values() if process.is_ready]
+        for process in asked:
+            process.told.clear()
+            process.say("figures")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ASKED):
+                for process in asked:
+                    await process.told.wait()
+        told = [stats for process in self._processes.values() for stats in process.figures]
+        head = "# HELP httpcore_gateway_workers Processes that serve.\n# TYPE httpcore_gateway_workers gauge\n"
+        return f"{head}httpcore_gateway_workers {len(asked)}\n{prometheus(self._retired, *told)}"
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request on the port for metrics."""
+        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(ASKED):
+                head = await reader.readuntil(b"\r\n\r\n")
+            path = head.split(b" ", 2)[1] if head.startswith(b"GET ") else b""
+            if path == b"/metrics":
+                status, text = "200 OK", await self.figures()
+            elif path == b"/ready":
+                status, text = ("200 OK", "ready\n") if self._fleet.is_ready else ("503 Service Unavailable", "ends\n")
+            else:
+                status, text = "404 Not Found", ""
+            fields = f"Content-Type: text/plain; version=0.0.4\r\nContent-Length: {len(text.encode())}"
+            writer.write(f"HTTP/1.1 {status}\r\n{fields}\r\nConnection: close\r\n\r\n{text}".encode())
+            await writer.drain()
+        writer.close()

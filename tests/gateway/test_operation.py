@@ -1,0 +1,300 @@
+"""The supervisor and its workers: reloads and ends under load, workers that die, what is counted over all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from gateway_servers import exchange, get, status_of
+from servers import Peer, ScriptedServer, ok
+
+from httpcore.gateway.supervisor import Supervisor, listening
+from httpcore.gateway.worker import main
+
+pytestmark = pytest.mark.servers
+
+
+def answering(peer: Peer) -> None:
+    while head := peer.head():
+        if b"content-length: " in head.lower():
+            peer.exactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        if b"/stream" in head:
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfirst")
+            peer.rest()
+            return
+        peer.send(ok(b"x"))
+
+
+class Load:
+    """Requests on kept connections, one after the other, as a balancer sends them.
+
+    Attributes:
+        answered: with status 200.
+        lost: sent, and not answered with that.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.answered = 0
+        self.lost: list[bytes] = []
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        """Until `stop`, or nothing listens any more."""
+        request = get().replace(b"Connection: close\r\n", b"")
+        while not self.stop.is_set():
+            try:
+                client = socket.create_connection(("127.0.0.1", self.port), 10)
+            except OSError:
+                return
+            with client:
+                self._use(client, request)
+
+    def _use(self, client: socket.socket, request: bytes) -> None:
+        """One connection, until the gateway says that it closes it."""
+        received = b""
+        while not self.stop.is_set() and b"connection: close" not in received:
+            received = b""
+            with suppress(OSError):
+                client.sendall(request)
+                while not received.endswith(b"\r\n\r\nx"):
+                    if not (data := client.recv(65536)):
+                        break
+                    received += data
+            if not received.startswith(b"HTTP/1.1 200 "):
+                self.lost.append(received)
+                return
+            self.answered += 1
+
+
+class Running:
+    """A gateway whose supervisor runs in this process."""
+
+    def __init__(self, port: int, metrics: int, workers: Callable[[], set[int]]) -> None:
+        self.port = port
+        self.metrics = metrics
+        self.workers = workers
+
+    def rows(self) -> dict[str, int]:
+        text = exchange(self.metrics, get("/metrics")).partition(b"\r\n\r\n")[2].decode()
+        lines = [line.removeprefix("httpcore_gateway_") for line in text.splitlines() if not line.startswith("#")]
+        return {name: int(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    def reload(self) -> None:
+        """Returns when all workers are new ones."""
+        old = self.workers()
+        os.kill(os.getpid(), signal.SIGHUP)
+        self.until(lambda: len(self.workers()) == len(old) and not self.workers() & old)
+
+    def ready(self) -> bool:
+        return status_of(exchange(self.metrics, get("/ready"))) == 200
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(1500):
+            if condition():
+                return
+            time.sleep(0.02)
+        pytest.fail("it did not come to that in 30 s")
+
+
+def supervised(table: dict[str, Any], read: Callable[[], Any], scenario: Callable[[Running], None]) -> int:
+    """Run a supervisor, here because it takes signals, and beside it the scenario; then SIGTERM. Its exit status."""
+    listener, metrics = listening("127.0.0.1", 0, 100), listening("127.0.0.1", 0, 100)
+    supervisor = Supervisor(table, read, listener, metrics)
+    running = Running(listener.getsockname()[1], metrics.getsockname()[1], supervisor.pids)
+    is_over = threading.Event()
+
+    def act() -> None:
+        try:
+            running.until(running.ready)
+            scenario(running)
+        finally:
+            if not is_over.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as thread:
+        acting = thread.submit(act)
+        try:
+            status = asyncio.run(supervisor.run())
+        finally:
+            is_over.set()
+        acting.result()
+    return status
+
+
+def test_two_reloads_and_the_end_under_load_lose_no_request() -> None:
+    """And what workers have counted that are gone is counted still."""
+    with ScriptedServer(answering) as upstream, ThreadPoolExecutor(4) as threads:
+        table: dict[str, Any] = {"upstreams": [upstream.url], "service": {"grace": 5}}
+        loads: list[Load] = []
+
+        def scenario(running: Running) -> None:
+            load = Load(running.port)
+            loads.extend([load] * 4)
+            tasks.extend([threads.submit(load.run) for _ in range(4)])
+            for _ in range(2):
+                running.reload()
+            counted, answered = running.rows(), load.answered
+            assert abs(counted['responses_total{class="2xx"}'] - answered) < 100
+            assert counted["workers"] == 1
+            assert counted[f'upstream_requests_total{{upstream="{upstream.url}"}}'] >= answered - 100
+
+        tasks: list[Any] = []
+        assert supervised(table, lambda: table, scenario) == 0
+        for task in tasks:
+            task.result(10)
+        assert loads[0].lost == []
+        assert loads[0].answered > 100
+
+
+def test_a_worker_that_dies_is_replaced_and_a_bad_reload_is_not_done(caplog: pytest.LogCaptureFixture) -> None:
+    def scenario(running: Running) -> None:
+        first = running.workers()
+        assert len(first) == 2
+        for _ in range(4):
+            assert status_of(exchange(running.port, get())) == 200
+        assert running.rows()['responses_total{class="2xx"}'] == 4
+        os.kill(min(first), signal.SIGKILL)
+        running.until(lambda: running.rows()["workers"] == 2 and running.workers() != first)
+        assert running.rows()['responses_total{class="2xx"}'] == 4
+        read.append({"upstreams": ["http://a"], "retrys": 1})
+        second = running.workers()
+        os.kill(os.getpid(), signal.SIGHUP)
+        running.until(lambda: "the nearest is" in caplog.text)
+        assert running.workers() == second
+        assert status_of(exchange(running.metrics, get("/other"))) == 404
+
+    with ScriptedServer(answering) as upstream:
+        read: list[dict[str, Any]] = []
+        table: dict[str, Any] = {"upstreams": [upstream.url], "service": {"workers": 2}}
+        assert supervised(table, lambda: read[-1], scenario) == 0
+    assert "a worker ended: SIGKILL; it is replaced in 0.1 s" in caplog.text
+    assert "the reload is given up: retrys: expected one of" in caplog.text
+
+
+def test_a_start_that_cannot_be_is_an_exit_status(capfd: pytest.CaptureFixture[str]) -> None:
+    """What the check cannot know: here the worker is told to run what is none."""
+    listener = listening("127.0.0.1", 0, 100)
+    supervisor = Supervisor({"upstreams": ["http://a"]}, dict, listener, None)
+    supervisor.tables[0] = {}
+    assert asyncio.run(supervisor.run()) == 1
+    assert "upstreams: expected at least one URL" in capfd.readouterr().err
+
+
+# A worker alone.
+
+
+class Orders:
+    """The supervisor's end of the channel."""
+
+    def __init__(self, port: int, channel: socket.socket) -> None:
+        self.port = port
+        self.channel = channel
+        self.lines = channel.makefile("rb")
+
+    def say(self, order: object) -> None:
+        self.channel.sendall(json.dumps(order).encode() + b"\n")
+
+    def hear(self) -> Any:
+        return json.loads(self.lines.readline())
+
+
+@contextmanager
+def worker(scenario: Callable[[Orders], None], **service: Any) -> Iterator[ScriptedServer]:
+    """Runs one in this process, with a scenario beside it."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with ScriptedServer(answering) as upstream, ThreadPoolExecutor(1) as thread:
+        listener = listening("127.0.0.1", 0, 100)
+        ours, theirs = socket.socketpair()
+        orders = Orders(listener.getsockname()[1], ours)
+        orders.say({"table": {"upstreams": [upstream.url], "service": service}, "name": "gw"})
+
+        def act() -> None:
+            try:
+                assert orders.hear() == {"ready": True}
+                scenario(orders)
+            finally:
+                orders.lines.close()
+                ours.close()
+
+        acting = thread.submit(act)
+        try:
+            assert main(str(listener.detach()), str(theirs.detach())) == 0
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        acting.result()
+        yield upstream
+
+
+def test_the_end_is_told_before_and_cuts_what_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
+    kept = get("/a").replace(b"Connection: close\r\n", b"")
+
+    def scenario(orders: Orders) -> None:
+        assert status_of(exchange(orders.port, get("/ready"))) == 200
+        orders.say("figures")
+        (counted,) = orders.hear()["figures"]
+        assert counted[0] == 0
+        with (
+            socket.create_connection(("127.0.0.1", orders.port), 10) as idle,
+            socket.create_connection(("127.0.0.1", orders.port), 10) as stream,
+        ):
+            stream.sendall(get("/stream").replace(b"Connection: close\r\n", b""))
+            received = b""
+            while not received.endswith(b"first"):
+                received += stream.recv(1000)
+            idle.sendall(kept)
+            received = idle.recv(1000)
+            assert b"connection" not in received
+            orders.say("stop")
+            while status_of(exchange(orders.port, get("/ready"))) != 503:
+                time.sleep(0.01)
+            idle.sendall(kept)
+            received = b""
+            while data := idle.recv(1000):
+                received += data
+            assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"\r\nconnection: close\r\n" in received
+            began = time.monotonic()
+            with suppress(OSError):
+                assert stream.recv(1000) == b""
+            assert 0.2 < time.monotonic() - began < 5
+        (counted,) = orders.hear()["figures"]
+        assert counted[2] == [0, 2, 0, 0, 0, 1]
+
+    with worker(scenario, ready="/ready", notice=0.3, grace=0.5) as upstream:
+        assert upstream.open_sockets() == []
+    assert "1 requests were cut off at the end of the grace" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_what_waits_to_be_accepted_at_the_end_is_answered() -> None:
+    """The supervisor is gone: that is an end, too. An idle connection is kept for a second, and no longer."""
+
+    def scenario(orders: Orders) -> None:
+        orders.channel.shutdown(socket.SHUT_WR)
+        clients = []
+        with suppress(OSError):
+            for _ in range(200):
+                clients.append(socket.create_connection(("127.0.0.1", orders.port), 10))
+                time.sleep(0.002)
+        assert len(clients) > 5
+        for client in clients[1:]:
+            client.sendall(get())
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+            client.close()
+        with clients[0] as idle:
+            assert idle.recv(1000) == b""
+
+    with worker(scenario):
+        pass
