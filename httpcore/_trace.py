@@ -240,10 +240,13 @@ class EngineDifference(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class HeadSent(TraceEvent):
-    """The request's head was handed to the system. `reused`: the connection had served others before."""
+    """The request's head was handed to the system. `reused`: the connection had served others before. `protocol`:
+    "HTTP/1.1" or "HTTP/2".
+    """
 
     peer: str
     reused: bool
+    protocol: str | None = field(default=None, kw_only=True)
 
 
 def _shown(event: InterimResponse | ResponseStarted) -> str:

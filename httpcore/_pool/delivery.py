@@ -77,7 +77,7 @@ class Delivery(Ticket):
         self._reused = connection.uses > 0
         call.is_connected = True
         if call.tracer is not None and self.claim.slot is not None:
-            call.tracer.using(connection.info.peer, self._reused)
+            call.tracer.using(connection.info.peer, self._reused, connection.protocol)
             self._leases.follow(self.claim.slot, connection, call.tracer)
         self.exchange = exchange = connection.exchange(call.request, call, call.interim, call.duplex)
         return exchange

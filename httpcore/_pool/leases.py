@@ -25,6 +25,7 @@ from .._config import PoolLimits
 from .._connect.dial import Connector
 from .._connect.network import Network
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
+from .._log import request_log
 from .._reentry import step_lock
 from .._trace import CloseReason, ConnectionClosed
 from .call import Call
@@ -34,7 +35,7 @@ from .engines import NATIVE, Engines
 from .ledger import Ledger
 from .stats import PoolStats
 from .tickets import Slot, SlotState, Ticket, TicketState
-from .tracer import clock_of
+from .tracer import both, clock_of
 
 if TYPE_CHECKING:
     from .._trace import Trace
@@ -486,9 +487,9 @@ def _tell_close(slot: Slot, connection: HTTPConnection, leases: Leases) -> None:
     reason, peer, tracer = slot.reason or CloseReason.FAILED, connection.info.peer, connection.tracer
     if tracer is not None:
         tracer.closed(peer, reason)
-    elif leases.trace is not None:
+    elif (trace := both(leases.trace, request_log())) is not None:
         at = 0.0 if leases.backend is None else clock_of(leases.backend)()
-        leases.trace(ConnectionClosed(at, 0, peer, reason))
+        trace(ConnectionClosed(at, 0, peer, reason))
 
 
 class _Watch:

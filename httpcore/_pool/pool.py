@@ -30,6 +30,7 @@ from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import HTTPCoreError, LocalProtocolError
+from .._log import VARIABLE, log_by_environment, request_log
 from .._message.body import BodyTypes
 from .._message.request import HeaderTypes, Request, TrailerTypes
 from .._message.response import Response
@@ -177,6 +178,8 @@ class ConnectionPool:
         self._attempts = _attempts(leases, checked_flag("retry_stale", retry_stale), retries)
         if backend is None:
             load()
+        if logged := os.environ.get(VARIABLE):
+            log_by_environment(logged)
 
     async def request(
         self,
@@ -247,6 +250,9 @@ class ConnectionPool:
             raise
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
         trace = self._trace if trace is None else both(self._trace, checked_trace(trace))
+        log = request_log()
+        if log is not None:
+            trace = both(trace, log)
         call = Call(asked, route, config, backend, duplex)
         call.tag = tag
         if trace is not None:
@@ -289,7 +295,7 @@ class ConnectionPool:
             error.safe_to_retry = True
             raise
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
-        trace = self._trace if trace is None else checked_trace(trace)
+        trace = both(self._trace if trace is None else checked_trace(trace), request_log())
         call = Call(asked, route, config, backend)
         if trace is not None:
             call.trace_connect(trace)

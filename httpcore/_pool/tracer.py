@@ -99,6 +99,7 @@ class Tracer:
         "_now",
         "_number",
         "_peer",
+        "_protocol",
         "_request_sent",
         "_reused",
         "_tag",
@@ -115,6 +116,7 @@ class Tracer:
         self._ended = False
         self._last: RequestEnded | None = None
         self._peer = ""
+        self._protocol: str | None = None
         self._reused = self._head_sent = self._request_sent = False
         self.awaits_policy = self.awaits_reading = False
 
@@ -174,15 +176,15 @@ class Tracer:
 
     # On it.
 
-    def using(self, peer: str, reused: bool) -> None:
+    def using(self, peer: str, reused: bool, protocol: str) -> None:
         """An attempt begins."""
-        self._peer, self._reused = peer, reused
+        self._peer, self._reused, self._protocol = peer, reused, protocol
         self._head_sent = self._request_sent = False
 
     def head_sent(self) -> None:
         if not self._head_sent:
             self._head_sent = True
-            self._tell(HeadSent, self._peer, self._reused)
+            self._tell(HeadSent, self._peer, self._reused, protocol=self._protocol)
 
     def request_sent(self, *, complete: bool = True) -> None:
         if not self._request_sent:

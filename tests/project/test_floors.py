@@ -24,7 +24,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         "": [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline"},
+            {"_certificate", "_deadline", "_log"},
         ]
     },
     {
