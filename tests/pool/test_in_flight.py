@@ -294,3 +294,34 @@ def test_an_argument_of_another_type_is_an_error(call: str) -> None:
     pool: Any = httpcore.SyncConnectionPool()
     with pytest.raises(TypeError, match=r"abort is of type str|timeout is 'soon'"):
         pool.close(abort="yes") if call == "close" else pool.drain("soon")
+
+
+# The same through a client.
+
+
+class Plain(httpcore.Middleware):
+    """Changes nothing."""
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, Plain, lambda one: httpcore.Mounts({"all://": one})])
+def test_abort_of_a_client_ends_a_thread_that_hangs(wrap: Callable[[Any], Any]) -> None:
+    errors: list[httpcore.PoolClosed] = []
+    client = httpcore.Client(transport=wrap(httpcore.HTTPTransport(timeout=None)))
+
+    def hang(url: str) -> None:
+        try:
+            client.get(url, timeout=None)
+        except httpcore.PoolClosed as error:
+            errors.append(error)
+
+    with ScriptedServer(silent) as server:
+        thread = threading.Thread(target=hang, args=(server.url,))
+        thread.start()
+        ends = time.monotonic() + PROMPT
+        while [one.phase for one in client.requests()] != [RequestPhase.READ_HEAD]:
+            assert time.monotonic() < ends
+            time.sleep(0.005)
+        client.close(abort=True)
+        thread.join(PROMPT)
+    assert [error.phase for error in errors] == ["read the response head"]
+    assert client.requests() == []
