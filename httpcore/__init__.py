@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     from ._message.rules import Leniency
     from ._pool.pool import ConnectionPool
     from ._pool.retry_policy import RetryPolicy
-    from ._pool.stats import OriginStats, PoolStats, PoolTotals, TimeoutTotals
+    from ._pool.stats import OriginStats, PoolStats, PoolTotals, RequestInFlight, TimeoutTotals
     from ._sync import SyncBodyStream, SyncConnectionPool, SyncRawStream, SyncResponse, run_sync
     from ._timing import RequestTiming, TimeSpan
     from ._trace import (
@@ -112,6 +112,7 @@ if TYPE_CHECKING:
         RequestDropped,
         RequestEnded,
         RequestFailed,
+        RequestPhase,
         RequestQueued,
         RequestRetried,
         RequestSent,
@@ -206,6 +207,8 @@ __all__ = [
     "PoolClosed",
     "PoolLimits",
     "PoolStats",
+    "RequestInFlight",
+    "RequestPhase",
     "PoolTimeout",
     "PoolTotals",
     "Progress",
@@ -460,6 +463,7 @@ _WHERE = {
         "PoolStats",
         "PoolTotals",
         "TimeoutTotals",
+        "RequestInFlight",
     ),
     "_sync": (
         "SyncBodyStream",
@@ -488,6 +492,7 @@ _WHERE = {
         "RequestCancelled",
         "RequestEnded",
         "RequestFailed",
+        "RequestPhase",
         "RequestQueued",
         "RequestRetried",
         "RequestSent",

@@ -23,7 +23,7 @@ from ._message.raw import RawStream
 from ._message.request import HeaderTypes, TrailerTypes
 from ._message.response import BodyStream, Informational, Response, ResponseInfo
 from ._pool.pool import ConnectionPool
-from ._pool.stats import PoolStats
+from ._pool.stats import PoolStats, RequestInFlight
 from ._public import public
 from ._trace import Trace
 
@@ -336,11 +336,40 @@ class SyncConnectionPool:
             duplex=duplex,
         )
 
-    def close(self) -> None:
+    def close(self, *, abort: bool = False) -> None:
         """Close the idle connections, now. Requests of other threads that wait or dial end with PoolClosed, as later
         ones do; those that were sent run on, their bodies stay readable, and their connections close when they end.
+
+        Arguments:
+            abort: those that were sent end with PoolClosed too, at once, whatever their threads are blocked in:
+                connect, a TLS handshake, write, read, a lookup. What does not end is code of the caller's own that does
+                not return: the iterator of a request's body, a resolver, a trace. Default False.
+
+        Raises:
+            TypeError: `abort` is no bool.
         """
-        run(self._pool.close())
+        run(self._pool.close(abort=abort))
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Take no new requests, which end with PoolClosed, and block until those of the other threads have ended: until
+        their bodies were received or their responses and raw streams closed. Nothing is closed by this.
+
+        Arguments:
+            timeout: seconds to wait; 0 looks once. Default None: no limit.
+
+        Returns:
+            Whether all have ended. False: some are in flight still; `requests()` says which.
+
+        Raises:
+            TypeError, ValueError: `timeout` is no number of seconds.
+        """
+        return run(self._pool.drain(timeout))
+
+    def requests(self) -> list[RequestInFlight]:
+        """The requests that are in flight, the oldest first: from their start until their body was received, or their
+        response or raw stream closed. Any thread may call it.
+        """
+        return self._pool.requests()
 
     @property
     def timeout(self) -> TimeoutConfig:

@@ -36,6 +36,7 @@ __all__ = [
     "RequestCancelled",
     "RequestEnded",
     "RequestFailed",
+    "RequestPhase",
     "RequestQueued",
     "RequestRetried",
     "RequestSent",
@@ -74,6 +75,23 @@ class CloseReason(StrEnum):
     POOL_CLOSED = "the pool was closed"
     LOOP_CLOSED = "its event loop was closed"
     INTERRUPTED = "a step of the pool was interrupted"
+
+
+@public
+class RequestPhase(StrEnum):
+    """What a request in flight is doing. Each is also the text of its value."""
+
+    QUEUED = "wait for a connection"
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    TUNNEL = "ask the proxy"
+    TLS = "TLS handshake"
+    CHECK = "check the connection"
+    WRITE = "write the request"
+    READ_HEAD = "read the response head"
+    READ_BODY = "read the response body"
+    RAW = "use the raw stream"
+    PAUSE = "pause before another attempt"
 
 
 @public
@@ -223,10 +241,13 @@ class EngineDifference(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class HeadSent(TraceEvent):
-    """The request's head was handed to the system. `reused`: the connection had served others before."""
+    """The request's head was handed to the system. `reused`: the connection had served others before. `protocol`:
+    "HTTP/1.1" or "HTTP/2".
+    """
 
     peer: str
     reused: bool
+    protocol: str | None = field(default=None, kw_only=True)
 
 
 def _shown(event: InterimResponse | ResponseStarted) -> str:

@@ -26,12 +26,12 @@ import time
 import weakref
 from asyncio import _get_running_loop
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import TypeVar
 
 from .._errors import ConnectError, ReadError, WriteError
-from .base import PIECE, SocketOption, StreamInfo
+from .base import PIECE, Interrupt, SocketOption, StreamInfo
 from .connecting import Connecting, connect_unix
 from .happy_eyeballs import connect_error
 from .lookup import accept, look_up, no_answer
@@ -633,6 +633,31 @@ class AsyncioBackend:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def interruptible(self, interrupt: Interrupt, run: Callable[[], Awaitable[T]]) -> T:
+        """See `Backend`. The task is cancelled by asyncio's own timeout, which tells that from any other cancellation,
+        and is none before it is interrupted.
+        """
+        if asyncio.current_task() is None:  # a driver without tasks
+            return await run()
+        limit = asyncio.timeout(None)
+
+        def end() -> None:
+            with contextlib.suppress(RuntimeError):  # it is over
+                limit.reschedule(self._loop.time())
+
+        def interrupted() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
+                self._loop.call_soon_threadsafe(end)
+
+        try:
+            async with limit:
+                interrupt.on_set(interrupted)
+                return await run()
+        except TimeoutError as error:
+            if limit.expired():
+                raise interrupt.error() from error
+            raise
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
         """Run `function` in a daemon thread. When the caller is cancelled the thread runs on, and no task waits for it.

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from .._errors import PoolClosed
 from .._public import public, resolvable
 from .._values import dataclass
 
@@ -212,12 +213,57 @@ class Event(Protocol):
         ...
 
 
+class Interrupt:
+    """Ends a dial from outside: the waits in it that no close of a stream can end, since there is no stream yet.
+
+    It is set once, by any task or thread. What waits registers a plain call that ends its wait.
+
+    Attributes:
+        is_set: no wait of the dial begins any more.
+    """
+
+    __slots__ = ("_calls", "is_set")
+
+    def __init__(self) -> None:
+        self._calls: list[Callable[[], object]] = []
+        self.is_set = False
+
+    def on_set(self, call: Callable[[], object]) -> None:
+        """Have `call` called when it is set; now, if it is. Possibly twice; it must not raise."""
+        # Added first and looked at then, in the other order than `set` does it: so no call is missed.
+        self._calls.append(call)
+        if self.is_set:
+            call()
+
+    def forget(self, call: Callable[[], object]) -> None:
+        """The wait is over."""
+        self._calls.remove(call)
+
+    def set(self) -> None:
+        """End all waits. Plain and quick."""
+        self.is_set = True
+        for call in list(self._calls):
+            call()
+
+    def check(self) -> None:
+        """Raise what the dial ends with, if it is set."""
+        if self.is_set:
+            raise self.error()
+
+    def error(self) -> PoolClosed:
+        return PoolClosed("the pool was closed while connecting")
+
+
 @public
 class Backend(Protocol):
     """A runtime as the library sees it. For an event loop, one instance belongs to one running loop.
 
     One that is not asyncio's or trio's may also have `spawn(run) -> task`, which starts the coroutine function `run`
     beside the caller and returns at once an object with `cancel()`: `ASGITransport` runs its apps so.
+
+    Any backend may also have `async def interruptible(interrupt, run)`: it awaits `run()`, which connects by the other
+    methods, but ends that with `PoolClosed` as soon as a plain function is called, from any task or thread, that it has
+    passed to `interrupt.on_set`. Without it, what connects when a pool is closed runs to its own end first.
 
     `ConnectionPool(backend=)` takes one and stays with it. For `SyncConnectionPool(backend=)` no coroutine of it, of
     its streams and of its events may ever suspend: each blocks the calling thread until it is done.

@@ -14,10 +14,12 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from .._address import host_port
 from .._errors import ConnectError, ConnectTimeout, show
 from .._values import dataclass
+from .base import Interrupt
 from .workers import Answer, Call, Threads
 
 __all__ = ["Address", "accept", "literal", "look_up", "no_answer", "numeric", "resolve", "show_address"]
@@ -99,10 +101,11 @@ def look_up(host: str, done: Callable[[Answer], None]) -> Call:
     return _lookups.start(lambda: done(_answer(host)))
 
 
-def resolve(host: str, timeout: float | None) -> list[str]:
+def resolve(host: str, timeout: float | None, interrupt: Interrupt | None = None) -> list[str]:
     """The IP addresses of `host`, in the order of the system. Blocks the calling thread.
 
     Raises:
+        PoolClosed: `interrupt` was set.
         ConnectTimeout: there was no answer in `timeout` seconds.
         ConnectError: the name does not resolve.
     """
@@ -110,15 +113,25 @@ def resolve(host: str, timeout: float | None) -> list[str]:
     is_done = threading.Lock()
     is_done.acquire()
 
+    def wake() -> None:
+        with suppress(RuntimeError):  # it is open: the answer and the interrupt have both come
+            is_done.release()
+
     def done(answer: Answer) -> None:
         answers.append(answer)
-        is_done.release()
+        wake()
 
     call = look_up(host, done)
     try:
+        if interrupt is not None:
+            interrupt.on_set(wake)
         is_done.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
     finally:
         call.leave()
+        if interrupt is not None:
+            interrupt.forget(wake)
+    if interrupt is not None:
+        interrupt.check()
     if not answers:
         raise no_answer(host, timeout)
     return accept(answers.popleft())

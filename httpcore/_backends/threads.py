@@ -10,11 +10,11 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from .._errors import ReadError, WriteError
-from .base import SocketOption, StreamInfo
+from .base import Interrupt, SocketOption, StreamInfo
 from .connecting import Connecting, connect_unix
 from .lookup import resolve
 from .sockets import Descriptor
@@ -24,6 +24,10 @@ T = TypeVar("T")
 _IN = getattr(select, "POLLIN", 1)
 _OUT = getattr(select, "POLLOUT", 4)
 _ERROR = getattr(select, "POLLERR", 8)
+
+# Seconds after which a thread that connects looks whether it was interrupted: no other system call ends the wait for a
+# socket that is not connected yet, on every system.
+_LOOK = 0.05
 
 # The longest wait that poll(2) can express, a little under 25 days, in milliseconds.
 _LONGEST = 2.0**31 - 1
@@ -261,11 +265,28 @@ class BlockingEvent:
             pass  # it is open: set twice, or two came through
 
 
+class _Here(threading.local):
+    """What ends the waits of the dial that this thread is in. A thread is in one at a time: no wait here suspends."""
+
+    interrupt: Interrupt | None = None
+
+
+_here = _Here()
+
+
 class BlockingBackend:
     """The `Backend` of threads. It has no state: one instance serves any number of threads."""
 
     name = "threads"
     now = staticmethod(time.monotonic)
+
+    async def interruptible(self, interrupt: Interrupt, run: Callable[[], Awaitable[T]]) -> T:
+        """See `Backend`."""
+        before, _here.interrupt = _here.interrupt, interrupt  # a resolver may send a request of its own
+        try:
+            return await run()
+        finally:
+            _here.interrupt = before
 
     def is_current(self) -> bool:
         return True
@@ -280,13 +301,15 @@ class BlockingBackend:
         return False
 
     async def sleep(self, seconds: float) -> None:
+        if _here.interrupt is not None:
+            _here.interrupt.check()
         time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this runtime does
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
         return function()
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
-        return resolve(host, timeout)
+        return resolve(host, timeout, _here.interrupt)
 
     async def connect_tcp(
         self,
@@ -309,6 +332,10 @@ class BlockingBackend:
 
 async def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
     """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
+    interrupt = _here.interrupt
+    if interrupt is not None:
+        interrupt.check()
+        seconds = _LOOK if seconds is None else min(seconds, _LOOK)
     if not hasattr(select, "poll"):  # Windows, which tells of a failure as an exception
         select.select([], sockets, sockets, seconds)
         return ()

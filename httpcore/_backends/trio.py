@@ -12,12 +12,13 @@ import math
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import trio
 
 from .._errors import ReadError, WriteError
-from .base import PIECE, SocketOption, StreamInfo
+from .base import PIECE, Interrupt, SocketOption, StreamInfo
 from .connecting import Connecting, connect_unix
 from .lookup import accept, look_up, no_answer
 from .sockets import Descriptor
@@ -289,6 +290,18 @@ class TrioBackend:
 
     def call_soon(self, function: Callable[[], None]) -> bool:
         return False
+
+    async def interruptible(self, interrupt: Interrupt, run: Callable[[], Awaitable[T]]) -> T:
+        """See `Backend`."""
+        with trio.CancelScope() as scope:
+
+            def interrupted() -> None:
+                with suppress(trio.RunFinishedError):
+                    self._token.run_sync_soon(scope.cancel)
+
+            interrupt.on_set(interrupted)
+            return await run()
+        raise interrupt.error()
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(max(seconds, 0.0))

@@ -15,6 +15,7 @@ from warnings import warn
 
 from .._config import UNSET, PoolLimits, TimeoutConfig, Unset
 from .._pool.pool import ConnectionPool
+from .._pool.stats import RequestInFlight
 from .._public import public
 from .._sync import SyncConnectionPool
 from .._transports.base import Transport, drive
@@ -162,6 +163,12 @@ class _Face(Generic[R]):
     def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._session.is_closed
+
+    def requests(self) -> list[RequestInFlight]:
+        """The requests that this client's transport has in flight on the network; see `ConnectionPool.requests`. A hop
+        of a redirect is one of its own. Any thread may call it.
+        """
+        return self._session.transport.requests()
 
     def prepare_request(self, request: Request) -> Request:
         """Add to a request what the client adds to each of its own: base URL, query parameters, header fields. Returns
@@ -511,11 +518,14 @@ class Client(_Face[ClientResponse]):
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)
         return drive(download(self._session, *plan, path, resume, progress), self)
 
-    def close(self) -> None:
+    def close(self, *, abort: bool = False) -> None:
         """Close the client and its transport; one that was given too, but not a pool that was given. Exchanges under
         way go on, later requests end with PoolClosed.
+
+        Arguments:
+            abort: exchanges under way end with PoolClosed too, at once; see `ConnectionPool.close`. Default False.
         """
-        drive(self._session.close(), self)
+        drive(self._session.close(abort), self)
 
     def __enter__(self) -> Self:
         return self
@@ -799,11 +809,14 @@ class AsyncClient(_Face[AsyncClientResponse]):
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)
         return await download(self._session, *plan, path, resume, progress)
 
-    async def close(self) -> None:
+    async def close(self, *, abort: bool = False) -> None:
         """Close the client and its transport; one that was given too, but not a pool that was given. Exchanges under
         way go on, later requests end with PoolClosed.
+
+        Arguments:
+            abort: exchanges under way end with PoolClosed too, at once; see `ConnectionPool.close`. Default False.
         """
-        await self._session.close()
+        await self._session.close(abort)
 
     async def aclose(self) -> None:
         """The same as `close`."""

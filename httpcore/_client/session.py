@@ -419,9 +419,11 @@ class Session(Generic[R]):
 
     # The end.
 
-    async def close(self) -> None:
-        """Close what the client has opened, and its transport."""
+    async def close(self, abort: bool = False) -> None:
+        """Close what the client has opened, and its transport; `abort`: and what is under way there."""
         self.is_closed = True
+        if abort:
+            self.transport.abort()
         if self.is_sync:
             self.transport.close()
         else:

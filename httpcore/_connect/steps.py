@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from .._timing import TimeSpan
-from .._trace import Progress
+from .._trace import Progress, RequestPhase
 
 __all__ = ["Step", "Steps"]
 
@@ -26,9 +26,10 @@ class Steps:
 
     Attributes:
         current: the step that lasts; the inner one where two do; None: none does.
+        phase: what a dial was about last, also between two steps.
     """
 
-    __slots__ = ("_began", "_ended", "_now", "_tracer", "current")
+    __slots__ = ("_began", "_ended", "_now", "_tracer", "current", "phase")
 
     def __init__(self, now: Callable[[], float], tracer: Progress | None = None) -> None:
         self._now = now
@@ -36,6 +37,7 @@ class Steps:
         self._began: dict[Step, float] = {}
         self._ended: dict[Step, float] = {}
         self.current: Step | None = None
+        self.phase = RequestPhase.CONNECT
 
     def span(self, step: Step, origin: float) -> TimeSpan | None:
         """When it was, in seconds since `origin`; None if it was not."""
@@ -57,6 +59,7 @@ class Steps:
 
     def dialing(self) -> float:
         """A dial begins; what an earlier one of the request took does not count. Returns the time."""
+        self.phase = RequestPhase.CONNECT
         for steps in (self._began, self._ended):
             for step in [step for step in steps if step != "queued"]:
                 del steps[step]
@@ -66,11 +69,13 @@ class Steps:
 
     def looking_up(self, host: str) -> None:
         at = self._begin("dns")
+        self.phase = RequestPhase.RESOLVE
         if self._tracer is not None:
             self._tracer.looking_up(host, at)
 
     def looked_up(self, host: str, addresses: Sequence[str]) -> None:
         at = self._end("dns")
+        self.phase = RequestPhase.CONNECT
         if self._tracer is not None:
             self._tracer.looked_up(host, addresses, at)
 
@@ -86,6 +91,7 @@ class Steps:
 
     def tunneling(self, proxy: str) -> None:
         at = self._begin("tunnel")
+        self.phase = RequestPhase.TUNNEL
         if self._tracer is not None:
             self._tracer.tunneling(proxy, at)
 
@@ -96,6 +102,7 @@ class Steps:
 
     def securing(self, host: str, *, is_proxy: bool) -> None:
         at = self._begin("proxy_tls" if is_proxy else "tls")
+        self.phase = RequestPhase.TLS
         if self._tracer is not None:
             self._tracer.securing(host, at)
 

@@ -9,7 +9,7 @@ from .._trace import CloseReason
 from .call import Call
 from .connection import HTTPConnection
 from .delivery import Delivery
-from .leases import Leases
+from .leases import Leases, as_closed
 from .resend import Again, again, again_after, may_have_acted
 from .tickets import Slot
 from .tracer import close_reason
@@ -43,49 +43,54 @@ class Attempts:
         leases = self._leases
         avoid: HTTPConnection | None = None
         resends = returns = 0
-        while True:
-            delivery = Delivery(call, leases)
-            connection: HTTPConnection | None = None
-            exchange: Exchange | None = None
-            call.is_connected = False
-            try:
-                connection = leases.acquire(delivery, call, avoid) or await leases.obtain(delivery, call, avoid)
-                exchange = delivery.begin(connection)
-                head = await exchange.run()
-                if head.status == 417 or head.status == 408:
-                    where = self._after(call, delivery, exchange, head, resends)
-                    if where is not None:
+        try:
+            while True:
+                delivery = Delivery(call, leases)
+                connection: HTTPConnection | None = None
+                exchange: Exchange | None = None
+                call.is_connected = False
+                try:
+                    connection = leases.acquire(delivery, call, avoid) or await leases.obtain(delivery, call, avoid)
+                    exchange = delivery.begin(connection)
+                    head = await exchange.run()
+                    if head.status == 417 or head.status == 408:
+                        where = self._after(call, delivery, exchange, head, resends)
+                        if where is not None:
+                            resends += 1
+                            avoid = connection if where is Again.FRESH else None
+                            continue
+                    delivery.arrive(head)
+                    return delivery
+                except BaseException as error:
+                    leases.keep(call)
+                    slot = delivery.slot
+                    if may_have_acted(exchange):  # before it is given up, which also refuses what has not left
+                        call.may_have_acted = True
+                    reusable = exchange is not None and exchange.give_up()
+                    leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
+                    where = None
+                    if exchange is not None and not delivery.closed:
+                        stale = delivery.was_reused and self._retry_stale
+                        where = again(call.request, error, exchange, reused=stale, resends=resends, returns=returns)
+                    if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
+                        described = self._described(as_closed(delivery, error), call, delivery, connection, exchange)
+                        if self._are_last:
+                            call.failed(described)
+                        if described is error:
+                            raise
+                        raise described from error
+                    avoid = connection if where is Again.FRESH else None
+                    self._prepare(call, where, slot)
+                    if where is Again.BACK:
+                        returns += 1
+                        call.steps = None
+                    else:
                         resends += 1
-                        avoid = connection if where is Again.FRESH else None
-                        continue
-                delivery.arrive(head)
-                return delivery
-            except BaseException as error:
-                slot = delivery.slot
-                if may_have_acted(exchange):  # before it is given up, which also refuses what has not left
-                    call.may_have_acted = True
-                reusable = exchange is not None and exchange.give_up()
-                leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
-                where = None
-                if exchange is not None:
-                    stale = delivery.was_reused and self._retry_stale
-                    where = again(call.request, error, exchange, reused=stale, resends=resends, returns=returns)
-                if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
-                    described = self._described(error, call, delivery, connection, exchange)
-                    if self._are_last:
-                        call.failed(described)
-                    if described is error:
-                        raise
-                    raise described from error
-                avoid = connection if where is Again.FRESH else None
-                self._prepare(call, where, slot)
-                if where is Again.BACK:
-                    returns += 1
-                    call.steps = None
-                else:
-                    resends += 1
-                    leases.totals.resends += 1
-                    call.retried(error)
+                        leases.totals.resends += 1
+                        call.retried(error)
+        finally:
+            if call.continues and self._are_last:
+                leases.forget(call)
 
     def _described(
         self,
@@ -108,6 +113,7 @@ class Attempts:
         where = again_after(call.request, head, stale=stale, resends=resends, duplex=call.duplex)
         if where is not None:
             call.may_have_acted = call.may_have_acted or may_have_acted(exchange)
+            self._leases.keep(call)
             exchange.drain()
             clean = exchange.clean
             self._leases.release(delivery, reusable=clean, reason=None if clean else CloseReason.NOT_REUSABLE)

@@ -33,6 +33,8 @@ class Call(Deadline):
     Attributes:
         request, route, backend, duplex: as given.
         tracer: tells the trace, if there is one.
+        tag: what the caller calls it.
+        continues: an attempt before this one has ended.
         may_have_acted: an attempt before reached a peer that did not refuse it.
         followed: seconds of waiting for another's dial, which count as time to connect; set when a connection is asked
             for.
@@ -50,6 +52,7 @@ class Call(Deadline):
         "attempts",
         "backend",
         "connected",
+        "continues",
         "duplex",
         "followed",
         "is_connected",
@@ -58,6 +61,7 @@ class Call(Deadline):
         "request",
         "route",
         "steps",
+        "tag",
         "tracer",
     )
 
@@ -75,22 +79,26 @@ class Call(Deadline):
         self.backend = backend
         self.duplex = duplex
         self.steps: Steps | None = None
-        self.is_connected = self.may_have_acted = False
+        self.is_connected = self.may_have_acted = self.continues = False
         self.attempts = 1
         self.pauses = 0
         self._number = 0
+        self.tag: object = None
         self.tracer: Tracer | None = None
 
     @property
     def number(self) -> int:
         """Of the request in this process, from 1. Most are never asked for it."""
         if not self._number:
-            self._number = next(_numbers)
+            number = next(_numbers)
+            # Another thread may ask which requests are in flight. No call lies between the question and the answer.
+            if not self._number:
+                self._number = number
         return self._number
 
-    def trace(self, trace: Trace, tag: object) -> Tracer:
+    def trace(self, trace: Trace) -> Tracer:
         """From here on the trace is told what happens to the request; first that it has begun."""
-        self.tracer = tracer = Tracer(trace, self.number, tag, self.backend)
+        self.tracer = tracer = Tracer(trace, self.number, self.tag, self.backend)
         tracer.started(self.request, self.began)
         return tracer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._backends.base import StreamInfo
 from .call import Call
 from .connection import HTTPConnection
-from .leases import Leases
+from .leases import Leases, as_closed
 from .tickets import Ticket
 
 __all__ = ["connect"]
@@ -23,7 +23,7 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
         info = connection.info
     except BaseException as error:
         leases.release(ticket, reusable=False)
-        described = call.with_context(error, connection, "connect")
+        described = call.with_context(as_closed(ticket, error), connection, "connect")
         leases.totals.note(described)
         if described is error:
             raise

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .._backends.base import Backend, Stream, StreamInfo
+from .._backends.base import Backend, Interrupt, Stream, StreamInfo
 from .._connect.dial import Connector
 from .._connect.route import Route
 from .._connect.steps import Steps
@@ -17,6 +17,7 @@ from .._http2.connection import HTTP2Connection
 from .._http2.exchange import HTTP2Exchange
 from .._message.request import Request
 from .._totals import Totals
+from .._trace import RequestPhase
 from .engines import NATIVE, Engines
 
 # Named in annotations alone: to make the Protocols takes time.
@@ -50,7 +51,7 @@ class HTTPConnection:
     is_quiet: Callable[[], bool]
 
     __slots__ = (
-        *("_begin", "_closed", "_ping_interval", "_stream", "_totals", "_wire"),
+        *("_begin", "_closed", "_interrupt", "_ping_interval", "_steps", "_stream", "_totals", "_wire"),
         *("engines", "is_quiet", "is_shared", "is_strict", "on_close", "route", "tracer", "uses"),
     )
 
@@ -70,6 +71,8 @@ class HTTPConnection:
         self._closed = False
         self.on_close: Callable[[], None] | None = None
         self.tracer: Tracer | None = None
+        self._interrupt: Interrupt | None = None  # while it is being opened, as the next
+        self._steps: Steps | None = None
 
     async def open(
         self,
@@ -84,12 +87,22 @@ class HTTPConnection:
         Raises as `Dial.run` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when
         `close` came first.
         """
+        self._interrupt = interrupt = Interrupt()
+        self._steps = steps = Steps(backend.now, deadline.tracer) if steps is None else steps
+        interruptible = getattr(backend, "interruptible", None)
+        dial = connector.dial(backend, self.route, deadline, self._reached, spent, steps)
         try:
-            stream = await connector.dial(backend, self.route, deadline, self._reached, spent, steps).run()
+            stream = await (dial.run() if interruptible is None else interruptible(interrupt, dial.run))
+            await self._greet(stream, connector, backend, deadline)
         except Exception as error:
             if self._closed and not isinstance(error, PoolClosed):
-                raise PoolClosed("the pool was closed while connecting") from error
+                raise interrupt.error() from error
             raise
+        finally:
+            self._interrupt = self._steps = None
+
+    async def _greet(self, stream: Stream, connector: Connector, backend: Backend, deadline: Deadline) -> None:
+        """Begin to speak what the two sides agreed on."""
         rules = connector.network.rules
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
@@ -122,12 +135,23 @@ class HTTPConnection:
         self._stream = stream
         if self._closed:
             stream.close()
-            raise PoolClosed("the pool was closed while connecting")
+            raise Interrupt().error()
 
     def watch(self, callback: Callable[[], None]) -> None:
         """See `Wire.watch`."""
         if self._wire is not None:
             self._wire.watch(callback)
+
+    @property
+    def is_closed(self) -> bool:
+        """`close` was called."""
+        return self._closed
+
+    @property
+    def step(self) -> RequestPhase:
+        """Which step of opening it has begun last."""
+        steps = self._steps
+        return RequestPhase.CONNECT if steps is None else steps.phase
 
     @property
     def protocol(self) -> Speaks:
@@ -182,6 +206,9 @@ class HTTPConnection:
         self._closed = True  # with the next lines at once, see `Totals`
         self._totals.reuses += reuses
         self._totals.streams += streams
+        interrupt = self._interrupt
+        if interrupt is not None:
+            interrupt.set()
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()

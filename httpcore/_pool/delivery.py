@@ -14,9 +14,9 @@ from .._message.raw import CLOSED, RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Informational, ResponseInfo
 from .._message.rules import noted
-from .._trace import CloseReason
+from .._trace import CloseReason, RequestPhase
 from .call import Call
-from .leases import Leases
+from .leases import Leases, as_closed
 from .tickets import Ticket, TicketState
 from .timing import timing_of
 from .tracer import Tracer, close_reason
@@ -80,11 +80,44 @@ class Delivery(Ticket):
         call.is_connected = True
         request = call.request
         if call.tracer is not None and self.claim.slot is not None:
-            call.tracer.using(connection.info.peer, self._reused)
+            call.tracer.using(connection.info.peer, self._reused, connection.protocol)
             self._leases.follow(self.claim.slot, connection, call.tracer)
             request = call.tracer.with_fields(request)
         self.exchange = exchange = connection.exchange(request, call, call.interim, call.duplex)
         return exchange
+
+    @property
+    def continues(self) -> bool:  # type: ignore[override]  # see `Ticket.continues`, which is one for all
+        return self._call.continues
+
+    @property
+    def call(self) -> Call:
+        """What it is an attempt of."""
+        return self._call
+
+    @property
+    def phase(self) -> RequestPhase:
+        """What it is doing. Asked at any time, by any thread."""
+        claim = self.claim
+        slot, state = claim.slot, claim.state
+        if state is TicketState.WAITING or slot is None:
+            return RequestPhase.QUEUED
+        if state is TicketState.DIALING:
+            opening: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what the pool put there
+            return RequestPhase.CONNECT if opening is None else opening.step
+        exchange: Exchange | None = self.__dict__.get("exchange")
+        if exchange is None:
+            return RequestPhase.CHECK
+        if not self._has_head:
+            return RequestPhase(exchange.phase)
+        return RequestPhase.RAW if exchange.switched else RequestPhase.READ_BODY
+
+    @property
+    def peer(self) -> str | None:
+        """What it is connected to, or connects to since it is known."""
+        slot = self.claim.slot
+        connection: HTTPConnection | None = None if slot is None else slot.connection  # type: ignore[assignment]
+        return None if connection is None else connection.info.peer or None
 
     @property
     def was_reused(self) -> bool:
@@ -179,8 +212,8 @@ class Delivery(Ticket):
         return body
 
     async def next(self) -> bytes:
-        taken_away = self.claim.state is _DONE  # the body is not at its end, so it was not released
-        if not (taken_away or self._call.backend.is_current()):
+        taken_away = self.claim.state is _DONE and not self.claim.closed  # the body is not at its end
+        if not (taken_away or self.claim.closed or self._call.backend.is_current()):
             raise LocalProtocolError(_ELSEWHERE, phase=_BODY)
         try:
             data = await self.exchange.next()
@@ -253,7 +286,7 @@ class Delivery(Ticket):
         if self.claim.state is not _DONE:
             fine = self.exchange.give_up()
             self.release(None if fine else close_reason(error))
-        described = self.with_request_context(error, _BODY)
+        described = self.with_request_context(as_closed(self, error), _BODY)
         self.count(described)
         self._call.failed(described)
         return described
@@ -264,9 +297,8 @@ class Delivery(Ticket):
         if self.claim.state is not _DONE and not exchange.switched:
             exchange.drain()
             self._end(None, CloseReason.CLOSED_EARLY)
-            if tracer is not None:
-                tracer.closed_early(exchange.received)
         if tracer is not None and not exchange.switched:
+            tracer.closed_early(exchange.received)  # which counts if nothing has ended it before
             tracer.was_read()
 
     def discard(self) -> None:
@@ -282,12 +314,13 @@ class Delivery(Ticket):
             otherwise: why a connection that is not clean is closed.
         """
         exchange, tracer = self.exchange, self._call.tracer
-        if self.claim.state is _DONE:
+        if self.claim.state is not _DONE:
+            reason = None if exchange.clean else otherwise
+            self.release(reason, None if reason else self._expires())
+        elif not self.claim.closed:  # else the pool has taken the connection away, and the rest was here already
             return
         if exchange.ended:
             self._completed = at = self._call.now() if at is None else at
-        reason = None if exchange.clean else otherwise
-        self.release(reason, None if reason else self._expires())
         if tracer is not None and at is not None:
             if exchange.lenient:
                 tracer.unusual(exchange.lenient)
@@ -399,7 +432,7 @@ class _DescribedStream(RawStream):
         try:
             return await step
         except BaseException as error:
-            described = self._delivery.with_request_context(error, phase)
+            described = self._delivery.with_request_context(as_closed(self._delivery, error), phase)
             self._delivery.count(described)
             if described is error:
                 raise

@@ -25,22 +25,24 @@ from .._config import PoolLimits
 from .._connect.dial import Connector
 from .._connect.network import Network
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, LocalProtocolError, PoolClosed, PoolTimeout
+from .._log import request_log
 from .._reentry import step_lock
 from .._totals import Totals
 from .._trace import CloseReason, ConnectionClosed
 from .call import Call
 from .connection import HTTPConnection
+from .draining import Draining
 from .engines import NATIVE, Engines
 from .ledger import Ledger
 from .stats import PoolStats, totals_of
 from .tickets import Slot, SlotState, Ticket, TicketState
-from .tracer import clock_offset
+from .tracer import both, clock_offset
 
 if TYPE_CHECKING:
     from .._trace import Trace
     from .tracer import Tracer
 
-__all__ = ["Leases"]
+__all__ = ["Leases", "as_closed"]
 
 T = TypeVar("T")
 
@@ -68,6 +70,8 @@ class Leases:
         totals: what the pool has done; those of this process, after a fork.
         unreported: calls of traces, to be made when the step of the ledger has ended.
         pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
+        between: calls whose attempt has failed, until the next one has a connection or the last error is raised.
+        draining: those who wait until no request is in flight.
     """
 
     def __init__(
@@ -97,6 +101,9 @@ class Leases:
         self.ledger = Ledger(self.limits)
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
+        self.between: set[Call] = set()
+        self.draining = Draining()
+        self._drains = self.draining.events  # asked for each request: there are few steps to it
         self.unreported: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
@@ -157,7 +164,7 @@ class Leases:
             elif state is TicketState.WAITING:
                 await self._wait(ticket, call)
             else:
-                raise _done(ticket)
+                raise _done(ticket, self.ledger.closed)
 
     def _redial(self, ticket: Ticket) -> None:
         self.ledger.redial(ticket, self.now())
@@ -243,9 +250,13 @@ class Leases:
         self.step(
             lambda: self.ledger.opened(ticket, self.now(), capacity=connection.capacity, protocol=connection.protocol)
         )
-        if call.tracer is not None and ticket.state is _HOLDING:
-            self.follow(slot, connection, call.tracer)
-            call.tracer.opened(call.route, connection.info, connection.engine)
+        if call.tracer is None:
+            return
+        if ticket.state is not _HOLDING:  # the pool was closed meanwhile
+            call.tracer.dial_failed(call.route, _done(ticket, self.ledger.closed))
+            return
+        call.tracer.opened(call.route, connection.info, connection.engine)
+        self.follow(slot, connection, call.tracer)
 
     def release(
         self, ticket: Ticket, *, reusable: bool, expires: float | None = None, reason: CloseReason | None = None
@@ -267,7 +278,7 @@ class Leases:
             with self.lock:
                 now = backend.now() if backend else 0.0
                 ledger.release(ticket, now, reusable=reusable, expires=expires)
-                if ledger.todo:
+                if ledger.todo or self._drains:
                     self._perform()
         finally:
             if self._deferred:
@@ -311,6 +322,8 @@ class Leases:
         while todo:
             todo[0].perform()
             todo.popleft()
+        if self._drains and self.is_idle():
+            self.draining.tell()
         if self.unreported and not self._deferred:
             self._deferred.append(_nothing)  # so that the end of the step looks: a trace is never called under the lock
 
@@ -320,6 +333,9 @@ class Leases:
             # Not a method of this: nothing that the connection holds may keep the pool alive.
             connection.on_close = partial(self.unreported.append, partial(_tell_close, slot, connection))
         connection.tracer = None if connection.is_shared else tracer
+        if connection.is_closed:  # by another thread, just before
+            connection.close()
+            self.tell()
 
     def tell(self) -> None:
         """Call traces, for what happened in a step. What they raise could end no request here: it is reported."""
@@ -377,13 +393,40 @@ class Leases:
         self._perform()
         return self.ledger.snapshot()
 
-    def close(self) -> None:
-        self._step_or_later(self._close_ledger)
+    def close(self, *, abort: bool = False) -> None:
+        self._step_or_later(partial(self._close_ledger, abort))
 
-    def _close_ledger(self) -> None:
-        self.ledger.close(self.now())
+    def _close_ledger(self, abort: bool) -> None:
+        self.ledger.close(self.now(), abort=abort)
         for event in list(self.pausing):
             event.set()
+
+    # The end, with time for what is under way.
+
+    def keep(self, call: Call) -> None:
+        """An attempt of the call has ended, and there may be another: until `forget` it is in flight all the same."""
+        call.continues = True
+        self.between.add(call)
+
+    def forget(self, call: Call) -> None:
+        """The call has a connection again, or has failed for good."""
+        self.between.discard(call)
+        if self._drains:
+            self.step(_nothing)
+
+    def _shut(self) -> None:
+        self.ledger.is_shut = True
+
+    def is_idle(self) -> bool:
+        """No request is in flight. Under the lock."""
+        return not (self.ledger.claims or self.between)
+
+    async def drain(self, timeout: float | None) -> bool:
+        """Take no new request, and wait until none is in flight. False when `timeout` seconds passed first."""
+        self.step(self._shut)
+        if self.backend is None:  # nothing has begun
+            return True
+        return await self.draining.wait(self.enter(), timeout, partial(self.step, self.is_idle))
 
     # The runtime.
 
@@ -407,7 +450,7 @@ class Leases:
 
     def _leave(self) -> None:
         """The loop is gone, and what its connections were doing with it."""
-        closed = self.ledger.closed
+        closed, is_shut = self.ledger.closed, self.ledger.is_shut
         for slot in self.ledger.slots():
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.LOOP_CLOSED
@@ -415,6 +458,7 @@ class Leases:
         self.tell()
         self.ledger.disband()
         self._begin_afresh()
+        self.ledger.is_shut = is_shut
         if closed:
             self.ledger.close(0.0)
 
@@ -430,10 +474,20 @@ class Leases:
             self.backend = None
 
 
-def _done(ticket: Ticket) -> HTTPCoreError:
+def as_closed(ticket: Ticket, error: BaseException) -> BaseException:
+    """The error of an exchange, or of a dial; where the pool has taken its connection away, the one that says so."""
+    if not ticket.closed or not isinstance(error, HTTPCoreError) or isinstance(error, PoolClosed):
+        return error
+    closed = PoolClosed("the pool was closed by close(abort=True)", phase=error.phase, peer=error.peer)
+    closed.__cause__ = error
+    return closed
+
+
+def _done(ticket: Ticket, closed: bool) -> HTTPCoreError:
     """Why a request holds nothing, though it has not released anything."""
     if ticket.closed:
-        return PoolClosed("the pool is closed", phase="wait for a connection")
+        why = "the pool is closed" if closed else "the pool drains: expected requests before drain()"
+        return PoolClosed(why, phase="wait for a connection")
     return ConnectError(
         "the request began before a fork, or in an event loop that is closed, and has no connection any more",
         phase="wait for a connection",
@@ -457,10 +511,10 @@ def _tell_close(slot: Slot, connection: HTTPConnection, leases: Leases) -> None:
     reason, peer, tracer = slot.reason or CloseReason.FAILED, connection.info.peer, connection.tracer
     if tracer is not None:
         tracer.closed(peer, reason)
-    elif leases.trace is not None:
+    elif (trace := both(leases.trace, request_log())) is not None:
         backend = leases.backend
         at = 0.0 if backend is None else backend.now() + clock_offset(backend)
-        leases.trace(ConnectionClosed(at, 0, peer, reason))
+        trace(ConnectionClosed(at, 0, peer, reason))
 
 
 class _Watch:

@@ -65,20 +65,25 @@ class Ledger:
             wake. Each may come again after Ctrl-C. The pool takes an item out only when it is done, so that nothing is
             lost; threads take turns at it, or one would take out what another has begun.
         dropped: claims whose tickets died. Every step releases what they had.
+        claims: those of all tickets that wait, dial or hold; to be looked at.
+        closed: `close` was called.
+        is_shut: a ticket that asks is DONE and `closed`, unless it `continues` a request from before. Also set by the
+            pool, which then waits for `claims` to become empty.
     """
 
     def __init__(self, limits: PoolLimits) -> None:
         self.todo: deque[Slot | Claim] = deque()
         self.dropped: deque[Claim] = deque()
+        self.is_shut = False
         self._most = inf if limits.max_connections is None else limits.max_connections
         self._most_per_origin = inf if limits.max_connections_per_origin is None else limits.max_connections_per_origin
         self._most_idle = inf if limits.max_keepalive is None else limits.max_keepalive
         self._keepalive = inf if limits.keepalive_expiry is None else limits.keepalive_expiry
 
         # The truth, beside the states.
-        self._claims: dict[Claim, None] = {}
+        self.claims: dict[Claim, None] = {}
         self._slots: dict[Slot, None] = {}
-        self._closed = False
+        self.closed = self._aborted = False
         self._dirty = False  # a step runs, or was interrupted
         self._now = -inf
 
@@ -126,10 +131,10 @@ class Ledger:
             self._begin(now)
         self._now = now
         self._dirty = True
-        if self._closed:
+        if self.is_shut and (self.closed or not ticket.continues):
             self._refuse(claim)
         else:
-            self._claims[claim] = None
+            self.claims[claim] = None
             origin = self._origins.get(claim.key) or self._origin_for(claim.key)
             if origin.ready:
                 # The most recently used, so that connections which are not needed expire.
@@ -248,11 +253,16 @@ class Ledger:
         self._begin(now)
         self._end()
 
-    def close(self, now: float) -> None:
+    def close(self, now: float, *, abort: bool = False) -> None:
         """No more connections: tickets that wait or dial are DONE and `closed`, as is each that acquires later. Idle
-        connections close now, the others when they are released."""
+        connections close now, the others when they are released.
+
+        Arguments:
+            abort: the others close now too, and each ticket that holds one is DONE and `closed`.
+        """
         self._begin(now)
-        self._closed = True
+        self.is_shut = self.closed = True
+        self._aborted |= abort
         self._close_all()
         self._end()
 
@@ -263,7 +273,7 @@ class Ledger:
         hold its tickets, and give them back to the new ledger, which knows none of them: being DONE makes that nothing.
         Only marks are set, so a step may be half done, in this thread or in one that does not exist any more.
         """
-        for claim in list(self._claims):
+        for claim in list(self.claims):
             claim.state = _DONE
             claim.slot = None
         for slot in list(self._slots):
@@ -284,7 +294,7 @@ class Ledger:
         self._dirty = True
         while self.dropped:
             claim = self.dropped.popleft()
-            if claim in self._claims:  # else it has released a wait or a dial
+            if claim in self.claims:  # else it has released a wait or a dial
                 self._release(claim, now)
         if now >= self._next_expiry:
             self._expire(now)
@@ -348,7 +358,7 @@ class Ledger:
     def _finish(self, claim: Claim) -> None:
         claim.state = _DONE
         claim.slot = None
-        self._claims.pop(claim, None)
+        self.claims.pop(claim, None)
 
     def _release(self, claim: Claim, now: float, reusable: bool = False, expires: float | None = None) -> None:
         state = claim.state
@@ -367,7 +377,7 @@ class Ledger:
                     slot.expires = expires
             claim.state = _DONE
             claim.slot = None
-            del self._claims[claim]
+            del self.claims[claim]
             slot.used -= 1
             if reusable:
                 self._freed(slot, now)
@@ -397,7 +407,7 @@ class Ledger:
         slot.reason = slot.reason or CloseReason.STALE
         slot.used -= 1
         self._unoffer(slot)
-        if self._closed:
+        if self.closed:
             self._refuse(claim)
         elif not origin.shared_by(claim) and self._make_room(origin):
             self._dial(claim, origin)
@@ -540,10 +550,12 @@ class Ledger:
     def _close_all(self) -> None:
         """Waiters first, so that none takes over a dial that is cancelled here. `todo` first: a claim that is DONE and
         out of the dict could not be woken any more after Ctrl-C."""
-        for state in (_WAITING, _DIALING):
-            for claim in [claim for claim in self._claims if claim.state is state]:
+        for state in (_WAITING, _DIALING, _HOLDING) if self._aborted else (_WAITING, _DIALING):
+            for claim in [claim for claim in self.claims if claim.state is state]:
                 self.todo.append(claim)
                 claim.closed = True
+                if state is _HOLDING and claim.slot is not None:
+                    claim.slot.reason = claim.slot.reason or CloseReason.POOL_CLOSED
                 self._release(claim, self._now)
         for slot in list(self._slots):
             self._retire(slot, CloseReason.POOL_CLOSED)
@@ -559,8 +571,8 @@ class Ledger:
     def rebuild(self) -> None:
         """Make all that follows from claims and slots anew. May itself be interrupted: the next step begins again."""
         self._dirty = True
-        mend(self._claims, self._slots, self.todo, self._finish)
-        derived = derive(self._claims, self._slots, self._origin_anew)
+        mend(self.claims, self._slots, self.todo, self._finish)
+        derived = derive(self.claims, self._slots, self._origin_anew)
         origins = derived.origins
         ring = [origins[origin.key] for origin in self._ring if origin.key in origins]
         self._origins, self._idle, self._dialing, self._waiting = derived
@@ -570,7 +582,7 @@ class Ledger:
         self._expire(self._now)
         while len(self._idle) > self._most_idle:
             self._remove(next(iter(self._idle)), CloseReason.EVICTED)
-        if self._closed:
+        if self.closed:
             self._close_all()
         for origin in list(self._origins.values()):
             self._serve(origin)
@@ -601,11 +613,6 @@ class Ledger:
             return False
         return len(self._slots) < self._most or bool(self._idle)
 
-    @property
-    def closed(self) -> bool:
-        """`close` was called."""
-        return self._closed
-
     def slots(self) -> list[Slot]:
         """Every connection that is not GONE."""
         return list(self._slots)
@@ -614,7 +621,7 @@ class Ledger:
         """What there is. No step, and it changes nothing: it looks at the truth alone, which holds in the middle of a
         step too. So whatever may have interrupted one, or runs beside it, can ask. Looks once at each claim and slot.
         """
-        return counted(list(self._claims), list(self._slots))
+        return counted(list(self.claims), self.slots())
 
     def crowd(self) -> tuple[int, int, int]:
         """How many connections are busy, how many are being dialed, and how many tickets wait: as in `snapshot`, but

@@ -30,6 +30,7 @@ from .._connect.network import Network
 from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import HTTPCoreError, LocalProtocolError
+from .._log import VARIABLE, log_by_environment, request_log
 from .._message.body import BodyTypes
 from .._message.request import HeaderTypes, Request, TrailerTypes
 from .._message.response import Response
@@ -53,9 +54,10 @@ from .attempts import Attempts
 from .call import Call
 from .connecting import connect
 from .engines import EnginesType, checked_engines
+from .in_flight import in_flight
 from .leases import Leases
 from .routing import Routing
-from .stats import PoolStats
+from .stats import PoolStats, RequestInFlight
 from .streamed import StreamedResponse
 from .tracer import both
 
@@ -176,6 +178,8 @@ class ConnectionPool:
         self._attempts = _attempts(leases, checked_flag("retry_stale", retry_stale), retries)
         if backend is None:
             load()
+        if logged := os.environ.get(VARIABLE):
+            log_by_environment(logged)
 
     async def request(
         self,
@@ -251,10 +255,14 @@ class ConnectionPool:
             raise
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
         trace = self._trace if trace is None else both(self._trace, checked_trace(trace))
+        log = request_log()
+        if log is not None:
+            trace = both(trace, log)
         call = Call(asked, route, config, backend, duplex)
         leases.totals.requests += 1
+        call.tag = tag
         if trace is not None:
-            call.trace(trace, tag).awaits_reading = limit is not UNSET
+            call.trace(trace).awaits_reading = limit is not UNSET
         delivery = await self._attempts.send(call)
         response = Response.received(delivery.head, delivery.source(), limit)
         if not stream:
@@ -293,7 +301,7 @@ class ConnectionPool:
             error.safe_to_retry = True
             raise
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
-        trace = self._trace if trace is None else checked_trace(trace)
+        trace = both(self._trace if trace is None else checked_trace(trace), request_log())
         call = Call(asked, route, config, backend)
         if trace is not None:
             call.trace_connect(trace)
@@ -338,14 +346,50 @@ class ConnectionPool:
             )
         )
 
-    async def close(self) -> None:
+    async def close(self, *, abort: bool = False) -> None:
         """Close the idle connections, now. Requests that wait or dial end with PoolClosed, as later ones do; those that
         were sent run on, their bodies stay readable, and their connections close when they end.
-        """
-        self._close()
 
-    def _close(self) -> None:
-        self._leases.close()
+        Arguments:
+            abort: those that were sent end with PoolClosed too, at once, whatever they wait for; so do reads of
+                responses and raw streams. What does not end is code of the caller's own that does not return: the
+                iterator of a request's body, a trace, and in threads a resolver. Default False.
+
+        Raises:
+            TypeError: `abort` is no bool.
+        """
+        self._close(abort=checked_flag("abort", abort))
+
+    def _close(self, *, abort: bool = False) -> None:
+        self._leases.close(abort=abort)
+
+    async def drain(self, timeout: float | None = None) -> bool:
+        """Take no new requests, which end with PoolClosed, and wait until those in flight have ended: until their
+        bodies were received or their responses and raw streams closed. Requests that wait for a connection get one,
+        and retries are made. Nothing is closed by this: `close()` comes after it, with `abort=True` if need be.
+
+        Arguments:
+            timeout: seconds to wait; 0 looks once. Default None: no limit.
+
+        Returns:
+            Whether all have ended. False: some are in flight still; `requests()` says which.
+
+        Raises:
+            TypeError, ValueError: `timeout` is no number of seconds.
+            LocalProtocolError: the pool is in use in another event loop.
+        """
+        seconds = checked_seconds("timeout", timeout)
+        if self._leases.is_inside():
+            raise LocalProtocolError(REENTERED)
+        return await self._leases.drain(seconds)
+
+    def requests(self) -> list[RequestInFlight]:
+        """The requests that are in flight, the oldest first: from their start until their body was received, or their
+        response or raw stream closed. What they do is kept anyway, so nothing is paid for this before it is called.
+        Any thread may call it. Where a signal handler or a finaliser has interrupted a step of this pool it is the
+        state in the middle of that step.
+        """
+        return in_flight(self._leases)
 
     async def __aenter__(self) -> Self:
         return self

@@ -43,6 +43,13 @@ class Retrying:
 
     async def send(self, call: Call) -> Delivery:
         """As `Attempts.send`, but what the policy does not put up with is asked for again, after a pause."""
+        try:
+            return await self._send(call)
+        finally:
+            if call.continues:
+                self._leases.forget(call)
+
+    async def _send(self, call: Call) -> Delivery:
         while True:
             reason: BaseException | str
             try:
@@ -62,6 +69,7 @@ class Retrying:
                         call.tracer.accepted()
                     return delivery
                 call.may_have_acted = True
+                self._leases.keep(call)
                 delivery.discard()
                 reason = f"status {delivery.head.status}"
             self._leases.totals.retries += 1

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from .._config import PoolLimits
 from .._public import public, resolvable
 from .._totals import Totals
+from .._trace import RequestPhase
 from .._values import dataclass, field
 
-__all__ = ["OriginStats", "PoolStats", "PoolTotals", "TimeoutTotals", "totals_of"]
+__all__ = ["OriginStats", "PoolStats", "PoolTotals", "RequestInFlight", "TimeoutTotals", "totals_of"]
 
 
 @public
@@ -140,3 +141,27 @@ class PoolStats:
     def open(self) -> int:
         """Connections that are established: idle + busy."""
         return self.idle + self.busy
+
+
+@public
+@resolvable
+@dataclass(frozen=True, slots=True)
+class RequestInFlight:
+    """A request that has begun and not ended, at one moment.
+
+    Attributes:
+        number: of the request in this process, as on `response.info.request_number` and in the records of a trace.
+        tag: what was given as `request(..., tag=)`.
+        method, url: of the request; `url` has no credentials.
+        phase: what it is doing; see `RequestPhase`, whose values are text.
+        peer: what it is connected to ("127.0.0.1:8080", a path), None before it is.
+        age: seconds since it began.
+    """
+
+    number: int
+    tag: object
+    method: str
+    url: str
+    phase: RequestPhase
+    peer: str | None
+    age: float

@@ -143,6 +143,9 @@ class Ticket:
 
     __slots__ = ("__weakref__", "claim")
 
+    continues = False
+    """It is another attempt of a request that has begun: a ledger that drains takes it."""
+
     def __init__(self, key: Hashable, may_share: bool, dropped: Callable[[Claim], None]) -> None:
         self.claim = claim = Claim(self, dropped)
         claim.key = key

@@ -122,6 +122,7 @@ class Tracer:
         "_number",
         "_offset",
         "_peer",
+        "_protocol",
         "_request_sent",
         "_reused",
         "_tag",
@@ -140,6 +141,7 @@ class Tracer:
         self._ended = False
         self._last: RequestEnded | None = None
         self._peer = ""
+        self._protocol: str | None = None
         self._reused = self._head_sent = self._request_sent = False
         self.awaits_policy = self.awaits_reading = False
 
@@ -199,9 +201,9 @@ class Tracer:
 
     # On it.
 
-    def using(self, peer: str, reused: bool) -> None:
+    def using(self, peer: str, reused: bool, protocol: str) -> None:
         """An attempt begins."""
-        self._peer, self._reused = peer, reused
+        self._peer, self._reused, self._protocol = peer, reused, protocol
         self._head_sent = self._request_sent = False
 
     def with_fields(self, request: Request) -> Request:
@@ -211,7 +213,7 @@ class Tracer:
     def head_sent(self, at: float | None = None) -> None:
         if not self._head_sent:
             self._head_sent = True
-            self._tell(HeadSent, self._peer, self._reused, at=at)
+            self._tell(HeadSent, self._peer, self._reused, at=at, protocol=self._protocol)
 
     def request_sent(self, at: float | None, *, complete: bool = True) -> None:
         if not self._request_sent:

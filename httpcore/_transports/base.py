@@ -24,6 +24,7 @@ from .._message.fields import Headers
 from .._message.lookup import HeaderLookup
 from .._message.request import HeaderTypes, Request, header_pairs
 from .._message.url import URL
+from .._pool.stats import RequestInFlight
 from .._public import public
 from .._sync import SyncRawStream
 from .extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions, has_connection
@@ -312,6 +313,14 @@ class Transport:
     async def aclose(self) -> None:
         """`close`, and wait for what has to be waited for."""
         self.close()
+
+    def abort(self) -> None:
+        """`close`, and end the exchanges under way where that is possible: those of the network. Plain and quick."""
+        self.close()
+
+    def requests(self) -> list[RequestInFlight]:
+        """The requests that are in flight on the network, if any are."""
+        return []
 
     def __enter__(self) -> Self:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._errors import UnsupportedProtocol
 from .._message.url import URL
+from .._pool.stats import RequestInFlight
 from .._public import public
 from .base import Transport, TransportRequest, TransportResponse
 from .network import HTTPTransport
@@ -52,6 +53,12 @@ class Middleware(Transport):
 
     async def aclose(self) -> None:
         await self.transport.aclose()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def requests(self) -> list[RequestInFlight]:
+        return self.transport.requests()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.transport!r})"

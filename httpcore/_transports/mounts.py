@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from .._errors import UnsupportedProtocol, show
 from .._message.url import URL
+from .._pool.stats import RequestInFlight
 from .._public import public
 from .base import Transport, TransportRequest, TransportResponse
 from .middleware import checked_transport
@@ -143,6 +144,13 @@ class Mounts(Transport):
                 errors.append(error)
         if errors:
             raise errors[0]
+
+    def abort(self) -> None:
+        for transport in self._all():
+            transport.abort()
+
+    def requests(self) -> list[RequestInFlight]:
+        return [request for transport in self._all() for request in transport.requests()]
 
     async def aclose(self) -> None:
         errors = []

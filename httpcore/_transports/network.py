@@ -18,7 +18,7 @@ from .._message.request import TrailerTypes
 from .._message.response import Response, Source
 from .._message.rules import noted
 from .._pool.pool import ConnectionPool
-from .._pool.stats import PoolStats
+from .._pool.stats import PoolStats, RequestInFlight
 from .._public import public
 from .._sync import SyncConnectionPool
 from .._trace import Trace
@@ -143,11 +143,22 @@ class HTTPTransport(Transport):
 
     def close(self) -> None:
         """Close both pools, as `ConnectionPool.close`: exchanges under way go on, later ones end with PoolClosed."""
+        self._close()
+
+    def abort(self) -> None:
+        """As `ConnectionPool.close(abort=True)`, on both pools: exchanges under way end with PoolClosed too."""
+        self._close(abort=True)
+
+    def _close(self, *, abort: bool = False) -> None:
         self._closed = True
         if self._owned:
             for pool in (self._sync, self._async):
                 if pool is not None:
-                    pool._close()
+                    pool._close(abort=abort)
+
+    def requests(self) -> list[RequestInFlight]:
+        """As `ConnectionPool.requests`, of both pools."""
+        return [one for pool in (self._sync, self._async) if pool is not None for one in pool.requests()]
 
 
 _DEFAULTS: dict[str, object] = {

@@ -7,10 +7,10 @@ coroutines never suspend, because each of them runs the scheduler until the awai
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol, TypeVar
 
-from .._backends.base import PIECE, Event, SocketOption, Stream, StreamInfo
+from .._backends.base import PIECE, Event, Interrupt, SocketOption, Stream, StreamInfo
 from .._errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 from .network import Connection, Network
 from .scheduler import Condition, Scheduler, Task, running_scheduler
@@ -249,6 +249,11 @@ class SimulatedBackend:
     def spawn(self, run: Callable[[], Coroutine[object, None, None]]) -> Task[None]:
         """Start `run()` in a task of its own: `ASGITransport` runs its apps so."""
         return self.scheduler.spawn(run())
+
+    async def interruptible(self, interrupt: Interrupt, run: Callable[[], Awaitable[T]]) -> T:
+        """See `Backend`."""
+        with self.scheduler.interruptible(interrupt):
+            return await run()
 
     async def sleep(self, seconds: float) -> None:
         await self.scheduler.sleep(seconds)

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from types import coroutine
 from typing import Generic, TypeVar, cast
 
+from .._backends.base import Interrupt
+
 __all__ = ["Cancelled", "Condition", "Deadlock", "Scheduler", "Task", "Timer", "running_scheduler"]
 
 T = TypeVar("T")
@@ -72,6 +74,7 @@ class Task(Generic[T_co]):
         self._cancel = False  # its next turn begins with Cancelled
         self._struck = False  # Cancelled was thrown into it
         self._seen = False  # the test looked at how it ended, so its failure is not reported a second time
+        self._interrupt: tuple[Interrupt, Condition] | None = None  # ends its waits, see `Scheduler.interruptible`
         self._value: object = None
         self._error: BaseException | None = None
         self._ended = Condition(scheduler)
@@ -268,6 +271,10 @@ class Scheduler:
         if task is None:
             raise RuntimeError(f"awaited outside of Simulation.run: {what} (plain code uses Simulation.blocking)")
         deadline = None if timeout is None else self.now + timeout
+        interrupt = None
+        if task._interrupt is not None:
+            interrupt, interrupted = task._interrupt
+            ready, conditions = _or_set(interrupt, ready), (*conditions, interrupted)
         if self._checkpoints or timeout == 0:
             self._wake(task)
             await _pause(f"a turn, before {what}")
@@ -275,7 +282,24 @@ class Scheduler:
             if deadline is not None and self.now >= deadline:
                 return False
             await self._wait(task, ready, what, deadline, conditions)
+        if interrupt is not None:
+            interrupt.check()
         return True
+
+    @contextmanager
+    def interruptible(self, interrupt: Interrupt) -> Iterator[None]:
+        """For the block, `interrupt` ends the waits of the running task."""
+        task = self._running
+        if task is None:  # which the first wait tells
+            yield
+            return
+        interrupted = Condition(self)
+        task._interrupt = interrupt, interrupted
+        interrupt.on_set(interrupted.notify)
+        try:
+            yield
+        finally:
+            task._interrupt = None
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """Call `call` when the clock comes to `when`, from the scheduler and not from inside a task."""
@@ -428,3 +452,7 @@ class Scheduler:
             for note in notes:
                 errors[0].add_note(note)
             raise errors[0]
+
+
+def _or_set(interrupt: Interrupt, ready: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: interrupt.is_set or ready()

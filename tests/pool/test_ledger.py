@@ -1165,7 +1165,7 @@ class Runtime:
         self.settle()
         # As above.
         assert (self.ledger.slots(), self.ledger._origins) == ([], {})
-        assert not self.ledger._claims
+        assert not self.ledger.claims
 
 
 @pytest.mark.parametrize("seed", range(50))

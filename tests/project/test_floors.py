@@ -25,7 +25,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
             {"_timing"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline", "_totals"},
+            {"_certificate", "_deadline", "_log", "_totals"},
         ]
     },
     {
@@ -88,7 +88,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "engines", "resend", "retry_policy", "stats", "tickets", "tracer"},
+            {"__init__", "draining", "engines", "resend", "retry_policy", "stats", "tickets", "tracer"},
             {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
             {"ledger"},
             {"connection"},
@@ -97,7 +97,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"leases"},
             {"connecting", "timing"},
             {"delivery"},
-            {"attempts"},
+            {"attempts", "in_flight"},
             {"retrying"},
             {"pool"},
         ]

@@ -136,8 +136,14 @@ class PoolFace:
     async def connect(self, *arguments: Any, **named: Any) -> httpcore.StreamInfo:
         return self.sync.connect(*arguments, **named)
 
-    async def close(self) -> None:
-        self.sync.close()
+    async def close(self, *, abort: bool = False) -> None:
+        self.sync.close(abort=abort)
+
+    async def drain(self, timeout: float | None = None) -> bool:
+        return self.sync.drain(timeout)
+
+    def requests(self) -> list[httpcore.RequestInFlight]:
+        return self.sync.requests()
 
     def stats(self) -> httpcore.PoolStats:
         return self.sync.stats()
