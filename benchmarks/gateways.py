@@ -7,14 +7,15 @@ answers what this process has used so far, and a floor answers by itself, withou
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from httpcore.gateway import Gateway, Upstream
-from httpcore.gateway.messages import Headers, Receive, Scope, Send
+from httpcore.gateway import Gateway, Limits, RequestIds, Timeouts, Upstream
+from httpcore.gateway.messages import App, Headers, Receive, Scope, Send
 
 CLIENT = os.environ["CLIENT"]
 UPSTREAM = os.environ["UPSTREAM"]
@@ -113,9 +114,31 @@ async def alone(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"Hello, world!"})
 
 
+def with_all_on() -> App:
+    """Two upstreams, with what costs anything: ids, claims of trusted proxies, limits, a retry, a line for each
+    request, which is written and dropped.
+    """
+    log = logging.getLogger("all-on")
+    log.addHandler(logging.StreamHandler(open(os.devnull, "w")))  # noqa: SIM115 - as long as the process
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    gateway = Gateway(
+        [UPSTREAM, UPSTREAM.replace("127.0.0.1", "localhost")],
+        limits=Limits(concurrent=1000, queue=1000, body=1_000_000_000),
+        retries=2,
+        trusted_proxies=["127.0.0.0/8"],
+        forwarded=("x-forwarded", "forwarded", "x-real-ip"),
+        timeouts=Timeouts(first_byte=30, idle=30, total=300),
+        log=log,
+    )
+    return RequestIds(gateway, ["127.0.0.0/8"])
+
+
 def inner() -> Any:
     if CLIENT == "bare uvicorn":
         return alone
+    if CLIENT == "httpcore all on async":
+        return with_all_on()
     clients: dict[str, Callable[[], Any]] = {"httpcore": lambda: None, "httpx2": OnHttpx2, "aiohttp": OnAiohttp}
     return Gateway(Upstream(UPSTREAM, pool=clients[CLIENT.removesuffix(" async")]()))
 

@@ -32,7 +32,8 @@ are this machine's, the ratios are what counts.
 - 200 MB are streamed, as the client hands them out by default. "100 at once" are as many tasks on as many connections,
   or on one with HTTP/2; "10,000 on 100" are tasks that wait for one of 100 connections.
 - The gateway is `httpcore.gateway` under uvicorn and wrk with 64 connections; the others are the same app with
-  another client in it (`benchmarks/gateways.py`).
+  another client in it (`benchmarks/gateways.py`); nginx, Caddy and aiohttp on both sides are gateways of their own
+  (`benchmarks/fronts.py`), one process and one thread each.
 - Import times are net of the interpreter, with bytecode compiled. Memory is of the process, over 1,000 idle connections
   or 100 pools, and taken in one round.
 """

@@ -116,8 +116,9 @@ def servers() -> Iterator[dict[str, str]]:
         folder.chmod(0o755)
         pem = folder / "pem"
         trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(pem)
-        with (folder / "200m").open("wb") as file:
-            file.truncate(200_000_000)
+        for size in (50, 200):
+            with (folder / f"{size}m").open("wb") as file:
+                file.truncate(size * 1_000_000)
         plain, tls, h2, hold, hold_tls = free_ports(5)
         user = "user root;" if os.geteuid() == 0 else ""
         settings, log = folder / "nginx.conf", folder / "error.log"

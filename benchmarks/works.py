@@ -62,10 +62,17 @@ def requests(
 
 
 def gateway(name: str, loop: str, pictured: bool) -> Work:
-    clients = ("httpcore async", "bare uvicorn", "aiohttp", "httpx2 async")
+    clients = ("httpcore async", "httpcore all on async", "bare uvicorn", "aiohttp", "httpx2 async", *FRONTS)
     return Work(name, clients, CPU, "loading.py", (loop, "{plain}", "3", "64"), pictured=pictured)
 
 
+def gateway_bulk(job: str) -> Work:
+    clients = ("httpcore async", "aiohttp", *FRONTS)
+    name = f"gateway, 50 MB {job}, uvloop"
+    return Work(name, clients, BULK, "loading.py", ("uvloop", "{plain}", "8", "4", job))
+
+
+FRONTS = ("nginx", "Caddy", "aiohttp both sides")
 TRIO = ("httpcore trio", "httpcore2 trio")
 ASYNC_PEERS = ("bare Protocol", "aiohttp", "pyreqwest async", "httpcore2 async", "httpx2 async")
 H2_PEERS = ("bare h2", "pyreqwest async", "httpcore2 async", "httpx2 async")
@@ -207,6 +214,8 @@ WORKS = [
     ),
     gateway("gateway", "asyncio", True),
     gateway("gateway, uvloop", "uvloop", False),
+    gateway_bulk("down"),
+    gateway_bulk("up"),
     Work("import", ALL_FIRST, FRESH, "fresh.py", ("import", "{plain}/hello")),
     Work("import and a pool", ALL_FIRST, FRESH, "fresh.py", ("pool", "{plain}/hello"), pictured=True),
     Work("import and one GET", ALL_FIRST, FRESH, "fresh.py", ("get", "{plain}/hello"), pictured=True),
