@@ -247,7 +247,7 @@ class HeadSent(TraceEvent):
 
     peer: str
     reused: bool
-    protocol: str | None = field(default=None, kw_only=True)
+    protocol: str | None = field(default=None, kw_only=True, compare=False)
 
 
 def _shown(event: InterimResponse | ResponseStarted) -> str:

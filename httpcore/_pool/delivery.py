@@ -16,7 +16,7 @@ from .._message.response import Informational, ResponseInfo
 from .._message.rules import noted
 from .._trace import CloseReason, RequestPhase
 from .call import Call
-from .leases import Leases, as_closed
+from .leases import Leases, as_closed, follow
 from .tickets import Ticket, TicketState
 from .timing import timing_of
 from .tracer import Tracer, close_reason
@@ -81,7 +81,7 @@ class Delivery(Ticket):
         request = call.request
         if call.tracer is not None and self.claim.slot is not None:
             call.tracer.using(connection.info.peer, self._reused, connection.protocol)
-            self._leases.follow(self.claim.slot, connection, call.tracer)
+            follow(self._leases, self.claim.slot, connection, call.tracer)
             request = call.tracer.with_fields(request)
         self.exchange = exchange = connection.exchange(request, call, call.interim, call.duplex)
         return exchange

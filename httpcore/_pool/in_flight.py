@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .._trace import RequestPhase
 from .call import Call
 from .delivery import Delivery
 from .leases import Leases
 from .stats import RequestInFlight
 
-__all__ = ["in_flight"]
+__all__ = ["drain", "in_flight"]
 
 
 def in_flight(leases: Leases) -> list[RequestInFlight]:
@@ -25,6 +27,14 @@ def in_flight(leases: Leases) -> list[RequestInFlight]:
         if call not in found:
             found[call] = _shown(call, RequestPhase.PAUSE, None)
     return sorted(found.values(), key=_age, reverse=True)
+
+
+async def drain(leases: Leases, timeout: float | None) -> bool:
+    """Take no new request, and wait until none is in flight. False when `timeout` seconds passed first."""
+    leases.refuse_new()
+    if leases.backend is None:  # nothing has begun
+        return True
+    return await leases.draining.wait(leases.enter(), timeout, partial(leases.step, leases.is_idle))
 
 
 def _shown(call: Call, phase: RequestPhase, peer: str | None) -> RequestInFlight:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .._trace import Trace
     from .tracer import Tracer
 
-__all__ = ["Leases", "as_closed"]
+__all__ = ["Leases", "as_closed", "follow"]
 
 T = TypeVar("T")
 
@@ -256,7 +256,7 @@ class Leases:
             call.tracer.dial_failed(call.route, _done(ticket, self.ledger.closed))
             return
         call.tracer.opened(call.route, connection.info, connection.engine)
-        self.follow(slot, connection, call.tracer)
+        follow(self, slot, connection, call.tracer)
 
     def release(
         self, ticket: Ticket, *, reusable: bool, expires: float | None = None, reason: CloseReason | None = None
@@ -327,16 +327,6 @@ class Leases:
         if self.unreported and not self._deferred:
             self._deferred.append(_nothing)  # so that the end of the step looks: a trace is never called under the lock
 
-    def follow(self, slot: Slot, connection: HTTPConnection, tracer: Tracer) -> None:
-        """A traced request uses the connection: its close is to be recorded."""
-        if connection.on_close is None:
-            # Not a method of this: nothing that the connection holds may keep the pool alive.
-            connection.on_close = partial(self.unreported.append, partial(_tell_close, slot, connection))
-        connection.tracer = None if connection.is_shared else tracer
-        if connection.is_closed:  # by another thread, just before
-            connection.close()
-            self.tell()
-
     def tell(self) -> None:
         """Call traces, for what happened in a step. What they raise could end no request here: it is reported."""
         unreported = self.unreported
@@ -379,14 +369,7 @@ class Leases:
 
     def stats(self) -> PoolStats:
         stats = self.ledger.snapshot() if self.is_inside() else self.step(self._expired_stats)
-        return stats.of_pool(totals_of(self.totals, self._open_counts()), self.limits)
-
-    def _open_counts(self) -> list[tuple[int, int]]:
-        """Of the connections that have not put theirs into the totals. One that is to be closed is in `todo` alone."""
-        ledger = self.ledger
-        slots = {*ledger.slots(), *[item for item in list(ledger.todo) if isinstance(item, Slot)]}
-        connections: list[HTTPConnection | None] = [slot.connection for slot in slots]  # type: ignore[misc]
-        return [connection.counts() for connection in connections if connection is not None]
+        return stats.of_pool(totals_of(self.totals, _open_counts(self.ledger)), self.limits)
 
     def _expired_stats(self) -> PoolStats:
         self.ledger.expire(self.now())
@@ -414,19 +397,17 @@ class Leases:
         if self._drains:
             self.step(_nothing)
 
-    def _shut(self) -> None:
-        self.ledger.is_shut = True
+    def refuse_new(self) -> None:
+        """From now on a request that begins is refused; those in flight go on, with their retries."""
+
+        def refuse() -> None:
+            self.ledger.refuses_new = True
+
+        self.step(refuse)
 
     def is_idle(self) -> bool:
         """No request is in flight. Under the lock."""
         return not (self.ledger.claims or self.between)
-
-    async def drain(self, timeout: float | None) -> bool:
-        """Take no new request, and wait until none is in flight. False when `timeout` seconds passed first."""
-        self.step(self._shut)
-        if self.backend is None:  # nothing has begun
-            return True
-        return await self.draining.wait(self.enter(), timeout, partial(self.step, self.is_idle))
 
     # The runtime.
 
@@ -450,7 +431,7 @@ class Leases:
 
     def _leave(self) -> None:
         """The loop is gone, and what its connections were doing with it."""
-        closed, is_shut = self.ledger.closed, self.ledger.is_shut
+        closed, refuses_new = self.ledger.closed, self.ledger.refuses_new
         for slot in self.ledger.slots():
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.LOOP_CLOSED
@@ -458,7 +439,7 @@ class Leases:
         self.tell()
         self.ledger.disband()
         self._begin_afresh()
-        self.ledger.is_shut = is_shut
+        self.ledger.refuses_new = refuses_new
         if closed:
             self.ledger.close(0.0)
 
@@ -505,6 +486,24 @@ if hasattr(os, "register_at_fork"):
 
 def _nothing() -> None:
     """See `Leases._perform`."""
+
+
+def follow(leases: Leases, slot: Slot, connection: HTTPConnection, tracer: Tracer) -> None:
+    """A traced request uses the connection: its close is to be recorded."""
+    if connection.on_close is None:
+        # No method of `leases`: nothing that the connection holds may keep the pool alive.
+        connection.on_close = partial(leases.unreported.append, partial(_tell_close, slot, connection))
+    connection.tracer = None if connection.is_shared else tracer
+    if connection.is_closed:  # by another thread, just before
+        connection.close()
+        leases.tell()
+
+
+def _open_counts(ledger: Ledger) -> list[tuple[int, int]]:
+    """Of the connections that have not put theirs into the totals. One that is to be closed is in `todo` alone."""
+    slots = {*ledger.slots(), *[item for item in list(ledger.todo) if isinstance(item, Slot)]}
+    connections: list[HTTPConnection | None] = [slot.connection for slot in slots]  # type: ignore[misc]
+    return [connection.counts() for connection in connections if connection is not None]
 
 
 def _tell_close(slot: Slot, connection: HTTPConnection, leases: Leases) -> None:

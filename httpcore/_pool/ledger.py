@@ -67,14 +67,14 @@ class Ledger:
         dropped: claims whose tickets died. Every step releases what they had.
         claims: those of all tickets that wait, dial or hold; to be looked at.
         closed: `close` was called.
-        is_shut: a ticket that asks is DONE and `closed`, unless it `continues` a request from before. Also set by the
-            pool, which then waits for `claims` to become empty.
+        refuses_new: a ticket that acquires is DONE and `closed`, unless it `continues` a request from before. Also set
+            by the pool, which then waits for `claims` to become empty.
     """
 
     def __init__(self, limits: PoolLimits) -> None:
         self.todo: deque[Slot | Claim] = deque()
         self.dropped: deque[Claim] = deque()
-        self.is_shut = False
+        self.refuses_new = False
         self._most = inf if limits.max_connections is None else limits.max_connections
         self._most_per_origin = inf if limits.max_connections_per_origin is None else limits.max_connections_per_origin
         self._most_idle = inf if limits.max_keepalive is None else limits.max_keepalive
@@ -131,7 +131,7 @@ class Ledger:
             self._begin(now)
         self._now = now
         self._dirty = True
-        if self.is_shut and (self.closed or not ticket.continues):
+        if self.refuses_new and (self.closed or not ticket.continues):
             self._refuse(claim)
         else:
             self.claims[claim] = None
@@ -261,7 +261,7 @@ class Ledger:
             abort: the others close now too, and each ticket that holds one is DONE and `closed`.
         """
         self._begin(now)
-        self.is_shut = self.closed = True
+        self.refuses_new = self.closed = True
         self._aborted |= abort
         self._close_all()
         self._end()

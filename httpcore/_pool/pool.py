@@ -54,7 +54,7 @@ from .attempts import Attempts
 from .call import Call
 from .connecting import connect
 from .engines import EnginesType, checked_engines
-from .in_flight import in_flight
+from .in_flight import drain, in_flight
 from .leases import Leases
 from .routing import Routing
 from .stats import PoolStats, RequestInFlight
@@ -381,7 +381,7 @@ class ConnectionPool:
         seconds = checked_seconds("timeout", timeout)
         if self._leases.is_inside():
             raise LocalProtocolError(REENTERED)
-        return await self._leases.drain(seconds)
+        return await drain(self._leases, seconds)
 
     def requests(self) -> list[RequestInFlight]:
         """The requests that are in flight, the oldest first: from their start until their body was received, or their

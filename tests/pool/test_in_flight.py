@@ -80,7 +80,7 @@ class Place(NamedTuple):
 
 ONE = httpcore.PoolLimits(1)
 UPGRADE = {"headers": {"Upgrade": "silence", "Connection": "upgrade"}}
-PATIENT = httpcore.RetryPolicy(backoff=25.0, jitter=0.0)
+LONG_PAUSE = httpcore.RetryPolicy(backoff=25.0, jitter=0.0)
 
 SENDING = (RequestPhase.WRITE, RequestPhase.READ_HEAD, RequestPhase.READ_BODY, RequestPhase.RAW)
 SENT = ("write the request", "read the response head", "read the response body", "receive on the raw stream")
@@ -99,7 +99,7 @@ PLACES = {
     "read a raw stream": Place(RequestPhase.RAW, raw_stream, request=UPGRADE),
     "wait for a connection": Place(RequestPhase.QUEUED, pool={"limits": ONE}, at_once=2),
     "wait for another's dial": Place(RequestPhase.QUEUED, scheme="https", at_once=2),
-    "pause": Place(RequestPhase.PAUSE, None, pool={"retries": PATIENT}),
+    "pause": Place(RequestPhase.PAUSE, None, pool={"retries": LONG_PAUSE}),
     "HTTP/2": Place(RequestPhase.READ_HEAD, http2, {"http1": False}, path="/never", at_once=3),
     "HTTP/2, the upload": Place(
         RequestPhase.WRITE,
@@ -219,7 +219,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @each_runtime
-def test_drain_waits_for_all_and_refuses_what_is_new(runtime: Runtime, server: ScriptedServer) -> None:
+def test_drain_waits_for_all_and_refuses_new_requests(runtime: Runtime, server: ScriptedServer) -> None:
     GONE.clear()
     ended: list[str] = []
 

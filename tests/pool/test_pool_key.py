@@ -450,12 +450,14 @@ DIAL = {
     "network": fixed("see POOL: local_address to network_policy"),
     "deadline": shared("bounds the waits of one request"),
     "reached": fixed("closes what is half made"),
+    "steps": fixed("notes when each step was; it leads nowhere"),
     "spent": shared("bounds the waits of one request"),
 }
 CONNECTION = {
     "route": DIAL["route"],
     "ping_interval": fixed("see POOL"),
     "engines": fixed("see POOL"),
+    "totals": fixed("counts what all connections of a pool do"),
 }
 
 
@@ -499,7 +501,19 @@ def test_fixed_settings_cannot_be_given_with_request_nor_changed() -> None:
     public = {name for name in dir(httpcore.ConnectionPool) if not name.startswith("_")}
     for name, fact in POOL.items():
         assert (fact.kind is Kind.FIXED) == (name not in sent_with_requests | {"proxy"}), name
-    assert public == {"close", "connect", "limits", "max_body", "request", "ssl", "stats", "stream", "timeout"}
+    assert public == {
+        "close",
+        "connect",
+        "drain",
+        "limits",
+        "max_body",
+        "request",
+        "requests",
+        "ssl",
+        "stats",
+        "stream",
+        "timeout",
+    }
     for name in ("limits", "max_body", "ssl", "timeout"):
         with pytest.raises(AttributeError):
             setattr(httpcore.ConnectionPool(), name, None)
