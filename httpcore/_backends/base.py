@@ -226,7 +226,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self._calls: list[Callable[[], object]] = []
-        self.is_set = False
+        self.is_set: bool = False
 
     def on_set(self, call: Callable[[], object]) -> None:
         """Have `call` called when it is set; now, if it is. Possibly twice; it must not raise."""

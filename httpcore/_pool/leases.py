@@ -399,11 +399,7 @@ class Leases:
 
     def refuse_new(self) -> None:
         """From now on a request that begins is refused; those in flight go on, with their retries."""
-
-        def refuse() -> None:
-            self.ledger.refuses_new = True
-
-        self.step(refuse)
+        self.step(partial(setattr, self.ledger, "refuses_new", True))
 
     def is_idle(self) -> bool:
         """No request is in flight. Under the lock."""
