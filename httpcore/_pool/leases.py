@@ -346,10 +346,7 @@ class Leases:
 
     def _step_or_later(self, act: Callable[[], object]) -> None:
         """One step, now; or when the step ends that this thread is in the middle of."""
-        if self.is_inside():
-            self._deferred.append(act)
-        else:
-            self.step(act)
+        (self._deferred.append if self.is_inside() else self.step)(act)
 
     def notice(self, slot: Slot) -> None:
         """A watched connection got bytes, or its end, while no request was on it; or a shared one has changed."""
