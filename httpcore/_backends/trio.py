@@ -49,7 +49,9 @@ async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
     async def wait_for(one: Wait, sock: socket.socket) -> None:
         nonlocal busy
         try:
-            await one(sock)
+            # Another task may have closed it since the nursery began: trio has no error of its own for that.
+            if sock.fileno() >= 0:
+                await one(sock)
         except trio.ClosedResourceError:
             pass  # closing ends the waits, and the caller looks for it
         except trio.BusyResourceError:

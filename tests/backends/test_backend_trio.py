@@ -86,6 +86,21 @@ def test_cancelled_write_has_sent_nothing_and_the_stream_goes_on(duplex: bool) -
     trio.run(main)
 
 
+def test_a_stream_closed_as_a_write_begins_to_wait_is_closed() -> None:
+    """A write waits for room and input in two tasks, which begin a turn later: the socket may be closed by then."""
+
+    async def main() -> None:
+        async with connected() as (stream, _):
+            await fill(stream)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(error_of, lambda: write_for_ever(stream), WriteError)
+                await trio.lowlevel.checkpoint()
+                stream.close()
+
+    for _ in range(20):  # trio runs the tasks of a turn in an order by chance
+        trio.run(main)
+
+
 def test_a_cancelled_connect_leaves_no_socket() -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as one, socket.socket() as two:
