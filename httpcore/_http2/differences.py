@@ -9,6 +9,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .frames import (
+    ENABLE_CONNECT_PROTOCOL,
+    ENABLE_PUSH,
+    INITIAL_WINDOW_SIZE,
+    MAX_FRAME_SIZE,
+    SETTINGS,
+    read_settings,
+)
+
 __all__ = ["LAXER", "STRICTER", "excuses", "forgives"]
 
 # What we take and h2 refuses: a pattern for what h2 says, and why we are right to take it.
@@ -48,7 +57,16 @@ STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     )
 }
 
-# What h2 takes and we refuse: a pattern for our error, and the reason.
+_SETTINGS: Final = {
+    "ENABLE_PUSH": ENABLE_PUSH,
+    "INITIAL_WINDOW_SIZE": INITIAL_WINDOW_SIZE,
+    "MAX_FRAME_SIZE": MAX_FRAME_SIZE,
+    "ENABLE_CONNECT_PROTOCOL": ENABLE_CONNECT_PROTOCOL,
+}
+_REPLACED: Final = "a wrong setting with another value behind it"
+
+# What h2 takes and we refuse: a pattern for our error, and the reason. `_REPLACED` asks the frame too: h2 refuses the
+# same value where it stands alone.
 LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     what: (re.compile(pattern), why)
     for what, pattern, why in (
@@ -74,8 +92,13 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         ),
         (
             "extended CONNECT taken back",
-            r"ENABLE_CONNECT_PROTOCOL",
+            r"^SETTINGS_ENABLE_CONNECT_PROTOCOL 0:",
             "RFC 8441, 3: 1 must not become 0",
+        ),
+        (
+            _REPLACED,
+            rf"^SETTINGS_(?P<name>{'|'.join(_SETTINGS)}) (?P<value>[\d,]+)",
+            "RFC 9113, 6.5.3: each value in its order; h2 reads the last one alone",
         ),
         (
             "a length that is not that of the body",
@@ -121,6 +144,17 @@ def excuses(refusal: str) -> bool:
     return any(pattern.search(refusal) for pattern, _ in STRICTER.values())
 
 
-def forgives(error: str) -> bool:
-    """A row says why h2 takes what we refuse with this error."""
-    return any(pattern.search(error) for pattern, _ in LAXER.values())
+def forgives(error: str, kind: int, payload: bytes) -> bool:
+    """A row says why h2 takes the frame that we refuse with this error."""
+    return any(
+        (seen := pattern.search(error)) and (what != _REPLACED or _is_replaced(seen, kind, payload))
+        for what, (pattern, _) in LAXER.items()
+    )
+
+
+def _is_replaced(seen: re.Match[str], kind: int, payload: bytes) -> bool:
+    """The frame ends with another value of the setting that the error names."""
+    if kind != SETTINGS:
+        return False
+    last = dict(read_settings(payload))[_SETTINGS[seen["name"]]]
+    return last != int(seen["value"].replace(",", ""))

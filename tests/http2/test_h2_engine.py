@@ -222,6 +222,17 @@ LONG_INTEGER = b"\xff" + b"\xff" * 20
 BAD_HUFFMAN = b"\x00\x01a\x84\xff\xff\xff\xff"  # padding longer than 7 bits
 HEADER_AND_UPDATE = b"\x88\x20"
 
+# A value that no server may send, and one that it may.
+WRONG_SETTINGS = [
+    ("ENABLE_PUSH 1", 2, 1, 0, PROTOCOL),
+    ("ENABLE_PUSH 2", 2, 2, 0, PROTOCOL),
+    ("INITIAL_WINDOW_SIZE 2**31", 4, 1 << 31, 1000, FLOW),
+    ("MAX_FRAME_SIZE 16383", 5, 16383, 16384, PROTOCOL),
+    ("MAX_FRAME_SIZE 2**24", 5, 1 << 24, 16384, PROTOCOL),
+    ("ENABLE_CONNECT_PROTOCOL 2", 8, 2, 1, PROTOCOL),
+]
+RIGHT_SETTINGS = [(1, 4096), (2, 0), (3, 100), (4, 65535), (5, 16384), (6, 100), (0xFF, 7)]
+
 CASES = [
     # 3.4: the preface.
     Case("3.4", "the first frame is not SETTINGS", frame(PING, payload=bytes(8)), PROTOCOL, bare),
@@ -377,6 +388,28 @@ CASES = [
     Case("6.5.2", "MAX_FRAME_SIZE 2**24 - 1", settings((5, (1 << 24) - 1)), FINE),
     Case("6.5.2", "an unknown setting", settings((0xFF, 0xFFFFFFFF)), FINE),
     Case("6.5.3", "one setting three times", settings((3, 1), (3, 2), (3, 7)), FINE),
+    Case("6.5.3", "each setting twice", settings(*RIGHT_SETTINGS, (8, 1), *RIGHT_SETTINGS[::-1], (8, 1)), FINE),
+    *[
+        case
+        for name, setting, wrong, right, outcome in WRONG_SETTINGS
+        for case in (
+            Case("6.5.3", f"{name}, then {right}", settings((setting, wrong), (setting, right)), outcome),
+            Case("6.5.3", f"{right}, then {name}", settings((setting, right), (setting, wrong)), outcome),
+            Case("6.5.3", f"{name} twice", settings((setting, wrong), (setting, wrong)), outcome),
+            Case(
+                "6.5.3",
+                f"{name} among others, then {right}",
+                settings((1, 0), (setting, wrong), *RIGHT_SETTINGS, (setting, right), (0xFF, 7)),
+                outcome,
+            ),
+        )
+    ],
+    Case("6.5.3", "a setting of no kind, twice", settings((0xFF, 1), (0xFF, 2)), FINE),
+    Case("6.5.3", "ENABLE_CONNECT_PROTOCOL taken back and set again", settings((8, 1), (8, 0), (8, 1)), PROTOCOL),
+    Case(
+        "6.5.3", "two wrong values of one setting, then a right one", settings((5, 0), (5, 1), (5, 1 << 14)), PROTOCOL
+    ),
+    Case("6.5.3", "a wrong setting behind two of another", settings((4, 1), (4, 2), (5, 0)), PROTOCOL),
     Case("8441", "ENABLE_CONNECT_PROTOCOL 1", settings((8, 1)) + settings((8, 1)), FINE),
     Case("8441", "ENABLE_CONNECT_PROTOCOL 2", settings((8, 2)), PROTOCOL),
     Case("8441", "ENABLE_CONNECT_PROTOCOL taken back", settings((8, 1)) + settings((8, 0)), PROTOCOL),
@@ -405,6 +438,8 @@ CASES = [
     Case("6.9.1", "a stream's window too large", window_update(GOT, TOP - 65534), Stream(GOT, Code.FLOW_CONTROL_ERROR)),
     Case("6.9.2", "SETTINGS make a window too large", window_update(GOT, 1) + settings((4, TOP)), FLOW),
     Case("6.9.2", "SETTINGS make no window too large", settings((4, TOP)), FINE),
+    Case("6.9.2", "SETTINGS make a window too large for now", window_update(GOT, 1) + settings((4, TOP), (4, 9)), FLOW),
+    Case("6.9.2", "SETTINGS shrink a window for now", settings((4, 0), (4, 65535)) + settings((4, TOP)), FINE),
     Case(
         "6.9.1",
         "more DATA than a stream's window",

@@ -23,6 +23,7 @@ from test_h2_engine import (
     POST,
     POSTED,
     SIBLING,
+    WRONG_SETTINGS,
     Case,
     Events,
     feed,
@@ -151,6 +152,12 @@ EXAMPLES: dict[str, list[str]] = {
     ],
     "CONTINUATION of nothing on a stream that is closed": ["5.1 CONTINUATION behind RST_STREAM"],
     "extended CONNECT taken back": ["8441 ENABLE_CONNECT_PROTOCOL taken back"],
+    "a wrong setting with another value behind it": [
+        *(f"6.5.3 {name}, then {good}" for name, _, _, good, _ in WRONG_SETTINGS),
+        *(f"6.5.3 {name} among others, then {good}" for name, _, _, good, _ in WRONG_SETTINGS),
+        "6.5.3 two wrong values of one setting, then a right one",
+        "6.9.2 SETTINGS make a window too large for now",
+    ],
     "a length that is not that of the body": [
         "8.1.1 Content-Length is too large, with trailers",
         "8.1.1 Content-Length and no body",
@@ -188,6 +195,26 @@ def test_a_row_of_the_table_is_still_true(row: str, name: str, monkeypatch: pyte
         monkeypatch.delitem(table, row, raising=False)
     with pytest.raises(AssertionError, match=r"it (takes what is refused|refuses what is taken) here"):
         outcome(BY_NAME[name], watched, monkeypatch)
+
+
+SETTINGS_5_IS_0 = "SETTINGS_MAX_FRAME_SIZE 0: expected 16,384 to 16,777,215 (PROTOCOL_ERROR)"
+
+
+@pytest.mark.parametrize(
+    ("frame", "is_explained"),
+    [
+        (settings((5, 0), (5, 16384)), True),
+        (settings((5, 0)), False),
+        (settings((5, 0), (5, 16384), (5, 0)), False),
+        (settings((5, 16384), (5, 0)), False),
+        (settings((5, 0), (4, 16384)), False),
+        (settings((4, 0), (4, 1), (5, 0)), False),
+        (b"\x00\x00\x0c\x06" + settings((5, 0), (5, 16384))[4:], False),
+    ],
+    ids=["replaced", "alone", "wrong again", "wrong at last", "another behind", "another twice", "a PING"],
+)
+def test_a_wrong_setting_is_explained_if_it_is_replaced(frame: bytes, is_explained: bool) -> None:
+    assert differences.forgives(SETTINGS_5_IS_0, frame[3], frame[9:]) == is_explained
 
 
 # What the reference engine does with h2.
