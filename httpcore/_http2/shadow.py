@@ -188,7 +188,7 @@ class ShadowEngine(H2Engine):
             ):
                 self._report(NAME, "it takes what is refused here")
         elif refusal:
-            if not excuses(refusal):
+            if not excuses(refusal, raw[3], raw[9:]):
                 self._report(NAME, "it refuses what is taken here")
         elif self._facts != theirs:
             self._shadow = None

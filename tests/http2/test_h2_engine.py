@@ -368,6 +368,17 @@ CASES = [
     Case("6.3", "PRIORITY on stream 0", frame(PRIORITY, 0, 0, bytes(5)), PROTOCOL),
     Case("6.3", "PRIORITY of 4 bytes", frame(PRIORITY, 0, GOT, bytes(4)), SIZE),
     Case("6.3", "PRIORITY", frame(PRIORITY, 0, GOT, bytes(5)), FINE),
+    *[
+        Case(
+            "5.3.2", f"PRIORITY of {name} on itself{how}", frame(PRIORITY, 0, stream, number(stream | bit) + b"x"), FINE
+        )
+        for name, stream in (("a stream", GOT), ("an idle stream", 4001), ("an even stream", 2), ("one done", FINISHED))
+        for how, bit in (("", 0), (" alone", 1 << 31))
+    ],
+    Case("5.3.2", "a head on itself", frame(HEADERS, 0x25, GOT, number(GOT) + b"\xff\x88"), FINE),
+    Case("5.3.2", "a padded head on itself", frame(HEADERS, 0x2D, GOT, b"\x01" + number(GOT) + b"\0\x88\0"), FINE),
+    Case("5.3.2", "trailers on themselves", head(GOT) + frame(HEADERS, 0x25, GOT, number(GOT) + b"x"), FINE),
+    Case("5.3.2", "a head on another stream", frame(HEADERS, 0x25, GOT, number(SIBLING) + b"\xff\x88"), FINE),
     # 6.4: RST_STREAM.
     Case("6.4", "RST_STREAM on stream 0", rst(0), PROTOCOL),
     Case("6.4", "RST_STREAM of 3 bytes", frame(RST_STREAM, 0, GOT, bytes(3)), SIZE),
@@ -432,6 +443,9 @@ CASES = [
     Case("6.9", "WINDOW_UPDATE of 3 bytes", frame(WINDOW_UPDATE, 0, GOT, bytes(3)), SIZE),
     Case("6.9", "WINDOW_UPDATE of 5 bytes", frame(WINDOW_UPDATE, 0, 0, bytes(5)), SIZE),
     Case("6.9", "the reserved bit", window_update(0, 1 << 31 | 1), FINE),
+    Case("6.9", "the reserved bit, of a stream", window_update(GOT, 1 << 31 | 1), FINE),
+    Case("6.9", "the reserved bit, late", window_update(CANCELLED, 1 << 31), FINE),
+    Case("6.9", "the reserved bit and by 0", window_update(0, 1 << 31), PROTOCOL),
     Case("6.9.1", "the connection's window at its largest", window_update(0, TOP - 65535), FINE),
     Case("6.9.1", "the connection's window too large", window_update(0, TOP - 65534), FLOW),
     Case("6.9.1", "a stream's window at its largest", window_update(GOT, TOP - 65535), FINE),
@@ -561,6 +575,15 @@ CASES = [
     Case("8.2.2", "transfer-encoding", with_field(b"transfer-encoding", b"chunked"), BAD),
     Case("8.2.2", "upgrade", with_field(b"upgrade", b"h2c"), BAD),
     Case("8.2.2", "te", with_field(b"te", b"gzip"), BAD),
+    *[
+        Case("8.2.2", f"{name.decode()}: {value.decode()} {where}", before + head(GOT, (name, value), **more), BAD)
+        for name, value in ((b"te", b"trailers"), (b"te", b""), (b"http2-settings", b"AAMAAABk"))
+        for where, before, more in (
+            ("in a head", b"", {}),
+            ("in an interim head", b"", {"status": b"103"}),
+            ("in trailers", head(GOT), {"status": None, "end": True}),
+        )
+    ],
     Case("8.2.2", "connection in trailers", head(GOT) + head(GOT, (b"connection", b"x"), status=None, end=True), BAD),
     Case(
         "8.2.2",
@@ -729,7 +752,14 @@ STRICTER_IN_H2 = {
     "5.1 empty DATA behind the end while we still send": "it says nothing",
     "5.1 late WINDOW_UPDATE for a stream we reset": "by 0 or not, it concerns nobody any more",
     "6.2 nothing but padding, before CONTINUATION": "a fragment may be empty",
+    **{
+        str(case): "priority signals mean nothing any more"
+        for case in CASES
+        if case.section == "5.3.2" and case.about != "a head on another stream"
+    },
     "6.9 the reserved bit": "MUST be ignored",
+    "6.9 the reserved bit, of a stream": "MUST be ignored",
+    "6.9 the reserved bit, late": "MUST be ignored",
     "8.5 Content-Length of a tunnel means nothing": "a client MUST ignore it (RFC 9110, 9.3.6)",
     "10.5 64 CONTINUATION frames": "it counts HEADERS among them",
 }

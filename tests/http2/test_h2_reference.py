@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engines import alarm
 from h2_events import EventEngine
-from h2_frames import head, settings
+from h2_frames import data, head, settings, window_update
 from h2_scripts import Scripts
 from test_h2_engine import (
     CANCELLED,
@@ -23,6 +23,7 @@ from test_h2_engine import (
     POST,
     POSTED,
     SIBLING,
+    STRICTER_IN_H2,
     WRONG_SETTINGS,
     Case,
     Events,
@@ -136,6 +137,12 @@ def test_right_scripts_are_accepted(seed: int) -> None:
 EXAMPLES: dict[str, list[str]] = {
     "empty DATA behind the end": ["5.1 empty DATA behind the end while we still send"],
     "late WINDOW_UPDATE for a stream that was reset": ["5.1 late WINDOW_UPDATE for a stream we reset"],
+    "the reserved bit of WINDOW_UPDATE": [
+        "6.9 the reserved bit",
+        "6.9 the reserved bit, of a stream",
+        "6.9 the reserved bit, late",
+    ],
+    "a stream that depends on itself": [name for name in STRICTER_IN_H2 if name.startswith("5.3.2 ")],
     "blanks around a value": ["8.2.1 a blank before a value, read leniently"],
     "Content-Length of a tunnel": ["8.5 Content-Length of a tunnel means nothing"],
     "64 CONTINUATION frames": ["10.5 64 CONTINUATION frames"],
@@ -164,6 +171,11 @@ EXAMPLES: dict[str, list[str]] = {
     ],
     "a Content-Length that is none": ["8.1.1 Content-Length twice", "8.1.1 Content-Length in trailers"],
     "a body where there is none": ["8.1.1 a body in 204"],
+    "TE or HTTP2-Settings in a response": [
+        f"8.2.2 {field} {where}"
+        for field in ("te: trailers", "http2-settings: AAMAAABk")
+        for where in ("in a head", "in an interim head", "in trailers")
+    ],
     "a name that is no token": ["8.2.1 a quote in a name"],
     "control characters in a value": ["8.2.1 DEL in a value"],
     "a status outside 100 to 999, and 101": ["8.3.2 :status 099", "8.6 :status 101"],
@@ -215,6 +227,30 @@ SETTINGS_5_IS_0 = "SETTINGS_MAX_FRAME_SIZE 0: expected 16,384 to 16,777,215 (PRO
 )
 def test_a_wrong_setting_is_explained_if_it_is_replaced(frame: bytes, is_explained: bool) -> None:
     assert differences.forgives(SETTINGS_5_IS_0, frame[3], frame[9:]) == is_explained
+
+
+NON_COMPLIANT = "Received frame with non-compliant data"
+PADDING = "Received frame with invalid padding."
+
+
+@pytest.mark.parametrize(
+    ("refusal", "frame", "is_explained"),
+    [
+        ("a reset", data(GOT, b"", end=True), True),
+        ("a reset", data(GOT, b"x", end=True), False),
+        ("a reset", data(GOT, b"", pad=0), False),
+        ("a reset", head(GOT), False),
+        (NON_COMPLIANT, window_update(CANCELLED, 0), True),
+        (NON_COMPLIANT, window_update(GOT, 1 << 31 | 1), True),
+        (NON_COMPLIANT, window_update(GOT, 1), False),
+        (NON_COMPLIANT, settings(), False),
+        (PADDING, b"\x00\x00\x03\x01\x08" + bytes((0, 0, 0, GOT, 2, 0, 0)), True),
+        (PADDING, b"\x00\x00\x04\x01\x08" + bytes((0, 0, 0, GOT, 2, 0x88, 0, 0)), False),
+        (PADDING, data(GOT, b"", pad=2), False),
+    ],
+)
+def test_words_of_h2_excuse_only_what_the_row_is_for(refusal: str, frame: bytes, is_explained: bool) -> None:
+    assert differences.excuses(refusal, frame[3], frame[9:]) == is_explained
 
 
 # What the reference engine does with h2.
