@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from engines import alarm
+from h2_borders import border_frames
 from h2_events import EventEngine
 from h2_frames import data, head, settings, window_update
 from h2_scripts import Scripts
@@ -93,10 +94,13 @@ def right(rand: random.Random) -> bytes:
 
 
 def damaged(rand: random.Random) -> bytes:
-    """A right script, or a few scripts of the table behind each other, or both; wrong bytes in some."""
+    """A right script, or a few scripts of the table behind each other, or both; or frames with border values, some
+    behind a right script; wrong bytes in some."""
     kind = rand.random()
-    if kind < 0.5:
+    if kind < 0.4:
         return right(rand)
+    if kind < 0.5:
+        return (right(rand) if kind < 0.44 else b"") + border_frames(rand)
     script = bytearray(right(rand) if kind < 0.7 else b"")
     if kind >= 0.6:
         script += b"".join(rand.choices(PIECES, k=rand.randint(1, 8)))
