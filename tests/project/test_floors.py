@@ -65,8 +65,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_http2": [
-            {"__init__", "differences", "fields", "flood_budget", "frames", "hpack_table", "liveness", "election"},
-            {"frame_writer", "hpack_encoder", "hpack_memory", "streams"},
+            {"__init__", "fields", "flood_budget", "frames", "hpack_table", "liveness", "election"},
+            {"differences", "frame_writer", "hpack_encoder", "hpack_memory", "streams"},
             {"frame_reader", "hpack_decoder", "inbox", "sender"},
             {"engine"},
             {"h2_engine"},
