@@ -24,7 +24,7 @@ from .handshakes import Offer, agreed, asked
 from .health import Member, available
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, can_deny, deny
-from .plan import Forward, Trust, plan, returned
+from .plan import Forward, Trust, plan, returned, without_trailers
 from .settings import (
     DEFAULT_HEALTH,
     DEFAULT_LIMITS,
@@ -60,6 +60,11 @@ _TIMED_OUT: Final = {
 _HOOK_FAILED: Final = Refusal(500, "the gateway failed")
 _HOOK_FAILED_LATE: Final = Refusal(502, "the gateway failed")
 _TRAILERS: Final = "http.response.trailers"
+_ONE_TRAILER: Final = ((b"server-timing", b""),)
+"""Sent where a response has no trailers: hypercorn never ends a stream with an empty list of them (h2, which it uses,
+raises an IndexError). Which responses have some is known at their end, after trailers were announced. An empty
+Server-Timing says nothing, and may be a trailer.
+"""
 _BODILESS: Final = frozenset((204, 304))
 
 
@@ -86,10 +91,12 @@ class _Turn:
         upload: the body that the client sends; None where the request has none.
         status: that the client was answered with; 0 before that.
         takes_trailers: the client wants them, and the server can send them.
+        trailers: those that were in the head of the response.
         is_whole: the response was sent to its end.
     """
 
-    __slots__ = ("error", "is_whole", "line", "request", "send", "status", "takes_trailers", "upload", "watch")
+    __slots__ = ("error", "is_whole", "line", "request", "send", "status", "takes_trailers", "trailers",
+                 "upload", "watch")  # fmt: skip
 
     def __init__(self, send: Send, request: Forward, watch: Watch, upload: Upload | None) -> None:
         self.send = send
@@ -98,6 +105,7 @@ class _Turn:
         self.upload = upload
         self.status = 0
         self.takes_trailers = False
+        self.trailers: Headers = []
         self.is_whole = False
         self.line: _Line | None = None
         self.error: object = None
@@ -444,6 +452,8 @@ class Gateway:
                     return
                 status, headers = changed
             turn.status = status
+            if turn.takes_trailers:
+                headers, turn.trailers = without_trailers(headers)
             begin: Message = {"type": "http.response.start", "status": status, "headers": headers}
             if turn.takes_trailers:
                 begin["trailers"] = True
@@ -604,7 +614,8 @@ async def _denied(turn: _SocketTurn, response: Response, without: frozenset[byte
 async def _trailers(turn: _Turn, response: Response) -> None:
     """Those of the response, which end it where they were announced."""
     if turn.takes_trailers:
-        await turn.send({"type": "http.response.trailers", "headers": response.trailers, "more_trailers": False})
+        headers = [*turn.trailers, *response.trailers] or _ONE_TRAILER
+        await turn.send({"type": "http.response.trailers", "headers": headers, "more_trailers": False})
 
 
 async def _only(piece: bytes) -> AsyncIterator[bytes]:

@@ -112,7 +112,7 @@ def test_grpc_passes_with_its_status_in_the_trailers(words: Any) -> None:
     assert dict(done.trailing_metadata())["x-last"] == "ends"
     with pytest.raises(grpc.RpcError) as failed:
         words.unary_unary("/test.Words/Fail")(b"", timeout=15)
-    assert failed.value.code() is not grpc.StatusCode.UNKNOWN
+    assert (failed.value.code(), failed.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "100 % söß")
 
 
 def test_grpc_streams_pass_in_both_directions(words: Any) -> None:
