@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
-from .._config import SSLConfig, checked_seconds
+from .._config import SSLConfig
 from .._errors import HTTPCoreError
 from .._values import dataclass
 from .gateway import Gateway
 from .messages import App
 from .request_ids import RequestIds
 from .router import Router
-from .settings import Health, Limits, Timeouts, Upstream, WebSockets, checked_whole
+from .settings import Health, Limits, Timeouts, Upstream, WebSockets, checked_finite, checked_whole
 
 __all__ = ["GATEWAY", "Settings", "Service", "Table", "TABLES", "apps_of", "merged", "routed", "settings_of", "summary"]
 
@@ -66,16 +66,13 @@ class Service:
             _text(name, getattr(self, name))
         for name, least in (("port", 0), ("metrics_port", 0), ("workers", 1), ("backlog", 1), ("keep_alive", 0)):
             value = getattr(self, name)
-            if value is None and name != "metrics_port":
-                raise TypeError(f"{name}: expected a whole number, got None")
-            checked_whole(name, value, least=least)
+            checked_whole(name, value, least=least, optional=name == "metrics_port")
             if name.endswith("port") and value is not None and value > 65535:
                 raise ValueError(f"{name}: expected a number up to 65535, got {value!r}")
         if self.ready is not None and not _text("ready", self.ready).startswith("/"):
             raise ValueError(f'ready: expected a path that begins with "/", got {self.ready!r}')
         for name in ("notice", "grace"):
-            if checked_seconds(name, getattr(self, name)) is None:
-                raise ValueError(f"{name}: expected a number of seconds, got {getattr(self, name)!r}")
+            checked_finite(name, getattr(self, name), zero=True)
         _flag("access_log", self.access_log)
         _flag("request_id", self.request_id)
 
