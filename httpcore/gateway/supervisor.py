@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from .config import Service, Table, apps_of, routed, settings_of
+from .config import Service, Table, checked, settings_of
 from .fleet import Action, Drain, Fleet, Kill, Note, Start
 from .stats import GatewayStats, added, ended, prometheus, unpacked
 from .watch import now
@@ -142,12 +142,11 @@ class Supervisor:
             return
         try:
             table = self._read()
-            settings = settings_of(table)
-            routed(settings, apps_of(settings))
-        except Exception as error:
+            new = checked(table).service
+        except (OSError, TypeError, ValueError) as error:  # as at the start
             _log.error("the reload is given up: %s", error)
             return
-        old, new = self._service, settings.service
+        old = self._service
         if (old.host, old.port, old.metrics_host, old.metrics_port) != (
             *(new.host, new.port, new.metrics_host, new.metrics_port),
         ):
