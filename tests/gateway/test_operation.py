@@ -202,7 +202,7 @@ class Orders:
         self.channel = channel
         self.lines = channel.makefile("rb")
 
-    def say(self, order: object) -> None:
+    def send(self, order: object) -> None:
         self.channel.sendall(json.dumps(order).encode() + b"\n")
 
     def receive(self) -> Any:
@@ -217,7 +217,7 @@ def worker(scenario: Callable[[Orders], None], **service: Any) -> Iterator[Scrip
         listener = listening("127.0.0.1", 0, 100)
         ours, theirs = socket.socketpair()
         orders = Orders(listener.getsockname()[1], ours)
-        orders.say({"table": {"upstreams": [upstream.url], "service": service}, "name": "gw"})
+        orders.send({"table": {"upstreams": [upstream.url], "service": service}, "name": "gw"})
 
         def act() -> None:
             try:
@@ -242,7 +242,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
 
     def scenario(orders: Orders) -> None:
         assert status_of(exchange(orders.port, get("/ready"))) == 200
-        orders.say("figures")
+        orders.send("figures")
         (counted,) = orders.receive()["figures"]
         assert counted[0] == 0
         with (
@@ -256,7 +256,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
             idle.sendall(kept)
             received = idle.recv(1000)
             assert b"connection" not in received
-            orders.say("stop")
+            orders.send("stop")
             while status_of(exchange(orders.port, get("/ready"))) != 503:
                 time.sleep(0.01)
             idle.sendall(kept)
