@@ -114,8 +114,17 @@ class _Turn:
         """Answer in the upstream's place, where nothing was answered yet."""
         if not self.status:
             self.status = refusal.status
-            await answer(self.send, refusal)
+            await self.answer(refusal)
             self.is_whole = True
+
+    async def answer(self, refusal: Refusal) -> None:
+        await answer(self.send, refusal)
+
+    def close(self) -> None:
+        """It is over: nothing is watched or read any more."""
+        self.watch.close()
+        if self.upload is not None:
+            self.upload.close()
 
 
 class _SocketTurn(_Turn):
@@ -129,11 +138,12 @@ class _SocketTurn(_Turn):
         self.offer = offer
         self.socket = socket
 
-    async def refuse(self, refusal: Refusal) -> None:
-        if not self.status:
-            self.status = refusal.status
-            await deny(self.scope, self.send, refusal)
-            self.is_whole = True
+    async def answer(self, refusal: Refusal) -> None:
+        await deny(self.scope, self.send, refusal)
+
+    def close(self) -> None:
+        self.watch.close()
+        self.socket.close()
 
 
 class Gateway:
@@ -280,43 +290,29 @@ class Gateway:
             return
         has_body = request.has_body is not False
         watch = Watch(self._rounds(), receive, self._timeouts, has_body)
-        if not self._gate.enter() and not await self._queued(scope, send, watch):
-            return
         turn = _Turn(send, request, watch, Upload(receive, watch, limits.body) if has_body else None)
         if request.takes_trailers and _TRAILERS in (scope.get("extensions") or ()):
             turn.takes_trailers = True
             turn.request = request._replace(headers=[*request.headers, (b"te", b"trailers")])
+        await self._run(turn)
+
+    async def _run(self, turn: _Turn) -> None:
+        """A request or a WebSocket, from the queue to its end. The client's leaving ends it from here on."""
+        has_place = self._gate.enter()
         try:
-            if self._on_request is None or await self._asked(turn):
+            if not has_place:
+                has_place = await self._gate.wait(self._limits.queue_wait)
+            if not has_place:
+                await turn.refuse(_FULL)
+            elif self._on_request is None or await self._asked(turn):
                 await self._forward(turn)
         except (CancelledError, ClientLeft, BodyTooLarge, HTTPCoreError) as error:
             await _ended(turn, error)
         finally:
-            self._gate.leave()
-            watch.close()
-            if turn.upload is not None:
-                turn.upload.close()
+            if has_place:
+                self._gate.leave()
+            turn.close()
             self._count(turn)
-
-    async def _queued(self, scope: Scope, send: Send, watch: Watch) -> bool:
-        """Whether the request has got its turn. A client that leaves the queue is noticed there."""
-        refusal = _FULL
-        has_place = False
-        try:
-            has_place = await self._gate.wait(self._limits.queue_wait)
-        except CancelledError:
-            if not watch.forgive():
-                raise  # the server cancels us
-            if watch.reason not in _TIMED_OUT:
-                self._responses[5] += 1
-                return False
-            refusal = _TIMED_OUT[watch.reason]
-        finally:
-            if not has_place:
-                watch.close()
-        if not has_place:
-            await self._answer(scope, send, refusal)
-        return has_place
 
     async def _asked(self, turn: _Turn) -> bool:
         """Call `on_request`: whether the request goes on."""
@@ -352,27 +348,12 @@ class Gateway:
             await deny(scope, send, Refusal(501, "this gateway forwards HTTP only"))
             return
         offer = asked(scope, self._trust, os.urandom(16))
-        refusal = offer if isinstance(offer, Refusal) else None
-        if refusal is None and not self._gate.enter() and not await self._gate.wait(self._limits.queue_wait):
-            refusal = _FULL
-        if isinstance(offer, Refusal) or refusal is not None:
-            assert refusal is not None
-            self._responses[refusal.status // 100 - 1] += 1
-            await deny(scope, send, refusal)
+        if isinstance(offer, Refusal):
+            await self._answer(scope, send, offer)
             return
         watch = Watch(self._rounds(), receive, self._timeouts, True)
         watch.waits()  # for the answer to the handshake
-        turn = _SocketTurn(scope, send, offer, watch, Socket(receive, send, self._websockets, watch))
-        try:
-            if self._on_request is None or await self._asked(turn):
-                await self._forward(turn)
-        except (CancelledError, HTTPCoreError) as error:
-            await _ended(turn, error)
-        finally:
-            self._gate.leave()
-            watch.close()
-            turn.socket.close()
-            self._count(turn)
+        await self._run(_SocketTurn(scope, send, offer, watch, Socket(receive, send, self._websockets, watch)))
 
     def _rounds(self) -> Rounds:
         """Those of the loop that runs: of several loops each has its own, which lasts as long as its requests."""
@@ -383,8 +364,12 @@ class Gateway:
         return rounds
 
     async def _answer(self, scope: Scope, send: Send, refusal: Refusal) -> None:
+        """Refuse what no `_Turn` was made for."""
         self._responses[refusal.status // 100 - 1] += 1
-        await answer(send, refusal)
+        if scope["type"] == "websocket":
+            await deny(scope, send, refusal)
+        else:
+            await answer(send, refusal)
 
     async def _forward(self, turn: _Turn) -> None:
         """Send the request to one upstream after the other, until one answers or no other may be asked."""
@@ -401,11 +386,11 @@ class Gateway:
             try:
                 body = b"" if turn.upload is None else await turn.upload.content(turn.request)
                 response = await self._sent(turn, line, body)
+                line.member.answered()
                 if isinstance(turn, _SocketTurn):
-                    line.member.answered()
                     await _talk(turn, response, self._without, self._trust.name)
                 else:
-                    await self._receive(turn, response, line)
+                    await self._receive(turn, response)
                 return
             except HTTPCoreError as error:
                 tried |= {index}
@@ -432,16 +417,15 @@ class Gateway:
             duplex=upload is not None and upload.is_stream,
         )
 
-    async def _receive(self, turn: _Turn, response: Response, line: _Line) -> None:
+    async def _receive(self, turn: _Turn, response: Response) -> None:
         """Hand the response on. A body whose length is known and that is here, as it mostly is, is one message; and its
         last piece is also the end: one message fewer.
         """
-        watch, send, upload = turn.watch, turn.send, turn.upload
-        line.member.answered()
+        send, upload = turn.send, turn.upload
         status = response.status_code
         connection: RawStream | None = response.connection
         try:
-            watch.begins()
+            turn.watch.begins()
             headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
             if status in _BODILESS:  # of a 304 uvicorn expects the body that its length tells
                 headers = [pair for pair in headers if pair[0] != b"content-length"]
@@ -452,24 +436,22 @@ class Gateway:
                     return
                 status, headers = changed
             turn.status = status
-            if turn.takes_trailers:
-                headers, turn.trailers = without_trailers(headers)
             begin: Message = {"type": "http.response.start", "status": status, "headers": headers}
             if turn.takes_trailers:
+                begin["headers"], turn.trailers = without_trailers(headers)
                 begin["trailers"] = True
             await send(begin)
             if connection is not None:
                 await _both_directions(turn, connection, left)
-                await _trailers(turn, response)
-                return
-            if upload is not None:
-                upload.close()
-            whole = response._buffered_body()  # internal: only the gateway wants a body without its decoding
-            if whole is None or (whole and left is None):
-                await _pass(turn, response.raw() if whole is None else _only(whole), left)
             else:
-                await send({"type": "http.response.body", "body": whole})
-                turn.is_whole = True
+                if upload is not None:
+                    upload.close()
+                whole = response._buffered_body()  # internal: only the gateway wants a body without its decoding
+                if whole is None or (whole and left is None):
+                    await _pass(turn, response.raw() if whole is None else _only(whole), left)
+                else:
+                    await send({"type": "http.response.body", "body": whole})
+                    turn.is_whole = True
             if turn.takes_trailers:
                 await _trailers(turn, response)
         finally:
@@ -613,9 +595,8 @@ async def _denied(turn: _SocketTurn, response: Response, without: frozenset[byte
 
 async def _trailers(turn: _Turn, response: Response) -> None:
     """Those of the response, which end it where they were announced."""
-    if turn.takes_trailers:
-        headers = [*turn.trailers, *response.trailers] or _ONE_TRAILER
-        await turn.send({"type": "http.response.trailers", "headers": headers, "more_trailers": False})
+    headers = [*turn.trailers, *response.trailers] or _ONE_TRAILER
+    await turn.send({"type": "http.response.trailers", "headers": headers, "more_trailers": False})
 
 
 async def _only(piece: bytes) -> AsyncIterator[bytes]:
