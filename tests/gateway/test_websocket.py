@@ -402,11 +402,12 @@ def flooding(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("phase", ["in the handshake", "idle", "in a message", "while the upstream sends"])
-def test_leaving_reaches_the_upstream_at_once(phase: str, scripted: tuple[Script, int]) -> None:
+def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, scripted: tuple[Script, int]) -> None:
+    """Until it has reached the upstream; each within 5 s."""
     script, port = scripted
     script.run = {"in the handshake": asleep, "while the upstream sends": flooding}.get(phase, accepting)
     took = []
-    for _ in range(3):  # the least counts: the machine may be busy
+    for _ in range(3):  # another process may have the CPU
         script.is_over = False
         with plain(port) as client:
             if phase == "in the handshake":
