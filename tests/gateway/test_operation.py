@@ -36,7 +36,7 @@ def answering(peer: Peer) -> None:
 
 
 class Load:
-    """Requests on kept connections, one after the other, as a balancer sends them.
+    """Requests on kept connections, one after the other, as a balancer sends them, in a thread of its own.
 
     Attributes:
         answered: with status 200.
@@ -139,22 +139,24 @@ def test_two_reloads_and_the_end_under_load_lose_no_request() -> None:
         loads: list[Load] = []
 
         def scenario(running: Running) -> None:
-            load = Load(running.port)
-            loads.extend([load] * 4)
-            tasks.extend([threads.submit(load.run) for _ in range(4)])
+            loads.extend([Load(running.port) for _ in range(4)])
+            tasks.extend([threads.submit(load.run) for load in loads])
             for _ in range(2):
                 running.reload()
-            counted, answered = running.rows(), load.answered
-            assert abs(counted['responses_total{class="2xx"}'] - answered) < 100
+            before = sum(load.answered for load in loads)
+            counted = running.rows()
+            after = sum(load.answered for load in loads)
+            # Of each connection one response may be with the client and not yet counted, or the reverse.
+            assert before - 4 <= counted['responses_total{class="2xx"}'] <= after + 4
+            assert before - 4 <= counted[f'upstream_requests_total{{upstream="{upstream.url}"}}'] <= after + 4
             assert counted["workers"] == 1
-            assert counted[f'upstream_requests_total{{upstream="{upstream.url}"}}'] >= answered - 100
 
         tasks: list[Any] = []
         assert supervised(table, lambda: table, scenario) == 0
         for task in tasks:
             task.result(10)
-        assert loads[0].lost == []
-        assert loads[0].answered > 100
+        assert [load.lost for load in loads] == [[]] * 4
+        assert sum(load.answered for load in loads) > 100
 
 
 def test_a_dead_worker_is_replaced_and_a_bad_reload_not_done(caplog: pytest.LogCaptureFixture) -> None:
