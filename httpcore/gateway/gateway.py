@@ -128,6 +128,9 @@ class _SocketTurn(_Turn):
             self.is_whole = True
 
 
+_Changed = Callable[[_Turn, Returned], Awaitable[Returned | None]]
+
+
 class Gateway:
     """An ASGI app that forwards every HTTP request, and every WebSocket, to one of its upstreams.
 
@@ -163,7 +166,8 @@ class Gateway:
             changes nothing; or be an async function that does. What it raises is a 500 and a line of the log.
         on_response: called with the request and the head of its response, a `Returned`. It may return another one, a
             `Refusal` in place of the response, or None; or be an async function that does. It must leave
-            Content-Length as it is. What it raises is a 502 and a line of the log. Not called for an open WebSocket.
+            Content-Length as it is. What it raises is a 502 and a line of the log. Called for the refusal of a
+            WebSocket, too, but not for an open one.
         log: a logger: one line at INFO for each request, one at WARNING where an upstream failed. Default
             `logging.getLogger("httpcore.gateway")`.
 
@@ -323,7 +327,8 @@ class Gateway:
 
     async def _changed(self, turn: _Turn, head: Returned) -> Returned | None:
         """Call `on_response`: the head for the client, or None where it was answered otherwise."""
-        assert self._on_response is not None
+        if self._on_response is None:
+            return head
         given = turn.request, head
         result: ResponseChange = await called("on_response", self._on_response, given, _HOOK_FAILED_LATE, self._log)
         if isinstance(result, Refusal):
@@ -395,7 +400,7 @@ class Gateway:
                 response = await self._sent(turn, line, body)
                 if isinstance(turn, _SocketTurn):
                     line.member.answered()
-                    await _talk(turn, response, self._without, self._trust.name)
+                    await _talk(turn, response, self._without, self._trust.name, self._changed)
                 else:
                     await self._receive(turn, response, line)
                 return
@@ -492,14 +497,7 @@ class Gateway:
             turn.line.failures += 1
             turn.line.member.failed(now())
         if self._log.isEnabledFor(logging.INFO):
-            path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
-            ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
-            name = turn.line.name if turn.line is not None else "-"
-            given = turn.request
-            self._log.info(
-                *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
-                _request_id(given.headers),
-            )
+            _log_request(self._log, turn)
 
 
 # The checks.
@@ -552,19 +550,46 @@ async def _ended(turn: _Turn, error: BaseException) -> None:
         await turn.refuse(_TOO_LARGE)
 
 
-async def _talk(turn: _SocketTurn, response: Response, without: frozenset[bytes], name: bytes) -> None:
+async def _talk(
+    turn: _SocketTurn, response: Response, without: frozenset[bytes], name: bytes, changed: _Changed
+) -> None:
     """The upstream has answered the handshake: accept the client, or hand the refusal on."""
-    turn.watch.begins()
     connection: RawStream | None = response.connection
     if connection is None:
-        await _denied(turn, response, without, name)
+        turn.watch.begins()
+        head = Returned(response.status_code, returned(response.headers, without, response.protocol[5:], name))
+        await _denied(turn, response, head, changed)
         return
     try:
         chosen = agreed(response.headers, turn.offer, without, name)
+        turn.watch.begins()  # not before: where it has accepted wrongly, another upstream is waited for
         turn.status = response.status_code
         await turn.socket.talk(connection, chosen, turn)
     finally:
         connection.close()
+
+
+async def _denied(turn: _SocketTurn, response: Response, head: Returned, changed: _Changed) -> None:
+    """Hand on that the upstream refuses a WebSocket."""
+    watch, send = turn.watch, turn.send
+    async with response:
+        if not can_deny(turn.scope):
+            await turn.refuse(Refusal(403))
+            return
+        # Any request can ask for a WebSocket: what a hook keeps from clients, it must keep from these, too.
+        found = await changed(turn, head)
+        if found is None:
+            return
+        turn.status = found.status
+        await send({"type": "websocket.http.response.start", "status": found.status, "headers": found.headers})
+        watch.waits()
+        async for piece in response.raw():
+            watch.rests()
+            await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
+            watch.waits()
+        watch.rests()
+        await send({"type": "websocket.http.response.body", "body": b""})
+        turn.is_whole = True
 
 
 async def _pass(turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
@@ -581,23 +606,6 @@ async def _pass(turn: _Turn, pieces: AsyncIterator[bytes], left: int | None) -> 
     if not turn.is_whole:
         watch.rests()
         await send({"type": "http.response.body", "body": b""})
-        turn.is_whole = True
-
-
-async def _denied(turn: _SocketTurn, response: Response, without: frozenset[bytes], name: bytes) -> None:
-    """Hand on that the upstream refuses a WebSocket."""
-    status, send = response.status_code, turn.send
-    async with response:
-        if not can_deny(turn.scope):
-            await turn.refuse(Refusal(403))
-            return
-        turn.status = status
-        headers = returned(response.headers, without, response.protocol[5:], name)
-        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-        turn.watch.waits()
-        async for piece in response.raw():
-            await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
-        await send({"type": "websocket.http.response.body", "body": b""})
         turn.is_whole = True
 
 
@@ -622,6 +630,18 @@ async def _both_directions(turn: _Turn, connection: RawStream, left: int | None)
     finally:
         cancel()
         connection.close()
+
+
+def _log_request(log: logging.Logger, turn: _Turn) -> None:
+    """The line of a request that is over."""
+    path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
+    ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
+    name = turn.line.name if turn.line is not None else "-"
+    given = turn.request
+    log.info(
+        *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
+        _request_id(given.headers),
+    )
 
 
 def _request_id(headers: Headers) -> str:
