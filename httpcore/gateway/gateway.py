@@ -298,6 +298,7 @@ class Gateway:
         """Whether the request has got its turn. A client that leaves the queue is noticed there."""
         refusal = _FULL
         has_place = False
+        watch.rests()  # no upstream is to blame for the time in the queue
         try:
             has_place = await self._gate.wait(self._limits.queue_wait)
         except CancelledError:
@@ -310,7 +311,9 @@ class Gateway:
         finally:
             if not has_place:
                 watch.close()
-        if not has_place:
+        if has_place:
+            watch.admitted()
+        else:
             await self._answer(scope, send, refusal)
         return has_place
 
