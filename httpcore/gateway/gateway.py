@@ -98,7 +98,8 @@ class Gateway:
             changes nothing; or be an async function that does. What it raises is a 500 and a line of the log.
         on_response: called with the request and the head of its response, a `Returned`. It may return another one, a
             `Refusal` in place of the response, or None; or be an async function that does. It must leave
-            Content-Length as it is. What it raises is a 502 and a line of the log. Not called for an open WebSocket.
+            Content-Length as it is. What it raises is a 502 and a line of the log. Called for the refusal of a
+            WebSocket, too, but not for an open one.
         log: a logger: one line at INFO for each request, one at WARNING where an upstream failed. Default
             `logging.getLogger("httpcore.gateway")`.
 
@@ -218,10 +219,13 @@ class Gateway:
         has_place = self._gate.enter()
         try:
             if not has_place:
+                turn.watch.rests()  # no upstream is to blame for the time in the queue
                 has_place = await self._gate.wait(self._limits.queue_wait)
-            if not has_place:
-                await turn.refuse(_FULL)
-            elif self._on_request is None or await self._asked(turn):
+                if not has_place:
+                    await turn.refuse(_FULL)
+                    return
+                turn.begins()
+            if self._on_request is None or await self._asked(turn):
                 await self._forward(turn)
         except (CancelledError, ClientLeft, BodyTooLarge, HTTPCoreError) as error:
             await _ended(turn, error)
@@ -244,7 +248,8 @@ class Gateway:
 
     async def _changed(self, turn: Turn, head: Returned) -> Returned | None:
         """Call `on_response`: the head for the client, or None where it was answered otherwise."""
-        assert self._on_response is not None
+        if self._on_response is None:
+            return head
         given = turn.request, head
         result: ResponseChange = await called("on_response", self._on_response, given, _HOOK_FAILED_LATE, self._log)
         if isinstance(result, Refusal):
@@ -269,8 +274,9 @@ class Gateway:
             await self._answer(scope, send, offer)
             return
         watch = Watch(self._rounds(), receive, self._timeouts, True)
-        watch.waits()  # for the answer to the handshake
-        await self._run(SocketTurn(scope, send, offer, watch, Socket(receive, send, self._websockets, watch)))
+        turn = SocketTurn(scope, send, offer, watch, Socket(receive, send, self._websockets, watch))
+        turn.begins()
+        await self._run(turn)
 
     def _rounds(self) -> Rounds:
         """Those of the loop that runs: of several loops each has its own, which lasts as long as its requests."""
@@ -305,7 +311,7 @@ class Gateway:
                 response = await self._sent(turn, upstream, body)
                 upstream.member.answered()
                 if isinstance(turn, SocketTurn):
-                    await talk(turn, response, self._without, self._trust.name)
+                    await talk(turn, response, self._without, self._trust.name, self._changed)
                 else:
                     await self._receive(turn, response)
                 return
@@ -401,14 +407,7 @@ class Gateway:
             turn.upstream.failures += 1
             turn.upstream.member.failed(now())
         if self._log.isEnabledFor(logging.INFO):
-            path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
-            ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
-            name = turn.upstream.name if turn.upstream is not None else "-"
-            given = turn.request
-            self._log.info(
-                *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
-                _request_id(given.headers),
-            )
+            _log_request(self._log, turn)
 
 
 # Parts of a request.
@@ -430,6 +429,18 @@ async def _ended(turn: Turn, error: BaseException) -> None:
         await turn.refuse(refusal_of(error))
     else:
         await turn.refuse(_TOO_LARGE)
+
+
+def _log_request(log: logging.Logger, turn: Turn) -> None:
+    """The line of a request that is over."""
+    path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
+    ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
+    name = turn.upstream.name if turn.upstream is not None else "-"
+    given = turn.request
+    log.info(
+        *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
+        _request_id(given.headers),
+    )
 
 
 def _request_id(headers: Headers) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from .._errors import HTTPCoreError
 from .._message.raw import RawStream
 from .._message.response import Response
 from .handshakes import agreed
+from .hooks import Returned
 from .messages import Headers, Refusal, can_deny
 from .plan import returned
 from .turns import SocketTurn, Turn
@@ -16,6 +17,9 @@ from .upload import BodyTooLarge, ClientLeft
 from .watch import start
 
 __all__ = ["BODILESS", "body_length", "hand_on", "hand_on_both", "only", "send_trailers", "talk"]
+
+Changed = Callable[[Turn, Returned], Awaitable[Returned | None]]
+"""Has `on_response` change a head; None where the client was answered otherwise."""
 
 BODILESS: Final = frozenset((204, 304))
 _ONE_TRAILER: Final = ((b"server-timing", b""),)
@@ -85,34 +89,42 @@ async def _send_rest(turn: Turn, connection: RawStream) -> None:
         turn.watch.left()
 
 
-async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], name: bytes) -> None:
+async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], name: bytes, changed: Changed) -> None:
     """The upstream has answered the handshake: accept the client, or hand the refusal on."""
-    turn.watch.begins()
     connection: RawStream | None = response.connection
     if connection is None:
-        await _denied(turn, response, without, name)
+        turn.watch.begins()
+        head = Returned(response.status_code, returned(response.headers, without, response.protocol[5:], name))
+        await _denied(turn, response, head, changed)
         return
     try:
         chosen = agreed(response.headers, turn.offer, without, name)
+        turn.watch.begins()  # not before: where it has accepted wrongly, another upstream is waited for
         turn.status = response.status_code
         await turn.socket.talk(connection, chosen, turn)
     finally:
         connection.close()
 
 
-async def _denied(turn: SocketTurn, response: Response, without: frozenset[bytes], name: bytes) -> None:
+async def _denied(turn: SocketTurn, response: Response, head: Returned, changed: Changed) -> None:
     """Hand on that the upstream refuses a WebSocket."""
-    status, send = response.status_code, turn.send
+    watch, send = turn.watch, turn.send
     async with response:
         if not can_deny(turn.scope):
             await turn.refuse(Refusal(403))
             return
-        turn.status = status
-        headers = returned(response.headers, without, response.protocol[5:], name)
-        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-        turn.watch.waits()
+        # Any request can ask for a WebSocket: what a hook keeps from clients, it must keep from these, too.
+        found = await changed(turn, head)
+        if found is None:
+            return
+        turn.status = found.status
+        await send({"type": "websocket.http.response.start", "status": found.status, "headers": found.headers})
+        watch.waits()
         async for piece in response.raw():
+            watch.rests()
             await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
+            watch.waits()
+        watch.rests()
         await send({"type": "websocket.http.response.body", "body": b""})
         turn.is_whole = True
 

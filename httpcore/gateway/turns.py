@@ -56,6 +56,10 @@ class Turn:
         self.upstream: UpstreamState | None = None
         self.error: object = None
 
+    def begins(self) -> None:
+        """It leaves the queue: the upstream's time begins."""
+        self.watch.admitted()
+
     async def refuse(self, refusal: Refusal) -> None:
         """Answer in the upstream's place, where nothing was answered yet."""
         if not self.status:
@@ -83,6 +87,9 @@ class SocketTurn(Turn):
         self.scope = scope
         self.offer = offer
         self.socket = socket
+
+    def begins(self) -> None:
+        self.watch.waits()  # for the answer to the handshake
 
     async def answer(self, refusal: Refusal) -> None:
         await deny(self.scope, self.send, refusal)

@@ -19,7 +19,7 @@ from wsproto import events
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.frame_protocol import CloseReason
 
-from .._errors import HTTPCoreError
+from .._errors import HTTPCoreError, Timeout
 from .._message.raw import RawStream
 from .handshakes import Agreed
 from .messages import Message, Receive, Send
@@ -176,7 +176,12 @@ class Socket:
         return True
 
     def _answer_ping(self, ping: events.Ping) -> None:
-        """The reader does not wait for room to send. Of several pings the last one's pong stands for all (5.5.3)."""
+        """The reader does not wait for room to send. Of several pings the last one's pong stands for all (5.5.3).
+
+        After a Close of ours wsproto sends no more, and none is needed: the upstream's Close comes next.
+        """
+        if self._frames.state is not ConnectionState.OPEN:
+            return
         is_coming = self._pong is not None
         self._pong = self._frames.send(ping.response())
         if not is_coming:
@@ -188,8 +193,8 @@ class Socket:
                 pong, self._pong = self._pong, None
                 if pong is not None and self._connection is not None:
                     await self._connection.send(pong)
-        except HTTPCoreError:
-            pass  # the first task, which reads, gets an error, too
+        except HTTPCoreError as error:
+            self._on_unsent(error)
 
     async def _to_client(self, message: Message) -> None:
         """A server may raise what it likes where the client has left: its leaving is on its way to the second task."""
@@ -220,8 +225,8 @@ class Socket:
                 elif kind == "websocket.disconnect":
                     await self._on_left(message.get("code", _NO_CODE), message.get("reason") or "")
                     return
-        except HTTPCoreError:
-            pass  # the first task, which reads, gets an error, too
+        except HTTPCoreError as error:
+            self._on_unsent(error)
 
     async def _pass(self, message: Message) -> None:
         text = message.get("text")
@@ -239,6 +244,13 @@ class Socket:
         self._end_soon()  # before Close is sent, which waits for room: the upstream may read nothing
         # wsproto knows "no code" by its own name alone.
         await self._put(events.CloseConnection(CloseReason.NO_STATUS_RCVD if code == _NO_CODE else code, reason))
+
+    def _on_unsent(self, error: HTTPCoreError) -> None:
+        """A lost connection is an error for the first task, too, which reads. An upstream that reads nothing is none,
+        and after a frame that was sent in part no other can follow: the connection is closed, which ends that task.
+        """
+        if isinstance(error, Timeout) and self._connection is not None:
+            self._connection.close()
 
     def _end_soon(self) -> None:
         """The upstream has this long to answer Close."""
@@ -277,5 +289,5 @@ class Socket:
     async def _ping(self) -> None:
         try:
             await self._put(events.Ping())
-        except HTTPCoreError:
-            pass  # the first task, which reads, gets an error, too
+        except HTTPCoreError as error:
+            self._on_unsent(error)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from gateway_servers import exchange, get, serving
 from servers import Peer, ScriptedServer, uvicorn
-from websocket_client import MAGIC
+from websocket_client import MAGIC, frame
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -173,11 +173,6 @@ def accepting(peer: Peer, *fields: bytes, key: bytes | None = None) -> None:
     answer = base64.b64encode(hashlib.sha1(given + MAGIC).digest())
     lines = [b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: websocket"]
     peer.send(b"\r\n".join([*lines, b"Sec-WebSocket-Accept: " + answer, *fields]) + b"\r\n\r\n")
-
-
-def frame(opcode: int, data: bytes = b"", *, last: bool = True) -> bytes:
-    length = struct.pack("!BBH", opcode | 128 * last, 126, len(data)) if len(data) > 125 else bytes([opcode | 128 * last, len(data)])  # fmt: skip # noqa: E501
-    return length + data
 
 
 def received(peer: Peer) -> tuple[int, bytes]:
