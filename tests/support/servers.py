@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import socket
 import ssl
 import struct
@@ -174,6 +175,21 @@ def answering(*answers: bytes, then: Callable[[Peer], object] | None = None) -> 
             then(peer)
 
     return script
+
+
+class Noting:
+    """A script that answers each request with the next of `answers`, and keeps the heads that it has read."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.heads: list[bytes] = []
+        self._answers = list(answers)
+
+    def __call__(self, peer: Peer) -> None:
+        while head := peer.head():
+            self.heads.append(head)
+            length = re.search(rb"\r\ncontent-length: (\d+)", head.lower())
+            peer.exactly(int(length[1]) if length else 0)
+            peer.send(self._answers.pop(0))
 
 
 def ok(body: bytes = b"Hello, world", *fields: bytes) -> bytes:
