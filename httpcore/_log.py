@@ -166,7 +166,7 @@ def _shown(name: str, value: str) -> str:
 
 
 def _described(error: BaseException) -> str:
-    """Our errors have no secret in them; of others nobody knows, so only their class is named."""
+    """Our errors have no secret in them; others may have, so only their class is named."""
     return _safe(error.message) if isinstance(error, HTTPCoreError) else type(error).__name__
 
 

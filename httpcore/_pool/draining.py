@@ -8,7 +8,7 @@ from .._backends.base import Backend, Event
 
 __all__ = ["Draining"]
 
-# Seconds after which is looked again: a response that the collector has found is noticed by whoever looks next.
+# Seconds after which is looked again: a response that the collector has found is noticed by the next one that looks.
 _LOOK = 0.25
 
 

@@ -1,5 +1,5 @@
 """Finalisers of objects that were never finished: Ctrl-C may come at any line of a constructor, and what is then
-dropped must go without an error, which nobody could catch.
+dropped must go without an error, which no code could catch.
 """
 
 from __future__ import annotations

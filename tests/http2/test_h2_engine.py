@@ -692,7 +692,7 @@ def verdict(case: Case) -> str:
 # Where h2 refuses what the table takes, and why it is right to take it.
 STRICTER_IN_H2 = {
     "5.1 empty DATA behind the end while we still send": "it says nothing",
-    "5.1 late WINDOW_UPDATE for a stream we reset": "by 0 or not, it concerns nobody any more",
+    "5.1 late WINDOW_UPDATE for a stream we reset": "by 0 or not, it concerns no stream any more",
     "6.2 nothing but padding, before CONTINUATION": "a fragment may be empty",
     "6.9 the reserved bit": "MUST be ignored",
     "8.5 Content-Length of a tunnel means nothing": "a client MUST ignore it (RFC 9110, 9.3.6)",

@@ -1,7 +1,8 @@
 """Ctrl-C at every line of the HTTP/2 modules, in the deterministic runtime: the other tasks go on at once.
 
 A real Ctrl-C comes between two instructions of one thread. Here it comes at a line of the victim, while the others
-stand at their awaits; the schedules are many, and the clock shows whether anybody waited for what would never come.
+stand at their awaits; the schedules are many, and the clock shows whether a request waited for
+an event that never comes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ STRUCK = (connection, dispatch, election, exchange, inbox, liveness, outbox, pum
 MODULES = tuple(module.__file__ for module in STRUCK)
 STRIDE = int(os.environ.get("HTTPCORE_STRIDE", "31"))
 SOON = 3.0
-"""Seconds of the runtime's clock in which everybody has his answer or an error. Each timeout is longer."""
+"""Seconds of the runtime's clock in which each request has its response or an error. Each timeout is longer."""
 
 
 class Striking:

@@ -199,7 +199,7 @@ def ok(body: bytes = b"Hello, world", *fields: bytes) -> bytes:
 
 
 def free_port() -> int:
-    """A port where nobody listens, below those that the system hands out itself: else a connection of another test may
+    """A port where nothing listens, below those that the system hands out itself: else a connection of another test may
     take it before its server does, and one that should be refused may be connected with itself.
     """
     while True:
@@ -230,7 +230,7 @@ def process(
     """A server in a process of its own, given when it accepts connections on `port`, or on the unix socket of that
     path; killed at the end.
     """
-    seen = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe that nobody reads would stop a server
+    seen = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe without a reader would stop a server
     server = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=seen, env={**os.environ, **(env or {})}, cwd=HERE.parents[1]
     )

@@ -38,7 +38,7 @@ ACTS = {"cancelled": cancel, "timed out": let_time_pass, "reset": reset, "cut": 
 
 
 def check(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
-    """Nobody holds, dials or waits, and the pool counts what is open."""
+    """No request holds a connection, dials or waits, and the pool counts what is open."""
     stats = pool.stats()
     assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0), stats
     assert stats.connections == stats.idle
