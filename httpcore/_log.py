@@ -1,200 +1,28 @@
-"""Log lines, by the standard `logging`: one INFO line for each request, DEBUG lines for its steps, of one logger.
+"""Logging by the standard `logging`: one INFO line for each request, DEBUG lines for its steps, of one logger.
 
-The lines are made of the records of a trace, in one place (`RequestLines`): record in, line out. Whether anything is
-logged is asked once for each request; nothing else is paid while it is not. `logging` is imported by programs that use
-it, or for HTTPCORE_LOG, and not by this module.
-
-No credentials are in a line: the URL has none, an error that is not this library's is named and not quoted, header
-values are there only if HTTPCORE_LOG_HEADERS names them, and bodies never are.
+Whether anything is logged is asked once for each request; nothing else is paid while it is not. `logging` is imported
+by programs that use it, or for HTTPCORE_LOG, and not by this module. The lines are those of `_log_lines`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
 from sys import modules
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from warnings import warn
 
-from ._errors import HTTPCoreError
-from ._trace import (
-    ConnectStarted,
-    DialStarted,
-    HeadSent,
-    RequestCancelled,
-    RequestClosed,
-    RequestDropped,
-    RequestEnded,
-    RequestFailed,
-    RequestRetried,
-    RequestSent,
-    RequestStarted,
-    ResponseComplete,
-    ResponseStarted,
-    Trace,
-    TraceEvent,
-)
+from ._log_lines import DEBUG, INFO, RequestLines
+from ._trace import Trace, TraceEvent
 
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["HEADERS", "VARIABLE", "Line", "RequestLines", "log_by_environment", "request_log"]
+__all__ = ["HEADERS", "VARIABLE", "log_by_environment", "request_log"]
 
 VARIABLE: Final = "HTTPCORE_LOG"
 HEADERS: Final = "HTTPCORE_LOG_HEADERS"
 
-_DEBUG: Final = 10
-_INFO: Final = 20
-_LEVELS: Final = {"info": _INFO, "json": _INFO, "debug": _DEBUG}
-
-_SECRET: Final = ("auth", "cookie", "token", "key", "secret", "password", "session", "signature")
-_REFERENCES: Final = ("location", "content-location", "link", "refresh")
-_OUTCOMES: Final[Mapping[type[RequestEnded], str]] = {
-    ResponseComplete: "complete",
-    RequestClosed: "closed",
-    RequestDropped: "dropped",
-    RequestFailed: "failed",
-    RequestCancelled: "cancelled",
-}
-_LEFT_OUT: Final = frozenset(("at", "request", "tag", "exception", "headers"))
-
-
-class Line(NamedTuple):
-    """One line: its level, its text, and the same as values, which are `record.httpcore` of the `LogRecord`."""
-
-    level: int
-    text: str
-    facts: dict[str, object]
-
-
-class RequestLines:
-    """The lines of one request, of its records in order. No clock, no logger.
-
-    Arguments:
-        headers: names of response fields, in lower case, whose values may be in a line.
-        debug: there is a line for each record, and not for the last alone.
-    """
-
-    def __init__(self, headers: frozenset[str] = frozenset(), *, debug: bool = False) -> None:
-        self._headers = headers
-        self._debug = debug
-        self._at: dict[type[TraceEvent], float] = {}
-        self._facts: dict[str, object] = {}
-
-    def lines(self, event: TraceEvent) -> list[Line]:
-        """What this record gives: no line, one or two."""
-        self._note(event)
-        made = [self._step(event)] if self._debug else []
-        if isinstance(event, RequestEnded):
-            made.append(self._end(event))
-        return made
-
-    def _note(self, event: TraceEvent) -> None:
-        self._at[type(event)] = event.at
-        facts = self._facts
-        if isinstance(event, RequestStarted):
-            facts |= {"method": event.method, "url": event.url, "attempts": 1}
-        elif isinstance(event, HeadSent):
-            facts |= {"protocol": event.protocol, "peer": event.peer, "reused": event.reused}
-        elif isinstance(event, ResponseStarted):
-            facts["status"] = event.status_code
-            facts |= self._named(event.headers)
-        elif isinstance(event, RequestRetried):
-            facts["attempts"] = event.attempt
-            facts.pop("status", None)
-
-    def _named(self, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, object]:
-        return {
-            f"header.{name}": _shown(name, value.decode("latin-1"))
-            for name, value in ((raw.decode("latin-1").lower(), value) for raw, value in headers)
-            if name in self._headers
-        }
-
-    def _step(self, event: TraceEvent) -> Line:
-        facts: dict[str, object] = {"event": type(event).__name__, "request": event.request}
-        if event.tag is not None:
-            facts["tag"] = _tag(event.tag)
-        exception = getattr(event, "exception", None)
-        for name in event.__match_args__:
-            if name not in _LEFT_OUT:
-                value = getattr(event, name)
-                facts[name] = _described(exception) if name in ("error", "reason") and exception else _plain(value)
-        headers = getattr(event, "headers", None)
-        if headers is not None and self._headers:
-            facts |= self._named(headers)
-        return Line(_DEBUG, f"{type(event).__name__} {_pairs(facts, skip=('event',))}", facts)
-
-    def _end(self, event: RequestEnded) -> Line:
-        facts = self._facts
-        facts |= {"event": "request", "request": event.request, "outcome": _OUTCOMES[type(event)]}
-        if event.tag is not None:
-            facts["tag"] = _tag(event.tag)
-        if not isinstance(event, RequestFailed):
-            facts["received"] = getattr(event, "received", 0)
-        facts |= self._times(event.at)
-        error = event.exception
-        if error is not None:
-            facts["error"] = type(error).__name__
-            facts["phase"] = getattr(error, "phase", None)
-            facts["message"] = _described(error)
-        what = " ".join(str(facts.get(name) or "-") for name in ("method", "url", "status", "protocol"))
-        rest = _pairs(facts, skip=("event", "method", "url", "status", "protocol", "message"))
-        return Line(_INFO, f"{what} {rest}" + (f": {facts['message']}" if error is not None else ""), facts)
-
-    def _times(self, end: float) -> dict[str, object]:
-        """Seconds: until there was a connection, for the request to leave, for the head, for the rest, in all."""
-        at = self._at
-        marks = [
-            ("connect", at.get(HeadSent), at.get(DialStarted, at.get(ConnectStarted))),
-            ("send", at.get(RequestSent), at.get(HeadSent)),
-            ("wait", at.get(ResponseStarted), at.get(RequestSent)),
-            ("body", end, at.get(ResponseStarted)),
-            ("total", end, at.get(RequestStarted)),
-        ]
-        return {
-            name: round(max(0.0, to - since), 6) for name, to, since in marks if to is not None and since is not None
-        }
-
-
-def _shown(name: str, value: str) -> str:
-    if any(part in name for part in _SECRET):
-        return "***"
-    if name in _REFERENCES and "@" in value:
-        value = "***@" + value.rpartition("@")[2]
-    return _safe(value)
-
-
-def _described(error: BaseException) -> str:
-    """Our errors have no secret in them; others may have, so only their class is named."""
-    return _safe(error.message) if isinstance(error, HTTPCoreError) else type(error).__name__
-
-
-def _safe(text: str) -> str:
-    """On one line, whatever it is."""
-    return text if text.isprintable() else ascii(text)[1:-1]
-
-
-def _tag(tag: object) -> object:
-    return tag if isinstance(tag, (bool, int, float)) else _safe(str(tag))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, tuple):
-        return ",".join(_safe(str(each)) for each in value)
-    return value if value is None or isinstance(value, (bool, int, float)) else _safe(str(value))
-
-
-def _pairs(facts: Mapping[str, object], skip: tuple[str, ...]) -> str:
-    return " ".join(f"{name}={_value(value)}" for name, value in facts.items() if name not in skip)
-
-
-def _value(value: object) -> str:
-    text = f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)
-    return repr(text) if not text or " " in text else text
-
-
-# The logger.
+_LEVELS: Final = {"info": INFO, "json": INFO, "debug": DEBUG}
 
 
 def request_log() -> Trace | None:
@@ -206,7 +34,7 @@ def request_log() -> Trace | None:
         if module is None:  # the program logs nothing
             return None
         logger = _logger = module.getLogger("httpcore")
-    return _listener(logger) if logger.isEnabledFor(_INFO) else None
+    return _listener(logger) if logger.isEnabledFor(INFO) else None
 
 
 _logger: logging.Logger | None = None
@@ -214,7 +42,7 @@ _logger: logging.Logger | None = None
 
 def _listener(logger: logging.Logger) -> Trace:
     names = frozenset(name.strip().lower() for name in os.environ.get(HEADERS, "").split(",") if name.strip())
-    lines = RequestLines(names, debug=logger.isEnabledFor(_DEBUG)).lines
+    lines = RequestLines(names, debug=logger.isEnabledFor(DEBUG)).lines
 
     def listen(event: TraceEvent) -> None:
         for level, text, facts in lines(event):
@@ -223,38 +51,20 @@ def _listener(logger: logging.Logger) -> Trace:
     return listen
 
 
-_heeded = ""  # the value of HTTPCORE_LOG that is in force
+_in_force = ""  # the value of HTTPCORE_LOG that was read last
 
 
 def log_by_environment(value: str) -> None:
     """Log to stderr, as HTTPCORE_LOG says. Harmless when it is called again."""
-    global _heeded
-    if value == _heeded:
+    global _in_force
+    if value == _in_force:
         return
-    _heeded = value
+    _in_force = value
     level = _LEVELS.get(value)
     if level is None:
         expected = "expected info, debug or json; nothing is logged"
         warn(f"the environment variable {VARIABLE} is {value!r}: {expected}", RuntimeWarning, stacklevel=3)
         return
-    logging, json = import_module("logging"), import_module("json")  # loaded where it is asked for, and nowhere else
-    logger = logging.getLogger("httpcore")
-    logger.setLevel(level)
-    if logger.handlers:  # the program has its own
-        return
-    handler = logging.StreamHandler()
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    handler.setFormatter(formatter if value != "json" else _JSON(json.dumps, formatter.formatTime))
-    logger.addHandler(handler)
+    from ._log_handler import turn_on  # it imports `logging` and `json`, which a program that logs nothing does not pay
 
-
-class _JSON:
-    """A formatter: one object on each line."""
-
-    def __init__(self, dumps: Callable[[object], str], time: Callable[[logging.LogRecord], str]) -> None:
-        self._dumps = dumps
-        self._time = time
-
-    def format(self, record: logging.LogRecord) -> str:
-        facts = getattr(record, "httpcore", None) or {"message": record.getMessage()}
-        return self._dumps({"time": self._time(record), "level": record.levelname.lower(), **facts})
+    turn_on(level, as_json=value == "json")

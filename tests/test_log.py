@@ -17,7 +17,8 @@ from servers import Peer, ScriptedServer, free_port, ok
 
 import httpcore
 from httpcore import HeadSent, RequestSent, RequestStarted, ResponseComplete, ResponseStarted, TraceEvent
-from httpcore._log import RequestLines, log_by_environment
+from httpcore._log import log_by_environment
+from httpcore._log_lines import RequestLines
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "reference" / "log.md").read_text(encoding="utf-8")
 LINES = dict(re.findall(r"^\| ([a-z][^|]+) \| `(\w+ http.+)` \|$", PAGE, re.MULTILINE))

@@ -25,18 +25,16 @@ class Steps:
         tracer: makes the records, if there is a trace.
 
     Attributes:
-        current: the step that lasts; the inner one where two do; None: none does.
         phase: what a dial was about last, also between two steps.
     """
 
-    __slots__ = ("_began", "_ended", "_now", "_tracer", "current", "phase")
+    __slots__ = ("_began", "_ended", "_now", "_tracer", "phase")
 
     def __init__(self, now: Callable[[], float], tracer: Progress | None = None) -> None:
         self._now = now
         self._tracer = tracer
         self._began: dict[Step, float] = {}
         self._ended: dict[Step, float] = {}
-        self.current: Step | None = None
         self.phase = RequestPhase.CONNECT
 
     def span(self, step: Step, origin: float) -> TimeSpan | None:
@@ -50,12 +48,10 @@ class Steps:
         """The request waits for a connection. Of several waits in a row the first counts."""
         self._began.setdefault("queued", at)
         self._ended.pop("queued", None)
-        self.current = "queued"
 
     def waited(self, at: float) -> None:
         """It waits no longer."""
         self._ended["queued"] = at
-        self.current = None
 
     def dialing(self) -> float:
         """A dial begins; what an earlier one of the request took does not count. Returns the time."""
@@ -113,13 +109,11 @@ class Steps:
 
     def _begin(self, step: Step) -> float:
         at = self._now()
-        self.current = step
         # A second name is looked up where a proxy's name was, and the proxy is told an address: the first one counts.
         self._began.setdefault(step, at)
         return at
 
     def _end(self, step: Step) -> float:
         at = self._now()
-        self.current = "tunnel" if "tunnel" in self._began and "tunnel" not in self._ended and step == "dns" else None
         self._ended.setdefault(step, at)
         return at

@@ -37,7 +37,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache, partial
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .._errors import DecodingError, LimitExceeded, show
@@ -109,8 +108,8 @@ class _Zlib:
 
     __slots__ = ("_object", "needs_input")
 
-    def __init__(self, wbits: int) -> None:
-        self._object: zlib._Decompress = _zlib().decompressobj(wbits)
+    def __init__(self, library: Any, wbits: int) -> None:
+        self._object: zlib._Decompress = library.decompressobj(wbits)
         self.needs_input = True
 
     @property
@@ -136,7 +135,8 @@ class _Deflate:
     eof = False
     unused_data = b""
 
-    def __init__(self) -> None:
+    def __init__(self, library: Any) -> None:
+        self._library = library
         self._start = b""
         self._inner: _Zlib | None = None
 
@@ -154,7 +154,7 @@ class _Deflate:
         if len(start) < 2:
             self._start = start
             return None
-        self._inner = _Zlib(15 if _is_zlib_header(start) else -15)
+        self._inner = _Zlib(self._library, 15 if _is_zlib_header(start) else -15)
         return self._inner
 
 
@@ -353,18 +353,14 @@ class _Coding:
     one_per_chain: bool = False
 
 
-def _zlib() -> ModuleType:
-    import zlib  # only where a body has a coding
-
-    return zlib
-
-
 def _gzip() -> _Coding:
-    return _Coding("gzip", partial(_Zlib, 31), _zlib().error, many=True, padding=b"\0", magic=b"\x1f\x8b")
+    library = _library("zlib")
+    return _Coding("gzip", partial(_Zlib, library, 31), library.error, many=True, padding=b"\0", magic=b"\x1f\x8b")
 
 
 def _deflate() -> _Coding:
-    return _Coding("deflate", _Deflate, _zlib().error)
+    library = _library("zlib")
+    return _Coding("deflate", partial(_Deflate, library), library.error)
 
 
 def _br() -> _Coding | None:

@@ -62,7 +62,7 @@ class Attempts:
                     delivery.arrive(head)
                     return delivery
                 except BaseException as error:
-                    leases.keep(call)
+                    leases.draining.keep(call)
                     slot = delivery.slot
                     if may_have_acted(exchange):  # before it is given up, which also refuses what has not left
                         call.may_have_acted = True
@@ -90,7 +90,7 @@ class Attempts:
                         call.retried(error)
         finally:
             if call.continues and self._are_last:
-                leases.forget(call)
+                leases.draining.forget(call)
 
     def _described(
         self,
@@ -113,7 +113,7 @@ class Attempts:
         where = again_after(call.request, head, stale=stale, resends=resends, duplex=call.duplex)
         if where is not None:
             call.may_have_acted = call.may_have_acted or may_have_acted(exchange)
-            self._leases.keep(call)
+            self._leases.draining.keep(call)
             exchange.drain()
             clean = exchange.clean
             self._leases.release(delivery, reusable=clean, reason=None if clean else CloseReason.NOT_REUSABLE)

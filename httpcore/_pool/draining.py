@@ -1,36 +1,49 @@
-"""Waiting until nothing is in flight any more."""
+"""What a pool that drains waits for: that no request is in flight, not even between two attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from .._backends.base import Backend, Event
+from .call import Call
 
 __all__ = ["Draining"]
 
-# Seconds after which is looked again: a response that the collector has found is noticed by the next one that looks.
+# Seconds between two looks: a response that was dropped and collected is noticed at the next look alone.
 _LOOK = 0.25
 
 
 class Draining:
-    """Those who wait for it.
+    """The calls between two attempts, which the ledger does not know, and the tasks that wait for the end of all.
 
     Attributes:
-        events: one for each of them.
+        between: calls whose attempt has failed, until the next one has a connection or the last error is raised.
+        events: one for each task that waits.
     """
 
-    __slots__ = ("events",)
+    __slots__ = ("between", "events")
 
     def __init__(self) -> None:
+        self.between: set[Call] = set()
         self.events: list[Event] = []
 
+    def keep(self, call: Call) -> None:
+        """An attempt of the call has ended, and there may be another: until `forget` it is in flight all the same."""
+        call.continues = True
+        self.between.add(call)
+
+    def forget(self, call: Call) -> None:
+        """The call has a connection again, or has failed for good."""
+        self.between.discard(call)
+        self.tell()
+
     def tell(self) -> None:
-        """It may be so now. Plain and quick."""
+        """No request may be in flight now: those that wait look for themselves. Plain and quick."""
         for event in list(self.events):
             event.set()
 
     async def wait(self, backend: Backend, timeout: float | None, is_idle: Callable[[], bool]) -> bool:
-        """Wait until it is so; False when `timeout` seconds passed first."""
+        """Wait until `is_idle`; False when `timeout` seconds passed first."""
         ends = None if timeout is None else backend.now() + timeout
         while True:
             event = backend.event()

@@ -1,4 +1,6 @@
-"""Which requests are in flight: what the ledger holds anyway, and those that pause between two attempts."""
+"""Which requests are in flight, and the wait until none is: what the ledger holds anyway, and what pauses between two
+attempts.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ __all__ = ["drain", "in_flight"]
 
 def in_flight(leases: Leases) -> list[RequestInFlight]:
     """One value for each request, the oldest first. It takes no lock, and changes nothing."""
-    between = list(leases.between)  # first: a call that is found nowhere has ended
+    between = list(leases.draining.between)  # first: a call that is found nowhere has ended
     # Without the pool's lock: of a ticket that is dropped meanwhile this has the last reference.
     tickets = [claim() for claim in list(leases.ledger.claims)]
     found = {

@@ -70,8 +70,7 @@ class Leases:
         totals: what the pool has done; those of this process, after a fork.
         unreported: calls of traces, to be made when the step of the ledger has ended.
         pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
-        between: calls whose attempt has failed, until the next one has a connection or the last error is raised.
-        draining: those who wait until no request is in flight.
+        draining: which calls are between two attempts, and what waits until no request is in flight.
     """
 
     def __init__(
@@ -101,7 +100,6 @@ class Leases:
         self.ledger = Ledger(self.limits)
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
-        self.between: set[Call] = set()
         self.draining = Draining()
         self._drains = self.draining.events  # asked for each request: there are few steps to it
         self.unreported: deque[Callable[[Leases], None]] = deque()
@@ -346,7 +344,10 @@ class Leases:
 
     def _step_or_later(self, act: Callable[[], object]) -> None:
         """One step, now; or when the step ends that this thread is in the middle of."""
-        (self._deferred.append if self.is_inside() else self.step)(act)
+        if self.is_inside():
+            self._deferred.append(act)
+        else:
+            self.step(act)
 
     def notice(self, slot: Slot) -> None:
         """A watched connection got bytes, or its end, while no request was on it; or a shared one has changed."""
@@ -383,24 +384,17 @@ class Leases:
 
     # The end, with time for what is under way.
 
-    def keep(self, call: Call) -> None:
-        """An attempt of the call has ended, and there may be another: until `forget` it is in flight all the same."""
-        call.continues = True
-        self.between.add(call)
-
-    def forget(self, call: Call) -> None:
-        """The call has a connection again, or has failed for good."""
-        self.between.discard(call)
-        if self._drains:
-            self.step(_nothing)
-
     def refuse_new(self) -> None:
         """From now on a request that begins is refused; those in flight go on, with their retries."""
-        self.step(partial(setattr, self.ledger, "refuses_new", True))
+
+        def refuse() -> None:
+            self.ledger.refuses_new = True
+
+        self.step(refuse)
 
     def is_idle(self) -> bool:
         """No request is in flight. Under the lock."""
-        return not (self.ledger.claims or self.between)
+        return not (self.ledger.claims or self.draining.between)
 
     # The runtime.
 

@@ -47,7 +47,7 @@ class Retrying:
             return await self._send(call)
         finally:
             if call.continues:
-                self._leases.forget(call)
+                self._leases.draining.forget(call)
 
     async def _send(self, call: Call) -> Delivery:
         while True:
@@ -69,7 +69,7 @@ class Retrying:
                         call.tracer.accepted()
                     return delivery
                 call.may_have_acted = True
-                self._leases.keep(call)
+                self._leases.draining.keep(call)
                 delivery.discard()
                 reason = f"status {delivery.head.status}"
             self._leases.totals.retries += 1

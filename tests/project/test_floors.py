@@ -25,7 +25,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"_exact", "_forking", "_public", "_reentry", "_values"},
             {"_timing"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline", "_log", "_totals"},
+            {"_certificate", "_deadline", "_log_handler", "_log_lines", "_totals"},
+            {"_log"},
         ]
     },
     {
@@ -88,12 +89,13 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_pool": [
-            {"__init__", "draining", "engines", "resend", "retry_policy", "stats", "tickets", "tracer"},
+            {"__init__", "engines", "resend", "retry_policy", "stats", "tickets", "tracer"},
             {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
             {"ledger"},
             {"connection"},
             {"arguments", "loaded", "streamed"},
             {"call", "routing"},
+            {"draining"},
             {"leases"},
             {"connecting", "timing"},
             {"delivery"},
