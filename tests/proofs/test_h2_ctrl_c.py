@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from linecache import getline
 from typing import Any
 
 import pytest
-from strikes import check
+from strikes import check, traced
 from test_h2_sweeps import SCENARIOS, Scenario, check_wires, listen, make_pool, small_windows, still_works
 
 import httpcore
@@ -59,16 +56,6 @@ class Striking:
                     self.where = f"{code.co_qualname}, line {frame.f_lineno}: {text}"
                     raise KeyboardInterrupt
         return self
-
-
-@contextmanager
-def traced(trace: Callable[[Any, str, Any], Any]) -> Iterator[None]:
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
 
 
 async def interrupted(act: Any) -> None:
