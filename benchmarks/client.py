@@ -73,7 +73,7 @@ def report(start: tuple[float, float], operations: int, **more: float) -> None:
         **more,
     }
     print(json.dumps(cost), flush=True)
-    os._exit(0)  # no farewell of anybody's counts
+    os._exit(0)  # what runs at exit does not count
 
 
 def unverified() -> ssl.SSLContext:
@@ -165,7 +165,7 @@ def run_async(make: Callable[[], Awaitable[OnceAsync]]) -> None:
 
 
 def count_selects() -> Callable[[], int]:
-    """How often asyncio asked its selector; 0 on uvloop, where nobody can tell."""
+    """How often asyncio asked its selector; 0 on uvloop, which does not say."""
     loop = asyncio.get_running_loop()
     selector = getattr(loop, "_selector", None)
     if selector is None:

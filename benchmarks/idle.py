@@ -2,7 +2,7 @@
 
 Works: `make` makes COUNT pools (or sessions), `hold` opens COUNT connections and leaves them idle; URL is one of
 `holding.py`. Memory is this process's resident set, what the kernel and OpenSSL take of it included; kernel buffers
-are in nobody's.
+are in no figure.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def sockets() -> int:
 
 def end(**found: float) -> None:
     print(json.dumps(found), flush=True)
-    os._exit(0)  # no farewell of anybody's counts
+    os._exit(0)  # what runs at exit does not count
 
 
 async def make(made: Callable[[], Any], count: int) -> None:

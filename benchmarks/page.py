@@ -22,7 +22,7 @@ are this machine's, the ratios are what counts.
 - Each client runs in a process of its own on the first core, the server on the last one, in {rounds} interleaved
   rounds. The figures are medians; the ratios are the medians of the rounds' ratios.
 - The cost of a request is the CPU time, user and system, that the client's process takes for it, after a warm-up; what
-  a server takes is in nobody's. `per second` is what one process did, and depends on the server and the rest of the
+  a server takes is in no figure. `per second` is what one process did, and depends on the server and the rest of the
   machine too.
 - A floor (in italics) is what the same bytes cost with nothing around: a socket, an `asyncio.Protocol`; `bare h2` is
   that library alone, without a network; `bare uvicorn` answers by itself.

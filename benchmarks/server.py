@@ -59,7 +59,7 @@ def program(name: str, package: str) -> str:
 
 
 def cores() -> list[int]:
-    """Those that we may use; empty where nobody can tell."""
+    """Those that we may use; empty where the system does not say."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
@@ -80,7 +80,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_for(port: int, process: subprocess.Popen[Any], complaint: Callable[[], str], seconds: float = 20) -> None:
-    """Until somebody listens; `complaint` is what the process left behind when it did not."""
+    """Until the port is listened on; `complaint` is what the process left behind when it did not."""
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         try:

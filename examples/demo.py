@@ -158,7 +158,7 @@ async def transfer_up(url: str, path: str) -> str:
 
 
 async def cut_off(url: str) -> str:
-    """A response that nobody reads to its end, and a timeout: the pool is as good as new after both."""
+    """A response that is not read to its end, and a timeout: the pool is as good as new after both."""
     async with httpcore.ConnectionPool() as http:
         async with await http.request("GET", url + "/download", stream=True) as response:
             async for _ in response.raw():

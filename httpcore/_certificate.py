@@ -35,7 +35,7 @@ _CHARSETS: Final = {
     0x0C: "utf-8",
     0x12: "ascii",  # NumericString
     0x13: "ascii",  # PrintableString
-    0x14: "latin-1",  # TeletexString, as everybody reads it
+    0x14: "latin-1",  # TeletexString, as all readers take it
     0x16: "ascii",  # IA5String
     0x1A: "ascii",  # VisibleString
     0x1C: "utf-32-be",

@@ -200,10 +200,10 @@ class TimeoutConfig:
     peer uses it up, second by second; each byte refills it by 1/`min_rate` seconds, never above the window. When it is
     used up while nothing is there to read, or no room to write, the body is too slow. So a body of N bytes may take
     `N / min_rate + min_rate_window` seconds of waiting, and no more. Only waiting counts: a caller that reads slowly,
-    or an upload whose iterator is slow, uses up nothing. What counts is the body as sent, its content coding not
-    undone, and for an upload what the system has taken. Neither the head, nor a body that leaves together with it, nor
-    the stream behind CONNECT and an upgrade is held to it. With `duplex=True` both bodies are: where either may pause,
-    give that request `min_rate=None`.
+    or an upload whose iterator is slow, uses up nothing. What counts is the body as sent, before
+    decoding, and for an upload the bytes that the system has taken. The head has no such limit, nor has a body that
+    leaves together with it, nor the stream behind CONNECT and an upgrade. With `duplex=True` both bodies have it: where
+    either may pause, give that request `min_rate=None`.
 
     Raises:
         TypeError, ValueError: a value is not a number of seconds from 0 up, or one is given by both its names; the rate
@@ -574,7 +574,7 @@ SSLTypes = Union[SSLConfig, "ssl_module.SSLContext", None]
 
 
 def checked_ssl(ssl: Any) -> Any:
-    module = sys.modules.get("ssl")  # whoever has a context has imported it
+    module = sys.modules.get("ssl")  # there is no context without this import
     if isinstance(ssl, SSLConfig) or (module is not None and isinstance(ssl, module.SSLContext)):
         return ssl
     raise TypeError(f"ssl is of type {type(ssl).__name__}: expected an SSLConfig or an ssl.SSLContext, or None")

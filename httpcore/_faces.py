@@ -197,7 +197,7 @@ class AnyResponse(Protocol):
         ...
 
     def stream(self) -> AsyncIterator[bytes] | Iterator[bytes]:
-        """The body in pieces, content codings undone."""
+        """The body in pieces, decoded."""
         ...
 
     def raw(self) -> AsyncIterator[bytes] | Iterator[bytes]:

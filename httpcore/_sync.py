@@ -529,7 +529,7 @@ class SyncResponse(HeaderLookup):
         return None if raw is None else SyncRawStream(raw)
 
     def read(self) -> bytes:
-        """Read the whole body, undo its content codings, keep it in `body` and return it. The thread waits for it.
+        """Read the whole body, decode it, keep it in `body` and return it. The thread waits for it.
 
         Raises:
             ReadTimeout, TotalTimeout, ReadError: the network's part.
@@ -543,7 +543,7 @@ class SyncResponse(HeaderLookup):
         return run(self._response.read())
 
     def stream(self) -> SyncBodyStream:
-        """The body in pieces of at most 512 KiB, content codings undone. Once only, unless `read()` has kept it.
+        """The body in pieces of at most 512 KiB, decoded. Once only, unless `read()` has kept it.
 
         Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another thread waits for the
             next piece of the same iterator.
@@ -551,14 +551,14 @@ class SyncResponse(HeaderLookup):
         return SyncBodyStream(self._response.stream())
 
     def raw(self) -> SyncBodyStream:
-        """The body in pieces as the peer sent it, content codings left alone (transfer codings are undone).
+        """The body in pieces as the peer sent it: without transfer codings, and not decoded.
 
         Raises (while iterating): as `stream()`, but no DecodingError.
         """
         return SyncBodyStream(self._response.raw())
 
     def close(self) -> None:
-        """Let go of the connection. An unread rest is thrown away if it is small and here, else the connection closes.
+        """Release the connection. It stays open if the rest of the body is small and was received, else it closes.
 
         It does not wait, and any thread may call it; one that waits for the body gets ResponseClosed (over HTTP/2
         within a tenth of a second). Closing twice does nothing.

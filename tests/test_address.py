@@ -1,4 +1,4 @@
-"""One reader and one writer of addresses: whoever asks sees the same address, however it is spelled."""
+"""One reader and one writer of addresses: each caller sees the same address, however it is spelled."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from runtimes import Runtime, each_runtime
-from servers import Peer, ScriptedServer, answering, ok
+from servers import Noting, ScriptedServer, answering, ok
 
 import httpcore
 from httpcore._trace import earlier_sends
@@ -35,20 +35,6 @@ class Adding:
     def request_fields(self, number: int) -> list[tuple[bytes, bytes]]:
         self.asked.append(number)
         return [*self._fields, (self._name, b"%d" % len(self.asked))]
-
-
-class Noting:
-    """A script that notes heads and answers in turn."""
-
-    def __init__(self, *answers: bytes) -> None:
-        self.heads: list[bytes] = []
-        self._answers = list(answers)
-
-    def __call__(self, peer: Peer) -> None:
-        while head := peer.head():
-            self.heads.append(head)
-            peer.exactly(4 if b"Content-Length: 4" in head else 0)
-            peer.send(self._answers.pop(0))
 
 
 @each_runtime

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from getpass import getpass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,8 +16,8 @@ from .._client.response import ClientResponse
 from .._config import SSLConfig, TimeoutConfig
 from .._connect.environment import proxies_from_environment
 from .._connect.proxy import Proxy, ProxyChooser
-from .._errors import DecodingError, HTTPCoreError, show
-from .._message.decoders import supported_codings
+from .._errors import HTTPCoreError
+from .._message.decoders import decoder_for
 from .._pool.retry_policy import RetryPolicy
 from .._sync import SyncConnectionPool
 from .arguments import plan_of
@@ -82,6 +82,7 @@ class Run:
         except (Exception, KeyboardInterrupt) as error:
             status = self._failed(error)
         finally:
+            self._end_bar()
             self._output.close()
         return self._report(status)
 
@@ -110,12 +111,12 @@ class Run:
             status = Exit.READ_FILE
         else:
             status = exit_of(error, self._watch.records)
-        self._end_bar()
         if status is not Exit.INTERRUPTED:
             self._complain(status, str(error))
         return status
 
     def _complain(self, status: Exit, text: str) -> None:
+        self._end_bar()  # else the text would go on behind the bar
         if self._plan.show_errors or not self._plan.is_silent:
             self._console.say(f"httpcore: ({status:d}) {line_text(text)}")
 
@@ -148,25 +149,23 @@ class Run:
 
     def _write(self, response: ClientResponse) -> None:
         output = self._output
-        if self._plan.compressed:
-            check_codings(response.headers.get("Content-Encoding", ""))
         output.begin(response.headers.get("Content-Type"))
-        for piece in response.stream() if self._plan.compressed else response.raw():
+        for piece in decoded(response) if self._plan.compressed else response.raw():
             output.body(piece)
         output.end()
         self._end_bar()
 
 
-def check_codings(value: str) -> None:
-    """A response passes a content coding on that it does not know. Here it was asked for decoded ones alone.
+def decoded(response: ClientResponse) -> Iterator[bytes]:
+    """The body, decoded.
 
     Raises:
-        DecodingError: there is one.
+        DecodingError: also for an unknown coding, with which a response passes the body on as sent.
     """
-    known = {*supported_codings(), "x-gzip", "identity", ""}
-    for name in value.lower().split(","):
-        if name.strip(" \t") not in known:
-            raise DecodingError(f"Content-Encoding is {show(value)}: expected {', '.join(supported_codings())}")
+    for number, piece in enumerate(response.stream()):
+        if not number:  # a head without a body may name any coding
+            decoder_for([(b"content-encoding", value) for value in response.headers.get_raw("Content-Encoding")])
+        yield piece
 
 
 # What the plan is made into.
@@ -216,7 +215,17 @@ def client_of(plan: Plan, wire: Wire) -> Client:
 
 
 def password_of(user: str, password: str | None) -> str:
-    return getpass(f"Password of {line_text(user)}: ") if password is None else password
+    """The password, asked for where there is none.
+
+    Raises:
+        UsageError: the input ended before one was typed.
+    """
+    if password is not None:
+        return password
+    try:
+        return getpass(f"Password of {line_text(user)}: ")
+    except EOFError:
+        raise UsageError("-u: expected USER:PASSWORD or a typed password, got the end of the input") from None
 
 
 def content_of(plan: Plan, console: Console, stack: ExitStack) -> bytes | BinaryIO | None:
@@ -238,16 +247,19 @@ def _text_of(data: Data, console: Console) -> bytes:
     """Of `-d`: curl takes the line ends of a file away."""
     if data.path is None:
         return data.text
-    if data.path == "-":
-        text = console.stdin.read()
-    else:
-        with _opened(data.path) as file:
-            text = file.read()
+    with _reading(data.path):
+        text = console.stdin.read() if data.path == "-" else Path(data.path).read_bytes()
     return text.translate(None, b"\r\n\0") if data.is_form else text
 
 
 def _opened(path: str) -> BinaryIO:
-    try:
+    with _reading(path):
         return open(path, "rb")
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ReadFailed(f"{line_text(path)} cannot be read: {error.strerror or error}") from error

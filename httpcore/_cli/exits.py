@@ -131,6 +131,7 @@ _KINDS: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (ReadError, Exit.RECEIVE),
     (WriteError, Exit.SEND),
     (HTTPCoreError, Exit.CONNECT),
+    (OSError, Exit.READ_FILE),  # of the body's file: an error of the network is one of the above
 )
 
 

@@ -33,8 +33,8 @@ class Console:
 
     @classmethod
     def of_process(cls) -> Console:
-        """Those of this process. The objects of `sys` would write what is left once more at its end, where a broken
-        pipe can no longer be reported.
+        """The streams of this process. The objects of `sys` would write what is left once more at its end, where a
+        broken pipe can no longer be reported.
         """
         return cls(_opened(0, "rb"), _opened(1, "wb"), _opened(2, "wb"))
 
@@ -55,7 +55,12 @@ class Console:
 
 
 def _opened(fd: int, mode: str) -> BinaryIO:
-    return cast("BinaryIO", open(fd, mode, buffering=0, closefd=False))
+    try:
+        return cast("BinaryIO", open(fd, mode, buffering=0, closefd=False))
+    except OSError:
+        # The process was started without it (`>&-`). A socket would get its number, and then what is written here. The
+        # null device takes the number (the lowest one free), to be read alone: writing fails, as curl's does.
+        return cast("BinaryIO", open(os.open(os.devnull, os.O_RDONLY), mode, buffering=0, closefd=False))
 
 
 def write_all(stream: BinaryIO, data: bytes) -> None:

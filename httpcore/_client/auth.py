@@ -115,7 +115,7 @@ _BEARER: Final = re.compile(rb"[-0-9A-Za-z._~+/]++=*+").fullmatch
 
 @public
 class BearerAuth(Auth):
-    """A token with each request (RFC 6750). Send it over https only: whoever reads it can use it.
+    """A token with each request (RFC 6750). Send it over https only: a party that reads it can use it.
 
     Raises:
         LocalProtocolError: the token has characters that RFC 6750, section 2.1, does not have.

@@ -33,7 +33,7 @@ def write(path: str | os.PathLike[str], cookies: Iterable[Cookie]) -> None:
     text = json.dumps({"format": _FORMAT, "version": _VERSION, "cookies": listed}, indent=1)
     place = os.fspath(path)
     new = f"{place}.{os.urandom(8).hex()}.new"
-    # O_EXCL: never a file, or a link, that somebody else has put there.
+    # O_EXCL: never a file, or a link, that another user has put there.
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "w", encoding="ascii") as file:

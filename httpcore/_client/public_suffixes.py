@@ -1,4 +1,4 @@
-"""Public suffixes: the names that anybody may register names below, so that no cookie may be for all of them.
+"""Public suffixes: the names below which the public may register names, so that no cookie may be for all of them.
 
 The list is that of `publicsuffixlist`, if it is installed (the extra `cookies`); else a single label is taken for one.
 The library makes an index of the list when it is first asked, for a tenth of a second, which would stop the event loop

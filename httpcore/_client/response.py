@@ -431,7 +431,7 @@ class ClientResponse(Readable):
         return self._content if self._content is not None else drive(self._read(), self)
 
     def stream(self) -> Iterator[bytes]:
-        """The body in pieces, content codings undone. Once only, unless it was read."""
+        """The body in pieces, decoded. Once only, unless it was read."""
         return Driven(self, self._body_stream(decoded=True))
 
     def raw(self) -> Iterator[bytes]:
@@ -484,7 +484,7 @@ class _Awaiting(Readable):
         return await self._read()
 
     def stream(self) -> AsyncIterator[bytes]:
-        """The body in pieces, content codings undone. Once only, unless it was read."""
+        """The body in pieces, decoded. Once only, unless it was read."""
         return Awaited(self, self._body_stream(decoded=True))
 
     def raw(self) -> AsyncIterator[bytes]:

@@ -16,7 +16,7 @@ OpenSSL's own state, which two threads must not enter together (`ssl` releases t
 plain lock around each step into it, never held over an await. The outbox is behind the same lock, unless `_writing` is
 set.
 
-An end, an end without close_notify and a fault are three things (RFC 8446, section 6): anybody on the path can forge a
+An end, an end without close_notify and a fault are three things (RFC 8446, section 6): any host on the path can forge a
 record that does not decrypt, or a FIN. `read` and `take` return `b""` for the first, set `truncated` for the second,
 and raise for the third. When a write fails below, what had come before is decrypted at once, since an alert in it says
 why.

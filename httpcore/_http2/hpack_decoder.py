@@ -60,7 +60,7 @@ def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
 
 
 def _text(block: bytes, at: int, decode: Callable[[bytes], bytes]) -> tuple[bytes, int]:
-    """A string, and where it ends (5.2). `decode` undoes the Huffman code."""
+    """A string, and where it ends (5.2). `decode` decodes the Huffman code."""
     first = block[at]
     at += 1
     size = first & 0x7F

@@ -1,4 +1,4 @@
-"""Content codings undone: gzip, deflate, br, zstd, and chains of them, in pieces of bounded size. No I/O.
+"""Content decoding: gzip, deflate, br, zstd, and chains of them, in pieces of bounded size. No I/O.
 
 A body of one megabyte may stand for a gigabyte, so nothing here decodes more than it is asked for: the caller feeds
 what it has read, and takes pieces of at most 64 KiB until there is none. Each coding is a stage that pulls from the
@@ -331,7 +331,7 @@ def _zstd_window(start: bytes) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Coding:
-    """How one coding is undone.
+    """How one coding is decoded.
 
     Attributes:
         unpacker: makes a new one for each member.
@@ -498,7 +498,7 @@ class _Budget:
 
 
 class _Stage:
-    """One coding of a body, undone in pieces of at most 64 KiB; input is pulled from `source` when it runs out."""
+    """One coding of a body, decoded in pieces of at most 64 KiB; input is pulled from `source` when it runs out."""
 
     __slots__ = (
         "_budget",
@@ -680,7 +680,7 @@ class _Joint:
 
 
 class Decoder:
-    """Undoes the content codings of one body (RFC 9110 section 8.4). Made by `decoder_for`.
+    """Decodes the content codings of one body (RFC 9110 section 8.4). Made by `decoder_for`.
 
     `feed` what was read, then `take` until it gives b"", again and again; `finish` at the end of the body. Memory is
     bounded by what was fed, one piece and one window per coding. After an error of any kind, `MemoryError` and
@@ -820,12 +820,12 @@ def is_coded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 @lru_cache(maxsize=32)  # nearly every response has one of the same few values
 def _codings(value: bytes) -> tuple[tuple[_Coding, ...], tuple[bytes, ...]]:
-    """The codings that a Content-Encoding lists, in the order in which they are undone; and names that are none."""
+    """The codings that a Content-Encoding lists, in the order in which they are decoded; and names that are none."""
     members = [member.strip(b" \t").lower() for member in value.split(b",")]
     names = [member for member in members if member not in (b"", b"identity")]
     if len(names) > MAX_CODINGS:
-        raise DecodingError(f"the body has {len(names)} content codings: at most {MAX_CODINGS} are undone")
-    # The list is in the order of applying (RFC 9110 section 8.4), so the last is undone first.
+        raise DecodingError(f"the body has {len(names)} content codings: at most {MAX_CODINGS} are decoded")
+    # The list is in the order of applying (RFC 9110 section 8.4), so the last is decoded first.
     unknown = tuple([name for name in names if name.decode("latin-1") not in _REGISTERED])
     codings = tuple([_known(name) for name in reversed(names) if name not in unknown])
     for coding in codings:

@@ -124,7 +124,7 @@ class Source(ContentSource, Protocol):
         ...
 
     def close(self) -> None:
-        """Nobody wants the rest. Plain; again and again if need be."""
+        """The rest is not wanted. Plain; again and again if need be."""
         ...
 
 
@@ -271,7 +271,7 @@ class Response(HeaderLookup):
         Raises:
             ResponseNotRead: it was not read; `await response.read()` does.
             StreamConsumed, ResponseClosed: it was streamed, or closed, and so not kept.
-            DecodingError, LimitExceeded: as `read()`, of a response made by hand with bytes, which nobody had to read.
+            DecodingError, LimitExceeded: as `read()`, of a response made by hand with bytes, which need no `read()`.
         """
         if self._body is None:
             if self._state is _BodyState.UNREAD:
@@ -309,7 +309,7 @@ class Response(HeaderLookup):
         return self._source.info
 
     async def read(self) -> bytes:
-        """Read the whole body, undo its content codings, keep it in `body` and return it.
+        """Read the whole body, decode it, keep it in `body` and return it.
 
         Raises:
             ReadTimeout, TotalTimeout, ReadError: the network's part.
@@ -344,7 +344,7 @@ class Response(HeaderLookup):
         return whole
 
     def stream(self) -> BodyStream:
-        """The body in pieces of at most 512 KiB, content codings undone. Once only, unless `read()` has kept it.
+        """The body in pieces of at most 512 KiB, decoded. Once only, unless `read()` has kept it.
 
         Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another task or thread waits
             for the next piece of the same iterator.
@@ -357,7 +357,7 @@ class Response(HeaderLookup):
         return BodyStream(self, self._source, decoded=True)
 
     def raw(self) -> BodyStream:
-        """The body in pieces as the peer sent it, content codings left alone (transfer codings are undone).
+        """The body in pieces as the peer sent it: without transfer codings, and not decoded.
 
         Raises (while iterating): as `stream()`, but no DecodingError.
         """
@@ -370,7 +370,7 @@ class Response(HeaderLookup):
         return BodyStream(self, self._source, decoded=False)
 
     async def close(self) -> None:
-        """Let go of the connection. An unread rest is thrown away if it is small and here, else the connection closes.
+        """Release the connection. It stays open if the rest of the body is small and was received, else it closes.
 
         A task or thread that waits for the body gets ResponseClosed.
         There is no await inside, so it cannot be interrupted; closing twice does nothing. (Of a response made by hand

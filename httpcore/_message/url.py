@@ -6,7 +6,7 @@ named in `Host` and checked under TLS is one and the same text. What the RFC lea
 - A control character or a backslash is refused anywhere, the fragment included; a space before the path.
 - In path and query, spaces, non-ASCII characters (as UTF-8) and the printable ones that RFC 3986 does not know
   (`"<>^{|}` and the backtick) are percent-encoded, as browsers do, and so is a `%` without two hex digits behind it.
-  `[` and `]` stay: everybody sends `?a[]=1`. Nothing is decoded and `..` stays. A URL in bytes must be ASCII.
+  `[` and `]` stay: `?a[]=1` is in wide use. Nothing is decoded and `..` stays. A URL in bytes must be ASCII.
 - A host is a name of letters, digits, `-` and `_`, an IPv4 address in its one canonical form, or an IPv6 address in
   brackets. `%` and `!$&'()*+,;=~` are refused: no name has them. So are zone identifiers, which RFC 9844 took out of
   URIs.
@@ -150,7 +150,7 @@ def refuse(url: str, allowed: str) -> NoReturn:
 def shown(url: str) -> str:
     """The text of a URL that may be wrong in any way, without what may be credentials.
 
-    Where there are credentials, only scheme, host and port are shown: what ends them, or the host, is anybody's guess.
+    Where there are credentials, only scheme, host and port are shown: it is not certain where they end.
     """
     credentials = _CREDENTIALS.match(url)
     if credentials is not None:

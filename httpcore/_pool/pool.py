@@ -108,8 +108,8 @@ class ConnectionPool:
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
         ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
-            by whoever waits on it or is about to use it; without an answer in as many seconds more it is dead. Default
-            None: only when somebody has given up after a second of silence.
+            by a request that waits on it or is about to use it; without an answer in as many seconds more it is dead.
+            Default None: only when a request has given up after a second of silence.
         strict: refuse every response with something unusual about it, whatever `ResponseInfo.lenient` has a name for,
             with RemoteProtocolError or DecodingError: for gateways, which must not pass such things on. Default False.
         max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as

@@ -190,7 +190,7 @@ class TransportResponse(HeaderLookup):
     Arguments:
         status_code: e.g. 200.
         headers: pairs of bytes, names in lower case.
-        stream: the body: bytes, or an (async) iterable of bytes, as sent: content codings are not undone.
+        stream: the body: bytes, or an (async) iterable of bytes, as sent, not decoded.
         extensions: a `ResponseExtensions`.
         close: releases the response. Plain, and harmless when called again. Default None: there is nothing to release.
         aclose: the part of it that has to wait, called after `close`. Default None: there is none.

@@ -185,7 +185,7 @@ def test_bytes_that_come_as_the_reader_is_cancelled_are_not_lost(run: Any, liste
                 await waiting(reader)
                 pair.peer.sendall(b"kept")
                 pair.wait_until_here()
-                # The loop hears of the bytes, and before the reader gets its turn somebody cancels it.
+                # The loop hears of the bytes, and before the reader gets its turn it is cancelled.
                 asyncio.get_running_loop().call_soon(reader.cancel)
                 with pytest.raises(asyncio.CancelledError):
                     await reader
@@ -530,7 +530,7 @@ def test_other_tasks_run_during_a_download_that_never_waits(run: Any, listener: 
 
 
 def test_input_that_came_with_a_reset_is_read_before_the_error(run: Any, listener: Any) -> None:
-    # uvloop tells of both at once and never again: whoever waited for another word would wait for ever.
+    # uvloop reports both at once and never again: a wait for a second report would last for ever.
     sent = os.urandom(200_000)
     room = (socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
 

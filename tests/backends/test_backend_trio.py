@@ -375,7 +375,7 @@ def test_a_silent_name_server_is_a_connect_timeout(
 
     trio.run(main)
     assert asked.wait(LONG)
-    # The answer comes when the run is over: nobody hears it, and nothing is raised in the thread.
+    # The answer comes when the run is over: no task gets it, and nothing is raised in the thread.
     release.set()
 
 

@@ -1,5 +1,5 @@
 """Finalisers of objects that were never finished: Ctrl-C may come at any line of a constructor, and what is then
-dropped must go without an error, which nobody could catch.
+dropped must go without an error, which no code could catch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from strikes import traced
 
 import httpcore
 from httpcore._backends.asyncio import AsyncioBackend, AsyncioStream
@@ -83,14 +84,11 @@ def interrupted_and_kept(act: Callable[[], object], line: int) -> tuple[bool, ob
                 raise KeyboardInterrupt
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
     try:
-        return False, act()
+        with traced(trace):
+            return False, act()
     except KeyboardInterrupt as struck:
         return True, struck
-    finally:
-        sys.settrace(before)
 
 
 Make = Callable[[], object]

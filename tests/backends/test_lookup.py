@@ -1,4 +1,4 @@
-"""How names become addresses: in few threads, which nobody has to wait for, and with errors that say what was asked."""
+"""How names become addresses: in few threads, which are not waited for, and with errors that say what was asked."""
 
 from __future__ import annotations
 
@@ -176,8 +176,10 @@ def test_a_name_without_addresses_is_a_connect_error(answer: Any, threads: Threa
 
 def test_unknown_name_is_a_connect_error_with_the_systems_reason(answer: Any, threads: Threads) -> None:
     answer(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
-    with pytest.raises(ConnectError, match=r"'nobody\.invalid' does not resolve: Name or service not known") as failure:
-        resolve("nobody.invalid", LONG)
+    with pytest.raises(
+        ConnectError, match=r"'unknown\.invalid' does not resolve: Name or service not known"
+    ) as failure:
+        resolve("unknown.invalid", LONG)
     assert failure.value.errno == socket.EAI_NONAME
     assert isinstance(failure.value.__cause__, socket.gaierror)
 

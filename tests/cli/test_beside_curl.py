@@ -14,7 +14,7 @@ import trustme
 from command_line import curl, httpcore
 from servers import Peer, ScriptedServer, free_port, ok
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("no_proxies")]
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -80,12 +80,6 @@ def origin() -> Iterator[Origin]:
     origin = Origin()
     with origin.server:
         yield origin
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 SAME_REQUESTS = {
@@ -155,6 +149,7 @@ SAME_OUTCOMES = {
     "coding as sent": ["/gzip"],
     "decoded": ["/gzip", "--compressed"],
     "until close": ["/until-close"],
+    "unknown coding of no body": ["/unknown", "-I", "--compressed"],
     "damaged coding": ["/damaged", "--compressed"],
     "unknown coding": ["/unknown", "--compressed"],
     "redirects without end": ["/loop", "-L"],

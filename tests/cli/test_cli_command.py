@@ -30,9 +30,7 @@ COMMAND = [sys.executable, "-m", "httpcore"]
 
 
 @pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+def _plain(no_proxies: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
@@ -216,6 +214,14 @@ def test_a_request_that_fails_leaves_an_output_file_as_it_was(tmp_path: Path) ->
     assert path.read_bytes() == b""
 
 
+def test_a_file_whose_reading_fails_has_the_same_status() -> None:
+    """It opens, and its first page is not there. Of a body that is streamed the error comes with the request."""
+    for option in ("-d@", "--data-file="):
+        ran = answered(ok(), f"{option}/proc/self/mem")
+        assert ran.status == Exit.READ_FILE
+        assert ran.err.endswith("Input/output error\n")
+
+
 def test_silent_shows_no_error_unless_it_is_asked_for() -> None:
     assert answered(b"", "-s").err == ""
     assert answered(b"", "-sS").err.startswith("httpcore: (52) ")
@@ -231,6 +237,16 @@ def test_the_password_is_asked_for_where_it_is_left_out(monkeypatch: pytest.Monk
     monkeypatch.setattr("httpcore._cli.command.getpass", answer)
     assert "> Authorization: Basic bWU6c2VzYW1l" in answered(ok(), "-vv", "-u", "me").err
     assert asked == ["Password of me: "]
+
+
+def test_a_password_that_is_not_typed_is_an_error_of_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("httpcore._cli.command.getpass", answer)
+    ran = answered(ok(), "-u", "me")
+    assert ran.status == Exit.USAGE
+    assert ran.err == "httpcore: (2) -u: expected USER:PASSWORD or a typed password, got the end of the input\n"
 
 
 # The bar of progress.
@@ -262,6 +278,18 @@ def test_progress_makes_room_for_the_lines_of_verbose() -> None:
     assert out == "done"
     assert re.search(r"\r {20,}\r\* Request completely sent off\n", err), err
     assert "upload [#" in err
+
+
+def test_an_error_has_a_line_of_its_own_below_the_bar(tmp_path: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.exactly(6)
+        peer.send(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+
+    with ScriptedServer(script) as server:
+        status, _, err = on_a_terminal(server.url, "-f", "-d", "x" * 6, "-o", str(tmp_path / "out"), out=False)
+    assert status == Exit.STATUS
+    assert re.search(r"left *\nhttpcore: \(22\) the server answered with status 404\n$", err), err
 
 
 def test_progress_of_several_sizes_is_one_line() -> None:
@@ -314,6 +342,30 @@ def test_a_broken_pipe_ends_the_process_with_23() -> None:
         process.stderr.close()
         assert process.wait(20) == Exit.WRITE
     assert err == "httpcore: (23) the output cannot be written: Broken pipe\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "status", "out", "err"),
+    [
+        (0, 0, b"Hello", b""),
+        (1, Exit.WRITE, b"", b"httpcore: (23) the output cannot be written: Bad file descriptor\n"),
+        (2, 0, b"Hello", b""),
+    ],
+)
+def test_a_standard_stream_that_is_closed_is_no_socket(closed: int, status: int, out: bytes, err: bytes) -> None:
+    """Else the socket of the request gets its number, and the server what is written there."""
+    seen: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(ok(b"Hello"))
+        seen.append(peer.rest())
+
+    with ScriptedServer(script) as server:
+        command = f'exec "$0" -m httpcore "$1" {closed}>&-'
+        done = subprocess.run(["sh", "-c", command, sys.executable, server.url], capture_output=True, cwd=PROJECT)
+    assert (done.returncode, done.stdout, done.stderr) == (status, out, err)
+    assert seen == [b""]
 
 
 def test_each_status_has_its_sentence_in_the_guide() -> None:

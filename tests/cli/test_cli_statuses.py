@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-
 import pytest
 from command_line import httpcore as command
-from servers import Peer, ScriptedServer, answering, free_port, ok, process
+from real_servers import Ports
+from servers import Peer, ScriptedServer, answering, ok
 
 import httpcore
 from httpcore._cli.exits import Exit, exit_of
 from httpcore._cli.narration import certificate_lines, record_line
 
+pytestmark = pytest.mark.usefixtures("no_proxies")
+
 OVER_H2 = [httpcore.ConnectionOpened(0.0, 1, "https://a.test:443", "a:443", "TLSv1.3", "h2", "httpcore")]
 LOOKING_UP = [httpcore.LookupStarted(0.0, 1, "a.test"), httpcore.DialFailed(0.0, 1, "https://a.test:443", "no")]
 TUNNELLING = [httpcore.TunnelStarted(0.0, 1, "http://proxy.test:80")]
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -85,17 +79,8 @@ def test_an_unreadable_certificate_is_named() -> None:
     assert certificate_lines(httpcore.ResponseInfo()) == []
 
 
-@pytest.fixture(scope="module")
-def hypercorn() -> Iterator[str]:
-    port = free_port()
-    server = [sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "tests.support.apps:app"]
-    with process(server, port):
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.mark.servers
-def test_http2_is_spoken_and_shown(hypercorn: str) -> None:
-    ran = command(f"{hypercorn}/trailers", "-i", "-v", "--http2", "-H", "TE: trailers")
+def test_http2_is_spoken_and_shown(hypercorn: Ports) -> None:
+    ran = command(f"http://127.0.0.1:{hypercorn.plain}/trailers", "-i", "-v", "--http2", "-H", "TE: trailers")
     assert ran.status == 0
     assert ran.out.startswith(b"HTTP/2 200 \r\n")
     assert ran.out.endswith(b"\r\n\r\nHello, worldx-word: fine\r\n")

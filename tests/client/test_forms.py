@@ -233,7 +233,7 @@ def test_an_async_body_is_refused_in_threads_and_not_used_up() -> None:
     assert encoded.replayable
 
 
-# What it costs whoever does not use it.
+# What it costs where it is not used.
 
 
 @pytest.mark.parametrize("arguments", ["", "b'x'", "'x'"])

@@ -53,7 +53,7 @@ FILES: dict[str, str] = {
     "a macro": "macdef init\nmachine a.test login no password no\n\nmachine a.test login me password secret\n",
     "a macro in an entry": "machine b.test login x password y\nmacdef m\ncd /\n\nmachine a.test login me password s\n",
     "not ASCII": "machine a.test login mü password größe\n",
-    "nobody": "machine b.test login x password y\n",
+    "another host": "machine b.test login x password y\n",
     "a part of the host": "machine test login x password y\nmachine xa.test login x password y\n",
     "nothing": "",
     "empty lines": "\n\n \n",

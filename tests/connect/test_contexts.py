@@ -379,7 +379,7 @@ def test_where_openssl_knows_no_system_store_truststore_is_used(bundle: Path, mo
     assert not context.hostname_checks_common_name
     assert alpn_of(context) == ("h2",)
     assert type(ssl_context(SSLConfig(verify=str(bundle)))) is ssl.SSLContext
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))  # whoever names a file wants that
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))  # a file that is named is meant
     assert type(ssl_context(SSLConfig(verify="system"))) is ssl.SSLContext
 
 

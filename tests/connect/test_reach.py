@@ -1,4 +1,4 @@
-"""Whom a request reaches: the host that its URL shows, by addresses that were checked, and nobody else."""
+"""What a request reaches: the host that its URL shows, by addresses that were checked, and nothing else."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Noting:
         return None
 
 
-# E1. The host that is shown, looked up, named in `Host`, under TLS and to whoever chooses a proxy: one text.
+# E1. The host that is shown, looked up, named in `Host`, under TLS and to the chooser of a proxy: one text.
 # Port 81 stands for that of the server.
 
 TRICKS: list[tuple[str, str | None]] = [
@@ -151,7 +151,7 @@ def both_families() -> socket.socket:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server's certificate and key. Nobody checks it here: what is asked for is what counts."""
+    """A server's certificate and key. It is not checked here: what is asked for is what counts."""
     path = tmp_path_factory.mktemp("reach") / "server.pem"
     trustme.CA().issue_cert("example.com").private_key_and_cert_chain_pem.write_to_path(str(path))
     return path
@@ -280,7 +280,7 @@ def test_a_url_accepted_by_us_and_browsers_is_one_host_and_port(scheme: str, res
 # E4. What was checked is what is connected to.
 
 ONLY_HERE = NetworkPolicy(allow=("127.0.0.1",))
-"""In these tests 127.0.0.2 is where nobody may go, though somebody listens there."""
+"""In these tests 127.0.0.2 is a forbidden address, though a server listens there."""
 
 
 @pytest.fixture

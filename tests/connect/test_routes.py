@@ -1,7 +1,7 @@
 """The table: every way to an origin, in every runtime, over both protocols; and each way broken at each of its hops.
 
 The proxies and origins are `ScriptedProxy`, over real sockets. Their two certificates are by different authorities, and
-the origin's name means nothing here where somebody else is to resolve it.
+the origin's name means nothing here where a proxy is to resolve it.
 """
 
 from __future__ import annotations
@@ -364,7 +364,7 @@ async def struck(runtime: Runtime, pool: Any, request: Callable[[], Awaitable[An
             await task
 
 
-# Where there is nobody at the first hop.
+# Where nothing listens at the first hop.
 
 
 def never_called(case: Case, hops: Hops, folder: Path) -> Scene:

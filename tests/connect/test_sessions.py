@@ -352,7 +352,7 @@ def test_a_connection_that_broke_leaves_nothing() -> None:
         await read_exactly(stream, 4)
         # The session is asked for before the stream is closed, to see that it is the fault that ends it.
         assert stream._resumable.session() is not None
-        await peer.below.send(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that nobody encrypted
+        await peer.below.send(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that was never encrypted
         with pytest.raises(httpcore.ReadError):
             await stream.read(1, 5.0)
         # The fault has ended it.

@@ -330,7 +330,7 @@ def test_an_expired_certificate_is_called_expired() -> None:
     assert "has expired" in str(error)
 
 
-def test_a_certificate_of_tomorrow_is_not_valid_yet() -> None:
+def test_a_certificate_that_is_not_valid_yet_is_refused() -> None:
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
     server = server_context(AUTHORITY.issue_cert(NAME, not_before=soon, not_after=soon.replace(year=2099)))
     error, _ = handshake_error(tls_server(server))
@@ -553,7 +553,7 @@ def test_a_writer_sees_an_early_answer() -> None:
         taken = 0
         while step := await stream.write_some(MUCH, 5.0):
             taken += step
-        assert taken <= _ENCRYPTED  # only what was encrypted before anybody looked
+        assert taken <= _ENCRYPTED  # only what was encrypted before the flag was looked at
         assert not await stream.flush(5.0)
         assert stream.take() == b"413"
         assert await stream.flush(5.0)  # read, so it does not stand in the way

@@ -1,4 +1,4 @@
-"""Servers that are not good enough: each of them serves whoever asks for less, and none of them serves us."""
+"""Servers that are not good enough: each serves a client that asks for less, and none of them serves us."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     authority.write_itself(folder / "ca.pem")
     authority.write(folder / "good.pem", names, key=rsa.generate_private_key(65537, 2048))
     authority.write(folder / "expired.pem", names, days=(-30, -1))
-    authority.write(folder / "of tomorrow.pem", names, days=(1, 30))
+    authority.write(folder / "not valid yet.pem", names, days=(1, 30))
     authority.write(folder / "of another host.pem", [DNSName("a.test")])
     authority.write(folder / "with a small key.pem", names, key=rsa.generate_private_key(65537, 1024))
     Authority().write(folder / "of a stranger.pem", names)
@@ -94,12 +94,12 @@ WEAK = {
     "TLS 1.0": (version(ssl.TLSVersion.TLSv1), "protocol version"),
     "TLS 1.1": (version(ssl.TLSVersion.TLSv1_1), "protocol version"),
     "no encryption": (ciphers("eNULL"), "handshake failure"),
-    "nobody's key": (ciphers("aNULL"), "handshake failure"),
+    "no authentication": (ciphers("aNULL"), "handshake failure"),
     "a group of 1024 bits": (small_group, "dh key too small"),
 }
 CERTIFICATES = {
     "expired": "has expired",
-    "of tomorrow": "is not valid yet",
+    "not valid yet": "is not valid yet",
     "of another host": "is not for host 'localhost'",
     "of a stranger": "is not trusted: unable to get local issuer",
     "without its chain": "is not trusted: unable to get local issuer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,8 +25,9 @@ from opentelemetry.semconv.attributes import (
 )
 from opentelemetry.semconv.metrics import http_metrics
 from opentelemetry.trace import SpanKind, StatusCode
+from real_servers import Ports
 from runtimes import Runtime, each_runtime
-from servers import Peer, ScriptedServer, answering, free_port, ok, process
+from servers import Noting, ScriptedServer, answering, ok
 
 import httpcore
 from httpcore.contrib.opentelemetry import Telemetry, peer_of, redacted
@@ -87,19 +88,6 @@ def traceparents(heads: list[bytes]) -> list[tuple[int, int]]:
         assert version == b"00"
         found.append((int(of_trace, 16), int(of_span, 16)))
     return found
-
-
-class Noting:
-    """A script that answers with these, one after the other, and notes the heads."""
-
-    def __init__(self, *answers: bytes) -> None:
-        self.heads: list[bytes] = []
-        self._answers = list(answers)
-
-    def __call__(self, peer: Peer) -> None:
-        while head := peer.head():
-            self.heads.append(head)
-            peer.send(self._answers.pop(0))
 
 
 @each_runtime
@@ -308,20 +296,12 @@ def test_a_traceparent_of_the_request_itself_stays() -> None:
     assert own.encode() in script.heads[0]
 
 
-@pytest.fixture(scope="module")
-def hypercorn() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "tests.support.apps:app"]
-    with process(command, port):
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.mark.servers
 @pytest.mark.parametrize("http2", [False, True])
-def test_a_real_server_receives_the_context_over_both_protocols(hypercorn: str, http2: bool) -> None:
+def test_a_real_server_receives_the_context_over_both_protocols(hypercorn: Ports, http2: bool) -> None:
     kept = Kept()
+    server = f"http://127.0.0.1:{hypercorn.plain}"
     with httpcore.SyncConnectionPool(trace=kept.trace, http1=not http2, http2=http2) as http:
-        bodies = [http.request("GET", f"{hypercorn}/field?name=traceparent").body for _ in range(2)]
+        bodies = [http.request("GET", f"{server}/field?name=traceparent").body for _ in range(2)]
     assert traceparents([b"traceparent: " + body for body in bodies]) == [ids(span) for span in kept.spans()]
     assert {each["network.protocol.version"] for each in kept.attributes()} == {"2" if http2 else "1.1"}
 

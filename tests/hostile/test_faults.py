@@ -527,7 +527,7 @@ CERTIFICATES: dict[str, tuple[Callable[[], trustme.LeafCert], str]] = {
         lambda: issue(not_before=YESTERDAY - datetime.timedelta(days=1), not_after=YESTERDAY),
         "expired",
     ),
-    "a certificate of tomorrow": (
+    "a certificate that is not valid yet": (
         lambda: issue(not_before=YESTERDAY + datetime.timedelta(days=2), not_after=YESTERDAY + datetime.timedelta(9)),
         "not valid yet",
     ),
@@ -643,7 +643,7 @@ def test_missing_close_notify_is_a_fault_only_where_end_counts(
 
 @each_runtime
 def test_port_that_refuses_is_a_connect_error_that_names_address(runtime: Runtime) -> None:
-    with socket.socket() as bound:  # bound and not listening: nobody else gets the port
+    with socket.socket() as bound:  # bound and not listening: no other process gets the port
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
 
@@ -662,7 +662,7 @@ def test_port_that_refuses_is_a_connect_error_that_names_address(runtime: Runtim
 
 @contextmanager
 def black_hole() -> Iterator[int]:
-    """A port whose listener's queue is full, so that the kernel answers nobody."""
+    """A port whose listener's queue is full, so that the kernel answers no connection."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -1134,7 +1134,7 @@ def test_a_pool_can_be_read_and_closed_when_its_loop_is_over(runtime: Runtime) -
         assert pool.stats().connections == 0
 
 
-# A body that nobody reads to its end: row 27.
+# A body that is not read to its end: row 27.
 
 
 @each_runtime

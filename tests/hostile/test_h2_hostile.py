@@ -418,7 +418,9 @@ def test_unread_responses_stop_at_windows_and_slow_no_other(runtime: Runtime) ->
                 with bounded((unread + 3) * STREAM_WINDOW, 20):
                     responses = [await pool.request("GET", server.url, stream=True) for _ in range(unread)]
                     ends = time.monotonic() + 20
-                    while sum(server.sent.values()) < unread * STREAM_WINDOW:  # where nobody reads, this reads for all
+                    while (
+                        sum(server.sent.values()) < unread * STREAM_WINDOW
+                    ):  # where no other task reads, this one reads for all
                         assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
                         assert time.monotonic() < ends
                     for _ in range(20):
@@ -488,7 +490,7 @@ def test_a_peer_that_ignores_windows_is_cut_off(runtime: Runtime) -> None:
             async with trial(runtime, server, **PRIOR) as pool:
                 with bounded(4 * MIB):
                     response = await pool.request("GET", server.url, stream=True)
-                    # Whoever waits for something else reads for all, and is sent to another connection.
+                    # A task that waits for another event reads for all, and is sent to another connection.
                     assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
                     with pytest.raises(RemoteProtocolError, match="FLOW_CONTROL_ERROR"):
                         await response.read()
@@ -651,7 +653,7 @@ def test_a_storm_of_refusals_is_three_resends_and_an_error(runtime: Runtime, nam
 
 @each_runtime
 def test_a_peer_that_falls_silent_is_asked_and_left(runtime: Runtime) -> None:
-    """The peer lives, but nobody there reads: its system takes the PING and nobody answers."""
+    """The peer lives, but its program does not read: its system takes the PING, and no answer is sent."""
     silent = threading.Event()
 
     async def body() -> None:
@@ -674,7 +676,7 @@ def test_a_peer_that_falls_silent_is_asked_and_left(runtime: Runtime) -> None:
 def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As above, and nobody wanted it to be asked; the one who gives up asks nevertheless."""
+    """As above, and no `ping_interval` is set; the task that gives up asks nevertheless."""
     monkeypatch.setattr(liveness, "LIVENESS_TIMEOUT", 0.2)
     silent = threading.Event()
 
@@ -874,7 +876,7 @@ def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_after_hundreds_of_random_cancellations_window_is_whole(seed: int) -> None:
-    """Row F8: whatever had come, was on its way, padded, or came later, for whoever had left."""
+    """Row F8: whatever had come, was on its way, padded, or came later, for a request that had left."""
     chance = random.Random(seed)
 
     async def serve(peer: H2Peer) -> None:

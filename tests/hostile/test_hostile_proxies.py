@@ -39,7 +39,7 @@ import httpcore
 USER, SECRET, KEY = "proxy-user", "proxy-secret", "proxy-key"
 """What the proxy may know."""
 TOKEN, NAME, WORD = "origin-token", "url-user", "url-word"
-"""What the origin may know, and what nobody may: the user info of a URL."""
+"""What the origin may know, and what no peer may: the user info of a URL."""
 BASIC = b64encode(f"{USER}:{SECRET}".encode())
 OF_THE_PROXY = (USER.encode(), SECRET.encode(), BASIC, KEY.encode())
 OF_NO_PROXY = (NAME.encode(), WORD.encode(), b64encode(f"{NAME}:{WORD}".encode()))
@@ -283,7 +283,7 @@ def test_own_proxy_credentials_go_to_the_proxy_that_forwards(runtime: Runtime, k
 
 @each_runtime
 def test_other_credentials_are_another_connection(runtime: Runtime, keys: Keys) -> None:
-    """Who stops being somebody is not served over what somebody opened."""
+    """A request without credentials is not served over a connection that was opened with them."""
 
     async def body() -> None:
         with scripted([CONNECT, EXCHANGE], keys) as server:
@@ -334,7 +334,7 @@ def test_each_hop_gets_its_name_and_shows_its_certificate(runtime: Runtime, keys
 @each_runtime
 @pytest.mark.parametrize("wrong", ["proxy", "origin"])
 def test_wrong_certificate_at_one_hop_is_not_excused_by_other(runtime: Runtime, wrong: str, keys: Keys) -> None:
-    """Neither by what the other trusts, nor by its trusting everybody."""
+    """Neither by what the other trusts, nor by its trusting all."""
 
     async def body() -> None:
         for other in ({}, {"verify": False}):

@@ -306,7 +306,7 @@ def test_an_endless_sender_is_stopped_before_a_mebibyte(runtime: Runtime, case: 
     runtime.run(body)
 
 
-# Bytes that nobody asked for: B9 and B10.
+# Bytes without a request for them: B9 and B10.
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 NO_BODY = {

@@ -488,9 +488,9 @@ REFUSED: dict[str, tuple[bytes, Asked]] = {
     "a bad length in 304": (with_head(b"Content-Length: x", status=b"HTTP/1.1 304 x"), GET),
     "a bad length in 103": (with_head(b"Content-Length: x", status=b"HTTP/1.1 103 x"), GET),
     "length and coding to CONNECT": (with_head(b"Content-Length: 2", b"Transfer-Encoding: chunked"), CONNECT),
-    "101 that nobody asked for": (with_head(b"Upgrade: x", status=b"HTTP/1.1 101 Go"), GET),
+    "101 without a request for it": (with_head(b"Upgrade: x", status=b"HTTP/1.1 101 Go"), GET),
     "101 to CONNECT": (with_head(b"Upgrade: x", status=b"HTTP/1.1 101 Go"), CONNECT),
-    "101 after 100, that nobody asked for": (
+    "101 after 100, without a request for it": (
         with_head(status=b"HTTP/1.1 100 x") + with_head(b"Upgrade: x", status=b"HTTP/1.1 101 Go"),
         GET,
     ),

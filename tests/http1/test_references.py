@@ -379,7 +379,7 @@ LAXER: dict[str, Laxer] = {
         "RFC 9112 6.1: its framing is faulty",
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ),
-    "101 that nobody asked for": (
+    "101 without a request for it": (
         r"the peer switched protocols \(101\)",
         {"llhttp"},
         "RFC 9110 15.2.2; llhttp is not told of the request",

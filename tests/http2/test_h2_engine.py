@@ -750,7 +750,7 @@ def verdict(case: Case) -> str:
 # Where h2 refuses what the table takes, and why it is right to take it.
 STRICTER_IN_H2 = {
     "5.1 empty DATA behind the end while we still send": "it says nothing",
-    "5.1 late WINDOW_UPDATE for a stream we reset": "by 0 or not, it concerns nobody any more",
+    "5.1 late WINDOW_UPDATE for a stream we reset": "by 0 or not, it concerns no stream any more",
     "6.2 nothing but padding, before CONTINUATION": "a fragment may be empty",
     **{
         str(case): "priority signals mean nothing any more"

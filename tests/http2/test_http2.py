@@ -636,7 +636,7 @@ def test_a_refused_stream_is_sent_again_whatever_the_method() -> None:
 
 
 def test_a_failed_attempt_keeps_nothing_of_the_next_alive() -> None:
-    """What its error held would wait for the collector: here an answer of which nobody took a byte, and its credit."""
+    """What its error held would wait for the collector: here an unread response, and its credit."""
 
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
@@ -1266,7 +1266,7 @@ def test_no_deadlock_with_a_peer_that_first_wants_to_be_read(make: Callable[[], 
 
 @each_kind
 def test_a_reader_takes_over_when_the_writer_has_ended(make: Callable[[], Runtime]) -> None:
-    """Found by the sweeps, with seed 2: its own request waits behind an upload that nobody goes on with."""
+    """Found by the sweeps, with seed 2: its own request waits behind an upload that no task continues."""
 
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
@@ -1297,7 +1297,7 @@ def test_a_reader_takes_over_when_the_writer_has_ended(make: Callable[[], Runtim
 
 
 def test_a_writer_takes_over_when_the_reader_has_ended() -> None:
-    """The upload is blocked on the socket while another reads; he leaves, and the peer sends before it reads on."""
+    """The upload is blocked on the socket while another task reads; which ends, and the peer sends before it reads."""
 
     async def serve(peer: H2Peer) -> None:
         peer.auto = False
@@ -1308,7 +1308,7 @@ def test_a_writer_takes_over_when_the_reader_has_ended() -> None:
         peer.h2.increment_flow_control_window(1 << 20)
         await peer.flush()
         await peer.head(stream)
-        await peer.data(stream, bytes(60_000))  # which nobody but the writer can take
+        await peer.data(stream, bytes(60_000))  # which only the writer can take
         while len(peer.body(stream)) < 300_000:
             await peer.more()
         await peer.data(stream, b"", end=True)
@@ -1911,7 +1911,7 @@ def test_in_any_order_of_turns_every_request_gets_its_own_answer(first: int) -> 
                     task.result()
             await runtime.sleep(1)
             check_is_clean(runtime, pool, server)
-            assert len(server.peers) <= 2, f"seed {seed}"  # whoever dialed first may have been cancelled
+            assert len(server.peers) <= 2, f"seed {seed}"  # the task that dialed first may have been cancelled
 
         place = {"window": 5000 + 300 * seed, "delay_back": 0.001 * (seed % 3), "delay_there": 0.001 * (seed % 2)}
         play(main, generous, runtime=runtime, place=place, limits=httpcore.PoolLimits(max_connections=1))

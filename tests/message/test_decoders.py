@@ -1,4 +1,4 @@
-"""Content codings undone: what a hostile, broken or merely odd body may do, and what is given for it."""
+"""Content decoding: what a hostile, broken or merely odd body may do, and what is given for it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Connection:
         self.closed += 1
 
     def abandon(self) -> None:
-        raise AssertionError("nobody forked")
+        raise AssertionError("there was no fork")
 
 
 class Pool:
@@ -799,7 +799,7 @@ def test_close_ends_waits_and_dials_and_lets_holders_finish() -> None:
     assert pool.ledger.slots() == []
 
 
-# Tickets that nobody holds.
+# Tickets without a holder.
 
 
 @pytest.mark.parametrize("state", [WAITING, DIALING, HOLDING])
@@ -1008,7 +1008,7 @@ class Runtime:
         self.end(self.pick(), reusable=False)
 
     def end(self, request: Request, *, reusable: bool) -> None:
-        """A dirty connection is noted first: however the step goes, it must serve nobody else."""
+        """A dirty connection is noted first: however the step goes, it must serve no other request."""
         expires = self.now + self.random.choice([0, 1, 100]) if self.random.random() < 0.3 else None
         slot = request.ticket.slot
         if request.state is HOLDING and slot is not None:
@@ -1060,7 +1060,7 @@ class Runtime:
     # The books.
 
     def settle(self) -> None:
-        """Do what the ledger says, and see who was served: always the first of a queue, and he is told."""
+        """Do what the ledger says, and see which was served: always the first of a queue, and it is notified."""
         while self.ledger.todo:
             item = self.ledger.todo[0]
             item.perform()
@@ -1125,7 +1125,7 @@ class Runtime:
             assert lifetime is None or self.now < self.born[slot] + lifetime
 
     def check_origin(self, key: str, slots: list[Slot], anyone_idle: bool) -> None:
-        """Nobody waits who could be served."""
+        """No request waits that could be served."""
         limits, queue = self.limits, self.queues[key]
         assert limits.max_connections_per_origin is None or len(slots) <= limits.max_connections_per_origin
         if not queue:

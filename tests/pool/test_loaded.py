@@ -103,14 +103,14 @@ MADE = [
     ("HTTP/2", http2 + "/0/a", {}),
     ("proxy", "http://a.test/", {}),
     ("proxy", "https://a.test/", {}),
-    ("proxy", "http://b\\u00fccher.test/", {}),  # which nobody has to look up here
+    ("proxy", "http://b\\u00fccher.test/", {}),  # which is not looked up here
     ("proxy", "http://xn--bcher-kva.test/", {}),
     ("SOCKS", "http://a.test/", {}),
     ("policy", plain + "/a", {}),
 ]
 imported = []
 watched = True
-from httpcore._forking import OPENSSL  # the gate of which a fork waits until nobody is in it
+from httpcore._forking import OPENSSL  # the gate for which a fork waits until no thread is in it
 
 
 def hook(event, arguments):

@@ -1,4 +1,4 @@
-"""`min_rate`: a body that moves too slowly ends with an error, and nobody is blamed for the waits of others."""
+"""`min_rate`: a body that moves too slowly ends with an error, and no body for the waits of others."""
 
 from __future__ import annotations
 

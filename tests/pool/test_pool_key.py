@@ -1,8 +1,8 @@
 """Who may share a connection. Everything that a request or a pool can be told is listed here as one of three things;
 what keeps connections apart is changed alone, and what does not is too. An argument that is not listed fails a test.
 
-The peer is one that everybody can talk to: proxies of all kinds and any number of origins, HTTP/1.1 and HTTP/2, with
-TLS and without, on the same two ports. Nothing but the pool keeps anybody apart.
+The peer is one that any client can talk to: proxies of all kinds and any number of origins, HTTP/1.1 and HTTP/2, with
+TLS and without, on the same two ports. Nothing but the pool keeps requests apart.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from httpcore._connect.route import Route
 from httpcore._message.url import URL
 from httpcore._pool.connection import HTTPConnection
 
-# A peer for everybody.
+# A peer for any client.
 
 
 class Rewound:
@@ -54,7 +54,7 @@ class Rewound:
         return getattr(self._socket, name)
 
 
-class Anybody(ScriptedServer):
+class AnyPeer(ScriptedServer):
     """Goes along with whatever comes: TLS, CONNECT, SOCKS5, requests; one inside the other."""
 
     asks_for_password = False
@@ -64,7 +64,7 @@ class Anybody(ScriptedServer):
         super().__init__(self._talk)
 
     def note(self, step: str, data: bytes) -> None:
-        """Nobody asks what was said here."""
+        """What was sent here is not looked at."""
 
     def _talk(self, peer: Peer) -> None:
         visit = Visit(self, peer.socket, peer.number)  # type: ignore[arg-type]  # it has what is needed of a proxy
@@ -100,8 +100,8 @@ class Anybody(ScriptedServer):
 class Place(NamedTuple):
     """Where the peers are, and files and pins of theirs."""
 
-    one: Anybody
-    two: Anybody
+    one: AnyPeer
+    two: AnyPeer
     folder: Path
     pin: str
 
@@ -136,7 +136,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture
 def place(certificates: Certificates) -> Iterator[Place]:
     with ExitStack() as stack:
-        one, two = (stack.enter_context(Anybody(certificates.context)) for _ in range(2))
+        one, two = (stack.enter_context(AnyPeer(certificates.context)) for _ in range(2))
         yield Place(one, two, certificates.folder, certificates.pin)
 
 
@@ -287,10 +287,10 @@ URLS = {
 }
 
 TLS: dict[str, tuple[str, tuple[Any, Any]]] = {
-    "cert": ("whoever the client was", ("{folder}/me.pem", "{folder}/you.pem")),
-    "verify": ("whoever vouched for the server", ("{folder}/ca.pem", "{folder}/too.pem")),
+    "cert": ("whichever the client was", ("{folder}/me.pem", "{folder}/you.pem")),
+    "verify": ("whichever authority signed for the server", ("{folder}/ca.pem", "{folder}/too.pem")),
     "trust_env": ("whether the environment had a say", (True, False)),
-    "server_hostname": ("whoever the server had to be", (None, "other.test")),
+    "server_hostname": ("whichever the server had to be", (None, "other.test")),
     "alpn": ("whatever it was offered", (None, ("http/1.1",))),
     "fingerprints": ("which certificates would do", ((), ("{pin}",))),
     "minimum_version": ("the least that was good enough", (None, "TLSv1.3")),
@@ -651,7 +651,7 @@ def test_a_changed_context_shares_nothing_with_the_old_one(
 @pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
 def test_a_context_that_begins_to_check_shares_nothing_unchecked(runtime: Runtime, alpn: str, place: Place) -> None:
     """Neither a connection nor a session that was made before is used."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts nobody
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts no authority
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols([alpn])

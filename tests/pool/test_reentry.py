@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from h2_conversation import Conversation
 from servers import Peer, ScriptedServer, ok
+from strikes import traced
 
 import httpcore
 
@@ -69,12 +70,8 @@ class Interruption:
         return self
 
     def during(self, call: Callable[[], object]) -> object:
-        before = sys.gettrace()
-        sys.settrace(self)
-        try:
+        with traced(self):
             return call()
-        finally:
-            sys.settrace(before)
 
 
 def in_time(body: Callable[[], None], seconds: float = 120) -> None:

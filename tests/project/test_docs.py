@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,13 @@ def test_links_between_the_documents_lead_to_files() -> None:
         own = [link for link in links if "://" not in link]
         broken += [f"{page.name}: {link}" for link in own if not (page.parent / link).is_file()]
     assert broken == []
+
+
+def test_the_readme_names_each_optional_part() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = re.search(r"pip install '\.\[(.+)\]'", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert named is not None
+    assert set(named[1].split(",")) == set(settings["project"]["optional-dependencies"])
 
 
 @each_page

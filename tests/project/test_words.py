@@ -133,6 +133,24 @@ def test_names_have_the_words_of_the_field(file: str) -> None:
     assert not bad, f"{file}: expected names without these words; write instead: {bad}"
 
 
+PERSONS = re.compile(r"\b(?:(?:no|some|every|any)body|whoever|he|him|his|undone)\b", re.IGNORECASE)
+"""Not in comments, docstrings, texts and documents either: a task, a peer and a caller are no persons."""
+
+
+def test_texts_have_no_persons_for_tasks_and_peers() -> None:
+    lists = {"scripts/sample", "tests/project/test_docs.py", "tests/project/test_words.py"}  # of words to look for
+    documents = [
+        path.relative_to(PROJECT).as_posix() for path in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"))
+    ]
+    found = []
+    for file in sorted({*FILES, *documents} - lists):
+        lines = (PROJECT / file).read_text(encoding="utf-8").splitlines()
+        found += [
+            f"{file}:{number}: {hit[0]}" for number, line in enumerate(lines, 1) for hit in PERSONS.finditer(line)
+        ]
+    assert found == []
+
+
 @pytest.mark.parametrize("file", [file for file in FILES if file.startswith("tests/")])
 def test_names_of_tests_fit_on_a_line(file: str) -> None:
     tree = ast.parse((PROJECT / file).read_text(encoding="utf-8"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import pytest
 from servers import ScriptedServer, ok
+from strikes import traced
 
 import httpcore
 from httpcore import CloseReason, ConnectionClosed, PoolLimits, TraceEvent
@@ -124,14 +124,11 @@ def interrupt_release(act: Callable[[], object], line: int) -> bool:
             raise KeyboardInterrupt
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
     try:
-        act()
+        with traced(trace):
+            act()
     except KeyboardInterrupt:
         return True
-    finally:
-        sys.settrace(before)
     return False
 
 

@@ -8,7 +8,6 @@ with real signals; and finalisers, whose errors are only printed.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from linecache import getline
 from types import FrameType
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from servers import ScriptedServer, ok
+from strikes import traced
 
 import httpcore
 
@@ -62,14 +62,11 @@ def interrupted(act: Callable[[], object], line: int) -> bool:
                 raise KeyboardInterrupt
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
     try:
-        act()
+        with traced(trace):
+            act()
     except KeyboardInterrupt:
         return True
-    finally:
-        sys.settrace(before)
     return False
 
 

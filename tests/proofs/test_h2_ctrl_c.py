@@ -1,21 +1,19 @@
 """Ctrl-C at every line of the HTTP/2 modules, in the deterministic runtime: the other tasks go on at once.
 
 A real Ctrl-C comes between two instructions of one thread. Here it comes at a line of the victim, while the others
-stand at their awaits; the schedules are many, and the clock shows whether anybody waited for what would never come.
+stand at their awaits; the schedules are many, and the clock shows whether a request waited for
+an event that never comes.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from linecache import getline
 from typing import Any
 
 import pytest
-from strikes import check
+from strikes import check, traced
 from test_h2_sweeps import SCENARIOS, Scenario, check_wires, listen, make_pool, small_windows, still_works
 
 import httpcore
@@ -29,7 +27,7 @@ STRUCK = (connection, dispatch, election, exchange, inbox, liveness, outbox, pum
 MODULES = tuple(module.__file__ for module in STRUCK)
 STRIDE = int(os.environ.get("HTTPCORE_STRIDE", "31"))
 SOON = 3.0
-"""Seconds of the runtime's clock in which everybody has his answer or an error. Each timeout is longer."""
+"""Seconds of the runtime's clock in which each request has its response or an error. Each timeout is longer."""
 
 
 class Striking:
@@ -58,16 +56,6 @@ class Striking:
                     self.where = f"{code.co_qualname}, line {frame.f_lineno}: {text}"
                     raise KeyboardInterrupt
         return self
-
-
-@contextmanager
-def traced(trace: Callable[[Any, str, Any], Any]) -> Iterator[None]:
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
 
 
 async def interrupted(act: Any) -> None:

@@ -68,7 +68,7 @@ class Host:
             await Visit(self, peer).run()
 
     def first(self, path: str) -> bool:
-        """Whether nobody asked for this before."""
+        """Whether this was not asked for before."""
         new = path not in self._seen
         self._seen.add(path)
         return new
@@ -371,8 +371,8 @@ ENDS: dict[str, tuple[type[BaseException], ...]] = {
 
 
 def check_wires(pool: Pool) -> None:
-    """No stream is open, nobody is thought to read, write or wait, and every byte of credit has come back, or does with
-    the next step: what Ctrl-C left unread."""
+    """No stream is open, no task is recorded as reading, writing or waiting, and every byte of credit has come back, or
+    does with the next step: what Ctrl-C left unread."""
     # A connection that goes on with a wrong count fails hours later, so the counts themselves are looked at.
     for slot in pool._leases.ledger.slots():
         connection: Any = slot.connection
@@ -392,7 +392,7 @@ def check_wires(pool: Pool) -> None:
 
 
 def check_hosts(hosts: dict[str, Host]) -> None:
-    """Nobody acted twice on what may not be sent twice, and the peers think of the streams as we do."""
+    """No server acted twice on a request that may not be sent twice, and the peers think of the streams as we do."""
     for host in hosts.values():
         for what, count in host.acted.items():
             if what.startswith("POST"):

@@ -53,7 +53,7 @@ class Aim:
 
 
 async def check_is_clean(pool: httpcore.ConnectionPool, url: str) -> None:
-    """Nobody holds or waits; the next hundred requests succeed."""
+    """No request holds a connection or waits for one; the next hundred requests succeed."""
     stats = pool.stats()
     assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0)
     for number in range(100):

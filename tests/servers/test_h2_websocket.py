@@ -241,7 +241,7 @@ def test_a_message_that_comes_too_late_is_for_the_next_receiver(runtime: Runtime
 
 @each_runtime
 def test_a_receiver_interrupted_again_and_again_loses_nothing(runtime: Runtime, case: Case) -> None:
-    """By cancellation; in threads by a timeout. What he was about to take is there for him when he comes back."""
+    """By cancellation; in threads by a timeout. The bytes that it was about to read are there when it reads again."""
     messages = [f"{number} " * number for number in range(200)]
     config = httpcore.TimeoutConfig(30, read_timeout=0.002 if runtime.name == "threads" else 30)
 

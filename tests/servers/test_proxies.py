@@ -305,7 +305,7 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
                 direct = await pool.request("GET", url)
                 assert (direct.body, b"via" in fields(direct)) == (b"Hello, world", False)
                 assert direct.info.peer == f"127.0.0.1:{origin}"
-            with pytest.raises(httpcore.ConnectError):  # NO_PROXY has it, and nobody but squid knows it
+            with pytest.raises(httpcore.ConnectError):  # NO_PROXY has it, and only squid knows it
                 await pool.request("GET", f"http://{ORIGIN}:1/")
             assert pool.stats().connections == 4
 

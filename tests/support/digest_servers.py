@@ -66,7 +66,7 @@ APACHE_MODULES = ("authn_core", "authn_file", "authz_core", "authz_user", "auth_
 @contextmanager
 def apache() -> Iterator[str]:
     """Apache: /digest/hello; /short/hello, whose nonces are stale after a second; /once/hello, whose nonces serve one
-    request, the next being in Authentication-Info; /open/hello for everybody. Gives its URL.
+    request, the next being in Authentication-Info; /open/hello without authentication. Gives its URL.
     """
     found, port = program("apache2"), free_port()
     lifetimes = {"digest": 300, "short": 1, "once": 0}

@@ -31,11 +31,11 @@ ODD = {
 crypt(3) it takes eight characters and refuses longer passwords.
 """
 ORIGIN = "origin.test"
-"""Squid's name for this machine, which nobody else knows."""
+"""Squid's name for this machine, which only squid knows."""
 
 
 class Ports(NamedTuple):
-    """Of one proxy: for everybody, for whoever has the password, and for everybody under TLS; 0 where there is none."""
+    """Of one proxy: open to all, with a password, and open to all under TLS; 0 where there is none."""
 
     open: int
     guarded: int = 0
@@ -125,7 +125,7 @@ socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 protocol: tcp }}
 
 @contextmanager
 def dante(folder: Path) -> Iterator[Ports]:
-    """SOCKS4 and SOCKS5, for everybody."""
+    """SOCKS4 and SOCKS5, open to all."""
     port, settings = free_port(), folder / "dante.conf"
     settings.write_text(DANTE.format(port=port, user=getpass.getuser()))
     with process([program("danted"), "-f", str(settings), "-p", str(folder / "dante.pid")], port):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import socket
 import ssl
 import struct
@@ -176,6 +177,21 @@ def answering(*answers: bytes, then: Callable[[Peer], object] | None = None) -> 
     return script
 
 
+class Noting:
+    """A script that answers each request with the next of `answers`, and keeps the heads that it has read."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.heads: list[bytes] = []
+        self._answers = list(answers)
+
+    def __call__(self, peer: Peer) -> None:
+        while head := peer.head():
+            self.heads.append(head)
+            length = re.search(rb"\r\ncontent-length: (\d+)", head.lower())
+            peer.exactly(int(length[1]) if length else 0)
+            peer.send(self._answers.pop(0))
+
+
 def ok(body: bytes = b"Hello, world", *fields: bytes) -> bytes:
     """A plain 200 response with a Content-Length."""
     lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *fields]
@@ -183,7 +199,7 @@ def ok(body: bytes = b"Hello, world", *fields: bytes) -> bytes:
 
 
 def free_port() -> int:
-    """A port where nobody listens, below those that the system hands out itself: else a connection of another test may
+    """A port where nothing listens, below those that the system hands out itself: else a connection of another test may
     take it before its server does, and one that should be refused may be connected with itself.
     """
     while True:
@@ -214,7 +230,7 @@ def process(
     """A server in a process of its own, given when it accepts connections on `port`, or on the unix socket of that
     path; killed at the end.
     """
-    seen = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe that nobody reads would stop a server
+    seen = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe without a reader would stop a server
     server = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=seen, env={**os.environ, **(env or {})}, cwd=HERE.parents[1]
     )

@@ -6,6 +6,9 @@ A strike is a cancellation, a clock that jumps past every timeout, or a reset or
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpcore
@@ -14,6 +17,17 @@ from httpcore.testing import Task
 
 SEEDS = int(os.environ.get("HTTPCORE_SEEDS", "30"))
 """How many random schedules each scenario is struck in, beside the one in order."""
+
+
+@contextmanager
+def traced(trace: Callable[[Any, str, Any], Any]) -> Iterator[None]:
+    """Python's trace function in this thread: for a strike at a line, such as Ctrl-C."""
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def cancel(runtime: Runtime, victim: Task[Any]) -> None:
@@ -38,7 +52,7 @@ ACTS = {"cancelled": cancel, "timed out": let_time_pass, "reset": reset, "cut": 
 
 
 def check(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
-    """Nobody holds, dials or waits, and the pool counts what is open."""
+    """No request holds a connection, dials or waits, and the pool counts what is open."""
     stats = pool.stats()
     assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0), stats
     assert stats.connections == stats.idle

@@ -1,4 +1,4 @@
-"""Origins that speak TLS and note what each client showed; and certificates of any kind, also such as nobody issues."""
+"""Origins that speak TLS and note what each client showed; and certificates, also such as no authority issues."""
 
 from __future__ import annotations
 

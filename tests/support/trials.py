@@ -1,8 +1,8 @@
 """A pool against a peer that misbehaves, and what must hold when it is over.
 
 `HostileServer` does something bad to every request but those for /clean. `trial` gives a pool, and when its block ends
-it checks what every fault must leave behind: nobody holds or waits, no socket is open that the pool does not count, a
-clean request to the same server works at once, and a closed pool has no socket left.
+it checks what every fault must leave behind: no request holds a connection or waits, no socket is open that the pool
+does not count, a clean request to the same server works at once, and a closed pool has no socket left.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ async def check_healthy(runtime: Runtime, pool: Any, server: ScriptedServer) -> 
 
 
 async def check_quiet(runtime: Runtime, pool: Any, server: ScriptedServer) -> None:
-    """Nobody holds or waits, and the sockets are those that the pool counts."""
+    """No request holds a connection or waits, and the sockets are those that the pool counts."""
     stats = pool.stats()
     assert (stats.leased, stats.waiting, stats.busy, stats.dialing) == (0, 0, 0, 0)
     await eventually(

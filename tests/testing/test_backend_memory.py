@@ -837,7 +837,7 @@ def test_close_ends_the_calls_that_wait_and_the_server_sees_end() -> None:
                 await call
         assert len(await peer.recv()) == PIECE
         assert await peer.recv() == b""
-        await peer.send(b"to nobody")
+        await peer.send(b"to no reader")
         with pytest.raises(PeerGone):
             await peer.send(b"again")
 
