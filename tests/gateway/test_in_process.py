@@ -328,7 +328,7 @@ async def test_requests_beyond_the_limits_wait_or_are_503() -> None:
 @in_loop
 async def test_a_wait_in_the_queue_ends_in_time(timeouts: Timeouts, status: int) -> None:
     """By its own limit or by that of the whole exchange. The upstream's time does not run meanwhile."""
-    async with gateway(begins, timeouts=timeouts, limits=Limits(concurrent=1, queue_wait=0.1)) as (app, _):
+    async with gateway(begins, timeouts=timeouts, limits=Limits(concurrent=1, queue_wait=0.3)) as (app, _):
         app._gate.enter()  # a place that is taken; the request that held it would have the same timeouts
         client = asked(app)
         await client.end()
@@ -343,11 +343,11 @@ async def test_the_upstreams_time_begins_after_the_queue() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.head()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.15)
         await peer.send(OK)
 
     limits = Limits(concurrent=1, queue_wait=5)
-    async with gateway(script, timeouts=Timeouts(first_byte=0.18), limits=limits) as (app, _):
+    async with gateway(script, timeouts=Timeouts(first_byte=0.28), limits=limits) as (app, _):
         clients = [asked(app) for _ in range(3)]
         for client in clients:
             await client.end()
@@ -360,10 +360,10 @@ async def test_the_upstreams_time_begins_after_the_queue() -> None:
 @pytest.mark.parametrize(
     ("timeouts", "script", "status", "cut", "failures"),
     [
-        (Timeouts(first_byte=0.05), silent, 504, False, 1),
-        (Timeouts(total=0.05), silent, 504, False, 0),
+        (Timeouts(first_byte=0.15), silent, 504, False, 1),
+        (Timeouts(total=0.15), silent, 504, False, 0),
         (Timeouts(first_byte=5, idle=0.05), begins, 200, True, 1),
-        (Timeouts(total=0.05), begins, 200, True, 0),
+        (Timeouts(total=0.25), begins, 200, True, 0),
     ],
 )
 @pytest.mark.parametrize("has_body", [False, True])
@@ -383,10 +383,10 @@ async def test_a_time_that_runs_out_is_a_504_or_cuts_off(
 @in_loop
 async def test_a_client_that_reads_slowly_is_no_idle_upstream() -> None:
     script = answers(CHUNKED + b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n")
-    async with gateway(script, timeouts=Timeouts(idle=0.08)) as (app, _):
+    async with gateway(script, timeouts=Timeouts(idle=0.2)) as (app, _):
         client = asked(app)
         client.reads.clear()
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.3)
         client.reads.set()
         await client.end()
         assert (client.body, client.is_whole) == (b"ab", True)
