@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from asgi_front import Client, Pairs, Peer, Script, Server, gateway, http, in_loop, until
+from asgi_front import Client, Pairs, Peer, Script, Server, gateway, http, in_loop, until, websocket_scope
 from servers import free_port
 
-from httpcore.gateway import Gateway, Health, Limits, Refusal, Returned, Timeouts, Upstream
-from httpcore.gateway.messages import Message, Scope
+from httpcore.gateway import Gateway, Health, Limits, Refusal, Returned, Router, Timeouts, Upstream
+from httpcore.gateway.messages import Message, Scope, answer
 from httpcore.gateway.watch import Gate
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -627,3 +627,58 @@ async def test_each_request_is_a_line_of_the_log(caplog: pytest.LogCaptureFixtur
 def test_an_argument_that_is_not_allowed_is_named(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected"):
         Gateway("http://127.0.0.1:1", **{name: value})  # type: ignore[arg-type]
+
+
+# Several apps.
+
+
+@in_loop
+async def test_a_router_serves_the_app_of_the_longest_prefix() -> None:
+    def answers_as(word: str) -> Any:
+        async def app(scope: Scope, receive: Any, send: Any) -> None:
+            assert scope["type"] == "http"  # of a lifespan it knows nothing, which it says by failing
+            await answer(send, Refusal(200, word))
+
+        return app
+
+    router = Router({"/api/": answers_as("api"), "/api/new/": answers_as("new")}, answers_as("all else"))
+    expected = {
+        "/api": (200, b"api\n"),
+        "/api/x": (200, b"api\n"),
+        "/api/new/x": (200, b"new\n"),
+        "/apix": (200, b"all else\n"),
+        "/api/../x": (400, b"the path leads out of where it begins\n"),
+    }
+    for path, (status, found) in expected.items():
+        client = asked(router, http(path=path))
+        await client.end()
+        assert (client.status, client.body) == (status, found)
+    for app, scope in [(Router({}), http()), (Router({}), websocket_scope()), (router, http(path="no path"))]:
+        client = asked(app, scope)
+        await client.end()
+        assert client.status == (400 if app is router else 404)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@in_loop
+async def test_a_router_starts_and_ends_all_its_apps(fails: bool) -> None:
+    """The first that fails to start decides. One that knows of no lifespan is left out."""
+    seen: list[str] = []
+
+    async def lives(scope: Scope, receive: Any, send: Any) -> None:
+        while not seen or seen[-1] != "lifespan.shutdown":
+            seen.append((await receive())["type"])
+            await send({"type": f"{seen[-1]}.{'failed' if fails else 'complete'}"})
+
+    async def knows_none(scope: Scope, receive: Any, send: Any) -> None:
+        raise KeyError(scope["type"])
+
+    before = asyncio.all_tasks()
+    server = Client(Router({"/a/": knows_none, "/b/": lives}), {"type": "lifespan"})
+    server.say("lifespan.startup")
+    await server.until(f"lifespan.startup.{'failed' if fails else 'complete'}")
+    server.say("lifespan.shutdown")
+    await server.end()
+    assert seen == (["lifespan.startup"] if fails else ["lifespan.startup", "lifespan.shutdown"])
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
