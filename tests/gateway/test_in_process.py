@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from asgi_front import Client, Pairs, Peer, Script, Server, gateway, http, in_loop, until
+from asgi_front import Client, Pairs, Peer, Script, Server, gateway, http, in_loop, until, websocket_scope
 from servers import free_port
 
-from httpcore.gateway import Gateway, Health, Limits, Refusal, Returned, Timeouts, Upstream
-from httpcore.gateway.messages import Message, Scope
+from httpcore.gateway import Gateway, Health, Limits, Refusal, Returned, Router, Timeouts, Upstream
+from httpcore.gateway.messages import Message, Scope, answer
 from httpcore.gateway.watch import Gate
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -328,7 +328,7 @@ async def test_requests_beyond_the_limits_wait_or_are_503() -> None:
 @in_loop
 async def test_a_wait_in_the_queue_ends_in_time(timeouts: Timeouts, status: int) -> None:
     """By its own limit or by that of the whole exchange. The upstream's time does not run meanwhile."""
-    async with gateway(begins, timeouts=timeouts, limits=Limits(concurrent=1, queue_wait=0.1)) as (app, _):
+    async with gateway(begins, timeouts=timeouts, limits=Limits(concurrent=1, queue_wait=0.3)) as (app, _):
         app._gate.enter()  # a place that is taken; the request that held it would have the same timeouts
         client = asked(app)
         await client.end()
@@ -343,11 +343,11 @@ async def test_the_upstreams_time_begins_after_the_queue() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.head()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.15)
         await peer.send(OK)
 
     limits = Limits(concurrent=1, queue_wait=5)
-    async with gateway(script, timeouts=Timeouts(first_byte=0.18), limits=limits) as (app, _):
+    async with gateway(script, timeouts=Timeouts(first_byte=0.28), limits=limits) as (app, _):
         clients = [asked(app) for _ in range(3)]
         for client in clients:
             await client.end()
@@ -360,10 +360,10 @@ async def test_the_upstreams_time_begins_after_the_queue() -> None:
 @pytest.mark.parametrize(
     ("timeouts", "script", "status", "cut", "failures"),
     [
-        (Timeouts(first_byte=0.05), silent, 504, False, 1),
-        (Timeouts(total=0.05), silent, 504, False, 0),
+        (Timeouts(first_byte=0.15), silent, 504, False, 1),
+        (Timeouts(total=0.15), silent, 504, False, 0),
         (Timeouts(first_byte=5, idle=0.05), begins, 200, True, 1),
-        (Timeouts(total=0.05), begins, 200, True, 0),
+        (Timeouts(total=0.25), begins, 200, True, 0),
     ],
 )
 @pytest.mark.parametrize("has_body", [False, True])
@@ -383,10 +383,10 @@ async def test_a_time_that_runs_out_is_a_504_or_cuts_off(
 @in_loop
 async def test_a_client_that_reads_slowly_is_no_idle_upstream() -> None:
     script = answers(CHUNKED + b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n")
-    async with gateway(script, timeouts=Timeouts(idle=0.08)) as (app, _):
+    async with gateway(script, timeouts=Timeouts(idle=0.2)) as (app, _):
         client = asked(app)
         client.reads.clear()
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.3)
         client.reads.set()
         await client.end()
         assert (client.body, client.is_whole) == (b"ab", True)
@@ -627,3 +627,58 @@ async def test_each_request_is_a_line_of_the_log(caplog: pytest.LogCaptureFixtur
 def test_an_argument_that_is_not_allowed_is_named(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected"):
         Gateway("http://127.0.0.1:1", **{name: value})  # type: ignore[arg-type]
+
+
+# Several apps.
+
+
+@in_loop
+async def test_a_router_serves_the_app_of_the_longest_prefix() -> None:
+    def answers_as(word: str) -> Any:
+        async def app(scope: Scope, receive: Any, send: Any) -> None:
+            assert scope["type"] == "http"  # of a lifespan it knows nothing, which it says by failing
+            await answer(send, Refusal(200, word))
+
+        return app
+
+    router = Router({"/api/": answers_as("api"), "/api/new/": answers_as("new")}, answers_as("all else"))
+    expected = {
+        "/api": (200, b"api\n"),
+        "/api/x": (200, b"api\n"),
+        "/api/new/x": (200, b"new\n"),
+        "/apix": (200, b"all else\n"),
+        "/api/../x": (400, b"the path leads out of where it begins\n"),
+    }
+    for path, (status, found) in expected.items():
+        client = asked(router, http(path=path))
+        await client.end()
+        assert (client.status, client.body) == (status, found)
+    for app, scope in [(Router({}), http()), (Router({}), websocket_scope()), (router, http(path="no path"))]:
+        client = asked(app, scope)
+        await client.end()
+        assert client.status == (400 if app is router else 404)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@in_loop
+async def test_a_router_starts_and_ends_all_its_apps(fails: bool) -> None:
+    """The first that fails to start decides. One that knows of no lifespan is left out."""
+    seen: list[str] = []
+
+    async def lives(scope: Scope, receive: Any, send: Any) -> None:
+        while not seen or seen[-1] != "lifespan.shutdown":
+            seen.append((await receive())["type"])
+            await send({"type": f"{seen[-1]}.{'failed' if fails else 'complete'}"})
+
+    async def knows_none(scope: Scope, receive: Any, send: Any) -> None:
+        raise KeyError(scope["type"])
+
+    before = asyncio.all_tasks()
+    server = Client(Router({"/a/": knows_none, "/b/": lives}), {"type": "lifespan"})
+    server.say("lifespan.startup")
+    await server.until(f"lifespan.startup.{'failed' if fails else 'complete'}")
+    server.say("lifespan.shutdown")
+    await server.end()
+    assert seen == (["lifespan.startup"] if fails else ["lifespan.startup", "lifespan.shutdown"])
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before

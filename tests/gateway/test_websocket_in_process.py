@@ -185,7 +185,7 @@ async def test_the_clients_close_reaches_the_upstream(
     left: dict[str, Any], expected: bytes, answers_close: bool
 ) -> None:
     frames = Frames(answers_close=answers_close)
-    async with gateway(frames, websocket=WebSockets(close_timeout=0.05)) as (app, servers):
+    async with gateway(frames, websocket=WebSockets(close_timeout=5 if answers_close else 0.05)) as (app, servers):
         client = dial(app)
         await client.until("websocket.accept")
         client.say("websocket.disconnect", **left)
@@ -267,7 +267,7 @@ async def test_a_silent_upstream_is_pinged_and_given_up() -> None:
         got.append(await received(peer))
         await peer.rest()
 
-    async with gateway(sends(then=then), websocket=WebSockets(ping_interval=0.05)) as (app, servers):
+    async with gateway(sends(then=then), websocket=WebSockets(ping_interval=0.15)) as (app, servers):
         client = dial(app)
         await client.end()
         assert client.close == (1011, "the upstream does not answer")
@@ -286,7 +286,7 @@ async def test_an_upstream_that_answers_pings_is_kept() -> None:
         await peer.send(frame(CLOSE, b"\x03\xe8"))
         await peer.rest()
 
-    async with gateway(sends(then=then), websocket=WebSockets(ping_interval=0.03)) as (app, _):
+    async with gateway(sends(then=then), websocket=WebSockets(ping_interval=0.12)) as (app, _):
         client = dial(app)
         await client.end()
         assert client.close == (1000, "")
@@ -304,7 +304,7 @@ async def test_an_upstream_that_reads_nothing_is_given_up(speaks: bool) -> None:
         await asyncio.sleep(5)
 
     sockets = WebSockets(ping_interval=None)
-    async with gateway(sends(then=then), websocket=sockets, timeouts=Timeouts(idle=0.15)) as (app, servers):
+    async with gateway(sends(then=then), websocket=sockets, timeouts=Timeouts(idle=0.25)) as (app, servers):
         client = dial(app)
         await client.until("websocket.accept")
         client.say("websocket.receive", bytes=bytes(16_000_000))
@@ -316,7 +316,7 @@ async def test_an_upstream_that_reads_nothing_is_given_up(speaks: bool) -> None:
 
 @in_loop
 async def test_the_whole_exchange_has_a_limit_where_one_is_given() -> None:
-    async with gateway(sends(), timeouts=Timeouts(total=0.05)) as (app, servers):
+    async with gateway(sends(), timeouts=Timeouts(total=0.25)) as (app, servers):
         client = dial(app)
         await client.end()
         assert client.status == 101
@@ -372,7 +372,7 @@ async def test_another_upstream_is_asked_where_one_fails(first: Script | None) -
 @in_loop
 async def test_the_handshake_has_the_idle_timeout(scripts: list[Script]) -> None:
     """Also that with a second upstream."""
-    async with gateway(*scripts, balance="first", timeouts=Timeouts(idle=0.1)) as (app, servers):
+    async with gateway(*scripts, balance="first", timeouts=Timeouts(idle=0.2)) as (app, servers):
         client = dial(app)
         await asyncio.wait_for(client.end(), 2)
         assert (client.status, client.is_whole) == (504, True)
@@ -382,12 +382,15 @@ async def test_the_handshake_has_the_idle_timeout(scripts: list[Script]) -> None
 DENIAL = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\nX-Secret: 1\r\nContent-Length: 8\r\n\r\n"
 
 
-async def refuses(peer: Peer) -> None:
-    await peer.head()
-    await peer.send(DENIAL + b"no ")
-    for piece in (b"ent", b"ry"):
-        await asyncio.sleep(0.06)
-        await peer.send(piece)
+def refuses(pause: float) -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(DENIAL + b"no ")
+        for piece in (b"ent", b"ry"):
+            await asyncio.sleep(pause)
+            await peer.send(piece)
+
+    return script
 
 
 def without_secrets(_: object, head: Returned) -> Returned:
@@ -402,7 +405,7 @@ def breaks(*_: object) -> None:
 @in_loop
 async def test_a_refusal_may_take_longer_than_its_pieces(can_deny: bool, status: int, expected: bytes) -> None:
     """`idle` is the time between two of them."""
-    async with gateway(refuses, timeouts=Timeouts(idle=0.1)) as (app, _):
+    async with gateway(refuses(0.18), timeouts=Timeouts(idle=0.3)) as (app, _):
         client = dial(app, can_deny=can_deny)
         await client.end()
         assert (client.status, client.body, client.is_whole) == (status, expected, True)
@@ -424,7 +427,7 @@ async def test_a_refusal_may_take_longer_than_its_pieces(can_deny: bool, status:
 @in_loop
 async def test_a_hook_sees_the_refusal_of_a_websocket(can_deny: bool, hook: Any, status: int, expected: bytes) -> None:
     """As it sees every response: any request can ask for a WebSocket."""
-    async with gateway(refuses, on_response=hook) as (app, _):
+    async with gateway(refuses(0.01), on_response=hook) as (app, _):
         client = dial(app, can_deny=can_deny)
         await client.end()
         assert (client.status, client.body, client.is_whole) == (status, expected, True)
