@@ -1,4 +1,4 @@
-"""Gateways that are no app of ours, as commands: nginx, Caddy, and aiohttp on both sides.
+"""The gateways of others that ours is measured beside, as commands: nginx, Caddy, and aiohttp on both sides.
 
 `fronts.py PORT UPSTREAM LOOP` serves the last.
 """
@@ -80,7 +80,8 @@ def serve(port: str, upstream: str, loop: str) -> None:
         headers.append(("X-Forwarded-For", request.remote or ""))
         url = URL(upstream + request.raw_path, encoded=True)
         body = request.content if request.can_read_body else None
-        async with request.app["session"].request(request.method, url, headers=headers, data=body) as answer:
+        asked = {"headers": headers, "data": body, "allow_redirects": False}  # a redirect is for the client
+        async with request.app["session"].request(request.method, url, **asked) as answer:
             response = web.StreamResponse(status=answer.status)
             for name, value in answer.headers.items():
                 if name.lower() not in hop:

@@ -7,7 +7,22 @@ The shadow engine reports any difference that is not here. `docs/reference/engin
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
+
+from .frames import (
+    DATA,
+    ENABLE_CONNECT_PROTOCOL,
+    ENABLE_PUSH,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    LARGEST_WINDOW,
+    MAX_FRAME_SIZE,
+    SETTINGS,
+    WINDOW_UPDATE,
+    read_settings,
+    uint32,
+)
 
 __all__ = ["LAXER", "STRICTER", "excuses", "forgives"]
 
@@ -24,6 +39,16 @@ STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
             "late WINDOW_UPDATE for a stream that was reset",
             r"non-compliant data",
             "by 0 or not, it concerns no stream that is open",
+        ),
+        (
+            "the reserved bit of WINDOW_UPDATE",
+            r"non-compliant data",
+            "RFC 9113, 6.9: it is ignored",
+        ),
+        (
+            "a stream that depends on itself",
+            r"may not depend on itself",
+            "RFC 9113, 5.3.2: priority signals mean nothing any more",
         ),
         (
             "blanks around a value",
@@ -48,6 +73,12 @@ STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     )
 }
 
+_SETTINGS: Final = {
+    "ENABLE_PUSH": ENABLE_PUSH,
+    "INITIAL_WINDOW_SIZE": INITIAL_WINDOW_SIZE,
+    "MAX_FRAME_SIZE": MAX_FRAME_SIZE,
+    "ENABLE_CONNECT_PROTOCOL": ENABLE_CONNECT_PROTOCOL,
+}
 # What h2 takes and we refuse: a pattern for our error, and the reason.
 LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     what: (re.compile(pattern), why)
@@ -74,8 +105,13 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         ),
         (
             "extended CONNECT taken back",
-            r"ENABLE_CONNECT_PROTOCOL",
+            r"^SETTINGS_ENABLE_CONNECT_PROTOCOL 0:",
             "RFC 8441, 3: 1 must not become 0",
+        ),
+        (
+            "a wrong setting with another value behind it",
+            rf"^SETTINGS_(?P<name>{'|'.join(_SETTINGS)}) (?P<value>[\d,]+)",
+            "RFC 9113, 6.5.3: each value in its order; h2 reads the last one alone",
         ),
         (
             "a length that is not that of the body",
@@ -98,6 +134,11 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
             "RFC 9110, 5.1: h2 takes what is visible and no capital",
         ),
         (
+            "TE or HTTP2-Settings in a response",
+            r"^the peer sent '(te|http2-settings)', which HTTP/2 has not",
+            "RFC 9113, 8.2.2 and RFC 7540, 3.2.1: they belong to requests",
+        ),
+        (
             "control characters in a value",
             r"with the value ",
             "RFC 9110, 5.5: HTAB, SP, VCHAR and obs-text",
@@ -116,11 +157,43 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
 }
 
 
-def excuses(refusal: str) -> bool:
-    """A row says why h2 refuses, with these words, what we take."""
-    return any(pattern.search(refusal) for pattern, _ in STRICTER.values())
+def _is_replaced(seen: re.Match[str], payload: bytes) -> bool:
+    """The frame ends with another value of the setting that the error names."""
+    last = dict(read_settings(payload))[_SETTINGS[seen["name"]]]
+    return last != int(seen["value"].replace(",", ""))
 
 
-def forgives(error: str) -> bool:
-    """A row says why h2 takes what we refuse with this error."""
-    return any(pattern.search(error) for pattern, _ in LAXER.values())
+# Where the words say too little: the kind of the frame, and what its payload must be.
+_FRAMES: Final[dict[str, tuple[int, Callable[[re.Match[str], bytes], bool]]]] = {
+    "empty DATA behind the end": (DATA, lambda seen, payload: not payload),
+    "late WINDOW_UPDATE for a stream that was reset": (WINDOW_UPDATE, lambda seen, payload: payload == bytes(4)),
+    "the reserved bit of WINDOW_UPDATE": (
+        WINDOW_UPDATE,
+        lambda seen, payload: uint32.unpack(payload)[0] > LARGEST_WINDOW,
+    ),
+    "HEADERS with nothing but padding": (HEADERS, lambda seen, payload: payload[0] == len(payload) - 1),
+    "a wrong setting with another value behind it": (SETTINGS, _is_replaced),
+}
+
+
+def excuses(refusal: str, kind: int, payload: bytes) -> bool:
+    """A row says why h2 refuses, with these words, the frame that we take."""
+    return _explains(STRICTER, refusal, kind, payload)
+
+
+def forgives(error: str, kind: int, payload: bytes) -> bool:
+    """A row says why h2 takes the frame that we refuse with this error."""
+    return _explains(LAXER, error, kind, payload)
+
+
+def _explains(table: dict[str, tuple[re.Pattern[str], str]], words: str, kind: int, payload: bytes) -> bool:
+    for row, (pattern, _) in table.items():
+        seen = pattern.search(words)
+        if seen is None:
+            continue
+        if row not in _FRAMES:
+            return True
+        its_kind, is_so = _FRAMES[row]
+        if kind == its_kind and is_so(seen, payload):
+            return True
+    return False

@@ -173,9 +173,9 @@ class ShadowEngine(H2Engine):
             self._seen = fault.error
             raise
         finally:
-            self._compare(theirs, refusal)
+            self._compare(theirs, refusal, raw)
 
-    def _compare(self, theirs: list[Fact], refusal: str) -> None:
+    def _compare(self, theirs: list[Fact], refusal: str, raw: bytes) -> None:
         ours = self._seen
         if ours is not None or refusal or self._away:
             self._shadow = None
@@ -184,11 +184,11 @@ class ShadowEngine(H2Engine):
                 not refusal
                 and self._is_block_whole
                 and not isinstance(ours, LimitExceeded)
-                and not forgives(ours.message)
+                and not forgives(ours.message, raw[3], raw[9:])
             ):
                 self._report(NAME, "it takes what is refused here")
         elif refusal:
-            if not excuses(refusal):
+            if not excuses(refusal, raw[3], raw[9:]):
                 self._report(NAME, "it refuses what is taken here")
         elif self._facts != theirs:
             self._shadow = None

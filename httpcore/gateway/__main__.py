@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from .config import Service, Table, apps_of, merged, routed, settings_of, summary
+from .config import Service, Table, checked, merged, summary
 from .supervisor import Supervisor, listening
 
 __all__ = ["FLAGS", "arguments", "main", "table_of"]
@@ -112,8 +112,7 @@ def main(given: Sequence[str]) -> int:
     options = arguments(given)
     try:
         table = table_of(options)
-        settings = settings_of(table)
-        routed(settings, apps_of(settings))  # what only they check
+        settings = checked(table)
     except (OSError, TypeError, ValueError) as error:
         _say(f"{options.config}: {error}" if options.config is not None else str(error))
         return 1

@@ -7,19 +7,32 @@ checked by what it is for (`Timeouts`, `Limits`, `Health`, `Upstream`, `Gateway`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
 
-from .._config import SSLConfig, checked_seconds
+from .._config import SSLConfig
 from .._errors import HTTPCoreError
 from .._values import dataclass
 from .gateway import Gateway
 from .messages import App
 from .request_ids import RequestIds
 from .router import Router
-from .settings import Health, Limits, Timeouts, Upstream, WebSockets, checked_whole
+from .settings import DEFAULT_LIMITS, Health, Limits, Timeouts, Upstream, WebSockets, checked_finite, checked_whole
 
-__all__ = ["GATEWAY", "Settings", "Service", "Table", "TABLES", "apps_of", "merged", "routed", "settings_of", "summary"]
+__all__ = [
+    "GATEWAY",
+    "Settings",
+    "Service",
+    "Table",
+    "TABLES",
+    "apps_of",
+    "checked",
+    "merged",
+    "routed",
+    "settings_of",
+    "summary",
+]
 
 Table = dict[str, object]
 
@@ -66,16 +79,13 @@ class Service:
             _text(name, getattr(self, name))
         for name, least in (("port", 0), ("metrics_port", 0), ("workers", 1), ("backlog", 1), ("keep_alive", 0)):
             value = getattr(self, name)
-            if value is None and name != "metrics_port":
-                raise TypeError(f"{name}: expected a whole number, got None")
-            checked_whole(name, value, least=least)
+            checked_whole(name, value, least=least, optional=name == "metrics_port")
             if name.endswith("port") and value is not None and value > 65535:
                 raise ValueError(f"{name}: expected a number up to 65535, got {value!r}")
         if self.ready is not None and not _text("ready", self.ready).startswith("/"):
             raise ValueError(f'ready: expected a path that begins with "/", got {self.ready!r}')
         for name in ("notice", "grace"):
-            if checked_seconds(name, getattr(self, name)) is None:
-                raise ValueError(f"{name}: expected a number of seconds, got {getattr(self, name)!r}")
+            checked_finite(name, getattr(self, name), zero=True)
         _flag("access_log", self.access_log)
         _flag("request_id", self.request_id)
 
@@ -195,7 +205,7 @@ def _gateway(where: str, table: Table) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in table.items():
         if name == "upstreams":
-            found[name] = _upstreams(f"{where}{name}", value)
+            found[name] = _upstreams(where, value)
         elif name in TABLES and not (name == "websocket" and isinstance(value, bool)):
             found[name] = _made(name, where, value)
         else:
@@ -206,17 +216,17 @@ def _gateway(where: str, table: Table) -> dict[str, Any]:
 def _upstreams(where: str, value: object) -> list[Upstream]:
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, list) or not listed:
-        raise TypeError(f"{where}: expected a list of URLs and tables, got {value!r}")
+        raise TypeError(f"{where}upstreams: expected a list of URLs and tables, got {value!r}")
     return [_upstream(where, {"url": each} if isinstance(each, str) else each) for each in listed]
 
 
 def _upstream(where: str, value: object) -> Upstream:
-    table = dict(_table(where, value))
+    table = dict(_table(f"{where}upstreams", value))
     ssl = table.pop("ssl", None)
     if "url" not in table:
-        raise ValueError(f"{where}.url: expected a URL, got none")
-    extra = {} if ssl is None else {"ssl": _made("ssl", f"{where}.", ssl)}
-    made = _made("upstreams", where.removesuffix("upstreams"), table, "ssl", **extra)
+        raise ValueError(f"{where}upstreams.url: expected a URL, got none")
+    extra = {} if ssl is None else {"ssl": _made("ssl", f"{where}upstreams.", ssl)}
+    made = _made("upstreams", where, table, "ssl", **extra)
     assert isinstance(made, Upstream)
     return made
 
@@ -263,15 +273,15 @@ def apps_of(settings: Settings, name: str | None = None, make: Callable[..., Gat
     found = {}
     for prefix, given in settings.gateways:
         where = f'routes."{prefix}".' if prefix else ""
-        limits: Limits = given.get("limits") or Limits()
+        limits: Limits = given.get("limits", DEFAULT_LIMITS)
         own = {
+            "name": name,
             **given,
-            "limits": Limits(
-                _part(limits.concurrent, workers), -(-limits.queue // workers), limits.queue_wait, limits.body
-            ),
-            "upstreams": [_apart(each, workers) for each in given["upstreams"]],
+            "limits": replace(limits, concurrent=_part(limits.concurrent, workers), queue=_part(limits.queue, workers)),
+            "upstreams": [
+                replace(each, max_connections=_part(each.max_connections, workers)) for each in given["upstreams"]
+            ],
         }
-        own.setdefault("name", name)
         try:
             found[prefix] = make(**own, forward_date=True)
         except (TypeError, ValueError) as error:
@@ -279,13 +289,9 @@ def apps_of(settings: Settings, name: str | None = None, make: Callable[..., Gat
     return found
 
 
-def _part(number: int | None, workers: int) -> int | None:
+def _part(number: int | None, workers: int) -> Any:
+    """Of a limit, for one of the workers: rounded up. None stays None."""
     return None if number is None else -(-number // workers)
-
-
-def _apart(upstream: Upstream, workers: int) -> Upstream:
-    most = _part(upstream.max_connections, workers)
-    return Upstream(upstream.url, weight=upstream.weight, http2=upstream.http2, max_connections=most, ssl=upstream.ssl)
 
 
 def routed(settings: Settings, gateways: Mapping[str, Gateway]) -> App:
@@ -301,6 +307,17 @@ def routed(settings: Settings, gateways: Mapping[str, Gateway]) -> App:
     return RequestIds(app, [each for _, given in settings.gateways for each in given.get("trusted_proxies", ())])
 
 
+def checked(table: Table) -> Settings:
+    """The settings of a whole file, and what only a `Gateway` and a `Router` check is right, too.
+
+    Raises:
+        TypeError, ValueError: a name is unknown, or a value is not allowed; says which.
+    """
+    settings = settings_of(table)
+    routed(settings, apps_of(settings))
+    return settings
+
+
 def summary(settings: Settings) -> list[str]:
     """What would run, in a few lines."""
     service = settings.service
@@ -308,10 +325,8 @@ def summary(settings: Settings) -> list[str]:
     lines = [f"{workers} on {service.host}:{service.port}, {service.grace:g} s of grace"]
     if service.metrics_port is not None:
         lines.append(f"metrics on {service.metrics_host}:{service.metrics_port}")
+    others = "all paths" if len(settings.gateways) == 1 else "all other paths"
     for prefix, given in settings.gateways:
-        names = ", ".join([each.url for each in given["upstreams"]])
-        lines.append(
-            f"{prefix or 'all paths' if len(settings.gateways) == 1 else prefix or 'all other paths'}: {names}"
-        )
+        lines.append(f"{prefix or others}: {', '.join([each.url for each in given['upstreams']])}")
         lines += [f"  {name}: {value}" for name, value in given.items() if name != "upstreams"]
     return lines

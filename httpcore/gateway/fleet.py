@@ -12,10 +12,12 @@ from typing import Final, NamedTuple
 __all__ = ["Action", "Done", "Drain", "Fleet", "Kill", "Note", "Start", "STARTING"]
 
 STEADY: Final = 10.0
-"""Seconds after which a worker that ends says nothing against the next one."""
+"""A worker that was there for so many seconds is replaced at once: the next one may expect to last as long."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
-"""Seconds before a worker that has ended is replaced: each time that one ends early twice as many, up to these."""
+"""Seconds before one that ended earlier is replaced: at first the lesser, and twice as many each time that another ends
+early, up to the longer.
+"""
 STARTING: Final = 60.0
 """Seconds for a worker to be ready."""
 
@@ -71,6 +73,7 @@ class Fleet:
 
     Attributes:
         is_stopping: it ends.
+        latest: the generation that was begun last, by its number.
     """
 
     def __init__(self, wanted: int) -> None:
@@ -78,7 +81,7 @@ class Fleet:
         self._wanted = {0: wanted}  # by generation
         self._current = 0
         self._next: int | None = None
-        self._latest = 0
+        self.latest: int = 0
         self._workers: dict[int, _Worker] = {}
         self._numbers = 0
         self._early = 0  # in a row
@@ -101,8 +104,8 @@ class Fleet:
     def reload(self, wanted: int, now: float) -> list[Action]:
         """A new generation, of so many. Not while one is on its way."""
         assert self._next is None
-        self._latest += 1
-        self._next = self._latest
+        self.latest += 1
+        self._next = self.latest
         self._wanted[self._next] = wanted
         return self._fill(self._next, now, 0.0)
 
@@ -138,8 +141,10 @@ class Fleet:
             ]
         self._early = self._early + 1 if now - worker.since < STEADY else 0
         pause = 0.0 if not self._early else min(FIRST_PAUSE * 2 ** (self._early - 1), LONGEST_PAUSE)
+        if self._next is not None:
+            return [Note(f"a worker ended: {status}; those of the reload take its place")]
         note = Note(f"a worker ended: {status}; it is replaced" + (f" in {pause:g} s" if pause else ""))
-        return [note, *self._fill(self._current, now, pause)] if self._next is None else [note]
+        return [note, *self._fill(self._current, now, pause)]
 
     def overdue(self, now: float) -> list[Action]:
         """Those that take too long to be ready."""

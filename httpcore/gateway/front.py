@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable
 from email.utils import formatdate
 
-from .messages import App, Message, Receive, Refusal, Scope, Send, answer
+from .messages import App, Headers, Receive, Refusal, Scope, Send, answer, with_head
 
 __all__ = ["Front"]
 
@@ -35,18 +35,14 @@ class Front:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Most requests cost no more than this: what is returned is the app's own coroutine."""
         if not self.is_ending and (self._ready is None or scope.get("path") != self._ready):
-            return self._app(scope, receive, self._dated(send) if scope["type"] == "http" else send)
+            return self._app(scope, receive, with_head(send, self._dated) if scope["type"] == "http" else send)
         return self._serve(scope, receive, send)
 
-    def _dated(self, send: Send) -> Send:
-        def dated(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                headers = message["headers"]
-                if not any(name == b"date" for name, _ in headers):
-                    message = {**message, "headers": [*headers, (b"date", self._date())]}
-            return send(message)
+    def _dated(self, headers: Headers) -> Headers:
+        return headers if any(name == b"date" for name, _ in headers) else [*headers, (b"date", self._date())]
 
-        return dated
+    def _last(self, headers: Headers) -> Headers:
+        return [*self._dated(headers), (b"connection", b"close")]
 
     def _date(self) -> bytes:
         """The present, made anew each second."""
@@ -60,19 +56,9 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        last = self._dated(_closing(send) if self.is_ending and scope["http_version"] < "2" else send)
+        is_last = self.is_ending and scope["http_version"] < "2"  # HTTP/2 has no such field
+        last = with_head(send, self._last if is_last else self._dated)
         if scope["path"] == self._ready:
             await answer(last, _ENDING if self.is_ending else _READY)
         else:
             await self._app(scope, receive, last)
-
-
-def _closing(send: Send) -> Send:
-    """The same, with `Connection: close` in the head."""
-
-    async def closing(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-        await send(message)
-
-    return closing

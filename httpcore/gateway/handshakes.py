@@ -88,16 +88,16 @@ def agreed(given: Headers, offer: Offer, without: frozenset[bytes], name: bytes)
     Raises:
         RemoteProtocolError: it has accepted something else than was asked for.
     """
-    sent_text: dict[bytes, list[bytes]] = {}
+    fields: dict[bytes, list[bytes]] = {}
     for field, value in given:
-        sent_text.setdefault(field, []).append(value)
-    if b",".join(sent_text.get(b"upgrade", ())).strip().lower() != b"websocket":
+        fields.setdefault(field, []).append(value)
+    if b",".join(fields.get(b"upgrade", ())).strip().lower() != b"websocket":
         raise RemoteProtocolError("the upstream switched to another protocol than websocket")
-    if sent_text.get(b"sec-websocket-accept") != [offer.accept]:
+    if fields.get(b"sec-websocket-accept") != [offer.accept]:
         raise RemoteProtocolError("the upstream's Sec-WebSocket-Accept does not answer the key")
-    if b"sec-websocket-extensions" in sent_text:
+    if b"sec-websocket-extensions" in fields:
         raise RemoteProtocolError("the upstream chose an extension of WebSockets, and none was offered")
-    chosen = [value.decode("latin-1") for value in sent_text.get(b"sec-websocket-protocol", ())]
+    chosen = [value.decode("latin-1") for value in fields.get(b"sec-websocket-protocol", ())]
     if len(chosen) > 1 or (chosen and chosen[0] not in offer.subprotocols):
         raise RemoteProtocolError(f"the upstream chose a subprotocol that was not offered: {show(', '.join(chosen))}")
     headers = [pair for pair in returned(given, without, "1.1", name) if pair[0] not in _OWN]

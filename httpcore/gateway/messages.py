@@ -7,7 +7,19 @@ from typing import Any, NamedTuple
 
 from .._message.fields import Headers
 
-__all__ = ["App", "Headers", "Message", "Receive", "Refusal", "Scope", "Send", "answer", "can_deny", "deny"]
+__all__ = [
+    "App",
+    "Headers",
+    "Message",
+    "Receive",
+    "Refusal",
+    "Scope",
+    "Send",
+    "answer",
+    "can_deny",
+    "deny",
+    "with_head",
+]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,6 +48,17 @@ async def answer(send: Send, refusal: Refusal) -> None:
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), *refusal.headers]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": text})
+
+
+def with_head(send: Send, change: Callable[[Headers], Headers]) -> Send:
+    """The same `send`, with the fields of a response's head changed."""
+
+    def changed(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": change(message["headers"])}
+        return send(message)
+
+    return changed
 
 
 def can_deny(scope: Scope) -> bool:

@@ -19,7 +19,7 @@ from .forwarding import CLAIMS, Networks, client_of, is_claim, is_trusted, writt
 from .messages import Headers, Refusal, Scope
 from .targets import hosts, leaves, target_of
 
-__all__ = ["ALLOW", "Forward", "Trust", "plan", "returned"]
+__all__ = ["ALLOW", "Forward", "Trust", "plan", "returned", "without_trailers"]
 
 _ONE_HOP: Final = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
@@ -30,6 +30,7 @@ _NO_OPTION: Final = frozenset((b"close", b"keep-alive", b""))
 # A peer that names these in Connection would change how the message is read, or what the next hop is told.
 _NEVER_NAMED: Final = frozenset((b"content-length", b"host", b"via"))
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
+_NO_TRAILER: Final = frozenset(b"content-encoding content-length content-type date server set-cookie via".split())
 
 ALLOW: Final = (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
@@ -270,3 +271,17 @@ def returned(given: Headers, without: frozenset[bytes], version: str, name: byte
             headers = [pair for pair in headers if pair[0] not in options]
     headers.append((b"via", b", ".join([*before, b"%b %b" % (version.encode("ascii"), name)])))
     return headers
+
+
+def without_trailers(headers: Headers) -> tuple[Headers, Headers]:
+    """The head of a gRPC response and the trailers in it, where it has any.
+
+    A call that fails at once is a response whose head is also its end ("Trailers-Only" in gRPC's specification). ASGI
+    has no such response, and a client reads `grpc-status` from the fields that end one. So these become trailers.
+    """
+    if not any(name == b"grpc-status" for name, _ in headers):
+        return headers, []
+    return (
+        [pair for pair in headers if pair[0] in _NO_TRAILER],
+        [pair for pair in headers if pair[0] not in _NO_TRAILER],
+    )

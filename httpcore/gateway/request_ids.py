@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
 from .forwarding import is_trusted, networks_of
-from .messages import App, Message, Receive, Scope, Send
+from .messages import App, Headers, Receive, Scope, Send, with_head
 
 __all__ = ["RequestIds"]
 
@@ -32,21 +32,19 @@ class RequestIds:
     def __init__(self, app: App, trusted_proxies: Sequence[str] = ()) -> None:
         self._app = app
         self._networks = networks_of(trusted_proxies)
-        self._prefix = os.urandom(8).hex()  # of this process
+        self._prefix = os.urandom(8).hex().encode()  # of this process
         self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        pair = (_FIELD, self._given(scope) or b"%b-%x" % (self._prefix.encode(), next(self._numbers)))
+        pair = (_FIELD, self._given(scope) or b"%b-%x" % (self._prefix, next(self._numbers)))
 
-        def marked(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*_others(message["headers"]), pair]}
-            return send(message)
+        def marked(headers: Headers) -> Headers:
+            return [*_others(headers), pair]
 
-        await self._app({**scope, "headers": [*_others(scope["headers"]), pair]}, receive, marked)
+        await self._app({**scope, "headers": marked(scope["headers"])}, receive, with_head(send, marked))
 
     def _given(self, scope: Scope) -> bytes | None:
         """What a trusted proxy has called the request."""
@@ -57,5 +55,5 @@ class RequestIds:
         return found[0] if len(found) == 1 and _USABLE.fullmatch(found[0]) else None
 
 
-def _others(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _others(headers: Headers) -> Headers:
     return [(name, value) for name, value in headers if name != _FIELD]

@@ -23,6 +23,7 @@ __all__ = [
     "Timeouts",
     "Upstream",
     "WebSockets",
+    "checked_finite",
     "checked_whole",
     "upstreams_of",
     "websockets_of",
@@ -54,14 +55,20 @@ class Sender(Protocol):
         ...
 
 
-def checked_whole(name: str, value: int | None, *, least: int) -> None:
-    """Raise TypeError or ValueError unless `value` is None or a whole number from `least` up."""
-    if value is None:
+def checked_whole(name: str, value: int | None, *, least: int, optional: bool = False) -> None:
+    """Raise TypeError or ValueError unless `value` is a whole number from `least` up; None is one where `optional`."""
+    if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected a whole number or None, got {value!r}")
+        raise TypeError(f"{name}: expected a whole number{' or None' if optional else ''}, got {value!r}")
     if value < least:
         raise ValueError(f"{name}: expected a number from {least} up, got {value!r}")
+
+
+def checked_finite(name: str, value: float, *, zero: bool = False) -> None:
+    """Raise TypeError or ValueError unless `value` is a number of seconds: None, which is no limit, is none."""
+    if checked_seconds(name, value, zero=zero) is None:
+        raise (TypeError if value is None else ValueError)(f"{name}: expected a number of seconds, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +130,10 @@ class Limits:
     body: int | None = None
 
     def __post_init__(self) -> None:
-        checked_whole("concurrent", self.concurrent, least=1)
+        checked_whole("concurrent", self.concurrent, least=1, optional=True)
         checked_whole("queue", self.queue, least=0)
-        checked_whole("body", self.body, least=0)
-        if self.queue is None:
-            raise TypeError("queue: expected a whole number, got None")
-        if self.queue_wait is None:
-            raise TypeError("queue_wait: expected a number of seconds, got None")
-        checked_seconds("queue_wait", self.queue_wait)
+        checked_finite("queue_wait", self.queue_wait, zero=True)
+        checked_whole("body", self.body, least=0, optional=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +156,9 @@ class WebSockets:
     close_timeout: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.max_message is None:
-            raise TypeError("max_message: expected a whole number, got None")
         checked_whole("max_message", self.max_message, least=1)
-        if self.ping_interval is not None:
-            checked_seconds("ping_interval", self.ping_interval, zero=False)
-        if checked_seconds("close_timeout", self.close_timeout, zero=False) is None:
-            raise TypeError("close_timeout: expected a number of seconds, got None")
+        checked_seconds("ping_interval", self.ping_interval, zero=False)
+        checked_finite("close_timeout", self.close_timeout)
 
 
 def websockets_of(given: bool | WebSockets) -> WebSockets | None:
@@ -207,13 +206,10 @@ class Health:
         if self.path is not None and not (self.path.startswith("/") and self.path.isascii()):
             raise ValueError(f'path: expected a path that begins with "/", or None, got {self.path!r}')
         for name in ("interval", "timeout", "ejection"):
-            if checked_seconds(name, getattr(self, name), zero=False) is None:
-                raise ValueError(f"{name}: expected a number of seconds, got {getattr(self, name)!r}")
+            checked_finite(name, getattr(self, name))
         for name in ("fall", "rise"):
-            if getattr(self, name) is None:
-                raise TypeError(f"{name}: expected a whole number, got None")
             checked_whole(name, getattr(self, name), least=1)
-        checked_whole("passive", self.passive, least=1)
+        checked_whole("passive", self.passive, least=1, optional=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +244,10 @@ class Upstream:
         parsed = URL.parse(self.url)
         if b"?" in parsed.target or parsed.userinfo is not None:
             raise ValueError(f"url: expected neither a query nor a user name, got {parsed.redacted}")
-        if self.weight is None:
-            raise TypeError("weight: expected a whole number, got None")
         checked_whole("weight", self.weight, least=1)
         if self.http2 is not None and not isinstance(self.http2, bool):
             raise TypeError(f"http2: expected True, False or None, got {self.http2!r}")
-        checked_whole("max_connections", self.max_connections, least=1)
+        checked_whole("max_connections", self.max_connections, least=1, optional=True)
         if self.ssl is not None:
             checked_ssl(self.ssl)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from .config import Service, Table, apps_of, routed, settings_of
+from .config import Service, Table, checked, settings_of
 from .fleet import Action, Drain, Fleet, Kill, Note, Start
 from .stats import GatewayStats, added, ended, prometheus, unpacked
 from .watch import now
@@ -27,7 +27,7 @@ __all__ = ["Supervisor", "listening"]
 SLACK: Final = 5.0
 """Seconds beyond the grace after which a worker that should have ended is killed."""
 ASKED: Final = 2.0
-"""Seconds for a worker to tell its figures; else those are taken that it told last."""
+"""Seconds for a worker to send its figures; else those are taken that it sent last."""
 _LINE: Final = 10_000_000
 
 _log = logging.getLogger("httpcore.gateway")
@@ -52,7 +52,7 @@ class _Process:
     """A worker's.
 
     Attributes:
-        figures: what it has counted, as it said last.
+        figures: what it has counted, as it sent last.
     """
 
     def __init__(self, table: Table) -> None:
@@ -64,7 +64,7 @@ class _Process:
         self.figures: list[GatewayStats] = []
         self.answered = asyncio.Event()
 
-    def say(self, order: object) -> None:
+    def send(self, order: object) -> None:
         if self.writer is not None:
             self.writer.write(json.dumps(order).encode() + b"\n")
 
@@ -74,6 +74,16 @@ class _Process:
                 self.process.kill()
         elif self.task is not None:
             self.task.cancel()
+
+
+async def _message(reader: asyncio.StreamReader) -> dict[str, Any] | None:
+    """The next message of a worker; None at the end, also at one in the middle of a line: it was killed."""
+    try:
+        line = await reader.readline()
+        message: dict[str, Any] | None = json.loads(line) if line else None
+    except (OSError, ValueError):
+        return None
+    return message
 
 
 class Supervisor:
@@ -95,13 +105,15 @@ class Supervisor:
         self._read = read
         self._listener = listener
         self._metrics = metrics
-        self._service: Service = settings_of(table).service
+        self._service: Service = settings_of(table).service  # of the start, whose sockets stay for good
         self._name = f"gateway-{os.urandom(4).hex()}"
         self._fleet = Fleet(self._service.workers)
         self.tables: dict[int, Table] = {0: table}
         self._processes: dict[int, _Process] = {}
+        # First its last figures move to those of the ended, then its end is acted upon: they are counted once at each
+        # moment, and also after the last worker, whose end ends us.
         self._retired = added(())
-        self._again = False
+        self._again = False  # another reload was asked for during one
         self._done: asyncio.Future[int]
 
     async def run(self) -> int:
@@ -128,13 +140,20 @@ class Supervisor:
     # Signals.
 
     def _stop(self) -> None:
+        """SIGTERM and SIGINT: let the workers end their requests; a second one kills them."""
         if self._fleet.is_stopping:
             self._do(self._fleet.kill())
             return
-        self._listener.close()  # the workers have theirs, and close it when none of them accepts any more
+        # First our own copy of the listening socket is closed, then the workers are sent "stop". The system refuses
+        # connections once the last copy is closed: that must be a worker's, which first takes what waits in the queue.
+        self._listener.close()
         self._do(self._fleet.stop())
 
     def _reload(self) -> None:
+        """SIGHUP: read the settings anew, and start workers with them. The old ones are drained when all of these are
+        ready (see `fleet`), so that at each moment some worker accepts from the socket that all of them share. What is
+        wrong with the settings shows here, before any process is started or ended.
+        """
         if self._fleet.is_stopping:
             return
         if self._fleet.is_reloading:
@@ -142,18 +161,17 @@ class Supervisor:
             return
         try:
             table = self._read()
-            settings = settings_of(table)
-            routed(settings, apps_of(settings))
-        except Exception as error:
+            new = checked(table).service
+        except (OSError, TypeError, ValueError) as error:  # as at the start
             _log.error("the reload is given up: %s", error)
             return
-        old, new = self._service, settings.service
+        old = self._service
         if (old.host, old.port, old.metrics_host, old.metrics_port) != (
             *(new.host, new.port, new.metrics_host, new.metrics_port),
         ):
             _log.warning("addresses and ports stay as they are until the next start")
         actions = self._fleet.reload(new.workers, now())
-        self.tables[max(self.tables) + 1] = table
+        self.tables[self._fleet.latest] = table  # before the workers are started, which run it
         self._do(actions)
 
     # Workers.
@@ -174,7 +192,8 @@ class Supervisor:
 
     def _drain(self, action: Drain) -> None:
         process = self._processes[action.number]
-        process.say("stop" if action.is_last else "hand over")
+        process.send("stop" if action.is_last else "hand over")
+        # By its own settings, which those of a reload need not be.
         service = settings_of(process.table).service
         asyncio.get_running_loop().call_later(service.notice + service.grace + SLACK, process.kill)
 
@@ -183,29 +202,34 @@ class Supervisor:
         try:
             await asyncio.sleep(pause)
             status = await self._follow(number, process)
-        except asyncio.CancelledError:  # it had not begun
+        except asyncio.CancelledError:  # by `_Process.kill`, in the pause or before there was a process
             status = "it was not started"
         except OSError as error:
             status = str(error)
+        # First its last figures move to those of the ended, then its end is acted upon: they are counted once at each
+        # moment, and also after the last worker, whose end ends us.
         self._retired = added([self._retired, *map(ended, process.figures)])
         del self._processes[number]
         self._do(self._fleet.ended(number, status, now()))
         self._reload_again()
 
     async def _follow(self, number: int, process: _Process) -> str:
-        """Start the process and hear what it says; how it has ended."""
+        """Start the process and receive its messages; how it has ended."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            numbers = (self._listener.fileno(), theirs.fileno())
-            process.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "httpcore.gateway.worker", *map(str, numbers)), pass_fds=numbers
-            )
+        try:
+            with theirs:
+                numbers = (self._listener.fileno(), theirs.fileno())
+                process.process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "httpcore.gateway.worker", *map(str, numbers)), pass_fds=numbers
+                )
+        except BaseException:
+            ours.close()
+            raise
         reader, process.writer = await asyncio.open_connection(sock=ours, limit=_LINE)
-        process.say({"table": process.table, "name": self._name})
-        with suppress(OSError, ValueError):
-            while line := await reader.readline():
-                self._receive(number, process, json.loads(line))
-        process.writer.close()
+        process.send({"table": process.table, "name": self._name})
+        while (message := await _message(reader)) is not None:
+            self._receive(number, process, message)
+        process.writer.close()  # where it still runs, it takes this as the end of its supervisor, and ends
         status = await process.process.wait()
         return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
@@ -236,7 +260,7 @@ class Supervisor:
         asked = [process for process in self._processes.values() if process.is_ready]
         for process in asked:
             process.answered.clear()
-            process.say("figures")
+            process.send("figures")
         with suppress(TimeoutError):
             async with asyncio.timeout(ASKED):
                 for process in asked:

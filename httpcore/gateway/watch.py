@@ -96,6 +96,11 @@ class Watch:
         if self._looked:
             self._read()
 
+    def admitted(self) -> None:
+        """The request has left the queue, where `rests` kept the upstream's time from running: now it begins."""
+        if self._body_is_over:
+            self._waits("first_byte", self._timeouts.first_byte)
+
     def begins(self) -> None:
         """The head of the response is here. Until `waits` nothing is expected of the upstream."""
         self._name = "idle"

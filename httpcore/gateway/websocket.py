@@ -4,8 +4,10 @@ The frames are wsproto's, so this module is imported only for a WebSocket. Each 
 fragments and compression are agreed on with each hop by itself. Messages go on whole, one at a time each way: a side
 that reads slowly holds up the other, by the back pressure of both connections.
 
-Two tasks: the request's own passes on what the upstream sends, a second one what the client sends. That one is there
-before the upstream is asked, since it is also the one that hears the client leave.
+Two tasks: the request's own passes on what the upstream sends, a second one what the client sends. The second one
+begins before the upstream is asked, since a client's leaving is a message like any other: ASGI has one `receive` for
+both. The request ends with the first one, which the second one cancels (`Watch.left`) where the client is lost. An
+error of the upstream's connection ends the second one alone: the first one, which reads, gets an error, too.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from wsproto import events
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.frame_protocol import CloseReason
 
-from .._errors import HTTPCoreError
+from .._errors import HTTPCoreError, Timeout
 from .._message.raw import RawStream
 from .handshakes import Agreed
 from .messages import Message, Receive, Send
@@ -51,18 +53,18 @@ class Socket:
     __slots__ = (
         "_connection",
         "_frames",
-        "_handle",
+        "_has_received",
         "_is_client_gone",
         "_is_pinged",
         "_lock",
         "_parts",
         "_pong",
         "_receive",
-        "_received_texts",
         "_send",
         "_settings",
         "_size",
         "_stop",
+        "_timer",
         "_watch",
     )  # fmt: skip
 
@@ -78,16 +80,17 @@ class Socket:
         self._size = 0
         self._pong: bytes | None = None
         self._is_client_gone = False
-        self._received_texts = False
+        self._has_received = False  # since the last look of `_look`
         self._is_pinged = False
-        self._handle: Callable[[], object] | None = None
+        # What cancels the one timer: first that of the pings, then that of the upstream's answer to Close.
+        self._timer: Callable[[], object] | None = None
         self._stop = start(self._from_client())
 
     def close(self) -> None:
         """The request is over, however it ended."""
         self._stop()
-        if self._handle is not None:
-            self._handle()
+        if self._timer is not None:
+            self._timer()
         if self._connection is not None:
             self._connection.close()
 
@@ -95,14 +98,14 @@ class Socket:
         """Accept the client, and pass messages both ways until one side closes.
 
         Raises:
-            HTTPCoreError: the upstream broke off; the client was told.
+            HTTPCoreError: the upstream broke off. The client was sent Close with 1011.
         """
         self._connection = connection
         await self._to_client(
             {"type": "websocket.accept", "subprotocol": agreed.subprotocol, "headers": agreed.headers}
         )
         if self._settings.ping_interval is not None:
-            self._handle = later(self._settings.ping_interval, self._look)
+            self._timer = later(self._settings.ping_interval, self._look)
         try:
             turn.is_whole = await self._from_upstream(connection)
         except HTTPCoreError:
@@ -118,8 +121,9 @@ class Socket:
         """Whether it closed as the protocol has it."""
         frames = self._frames
         while data := await connection.recv(_PIECE):
-            self._received_texts = True
-            if len(data) > _PIECE // 2:  # of an upstream that sends without end: others have their turn between pieces
+            self._has_received = True
+            if len(data) > _PIECE // 2:
+                # `recv` need not wait where an upstream sends without end: other requests run here.
                 await pause(0)
             frames.receive_data(data)
             for event in frames.events():
@@ -172,7 +176,12 @@ class Socket:
         return True
 
     def _answer_ping(self, ping: events.Ping) -> None:
-        """The reader does not wait for room to send. Of several pings the last one's pong stands for all (5.5.3)."""
+        """The reader does not wait for room to send. Of several pings the last one's pong stands for all (5.5.3).
+
+        After a Close of ours wsproto sends no more, and none is needed: the upstream's Close comes next.
+        """
+        if self._frames.state is not ConnectionState.OPEN:
+            return
         is_coming = self._pong is not None
         self._pong = self._frames.send(ping.response())
         if not is_coming:
@@ -184,8 +193,8 @@ class Socket:
                 pong, self._pong = self._pong, None
                 if pong is not None and self._connection is not None:
                     await self._connection.send(pong)
-        except HTTPCoreError:
-            pass  # the reader hears of it, too
+        except HTTPCoreError as error:
+            self._on_unsent(error)
 
     async def _to_client(self, message: Message) -> None:
         """A server may raise what it likes where the client has left: its leaving is on its way to the second task."""
@@ -216,8 +225,8 @@ class Socket:
                 elif kind == "websocket.disconnect":
                     await self._on_left(message.get("code", _NO_CODE), message.get("reason") or "")
                     return
-        except HTTPCoreError:
-            pass  # the reader hears of it, too
+        except HTTPCoreError as error:
+            self._on_unsent(error)
 
     async def _pass(self, message: Message) -> None:
         text = message.get("text")
@@ -227,26 +236,34 @@ class Socket:
             await self._put(events.BytesMessage(data=message["bytes"]))
 
     async def _on_left(self, code: int, reason: str) -> None:
-        """A client that closed is told to the upstream by its code; one that was lost by a lost connection."""
+        """Pass a client's Close on, code and reason; a client that was lost is a lost connection upstream, too."""
         if self._connection is None or code == _ABNORMAL:
             self._watch.left()
             return
         self._is_client_gone = True
-        self._end_soon()
+        self._end_soon()  # before Close is sent, which waits for room: the upstream may read nothing
         # wsproto knows "no code" by its own name alone.
         await self._put(events.CloseConnection(CloseReason.NO_STATUS_RCVD if code == _NO_CODE else code, reason))
 
+    def _on_unsent(self, error: HTTPCoreError) -> None:
+        """A lost connection is an error for the first task, too, which reads. An upstream that reads nothing is none,
+        and after a frame that was sent in part no other can follow: the connection is closed, which ends that task.
+        """
+        if isinstance(error, Timeout) and self._connection is not None:
+            self._connection.close()
+
     def _end_soon(self) -> None:
         """The upstream has this long to answer Close."""
-        if self._handle is not None:
-            self._handle()
-        self._handle = later(self._settings.close_timeout, self._watch.left)
+        if self._timer is not None:
+            self._timer()
+        self._timer = later(self._settings.close_timeout, self._watch.left)
 
     async def _put(self, event: events.Event) -> None:
         connection, frames = self._connection, self._frames
         assert connection is not None  # the client was accepted
         async with self._lock:
             is_close = isinstance(event, events.CloseConnection)
+            # The state may have changed while the lock was waited for: after Close nothing else may be sent.
             if frames.state is ConnectionState.OPEN or (is_close and frames.state is ConnectionState.REMOTE_CLOSING):
                 await connection.send(frames.send(event))
 
@@ -255,22 +272,22 @@ class Socket:
     def _look(self) -> None:
         """Ping an upstream that was silent; one that was silent even so is given up."""
         assert self._settings.ping_interval is not None
-        if self._is_pinged and not self._received_texts:
+        if self._is_pinged and not self._has_received:
             start(self._give_up())
             return
-        self._is_pinged = not self._received_texts
+        self._is_pinged = not self._has_received
         if self._is_pinged:
             start(self._ping())
-        self._received_texts = False
-        self._handle = later(self._settings.ping_interval, self._look)
+        self._has_received = False
+        self._timer = later(self._settings.ping_interval, self._look)
 
     async def _give_up(self) -> None:
-        self._end_soon()
+        self._end_soon()  # first, since the client may read nothing: then Close waits for room
         await self._close_client(_INTERNAL_ERROR, "the upstream does not answer")
         self._watch.end("idle")
 
     async def _ping(self) -> None:
         try:
             await self._put(events.Ping())
-        except HTTPCoreError:
-            pass  # the reader hears of it, too
+        except HTTPCoreError as error:
+            self._on_unsent(error)

@@ -1,7 +1,8 @@
-"""One worker process: the gateway under uvicorn, on a socket that it shares, told by its supervisor when to end.
+"""One worker process: the gateway under uvicorn, on a socket that it shares, which ends when its supervisor says so.
 
 `python -m httpcore.gateway.worker LISTENER CHANNEL`, with the numbers of two inherited sockets. On the channel there
-are lines of JSON: first what to run, then orders; what it says itself is `{"ready": true}` and its figures.
+are lines of JSON: first what to run, then orders ("figures"; "stop", as one of the last workers; "hand over", to
+others). It sends `{"ready": true}` and its figures.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from .config import Service, apps_of, routed, settings_of
+from .config import Service, Settings, apps_of, routed, settings_of
 from .front import Front
 from .gateway import Gateway
 from .stats import packed
@@ -42,18 +43,16 @@ class _Worker(uvicorn.Server):
     """A server that takes orders.
 
     Arguments:
-        table: what to run, as in a settings file.
+        settings: what to run.
         name: the gateway's name in Via, the same in all workers.
         listener: where connections are accepted.
         channel: to the supervisor.
     """
 
-    def __init__(self, table: dict[str, Any], name: str, listener: socket.socket, channel: socket.socket) -> None:
-        settings = settings_of(table)
+    def __init__(self, settings: Settings, name: str, listener: socket.socket, channel: socket.socket) -> None:
         self._service = settings.service
-        self._gateways: Sequence[Gateway]
         gateways = apps_of(settings, name)
-        self._gateways = tuple(gateways.values())
+        self._gateways: Sequence[Gateway] = tuple(gateways.values())
         self._front = Front(routed(settings, gateways), self._service.ready)
         self._listener = listener
         self._channel = channel
@@ -64,24 +63,32 @@ class _Worker(uvicorn.Server):
         await super().startup(sockets=sockets)
         reader, self._writer = await asyncio.open_connection(sock=self._channel)
         self._orders = asyncio.create_task(self._obey(reader))
-        self._tell({"ready": True})
+        self._send({"ready": True})
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what is under way and what still comes, then end. Each response says that it is the last."""
+        """Answer what is under way and what still comes, then end. Each response says that it is the last.
+
+        The order matters: no connection may be refused or reset before its client has learned that this end comes.
+        """
+        # 1. From now on each response closes its connection. A response whose head is already sent does not say so:
+        # uvicorn closes these connections after it. Idle ones stay, for their next request to be answered.
         self._front.is_ending = True
         for connection in [each for each in self.server_state.connections if _has_request(each)]:
-            connection.shutdown()  # after its response
+            connection.shutdown()
+        # 2. Balancers see `ready` fail, and send new connections elsewhere. Where other workers serve there is no need.
         if self._is_last:
             await asyncio.sleep(self._service.notice)
+        # 3. No new connections. 4. Requests end, or the grace does. 5. Connections are closed, then the gateways, at
+        # the end of their lifespan. 6. The figures, which now are final; the supervisor keeps them.
         await self._accept_no_more()
         await self._wait_for_connections()
         self._cut_off()
         await super().shutdown(sockets=sockets)
-        self._tell({"figures": self._figures()})
+        self._send({"figures": self._figures()})
         self._orders.cancel()
         self._writer.close()
         with suppress(OSError):  # the supervisor is gone
-            await self._writer.wait_closed()  # what was told is sent
+            await self._writer.wait_closed()  # all was sent
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -99,7 +106,7 @@ class _Worker(uvicorn.Server):
         while line := await reader.readline():
             order = json.loads(line)
             if order == "figures":
-                self._tell({"figures": self._figures()})
+                self._send({"figures": self._figures()})
             else:
                 self._end(order == "stop")
         self._end(True)  # the supervisor is gone
@@ -109,7 +116,7 @@ class _Worker(uvicorn.Server):
         self._front.is_ending = True
         self.should_exit = True
 
-    def _tell(self, message: object) -> None:
+    def _send(self, message: object) -> None:
         self._writer.write(json.dumps(message).encode() + b"\n")
 
     def _figures(self) -> list[list[Any]]:
@@ -119,9 +126,9 @@ class _Worker(uvicorn.Server):
 
     async def _accept_no_more(self) -> None:
         """Close the listening socket. Where it is the last one, what waits in its queue is taken first: the system
-        would reset it.
+        would reset it. Otherwise the other workers take it.
         """
-        queue = self._listener.dup()
+        queue = self._listener.dup()  # keeps the queue, which ends with the last copy, while the server closes its own
         for server in self.servers:
             server.close()
         accepted = []
@@ -142,7 +149,9 @@ class _Worker(uvicorn.Server):
         return made
 
     async def _wait_for_connections(self) -> None:
-        """Until all have ended, or the grace has. Idle ones are kept as long as other workers take new ones."""
+        """Until all have ended, or the grace has. Where other workers serve, idle ones are kept for the grace, too:
+        each that is used once more ends with its response, and none has to be closed under a request.
+        """
         began = now()
         linger = LINGER if self._is_last else self._service.grace
         while self.server_state.connections and now() - began < self._service.grace:
@@ -200,9 +209,10 @@ def main(listener: str, channel: str) -> int:
     with socket.socket(fileno=int(listener)) as accepting, socket.socket(fileno=int(channel)) as connection:
         with connection.makefile("rb") as lines:
             given = json.loads(lines.readline())  # nothing else is sent before the worker is ready
-        server = _Worker(given["table"], given["name"], accepting, connection)
+        settings = settings_of(given["table"])
+        server = _Worker(settings, given["name"], accepting, connection)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-        _log.setLevel(logging.INFO if settings_of(given["table"]).service.access_log else logging.WARNING)
+        _log.setLevel(logging.INFO if settings.service.access_log else logging.WARNING)
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         server.run(sockets=[accepting])
     return 0 if server.started else 1

@@ -32,7 +32,6 @@ THE_SERVERS: dict[str, dict[str, str]] = {
     },
 }
 
-
 HTTP_2 = ("hypercorn", "granian")
 
 
@@ -66,10 +65,9 @@ def test_the_gateway_on_the_wire(server: str, wire: Wire, name: str) -> None:
     run(server, wire, name)
 
 
+@pytest.mark.parametrize("server", HTTP_2, indirect=True, scope="module")
 @pytest.mark.parametrize("name", H2_CHECKS)
 def test_the_gateway_on_the_wire_over_http_2(server: str, wire: Wire, name: str) -> None:
-    if server not in HTTP_2:
-        pytest.skip("no HTTP/2")
     run(server, wire, name)
 
 

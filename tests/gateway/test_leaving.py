@@ -1,4 +1,7 @@
-"""Leaving and trailers, over servers in front."""
+"""Clients that leave, and gRPC, over servers in front.
+
+A time is the best of three, and its test says so: another process may have the CPU when a client leaves.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,12 @@ PHASES = {
     "while it waits for the head": get("/silent"),
     "in the upload": get("/upload", "Content-Length: 100000", method="POST", body=b"some"),
     "in the download": get("/stream"),
+}
+QUEUED = {
+    "a request": get("/silent"),
+    "a WebSocket": get(
+        "/", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    ).replace(b"Connection: close", b"Connection: Upgrade"),
 }
 ended: list[float] = []
 
@@ -57,9 +66,10 @@ def until(port: int, name: str, value: int) -> float:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_leaving_reaches_the_upstream_within_20_ms(phase: str, front: int) -> None:
+def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, front: int) -> None:
+    """Until it has reached the upstream; each within 2 s."""
     took = []
-    for _ in range(3):  # the least counts: the machine may be busy
+    for _ in range(3):
         ended.clear()
         with socket.create_connection(("127.0.0.1", front), 10) as client:
             client.sendall(PHASES[phase])
@@ -71,22 +81,30 @@ def test_leaving_reaches_the_upstream_within_20_ms(phase: str, front: int) -> No
             if ended:
                 break
             time.sleep(0.002)
+        else:
+            pytest.fail("it did not reach the upstream in 2 s")
         took.append(ended[0] - left)
         until(front, "requests_under_way", 0)
     assert min(took) < 0.02
 
 
-def test_a_client_that_leaves_the_queue_frees_its_place(front: int) -> None:
+@pytest.mark.parametrize("kind", QUEUED)
+def test_a_client_that_leaves_the_queue_frees_its_place(kind: str, front: int) -> None:
+    """Each in a second, and not when its 5 s in the queue are over; the best of three in 20 ms."""
+    took = []
     with socket.create_connection(("127.0.0.1", front), 10) as first:
         first.sendall(get("/silent"))
         until(front, "requests_under_way", 1)
-        with socket.create_connection(("127.0.0.1", front), 10) as second:
-            second.sendall(get("/silent"))
-            until(front, "requests_waiting", 1)
-            time.sleep(0.05)
-            left = time.monotonic()
-        assert until(front, "requests_waiting", 0) - left < 1  # and not when its time in the queue is over
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", front), 10) as second:
+                second.sendall(QUEUED[kind])
+                until(front, "requests_waiting", 1)
+                time.sleep(0.05)
+                left = time.monotonic()
+            took.append(until(front, "requests_waiting", 0) - left)
         assert counted(front, "requests_under_way") == 1
+    assert max(took) < 1
+    assert min(took) < 0.02
     until(front, "requests_under_way", 0)
 
 
@@ -112,7 +130,7 @@ def test_grpc_passes_with_its_status_in_the_trailers(words: Any) -> None:
     assert dict(done.trailing_metadata())["x-last"] == "ends"
     with pytest.raises(grpc.RpcError) as failed:
         words.unary_unary("/test.Words/Fail")(b"", timeout=15)
-    assert failed.value.code() is not grpc.StatusCode.UNKNOWN
+    assert (failed.value.code(), failed.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "100 % söß")
 
 
 def test_grpc_streams_pass_in_both_directions(words: Any) -> None:

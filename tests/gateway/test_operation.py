@@ -36,7 +36,7 @@ def answering(peer: Peer) -> None:
 
 
 class Load:
-    """Requests on kept connections, one after the other, as a balancer sends them.
+    """Requests on kept connections, one after the other, as a balancer sends them, in a thread of its own.
 
     Attributes:
         answered: with status 200.
@@ -139,22 +139,24 @@ def test_two_reloads_and_the_end_under_load_lose_no_request() -> None:
         loads: list[Load] = []
 
         def scenario(running: Running) -> None:
-            load = Load(running.port)
-            loads.extend([load] * 4)
-            tasks.extend([threads.submit(load.run) for _ in range(4)])
+            loads.extend([Load(running.port) for _ in range(4)])
+            tasks.extend([threads.submit(load.run) for load in loads])
             for _ in range(2):
                 running.reload()
-            counted, answered = running.rows(), load.answered
-            assert abs(counted['responses_total{class="2xx"}'] - answered) < 100
+            before = sum(load.answered for load in loads)
+            counted = running.rows()
+            after = sum(load.answered for load in loads)
+            # Of each connection one response may be with the client and not yet counted, or the reverse.
+            assert before - 4 <= counted['responses_total{class="2xx"}'] <= after + 4
+            assert before - 4 <= counted[f'upstream_requests_total{{upstream="{upstream.url}"}}'] <= after + 4
             assert counted["workers"] == 1
-            assert counted[f'upstream_requests_total{{upstream="{upstream.url}"}}'] >= answered - 100
 
         tasks: list[Any] = []
         assert supervised(table, lambda: table, scenario) == 0
         for task in tasks:
             task.result(10)
-        assert loads[0].lost == []
-        assert loads[0].answered > 100
+        assert [load.lost for load in loads] == [[]] * 4
+        assert sum(load.answered for load in loads) > 100
 
 
 def test_a_dead_worker_is_replaced_and_a_bad_reload_not_done(caplog: pytest.LogCaptureFixture) -> None:
@@ -202,7 +204,7 @@ class Orders:
         self.channel = channel
         self.lines = channel.makefile("rb")
 
-    def say(self, order: object) -> None:
+    def send(self, order: object) -> None:
         self.channel.sendall(json.dumps(order).encode() + b"\n")
 
     def receive(self) -> Any:
@@ -217,7 +219,7 @@ def worker(scenario: Callable[[Orders], None], **service: Any) -> Iterator[Scrip
         listener = listening("127.0.0.1", 0, 100)
         ours, theirs = socket.socketpair()
         orders = Orders(listener.getsockname()[1], ours)
-        orders.say({"table": {"upstreams": [upstream.url], "service": service}, "name": "gw"})
+        orders.send({"table": {"upstreams": [upstream.url], "service": service}, "name": "gw"})
 
         def act() -> None:
             try:
@@ -242,7 +244,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
 
     def scenario(orders: Orders) -> None:
         assert status_of(exchange(orders.port, get("/ready"))) == 200
-        orders.say("figures")
+        orders.send("figures")
         (counted,) = orders.receive()["figures"]
         assert counted[0] == 0
         with (
@@ -256,7 +258,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
             idle.sendall(kept)
             received = idle.recv(1000)
             assert b"connection" not in received
-            orders.say("stop")
+            orders.send("stop")
             while status_of(exchange(orders.port, get("/ready"))) != 503:
                 time.sleep(0.01)
             idle.sendall(kept)

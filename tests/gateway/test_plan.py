@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from httpcore.gateway import Forward, Refusal, Trust, plan
 from httpcore.gateway.forwarding import networks_of
-from httpcore.gateway.plan import returned
+from httpcore.gateway.plan import returned, without_trailers
 
 Fields = list[tuple[bytes, bytes]]
 HOST = (b"host", b"gw.test")
@@ -377,6 +377,13 @@ def test_what_a_client_expects_and_takes_is_noted() -> None:
     assert (planned.expects, planned.takes_trailers) == (True, True)
     assert (b"expect", b"100-continue") in planned.headers
     assert (forwarded().expects, forwarded((b"te", b"deflate")).takes_trailers) == (False, False)
+
+
+def test_a_grpc_head_with_a_status_is_a_head_and_trailers() -> None:
+    head = [(b"content-type", b"application/grpc"), (b"via", b"2 gateway")]
+    trailers = [(b"grpc-status", b"3"), (b"grpc-message", b"no"), (b"x-last", b"ends")]
+    assert without_trailers([*trailers[:1], *head, *trailers[1:]]) == (head, trailers)
+    assert without_trailers([*head, (b"x-last", b"ends")]) == ([*head, (b"x-last", b"ends")], [])
 
 
 NAMES = st.sampled_from([*HOP, *CLAIMED, b"host", b"cookie", b"via", b"max-forwards", b"content-length",

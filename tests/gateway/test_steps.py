@@ -232,6 +232,8 @@ def test_a_fifth_of_the_requests_may_be_sent_again() -> None:
         (lambda: Gateway("http://a", trusted_proxies="10.0.0.1"), "trusted_proxies: expected a sequence"),
         (lambda: Gateway("http://a", name="a b"), "name: expected ASCII letters"),
         (lambda: Gateway("http://a", retries=-1), "retries: expected a number from 0 up, got -1"),
+        (lambda: Gateway("http://a", retries=cast(Any, None)), "retries: expected a whole number, got None"),
+        (lambda: Limits(queue_wait=float("inf")), "queue_wait: expected a number of seconds, got inf"),
         (lambda: Gateway("ftp://a"), "ftp"),
         (lambda: Upstream("http://a/?x"), "url: expected neither a query nor a user name"),
         (lambda: Upstream("http://u:secret@a/"), "url: expected neither a query nor a user name"),

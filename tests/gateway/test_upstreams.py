@@ -299,10 +299,10 @@ def test_a_place_in_the_queue_is_taken_when_one_comes_free() -> None:
         assert is_settled(port)
 
 
-@pytest.mark.parametrize("framing", ["seen", "chunked"])
+@pytest.mark.parametrize("framing", ["content-length", "chunked"])
 def test_a_body_beyond_the_limit_is_a_413(framing: str) -> None:
     with saying(b"x") as upstream, serving(UVICORN, "plain", UPSTREAMS=upstream.url, LIMITS='{"body": 10}') as port:
-        if framing == "seen":
+        if framing == "content-length":
             sent = get("/", "Content-Length: 11", method="POST", body=b"hello world")
         else:
             sent = get("/", "Transfer-Encoding: chunked", method="POST", body=b"b\r\nhello world\r\n0\r\n\r\n")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from gateway_servers import exchange, get, serving
 from servers import Peer, ScriptedServer, uvicorn
-from websocket_client import MAGIC
+from websocket_client import MAGIC, frame
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -91,10 +91,10 @@ def test_many_messages_arrive_in_order_before_the_close(front: int) -> None:
 def test_what_the_client_asked_for_reaches_the_upstream(front: int) -> None:
     more = [("Cookie", "a=1"), ("X-A", "b"), ("X-Forwarded-For", "9.9.9.9")]
     with dial(front, "/fields?a=%2F", origin="https://app.test", additional_headers=more) as client:
-        noted_texts = json.loads(client.recv(10))
-    assert noted_texts["path"] == "/fields?a=%2F"
+        shown = json.loads(client.recv(10))
+    assert shown["path"] == "/fields?a=%2F"
     fields: dict[str, list[str]] = {}
-    for name, value in noted_texts["headers"]:
+    for name, value in shown["headers"]:
         fields.setdefault(name, []).append(value)
     assert fields["origin"] == ["https://app.test"]
     assert fields["cookie"] == ["a=1"]
@@ -175,11 +175,6 @@ def accepting(peer: Peer, *fields: bytes, key: bytes | None = None) -> None:
     peer.send(b"\r\n".join([*lines, b"Sec-WebSocket-Accept: " + answer, *fields]) + b"\r\n\r\n")
 
 
-def frame(opcode: int, data: bytes = b"", *, last: bool = True) -> bytes:
-    length = struct.pack("!BBH", opcode | 128 * last, 126, len(data)) if len(data) > 125 else bytes([opcode | 128 * last, len(data)])  # fmt: skip # noqa: E501
-    return length + data
-
-
 def received(peer: Peer) -> tuple[int, bytes]:
     """A frame of the gateway: opcode and data. (-1, b"") at the end."""
     start = peer.exactly(2)
@@ -199,24 +194,25 @@ class Script:
 
     Attributes:
         run: what a connection does.
-        left: when it heard that the client has left, by `time.monotonic`: by Close, or by the end.
-        heard: frames that came.
+        left: when the leaving of the client reached it, by `time.monotonic`: as Close, or as the end.
+        frames: those of the gateway, as opcode and data.
+        is_over: its connection has ended.
     """
 
     def __init__(self) -> None:
         self.run: Callable[[Peer], object] = accepting
         self.left = 0.0
-        self.received_texts: list[tuple[int, bytes]] = []
+        self.frames: list[tuple[int, bytes]] = []
         self.is_over = False
 
     def __call__(self, peer: Peer) -> None:
         self.left = 0.0
-        self.received_texts = []
+        self.frames = []
         self.is_over = False
         try:
             self.run(peer)
             while (found := received(peer))[0] >= 0:
-                self.received_texts.append(found)
+                self.frames.append(found)
                 if found[0] == 8:
                     self.left = time.monotonic()
         finally:
@@ -322,9 +318,9 @@ def test_fragments_and_pings_of_the_upstream_are_put_together(scripted: tuple[Sc
         client.send(b"bytes")
     script.end()
     # Several pings may be answered by the last one's pong.
-    assert (10, b"two") in script.received_texts
-    assert (2, b"bytes") in script.received_texts
-    assert script.received_texts[-1][0] == 8
+    assert (10, b"two") in script.frames
+    assert (2, b"bytes") in script.frames
+    assert script.frames[-1][0] == 8
 
 
 def test_an_upstream_that_falls_silent_is_given_up(scripted: tuple[Script, int]) -> None:
@@ -335,7 +331,7 @@ def test_an_upstream_that_falls_silent_is_given_up(scripted: tuple[Script, int])
             client.recv(10)
         assert client.close_code == 1011
     script.end()
-    assert script.received_texts[0][0] == 9  # it was pinged before
+    assert script.frames[0][0] == 9  # it was pinged before
     assert is_settled(port)
 
 
@@ -360,7 +356,7 @@ def test_a_client_that_is_lost_closes_without_a_code(scripted: tuple[Script, int
     with plain(port) as client:
         assert client.recv(1024).startswith(b"HTTP/1.1 101")
     script.end()
-    assert script.received_texts == [(8, b"")]
+    assert script.frames == [(8, b"")]
 
 
 def test_an_upstream_that_does_not_answer_close_is_left(scripted: tuple[Script, int]) -> None:
@@ -369,7 +365,7 @@ def test_an_upstream_that_does_not_answer_close_is_left(scripted: tuple[Script, 
     with dial(port) as client:
         client.close(1000, "bye")
     script.end()
-    assert script.received_texts == [(8, b"\x03\xe8bye")]
+    assert script.frames == [(8, b"\x03\xe8bye")]
     assert is_settled(port)
 
 
@@ -401,11 +397,12 @@ def flooding(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("phase", ["in the handshake", "idle", "in a message", "while the upstream sends"])
-def test_leaving_reaches_the_upstream_at_once(phase: str, scripted: tuple[Script, int]) -> None:
+def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, scripted: tuple[Script, int]) -> None:
+    """Until it has reached the upstream; each within 5 s."""
     script, port = scripted
     script.run = {"in the handshake": asleep, "while the upstream sends": flooding}.get(phase, accepting)
     took = []
-    for _ in range(3):  # the least counts: the machine may be busy
+    for _ in range(3):  # another process may have the CPU
         script.is_over = False
         with plain(port) as client:
             if phase == "in the handshake":

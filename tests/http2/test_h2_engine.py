@@ -222,6 +222,17 @@ LONG_INTEGER = b"\xff" + b"\xff" * 20
 BAD_HUFFMAN = b"\x00\x01a\x84\xff\xff\xff\xff"  # padding longer than 7 bits
 HEADER_AND_UPDATE = b"\x88\x20"
 
+# A value that no server may send, and one that it may.
+WRONG_SETTINGS = [
+    ("ENABLE_PUSH 1", 2, 1, 0, PROTOCOL),
+    ("ENABLE_PUSH 2", 2, 2, 0, PROTOCOL),
+    ("INITIAL_WINDOW_SIZE 2**31", 4, 1 << 31, 1000, FLOW),
+    ("MAX_FRAME_SIZE 16383", 5, 16383, 16384, PROTOCOL),
+    ("MAX_FRAME_SIZE 2**24", 5, 1 << 24, 16384, PROTOCOL),
+    ("ENABLE_CONNECT_PROTOCOL 2", 8, 2, 1, PROTOCOL),
+]
+RIGHT_SETTINGS = [(1, 4096), (2, 0), (3, 100), (4, 65535), (5, 16384), (6, 100), (0xFF, 7)]
+
 CASES = [
     # 3.4: the preface.
     Case("3.4", "the first frame is not SETTINGS", frame(PING, payload=bytes(8)), PROTOCOL, bare),
@@ -357,6 +368,17 @@ CASES = [
     Case("6.3", "PRIORITY on stream 0", frame(PRIORITY, 0, 0, bytes(5)), PROTOCOL),
     Case("6.3", "PRIORITY of 4 bytes", frame(PRIORITY, 0, GOT, bytes(4)), SIZE),
     Case("6.3", "PRIORITY", frame(PRIORITY, 0, GOT, bytes(5)), FINE),
+    *[
+        Case(
+            "5.3.2", f"PRIORITY of {name} on itself{how}", frame(PRIORITY, 0, stream, number(stream | bit) + b"x"), FINE
+        )
+        for name, stream in (("a stream", GOT), ("an idle stream", 4001), ("an even stream", 2), ("one done", FINISHED))
+        for how, bit in (("", 0), (" alone", 1 << 31))
+    ],
+    Case("5.3.2", "a head on itself", frame(HEADERS, 0x25, GOT, number(GOT) + b"\xff\x88"), FINE),
+    Case("5.3.2", "a padded head on itself", frame(HEADERS, 0x2D, GOT, b"\x01" + number(GOT) + b"\0\x88\0"), FINE),
+    Case("5.3.2", "trailers on themselves", head(GOT) + frame(HEADERS, 0x25, GOT, number(GOT) + b"x"), FINE),
+    Case("5.3.2", "a head on another stream", frame(HEADERS, 0x25, GOT, number(SIBLING) + b"\xff\x88"), FINE),
     # 6.4: RST_STREAM.
     Case("6.4", "RST_STREAM on stream 0", rst(0), PROTOCOL),
     Case("6.4", "RST_STREAM of 3 bytes", frame(RST_STREAM, 0, GOT, bytes(3)), SIZE),
@@ -377,6 +399,28 @@ CASES = [
     Case("6.5.2", "MAX_FRAME_SIZE 2**24 - 1", settings((5, (1 << 24) - 1)), FINE),
     Case("6.5.2", "an unknown setting", settings((0xFF, 0xFFFFFFFF)), FINE),
     Case("6.5.3", "one setting three times", settings((3, 1), (3, 2), (3, 7)), FINE),
+    Case("6.5.3", "each setting twice", settings(*RIGHT_SETTINGS, (8, 1), *RIGHT_SETTINGS[::-1], (8, 1)), FINE),
+    *[
+        case
+        for name, setting, wrong, right, outcome in WRONG_SETTINGS
+        for case in (
+            Case("6.5.3", f"{name}, then {right}", settings((setting, wrong), (setting, right)), outcome),
+            Case("6.5.3", f"{right}, then {name}", settings((setting, right), (setting, wrong)), outcome),
+            Case("6.5.3", f"{name} twice", settings((setting, wrong), (setting, wrong)), outcome),
+            Case(
+                "6.5.3",
+                f"{name} among others, then {right}",
+                settings((1, 0), (setting, wrong), *RIGHT_SETTINGS, (setting, right), (0xFF, 7)),
+                outcome,
+            ),
+        )
+    ],
+    Case("6.5.3", "a setting of no kind, twice", settings((0xFF, 1), (0xFF, 2)), FINE),
+    Case("6.5.3", "ENABLE_CONNECT_PROTOCOL taken back and set again", settings((8, 1), (8, 0), (8, 1)), PROTOCOL),
+    Case(
+        "6.5.3", "two wrong values of one setting, then a right one", settings((5, 0), (5, 1), (5, 1 << 14)), PROTOCOL
+    ),
+    Case("6.5.3", "a wrong setting behind two of another", settings((4, 1), (4, 2), (5, 0)), PROTOCOL),
     Case("8441", "ENABLE_CONNECT_PROTOCOL 1", settings((8, 1)) + settings((8, 1)), FINE),
     Case("8441", "ENABLE_CONNECT_PROTOCOL 2", settings((8, 2)), PROTOCOL),
     Case("8441", "ENABLE_CONNECT_PROTOCOL taken back", settings((8, 1)) + settings((8, 0)), PROTOCOL),
@@ -399,12 +443,17 @@ CASES = [
     Case("6.9", "WINDOW_UPDATE of 3 bytes", frame(WINDOW_UPDATE, 0, GOT, bytes(3)), SIZE),
     Case("6.9", "WINDOW_UPDATE of 5 bytes", frame(WINDOW_UPDATE, 0, 0, bytes(5)), SIZE),
     Case("6.9", "the reserved bit", window_update(0, 1 << 31 | 1), FINE),
+    Case("6.9", "the reserved bit, of a stream", window_update(GOT, 1 << 31 | 1), FINE),
+    Case("6.9", "the reserved bit, late", window_update(CANCELLED, 1 << 31), FINE),
+    Case("6.9", "the reserved bit and by 0", window_update(0, 1 << 31), PROTOCOL),
     Case("6.9.1", "the connection's window at its largest", window_update(0, TOP - 65535), FINE),
     Case("6.9.1", "the connection's window too large", window_update(0, TOP - 65534), FLOW),
     Case("6.9.1", "a stream's window at its largest", window_update(GOT, TOP - 65535), FINE),
     Case("6.9.1", "a stream's window too large", window_update(GOT, TOP - 65534), Stream(GOT, Code.FLOW_CONTROL_ERROR)),
     Case("6.9.2", "SETTINGS make a window too large", window_update(GOT, 1) + settings((4, TOP)), FLOW),
     Case("6.9.2", "SETTINGS make no window too large", settings((4, TOP)), FINE),
+    Case("6.9.2", "SETTINGS make a window too large for now", window_update(GOT, 1) + settings((4, TOP), (4, 9)), FLOW),
+    Case("6.9.2", "SETTINGS shrink a window for now", settings((4, 0), (4, 65535)) + settings((4, TOP)), FINE),
     Case(
         "6.9.1",
         "more DATA than a stream's window",
@@ -526,6 +575,15 @@ CASES = [
     Case("8.2.2", "transfer-encoding", with_field(b"transfer-encoding", b"chunked"), BAD),
     Case("8.2.2", "upgrade", with_field(b"upgrade", b"h2c"), BAD),
     Case("8.2.2", "te", with_field(b"te", b"gzip"), BAD),
+    *[
+        Case("8.2.2", f"{name.decode()}: {value.decode()} {where}", before + head(GOT, (name, value), **more), BAD)
+        for name, value in ((b"te", b"trailers"), (b"te", b""), (b"http2-settings", b"AAMAAABk"))
+        for where, before, more in (
+            ("in a head", b"", {}),
+            ("in an interim head", b"", {"status": b"103"}),
+            ("in trailers", head(GOT), {"status": None, "end": True}),
+        )
+    ],
     Case("8.2.2", "connection in trailers", head(GOT) + head(GOT, (b"connection", b"x"), status=None, end=True), BAD),
     Case(
         "8.2.2",
@@ -694,7 +752,14 @@ STRICTER_IN_H2 = {
     "5.1 empty DATA behind the end while we still send": "it says nothing",
     "5.1 late WINDOW_UPDATE for a stream we reset": "by 0 or not, it concerns no stream any more",
     "6.2 nothing but padding, before CONTINUATION": "a fragment may be empty",
+    **{
+        str(case): "priority signals mean nothing any more"
+        for case in CASES
+        if case.section == "5.3.2" and case.about != "a head on another stream"
+    },
     "6.9 the reserved bit": "MUST be ignored",
+    "6.9 the reserved bit, of a stream": "MUST be ignored",
+    "6.9 the reserved bit, late": "MUST be ignored",
     "8.5 Content-Length of a tunnel means nothing": "a client MUST ignore it (RFC 9110, 9.3.6)",
     "10.5 64 CONTINUATION frames": "it counts HEADERS among them",
 }

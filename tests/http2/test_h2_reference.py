@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from engines import alarm
+from h2_borders import border_frames
 from h2_events import EventEngine
-from h2_frames import head, settings
+from h2_frames import data, head, settings, window_update
 from h2_scripts import Scripts
 from test_h2_engine import (
     CANCELLED,
@@ -23,6 +24,8 @@ from test_h2_engine import (
     POST,
     POSTED,
     SIBLING,
+    STRICTER_IN_H2,
+    WRONG_SETTINGS,
     Case,
     Events,
     feed,
@@ -91,10 +94,13 @@ def right(rand: random.Random) -> bytes:
 
 
 def damaged(rand: random.Random) -> bytes:
-    """A right script, or a few scripts of the table behind each other, or both; wrong bytes in some."""
+    """A right script, or a few scripts of the table behind each other, or both; or frames with border values, some
+    behind a right script; wrong bytes in some."""
     kind = rand.random()
-    if kind < 0.5:
+    if kind < 0.4:
         return right(rand)
+    if kind < 0.5:
+        return (right(rand) if kind < 0.44 else b"") + border_frames(rand)
     script = bytearray(right(rand) if kind < 0.7 else b"")
     if kind >= 0.6:
         script += b"".join(rand.choices(PIECES, k=rand.randint(1, 8)))
@@ -135,6 +141,12 @@ def test_right_scripts_are_accepted(seed: int) -> None:
 EXAMPLES: dict[str, list[str]] = {
     "empty DATA behind the end": ["5.1 empty DATA behind the end while we still send"],
     "late WINDOW_UPDATE for a stream that was reset": ["5.1 late WINDOW_UPDATE for a stream we reset"],
+    "the reserved bit of WINDOW_UPDATE": [
+        "6.9 the reserved bit",
+        "6.9 the reserved bit, of a stream",
+        "6.9 the reserved bit, late",
+    ],
+    "a stream that depends on itself": [name for name in STRICTER_IN_H2 if name.startswith("5.3.2 ")],
     "blanks around a value": ["8.2.1 a blank before a value, read leniently"],
     "Content-Length of a tunnel": ["8.5 Content-Length of a tunnel means nothing"],
     "64 CONTINUATION frames": ["10.5 64 CONTINUATION frames"],
@@ -151,12 +163,23 @@ EXAMPLES: dict[str, list[str]] = {
     ],
     "CONTINUATION of nothing on a stream that is closed": ["5.1 CONTINUATION behind RST_STREAM"],
     "extended CONNECT taken back": ["8441 ENABLE_CONNECT_PROTOCOL taken back"],
+    "a wrong setting with another value behind it": [
+        *(f"6.5.3 {name}, then {good}" for name, _, _, good, _ in WRONG_SETTINGS),
+        *(f"6.5.3 {name} among others, then {good}" for name, _, _, good, _ in WRONG_SETTINGS),
+        "6.5.3 two wrong values of one setting, then a right one",
+        "6.9.2 SETTINGS make a window too large for now",
+    ],
     "a length that is not that of the body": [
         "8.1.1 Content-Length is too large, with trailers",
         "8.1.1 Content-Length and no body",
     ],
     "a Content-Length that is none": ["8.1.1 Content-Length twice", "8.1.1 Content-Length in trailers"],
     "a body where there is none": ["8.1.1 a body in 204"],
+    "TE or HTTP2-Settings in a response": [
+        f"8.2.2 {field} {where}"
+        for field in ("te: trailers", "http2-settings: AAMAAABk")
+        for where in ("in a head", "in an interim head", "in trailers")
+    ],
     "a name that is no token": ["8.2.1 a quote in a name"],
     "control characters in a value": ["8.2.1 DEL in a value"],
     "a status outside 100 to 999, and 101": ["8.3.2 :status 099", "8.6 :status 101"],
@@ -188,6 +211,50 @@ def test_a_row_of_the_table_is_still_true(row: str, name: str, monkeypatch: pyte
         monkeypatch.delitem(table, row, raising=False)
     with pytest.raises(AssertionError, match=r"it (takes what is refused|refuses what is taken) here"):
         outcome(BY_NAME[name], watched, monkeypatch)
+
+
+SETTINGS_5_IS_0 = "SETTINGS_MAX_FRAME_SIZE 0: expected 16,384 to 16,777,215 (PROTOCOL_ERROR)"
+
+
+@pytest.mark.parametrize(
+    ("frame", "is_explained"),
+    [
+        (settings((5, 0), (5, 16384)), True),
+        (settings((5, 0)), False),
+        (settings((5, 0), (5, 16384), (5, 0)), False),
+        (settings((5, 16384), (5, 0)), False),
+        (settings((5, 0), (4, 16384)), False),
+        (settings((4, 0), (4, 1), (5, 0)), False),
+        (b"\x00\x00\x0c\x06" + settings((5, 0), (5, 16384))[4:], False),
+    ],
+    ids=["replaced", "alone", "wrong again", "wrong at last", "another behind", "another twice", "a PING"],
+)
+def test_a_wrong_setting_is_explained_if_it_is_replaced(frame: bytes, is_explained: bool) -> None:
+    assert differences.forgives(SETTINGS_5_IS_0, frame[3], frame[9:]) == is_explained
+
+
+NON_COMPLIANT = "Received frame with non-compliant data"
+PADDING = "Received frame with invalid padding."
+
+
+@pytest.mark.parametrize(
+    ("refusal", "frame", "is_explained"),
+    [
+        ("a reset", data(GOT, b"", end=True), True),
+        ("a reset", data(GOT, b"x", end=True), False),
+        ("a reset", data(GOT, b"", pad=0), False),
+        ("a reset", head(GOT), False),
+        (NON_COMPLIANT, window_update(CANCELLED, 0), True),
+        (NON_COMPLIANT, window_update(GOT, 1 << 31 | 1), True),
+        (NON_COMPLIANT, window_update(GOT, 1), False),
+        (NON_COMPLIANT, settings(), False),
+        (PADDING, b"\x00\x00\x03\x01\x08" + bytes((0, 0, 0, GOT, 2, 0, 0)), True),
+        (PADDING, b"\x00\x00\x04\x01\x08" + bytes((0, 0, 0, GOT, 2, 0x88, 0, 0)), False),
+        (PADDING, data(GOT, b"", pad=2), False),
+    ],
+)
+def test_words_of_h2_excuse_only_what_the_row_is_for(refusal: str, frame: bytes, is_explained: bool) -> None:
+    assert differences.excuses(refusal, frame[3], frame[9:]) == is_explained
 
 
 # What the reference engine does with h2.

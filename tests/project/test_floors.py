@@ -65,8 +65,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     },
     {
         "_http2": [
-            {"__init__", "differences", "fields", "flood_budget", "frames", "hpack_table", "liveness", "election"},
-            {"frame_writer", "hpack_encoder", "hpack_memory", "streams"},
+            {"__init__", "fields", "flood_budget", "frames", "hpack_table", "liveness", "election"},
+            {"differences", "frame_writer", "hpack_encoder", "hpack_memory", "streams"},
             {"frame_reader", "hpack_decoder", "inbox", "sender"},
             {"engine"},
             {"h2_engine"},
@@ -110,8 +110,10 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"fleet", "messages", "settings", "stats"},
             {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
             {"plan", "request_ids", "router"},
-            {"balance", "hooks", "upload", "handshakes"},
+            {"balance", "hooks", "upload", "upstreams", "handshakes"},
             {"websocket"},
+            {"turns"},
+            {"passing"},
             {"gateway"},
             {"config"},
             {"supervisor", "worker"},

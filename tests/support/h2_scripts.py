@@ -150,7 +150,7 @@ class Scripts:
         random = self.random
         kinds: list[Callable[[], bytes]] = [
             lambda: frame(PING, random.choice((0, ACK)), 0, random.randbytes(8)),
-            lambda: settings(*random.sample(SETTINGS_PAIRS, random.randint(0, 4))),
+            lambda: settings(*random.choices(SETTINGS_PAIRS, k=random.randint(0, 4))),
             lambda: window_update(random.choice((0, *opened)), random.choice((1, 1000, 100_000))),
             lambda: frame(PRIORITY, 0, random.choice(opened), bytes(5)),
             lambda: frame(UNKNOWN, random.randrange(256), random.choice((0, *opened)), random.randbytes(9)),

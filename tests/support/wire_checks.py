@@ -1024,3 +1024,10 @@ def a_malformed_response_is_a_502_over_http_2(wire: Wire) -> None:
 @check_h2
 def a_large_response_is_whole_over_http_2(wire: Wire) -> None:
     assert wire.ask_h2((":path", "/large"))[1] == LARGE
+
+
+@check_h2
+def a_client_that_takes_trailers_needs_none(wire: Wire) -> None:
+    for _ in range(2):
+        found, body = wire.ask_h2(("te", "trailers"))
+        assert (found[0], body) == ((":status", "200"), b"Hello, world")

@@ -1,0 +1,99 @@
+"""One request on its way through a gateway, or one WebSocket: what is known of it, and how it is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .handshakes import Offer
+from .messages import Headers, Refusal, Scope, Send, answer, deny
+from .plan import Forward
+from .upload import Upload
+from .upstreams import UpstreamState
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from .websocket import Socket
+
+__all__ = ["SocketTurn", "Turn"]
+
+
+class Turn:
+    """One request on its way through the gateway.
+
+    Attributes:
+        request: as the upstream gets it.
+        upload: the body that the client sends; None where the request has none.
+        upstream: that was asked last.
+        error: why it was cut off: the failure of an upstream, or as `Watch.reason` has it.
+        status: that the client was answered with; 0 before that.
+        takes_trailers: the client wants them, and the server can send them.
+        trailers: those that were in the head of the response.
+        is_whole: the response was sent to its end.
+    """
+
+    __slots__ = (
+        "error",
+        "is_whole",
+        "request",
+        "send",
+        "status",
+        "takes_trailers",
+        "trailers",
+        "upload",
+        "upstream",
+        "watch",
+    )
+
+    def __init__(self, send: Send, request: Forward, watch: Watch, upload: Upload | None) -> None:
+        self.send = send
+        self.request = request
+        self.watch = watch
+        self.upload = upload
+        self.status = 0
+        self.takes_trailers = False
+        self.trailers: Headers = []
+        self.is_whole = False
+        self.upstream: UpstreamState | None = None
+        self.error: object = None
+
+    def begins(self) -> None:
+        """It leaves the queue: the upstream's time begins."""
+        self.watch.admitted()
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer in the upstream's place, where nothing was answered yet."""
+        if not self.status:
+            self.status = refusal.status
+            await self.answer(refusal)
+            self.is_whole = True
+
+    async def answer(self, refusal: Refusal) -> None:
+        await answer(self.send, refusal)
+
+    def close(self) -> None:
+        """It is over: nothing is watched or read any more."""
+        self.watch.close()
+        if self.upload is not None:
+            self.upload.close()
+
+
+class SocketTurn(Turn):
+    """The same for a WebSocket."""
+
+    __slots__ = ("offer", "scope", "socket")
+
+    def __init__(self, scope: Scope, send: Send, offer: Offer, watch: Watch, socket: Socket) -> None:
+        super().__init__(send, offer.request, watch, None)
+        self.scope = scope
+        self.offer = offer
+        self.socket = socket
+
+    def begins(self) -> None:
+        self.watch.waits()  # for the answer to the handshake
+
+    async def answer(self, refusal: Refusal) -> None:
+        await deny(self.scope, self.send, refusal)
+
+    def close(self) -> None:
+        self.watch.close()
+        self.socket.close()

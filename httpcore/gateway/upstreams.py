@@ -1,0 +1,60 @@
+"""One upstream as a gateway uses it: its pool, its state, its counts, and the checks that ask it whether it works."""
+
+from __future__ import annotations
+
+import logging
+
+from .._errors import HTTPCoreError
+from .health import Member
+from .settings import Health, Timeouts, Upstream
+from .watch import pause
+
+__all__ = ["UpstreamState", "check"]
+
+
+class UpstreamState:
+    """An upstream with what sends to it and what is known of it.
+
+    Attributes:
+        sender: its pool.
+        member: what balance and health know of it.
+        requests, failures: as in `UpstreamStats`.
+    """
+
+    __slots__ = ("failures", "member", "name", "prefix", "requests", "sender", "upstream", "url")
+
+    def __init__(self, upstream: Upstream, health: Health) -> None:
+        self.upstream = upstream
+        self.name = upstream.name
+        self.url = upstream.name + "/"
+        self.prefix = upstream.prefix
+        self.sender = upstream.sender()
+        self.member = Member(upstream.weight, health)
+        self.requests = 0
+        self.failures = 0
+
+
+async def check(upstream: UpstreamState, health: Health, log: logging.Logger) -> None:
+    """Ask an upstream again and again whether it works."""
+    assert health.path is not None
+    target = health.path.encode("ascii")
+    config = Timeouts(health.timeout, health.timeout, health.timeout, health.timeout)
+    while True:
+        was_up = upstream.member.is_up
+        upstream.member.checked(await _works(upstream, target, config))
+        if upstream.member.is_up is not was_up:
+            log.warning("%s is %s", upstream.name, "up again" if upstream.member.is_up else "down")
+        await pause(health.interval)
+
+
+async def _works(upstream: UpstreamState, target: bytes, timeouts: Timeouts) -> bool:
+    try:
+        response = await upstream.sender.request(
+            *("GET", upstream.url, [(b"user-agent", b"httpcore.gateway")], b"", True),
+            target=target,
+            timeout=timeouts.whole(),
+        )
+        await response.close()
+    except HTTPCoreError:
+        return False
+    return response.status_code < 400
