@@ -1,6 +1,7 @@
 """What both pools have, and what both responses have: the types of code that takes either.
 
-They are for annotations alone: nothing inherits from them, and nothing looks at them when a program runs.
+They are for annotations alone: nothing inherits from them, and nothing looks at them when a program runs. A pool's
+`stream` is left out: `with` takes the one and `async with` the other, so no code can use either.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ._message.body import SyncBodyTypes
 from ._message.raw import RawStream
 from ._message.request import HeaderTypes, TrailerTypes
 from ._message.response import Informational, ResponseInfo
-from ._pool.stats import PoolStats
+from ._pool.stats import PoolStats, RequestInFlight
 from ._public import public
 from ._sync import SyncRawStream
 from ._trace import Trace
@@ -43,8 +44,8 @@ class AnyPool(Protocol[R_co]):
 
     One that looks at the answer must await it, or not: write it once as an `async def` for a `ConnectionPool`, and see
     `run_sync` for threads. `AnyPool[SyncResponse]` is a pool whose calls block, and `AnyPool[Awaitable[Response]]` one
-    whose calls are awaited, whatever class it is of. What is a plain call on one and awaited on the other is either of
-    both here.
+    whose calls are awaited, whatever class it is of. A call that returns its result on one, and an awaitable on the
+    other, returns a union here.
     """
 
     @property
@@ -98,8 +99,16 @@ class AnyPool(Protocol[R_co]):
         """See that a connection for requests to `url` is open and idle."""
         ...
 
-    def close(self) -> Awaitable[None] | None:
-        """Close the idle connections, and take no more requests."""
+    def close(self, *, abort: bool = False) -> Awaitable[None] | None:
+        """Close the idle connections, and take no more requests; `abort` also ends those that were sent."""
+        ...
+
+    def drain(self, timeout: float | None = None) -> Awaitable[bool] | bool:
+        """Take no more requests, and wait until those in flight have ended; whether all have."""
+        ...
+
+    def requests(self) -> list[RequestInFlight]:
+        """The requests that are in flight, the oldest first."""
         ...
 
     def stats(self) -> PoolStats:

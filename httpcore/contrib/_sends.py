@@ -92,7 +92,7 @@ class Send:
 
 
 class Listener(Protocol):
-    """What is told of sendings, in the task or thread that sends."""
+    """Gets each sending at its begin and end, in the task or thread that sends."""
 
     def begin(self, send: Send) -> None: ...
     def end(self, send: Send, seconds: float, error: BaseException | None) -> None: ...
@@ -188,6 +188,7 @@ class Labels:
         if most_servers < 0:
             raise ValueError(f"most_servers is {most_servers}: expected a number from 0 up")
         self._most = most_servers
+        # Without a lock: threads that add a server at the same moment may exceed the number, by one for each of them.
         self._servers: dict[tuple[str, int], None] = {}
 
     def server(self, send: Send) -> tuple[str, int]:

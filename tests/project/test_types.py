@@ -54,7 +54,7 @@ def plain(http: httpcore.SyncConnectionPool) -> None:
 R = TypeVar("R")
 
 def get(pool: httpcore.AnyPool[R]) -> R:
-    assert pool.stats().open == 0 and pool.timeout.read_timeout
+    assert pool.stats().open == 0 and pool.timeout.read_timeout and not pool.requests()
     return pool.request("GET", "http://a.test/", {"a": "b"}, timeout=5, max_body=None)
 
 def blocking(pool: httpcore.AnyPool[httpcore.SyncResponse]) -> int:

@@ -79,6 +79,8 @@ def either(pool: httpcore.AnyPool[httpcore.SyncResponse], response: httpcore.Any
     pool.request("GET", 5)  # refused
     pool.request("GET", "http://a.test/").text  # refused
     pool.close().done  # refused
+    pool.drain().real  # refused
+    pool.requests()[0].reqest  # refused
     response.body.encode()  # refused
     response.read().decode()  # refused
     response.header("a").lower()  # refused
