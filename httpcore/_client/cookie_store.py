@@ -81,14 +81,18 @@ class CookieStore:
         self._by_host.clear()
         self._count = 0
 
-    def shadows_secure(self, new: Cookie) -> bool:
-        """Whether a cookie of an insecure connection would stand in for a secure one (section 5.7)."""
-        for domain, store in self._domains.items():
-            if domain and (domain_matches(domain, new.domain) or domain_matches(new.domain, domain)):
+    def secure_paths(self, domain: str) -> dict[str, set[str]]:
+        """Name and paths of each secure cookie that one of this domain could stand in for (section 5.7).
+
+        All domains are gone through here, so that it is asked once for a domain, and not for each of its cookies.
+        """
+        found: dict[str, set[str]] = {}
+        for each, store in self._domains.items():
+            if each and (domain_matches(each, domain) or domain_matches(domain, each)):
                 for (path, name, _), entry in store.items():
-                    if name == new.name and entry.cookie.secure and path_matches(new.path, path):
-                        return True
-        return False
+                    if entry.cookie.secure:
+                        found.setdefault(name, set()).add(path)
+        return found
 
     def evict(self, domains: Iterable[str], moment: float) -> None:
         """Forget what is too much, after something was stored for these domains."""

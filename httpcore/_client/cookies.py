@@ -30,6 +30,7 @@ from .set_cookie import (
     checked,
     host_of,
     is_trusted,
+    path_matches,
     received,
 )
 from .urls import URL, URLTypes
@@ -147,12 +148,13 @@ class Cookies(MutableMapping[str, str]):
         moment = time.time() if now is None else now
         asked = URL(url)
         new = [cookie for field in fields if (cookie := received(field, asked, moment)) is not None]
-        trusted = is_trusted(asked)
+        domains = {cookie.domain for cookie in new}
         with self._lock:
+            secure = {} if is_trusted(asked) else {each: self._store.secure_paths(each) for each in domains}
             for cookie in new:
-                if trusted or cookie.secure or not self._store.shadows_secure(cookie):
+                if cookie.secure or not _shadows(cookie, secure):
                     self._store.put(cookie, moment)
-            self._store.evict({cookie.domain for cookie in new}, moment)
+            self._store.evict(domains, moment)
 
     def header(
         self,
@@ -293,6 +295,12 @@ def _field(entries: list[Entry]) -> bytes | None:
         entries = entries[:-1]
         field = b"; ".join([entry.part for entry in entries])
     return field or None
+
+
+def _shadows(cookie: Cookie, secure: dict[str, dict[str, set[str]]]) -> bool:
+    """Whether a cookie of an insecure connection would stand in for a secure one (section 5.7)."""
+    paths = secure.get(cookie.domain, {}).get(cookie.name, ())
+    return any(path_matches(cookie.path, path) for path in paths)
 
 
 CookieTypes: TypeAlias = Cookies | Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[Cookie] | None

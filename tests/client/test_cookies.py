@@ -14,7 +14,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import publicsuffixlist
 import pytest
@@ -320,15 +322,32 @@ def test_no_cookie_lives_longer_than_400_days() -> None:
     assert cookies.header(HOST, now=longest) == b"d=1"
 
 
-def test_a_header_full_of_cookies_costs_no_more_than_it_must() -> None:
-    """Many fields into a full store, over http, where each is compared with what is secure there."""
+def calls_of(function: Callable[[], object]) -> int:
+    """How many functions it calls, itself and those written in C."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize("domain", ["d{}.example", "d{}.example.com"])
+def test_a_header_full_of_cookies_costs_no_more_than_it_must(domain: str) -> None:
+    """Many fields into a full store, over http: the store is gone through once, and not for each of them."""
     cookies = Cookies()
     for number in range(3000):
-        cookies.set("a", "b", domain=f"d{number}.example", secure=True)
+        cookies.set("b", "b", domain=domain.format(number), secure=True)
     fields = received(*[f"a=b; Domain=example.com; Path=/{number}" for number in range(256)])
-    began = time.process_time()
-    cookies.extract("http://www.example.com/", fields)
-    assert time.process_time() - began < 2.0
+    calls = calls_of(lambda: cookies.extract("http://www.example.com/", fields))
+    assert calls < 200_000  # were each of the fields compared with all that is stored: 3,100,000
 
 
 # Dates (section 5.1.1).
