@@ -45,14 +45,14 @@ class Turn:
     )
 
     def __init__(self, send: Send, request: Forward, watch: Watch, upload: Upload | None) -> None:
-        self.send = send
-        self.request = request
-        self.watch = watch
-        self.upload = upload
-        self.status = 0
-        self.takes_trailers = False
+        self.send: Send = send
+        self.request: Forward = request
+        self.watch: Watch = watch
+        self.upload: Upload | None = upload
+        self.status: int = 0
+        self.takes_trailers: bool = False
         self.trailers: Headers = []
-        self.is_whole = False
+        self.is_whole: bool = False
         self.upstream: UpstreamState | None = None
         self.error: object = None
 
@@ -84,9 +84,9 @@ class SocketTurn(Turn):
 
     def __init__(self, scope: Scope, send: Send, offer: Offer, watch: Watch, socket: Socket) -> None:
         super().__init__(send, offer.request, watch, None)
-        self.scope = scope
-        self.offer = offer
-        self.socket = socket
+        self.scope: Scope = scope
+        self.offer: Offer = offer
+        self.socket: Socket = socket
 
     def begins(self) -> None:
         self.watch.waits()  # for the answer to the handshake

@@ -6,7 +6,7 @@ import logging
 
 from .._errors import HTTPCoreError
 from .health import Member
-from .settings import Health, Timeouts, Upstream
+from .settings import Health, Sender, Timeouts, Upstream
 from .watch import pause
 
 __all__ = ["UpstreamState", "check"]
@@ -24,14 +24,14 @@ class UpstreamState:
     __slots__ = ("failures", "member", "name", "prefix", "requests", "sender", "upstream", "url")
 
     def __init__(self, upstream: Upstream, health: Health) -> None:
-        self.upstream = upstream
-        self.name = upstream.name
-        self.url = upstream.name + "/"
-        self.prefix = upstream.prefix
-        self.sender = upstream.sender()
-        self.member = Member(upstream.weight, health)
-        self.requests = 0
-        self.failures = 0
+        self.upstream: Upstream = upstream
+        self.name: str = upstream.name
+        self.url: str = upstream.name + "/"
+        self.prefix: bytes = upstream.prefix
+        self.sender: Sender = upstream.sender()
+        self.member: Member = Member(upstream.weight, health)
+        self.requests: int = 0
+        self.failures: int = 0
 
 
 async def check(upstream: UpstreamState, health: Health, log: logging.Logger) -> None:
