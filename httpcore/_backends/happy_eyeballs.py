@@ -46,6 +46,7 @@ class Race(Generic[A]):
         self._due = -inf
         self._ends = inf if timeout is None else now() + timeout
         self._delay = _DELAY
+        # Else a short timeout would end before a good address behind some silent ones was ever tried.
         if timeout is not None and timeout < _DELAY * len(addresses):
             self._delay = max(timeout / len(addresses), _SHORTEST_DELAY)
         self._failures: list[tuple[str, OSError]] = []
@@ -57,6 +58,7 @@ class Race(Generic[A]):
         if self._due != -inf and self._now() < self._due - _EARLY:
             return None
         address = self._waiting.popleft()
+        # From now, not from when it was due: a busy loop that comes late must not begin two at once.
         if self._waiting:
             self._due = self._now() + self._delay
         return address
@@ -81,6 +83,7 @@ class Race(Generic[A]):
         rest = list(under_way)
         if not rest and not self._waiting:
             raise connect_error(self._target, self._failures)
+        # Looked at last: a connection that was made as the time ran out has been returned before this is asked.
         if self._now() >= self._ends - _EARLY:
             raise self._too_late(rest)
 

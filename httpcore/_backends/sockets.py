@@ -49,7 +49,10 @@ def open_socket(family: int, local_address: str | None, options: Sequence[Socket
     """A TCP socket that is not connected yet, its options set. Raises `OSError`, and closes what it opened."""
     sock = _open(family)
     try:
+        # A head and a streamed body leave in two writes: Nagle's algorithm would hold the second one back until the
+        # first is acknowledged, which a peer may delay (RFC 9293, section 3.7.4).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Without it the system never finds out that the peer of an idle connection has gone.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option in options:
             sock.setsockopt(*option)
@@ -92,6 +95,7 @@ class Descriptor:
             self._remember(error)
             raise self.error(ReadError, "reading", error) from error
         size = len(data)
+        # A full buffer says that more is waiting: a download grows its buffer, and a small answer lets it shrink again.
         if size == room:
             self._room = PIECE
         elif not size:
@@ -127,6 +131,7 @@ class Descriptor:
 
     def has_input(self) -> bool:
         """Whether `receive` has news. A connection that broke has none: `send` tells it, and keeps what had come."""
+        # After the end the socket is readable for ever, which is no news.
         if self.kept or self.has_ended:
             return bool(self.kept)
         try:
@@ -154,6 +159,7 @@ class Descriptor:
 
     def shut_down(self) -> None:
         """End both directions now: calls that wait for the socket end. The descriptor stays open. Never raises."""
+        # First: a call that `shutdown` wakes must find out why, or it would report the end as the peer's.
         self.is_closed = True
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
@@ -187,6 +193,7 @@ class Descriptor:
         return piece
 
     def _check_end(self) -> None:
+        # An empty `recv` is the peer's end only if neither we nor an error have ended the connection before.
         if self.is_closed or self._failure is not None:
             raise self.error(ReadError, "reading", self._failure) from self._failure
         self.has_ended = True
@@ -200,6 +207,7 @@ class Descriptor:
         if failure.errno != errno.EPIPE:
             self._remember(failure)
         try:
+            # Bounded: a peer that goes on sending while our writes fail must not fill the memory.
             while len(self.kept) < _MOST_KEPT:
                 piece = self.sock.recv(PIECE)
                 if not piece:

@@ -98,6 +98,7 @@ class BlockingStream:
                 raise descriptor.error(ReadError, "reading")
             begun = time.monotonic()
             left = _milliseconds(timeout)
+            # What a failed write saved comes first: the socket itself may report only the reset.
             while descriptor.kept or self._input(left):
                 data = descriptor.receive(max_bytes)
                 if data is not None:
@@ -213,6 +214,7 @@ class BlockingStream:
     def close(self) -> None:
         if self._descriptor.sock.fileno() == -1:
             return
+        # Before the look at `_inside`: a thread that enters after it sees `is_closed`, one that was inside is woken.
         self._descriptor.shut_down()
         if not self._inside:
             self._descriptor.sock.close()
@@ -244,6 +246,7 @@ class BlockingEvent:
         self._lock.acquire()
 
     def set(self) -> None:
+        # The flag first: the thread that the lock lets through looks at it.
         self._is_set = True
         self._open()
 
@@ -306,6 +309,7 @@ class BlockingBackend:
         time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this runtime does
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
+        # The caller's thread is its own to block, and has no other task.
         return function()
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:

@@ -56,6 +56,7 @@ async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
             pass  # closing ends the waits, and the caller looks for it
         except trio.BusyResourceError:
             busy = True  # raised outside the nursery, which would make a group of it
+        # The first to end ends the others, too.
         nursery.cancel_scope.cancel()
 
     try:
@@ -81,6 +82,8 @@ class TrioStream:
     can_wake = True
 
     def __init__(self, descriptor: Descriptor, token: trio.lowlevel.TrioToken) -> None:
+        # All of these but the descriptor and the token belong to trio's thread: another thread comes by
+        # `run_sync_soon`.
         self._descriptor = descriptor
         self._token = token
         self._spoke = False
@@ -201,9 +204,12 @@ class TrioStream:
         """What `act` gives once it gives something. None when time ran out first; a last try is made then."""
         scope = trio.move_on_after(_seconds(timeout))
         try:
+            # Inside the `try`: Ctrl-C may come as soon as it returns, and would leave the scope in the list.
             self._waits.append(scope)
             with scope:
                 while True:
+                    # Readiness may be stale by now (another task took the input), so `act` decides, and gives None to
+                    # wait on.
                     await wait(self._descriptor.sock)
                     self._moved = 0
                     result = act()
@@ -215,6 +221,7 @@ class TrioStream:
             raise self._descriptor.busy(doing) from None
         finally:
             self._waits.remove(scope)
+        # Input or room that is there as the time runs out wins over the timeout.
         return act()
 
     def _wake(self) -> None:
@@ -231,6 +238,8 @@ class TrioStream:
 
     def _close_here(self) -> None:
         sock = self._descriptor.sock
+        # Twice, if a thread and a task have closed it. `notify_closing` comes first: it needs the number, and ends the
+        # waits, which would otherwise wait on whatever socket gets that number next.
         if sock.fileno() != -1:
             trio.lowlevel.notify_closing(sock)
             sock.close()
@@ -309,6 +318,7 @@ class TrioBackend:
         await trio.sleep(max(seconds, 0.0))
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
+        # Cancellable at once: the function reads files or makes a TLS context, and what it returns late is dropped.
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
