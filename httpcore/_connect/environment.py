@@ -124,6 +124,7 @@ class EnvironmentProxies:
 
     def _has_address(self, address: tuple[int, int, str], port: int) -> bool:
         version, number, zone = address
+        # Whatever the list says: behind a proxy this would be the proxy's own loopback.
         loopback = number >> 24 == 127 if version == 4 else number == 1
         return loopback or any(each.has(version, number, zone, port) for each in self._networks)
 
@@ -175,6 +176,7 @@ def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
     """The variable that counts, as it is spelled, and its value; empty if there is none."""
     for spelled in (name, name.upper()):
         value = environ.get(spelled, "").strip()
+        # httpoxy: a CGI client sets `HTTP_PROXY` by sending a header `Proxy`.
         if value and not (name == "http_proxy" and _is_from_a_client(environ, spelled)):
             return spelled, value
     return name, ""
@@ -240,6 +242,7 @@ def _address(host: str) -> tuple[int, int, str] | None:
     parsed = read_address(host)
     if parsed is None:
         return None
+    # An IPv4-mapped address is the IPv4 address, as in a policy.
     if parsed.version == 6 and int(parsed) >> 32 == 0xFFFF:
         return 4, int(parsed) & 0xFFFF_FFFF, ""
     return parsed.version, int(parsed), without_zone(host)[1]

@@ -48,6 +48,7 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
         ProxyError: the proxy refused, or said what the protocol does not know.
         LocalProtocolError: the name, the user name or the password does not fit into the message.
     """
+    # Before the first byte: a host that does not fit is an error of the caller, and no half conversation.
     destination = _address_5(host) + port.to_bytes(2, "big")
     methods = bytes([_NO_PASSWORD, _PASSWORD]) if auth is not None else bytes([_NO_PASSWORD])
     yield b"\x05%c%b" % (len(methods), methods)

@@ -54,7 +54,7 @@ def _rejected(error: ssl.SSLCertVerificationError, session: ssl.SSLObject, serve
 
 
 def _names(session: ssl.SSLObject) -> str:
-    """For whom the certificate is. `ssl` tells it only after a good handshake, except by this private way."""
+    """The hosts that the certificate names. `ssl` shows them only after a good handshake, but for this private call."""
     try:
         inside: Any = session
         found = inside._sslobj.get_unverified_chain()[0].get_info()["subjectAltName"]
