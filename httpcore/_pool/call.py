@@ -108,6 +108,7 @@ class Call(Deadline):
 
     def connect_limit(self) -> float | None:
         limit = self.config.connect_timeout
+        # One timeout for both: time spent waiting for another request's dial is not given a second time.
         return None if limit is None else max(0.0, limit - self.followed)
 
     def interim(self, head: Head) -> None:
@@ -160,6 +161,7 @@ class Call(Deadline):
         """
         if not isinstance(error, HTTPCoreError):
             return error
+        # Before facts are added: it may become another error, a `TotalTimeout`.
         if isinstance(error, Timeout):
             error = self.as_total_timeout(error)
         peer = connection.info.peer or None if connection is not None else None

@@ -95,6 +95,7 @@ class HTTPConnection:
             stream = await (dial.run() if interruptible is None else interruptible(interrupt, dial.run))
             await self._greet(stream, connector, backend, deadline)
         except Exception as error:
+            # Whatever a closed stream made of it: the caller closed the pool, and gets the error that says so.
             if self._closed and not isinstance(error, PoolClosed):
                 raise interrupt.error() from error
             raise
@@ -107,6 +108,7 @@ class HTTPConnection:
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
             http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval, self._totals)
+            # Before `greet` waits: a `close` meanwhile must find the wire, not only the stream.
             self._speak(http2, partial(HTTP2Exchange, http2))
             await http2.greet(deadline)
         else:
@@ -133,6 +135,7 @@ class HTTPConnection:
 
     def _reached(self, stream: Stream) -> None:
         self._stream = stream
+        # Kept first, looked at then; `close` does it in the other order, so one of them closes the stream.
         if self._closed:
             stream.close()
             raise Interrupt().error()
@@ -206,6 +209,7 @@ class HTTPConnection:
         self._closed = True  # with the next lines at once, see `Totals`
         self._totals.reuses += reuses
         self._totals.streams += streams
+        # Read once: the opening task sets it to None when it ends, in another thread perhaps.
         interrupt = self._interrupt
         if interrupt is not None:
             interrupt.set()

@@ -68,6 +68,8 @@ class Delivery(Ticket):
 
     def __init__(self, call: Call, leases: Leases) -> None:
         route = call.route
+        # The ledger of this moment, by a C function: the pool may have another one after a fork, which knows none of
+        # this.
         Ticket.__init__(self, route, "h2" in route.offers, leases.ledger.dropped.append)
         self._call = call
         self._leases = leases
@@ -134,6 +136,7 @@ class Delivery(Ticket):
             return
         # All has come in one piece, as it mostly does. When it was released is read from the clock in any case: a
         # reading of its own, and the steps of `_end` and `release` that have nothing to do here, would cost 1 %.
+        # The body is here, so others may have the connection before the caller has seen a byte of it.
         reason = None if exchange.clean else CloseReason.NOT_REUSABLE
         expires = None if reason else self._expires()
         at = self._leases.release(self, reusable=reason is None, expires=expires, reason=reason)
@@ -159,6 +162,8 @@ class Delivery(Ticket):
 
     def release(self, reason: CloseReason | None, expires: float | None = None) -> None:
         """Release the connection, for others if there is no `reason` against it. Only the first call counts."""
+        # Also by `close`, by an error and by a finaliser: each comes here, and the first has decided whether it is
+        # reusable.
         if self.claim.state is _DONE or self._is_put_off:
             return
         if self._leases.release(self, reusable=reason is None, expires=expires, reason=reason) is None:
@@ -212,6 +217,7 @@ class Delivery(Ticket):
         return body
 
     async def next(self) -> bytes:
+        # Before the wait: afterwards a DONE claim may as well be this response's own end.
         taken_away = self.claim.state is _DONE and not self.claim.closed  # the body is not at its end
         if not (taken_away or self.claim.closed or self._call.backend.is_current()):
             raise LocalProtocolError(_ELSEWHERE, phase=_BODY)
@@ -284,6 +290,7 @@ class Delivery(Ticket):
     def _broken(self, error: BaseException) -> BaseException:
         """Release the connection after an error in the body, which is returned with what this request knows of it."""
         if self.claim.state is not _DONE:
+            # Of HTTP/2 an exchange ends alone, so its error need not cost the others their connection.
             fine = self.exchange.give_up()
             self.release(None if fine else close_reason(error))
         described = self.with_request_context(as_closed(self, error), _BODY)
@@ -295,6 +302,7 @@ class Delivery(Ticket):
         """The rest of the body is not wanted. A raw stream has an owner of its own and stays."""
         exchange, tracer = self.exchange, self._call.tracer
         if self.claim.state is not _DONE and not exchange.switched:
+            # Before `_end` looks whether the connection is clean: a small rest that is here already makes it so.
             exchange.drain()
             self._end(None, CloseReason.CLOSED_EARLY)
         if tracer is not None and not exchange.switched:
@@ -362,6 +370,8 @@ class Handover:
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        # One direction only: a delivery that knew its raw stream would be a circle, and a dropped one would hold its
+        # connection until the garbage collector came.
         self.connection: RawStream | None = _DescribedStream(delivery)
 
     @property
@@ -425,6 +435,7 @@ class _DescribedStream(RawStream):
         await self._explaining(self._raw.end(trailers), "end the raw stream")
 
     def close(self) -> Awaitable[None]:
+        # Which calls `_release_raw`: closing and releasing are one plain step.
         self._raw.close()
         return CLOSED
 

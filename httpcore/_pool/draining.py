@@ -47,6 +47,7 @@ class Draining:
         ends = None if timeout is None else backend.now() + timeout
         while True:
             event = backend.event()
+            # Registered first, looked at then: an end between the two sets the event.
             self.events.append(event)
             try:
                 if is_idle():
