@@ -216,6 +216,7 @@ def framing_of(status: int, method: bytes, upgrade: bool, length: int | None, ch
         return SWITCHED, 0
     if status < 200:
         return INTERIM, 0
+    # A well-formed framing field means nothing here: case 2 of RFC 9112, section 6.3.
     if method == b"CONNECT" and status < 300:
         return SWITCHED, 0
     if method == b"HEAD" or status == 204 or status == 304:
@@ -227,6 +228,7 @@ def framing_of(status: int, method: bytes, upgrade: bool, length: int | None, ch
 
 def is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
     coding = b", ".join(codings)
+    # The classic of response splitting: two readers that prefer different fields see two different messages.
     if lengths:
         raise RemoteProtocolError(
             f"the peer sent Content-Length {show(lengths[0])} and Transfer-Encoding {show(coding)}"
@@ -245,6 +247,7 @@ def is_persistent(options: list[bytes], old: bool) -> bool:
         return True
     text = b",".join(options).lower()
     words = {word.strip(b" \t") for word in text.split(b",")}
+    # RFC 9112, section 9.3: `close` outranks everything; HTTP/1.0 goes on only where it says so.
     return b"close" not in words and (not old or b"keep-alive" in words)
 
 

@@ -8,7 +8,7 @@ Three parts, each with one job:
 - The bytes of a body are counted by the native code. Through h11 a download costs six times as much.
 
 One `h11.Connection` serves one exchange. What was really sent is ours (h11 cannot send while it receives an early
-response), so it is told of a request that has the same meaning for the response: its method, and whether it offers an
+response), so it gets a request that has the same meaning for the response: its method, and whether it offers an
 upgrade or asks to close. Such requests are few, so they are kept.
 """
 
@@ -57,7 +57,7 @@ class H11Reader(H1Response):
                 return head_of(event), SWITCHED if switches else INTERIM, 0, False
             if isinstance(event, h11.Response):
                 framing, length = _framing(connection, event)
-                # Our side is told at once that it must close; theirs only behind the body.
+                # h11 closes our side at once; theirs only behind the body.
                 return head_of(event), framing, length, connection.our_state is not h11.MUST_CLOSE
         except h11.RemoteProtocolError as error:
             raise RemoteProtocolError(f"h11 refuses the head that begins with {show(raw[:64])}: {error}") from None

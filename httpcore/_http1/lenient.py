@@ -52,6 +52,7 @@ def read_lenient_head(raw: bytes, method: bytes, upgrade: bool, most: int) -> Le
         if not _IN_H11_NO_VALUES.intersection(raw):
             _ask_h11(raw, method, status, fields)
     framing, length = _framing(status, fields, method, upgrade, unusual)
+    # What the strict reader has refused and this one finds usual was refused for a reason that has no name here.
     if not unusual:
         raise RemoteProtocolError("the head has nothing unusual that is accepted")
     lowered = [(name.lower(), value) for name, value in fields]
@@ -78,6 +79,7 @@ def _lines(raw: bytes, unusual: dict[Leniency, None]) -> list[bytes]:
     """The lines of a section without their ends, up to the empty line and without that."""
     lines = raw.split(b"\n")[:-1]  # it ends in LF
     plain = [line.removesuffix(b"\r") for line in lines]
+    # A CR that is no line end: some readers take it for one, others for a blank.
     if b"\r" in b"".join(plain):
         raise RemoteProtocolError("a line has a CR in it")
     if not all(line.endswith(b"\r") for line in lines):
