@@ -98,7 +98,7 @@ def unhuffman(data: bytes) -> bytes:
     append = out.append
     meanings, following, code = _FIRST
     try:
-        for octet in data:  # the dearest loop of a response whose fields are new: so one call, and no attributes
+        for octet in data:  # the most costly loop of a response whose fields are new: so one call, and no attributes
             append(meanings[octet])
             meanings, following, code = following[octet]
     except TypeError:  # an octet came at a place where it never did before

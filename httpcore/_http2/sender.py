@@ -138,6 +138,7 @@ class Sender:
         stream.sent_all = end
         stream.room = STREAM_WINDOW
         self._streams[number] = stream
+        # Unread responses may fill all their windows: the connection's must have room beside them for one that is read.
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
         out = self._out
@@ -312,6 +313,7 @@ class Sender:
     def _took_end(self, stream: Stream) -> None:
         """END_STREAM: the response is complete."""
         stream.ended = True
+        # Else it stays, half-closed (remote), until our side has ended (RFC 9113, section 5.1).
         if stream.sent_all:
             self._remove(stream)
 

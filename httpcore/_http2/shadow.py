@@ -1,6 +1,6 @@
 """The shadow of an HTTP/2 connection: h2 reads the same frames, and what it reads otherwise is reported.
 
-The native engine decides; h2 has no say. It is told of what we send, and gets each frame before the native rules do,
+The native engine decides; h2 only watches. It gets what we send, and gets each frame before the native rules do,
 so that both are in the same state. It follows until one of them refuses something, or the peer sends GOAWAY: h2 ends
 the connection there.
 """
@@ -61,7 +61,7 @@ def _facts(events: Sequence[object]) -> list[Fact]:
 
 
 class ShadowEngine(H2Engine):
-    """`H2Engine` with a shadow. `report` is told of each difference that no table explains."""
+    """`H2Engine` with a shadow. `report` is called with each difference that no table explains."""
 
     name = f"{LIBRARY}, {NAME}"
 

@@ -131,7 +131,7 @@ class Stream:
 
 
 class Listener(Protocol):
-    """What the engine tells of the connection, and of streams that end in another way than they should. The calls come
+    """Called by the engine for the connection, and for streams that end in another way than they should. The calls come
     while `H2Engine.receive` runs; they do not raise, and may call the engine again, but not `receive`."""
 
     def on_settings(self) -> None:
