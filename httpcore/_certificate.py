@@ -1,7 +1,7 @@
 """What a certificate says of itself (RFC 5280), read from its DER form.
 
 `ssl` tells this only of certificates that it has verified, and not with `verify=False`, where one wants to know most.
-Nothing here decides whether a certificate is trusted; OpenSSL has done that, or was told not to.
+Nothing here decides whether a certificate is trusted; OpenSSL has done that, unless verification is off.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ class _Malformed(Exception):
 @resolvable
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a certificate says: for whom it is, by whom, and from when to when.
+    """The contents of a certificate: its names, its issuer, and from when to when it is valid.
 
     Attributes:
         subject, issuer: pairs of name and text in the order of the certificate, e.g. `("O", "Example"), ("CN", "a")`.
             Attributes without a usual name have their number ("1.3.6.1..."); text of an unknown kind is "#" and hex.
         serial_number: of the issuer.
         not_before, not_after: between these it is valid; in UTC.
-        names: for whom it is (subjectAltName), as `("DNS", "a.test")`, `("IP", "127.0.0.1")`, `("email", ...)` and
+        names: of its hosts (subjectAltName), as `("DNS", "a.test")`, `("IP", "127.0.0.1")`, `("email", ...)` and
             `("URI", ...)`. Other kinds are left out.
     """
 

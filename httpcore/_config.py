@@ -530,7 +530,7 @@ def checked_alpn(alpn: object) -> tuple[str, ...]:
 
 def fingerprint_of(certificate: bytes) -> str:
     """SHA-256 in hex."""
-    import hashlib  # heavy, and only for those who pin certificates
+    import hashlib  # heavy, and only for programs that pin certificates
 
     return hashlib.sha256(certificate).hexdigest()
 

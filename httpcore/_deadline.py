@@ -24,7 +24,7 @@ class Deadline:
     """The timeouts of one request, running from now on the clock of its runtime.
 
     Attributes:
-        tracer: is told of the steps of the request, where there is a trace.
+        tracer: records the steps of the request, where there is a trace.
     """
 
     __slots__ = ("began", "config", "ends", "now")

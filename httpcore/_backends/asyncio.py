@@ -151,7 +151,7 @@ class AsyncioStream:
         self._clock = clock
         self._process = os.getpid()  # the child of a fork must not unregister anything: see `abandon`
         self._poll: select.poll | None = None
-        # What came and was not read yet; the first `_offset` bytes of the first piece are gone.
+        # Received pieces that were not read yet; the first `_offset` bytes of the first one are gone.
         self._pieces: deque[bytes] = deque()
         self._offset = 0
         self._size = 0
@@ -161,7 +161,7 @@ class AsyncioStream:
         self._is_over = False
         self._end_is_reported = False
         self._is_listening = False
-        # Ask the socket before waiting for the loop to say something. See `_receive`.
+        # Look at the socket before waiting for the loop to report something. See `_receive`.
         self._look_first = False
         # The last call was a write: the next one looks for an early answer. See `write_some`.
         self._spoke = False
@@ -350,7 +350,7 @@ class AsyncioStream:
         if self._burst >= _TURN and await self._is_woken_in_a_turn():
             raise self._descriptor.write_timeout(timeout)
         # Input is asked for from the second call on that follows another with no look at the input between them: a
-        # request that fits one call costs one system call, and an upload still hears an early answer within one piece.
+        # request that fits one call costs one system call, and an upload still sees an early answer within one piece.
         if self._spoke and not duplex:
             self._look()
         sent = self._try_to_write(data, duplex)
@@ -457,7 +457,7 @@ class AsyncioStream:
             elif until < self._timer_at:
                 self._set_timer(until, least=_TICK)
 
-    # Letting go.
+    # Waking and closing.
 
     def wake(self) -> None:
         if _get_running_loop() is self._loop:

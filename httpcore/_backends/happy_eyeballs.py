@@ -1,4 +1,4 @@
-"""Which address is tried when, and what is said when none answers: RFC 8305, section 5. No I/O and no waiting.
+"""Which address is tried when, and the error when none answers: RFC 8305, section 5. No I/O and no waiting.
 
 The next address is tried a quarter of a second after the last one was, or at once when one has failed; those before it
 go on beside it. When the time to connect is so short that some would never have their turn, the pace is quicker.
@@ -98,7 +98,7 @@ class Race(Generic[A]):
 
 
 def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> ConnectError:
-    """One error for all that was tried: each address as text with what it said. `errno` and cause are the last one's.
+    """One error for all that was tried: each address as text with its reason. `errno` and cause are the last one's.
 
     `target` is what the caller asked for, e.g. "example.com:80". An address equal to it is not repeated.
     """
@@ -120,5 +120,5 @@ def _described(error: OSError) -> str:
 
 
 def reason(error: OSError) -> str:
-    """What the system said, never empty."""
+    """The system's message, never empty."""
     return error.strerror or str(error) or type(error).__name__

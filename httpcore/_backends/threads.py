@@ -122,7 +122,7 @@ class BlockingStream:
                 raise descriptor.error(WriteError, "writing")
             # Input is looked for from the second call on that follows another with no look at the input between them:
             # a request that fits one call, right after its connection was read or asked, costs one system call,
-            # and an upload still hears an early answer within one piece. When there is no room both are waited for.
+            # and an upload still sees an early answer within one piece. When there is no room both are waited for.
             if duplex or not self._spoke:
                 sent = descriptor.send(data)
                 if sent is not None:

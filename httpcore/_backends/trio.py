@@ -1,7 +1,7 @@
 """The runtime of trio: plain non-blocking sockets, and trio only where something really has to wait.
 
 Trying comes first and costs no turn of the scheduler; what would block then waits. So that a fast peer cannot keep the
-other tasks out, or a cancellation unheard, a stream gives up its turn before the next piece once it has moved PIECE
+other tasks out, or a cancellation out, a stream gives up its turn before the next piece once it has moved PIECE
 bytes without waiting, each call counting for some more. In both cases the act comes after the wait: a cancelled call
 has taken or given nothing.
 """
@@ -64,7 +64,7 @@ async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
             for one, sock in waits:
                 nursery.start_soon(wait_for, one, sock)
     except BaseExceptionGroup:
-        # Older trio tells the cancellation of several tasks as a group.
+        # Older trio raises the cancellation of several tasks as a group.
         await trio.lowlevel.checkpoint_if_cancelled()
         raise
     if busy:
@@ -110,7 +110,7 @@ class TrioStream:
             raise self._descriptor.write_timeout(timeout)
         # Input is looked for from the second call on that follows another with no look at the input between them:
         # a request that fits one call, right after its connection was read or asked, costs one system call,
-        # and an upload still hears an early answer within one piece. When there is no room both are waited for.
+        # and an upload still sees an early answer within one piece. When there is no room both are waited for.
         sent = self._send(data, listens=self._spoke and not duplex)
         if sent is None:
             wait = self._wait_for_room(duplex)
@@ -230,7 +230,7 @@ class TrioStream:
             scope.cancel()
 
     async def _is_woken_in_a_turn(self) -> bool:
-        """Let others run. Tells whether one of them called `wake`, which found no call that waits."""
+        """Let others run. Returns whether one of them called `wake`, which found no waiting call to end."""
         wakes = self._wakes
         await trio.lowlevel.checkpoint()
         self._moved = 0

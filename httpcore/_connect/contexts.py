@@ -42,7 +42,7 @@ _PLAIN: Final = (".pem", ".crt", ".cer")
 
 @dataclass(frozen=True, slots=True)
 class _Environment:
-    """What the environment said that a context depends on; an empty variable is as good as none."""
+    """The environment variables that a context depends on; an empty variable is as good as none."""
 
     cert_file: str = ""
     cert_dir: str = ""
@@ -77,7 +77,7 @@ def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
     """
     environment = _environment(config)
     place = _place((_plain(config), alpn, environment))
-    # The place's own lock, not `_lock`: who asks for another context must not wait 20 ms for this one.
+    # The place's own lock, not `_lock`: a caller that asks for another context must not wait 20 ms for this one.
     with place.making, OPENSSL:
         if place.context is None:
             place.context = _make(config, alpn, environment)
@@ -352,7 +352,7 @@ def _parts(cert: CertFile) -> tuple[str, str | None, str | bytes | None]:
 
 
 def _check_readable(path: str) -> None:
-    """OpenSSL does not tell which of two files is not there."""
+    """OpenSSL's error does not name which of two files is missing."""
     try:
         open(path, "rb").close()
     except (OSError, ValueError) as error:

@@ -6,7 +6,7 @@ There is no standard for these variables. What is done here is what curl and Go 
   scheme. An empty variable is as one that is not set.
 - `HTTP_PROXY` in capitals is not read where `REQUEST_METHOD` is set: in a CGI program a client can set it, with a
   header `Proxy` (https://httpoxy.org).
-- A proxy without a scheme is an http one. `socks://` is SOCKS5 with names resolved by the proxy, which is what those
+- A proxy without a scheme is an http one. `socks://` is SOCKS5 with names resolved by the proxy, as those
   who write it mean (desktops do); curl takes it for SOCKS4.
 - `localhost`, names under it (RFC 6761), 127.0.0.0/8 and ::1 are never reached through a proxy, whose own they would be
   there (Go; curl asks the proxy).

@@ -1,4 +1,4 @@
-"""SOCKS as bytes: what is said to a proxy so that it connects to a host for us. No I/O.
+"""SOCKS as bytes: the messages by which a proxy connects to a host for us. No I/O.
 
 A conversation is a generator. It yields bytes, which are to be sent, or a number, which asks for exactly so many bytes
 of the answer; it returns when the proxy has connected. Nothing is read beyond the answer, so what follows belongs to

@@ -350,7 +350,7 @@ class TLSStream:
         return bool(self._plain) or (self._over and not self._reported)
 
     def _tell_the_end(self) -> bytes:
-        """What a read answers when no more data comes."""
+        """The result of a read when no more data comes."""
         self._reported = True
         if self._fault is not None:
             message = f"TLS failed while reading: {_reason(self._fault)}"
@@ -358,7 +358,7 @@ class TLSStream:
         return b""
 
     def _has_news(self) -> bool:
-        """Decrypt what waits below, and tell whether it is for the caller."""
+        """Decrypt the input that waits below, and return whether any of it is for the caller."""
         if self._input_waits:
             return True
         try:
@@ -370,7 +370,7 @@ class TLSStream:
         return raw == b"" or self._input_waits
 
     def _feed(self, raw: bytes) -> None:
-        """Decrypt what came, all of it. Never raises: what is wrong is kept in `_fault`, behind the data before it."""
+        """Decrypt received bytes, all of them. Never raises: an error is kept in `_fault` behind the data before it."""
         if self._over:
             return  # what comes behind close_notify is ignored (RFC 8446, section 6.1)
         with self._lock:
@@ -488,12 +488,12 @@ class TLSStream:
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        """Send what is owed, then encrypt up to 256 KiB of `data` and return how many; they leave with the next call.
+        """Send pending ciphertext, then encrypt up to 256 KiB of `data`; return how many. They leave at the next call.
 
         Returns 0, having taken nothing, when data, the end or a fault waits to be read (never with `duplex`).
 
         Raises:
-            WriteTimeout: what was owed did not leave in time.
+            WriteTimeout: the pending ciphertext did not leave in time.
             WriteError: the connection or the TLS session broke, or this side was ended or closed.
         """
         if self._closed or self._ended:
@@ -508,24 +508,24 @@ class TLSStream:
         return self._encrypt(data)
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
-        """Encrypt what there is room for, up to 256 KiB, and hand it over; what does not leave at once is owed."""
-        # What does not leave now is sent by the next call: its data counts as taken either way.
+        """Encrypt what there is room for, up to 256 KiB, and hand it over; the bytes that do not leave are pending."""
         if self._closed or self._ended or not self._write_pending():
             return 0
         try:
             count = self._encrypt(data)
         except WriteError:
             return 0
+        # What does not leave now is sent by the next call: its data counts as taken either way.
         self._write_pending()
         return count
 
     def _write_pending(self) -> bool:
-        """Hand over what is owed, as far as there is room now."""
+        """Hand over the pending ciphertext, as far as there is room now."""
         with self._lock:
             return self._write_outbox()
 
     def _answer(self) -> None:
-        """As `_write_pending`, for a reader. A writer that is at work has what is owed to itself, and sends it."""
+        """As `_write_pending`, for a reader. A writer that is at work owns the pending ciphertext, and sends it."""
         with self._lock:
             if not (self._writing or self._closed):
                 self._is_stuck = not self._write_outbox()
@@ -541,7 +541,7 @@ class TLSStream:
         return not self._inner.owes
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
-        """Send what is owed. False when data, the end or a fault waits to be read first (never with `duplex`).
+        """Send pending ciphertext. False when data, the end or a fault waits to be read first (never with `duplex`).
 
         Raises as `write_some` does. What a cancelled flush leaves is sent by the next one.
         """
@@ -708,7 +708,7 @@ class _Handshake:
         except TLSError:
             raise
         except NetworkError as error:
-            # A peer that refuses may have said why before a write to it failed.
+            # A peer that refuses may have sent the reason before a write to it failed.
             cause = stream._read_fault_after_write_error()
             failure = self._failure(f"the connection broke: {error.message}" if cause is None else _reason(cause))
             failure.errno = error.errno

@@ -34,7 +34,7 @@ NOWHERE = StreamInfo(peer="", local="")
 
 
 class HTTPConnection:
-    """What a slot of the ledger stands for.
+    """One connection, from its dial to its close: what a slot of the ledger stands for.
 
     Attributes:
         engines: what reads and writes the protocol that the server chooses.
@@ -42,9 +42,9 @@ class HTTPConnection:
             is closed, all but the first are put into the pool's totals, and so are the streams that were opened on it.
         is_shared: it carries many exchanges at once.
         is_strict: unusual content is an error.
-        is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
+        is_quiet: returns, once it is open, whether it is fit for another exchange: the peer has neither left nor sent
             anything against it. Plain and cheap.
-        on_close: is called once when it is closed, where a trace was told that it was opened.
+        on_close: is called once when it is closed, where a trace has a record of its opening.
         tracer: of the request that uses it, where there is a trace and no other request can use it.
     """
 
@@ -103,7 +103,7 @@ class HTTPConnection:
             self._interrupt = self._steps = None
 
     async def _greet(self, stream: Stream, connector: Connector, backend: Backend, deadline: Deadline) -> None:
-        """Begin to speak what the two sides agreed on."""
+        """Begin the protocol that the two sides agreed on."""
         rules = connector.network.rules
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":

@@ -45,7 +45,7 @@ _ELSEWHERE: Final = "the response belongs to another event loop: read it where t
 class Delivery(Ticket):
     """One attempt of a call and then its response: what a `Response` reads from, and what releases the connection.
 
-    It is the ticket of its attempt: it is made, *then* the ledger is asked, and when it dies the ledger hears of it.
+    It is the ticket of its attempt: it is made, *then* the ledger is asked, and when it dies the ledger gets its claim.
     What an attempt leaves as it is for long stands here, and not in each of them.
 
     Attributes:
@@ -127,7 +127,7 @@ class Delivery(Ticket):
         return self._reused
 
     def arrive(self, head: Head) -> None:
-        """The head is here: tell the listener, and release the connection if nothing more is to come."""
+        """The head is here: record it, and release the connection if nothing more is to come."""
         call, exchange = self._call, self.exchange
         self.head = head
         self._has_head = True

@@ -39,7 +39,7 @@ class Engines:
     """One for each protocol; they are loaded.
 
     Attributes:
-        reports: library and difference, of each that a shadow has found and no trace was told of.
+        reports: library and difference, of each that a shadow has found and no trace has recorded.
     """
 
     http1: http1.HTTP1Engine

@@ -191,7 +191,7 @@ class Ledger:
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
             led = slot.origin.is_followed()
-            # All who wait now joined before this: they dial for themselves, one failure must not be the failure of all.
+            # All that wait now joined before this: they dial for themselves, so one failure is not the failure of all.
             slot.origin.failed_before = self._joins
             self._finish(claim)
             self._remove(slot)

@@ -20,7 +20,7 @@ __all__ = ["Derived", "derive", "mend"]
 def mend(
     claims: dict[Claim, None], slots: dict[Slot, None], todo: deque[Slot | Claim], finish: Callable[[Claim], None]
 ) -> None:
-    """See that the state of each claim and slot agree with the other, and tell owners (again) that need not wait.
+    """See that the state of each claim and slot agree with the other, and wake (again) the owners that need not wait.
 
     Arguments:
         finish: makes a claim DONE, and takes it out of `claims`.

@@ -146,7 +146,7 @@ class Tracer:
         self.awaits_policy = self.awaits_reading = False
 
     def _tell(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> None:
-        if not self._ended:  # what leaves after a request was given up is not told: the last record is the last
+        if not self._ended:  # bytes of a cancelled request may still leave after its last record
             self._trace(self._made(kind, *facts, at=at, **more))
 
     def _made(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> TraceEvent:

@@ -64,7 +64,7 @@ class Wire(Protocol):
 
     @property
     def is_quiet(self) -> Callable[[], bool]:
-        """Tells whether it is fit for another exchange: the peer has neither left nor said anything against it."""
+        """Whether it is fit for another exchange: the peer has neither left nor sent anything against it."""
         ...
 
     def watch(self, callback: Callable[[], None]) -> None:
