@@ -138,6 +138,7 @@ class _Reader:
         if tag & 0x1F == 0x1F:
             raise _Malformed("it has a tag of more than one byte")
         at += 2
+        # Definite and at most four octets: X.690, section 10.1, and no certificate is larger than that.
         if length > 0x84 or length == 0x80:
             raise _Malformed("a length is not that of DER")
         if length > 0x80:
@@ -163,6 +164,7 @@ class _Reader:
         return self.next()[1]
 
     def each(self) -> Iterator[tuple[int, bytes]]:
+        # A hostile certificate may be all tiny elements: work for the reader, and nothing for the user.
         for _ in range(_MOST):
             if not self:
                 return
@@ -197,6 +199,7 @@ def _oid(data: bytes) -> str:
     number = 0
     for octet in data:
         number = number << 7 | octet & 0x7F
+        # Without a bound the time for one number grows with the square of its length.
         if number.bit_length() > 128:
             raise _Malformed("an object identifier is too long")
         if octet < 0x80:

@@ -46,6 +46,7 @@ def run(coroutine: Coroutine[Any, Any, T], caller: str = "SyncConnectionPool") -
         awaited = coroutine.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+    # Now, in this thread: left to the collector it would end with a warning, perhaps in another thread.
     coroutine.close()
     raise RuntimeError(
         f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: {caller} expected a backend (and a "

@@ -146,6 +146,7 @@ class Dial:
         """How long the next wait may take. Raises ConnectTimeout when nothing is left."""
         if self._ends is None:
             return self._deadline.within(None)
+        # One timeout for all steps: each wait gets what the earlier ones have left of it.
         rest = self._ends - self._backend.now()
         if rest <= 0:
             raise ConnectTimeout("connecting took too long", phase="connect", limit=self._limit)
@@ -203,6 +204,7 @@ class Dial:
             return host
         port = self._route.port
         addresses = await addresses_of(self._backend, network, host, port, self._left, self._steps)
+        # A proxy gets one address and no second try, so the family that every proxy has comes first.
         for address in addresses:
             if ":" not in address:
                 return address
@@ -212,6 +214,7 @@ class Dial:
 
     async def _hold(self, conversation: Conversation, stream: Stream) -> None:
         """Send and receive what the conversation wants."""
+        # The conversation decides, and this only moves bytes: so SOCKS is tested without I/O.
         step = next(conversation)
         try:
             while True:

@@ -64,6 +64,7 @@ class Network:
     known: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        # Checked and copied: the value is hashed and shared, and the caller's mapping may change.
         object.__setattr__(self, "known", MappingProxyType(_known(self.resolve)))
         object.__setattr__(self, "socket_options", _options(self.socket_options))
         if self.local_address is not None:
@@ -175,6 +176,7 @@ async def addresses_of(
 def _known_addresses(network: Network, host: str) -> Sequence[str]:
     """Those that need no lookup."""
     if network.known:
+        # Also for a host that is an address: as with `--resolve`, it may be sent elsewhere.
         known = network.known.get(host.removesuffix("."))
         if known is not None:
             return known

@@ -35,6 +35,7 @@ _HINTS: Final = {
 def explain(error: ssl.SSLError, received: bytes, session: ssl.SSLObject, server_name: str | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _rejected(error, session, server_name)
+    # OpenSSL says "wrong version number" to plain text, which sends its reader looking for the wrong thing.
     if received and not _is_tls(received):
         return _plain_text(received)
     return _reason(error)

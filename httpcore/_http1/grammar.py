@@ -64,6 +64,7 @@ def read_head(raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT)
     """
     asked = raw, method, upgrade
     found = _heads.get(asked)
+    # A head in memory is immutable and was checked; only the limit of this pool's fields is asked again.
     if found is not None and len(found[0].headers) <= most:
         return found
     lines = raw.split(b"\r\n")
@@ -198,6 +199,7 @@ def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
         if fields[at] is None:
             sent, colon, value = line.partition(b":")
             name = _names[sent]
+            # One test for all forbidden bytes of the line, name and value: `SHOWN` maps each of them to 0.
             if name is None or not colon or 0 in line.translate(SHOWN):
                 return False
             value = value.strip(b" \t")

@@ -49,6 +49,7 @@ def read_lenient_head(raw: bytes, method: bytes, upgrade: bool, most: int) -> Le
     tunnel = method == b"CONNECT" and 200 <= status[0] < 300
     if not tunnel:
         fields = _with_one_length(fields, unusual)
+        # h11 refuses VT and FF in a value, so it has no opinion about such a head.
         if not _IN_H11_NO_VALUES.intersection(raw):
             _ask_h11(raw, method, status, fields)
     framing, length = _framing(status, fields, method, upgrade, unusual)
@@ -154,6 +155,7 @@ def _framing(
         except RemoteProtocolError:
             unusual["connect-framing"] = None
         return framing_of(code, method, upgrade, None, False)
+    # As for HTTP/1.1, which refuses Content-Length beside it: in HTTP/1.0 that is no safer.
     chunked = is_chunked(codings, lengths, False) if codings else False
     if chunked and version == b"1.0":
         unusual["chunked-in-http10"] = None

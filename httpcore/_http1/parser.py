@@ -249,6 +249,7 @@ class H1Response:
             self._keep(data)
 
     def _keep(self, body: bytes) -> None:
+        # Most bodies come in one piece: then no deque was made before.
         if self.parts:
             self.parts.append(body)
         elif body:

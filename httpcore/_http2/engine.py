@@ -172,6 +172,7 @@ class H2Engine(Sender):
         room = self._given_up.room_of(kind, stream)
         if not credit:
             return
+        # So old that its window is forgotten: its DATA is charged whole, since nothing else bounds it.
         if room is None:
             self._charge(other_cost(credit))
             return
@@ -217,6 +218,7 @@ class H2Engine(Sender):
             self._wrong(state, *state.data_refusal(), listener)
             self._return_credit(None, credit)
             return
+        # The last frame may be tiny: a body has one, and a request of ours has refilled the budget.
         if size < frames * TINY and not flags & END_STREAM:
             self._charge(data_cost(size, frames))
         state.left -= size
@@ -228,6 +230,7 @@ class H2Engine(Sender):
             self._end(state, None, listener)
 
     def _end(self, state: Stream, trailers: Headers | None, listener: Listener) -> None:
+        # RFC 9113, section 8.1.1: a body of another length than declared makes the message malformed.
         if state.left and (message := state.shortage()):
             self._wrong(state, Code.PROTOCOL_ERROR, message, listener)
             return
@@ -348,6 +351,7 @@ class H2Engine(Sender):
         self._charge(FRAME)
         state = self._streams.get(stream)
         if state is not None:
+            # Removed before the listener is called, which may open another stream in its place.
             self._took_reset(state)
             listener.on_reset(state, uint32.unpack(payload)[0])
 
@@ -405,6 +409,7 @@ class H2Engine(Sender):
             )
         self._charge(goaway_cost(len(payload), len(self._streams)))  # each open stream is looked at
         last, code = two_uint32.unpack_from(payload)
+        # The first bit is reserved, and a later GOAWAY may only lower the number (6.8).
         gone = self._took_goaway(last & LAST_ID)
         listener.on_away(self._last, code, payload[8:], gone)
 

@@ -271,6 +271,7 @@ class HTTP2Exchange:
                 )
             if not await self._put(piece):
                 return True
+            # Between two pieces: a 103 should reach the caller while the upload goes on.
             self._tell_interims()
             if may_be_left and await self._is_answered():
                 return False
@@ -296,6 +297,7 @@ class HTTP2Exchange:
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
         """Send all of `data`. False when no more of it is wanted."""
         connection, inbox = self._connection, self._inbox
+        # As bytes: a memoryview of another format counts elements.
         view = memoryview(data).cast("B")
         while view:
             count = connection.put(inbox, view)
@@ -366,6 +368,7 @@ class HTTP2Exchange:
         deadline = self.deadline
         limit = deadline.config.read_timeout
         timeout = limit if most is None else most
+        # Asked only where there is a total timeout: nearly no request pays for it.
         if deadline.ends is not None:
             timeout = deadline.within(timeout)
         if not await self._connection.attend(self._inbox, ready, timeout):

@@ -38,6 +38,7 @@ class FrameWriter:
     def send_block(self, stream: int, block: bytes, limit: int, *, end: bool) -> None:
         """A header block (4.3), in frames of at most `limit` bytes."""
         kind, flags = HEADERS, END_STREAM if end else 0
+        # Nothing may be written between these frames (4.3): the whole block is queued in one call.
         while len(block) > limit:
             self.send(kind, flags, stream, block[:limit])
             block = block[limit:]

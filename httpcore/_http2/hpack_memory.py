@@ -101,6 +101,7 @@ blocks: Final[dict[bytes, FieldBlock]] = {}
 
 
 def keep_literal(wire: bytes, entry: Entry) -> None:
+    # All at once: to know the oldest would cost each look-up something.
     if len(literals) >= _LITERALS:
         literals.clear()
     literals[wire] = entry

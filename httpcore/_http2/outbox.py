@@ -70,6 +70,7 @@ class Outbox:
         # Never beside a call of the stream: that has the beginning of `unsent`, and ours would overtake the rest.
         while not self.writing and (data := self.unsent or self._engine.take()):
             count = self._stream.give(data)
+            # Before the look at `count`: what was taken has left `unsent`, or the next call would send it again.
             self.wrote(data, count)
             if not count:
                 break

@@ -109,6 +109,7 @@ class Sender:
         self._write_start(
             ((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, self._rules.head_bytes))
         )
+        # The connection's window has no setting: only WINDOW_UPDATE changes it (6.9.2).
         self._write_window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
 
     def request(self, stream: Stream, headers: Headers, *, end: bool, key: bytes = b"") -> None:
@@ -258,6 +259,7 @@ class Sender:
             self._remove(stream)
 
     def _remove(self, stream: Stream) -> None:
+        # A closed stream counts no more against the peer's limit (5.1.2).
         del self._streams[stream.number]
         stream.is_open = False
 
@@ -284,6 +286,7 @@ class Sender:
                 stream.uncredited = 0
 
     def _widen(self) -> None:
+        # A window beyond 2**31 - 1 is an error of ours (6.9.1).
         if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:
             self._goal += CONNECTION_WINDOW
             self._room += CONNECTION_WINDOW
@@ -295,6 +298,7 @@ class Sender:
         if setting == MAX_CONCURRENT_STREAMS:
             self.max_streams = min(value, LAST_ID)
         elif setting == INITIAL_WINDOW_SIZE:
+            # Of all open streams at once: `spare` is what each may send beyond it (6.9.2), so there is no loop here.
             self._initial = value
         elif setting == MAX_FRAME_SIZE:
             self.max_frame = min(value, SENT_FRAME)

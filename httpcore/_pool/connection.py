@@ -87,6 +87,7 @@ class HTTPConnection:
         Raises as `Dial.run` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when
         `close` came first.
         """
+        # Before the dial: a `close` of the pool must find something to end from the first moment on.
         self._interrupt = interrupt = Interrupt()
         self._steps = steps = Steps(backend.now, deadline.tracer) if steps is None else steps
         interruptible = getattr(backend, "interruptible", None)
@@ -127,6 +128,7 @@ class HTTPConnection:
         offers = self.route.offers
         tls = stream.info().tls if self.route.tls is not None else None  # else it is the proxy's
         alpn = None if tls is None else tls.alpn
+        # RFC 9113, sections 3.2 and 3.3: HTTP/2 over TLS is agreed on by ALPN; without it only prior knowledge remains.
         if alpn is None:
             return "http/1.1" if "http/1.1" in offers else "h2"
         if alpn not in offers:
@@ -213,6 +215,7 @@ class HTTPConnection:
         interrupt = self._interrupt
         if interrupt is not None:
             interrupt.set()
+        # Taken out first: two threads may close it, and its close is recorded once.
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()

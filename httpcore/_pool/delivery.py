@@ -81,6 +81,7 @@ class Delivery(Ticket):
         self._reused = connection.uses > 0
         call.is_connected = True
         request = call.request
+        # Before the exchange sends anything: a close from here on is recorded for this request.
         if call.tracer is not None and self.claim.slot is not None:
             call.tracer.using(connection.info.peer, self._reused, connection.protocol)
             follow(self._leases, self.claim.slot, connection, call.tracer)
@@ -276,6 +277,7 @@ class Delivery(Ticket):
         call = self._call
         try:
             await call.backend.sleep(0)
+            # After the turn: the total timeout may have run out while others had it.
             call.within(None)
         except BaseException as error:
             described = self._broken(error)
@@ -327,6 +329,7 @@ class Delivery(Ticket):
             self.release(reason, None if reason else self._expires())
         elif not self.claim.closed:  # else the pool has taken the connection away, and the rest was here already
             return
+        # Not where it was given up: then there is no time of completion.
         if exchange.ended:
             self._completed = at = self._call.now() if at is None else at
         if tracer is not None and at is not None:
@@ -443,6 +446,7 @@ class _DescribedStream(RawStream):
         try:
             return await step
         except BaseException as error:
+            # One place for the three calls: an error of a raw stream has the same facts as one of a body.
             described = self._delivery.with_request_context(as_closed(self._delivery, error), phase)
             self._delivery.count(described)
             if described is error:

@@ -217,6 +217,7 @@ class Tracer:
 
     def request_sent(self, at: float | None, *, complete: bool = True) -> None:
         if not self._request_sent:
+            # A small request leaves in one write: its head was sent then, too, and comes first in the records.
             self.head_sent(at)
             self._request_sent = True
             self._tell(RequestSent, self._peer, self._reused, at=at, complete=complete)
@@ -269,6 +270,7 @@ class Tracer:
         at: float | None = None,
         exception: BaseException | None = None,
     ) -> None:
+        # The first end counts: a response that is complete and then closed has ended once.
         if self._ended or self._last is not None:
             return
         record = self._made(kind, *facts, at=at, exception=exception)
@@ -288,6 +290,7 @@ class Tracer:
 
     def _tell_last(self) -> None:
         last = self._last
+        # Held back while a retry, or the decoding of the body, may still make it another end.
         if last is not None and not (self.awaits_policy or self.awaits_reading):
             self._last = None
             self._ended = True
