@@ -1,4 +1,4 @@
-"""What a certificate says of itself (RFC 5280), read from its DER form.
+"""The contents of a certificate (RFC 5280), read from its DER form.
 
 `ssl` tells this only of certificates that it has verified, and not with `verify=False`, where one wants to know most.
 Nothing here decides whether a certificate is trusted; OpenSSL has done that, unless verification is off.
@@ -89,7 +89,7 @@ class Certificate:
 
     @classmethod
     def read(cls, data: bytes) -> Certificate:
-        """What is written in a certificate in DER form.
+        """Read a certificate in DER form.
 
         Raises:
             RemoteProtocolError: it is no certificate.

@@ -23,7 +23,7 @@ _MISSING = object()
 
 
 class _Field:
-    """What `field` was called with."""
+    """The arguments of one call of `field`."""
 
     def __init__(self, *, default: Any = _MISSING, **options: bool) -> None:
         self.default = default

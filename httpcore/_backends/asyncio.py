@@ -384,7 +384,7 @@ class AsyncioStream:
                 raise self._descriptor.write_timeout(timeout)
 
     def _try_to_write(self, data: bytes | bytearray | memoryview, duplex: bool) -> int | None:
-        """What `write_some` returns, or None when there is neither room nor input."""
+        """The result of `write_some`, or None when there is neither room nor input."""
         descriptor = self._descriptor
         if descriptor.is_closed:
             raise descriptor.error(WriteError, "writing")

@@ -32,7 +32,7 @@ SockAddr = tuple[str | int | bytes, ...]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a socket is made of and connects to: `socket.AF_INET` or `AF_INET6`, and the tuple that `connect` takes."""
+    """An address to connect to: its family, `socket.AF_INET` or `AF_INET6`, and the tuple that `connect` takes."""
 
     family: int
     sockaddr: SockAddr

@@ -269,7 +269,7 @@ class BlockingEvent:
 
 
 class _Here(threading.local):
-    """What ends the waits of the dial that this thread is in. A thread is in one at a time: no wait here suspends."""
+    """The interrupt of the dial that this thread is in. A thread is in one at a time, since no wait here suspends."""
 
     interrupt: Interrupt | None = None
 

@@ -201,7 +201,7 @@ class TrioStream:
         return _wait_for_either
 
     async def _when_ready(self, act: Callable[[], T | None], wait: Wait, timeout: float | None, doing: str) -> T | None:
-        """What `act` gives once it gives something. None when time ran out first; a last try is made then."""
+        """The first result of `act` that is not None. None when time ran out first; a last try is made then."""
         scope = trio.move_on_after(_seconds(timeout))
         try:
             # Inside the `try`: Ctrl-C may come as soon as it returns, and would leave the scope in the list.

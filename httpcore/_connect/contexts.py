@@ -118,7 +118,7 @@ def alpn_of(context: ssl.SSLContext) -> tuple[str, ...]:
 
 
 def _plain(config: SSLConfig) -> SSLConfig:
-    """What of the config its context depends on: not the host that it is used for, nor what `alpn` says already."""
+    """The config without the parts that its context does not depend on: the host, the pins, and the protocols."""
     if config.server_hostname is None and config.alpn is None and not config.fingerprints:
         return config
     return changed(config, server_hostname=None, alpn=None, fingerprints=())

@@ -190,7 +190,7 @@ def _is_from_a_client(environ: Mapping[str, str], spelled: str) -> bool:
 
 
 def _rule(entry: str) -> Literal[True] | _Networks | _Names | None:
-    """What an entry stands for: True is everything, None nothing."""
+    """The rule of an entry: True is everything, None nothing."""
     if entry == "*":
         return True
     prefixed = _PREFIXED.fullmatch(entry)

@@ -31,7 +31,7 @@ __all__ = ["Hop", "secure"]
 
 
 class Hop(NamedTuple):
-    """What is spoken to under TLS: the origin, or a proxy.
+    """One peer of a TLS handshake: the origin, or a proxy.
 
     Attributes:
         place: what tells this hop from all others: sessions are shared between equal ones.
@@ -102,7 +102,7 @@ async def _context(backend: Backend, tls: SSLConfig | ssl.SSLContext, offers: tu
 
 
 def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
-    """What is offered: the config's own words, except for what is not to be spoken on this connection."""
+    """The protocols to offer: those of the config, without those that are not to be spoken on this connection."""
     if not tls.alpn:
         return offers if tls.alpn is None else ()
     if not any(name in offers for name in tls.alpn):

@@ -254,7 +254,7 @@ def _not_public(point: _Point) -> str | None:
 
 @cache
 def _special() -> dict[int, list[tuple[_Range, str]]]:
-    """What is not public, by IP version, each with its name."""
+    """The networks that are not public, by IP version, each with its name."""
     ranges = [(_range(network), name) for network, name in _NOT_PUBLIC]
     return {version: [each for each in ranges if each[0].version == version] for version in (4, 6)}
 

@@ -40,7 +40,7 @@ _OURS: Final = {
 
 
 class Kind(NamedTuple):
-    """What proxies of one scheme have in common.
+    """The properties of all proxies of one scheme.
 
     Attributes:
         port: where the URL names none.
@@ -170,7 +170,7 @@ class Proxy:
 
     @property
     def kind(self) -> Kind:
-        """What it has in common with others of its scheme."""
+        """The properties that it shares with others of its scheme."""
         return KINDS[self.scheme]
 
     @property
@@ -180,7 +180,7 @@ class Proxy:
 
     @property
     def fields(self) -> Headers:
-        """What goes to an HTTP proxy with each request."""
+        """The fields that an HTTP proxy gets with each request."""
         if self.auth is None:
             return list(self.headers)
         return [*self.headers, (b"Proxy-Authorization", b"Basic " + b64encode(b":".join(self.auth)))]

@@ -56,13 +56,13 @@ _RECORD: Final = 16384
 """The most plaintext that one record holds (RFC 8446, section 5.1)."""
 
 _ENCRYPTED: Final = 16 * _RECORD
-"""What is encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as by 8, and that 1.15
+"""Bytes that are encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as by 8, by 8 1.15
 times as much as by 16. The price: a TLS connection that uploads keeps the ciphertext of this much."""
 
 _CIPHERTEXT: Final = 131072 - _RECORD - 1024
-"""What is read at once. With the part of a record that OpenSSL may hold already it decrypts to at most 128 KiB. Where
-malloc maps larger buffers anew (see `_backends/sockets`) these nearly doubled the cost of a download; elsewhere they
-gain nothing."""
+"""Ciphertext that is read at once, in bytes. With the part of a record that OpenSSL may hold already it decrypts to at
+most 128 KiB. Where malloc maps larger buffers anew (see `_backends/sockets`) these nearly doubled the cost of a
+download; elsewhere they gain nothing."""
 
 _STEP: Final = 2 * _RECORD
 """The ciphertext that OpenSSL gets at once where the peer may ask for a certificate. In steps of one record a download

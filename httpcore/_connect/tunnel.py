@@ -43,7 +43,7 @@ async def open_tunnel(
 
 
 def _ignore(interim: Head) -> None:
-    """What a proxy says in 1xx is not about the request."""
+    """Drop it: an interim response of a proxy is not about the request."""
 
 
 def _refusal(head: Head) -> ProxyError:

@@ -119,7 +119,7 @@ class HTTP11Exchange(H1Response):
 
     @property
     def phase(self) -> str:
-        """What `run` is doing, for an error message."""
+        """The step that `run` is in, for an error message."""
         return "read the response head" if self._complete else "write the request"
 
     async def run(self) -> Head:

@@ -95,7 +95,7 @@ HEAD_IN_MEMORY: Final = 1024
 
 
 def _meaning(status: Status, marked: Marked, method: bytes, upgrade: bool) -> Meaning:
-    """What follows the head."""
+    """The framing behind the head."""
     code, _, version = status
     old = version == b"1.0"
     lengths = [value for name, value in marked if name == b"content-length"]
@@ -132,7 +132,7 @@ _PRIVATE: Final = re.compile(rb"auth|cookie|token|secret|session|passw|credentia
 
 
 class _Name:
-    """What is known of a field's name.
+    """A field's name and the lines with it that are remembered.
 
     Attributes:
         rare: a line is remembered when `learned`, the count of new lines, has none of these bits.

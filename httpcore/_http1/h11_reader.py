@@ -31,7 +31,7 @@ __all__ = ["NAME", "H11DuplexExchange", "H11Exchange", "H11Reader", "H11Response
 NAME: Final = "h11 " + h11.PRODUCT_ID.rpartition("/")[2]
 
 _MOST: Final = 1 << 30
-"""What h11 may buffer. It gets whole heads only, whose length has been checked."""
+"""Bytes that h11 may buffer. It gets whole heads only, whose length has been checked."""
 
 _END: Final = h11.EndOfMessage()
 REQUESTS: Final[Bounded[tuple[bytes, bool, bool], h11.Request]] = Bounded()
@@ -87,7 +87,7 @@ def head_of(event: h11.Response | h11.InformationalResponse) -> Head:
 
 
 def _framing(connection: h11.Connection, event: h11.Response) -> tuple[Framing, int]:
-    """What h11 waits for now (RFC 9112, 6.3)."""
+    """The part of the message that h11 waits for now (RFC 9112, 6.3)."""
     if connection.their_state is h11.SWITCHED_PROTOCOL:  # a 2xx to CONNECT
         return SWITCHED, 0
     if isinstance(connection.next_event(), h11.EndOfMessage):

@@ -144,7 +144,7 @@ def _with_one_length(fields: Headers, unusual: dict[Leniency, None]) -> Headers:
 def _framing(
     status: Status, fields: Headers, method: bytes, upgrade: bool, unusual: dict[Leniency, None]
 ) -> tuple[Framing, int]:
-    """What follows the head, as `grammar` has it; in HTTP/1.0 too a body may be chunked."""
+    """The framing behind the head, as `grammar` has it; in HTTP/1.0 too a body may be chunked."""
     code, _, version = status
     lengths = [value for name, value in fields if name.lower() == b"content-length"]
     codings = [value for name, value in fields if name.lower() == b"transfer-encoding"]

@@ -290,7 +290,7 @@ class H1Response:
 
     @property
     def unfinished(self) -> str:
-        """What is missing, for an error message: "the response head", "1,024 bytes of the body"..."""
+        """The missing part, for an error message: "the response head", "1,024 bytes of the body"..."""
         phase = self._phase
         if phase is HEAD:
             return self._unfinished_head()

@@ -71,7 +71,7 @@ class HTTP2Exchange:
 
     @property
     def stream(self) -> Stream:
-        """What the connection is over."""
+        """The stream below the connection."""
         return self._connection.stream
 
     @property
@@ -130,7 +130,7 @@ class HTTP2Exchange:
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
-        """What was unusual about the interim heads and the trailers; what was about the head is in it."""
+        """The names of what was unusual about the interim heads and the trailers; the head has its own."""
         return self._inbox.lenient
 
     @property
@@ -165,7 +165,7 @@ class HTTP2Exchange:
 
     @property
     def phase(self) -> str:
-        """What `run` is doing, for an error message."""
+        """The step that `run` is in, for an error message."""
         return "read the response head" if self._sent else "write the request"
 
     async def run(self) -> Head:

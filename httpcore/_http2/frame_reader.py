@@ -48,7 +48,7 @@ class Fragments:
 
 
 class FrameHandler(Protocol):
-    """What the reader of frames asks of an engine.
+    """The methods of an engine that the reader of frames calls.
 
     Attributes:
         settings_seen: the first frame has come.

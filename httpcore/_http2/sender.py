@@ -46,7 +46,7 @@ from .streams import STREAM_WINDOW, GivenUp, Stream
 __all__ = ["CONNECTION_WINDOW", "Sender"]
 
 CONNECTION_WINDOW: Final = 1 << 24
-"""What the peer may send on all streams together, in bytes. It grows by as much when there are more streams than it has
+"""Bytes that the peer may send on all streams together. It grows by as much when there are more streams than it has
 room for, so that unread responses never stop one that is read."""
 
 SENT_FRAME: Final = 65536

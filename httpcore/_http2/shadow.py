@@ -32,7 +32,7 @@ from .streams import Listener, Stream
 __all__ = ["ShadowEngine"]
 
 Fact = tuple[str, object]
-"""What a frame said: "head", "interim head", "trailers", "content", "end" or "reset", and its value."""
+"""One fact of a frame: "head", "interim head", "trailers", "content", "end" or "reset", and its value."""
 
 _CONFIG: Final = H2Configuration(
     client_side=True, header_encoding=False, validate_outbound_headers=False, normalize_inbound_headers=False
@@ -45,7 +45,7 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def _facts(events: Sequence[object]) -> list[Fact]:
-    """What h2 says, without what it says of the connection."""
+    """The facts that h2 has read, without those of the connection."""
     found: list[Fact] = []
     for event in events:
         kind = _KINDS.get(type(event))

@@ -52,7 +52,7 @@ _ASYNC_GENERATOR: Final = 0x200
 
 
 class BinaryFile(Protocol):
-    """What a file must have; `seekable`, `tell` and `seek` are used where they are there."""
+    """A file to be sent; `seekable`, `tell` and `seek` are used where they are there."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -121,7 +121,7 @@ class BodyReader(Protocol):
 
 
 class BodySource(Protocol):
-    """What a body that is not in memory is read from."""
+    """The source of a body that is not in memory."""
 
     @property
     def replayable(self) -> bool:
@@ -244,7 +244,7 @@ def _unused(value: Any) -> Any:
 
 
 def _bytes(piece: object) -> bytes:
-    """What the user's iterator or file gave, checked."""
+    """A piece that the user's iterator or file gave, checked."""
     if isinstance(piece, (bytes, bytearray, memoryview)):
         return exact_bytes(piece)  # its length is sent in front of a chunk
     if isinstance(piece, CoroutineType):

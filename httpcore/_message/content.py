@@ -181,7 +181,7 @@ class _Keeper:
 
     @property
     def is_coded(self) -> bool:
-        """What was received is decoded."""
+        """The received bytes have a content coding."""
         return self._decoder is not None
 
     def step(self) -> bool:
@@ -199,7 +199,7 @@ class _Keeper:
         return piece != b""
 
     def _may_go_on(self) -> bool:
-        """Whether what was received so far allows more content.
+        """Whether the bytes that were received so far allow more content.
 
         Raises:
             LimitExceeded: there is more than can be allowed by what may still come.

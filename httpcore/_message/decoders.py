@@ -622,7 +622,7 @@ class _Stage:
 
 
 class _Inbox:
-    """What was fed and not yet taken, in slices of at most 16 KiB, as long as it is this decoder's turn."""
+    """The bytes that were fed and not yet taken, in slices of at most 16 KiB, as long as it is this decoder's turn."""
 
     __slots__ = ("_rest", "_turn", "_waiting")
 
@@ -655,7 +655,7 @@ class _Inbox:
 
 
 class _Joint:
-    """What a stage of a chain pulls from: gives blocks, and has each counted when its first byte is read."""
+    """The source of a stage of a chain: gives blocks, and has each counted when its first byte is read."""
 
     __slots__ = ("_count", "_offset", "_rest", "_source", "_turn")
 

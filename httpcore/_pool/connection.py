@@ -124,7 +124,7 @@ class HTTPConnection:
         self.is_quiet = wire.is_quiet
 
     def _chosen(self, stream: Stream) -> str:
-        """What TLS agreed on. A server that has no ALPN speaks HTTP/1.1, or HTTP/2 where that alone is offered."""
+        """The protocol that TLS agreed on. Without ALPN it is HTTP/1.1, or HTTP/2 if that alone is offered."""
         offers = self.route.offers
         tls = stream.info().tls if self.route.tls is not None else None  # else it is the proxy's
         alpn = None if tls is None else tls.alpn

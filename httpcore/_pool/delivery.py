@@ -95,12 +95,12 @@ class Delivery(Ticket):
 
     @property
     def call(self) -> Call:
-        """What it is an attempt of."""
+        """The call that it is an attempt of."""
         return self._call
 
     @property
     def phase(self) -> RequestPhase:
-        """What it is doing. Asked at any time, by any thread."""
+        """The step that it is in. Asked at any time, by any thread."""
         claim = self.claim
         slot, state = claim.slot, claim.state
         if state is TicketState.WAITING or slot is None:
@@ -117,7 +117,7 @@ class Delivery(Ticket):
 
     @property
     def peer(self) -> str | None:
-        """What it is connected to, or connects to since it is known."""
+        """The address that it is connected to, or connects to since that is known."""
         slot = self.claim.slot
         connection: HTTPConnection | None = None if slot is None else slot.connection  # type: ignore[assignment]
         return None if connection is None else connection.info.peer or None
@@ -158,7 +158,7 @@ class Delivery(Ticket):
             self._end(now)
 
     def source(self) -> Delivery | Handover:
-        """What the response reads from."""
+        """The source that the response reads from."""
         return Handover(self) if self.exchange.switched else self
 
     def release(self, reason: CloseReason | None, expires: float | None = None) -> None:
@@ -202,7 +202,7 @@ class Delivery(Ticket):
         )
 
     def timing(self, exchange: Exchange | None) -> RequestTiming:
-        """What is known by now. `exchange`: None where it has not begun."""
+        """The times that are known by now. `exchange`: None where it has not begun."""
         return timing_of(self._call, exchange, self._headed, self._completed)
 
     def made(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What a pool that drains waits for: that no request is in flight, not even between two attempts."""
+"""The wait of a pool that drains: until no request is in flight, not even between two attempts."""
 
 from __future__ import annotations
 

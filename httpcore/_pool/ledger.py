@@ -283,7 +283,7 @@ class Ledger:
             slot.state = _GONE
 
     def stats(self) -> PoolStats:
-        """What there is after a step that releases what was dropped."""
+        """The counts after a step, which releases the tickets that were dropped."""
         self._begin(self._now)
         self._end()
         return self.snapshot()
@@ -631,7 +631,7 @@ class Ledger:
         return list(self._slots)
 
     def snapshot(self) -> PoolStats:
-        """What there is. No step, and it changes nothing: it looks at the truth alone, which holds in the middle of a
+        """The counts now. No step, and it changes nothing: it looks at the truth alone, which holds in the middle of a
         step too. So whatever may have interrupted one, or runs beside it, can ask. Looks once at each claim and slot.
         """
         return counted(list(self.claims), self.slots())

@@ -142,7 +142,7 @@ def draw() -> float:
 
 
 def retrying(leases: Leases, retry_stale: bool, retries: int | RetryPolicy) -> Attempts | Retrying:
-    """What sends the requests of a pool with these retries.
+    """The object that sends the requests of a pool with these retries.
 
     Raises:
         TypeError, ValueError: `retries` is neither a count nor a policy.

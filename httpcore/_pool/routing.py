@@ -89,7 +89,7 @@ class Routing:
         return request, route
 
     def _offers(self, request: Request, tls: SSLConfig | ssl.SSLContext) -> tuple[str, ...]:
-        """What may be spoken for this request."""
+        """The protocols that may be spoken for this request, best first."""
         offers = self._protocols
         if len(offers) == 1:
             return offers

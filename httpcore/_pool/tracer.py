@@ -84,8 +84,8 @@ class _Both:
 
 
 def clock_offset(backend: Backend) -> float:
-    """What makes a reading of the runtime's clock one of `time.monotonic`, which all records have; or of a
-    simulation's own."""
+    """Added to a reading of the runtime's clock it gives one of `time.monotonic`, which all records have; or of a
+    simulation's own clock."""
     offset: float = getattr(backend, "clock_offset", 0.0)
     return offset
 
@@ -237,7 +237,7 @@ class Tracer:
         self._tell(ResponseUnusual, names)
 
     def differed(self, reports: deque[tuple[str, str]]) -> None:
-        """What the shadow of an engine read otherwise."""
+        """Record the differences that the shadow of an engine has found."""
         while reports:
             self._trace(self._made(EngineDifference, *reports.popleft()))
 

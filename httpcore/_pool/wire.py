@@ -109,7 +109,7 @@ class Exchange(Protocol):
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
-        """What was unusual about the framing, the interim heads and the trailers; what was about the head is in it."""
+        """The names of what was unusual about the framing, the interim heads and the trailers; the head has its own."""
         ...
 
     @property
@@ -159,7 +159,7 @@ class Exchange(Protocol):
 
     @property
     def phase(self) -> str:
-        """What `run` is doing, for an error message."""
+        """The step that `run` is in, for an error message."""
         ...
 
     @property

@@ -185,7 +185,7 @@ class ASGITransport(Transport):
 
 
 class _Apps:
-    """What runs in one loop: the requests that the app serves, and its lifespan."""
+    """The tasks of one loop: the requests that the app serves, and its lifespan."""
 
     def __init__(self, app: ASGIApp, lifespan: str, shutdown_timeout: float) -> None:
         self._app = app

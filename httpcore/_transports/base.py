@@ -379,7 +379,7 @@ _USED: Final = "an exchange is entered once: call request() or arequest() again 
 
 
 class AsyncExchange(AbstractAsyncContextManager[AsyncParts]):
-    """What `arequest` returns."""
+    """The result of `arequest`: one exchange, to be entered once."""
 
     __slots__ = ("_request", "_transport")
 
@@ -411,7 +411,7 @@ class AsyncExchange(AbstractAsyncContextManager[AsyncParts]):
 
 
 class Exchange(AbstractContextManager[Parts]):
-    """What `request` returns."""
+    """The result of `request`: one exchange, to be entered once."""
 
     __slots__ = ("_request", "_served", "_transport")
 

@@ -27,7 +27,7 @@ _MOST: Final = 100_000  # hosts that are remembered
 
 
 class Demand(NamedTuple):
-    """What a valid header asks for: seconds, 0 to forget; and whether for the names below, too."""
+    """The content of a valid header: seconds, 0 to forget; and whether for the names below, too."""
 
     max_age: int
     include_subdomains: bool
