@@ -192,6 +192,7 @@ class Delivery:
     def close(self) -> None:
         """Release what the exchange holds, now. Again and again if need be."""
         self._is_over = True
+        # The plain part is done by `release`; what waits is kept for `aclose`, also when this is called several times.
         self._waiting += self._wire.release()
 
     async def aclose(self) -> None:

@@ -223,6 +223,7 @@ class Request:
         host = b""
         if b"host" not in marked:
             value = url.host_header if method != b"CONNECT" or self.protocol is not None else self.target
+            # First, as RFC 9110, section 7.2, recommends.
             self.headers.insert(0, (b"Host", value))
             host = b"Host: %b\r\n" % value
         framing = b""
@@ -242,6 +243,7 @@ class Request:
         self.upgrade = b"upgrade" in marked
         goes_on = duplex and self.may_go_on
         lengths, codings = marked.get(b"content-length"), marked.get(b"transfer-encoding")
+        # What follows the beginning is not known yet, so neither is its length.
         if goes_on and not (lengths or codings):
             self.content_length, self.chunked = None, True
         else:
@@ -250,6 +252,7 @@ class Request:
             )
         options = b",".join(marked.get(b"connection", ())).lower().split(b",")
         self.close = any(option.strip(b" \t") == b"close" for option in options)
+        # RFC 9110, section 10.1.1: no expectation without a body.
         self.expects_continue = (self.chunked or bool(self.content_length)) and any(
             value.lower() == b"100-continue" for value in marked.get(b"expect", ())
         )
@@ -277,6 +280,7 @@ class Request:
         elif target.startswith(b"/"):
             other.target = b"http://%b%b" % (self.url.host_header, target)
         other.headers = [*self.headers, *fields]
+        # Cut out of the head that was checked, and not made anew from the fields: so it is what was checked.
         rest = self.head[len(self.method) + len(target) + 1 : -2]
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         other.head = b"%b %b%b%b\r\n" % (self.method, other.target, rest, lines)
@@ -292,6 +296,7 @@ class Request:
         added = []
         for name, value in header_pairs(fields):
             lower = name.lower()
+            # The route and the framing follow from these, and both are decided by now.
             if lower in _SETTLED:
                 raise LocalProtocolError(f"the trace adds the field {show(name)}: expected none that is settled by now")
             if lower not in names:
@@ -312,6 +317,7 @@ class Request:
         other = copy(self)
         other.expects_continue = False
         other.headers = [field for field in self.headers if field[0].lower() != b"expect"]
+        # The request line stays: it may be in absolute-form, for a proxy.
         start = self.head.partition(b"\r\n")[0]
         other.head = b"%b\r\n%b\r\n" % (start, b"".join([b"%b: %b\r\n" % field for field in other.headers]))
         return other
@@ -452,6 +458,7 @@ def _framing(
         if lengths or codings or not body.is_empty or trailers is not None:
             raise LocalProtocolError(f"method is {method.decode()}: expected no body, framing headers or trailers")
         return None, False
+    # RFC 9112, section 6.1: a message with both may be an attempt at smuggling, so none is sent.
     if lengths and codings:
         raise LocalProtocolError("headers has both Content-Length and Transfer-Encoding: expected one of them")
     if codings:
@@ -541,6 +548,7 @@ def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[b
             lines.append(start + value)
     except (TypeError, ValueError):
         return None
+    # All values in one pass, with no separator: no allowed byte can hide a forbidden one.
     if has_forbidden(b"".join(lines)):
         return None
     lines.append(b"")

@@ -29,6 +29,7 @@ def round_robin(members: Sequence[Member], open_: Sequence[int], request: Forwar
         total += member.weight
         if member.current > members[best].current:
             best = index
+    # Smooth weighted round robin: weights 5, 1, 1 give A A B A C A A and not five in a row.
     members[best].current -= total
     return best
 
@@ -70,6 +71,7 @@ def _highest(members: Sequence[Member], open_: Sequence[int], key: bytes) -> int
 
     def score(index: int) -> float:
         digest = blake2b(key, digest_size=8, salt=b"%d" % index).digest()
+        # Weighted rendezvous hashing: -weight / ln(u) with u in (0, 1); the constants keep u off both ends.
         return members[index].weight / -_log((int.from_bytes(digest) + 1) / (2**64 + 2))
 
     return max(open_, key=score)

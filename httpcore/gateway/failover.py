@@ -54,6 +54,7 @@ def is_unprocessed(error: HTTPCoreError) -> bool:
 
 def is_the_upstreams(error: HTTPCoreError) -> bool:
     """Whether the failure speaks against the upstream, and not against the request or against us."""
+    # Not a `ReadTimeout` nor a full pool: a slow answer may be the request's own fault, and a full pool is ours.
     return isinstance(error, (NetworkError, RemoteProtocolError, ConnectTimeout, ProxyError))
 
 

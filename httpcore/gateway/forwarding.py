@@ -73,6 +73,7 @@ def client_of(peer: str, noted: Noted, networks: Networks) -> str:
     """The client's address: the peer's, or behind trusted proxies the last in X-Forwarded-For that is none of them."""
     if not networks or not is_trusted(networks, peer):
         return peer
+    # From the right: each proxy appends the address that it saw, so what stands further left is a claim.
     for given in reversed(b",".join(noted.get(b"x-forwarded-for", ())).split(b",")):
         address = given.strip().decode("latin-1")
         if _address(address) is None:
