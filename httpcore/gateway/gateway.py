@@ -76,7 +76,8 @@ class Gateway:
         upstreams: URLs and `Upstream` values, at least one; or a single one.
         balance: which of them gets a request: "round_robin" (by weight), "least_outstanding", "random_two",
             "first" (the others are spares), "hash:client", "hash:header=NAME"; or a callable, which gets the planned
-            request and the indexes that are available, and returns one of these. Default "least_outstanding".
+            request and the indexes that are available, and returns one of these. Where it raises an error or returns
+            something else, that is a 500 and a line of the log. Default "least_outstanding".
         health: when an upstream is left out and comes back. Default: after 5 requests in a row that failed, for 10 s.
         retries: how many further upstreams are asked when one fails, where that is safe: it cannot have acted on the
             request, or may act on it twice, and the body is kept or not begun. At most a fifth of all requests.
@@ -312,7 +313,12 @@ class Gateway:
         tried: frozenset[int] = frozenset()
         self._budget.sent()
         while True:
-            index = self._choose(turn.request, tried)
+            try:
+                index = self._choose(turn.request, tried)
+            except Exception as error:  # a callable of the caller's, which may do anything
+                self._log.error("balance failed: %s", type(error).__name__, exc_info=error)
+                await turn.refuse(_HOOK_FAILED)
+                return
             if index is None:
                 await turn.refuse(_NONE_UP)
                 return
