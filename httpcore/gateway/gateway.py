@@ -432,20 +432,26 @@ async def _ended(turn: Turn, error: BaseException) -> None:
 
 
 def _log_request(log: logging.Logger, turn: Turn) -> None:
-    """The line of a request that is over."""
-    path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
+    """The line of a request that is over. To look for who logs, as `log.info` does, takes a third of it."""
+    given = turn.request
+    path = given.target.partition(b"?")[0].decode("ascii", "replace")
     ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
     name = turn.upstream.name if turn.upstream is not None else "-"
-    given = turn.request
-    log.info(
-        *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
-        _request_id(given.headers),
-    )
+    said = given.client or "-", given.method, path, turn.status, ended, name, _request_id(given.headers)
+    log.handle(log.makeRecord(log.name, logging.INFO, __file__, _LINE, "%s %s %s %d%s %s%s", said, None, _NAME))
+
+
+_NAME: Final = _log_request.__name__
+_LINE: Final = _log_request.__code__.co_firstlineno
 
 
 def _request_id(headers: Headers) -> str:
     """For the log, where a request has one."""
-    return "".join([f" {printable(value.decode('latin-1'))}" for name, value in headers if name == b"x-request-id"])
+    text = ""
+    for name, value in headers:
+        if name == b"x-request-id":
+            text += f" {printable(value.decode('latin-1'))}"
+    return text
 
 
 def _trust(

@@ -13,13 +13,15 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from .._message.fields import Remembered
+from .._message.fields import Bounded, Remembered
 from .._values import dataclass
-from .forwarding import CLAIMS, Networks, client_of, is_claim, is_trusted, written
+from .forwarding import CLAIMS, SCHEMES, Networks, client_of, is_claim, written
 from .messages import Headers, Refusal, Scope
 from .targets import hosts, leaves, target_of
 
 __all__ = ["ALLOW", "Forward", "Trust", "plan", "returned", "without_trailers"]
+
+Noted = dict[bytes, list[bytes]]
 
 _ONE_HOP: Final = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
@@ -44,9 +46,9 @@ _OUTSIDE: Final = Refusal(400, "the path leads out of what this gateway forwards
 _OPTIONS: Final = Refusal(200, "", (ALLOW,))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Trust:
-    """What the head policy of a gateway depends on.
+    """What the head policy of a gateway depends on. Equal to itself alone, by which what it decided is found again.
 
     Attributes:
         proxies: whose X-Forwarded-* and Forwarded are believed.
@@ -57,7 +59,7 @@ class Trust:
         name: this gateway in Via, by which it knows its own requests.
     """
 
-    proxies: Networks = ()
+    proxies: Networks | None = None
     written: frozenset[str] = frozenset(("x-forwarded",))
     keeps_host: bool = False
     traces: bool = False
@@ -96,6 +98,7 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     method: str = scope["method"]
     if method == "CONNECT" or (method == "TRACE" and not trust.traces):
         return _NOT_ALLOWED
+    version: str = scope["http_version"]
     headers, noted = _sorted(scope["headers"])
     if b"connection" in noted:
         headers = _without_named(headers, noted)
@@ -103,33 +106,23 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     if isinstance(target, Refusal):
         return target
     path, authority = target
-    host = _host(scope["http_version"], noted, authority)
+    host = _host(version, noted, authority)
     if isinstance(host, Refusal):
         return host
-    framing = _framing(scope["http_version"], noted)
+    framing = _framing(version, noted)
     if isinstance(framing, Refusal):
         return framing
+    has_body, length = framing
     if trust.is_confined and leaves(path):
         return _OUTSIDE
-    if b"max-forwards" in noted:
-        counted = _counted(method, noted[b"max-forwards"])
-        if isinstance(counted, Refusal):
-            return counted
-        headers += counted
-    if b"via" in noted and _has_passed(noted[b"via"], trust.name):
-        return _LOOP
-
-    has_body, length = framing
-    if length is not None:
-        headers.append((b"content-length", b"%d" % length))
-    if b"cookie" in noted:
-        headers += _cookies(scope["http_version"], noted[b"cookie"])
+    if len(noted) > 1 or b"host" not in noted:
+        refusal = _by_rules(method, version, headers, noted, trust, length)
+        if refusal is not None:
+            return refusal
     if trust.keeps_host and host:
         headers.append((b"host", host))
-    headers.append((b"via", _via(noted.get(b"via", ()), scope["http_version"], trust.name)))
     peer: str = scope["client"][0] if scope.get("client") else ""
-    trusts = bool(trust.proxies) and is_trusted(trust.proxies, peer)
-    headers += written(scope, host, noted, trusts, trust.written)
+    headers += _added(peer, scope["scheme"], version, host, noted, trust)
     query = scope["query_string"]
     return Forward(
         method,
@@ -142,6 +135,59 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
         bool(has_body) and any(name == b"expect" for name, _ in headers),
         b"te" in noted and b"trailers" in _members(noted[b"te"]),
     )
+
+
+def _by_rules(
+    method: str, version: str, headers: Headers, noted: Noted, trust: Trust, length: int | None
+) -> Refusal | None:
+    """Add the fields that a rule lets pass, or refuse the request for one of them."""
+    if b"max-forwards" in noted:
+        counted = _counted(method, noted[b"max-forwards"])
+        if isinstance(counted, Refusal):
+            return counted
+        headers += counted
+    if b"via" in noted and _has_passed(noted[b"via"], trust.name):
+        return _LOOP
+    if length is not None:
+        headers.append((b"content-length", b"%d" % length))
+    if b"cookie" in noted:
+        headers += _cookies(version, noted[b"cookie"])
+    return None
+
+
+# The client's address, its Host and three words: no more than that is kept, and no credentials are.
+_usual: Final[Bounded[tuple[Trust, str, str, str, bytes | None], Headers]] = Bounded()
+_LONGEST: Final = 64
+
+
+def _added(peer: str, scheme: str, version: str, host: bytes | None, noted: Noted, trust: Trust) -> Headers:
+    """What the gateway itself says of the request: Via, and where it came from. Mostly that is known from before."""
+    proxies = trust.proxies
+    claims = None
+    if len(noted) > 1 and proxies is not None and proxies[peer] and any(map(is_claim, noted)):
+        claims = noted
+    if claims is None and b"via" not in noted:
+        key = trust, peer, scheme, version, host
+        known = _usual.get(key)
+        if known is None:
+            known = _made(peer, scheme, version, host, (), trust, None)
+            if len(peer) + len(host or b"") <= _LONGEST:
+                _usual.keep(key, known)
+        return known
+    return _made(peer, scheme, version, host, noted.get(b"via", ()), trust, claims)
+
+
+def _made(
+    peer: str,
+    scheme: str,
+    version: str,
+    host: bytes | None,
+    before: list[bytes] | tuple[()],
+    trust: Trust,
+    claims: Noted | None,
+) -> Headers:
+    via = b"via", _via(before, version, trust.name)
+    return [via, *written(peer.encode("latin-1", "replace"), host, SCHEMES.get(scheme, b"http"), trust.written, claims)]
 
 
 def _rule(name: bytes) -> int:
@@ -160,10 +206,10 @@ _KEPT_OUT: Final = 2
 _rules: Final = Remembered(_rule)
 
 
-def _sorted(given: Headers) -> tuple[Headers, dict[bytes, list[bytes]]]:
+def _sorted(given: Headers) -> tuple[Headers, Noted]:
     """The fields that go on as they are, and by name the values of those that a rule is about."""
     headers: Headers = []
-    noted: dict[bytes, list[bytes]] = {}
+    noted: Noted = {}
     for pair in given:
         name, value = pair
         rule = _rules[name]
@@ -182,7 +228,7 @@ def _members(values: list[bytes]) -> set[bytes]:
     return {member.partition(b";")[0].strip(b" \t").lower() for member in b",".join(values).split(b",")}
 
 
-def _without_named(headers: Headers, noted: dict[bytes, list[bytes]]) -> Headers:
+def _without_named(headers: Headers, noted: Noted) -> Headers:
     """Without the fields that Connection names (RFC 9110, section 7.6.1)."""
     named = _members(noted[b"connection"]) - _NO_OPTION
     for name in named - _NEVER_NAMED:
@@ -191,7 +237,7 @@ def _without_named(headers: Headers, noted: dict[bytes, list[bytes]]) -> Headers
     return [pair for pair in headers if pair[0] not in named] if named else headers
 
 
-def _host(version: str, noted: dict[bytes, list[bytes]], authority: bytes | None) -> bytes | Refusal | None:
+def _host(version: str, noted: Noted, authority: bytes | None) -> bytes | Refusal | None:
     """RFC 9112, section 3.2: once, and well formed; that of an absolute target replaces it. HTTP/1.0 need not have it,
     nor HTTP/2, whose `:authority` the server gives as Host.
     """
@@ -203,7 +249,7 @@ def _host(version: str, noted: dict[bytes, list[bytes]], authority: bytes | None
     return values[0] if authority is None else authority
 
 
-def _framing(version: str, noted: dict[bytes, list[bytes]]) -> tuple[bool | None, int | None] | Refusal:
+def _framing(version: str, noted: Noted) -> tuple[bool | None, int | None] | Refusal:
     """Whether there is a body, and its length where that was said (RFC 9112, section 6)."""
     if b"transfer-encoding" in noted:
         if b",".join(noted[b"transfer-encoding"]).strip(b" \t").lower() != b"chunked":
