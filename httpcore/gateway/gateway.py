@@ -25,8 +25,8 @@ from .handshakes import asked
 from .health import available
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, deny
-from .passing import BODILESS, body_length, hand_on, hand_on_both, only, send_trailers, talk
-from .plan import Forward, Trust, plan, returned, without_trailers
+from .passing import BODILESS, Heads, hand_on, hand_on_both, only, send_trailers, talk
+from .plan import Forward, Trust, plan, without_trailers
 from .settings import (
     DEFAULT_HEALTH,
     DEFAULT_LIMITS,
@@ -140,7 +140,7 @@ class Gateway:
         self._members = [upstream.member for upstream in self._upstreams]
         confined = any(upstream.prefix for upstream in self._upstreams)
         self._trust = _trust(host, trusted_proxies, forwarded, trace_method, confined, name)
-        self._without: frozenset[bytes] = frozenset() if forward_date else _THE_SERVERS
+        self._heads = Heads(frozenset() if forward_date else _THE_SERVERS, self._trust.name)
         self._on_request = checked_hook("on_request", on_request)
         self._on_response = checked_hook("on_response", on_response)
         self._log = log or logging.getLogger("httpcore.gateway")
@@ -153,7 +153,11 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            turn = self._turn(scope, receive, send)
+            if isinstance(turn, Turn):
+                await self._run(turn)
+            else:
+                await self._answer(scope, send, turn)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
@@ -197,22 +201,21 @@ class Gateway:
 
     # One request.
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _turn(self, scope: Scope, receive: Receive, send: Send) -> Turn | Refusal:
+        """The request of a scope, if it goes on."""
         request = plan(scope, self._trust)
         if isinstance(request, Refusal):
-            await self._answer(scope, send, request)
-            return
-        limits = self._limits
-        if limits.body is not None and request.length is not None and request.length > limits.body:
-            await self._answer(scope, send, _TOO_LARGE)
-            return
+            return request
+        limit = self._limits.body
+        if limit is not None and request.length is not None and request.length > limit:
+            return _TOO_LARGE
         has_body = request.has_body is not False
         watch = Watch(self._rounds(), receive, self._timeouts, has_body)
-        turn = Turn(send, request, watch, Upload(receive, watch, limits.body) if has_body else None)
+        turn = Turn(send, request, watch, Upload(receive, watch, limit) if has_body else None)
         if request.takes_trailers and _TRAILERS in (scope.get("extensions") or ()):
             turn.takes_trailers = True
             turn.request = request._replace(headers=[*request.headers, (b"te", b"trailers")])
-        await self._run(turn)
+        return turn
 
     async def _run(self, turn: Turn) -> None:
         """A request or a WebSocket, from the queue to its end. A client that leaves ends it, in the queue too."""
@@ -311,7 +314,7 @@ class Gateway:
                 response = await self._sent(turn, upstream, body)
                 upstream.member.answered()
                 if isinstance(turn, SocketTurn):
-                    await talk(turn, response, self._without, self._trust.name, self._changed)
+                    await talk(turn, response, self._heads.without, self._trust.name, self._changed)
                 else:
                     await self._receive(turn, response)
                 return
@@ -349,10 +352,12 @@ class Gateway:
         connection: RawStream | None = response.connection
         try:
             turn.watch.begins()
-            headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
+            headers, left = self._heads.passed(response.headers, response.protocol)
             if status in BODILESS:  # of a 304 uvicorn expects the body that its length tells
                 headers = [pair for pair in headers if pair[0] != b"content-length"]
-            left = body_length(headers, turn.request.method, status)
+                left = None
+            elif turn.request.method == "HEAD":
+                left = None
             if self._on_response is not None:
                 changed = await self._changed(turn, Returned(status, headers))
                 if changed is None:
@@ -380,7 +385,8 @@ class Gateway:
         finally:
             if connection is not None:
                 connection.close()
-            await response.close()
+            if not response.is_closed:
+                await response.close()
 
     # What became of it.
 
