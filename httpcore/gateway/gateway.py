@@ -26,7 +26,7 @@ from .health import available
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, deny
 from .passing import BODILESS, Heads, hand_on, hand_on_both, only, send_trailers, talk
-from .plan import Forward, Trust, plan, without_trailers
+from .plan import Forward, Trust, plan, planned, without_trailers
 from .settings import (
     DEFAULT_HEALTH,
     DEFAULT_LIMITS,
@@ -142,6 +142,8 @@ class Gateway:
         self._trust = _trust(host, trusted_proxies, forwarded, trace_method, confined, name)
         self._heads = Heads(frozenset() if forward_date else _THE_SERVERS, self._trust.name)
         self._on_request = checked_hook("on_request", on_request)
+        # What a caller's function is shown it may change in place, too.
+        self._keeps_plans = on_request is None and not callable(balance)
         self._on_response = checked_hook("on_response", on_response)
         self._log = log or logging.getLogger("httpcore.gateway")
         self._gate = Gate(limits.concurrent, limits.queue)
@@ -336,6 +338,10 @@ class Gateway:
     def _sent(self, turn: Turn, upstream: UpstreamState, body: BodyContent) -> Awaitable[Response]:
         request, upload = turn.request, turn.upload
         target = upstream.prefix + request.target if upstream.prefix and request.target[:1] == b"/" else request.target
+        if upload is None and self._keeps_plans and upstream.pool is not None:
+            asked = planned(request, upstream.place, target)
+            if asked is not None:
+                return upstream.pool._forward(asked, self._config)  # internal: all of it is checked
         return upstream.sender.request(
             *(request.method, upstream.url, request.headers, body, True),
             target=target,

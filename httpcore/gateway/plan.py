@@ -14,12 +14,14 @@ import re
 from typing import Final, NamedTuple
 
 from .._message.fields import Bounded, Remembered
+from .._message.request import Request, checked_lines, line_start
+from .._message.url import URL
 from .._values import dataclass
 from .forwarding import CLAIMS, SCHEMES, Networks, client_of, is_claim, written
 from .messages import Headers, Refusal, Scope
 from .targets import hosts, leaves, target_of
 
-__all__ = ["ALLOW", "Forward", "Trust", "plan", "returned", "without_trailers"]
+__all__ = ["ALLOW", "Forward", "Trust", "plan", "planned", "returned", "without_trailers"]
 
 Noted = dict[bytes, list[bytes]]
 
@@ -67,6 +69,19 @@ class Trust:
     name: bytes = b"gateway"
 
 
+class Planned(Headers):
+    """Fields with their lines, so that no one need go through them again.
+
+    Attributes:
+        lines, checked: as `Request.of_lines` wants them; one is None where something is unusual about the fields.
+    """
+
+    __slots__ = ("checked", "lines")
+
+    checked: bytes | None
+    lines: list[bytes] | None
+
+
 class Forward(NamedTuple):
     """A request as the upstream gets it.
 
@@ -101,7 +116,7 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     version: str = scope["http_version"]
     headers, noted = _sorted(scope["headers"])
     if b"connection" in noted:
-        headers = _without_named(headers, noted)
+        _remove_named(headers, noted)
     target = target_of(scope)
     if isinstance(target, Refusal):
         return target
@@ -121,8 +136,10 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
             return refusal
     if trust.keeps_host and host:
         headers.append((b"host", host))
+        headers.lines = None
     peer: str = scope["client"][0] if scope.get("client") else ""
-    headers += _added(peer, scope["scheme"], version, host, noted, trust)
+    added, headers.checked = _added(peer, scope["scheme"], version, host, noted, trust)
+    headers += added
     query = scope["query_string"]
     return Forward(
         method,
@@ -137,44 +154,64 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     )
 
 
+def planned(request: Forward, place: URL, target: bytes) -> Request | None:
+    """A request without a body as a pool sends it, where nothing about its fields is unusual: they are as `plan` left
+    them, and need not be gone through again.
+    """
+    headers = request.headers
+    if type(headers) is not Planned or headers.lines is None or headers.checked is None:
+        return None
+    return Request.of_lines(request.method, place, target, headers, headers.lines, headers.checked)
+
+
 def _by_rules(
-    method: str, version: str, headers: Headers, noted: Noted, trust: Trust, length: int | None
+    method: str, version: str, headers: Planned, noted: Noted, trust: Trust, length: int | None
 ) -> Refusal | None:
     """Add the fields that a rule lets pass, or refuse the request for one of them."""
+    added: Headers = []
     if b"max-forwards" in noted:
         counted = _counted(method, noted[b"max-forwards"])
         if isinstance(counted, Refusal):
             return counted
-        headers += counted
+        added = counted
     if b"via" in noted and _has_passed(noted[b"via"], trust.name):
         return _LOOP
     if length is not None:
-        headers.append((b"content-length", b"%d" % length))
+        added.append((b"content-length", b"%d" % length))
+        headers.lines = None
     if b"cookie" in noted:
-        headers += _cookies(version, noted[b"cookie"])
+        added += _cookies(version, noted[b"cookie"])
+    headers += added
+    if headers.lines is not None:
+        headers.lines += [b"%b: %b" % pair for pair in added]
     return None
 
 
 # The client's address, its Host and three words: no more than that is kept, and no credentials are.
-_usual: Final[Bounded[tuple[Trust, str, str, str, bytes | None], Headers]] = Bounded()
+_usual: Final[Bounded[tuple[Trust, str, str, str, bytes | None], tuple[Headers, bytes | None]]] = Bounded()
 _LONGEST: Final = 64
 
 
-def _added(peer: str, scheme: str, version: str, host: bytes | None, noted: Noted, trust: Trust) -> Headers:
-    """What the gateway itself says of the request: Via, and where it came from. Mostly that is known from before."""
+def _added(
+    peer: str, scheme: str, version: str, host: bytes | None, noted: Noted, trust: Trust
+) -> tuple[Headers, bytes | None]:
+    """What the gateway itself says of the request: Via, and where it came from. Mostly that is known from before, with
+    its lines.
+    """
     proxies = trust.proxies
     claims = None
     if len(noted) > 1 and proxies is not None and proxies[peer] and any(map(is_claim, noted)):
         claims = noted
-    if claims is None and b"via" not in noted:
-        key = trust, peer, scheme, version, host
-        known = _usual.get(key)
-        if known is None:
-            known = _made(peer, scheme, version, host, (), trust, None)
-            if len(peer) + len(host or b"") <= _LONGEST:
-                _usual.keep(key, known)
-        return known
-    return _made(peer, scheme, version, host, noted.get(b"via", ()), trust, claims)
+    if claims is not None or b"via" in noted:
+        return _made(peer, scheme, version, host, noted.get(b"via", ()), trust, claims), None
+    key = trust, peer, scheme, version, host
+    known = _usual.get(key)
+    if known is None:
+        made = _made(peer, scheme, version, host, (), trust, None)
+        known = made, checked_lines(made)
+        if len(peer) + len(host or b"") <= _LONGEST:
+            _usual.keep(key, known)
+    return known
 
 
 def _made(
@@ -190,36 +227,45 @@ def _made(
     return [via, *written(peer.encode("latin-1", "replace"), host, SCHEMES.get(scheme, b"http"), trust.written, claims)]
 
 
-def _rule(name: bytes) -> int:
-    """What becomes of a field, by its name: `_PLAIN`, `_BY_RULE` or `_KEPT_OUT`."""
+def _rule(name: bytes) -> tuple[int, bytes]:
+    """What becomes of a field, by its name, and how its line begins: `_PLAIN` where it has one."""
     if name in _NOTED:
-        return _BY_RULE
+        return _BY_RULE, b""
     if is_claim(name):
         # Other spellings of a claim are kept out, wherever they come from; other claims are noted.
-        return _KEPT_OUT if b"_" in name else _BY_RULE
-    return _PLAIN
+        return (_KEPT_OUT if b"_" in name else _BY_RULE), b""
+    start = line_start(name)
+    return (_UNUSUAL, b"") if start is None else (_PLAIN, start)
 
 
 _PLAIN: Final = 0
 _BY_RULE: Final = 1
 _KEPT_OUT: Final = 2
+_UNUSUAL: Final = 3
 _rules: Final = Remembered(_rule)
 
 
-def _sorted(given: Headers) -> tuple[Headers, Noted]:
+def _sorted(given: Headers) -> tuple[Planned, Noted]:
     """The fields that go on as they are, and by name the values of those that a rule is about."""
-    headers: Headers = []
+    headers = Planned()
+    lines: list[bytes] = []
+    is_usual = True
     noted: Noted = {}
     for pair in given:
         name, value = pair
-        rule = _rules[name]
+        rule, start = _rules[name]
         if rule == _PLAIN:
             headers.append(pair)
+            lines.append(start + value)
         elif rule == _BY_RULE:
             if name in noted:
                 noted[name].append(value)
             else:
                 noted[name] = [value]
+        elif rule == _UNUSUAL:
+            headers.append(pair)
+            is_usual = False
+    headers.lines = lines if is_usual else None
     return headers, noted
 
 
@@ -228,13 +274,16 @@ def _members(values: list[bytes]) -> set[bytes]:
     return {member.partition(b";")[0].strip(b" \t").lower() for member in b",".join(values).split(b",")}
 
 
-def _without_named(headers: Headers, noted: Noted) -> Headers:
-    """Without the fields that Connection names (RFC 9110, section 7.6.1)."""
+def _remove_named(headers: Planned, noted: Noted) -> None:
+    """Remove the fields that Connection names (RFC 9110, section 7.6.1)."""
     named = _members(noted[b"connection"]) - _NO_OPTION
+    if not named:
+        return
     for name in named - _NEVER_NAMED:
         if name not in _ONE_HOP:
             noted.pop(name, None)
-    return [pair for pair in headers if pair[0] not in named] if named else headers
+    headers[:] = [pair for pair in headers if pair[0] not in named]
+    headers.lines = None
 
 
 def _host(version: str, noted: Noted, authority: bytes | None) -> bytes | Refusal | None:
