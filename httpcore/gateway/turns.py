@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .handshakes import Offer
-from .messages import Headers, Refusal, Scope, Send, answer, deny
+from .messages import Refusal, Scope, Send, answer, deny
 from .plan import Forward
 from .upload import Upload
 from .upstreams import UpstreamState
@@ -51,7 +52,7 @@ class Turn:
         self.upload: Upload | None = upload
         self.status: int = 0
         self.takes_trailers: bool = False
-        self.trailers: Headers = []
+        self.trailers: Sequence[tuple[bytes, bytes]] = ()
         self.is_whole: bool = False
         self.upstream: UpstreamState | None = None
         self.error: object = None
