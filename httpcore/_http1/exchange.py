@@ -151,8 +151,13 @@ class HTTP11Exchange(H1Response):
             while not self.parts:
                 if self.ended:
                     return b""
-                await (self._read() if self._timeouts.min_rate is None else self._read_in_pace())
+                if self._timeouts.min_rate is None:  # `_read`, without its frame: most streams wait here
+                    self._feed(await self._stream.read(PIECE, self.deadline.within(self._timeouts.read_timeout)))
+                else:
+                    await self._read_in_pace()
             part = self.parts.popleft()
+            if not self.parts:
+                self.parts = None  # an empty deque takes 760 bytes, and the next piece may be a minute away
             self.held -= len(part)
             return part
         finally:
