@@ -277,7 +277,7 @@ class TLSStream:
                     continue
                 if left == timeout:
                     raise
-                message = "not one whole TLS record with data came in time, only parts or session tickets"
+                message = "not one whole TLS record with data was received in time, only parts or session tickets"
                 raise ReadTimeout(message, limit=timeout, peer=self._info.peer) from error
             if not raw:
                 self.truncated = True

@@ -94,7 +94,7 @@ def agreed(given: Headers, offer: Offer, without: frozenset[bytes], name: bytes)
     if b",".join(fields.get(b"upgrade", ())).strip().lower() != b"websocket":
         raise RemoteProtocolError("the upstream switched to another protocol than websocket")
     if fields.get(b"sec-websocket-accept") != [offer.accept]:
-        raise RemoteProtocolError("the upstream's Sec-WebSocket-Accept does not answer the key")
+        raise RemoteProtocolError("the upstream's Sec-WebSocket-Accept does not match the key")
     if b"sec-websocket-extensions" in fields:
         raise RemoteProtocolError("the upstream chose an extension of WebSockets, and none was offered")
     chosen = [value.decode("latin-1") for value in fields.get(b"sec-websocket-protocol", ())]
