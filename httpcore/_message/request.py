@@ -34,9 +34,11 @@ __all__ = [
     "Request",
     "SharedFields",
     "TrailerTypes",
+    "checked_lines",
     "chunk",
     "header_pairs",
     "last_chunk",
+    "line_start",
     "trailer_pairs",
 ]
 
@@ -86,6 +88,8 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=%:\[\]]*")
 _ORIGIN_FORM = re.compile(rb'/[!"$-~]*')
 _ABSOLUTE_FORM = re.compile(rb'[A-Za-z][A-Za-z0-9+.\-]*://[!"$-.0->A-~]+(?:[/?][!"$-~]*)?')
+# Space that is perhaps around a value, in lines: the exact check decides.
+_OUTER_SPACE = re.compile(rb"[ \t]\r|: [ \t]")
 _AUTHORITY_FORM = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._]+):[1-9][0-9]{0,4}")
 
 _WHOLE_CHUNK: Final = 65536  # bytes; a larger piece is not copied to stand between its size and its CRLF
@@ -236,6 +240,38 @@ class Request:
         self.head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, self.target, host, lines, framing)
         return self
 
+    @classmethod
+    def of_lines(
+        cls, method: str, url: URL, target: bytes, headers: Headers, lines: list[bytes], checked: bytes
+    ) -> Request | None:
+        """A request without a body, of which the gateway has gone through the fields already; None: `of` has to look at
+        them, since something is unusual. That makes a head for a third of what `of` takes.
+
+        Arguments:
+            headers: all.
+            lines: of those whose values are not checked, each as `line_start` begins it.
+            checked: the lines of all others, as `checked_lines` has them.
+        """
+        raw = _METHODS.get(method)
+        text = b"\r\n".join(lines)
+        if raw is None or raw in _ALWAYS_LENGTH or raw == b"CONNECT" or not _ORIGIN_FORM.fullmatch(target):
+            return None
+        if has_forbidden(b"".join(lines)) or _OUTER_SPACE.search(text + b"\r\n"):
+            return None
+        self = cls()
+        self.method = raw
+        self.url = url
+        self.target = target
+        self.protocol = self.trailers = self.content_length = None
+        self.body = Body.of(b"")
+        self.chunked = self.close = self.upgrade = self.expects_continue = False
+        self.idempotent = raw in _IDEMPOTENT
+        host = url.host_header
+        self.headers = [(b"Host", host), *headers]
+        end = b"\r\n" if lines else b""
+        self.head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%b\r\n" % (raw, target, host, text, end, checked)
+        return self
+
     def _settle(self, marked: dict[bytes, list[bytes]], duplex: bool) -> bytes:
         """Read the facts from the headers that matter here. Returns the framing line to add, which may be empty."""
         if b"host" in marked:
@@ -298,7 +334,10 @@ class Request:
             lower = name.lower()
             # The route and the framing follow from these, and both are decided by now.
             if lower in _SETTLED:
-                raise LocalProtocolError(f"the trace adds the field {show(name)}: expected none that is settled by now")
+                raise LocalProtocolError(
+                    f"the trace adds the field {show(name)}: expected none that routes, frames or authenticates the "
+                    "request"
+                )
             if lower not in names:
                 added.append((name, value))
         other = copy(self)
@@ -440,9 +479,7 @@ def _check_host(hosts: list[bytes]) -> None:
     if len(hosts) > 1:
         raise LocalProtocolError(f"headers has Host {len(hosts)} times: expected once")
     if not _HOST.fullmatch(hosts[0]):
-        raise LocalProtocolError(
-            "headers has a Host whose value is not a host, or a host and port: expected one of these"
-        )
+        raise LocalProtocolError("headers has an invalid Host: expected a host, or a host and port")
 
 
 def _framing(
@@ -463,9 +500,7 @@ def _framing(
         raise LocalProtocolError("headers has both Content-Length and Transfer-Encoding: expected one of them")
     if codings:
         if codings != [b"chunked"]:
-            raise LocalProtocolError(
-                "headers has a Transfer-Encoding that is not exactly chunked, once: expected nothing else"
-            )
+            raise LocalProtocolError("headers has an unsupported Transfer-Encoding: expected chunked, once")
         return None, True
     if lengths:
         return _declared(lengths, body, trailers, goes_on), False
@@ -476,7 +511,10 @@ def _framing(
 
 def _declared(lengths: list[bytes], body: Body, trailers: object, goes_on: bool) -> int:
     if trailers is not None:
-        raise LocalProtocolError("headers has Content-Length and there are trailers: they need the chunked coding")
+        raise LocalProtocolError(
+            "headers has Content-Length and there are trailers: expected one of them, since trailers need the "
+            "chunked coding"
+        )
     if len(lengths) > 1:
         raise LocalProtocolError(f"headers has Content-Length {len(lengths)} times: expected once")
     if not _DIGITS.fullmatch(lengths[0]):
@@ -497,7 +535,7 @@ def _trailer_fields(trailers: HeaderTypes) -> Headers:
     pairs = _fields(trailers, "trailers")[0] if trailers else []
     for index, (name, _) in enumerate(pairs):
         if name.lower() in _NOT_IN_TRAILERS:
-            raise LocalProtocolError(f"trailers[{index}] is {show(name)}: expected it in headers alone")
+            raise LocalProtocolError(f"trailers[{index}] is {show(name)}: expected it in headers only")
     return pairs
 
 
@@ -580,6 +618,17 @@ def _checked_name(name: bytes) -> tuple[bytes, bytes]:
 
 
 _names: Final = Remembered(_checked_name)
+
+
+def line_start(name: bytes) -> bytes | None:
+    """How the line of a field begins; None where it says something of the message's form, or may not be sent."""
+    return None if name.lower() in _MARKED or not is_token(name) else name + b": "
+
+
+def checked_lines(headers: Headers) -> bytes | None:
+    """The lines of fields, each with its end; None where one says something of the message's form, or is unusual."""
+    found = _quickly(headers)
+    return None if found is None or found[2] else found[1]
 
 
 def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:

@@ -27,8 +27,8 @@ from .health import available
 from .hints import EARLY_HINT, Hints
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, deny
-from .passing import BODILESS, body_length, hand_on, hand_on_both, only, send_trailers, talk
-from .plan import Forward, Trust, plan, returned, without_trailers
+from .passing import BODILESS, Heads, hand_on, hand_on_both, only, send_trailers, talk
+from .plan import Forward, Trust, plan, planned, without_trailers
 from .settings import (
     DEFAULT_HEALTH,
     DEFAULT_LIMITS,
@@ -144,8 +144,10 @@ class Gateway:
         self._members = [upstream.member for upstream in self._upstreams]
         confined = any(upstream.prefix for upstream in self._upstreams)
         self._trust = _trust(host, trusted_proxies, forwarded, trace_method, confined, name)
-        self._without: frozenset[bytes] = frozenset() if forward_date else _THE_SERVERS
+        self._heads = Heads(frozenset() if forward_date else _THE_SERVERS, self._trust.name)
         self._on_request = checked_hook("on_request", on_request)
+        # What a caller's function is shown it may change in place, too.
+        self._keeps_plans = on_request is None and not callable(balance)
         self._on_response = checked_hook("on_response", on_response)
         self._log = log or logging.getLogger("httpcore.gateway")
         self._gate = Gate(limits.concurrent, limits.queue)
@@ -157,7 +159,11 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            turn = self._turn(scope, receive, send)
+            if isinstance(turn, Turn):
+                await self._run(turn)
+            else:
+                await self._answer(scope, send, turn)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
@@ -201,22 +207,21 @@ class Gateway:
 
     # One request.
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _turn(self, scope: Scope, receive: Receive, send: Send) -> Turn | Refusal:
+        """The request of a scope, if it goes on."""
         request = plan(scope, self._trust)
         if isinstance(request, Refusal):
-            await self._answer(scope, send, request)
-            return
-        limits = self._limits
-        if limits.body is not None and request.length is not None and request.length > limits.body:
-            await self._answer(scope, send, _TOO_LARGE)
-            return
+            return request
+        limit = self._limits.body
+        if limit is not None and request.length is not None and request.length > limit:
+            return _TOO_LARGE
         has_body = request.has_body is not False
         watch = Watch(self._rounds(), receive, self._timeouts, has_body)
-        turn = Turn(send, request, watch, Upload(receive, watch, limits.body) if has_body else None)
+        turn = Turn(send, request, watch, Upload(receive, watch, limit) if has_body else None)
         extensions = scope.get("extensions")
         if extensions:
             self._extend(turn, extensions)
-        await self._run(turn)
+        return turn
 
     def _extend(self, turn: Turn, extensions: Mapping[str, object]) -> None:
         """What the server in front can do beyond the plain messages of ASGI."""
@@ -340,7 +345,7 @@ class Gateway:
                 response = await self._sent(turn, upstream, body)
                 upstream.member.answered()
                 if isinstance(turn, SocketTurn):
-                    await talk(turn, response, self._without, self._trust.name, self._changed)
+                    await talk(turn, response, self._heads.without, self._trust.name, self._changed)
                 else:
                     await self._receive(turn, response)
                 return
@@ -362,6 +367,10 @@ class Gateway:
     def _sent(self, turn: Turn, upstream: UpstreamState, body: BodyContent) -> Awaitable[Response]:
         request, upload = turn.request, turn.upload
         target = upstream.prefix + request.target if upstream.prefix and request.target[:1] == b"/" else request.target
+        if upload is None and turn.hints is None and self._keeps_plans and upstream.pool is not None:
+            asked = planned(request, upstream.place, target)
+            if asked is not None:
+                return upstream.pool._forward(asked, self._config)  # internal: all of it is checked
         sender, duplex = upstream.sender, upload is not None and upload.is_stream
         given = request.method, upstream.url, request.headers, body, True
         # What a caller made in place of a pool need not know of traces.
@@ -378,10 +387,12 @@ class Gateway:
         connection: RawStream | None = response.connection
         try:
             turn.watch.begins()
-            headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
+            headers, left = self._heads.passed(response.headers, response.protocol)
             if status in BODILESS:  # of a 304 uvicorn expects the body that its length tells
                 headers = [pair for pair in headers if pair[0] != b"content-length"]
-            left = body_length(headers, turn.request.method, status)
+                left = None
+            elif turn.request.method == "HEAD":
+                left = None
             if self._on_response is not None:
                 changed = await self._changed(turn, Returned(status, headers))
                 if changed is None:
@@ -393,6 +404,7 @@ class Gateway:
                 begin["headers"], turn.trailers = without_trailers(headers)
                 begin["trailers"] = True
             await send(begin)
+            del begin, headers  # what a stream keeps, it keeps for hours
             if connection is not None:
                 await hand_on_both(turn, connection, left)
             else:
@@ -409,7 +421,8 @@ class Gateway:
         finally:
             if connection is not None:
                 connection.close()
-            await response.close()
+            if not response.is_closed:
+                await response.close()
 
     # What became of it.
 
@@ -461,20 +474,26 @@ async def _ended(turn: Turn, error: BaseException) -> None:
 
 
 def _log_request(log: logging.Logger, turn: Turn) -> None:
-    """The line of a request that is over."""
-    path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
+    """The line of a request that is over. To look for who logs, as `log.info` does, takes a third of it."""
+    given = turn.request
+    path = given.target.partition(b"?")[0].decode("ascii", "replace")
     ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
     name = turn.upstream.name if turn.upstream is not None else "-"
-    given = turn.request
-    log.info(
-        *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
-        _request_id(given.headers),
-    )
+    said = given.client or "-", given.method, path, turn.status, ended, name, _request_id(given.headers)
+    log.handle(log.makeRecord(log.name, logging.INFO, __file__, _LINE, "%s %s %s %d%s %s%s", said, None, _NAME))
+
+
+_NAME: Final = _log_request.__name__
+_LINE: Final = _log_request.__code__.co_firstlineno
 
 
 def _request_id(headers: Headers) -> str:
     """For the log, where a request has one."""
-    return "".join([f" {printable(value.decode('latin-1'))}" for name, value in headers if name == b"x-request-id"])
+    text = ""
+    for name, value in headers:
+        if name == b"x-request-id":
+            text += f" {printable(value.decode('latin-1'))}"
+    return text
 
 
 def _trust(
