@@ -136,6 +136,7 @@ class Call:
         ends: when the total timeout is over, on the clock of the backend; None before the first hop, or without one.
         chain: the redirects so far; None before the first.
         sends: how often it was sent before, with all attempts; counted where an answer leads to another request.
+        has_begun: it is in flight already, and a client that drains lets its sendings through.
     """
 
     # Defaults of the class: most calls set none of these.
@@ -145,6 +146,7 @@ class Call:
     extensions: RequestExtensions | None = None
     progress: ProgressCallback | None = None
     chain: Chain | None = None
+    has_begun = False
     sends = 0
 
     def __init__(self, stream: bool, follow: bool, timeout: TimeoutConfig | None, max_body: int | Unset | None) -> None:
@@ -158,6 +160,7 @@ class Call:
         other = copy(self)
         other.chain = None if self.chain is None else self.chain.copy()
         other.ends = None
+        other.has_begun = False
         return other
 
     def take(

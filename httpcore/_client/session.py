@@ -19,8 +19,8 @@ from warnings import warn
 
 from .._backends import current_backend, threads_backend
 from .._backends.base import Backend
-from .._config import UNSET, TimeoutConfig, Unset
-from .._errors import HTTPCoreError, LocalProtocolError, PoolClosed, TotalTimeout
+from .._config import UNSET, TimeoutConfig, Unset, checked_seconds
+from .._errors import HTTPCoreError, LocalProtocolError, TotalTimeout
 from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import SharedFields
@@ -31,6 +31,7 @@ from .auth import Auth, NetrcAuth, auth_of_url
 from .cookies import Cookies
 from .delivery import Delivery
 from .headers import Headers
+from .in_flight import CallsInFlight, refused
 from .netrc import netrc_path
 from .options import OPTIONS, Call, Hook, check_options
 from .progress import counted
@@ -86,6 +87,7 @@ class Session(Generic[R]):
     Attributes:
         is_sync: its coroutines are driven in one step.
         runtime: the only one that it may be used in, by name; "" for any.
+        in_flight: the calls and responses that have not ended.
         others: as in `Settings`; they may be changed between calls.
     """
 
@@ -95,6 +97,7 @@ class Session(Generic[R]):
         self.runtime = runtime
         self.is_closed = False
         self.was_used = False
+        self.in_flight = CallsInFlight()
         self.netrc: NetrcAuth | None = NetrcAuth() if settings.trust_env else None
         self._netrc_is_read = False
         self._shared: tuple[Pairs | None, Pairs | SharedFields] = None, []
@@ -180,24 +183,31 @@ class Session(Generic[R]):
 
     async def send(self, request: Request, call: Call) -> R:
         """Send the request, and what follows from it, until the caller's response is there."""
-        if self.is_closed:
-            raise PoolClosed("the client is closed: expected requests before close()")
-        if self.runtime and current_backend().name != self.runtime:
-            raise LocalProtocolError(f"the client is one for {self.runtime}: expected it to run there")
-        self.was_used = True
-        if self.netrc is not None and not self._netrc_is_read:
-            await self._read_netrc(self.netrc)
+        in_flight = self.in_flight
+        calls = in_flight.calls
         try:
+            calls.add(call)  # then the look at `refusal`: see `CallsInFlight.begin`
+            if in_flight.refusal and (self.is_closed or not call.has_begun):
+                raise refused(in_flight.refusal)
+            if self.runtime and current_backend().name != self.runtime:
+                raise LocalProtocolError(f"the client is one for {self.runtime}: expected it to run there")
+            self.was_used = True
+            if self.netrc is not None and not self._netrc_is_read:
+                await self._read_netrc(self.netrc)
             response = await self._answer(request, call)
             if call.follow and response.status_code in STATUSES:
                 response = await self._follow_all(response, call)
+            if not call.stream and response._content is None:
+                await self._read(response)
+            return response
         except TotalTimeout as error:
             if call.timeout is not None and call.timeout.total_timeout is not None:
                 error.limit = call.timeout.total_timeout  # not what a hop had left of it
             raise
-        if not call.stream and response._content is None:
-            await self._read(response)
-        return response
+        finally:
+            calls.discard(call)
+            if in_flight.refusal:
+                in_flight.end_call(call)
 
     async def _read(self, response: R) -> None:
         if not has_connection(response.extensions):  # else the body is a raw stream, which has its own owner
@@ -297,21 +307,15 @@ class Session(Generic[R]):
     async def _exchange(self, request: Request, call: Call) -> R:
         hooks = self.hooks
         if hooks["request"]:
-            await self._run(hooks["request"], request)
+            await _run(hooks["request"], request)
         response = await self._sent(request, call)
         if hooks["response"]:
             try:
-                await self._run(hooks["response"], response)
+                await _run(hooks["response"], response)
             except BaseException:
                 await response._close()
                 raise
         return response
-
-    async def _run(self, hooks: list[Hook], what: object) -> None:
-        for hook in list(hooks):
-            result = hook(what)
-            if hasattr(result, "__await__"):  # as `inspect.isawaitable`; to import `inspect` takes 10 ms
-                await result
 
     async def _sent(self, request: Request, call: Call) -> R:
         body: Body = request.body
@@ -364,6 +368,7 @@ class Session(Generic[R]):
         else:
             wire.opened(answer)
             delivery = Delivery(request, wire, answer, elapsed, call.progress)
+            self.in_flight.hold(delivery)
             response = self._response.received(delivery, self.default_encoding, call.max_body)
         if answer.status_code in STATUSES:
             response._follows = cast("Any", _Next(self, call))
@@ -419,9 +424,14 @@ class Session(Generic[R]):
 
     # The end.
 
+    async def drain(self, timeout: float | None) -> bool:
+        """Refuse new calls, and wait until none is in flight; whether that came within `timeout` seconds."""
+        return await self.in_flight.drain(self._backend(), checked_seconds("timeout", timeout))
+
     async def close(self, abort: bool = False) -> None:
         """Close what the client has opened, and its transport; `abort`: and what is under way there."""
         self.is_closed = True
+        self.in_flight.refusal = "the client is closed: expected requests before close()"
         if abort:
             self.transport.abort()
         if self.is_sync:
@@ -444,12 +454,23 @@ class _Next(Generic[R]):
 
     async def __call__(self, response: Readable) -> R:
         call, session = self._call.again(), self._session
-        following = await session._next(cast("R", response), call)
-        if following is None:
-            raise LocalProtocolError("next() of a response without a Location: expected one with is_redirect True")
-        if not call.stream and following._content is None:
-            await session._read(following)
-        return following
+        mark = session.in_flight.begin(call)
+        try:
+            following = await session._next(cast("R", response), call)
+            if following is None:
+                raise LocalProtocolError("next() of a response without a Location: expected one with is_redirect True")
+            if not call.stream and following._content is None:
+                await session._read(following)
+            return following
+        finally:
+            session.in_flight.end(mark)
+
+
+async def _run(hooks: list[Hook], what: object) -> None:
+    for hook in list(hooks):
+        result = hook(what)
+        if hasattr(result, "__await__"):  # as `inspect.isawaitable`; to import `inspect` takes 10 ms
+            await result
 
 
 def _timed(call: Call, config: TimeoutConfig, backend: Backend) -> RequestExtensions:
