@@ -24,7 +24,7 @@ from .._errors import HTTPCoreError, LocalProtocolError, TotalTimeout
 from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import SharedFields
-from .._trace import earlier_sends
+from .._trace import Earlier, earlier
 from .._transports.base import Transport, TransportRequest, TransportResponse
 from .._transports.extensions import RequestExtensions, has_connection
 from .auth import Auth, NetrcAuth, auth_of_url
@@ -284,7 +284,7 @@ class Session(Generic[R]):
                     await response._close()
                     raise
                 await _drain(response)
-                call.sends += response.info.attempts
+                call.answered(response.info)
                 refused.append(response)
                 if len(refused) > _AUTH_ROUNDS:
                     raise LocalProtocolError(
@@ -330,19 +330,21 @@ class Session(Generic[R]):
         )
         began = perf_counter()
         try:
-            answer = await (self.transport.handle(wire) if not call.sends else self._sent_again(wire, call.sends))
+            answer = await (
+                self.transport.handle(wire) if not call.earlier.requests else self._sent_again(wire, call.earlier)
+            )
         except BaseException:
             for response in wire.release():
                 await response.aclose()
             raise
         return self._received(request, wire, answer, perf_counter() - began, call)
 
-    async def _sent_again(self, wire: TransportRequest, sends: int) -> TransportResponse:
-        token = earlier_sends.set(sends)
+    async def _sent_again(self, wire: TransportRequest, before: Earlier) -> TransportResponse:
+        token = earlier.set(before)
         try:
             return await self.transport.handle(wire)
         finally:
-            earlier_sends.reset(token)
+            earlier.reset(token)
 
     def _received(
         self, request: Request, wire: TransportRequest, answer: TransportResponse, elapsed: float, call: Call
@@ -403,7 +405,7 @@ class Session(Generic[R]):
             await response._close()
             raise
         await _drain(response)
-        call.sends += response.info.attempts
+        call.answered(response.info)
         answer = await self._answer(following, call)
         answer.history = [*response.history, response, *answer.history]
         return answer
