@@ -34,9 +34,11 @@ __all__ = [
     "Request",
     "SharedFields",
     "TrailerTypes",
+    "checked_lines",
     "chunk",
     "header_pairs",
     "last_chunk",
+    "line_start",
     "trailer_pairs",
 ]
 
@@ -86,6 +88,8 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=%:\[\]]*")
 _ORIGIN_FORM = re.compile(rb'/[!"$-~]*')
 _ABSOLUTE_FORM = re.compile(rb'[A-Za-z][A-Za-z0-9+.\-]*://[!"$-.0->A-~]+(?:[/?][!"$-~]*)?')
+# Space that is perhaps around a value, in lines: the exact check decides.
+_OUTER_SPACE = re.compile(rb"[ \t]\r|: [ \t]")
 _AUTHORITY_FORM = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._]+):[1-9][0-9]{0,4}")
 
 _WHOLE_CHUNK: Final = 65536  # bytes; a larger piece is not copied to stand between its size and its CRLF
@@ -234,6 +238,38 @@ class Request:
             self.content_length = None
             self.idempotent = method in _IDEMPOTENT
         self.head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, self.target, host, lines, framing)
+        return self
+
+    @classmethod
+    def of_lines(
+        cls, method: str, url: URL, target: bytes, headers: Headers, lines: list[bytes], checked: bytes
+    ) -> Request | None:
+        """A request without a body, of which the gateway has gone through the fields already; None: `of` has to look at
+        them, since something is unusual. That makes a head for a third of what `of` takes.
+
+        Arguments:
+            headers: all.
+            lines: of those whose values are not checked, each as `line_start` begins it.
+            checked: the lines of all others, as `checked_lines` has them.
+        """
+        raw = _METHODS.get(method)
+        text = b"\r\n".join(lines)
+        if raw is None or raw in _ALWAYS_LENGTH or raw == b"CONNECT" or not _ORIGIN_FORM.fullmatch(target):
+            return None
+        if has_forbidden(b"".join(lines)) or _OUTER_SPACE.search(text + b"\r\n"):
+            return None
+        self = cls()
+        self.method = raw
+        self.url = url
+        self.target = target
+        self.protocol = self.trailers = self.content_length = None
+        self.body = Body.of(b"")
+        self.chunked = self.close = self.upgrade = self.expects_continue = False
+        self.idempotent = raw in _IDEMPOTENT
+        host = url.host_header
+        self.headers = [(b"Host", host), *headers]
+        end = b"\r\n" if lines else b""
+        self.head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%b\r\n" % (raw, target, host, text, end, checked)
         return self
 
     def _settle(self, marked: dict[bytes, list[bytes]], duplex: bool) -> bytes:
@@ -580,6 +616,17 @@ def _checked_name(name: bytes) -> tuple[bytes, bytes]:
 
 
 _names: Final = Remembered(_checked_name)
+
+
+def line_start(name: bytes) -> bytes | None:
+    """How the line of a field begins; None where it says something of the message's form, or may not be sent."""
+    return None if name.lower() in _MARKED or not is_token(name) else name + b": "
+
+
+def checked_lines(headers: Headers) -> bytes | None:
+    """The lines of fields, each with its end; None where one says something of the message's form, or is unusual."""
+    found = _quickly(headers)
+    return None if found is None or found[2] else found[1]
 
 
 def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:

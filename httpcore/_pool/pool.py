@@ -269,6 +269,26 @@ class ConnectionPool:
             await response.read()
         return response
 
+    async def _forward(self, asked: Request, timeout: TimeoutConfig) -> Response:
+        """As `request` with `stream=True`, of one that is made already: internal, for `httpcore.gateway`."""
+        leases = self._leases
+        try:
+            if leases.is_inside():
+                raise LocalProtocolError(REENTERED)
+            backend = leases.enter()
+            asked, route = self._routing.of(asked, None)
+        except HTTPCoreError as error:  # as in `request`
+            error.safe_to_retry = True
+            raise
+        log = request_log()
+        trace = self._trace if log is None else both(self._trace, log)
+        call = Call(asked, route, self._timeout.overlaid(timeout), backend)
+        leases.totals.requests += 1
+        if trace is not None:
+            call.trace(trace).awaits_reading = self._max_body is not UNSET
+        delivery = await self._attempts.send(call)
+        return Response.received(delivery.head, delivery.source(), self._max_body)
+
     async def connect(
         self,
         url: str | bytes,
