@@ -130,6 +130,7 @@ class HTTPTransport(Transport):
             raise LocalProtocolError(f"{entry}() expected a transport with a {kind}: this one's pool serves {other}()")
         pool = self.__dict__.setdefault("_made", self._make())  # of two threads one wins
         self._async = cast("ConnectionPool", pool)
+        # Closed before it was made: requests then end with PoolClosed, as for a pool that was there.
         if self._closed:
             self._async._close()
         return self._async
@@ -268,6 +269,7 @@ class _Pieces:
                 self._trailers.extend(self._response.trailers)
             self._refresh()
             raise
+        # As sent, before any decoding: what is made of it is bounded by what reads it.
         if self._left is not None:
             self._left -= len(piece)
             if self._left < 0:
