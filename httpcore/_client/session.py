@@ -1,11 +1,10 @@
-"""What a client does, once for all runtimes: the coroutines that the faces in `client` await, or drive in one step.
+"""The work of a client, once for all runtimes: coroutines that the faces in `client` await, or drive in one step.
 
-One call of `request` is a chain of hops. A hop is one exchange with a transport, or several where authentication asks
-for them; a redirect leads to the next hop. What is decided is decided elsewhere (`redirects`, `auth`, `cookies`,
-`forms`), as values in, values out.
-
-Credentials belong to the origin that was asked for. Once a redirect has led to another one (`Chain.left_origin`), the
-call has none any more: no field that carries them, no authentication, no entry of `.netrc`, no cookie without a domain.
+One call of `request` is a chain of hops. A hop is one exchange with a transport, or several where authentication
+needs them; a redirect leads to the next hop. Decisions are made elsewhere (`redirects`, `auth`, `cookies`,
+`forms`), as values in, values out. Credentials belong to the origin of the first request. Once a redirect has led to
+another one (`Chain.left_origin`), the call sends none any more: no field that carries them, no authentication, no entry
+of `.netrc`, no cookie without a domain.
 """
 
 from __future__ import annotations
@@ -19,18 +18,19 @@ from warnings import warn
 
 from .._backends import current_backend, threads_backend
 from .._backends.base import Backend
-from .._config import UNSET, TimeoutConfig, Unset
-from .._errors import HTTPCoreError, LocalProtocolError, PoolClosed, TotalTimeout
+from .._config import UNSET, TimeoutConfig, Unset, checked_seconds
+from .._errors import HTTPCoreError, LocalProtocolError, TotalTimeout
 from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import SharedFields
-from .._trace import earlier_sends
+from .._trace import Earlier, earlier
 from .._transports.base import Transport, TransportRequest, TransportResponse
 from .._transports.extensions import RequestExtensions, has_connection
 from .auth import Auth, NetrcAuth, auth_of_url
 from .cookies import Cookies
 from .delivery import Delivery
 from .headers import Headers
+from .in_flight import CallsInFlight, refused
 from .netrc import netrc_path
 from .options import OPTIONS, Call, Hook, check_options
 from .progress import counted
@@ -63,7 +63,7 @@ _NO_BODY: Final = Body.of(None)
 
 
 class Settings(NamedTuple):
-    """What a client was made with, checked."""
+    """The arguments of a client, checked."""
 
     transport: Transport
     timeout: TimeoutConfig | None
@@ -86,6 +86,7 @@ class Session(Generic[R]):
     Attributes:
         is_sync: its coroutines are driven in one step.
         runtime: the only one that it may be used in, by name; "" for any.
+        in_flight: the calls and responses that have not ended.
         others: as in `Settings`; they may be changed between calls.
     """
 
@@ -95,6 +96,7 @@ class Session(Generic[R]):
         self.runtime = runtime
         self.is_closed = False
         self.was_used = False
+        self.in_flight = CallsInFlight()
         self.netrc: NetrcAuth | None = NetrcAuth() if settings.trust_env else None
         self._netrc_is_read = False
         self._shared: tuple[Pairs | None, Pairs | SharedFields] = None, []
@@ -125,7 +127,7 @@ class Session(Generic[R]):
         headers: HeaderTypes,
         options: Mapping[str, Any],
     ) -> Request:
-        """The request of these arguments, with what the client adds."""
+        """The request of these arguments, with the client's additions."""
         if options:
             parts = {name: options[name] for name in ("data", "files", "json") if name in options}
             query_params = _either("params", options.get("params"), "query_params", query_params)
@@ -136,7 +138,7 @@ class Session(Generic[R]):
         return request
 
     def prepare(self, request: Request) -> None:
-        """Add what the client has for each request: base URL, query parameters, header fields."""
+        """Add the client's settings for each request: base URL, query parameters, header fields."""
         if self.base_url is not None:
             request.url = _joined(self.base_url, request.url)
         elif not request.url.scheme:
@@ -146,7 +148,7 @@ class Session(Generic[R]):
         request.add_missing(self._fields())
 
     def _fields(self) -> Pairs | SharedFields:
-        """The fields of each request. As long as they are harmless ones, the pool may remember the whole request."""
+        """The fields of each request. As long as none may be a secret, the pool may remember the whole request."""
         raw = self.headers._raw  # which is replaced and not changed, see `Headers.received`
         source, fields = self._shared
         if raw is not source:
@@ -163,7 +165,7 @@ class Session(Generic[R]):
         options: Mapping[str, Any],
         known: frozenset[str] = OPTIONS,
     ) -> Call:
-        """How these arguments want the call to be carried out."""
+        """The options of the call from these arguments."""
         config = self.timeout
         if timeout is not UNSET:
             # Without timeouts of its own the client leaves to the transport what the request leaves out.
@@ -179,25 +181,32 @@ class Session(Generic[R]):
     # One call.
 
     async def send(self, request: Request, call: Call) -> R:
-        """Send the request, and what follows from it, until the caller's response is there."""
-        if self.is_closed:
-            raise PoolClosed("the client is closed: expected requests before close()")
-        if self.runtime and current_backend().name != self.runtime:
-            raise LocalProtocolError(f"the client is one for {self.runtime}: expected it to run there")
-        self.was_used = True
-        if self.netrc is not None and not self._netrc_is_read:
-            await self._read_netrc(self.netrc)
+        """Send the request, and those that follow from it, until the caller's response is available."""
+        in_flight = self.in_flight
+        calls = in_flight.calls
         try:
+            calls.add(call)  # then the look at `refusal`: see `CallsInFlight.begin`
+            if in_flight.refusal and (self.is_closed or not call.has_begun):
+                raise refused(in_flight.refusal)
+            if self.runtime and current_backend().name != self.runtime:
+                raise LocalProtocolError(f"this client runs on {self.runtime} only, and another runtime is running")
+            self.was_used = True
+            if self.netrc is not None and not self._netrc_is_read:
+                await self._read_netrc(self.netrc)
             response = await self._answer(request, call)
             if call.follow and response.status_code in STATUSES:
                 response = await self._follow_all(response, call)
+            if not call.stream and response._content is None:
+                await self._read(response)
+            return response
         except TotalTimeout as error:
             if call.timeout is not None and call.timeout.total_timeout is not None:
                 error.limit = call.timeout.total_timeout  # not what a hop had left of it
             raise
-        if not call.stream and response._content is None:
-            await self._read(response)
-        return response
+        finally:
+            calls.discard(call)
+            if in_flight.refusal:
+                in_flight.end_call(call)
 
     async def _read(self, response: R) -> None:
         if not has_connection(response.extensions):  # else the body is a raw stream, which has its own owner
@@ -213,7 +222,7 @@ class Session(Generic[R]):
         return await (self._exchange(request, call) if auth is None else self._authenticated(request, call, auth))
 
     def _add_cookies(self, request: Request, call: Call, *, unbound: bool) -> None:
-        """Those of the jar and of the call; a Cookie field of the caller's own stays as it is."""
+        """The cookies of the jar and of the call; a Cookie field of the caller's own is not changed."""
         if not self.cookies._store and call.cookies is None:
             return
         if request.has(b"cookie"):
@@ -225,7 +234,9 @@ class Session(Generic[R]):
             request.has_jar_cookies = True
 
     def _auth_for(self, request: Request, call: Call) -> Auth | None:
-        """That of the call, else of the client, of the URL, of `.netrc`; these give way to a field of the caller's."""
+        """The authentication of the call, else of the client, of the URL, of `.netrc`; an Authorization field of the
+        caller replaces the last three.
+        """
         if call.auth is not UNSET:
             return call.auth
         if self.auth is None and self.netrc is None and request.url.userinfo is None:
@@ -235,7 +246,7 @@ class Session(Generic[R]):
         return self.auth or self._auth_of_place(request.url)
 
     def _auth_of_place(self, url: URL) -> Auth | None:
-        """That of the URL or of `.netrc`, where the user name in a URL chooses the entry."""
+        """The authentication of the URL or of `.netrc`, where the user name in a URL chooses the entry."""
         if not url.password and self.netrc is not None and self.netrc.credentials(url.host, url.username or None):
             return self.netrc
         return auth_of_url(url)
@@ -253,7 +264,7 @@ class Session(Generic[R]):
         self._netrc_is_read = True
 
     async def _authenticated(self, request: Request, call: Call, auth: Auth) -> R:
-        """Send what a flow of authentication yields, until it ends."""
+        """Send the requests that an authentication flow yields, until it ends."""
         if auth.needs_request_body and request.body.data is None:
             self._check_body(request.body)
             request.body = await _collected(request.body, self._backend())
@@ -276,11 +287,11 @@ class Session(Generic[R]):
                     raise
                 # Before the next request: the refusal's connection can then carry it.
                 await _drain(response)
-                call.sends += response.info.attempts
+                call.answered(response.info)
                 refused.append(response)
                 if len(refused) > _AUTH_ROUNDS:
                     raise LocalProtocolError(
-                        f"auth yields without end: expected at most {_AUTH_ROUNDS} requests for one call"
+                        f"auth yields too many requests: expected at most {_AUTH_ROUNDS} requests for one call"
                     )
         finally:
             # Plain: the caller's generator gets its `finally` now, and not when it is collected.
@@ -289,7 +300,7 @@ class Session(Generic[R]):
     def _check_body(self, body: Body) -> None:
         if self.is_sync and body.is_async:
             raise LocalProtocolError(
-                "content is asynchronous: Client expected a plain iterable of bytes; AsyncClient takes it"
+                "content is asynchronous: expected a plain iterable of bytes; AsyncClient accepts async ones"
             )
 
     def _backend(self) -> Backend:
@@ -300,22 +311,16 @@ class Session(Generic[R]):
     async def _exchange(self, request: Request, call: Call) -> R:
         hooks = self.hooks
         if hooks["request"]:
-            await self._run(hooks["request"], request)
+            await _run(hooks["request"], request)
         response = await self._sent(request, call)
         if hooks["response"]:
             try:
-                await self._run(hooks["response"], response)
+                await _run(hooks["response"], response)
             except BaseException:
                 # The caller never gets this response, so nothing else would close it.
                 await response._close()
                 raise
         return response
-
-    async def _run(self, hooks: list[Hook], what: object) -> None:
-        for hook in list(hooks):
-            result = hook(what)
-            if hasattr(result, "__await__"):  # as `inspect.isawaitable`; to import `inspect` takes 10 ms
-                await result
 
     async def _sent(self, request: Request, call: Call) -> R:
         body: Body = request.body
@@ -331,24 +336,26 @@ class Session(Generic[R]):
         # Not before: hooks and the making of a body are no part of the time that the server took.
         began = perf_counter()
         try:
-            answer = await (self.transport.handle(wire) if not call.sends else self._sent_again(wire, call.sends))
+            answer = await (
+                self.transport.handle(wire) if not call.earlier.requests else self._sent_again(wire, call.earlier)
+            )
         except BaseException:
             for response in wire.release():
                 await response.aclose()
             raise
         return self._received(request, wire, answer, perf_counter() - began, call)
 
-    async def _sent_again(self, wire: TransportRequest, sends: int) -> TransportResponse:
-        token = earlier_sends.set(sends)
+    async def _sent_again(self, wire: TransportRequest, before: Earlier) -> TransportResponse:
+        token = earlier.set(before)
         try:
             return await self.transport.handle(wire)
         finally:
-            earlier_sends.reset(token)
+            earlier.reset(token)
 
     def _received(
         self, request: Request, wire: TransportRequest, answer: TransportResponse, elapsed: float, call: Call
     ) -> R:
-        """The response to an answer, and its cookies in the jar."""
+        """The response from a transport's answer, and its cookies in the jar."""
         is_coded = sets_cookies = False
         for name, _ in answer.headers:
             if name in _NOTED:
@@ -370,6 +377,7 @@ class Session(Generic[R]):
         else:
             wire.opened(answer)
             delivery = Delivery(request, wire, answer, elapsed, call.progress)
+            self.in_flight.hold(delivery)
             response = self._response.received(delivery, self.default_encoding, call.max_body)
         if answer.status_code in STATUSES:
             response._follows = cast("Any", _Next(self, call))
@@ -385,7 +393,7 @@ class Session(Generic[R]):
             response = following
 
     async def _next(self, response: R, call: Call) -> R | None:
-        """The response to the request that this redirect asks for; None if it is none after all."""
+        """The response to the request that this redirect leads to; None if it is not a redirect."""
         request = response.request
         try:
             location = location_of(int(response.status_code), response._pairs)
@@ -405,7 +413,7 @@ class Session(Generic[R]):
             await response._close()
             raise
         await _drain(response)
-        call.sends += response.info.attempts
+        call.answered(response.info)
         answer = await self._answer(following, call)
         answer.history = [*response.history, response, *answer.history]
         return answer
@@ -427,9 +435,14 @@ class Session(Generic[R]):
 
     # The end.
 
+    async def drain(self, timeout: float | None) -> bool:
+        """Refuse new calls, and wait until none is in flight; whether that came within `timeout` seconds."""
+        return await self.in_flight.drain(self._backend(), checked_seconds("timeout", timeout))
+
     async def close(self, abort: bool = False) -> None:
-        """Close what the client has opened, and its transport; `abort`: and what is under way there."""
+        """Close the connections of the client, and its transport; with `abort` also its running exchanges."""
         self.is_closed = True
+        self.in_flight.refusal = "the client is closed: expected requests before close()"
         if abort:
             self.transport.abort()
         if self.is_sync:
@@ -452,12 +465,25 @@ class _Next(Generic[R]):
 
     async def __call__(self, response: Readable) -> R:
         call, session = self._call.again(), self._session
-        following = await session._next(cast("R", response), call)
-        if following is None:
-            raise LocalProtocolError("next() of a response without a Location: expected one with is_redirect True")
-        if not call.stream and following._content is None:
-            await session._read(following)
-        return following
+        mark = session.in_flight.begin(call)
+        try:
+            following = await session._next(cast("R", response), call)
+            if following is None:
+                raise LocalProtocolError(
+                    "next(): expected a redirect (is_redirect is True), got a response without a Location"
+                )
+            if not call.stream and following._content is None:
+                await session._read(following)
+            return following
+        finally:
+            session.in_flight.end(mark)
+
+
+async def _run(hooks: list[Hook], what: object) -> None:
+    for hook in list(hooks):
+        result = hook(what)
+        if hasattr(result, "__await__"):  # as `inspect.isawaitable`; to import `inspect` takes 10 ms
+            await result
 
 
 def _timed(call: Call, config: TimeoutConfig, backend: Backend) -> RequestExtensions:
@@ -497,7 +523,7 @@ async def _drain(response: Readable) -> None:
     try:
         raw = await _drained(delivery)
     except HTTPCoreError:
-        raw = None  # the redirect stands, whatever became of its body
+        raw = None  # the redirect is followed, even if its body cannot be read
     except BaseException:
         delivery.close()
         raise

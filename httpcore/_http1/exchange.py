@@ -151,8 +151,13 @@ class HTTP11Exchange(H1Response):
             while not self.parts:
                 if self.ended:
                     return b""
-                await (self._read() if self._timeouts.min_rate is None else self._read_in_pace())
+                if self._timeouts.min_rate is None:  # `_read`, without its frame: most streams wait here
+                    self._feed(await self._stream.read(PIECE, self.deadline.within(self._timeouts.read_timeout)))
+                else:
+                    await self._read_in_pace()
             part = self.parts.popleft()
+            if not self.parts:
+                self.parts = None  # an empty deque takes 760 bytes, and the next piece may be a minute away
             self.held -= len(part)
             return part
         finally:
@@ -266,13 +271,13 @@ class HTTP11Exchange(H1Response):
             # Before the piece is written: one byte more than declared would be the beginning of the next request.
             if given > declared:
                 raise LocalProtocolError(
-                    f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
+                    f"the body is longer than its Content-Length: expected {declared:,} bytes, got {given:,} or more"
                 )
             if not await self._write(piece):
                 return False
         if given < declared:
             raise LocalProtocolError(
-                f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
+                f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {given:,}"
             )
         return True
 
@@ -477,7 +482,7 @@ class HTTP11RawStream(RawStream):
 
     async def end(self, trailers: TrailerTypes = None) -> None:
         if trailer_pairs(trailers):
-            raise LocalProtocolError("trailers cannot be sent here: over HTTP/1.1 this is a stream of bytes alone")
+            raise LocalProtocolError("trailers: expected none, since this raw stream of HTTP/1.1 carries bytes only")
         if self._sending:
             raise busy("sending on", self._stream)
         try:

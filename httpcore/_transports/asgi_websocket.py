@@ -21,7 +21,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from .._backends.base import PIECE, Backend
 from .._errors import LocalProtocolError, ReadError, ResponseBusy, WriteError, show
 from .._message.body import Body
-from .._message.raw import CLOSED, RawStream
+from .._message.raw import CLOSED, HeldStream, RawStream
 from .._message.request import TrailerTypes, trailer_pairs
 from .._message.response import Response
 from .asgi_cycle import HELD, ClientLeft, Cycle, Message, Scope, Timeouts
@@ -113,7 +113,9 @@ class WebSocketCycle(Cycle):
         own = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
         for name, _ in own:
             if name.lower() in _OWN_FIELDS:
-                raise LocalProtocolError(f"the app accepted with the header {show(name)}, which is the server's")
+                raise LocalProtocolError(
+                    f"the app accepted with the header {show(name)}: expected no field of the handshake"
+                )
         self.head = Response(self._handshake.status_code, headers=[*fields, *own])
         self.accepted = True
 
@@ -273,7 +275,7 @@ def _always(status_code: int) -> bool:
     return True
 
 
-class AppStream(RawStream):
+class AppStream(HeldStream):
     """See `RawStream`: the caller's side of a WebSocket to an app in this process."""
 
     def __init__(self, cycle: WebSocketCycle, timeouts: Timeouts) -> None:
@@ -308,7 +310,7 @@ class AppStream(RawStream):
 
     async def end(self, trailers: TrailerTypes = None) -> None:
         if trailer_pairs(trailers):
-            raise LocalProtocolError("trailers cannot be sent here: this is a stream of bytes alone")
+            raise LocalProtocolError("trailers: expected none, since this raw stream carries bytes only")
         if self._sending:
             raise ResponseBusy("another task or thread is sending on this raw stream")
         self._cycle.end()
@@ -316,6 +318,7 @@ class AppStream(RawStream):
     def close(self) -> Awaitable[None]:
         self._rest = b""
         self._cycle.leave()
+        self.closed()
         return CLOSED
 
     def _check(self, kind: type[ReadError] | type[WriteError]) -> None:

@@ -13,7 +13,7 @@ from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
 from .._message.fields import Headers
-from .._message.raw import CLOSED, RawStream
+from .._message.raw import CLOSED, HeldStream, RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Response, Source
 from .._message.rules import noted
@@ -127,7 +127,9 @@ class HTTPTransport(Transport):
         if not self._owned:
             entry, other, kind = ("request", "arequest", "SyncConnectionPool") if is_sync else (
                 "arequest", "request", "ConnectionPool")  # fmt: skip
-            raise LocalProtocolError(f"{entry}() expected a transport with a {kind}: this one's pool serves {other}()")
+            raise LocalProtocolError(
+                f"{entry}() expected a transport with a {kind}, got one whose pool serves {other}()"
+            )
         pool = self.__dict__.setdefault("_made", self._make())  # of two threads one wins
         self._async = cast("ConnectionPool", pool)
         # Closed before it was made: requests then end with PoolClosed, as for a pool that was there.
@@ -291,7 +293,7 @@ class _Pieces:
         )
 
 
-class _Connection(RawStream):
+class _Connection(HeldStream):
     """The raw stream; at its end the trailers are put where the extensions have them."""
 
     __slots__ = ("_raw", "_source", "_trailers")
@@ -315,6 +317,7 @@ class _Connection(RawStream):
 
     def close(self) -> Awaitable[None]:
         self._raw.close()
+        self.closed()
         return CLOSED
 
 

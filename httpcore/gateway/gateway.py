@@ -394,6 +394,7 @@ class Gateway:
                 begin["headers"], turn.trailers = without_trailers(headers)
                 begin["trailers"] = True
             await send(begin)
+            del begin, headers  # what a stream keeps, it keeps for hours
             if connection is not None:
                 await hand_on_both(turn, connection, left)
             else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .handshakes import Offer
 from .hints import Hints
-from .messages import Headers, Refusal, Scope, Send, answer, deny
+from .messages import Refusal, Scope, Send, answer, deny
 from .plan import Forward
 from .upload import Upload
 from .upstreams import UpstreamState
@@ -54,7 +55,7 @@ class Turn:
         self.upload: Upload | None = upload
         self.status: int = 0
         self.takes_trailers: bool = False
-        self.trailers: Headers = []
+        self.trailers: Sequence[tuple[bytes, bytes]] = ()
         self.is_whole: bool = False
         self.upstream: UpstreamState | None = None
         self.error: object = None
