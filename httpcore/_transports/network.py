@@ -132,6 +132,7 @@ class HTTPTransport(Transport):
             )
         pool = self.__dict__.setdefault("_made", self._make())  # of two threads one wins
         self._async = cast("ConnectionPool", pool)
+        # Closed before it was made: requests then end with PoolClosed, as for a pool that was there.
         if self._closed:
             self._async._close()
         return self._async
@@ -270,6 +271,7 @@ class _Pieces:
                 self._trailers.extend(self._response.trailers)
             self._refresh()
             raise
+        # As sent, before any decoding: what is made of it is bounded by what reads it.
         if self._left is not None:
             self._left -= len(piece)
             if self._left < 0:
