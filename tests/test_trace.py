@@ -195,7 +195,7 @@ def test_a_response_in_pieces_is_complete_at_its_end() -> None:
     play(body)
 
 
-def test_a_response_closed_early_says_what_it_cost() -> None:
+def test_a_response_closed_early_has_its_figures() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         response = await pool.request("GET", "http://a.test/half", stream=True)
         listener.taken()
@@ -500,7 +500,7 @@ def test_a_connection_that_was_idle_for_too_long_says_so() -> None:
     runtime.run(main())
 
 
-def test_what_a_trace_raises_of_a_close_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traces_exception_at_a_close_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     def trace(event: TraceEvent) -> None:
         if isinstance(event, ConnectionClosed):
             raise ValueError("no")

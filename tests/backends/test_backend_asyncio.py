@@ -567,7 +567,7 @@ def test_a_reset_behind_the_head_of_a_message_ends_the_read(run: Any, listener: 
 # Taking and watching.
 
 
-def test_take_sees_what_the_loop_was_too_busy_to_tell(run: Any, listener: Any) -> None:
+def test_take_returns_bytes_that_the_loop_has_not_reported(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             assert pair.stream.take() is None
@@ -691,7 +691,7 @@ def test_a_reader_whose_bytes_another_took_waits_on(run: Any, listener: Any) -> 
     run(main)
 
 
-def test_watch_tells_also_of_what_had_come_before(run: Any, listener: Any) -> None:
+def test_watch_reports_bytes_received_before_it(run: Any, listener: Any) -> None:
     async def main() -> None:
         called = asyncio.Event()
         with await connect(listener) as pair:

@@ -176,7 +176,7 @@ def test_a_read_returns_at_most_the_size_and_the_next_goes_on(run: Any, listener
     assert run(main) == [b"ab", b"cde", b"f"]
 
 
-def test_a_read_returns_at_most_one_piece_whatever_is_asked_for(run: Any, listener: Any) -> None:
+def test_a_read_returns_at_most_one_piece(run: Any, listener: Any) -> None:
     sent = os.urandom(5 * PIECE + 1)
 
     async def main(backend: Any) -> list[bytes]:
@@ -744,7 +744,7 @@ def test_a_running_runtime_is_current_and_its_clock_goes_on(run: Any) -> None:
 # The plain write.
 
 
-def test_give_hands_over_what_there_is_room_for_and_never_waits(run: Any, listener: Any) -> None:
+def test_give_writes_as_much_as_fits_and_never_waits(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> tuple[list[int], int]:
         with await connect(backend, listener) as peer:
             given = [peer.stream.give(b"hello")]
@@ -883,7 +883,7 @@ async def fill(backend: Any, stream: Any) -> None:
 
 
 @pytest.mark.parametrize("limit", [LONG, None])
-def test_wake_ends_what_waits_as_if_its_time_were_over(run: Any, listener: Any, limit: float | None) -> None:
+def test_wake_ends_a_wait_as_if_its_time_were_over(run: Any, listener: Any, limit: float | None) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             assert peer.stream.can_wake is (backend.name != "threads")

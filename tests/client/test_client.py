@@ -209,7 +209,7 @@ def test_cookies_are_kept_and_those_of_a_call_are_not(site: Site, runtime: Runti
 
 
 @each_runtime
-def test_what_a_response_says(site: Site, runtime: Runtime) -> None:
+def test_the_values_of_a_response(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             response = await http.get(f"{site.url}/x#f")

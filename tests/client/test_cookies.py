@@ -143,7 +143,7 @@ def test_cookies_can_be_asked_by_domain_and_path() -> None:
     assert cookies.select() == []
 
 
-def test_what_a_caller_sets_is_sent_where_it_says() -> None:
+def test_a_callers_cookie_is_sent_to_its_domain_and_path() -> None:
     cookies = Cookies()
     cookies.set("below", "1", domain="example.com")
     cookies.set("only", "2", domain="example.com", host_only=True)
@@ -170,7 +170,7 @@ def test_what_a_caller_sets_is_sent_where_it_says() -> None:
     ],
     ids=ascii,
 )
-def test_what_cannot_be_sent_is_refused_and_not_repeated(wrong: dict[str, str]) -> None:
+def test_unsendable_values_are_refused_and_not_shown(wrong: dict[str, str]) -> None:
     cookies = Cookies()
     with pytest.raises(LocalProtocolError, match=r"cookie.*expected") as caught:
         cookies.set(**{"name": "s3cret", "value": "s3cret", **wrong})  # type: ignore[arg-type]
@@ -280,7 +280,7 @@ def test_the_callers_own_cookies_have_no_limit_of_a_domain() -> None:
     assert Cookies(own) == own
 
 
-def test_what_has_expired_goes_first() -> None:
+def test_expired_cookies_are_removed_first() -> None:
     cookies = jar(HOST, "old=1", *[f"n{number}=1; Max-Age=10" for number in range(49)], now=NOW)
     cookies.extract(HOST, received("new=1"), now=NOW + 20)
     assert [cookie.name for cookie in cookies.select()] == ["old", "new"]
@@ -608,7 +608,7 @@ def test_threads_share_cookies() -> None:
 )
 @example(["=a=b", "c"], HOST)
 @example(["a=\ud800"], HOST)
-def test_whatever_a_server_sets_is_a_header_that_can_be_sent(fields: list[str], url: str) -> None:
+def test_any_cookie_of_a_server_makes_a_sendable_header(fields: list[str], url: str) -> None:
     octets = [field.encode("utf-8", "surrogatepass") for field in fields]
     cookies = jar(url, *octets)
     sent = cookies.header(url)

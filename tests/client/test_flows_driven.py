@@ -147,7 +147,7 @@ def test_a_hook_that_fails_releases_its_response(site: Site, runtime: Runtime) -
     runtime.run(main)
 
 
-def test_what_may_be_changed_in_a_client(site: Site) -> None:
+def test_the_settings_of_a_client_that_may_be_changed(site: Site) -> None:
     url, log = site
     with httpcore.Client(trust_env=False) as http:
         http.headers = {"X-A": "1"}

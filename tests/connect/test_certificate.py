@@ -96,7 +96,7 @@ def pairs(of: x509.Name) -> tuple[tuple[str, str], ...]:
 
 
 @pytest.mark.parametrize("which", CERTIFICATES)
-def test_a_certificate_says_what_the_reference_reads(which: str) -> None:
+def test_a_certificate_has_the_values_that_the_reference_reads(which: str) -> None:
     reference = CERTIFICATES[which]
     read = httpcore.Certificate.read(reference.public_bytes(Encoding.DER))
     assert (read.subject, read.issuer) == (pairs(reference.subject), pairs(reference.issuer))
@@ -180,7 +180,7 @@ def test_a_response_tells_its_peers_certificate(runtime: Runtime, verify: bool, 
     runtime.run(body)
 
 
-def test_the_repr_of_what_tls_agreed_on_is_one_line() -> None:
+def test_the_repr_of_tls_facts_is_one_line() -> None:
     certificate = trustme.CA().issue_cert("a.test").cert_chain_pems[0].bytes().decode()
     data = ssl.PEM_cert_to_DER_cert(certificate)
     tls = httpcore.TLSInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", "h2", "a.test", data, False)

@@ -175,7 +175,7 @@ def test_versions_and_ciphers_of_config_are_those_of_its_context() -> None:
     assert old == ["ECDHE-RSA-AES128-GCM-SHA256"]
 
 
-def test_a_maximum_below_what_openssl_asks_for_wins() -> None:
+def test_a_maximum_below_the_minimum_of_openssl_wins() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3  # as its configuration file may set
     _contexts._narrow(context, SSLConfig(maximum_version="TLSv1.2"))  # no context of ours begins so here

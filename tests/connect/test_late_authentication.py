@@ -255,7 +255,7 @@ def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_an_answer_joins_what_a_writer_sends_in_order(seed: int, files: Files) -> None:
+def test_an_answer_follows_a_writers_bytes_in_order(seed: int, files: Files) -> None:
     data = bytes(range(256)) * 4_000  # 256 KiB are encrypted at once: the answer comes between two of these
 
     async def write_all(stream: TLSStream) -> None:

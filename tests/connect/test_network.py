@@ -167,7 +167,7 @@ def test_an_empty_answer_names_the_resolver_and_the_host() -> None:
 
 
 @pytest.mark.parametrize("error", [ConnectError("no such name", errno=-2), KeyError("a bug"), OSError(5, "disk")])
-def test_what_a_resolver_raises_is_raised_as_it_is(error: Exception) -> None:
+def test_a_resolvers_exception_is_raised_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         reaching("a.test", Network(Answering(error)))
     assert caught.value is error
@@ -478,7 +478,7 @@ def test_settings_are_a_value() -> None:
     assert Network(local_address="127.0.0.1") != Network()
 
 
-def test_settings_do_not_change_with_what_they_were_made_of() -> None:
+def test_settings_do_not_change_with_their_arguments() -> None:
     mapping = {"a.test": ["192.0.2.1"]}
     network = Network(resolve=mapping)
     mapping["a.test"].append("10.0.0.1")
@@ -577,7 +577,7 @@ def test_ten_thousand_names_leave_a_thousand() -> None:
 
 
 @pytest.mark.parametrize("bad", [ConnectError("no such name"), [], ConnectTimeout("slow")])
-def test_what_went_wrong_is_not_remembered(bad: Any) -> None:
+def test_failed_lookups_are_not_remembered(bad: Any) -> None:
     inner = Answering(bad, ["192.0.2.1"])
     resolver = CachingResolver(resolver=inner)
     if isinstance(bad, Exception):

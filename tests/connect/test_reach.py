@@ -228,12 +228,12 @@ def by_us(text: str) -> tuple[object, int, str] | None:
 
 
 @pytest.mark.parametrize("text", [text for text, _ in TRICKS], ids=ascii)
-def test_what_we_accept_leads_where_browsers_would_go(text: str) -> None:
+def test_accepted_urls_lead_where_browsers_would_go(text: str) -> None:
     ours = by_us(text)
     assert ours is None or ours == by_ada(text)
 
 
-def test_browsers_accept_much_of_what_we_refuse() -> None:
+def test_browsers_accept_many_refused_urls() -> None:
     """So the reference has an opinion of its own, and the tricks are tricks."""
     assert sum(by_ada(text) is not None for text, host in TRICKS if host is None) > 20
 

@@ -635,7 +635,7 @@ def test_tickets_without_end_are_the_end() -> None:
     assert len(runtime.connections[0].replied) > 256 * 1024
 
 
-def test_what_the_peer_makes_us_owe_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_that_we_owe_the_peer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each KeyUpdate requires a reply, for which there is no room here; `ssl` has no way to send one, so a write
     that was not flushed takes the place of the replies."""
 
@@ -796,7 +796,7 @@ def test_after_the_peer_s_end_was_read_writing_goes_on() -> None:
     joined(body)
 
 
-def test_what_comes_behind_close_notify_is_ignored() -> None:
+def test_bytes_after_close_notify_are_ignored() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.end()
         assert await stream.read(10, 5.0) == b""

@@ -111,7 +111,7 @@ async def test_fields_of_one_hop_are_not_handed_on() -> None:
 
 
 @in_loop
-async def test_what_the_gateway_refuses_reaches_no_upstream() -> None:
+async def test_a_refused_request_reaches_no_upstream() -> None:
     async with gateway(answers(OK)) as (app, servers):
         for scope, status in [(http("TRACE"), 405), (http("GET", (b"host", b"twice")), 400)]:
             client = asked(app, scope)

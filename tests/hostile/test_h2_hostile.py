@@ -599,7 +599,7 @@ def test_broken_connection_ends_with_its_code_and_the_next_works(runtime: Runtim
 
 @each_runtime
 @pytest.mark.parametrize("name", OF_THE_STREAM)
-def test_what_breaks_a_stream_resets_it_and_its_siblings_go_on(runtime: Runtime, name: str) -> None:
+def test_a_stream_error_resets_it_and_its_siblings_go_on(runtime: Runtime, name: str) -> None:
     script = OF_THE_STREAM[name]
 
     def act(talk: Talk, stream: int) -> None:
@@ -994,7 +994,7 @@ def check_head(given: dict[str, Any], pairs: list[tuple[bytes, bytes]]) -> None:
     assert len(pairs) == len({name for name, _ in pairs})
 
 
-def test_what_speaks_of_one_connection_never_leaves_over_http2() -> None:
+def test_connection_fields_are_never_sent_over_http2() -> None:
     """A strict peer sees none of it, whatever a caller or a gateway passes on."""
     given = [
         ("Connection", "keep-alive, X-Hop"),

@@ -237,7 +237,7 @@ def test_megabytes_go_in_both_directions_at_once(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_sender_alone_takes_in_what_the_server_says(runtime: Runtime) -> None:
+def test_a_sender_alone_receives_the_response(runtime: Runtime) -> None:
     """A server that answers while no task receives, and does not read on before its answer is taken, is no deadlock."""
 
     def act(peer: Peer) -> bool:

@@ -105,7 +105,7 @@ def test_exchanges_follow_each_other_on_one_connection() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 7, None])
-def test_bytes_are_the_same_in_whatever_pieces_they_go_and_come(most: int | None) -> None:
+def test_bytes_are_the_same_in_any_pieces(most: int | None) -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange("POST", body=[b"one, ", b"two"], trailers={"X-Sum": "1"})
         await exchange.run()

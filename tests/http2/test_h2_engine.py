@@ -766,7 +766,7 @@ STRICTER_IN_H2 = {
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.outcome == FINE], ids=str)
-def test_what_we_take_h2_takes(case: Case) -> None:
+def test_frames_that_we_accept_h2_accepts(case: Case) -> None:
     assert (verdict(case) == FINE) != (str(case) in STRICTER_IN_H2)
 
 
@@ -951,7 +951,7 @@ def test_useful_frames_pay_for_others() -> None:
     assert not engine.closed
 
 
-def test_each_request_pays_for_what_a_server_may_say_about_it() -> None:
+def test_each_request_pays_for_frames_about_it() -> None:
     """SETTINGS, PING and WINDOW_UPDATE with every response, one that has no content among them."""
     engine = bare()
     engine.receive(settings())
@@ -1319,7 +1319,7 @@ def test_our_own_goaway_is_the_last_word() -> None:
 # Outbound.
 
 
-def test_the_preface_says_what_we_grant() -> None:
+def test_the_preface_has_our_settings_and_window() -> None:
     engine = EventEngine()
     engine.start()
     out = engine.take()
@@ -1679,7 +1679,7 @@ def test_an_exchange_with_h2() -> None:
     assert (server.engine.open_streams, server.h2.open_inbound_streams) == (0, 0)
 
 
-def test_compression_stays_in_step_whatever_the_peers_table_size() -> None:
+def test_compression_stays_in_step_with_any_table_size() -> None:
     server = Server()
     sizes = (0, 0, 4096, 100, 100, 4096, 65536, 200)
     for index, size in enumerate(sizes):

@@ -620,7 +620,7 @@ def test_after_goaway_a_connection_is_read_and_not_reused() -> None:
     play(main, leave, echo, runtime=runtime)
 
 
-def test_a_refused_stream_is_sent_again_whatever_the_method() -> None:
+def test_a_refused_stream_is_sent_again_with_any_method() -> None:
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -700,7 +700,7 @@ def test_loop_of_goaways_ends_after_three_resends_with_the_code() -> None:
     play(main, leave)
 
 
-def test_what_cannot_be_sent_again_is_not() -> None:
+def test_a_body_that_cannot_be_repeated_is_not_sent_again() -> None:
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
         await peer.reset(await peer.whole(), Code.REFUSED_STREAM)
@@ -892,7 +892,7 @@ SINGLE_BYTES = b"".join(
 
 
 @each_kind
-def test_what_a_turn_leaves_is_read_in_the_next_ones(make: Callable[[], Runtime]) -> None:
+def test_frames_left_by_a_turn_are_read_in_the_next(make: Callable[[], Runtime]) -> None:
     """Thousands of frames arrive at once while there is no reader: on a loop that watches its sockets the PING behind
     them is answered all the same, elsewhere when there is a reader."""
     answered: list[float] = []
@@ -1854,7 +1854,7 @@ def check_is_clean(runtime: Runtime, pool: Pool, server: Server) -> None:
 
 @pytest.mark.proofs
 @pytest.mark.parametrize("act", ["cancel", "reset", "cut", "close"])
-def test_whatever_happens_every_request_ends_and_pool_is_clean(act: str) -> None:
+def test_every_request_ends_and_the_pool_is_clean(act: str) -> None:
     def strike(runtime: Runtime, task: Any) -> None:
         if act == "cancel":
             task.cancel()

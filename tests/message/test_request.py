@@ -535,7 +535,7 @@ def test_no_trailers_change_nothing(trailers: Any) -> None:
 @pytest.mark.parametrize(
     "name", ["Content-Length", "transfer-encoding", "HOST", "Authorization", "Trailer", "Set-Cookie"]
 )
-def test_what_belongs_in_front_is_refused_among_trailers(name: str) -> None:
+def test_fields_of_the_head_are_refused_among_trailers(name: str) -> None:
     with pytest.raises(LocalProtocolError, match=r"trailers\[1\]"):
         Request.of("POST", URL_, trailers=[("ok", "1"), (name, "1")])
     with pytest.raises(LocalProtocolError, match=r"trailers\[0\]"):
@@ -614,7 +614,7 @@ def test_a_request_of_method_and_url_alone_is_remembered() -> None:
     assert first.head == b"GET /remembered HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
 
-def test_what_may_be_a_secret_is_in_no_memory() -> None:
+def test_possible_secrets_are_in_no_memory() -> None:
     for _ in range(2):
         Request.of("GET", "http://user:not-to-be-kept@a.test/")
         Request.of("GET", "http://a.test/", {"authorization": "not-to-be-kept"})

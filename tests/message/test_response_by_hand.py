@@ -141,7 +141,7 @@ async def run_example(thing: object, url: str, **names: Any) -> dict[str, Any]:
     return names
 
 
-def test_what_the_docstrings_of_both_faces_show_works() -> None:
+def test_the_examples_in_docstrings_of_both_faces_work() -> None:
     async def main() -> None:
         names = await run_example(httpcore.run_sync, server.url)
         assert names["body"] == b"fine"

@@ -460,7 +460,7 @@ def test_a_slot_freed_as_one_acquires_is_for_those_that_wait() -> None:
 
 
 @pytest.mark.parametrize("capacity", [1, 3])
-def test_a_waiter_gets_room_whatever_two_busy_origins_do(capacity: int) -> None:
+def test_two_busy_origins_starve_no_waiter(capacity: int) -> None:
     """A ring whose head is always served from its own connections would starve those behind it."""
     pool = Pool(2)
     tickets = {

@@ -214,7 +214,7 @@ USES: dict[str, Callable[[httpcore.SyncResponse, httpcore.SyncBodyStream], objec
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
-def test_a_response_from_before_a_fork_says_what_happened(use: str, http2: bool) -> None:
+def test_a_response_from_before_a_fork_names_the_fork(use: str, http2: bool) -> None:
     def in_child(response: httpcore.SyncResponse, body: httpcore.SyncBodyStream) -> str:
         try:
             USES[use](response, body)

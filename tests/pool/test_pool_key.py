@@ -486,7 +486,7 @@ TABLES: dict[str, tuple[dict[str, Fact], set[str]]] = {
 
 
 @pytest.mark.parametrize("which", TABLES)
-def test_whatever_there_is_to_say_is_classified(which: str) -> None:
+def test_every_argument_is_classified(which: str) -> None:
     """A new field or argument has to be put into its table, as one of the three things, with pairs that prove it."""
     table, there = TABLES[which]
     assert there - set(table) == set(), "classify it"

@@ -58,7 +58,7 @@ def pause(
         (KeyboardInterrupt(), False),
     ],
 )
-def test_what_may_pass_is_tried_again_and_what_will_not_is_not(error: BaseException, again: bool) -> None:
+def test_only_transient_failures_are_retried(error: BaseException, again: bool) -> None:
     for method in ("GET", "POST"):  # nothing was sent
         assert (pause(error, of=request(method)) is not None) is again
 

@@ -409,7 +409,7 @@ def test_testing_is_loaded_only_when_asked_for() -> None:
 
 
 @EACH
-def test_each_module_says_what_it_is_in_its_first_line(module: str) -> None:
+def test_each_module_has_a_summary_in_its_first_line(module: str) -> None:
     docstring = ast.get_docstring(parsed(module), clean=False) or ""
     first = docstring.split("\n")[0]
     assert first == first.strip()
@@ -502,7 +502,7 @@ def test_imports_are_found_however_they_are_spelled(module: str, source: str, fo
         ("_errors", "_sync", False),
     ],
 )
-def test_what_may_import_what(module: str, other: str, allowed: bool) -> None:
+def test_the_allowed_imports(module: str, other: str, allowed: bool) -> None:
     assert may_import(module, other) is allowed
 
 

@@ -158,7 +158,7 @@ def test_the_gateway_answers_502_and_504_in_the_upstreams_place(http: httpcore.S
         assert (response.status_code, response.body) == (504, b"ReadTimeout\n")
 
 
-def test_the_gateway_breaks_off_what_the_upstream_broke_off(http: httpcore.SyncConnectionPool) -> None:
+def test_the_gateway_cuts_a_response_that_the_upstream_cut(http: httpcore.SyncConnectionPool) -> None:
     cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"
     broken = pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError))
     with ScriptedServer(answering(cut)) as upstream, gateway(upstream.url) as url, broken:

@@ -429,7 +429,7 @@ def test_socket_options_are_set_on_a_unix_socket_too(runtime: Runtime, uvicorn_s
 
 
 @pytest.mark.parametrize("other", [{"proxy": "http://127.0.0.1:1"}, {"local_address": "127.0.0.1"}])
-def test_a_unix_socket_and_what_it_cannot_have_beside_it(other: dict[str, Any]) -> None:
+def test_a_unix_socket_excludes_other_settings(other: dict[str, Any]) -> None:
     [name] = other
     for pool in (httpcore.ConnectionPool, httpcore.SyncConnectionPool):
         with pytest.raises(ValueError, match=f"uds and {name} are both given: expected one of them"):

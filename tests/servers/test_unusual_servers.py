@@ -204,7 +204,7 @@ def in_pieces(raw: bytes) -> HostileServer:
 
 @each_runtime
 @pytest.mark.parametrize("name", ROWS)
-def test_what_other_clients_read_is_read_and_named(runtime: Runtime, name: str) -> None:
+def test_deviations_that_other_clients_read_are_named(runtime: Runtime, name: str) -> None:
     row = ROWS[name]
 
     async def body() -> None:
@@ -279,7 +279,7 @@ def test_a_strict_pool_refuses_unusual_responses(runtime: Runtime, name: str) ->
 @each_runtime
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
-def test_what_two_readers_may_take_differently_is_refused(runtime: Runtime, name: str, strict: bool) -> None:
+def test_ambiguous_responses_are_refused(runtime: Runtime, name: str, strict: bool) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send(REFUSED[name])) as server:
             async with trial(runtime, server, strict=strict) as pool:

@@ -54,7 +54,7 @@ EXPECTED_FAILURES: Final = {
         ),
     },
     "http/2": {
-        "test_the_preface_says_what_we_grant": "more settings in the preface",
+        "test_the_preface_has_our_settings_and_window": "more settings in the preface",
     },
 }
 

@@ -491,7 +491,7 @@ async def refusing(scope: Any, receive: Any, send: Any) -> None:
 
 
 @each_runtime
-def test_what_becomes_of_the_lifespan(runtime: Runtime) -> None:
+def test_each_outcome_of_the_lifespan(runtime: Runtime) -> None:
     async def body() -> None:
         for kind in ("auto", "off"):
             transport = httpcore.ASGITransport(none, lifespan=kind)

@@ -89,7 +89,7 @@ def test_when_a_request_is_sent_again(policy: Any, statuses: Any, times: list[fl
         ("PUT", httpcore.ReplayableBody(lambda: [b"x"]), None, [0, 1]),
     ],
 )
-def test_only_what_can_be_repeated_is_sent_again(method: str, stream: Any, headers: Any, times: list[float]) -> None:
+def test_only_repeatable_requests_are_sent_again(method: str, stream: Any, headers: Any, times: list[float]) -> None:
     simulation = Simulation()
     left = [503]
     seen = []
