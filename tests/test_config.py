@@ -265,7 +265,7 @@ def test_a_password_is_neither_in_the_repr_nor_in_an_error() -> None:
     ],
     ids=repr,
 )
-def test_a_tls_version_that_is_not_spoken_is_refused(name: str, value: Any, error: type[Exception]) -> None:
+def test_an_unsupported_tls_version_is_refused(name: str, value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=rf'^{name}: expected "TLSv1.2" or "TLSv1.3", or None, got '):
         httpcore.SSLConfig(**{name: value})
 

@@ -194,7 +194,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("what", FAILURES)
-def test_an_error_says_how_far_its_request_came(what: str) -> None:
+def test_an_error_has_the_times_of_its_request(what: str) -> None:
     act, expected = FAILURES[what]
 
     async def body(pool: httpcore.ConnectionPool) -> None:

@@ -588,7 +588,7 @@ def test_take_returns_bytes_that_the_loop_has_not_reported(run: Any, listener: A
     run(main)
 
 
-def test_take_tells_a_reset_as_an_error(run: Any, listener: Any) -> None:
+def test_take_raises_a_reset_as_an_error(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             pair.reset()
@@ -640,7 +640,7 @@ def test_watch_is_silent_beside_a_reader_and_after_it_was_ended(run: Any, listen
 
 
 @pytest.mark.parametrize("turns_before", range(4))
-def test_watch_reports_input_that_came_for_a_cancelled_reader(run: Any, listener: Any, turns_before: int) -> None:
+def test_watch_reports_input_for_a_cancelled_reader(run: Any, listener: Any, turns_before: int) -> None:
     async def main() -> None:
         called = asyncio.Event()
         with await connect(listener) as pair:
@@ -721,7 +721,7 @@ def test_a_watcher_may_close_the_stream(run: Any, listener: Any) -> None:
 # Writing.
 
 
-def test_upload_lets_other_tasks_run_and_takes_no_byte_too_early(run: Any, listener: Any) -> None:
+def test_upload_lets_other_tasks_run_and_reads_no_byte_early(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             sent = got = 0

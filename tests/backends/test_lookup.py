@@ -146,7 +146,7 @@ def test_everything_else_is_a_name(host: str) -> None:
 # Answers.
 
 
-def test_a_name_that_the_system_knows_is_resolved() -> None:
+def test_a_name_in_the_system_is_resolved() -> None:
     addresses = resolve("localhost", LONG)
     assert set(addresses) <= {"127.0.0.1", "::1"}
     assert addresses

@@ -110,7 +110,7 @@ def test_several_cookies_of_a_name_are_a_conflict_with_advice() -> None:
     assert list(cookies) == ["b"]
 
 
-def test_a_cookie_of_a_server_takes_the_place_of_the_callers() -> None:
+def test_a_servers_cookie_replaces_the_callers() -> None:
     cookies = Cookies({"a": "mine", "b": "2"})
     cookies.extract(HOST, received("a=theirs"))
     assert cookies["a"] == "theirs"
@@ -128,7 +128,7 @@ def test_a_cookie_for_every_host_is_sent_once() -> None:
         assert Cookies({"a": "b"}).header(f"http://{host}/") == b"a=b"
 
 
-def test_cookies_can_be_asked_by_domain_and_path() -> None:
+def test_cookies_can_be_found_by_domain_and_path() -> None:
     cookies = jar("http://www.example.com/x/y", "a=1; Domain=example.com", "b=2; Path=/", "c=3")
     cookies.set("d", "4", domain="EXAMPLE.org", path="/z")
     assert cookies.domains() == ["example.com", "www.example.com", "example.org"]

@@ -73,7 +73,7 @@ def test_arguments_are_in_the_original_order() -> None:
         ("./a:b", ("", "", "", 0, "./a:b", "", "")),
     ],
 )
-def test_a_relative_url_has_the_parts_that_it_says(text: str, parts: tuple[object, ...]) -> None:
+def test_a_relative_url_has_its_parts(text: str, parts: tuple[object, ...]) -> None:
     url = URL(text, allow_relative=True)
     assert (url.scheme, url.authority, url.host, url.port, url.path, url.query, url.fragment) == parts
     assert (url.is_absolute_url, url.is_relative_url) == (False, True)
@@ -638,7 +638,7 @@ def test_a_url_is_read_as_by_browsers(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "ours", "reason"), DIFFERENT, ids=lambda value: ascii(value)[:40])
-def test_where_browsers_differ_a_standard_says_why(text: str, ours: str | None, reason: str) -> None:
+def test_where_browsers_differ_a_standard_explains_why(text: str, ours: str | None, reason: str) -> None:
     assert by_us(text) == ours
     theirs = by_ada(text)
     assert theirs is not None

@@ -159,7 +159,7 @@ def test_a_malformed_certificate_is_an_error_with_reason(data: bytes, why: str) 
 
 @each_runtime
 @pytest.mark.parametrize("verify", [True, False], ids=["verified", "unverified"])
-def test_a_response_tells_its_peers_certificate(runtime: Runtime, verify: bool, tmp_path: Path) -> None:
+def test_a_response_has_its_peers_certificate(runtime: Runtime, verify: bool, tmp_path: Path) -> None:
     authority = Authority("The authority")
     path = authority.write(tmp_path / "server.pem", [x509.DNSName("a.test")], common_name="a.test", days=(-2, 5))
     trust: Any = str(authority.write_itself(tmp_path / "ca.pem")) if verify else False

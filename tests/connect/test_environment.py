@@ -260,7 +260,7 @@ def verdicts_of_curl(curl: str) -> list[bool]:
     return [meaning[line] for line in lines]
 
 
-def test_curl_agrees_with_each_row_or_differs_as_it_says() -> None:
+def test_curl_agrees_with_each_row_or_its_difference() -> None:
     curl = program("curl")
     version = subprocess.run([curl, "-q", "--version"], capture_output=True, text=True, check=True).stdout
     numbers = re.match(r"curl (\d+)\.(\d+)", version)

@@ -427,7 +427,7 @@ def test_a_proxy_that_may_not_be_reached_is_not(runtime: Runtime, scheme: str, s
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h", "socks4", "socks4a"])
-def test_no_proxy_is_asked_for_an_origin_that_may_not_be_reached(runtime: Runtime, scheme: str) -> None:
+def test_no_proxy_is_chosen_for_a_denied_origin(runtime: Runtime, scheme: str) -> None:
     """Nor does it get a name, which it would look up for itself."""
     received: list[bytes] = []
 

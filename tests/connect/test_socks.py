@@ -46,12 +46,12 @@ def test_socks5_names_the_host_as_it_is(host: str, sent: bytes) -> None:
     assert hold(socks5(host, 443, None), b"\x05\0" + GRANTED_5) == (b"\x05\x01\0" + sent, b"")
 
 
-def test_socks5_gives_the_password_when_it_is_asked_for() -> None:
+def test_socks5_sends_the_password_on_request() -> None:
     sent, _ = hold(socks5("a", 80, AUTH), b"\x05\x02" + b"\x01\0" + GRANTED_5)
     assert sent == b"\x05\x02\0\x02" + b"\x01\x04user\x06secret" + b"\x05\x01\0\x03\x01a\0P"
 
 
-def test_socks5_keeps_the_password_when_it_is_not_asked_for() -> None:
+def test_socks5_sends_no_password_without_a_request() -> None:
     sent, _ = hold(socks5("a", 80, AUTH), b"\x05\0" + GRANTED_5)
     assert b"secret" not in sent
 
@@ -135,7 +135,7 @@ def test_socks4_refusals_have_words(answer: bytes, seen: str) -> None:
     assert seen in str(caught.value)
 
 
-def test_socks4_knows_neither_ipv6_nor_zero_bytes() -> None:
+def test_socks4_supports_neither_ipv6_nor_zero_bytes() -> None:
     for host, user in [("::1", b""), ("192.0.2.1", b"a\0b")]:
         with pytest.raises(httpcore.LocalProtocolError):
             hold(socks4(host, 80, user), b"\0\x5a" + bytes(6))

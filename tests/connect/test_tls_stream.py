@@ -381,7 +381,7 @@ def test_server_without_our_versions_is_an_error_with_its_alert() -> None:
     assert 'the peer sent the alert "protocol version" (it speaks no TLS version that we allow)' in str(error)
 
 
-def test_a_server_that_wants_a_certificate_says_so_in_tls_1_2() -> None:
+def test_a_server_that_needs_a_certificate_is_named_in_tls_1_2() -> None:
     server = server_context()
     server.verify_mode = ssl.CERT_REQUIRED
     error, _ = handshake_error(tls_server(server), client_context(version=TLS12))

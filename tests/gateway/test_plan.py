@@ -63,7 +63,7 @@ def test_connect_and_trace_are_not_forwarded(method: str) -> None:
     assert (planned.status, planned.headers[0][0]) == (405, b"allow")
 
 
-def test_trace_is_forwarded_where_that_is_asked_for() -> None:
+def test_trace_is_forwarded_where_it_is_allowed() -> None:
     assert forwarded(method="TRACE", trust=Trust(traces=True)).method == "TRACE"
 
 
@@ -106,7 +106,7 @@ def test_options_for_the_whole_server_goes_on_as_such(path: bytes, target: bytes
     assert forwarded(path=path, method="OPTIONS").target == target
 
 
-def test_a_server_that_tells_no_raw_path_gets_the_path_quoted() -> None:
+def test_without_a_raw_path_the_path_is_quoted() -> None:
     planned = plan({**scope(HOST), "raw_path": None, "path": "/a b/ü?"}, Trust())
     assert isinstance(planned, Forward)
     assert planned.target == b"/a%20b/%C3%BC%3F"
@@ -203,7 +203,7 @@ def test_host_is_the_upstreams_unless_the_clients_is_kept() -> None:
         ([(b"content-length", b"6"), (b"transfer-encoding", b"chunked")], "1.1", True, None),
     ],
 )
-def test_the_framing_says_whether_there_is_a_body(
+def test_the_framing_decides_whether_there_is_a_body(
     fields: Fields, version: str, has_body: bool | None, length: int | None
 ) -> None:
     planned = forwarded(*fields, http_version=version)

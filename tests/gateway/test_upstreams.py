@@ -351,7 +351,7 @@ def test_the_path_of_an_upstream_comes_first_and_is_not_left(prefixed: tuple[int
     assert len(heads) == 1
 
 
-def test_a_gateway_that_is_its_own_upstream_says_so() -> None:
+def test_a_gateway_that_is_its_own_upstream_is_reported() -> None:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "tests.support.gateway_apps:plain", "--port", str(port)]
     with process([*command, "--log-level", "critical"], port, env={"UPSTREAMS": f"http://127.0.0.1:{port}"}):

@@ -357,7 +357,7 @@ async def test_an_upstream_that_accepts_wrongly_is_a_502(wrong: Script) -> None:
 
 @pytest.mark.parametrize("first", [None, accepts_with(key=b"another")])
 @in_loop
-async def test_another_upstream_is_asked_where_one_fails(first: Script | None) -> None:
+async def test_another_upstream_is_used_where_one_fails(first: Script | None) -> None:
     """None: it refuses connections."""
     before = [Upstream(f"http://127.0.0.1:{free_port()}")] if first is None else []
     scripts = [sends(frame(CLOSE))] if first is None else [first, sends(frame(CLOSE))]

@@ -141,7 +141,7 @@ def test_trailers_end_a_duplex_request(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_body_is_asked_for_until_the_head_and_no_further(runtime: Runtime) -> None:
+def test_a_body_is_read_until_the_head_and_no_further(runtime: Runtime) -> None:
     """The caller goes on with the rest of the iterator."""
 
     def act(peer: Peer) -> bool:

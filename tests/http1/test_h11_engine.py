@@ -257,7 +257,7 @@ def test_the_shadow_sees_a_reader_that_refuses_too_much(monkeypatch: pytest.Monk
     assert reader.found == [(NAME, "it takes what is refused here")]
 
 
-def test_the_shadow_sees_a_reader_that_takes_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shadow_finds_a_reader_that_accepts_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     fine = H1Response.read_head(TWO[:-2], b"GET", False)
     monkeypatch.setattr(Noted, "read_head", staticmethod(lambda *asked: fine))
     reader = Noted(b"GET")

@@ -1036,7 +1036,7 @@ def test_resets_that_the_peer_provokes_are_answers_too() -> None:
     assert ends == ANSWER_BYTES // 13 + 1
 
 
-def test_a_body_of_single_bytes_comes_joined_and_is_no_flood() -> None:
+def test_a_body_of_single_bytes_is_joined_and_is_no_flood() -> None:
     engine = opened()
     engine.receive(head(GOT))
     for _ in range(20):
@@ -1222,7 +1222,7 @@ def test_settings_are_acknowledged_and_reported() -> None:
         assert engine.max_streams == most
 
 
-def test_settings_that_say_nothing_of_streams_allow_any_number() -> None:
+def test_settings_without_a_limit_of_streams_allow_any_number() -> None:
     engine = bare()
     assert engine.receive(settings()) == [SettingsChanged()]
     assert engine.max_streams == TOP
@@ -1360,7 +1360,7 @@ def test_a_large_head_goes_out_in_pieces() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_a_body_goes_out_in_frames_that_the_peer_takes(kind: Callable[[bytes], bytes]) -> None:
+def test_a_body_is_sent_in_frames_that_the_peer_accepts(kind: Callable[[bytes], bytes]) -> None:
     content = random.Random(1).randbytes(40_000)
     engine = opened()
     engine.data(POSTED, kind(content), end=True)
@@ -1384,7 +1384,7 @@ def test_a_buffer_given_to_data_may_change_afterwards() -> None:
     assert sent(engine)[0][3] == b"before"
 
 
-def test_our_frames_have_a_bound_however_much_the_peer_takes() -> None:
+def test_our_frames_have_a_bound_however_large_the_window() -> None:
     engine = opened()
     engine.receive(settings((5, (1 << 24) - 1)))
     assert engine.max_frame == sender.SENT_FRAME
@@ -1578,7 +1578,7 @@ def test_the_connection_is_credited_for_unwanted_content() -> None:
     ],
     ids=["DATA before the head", "a second head", "a body too long", "a body in 204", "RST_STREAM"],
 )
-def test_a_stream_that_went_wrong_takes_no_credit_with_it(wrong: bytes, size: int) -> None:
+def test_a_failed_stream_loses_no_credit(wrong: bytes, size: int) -> None:
     engine = bare()
     engine.receive(settings())
     engine.request(GET, end=True)

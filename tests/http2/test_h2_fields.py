@@ -99,7 +99,7 @@ def test_the_path_is_the_target_that_was_given() -> None:
         ("http://b.test/", "OPTIONS", b"b.test", b"/"),
     ],
 )
-def test_a_target_in_absolute_form_speaks_for_itself(target: str, method: str, authority: bytes, path: bytes) -> None:
+def test_a_target_in_absolute_form_decides_the_host(target: str, method: str, authority: bytes, path: bytes) -> None:
     assert of(("Host", "a.test"), target=target, method=method)[1:] == [
         (b":scheme", b"http"),
         (b":authority", authority),

@@ -999,7 +999,7 @@ def test_unread_response_stops_at_its_window_and_slows_no_other(make: Callable[[
     play(main, serve, runtime=make(), place={"window": 1 << 22})
 
 
-def test_a_stream_s_window_is_refilled_as_its_reader_takes() -> None:
+def test_a_streams_window_is_refilled_as_it_is_read() -> None:
     size = 5 * WINDOW
 
     async def serve(peer: H2Peer) -> None:
@@ -1387,7 +1387,7 @@ def test_a_ping_is_answered_while_no_task_waits() -> None:
 
 
 @each_kind
-def test_an_idle_connection_that_says_something_harmless_stays(make: Callable[[], Runtime]) -> None:
+def test_an_idle_connection_with_harmless_input_stays(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -1406,7 +1406,7 @@ def test_an_idle_connection_that_says_something_harmless_stays(make: Callable[[]
     play(main, serve, runtime=runtime)
 
 
-def test_a_closed_pool_lets_its_streams_end_and_says_goodbye() -> None:
+def test_a_closed_pool_lets_its_streams_end_and_sends_goaway() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.whole()

@@ -119,9 +119,7 @@ def test_a_burst_to_a_new_origin_shares_one_connection(runtime: Runtime, trustin
 
 
 @each_runtime
-def test_a_burst_to_an_origin_that_speaks_http11_dials_as_needed(
-    runtime: Runtime, trusting: httpcore.SSLConfig
-) -> None:
+def test_a_burst_to_an_http11_origin_dials_as_needed(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         async with runtime.pool(trusting, limits=httpcore.PoolLimits(max_connections=5)) as pool:
             asked = [lambda n=n: pool.request("GET", f"{server.url}/{n}") for n in range(20)]

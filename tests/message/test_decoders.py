@@ -140,7 +140,7 @@ def test_content_that_is_empty_is_empty(coding: str) -> None:
     assert decoded(CODERS[coding](b""), coding, step=1) == b""
 
 
-def test_deflate_is_zlib_or_raw_as_the_first_two_bytes_tell() -> None:
+def test_the_first_two_bytes_of_deflate_decide_zlib_or_raw() -> None:
     for level in range(10):
         for step in (1, 2, 100_000):
             assert decoded(zlib.compress(WORDS[:9_000], level), "deflate", step=step) == WORDS[:9_000]
@@ -183,7 +183,7 @@ def test_any_chain_in_any_pieces_gives_the_content(content: bytes, repeats: int,
 
 
 @EACH
-def test_a_body_cut_anywhere_is_an_error_that_says_how_much_came(coding: str) -> None:
+def test_a_cut_body_is_an_error_with_the_received_bytes(coding: str) -> None:
     content = random.Random(2).randbytes(250)
     body = CODERS[coding](content)
     for end in range(1, len(body)):

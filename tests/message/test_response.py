@@ -692,7 +692,7 @@ def test_large_bytes_by_hand_come_in_the_pieces_of_a_real_stream() -> None:
     run(main())
 
 
-def test_an_error_of_the_body_by_hand_comes_out_unchanged() -> None:
+def test_an_error_of_a_body_by_hand_is_raised_unchanged() -> None:
     def broken() -> Iterator[bytes]:
         yield b"x"
         raise KeyError("mine")

@@ -82,7 +82,7 @@ def test_a_response_for_threads_is_made_alike() -> None:
     assert (plain.reason_phrase, plain.body, plain.connection) == ("Not Found", b"", None)
 
 
-def test_a_response_for_threads_takes_no_body_that_needs_a_loop() -> None:
+def test_a_response_for_threads_refuses_an_async_body() -> None:
     async def pieces() -> Any:
         yield b""
 

@@ -39,7 +39,7 @@ def server() -> Iterator[HostileServer]:
 
 
 @each_runtime
-def test_a_connection_waits_for_the_request_that_comes(runtime: Runtime, server: HostileServer) -> None:
+def test_a_connection_waits_for_the_next_request(runtime: Runtime, server: HostileServer) -> None:
     async def body() -> None:
         async with trial(runtime, server) as pool:
             info = await pool.connect(server.url)
@@ -221,7 +221,7 @@ def made_here(*alpn: str) -> ssl.SSLContext:
     ],
     ids=["plain", "made here without h2", "made here with h2", "config"],
 )
-def test_the_trace_says_that_a_context_leads_to_http_1_1(
+def test_the_trace_reports_that_a_context_leads_to_http_1_1(
     runtime: Runtime, context: Any, hinted: bool, config: httpcore.SSLConfig
 ) -> None:
     events: list[Any] = []

@@ -106,7 +106,7 @@ def connection_of(holder: Ticket | Slot) -> Connection:
 # One connection.
 
 
-def test_the_first_to_ask_dials_and_then_holds() -> None:
+def test_the_first_request_dials_and_then_holds() -> None:
     pool = Pool()
     ticket = pool.acquire("a")
     slot = slot_of(ticket)

@@ -519,7 +519,7 @@ def test_fixed_settings_cannot_be_given_with_request_nor_changed() -> None:
             setattr(httpcore.ConnectionPool(), name, None)
 
 
-def test_the_synchronous_pool_has_the_same_to_say() -> None:
+def test_the_synchronous_pool_has_the_same_texts() -> None:
     assert arguments(httpcore.SyncConnectionPool) == arguments(httpcore.ConnectionPool)
     assert arguments(httpcore.SyncConnectionPool.request) == arguments(httpcore.ConnectionPool.request)
 

@@ -379,7 +379,7 @@ def test_ssl_is_imported_where_it_runs_only_by_its_wrappers(module: str) -> None
 
 
 @pytest.mark.parametrize("library", sorted(REFERENCES))
-def test_another_parser_has_no_say(library: str) -> None:
+def test_another_parser_decides_nothing(library: str) -> None:
     assert not importers(library)
 
 
@@ -404,7 +404,7 @@ def test_testing_loads_nothing_heavy() -> None:
     assert loaded == []
 
 
-def test_testing_is_loaded_only_when_asked_for() -> None:
+def test_testing_is_loaded_only_at_its_first_use() -> None:
     assert run("import sys, httpcore; httpcore.ConnectionPool(); print('httpcore.testing' in sys.modules)") == ["False"]
 
 

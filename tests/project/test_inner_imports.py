@@ -26,7 +26,7 @@ def unexplained(text: str) -> list[int]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_an_import_inside_a_function_says_why(file: str) -> None:
+def test_an_import_inside_a_function_has_its_reason(file: str) -> None:
     assert unexplained((PACKAGE / file).read_text(encoding="utf-8")) == []
 
 

@@ -91,7 +91,7 @@ def names(response: httpcore.SyncResponse) -> list[bytes]:
     return [name for name, _ in response.headers]
 
 
-def test_the_gateway_speaks_the_protocol_of_its_upstream(
+def test_the_gateway_uses_the_protocol_of_its_upstream(
     url: str, upstream: Upstream, http: httpcore.SyncConnectionPool
 ) -> None:
     response = http.request("GET", url + "/version")
@@ -244,7 +244,7 @@ def test_response_with_trailers_passes_the_gateway_without_them(
         assert http.request("GET", url + "/hints").body == b"Hello, world"
 
 
-def test_the_demo_says_that_all_worked() -> None:
+def test_the_demo_reports_success() -> None:
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "examples.demo"], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False

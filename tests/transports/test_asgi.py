@@ -263,7 +263,7 @@ def test_a_client_that_leaves_early_ends_the_stream_of_the_app(runtime: Runtime)
 
 
 @each_runtime
-def test_a_timeout_of_the_wait_tells_the_app_of_the_disconnect(runtime: Runtime) -> None:
+def test_a_timeout_of_the_wait_notifies_the_app(runtime: Runtime) -> None:
     async def body() -> None:
         async with entered(runtime, httpcore.ASGITransport(app)) as transport:
             for timeout, error in (
