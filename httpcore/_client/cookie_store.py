@@ -57,6 +57,7 @@ class CookieStore:
 
     def put(self, cookie: Cookie, moment: float) -> None:
         """Store a cookie, in place of an equal one. An expired cookie only removes the equal one."""
+        # What is remembered by host refers to entries: any change of the jar forgets it.
         self._by_host.clear()
         self._clock += 1
         store = self._domains.setdefault(cookie.domain, {})
