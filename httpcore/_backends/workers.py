@@ -34,7 +34,7 @@ class Call:
 class Threads:
     """At most so many daemon threads, started when there is something to do and gone when there is not.
 
-    Starting one takes some 50 microseconds, little beside what is done in it, and an idle program keeps none.
+    Starting one takes some 50 microseconds, little beside the work in it, and an idle program keeps none.
     """
 
     def __init__(self, most: int, name: str) -> None:

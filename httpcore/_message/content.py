@@ -1,11 +1,11 @@
-"""The content of a body: what a source brings, decoded where it has a content coding, in pieces or as a whole.
+"""The content of a body: the bytes of a source, decoded where it has a content coding, in pieces or as a whole.
 
 A few bytes may stand for gigabytes, and a decoder waits for nothing while it works. So after each piece of a decoder
 the source gives other tasks their turn, which is also when a cancellation or the end of `total_timeout` is noticed;
 only the first piece of a body is without, and most bodies have no second one.
 
-What is kept as a whole is bounded by `max_body`, or else by `KEPT_AT_LEAST` and `KEPT_PER_BYTE`. Those depend on how
-much was received, so where more may still come the decoder rests at the bound until it has: the outcome is the same
+A body that is kept as a whole is bounded by `max_body`, or else by `KEPT_AT_LEAST` and `KEPT_PER_BYTE`. Those depend on
+how much was received, so where more may still come the decoder rests at the bound until it has: the outcome is the same
 however the body arrives.
 """
 
@@ -53,7 +53,7 @@ class ContentSource(Protocol):
         """Let other tasks run.
 
         Raises:
-            TotalTimeout: the time for the exchange is over.
+            TotalTimeout: the time for the exchange has passed.
         """
         ...
 
