@@ -103,7 +103,7 @@ class Content:
 async def collected(
     source: ContentSource, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, whole: bytes | None
 ) -> bytes:
-    """The whole content: of `whole`, if that is all of the body, else of what the source brings.
+    """The whole content: of `whole`, if that is all of the body, else of the bytes of the source.
 
     Raises:
         LimitExceeded: it is, or will be, more than may be kept.
@@ -153,7 +153,7 @@ class _Keeper:
         self, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, declared: int | None, note: Note
     ) -> None:
         if declared is not None and max_body is not UNSET:
-            # Before anything is read: a body that says that it is too long costs nothing.
+            # Before anything is read: a body whose declared length is too long costs nothing.
             check_size(declared, max_body, "was declared to be")
         self._headers = headers
         self._note = note
@@ -166,7 +166,7 @@ class _Keeper:
         self._kept = BytesIO()
 
     def receive(self, data: bytes, *, ended: bool) -> None:
-        """Take the next bytes as sent; `ended` says that no more come."""
+        """Accept the next bytes as sent; `ended` means that no more follow."""
         self._ended = ended
         if not data:
             return
