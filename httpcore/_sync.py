@@ -297,7 +297,7 @@ class SyncConnectionPool:
 
         Arguments:
             url: of any resource of the origin; only scheme, host and port count.
-            ssl, timeout, trace: as for `request`, by whose `ssl` connections are told apart. The trace
+            ssl, timeout, trace: as for `request`, whose `ssl` distinguishes connections. The trace
                 gets the records of the dial and of the connection, and none of a request.
 
         Raises: as `request`, as far as it comes to a connection.

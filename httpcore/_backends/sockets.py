@@ -22,7 +22,7 @@ _MOST_KEPT = 8 * PIECE
 # `recv` makes a buffer of the whole size before it asks. For one of 128 KiB or more malloc goes to the system, and
 # gives it back: three calls and cleared pages each time, a third of the CPU of a small request and four fifths of a
 # download's. So no more than this is asked for until a call brought as much; and as glibc keeps buffers up to the
-# largest that it had to give back, one larger than all of ours is given back now.
+# largest that was freed, one larger than all of ours is freed now.
 _USUAL = 65536
 bytes(PIECE + 4096)
 

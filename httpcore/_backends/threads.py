@@ -335,7 +335,9 @@ class BlockingBackend:
 
 
 async def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
-    """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
+    """Wait until one of the sockets is writable, or for so many seconds. Returns the sockets that are known to be
+    connected.
+    """
     interrupt = _here.interrupt
     if interrupt is not None:
         interrupt.check()

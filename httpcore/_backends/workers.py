@@ -69,7 +69,7 @@ class Threads:
         try:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
         except RuntimeError as error:
-            # Those that run will come to it. Only where none runs the work would be lost.
+            # Those that run will come to it. Only without a running thread the work would be lost.
             if not self._running:
                 raise ConnectError(f"cannot start a thread ({self._name}): {error}", errno=errno.EAGAIN) from error
         else:

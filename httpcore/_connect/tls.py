@@ -372,7 +372,7 @@ class TLSStream:
     def _feed(self, raw: bytes) -> None:
         """Decrypt received bytes, all of them. Never raises: an error is kept in `_fault` behind the data before it."""
         if self._over:
-            return  # what comes behind close_notify is ignored (RFC 8446, section 6.1)
+            return  # bytes after close_notify are ignored (RFC 8446, section 6.1)
         with self._lock:
             pending = self._outgoing.pending
             if self._may_be_asked and len(raw) > _STEP:
@@ -630,7 +630,7 @@ class TLSStream:
         """A write failed below: decrypt the bytes received before. Returns the alert in it, or what else is wrong with
         it.
 
-        Data in it is kept for `take` and `read`; more than a piece is not needed to know of an early answer.
+        Data in it is kept for `take` and `read`; more than a piece is not needed to detect an early answer.
         """
         try:
             while not self._over and len(self._plain) < PIECE and (raw := self._inner.take()):

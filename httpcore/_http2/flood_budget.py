@@ -152,7 +152,7 @@ class FloodBudget:
     """The balance of one connection.
 
     Attributes:
-        left: units. Below 0 the connection is to end.
+        left: units. Below 0 the connection must end.
         due: when `earn_time` is to be called next.
     """
 

@@ -88,7 +88,7 @@ class FieldDecoder:
         self._size = 0
         self._limit = TABLE_BYTES  # which the peer may lower
         # Not in the table yet, oldest first. Each counts 32 bytes or more, so the latest 128 fill the largest table:
-        # what came before them has been driven out, whatever it was.
+        # all entries before them have been evicted.
         self._pending: deque[Entry] = deque(maxlen=TABLE_BYTES // ENTRY_BYTES)
 
     def decode(self, block: bytes) -> FieldBlock:

@@ -287,7 +287,7 @@ def _file(value: Any) -> Body:
             began = exact_int(value.tell())
             length = max(0, exact_int(value.seek(0, 2)) - began)
             value.seek(began)
-    except (AttributeError, OSError, TypeError, ValueError):  # it has no such method, or it cannot after all
+    except (AttributeError, OSError, TypeError, ValueError):  # the file has no such method, or the method fails
         began = length = None
     return Body(None, length, _File(value, began, length))
 

@@ -6,7 +6,7 @@ The ledger decides under a lock that is held over plain code only.
 
 A signal handler, a finaliser or a weakref callback may come in the middle of a locked step of its own thread. What it
 asks is then put into `_deferred`, and done when the step has ended. The look at `_deferred` comes after the release of
-the lock, so that nothing can be put there unseen: what comes later finds the lock free.
+the lock, so that nothing can be put there unseen: later calls find the lock free.
 """
 
 from __future__ import annotations
@@ -449,7 +449,7 @@ class Leases:
                 slot.reason = slot.reason or CloseReason.LOOP_CLOSED
                 slot.connection.close()
         self.tell()
-        # The connections first, then the marks: after this the ledger knows of none. Responses of the old loop still
+        # The connections first, then the marks: after this the ledger has none. Responses of the old loop still
         # hold tickets of it, and may release them here later, which does nothing then.
         self.ledger.disband()
         self._begin_afresh()

@@ -279,7 +279,7 @@ class Tracer:
         self._tell_last()
 
     def accepted(self) -> None:
-        """No retry policy asks for the request again."""
+        """No retry policy sends the request again."""
         self.awaits_policy = False
         self._tell_last()
 

@@ -274,7 +274,7 @@ def test_a_flood_is_stopped_with_a_reason_in_flat_memory(runtime: Runtime, name:
             assert sent < 16 * MIB
             assert server.bad == 1
             talk = server.talks[0]
-            await eventually(runtime, lambda: bool(talk.left), "the peer is told")
+            await eventually(runtime, lambda: bool(talk.left), "the peer is notified")
             assert talk.left[1 if flood.times else 0] == Code.ENHANCE_YOUR_CALM
             assert len(server.talks) == (1 if flood.times else 2)
 
@@ -317,7 +317,7 @@ def test_a_flood_on_a_stream_that_was_given_up_is_stopped(runtime: Runtime, name
                     await pool.request("GET", server.url + "/other")
                 took.check()
             talk = server.talks[0]
-            await eventually(runtime, lambda: 0 in talk.left, "the peer is told")
+            await eventually(runtime, lambda: 0 in talk.left, "the peer is notified")
             assert talk.left == {1: Code.CANCEL, 0: Code.ENHANCE_YOUR_CALM}
 
     runtime.run(body)
@@ -592,7 +592,7 @@ def test_broken_connection_ends_with_its_code_and_the_next_works(runtime: Runtim
                 checked(caught.value, server, "POST")
             assert server.bad == 1
             assert len(server.talks) == 2
-            await eventually(runtime, lambda: server.talks[0].left == {0: code}, "the peer is told")
+            await eventually(runtime, lambda: server.talks[0].left == {0: code}, "the peer is notified")
 
     runtime.run(body)
 

@@ -118,7 +118,7 @@ def bare() -> EventEngine:
 
 
 def opened() -> EventEngine:
-    """Past the preface, with a stream of each kind."""
+    """An engine after the preface, with a stream of each kind."""
     engine = bare()
     engine.receive(settings())
     for request, end in ((GET, True), (GET, True), (POST, False), (HEAD, True), (CONNECT, False), (GET, True)):

@@ -1432,7 +1432,7 @@ def test_a_closed_pool_lets_its_streams_end_and_sends_goaway() -> None:
 
 
 async def mirror(peer: H2Peer) -> None:
-    """Answers at once and sends back what comes; ends with a trailer when the client ends."""
+    """Answers at once and returns the received bytes; ends with a trailer when the client ends."""
     await peer.begin(INITIAL_WINDOW_SIZE=5000, ENABLE_CONNECT_PROTOCOL=1)
     stream = await peer.request()
     await peer.head(stream)

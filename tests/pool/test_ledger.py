@@ -1088,7 +1088,7 @@ class Runtime:
         alive = [request for request in queue if request.state is not DONE]
         assert alive == served + left, "served out of turn"
         for request in served + [request for request in queue if request.claim.closed]:
-            assert request.seen, "served or sent away, and not told"
+            assert request.seen, "served or sent away, and not notified"
             request.seen = 0
         queue[:] = left
 

@@ -395,7 +395,7 @@ REQUEST = {
     "target": shared("said with each request", *everywhere(*CASES, more={"target": "/x"})),
     "trailers": shared("said with each request"),
     "max_body": shared("said with each request; how much of a body is kept"),
-    "trace": shared("who hears of it", *everywhere(*CASES, FORWARD, more={"trace": lambda event: None})),
+    "trace": shared("the receiver of records", *everywhere(*CASES, FORWARD, more={"trace": lambda event: None})),
     "duplex": shared("how the request is written"),
     "tag": shared("for the trace", *everywhere(DIRECT, more={"tag": "other"})),
 }
