@@ -5,7 +5,7 @@ side is ASGI's messages. What lies between, frames to messages and back, is wspr
 for a WebSocket.
 
 An app that reads slowly holds up the caller's `send`, and a caller that reads slowly the app's, each after `HELD`
-bytes. What stays unbounded elsewhere is bounded here: the size of one message, and the pongs that nothing reads, of
+bytes. Bounds that other layers do not have are here: the size of one message, and the pongs that nothing reads, of
 which the last stands for all (RFC 6455, section 5.5.3).
 """
 
@@ -167,7 +167,9 @@ class WebSocketCycle(Cycle):
             self._gone = (_ABNORMAL, "")
 
     def _app_ended(self) -> None:
-        """Close what the app has left open. Its error, where that is to be raised, is set for the caller first."""
+        """Close the WebSocket if the app has left it open. Its error, where that is to be raised, is set for the caller
+        first.
+        """
         if self.accepted and not self.ended and (self.error is None or not self.raises):
             self._end(_NORMAL if self.error is None else _INTERNAL_ERROR)
 

@@ -93,7 +93,7 @@ class Gateway:
             -Host and -Proto.
         trace_method: whether TRACE is forwarded, with the cookies that it shows. Default False: 405.
         forward_date: whether the upstream's Date and Server are handed on. Default False, since servers add their own:
-            True for those that were told not to.
+            True for those that were configured not to.
         name: this gateway in Via, a token. A request that has it already came in a circle, and is answered with 508.
             Default: "gateway-" and a random number, which differs from process to process.
         on_request: called with each request as the upstream would get it, that of a WebSocket's handshake, too. It may
@@ -373,7 +373,7 @@ class Gateway:
                 return upstream.pool._forward(asked, self._config)  # internal: all of it is checked
         sender, duplex = upstream.sender, upload is not None and upload.is_stream
         given = request.method, upstream.url, request.headers, body, True
-        # What a caller made in place of a pool need not know of traces.
+        # An object that a caller made in place of a pool need not support traces.
         if turn.hints is not None and isinstance(sender, ConnectionPool):
             return sender.request(*given, target=target, timeout=self._config, duplex=duplex, trace=turn.hints)
         return sender.request(*given, target=target, timeout=self._config, duplex=duplex)

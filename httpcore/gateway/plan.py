@@ -31,7 +31,7 @@ _ONE_HOP: Final = frozenset(
 )
 _NOTED: Final = _ONE_HOP | CLAIMS | frozenset((b"host", b"content-length", b"cookie", b"via", b"max-forwards"))
 _NO_OPTION: Final = frozenset((b"close", b"keep-alive", b""))
-# A peer that names these in Connection would change how the message is read, or what the next hop is told.
+# A peer that names these in Connection would change how the message is read, or the fields that the next hop receives.
 _NEVER_NAMED: Final = frozenset((b"content-length", b"host", b"via"))
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 _NO_TRAILER: Final = frozenset(b"content-encoding content-length content-type date server set-cookie via".split())
@@ -42,7 +42,7 @@ _NOT_ALLOWED: Final = Refusal(405, "this gateway forwards neither CONNECT nor TR
 _LOOP: Final = Refusal(508, "the request has passed this gateway before")
 _BAD_HOST: Final = Refusal(400, "expected one Host field with a host name")
 _BAD_CODING: Final = Refusal(501, "expected no transfer coding but chunked")
-_BAD_FRAMING: Final = Refusal(400, "the length of the body is not told in a way that all agree on")
+_BAD_FRAMING: Final = Refusal(400, "the length of the body is ambiguous")
 _BAD_FORWARDS: Final = Refusal(400, "expected a number in Max-Forwards")
 _OUTSIDE: Final = Refusal(400, "the path leads out of what this gateway forwards")
 _OPTIONS: Final = Refusal(200, "", (ALLOW,))

@@ -111,7 +111,7 @@ async def test_fields_of_one_hop_are_not_handed_on() -> None:
 
 
 @in_loop
-async def test_what_the_gateway_refuses_reaches_no_upstream() -> None:
+async def test_a_refused_request_reaches_no_upstream() -> None:
     async with gateway(answers(OK)) as (app, servers):
         for scope, status in [(http("TRACE"), 405), (http("GET", (b"host", b"twice")), 400)]:
             client = asked(app, scope)
@@ -160,7 +160,7 @@ async def test_a_response_that_breaks_off_is_left_without_its_end(pieces: list[b
 
 
 @in_loop
-async def test_a_switch_that_was_not_asked_for_is_a_502() -> None:
+async def test_an_unrequested_switch_is_a_502() -> None:
     switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
     async with gateway(answers(switch + b"other bytes")) as (app, _):
         client = asked(app)
@@ -675,7 +675,7 @@ async def test_a_client_that_leaves_ends_its_request(
 
 
 @in_loop
-async def test_a_client_that_leaves_before_its_body_asks_no_upstream() -> None:
+async def test_a_client_that_leaves_before_its_body_uses_no_upstream() -> None:
     async with gateway(silent) as (app, servers):
         client = asked(app, http("POST", *SEND), {"type": "http.disconnect"})
         await client.end()
