@@ -63,6 +63,7 @@ class Rounds:
             self._handle = self.loop.call_later(_ROUND, self._turn)
 
     def _turn(self) -> None:
+        # Two lists, so that each request is there for a whole round at least before it costs a task and a timer.
         seen, self._seen, self._new = self._seen, self._new, []
         self._handle = self.loop.call_later(_ROUND, self._turn) if self._seen else None
         for watch in seen:
@@ -168,6 +169,7 @@ class Watch:
 
     def close(self) -> None:
         """The request is over."""
+        # First: what is cancelled below may run once more, and must find that there is nothing to end.
         self._is_closed = True
         self._set(inf)
         if self._reader is not None:
@@ -177,6 +179,7 @@ class Watch:
         """Whether a cancellation that the task got was this one, which then counts no more."""
         if self.reason is None:
             return False
+        # More than one cancellation is pending where the server has cancelled the task, too: that one counts.
         return self._task.uncancel() == 0
 
     def look(self) -> None:
@@ -217,6 +220,7 @@ class Watch:
             self._reader = self._loop.create_task(self._wait())
 
     async def _wait(self) -> None:
+        # One task at a time may call `receive`: this begins only when the body has been read.
         while (await self._receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
             pass
         self.left()
@@ -245,6 +249,7 @@ class Messages:
             if seconds is None:
                 return await self._receive()
             self._coming = asyncio.ensure_future(self._receive())
+        # `wait` and not `wait_for`: a timeout must not cancel the `receive`, or its message would be lost.
         done, _ = await asyncio.wait((self._coming,), timeout=seconds)
         if not done:
             return None
@@ -288,6 +293,7 @@ class Gate:
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[place] = None
         try:
+            # As in `Messages`: a place that is given as the time runs out is still this one's.
             await asyncio.wait((place,), timeout=seconds)
         except BaseException:
             if place.done():  # it was given and is not taken
@@ -303,6 +309,7 @@ class Gate:
             place = next(iter(self._waiting))
             del self._waiting[place]
             if not place.done():
+                # Handed over and not freed: `under_way` stays, so no newcomer can take it in between.
                 place.set_result(None)
                 return
         self.under_way -= 1
