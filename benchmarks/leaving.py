@@ -137,7 +137,11 @@ def main(tries: str = "50", word: str = "") -> None:
                 nap = 0 if phase == AT_ONCE else NAP
                 upstream.left(port, request, nap)
                 took = [upstream.left(port, request, nap) for _ in range(int(tries))]
-                parts = [told for told, _ in took], [seen - told for told, seen in took], [seen for _, seen in took]
+                parts = (
+                    [notified for notified, _ in took],
+                    [seen - notified for notified, seen in took],
+                    [seen for _, seen in took],
+                )
                 print(f"| {server} | {phase} | {' | '.join(map(shown, parts))} |", flush=True)
 
 
