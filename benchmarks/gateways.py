@@ -27,6 +27,7 @@ class Answer:
     def __init__(self, status: int, headers: Headers, raw: AsyncIterator[bytes], close: Callable[[], Any]) -> None:
         self.status_code = status
         self.protocol = "HTTP/1.1"
+        self.is_closed = False
         self.connection = None
         self.headers = [(name.lower(), value) for name, value in headers]
         self._raw = raw

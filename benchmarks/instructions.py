@@ -89,10 +89,63 @@ async def main():
 asyncio.run(main())
 """
 
+GATEWAY = """
+import asyncio, logging, uvloop
+from httpcore.gateway import Gateway, Limits, RequestIds, Timeouts, Upstream
+from urllib.parse import urlsplit
+place, path = "{0.scheme}://{0.netloc}".format(urlsplit(url)), urlsplit(url).path
+def nothing_on():
+    return Gateway([place])
+def everything_on():
+    log = logging.getLogger("everything-on")
+    log.addHandler(logging.StreamHandler(open(os.devnull, "w")))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    gateway = Gateway(
+        [place, place.replace("127.0.0.1", "localhost")],
+        limits=Limits(concurrent=1000, queue=1000, body=1_000_000_000), retries=2,
+        trusted_proxies=["127.0.0.0/8"], forwarded=("x-forwarded", "forwarded", "x-real-ip"),
+        timeouts=Timeouts(first_byte=30, idle=30, total=300), log=log,
+    )
+    return RequestIds(gateway, ["127.0.0.0/8"])
+SCOPE = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "scheme": "http",
+         "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 50000), "root_path": "", "method": "GET",
+         "query_string": b"", "state": {}}
+HEADERS = [(b"host", b"127.0.0.1:8000"), (b"user-agent", b"benchmark/1"), (b"accept", b"*/*")]
+def repeated(number):
+    return {**SCOPE, "path": path, "raw_path": path.encode(), "headers": HEADERS[:]}
+def varied(number):
+    target = f"/varied/{number}"
+    headers = [*HEADERS, *FIELDS[1:], (b"x-request-number", b"%d" % number)]
+    query = b"page=%d" % number
+    return {**SCOPE, "path": target, "raw_path": target.encode(), "query_string": query, "headers": headers}
+async def main():
+    app = APP()
+    loop = asyncio.get_running_loop()
+    numbers = iter(range(count))
+    async def receive():
+        await loop.create_future()
+    async def worker():
+        for number in numbers:
+            sent = []
+            async def send(message):
+                sent.append(message)
+            await app(WHICH(number), receive, send)
+            assert sent[0]["status"] == 200 and sent[-1]["body"] == b"Hello, world!", sent
+    await asyncio.gather(*[worker() for _ in range(64)])
+    os._exit(0)
+uvloop.run(main())
+"""
+"""The app of a gateway alone, called as a server calls it, on uvloop: what a server in front takes is not counted."""
+
 
 def asynchronous(which: str, tasks: int, connections: int) -> str:
     text = ASYNC.replace("WHICH", which).replace("TASKS", str(tasks))
     return PRELUDE + text.replace("CONNECTIONS", str(connections))
+
+
+def gateway(app: str, which: str) -> str:
+    return PRELUDE + GATEWAY.replace("APP", app).replace("WHICH", which)
 
 
 # Each work: the server's name in `servers()`, its path, and the program.
@@ -106,6 +159,9 @@ WORKS: dict[str, tuple[str, str, str]] = {
     "varied, threads": ("plain", "", PRELUDE + SYNC.replace("WHICH", "varied")),
     "varied, asyncio, 100 at once": ("plain", "", asynchronous("varied", 100, 100)),
     "varied, HTTP/2, 100 at once": ("h2", "", asynchronous("varied", 100, 1)),
+    "gateway, nothing on": ("plain", "/hello", gateway("nothing_on", "repeated")),
+    "gateway, everything on": ("plain", "/hello", gateway("everything_on", "repeated")),
+    "gateway, everything on, varied": ("plain", "", gateway("everything_on", "varied")),
 }
 
 

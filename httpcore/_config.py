@@ -143,7 +143,7 @@ def _checked_positive(name: str, value: object, unit: str) -> float:
 
 
 def _checked_rate(rate: float | Unset | None, window: float | Unset | None) -> dict[str, float | None]:
-    """What is given of the rate, checked. Without a rate, or a limit of how far behind, the other means nothing."""
+    """The settings of the rate that are given, checked. Without a rate, or a window, the other means nothing."""
     if rate is None or window is None:
         return {"min_rate": None, "min_rate_window": DEFAULT_RATE_WINDOW}
     given: dict[str, float | None] = {}
@@ -530,7 +530,7 @@ def checked_alpn(alpn: object) -> tuple[str, ...]:
 
 def fingerprint_of(certificate: bytes) -> str:
     """SHA-256 in hex."""
-    import hashlib  # heavy, and only for those who pin certificates
+    import hashlib  # heavy, and only for programs that pin certificates
 
     return hashlib.sha256(certificate).hexdigest()
 

@@ -46,6 +46,7 @@ def run(coroutine: Coroutine[Any, Any, T], caller: str = "SyncConnectionPool") -
         awaited = coroutine.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+    # Now, in this thread: left to the collector it would end with a warning, perhaps in another thread.
     coroutine.close()
     raise RuntimeError(
         f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: {caller} expected a backend (and a "
@@ -107,7 +108,7 @@ class SyncConnectionPool:
         local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
             every socket. Default none.
-        resolver: who finds the addresses of names, e.g. a `CachingResolver`; its coroutine must never suspend. Default
+        resolver: finds the addresses of names, e.g. a `CachingResolver`; its coroutine must never suspend. Default
             None: the operating system. A name has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
         resolve: addresses that need no asking, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
         network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: asked of each resolved

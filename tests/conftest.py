@@ -19,7 +19,7 @@ from servers import uvicorn
 import httpcore
 
 TESTS = Path(__file__).resolve().parent
-MARKED_FOLDERS = ("servers", "hostile", "proofs")
+MARKED_FOLDERS = ("servers", "hostile", "project", "proofs")
 SERVER_FIXTURES = {"nginx", "nghttpd", "hypercorn", "squid", "tinyproxy", "dante", "microsocks", "uvicorn_socket"}
 
 

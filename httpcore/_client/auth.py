@@ -199,6 +199,8 @@ class DigestAuth(Auth):
                 parse_challenges(response.headers.get_raw(self._asks)), self._algorithms
             )
             stale = challenge is not None and challenge.parameters.get("stale", "").lower() == "true"
+            # A fresh answer that is refused and not called stale is a wrong password: to repeat it may lock the
+            # account.
             if challenge is None or (fresh and not stale):
                 self._forget(place, session)
                 return
@@ -221,6 +223,7 @@ class DigestAuth(Auth):
 
     def _remember(self, place: Place, session: DigestSession) -> None:
         with self._lock:
+            # Taken out and put in again: the order of a dict is that of insertion, and the oldest is dropped.
             self._sessions.pop(place, None)
             while len(self._sessions) >= _ORIGINS:
                 del self._sessions[next(iter(self._sessions))]
@@ -228,6 +231,7 @@ class DigestAuth(Auth):
 
     def _forget(self, place: Place, session: DigestSession | None) -> None:
         with self._lock:
+            # Only the one that was refused: another task may have stored a fresher one meanwhile.
             if session is not None and self._sessions.get(place) is session:
                 del self._sessions[place]
 
@@ -294,6 +298,7 @@ class NetrcAuth(Auth):
         raise HTTPCoreError(f"the netrc file {show(path)} cannot be read: {why}")
 
     def flow(self, request: Request) -> Flow:
+        # A field of the caller's own is more particular than a file for all programs.
         if "Authorization" not in request.headers:
             found = self.credentials(request.url.host, request.url.username or None)
             if found is not None:

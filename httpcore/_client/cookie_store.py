@@ -56,6 +56,7 @@ class CookieStore:
 
     def put(self, cookie: Cookie, moment: float) -> None:
         """Store a cookie in the place of the one that is the same. One that has expired only removes that."""
+        # What is remembered by host refers to entries: any change of the jar forgets it.
         self._by_host.clear()
         self._clock += 1
         store = self._domains.setdefault(cookie.domain, {})

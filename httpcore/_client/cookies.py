@@ -111,6 +111,7 @@ class Cookies(MutableMapping[str, str]):
         """The cookies of that name, domain and path, in the order in which they were set. Default: all."""
         moment = time.time()
         wanted = None if domain is None else canonical_domain(domain)
+        # Copied under the lock; sorting and looking at the time need none.
         with self._lock:
             entries = [
                 entry
@@ -150,6 +151,7 @@ class Cookies(MutableMapping[str, str]):
         new = [cookie for field in fields if (cookie := received(field, asked, moment)) is not None]
         domains = {cookie.domain for cookie in new}
         with self._lock:
+            # Of all fields at once: the look at secure cookies costs one pass over the jar for each domain.
             secure = {} if is_trusted(asked) else {each: self._store.secure_paths(each) for each in domains}
             for cookie in new:
                 if cookie.secure or not _shadows(cookie, secure):
@@ -174,6 +176,7 @@ class Cookies(MutableMapping[str, str]):
             unbound: with cookies that have no domain. A redirect to another origin is followed without them.
             extra: cookies of this one request, which take the place of those of the same name. Default None.
         """
+        # Without the lock: a jar that is empty now has nothing to send, and nearly all requests end here.
         if not self._store and not (extra is not None and extra._store):
             return None
         asked = URL(url)

@@ -204,6 +204,7 @@ class Delivery:
         """Release what the exchange holds, now. Again and again if need be."""
         self._is_over = True
         try:
+            # The plain part is done by `release`; what waits is kept for `aclose`, also when this is called again.
             self._waiting += self._wire.release()
         finally:
             if self._on_close is not None:

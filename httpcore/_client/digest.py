@@ -93,6 +93,7 @@ def choose_challenge(challenges: Iterable[Challenge], algorithms: Iterable[str] 
             continue
         algorithm = challenge.parameters.get("algorithm", "MD5").upper().removesuffix("-SESS")
         rank = order.index(algorithm) if algorithm in order else len(order)
+        # RFC 7616, section 3.7: the strongest is answered, and of equals the first, as the server prefers it.
         if rank < best:
             best, found = rank, challenge
     return found
@@ -133,6 +134,7 @@ class DigestAnswer:
         proof, cnonce = parameters.get("rspauth"), parameters.get("cnonce", "").encode("latin-1")
         if proof is None or self.rspauth is None:
             return False
+        # In constant time, as with each comparison of secrets.
         return not compare_digest(proof.lower().encode("latin-1"), self.rspauth) or cnonce not in (b"", self.cnonce)
 
 
@@ -148,6 +150,7 @@ class DigestSession:
         self._count = 0
         self._nonce = self._parameter("nonce")
         self._cnonce = _fresh() if self._algorithm.upper().endswith("-SESS") else None
+        # H(A1) is made once: of a `-sess` algorithm it has the first nonce in it for good (RFC 7616, section 3.4.2).
         realm = self._parameter("realm")
         self._secret = secret_of(self._algorithm, username, realm, password, self._nonce, self._cnonce or b"")
         self._user = self._user_field(username, realm)
@@ -184,6 +187,7 @@ class DigestSession:
         """
         qop = self._qop(body)
         with self._lock:
+            # Nonce and count belong together: drawn apart, a new nonce could go out with the count of the old one.
             self._count += 1
             nonce, nc = self._nonce, b"%08x" % self._count
         cnonce = self._cnonce or _fresh()

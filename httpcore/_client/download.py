@@ -79,10 +79,13 @@ async def _download(
     ask = request.copy()
     if kept is not None:
         ask.add_field(b"Range", b"bytes=%d-" % kept.size)
+        # RFC 9110, section 13.1.5: if the file has changed the server sends all of it, and not a part of another
+        # version.
         ask.add_field(b"If-Range", kept.validator.encode("latin-1"))
     response = await session.send(ask, call)
     try:
         if int(response.status_code) == 416 and kept is not None:
+            # Everything had arrived, and only the renaming was missing.
             if _is_whole(response, kept):
                 await response._close()
                 await backend.run_blocking(target.finish)
@@ -191,6 +194,7 @@ class _Target:
                     self._end()
 
     def _open(self, start: int, validator: str | None) -> None:
+        # Made anew with O_EXCL: an old file, or a link that was put there, is never written to.
         if not start:
             self._remove()
         flags = os.O_CREAT | os.O_EXCL if not start else 0
@@ -212,6 +216,8 @@ class _Target:
         if self._file is not None:  # else it was all there
             self._write()
             self._file.close()
+        # One step: another program sees the old file or the whole new one. The note goes last: without it a part is
+        # useless.
         os.replace(self._part, self._path)
         self._unlink(self._note)
 

@@ -102,6 +102,7 @@ def redirect_for(method: str, url: URL, status: int, location: bytes) -> Redirec
 def method_for(method: str, status: int) -> str:
     if status == 303:
         return "HEAD" if method == "HEAD" else "GET"
+    # RFC 9110, sections 15.4.2 and 15.4.3: for these two clients have always changed POST to GET; PUT and others stay.
     return "GET" if method == "POST" and status in (301, 302) else method
 
 
@@ -161,6 +162,7 @@ def carried(
     """
     kept = []
     for name, value in headers:
+        # Content-Type and the like describe a body that is not sent any more (RFC 9110, section 15.4).
         lower = name.lower()
         if not keeps_body and (lower in _OF_THE_BODY or lower.startswith(b"content-")):
             continue
@@ -187,6 +189,7 @@ class Chain:
 
     def copy(self) -> Chain:
         """The same, to go on from here once more."""
+        # A response may be followed again by `next()`: each run counts for itself, from what was seen before it.
         other = Chain(self._most)
         other._taken, other._seen, other.left_origin = self._taken, set(self._seen), self.left_origin
         return other
@@ -197,6 +200,7 @@ class Chain:
         Raises:
             RedirectLoop: it is one that went out before.
         """
+        # With the cookies: a login that sets one and leads back to the same URL is no loop.
         asked = (method, url.request_url, cookie)
         if asked in self._seen:
             raise RedirectLoop(f"the server redirects in a loop: {method} {url.redacted} came up again")
@@ -220,5 +224,6 @@ class Chain:
                 f"a redirect to {redirect.url.redacted} has the body sent again, which is an iterator whose items are "
                 "gone: expected bytes, a file that can seek, or a ReplayableBody"
             )
+        # For good, also where a later hop leads back: what stands between may have chosen that hop.
         if not redirect.same_origin:
             self.left_origin = True

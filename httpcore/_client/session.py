@@ -218,6 +218,7 @@ class Session(Generic[R]):
         chain = call.chain
         away = chain is not None and chain.left_origin
         self._add_cookies(request, call, unbound=not away)
+        # Once another origin was asked, no hop gets credentials, not even one that leads back.
         auth = None if away else self._auth_for(request, call)
         return await (self._exchange(request, call) if auth is None else self._authenticated(request, call, auth))
 
@@ -283,6 +284,7 @@ class Session(Generic[R]):
                 except BaseException:
                     await response._close()
                     raise
+                # Before the next request: the refusal's connection can then carry it.
                 await _drain(response)
                 call.answered(response.info)
                 refused.append(response)
@@ -291,6 +293,7 @@ class Session(Generic[R]):
                         f"auth yields without end: expected at most {_AUTH_ROUNDS} requests for one call"
                     )
         finally:
+            # Plain: the caller's generator gets its `finally` now, and not when it is collected.
             flow.close()
 
     def _check_body(self, body: Body) -> None:
@@ -313,6 +316,7 @@ class Session(Generic[R]):
             try:
                 await _run(hooks["response"], response)
             except BaseException:
+                # The caller never gets this response, so nothing else would close it.
                 await response._close()
                 raise
         return response
@@ -328,6 +332,7 @@ class Session(Generic[R]):
         wire = TransportRequest(
             request.method, request.url.request_url, request.fields(), given, extensions, is_sync=self.is_sync
         )
+        # Not before: hooks and the making of a body are no part of the time that the server took.
         began = perf_counter()
         try:
             answer = await (
@@ -355,6 +360,7 @@ class Session(Generic[R]):
             if name in _NOTED:
                 is_coded |= name == b"content-encoding"
                 sets_cookies |= name == b"set-cookie"
+        # Of each hop, before its redirect is followed: the next request may need them.
         if sets_cookies:
             self.cookies.extract(request.url, Headers.received(answer.headers))
         stream = answer.stream
@@ -397,6 +403,7 @@ class Session(Generic[R]):
             if chain is None:
                 chain = call.chain = Chain(self.max_redirects)
                 chain.sent(request.method, request.url, _cookie_of(request))
+            # Counted and checked before the next request is made, so that a redirect too many sends nothing.
             chain.follow(redirect, replayable=request.body.replayable)
             following = self._redirected(request, redirect, call, chain)
         except BaseException as error:
@@ -421,6 +428,7 @@ class Session(Generic[R]):
         )
         made = Request.made(redirect.method, redirect.url, pairs, request.body if redirect.keeps_body else _NO_BODY)
         self._add_cookies(made, call, unbound=not chain.left_origin)
+        # After the cookies: a loop is one only if these are the same, too.
         chain.sent(made.method, made.url, _cookie_of(made))
         return made
 
@@ -527,6 +535,7 @@ async def _drained(delivery: Delivery) -> bytes | None:
     whole = delivery.buffered_body()
     if whole is not None:
         return whole if len(whole) <= _DRAINED else None
+    # A longer body costs more to read than a new connection.
     if has_connection(delivery.answer.extensions) or (delivery.length or 0) > _DRAINED:
         return None
     pieces: list[bytes] = []

@@ -219,8 +219,10 @@ def received(field: bytes, url: URL, moment: float) -> Cookie | None:
         _SAME_SITE.get(attributes.get("samesite", "").lower()),
         expires,
     )
+    # RFC 6265bis, section 5.7: a secure cookie is set over a secure connection only.
     if secure and not is_trusted(url):
         return None
+    # The same section: None only with Secure.
     if cookie.same_site == "none" and not secure:
         return None
     return cookie if _keeps_its_prefix(cookie, "path" in attributes) else None
@@ -233,6 +235,7 @@ def _scope(domain: str, host: str) -> tuple[str, bool] | None:
         return host, True
     if not domain.isascii() or domain.endswith(".") or not domain_matches(host, domain):
         return None
+    # Else one site under a public suffix, such as co.uk, could set cookies for all others there.
     if _is_name(domain) and is_public_suffix(domain):
         return (host, True) if domain == host else None
     return domain, False
@@ -241,6 +244,7 @@ def _scope(domain: str, host: str) -> tuple[str, bool] | None:
 def _keeps_its_prefix(cookie: Cookie, path_given: bool) -> bool:
     """Section 5.7."""
     name = cookie.name.lower()
+    # Without a name it is sent as its value alone, which would look like a cookie of such a name.
     if not name:
         return not cookie.value.lower().startswith(("__secure-", "__host-"))
     if name.startswith("__secure-"):

@@ -40,15 +40,15 @@ _OURS: Final = {
 
 
 class Kind(NamedTuple):
-    """What proxies of one scheme have in common.
+    """The properties of all proxies of one scheme.
 
     Attributes:
         port: where the URL names none.
         check_auth: raises ValueError for a user name and password that cannot be sent.
-        converse: what is said so that the proxy connects to a host and port; None: HTTP, which tunnels by CONNECT and
-            can forward requests.
-        over_tls: it is spoken to under TLS.
-        resolves: it may be told names; else it is told addresses that were resolved here.
+        converse: makes the conversation by which the proxy connects to a host and port; None: HTTP, which tunnels by
+            CONNECT and can forward requests.
+        over_tls: the connection to it is under TLS.
+        resolves: it may get names; else it gets addresses that were resolved here.
         ipv4_only: of these only IPv4 ones.
     """
 
@@ -170,7 +170,7 @@ class Proxy:
 
     @property
     def kind(self) -> Kind:
-        """What it has in common with others of its scheme."""
+        """The properties that it shares with others of its scheme."""
         return KINDS[self.scheme]
 
     @property
@@ -180,7 +180,7 @@ class Proxy:
 
     @property
     def fields(self) -> Headers:
-        """What goes to an HTTP proxy with each request."""
+        """The fields that an HTTP proxy gets with each request."""
         if self.auth is None:
             return list(self.headers)
         return [*self.headers, (b"Proxy-Authorization", b"Basic " + b64encode(b":".join(self.auth)))]
@@ -256,8 +256,9 @@ def _fields(kind: Kind, headers: HeaderTypes, auth: object) -> tuple[tuple[bytes
         raise ValueError("headers are given, but only an HTTP proxy has a use for them")
     for name, _ in pairs:
         lower = name.lower()
+        # A second Host or framing field may be read in two ways (RFC 9112, sections 3.2 and 6.3), in each request.
         if lower in _OURS:
-            raise ValueError(f"headers has {name.decode()}, which is not for the caller to say here")
+            raise ValueError(f"headers has {name.decode()}: the library sets this field, expected others")
         if lower == b"proxy-authorization" and auth is not None:
             raise ValueError("headers has Proxy-Authorization, and there is a user name too: expected one of them")
     return pairs

@@ -49,9 +49,11 @@ def read_lenient_head(raw: bytes, method: bytes, upgrade: bool, most: int) -> Le
     tunnel = method == b"CONNECT" and 200 <= status[0] < 300
     if not tunnel:
         fields = _with_one_length(fields, unusual)
+        # h11 refuses VT and FF in a value, so it has no opinion about such a head.
         if not _IN_H11_NO_VALUES.intersection(raw):
             _ask_h11(raw, method, status, fields)
     framing, length = _framing(status, fields, method, upgrade, unusual)
+    # What the strict reader has refused and this one finds usual was refused for a reason that has no name here.
     if not unusual:
         raise RemoteProtocolError("the head has nothing unusual that is accepted")
     lowered = [(name.lower(), value) for name, value in fields]
@@ -78,6 +80,7 @@ def _lines(raw: bytes, unusual: dict[Leniency, None]) -> list[bytes]:
     """The lines of a section without their ends, up to the empty line and without that."""
     lines = raw.split(b"\n")[:-1]  # it ends in LF
     plain = [line.removesuffix(b"\r") for line in lines]
+    # A CR that is no line end: some readers take it for one, others for a blank.
     if b"\r" in b"".join(plain):
         raise RemoteProtocolError("a line has a CR in it")
     if not all(line.endswith(b"\r") for line in lines):
@@ -141,7 +144,7 @@ def _with_one_length(fields: Headers, unusual: dict[Leniency, None]) -> Headers:
 def _framing(
     status: Status, fields: Headers, method: bytes, upgrade: bool, unusual: dict[Leniency, None]
 ) -> tuple[Framing, int]:
-    """What follows the head, as `grammar` has it; in HTTP/1.0 too a body may be chunked."""
+    """The framing behind the head, as `grammar` has it; in HTTP/1.0 too a body may be chunked."""
     code, _, version = status
     lengths = [value for name, value in fields if name.lower() == b"content-length"]
     codings = [value for name, value in fields if name.lower() == b"transfer-encoding"]
@@ -152,6 +155,7 @@ def _framing(
         except RemoteProtocolError:
             unusual["connect-framing"] = None
         return framing_of(code, method, upgrade, None, False)
+    # As for HTTP/1.1, which refuses Content-Length beside it: in HTTP/1.0 that is no safer.
     chunked = is_chunked(codings, lengths, False) if codings else False
     if chunked and version == b"1.0":
         unusual["chunked-in-http10"] = None

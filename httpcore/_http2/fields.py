@@ -78,6 +78,7 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
         if host == request.target:  # what a CONNECT was given when its user gave none
             host = b""
     authority = host or request.url.host_header
+    # HTTP/2 has no absolute-form: its parts go into `:scheme`, `:authority` and `:path` (RFC 9113, section 8.3.1).
     if path[:1] != b"/" and (absolute := _ABSOLUTE_FORM.fullmatch(path)):
         scheme, authority, path = absolute[1].lower(), absolute[2], absolute[3]
         if path[:1] != b"/":
@@ -120,6 +121,7 @@ def _regular_fields(headers: Headers) -> tuple[bytes, Headers]:
         return values[0], list(zip(lowers[1:], values[1:], strict=True))
     fields = [(lower, value) for lower, value in zip(lowers, values, strict=True) if lower]
     hosts = [value for name, value in headers if name.lower() == b"host"]
+    # After the lower-casing, and before TE: what `Connection` lists is left out even where it would be allowed.
     if nominated := _nominated(headers):
         fields = [pair for pair in fields if pair[0] not in nominated]
     if _takes_trailers(headers):

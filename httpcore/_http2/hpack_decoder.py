@@ -199,6 +199,7 @@ class FieldDecoder:
         """An entry of either table (2.3.3)."""
         if index <= STATIC_COUNT:
             return _STATIC[index - 1]
+        # The index counts what was added since, which is only noted so far.
         self._settle()
         if index - STATIC_COUNT > len(self._entries):
             raise ValueError(f"there is no index {index}: the tables have {STATIC_COUNT + len(self._entries)}")
@@ -217,6 +218,7 @@ class FieldDecoder:
             name = _STATIC[index - 1][0][0] if index <= STATIC_COUNT else self._find(index)[0][0]
         elif (size := block[at] & 0x7F) < 0x7F:
             stop = at + 1 + size
+            # One that is cut short is found below: there is no octet behind it, which is an IndexError.
             name = block[at + 1 : stop]
             if block[at] & 0x80:
                 name = names[name]

@@ -46,7 +46,7 @@ from .streams import STREAM_WINDOW, GivenUp, Stream
 __all__ = ["CONNECTION_WINDOW", "Sender"]
 
 CONNECTION_WINDOW: Final = 1 << 24
-"""What the peer may send on all streams together, in bytes. It grows by as much when there are more streams than it has
+"""Bytes that the peer may send on all streams together. It grows by as much when there are more streams than it has
 room for, so that unread responses never stop one that is read."""
 
 SENT_FRAME: Final = 65536
@@ -109,6 +109,7 @@ class Sender:
         self._write_start(
             ((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, self._rules.head_bytes))
         )
+        # The connection's window has no setting: only WINDOW_UPDATE changes it (6.9.2).
         self._write_window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
 
     def request(self, stream: Stream, headers: Headers, *, end: bool, key: bytes = b"") -> None:
@@ -138,6 +139,7 @@ class Sender:
         stream.sent_all = end
         stream.room = STREAM_WINDOW
         self._streams[number] = stream
+        # Unread responses may fill all their windows: the connection's must have room beside them for one that is read.
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
         out = self._out
@@ -257,6 +259,7 @@ class Sender:
             self._remove(stream)
 
     def _remove(self, stream: Stream) -> None:
+        # A closed stream counts no more against the peer's limit (5.1.2).
         del self._streams[stream.number]
         stream.is_open = False
 
@@ -283,6 +286,7 @@ class Sender:
                 stream.uncredited = 0
 
     def _widen(self) -> None:
+        # A window beyond 2**31 - 1 is an error of ours (6.9.1).
         if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:
             self._goal += CONNECTION_WINDOW
             self._room += CONNECTION_WINDOW
@@ -294,6 +298,7 @@ class Sender:
         if setting == MAX_CONCURRENT_STREAMS:
             self.max_streams = min(value, LAST_ID)
         elif setting == INITIAL_WINDOW_SIZE:
+            # Of all open streams at once: `spare` is what each may send beyond it (6.9.2), so there is no loop here.
             self._initial = value
         elif setting == MAX_FRAME_SIZE:
             self.max_frame = min(value, SENT_FRAME)
@@ -312,6 +317,7 @@ class Sender:
     def _took_end(self, stream: Stream) -> None:
         """END_STREAM: the response is complete."""
         stream.ended = True
+        # Else it stays, half-closed (remote), until our side has ended (RFC 9113, section 5.1).
         if stream.sent_all:
             self._remove(stream)
 

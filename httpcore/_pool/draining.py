@@ -1,4 +1,4 @@
-"""The wait for the end of what is in flight, and what a pool that drains waits for: also calls between two attempts."""
+"""The wait of what drains; for a pool: until no request is in flight, not even between two attempts."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class IdleWaiters:
         ends = None if timeout is None else backend.now() + timeout
         while True:
             event = backend.event()
+            # Registered first, looked at then: an end between the two sets the event.
             self.events.append(event)
             try:
                 if is_idle():

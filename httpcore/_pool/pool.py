@@ -96,7 +96,7 @@ class ConnectionPool:
         local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
             every socket. Default none.
-        resolver: who finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. A name
+        resolver: finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. A name
             has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
         resolve: addresses that need no asking, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
         network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: asked of each resolved
@@ -268,6 +268,26 @@ class ConnectionPool:
         if not stream:
             await response.read()
         return response
+
+    async def _forward(self, asked: Request, timeout: TimeoutConfig) -> Response:
+        """As `request` with `stream=True`, of one that is made already: internal, for `httpcore.gateway`."""
+        leases = self._leases
+        try:
+            if leases.is_inside():
+                raise LocalProtocolError(REENTERED)
+            backend = leases.enter()
+            asked, route = self._routing.of(asked, None)
+        except HTTPCoreError as error:  # as in `request`
+            error.safe_to_retry = True
+            raise
+        log = request_log()
+        trace = self._trace if log is None else both(self._trace, log)
+        call = Call(asked, route, self._timeout.overlaid(timeout), backend)
+        leases.totals.requests += 1
+        if trace is not None:
+            call.trace(trace).awaits_reading = self._max_body is not UNSET
+        delivery = await self._attempts.send(call)
+        return Response.received(delivery.head, delivery.source(), self._max_body)
 
     async def connect(
         self,

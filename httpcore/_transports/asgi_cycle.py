@@ -114,10 +114,13 @@ class Cycle:
             self.done = True
             self._app_ended()
             self.signal.notify()
+            # Last: the clean-up of the caller's own generator may wait, and all others know the end by now.
             await self._reader.aclose()
 
     async def _receive(self) -> Message:
         while not (self.left or self.ended):
+            # One reader of the body at a time: a second `receive` waits until the first has its piece. Behind the
+            # body's end it waits for the caller to leave, as ASGI has it.
             if self._all_received or self._reading:
                 await self.signal.wait()
                 continue
@@ -140,6 +143,7 @@ class Cycle:
             raise LocalProtocolError(f"the app sent a message of type {show(str(message.get('type')))}")
         act(self, message)
         self.signal.notify()
+        # After the act: the piece is the caller's already, and only the app waits.
         while self._held > HELD and not self.left:
             await self.signal.wait()
 
@@ -211,12 +215,13 @@ class Cycle:
         return piece
 
     def _raise_late(self) -> None:
-        """Frameworks answer with 500 and then raise: by now they have, and the caller hears of it at once."""
+        """Frameworks answer with 500 and then raise: by now they have, and the caller gets the error at once."""
         if self.error is not None and self.ended and self.raises:
             error, self.error = self.error, None
             raise error
 
     def _raise_end(self, where: str, phase: str) -> None:
+        # Pieces that the app has sent before come first: this is asked only when none is left.
         if self.error is not None:
             error, self.error = self.error, None
             if self.raises:

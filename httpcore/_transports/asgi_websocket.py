@@ -165,7 +165,7 @@ class WebSocketCycle(Cycle):
             self._gone = (_ABNORMAL, "")
 
     def _app_ended(self) -> None:
-        """Close what the app has left open. What it raised is told to the caller first, where it is to be raised."""
+        """Close what the app has left open. Its error, where that is to be raised, is set for the caller first."""
         if self.accepted and not self.ended and (self.error is None or not self.raises):
             self._end(_NORMAL if self.error is None else _INTERNAL_ERROR)
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from .messages import Headers, Scope
+from .._message.fields import Bounded
+from .messages import Headers
 
-__all__ = ["CLAIMS", "WRITTEN", "Networks", "client_of", "is_claim", "is_trusted", "networks_of", "written"]
+__all__ = ["CLAIMS", "SCHEMES", "WRITTEN", "Networks", "client_of", "is_claim", "networks_of", "written"]
 
-Networks = tuple[IPv4Network | IPv6Network, ...]
 Noted = Mapping[bytes, list[bytes]]
 
 WRITTEN: Final = ("x-forwarded", "forwarded", "x-real-ip")
@@ -26,7 +25,8 @@ CLAIMS: Final = frozenset(
     b"forwarded x-real-ip x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-forwarded-prefix "
     b"x-forwarded-server x-forwarded-ssl x-forwarded-scheme".split()
 )
-_SCHEMES: Final = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
+SCHEMES: Final = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
+"""As X-Forwarded-Proto names those of ASGI."""
 _TOKEN: Final = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
 
@@ -36,8 +36,24 @@ def is_claim(name: bytes) -> bool:
     return plain in CLAIMS or plain[:12] == b"x-forwarded-"
 
 
-def networks_of(given: Sequence[str]) -> Networks:
-    """Networks and addresses as values.
+class Networks(Bounded[str, bool]):
+    """Whether an address, as text, is in one of these networks: `networks[address]`. What is no address is in none."""
+
+    _LONGEST: Final = 64
+
+    def __init__(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
+        self._networks = tuple(networks)
+
+    def __missing__(self, address: str) -> bool:
+        found = _address(address)
+        is_in = found is not None and any(found in network for network in self._networks)
+        if len(address) <= self._LONGEST:
+            self.keep(address, is_in)
+        return is_in
+
+
+def networks_of(given: Sequence[str]) -> Networks | None:
+    """Networks and addresses as values; None where there are none.
 
     Raises:
         TypeError, ValueError: one of them is neither.
@@ -51,14 +67,7 @@ def networks_of(given: Sequence[str]) -> Networks:
         except ValueError:
             message = f'trusted_proxies: expected an address or a network such as "10.0.0.0/8", got {text!r}'
             raise ValueError(message) from None
-    return tuple(found)
-
-
-@lru_cache(1024)
-def is_trusted(networks: Networks, address: str) -> bool:
-    """Whether an address, as text, is in one of these networks. What is no address is in none."""
-    found = _address(address)
-    return found is not None and any(found in network for network in networks)
+    return Networks(found) if found else None
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
@@ -69,50 +78,43 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     return (isinstance(found, IPv6Address) and found.ipv4_mapped) or found
 
 
-def client_of(peer: str, noted: Noted, networks: Networks) -> str:
+def client_of(peer: str, noted: Noted, networks: Networks | None) -> str:
     """The client's address: the peer's, or behind trusted proxies the last in X-Forwarded-For that is none of them."""
-    if not networks or not is_trusted(networks, peer):
+    if networks is None or b"x-forwarded-for" not in noted or not networks[peer]:
         return peer
-    for given in reversed(b",".join(noted.get(b"x-forwarded-for", ())).split(b",")):
+    # From the right: each proxy appends the address that it saw, so what stands further left is a claim.
+    for given in reversed(b",".join(noted[b"x-forwarded-for"]).split(b",")):
         address = given.strip().decode("latin-1")
         if _address(address) is None:
             break  # from here on the list says nothing that can be checked
         peer = address
-        if not is_trusted(networks, address):
+        if not networks[address]:
             break
     return peer
 
 
-def written(scope: Scope, host: bytes | None, noted: Noted, trusts: bool, wanted: frozenset[str]) -> Headers:
-    """The fields for the upstream, what a trusted proxy said included."""
+def written(
+    peer: bytes, host: bytes | None, scheme: bytes, wanted: frozenset[str], believed: Noted | None = None
+) -> Headers:
+    """The fields for the upstream, and what a trusted proxy said (`believed`)."""
     headers: Headers = []
-    client = scope.get("client")
-    peer: bytes = client[0].encode("latin-1", "replace") if client else b""
-    scheme = _SCHEMES.get(scope["scheme"], b"http")
+    noted: Noted = believed or {}
     if "x-forwarded" in wanted:
-        if trusts:
-            _believed(headers, noted, host, scheme, peer)
-        else:
-            if peer:
-                headers.append((b"x-forwarded-for", peer))
-            if host:
-                headers.append((b"x-forwarded-host", host))
-            headers.append((b"x-forwarded-proto", scheme))
+        _continued(headers, noted, host, scheme, peer)
     if "forwarded" in wanted:
-        before = noted.get(b"forwarded", []) if trusts else []
-        headers.append((b"forwarded", b", ".join([*before, _element(peer, host, scheme)])))
+        headers.append((b"forwarded", b", ".join([*noted.get(b"forwarded", ()), _element(peer, host, scheme)])))
     if "x-real-ip" in wanted:
-        given = noted.get(b"x-real-ip", []) if trusts else []
+        given = noted.get(b"x-real-ip", ())
         if given or peer:
             headers.append((b"x-real-ip", given[-1] if given else peer))
-    if trusts:  # what is not written is handed on as a trusted proxy said it
+    if noted:  # what is not written is handed on as a trusted proxy said it
         mine = {name for name, _ in headers}
         rest = [(name, values) for name, values in noted.items() if is_claim(name) and name not in mine]
         headers += [(name, value) for name, values in rest for value in values]
     return headers
 
 
-def _believed(headers: Headers, noted: Noted, host: bytes | None, scheme: bytes, peer: bytes) -> None:
+def _continued(headers: Headers, noted: Noted, host: bytes | None, scheme: bytes, peer: bytes) -> None:
     chain = [*noted.get(b"x-forwarded-for", ()), *([peer] if peer else ())]
     if chain:
         headers.append((b"x-forwarded-for", b", ".join(chain)))

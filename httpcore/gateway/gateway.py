@@ -10,23 +10,25 @@ from __future__ import annotations
 import logging
 import os
 from asyncio import CancelledError, get_running_loop
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from .._errors import HTTPCoreError, printable
 from .._message.body import BodyContent
 from .._message.raw import RawStream
 from .._message.response import Response
+from .._pool.pool import ConnectionPool
 from .._pool.retrying import draw
 from .balance import Balance, balance_of, is_random
 from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
 from .forwarding import WRITTEN, networks_of
 from .handshakes import asked
 from .health import available
+from .hints import EARLY_HINT, Hints
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, deny
-from .passing import BODILESS, body_length, hand_on, hand_on_both, only, send_trailers, talk
-from .plan import Forward, Trust, plan, returned, without_trailers
+from .passing import BODILESS, Heads, hand_on, hand_on_both, only, send_trailers, talk
+from .plan import Forward, Trust, plan, planned, without_trailers
 from .settings import (
     DEFAULT_HEALTH,
     DEFAULT_LIMITS,
@@ -74,7 +76,8 @@ class Gateway:
         upstreams: URLs and `Upstream` values, at least one; or a single one.
         balance: which of them gets a request: "round_robin" (by weight), "least_outstanding", "random_two",
             "first" (the others are spares), "hash:client", "hash:header=NAME"; or a callable, which gets the planned
-            request and the indexes that are available, and returns one of these. Default "least_outstanding".
+            request and the indexes that are available, and returns one of these. Where it raises an error or returns
+            something else, that is a 500 and a line of the log. Default "least_outstanding".
         health: when an upstream is left out and comes back. Default: after 5 requests in a row that failed, for 10 s.
         retries: how many further upstreams are asked when one fails, where that is safe: it cannot have acted on the
             request, or may act on it twice, and the body is kept or not begun. At most a fifth of all requests.
@@ -99,7 +102,8 @@ class Gateway:
         on_response: called with the request and the head of its response, a `Returned`. It may return another one, a
             `Refusal` in place of the response, or None; or be an async function that does. It must leave
             Content-Length as it is. What it raises is a 502 and a line of the log. Called for the refusal of a
-            WebSocket, too, but not for an open one.
+            WebSocket, too, but not for an open one. With it no 103 (Early Hints) is passed on, of which it could not
+            decide in time.
         log: a logger: one line at INFO for each request, one at WARNING where an upstream failed. Default
             `logging.getLogger("httpcore.gateway")`.
 
@@ -140,8 +144,10 @@ class Gateway:
         self._members = [upstream.member for upstream in self._upstreams]
         confined = any(upstream.prefix for upstream in self._upstreams)
         self._trust = _trust(host, trusted_proxies, forwarded, trace_method, confined, name)
-        self._without: frozenset[bytes] = frozenset() if forward_date else _THE_SERVERS
+        self._heads = Heads(frozenset() if forward_date else _THE_SERVERS, self._trust.name)
         self._on_request = checked_hook("on_request", on_request)
+        # What a caller's function is shown it may change in place, too.
+        self._keeps_plans = on_request is None and not callable(balance)
         self._on_response = checked_hook("on_response", on_response)
         self._log = log or logging.getLogger("httpcore.gateway")
         self._gate = Gate(limits.concurrent, limits.queue)
@@ -153,7 +159,11 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            turn = self._turn(scope, receive, send)
+            if isinstance(turn, Turn):
+                await self._run(turn)
+            else:
+                await self._answer(scope, send, turn)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
@@ -197,22 +207,31 @@ class Gateway:
 
     # One request.
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _turn(self, scope: Scope, receive: Receive, send: Send) -> Turn | Refusal:
+        """The request of a scope, if it goes on."""
         request = plan(scope, self._trust)
         if isinstance(request, Refusal):
-            await self._answer(scope, send, request)
-            return
-        limits = self._limits
-        if limits.body is not None and request.length is not None and request.length > limits.body:
-            await self._answer(scope, send, _TOO_LARGE)
-            return
+            return request
+        limit = self._limits.body
+        if limit is not None and request.length is not None and request.length > limit:
+            return _TOO_LARGE
         has_body = request.has_body is not False
         watch = Watch(self._rounds(), receive, self._timeouts, has_body)
-        turn = Turn(send, request, watch, Upload(receive, watch, limits.body) if has_body else None)
-        if request.takes_trailers and _TRAILERS in (scope.get("extensions") or ()):
+        turn = Turn(send, request, watch, Upload(receive, watch, limit) if has_body else None)
+        extensions = scope.get("extensions")
+        if extensions:
+            self._extend(turn, extensions)
+        return turn
+
+    def _extend(self, turn: Turn, extensions: Mapping[str, object]) -> None:
+        """What the server in front can do beyond the plain messages of ASGI."""
+        if turn.request.takes_trailers and _TRAILERS in extensions:
             turn.takes_trailers = True
-            turn.request = request._replace(headers=[*request.headers, (b"te", b"trailers")])
-        await self._run(turn)
+            turn.request = turn.request._replace(headers=[*turn.request.headers, (b"te", b"trailers")])
+        # Fields of a 103 would reach the client before `on_response` has decided what it may see.
+        if EARLY_HINT in extensions and self._on_response is None:
+            turn.hints = Hints(turn.send)
+            turn.send = turn.hints.send
 
     async def _run(self, turn: Turn) -> None:
         """A request or a WebSocket, from the queue to its end. A client that leaves ends it, in the queue too."""
@@ -299,7 +318,12 @@ class Gateway:
         tried: frozenset[int] = frozenset()
         self._budget.sent()
         while True:
-            index = self._choose(turn.request, tried)
+            try:
+                index = self._choose(turn.request, tried)
+            except Exception as error:  # a callable of the caller's, which may do anything
+                self._log.error("balance failed: %s", type(error).__name__, exc_info=error)
+                await turn.refuse(_HOOK_FAILED)
+                return
             if index is None:
                 await turn.refuse(_NONE_UP)
                 return
@@ -311,7 +335,7 @@ class Gateway:
                 response = await self._sent(turn, upstream, body)
                 upstream.member.answered()
                 if isinstance(turn, SocketTurn):
-                    await talk(turn, response, self._without, self._trust.name, self._changed)
+                    await talk(turn, response, self._heads.without, self._trust.name, self._changed)
                 else:
                     await self._receive(turn, response)
                 return
@@ -333,12 +357,16 @@ class Gateway:
     def _sent(self, turn: Turn, upstream: UpstreamState, body: BodyContent) -> Awaitable[Response]:
         request, upload = turn.request, turn.upload
         target = upstream.prefix + request.target if upstream.prefix and request.target[:1] == b"/" else request.target
-        return upstream.sender.request(
-            *(request.method, upstream.url, request.headers, body, True),
-            target=target,
-            timeout=self._config,
-            duplex=upload is not None and upload.is_stream,
-        )
+        if upload is None and turn.hints is None and self._keeps_plans and upstream.pool is not None:
+            asked = planned(request, upstream.place, target)
+            if asked is not None:
+                return upstream.pool._forward(asked, self._config)  # internal: all of it is checked
+        sender, duplex = upstream.sender, upload is not None and upload.is_stream
+        given = request.method, upstream.url, request.headers, body, True
+        # What a caller made in place of a pool need not know of traces.
+        if turn.hints is not None and isinstance(sender, ConnectionPool):
+            return sender.request(*given, target=target, timeout=self._config, duplex=duplex, trace=turn.hints)
+        return sender.request(*given, target=target, timeout=self._config, duplex=duplex)
 
     async def _receive(self, turn: Turn, response: Response) -> None:
         """Hand the response on. A body whose length is known and that is here, as it mostly is, is one message; and its
@@ -349,10 +377,12 @@ class Gateway:
         connection: RawStream | None = response.connection
         try:
             turn.watch.begins()
-            headers = returned(response.headers, self._without, response.protocol[5:], self._trust.name)
+            headers, left = self._heads.passed(response.headers, response.protocol)
             if status in BODILESS:  # of a 304 uvicorn expects the body that its length tells
                 headers = [pair for pair in headers if pair[0] != b"content-length"]
-            left = body_length(headers, turn.request.method, status)
+                left = None
+            elif turn.request.method == "HEAD":
+                left = None
             if self._on_response is not None:
                 changed = await self._changed(turn, Returned(status, headers))
                 if changed is None:
@@ -364,6 +394,7 @@ class Gateway:
                 begin["headers"], turn.trailers = without_trailers(headers)
                 begin["trailers"] = True
             await send(begin)
+            del begin, headers  # what a stream keeps, it keeps for hours
             if connection is not None:
                 await hand_on_both(turn, connection, left)
             else:
@@ -380,7 +411,8 @@ class Gateway:
         finally:
             if connection is not None:
                 connection.close()
-            await response.close()
+            if not response.is_closed:
+                await response.close()
 
     # What became of it.
 
@@ -432,20 +464,26 @@ async def _ended(turn: Turn, error: BaseException) -> None:
 
 
 def _log_request(log: logging.Logger, turn: Turn) -> None:
-    """The line of a request that is over."""
-    path = turn.request.target.partition(b"?")[0].decode("ascii", "replace")
+    """The line of a request that is over. To look for who logs, as `log.info` does, takes a third of it."""
+    given = turn.request
+    path = given.target.partition(b"?")[0].decode("ascii", "replace")
     ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
     name = turn.upstream.name if turn.upstream is not None else "-"
-    given = turn.request
-    log.info(
-        *("%s %s %s %d%s %s%s", given.client or "-", given.method, path, turn.status, ended, name),
-        _request_id(given.headers),
-    )
+    said = given.client or "-", given.method, path, turn.status, ended, name, _request_id(given.headers)
+    log.handle(log.makeRecord(log.name, logging.INFO, __file__, _LINE, "%s %s %s %d%s %s%s", said, None, _NAME))
+
+
+_NAME: Final = _log_request.__name__
+_LINE: Final = _log_request.__code__.co_firstlineno
 
 
 def _request_id(headers: Headers) -> str:
     """For the log, where a request has one."""
-    return "".join([f" {printable(value.decode('latin-1'))}" for name, value in headers if name == b"x-request-id"])
+    text = ""
+    for name, value in headers:
+        if name == b"x-request-id":
+            text += f" {printable(value.decode('latin-1'))}"
+    return text
 
 
 def _trust(

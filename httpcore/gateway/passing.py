@@ -16,7 +16,7 @@ from .turns import SocketTurn, Turn
 from .upload import BodyTooLarge, ClientLeft
 from .watch import start
 
-__all__ = ["BODILESS", "body_length", "hand_on", "hand_on_both", "only", "send_trailers", "talk"]
+__all__ = ["BODILESS", "Heads", "hand_on", "hand_on_both", "only", "send_trailers", "talk"]
 
 Changed = Callable[[Turn, Returned], Awaitable[Returned | None]]
 """Has `on_response` change a head; None where the client was answered otherwise."""
@@ -34,6 +34,7 @@ async def hand_on(turn: Turn, pieces: AsyncIterator[bytes], left: int | None) ->
     watch, send = turn.watch, turn.send
     watch.waits()
     async for piece in pieces:
+        # The client's turn: its reading, however slow, is not the upstream's time.
         watch.rests()
         if left is not None:
             left -= len(piece)
@@ -65,6 +66,7 @@ async def hand_on_both(turn: Turn, connection: RawStream, left: int | None) -> N
     try:
         await hand_on(turn, _received(connection), left)
     finally:
+        # Before the connection is closed: the sender must not end with an error of our own making.
         cancel()
         connection.close()
 
@@ -129,10 +131,29 @@ async def _denied(turn: SocketTurn, response: Response, head: Returned, changed:
         turn.is_whole = True
 
 
-def body_length(headers: Headers, method: str, status: int) -> int | None:
-    """Of the body that comes, where the head says it."""
-    if method == "HEAD" or status in BODILESS:
-        return None
+class Heads:
+    """What becomes of the heads of responses. The last one is kept, since the next is mostly the same.
+
+    Attributes:
+        without: fields that the server adds.
+    """
+
+    def __init__(self, without: frozenset[bytes], name: bytes) -> None:
+        self.without: frozenset[bytes] = without
+        self._name = name
+        self._last: tuple[Headers, str, Headers, int | None] = [], "", [], None
+
+    def passed(self, given: Headers, protocol: str) -> tuple[Headers, int | None]:
+        """The fields for the client, as a list of its own, and the length of the body that comes, if it is said."""
+        known, spoken, headers, length = self._last
+        if known != given or spoken != protocol:
+            headers = returned(given, self.without, protocol[5:], self._name)
+            length = _body_length(headers)
+            self._last = given, protocol, headers, length
+        return headers[:], length
+
+
+def _body_length(headers: Headers) -> int | None:
     for name, value in headers:
         if name == b"content-length":
             return int(value) or None  # without a piece the end is a message of its own

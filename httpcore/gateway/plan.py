@@ -13,13 +13,17 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from .._message.fields import Remembered
+from .._message.fields import Bounded, Remembered
+from .._message.request import Request, checked_lines, line_start
+from .._message.url import URL
 from .._values import dataclass
-from .forwarding import CLAIMS, Networks, client_of, is_claim, is_trusted, written
+from .forwarding import CLAIMS, SCHEMES, Networks, client_of, is_claim, written
 from .messages import Headers, Refusal, Scope
 from .targets import hosts, leaves, target_of
 
-__all__ = ["ALLOW", "Forward", "Trust", "plan", "returned", "without_trailers"]
+__all__ = ["ALLOW", "Forward", "Trust", "plan", "planned", "returned", "without_trailers"]
+
+Noted = dict[bytes, list[bytes]]
 
 _ONE_HOP: Final = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
@@ -44,9 +48,9 @@ _OUTSIDE: Final = Refusal(400, "the path leads out of what this gateway forwards
 _OPTIONS: Final = Refusal(200, "", (ALLOW,))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Trust:
-    """What the head policy of a gateway depends on.
+    """What the head policy of a gateway depends on. Equal to itself alone, by which what it decided is found again.
 
     Attributes:
         proxies: whose X-Forwarded-* and Forwarded are believed.
@@ -57,12 +61,25 @@ class Trust:
         name: this gateway in Via, by which it knows its own requests.
     """
 
-    proxies: Networks = ()
+    proxies: Networks | None = None
     written: frozenset[str] = frozenset(("x-forwarded",))
     keeps_host: bool = False
     traces: bool = False
     is_confined: bool = False
     name: bytes = b"gateway"
+
+
+class Planned(Headers):
+    """Fields with their lines, so that no one need go through them again.
+
+    Attributes:
+        lines, checked: as `Request.of_lines` wants them; one is None where something is unusual about the fields.
+    """
+
+    __slots__ = ("checked", "lines")
+
+    checked: bytes | None
+    lines: list[bytes] | None
 
 
 class Forward(NamedTuple):
@@ -96,40 +113,33 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     method: str = scope["method"]
     if method == "CONNECT" or (method == "TRACE" and not trust.traces):
         return _NOT_ALLOWED
+    version: str = scope["http_version"]
     headers, noted = _sorted(scope["headers"])
     if b"connection" in noted:
-        headers = _without_named(headers, noted)
+        _remove_named(headers, noted)
     target = target_of(scope)
     if isinstance(target, Refusal):
         return target
     path, authority = target
-    host = _host(scope["http_version"], noted, authority)
+    host = _host(version, noted, authority)
     if isinstance(host, Refusal):
         return host
-    framing = _framing(scope["http_version"], noted)
+    framing = _framing(version, noted)
     if isinstance(framing, Refusal):
         return framing
+    has_body, length = framing
     if trust.is_confined and leaves(path):
         return _OUTSIDE
-    if b"max-forwards" in noted:
-        counted = _counted(method, noted[b"max-forwards"])
-        if isinstance(counted, Refusal):
-            return counted
-        headers += counted
-    if b"via" in noted and _has_passed(noted[b"via"], trust.name):
-        return _LOOP
-
-    has_body, length = framing
-    if length is not None:
-        headers.append((b"content-length", b"%d" % length))
-    if b"cookie" in noted:
-        headers += _cookies(scope["http_version"], noted[b"cookie"])
+    if len(noted) > 1 or b"host" not in noted:
+        refusal = _by_rules(method, version, headers, noted, trust, length)
+        if refusal is not None:
+            return refusal
     if trust.keeps_host and host:
         headers.append((b"host", host))
-    headers.append((b"via", _via(noted.get(b"via", ()), scope["http_version"], trust.name)))
+        headers.lines = None
     peer: str = scope["client"][0] if scope.get("client") else ""
-    trusts = bool(trust.proxies) and is_trusted(trust.proxies, peer)
-    headers += written(scope, host, noted, trusts, trust.written)
+    added, headers.checked = _added(peer, scope["scheme"], version, host, noted, trust)
+    headers += added
     query = scope["query_string"]
     return Forward(
         method,
@@ -144,36 +154,118 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     )
 
 
-def _rule(name: bytes) -> int:
-    """What becomes of a field, by its name: `_PLAIN`, `_BY_RULE` or `_KEPT_OUT`."""
+def planned(request: Forward, place: URL, target: bytes) -> Request | None:
+    """A request without a body as a pool sends it, where nothing about its fields is unusual: they are as `plan` left
+    them, and need not be gone through again.
+    """
+    headers = request.headers
+    if type(headers) is not Planned or headers.lines is None or headers.checked is None:
+        return None
+    return Request.of_lines(request.method, place, target, headers, headers.lines, headers.checked)
+
+
+def _by_rules(
+    method: str, version: str, headers: Planned, noted: Noted, trust: Trust, length: int | None
+) -> Refusal | None:
+    """Add the fields that a rule lets pass, or refuse the request for one of them."""
+    added: Headers = []
+    if b"max-forwards" in noted:
+        counted = _counted(method, noted[b"max-forwards"])
+        if isinstance(counted, Refusal):
+            return counted
+        added = counted
+    if b"via" in noted and _has_passed(noted[b"via"], trust.name):
+        return _LOOP
+    if length is not None:
+        added.append((b"content-length", b"%d" % length))
+        headers.lines = None
+    if b"cookie" in noted:
+        added += _cookies(version, noted[b"cookie"])
+    headers += added
+    if headers.lines is not None:
+        headers.lines += [b"%b: %b" % pair for pair in added]
+    return None
+
+
+# The client's address, its Host and three words: no more than that is kept, and no credentials are.
+_usual: Final[Bounded[tuple[Trust, str, str, str, bytes | None], tuple[Headers, bytes | None]]] = Bounded()
+_LONGEST: Final = 64
+
+
+def _added(
+    peer: str, scheme: str, version: str, host: bytes | None, noted: Noted, trust: Trust
+) -> tuple[Headers, bytes | None]:
+    """What the gateway itself says of the request: Via, and where it came from. Mostly that is known from before, with
+    its lines.
+    """
+    proxies = trust.proxies
+    claims = None
+    if len(noted) > 1 and proxies is not None and proxies[peer] and any(map(is_claim, noted)):
+        claims = noted
+    if claims is not None or b"via" in noted:
+        return _made(peer, scheme, version, host, noted.get(b"via", ()), trust, claims), None
+    key = trust, peer, scheme, version, host
+    known = _usual.get(key)
+    if known is None:
+        made = _made(peer, scheme, version, host, (), trust, None)
+        known = made, checked_lines(made)
+        if len(peer) + len(host or b"") <= _LONGEST:
+            _usual.keep(key, known)
+    return known
+
+
+def _made(
+    peer: str,
+    scheme: str,
+    version: str,
+    host: bytes | None,
+    before: list[bytes] | tuple[()],
+    trust: Trust,
+    claims: Noted | None,
+) -> Headers:
+    via = b"via", _via(before, version, trust.name)
+    return [via, *written(peer.encode("latin-1", "replace"), host, SCHEMES.get(scheme, b"http"), trust.written, claims)]
+
+
+def _rule(name: bytes) -> tuple[int, bytes]:
+    """What becomes of a field, by its name, and how its line begins: `_PLAIN` where it has one."""
     if name in _NOTED:
-        return _BY_RULE
+        return _BY_RULE, b""
     if is_claim(name):
         # Other spellings of a claim are kept out, wherever they come from; other claims are noted.
-        return _KEPT_OUT if b"_" in name else _BY_RULE
-    return _PLAIN
+        return (_KEPT_OUT if b"_" in name else _BY_RULE), b""
+    start = line_start(name)
+    return (_UNUSUAL, b"") if start is None else (_PLAIN, start)
 
 
 _PLAIN: Final = 0
 _BY_RULE: Final = 1
 _KEPT_OUT: Final = 2
+_UNUSUAL: Final = 3
 _rules: Final = Remembered(_rule)
 
 
-def _sorted(given: Headers) -> tuple[Headers, dict[bytes, list[bytes]]]:
+def _sorted(given: Headers) -> tuple[Planned, Noted]:
     """The fields that go on as they are, and by name the values of those that a rule is about."""
-    headers: Headers = []
-    noted: dict[bytes, list[bytes]] = {}
+    headers = Planned()
+    lines: list[bytes] = []
+    is_usual = True
+    noted: Noted = {}
     for pair in given:
         name, value = pair
-        rule = _rules[name]
+        rule, start = _rules[name]
         if rule == _PLAIN:
             headers.append(pair)
+            lines.append(start + value)
         elif rule == _BY_RULE:
             if name in noted:
                 noted[name].append(value)
             else:
                 noted[name] = [value]
+        elif rule == _UNUSUAL:
+            headers.append(pair)
+            is_usual = False
+    headers.lines = lines if is_usual else None
     return headers, noted
 
 
@@ -182,16 +274,19 @@ def _members(values: list[bytes]) -> set[bytes]:
     return {member.partition(b";")[0].strip(b" \t").lower() for member in b",".join(values).split(b",")}
 
 
-def _without_named(headers: Headers, noted: dict[bytes, list[bytes]]) -> Headers:
-    """Without the fields that Connection names (RFC 9110, section 7.6.1)."""
+def _remove_named(headers: Planned, noted: Noted) -> None:
+    """Remove the fields that Connection names (RFC 9110, section 7.6.1)."""
     named = _members(noted[b"connection"]) - _NO_OPTION
+    if not named:
+        return
     for name in named - _NEVER_NAMED:
         if name not in _ONE_HOP:
             noted.pop(name, None)
-    return [pair for pair in headers if pair[0] not in named] if named else headers
+    headers[:] = [pair for pair in headers if pair[0] not in named]
+    headers.lines = None
 
 
-def _host(version: str, noted: dict[bytes, list[bytes]], authority: bytes | None) -> bytes | Refusal | None:
+def _host(version: str, noted: Noted, authority: bytes | None) -> bytes | Refusal | None:
     """RFC 9112, section 3.2: once, and well formed; that of an absolute target replaces it. HTTP/1.0 need not have it,
     nor HTTP/2, whose `:authority` the server gives as Host.
     """
@@ -203,7 +298,7 @@ def _host(version: str, noted: dict[bytes, list[bytes]], authority: bytes | None
     return values[0] if authority is None else authority
 
 
-def _framing(version: str, noted: dict[bytes, list[bytes]]) -> tuple[bool | None, int | None] | Refusal:
+def _framing(version: str, noted: Noted) -> tuple[bool | None, int | None] | Refusal:
     """Whether there is a body, and its length where that was said (RFC 9112, section 6)."""
     if b"transfer-encoding" in noted:
         if b",".join(noted[b"transfer-encoding"]).strip(b" \t").lower() != b"chunked":

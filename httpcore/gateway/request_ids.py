@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
-from .forwarding import is_trusted, networks_of
+from .forwarding import networks_of
 from .messages import App, Headers, Receive, Scope, Send, with_head
 
 __all__ = ["RequestIds"]
@@ -39,20 +39,25 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        pair = (_FIELD, self._given(scope) or b"%b-%x" % (self._prefix, next(self._numbers)))
+        headers: Headers = []
+        given: Headers = []
+        for pair in scope["headers"]:
+            (given if pair[0] == _FIELD else headers).append(pair)
+        mine = _FIELD, self._taken(scope, given) or b"%b-%x" % (self._prefix, next(self._numbers))
+        headers.append(mine)
 
         def marked(headers: Headers) -> Headers:
-            return [*_others(headers), pair]
+            return [*_others(headers), mine]
 
-        await self._app({**scope, "headers": marked(scope["headers"])}, receive, with_head(send, marked))
+        await self._app({**scope, "headers": headers}, receive, with_head(send, marked))
 
-    def _given(self, scope: Scope) -> bytes | None:
+    def _taken(self, scope: Scope, given: Headers) -> bytes | None:
         """What a trusted proxy has called the request."""
         client = scope.get("client")
-        if not self._networks or client is None or not is_trusted(self._networks, client[0]):
+        if len(given) != 1 or self._networks is None or client is None or not self._networks[client[0]]:
             return None
-        found: list[bytes] = [value for name, value in scope["headers"] if name == _FIELD]
-        return found[0] if len(found) == 1 and _USABLE.fullmatch(found[0]) else None
+        value = given[0][1]
+        return value if _USABLE.fullmatch(value) else None
 
 
 def _others(headers: Headers) -> Headers:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 from .._errors import HTTPCoreError
+from .._message.url import URL
+from .._pool.pool import ConnectionPool
 from .health import Member
 from .settings import Health, Sender, Timeouts, Upstream
 from .watch import pause
@@ -17,18 +19,22 @@ class UpstreamState:
 
     Attributes:
         sender: its pool.
+        pool: the same where it is one of ours, and not another object with its methods.
+        place: its URL without the path, as a value.
         member: what balance and health know of it.
         requests, failures: as in `UpstreamStats`.
     """
 
-    __slots__ = ("failures", "member", "name", "prefix", "requests", "sender", "upstream", "url")
+    __slots__ = ("failures", "member", "name", "place", "pool", "prefix", "requests", "sender", "upstream", "url")
 
     def __init__(self, upstream: Upstream, health: Health) -> None:
         self.upstream: Upstream = upstream
         self.name: str = upstream.name
         self.url: str = upstream.name + "/"
         self.prefix: bytes = upstream.prefix
+        self.place: URL = URL.parse(self.url)
         self.sender: Sender = upstream.sender()
+        self.pool = self.sender if type(self.sender) is ConnectionPool else None
         self.member: Member = Member(upstream.weight, health)
         self.requests: int = 0
         self.failures: int = 0

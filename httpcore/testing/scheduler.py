@@ -88,6 +88,7 @@ class Task(Generic[T_co]):
         if self.done:
             return False
         self._cancel = True
+        # A task that cancels itself gets it at its next await, as in asyncio and trio.
         if self is not self._scheduler._running:
             self._scheduler._wake(self)
         return True
@@ -214,6 +215,7 @@ class Scheduler:
                 f"a blocking call came inside the task {self._running.name}: expected it from plain code"
             )
         task = self.spawn(coro, name)
+        # Its error is raised here, and must not be reported again at the end of the session.
         task._seen = True
         with self._as_running():
             stuck = self._turns(task)
@@ -253,6 +255,7 @@ class Scheduler:
 
     def skip(self, seconds: float) -> None:
         """Let the clock jump, as if the machine had slept: every timer on the way is due at once."""
+        # The timers fire in the next turn, after the task that skips: as on a machine that wakes up.
         self.now += seconds
 
     # Waiting: the only place where a task suspends.
@@ -357,6 +360,7 @@ class Scheduler:
             if self._ready:
                 self._step(self._next())
             elif self._timers:
+                # No task can run, so nothing happens before the next timer: the clock jumps there.
                 self.now = self._timers[0][0]
             else:
                 return Deadlock(f"no task can run and no timer is left; {self._waits()}")
@@ -404,6 +408,7 @@ class Scheduler:
     def _suspended(self, task: Task[object], what: object) -> None:
         self._running = None
         if not isinstance(what, str):
+            # Another library's awaitable would wait for a loop that does not run here.
             task._coro.close()
             return task._finish(None, RuntimeError(f"{task.name} awaits {what!r}, which is not of this simulation"))
         task.suspensions += 1

@@ -73,6 +73,7 @@ def at_every_await(
         AssertionError: the scenario has no victim, or its runs differ.
         Exception: whatever the scenario raises, with a note that says at which moment it came.
     """
+    # Counted first, without a strike: the moments of a run that is struck would end at the strike.
     counting = make()
     counting.run(scenario(counting))
     if not counting._moments:

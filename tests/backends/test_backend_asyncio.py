@@ -30,6 +30,7 @@ from httpcore._backends import lookup as names
 # The bounds of what a stream keeps and of a turn are no promise to callers: the tests are about their effect.
 from httpcore._backends.asyncio import _MOST_KEPT, _TURN, AsyncioBackend, AsyncioEvent, AsyncioStream
 from httpcore._backends.base import PIECE
+from httpcore._backends.sockets import Descriptor
 from httpcore._backends.workers import Threads
 from httpcore._errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 
@@ -927,6 +928,40 @@ def test_another_thread_may_close_while_the_loop_runs(run: Any, listener: Any) -
             await turns(3)
             assert not is_open(number)
             assert pair.peer.recv(1) == b""
+
+    run(main)
+
+
+def test_a_closed_writer_leaves_no_registration_behind(
+    run: Any, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop reports the end to a writer before the thread that closes has asked the loop to forget the socket."""
+    shut_down = Descriptor.shut_down
+    writer_is_over = threading.Event()
+
+    def end_and_wait(descriptor: Descriptor) -> None:
+        shut_down(descriptor)
+        assert writer_is_over.wait(LONG)
+
+    async def main() -> None:
+        pair = await connect(listener)
+        pair.fill()
+        number = pair.sock.fileno()
+        writer = asyncio.ensure_future(pair.stream.write_some(b"x", LONG, duplex=True))
+        await waiting(writer)
+        monkeypatch.setattr(Descriptor, "shut_down", end_and_wait)
+        closing = threading.Thread(target=pair.stream.close)
+        closing.start()
+        with pytest.raises(WriteError, match="closed on this side"):
+            await writer
+        writer_is_over.set()
+        closing.join()
+        pair.peer.close()
+        await turns(3)
+        with await connect(listener) as other:
+            assert other.sock.fileno() == number
+            other.peer.sendall(b"for the next socket")
+            assert await other.stream.read(PIECE, LONG) == b"for the next socket"
 
     run(main)
 

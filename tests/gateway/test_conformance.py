@@ -29,6 +29,7 @@ THE_SERVERS: dict[str, dict[str, str]] = {
     "granian": {
         "an_absolute_target_names_the_host": "tells the path of it alone",
         "a_malformed_chunk_is_not_passed_as_whole": "tells it as a client that left, and answers 500",
+        "early_hints_come_before_the_response": "has no way to send a 103",
     },
 }
 

@@ -11,9 +11,11 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import browser
 from gateway_servers import exchange, get, serving
 from servers import Peer, ScriptedServer, uvicorn
 from websocket_client import MAGIC, frame
@@ -113,6 +115,22 @@ def test_the_client_gets_the_fields_of_the_acceptance(front: int) -> None:
         assert client.response.headers["x-upstream"] == "yes"
         assert client.response.headers["set-cookie"] == "a=1"
         assert client.response.headers["via"] == "1.1 gw"
+
+
+def test_a_browsers_websocket_passes(front: int, upstream: int, tmp_path: Path) -> None:
+    """Page, sockets and report come through the gateway; the report is asked for at the upstream."""
+    seen(upstream, 0)  # those of other tests
+    with browser(f"http://127.0.0.1:{front}/page", tmp_path):
+        response = exchange(upstream, get("/report"), timeout=30)
+    assert json.loads(response.rpartition(b"\r\n\r\n")[2]) == {
+        "protocol": "two",  # the upstream's choice
+        "messages": ["grüße", [100_000, True]],
+        "closed": [4001, "bye", True],
+        "shut": [4321, "enough", True],
+        "refused": [1006, "", False],
+    }
+    assert seen(upstream) == [[4321, "enough"]]
+    assert is_settled(front)
 
 
 # The end.

@@ -110,7 +110,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"fleet", "messages", "settings", "stats"},
             {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
             {"plan", "request_ids", "router"},
-            {"balance", "hooks", "upload", "upstreams", "handshakes"},
+            {"balance", "hints", "hooks", "upload", "upstreams", "handshakes"},
             {"websocket"},
             {"turns"},
             {"passing"},

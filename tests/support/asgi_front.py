@@ -57,7 +57,8 @@ class Client:
     which must come in the order of ASGI.
 
     Attributes:
-        sent: the messages of the app.
+        sent: the messages of the app, but for `hints`.
+        hints: the links of each 103, which must come before the response.
         reads: whether the client takes what the app sends; `send` waits while it does not.
         fails: `send` raises, as servers may where the client has left.
         task: that of the app.
@@ -65,6 +66,7 @@ class Client:
 
     def __init__(self, app: Any, scope: Scope, *messages: Message) -> None:
         self.sent: list[Message] = []
+        self.hints: list[list[bytes]] = []
         self.reads = asyncio.Event()
         self.reads.set()
         self.fails = False
@@ -83,6 +85,12 @@ class Client:
             raise OSError("the client has left")
         kind = message["type"]
         assert not self._is_over, f"{kind} after the end"
+        if kind == "http.response.early_hint":
+            await asyncio.sleep(0)  # a server may wait here, and what is sent meanwhile overtake it
+            assert not self.sent, "a 103 after the response has begun"
+            self.hints.append(message["links"])
+            self._unread.put_nowait(message)
+            return
         assert kind.startswith("lifespan.") or kind == "websocket.close" or bool(self.sent) != kind.endswith(BEGINS), (
             kind
         )
@@ -231,8 +239,8 @@ async def gateway(*scripts: Script, **options: Any) -> AsyncIterator[tuple[Gatew
     before = asyncio.all_tasks()
     servers = [Server(script) for script in scripts]
     urls = [await server.begin() for server in servers]
-    prefix = options.pop("prefix", "")
-    upstreams = [*options.pop("before", ()), *[Upstream(url + prefix) for url in urls]]
+    prefix, http2 = options.pop("prefix", ""), options.pop("http2", None)
+    upstreams = [*options.pop("before", ()), *[Upstream(url + prefix, http2=http2) for url in urls]]
     made = Gateway(upstreams, name="gw", **options)
     try:
         yield made, servers

@@ -8,13 +8,20 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from gateway_servers import exchange, get, status_of
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    InformationalResponseReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+)
 from servers import Peer, ScriptedServer, ok
 
 Check = Callable[["Wire"], None]
@@ -39,6 +46,7 @@ class Wire:
     Attributes:
         requests: as raw bytes, with their bodies.
         left: set when a client of the upstream has left while it waited.
+        hints: the fields of each 103 that came over HTTP/2; `hinted` is set with the first.
     """
 
     def __init__(self) -> None:
@@ -46,6 +54,8 @@ class Wire:
         self.requests: list[bytes] = []
         self.left = threading.Event()
         self.began = threading.Event()
+        self.hints: list[Pairs] = []
+        self.hinted = threading.Event()
         self.upstream = ScriptedServer(self._serve)
 
     def ask(self, request: bytes) -> bytes:
@@ -56,6 +66,8 @@ class Wire:
     def ask_h2(self, *fields: tuple[str, str], body: bytes | None = None) -> tuple[Pairs, bytes]:
         """One request over HTTP/2, by the package h2; the response's fields, none where the stream was reset."""
         self.requests.clear()
+        self.hints.clear()
+        self.hinted.clear()
         pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "gw.test"), (":path", "/")]
         given = dict(fields)
         own = [(name, given.get(name, value)) for name, value in pseudo]
@@ -70,9 +82,29 @@ class Wire:
             client.sendall(connection.data_to_send())
             client.settimeout(1)
             try:
-                return _h2_response(client, connection)
+                return self._h2_response(client, connection)
             except TimeoutError:
                 raise AssertionError("neither an answer nor a reset in a second") from None
+
+    def _h2_response(self, client: socket.socket, connection: H2Connection) -> tuple[Pairs, bytes]:
+        found: Pairs = []
+        body = b""
+        while data := client.recv(65536):
+            for event in connection.receive_data(data):
+                if isinstance(event, InformationalResponseReceived):
+                    self.hints.append(_decoded(event.headers))
+                    self.hinted.set()
+                elif isinstance(event, ResponseReceived):
+                    found = _decoded(event.headers)
+                elif isinstance(event, DataReceived):
+                    body += event.data
+                    connection.acknowledge_received_data(event.flow_controlled_length, 1)
+                elif isinstance(event, StreamEnded):
+                    return found, body
+                elif isinstance(event, StreamReset | ConnectionTerminated):
+                    return [], b""
+            client.sendall(connection.data_to_send())
+        return [], b""
 
     def head(self) -> str:
         """The one request that came to the upstream: its head, in lower case but for the request line."""
@@ -108,6 +140,10 @@ class Wire:
                 peer.send(b"HTTP/1.1 401 No\r\nContent-Length: 5\r\nConnection: close\r\n\r\nearly")
                 peer.rest()
                 return
+            if path == "/hinted":  # the response begins when the client has the hints, or late
+                peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\nX-A: 1\r\n\r\n")
+                peer.send(ok(b"in time" if self.hinted.wait(0.5) else b"late"))
+                continue
             if b"expect: 100-continue" in lower:
                 peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             if b"content-length: " in lower:
@@ -142,22 +178,8 @@ LARGE = bytes(range(256)) * 4096
 Pairs = list[tuple[str, str]]
 
 
-def _h2_response(client: socket.socket, connection: H2Connection) -> tuple[Pairs, bytes]:
-    found: Pairs = []
-    body = b""
-    while data := client.recv(65536):
-        for event in connection.receive_data(data):
-            if isinstance(event, ResponseReceived):
-                found = [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
-            elif isinstance(event, DataReceived):
-                body += event.data
-                connection.acknowledge_received_data(event.flow_controlled_length, 1)
-            elif isinstance(event, StreamEnded):
-                return found, body
-            elif isinstance(event, StreamReset | ConnectionTerminated):
-                return [], b""
-        client.sendall(connection.data_to_send())
-    return [], b""
+def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> Pairs:
+    return [(name.decode(), value.decode("latin-1")) for name, value in headers]
 
 
 ANSWERS = {
@@ -990,6 +1012,15 @@ def a_length_over_http_2_that_is_wrong_smuggles_nothing(wire: Wire) -> None:
     wire.ask_h2((":method", "POST"), ("content-length", "2"), body=b"hello")
     time.sleep(0.05)
     assert all(request.endswith((b"\r\n\r\n", b"\r\n\r\nhe")) for request in wire.requests)
+
+
+@check_h2
+def early_hints_come_before_the_response(wire: Wire) -> None:
+    found, body = wire.ask_h2((":path", "/hinted"))
+    assert (found[0], body) == ((":status", "200"), b"in time")
+    (fields,) = wire.hints
+    mine = [pair for pair in fields if pair[0] not in ("date", "server")]  # which hypercorn adds
+    assert mine == [(":status", "103"), ("link", "</a>"), ("link", "</b>")]
 
 
 @check_h2
