@@ -153,8 +153,8 @@ def test_random_timeouts_leave_nothing_in_threads(url: str) -> None:
 ROUNDS, AT_ONCE = 60, 8
 
 
-class Told:
-    """What the trace of many requests was told, by tag."""
+class Ends:
+    """The last records of many requests, by tag, and how many connections were opened and closed."""
 
     def __init__(self) -> None:
         self.ends: dict[object, list[httpcore.TraceEvent]] = {}
@@ -167,13 +167,13 @@ class Told:
         self.closed += isinstance(record, httpcore.ConnectionClosed)
 
 
-def check_ends(pool: httpcore.ConnectionPool | httpcore.SyncConnectionPool, told: Told, tags: set[str]) -> None:
+def check_ends(pool: httpcore.ConnectionPool | httpcore.SyncConnectionPool, ends: Ends, tags: set[str]) -> None:
     """Each request that was made has one end, and nothing of them is left."""
     assert pool.requests() == []
     assert (pool.stats().connections, pool.stats().leased, pool.stats().waiting) == (0, 0, 0)
-    assert told.ends.keys() == tags
-    assert [len(ends) for ends in told.ends.values()] == [1] * len(tags)
-    assert told.opened == told.closed
+    assert ends.ends.keys() == tags
+    assert [len(each) for each in ends.ends.values()] == [1] * len(tags)
+    assert ends.opened == ends.closed
 
 
 def check_timed(info: httpcore.ResponseInfo) -> None:
@@ -181,7 +181,7 @@ def check_timed(info: httpcore.ResponseInfo) -> None:
     assert info.timing.complete is not None
 
 
-def test_pools_that_end_at_random_moments_leave_nothing_on_asyncio(url: str) -> None:
+def test_pools_that_end_at_any_moment_leave_nothing_on_asyncio(url: str) -> None:
     """A drain that is too short, then an abort: of requests in all phases, traced and tagged."""
     aim = Aim()
 
@@ -195,15 +195,15 @@ def test_pools_that_end_at_random_moments_leave_nothing_on_asyncio(url: str) -> 
     async def body() -> None:
         before = descriptors()
         for number in range(ROUNDS):
-            told, tags = Told(), set[str]()
-            pool = httpcore.ConnectionPool(limits=httpcore.PoolLimits(3), trace=told)
+            ends, tags = Ends(), set[str]()
+            pool = httpcore.ConnectionPool(limits=httpcore.PoolLimits(3), trace=ends)
             tasks = [asyncio.create_task(fetch(pool, f"{number}/{each}", tags)) for each in range(AT_ONCE)]
             await asyncio.sleep(aim.moment() / 10)
             drained = await pool.drain(aim.moment() / 10)
             assert drained is (pool.requests() == [])
             await pool.close(abort=True)
             await asyncio.gather(*tasks)
-            check_ends(pool, told, tags)
+            check_ends(pool, ends, tags)
         await asyncio.sleep(0)
         assert descriptors() == before
         assert len(asyncio.all_tasks()) == 1
@@ -212,7 +212,7 @@ def test_pools_that_end_at_random_moments_leave_nothing_on_asyncio(url: str) -> 
     assert aim.hits > ROUNDS, f"{aim.hits} requests were really ended (seed {SEED})"
 
 
-def test_pools_that_end_at_random_moments_leave_nothing_in_threads(url: str) -> None:
+def test_pools_that_end_at_any_moment_leave_nothing_in_threads(url: str) -> None:
     aim = Aim()
     failures: list[BaseException] = []
     before = descriptors()
@@ -227,8 +227,8 @@ def test_pools_that_end_at_random_moments_leave_nothing_in_threads(url: str) -> 
             failures.append(error)
 
     for number in range(ROUNDS):
-        told, tags = Told(), set[str]()
-        pool = httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(3), trace=told)
+        ends, tags = Ends(), set[str]()
+        pool = httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(3), trace=ends)
         threads = [threading.Thread(target=fetch, args=(pool, f"{number}/{each}", tags)) for each in range(AT_ONCE)]
         for thread in threads:
             thread.start()
@@ -237,6 +237,6 @@ def test_pools_that_end_at_random_moments_leave_nothing_in_threads(url: str) -> 
         for thread in threads:
             thread.join(60)
         assert not failures
-        check_ends(pool, told, tags)
+        check_ends(pool, ends, tags)
     assert descriptors() == before
     assert aim.hits > ROUNDS, f"{aim.hits} requests were really ended (seed {SEED})"
