@@ -411,7 +411,7 @@ class SyncConnectionPool:
         return repr(self._pool).replace("ConnectionPool", "SyncConnectionPool", 1)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a SyncConnectionPool holds live connections and cannot be pickled")
+        raise TypeError("a SyncConnectionPool holds live connections and cannot be pickled: make one in each process")
 
 
 @public
@@ -537,7 +537,7 @@ class SyncResponse(HeaderLookup):
             RemoteProtocolError: the body was cut short or breaks the grammar.
             DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
             LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
-                more than 64 MiB and 32 times the bytes received. `stream()` gives it in pieces.
+                more than 64 MiB and 32 times the bytes received. `stream()` returns it in pieces.
             StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another thread is reading it, or
                 closes it meanwhile.
         """
@@ -665,5 +665,7 @@ def _plain_body(body: SyncBodyTypes) -> Any:
     """The body, as a `Body`, if it needs no event loop."""
     taken = Body.of(body)
     if taken.is_async:
-        raise LocalProtocolError("body is asynchronous: SyncConnectionPool takes a plain iterable of bytes")
+        raise LocalProtocolError(
+            "body is asynchronous: expected a plain iterable of bytes; ConnectionPool accepts async ones"
+        )
     return taken

@@ -1,4 +1,4 @@
-"""What more than one file of tests needs, made once and when the first test asks for it: certificates, real servers."""
+"""Fixtures of several test files, made once and at their first use: certificates, real servers."""
 
 from __future__ import annotations
 

@@ -151,8 +151,8 @@ class AsyncioStream:
         self._clock = clock
         self._process = os.getpid()  # the child of a fork must not unregister anything: see `abandon`
         self._poll: select.poll | None = None
-        # Received pieces that were not read yet; the first `_offset` bytes of the first one are gone. A list: few
-        # pieces are in it, and the empty deque of each idle connection would take 700 bytes more.
+        # Received pieces that were not read yet; the first `_offset` bytes of the first one are gone. A list: it is
+        # short, and the empty deque of each idle connection would take 700 bytes more.
         self._pieces: list[bytes] = []
         self._offset = 0
         self._size = 0

@@ -176,7 +176,9 @@ class Descriptor:
 
     def read_timeout(self, timeout: float | None) -> ReadTimeout:
         """The error of a read whose time is over, or that `Stream.wake` ended."""
-        message = "the wait for input was ended" if timeout is None else f"nothing came for {timeout:g} seconds"
+        message = (
+            "the wait for input was ended" if timeout is None else f"no bytes were received for {timeout:g} seconds"
+        )
         return ReadTimeout(message, peer=self.info.peer, limit=timeout)
 
     def write_timeout(self, timeout: float | None) -> WriteTimeout:

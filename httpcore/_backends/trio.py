@@ -68,7 +68,7 @@ async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
         raise
     if busy:
-        raise trio.BusyResourceError("another task waits for this socket")
+        raise trio.BusyResourceError("another task already waits for this socket")
 
 
 class TrioStream:

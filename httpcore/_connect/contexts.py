@@ -248,7 +248,7 @@ def _trust_environment(context: ssl.SSLContext, environment: _Environment) -> No
     usable = [_trust_directory(context, "SSL_CERT_DIR", path) for path in found]
     if not environment.cert_file and not any(usable):
         raise LocalProtocolError(
-            f"SSL_CERT_DIR is {show(environment.cert_dir)}: no directory with certificate files is there"
+            f"SSL_CERT_DIR is {show(environment.cert_dir)}: expected a directory with certificate files, found none"
         )
 
 

@@ -186,7 +186,7 @@ class Dial:
             else:
                 await self._hold(converse(host, port, proxy.auth), stream)
         except Timeout as error:
-            raise ConnectTimeout(f"the proxy {proxy} did not answer in time", phase="ask the proxy") from error
+            raise ConnectTimeout(f"the proxy {proxy} did not respond in time", phase="ask the proxy") from error
         except (NetworkError, RemoteProtocolError, LimitExceeded) as error:
             message = f"the proxy {proxy} failed to open a tunnel: {error.message}"
             raise ProxyError(message, phase="ask the proxy", peer=error.peer) from error
@@ -209,7 +209,9 @@ class Dial:
             if ":" not in address:
                 return address
         if kind.ipv4_only:
-            raise ConnectError(f"{host} has no IPv4 address, and {proxy} can connect to no other", phase="resolve")
+            raise ConnectError(
+                f"{host} has no IPv4 address, and {proxy} connects to IPv4 addresses only", phase="resolve"
+            )
         return addresses[0]
 
     async def _hold(self, conversation: Conversation, stream: Stream) -> None:

@@ -106,7 +106,9 @@ def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
     if not tls.alpn:
         return offers if tls.alpn is None else ()
     if not any(name in offers for name in tls.alpn):
-        raise LocalProtocolError(f"SSLConfig.alpn is {tls.alpn!r}, but {' or '.join(offers)} is to be spoken here")
+        raise LocalProtocolError(
+            f"SSLConfig.alpn is {tls.alpn!r}: expected {' or '.join(offers)} in it for this request"
+        )
     return tuple(name for name in tls.alpn if name in offers or name not in ("h2", "http/1.1"))
 
 

@@ -211,18 +211,18 @@ def _system(backend: Backend, left: Left) -> System:
 
 def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-        raise LocalProtocolError(f"{_named(resolver)} answered {answer!r} for {host}: expected a sequence of text")
+        raise LocalProtocolError(f"{_named(resolver)} returned {answer!r} for {host}: expected a sequence of text")
     addresses = []
     for each in answer:
         address = canonical(each)
         if address is None:
             given = show(each) if isinstance(each, (str, bytes)) else repr(each)
             raise LocalProtocolError(
-                f"{_named(resolver)} answered {given} for {host}: expected IP addresses as text", phase="resolve"
+                f"{_named(resolver)} returned {given} for {host}: expected IP addresses as text", phase="resolve"
             )
         addresses.append(address)
     if not addresses:
-        raise ConnectError(f"{_named(resolver)} knows no address of {show(host)}", phase="resolve")
+        raise ConnectError(f"{_named(resolver)} returned no address for {show(host)}", phase="resolve")
     return addresses
 
 

@@ -286,7 +286,7 @@ def _ranges(name: str, networks: object) -> tuple[_Range, ...]:
     found = set()
     for network in networks:
         if isinstance(network, (int, bytes)) or not network:
-            raise TypeError(f"{name} has {network!r}: networks are given as text, such as '10.0.0.0/8'")
+            raise TypeError(f"{name} has {network!r}: expected networks as text, such as '10.0.0.0/8'")
         try:
             found.add(_as_numbers(ipaddress.ip_network(_without_zone(str(network)))))
         except ValueError:

@@ -283,7 +283,7 @@ class TLSStream:
                     continue
                 if left == timeout:
                     raise
-                message = "not one whole TLS record with data came in time, only parts or session tickets"
+                message = "not one whole TLS record with data was received in time, only parts or session tickets"
                 raise ReadTimeout(message, limit=timeout, peer=self._info.peer) from error
             if not raw:
                 # Data has been decrypted before this, so close_notify would have been seen (RFC 8446, section 6.1).

@@ -38,7 +38,8 @@ async def open_tunnel(
     # for the origin's would let a proxy answer in its place.
     if exchange.surplus:
         raise ProxyError(
-            f"the proxy sent {show(exchange.surplus)} behind its answer to CONNECT, before the origin was asked"
+            f"the proxy sent {show(exchange.surplus)} after its response to CONNECT, before the first request to the "
+            "origin"
         )
 
 

@@ -216,7 +216,10 @@ class Chunks:
         # Behind the body they come too late to frame it, and a reader that merged them would differ (RFC 9110, 6.5.1).
         for name, _ in trailers:
             if name == b"content-length" or name == b"transfer-encoding":
-                raise RemoteProtocolError(f"the peer sent {show(name)} as a trailer, which may not speak of framing")
+                raise RemoteProtocolError(
+                    f"the peer sent {show(name)} as a trailer: expected it in the head only, since it describes the "
+                    "framing"
+                )
         self.trailers = trailers
 
     def _lenient_trailers(self, data: bytes, error: RemoteProtocolError) -> Headers | None:

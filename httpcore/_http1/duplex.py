@@ -170,7 +170,9 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         """End the request. Nothing is sent where the server has answered with an error: it wants no more."""
         pairs = trailer_pairs(trailers)
         if pairs and not self.request.chunked:
-            raise LocalProtocolError("trailers cannot be sent with a Content-Length: they need the chunked coding")
+            raise LocalProtocolError(
+                "trailers: expected none with a Content-Length, since they need the chunked coding"
+            )
         # RFC 9112, section 9.5: a server that has answered with an error may not read on.
         if self._complete or (self.head is not None and self.head.status >= 400):
             return
@@ -201,7 +203,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             raise self._refusal("the server has answered, and wants no more of it")
 
     def _refusal(self, why: str) -> WriteError:
-        return WriteError(f"this request takes no more: {why}", peer=self._stream.info().peer)
+        return WriteError(f"no more of this request can be sent: {why}", peer=self._stream.info().peer)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> None:
         """Hand all of `data` to the stream, and take what comes meanwhile if no receiver does."""

@@ -271,13 +271,13 @@ class HTTP11Exchange(H1Response):
             # Before the piece is written: one byte more than declared would be the beginning of the next request.
             if given > declared:
                 raise LocalProtocolError(
-                    f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
+                    f"the body is longer than its Content-Length: expected {declared:,} bytes, got {given:,} or more"
                 )
             if not await self._write(piece):
                 return False
         if given < declared:
             raise LocalProtocolError(
-                f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
+                f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {given:,}"
             )
         return True
 
@@ -482,7 +482,7 @@ class HTTP11RawStream(RawStream):
 
     async def end(self, trailers: TrailerTypes = None) -> None:
         if trailer_pairs(trailers):
-            raise LocalProtocolError("trailers cannot be sent here: over HTTP/1.1 this is a stream of bytes alone")
+            raise LocalProtocolError("trailers: expected none, since this raw stream of HTTP/1.1 carries bytes only")
         if self._sending:
             raise busy("sending on", self._stream)
         try:

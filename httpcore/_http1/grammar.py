@@ -214,7 +214,9 @@ def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
 def framing_of(status: int, method: bytes, upgrade: bool, length: int | None, chunked: bool) -> tuple[Framing, int]:
     if status == 101:
         if not upgrade:
-            raise RemoteProtocolError("the peer switched protocols (101), which the request did not ask for")
+            raise RemoteProtocolError(
+                "the peer switched protocols (101): expected another status, since the request has no Upgrade"
+            )
         return SWITCHED, 0
     if status < 200:
         return INTERIM, 0
@@ -233,12 +235,15 @@ def is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
     # The classic of response splitting: two readers that prefer different fields see two different messages.
     if lengths:
         raise RemoteProtocolError(
-            f"the peer sent Content-Length {show(lengths[0])} and Transfer-Encoding {show(coding)}"
+            f"the peer sent Content-Length {show(lengths[0])} and Transfer-Encoding {show(coding)}: expected one of "
+            "them"
         )
     if old:
-        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)} in an HTTP/1.0 response")
+        raise RemoteProtocolError(
+            f"the peer sent Transfer-Encoding {show(coding)} in an HTTP/1.0 response: expected none"
+        )
     if coding.lower() != b"chunked":
-        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)}: expected one 'chunked'")
+        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)}: expected 'chunked', once")
     return True
 
 

@@ -55,7 +55,7 @@ def read_lenient_head(raw: bytes, method: bytes, upgrade: bool, most: int) -> Le
     framing, length = _framing(status, fields, method, upgrade, unusual)
     # What the strict reader has refused and this one finds usual was refused for a reason that has no name here.
     if not unusual:
-        raise RemoteProtocolError("the head has nothing unusual that is accepted")
+        raise RemoteProtocolError("the head has no deviation that is accepted")
     lowered = [(name.lower(), value) for name, value in fields]
     options = [value for name, value in lowered if name == b"connection"]
     head = Head(*status, lowered, fields, None, tuple(unusual))
@@ -97,7 +97,9 @@ def _fields(what: str, lines: list[bytes], unusual: dict[Leniency, None], most: 
             raise RemoteProtocolError(f"not a {what} field: {show(parts[0])}")
         if len(parts) > 1:
             if name.lower() in _FRAMING:
-                raise RemoteProtocolError(f"the field {show(name)} is folded, which may not speak of framing")
+                raise RemoteProtocolError(
+                    f"the field {show(name)} is folded: expected it on one line, since it describes the framing"
+                )
             unusual["folded-field"] = None
         if forbidden_bytes(value):
             unusual["control-character"] = None
@@ -114,7 +116,7 @@ def _unfolded(lines: list[bytes]) -> list[list[bytes]]:
         elif found:
             found[-1].append(line.lstrip(b" \t"))
         else:
-            raise RemoteProtocolError(f"a line that goes on with no field: {show(line)}")
+            raise RemoteProtocolError(f"a continuation line without a field before it: {show(line)}")
     return found
 
 
@@ -172,7 +174,7 @@ def _ask_h11(raw: bytes, method: bytes, status: Status, fields: Headers) -> None
     event = _read_by_h11(raw, method, status[0])
     theirs = (event.status_code, bytes(event.reason), bytes(event.http_version))
     if theirs != status or list(map(_compared, event.headers.raw_items())) != list(map(_compared, fields)):
-        raise RemoteProtocolError("h11 reads another head in these bytes")
+        raise RemoteProtocolError("h11 reads a different head from these bytes")
 
 
 def _read_by_h11(raw: bytes, method: bytes, code: int) -> h11.Response | h11.InformationalResponse:
@@ -188,7 +190,7 @@ def _read_by_h11(raw: bytes, method: bytes, code: int) -> h11.Response | h11.Inf
         raise RemoteProtocolError(f"h11: {error}") from error
     if isinstance(event, (h11.Response, h11.InformationalResponse)):
         return event  # type: ignore[no-any-return]  # of a module that is known by its name alone
-    raise RemoteProtocolError("h11 reads no whole head in these bytes")
+    raise RemoteProtocolError("h11 reads no complete head from these bytes")
 
 
 def _compared(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -116,7 +116,7 @@ class H1Response:
             elif phase is DONE:
                 self._take_surplus(data)
             elif phase is BROKEN:
-                raise RemoteProtocolError("nothing can be read from this connection after the error before")
+                raise RemoteProtocolError("this connection cannot be read any more after an earlier error")
             else:
                 self._take_body(data)
         except HTTPCoreError:

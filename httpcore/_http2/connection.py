@@ -245,7 +245,7 @@ class HTTP2Connection:
         if core.away is not None:
             raise core.went_away()
         if self._uploads.stalled:
-            why = "takes no more: its peer stopped an upload"
+            why = "accepts no more requests: its peer stopped an upload"
         else:
             why = "has no more stream ids" if core.spent else f"takes {engine.max_streams} requests at once"
         raise RemoteProtocolError(f"this HTTP/2 connection {why}", peer=self.stream.info().peer)

@@ -150,7 +150,9 @@ class Dispatch:
         self.dirty = False
 
     def _in_use(self) -> ReadError:
-        return ReadError("the connection was in use when Ctrl-C or a fault came", peer=self.stream.info().peer)
+        return ReadError(
+            "Ctrl-C or an internal error interrupted a step of this connection", peer=self.stream.info().peer
+        )
 
     def interrupted(self) -> None:
         """Ctrl-C came while bytes were on their way: whether they were taken is unknown."""

@@ -314,7 +314,7 @@ class H2Engine(Sender):
 
     def _on_trailers(self, state: Stream, ends: int, fields: Fields, listener: Listener) -> None:
         if state.tunnel:
-            raise RemoteProtocolError("the peer sent HEADERS within a tunnel")
+            raise RemoteProtocolError("the peer sent HEADERS in a tunnel: expected only DATA")
         if not ends:
             raise RemoteProtocolError("the peer sent a second head, or trailers that do not end the stream")
         checked, _, _, lenient = self._checked(fields, trailers=True)
@@ -468,6 +468,6 @@ def _decode(decoder: FieldDecoder, block: bytes, most: int) -> FieldBlock:
     try:
         return decoder.decode(block)
     except LimitExceeded:
-        raise too_much("the peer sends a head of too many bytes when decompressed", most) from None
+        raise too_much("the peer sent a head that is too large when decompressed", most) from None
     except RemoteProtocolError as error:
         raise fault(Code.COMPRESSION_ERROR, str(error)) from None

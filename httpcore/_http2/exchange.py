@@ -267,7 +267,7 @@ class HTTP2Exchange:
             # 8.1.1).
             if declared is not None and given > declared:
                 raise LocalProtocolError(
-                    f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
+                    f"the body is longer than its Content-Length: expected {declared:,} bytes, got {given:,} or more"
                 )
             if not await self._put(piece):
                 return True
@@ -277,7 +277,7 @@ class HTTP2Exchange:
                 return False
         if declared is not None and given < declared:
             raise LocalProtocolError(
-                f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
+                f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {given:,}"
             )
         if not inbox.two_way or may_be_left:
             await self.finish(request.final_trailers() if request.trailers is not None else [])
@@ -328,7 +328,7 @@ class HTTP2Exchange:
         timeout = self.deadline.within(limit if most is None else most)
         if not await connection.room(inbox, timeout, limit):
             raise WriteTimeout(
-                f"the peer took no more of the body for {timeout:g} seconds",
+                f"the peer accepted no more of the body for {timeout:g} seconds",
                 peer=connection.stream.info().peer,
                 limit=limit,
             )
@@ -348,7 +348,7 @@ class HTTP2Exchange:
         if inbox.error is not None:
             raise inbox.failure()
         why = "it was ended" if inbox.sent_all else "the peer wants no more of it"
-        raise WriteError(f"this side of the stream takes no more: {why}", peer=self._connection.stream.info().peer)
+        raise WriteError(f"no more can be sent on this stream: {why}", peer=self._connection.stream.info().peer)
 
     # Receiving.
 
@@ -373,7 +373,7 @@ class HTTP2Exchange:
             timeout = deadline.within(timeout)
         if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
-                f"nothing came on this stream for {timeout:g} seconds",
+                f"no bytes were received on this stream for {timeout:g} seconds",
                 peer=self._connection.stream.info().peer,
                 limit=limit,
             )

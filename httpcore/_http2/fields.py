@@ -221,7 +221,9 @@ def check_fields(
     if not lengths:
         return marked, None
     if trailers:
-        raise RemoteProtocolError("the peer sent 'content-length' as a trailer, which may not speak of framing")
+        raise RemoteProtocolError(
+            "the peer sent 'content-length' as a trailer: expected it in the head only, since it describes the framing"
+        )
     return marked, received_length(lengths)
 
 
@@ -252,7 +254,9 @@ def _received_name(name: bytes) -> bool:
     if not is_token(name) or name != name.lower():
         raise RemoteProtocolError(f"the peer sent a field named {show(name)}: expected a token in lower case")
     if name in _CONNECTION_FIELDS:
-        raise RemoteProtocolError(f"the peer sent {show(name)}, which HTTP/2 has not: it speaks of the connection")
+        raise RemoteProtocolError(
+            f"the peer sent {show(name)}: expected no field of the connection (RFC 9113, section 8.2.2)"
+        )
     return name in MARKED
 
 

@@ -42,9 +42,9 @@ class Fragments:
         most = max(CONTINUATION_COUNT, self._limit // 4096)
         # The "CONTINUATION flood" of 2024 (VU#421644): without a bound each frame costs memory, or CPU time.
         if self._count > most:
-            raise too_much("the peer sends CONTINUATION frames without end", most)
+            raise too_much("the peer sent too many CONTINUATION frames", most)
         if len(self.data) > self._limit:
-            raise too_much("the peer sends a header block of too many bytes", self._limit)
+            raise too_much("the peer sent a header block that is too large", self._limit)
 
 
 class FrameHandler(Protocol):

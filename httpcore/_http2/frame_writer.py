@@ -58,7 +58,9 @@ class FrameWriter:
         """
         self._answers += size
         if self._answers > ANSWER_BYTES:
-            raise too_much("the peer makes us answer and reads none of it: more than 64 KiB wait", ANSWER_BYTES)
+            raise too_much(
+                "the peer does not read our replies to its frames: more than 64 KiB are waiting", ANSWER_BYTES
+            )
 
     def take(self) -> bytes:
         """All that waits."""

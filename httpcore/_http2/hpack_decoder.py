@@ -187,7 +187,7 @@ class FieldDecoder:
         else on every connection. Or what is no field."""
         first = block[at]
         if first < INDEXED:
-            raise ValueError("the table is resized behind the first field")
+            raise ValueError("the table is resized after the first field")
         if first == INDEXED:
             raise ValueError("there is no index 0")
         index, at = first & 0x7F, at + 1

@@ -105,7 +105,7 @@ def unhuffman(data: bytes) -> bytes:
         _learn_all(data)
         return unhuffman(data)
     if code not in _PADDINGS:
-        raise ValueError("a Huffman code is cut short, or padded with what is not EOS")
+        raise ValueError("a Huffman code is cut short, or padded with bits that are not those of EOS")
     if len(out) <= _JOINED:
         return b"".join(out)
     return b"".join([b"".join(out[at : at + _JOINED]) for at in range(0, len(out), _JOINED)])

@@ -151,16 +151,18 @@ class Sender:
 
     def _refusal(self) -> str:
         if self.closed:
-            return "this HTTP/2 connection is over: it takes no more requests"
+            return "this HTTP/2 connection has ended: it accepts no more requests"
         if self._away:
-            return "the peer went away (GOAWAY): this HTTP/2 connection takes no more requests"
+            return "the peer went away (GOAWAY): this HTTP/2 connection accepts no more requests"
         if self._next > LAST_ID:
-            return "the stream ids of this HTTP/2 connection are used up: it takes no more requests"
+            return "the stream ids of this HTTP/2 connection are used up: it accepts no more requests"
         return f"{len(self._streams)} streams are open on this HTTP/2 connection: the peer allows {self.max_streams}"
 
     def _check_connect(self, headers: Headers) -> None:
         if not self.extended_connect and any(name == b":protocol" for name, _ in headers):
-            raise LocalProtocolError("the peer takes no :protocol: it has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL")
+            raise LocalProtocolError(
+                "the peer does not accept :protocol: it has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL"
+            )
 
     def data(self, stream: Stream, data: bytes | bytearray | memoryview, *, end: bool) -> None:
         """Send bytes of the body, at most `window(stream)`, in as many frames as needed.
@@ -251,7 +253,9 @@ class Sender:
 
     def _check_sending(self, stream: Stream) -> None:
         if stream.sent_all or not stream.is_open or self.closed:
-            raise LocalProtocolError(f"stream {stream.number} takes no more of the request: it has been ended or reset")
+            raise LocalProtocolError(
+                f"stream {stream.number} accepts no more of the request: it has been ended or reset"
+            )
 
     def _sent_all(self, stream: Stream) -> None:
         stream.sent_all = True

@@ -231,7 +231,7 @@ def _encoded(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         at = error.start
-    raise LocalProtocolError(f"body is a str with a lone surrogate at index {at}: expected what UTF-8 can encode")
+    raise LocalProtocolError(f"body is a str with a lone surrogate at index {at}: expected text that UTF-8 can encode")
 
 
 def _unused(value: Any) -> Any:
@@ -250,7 +250,7 @@ def _bytes(piece: object) -> bytes:
     if isinstance(piece, CoroutineType):
         piece.close()  # else Python warns that it was never awaited, which would hide the message below
     raise LocalProtocolError(
-        f"body gave a piece of type {type(piece).__name__}: expected bytes, bytearray or memoryview"
+        f"body yielded a piece of type {type(piece).__name__}: expected bytes, bytearray or memoryview"
     )
 
 
@@ -311,7 +311,9 @@ class _File:
 
     def open(self, run_blocking: RunBlocking) -> BodyReader:
         if not self.replayable:
-            raise LocalProtocolError("body is a file that cannot seek and was read: it cannot be sent again")
+            raise LocalProtocolError(
+                "body is a file that was read and cannot seek: it cannot be sent again; a ReplayableBody can"
+            )
         return _FileReader(self, run_blocking)
 
 
@@ -375,7 +377,7 @@ class _Pieces:
     def open(self, run_blocking: RunBlocking) -> BodyReader:
         if not self.replayable:
             raise LocalProtocolError(
-                "body is an iterator whose items have been asked for: it cannot be sent again; a ReplayableBody can"
+                "body is an iterator that was already read from: it cannot be sent again; a ReplayableBody can"
             )
         made = self._given() if self._call else self._given
         # A callable is called once: what it made is kept, for a resend before its first item was asked for.

@@ -138,7 +138,8 @@ def check_size(size: int, max_body: MaxBody, what: str = "is") -> None:
     """Raise LimitExceeded when that many bytes are more than a `max_body` that was given."""
     if isinstance(max_body, int) and size > max_body:
         raise LimitExceeded(
-            f"the body {what} {size:,} bytes, more than max_body={max_body} allows: stream() gives it in pieces",
+            f"the body {what} {size:,} bytes, more than max_body={max_body} allows: raise max_body, or read the body "
+            "in pieces with stream()",
             limit=max_body,
         )
 
@@ -215,7 +216,7 @@ class _Keeper:
             if kept > most:
                 raise LimitExceeded(
                     f"a body of {size:,} bytes decodes to more than {most:,}, which is the most without max_body: "
-                    "max_body allows more, None any, and stream() gives it in pieces",
+                    "set max_body (None for no limit), or read the body in pieces with stream()",
                     limit=most,
                 )
         return False

@@ -479,7 +479,7 @@ class _Budget:
         if self._passed > allowed:
             raise DecodingError(
                 f"a chain of codings costs too much: {self._received} bytes received became {self._passed} bytes "
-                f"between the codings and {self.content} bytes of content; raw() gives the body as sent"
+                f"between the codings and {self.content} bytes of content; raw() returns the body as sent"
             )
 
     def open_window(self, stage: _Stage, size: int) -> None:
@@ -493,7 +493,7 @@ class _Budget:
         if total > MAX_WINDOWS:
             raise DecodingError(
                 f"the windows of a chain of codings take {total} bytes: at most {MAX_WINDOWS} are used together; "
-                "raw() gives the body as sent"
+                "raw() returns the body as sent"
             )
 
 
@@ -811,7 +811,7 @@ def decoder_for(
     if unknown and (note is None or not note("unknown-coding")):
         known = ", ".join(_MAKERS)
         raise DecodingError(
-            f"the content coding {show(unknown[0])} is not known: {known} are; raw() gives the body as sent"
+            f"the content coding {show(unknown[0])} is not known: {known} are; raw() returns the body as sent"
         )
     return Decoder(codings, max_decoded, note) if codings else None
 
@@ -849,12 +849,14 @@ def _known(token: bytes) -> _Coding:
     name = _ALIASES.get(name, name)
     if name not in _MAKERS:
         known = ", ".join(_MAKERS)
-        raise DecodingError(f"the content coding {show(token)} is not known: {known} are; raw() gives the body as sent")
+        raise DecodingError(
+            f"the content coding {show(token)} is not known: {known} are; raw() returns the body as sent"
+        )
     coding = _coding(name)
     if coding is None:
         extra = _EXTRAS[name]
         raise DecodingError(
             f"the content coding {name!r} needs a library that is missing: "
-            f"install the extra [{extra}], as in pip install '.[{extra}]'; raw() gives the body as sent"
+            f"install the extra [{extra}], as in pip install '.[{extra}]'; raw() returns the body as sent"
         )
     return coding

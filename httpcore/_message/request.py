@@ -334,7 +334,10 @@ class Request:
             lower = name.lower()
             # The route and the framing follow from these, and both are decided by now.
             if lower in _SETTLED:
-                raise LocalProtocolError(f"the trace adds the field {show(name)}: expected none that is settled by now")
+                raise LocalProtocolError(
+                    f"the trace adds the field {show(name)}: expected none that routes, frames or authenticates the "
+                    "request"
+                )
             if lower not in names:
                 added.append((name, value))
         other = copy(self)
@@ -476,9 +479,7 @@ def _check_host(hosts: list[bytes]) -> None:
     if len(hosts) > 1:
         raise LocalProtocolError(f"headers has Host {len(hosts)} times: expected once")
     if not _HOST.fullmatch(hosts[0]):
-        raise LocalProtocolError(
-            "headers has a Host whose value is not a host, or a host and port: expected one of these"
-        )
+        raise LocalProtocolError("headers has an invalid Host: expected a host, or a host and port")
 
 
 def _framing(
@@ -499,9 +500,7 @@ def _framing(
         raise LocalProtocolError("headers has both Content-Length and Transfer-Encoding: expected one of them")
     if codings:
         if codings != [b"chunked"]:
-            raise LocalProtocolError(
-                "headers has a Transfer-Encoding that is not exactly chunked, once: expected nothing else"
-            )
+            raise LocalProtocolError("headers has an unsupported Transfer-Encoding: expected chunked, once")
         return None, True
     if lengths:
         return _declared(lengths, body, trailers, goes_on), False
@@ -512,7 +511,10 @@ def _framing(
 
 def _declared(lengths: list[bytes], body: Body, trailers: object, goes_on: bool) -> int:
     if trailers is not None:
-        raise LocalProtocolError("headers has Content-Length and there are trailers: they need the chunked coding")
+        raise LocalProtocolError(
+            "headers has Content-Length and there are trailers: expected one of them, since trailers need the "
+            "chunked coding"
+        )
     if len(lengths) > 1:
         raise LocalProtocolError(f"headers has Content-Length {len(lengths)} times: expected once")
     if not _DIGITS.fullmatch(lengths[0]):
@@ -533,7 +535,7 @@ def _trailer_fields(trailers: HeaderTypes) -> Headers:
     pairs = _fields(trailers, "trailers")[0] if trailers else []
     for index, (name, _) in enumerate(pairs):
         if name.lower() in _NOT_IN_TRAILERS:
-            raise LocalProtocolError(f"trailers[{index}] is {show(name)}: expected it in headers alone")
+            raise LocalProtocolError(f"trailers[{index}] is {show(name)}: expected it in headers only")
     return pairs
 
 

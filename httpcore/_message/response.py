@@ -316,7 +316,7 @@ class Response(HeaderLookup):
             RemoteProtocolError: the body was cut short or breaks the grammar.
             DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
             LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
-                more than 64 MiB and 32 times the bytes received. `stream()` gives it in pieces.
+                more than 64 MiB and 32 times the bytes received. `stream()` returns it in pieces.
             StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another task or thread is reading it,
                 or closes it meanwhile.
         """

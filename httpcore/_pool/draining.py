@@ -1,4 +1,4 @@
-"""The wait of what drains; for a pool: until no request is in flight, not even between two attempts."""
+"""The wait of a pool or client that drains: until no request is in flight, not even between two attempts."""
 
 from __future__ import annotations
 

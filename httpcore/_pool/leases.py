@@ -432,7 +432,8 @@ class Leases:
         if self.backend is not None:
             if not self.backend.is_gone():
                 raise LocalProtocolError(
-                    f"this pool is in use in another {self.backend.name} event loop: a pool belongs to one loop"
+                    f"this pool is in use in another {self.backend.name} event loop: a pool belongs to one loop, so "
+                    "make one for each"
                 )
             self._leave()
         self.backend = backend

@@ -50,7 +50,7 @@ class Timeouts:
     async def wait(self, signal: Signal, phase: str) -> None:
         """For what the app sends."""
         if not await self._changed(signal, phase, self._read):
-            raise ReadTimeout("the app was silent for too long", phase=phase, limit=self._read)
+            raise ReadTimeout("the app sent nothing for too long", phase=phase, limit=self._read)
 
     async def wait_to_send(self, signal: Signal, phase: str) -> None:
         """For the app to receive."""
@@ -63,7 +63,7 @@ class Timeouts:
         if await signal.wait(left if is_total else limit):
             return True
         if is_total:
-            raise TotalTimeout("the app was not done in time", phase=phase, limit=self._total)
+            raise TotalTimeout("the app did not end in time", phase=phase, limit=self._total)
         return False
 
 
@@ -167,7 +167,9 @@ class Cycle:
 
     def _trailers(self, message: Message) -> None:
         if not self._body_ended or self.ended:
-            raise LocalProtocolError("the app sent http.response.trailers where none were announced")
+            raise LocalProtocolError(
+                'the app sent http.response.trailers: expected "trailers": True in its http.response.start'
+            )
         pairs = header_pairs([(bytes(name), bytes(value)) for name, value in message.get("headers", ())])
         self.trailers.extend([(name.lower(), value) for name, value in pairs])
         self.ended = not message.get("more_trailers", False)

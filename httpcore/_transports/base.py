@@ -161,7 +161,9 @@ class TransportRequest:
         if body is None or self._body_of is not self.stream:
             body, self._body_of = Body.of(self.stream), self.stream
             if self.is_sync and body.is_async:
-                raise LocalProtocolError("stream is asynchronous: request() expected a plain iterable of bytes")
+                raise LocalProtocolError(
+                    "stream is asynchronous: expected a plain iterable of bytes; arequest() accepts async ones"
+                )
             self._body = body
         return body
 

@@ -74,7 +74,10 @@ class RateLimit(Middleware):
             pause = max(0.0, begins - self._ahead - now)
             if longest is not None and pause > longest:
                 raise PoolTimeout(
-                    f"the next turn of {origin} is {pause:.3f} seconds away", phase="wait for a turn", limit=longest
+                    f"the rate limit of {origin} lets this request begin in {pause:.3f} seconds, which is after the "
+                    "limit of the wait",
+                    phase="wait for a turn",
+                    limit=longest,
                 )
             mine = self._next[origin] = begins + self._interval
             if len(self._next) > _FORGET:
@@ -151,7 +154,9 @@ class _Place:
             gate.waiting.append(self)
         # A place that came as the time ran out wins: it is this one's already.
         if not await event.wait(longest) and not self._is_in:
-            raise PoolTimeout("no place came free in time", phase="wait for a place", limit=longest)
+            raise PoolTimeout(
+                "no request ended in time to make room for this one", phase="wait for a place", limit=longest
+            )
 
     def release(self) -> None:
         """Leave the gate, from inside or from the queue: the next one gets the place."""

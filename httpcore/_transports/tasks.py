@@ -135,7 +135,7 @@ class LoopThread:
             future = _asyncio().run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
-            raise LocalProtocolError("the transport was closed: its loop is gone") from None
+            raise LocalProtocolError("the transport was closed, and its event loop has ended") from None
         try:
             return cast(T, future.result())
         except BaseException:

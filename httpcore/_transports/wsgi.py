@@ -203,7 +203,7 @@ class _Run:
     def _stepped(self, act: Callable[[], T]) -> T:
         with self._lock:
             if self._closed:
-                raise LocalProtocolError("the exchange was left before the app was called")
+                raise LocalProtocolError("the exchange was closed before the app was called")
             self._running = True
         try:
             return act()
@@ -226,7 +226,7 @@ class _Run:
                 break
             self._written.append(_checked_piece(piece))
         if not self.status:
-            raise LocalProtocolError("the app gave a body and did not call start_response()")
+            raise LocalProtocolError("the app returned a body without calling start_response()")
         self._sent = True
 
     def next(self) -> bytes:
@@ -282,7 +282,7 @@ class _Run:
 def _checked_piece(piece: object) -> bytes:
     if isinstance(piece, (bytes, bytearray)):
         return bytes(piece)
-    raise LocalProtocolError(f"the app gave a piece of type {type(piece).__name__}: expected bytes")
+    raise LocalProtocolError(f"the app yielded a piece of type {type(piece).__name__}: expected bytes")
 
 
 def _head(status: str, headers: list[tuple[str, str]]) -> tuple[Response, str]:

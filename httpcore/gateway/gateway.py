@@ -469,8 +469,8 @@ def _log_request(log: logging.Logger, turn: Turn) -> None:
     path = given.target.partition(b"?")[0].decode("ascii", "replace")
     ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
     name = turn.upstream.name if turn.upstream is not None else "-"
-    said = given.client or "-", given.method, path, turn.status, ended, name, _request_id(given.headers)
-    log.handle(log.makeRecord(log.name, logging.INFO, __file__, _LINE, "%s %s %s %d%s %s%s", said, None, _NAME))
+    values = given.client or "-", given.method, path, turn.status, ended, name, _request_id(given.headers)
+    log.handle(log.makeRecord(log.name, logging.INFO, __file__, _LINE, "%s %s %s %d%s %s%s", values, None, _NAME))
 
 
 _NAME: Final = _log_request.__name__

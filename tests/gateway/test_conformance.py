@@ -13,7 +13,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "gateway.md"
 
 pytestmark = pytest.mark.servers
 
-# What a server does before the gateway is asked, or does not tell it.
+# Acts of a server before it calls the gateway, or without notifying it.
 THE_SERVERS: dict[str, dict[str, str]] = {
     "uvicorn-httptools": {
         "an_absolute_target_names_the_host": "tells the path of it alone",

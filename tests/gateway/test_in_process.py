@@ -243,7 +243,7 @@ async def test_a_response_passes_while_the_client_sends() -> None:
 
 @in_loop
 async def test_an_upstream_that_wants_no_more_answers_early() -> None:
-    """What the client still sends is not read: the response ends the request."""
+    """Further bytes of the client are not read: the response ends the request."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -706,7 +706,7 @@ def test_an_argument_that_is_not_allowed_is_named(name: str, value: str) -> None
 async def test_a_router_serves_the_app_of_the_longest_prefix() -> None:
     def answers_as(word: str) -> Any:
         async def app(scope: Scope, receive: Any, send: Any) -> None:
-            assert scope["type"] == "http"  # of a lifespan it knows nothing, which it says by failing
+            assert scope["type"] == "http"  # it does not support lifespan, and shows this by failing
             await answer(send, Refusal(200, word))
 
         return app
@@ -732,7 +732,7 @@ async def test_a_router_serves_the_app_of_the_longest_prefix() -> None:
 @pytest.mark.parametrize("fails", [False, True])
 @in_loop
 async def test_a_router_starts_and_ends_all_its_apps(fails: bool) -> None:
-    """The first that fails to start decides. One that knows of no lifespan is left out."""
+    """The first that fails to start decides. An app without lifespan support is left out."""
     seen: list[str] = []
 
     async def lives(scope: Scope, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""Who gets a request, who is left out and what a failure means: pure steps, played without a server or a clock."""
+"""The choice of an upstream, its exclusion and the effect of failures: pure steps, without a server or a clock."""
 
 from __future__ import annotations
 

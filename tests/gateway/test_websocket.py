@@ -35,7 +35,7 @@ FRONTS = {
     "granian": ("--ws",),
 }
 NOTED: dict[str, list[Any]] = {"hypercorn": [1005, ""], "granian": [4321, ""]}
-"""What these servers tell the app of a client that closes with 4321 and a reason; the others tell it all."""
+"""The code and reason that these servers pass to the app when a client closes with 4321; the others pass both."""
 
 
 @pytest.fixture(scope="module")
@@ -211,10 +211,10 @@ class Script:
     """An upstream whose behaviour is set by each test.
 
     Attributes:
-        run: what a connection does.
-        left: when the leaving of the client reached it, by `time.monotonic`: as Close, or as the end.
+        run: the script of a
+        connection. left: when the leaving of the client reached it, by `time.monotonic`: as Close, or as the end.
         frames: those of the gateway, as opcode and data.
-        is_over: its connection has ended.
+        is_over: whether its connection has ended.
     """
 
     def __init__(self) -> None:
@@ -391,7 +391,7 @@ def test_an_upstream_that_does_not_answer_close_is_left(scripted: tuple[Script, 
 
 
 def plain(port: int) -> socket.socket:
-    """A handshake of a client that says what it likes afterwards."""
+    """A handshake of a client that sends arbitrary bytes afterwards."""
     client = socket.create_connection(("127.0.0.1", port), 10)
     client.sendall(
         b"GET / HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

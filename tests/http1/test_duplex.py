@@ -146,7 +146,7 @@ def test_trailers_end_a_duplex_request(runtime: Runtime) -> None:
 
 @each_runtime
 def test_a_body_is_asked_for_until_the_head_and_no_further(runtime: Runtime) -> None:
-    """The rest of the iterator is the caller's, who goes on with it."""
+    """The caller goes on with the rest of the iterator."""
 
     def act(peer: Peer) -> bool:
         assert chunk_of(peer) == b"1"
@@ -444,7 +444,7 @@ def test_a_body_that_fails_in_a_duplex_request_closes_it(runtime: Runtime) -> No
 def test_the_end_of_a_duplex_request_leaves_over_http2(
     runtime: Runtime, kind: str, hypercorn: Ports, place: Path
 ) -> None:
-    """Over TLS too, where what was written may wait in the TLS stream: nothing is sent behind it that would push it."""
+    """Over TLS too, where written bytes may wait in the TLS stream, since no later write follows them."""
 
     async def body() -> None:
         named: dict[str, Any] = {"ssl": httpcore.SSLConfig(verify=str(place / "ca.pem")), "http1": False}

@@ -1,4 +1,4 @@
-"""docs/security.md keeps its word: each row has a test that exists, or a reason; and what the source itself tells."""
+"""docs/security.md is true: each row has a test that exists, or a reason; and the source itself is checked."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ FORBIDDEN = {
     "tempfile": set(),
 }
 """Modules that the library does not import, but for the files named."""
-WALL_CLOCK = {"cookies.py", "front.py"}  # a cookie says at what time of day it expires, a response when it was sent
+WALL_CLOCK = {"cookies.py", "front.py"}  # a cookie has the time of day when it expires, a response that of sending
 
 
 def test_the_library_imports_no_random_numbers_and_no_wall_clock() -> None:

@@ -1,4 +1,4 @@
-"""What stands around an ASGI app, in the test's own process and loop: the server in front and scripted upstreams."""
+"""The parts around an ASGI app, in the test's own process and loop: the server in front and scripted upstreams."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for what has no event of its own: figures of a gateway, or that an upstream has seen its end."""
+    """Wait for a state that has no event of its own: figures of a gateway, or that an upstream has seen its end."""
     while not condition():  # noqa: ASYNC110 - see above
         await asyncio.sleep(0.001)
 
@@ -53,13 +53,13 @@ def websocket_scope(*fields: tuple[bytes, bytes], can_deny: bool = True, **more:
 
 
 class Client:
-    """One request as an ASGI server carries it out: what the client sends, and the messages that the app answers with,
+    """One request as an ASGI server carries it out: the client's bytes, and the app's messages,
     which must come in the order of ASGI.
 
     Attributes:
-        sent: the messages of the app, but for `hints`.
+        sent: the messages of the app, without `hints`.
         hints: the links of each 103, which must come before the response.
-        reads: whether the client takes what the app sends; `send` waits while it does not.
+        reads: whether the client reads the app's bytes; `send` waits while it does not.
         fails: `send` raises, as servers may where the client has left.
         task: that of the app.
     """

@@ -37,7 +37,7 @@ async def echo(socket: WebSocket) -> None:
 
 
 async def fields(socket: WebSocket) -> None:
-    """Sends what it was asked with, and closes."""
+    """Sends the request that opened it, and closes."""
     await socket.accept()
     path = socket.scope["raw_path"].decode() + "?" + socket.scope["query_string"].decode()
     pairs = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in socket.scope["headers"]]
@@ -62,7 +62,7 @@ async def refuse_at_once(socket: WebSocket) -> None:
 
 
 async def seen(request: Request) -> Response:
-    """How the sockets of `echo` were closed, when there are as many as `?count=` says."""
+    """How the sockets of `echo` were closed, when there are as many as `?count=` requires."""
     for _ in range(200):
         if len(closes) >= int(request.query_params["count"]):
             break

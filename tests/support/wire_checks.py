@@ -1,6 +1,6 @@
-"""What a gateway must do on the wire, as checks with raw sockets on both sides (RFC 9110, 9112).
+"""The duties of a gateway on the wire, as checks with raw sockets on both sides (RFC 9110, 9112).
 
-A check is a function that asks a `Wire` and asserts. Which server is in front is not known to it.
+A check is a function that uses a `Wire` and asserts. Which server is in front is not known to it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Wire:
         self.upstream = ScriptedServer(self._serve)
 
     def ask(self, request: bytes) -> bytes:
-        """Send it; everything that comes back. `requests` has what the upstream got for it."""
+        """Send it; everything that comes back. `requests` has the requests that the upstream received for it."""
         self.requests.clear()
         return exchange(self.port, request)
 
@@ -107,7 +107,7 @@ class Wire:
         return [], b""
 
     def head(self) -> str:
-        """The one request that came to the upstream: its head, in lower case but for the request line."""
+        """The one request that the upstream received: its head, in lower case except for the request line."""
         assert len(self.requests) == 1, self.requests
         line, _, fields = self.requests[0].partition(b"\r\n\r\n")[0].decode("latin-1").partition("\r\n")
         return f"{line}\r\n{fields.lower()}"
@@ -288,7 +288,7 @@ def trace_is_refused(wire: Wire) -> None:
 
 @check
 def an_absolute_target_reaches_no_other_host(wire: Wire) -> None:
-    """Its authority is the host where the server tells it."""
+    """Its authority is the host if the server passes it on."""
     wire.ask(get("http://other.test/abs?q=1"))
     assert wire.head().startswith("GET /abs?q=1 HTTP/1.1\r\n")
     assert wire.fields("host") == [wire.upstream.url.partition("://")[2]]
@@ -628,7 +628,7 @@ def forwarded_is_begun_where_there_is_none(wire: Wire) -> None:
     assert wire.fields("x-real-ip") == ["127.0.0.1"]
 
 
-# Fields of requests, by what the upstream must not be told.
+# Fields of requests that the upstream must not receive.
 
 
 @check
@@ -1008,7 +1008,9 @@ def fields_for_one_hop_are_no_fields_of_http_2(wire: Wire) -> None:
 
 @check_h2
 def a_length_over_http_2_that_is_wrong_smuggles_nothing(wire: Wire) -> None:
-    """Where the server lets it pass, the upstream gets as many bytes as its head says, or an end that is cut."""
+    """Where the server lets it pass, the upstream receives as many bytes as its head declares, or an end that is
+    cut.
+    """
     wire.ask_h2((":method", "POST"), ("content-length", "2"), body=b"hello")
     time.sleep(0.05)
     assert all(request.endswith((b"\r\n\r\n", b"\r\n\r\nhe")) for request in wire.requests)
