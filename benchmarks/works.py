@@ -9,7 +9,7 @@ PATHS = {"get": "/hello", "vary": "/varied/", "post": "/drain", "down": "/200m",
 
 class Measure(NamedTuple):
     """A figure of a cell, and how it is written. The first of a work is compared; less is better. What is under `least`
-    cannot be told from nothing: it is written so, and nothing is compared with it."""
+    cannot be distinguished from nothing: it is written so, and nothing is compared with it."""
 
     key: str
     unit: str

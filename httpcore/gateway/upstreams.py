@@ -21,7 +21,7 @@ class UpstreamState:
         sender: its pool.
         pool: the same where it is one of ours, and not another object with its methods.
         place: its URL without the path, as a value.
-        member: what balance and health know of it.
+        member: its state for balance and health.
         requests, failures: as in `UpstreamStats`.
     """
 

@@ -143,6 +143,14 @@ class Watch:
         if self._looked:
             self._read()
 
+    def body_is_here(self) -> None:
+        """The client's body has been read while the request waits in the queue: its leaving is waited for, and no
+        upstream's time runs yet.
+        """
+        self._body_is_over = True
+        if self._looked:
+            self._read()
+
     def admitted(self) -> None:
         """The request has left the queue, where `rests` kept the upstream's time from running: now it begins."""
         if self._body_is_over:

@@ -233,7 +233,7 @@ def test_cookies_are_kept_and_those_of_a_call_are_not(site: Site, runtime: Runti
 
 
 @each_runtime
-def test_what_a_response_says(site: Site, runtime: Runtime) -> None:
+def test_the_values_of_a_response(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             response = await http.get(f"{site.url}/x#f")
@@ -468,7 +468,7 @@ def test_hooks_that_are_none_are_refused() -> None:
 # Transports.
 
 
-def test_dispatch_is_older_name_of_transport_and_takes_a_pool(site: Site) -> None:
+def test_dispatch_is_transports_older_name_and_accepts_a_pool(site: Site) -> None:
     with httpcore.SyncConnectionPool() as pool:
         with httpcore.Client(dispatch=pool) as http:
             assert http.get(site.url).content == b"ok"
@@ -529,7 +529,7 @@ def test_many_at_once_share_a_client(site: Site, runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_closed_client_says_so(site: Site, runtime: Runtime) -> None:
+def test_a_closed_client_refuses_requests(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         http = client(runtime)
         async with http:

@@ -42,7 +42,7 @@ def test_command_forwards_with_the_flags_that_a_gateway_needs() -> None:
     assert b"x-forwarded-for: 127.0.0.1\r\n" in heads[0]
 
 
-def test_sigterm_lets_requests_end_and_takes_no_more() -> None:
+def test_sigterm_lets_requests_end_and_accepts_no_more() -> None:
     go, began = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -84,7 +84,7 @@ def test_sigterm_lets_requests_end_and_takes_no_more() -> None:
         (["--check"], 2, "URL"),
     ],
 )
-def test_check_says_whether_the_arguments_are_right(arguments: list[str], status: int, seen: str) -> None:
+def test_check_reports_whether_the_arguments_are_right(arguments: list[str], status: int, seen: str) -> None:
     done = run(*arguments)
     assert done.returncode == status
     assert seen in done.stdout + done.stderr
