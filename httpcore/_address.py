@@ -1,6 +1,6 @@
 """IP addresses and `host:port` as text: the one reader and the one writer of both.
 
-What a policy denies, what NO_PROXY lists, what a proxy is told and what a socket connects to must be the same address,
+What a policy denies, what NO_PROXY lists, what a proxy gets and what a socket connects to must be the same address,
 however it is spelled. So one function reads an address, and whatever was read is written in one spelling. It stands on
 the ground because backends and everything above them need it. `ipaddress` is loaded when the first address is read: it
 takes longer to import than all of a small program's own start.

@@ -1,7 +1,7 @@
-"""What a certificate says of itself (RFC 5280), read from its DER form.
+"""The contents of a certificate (RFC 5280), read from its DER form.
 
 `ssl` tells this only of certificates that it has verified, and not with `verify=False`, where one wants to know most.
-Nothing here decides whether a certificate is trusted; OpenSSL has done that, or was told not to.
+Nothing here decides whether a certificate is trusted; OpenSSL has done that, unless verification is off.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ class _Malformed(Exception):
 @resolvable
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a certificate says: for whom it is, by whom, and from when to when.
+    """The contents of a certificate: its names, its issuer, and from when to when it is valid.
 
     Attributes:
         subject, issuer: pairs of name and text in the order of the certificate, e.g. `("O", "Example"), ("CN", "a")`.
             Attributes without a usual name have their number ("1.3.6.1..."); text of an unknown kind is "#" and hex.
         serial_number: of the issuer.
         not_before, not_after: between these it is valid; in UTC.
-        names: for whom it is (subjectAltName), as `("DNS", "a.test")`, `("IP", "127.0.0.1")`, `("email", ...)` and
+        names: of its hosts (subjectAltName), as `("DNS", "a.test")`, `("IP", "127.0.0.1")`, `("email", ...)` and
             `("URI", ...)`. Other kinds are left out.
     """
 
@@ -89,7 +89,7 @@ class Certificate:
 
     @classmethod
     def read(cls, data: bytes) -> Certificate:
-        """What is written in a certificate in DER form.
+        """Read a certificate in DER form.
 
         Raises:
             RemoteProtocolError: it is no certificate.
@@ -138,6 +138,7 @@ class _Reader:
         if tag & 0x1F == 0x1F:
             raise _Malformed("it has a tag of more than one byte")
         at += 2
+        # Definite and at most four octets: X.690, section 10.1, and no certificate is larger than that.
         if length > 0x84 or length == 0x80:
             raise _Malformed("a length is not that of DER")
         if length > 0x80:
@@ -163,6 +164,7 @@ class _Reader:
         return self.next()[1]
 
     def each(self) -> Iterator[tuple[int, bytes]]:
+        # A hostile certificate may be all tiny elements: work for the reader, and nothing for the user.
         for _ in range(_MOST):
             if not self:
                 return
@@ -197,6 +199,7 @@ def _oid(data: bytes) -> str:
     number = 0
     for octet in data:
         number = number << 7 | octet & 0x7F
+        # Without a bound the time for one number grows with the square of its length.
         if number.bit_length() > 128:
             raise _Malformed("an object identifier is too long")
         if octet < 0x80:

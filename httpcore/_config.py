@@ -143,7 +143,7 @@ def _checked_positive(name: str, value: object, unit: str) -> float:
 
 
 def _checked_rate(rate: float | Unset | None, window: float | Unset | None) -> dict[str, float | None]:
-    """What is given of the rate, checked. Without a rate, or a limit of how far behind, the other means nothing."""
+    """The settings of the rate that are given, checked. Without a rate, or a window, the other means nothing."""
     if rate is None or window is None:
         return {"min_rate": None, "min_rate_window": DEFAULT_RATE_WINDOW}
     given: dict[str, float | None] = {}
@@ -419,7 +419,9 @@ class SSLConfig:
         if least is not None and most is not None and least > most:
             raise ValueError(f"minimum_version: expected at most maximum_version ({most!r}), got {least!r}")
         if ciphers is not None and least == "TLSv1.3":
-            raise ValueError("ciphers: they are those of TLS 1.2, expected None with minimum_version='TLSv1.3'")
+            raise ValueError(
+                "ciphers: expected None with minimum_version='TLSv1.3', since only ciphers of TLS 1.2 can be chosen"
+            )
         values = {
             "cert": _checked_cert(cert),
             "verify": _checked_verify(verify),
@@ -507,10 +509,14 @@ def _checked_ciphers(ciphers: object) -> str | None:
         return None
     names = [ciphers] if isinstance(ciphers, str) else ciphers
     if isinstance(names, (bytes, bytearray)) or not isinstance(names, Iterable):
-        raise TypeError(f"ciphers: expected names of OpenSSL's as a str or a sequence, or None, got {ciphers!r}")
+        raise TypeError(
+            f"ciphers: expected OpenSSL's names of ciphers as a str or a sequence, or None, got {ciphers!r}"
+        )
     names = list(names)
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"ciphers: expected names of OpenSSL's as a str or a sequence, or None, got {ciphers!r}")
+        raise TypeError(
+            f"ciphers: expected OpenSSL's names of ciphers as a str or a sequence, or None, got {ciphers!r}"
+        )
     text = ":".join(map(exact_str, names))
     if not text or not text.isascii() or not text.isprintable():
         raise ValueError(f"ciphers: expected at least one name, in printable ASCII, got {ciphers!r}")
@@ -530,7 +536,7 @@ def checked_alpn(alpn: object) -> tuple[str, ...]:
 
 def fingerprint_of(certificate: bytes) -> str:
     """SHA-256 in hex."""
-    import hashlib  # heavy, and only for those who pin certificates
+    import hashlib  # heavy, and only for programs that pin certificates
 
     return hashlib.sha256(certificate).hexdigest()
 

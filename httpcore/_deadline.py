@@ -24,7 +24,7 @@ class Deadline:
     """The timeouts of one request, running from now on the clock of its runtime.
 
     Attributes:
-        tracer: is told of the steps of the request, where there is a trace.
+        tracer: records the steps of the request, where there is a trace.
     """
 
     __slots__ = ("began", "config", "ends", "now")
@@ -51,6 +51,7 @@ class Deadline:
 
     def as_total_timeout(self, error: Timeout) -> Timeout:
         """`error`, the end of one wait; or a `TotalTimeout` in its place, if the time of the whole exchange is up."""
+        # One wait gets the smaller of two limits; which of them has run out is decided by the clock, when it fires.
         if self.ends is None or isinstance(error, TotalTimeout) or self.now() < self.ends:
             return error
         total = self._total()
@@ -101,6 +102,7 @@ class Pace:
             return await step(self._deadline.within(left if is_less else limit))
         except (ReadTimeout, WriteTimeout) as error:
             waited = now() - since
+            # The wait's own limit ran out, or the runtime gave up before the allowance was used: its error stands.
             if not is_less or waited < left - EARLY:
                 raise
             raise self._too_slow(self._waited + waited, error) from error

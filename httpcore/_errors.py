@@ -115,6 +115,7 @@ class HTTPCoreError(Exception):
     def add(self, **facts: object) -> None:
         """Fill in facts that are not known yet; what is known stays."""
         for name, value in facts.items():
+            # The innermost layer knows best: what a phase was is not overwritten on the way out.
             if getattr(self, name) is None:
                 setattr(self, name, value)
 

@@ -14,8 +14,8 @@ from typing import Final
 
 __all__ = ["OPENSSL", "Gate"]
 
-_LONGEST: Final = 2.0
-_LOOK: Final = 0.0005
+_LONGEST: Final = 2.0  # seconds that a fork waits: a child that might hang is better than a parent that does
+_LOOK: Final = 0.0005  # seconds between two looks: a handshake takes some milliseconds
 
 
 class Gate:
@@ -32,7 +32,9 @@ class Gate:
 
     def __enter__(self) -> None:
         self._inside.append(get_ident())
-        while self._forking and time.monotonic() < self._forking + _LONGEST:  # one of both sees the other
+        # Entered first, looked at then, and the fork does both in the other order: so one of them sees the other. This
+        # one steps back, since a fork that waits for each newcomer would never come to its turn.
+        while self._forking and time.monotonic() < self._forking + _LONGEST:
             self._inside.remove(get_ident())
             time.sleep(_LOOK)
             self._inside.append(get_ident())
@@ -52,6 +54,7 @@ class Gate:
 
     def _in_child(self) -> None:
         self._forking = 0.0
+        # The other threads do not exist here, and would never leave.
         mine = get_ident()
         self._inside[:] = [thread for thread in self._inside if thread == mine]
 

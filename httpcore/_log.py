@@ -26,7 +26,7 @@ _LEVELS: Final = {"info": INFO, "json": INFO, "debug": DEBUG}
 
 
 def request_log() -> Trace | None:
-    """What the records of a request go to; None while nothing is logged."""
+    """The trace that logs the records of a request; None while nothing is logged."""
     global _logger
     logger = _logger
     if logger is None:

@@ -67,7 +67,7 @@ class RequestLines:
         self._facts: dict[str, object] = {}
 
     def lines(self, event: TraceEvent) -> list[Line]:
-        """What this record gives: no line, one or two."""
+        """The lines of this record: none, one or two."""
         self._note(event)
         made = [self._step(event)] if self._debug else []
         if isinstance(event, RequestEnded):

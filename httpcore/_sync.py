@@ -46,6 +46,7 @@ def run(coroutine: Coroutine[Any, Any, T], caller: str = "SyncConnectionPool") -
         awaited = coroutine.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+    # Now, in this thread: left to the collector it would end with a warning, perhaps in another thread.
     coroutine.close()
     raise RuntimeError(
         f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: {caller} expected a backend (and a "
@@ -107,7 +108,7 @@ class SyncConnectionPool:
         local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
             every socket. Default none.
-        resolver: who finds the addresses of names, e.g. a `CachingResolver`; its coroutine must never suspend. Default
+        resolver: finds the addresses of names, e.g. a `CachingResolver`; its coroutine must never suspend. Default
             None: the operating system. A name has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
         resolve: addresses that need no asking, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
         network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: asked of each resolved
@@ -410,7 +411,7 @@ class SyncConnectionPool:
         return repr(self._pool).replace("ConnectionPool", "SyncConnectionPool", 1)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a SyncConnectionPool holds live connections and cannot be pickled")
+        raise TypeError("a SyncConnectionPool holds live connections and cannot be pickled: make one in each process")
 
 
 @public
@@ -536,7 +537,7 @@ class SyncResponse(HeaderLookup):
             RemoteProtocolError: the body was cut short or breaks the grammar.
             DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
             LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
-                more than 64 MiB and 32 times the bytes received. `stream()` gives it in pieces.
+                more than 64 MiB and 32 times the bytes received. `stream()` returns it in pieces.
             StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another thread is reading it, or
                 closes it meanwhile.
         """
@@ -664,5 +665,7 @@ def _plain_body(body: SyncBodyTypes) -> Any:
     """The body, as a `Body`, if it needs no event loop."""
     taken = Body.of(body)
     if taken.is_async:
-        raise LocalProtocolError("body is asynchronous: SyncConnectionPool takes a plain iterable of bytes")
+        raise LocalProtocolError(
+            "body is asynchronous: expected a plain iterable of bytes; ConnectionPool accepts async ones"
+        )
     return taken

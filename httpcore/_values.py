@@ -23,7 +23,7 @@ _MISSING = object()
 
 
 class _Field:
-    """What `field` was called with."""
+    """The arguments of one call of `field`."""
 
     def __init__(self, *, default: Any = _MISSING, **options: bool) -> None:
         self.default = default
@@ -92,6 +92,7 @@ class _Later:
             _tell_the_standard_library(made, self._options, self._own)
         else:
             for function in _functions(made, made._all_fields, self._options):
+                # Neither over a method of the class itself, nor over one that another thread has made meanwhile.
                 if isinstance(made.__dict__.get(function.__name__), _Later):
                     function.__qualname__ = f"{made.__qualname__}.{function.__name__}"
                     setattr(made, function.__name__, function)

@@ -1,4 +1,4 @@
-"""What more than one file of tests needs, made once and when the first test asks for it: certificates, real servers."""
+"""Fixtures of several test files, made once and at their first use: certificates, real servers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from servers import uvicorn
 import httpcore
 
 TESTS = Path(__file__).resolve().parent
-MARKED_FOLDERS = ("servers", "hostile", "proofs")
+MARKED_FOLDERS = ("servers", "hostile", "project", "proofs")
 SERVER_FIXTURES = {"nginx", "nghttpd", "hypercorn", "squid", "tinyproxy", "dante", "microsocks", "uvicorn_socket"}
 
 

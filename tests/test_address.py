@@ -48,7 +48,7 @@ def test_an_address_is_read_in_one_place(text: str, spelling: str | None, zone: 
 
 
 def sent_by(conversation: Conversation) -> bytes:
-    """What a conversation sends up to the proxy's answer to CONNECT, with a proxy that needs no password."""
+    """The bytes of a conversation up to the proxy's response to CONNECT, with a proxy that needs no password."""
     sent = b""
     step = next(conversation)
     while True:
@@ -79,7 +79,7 @@ def test_policy_no_proxy_and_socks_see_the_same_address(text: str, spelling: str
 
 @pytest.mark.parametrize("text", [text for text, spelling, zone in SPELLINGS if spelling is None and text])
 def test_no_other_spelling_of_an_address_is_a_host_with_a_number(text: str) -> None:
-    """What is not read as an address is a name that cannot be taken for one, or no URL at all."""
+    """A text that is not an address is a name that no reader takes for one, or no URL at all."""
     try:
         host = URL.parse(f"http://{text}/").host
     except InvalidURL:

@@ -1,4 +1,4 @@
-"""TimeoutConfig, PoolLimits and SSLConfig: what is left out, what may not be, and that equal values are the same."""
+"""TimeoutConfig, PoolLimits and SSLConfig: defaults, refused values, and that equal values are the same."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def test_a_tls_version_is_one_value_however_it_is_spelled() -> None:
 def test_tls_settings_that_leave_nothing_to_choose_are_refused() -> None:
     with pytest.raises(ValueError, match=r"minimum_version: expected at most maximum_version \('TLSv1.2'\), got"):
         httpcore.SSLConfig(minimum_version="TLSv1.3", maximum_version="TLSv1.2")
-    with pytest.raises(ValueError, match=r"ciphers: they are those of TLS 1\.2"):
+    with pytest.raises(ValueError, match=r"only ciphers of TLS 1\.2 can be chosen"):
         httpcore.SSLConfig(minimum_version="TLSv1.3", ciphers="AES128-SHA")
 
 
@@ -331,7 +331,7 @@ def test_a_value_cannot_be_changed_and_survives_a_pickle(value: Any) -> None:
     assert hash(copy) == hash(value)
 
 
-# What a pool takes of them.
+# Their use by a pool.
 
 
 POOLS: list[Any] = [httpcore.ConnectionPool, httpcore.SyncConnectionPool]
@@ -351,7 +351,7 @@ each_pool = pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.__name_
         ({"ping_interval": 0}, ValueError, "ping_interval is 0: expected a number of seconds above 0"),
         ({"ping_interval": "1"}, TypeError, "ping_interval is '1'"),
         ({"verify": False}, TypeError, "verify"),
-        ({"trace": 5}, TypeError, "trace is of type int: expected a plain callable that takes a TraceEvent, or None"),
+        ({"trace": 5}, TypeError, "trace is of type int: expected a plain callable that accepts a TraceEvent, or None"),
         ({"trace": []}, TypeError, "trace is of type list: expected"),
         ({"retry_stale": None}, TypeError, "retry_stale is of type NoneType: expected True or False"),
     ],

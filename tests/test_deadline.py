@@ -1,4 +1,4 @@
-"""What is left of a request's timeouts, on a clock that the test owns."""
+"""The remaining time of a request's timeouts, on a clock that the test owns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the errors are, what they say, and that they travel."""
+"""The classes of the errors, their texts, and that they can be pickled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import httpcore
 from httpcore import _errors
 from httpcore._errors import Code, show
-from httpcore._message.response import _Given  # what a response made by hand reads from
+from httpcore._message.response import _Given  # the source of a response made by hand
 from httpcore._sync import SyncResponse, run
 
 CLASSES: list[type[httpcore.HTTPCoreError]] = [
@@ -77,7 +77,7 @@ def test_the_classes_are_split_by_fault() -> None:
         assert issubclass(misuse, httpcore.ResponseError)
 
 
-# What they say.
+# Texts.
 
 
 @each_class
@@ -161,7 +161,7 @@ def test_an_error_can_be_noted_on_and_still_travels(kind: type[Any]) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-# What a peer or a caller gave.
+# Values of a peer or a caller.
 
 
 def test_shown_bytes_are_escaped() -> None:

@@ -141,7 +141,7 @@ def test_each_request_has_one_line(
     assert "outcome=failed" in info[1]
     assert "error=ConnectError phase=connect" in info[1]
     debug = [record.getMessage().split(" ")[0] for record in caplog.records if record.levelno == logging.DEBUG]
-    # The connection had served an unlogged request before; its close is told all the same.
+    # The connection had served an unlogged request before; its close is logged all the same.
     assert debug == [
         "RequestStarted",
         "HeadSent",
@@ -163,7 +163,7 @@ print("logging" in sys.modules)
 
 
 def run(server: ScriptedServer, value: str) -> tuple[str, str]:
-    """What a program prints, and what it logs, under HTTPCORE_LOG."""
+    """The output and the log of a program, under HTTPCORE_LOG."""
     done = subprocess.run(
         [sys.executable, "-W", "default", "-c", PROGRAM, server.url],
         env={"HTTPCORE_LOG": value, "PATH": ""},

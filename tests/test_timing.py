@@ -276,7 +276,7 @@ def test_a_response_made_by_hand_has_no_timing() -> None:
 
 
 class Case:
-    """A route to an origin: what a pool is given, and whether there is TLS with origin and proxy."""
+    """A route to an origin: the arguments of a pool, and whether there is TLS with origin and proxy."""
 
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()

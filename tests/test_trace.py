@@ -1,4 +1,4 @@
-"""What a trace callable is given, in which order and when, on a virtual clock."""
+"""The records that a trace receives, in which order and when, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Listener:
         self.events.append(event)
 
     def taken(self) -> list[TraceEvent]:
-        """What was heard since the last time; the number and the time of each are left out."""
+        """The records since the last call; the number and the time of each are left out."""
         events, self.events = self.events, []
         return [dataclasses.replace(event, at=0.0, request=0) for event in events]
 

@@ -18,7 +18,7 @@ EAGER = httpcore.RetryPolicy(backoff=0)
 
 
 class Adding:
-    """A trace that adds fields, and notes for which requests it was asked and how often those were sent before."""
+    """A trace that adds fields, and records the requests it was called for, and how often they were sent before."""
 
     def __init__(self, *fields: tuple[bytes, bytes], name: str = "X-Sending") -> None:
         self._fields = fields
@@ -130,7 +130,7 @@ def test_a_client_traces_all_its_requests() -> None:
     with ScriptedServer(answering(ok())) as server, httpcore.Client(trace=trace) as client:
         client.get(server.url)
     assert isinstance(trace.records[-1], httpcore.ConnectionClosed)
-    with pytest.raises(ValueError, match="trace would mean nothing to the transport that is given"):
+    with pytest.raises(ValueError, match="trace cannot be combined with transport"):
         httpcore.Client(transport=httpcore.HTTPTransport(), trace=trace)
     with pytest.raises(TypeError, match="trace is of type str"):
         httpcore.Client(trace="x")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Our dataclasses are the standard library's in all but their cost: the same is asked of both."""
+"""Our dataclasses behave like the standard library's: the same tests run on both."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ import socket
 import time
 import weakref
 from asyncio import _get_running_loop
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import TypeVar
@@ -72,6 +72,7 @@ _USUAL_TIME = asyncio.BaseEventLoop.time
 
 
 def _settle(future: asyncio.Future[T], value: T) -> None:
+    # A timer, input, `close` and a cancellation may meet in one turn of the loop: the first decides.
     if not future.done():
         future.set_result(value)
 
@@ -148,10 +149,11 @@ class AsyncioStream:
         self._number = descriptor.sock.fileno()
         self._loop = loop
         self._clock = clock
-        self._process = os.getpid()
+        self._process = os.getpid()  # the child of a fork must not unregister anything: see `abandon`
         self._poll: select.poll | None = None
-        # What came and was not read yet; the first `_offset` bytes of the first piece are gone.
-        self._pieces: deque[bytes] = deque()
+        # Received pieces that were not read yet; the first `_offset` bytes of the first one are gone. A list: it is
+        # short, and the empty deque of each idle connection would take 700 bytes more.
+        self._pieces: list[bytes] = []
         self._offset = 0
         self._size = 0
         # How much to receive: what the last reader asked for, so that nothing needs to be split.
@@ -160,7 +162,7 @@ class AsyncioStream:
         self._is_over = False
         self._end_is_reported = False
         self._is_listening = False
-        # Ask the socket before waiting for the loop to say something. See `_receive`.
+        # Look at the socket before waiting for the loop to report something. See `_receive`.
         self._look_first = False
         # The last call was a write: the next one looks for an early answer. See `write_some`.
         self._spoke = False
@@ -228,6 +230,7 @@ class AsyncioStream:
             piece = piece[start : start + max_bytes]
             self._offset = start + max_bytes
         self._size -= len(piece)
+        # At half, not at the limit: or each piece that is read would cost two changes of the loop's registration.
         if not self._is_listening and not self._is_over and self._size <= _MOST_KEPT // 2:
             self._listen()
         return piece
@@ -247,6 +250,7 @@ class AsyncioStream:
             return False
         self._look_first = True
         if not data:
+            # At its end a descriptor is readable for ever: the loop would report it in each turn.
             self._is_over = True
             self._stop_listening()
             return True
@@ -277,6 +281,7 @@ class AsyncioStream:
 
     async def _wait_for_input(self, timeout: float | None) -> None:
         if self._burst >= _TURN and await self._is_woken_in_a_turn():
+            # Woken while no call waited: as for a timer that is due, input that is there wins.
             self._look_first = False
             if not self._receive():
                 raise self._descriptor.read_timeout(timeout)
@@ -286,6 +291,7 @@ class AsyncioStream:
             return
         if self._reader is not None:  # it would be forgotten, and wait for ever
             raise self._descriptor.busy("reading from")
+        # To wait is a turn for the others.
         self._burst = 0
         reader: Future = self._loop.create_future()
         self._reader = reader
@@ -314,6 +320,7 @@ class AsyncioStream:
             _settle(self._reader, True)
         elif self._watcher is not None:
             self._watcher()
+        # A writer that listens returns 0, so that its caller reads: the peer may wait for that before it makes room.
         if self._writer is not None and self._writer_listens:
             _settle(self._writer, True)
 
@@ -323,6 +330,7 @@ class AsyncioStream:
                 self._loop.call_soon(self._tell)
 
     def _tell(self) -> None:
+        # A reader may have come, or taken the input, since this was asked for.
         if self._watcher is not None and self._reader is None and (self._pieces or self._is_over):
             self._watcher()
 
@@ -343,7 +351,7 @@ class AsyncioStream:
         if self._burst >= _TURN and await self._is_woken_in_a_turn():
             raise self._descriptor.write_timeout(timeout)
         # Input is asked for from the second call on that follows another with no look at the input between them: a
-        # request that fits one call costs one system call, and an upload still hears an early answer within one piece.
+        # request that fits one call costs one system call, and an upload still sees an early answer within one piece.
         if self._spoke and not duplex:
             self._look()
         sent = self._try_to_write(data, duplex)
@@ -377,10 +385,11 @@ class AsyncioStream:
                 raise self._descriptor.write_timeout(timeout)
 
     def _try_to_write(self, data: bytes | bytearray | memoryview, duplex: bool) -> int | None:
-        """What `write_some` returns, or None when there is neither room nor input."""
+        """The result of `write_some`, or None when there is neither room nor input."""
         descriptor = self._descriptor
         if descriptor.is_closed:
             raise descriptor.error(WriteError, "writing")
+        # The end counts as input until the caller has seen it. After that a peer that only half-closed is written to.
         if not duplex and (self._pieces or (descriptor.has_ended and not self._end_is_reported)):
             return 0
         try:
@@ -390,6 +399,7 @@ class AsyncioStream:
             raise
         if sent is not None:
             self._burst += sent
+            # A connection that was reset would have refused these bytes: so the next wait need not look first.
             self._look_first = False
             self._spoke = True
         return sent
@@ -423,6 +433,7 @@ class AsyncioStream:
             return await writer
         finally:
             self._writer = None
+            # Once it is closed `_unregister` does this; after that the number may be another socket's.
             if not self._descriptor.is_closed:
                 self._loop.remove_writer(self._number)
 
@@ -447,7 +458,7 @@ class AsyncioStream:
             elif until < self._timer_at:
                 self._set_timer(until, least=_TICK)
 
-    # Letting go.
+    # Waking and closing.
 
     def wake(self) -> None:
         if _get_running_loop() is self._loop:
@@ -475,6 +486,7 @@ class AsyncioStream:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._unregister)
                 return
+        # The loop was closed since it was asked, and watches nothing any more.
         self._unregister()
 
     def abandon(self) -> None:
@@ -491,10 +503,13 @@ class AsyncioStream:
         loop = self._loop
         if not loop.is_closed():
             self._stop_listening()
-            if self._writer is not None:
-                loop.remove_writer(self._number)
+            # Also where no call waits for room any more: one that was woken by `close` from another thread has left
+            # before this runs, and has not unregistered.
+            loop.remove_writer(self._number)
             if self._timer is not None:
                 self._timer.cancel()
+            # As if there were news: each looks at the socket, and so ends with "closed on this side" and not with a
+            # timeout.
             for waiter in (self._reader, self._writer):
                 if waiter is not None:
                     _settle(waiter, True)
@@ -521,6 +536,7 @@ class AsyncioEvent:
         self._waiter: Future | None = None
 
     def set(self) -> None:
+        # The flag first: a task that is about to wait looks at it in the loop's thread, where `_wake` runs later.
         self._is_set = True
         if self._backend.is_current():
             self._wake()
@@ -652,6 +668,8 @@ class AsyncioBackend:
 
         try:
             async with limit:
+                # Inside `async with`: it calls at once if it is set already, and a timeout is rescheduled only once
+                # entered.
                 interrupt.on_set(interrupted)
                 return await run()
         except TimeoutError as error:
@@ -752,6 +770,7 @@ class AsyncioBackend:
             for number in numbers:
                 self._loop.add_writer(number, _settle, future, True)
             in_time = await self._in_time(future, seconds)
+            # Of several the future does not say which one it was: the caller then asks each.
             return sockets if in_time and len(sockets) == 1 else ()
         finally:
             for number in numbers:

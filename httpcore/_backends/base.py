@@ -41,7 +41,7 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
 @public
 @dataclass(frozen=True, slots=True)
 class TLSInfo:
-    """What the handshake agreed on. `certificate` is the peer's, DER encoded; `peer_certificate` is what it says."""
+    """The results of the handshake. `certificate` is the peer's, DER encoded; `peer_certificate` has its contents."""
 
     version: str
     cipher: str
@@ -54,7 +54,7 @@ class TLSInfo:
     def peer_certificate(self) -> Certificate | None:
         """Subject, names, issuer and validity of the peer's certificate, read anew each time; None if there is none.
 
-        With `verify=False` it is what the peer says of itself, and nothing that was checked.
+        With `verify=False` it is the peer's own claim, which nothing has checked.
 
         Raises:
             RemoteProtocolError: the certificate cannot be read.
@@ -168,7 +168,7 @@ class Stream(Protocol):
     def give(self, data: bytes | bytearray | memoryview) -> int:
         """Send as much of `data` as there is room for without waiting, and return how many bytes: may be 0.
 
-        0 also when the stream is broken or closed, which the next `write_some` tells. Not while another call writes.
+        0 also when the stream is broken or closed, which the next `write_some` raises. Not while another call writes.
         """
         ...
 

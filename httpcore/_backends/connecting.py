@@ -13,6 +13,7 @@ from .happy_eyeballs import Race, connect_error
 from .lookup import numeric, show_address
 from .sockets import _GOES_ON, Descriptor, _open, open_socket
 
+# Seconds between two tries. A unix socket whose queue is full answers EAGAIN, and no system call waits for its place.
 _UNIX_RETRY = 0.01
 
 
@@ -58,6 +59,7 @@ class Connecting:
             writable: Sequence[socket.socket] = ()
             while (descriptor := self._step(writable)) is None:
                 writable = await wait(list(self.sockets), self._race.wait())
+            # Out of the table first: whatever is still in it is closed below.
             del self.sockets[descriptor.sock]
             return descriptor
         finally:
@@ -90,6 +92,7 @@ class Connecting:
         except OSError as error:
             self._race.failed(peer, error)
             return None
+        # Noted before the call: from here on `run` closes it, whatever interrupts the connect.
         self.sockets[sock] = peer
         code = _begin_to_connect(sock, place.sockaddr)
         if code == errno.EINPROGRESS:
@@ -98,6 +101,8 @@ class Connecting:
 
     def _look(self, sock: socket.socket, *, is_sure: bool) -> Descriptor | None:
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        # No error and not known to be writable: either connected or still under way, and only a peer's name tells
+        # which.
         if not (code or is_sure or _is_connected(sock)):
             return None
         return self._outcome(sock, self.sockets[sock], code)
@@ -106,6 +111,8 @@ class Connecting:
         if not code:
             try:
                 return Descriptor(sock, peer)
+            # The peer reset it between the connect and this look: to the caller that is a failed attempt like any
+            # other.
             except OSError as error:
                 code = error.errno or errno.ECONNABORTED
         del self.sockets[sock]

@@ -1,4 +1,4 @@
-"""Which address is tried when, and what is said when none answers: RFC 8305, section 5. No I/O and no waiting.
+"""Which address is tried when, and the error when none answers: RFC 8305, section 5. No I/O and no waiting.
 
 The next address is tried a quarter of a second after the last one was, or at once when one has failed; those before it
 go on beside it. When the time to connect is so short that some would never have their turn, the pace is quicker.
@@ -46,6 +46,7 @@ class Race(Generic[A]):
         self._due = -inf
         self._ends = inf if timeout is None else now() + timeout
         self._delay = _DELAY
+        # Else a short timeout would end before a good address behind some silent ones was ever tried.
         if timeout is not None and timeout < _DELAY * len(addresses):
             self._delay = max(timeout / len(addresses), _SHORTEST_DELAY)
         self._failures: list[tuple[str, OSError]] = []
@@ -57,6 +58,7 @@ class Race(Generic[A]):
         if self._due != -inf and self._now() < self._due - _EARLY:
             return None
         address = self._waiting.popleft()
+        # From now, not from when it was due: a busy loop that comes late must not begin two at once.
         if self._waiting:
             self._due = self._now() + self._delay
         return address
@@ -81,6 +83,7 @@ class Race(Generic[A]):
         rest = list(under_way)
         if not rest and not self._waiting:
             raise connect_error(self._target, self._failures)
+        # Looked at last: a connection that was made as the time ran out has been returned before this is asked.
         if self._now() >= self._ends - _EARLY:
             raise self._too_late(rest)
 
@@ -95,7 +98,7 @@ class Race(Generic[A]):
 
 
 def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> ConnectError:
-    """One error for all that was tried: each address as text with what it said. `errno` and cause are the last one's.
+    """One error for all that was tried: each address as text with its reason. `errno` and cause are the last one's.
 
     `target` is what the caller asked for, e.g. "example.com:80". An address equal to it is not repeated.
     """
@@ -117,5 +120,5 @@ def _described(error: OSError) -> str:
 
 
 def reason(error: OSError) -> str:
-    """What the system said, never empty."""
+    """The system's message, never empty."""
     return error.strerror or str(error) or type(error).__name__

@@ -32,7 +32,7 @@ SockAddr = tuple[str | int | bytes, ...]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a socket is made of and connects to: `socket.AF_INET` or `AF_INET6`, and the tuple that `connect` takes."""
+    """An address to connect to: its family, `socket.AF_INET` or `AF_INET6`, and the tuple that `connect` takes."""
 
     family: int
     sockaddr: SockAddr
@@ -127,6 +127,7 @@ def resolve(host: str, timeout: float | None, interrupt: Interrupt | None = None
             interrupt.on_set(wake)
         is_done.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
     finally:
+        # A thread that has not begun skips the lookup; the answer of one that has is dropped.
         call.leave()
         if interrupt is not None:
             interrupt.forget(wake)
@@ -160,6 +161,7 @@ def _answer(host: str) -> Answer:
         )
         failure.__cause__ = error
         return failure
+    # A dict keeps the order, and an address that the system gives once per protocol counts once.
     addresses = {_text(sockaddr): None for family, _, _, _, sockaddr in found if _is_internet(family)}
     if not addresses:
         return ConnectError(f"the name {show(host)} has no address", phase="resolve")

@@ -1,6 +1,6 @@
-"""One connected socket and what can be done with it without waiting, with errors in our words.
+"""One connected socket and the calls on it that never wait, with httpcore's errors.
 
-The streams of blocking, trio and asyncio are this and a way to wait. The socket is always non-blocking: a
+The streams of threads, trio and asyncio are this and a way to wait. The socket is always non-blocking: a
 timeout kept by the socket object is shared by the reader and the writer, costs 0.6 microseconds each time it changes,
 and makes `send` wait before it tries.
 """
@@ -27,7 +27,7 @@ _USUAL = 65536
 bytes(PIECE + 4096)
 
 _NEVER_WAITS = getattr(socket, "SOCK_NONBLOCK", 0)  # Linux and the BSDs
-# What a connect says that goes on. One that a signal interrupted does, too.
+# The codes of a connect that goes on. One that a signal interrupted does, too.
 _GOES_ON = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
 if errno.EWOULDBLOCK != errno.EAGAIN:
     _GOES_ON.add(errno.EWOULDBLOCK)  # Windows
@@ -49,7 +49,10 @@ def open_socket(family: int, local_address: str | None, options: Sequence[Socket
     """A TCP socket that is not connected yet, its options set. Raises `OSError`, and closes what it opened."""
     sock = _open(family)
     try:
+        # A head and a streamed body leave in two writes: Nagle's algorithm would hold the second one back until the
+        # first is acknowledged, which a peer may delay (RFC 9293, section 3.7.4).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Without it the system never finds out that the peer of an idle connection has gone.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option in options:
             sock.setsockopt(*option)
@@ -75,12 +78,12 @@ class Descriptor:
         self.has_ended = False
         # What the peer had sent before a write failed. It is read before the socket is asked.
         self.kept = bytearray()
-        # How the connection broke: stands where the system, which tells it only once, would then claim a clean end.
+        # How the connection broke. The system reports that once, and then claims a clean end: this is raised instead.
         self._failure: OSError | None = None
         self._room = _USUAL  # for what is received
 
     def receive(self, max_bytes: int) -> bytes | None:
-        """What is here now, `b""` at the end, None when there is nothing. Raises ReadError."""
+        """The bytes that are here now, `b""` at the end, None when there are none. Raises ReadError."""
         if self.kept:
             return self._receive_kept(max_bytes)
         room = self._room
@@ -92,6 +95,7 @@ class Descriptor:
             self._remember(error)
             raise self.error(ReadError, "reading", error) from error
         size = len(data)
+        # A full buffer says that more is waiting: a download grows its buffer, and a small answer lets it shrink again.
         if size == room:
             self._room = PIECE
         elif not size:
@@ -126,7 +130,8 @@ class Descriptor:
             return 0
 
     def has_input(self) -> bool:
-        """Whether `receive` has news. A connection that broke has none: `send` tells it, and keeps what had come."""
+        """Whether `receive` has news. One that broke has none: `send` raises that, and keeps the bytes from before."""
+        # After the end the socket is readable for ever, which is no news.
         if self.kept or self.has_ended:
             return bool(self.kept)
         try:
@@ -154,6 +159,7 @@ class Descriptor:
 
     def shut_down(self) -> None:
         """End both directions now: calls that wait for the socket end. The descriptor stays open. Never raises."""
+        # First: a call that `shutdown` wakes must find out why, or it would report the end as the peer's.
         self.is_closed = True
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
@@ -170,7 +176,9 @@ class Descriptor:
 
     def read_timeout(self, timeout: float | None) -> ReadTimeout:
         """The error of a read whose time is over, or that `Stream.wake` ended."""
-        message = "the wait for input was ended" if timeout is None else f"nothing came for {timeout:g} seconds"
+        message = (
+            "the wait for input was ended" if timeout is None else f"no bytes were received for {timeout:g} seconds"
+        )
         return ReadTimeout(message, peer=self.info.peer, limit=timeout)
 
     def write_timeout(self, timeout: float | None) -> WriteTimeout:
@@ -187,12 +195,13 @@ class Descriptor:
         return piece
 
     def _check_end(self) -> None:
+        # An empty `recv` is the peer's end only if neither we nor an error have ended the connection before.
         if self.is_closed or self._failure is not None:
             raise self.error(ReadError, "reading", self._failure) from self._failure
         self.has_ended = True
 
     def _keep_input(self, failure: OSError) -> None:
-        """Take in what had come before a write failed: some systems drop it with the first call after a reset.
+        """Take in the bytes from before a write failed: some systems drop them with the first call after a reset.
 
         Without this a 413 followed by a reset is lost to the client that is still sending.
         """
@@ -200,6 +209,7 @@ class Descriptor:
         if failure.errno != errno.EPIPE:
             self._remember(failure)
         try:
+            # Bounded: a peer that goes on sending while our writes fail must not fill the memory.
             while len(self.kept) < _MOST_KEPT:
                 piece = self.sock.recv(PIECE)
                 if not piece:

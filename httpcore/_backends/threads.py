@@ -98,6 +98,7 @@ class BlockingStream:
                 raise descriptor.error(ReadError, "reading")
             begun = time.monotonic()
             left = _milliseconds(timeout)
+            # What a failed write saved comes first: the socket itself may report only the reset.
             while descriptor.kept or self._input(left):
                 data = descriptor.receive(max_bytes)
                 if data is not None:
@@ -121,7 +122,7 @@ class BlockingStream:
                 raise descriptor.error(WriteError, "writing")
             # Input is looked for from the second call on that follows another with no look at the input between them:
             # a request that fits one call, right after its connection was read or asked, costs one system call,
-            # and an upload still hears an early answer within one piece. When there is no room both are waited for.
+            # and an upload still sees an early answer within one piece. When there is no room both are waited for.
             if duplex or not self._spoke:
                 sent = descriptor.send(data)
                 if sent is not None:
@@ -213,6 +214,7 @@ class BlockingStream:
     def close(self) -> None:
         if self._descriptor.sock.fileno() == -1:
             return
+        # Before the look at `_inside`: a thread that enters after it sees `is_closed`, one that was inside is woken.
         self._descriptor.shut_down()
         if not self._inside:
             self._descriptor.sock.close()
@@ -244,6 +246,7 @@ class BlockingEvent:
         self._lock.acquire()
 
     def set(self) -> None:
+        # The flag first: the thread that the lock lets through looks at it.
         self._is_set = True
         self._open()
 
@@ -266,7 +269,7 @@ class BlockingEvent:
 
 
 class _Here(threading.local):
-    """What ends the waits of the dial that this thread is in. A thread is in one at a time: no wait here suspends."""
+    """The interrupt of the dial that this thread is in. A thread is in one at a time, since no wait here suspends."""
 
     interrupt: Interrupt | None = None
 
@@ -306,6 +309,7 @@ class BlockingBackend:
         time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this runtime does
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
+        # The caller's thread is its own to block, and has no other task.
         return function()
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:

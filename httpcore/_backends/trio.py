@@ -1,7 +1,7 @@
 """The runtime of trio: plain non-blocking sockets, and trio only where something really has to wait.
 
 Trying comes first and costs no turn of the scheduler; what would block then waits. So that a fast peer cannot keep the
-other tasks out, or a cancellation unheard, a stream gives up its turn before the next piece once it has moved PIECE
+other tasks out, or a cancellation out, a stream gives up its turn before the next piece once it has moved PIECE
 bytes without waiting, each call counting for some more. In both cases the act comes after the wait: a cancelled call
 has taken or given nothing.
 """
@@ -56,6 +56,7 @@ async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
             pass  # closing ends the waits, and the caller looks for it
         except trio.BusyResourceError:
             busy = True  # raised outside the nursery, which would make a group of it
+        # The first to end ends the others, too.
         nursery.cancel_scope.cancel()
 
     try:
@@ -63,11 +64,11 @@ async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
             for one, sock in waits:
                 nursery.start_soon(wait_for, one, sock)
     except BaseExceptionGroup:
-        # Older trio tells the cancellation of several tasks as a group.
+        # Older trio raises the cancellation of several tasks as a group.
         await trio.lowlevel.checkpoint_if_cancelled()
         raise
     if busy:
-        raise trio.BusyResourceError("another task waits for this socket")
+        raise trio.BusyResourceError("another task already waits for this socket")
 
 
 class TrioStream:
@@ -81,6 +82,8 @@ class TrioStream:
     can_wake = True
 
     def __init__(self, descriptor: Descriptor, token: trio.lowlevel.TrioToken) -> None:
+        # All of these but the descriptor and the token belong to trio's thread: another thread comes by
+        # `run_sync_soon`.
         self._descriptor = descriptor
         self._token = token
         self._spoke = False
@@ -107,7 +110,7 @@ class TrioStream:
             raise self._descriptor.write_timeout(timeout)
         # Input is looked for from the second call on that follows another with no look at the input between them:
         # a request that fits one call, right after its connection was read or asked, costs one system call,
-        # and an upload still hears an early answer within one piece. When there is no room both are waited for.
+        # and an upload still sees an early answer within one piece. When there is no room both are waited for.
         sent = self._send(data, listens=self._spoke and not duplex)
         if sent is None:
             wait = self._wait_for_room(duplex)
@@ -198,12 +201,15 @@ class TrioStream:
         return _wait_for_either
 
     async def _when_ready(self, act: Callable[[], T | None], wait: Wait, timeout: float | None, doing: str) -> T | None:
-        """What `act` gives once it gives something. None when time ran out first; a last try is made then."""
+        """The first result of `act` that is not None. None when time ran out first; a last try is made then."""
         scope = trio.move_on_after(_seconds(timeout))
         try:
+            # Inside the `try`: Ctrl-C may come as soon as it returns, and would leave the scope in the list.
             self._waits.append(scope)
             with scope:
                 while True:
+                    # Readiness may be stale by now (another task took the input), so `act` decides, and gives None to
+                    # wait on.
                     await wait(self._descriptor.sock)
                     self._moved = 0
                     result = act()
@@ -215,6 +221,7 @@ class TrioStream:
             raise self._descriptor.busy(doing) from None
         finally:
             self._waits.remove(scope)
+        # Input or room that is there as the time runs out wins over the timeout.
         return act()
 
     def _wake(self) -> None:
@@ -223,7 +230,7 @@ class TrioStream:
             scope.cancel()
 
     async def _is_woken_in_a_turn(self) -> bool:
-        """Let others run. Tells whether one of them called `wake`, which found no call that waits."""
+        """Let others run. Returns whether one of them called `wake`, which found no waiting call to end."""
         wakes = self._wakes
         await trio.lowlevel.checkpoint()
         self._moved = 0
@@ -231,6 +238,8 @@ class TrioStream:
 
     def _close_here(self) -> None:
         sock = self._descriptor.sock
+        # Twice, if a thread and a task have closed it. `notify_closing` comes first: it needs the number, and ends the
+        # waits, which would otherwise wait on whatever socket gets that number next.
         if sock.fileno() != -1:
             trio.lowlevel.notify_closing(sock)
             sock.close()
@@ -309,6 +318,7 @@ class TrioBackend:
         await trio.sleep(max(seconds, 0.0))
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
+        # Cancellable at once: the function reads files or makes a TLS context, and what it returns late is dropped.
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:

@@ -81,6 +81,8 @@ class Threads:
 
     def _next(self) -> Call | None:
         with self._lock:
+            # Under the same lock as `start`: a call is either found here, or `start` has seen this thread gone and
+            # starts another. Between the two steps it could be left without a thread.
             if self._calls:
                 return self._calls.popleft()
             self._running -= 1

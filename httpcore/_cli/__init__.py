@@ -1,1 +1,1 @@
-"""The command line: one request, its response like curl's, and what happened in between."""
+"""The command line: one request, its response as curl writes it, and the steps in between."""

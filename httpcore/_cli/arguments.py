@@ -31,7 +31,7 @@ __all__ = ["parser", "plan_of"]
 
 
 def parser() -> argparse.ArgumentParser:
-    """What reads the command line. It ends the process with status 2 where that is wrong."""
+    """The parser of the command line. It ends the process with status 2 if the command line is wrong."""
     made = argparse.ArgumentParser(
         "httpcore", description="Send one HTTP request and write the response.", allow_abbrev=False
     )
@@ -93,7 +93,7 @@ def _add_tls(group: Any) -> None:
     group.add_argument("-k", "--insecure", action="store_true", help="accept any certificate")
 
 
-# The types of the arguments. What they raise argparse reports.
+# The types of the arguments. argparse reports the errors that they raise.
 
 
 def _data(text: str) -> Data:
@@ -128,9 +128,9 @@ def plan_of(arguments: Sequence[str]) -> Plan:
     """The plan of a command line.
 
     Raises:
-        UsageError: it contradicts itself, or an argument has another form.
+        UsageError: options contradict each other, or an argument is malformed.
         InvalidURL, UnsupportedProtocol: the URL cannot be requested.
-        SystemExit: argparse has written what is wrong, or the help that was asked for.
+        SystemExit: argparse has written an error, or the help.
     """
     given = parser().parse_args(arguments)
     url = url_of(given.url)

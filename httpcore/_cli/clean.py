@@ -1,8 +1,9 @@
-"""Text that is safe on a terminal: what a server sent may move the cursor, rename the window, or answer for the user.
+"""Text that is safe on a terminal: bytes of a server may move the cursor, rename the window, or send input in the
+user's place.
 
-A line of our own has every character escaped that is not printable. Of a body line ends and tabs stay, and so do
-characters that only join others (in emoji, in Persian); what turns the direction of writing is escaped too, since it
-shows another text than there is.
+A line of our own has every character escaped that is not printable. In a body, line ends and tabs are kept, and
+so are characters that only join others (in emoji, in Persian); characters that change the direction of writing are
+escaped too, since they make a text look like another one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command itself: reads the plan, sends the request, writes the response, and says what it came to."""
+"""The command itself: reads the plan, sends the request, writes the response, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Run:
         self._watch = Watch(plan, console, self._output, self._bar)
 
     def _has_bar(self, console: Console) -> bool:
-        """Where the body goes to a terminal, that shows how far it has come."""
+        """If the body goes to a terminal, the body itself shows the progress."""
         elsewhere = isinstance(self._output, File) or not console.stdout.isatty()
         return elsewhere and console.stderr.isatty() and not self._plan.is_silent
 
@@ -87,7 +87,7 @@ class Run:
         return self._report(status)
 
     def _report(self, status: Exit) -> Exit:
-        """What the records say of where the time went."""
+        """The waterfall, from the records of the run."""
         plan, console = self._plan, self._console
         if not (plan.trace or plan.trace_svg):
             return status
@@ -168,7 +168,7 @@ def decoded(response: ClientResponse) -> Iterator[bytes]:
         yield piece
 
 
-# What the plan is made into.
+# The arguments of the request, from the plan.
 
 
 def output_of(plan: Plan, console: Console) -> Output:
@@ -183,7 +183,7 @@ def pool_of(plan: Plan) -> SyncConnectionPool:
     """The pool that the request goes through.
 
     Raises:
-        TypeError, ValueError, HTTPCoreError: an option has a value that it does not take.
+        TypeError, ValueError, HTTPCoreError: an option has an invalid value.
     """
     return SyncConnectionPool(
         SSLConfig(cert=plan.cert, verify=False if plan.insecure else plan.cacert or True),
@@ -193,12 +193,14 @@ def pool_of(plan: Plan) -> SyncConnectionPool:
         proxy=proxy_of(plan.proxy),
         resolve=dict(plan.resolve) or None,
         retries=RetryPolicy(attempts=plan.retries + 1),
-        engines=plan.engines,  # type: ignore[arg-type]  # any text: the pool says which ones there are
+        engines=plan.engines,  # type: ignore[arg-type]  # any text: the pool checks the name
     )
 
 
 def proxy_of(text: str | None) -> Proxy | ProxyChooser | None:
-    """Of `--proxy`: a URL, by default an http one; "" for none. Left out: what the environment says."""
+    """Of `--proxy`: a URL, by default an http one; "" for none. If it is left out, the proxies of the environment are
+    used.
+    """
     if text is None:
         return proxies_from_environment()
     return Proxy(text if "://" in text else f"http://{text}") if text else None
@@ -215,7 +217,7 @@ def client_of(plan: Plan, wire: Wire) -> Client:
 
 
 def password_of(user: str, password: str | None) -> str:
-    """The password, asked for where there is none.
+    """The user name and password; the program prompts for a missing password.
 
     Raises:
         UsageError: the input ended before one was typed.
@@ -244,7 +246,7 @@ def content_of(plan: Plan, console: Console, stack: ExitStack) -> bytes | Binary
 
 
 def _text_of(data: Data, console: Console) -> bytes:
-    """Of `-d`: curl takes the line ends of a file away."""
+    """The data of `-d`, without the line ends of a file, as curl does."""
     if data.path is None:
         return data.text
     with _reading(data.path):

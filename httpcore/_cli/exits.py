@@ -39,7 +39,7 @@ __all__ = ["MEANINGS", "Exit", "exit_of"]
 
 
 class Exit(IntEnum):
-    """What a run came to."""
+    """The exit statuses."""
 
     OK = 0
     PROTOCOL = 1

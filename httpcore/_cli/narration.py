@@ -1,6 +1,7 @@
-"""What happens, as lines like those of curl's `-v`: `*` for the steps, `>` for what is sent, `<` for what came. Pure.
+"""The steps of a request as lines like those of curl's `-v`: `*` for steps, `>` for sent and `<` for received heads.
+Pure.
 
-Each line is safe on a terminal. Values that may be credentials are left out, unless they are asked for.
+Each line is safe on a terminal. Values that may be credentials are left out, unless the caller requests them.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _SECRET: Final = CREDENTIALS | {b"set-cookie", b"set-cookie2", b"proxy-authoriza
 
 
 def record_line(record: TraceEvent) -> str | None:
-    """What a record says, or None for one that is no step of its own."""
+    """The text for a record, or None for one that is no step of its own."""
     tell = _STEPS.get(type(record))
     return None if tell is None else f"* {line_text(tell(record))}"
 

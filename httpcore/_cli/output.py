@@ -1,4 +1,4 @@
-"""Where the response goes: a file, a descriptor, or a terminal, which gets text alone and nothing that steers it."""
+"""Where the response goes: a file, a descriptor, or a terminal, which receives only text and no control characters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .clean import body_text, line_text
 __all__ = ["BinaryToTerminal", "Console", "File", "Output", "Stream", "Terminal", "WriteFailed"]
 
 _LOOKED_AT: Final = 2000
-"""A body that has a zero byte among so many is binary, as curl has it."""
+"""A body with a zero byte among so many bytes is binary, as for curl."""
 
 
 class WriteFailed(Exception):
@@ -20,7 +20,7 @@ class WriteFailed(Exception):
 
 
 class BinaryToTerminal(WriteFailed):
-    """The body is no text, and would go to a terminal."""
+    """The body is not text, and would go to a terminal."""
 
 
 class Console:
@@ -33,13 +33,13 @@ class Console:
 
     @classmethod
     def of_process(cls) -> Console:
-        """The streams of this process. The objects of `sys` would write what is left once more at its end, where a
-        broken pipe can no longer be reported.
+        """The streams of this process. The objects of `sys` would write unflushed text again at the end of the
+        process, where a broken pipe can no longer be reported.
         """
         return cls(_opened(0, "rb"), _opened(1, "wb"), _opened(2, "wb"))
 
     def say(self, text: str) -> None:
-        """A line for people, on the standard error output. Where nothing reads it any more, it is lost."""
+        """A line for people, on the standard error output. If nothing reads it any more, it is lost."""
         self.show(text + "\n")
 
     def show(self, text: str) -> None:
@@ -48,7 +48,7 @@ class Console:
 
     @property
     def is_unicode(self) -> bool:
-        """Whether lines may have characters beyond ASCII, by what the environment says."""
+        """Whether lines may have characters beyond ASCII, by the locale of the environment."""
         names = [os.environ.get(name, "") for name in ("PYTHONIOENCODING", "LC_ALL", "LC_CTYPE", "LANG")]
         chosen = next((name for name in names if name), "")
         return os.name == "nt" or "utf" in chosen.lower()
@@ -59,19 +59,19 @@ def _opened(fd: int, mode: str) -> BinaryIO:
         return cast("BinaryIO", open(fd, mode, buffering=0, closefd=False))
     except OSError:
         # The process was started without it (`>&-`). A socket would get its number, and then what is written here. The
-        # null device takes the number (the lowest one free), to be read alone: writing fails, as curl's does.
+        # null device is opened for the number (the lowest one free), to be read alone: writing fails, as curl's does.
         return cast("BinaryIO", open(os.open(os.devnull, os.O_RDONLY), mode, buffering=0, closefd=False))
 
 
 def write_all(stream: BinaryIO, data: bytes) -> None:
-    """An unbuffered stream may take a part."""
+    """Write all: an unbuffered stream may write only a part at once."""
     view = memoryview(data)
     while view:
         view = view[stream.write(view) or 0 :]
 
 
 class Output(Protocol):
-    """Takes heads and bodies."""
+    """The interface for writing heads and bodies."""
 
     def head(self, data: bytes) -> None: ...
     def begin(self, content_type: str | None) -> None: ...
@@ -81,7 +81,7 @@ class Output(Protocol):
 
 
 class Stream:
-    """A descriptor that takes any bytes."""
+    """A descriptor that accepts any bytes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -135,7 +135,7 @@ class File(Stream):
 
 
 class Terminal(Stream):
-    """A terminal. Bodies are decoded by their charset; what would steer it is escaped; binary ones are refused."""
+    """A terminal. Bodies are decoded by their charset; control characters are escaped; binary bodies are refused."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)

@@ -1,4 +1,4 @@
-"""Colours on a terminal, where `rich` is installed (the extra `cli`): it knows which ones a terminal has."""
+"""Colours on a terminal, where `rich` is installed (the extra `cli`): it detects the colours of the terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plain(line: Line) -> str:
 
 
 class Painter:
-    """Makes text of lines, for the standard error output."""
+    """Turns lines into text, for the standard error output."""
 
     def __init__(self, console: Console) -> None:
         is_plain = not console.stderr.isatty() or "NO_COLOR" in os.environ or find_spec("rich") is None

@@ -1,4 +1,4 @@
-"""What a command line asks for, as one value. No I/O: files are named here, and read when the request is made."""
+"""The meaning of a command line, as one value. No I/O: files are named here, and read when the request is made."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JSON: Final = b"application/json"
 
 
 class UsageError(Exception):
-    """The command line is wrong; its text says what was expected and what was seen."""
+    """The command line is wrong; its text states the expected and the given value."""
 
 
 class Data(NamedTuple):
@@ -52,20 +52,20 @@ class Data(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The request, how it is sent, and what is shown of it.
+    """The request, how it is sent, and which parts of it are shown.
 
     Attributes:
-        method, url, headers: of the request, complete but for `Host` and what frames the body.
+        method, url, headers: of the request, complete except for `Host` and the framing fields.
         data: pieces of the body, with "&" between them.
         data_file: the path of the body; "-" is the standard input. None: there is none.
-        user: user name and password of the origin; the password is None where it is to be asked for.
+        user: user name and password of the origin; the password is None if the program must prompt for it.
         output: the path of a file, "-" for the standard output also where that is a terminal, None for the latter.
         show_head: the heads of responses go to the output, before the body.
         fail: a status of 400 or more is an error.
         follow, most_redirects: whether redirects are followed, and how many.
         is_silent: neither a bar of progress nor errors; `show_errors` shows these all the same.
-        verbosity: 0, 1 for what happens and both heads, 2 for what is secret in them too.
-        compressed: any content coding is asked for, and decoded.
+        verbosity: 0, 1 for the steps and both heads, 2 to show the secrets in them too.
+        compressed: any content coding is requested, and decoded.
         timeout, max_time: seconds of each wait, and in all; None for no limit.
         trace, trace_svg: the waterfall as text; the path that it is drawn into.
         All others: as the arguments of `ConnectionPool`.
@@ -102,7 +102,7 @@ class Plan(NamedTuple):
 
 
 def url_of(text: str) -> URL:
-    """The URL; http where it has no scheme, as curl takes it.
+    """The URL; http if it has no scheme, as with curl.
 
     Raises:
         InvalidURL, UnsupportedProtocol: it cannot be requested.
@@ -119,10 +119,10 @@ def method_of(asked: str | None, *, head: bool, has_body: bool) -> str:
 def edited_headers(given: list[str], defaults: list[Pair]) -> tuple[Pair, ...]:
     """The fields of the request: those of `-H`, and the defaults for names that are not among them.
 
-    "Name: value" adds a field, "Name:" takes the default away, "Name;" adds a field without a value.
+    "Name: value" adds a field, "Name:" removes the default, "Name;" adds a field without a value.
 
     Raises:
-        UsageError: a text has another form.
+        UsageError: a text is malformed.
     """
     fields: list[Pair] = []
     named = set()
@@ -142,7 +142,7 @@ def resolve_of(given: list[str], url: URL) -> tuple[tuple[str, tuple[str, ...]],
     """Addresses by host, of `--resolve HOST:PORT:ADDRESS[,ADDRESS]`; those for other ports are left out.
 
     Raises:
-        UsageError: a text has another form.
+        UsageError: a text is malformed.
     """
     found: dict[str, tuple[str, ...]] = {}
     for text in given:

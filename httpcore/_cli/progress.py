@@ -86,7 +86,7 @@ class Bar:
         self._width = width
 
     def clear(self) -> None:
-        """Take the line away, so that another can be written there."""
+        """Remove the line, so that another can be written there."""
         if self._width:
             self._console.show("\r" + " " * self._width + "\r")
             self._width = 0

@@ -1,4 +1,4 @@
-"""Where the time of a run went: the records of its requests as spans, each a phase from here to there. Pure."""
+"""The time of a run: the records of its requests as spans, each a phase with start and end. Pure."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from .._trace import (
 __all__ = ["PHASES", "Exchange", "Span", "exchanges_of"]
 
 PHASES: Final = ("queue", "DNS", "connect", "tunnel", "TLS", "send", "wait", "body", "pause")
-"""What a request spends its time with: waiting for a connection, ..., waiting for its answer, the answer's body, and
-the pause before it is sent again.
+"""The phases of a request: waiting for a connection, ..., waiting for the response, its body, and the pause before
+it is sent again.
 """
 
 
@@ -51,7 +51,7 @@ class Exchange(NamedTuple):
     Attributes:
         method, url: as its first record has them: without credentials.
         start, end: seconds since the first record of the run.
-        outcome: the status, the name of the error, or both; "" where neither came.
+        outcome: the status, the name of the error, or both; "" if there is neither.
         spans: in their order.
     """
 
@@ -105,7 +105,7 @@ class _Reader:
 
     def take(self, record: TraceEvent) -> None:
         if isinstance(record, HeadSent):
-            # A phase that is still open was a wait for this. Else what was done last was to find the connection.
+            # A phase that is still open was a wait for this. Otherwise the last step was to find a connection.
             self._close(record.at)
             self._open = "send", self._last
         elif type(record) in _BEGINS:

@@ -1,4 +1,4 @@
-"""What is shown of a run while it goes on, the lines of `-v` and the heads of `-i`; and the records of it."""
+"""The output during a run, the lines of `-v` and the heads of `-i`; and its records."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Watch:
         self._held: list[str] = []
 
     def sending(self, request: Request) -> None:
-        """This is about to be sent."""
+        """Show a request that is about to be sent."""
         self._request = request
 
     def record(self, record: TraceEvent) -> None:
-        """Take a record of the pool."""
+        """Keep and show a record of the pool."""
         self.records.append(record)
         if not self._plan.verbosity:
             return
@@ -75,7 +75,7 @@ class Watch:
         return self._plan.verbosity > 1
 
     def _tell(self, lines: list[str]) -> None:
-        if self._begun is not None:  # a head has come, which is shown first
+        if self._begun is not None:  # a head has been received, which is shown first
             self._held += lines
             return
         if self._bar is not None:
@@ -84,7 +84,7 @@ class Watch:
             self._console.say(line)
 
     def _tell_begun(self) -> None:
-        """The head of a response that is not delivered: the request is sent again, or has failed."""
+        """Show the head of a response that is not delivered, since the request is sent again or has failed."""
         begun = self._begun
         if begun is not None:
             self._tell_response(
@@ -94,13 +94,13 @@ class Watch:
             )
 
     def _tell_response(self, lines: list[str]) -> None:
-        """The head of a response, and then what happened since it came."""
+        """Show the head of a response, and then the steps since it was received."""
         self._begun = None
         held, self._held = self._held, []
         self._tell([*lines, *held])
 
     def answered(self, response: SyncResponse) -> None:
-        """Its head has come."""
+        """Show the head of a response."""
         if self._plan.verbosity:
             self._tell_head(response)
         if self._plan.show_head:
@@ -123,7 +123,7 @@ class Watch:
         self._tell_response([*([] if response.info.reused else certificate_lines(response.info)), *lines])
 
     def ended(self, response: SyncResponse) -> None:
-        """Its body has come, and its trailers."""
+        """Show the end of the body, and the trailers."""
         if self._plan.verbosity:
             self._tell(trailer_lines(response.trailers, secrets=self._secrets))
         if self._plan.show_head and response.trailers:
@@ -131,7 +131,7 @@ class Watch:
 
 
 def usual_reason(status: int) -> str:
-    """Of an interim response no reason phrase is kept."""
+    """The head of an interim response, whose reason phrase is not kept."""
     return HTTPStatus(status).phrase if status in _KNOWN else ""
 
 

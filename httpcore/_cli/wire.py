@@ -1,7 +1,7 @@
 """The network as the command sees it: a transport that shows an observer each request sent and each response received.
 
 It is a transport of its own, and not a middleware, since `-i` writes the names of fields as they were received, and
-what passes between transports has them in lower case.
+between transports they are in lower case.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Observer", "Wire"]
 
 
 class Observer(Protocol):
-    """What wants to know of each exchange."""
+    """The interface of an observer of each exchange."""
 
     def sending(self, request: Request) -> None: ...
     def record(self, record: TraceEvent) -> None: ...
@@ -71,7 +71,7 @@ def _facts(response: SyncResponse) -> ResponseExtensions:
 
 def _pieces(response: SyncResponse) -> Iterator[bytes]:
     connection = response.connection
-    if connection is not None:  # after Upgrade: a command has nothing to say there
+    if connection is not None:  # after Upgrade: the command sends nothing on it
         connection.close()
         return iter(())
     return response.raw()

@@ -1,1 +1,1 @@
-"""The client above the transports: requests' habits, for asyncio, trio and threads."""
+"""The client over the transports: redirects, cookies and authentication, for asyncio, trio and threads."""

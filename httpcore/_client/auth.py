@@ -1,6 +1,6 @@
-"""Authentication: Basic, Digest, Bearer, `.netrc`, and whatever a caller writes.
+"""Authentication: Basic, Digest, Bearer, `.netrc`, and methods that a caller writes.
 
-A flow is a generator. It is given the request, yields it with what it has added, is sent the response, and may yield
+A flow is a generator. It receives the request, yields it with added fields, receives the response, and may yield
 again: the same request with other credentials, or another one. It does no I/O and waits for nothing, so one flow serves
 asyncio, trio and threads; its driver sends the requests that it yields. No `repr`, error or trace here has a secret in
 it.
@@ -49,19 +49,19 @@ Place = tuple[str, str, int]
 
 @public
 class Auth:
-    """Base of all ways to authenticate; one of your own overrides `flow`.
+    """Base class of all authentication methods. A method of your own overrides `flow`.
 
     Attributes:
         needs_request_body: the flow reads `request.content`, so that a stream is read into memory first.
-        needs_response_body: the flow reads the content of the responses it is sent.
+        needs_response_body: the flow reads the content of the responses that it receives.
     """
 
     needs_request_body: bool = False
     needs_response_body: bool = False
 
     def flow(self, request: Request) -> Flow:
-        """Yield each request that is to be sent, beginning with this one; each `yield` gives the response to it. When
-        the flow ends, the last response is the caller's.
+        """Yield each request that is to be sent, beginning with this one; each `yield` returns the response to it.
+        When the flow ends, the caller receives the last response.
         """
         yield request
 
@@ -94,7 +94,9 @@ def basic_value(username: str | bytes, password: str | bytes) -> bytes:
 
     user, secret = _credentials(username, password)
     if b":" in user:
-        raise LocalProtocolError("username has a colon, which Basic authentication cannot carry (RFC 7617)")
+        raise LocalProtocolError(
+            "username has a colon: expected none, since Basic authentication cannot carry it (RFC 7617)"
+        )
     return b"Basic " + b64encode(user + b":" + secret)
 
 
@@ -126,7 +128,7 @@ class BearerAuth(Auth):
             raise LocalProtocolError(f"token is of type {type(token).__name__}: expected str or bytes")
         encoded = octets(token, "token is a str")
         if not _BEARER(encoded):
-            raise LocalProtocolError("token has another form: expected A-Z a-z 0-9 -._~+/ and = at its end (RFC 6750)")
+            raise LocalProtocolError("token is malformed: expected A-Z a-z 0-9 -._~+/ and = at its end (RFC 6750)")
         self._value = b"Bearer " + encoded
 
     def flow(self, request: Request) -> Flow:
@@ -147,8 +149,9 @@ class DigestAuth(Auth):
 
     Arguments:
         username, password: str (UTF-8) or bytes.
-        algorithms: which may be answered, the preferred one first. Default: all, the strongest first. Leave out "MD5"
-            where the server knows better: one who can change its answers could otherwise ask for it.
+        algorithms: the accepted algorithms, the preferred one first. Default: all, the strongest first. Leave out
+            "MD5" where the server supports another: an attacker who can change its responses could otherwise request
+            it.
         integrity: prefer auth-int, which protects the body too, where the server offers it and the body is in memory.
             Default False: auth-int only where nothing else is offered.
         proxy: for a proxy that forwards requests to http origins: status 407, Proxy-Authenticate,
@@ -199,6 +202,8 @@ class DigestAuth(Auth):
                 parse_challenges(response.headers.get_raw(self._asks)), self._algorithms
             )
             stale = challenge is not None and challenge.parameters.get("stale", "").lower() == "true"
+            # A fresh answer that is refused and not called stale is a wrong password: to repeat it may lock the
+            # account.
             if challenge is None or (fresh and not stale):
                 self._forget(place, session)
                 return
@@ -207,7 +212,7 @@ class DigestAuth(Auth):
             self._remember(place, session)
 
     def _uri(self, request: Request) -> bytes:
-        """The request's target: a proxy gets it whole (RFC 9112, section 3.2.2)."""
+        """The request target: in absolute form for a proxy (RFC 9112, section 3.2.2)."""
         url = request.url
         if not self._prefix:
             return url.full_path.encode("ascii")
@@ -221,6 +226,7 @@ class DigestAuth(Auth):
 
     def _remember(self, place: Place, session: DigestSession) -> None:
         with self._lock:
+            # Taken out and put in again: the order of a dict is that of insertion, and the oldest is dropped.
             self._sessions.pop(place, None)
             while len(self._sessions) >= _ORIGINS:
                 del self._sessions[next(iter(self._sessions))]
@@ -228,11 +234,12 @@ class DigestAuth(Auth):
 
     def _forget(self, place: Place, session: DigestSession | None) -> None:
         with self._lock:
+            # Only the one that was refused: another task may have stored a fresher one meanwhile.
             if session is not None and self._sessions.get(place) is session:
                 del self._sessions[place]
 
     def _learn(self, session: DigestSession, answer: DigestAnswer, response: ClientResponse) -> None:
-        """What the server says of itself and of the next nonce.
+        """Read Authentication-Info: the server's proof, and the next nonce.
 
         Raises:
             RemoteProtocolError: its proof that it knows the password is wrong.
@@ -240,7 +247,7 @@ class DigestAuth(Auth):
         parameters = parse_parameters(response.headers.get_raw(self._tells))
         if answer.proof_is_wrong(parameters):
             raise RemoteProtocolError(
-                "the server's rspauth is wrong: it does not know the password, or the response is another's "
+                "the server's rspauth is wrong: the server does not know the password, or responded to another request "
                 "(RFC 7616, section 3.5)"
             )
         session.next_nonce(parameters.get("nextnonce", ""))
@@ -251,7 +258,9 @@ def _checked_algorithms(algorithms: object, known: tuple[str, ...]) -> tuple[str
         raise LocalProtocolError(f"algorithms is of type {type(algorithms).__name__}: expected an iterable of names")
     chosen = tuple(algorithms)
     if not chosen or not set(known).issuperset(chosen):
-        raise LocalProtocolError(f"algorithms has another name, or none: expected some of {', '.join(known)}")
+        raise LocalProtocolError(
+            f"algorithms has an unknown name, or none: expected at least one of {', '.join(known)}"
+        )
     return chosen
 
 
@@ -261,8 +270,8 @@ class NetrcAuth(Auth):
     that have an Authorization field already, are sent as they are.
 
     Arguments:
-        path: the file. Default: the one that `NETRC` names, else `~/.netrc`; it may be absent. It is read once, when
-            the first request asks.
+        path: the file. Default: the one that `NETRC` names, else `~/.netrc`; it may be absent. It is read once, for
+            the first request.
 
     A `user` in the URL chooses the entry of that login.
     """
@@ -294,6 +303,7 @@ class NetrcAuth(Auth):
         raise HTTPCoreError(f"the netrc file {show(path)} cannot be read: {why}")
 
     def flow(self, request: Request) -> Flow:
+        # A field of the caller's own is more particular than a file for all programs.
         if "Authorization" not in request.headers:
             found = self.credentials(request.url.host, request.url.username or None)
             if found is not None:
@@ -302,7 +312,8 @@ class NetrcAuth(Auth):
 
 
 class FunctionAuth(Auth):
-    """What a caller's function does to a request: it changes it, returns another, or is a generator, as `Auth.flow`."""
+    """Authentication by a caller's function, which changes the request, returns another one, or is a generator like
+    `Auth.flow`."""
 
     def __init__(self, function: Callable[[Request], Request | None] | Callable[[Request], Flow]) -> None:
         self._function = function
@@ -321,7 +332,7 @@ class FunctionAuth(Auth):
 
 
 def auth_of(value: AuthTypes | None) -> Auth | None:
-    """The `Auth` that a caller means.
+    """The `Auth` for the argument `auth`.
 
     Raises:
         LocalProtocolError: another type.
@@ -338,6 +349,6 @@ def auth_of(value: AuthTypes | None) -> Auth | None:
 
 
 def auth_of_url(url: URL) -> BasicAuth | None:
-    """What the user name and password in a URL mean; None if there is neither."""
+    """Basic authentication with the user name and password of a URL; None if it has neither."""
     userinfo = url.userinfo
     return BasicAuth(*userinfo) if userinfo is not None and any(userinfo) else None

@@ -1,10 +1,9 @@
-"""What a server asks for: the lists of challenges in WWW-Authenticate, and of parameters in Authentication-Info.
+"""The challenges of a server: the lists of challenges in WWW-Authenticate, and of parameters in Authentication-Info.
 
 RFC 9110, section 11: one field may hold several challenges, and several fields may be sent; commas separate challenges
-as well as the parameters of one. A scheme is a token that a parameter's "=" does not follow. What breaks the grammar
-ends the challenge it is in, which is dropped, and reading goes on behind the next comma: a scheme that we do not know
-must not hide one that we do. A parameter that stands twice drops the challenge too, since two readers could take
-different ones.
+as well as the parameters of one. A scheme is a token that a parameter's "=" does not follow. A challenge that breaks
+the grammar is dropped, and reading continues after the next comma: an unknown scheme must not hide a known one. A
+repeated parameter drops the challenge too, since two readers could use different ones.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Challenge:
     Attributes:
         scheme: in lower case.
         parameters: by name in lower case; the quotes and escapes of values are removed. Octets as latin-1.
-        token68: what some schemes have in the place of parameters.
+        token68: the single value that some schemes have in place of parameters.
     """
 
     scheme: str
@@ -70,7 +69,7 @@ class _Open:
 
 
 def parse_challenges(values: Iterable[bytes | str]) -> list[Challenge]:
-    """All challenges of these fields that keep to the grammar, in their order."""
+    """All challenges of these fields that follow the grammar, in their order."""
     return [
         Challenge(each.scheme, each.parameters, each.token68)
         for value in values

@@ -48,7 +48,7 @@ TimeoutTypes = TimeoutConfig | float | Unset | None
 
 
 class _Face(Generic[R]):
-    """What all clients are: settings that may be changed between requests, and a session."""
+    """The part that all clients share: settings that may be changed between requests, and a session."""
 
     _response: type[R]
     _is_sync = False
@@ -133,7 +133,7 @@ class _Face(Generic[R]):
 
     @property
     def base_url(self) -> URL | None:
-        """What relative URLs are below of."""
+        """The URL that relative URLs are appended to."""
         return self._session.base_url
 
     @base_url.setter
@@ -156,7 +156,7 @@ class _Face(Generic[R]):
 
     @property
     def transport(self) -> Transport:
-        """What the requests go through."""
+        """The transport that sends the requests."""
         return self._session.transport
 
     @property
@@ -165,8 +165,8 @@ class _Face(Generic[R]):
         return self._session.is_closed
 
     def requests(self) -> list[RequestInFlight]:
-        """The requests that this client's transport has in flight on the network; see `ConnectionPool.requests`. A hop
-        of a redirect is one of its own. Any thread may call it.
+        """The requests that this client's transport has in flight on the network; see `ConnectionPool.requests`. Each
+        request of a series of redirects is listed separately. Any thread may call it.
         """
         return self._session.transport.requests()
 
@@ -201,7 +201,9 @@ class _Face(Generic[R]):
         return f"<{type(self).__name__} {state}, over {type(self._session.transport).__name__}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} holds live connections and cannot be pickled")
+        raise TypeError(
+            f"a {type(self).__name__} holds live connections and cannot be pickled: make one in each process"
+        )
 
     def __del__(self) -> None:
         session: Session[R] | None = self.__dict__.get("_session")
@@ -229,15 +231,15 @@ class Client(_Face[ClientResponse]):
             `total_timeout` bounds redirects, authentication, retries and the body together.
         pool_limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive.
         max_redirects: how many are followed for one call. Default 20.
-        dispatch: the older name of `transport`; a pool too, which stays its owner's.
-        transport: what requests go through, closed with the client. Default None: an `HTTPTransport`.
-        mounts: transports by URL pattern, see `Mounts`; what matches none goes through the transport.
-        proxy: as for `ConnectionPool`. Default None: as the environment says, see `trust_env`.
+        dispatch: the older name of `transport`; also accepts a pool, which the client does not close.
+        transport: sends the requests, and is closed with the client. Default None: an `HTTPTransport`.
+        mounts: transports by URL pattern, see `Mounts`; a URL that matches none uses the transport.
+        proxy: as for `ConnectionPool`. Default None: those of the environment, see `trust_env`.
         auth: an `Auth`, a pair of user name and password, or a function, see the guide. Default None: that of the URL,
             or of `.netrc`.
         cookies: a mapping, pairs, or `Cookies`, which is then kept and changed by responses. Default none.
         headers: sent with each request. Default `User-Agent`, `Accept` and `Accept-Encoding`; each can be replaced.
-        base_url: what relative URLs are below of. Default "": none.
+        base_url: the URL that relative URLs are appended to. Default "": none.
         query_params: appended to the query of each request. Default None: none.
         max_body: the most bytes of a body that is read as a whole, as sent and as decoded. Default: as for
             `ConnectionPool`.
@@ -252,7 +254,7 @@ class Client(_Face[ClientResponse]):
 
     Raises:
         TypeError, ValueError, InvalidURL, LocalProtocolError: an argument cannot be used; `transport` beside
-            `dispatch`, or one of them beside `ssl`, `pool_limits`, `proxy` or `trace`, which would mean nothing to it.
+            `dispatch`, or one of them beside `ssl`, `pool_limits`, `proxy` or `trace`, which it would not use.
     """
 
     _response = ClientResponse
@@ -284,8 +286,9 @@ class Client(_Face[ClientResponse]):
             stream: return at the head; the response must be read to its end or closed. Default False: the body is read.
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
-            timeout: as for the client, for this request; what it leaves out is the client's. None: no limit.
-            options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`, `cookies=`,
+            timeout: as for the client, for this request; a field that is left out has the client's value. None: no
+            limit. options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
+            `cookies=`,
                 `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
                 `query_params`, and `follow_redirects=` of `allow_redirects`.
 
@@ -329,7 +332,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """OPTIONS: ask what can be done with it (section 9.3.7).
+        """OPTIONS: request the communication options of the resource (section 9.3.7).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -404,7 +407,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """PATCH: change it by the instructions in the content (RFC 5789).
+        """PATCH: change the resource by the instructions in the content (RFC 5789).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -423,7 +426,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """DELETE: remove it (section 9.3.5).
+        """DELETE: remove the resource (section 9.3.5).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -442,7 +445,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """QUERY: a safe request that has its question in the content.
+        """QUERY: a safe request with its query in the content.
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -502,9 +505,10 @@ class Client(_Face[ClientResponse]):
         Arguments:
             url, query_params, headers, ssl, timeout, options: as of `request`; `on_progress` counts from the beginning
                 of the file.
-            path: of the file. One that is there is replaced.
-            resume: keep what came when the download fails, and go on from there the next time, if the server says that
-                it is still the same (Range and If-Range, RFC 9110, section 13.1.5). Default False: it is removed.
+            path: of the file. An existing file is replaced.
+            resume: keep the received part when the download fails, and continue from there the next time, if the
+                server confirms that the resource has not changed (Range and If-Range, RFC 9110, section 13.1.5).
+                Default False: it is removed.
 
         Returns:
             The response, without its body.
@@ -519,11 +523,11 @@ class Client(_Face[ClientResponse]):
         return drive(download(self._session, *plan, path, resume, progress), self)
 
     def close(self, *, abort: bool = False) -> None:
-        """Close the client and its transport; one that was given too, but not a pool that was given. Exchanges under
-        way go on, later requests end with PoolClosed.
+        """Close the client and its transport, but not a pool that the caller passed. Running exchanges continue,
+        later requests raise PoolClosed.
 
         Arguments:
-            abort: exchanges under way end with PoolClosed too, at once; see `ConnectionPool.close`. Default False.
+            abort: running exchanges end at once with PoolClosed; see `ConnectionPool.close`. Default False.
         """
         drive(self._session.close(abort), self)
 
@@ -575,8 +579,9 @@ class AsyncClient(_Face[AsyncClientResponse]):
             stream: return at the head; the response must be read to its end or closed. Default False: the body is read.
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
-            timeout: as for the client, for this request; what it leaves out is the client's. None: no limit.
-            options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`, `cookies=`,
+            timeout: as for the client, for this request; a field that is left out has the client's value. None: no
+            limit. options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
+            `cookies=`,
                 `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
                 `query_params`, and `follow_redirects=` of `allow_redirects`.
 
@@ -620,7 +625,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """OPTIONS: ask what can be done with it (section 9.3.7).
+        """OPTIONS: request the communication options of the resource (section 9.3.7).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -695,7 +700,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """PATCH: change it by the instructions in the content (RFC 5789).
+        """PATCH: change the resource by the instructions in the content (RFC 5789).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -714,7 +719,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """DELETE: remove it (section 9.3.5).
+        """DELETE: remove the resource (section 9.3.5).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -733,7 +738,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """QUERY: a safe request that has its question in the content.
+        """QUERY: a safe request with its query in the content.
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -793,9 +798,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
         Arguments:
             url, query_params, headers, ssl, timeout, options: as of `request`; `on_progress` counts from the beginning
                 of the file.
-            path: of the file. One that is there is replaced.
-            resume: keep what came when the download fails, and go on from there the next time, if the server says that
-                it is still the same (Range and If-Range, RFC 9110, section 13.1.5). Default False: it is removed.
+            path: of the file. An existing file is replaced.
+            resume: keep the received part when the download fails, and continue from there the next time, if the
+                server confirms that the resource has not changed (Range and If-Range, RFC 9110, section 13.1.5).
+                Default False: it is removed.
 
         Returns:
             The response, without its body.
@@ -810,11 +816,11 @@ class AsyncClient(_Face[AsyncClientResponse]):
         return await download(self._session, *plan, path, resume, progress)
 
     async def close(self, *, abort: bool = False) -> None:
-        """Close the client and its transport; one that was given too, but not a pool that was given. Exchanges under
-        way go on, later requests end with PoolClosed.
+        """Close the client and its transport, but not a pool that the caller passed. Running exchanges continue,
+        later requests raise PoolClosed.
 
         Arguments:
-            abort: exchanges under way end with PoolClosed too, at once; see `ConnectionPool.close`. Default False.
+            abort: running exchanges end at once with PoolClosed; see `ConnectionPool.close`. Default False.
         """
         await self._session.close(abort)
 
@@ -833,13 +839,13 @@ class AsyncClient(_Face[AsyncClientResponse]):
 
 @public
 class TrioClient(AsyncClient):
-    """`AsyncClient` for trio alone: in another runtime a request is an error that says so."""
+    """`AsyncClient` for trio alone: in another runtime a request raises an error."""
 
     _runtime = "trio"
 
 
 class StreamContext(AbstractContextManager[ClientResponse]):
-    """Sends the request when it is entered, and closes the response when it is left."""
+    """A context manager: sends the request on entry, and closes the response on exit."""
 
     __slots__ = ("_client", "_plan", "_response")
 
@@ -858,7 +864,7 @@ class StreamContext(AbstractContextManager[ClientResponse]):
 
 
 class AsyncStreamContext(AbstractAsyncContextManager[AsyncClientResponse]):
-    """The same, to be awaited."""
+    """The same for `async with`."""
 
     __slots__ = ("_client", "_plan", "_response")
 

@@ -51,7 +51,7 @@ def read(path: str | os.PathLike[str]) -> list[Cookie]:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no such file, or it was damaged.
+        ValueError: the file was not written by `write`, or is damaged.
     """
     with open(path, encoding="ascii") as file:
         try:

@@ -1,8 +1,9 @@
-"""The store of cookies, without lock and clock: what is kept, what has to go, and what may be sent (RFC 6265bis).
+"""The store of cookies, without lock and clock: which cookies are kept, removed and sent (RFC 6265bis).
 
-At most 50 cookies of one domain and 3,000 in all are kept (section 5.7): what has expired goes first, then of a domain
-the insecure, and always the least recently used. The limit of a domain is not for the caller's own cookies, which have
-none. What may be sent to a host is kept in the order in which it is sent (section 5.8.3) until the store changes.
+At most 50 cookies of one domain and 3,000 in all are kept (section 5.7): expired cookies are removed first, then the
+insecure ones of a domain, and among equals the least recently used. The limit of a domain does not apply to the
+caller's own cookies, which have no domain. The cookies for a host are remembered in the order of sending (section
+5.8.3) until the store changes.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class CookieStore:
         return (entry for store in stores for entry in store.values())
 
     def put(self, cookie: Cookie, moment: float) -> None:
-        """Store a cookie in the place of the one that is the same. One that has expired only removes that."""
+        """Store a cookie, in place of an equal one. An expired cookie only removes the equal one."""
+        # What is remembered by host refers to entries: any change of the jar forgets it.
         self._by_host.clear()
         self._clock += 1
         store = self._domains.setdefault(cookie.domain, {})
@@ -84,7 +86,7 @@ class CookieStore:
     def secure_paths(self, domain: str) -> dict[str, set[str]]:
         """Name and paths of each secure cookie that one of this domain could stand in for (section 5.7).
 
-        All domains are gone through here, so that it is asked once for a domain, and not for each of its cookies.
+        This goes through all domains, so it is called once for a domain, and not for each of its cookies.
         """
         found: dict[str, set[str]] = {}
         for each, store in self._domains.items():
@@ -95,7 +97,7 @@ class CookieStore:
         return found
 
     def evict(self, domains: Iterable[str], moment: float) -> None:
-        """Forget what is too much, after something was stored for these domains."""
+        """Remove the cookies beyond the limits, after cookies were stored for these domains."""
         for domain in domains:
             if domain and len(self._domains.get(domain, _EMPTY)) > _PER_DOMAIN:
                 self._forget_expired(domain, moment)
@@ -116,7 +118,7 @@ class CookieStore:
     def matching(
         self, host: str, path: str, moment: float, *, trusted: bool, cross_site: bool, unbound: bool
     ) -> list[Entry]:
-        """What is sent with a request, in order (section 5.8.3); the caller's own as `Cookies` says."""
+        """The cookies of a request, in order (section 5.8.3); the caller's own as `Cookies` documents."""
         known = self._by_host.get(host)
         found: list[Entry] = []
         for entry in self._candidates(host) if known is None else known:
@@ -137,7 +139,7 @@ class CookieStore:
         return found
 
     def _candidates(self, host: str) -> list[Entry]:
-        """What may be sent to a host, in the order in which it is."""
+        """The cookies that may be sent to a host, in the order of sending."""
         found = [
             entry
             for domain in possible_domains(host)

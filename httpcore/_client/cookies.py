@@ -1,11 +1,12 @@
-"""The cookies of a client: what responses have set, what requests send (RFC 6265bis), and a file to keep them in.
+"""The cookies of a client, from responses and for requests (RFC 6265bis), and a file to keep them in.
 
-`set_cookie` has what concerns one cookie, `cookie_store` what concerns several. Where the draft leaves a choice:
+`set_cookie` handles one cookie, `cookie_store` several. Where the draft leaves a choice:
 
 - A client has no page, so each request is same-site; with `cross_site=True` only SameSite=None is sent.
 - At most 16 KiB of cookies are sent with one request.
-- A cookie that the caller sets may have no domain: the draft has none of these. It is for every host that the caller
-  asks, gives way to one of the same name that a server has set, and does not follow a redirect to another origin.
+- A cookie that the caller sets may have no domain: the draft has none of these. It is sent to every host that the
+  caller sends a request to, is replaced by a cookie of the same name that a server sets, and is not sent after a
+  redirect to another origin.
 
 The lock is held for plain steps over the store, never at an await.
 """
@@ -50,9 +51,9 @@ class CookieConflict(HTTPCoreError, LookupError):
 class Cookies(MutableMapping[str, str]):
     """Cookies of a client: name to value, as a mapping, and each with the domain and path that it is for.
 
-    `cookies["name"]` is the value of the one cookie of that name. Several are a `CookieConflict`: `find` and `select`
-    take domain and path. What is set by `cookies["name"] = "value"` has no domain and is sent to every host that the
-    caller asks, until a response sets a cookie of that name. Any number of threads may share the object.
+    `cookies["name"]` is the value of the one cookie of that name. If there are several, it raises `CookieConflict`:
+    `find` and `select` accept domain and path. A cookie that `cookies["name"] = "value"` sets has no domain and is sent
+    to every host, until a response sets a cookie of that name. Any number of threads may share the object.
 
     Arguments:
         cookies: a mapping or pairs of names and values; Cookies; or each a `Cookie`. Default None: none.
@@ -111,6 +112,7 @@ class Cookies(MutableMapping[str, str]):
         """The cookies of that name, domain and path, in the order in which they were set. Default: all."""
         moment = time.time()
         wanted = None if domain is None else canonical_domain(domain)
+        # Copied under the lock; sorting and looking at the time need none.
         with self._lock:
             entries = [
                 entry
@@ -135,10 +137,11 @@ class Cookies(MutableMapping[str, str]):
     # Of a client.
 
     def extract(self, url: URLTypes, headers: Headers, *, now: float | None = None) -> None:
-        """Store what a response sets (RFC 6265bis, sections 5.6 and 5.7). What is not valid is ignored, as there.
+        """Store the cookies that a response sets (RFC 6265bis, sections 5.6 and 5.7). Invalid cookies are ignored, as
+        specified there.
 
         Arguments:
-            url: of the request; the host that cookies are for is taken from it, never from a Host header.
+            url: of the request; the host of the cookies is that of the URL, never that of a Host header.
             headers: of the response.
             now: seconds since 1970. Default None: the clock's.
         """
@@ -150,6 +153,7 @@ class Cookies(MutableMapping[str, str]):
         new = [cookie for field in fields if (cookie := received(field, asked, moment)) is not None]
         domains = {cookie.domain for cookie in new}
         with self._lock:
+            # Of all fields at once: the look at secure cookies costs one pass over the jar for each domain.
             secure = {} if is_trusted(asked) else {each: self._store.secure_paths(each) for each in domains}
             for cookie in new:
                 if cookie.secure or not _shadows(cookie, secure):
@@ -171,9 +175,10 @@ class Cookies(MutableMapping[str, str]):
             url: of the request.
             now: seconds since 1970. Default None: the clock's.
             cross_site: the request is on behalf of another site: then only cookies with SameSite=None. Default False.
-            unbound: with cookies that have no domain. A redirect to another origin is followed without them.
+            unbound: include cookies that have no domain. They are not sent after a redirect to another origin.
             extra: cookies of this one request, which take the place of those of the same name. Default None.
         """
+        # Without the lock: a jar that is empty now has nothing to send, and nearly all requests end here.
         if not self._store and not (extra is not None and extra._store):
             return None
         asked = URL(url)
@@ -268,7 +273,7 @@ class Cookies(MutableMapping[str, str]):
 
         Raises:
             OSError: it cannot be read.
-            ValueError: it is no such file, or it was damaged.
+            ValueError: `save` did not write the file, or it is damaged.
         """
         return cls(cookie_file.read(path))
 
@@ -289,7 +294,7 @@ def _with_value(cookie: Cookie, value: str) -> Cookie:
 
 
 def _field(entries: list[Entry]) -> bytes | None:
-    """Name and value of each, up to the most octets that a field may have; what comes later is left out."""
+    """Name and value of each, up to the most octets that a field may have; later ones are left out."""
     field = b"; ".join([entry.part for entry in entries])
     while len(field) > _HEADER_OCTETS:
         entries = entries[:-1]
@@ -307,7 +312,7 @@ CookieTypes: TypeAlias = Cookies | Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 def _listed(cookies: CookieTypes) -> list[Cookie]:
-    """Cookies in any shape that the class takes, checked."""
+    """Cookies in any form that the class accepts, checked."""
     if cookies is None:
         return []
     if isinstance(cookies, Cookies):

@@ -1,7 +1,7 @@
-"""An answer of a transport on its way to the caller: what a response reads from, and what it has to release.
+"""A transport's answer on its way to the caller: the source that a response reads from and releases.
 
-Closing is plain and may come at any moment. What a transport's clean-up has to wait for is waited for by `aclose`,
-where the caller waits anyway: at the end of the body, or in the response's own `close`.
+Closing never waits and may happen at any moment. If a transport's clean-up must wait, `aclose` does so, where the
+caller waits anyway: at the end of the body, or in the response's own `close`.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ class Delivery:
             stream if isinstance(stream, bytes) and not has_connection(answer.extensions) else None
         )
 
-    # What a `Response` asks of the source of its body.
+    # The methods that a `Response` calls on the source of its body.
 
     @property
     def connection(self) -> RawStream | None:
-        """A raw stream has an owner of its own: it stands in the extensions."""
+        """A raw stream is among the extensions and has an owner of its own."""
         return None
 
     @property
@@ -119,7 +119,9 @@ class Delivery:
         return self.answer.extensions.get("strict", False)
 
     def note(self, name: Leniency) -> bool:
-        """The content is unusual: `info` says so from now on. False where the transport is strict: that is an error."""
+        """Record in `info` that the content is unusual. False if the transport is strict, for which this is an
+        error.
+        """
         if self.is_strict:
             return False
         info = self.info
@@ -127,12 +129,12 @@ class Delivery:
         return True
 
     def made(self, size: int) -> None:
-        """Decoding has made so many bytes."""
+        """Count bytes that decoding has produced."""
         self.decoded = size + (self.decoded or 0)
 
     @property
     def length(self) -> int | None:
-        """How many bytes the body was declared to have; None if that is not known, or does not speak of this body."""
+        """The declared length of the body; None if it is not known, or does not apply to this body."""
         if self.request.method == "HEAD" or self.answer.status_code == 304:
             return None
         for name, value in self.answer.headers:
@@ -141,7 +143,7 @@ class Delivery:
         return None
 
     def buffered_body(self) -> bytes | None:
-        """The whole body, if it came in one piece and nothing of it was taken yet."""
+        """The whole body, if it was received in one piece and has not been read."""
         whole = self.whole
         if whole is not None and not self._is_over and self._rest is None:
             self.count(len(whole))
@@ -178,7 +180,7 @@ class Delivery:
         return piece
 
     def count(self, size: int) -> None:
-        """So many bytes came."""
+        """Count received bytes."""
         self.received += size
         if self._progress is not None and (size or not self.received):
             self._progress(Progress("download", self.received, self.length))
@@ -190,12 +192,13 @@ class Delivery:
         error.add(phase="read the response body", method=self.request.method, url=self.request.url.redacted)
 
     def close(self) -> None:
-        """Release what the exchange holds, now. Again and again if need be."""
+        """Release the resources of the exchange at once. May be called repeatedly."""
         self._is_over = True
+        # The plain part is done by `release`; what waits is kept for `aclose`, also when this is called several times.
         self._waiting += self._wire.release()
 
     async def aclose(self) -> None:
-        """`close` where the body is over, and wait for what has to be waited for, once."""
+        """`close` at the end of the body, and wait for the transport's clean-up, once."""
         if self._is_over:
             while self._waiting:
                 await self._waiting.pop().aclose()

@@ -7,7 +7,7 @@ challenge has `charset=UTF-8` or not.
   unknown algorithm or quality of protection is not answered at all.
 - `-sess`: the hash of the session is made once, of the first nonce and client nonce; that client nonce stays, so that a
   server which makes the hash anew for each request comes to the same one. Otherwise each request has a fresh one.
-- A challenge without `qop` is answered as RFC 2069 has it, which servers of old still send.
+- A challenge without `qop` is answered as RFC 2069 has it, which old servers still send.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .challenges import Challenge
 __all__ = ["ALGORITHMS", "DigestAnswer", "DigestSession", "choose_challenge", "digest_hash", "digest_response"]
 
 ALGORITHMS: Final = ("SHA-512-256", "SHA-256", "MD5")
-"""Those that are answered, the strongest first; each also as `-sess`."""
+"""The supported algorithms, the strongest first; each also as `-sess`."""
 
 _HASHES: Final = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 
@@ -93,6 +93,7 @@ def choose_challenge(challenges: Iterable[Challenge], algorithms: Iterable[str] 
             continue
         algorithm = challenge.parameters.get("algorithm", "MD5").upper().removesuffix("-SESS")
         rank = order.index(algorithm) if algorithm in order else len(order)
+        # RFC 7616, section 3.7: the strongest is answered, and of equals the first, as the server prefers it.
         if rank < best:
             best, found = rank, challenge
     return found
@@ -115,11 +116,11 @@ def _qops(challenge: Challenge) -> list[str]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DigestAnswer:
-    """What was sent to answer a challenge.
+    """The response to a challenge, as sent.
 
     Attributes:
         value: of the Authorization field.
-        rspauth: what the server's proof must be; None if it cannot be told from the head alone.
+        rspauth: the expected proof of the server; None if it cannot be told from the head alone.
         nc, cnonce: as sent.
     """
 
@@ -133,6 +134,7 @@ class DigestAnswer:
         proof, cnonce = parameters.get("rspauth"), parameters.get("cnonce", "").encode("latin-1")
         if proof is None or self.rspauth is None:
             return False
+        # In constant time, as with each comparison of secrets.
         return not compare_digest(proof.lower().encode("latin-1"), self.rspauth) or cnonce not in (b"", self.cnonce)
 
 
@@ -148,6 +150,7 @@ class DigestSession:
         self._count = 0
         self._nonce = self._parameter("nonce")
         self._cnonce = _fresh() if self._algorithm.upper().endswith("-SESS") else None
+        # H(A1) is made once: of a `-sess` algorithm it has the first nonce in it for good (RFC 7616, section 3.4.2).
         realm = self._parameter("realm")
         self._secret = secret_of(self._algorithm, username, realm, password, self._nonce, self._cnonce or b"")
         self._user = self._user_field(username, realm)
@@ -170,7 +173,7 @@ class DigestSession:
         return b"username=" + _quoted(username)
 
     def next_nonce(self, nonce: str) -> None:
-        """What Authentication-Info says is to be used from now on (RFC 7616, section 3.5)."""
+        """Use the nonce of Authentication-Info from now on (RFC 7616, section 3.5)."""
         octets = nonce.encode("latin-1")
         with self._lock:
             if octets and octets != self._nonce:
@@ -180,10 +183,11 @@ class DigestSession:
         """The credentials for one request; `body` is None where it is not in memory.
 
         Raises:
-            LocalProtocolError: the server wants the body's hash, and the body is not in memory.
+            LocalProtocolError: the server requires the body's hash, and the body is not in memory.
         """
         qop = self._qop(body)
         with self._lock:
+            # Nonce and count belong together: drawn apart, a new nonce could go out with the count of the old one.
             self._count += 1
             nonce, nc = self._nonce, b"%08x" % self._count
         cnonce = self._cnonce or _fresh()

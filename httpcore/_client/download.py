@@ -1,9 +1,9 @@
-"""Downloads into a file: complete or not there, and resumed where the server says that it is still the same.
+"""Downloads into a file: complete or absent, and resumed if the server confirms that the resource is unchanged.
 
-What came is in `PATH.part`. Beside it, `PATH.part.json` says of which URL it is and by which validator the server
-knows it (RFC 9110, section 13.1.5: a strong entity tag, or a date of last modification that is no weak one). The rest
-is asked for with Range and If-Range, so a server that has something else by now sends all of it. A 206 counts only if
-it begins where the file ends. No content coding is asked for, since a range is one of the coded bytes.
+The received part is in `PATH.part`. Beside it, `PATH.part.json` has the URL and the validator of the resource (RFC
+9110, section 13.1.5: a strong entity tag, or a date of last modification that is no weak one). The rest is requested
+with Range and If-Range, so a server whose resource has changed sends all of it. A 206 counts only if it begins where
+the file ends. No content coding is requested, since a range would count coded bytes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _UNSATISFIED: Final = re.compile(r"bytes \*/([0-9]{1,18})").fullmatch
 
 
 class _Kept(NamedTuple):
-    """What there is of an earlier download."""
+    """The state of an earlier download."""
 
     size: int
     validator: str
@@ -63,10 +63,13 @@ async def download(
     ask = request.copy()
     if kept is not None:
         ask.add_field(b"Range", b"bytes=%d-" % kept.size)
+        # RFC 9110, section 13.1.5: if the file has changed the server sends all of it, and not a part of another
+        # version.
         ask.add_field(b"If-Range", kept.validator.encode("latin-1"))
     response = await session.send(ask, call)
     try:
         if int(response.status_code) == 416 and kept is not None:
+            # Everything had arrived, and only the renaming was missing.
             if _is_whole(response, kept):
                 await response._close()
                 await backend.run_blocking(target.finish)
@@ -110,7 +113,7 @@ class _Target:
     """The file, and the two beside it.
 
     `open`, `write` and `finish` may run in another thread, and go on there when the task that waits for them is
-    cancelled. So whichever of `abandon` and such a step ends last closes and removes what there is: the task does not
+    cancelled. So `abandon` or such a step, whichever ends last, closes and removes the files: the task does not
     wait for the thread, and no descriptor is closed under a write.
     """
 
@@ -127,7 +130,7 @@ class _Target:
         self._size = 0
 
     def kept(self) -> _Kept | None:
-        """What there is of an earlier download of this URL."""
+        """The state of an earlier download of this URL."""
         try:
             with open(self._note, encoding="utf-8") as file:
                 note: Any = loads(file.read(65536))
@@ -142,7 +145,7 @@ class _Target:
         return _Kept(size, validator)
 
     def hold(self, piece: bytes) -> bool:
-        """Take a piece. True when there is enough to be written."""
+        """Add a piece. True when enough is collected to be written."""
         self._held.append(piece)
         self._size += len(piece)
         return self._size >= _PIECE
@@ -150,15 +153,15 @@ class _Target:
     # Steps, perhaps in another thread.
 
     def open(self, start: int, validator: str | None) -> None:
-        """Open the partial file, to be written from `start` on. Never one that a link leads to."""
+        """Open the partial file, to be written from `start` on. Never follow a link."""
         self._step(partial(self._open, start, validator))
 
     def write(self) -> None:
-        """Write what is held."""
+        """Write the collected bytes."""
         self._step(self._write)
 
     def finish(self) -> None:
-        """It is complete."""
+        """The download is complete."""
         self._step(self._finish)
 
     def _step(self, act: Callable[[], None]) -> None:
@@ -175,6 +178,7 @@ class _Target:
                     self._end()
 
     def _open(self, start: int, validator: str | None) -> None:
+        # Made anew with O_EXCL: an old file, or a link that was put there, is never written to.
         if not start:
             self._remove()
         flags = os.O_CREAT | os.O_EXCL if not start else 0
@@ -196,13 +200,15 @@ class _Target:
         if self._file is not None:  # else it was all there
             self._write()
             self._file.close()
+        # One step: another program sees the old file or the whole new one. The note goes last: without it a part is
+        # useless.
         os.replace(self._part, self._path)
         self._unlink(self._note)
 
     # The end.
 
     def abandon(self, *, keep: bool) -> None:
-        """The download failed. A step that is under way ends first, in its thread; nothing waits for it here."""
+        """The download failed. A running step ends first, in its thread; this does not wait for it."""
         with self._lock:
             self._ends = keep
             if not self._is_busy:
@@ -231,14 +237,14 @@ class _Target:
 
 
 def _opened(path: str, flags: int, mode: int) -> int:
-    """A descriptor to write with, of that very file and none that a link leads to."""
+    """A descriptor for writing to that very file; links are not followed."""
     for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
     return os.open(path, os.O_WRONLY | flags, mode)
 
 
 def _is_whole(response: Readable, kept: _Kept) -> bool:
-    """Whether a 416 says that there is no more than what was kept."""
+    """Whether a 416 means that the kept part is already complete."""
     found = _UNSATISFIED(response.headers.get("Content-Range", ""))
     return found is not None and int(found[1]) == kept.size and _validator(response) in (kept.validator, None)
 
@@ -272,7 +278,7 @@ def _total(response: Readable, start: int) -> int | None:
 
 
 def _validator(response: Readable) -> str | None:
-    """By what the server can tell later whether it is still the same; None if it cannot."""
+    """The validator by which the server can recognise an unchanged resource; None if there is none."""
     headers = response.headers
     if "Content-Encoding" in headers:
         return None

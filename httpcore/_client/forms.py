@@ -1,4 +1,4 @@
-"""The body of a request from what a caller gave: content, form, files or JSON; and the fields that describe it."""
+"""The body of a request from the caller's arguments: content, form, files or JSON; and the fields that describe it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Encoded:
 
     @property
     def replayable(self) -> bool:
-        """It can be sent from its beginning, now: redirects, retries and authentication ask this before they do."""
+        """Whether the body can be sent from its beginning now: redirects, retries and authentication check this
+        first.
+        """
         return self.body.replayable
 
 
@@ -51,17 +53,17 @@ def encode_content(
     files: FilesTypes | None = None,
     json: object = None,
 ) -> Encoded:
-    """What is to be sent.
+    """The body to be sent.
 
     Arguments:
         content: bytes, str (UTF-8), a binary file, an (async) iterable of bytes, a callable that returns one, a
             `ReplayableBody`, a `Multipart`; a mapping is a form, as `data`.
         data: a form, url-encoded; with `files` its fields stand in front of them.
         files: as of `Multipart`.
-        json: what JSON can say. None is no body; send `content=b"null"` for null.
+        json: a value that JSON can represent. None is no body; send `content=b"null"` for null.
 
     Raises:
-        LocalProtocolError: arguments that contradict each other, another type, or what JSON cannot say.
+        LocalProtocolError: arguments that contradict each other, another type, or a value that JSON cannot represent.
     """
     if data is None and files is None and json is None:
         return _of_content(content)
@@ -118,7 +120,7 @@ def encode_json(value: object) -> bytes:
     try:
         return dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except UnicodeEncodeError:
-        why = "has a str with a lone surrogate: expected what UTF-8 can encode"
+        why = "has a str with a lone surrogate: expected text that UTF-8 can encode"
     except TypeError as error:
         why = f"cannot be encoded: {error}"
     except ValueError as error:

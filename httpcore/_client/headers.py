@@ -1,10 +1,10 @@
 """Header fields as a case-insensitive multi-dict, by the grammar of the pool.
 
 Names keep their spelling and fields their order. A name is looked up in lower case, in a list beside that of the
-fields: messages have few fields, and a scan of them in C is quicker than to keep a dictionary.
+fields: messages have few fields, and a scan of them in C is faster than a dictionary.
 
-What is set must be sendable (see `header_pairs`): a `str` is ASCII, bytes may be more. What is read is decoded as UTF-8
-if it is, and otherwise as ISO-8859-1; `raw` has the octets.
+Values that are set must be sendable (see `header_pairs`): a `str` is ASCII, bytes may be any. Values that are read are
+decoded as UTF-8 if they are valid, otherwise as ISO-8859-1; `raw` has the octets.
 """
 
 from __future__ import annotations

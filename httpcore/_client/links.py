@@ -1,7 +1,7 @@
-"""Link fields (RFC 8288): what a response says of other resources. Values in, values out.
+"""Link fields (RFC 8288): the links of a response to other resources. Values in, values out.
 
-The field is a list of `<target>; name=value; name="value"`. What breaks the grammar ends its member, and reading goes
-on behind the next comma outside of quotes.
+The field is a list of `<target>; name=value; name="value"`. A member that breaks the grammar is dropped, and reading
+continues after the next comma outside of quotes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PAIR: Final = re.compile(r"\\(.)")
 def parse_links(values: Iterable[bytes]) -> dict[str, dict[str, str]]:
     """Target ("url") and parameters of each link, by its relation, or by its target where it has none.
 
-    A relation that stands twice keeps its first link. URLs are as written: relative ones are resolved by the caller.
+    Of a repeated relation the first link is kept. URLs are as written: relative ones are resolved by the caller.
     """
     links: dict[str, dict[str, str]] = {}
     for value in values:

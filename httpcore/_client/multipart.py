@@ -1,8 +1,8 @@
 """`multipart/form-data` (RFC 7578): fields and files as one body, which is never held as a whole.
 
 Each part's content is a `Body` of its own, so a part may be whatever a body may be, and the same rules hold: a file is
-sent from where it stands and rewound to there when the request is sent again, an iterator is asked once, an async one
-needs an async runtime. The length is known if that of each part is; otherwise the body is chunked.
+sent from its position and rewound to it when the request is sent again, an iterator is read once, an async one needs an
+async runtime. The length is known if that of each part is; otherwise the body is chunked.
 
 Names and file names are written as browsers do (the multipart encoding of the HTML standard): UTF-8, with `"`, CR and
 LF as `%22`, `%0D` and `%0A`, so no name ends its quotes or its line.
@@ -45,8 +45,8 @@ class Multipart:
     Arguments:
         data: the fields: a mapping or pairs. Default none.
         files: a mapping or pairs of field name and file. A file is bytes, str, a binary file, an (async) iterable of
-            bytes, a `ReplayableBody`; or a tuple of file name (None: no file name), such content and, if wanted,
-            content type and further header fields of the part. Default none.
+            bytes, a `ReplayableBody`; or a tuple of file name (None: no file name), such content and,
+            optionally, content type and further header fields of the part. Default none.
         boundary: 1 to 70 characters of RFC 2046. Default: 128 random bits, fresh for each object.
 
     Attributes:
@@ -151,7 +151,10 @@ def _content_type(
 ) -> list[bytes]:
     names = {key.lower() for key, _ in fields}
     for key in names & _NOT_IN_PARTS:
-        raise LocalProtocolError(f"{place} has a header {key.decode()}: it is written by this library or not at all")
+        raise LocalProtocolError(
+            f"{place} has a header {key.decode()}: expected other fields, since the library writes this one where it "
+            "is needed"
+        )
     if content_type is not None:
         if b"content-type" in names:
             raise LocalProtocolError(f"{place} has a content type, and one among its headers: expected one of them")
@@ -190,7 +193,9 @@ def _check_absent(boundary: bytes, parts: list[Part]) -> None:
     """One that is drawn needs no look: it would have to be guessed."""
     for index, (_, content) in enumerate(parts):
         if content.data is not None and b"--" + boundary in content.data:
-            raise LocalProtocolError(f"boundary is in the content of part {index}: expected one that no content has")
+            raise LocalProtocolError(
+                f"boundary is in the content of part {index}: expected one that no content contains"
+            )
 
 
 def _joined(parts: list[Part], boundary: bytes) -> Body:
@@ -206,7 +211,7 @@ def _joined(parts: list[Part], boundary: bytes) -> Body:
 
 
 class _Chain:
-    """Several bodies, one behind the other."""
+    """Several bodies, one after the other."""
 
     __slots__ = ("_bodies",)
 
@@ -226,7 +231,7 @@ class _Chain:
 
 
 class _ChainReader:
-    """Gives what each reader gives, in their order."""
+    """Yields the pieces of each reader, in their order."""
 
     __slots__ = ("_at", "_readers")
 

@@ -1,8 +1,9 @@
 """`.netrc`: login and password by host, as ftp, curl and the standard library read it.
 
-The standard library's `netrc` keeps one entry for each host, the last; with a user name in the URL the entry of that
-user is wanted. So this is a parser of its own: words between white space, double quotes with backslash escapes, `#`
-comments where a keyword may stand (a password may begin with `#`), `macdef` up to an empty line, `default`.
+The standard library's `netrc` keeps one entry for each host, the last; but with a user name in the URL the entry of
+that user must be found. So this is a parser of its own: words between white space, double quotes with backslash
+escapes, `#` comments where a keyword may stand (a password may begin with `#`), `macdef` up to an empty line,
+`default`.
 
 A host is compared as the URL has it, in lower case and as a whole, so that no text around it (a port, a user name, an
 `@`) can lead to another's entry. The `default` entry is for every host.
@@ -58,7 +59,7 @@ class Netrc:
 
     @classmethod
     def parse(cls, text: str, name: str = ".netrc") -> Netrc:
-        """Of the file's text; `name` is for errors, which say the line and nothing of what is in it.
+        """Parse the file's text; `name` is for errors, which have the line's number and nothing of its content.
 
         Raises:
             HTTPCoreError: the text breaks the grammar.
@@ -67,7 +68,7 @@ class Netrc:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Netrc:
-        """Of a file. If it has passwords and others may read it, that is a `RuntimeWarning`.
+        """Read a file. If it has passwords and others may read it, a `RuntimeWarning` is issued.
 
         Raises:
             OSError: it cannot be read.
@@ -172,7 +173,7 @@ def _entries(reader: _Reader) -> Iterator[NetrcEntry]:
 
 
 def _values(reader: _Reader) -> tuple[dict[str, str], str | None]:
-    """What is said of a machine, and the keyword behind it."""
+    """The values of a machine's entry, and the keyword after it."""
     values: dict[str, str] = {}
     while (keyword := reader.token()) in ("login", "user", "account", "password"):
         values["login" if keyword == "user" else keyword] = reader.value(keyword)

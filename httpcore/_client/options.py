@@ -1,4 +1,5 @@
-"""What one call may say beside method, URL, headers and body: the keyword arguments, and what has become of them."""
+"""The options of one call beside method, URL, headers and body: the keyword arguments, and their values for the
+call."""
 
 from __future__ import annotations
 
@@ -47,8 +48,8 @@ class SendOptions(TypedDict, total=False):
         max_body: the most bytes of a body that `read()` keeps, as sent and as decoded; None for no limit.
         on_progress: called with a `Progress` for each piece that is sent or received.
         follow_redirects: another name of `allow_redirects`.
-        trace: called with a `TraceEvent` for everything that happens to each request of this call, redirects too.
-        tag: anything that is to stand in the records of this call's requests, to tell them from others.
+        trace: called with a `TraceEvent` for each step of each request of this call, including redirects.
+        tag: any value, which appears in the records of this call's requests, to identify them.
         extensions: for the transport, see `RequestExtensions`.
     """
 
@@ -85,7 +86,7 @@ OF_SEND: Final = frozenset(SendOptions.__annotations__)
 
 
 def check_options(options: Iterable[str], known: frozenset[str]) -> None:
-    """Refuse a keyword that means nothing.
+    """Refuse an unknown keyword.
 
     Raises:
         TypeError: there is one.
@@ -105,7 +106,7 @@ def checked_hooks(hooks: Hooks | None) -> dict[str, list[Hook]]:
     """Event hooks by event, each a list that may be changed later.
 
     Raises:
-        TypeError, ValueError: another event, or what cannot be called.
+        TypeError, ValueError: an unknown event, or a value that cannot be called.
     """
     given = {} if hooks is None else dict(hooks)
     for name in given:
@@ -130,12 +131,12 @@ class Call:
         auth: as given; UNSET for the client's.
         cookies: of this call alone.
         max_body: UNSET for none given.
-        progress: called as the body goes.
+        progress: called for each piece of the body.
         extensions: for the transport, without the timeout.
         timeout: None for the transport's own.
-        ends: when the total timeout is over, on the clock of the backend; None before the first hop, or without one.
+        ends: when the total timeout expires, on the clock of the backend; None before the first hop, or without one.
         chain: the redirects so far; None before the first.
-        sends: how often it was sent before, with all attempts; counted where an answer leads to another request.
+        sends: how often it was sent before, with all attempts; counted where a response leads to another request.
     """
 
     # Defaults of the class: most calls set none of these.
@@ -154,7 +155,7 @@ class Call:
         self.max_body = max_body
 
     def again(self) -> Call:
-        """The same for another step of the caller's, whose own time between two steps does not count."""
+        """A copy for a further step of the caller. The caller's own time between two steps does not count."""
         other = copy(self)
         other.chain = None if self.chain is None else self.chain.copy()
         other.ends = None
@@ -172,7 +173,7 @@ class Call:
         tag: object = None,
         extensions: RequestExtensions | None = None,
     ) -> None:
-        """Take the options of the call."""
+        """Store the options of the call."""
         if auth is not UNSET:
             self.auth = auth_of(auth)
         if cookies is not None:

@@ -1,8 +1,8 @@
-"""Names and values of a form, in any shape that a caller gives, as pairs of bytes; and their url-encoded text.
+"""Names and values of a form, in any form that a caller gives them, as pairs of bytes; and their url-encoded text.
 
-Values are str (sent as UTF-8), bytes (sent as they are), int, float, bool ("true" or "false", as in JSON) or None (the
-empty text). A list or tuple of these means the name once for each. Nothing here shows a value in an error: a form is
-where passwords are.
+Values are str (sent as UTF-8), bytes (sent unchanged), int, float, bool ("true" or "false", as in JSON) or None (the
+empty text). A list or tuple of these repeats the name for each. No error shows a value, since forms contain
+passwords.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def octets(value: object, place: str) -> bytes:
             return exact_str(value).encode()
         except UnicodeEncodeError as error:  # it would show the value
             at = error.start
-        raise LocalProtocolError(f"{place} with a lone surrogate at index {at}: expected what UTF-8 can encode")
+        raise LocalProtocolError(f"{place} with a lone surrogate at index {at}: expected text that UTF-8 can encode")
     if isinstance(value, (bytes, bytearray, memoryview)):
         return exact_bytes(value)
     if value is None:

@@ -1,4 +1,4 @@
-"""A request body that tells how much of it was taken."""
+"""A request body that reports how much of it has been read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIECE: Final = 65536
 
 
 def counted(body: Body, progress: ProgressCallback) -> Body:
-    """The same body; `progress` is called when a piece of it was taken to be sent, from the start for each sending."""
+    """The same body; `progress` is called when a piece has been read for sending, and begins anew for each sending."""
     return body if body.is_empty else Body(None, body.length, _Counted(body, progress))
 
 

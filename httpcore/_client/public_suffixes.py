@@ -1,7 +1,7 @@
 """Public suffixes: the names below which the public may register names, so that no cookie may be for all of them.
 
-The list is that of `publicsuffixlist`, if it is installed (the extra `cookies`); else a single label is taken for one.
-The library makes an index of the list when it is first asked, for a tenth of a second, which would stop the event loop
+The list is that of `publicsuffixlist`, if it is installed (the extra `cookies`); else each single label counts as one.
+The library makes an index of the list at its first use, which takes a tenth of a second and would stop the event loop
 inside a request. Here the lines of the list become a set when the module is loaded: a few milliseconds.
 """
 
@@ -46,5 +46,5 @@ def is_public_suffix(domain: str) -> bool:
 
 
 def _u_label(label: str) -> str:
-    """As the list has it. What is no A-label was refused with the URL."""
+    """The domain as it is written in the list. Names without an A-label were refused with the URL."""
     return label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label

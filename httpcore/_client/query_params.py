@@ -48,8 +48,8 @@ class QueryParams(Mapping[str, str]):
     """Names and values of a query, in their order; a name may be there several times. Immutable and hashable.
 
     `params["name"]` is the first value, `get_list("name")` are all, `multi_items()` are all pairs. `str(params)` is
-    `application/x-www-form-urlencoded` as the WHATWG writes it. What changes a copy returns it: `set`, `add`, `remove`,
-    `merge`.
+    `application/x-www-form-urlencoded` as the WHATWG writes it. `set`, `add`, `remove` and `merge` return a changed
+    copy.
 
     Arguments:
         params: a query as text, with or without its "?"; a mapping, whose values may be lists; or pairs. Values are

@@ -1,4 +1,4 @@
-"""Bodies as iterators of both kinds: pieces of bytes, and what is made of them, such as lines.
+"""Bodies as iterators of both kinds: pieces of bytes, and parts made from them, such as lines.
 
 They are classes and not generators: the finaliser of a half-read async generator runs in another task (PEP 789).
 """
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Reads(Protocol):
-    """What an iterator needs of its response."""
+    """The methods of a response that its iterators use."""
 
     async def _piece(self, stream: BodyStream) -> bytes: ...
     async def _close(self) -> None: ...
@@ -50,7 +50,7 @@ class Driven(_Pieces):
             raise StopIteration from None
 
     def close(self) -> None:
-        """Close the response: the rest is not wanted."""
+        """Close the response: the rest will not be read."""
         drive(self._response._close(), self._response)
 
 
@@ -66,7 +66,7 @@ class Awaited(_Pieces):
         return await self._response._piece(self._stream)
 
     async def aclose(self) -> None:
-        """Close the response: the rest is not wanted."""
+        """Close the response: the rest will not be read."""
         await self._response._close()
 
 
@@ -112,7 +112,7 @@ class Lines:
 
 
 class _Made(Generic[T]):
-    """The parts of a body that are made and not yet given, and what makes more of them."""
+    """The parts of a body that are made and not yet yielded, and the maker of further ones."""
 
     __slots__ = ("_is_over", "_parts", "_ready", "_response", "_stream")
 
@@ -137,7 +137,7 @@ class _Made(Generic[T]):
 
 
 class DrivenParts(_Made[T]):
-    """What is made of a body, as a plain iterator."""
+    """The parts of a body, as a plain iterator."""
 
     __slots__ = ()
 
@@ -154,7 +154,7 @@ class DrivenParts(_Made[T]):
 
 
 class AwaitedParts(_Made[T]):
-    """What is made of a body, as an async iterator."""
+    """The parts of a body, as an async iterator."""
 
     __slots__ = ()
 

@@ -1,16 +1,17 @@
-"""Redirects (RFC 9110, section 15.4): where the next request goes, with which method, and what it may take along. Pure.
+"""Redirects (RFC 9110, section 15.4): the URL and method of the next request, and its fields. Pure.
 
-What the RFC leaves open is decided so:
+Where the RFC leaves a choice:
 
 - 301 and 302 turn POST into GET, as browsers and curl do, and keep every other method, QUERY too. 303 turns all but
-  HEAD into GET. 307 and 308 keep the method and the body. With the method changed, the body and the fields that
-  describe it stay behind.
-- A Location that several readers could take differently is an error: two different ones, a backslash, a control
+  HEAD into GET. 307 and 308 keep the method and the body. If the method changes, the body and the fields that
+  describe it are dropped.
+- A Location that two readers could interpret differently is an error: two different ones, a backslash, a control
   character. A space, a non-ASCII character and a `%` without two hex digits are percent-encoded, as in curl and
   browsers.
-- User name and password in a Location are dropped: the server that sent it must not choose whom we are elsewhere.
+- User name and password in a Location are dropped: a server must not choose the client's credentials for another
+  server.
 - Credentials stay with their origin: scheme, host and port. When one of the three changes, every field that may carry
-  credentials is dropped, for all hops that follow: a later hop back to the first origin does not get them again.
+  credentials is dropped, for all hops that follow: a later hop back to the first origin does not receive them again.
 - A request that was sent before in the same chain, with the same cookies, is a loop: the answer would be the same.
 """
 
@@ -61,7 +62,7 @@ class Redirect(NamedTuple):
         method: of the next request.
         url: absolute, with neither user name nor password.
         keeps_body: the body is sent again.
-        same_origin: credentials may go along.
+        same_origin: credentials may be sent.
     """
 
     method: str
@@ -102,6 +103,7 @@ def redirect_for(method: str, url: URL, status: int, location: bytes) -> Redirec
 def method_for(method: str, status: int) -> str:
     if status == 303:
         return "HEAD" if method == "HEAD" else "GET"
+    # RFC 9110, sections 15.4.2 and 15.4.3: for these two clients have always changed POST to GET; PUT and others stay.
     return "GET" if method == "POST" and status in (301, 302) else method
 
 
@@ -153,7 +155,7 @@ def carried(
     credentials: frozenset[bytes],
     drops: frozenset[bytes] = frozenset(),
 ) -> Pairs:
-    """The fields that the next request takes along.
+    """The fields that the next request keeps.
 
     Arguments:
         credentials: those that stay with their origin.
@@ -161,6 +163,7 @@ def carried(
     """
     kept = []
     for name, value in headers:
+        # Content-Type and the like describe a body that is not sent any more (RFC 9110, section 15.4).
         lower = name.lower()
         if not keeps_body and (lower in _OF_THE_BODY or lower.startswith(b"content-")):
             continue
@@ -174,7 +177,7 @@ class Chain:
     """The redirects of one call.
 
     Attributes:
-        left_origin: a hop led to another origin than the first: no credentials any more.
+        left_origin: a hop led to another origin than the first, so no credentials are sent any more.
     """
 
     __slots__ = ("_most", "_seen", "_taken", "left_origin")
@@ -186,24 +189,26 @@ class Chain:
         self.left_origin = False
 
     def copy(self) -> Chain:
-        """The same, to go on from here once more."""
+        """A copy, to continue from here a second time."""
+        # A response may be followed again by `next()`: each run counts for itself, from what was seen before it.
         other = Chain(self._most)
         other._taken, other._seen, other.left_origin = self._taken, set(self._seen), self.left_origin
         return other
 
     def sent(self, method: str, url: URL, cookie: bytes) -> None:
-        """A request goes out.
+        """Record that a request is sent.
 
         Raises:
-            RedirectLoop: it is one that went out before.
+            RedirectLoop: the same request was sent before.
         """
+        # With the cookies: a login that sets one and leads back to the same URL is no loop.
         asked = (method, url.request_url, cookie)
         if asked in self._seen:
-            raise RedirectLoop(f"the server redirects in a loop: {method} {url.redacted} came up again")
+            raise RedirectLoop(f"the server redirects in a loop: {method} {url.redacted} was requested before")
         self._seen.add(asked)
 
     def follow(self, redirect: Redirect, *, replayable: bool) -> None:
-        """A redirect is about to be followed.
+        """Count a redirect that is about to be followed.
 
         Raises:
             TooManyRedirects: there were as many as are allowed.
@@ -220,5 +225,6 @@ class Chain:
                 f"a redirect to {redirect.url.redacted} has the body sent again, which is an iterator whose items are "
                 "gone: expected bytes, a file that can seek, or a ReplayableBody"
             )
+        # For good, also where a later hop leads back: what stands between may have chosen that hop.
         if not redirect.same_origin:
             self.left_origin = True

@@ -36,7 +36,7 @@ def upper(method: object) -> str:
     """A method as text in upper case.
 
     Raises:
-        LocalProtocolError: it is no text.
+        LocalProtocolError: it is not text.
     """
     if isinstance(method, bytes):
         method = method.decode("latin-1")
@@ -46,7 +46,7 @@ def upper(method: object) -> str:
 
 
 def pairs_of(headers: HeaderTypes) -> Pairs:
-    """Headers in any shape, as a new list of pairs of bytes."""
+    """Headers in any form, as a new list of pairs of bytes."""
     if isinstance(headers, Headers):
         return list(headers.raw)
     return header_pairs(headers)
@@ -70,7 +70,7 @@ class Request:
     Attributes:
         method: "GET".
         url: a `URL`.
-        headers: `Headers`. What describes the body is among them.
+        headers: `Headers`. They include the fields that describe the body.
 
     Raises:
         InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be sent.
@@ -108,7 +108,7 @@ class Request:
 
     @classmethod
     def made(cls, method: str, url: URL, pairs: Pairs | SharedFields, body: Body) -> Request:
-        """One of parts that were checked."""
+        """A request of parts that were checked before."""
         self = cls.__new__(cls)
         self.method = method
         self.url = url
@@ -120,7 +120,7 @@ class Request:
         return self
 
     def copy(self) -> Request:
-        """The same, to be changed: a request is not changed by being sent."""
+        """A copy that may be changed: sending does not change a request."""
         other = Request.made(self.method, self.url, self.fields(), self.body)
         other._given = self._given
         return other
@@ -146,7 +146,7 @@ class Request:
         return self._pairs if self._headers is None else self._headers.raw
 
     def add_missing(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Add those fields whose names are not there yet."""
+        """Add the fields whose names are not present."""
         if not self._pairs and self._headers is None:
             self._pairs = pairs if isinstance(pairs, SharedFields) else list(pairs)
             return

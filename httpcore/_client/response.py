@@ -1,10 +1,9 @@
-"""A response as the caller reads it: values over what a transport gave.
+"""A response as the caller reads it, over the answer of a transport.
 
-`Headers`, the text and the like are made when they are first asked for: most responses are asked for their status and
-content alone. A body that came whole and has no content coding is kept at once; any other is read through the pool's
-`Response`, which knows all about reading a body once, decoding it within bounds, and closing.
-
-`ClientResponse` is what `Client` gives. `AsyncClientResponse` is one whose reading is awaited.
+`Headers`, the text and other values are made at their first use: most callers read only the status and the content. A
+body that was received whole and has no content coding is kept at once; any other is read through the pool's `Response`,
+which reads a body once, decodes it within bounds, and closes it. `Client` returns a `ClientResponse`. Reading an
+`AsyncClientResponse` is awaited.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class HTTPStatusError(HTTPCoreError):
     """`raise_for_status` of a response with a status of 400 or more.
 
     Attributes:
-        request, response: what was asked and answered; None after pickling.
+        request, response: the request and its response; None after pickling.
     """
 
     def __init__(
@@ -76,21 +75,21 @@ class Follows(Protocol):
 
 
 class Readable:
-    """What both kinds of response are: the head as values, the content once it was read.
+    """The part that both kinds of response share: the head as values, the content once it has been read.
 
     Arguments:
         status_code: e.g. 200.
         headers: a mapping, pairs or `Headers`. Default None: none.
         content: the body, as a server would send it. Default b"".
-        request: what it answers. Default None.
+        request: the request that it responds to. Default None.
         default_encoding: as for the client.
 
     Attributes:
         status_code: an `HTTPStatus` where the number is a known one, else an int.
-        extensions: what the transport says beside, see `ResponseExtensions`.
+        extensions: further facts from the transport, see `ResponseExtensions`.
     """
 
-    # Defaults of the class: most responses are all here, and are asked for little.
+    # Defaults of the class: most responses are complete, and few of their values are used.
     _content: bytes | None = None
     _delivery: Delivery | None = None
     _downloaded = 0
@@ -141,7 +140,7 @@ class Readable:
         default_encoding: DefaultEncoding,
         content: bytes,
     ) -> Self:
-        """A response that is all here."""
+        """A response that has been received completely."""
         self = cls.__new__(cls)
         self._start(answer.status_code, answer.headers, answer.extensions, request, default_encoding)
         self._elapsed = elapsed
@@ -151,7 +150,7 @@ class Readable:
 
     @classmethod
     def received(cls, delivery: Delivery, default_encoding: DefaultEncoding, max_body: int | Unset | None) -> Self:
-        """The response whose head has come, and whose body `delivery` brings."""
+        """A response whose head has been received, and whose body `delivery` reads."""
         self = cls.__new__(cls)
         answer = delivery.answer
         self._start(answer.status_code, answer.headers, answer.extensions, delivery.request, default_encoding)
@@ -162,7 +161,7 @@ class Readable:
         self._inner = Response.received(head, delivery, max_body)
         return self
 
-    # What came. The extensions are made when they are first looked into.
+    # The received values. The extensions are made at their first use.
 
     @property
     def reason_phrase(self) -> str:
@@ -196,7 +195,7 @@ class Readable:
 
     @property
     def request(self) -> Request:
-        """The request that this is the answer to: after redirects the last one.
+        """The request that this responds to: after redirects the last one.
 
         Raises:
             LocalProtocolError: a response made by hand without one.
@@ -207,7 +206,7 @@ class Readable:
 
     @property
     def url(self) -> URL:
-        """Where it came from: after redirects the last one."""
+        """The URL of the request: after redirects that of the last one."""
         return self.request.url
 
     @property
@@ -242,8 +241,8 @@ class Readable:
 
     @property
     def info(self) -> ResponseInfo:
-        """Peer, TLS, whether the connection was reused, timings, sizes: of this hop alone. Those of the body's end are
-        known when it has been read. What an app in this process or a mock has answered has none.
+        """Peer, TLS, whether the connection was reused, timings, sizes: of this hop alone. Values of the body's end
+        are known when it has been read. A response of an app in this process or a mock has none.
         """
         info = self.extensions.get("info", _NO_INFO)
         decoded = None if self._delivery is None else self._delivery.decoded
@@ -251,7 +250,7 @@ class Readable:
 
     @property
     def informational(self) -> list[Informational]:
-        """The 1xx responses that came before."""
+        """The 1xx responses that preceded this one."""
         return self.extensions.get("informational", [])
 
     @property
@@ -261,12 +260,12 @@ class Readable:
 
     @property
     def num_bytes_downloaded(self) -> int:
-        """How many bytes of the body came, as sent."""
+        """How many bytes of the body were received, before decoding."""
         return self._downloaded if self._delivery is None else self._delivery.received
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing is left to be read: the body was read to its end, or the response closed."""
+        """Whether the body was read to its end, or the response closed."""
         return self._content is not None or self._inner is None or self._inner.is_closed
 
     # The body, once it was read.
@@ -276,9 +275,9 @@ class Readable:
         """The whole body, decoded.
 
         Raises:
-            ResponseNotRead: `stream=True` was asked for, and `read()` not called yet.
+            ResponseNotRead: the request had `stream=True`, and `read()` has not been called.
             StreamConsumed, ResponseClosed: it was streamed, or closed.
-            DecodingError, LimitExceeded: of a response in `history`, whose body is decoded when it is asked for.
+            DecodingError, LimitExceeded: of a response in `history`, whose body is decoded at its first use.
         """
         content = self._content
         if content is None:
@@ -288,7 +287,7 @@ class Readable:
 
     @property
     def encoding(self) -> str:
-        """The encoding that `text` is decoded with. May be set, before or after."""
+        """The encoding of `text`. May be set before or after reading."""
         if self._encoding is None:
             self._decoded()
         assert self._encoding is not None
@@ -303,8 +302,8 @@ class Readable:
 
     @property
     def text(self) -> str:
-        """The content as text: by the charset of Content-Type, a byte order mark, UTF-8 if it is that, what
-        charset-normalizer or chardet say if one of them is installed, else UTF-8 with replacement characters.
+        """The content as text: by the charset of Content-Type, a byte order mark, UTF-8 if it is valid, the
+        guess of charset-normalizer or chardet if one of them is installed, else UTF-8 with replacement characters.
         """
         return self._text if self._text is not None else self._decoded()
 
@@ -326,7 +325,7 @@ class Readable:
         """The content as JSON (RFC 8259).
 
         Raises:
-            json.JSONDecodeError: it is none. (That is a ValueError.)
+            json.JSONDecodeError: the content is not JSON. (It is a ValueError.)
         """
         content = self.content
         return loads(content if self._encoding is None else self.text)
@@ -350,7 +349,7 @@ class Readable:
             status_code=status,
         )
 
-    # What both faces do, each in its way.
+    # Methods that both faces have, plain or awaited.
 
     def _text_decoder(self) -> TextDecoder:
         if self._encoding is not None:
@@ -367,7 +366,7 @@ class Readable:
         return self._content
 
     async def _piece(self, stream: BodyStream) -> bytes:
-        """The next one of `stream`. Raises StopAsyncIteration at the end."""
+        """The next item of `stream`. Raises StopAsyncIteration at the end."""
         try:
             return await stream.__anext__()
         except BaseException:
@@ -392,12 +391,12 @@ class Readable:
     async def _next(self) -> Readable:
         if self._follows is None:
             raise LocalProtocolError(
-                "next() of a response that is no redirect of a client: expected one with is_redirect True"
+                "next(): expected a redirect that a client received (is_redirect is True), got another response"
             )
         return await self._follows(self)
 
     def _keep(self, raw: bytes) -> None:
-        """Have `raw` as the body, as sent: decoded if it is asked for."""
+        """Set `raw` as the body, as sent: it is decoded at its first use."""
         self._inner = Response(int(self.status_code), headers=self._pairs, body=raw)
 
     def __repr__(self) -> str:
@@ -409,18 +408,18 @@ class Readable:
 
 @public
 class ClientResponse(Readable):
-    """The answer to a request of a `Client`. Made by hand it serves tests.
+    """The response to a request of a `Client`. Tests may make one by hand.
 
     Arguments:
         status_code: e.g. 200.
         headers: a mapping, pairs or `Headers`. Default None: none.
         content: the body, as a server would send it. Default b"".
-        request: what it answers. Default None.
+        request: the request that it responds to. Default None.
         default_encoding: as for the client.
 
     Attributes:
         status_code: an `HTTPStatus` where the number is a known one, else an int.
-        extensions: what the transport says beside, see `ResponseExtensions`.
+        extensions: further facts from the transport, see `ResponseExtensions`.
     """
 
     def read(self) -> bytes:
@@ -455,12 +454,12 @@ class ClientResponse(Readable):
         return DrivenParts(self, self._body_stream(decoded=True), JSONLines())
 
     def next(self) -> ClientResponse:
-        """Follow the redirect that this is, one step, where `allow_redirects=False` was asked for."""
+        """Follow this redirect, one step, after a request with `allow_redirects=False`."""
         return cast("ClientResponse", drive(self._next(), self))
 
     def close(self) -> None:
-        """Release the connection. An unread rest of the body is thrown away if it is short and here; otherwise the
-        connection closes.
+        """Release the connection. An unread rest of the body is discarded if it is short and already received;
+        otherwise the connection closes.
         """
         drive(self._close(), self)
 
@@ -474,7 +473,7 @@ class ClientResponse(Readable):
 
 
 class _Awaiting(Readable):
-    """What `AsyncClientResponse` does in another way than `ClientResponse`."""
+    """The methods of `AsyncClientResponse` that differ from those of `ClientResponse`."""
 
     async def read(self) -> bytes:
         """Read the whole body, decode it, keep it in `content` and return it.
@@ -508,19 +507,19 @@ class _Awaiting(Readable):
         return AwaitedParts(self, self._body_stream(decoded=True), JSONLines())
 
     async def next(self) -> AsyncClientResponse:
-        """Follow the redirect that this is, one step, where `allow_redirects=False` was asked for."""
+        """Follow this redirect, one step, after a request with `allow_redirects=False`."""
         return cast("AsyncClientResponse", await self._next())
 
     async def close(self) -> None:
-        """Release the connection. An unread rest of the body is thrown away if it is short and here; otherwise the
-        connection closes.
+        """Release the connection. An unread rest of the body is discarded if it is short and already received;
+        otherwise the connection closes.
         """
         await self._close()
 
 
 @public
 class AsyncClientResponse(_Awaiting, ClientResponse):  # type: ignore[misc]  # the same names, to be awaited
-    """The answer to a request of an `AsyncClient`: a `ClientResponse` whose reading is awaited.
+    """The response to a request of an `AsyncClient`: a `ClientResponse` whose reading is awaited.
 
     `await response.read()`, `await response.next()`, `await response.close()`; `stream()`, `raw()` and the other
     iterators are for `async for`; the response is for `async with`.
@@ -535,4 +534,4 @@ class AsyncClientResponse(_Awaiting, ClientResponse):  # type: ignore[misc]  # t
         await self._close()
 
     def __enter__(self) -> Self:
-        raise TypeError("an AsyncClientResponse is for `async with`: expected that, got `with`")
+        raise TypeError("AsyncClientResponse: expected `async with`, got `with`")

@@ -1,11 +1,10 @@
-"""What a client does, once for all runtimes: the coroutines that the faces in `client` await, or drive in one step.
+"""The work of a client, once for all runtimes: coroutines that the faces in `client` await, or drive in one step.
 
-One call of `request` is a chain of hops. A hop is one exchange with a transport, or several where authentication asks
-for them; a redirect leads to the next hop. What is decided is decided elsewhere (`redirects`, `auth`, `cookies`,
-`forms`), as values in, values out.
-
-Credentials belong to the origin that was asked for. Once a redirect has led to another one (`Chain.left_origin`), the
-call has none any more: no field that carries them, no authentication, no entry of `.netrc`, no cookie without a domain.
+One call of `request` is a chain of hops. A hop is one exchange with a transport, or several where authentication
+needs them; a redirect leads to the next hop. Decisions are made elsewhere (`redirects`, `auth`, `cookies`,
+`forms`), as values in, values out. Credentials belong to the origin of the first request. Once a redirect has led to
+another one (`Chain.left_origin`), the call sends none any more: no field that carries them, no authentication, no entry
+of `.netrc`, no cookie without a domain.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ _NO_BODY: Final = Body.of(None)
 
 
 class Settings(NamedTuple):
-    """What a client was made with, checked."""
+    """The arguments of a client, checked."""
 
     transport: Transport
     timeout: TimeoutConfig | None
@@ -125,7 +124,7 @@ class Session(Generic[R]):
         headers: HeaderTypes,
         options: Mapping[str, Any],
     ) -> Request:
-        """The request of these arguments, with what the client adds."""
+        """The request of these arguments, with the client's additions."""
         if options:
             parts = {name: options[name] for name in ("data", "files", "json") if name in options}
             query_params = _either("params", options.get("params"), "query_params", query_params)
@@ -136,7 +135,7 @@ class Session(Generic[R]):
         return request
 
     def prepare(self, request: Request) -> None:
-        """Add what the client has for each request: base URL, query parameters, header fields."""
+        """Add the client's settings for each request: base URL, query parameters, header fields."""
         if self.base_url is not None:
             request.url = _joined(self.base_url, request.url)
         elif not request.url.scheme:
@@ -146,7 +145,7 @@ class Session(Generic[R]):
         request.add_missing(self._fields())
 
     def _fields(self) -> Pairs | SharedFields:
-        """The fields of each request. As long as they are harmless ones, the pool may remember the whole request."""
+        """The fields of each request. As long as none may be a secret, the pool may remember the whole request."""
         raw = self.headers._raw  # which is replaced and not changed, see `Headers.received`
         source, fields = self._shared
         if raw is not source:
@@ -163,7 +162,7 @@ class Session(Generic[R]):
         options: Mapping[str, Any],
         known: frozenset[str] = OPTIONS,
     ) -> Call:
-        """How these arguments want the call to be carried out."""
+        """The options of the call from these arguments."""
         config = self.timeout
         if timeout is not UNSET:
             # Without timeouts of its own the client leaves to the transport what the request leaves out.
@@ -179,11 +178,11 @@ class Session(Generic[R]):
     # One call.
 
     async def send(self, request: Request, call: Call) -> R:
-        """Send the request, and what follows from it, until the caller's response is there."""
+        """Send the request, and those that follow from it, until the caller's response is available."""
         if self.is_closed:
-            raise PoolClosed("the client is closed: expected requests before close()")
+            raise PoolClosed("the client is closed: make a new client for further requests")
         if self.runtime and current_backend().name != self.runtime:
-            raise LocalProtocolError(f"the client is one for {self.runtime}: expected it to run there")
+            raise LocalProtocolError(f"this client runs on {self.runtime} only, and another runtime is running")
         self.was_used = True
         if self.netrc is not None and not self._netrc_is_read:
             await self._read_netrc(self.netrc)
@@ -208,11 +207,12 @@ class Session(Generic[R]):
         chain = call.chain
         away = chain is not None and chain.left_origin
         self._add_cookies(request, call, unbound=not away)
+        # Once another origin was asked, no hop gets credentials, not even one that leads back.
         auth = None if away else self._auth_for(request, call)
         return await (self._exchange(request, call) if auth is None else self._authenticated(request, call, auth))
 
     def _add_cookies(self, request: Request, call: Call, *, unbound: bool) -> None:
-        """Those of the jar and of the call; a Cookie field of the caller's own stays as it is."""
+        """The cookies of the jar and of the call; a Cookie field of the caller's own is not changed."""
         if not self.cookies._store and call.cookies is None:
             return
         if request.has(b"cookie"):
@@ -224,7 +224,9 @@ class Session(Generic[R]):
             request.has_jar_cookies = True
 
     def _auth_for(self, request: Request, call: Call) -> Auth | None:
-        """That of the call, else of the client, of the URL, of `.netrc`; these give way to a field of the caller's."""
+        """The authentication of the call, else of the client, of the URL, of `.netrc`; an Authorization field of the
+        caller replaces the last three.
+        """
         if call.auth is not UNSET:
             return call.auth
         if self.auth is None and self.netrc is None and request.url.userinfo is None:
@@ -234,7 +236,7 @@ class Session(Generic[R]):
         return self.auth or self._auth_of_place(request.url)
 
     def _auth_of_place(self, url: URL) -> Auth | None:
-        """That of the URL or of `.netrc`, where the user name in a URL chooses the entry."""
+        """The authentication of the URL or of `.netrc`, where the user name in a URL chooses the entry."""
         if not url.password and self.netrc is not None and self.netrc.credentials(url.host, url.username or None):
             return self.netrc
         return auth_of_url(url)
@@ -252,7 +254,7 @@ class Session(Generic[R]):
         self._netrc_is_read = True
 
     async def _authenticated(self, request: Request, call: Call, auth: Auth) -> R:
-        """Send what a flow of authentication yields, until it ends."""
+        """Send the requests that an authentication flow yields, until it ends."""
         if auth.needs_request_body and request.body.data is None:
             self._check_body(request.body)
             request.body = await _collected(request.body, self._backend())
@@ -273,20 +275,22 @@ class Session(Generic[R]):
                 except BaseException:
                     await response._close()
                     raise
+                # Before the next request: the refusal's connection can then carry it.
                 await _drain(response)
                 call.sends += response.info.attempts
                 refused.append(response)
                 if len(refused) > _AUTH_ROUNDS:
                     raise LocalProtocolError(
-                        f"auth yields without end: expected at most {_AUTH_ROUNDS} requests for one call"
+                        f"auth yields too many requests: expected at most {_AUTH_ROUNDS} requests for one call"
                     )
         finally:
+            # Plain: the caller's generator gets its `finally` now, and not when it is collected.
             flow.close()
 
     def _check_body(self, body: Body) -> None:
         if self.is_sync and body.is_async:
             raise LocalProtocolError(
-                "content is asynchronous: Client expected a plain iterable of bytes; AsyncClient takes it"
+                "content is asynchronous: expected a plain iterable of bytes; AsyncClient accepts async ones"
             )
 
     def _backend(self) -> Backend:
@@ -303,6 +307,7 @@ class Session(Generic[R]):
             try:
                 await self._run(hooks["response"], response)
             except BaseException:
+                # The caller never gets this response, so nothing else would close it.
                 await response._close()
                 raise
         return response
@@ -324,6 +329,7 @@ class Session(Generic[R]):
         wire = TransportRequest(
             request.method, request.url.request_url, request.fields(), given, extensions, is_sync=self.is_sync
         )
+        # Not before: hooks and the making of a body are no part of the time that the server took.
         began = perf_counter()
         try:
             answer = await (self.transport.handle(wire) if not call.sends else self._sent_again(wire, call.sends))
@@ -343,12 +349,13 @@ class Session(Generic[R]):
     def _received(
         self, request: Request, wire: TransportRequest, answer: TransportResponse, elapsed: float, call: Call
     ) -> R:
-        """The response to an answer, and its cookies in the jar."""
+        """The response from a transport's answer, and its cookies in the jar."""
         is_coded = sets_cookies = False
         for name, _ in answer.headers:
             if name in _NOTED:
                 is_coded |= name == b"content-encoding"
                 sets_cookies |= name == b"set-cookie"
+        # Of each hop, before its redirect is followed: the next request may need them.
         if sets_cookies:
             self.cookies.extract(request.url, Headers.received(answer.headers))
         stream = answer.stream
@@ -379,7 +386,7 @@ class Session(Generic[R]):
             response = following
 
     async def _next(self, response: R, call: Call) -> R | None:
-        """The response to the request that this redirect asks for; None if it is none after all."""
+        """The response to the request that this redirect leads to; None if it is not a redirect."""
         request = response.request
         try:
             location = location_of(int(response.status_code), response._pairs)
@@ -390,6 +397,7 @@ class Session(Generic[R]):
             if chain is None:
                 chain = call.chain = Chain(self.max_redirects)
                 chain.sent(request.method, request.url, _cookie_of(request))
+            # Counted and checked before the next request is made, so that a redirect too many sends nothing.
             chain.follow(redirect, replayable=request.body.replayable)
             following = self._redirected(request, redirect, call, chain)
         except BaseException as error:
@@ -414,13 +422,14 @@ class Session(Generic[R]):
         )
         made = Request.made(redirect.method, redirect.url, pairs, request.body if redirect.keeps_body else _NO_BODY)
         self._add_cookies(made, call, unbound=not chain.left_origin)
+        # After the cookies: a loop is one only if these are the same, too.
         chain.sent(made.method, made.url, _cookie_of(made))
         return made
 
     # The end.
 
     async def close(self, abort: bool = False) -> None:
-        """Close what the client has opened, and its transport; `abort`: and what is under way there."""
+        """Close the connections of the client, and its transport; with `abort` also its running exchanges."""
         self.is_closed = True
         if abort:
             self.transport.abort()
@@ -446,7 +455,9 @@ class _Next(Generic[R]):
         call, session = self._call.again(), self._session
         following = await session._next(cast("R", response), call)
         if following is None:
-            raise LocalProtocolError("next() of a response without a Location: expected one with is_redirect True")
+            raise LocalProtocolError(
+                "next(): expected a redirect (is_redirect is True), got a response without a Location"
+            )
         if not call.stream and following._content is None:
             await session._read(following)
         return following
@@ -489,7 +500,7 @@ async def _drain(response: Readable) -> None:
     try:
         raw = await _drained(delivery)
     except HTTPCoreError:
-        raw = None  # the redirect stands, whatever became of its body
+        raw = None  # the redirect is followed, even if its body cannot be read
     except BaseException:
         delivery.close()
         raise
@@ -504,6 +515,7 @@ async def _drained(delivery: Delivery) -> bytes | None:
     whole = delivery.buffered_body()
     if whole is not None:
         return whole if len(whole) <= _DRAINED else None
+    # A longer body costs more to read than a new connection.
     if has_connection(delivery.answer.extensions) or (delivery.length or 0) > _DRAINED:
         return None
     pieces: list[bytes] = []

@@ -1,16 +1,16 @@
-"""One cookie by RFC 6265bis: how a Set-Cookie field is read, what of it is stored, and what it is sent with.
+"""One cookie by RFC 6265bis: how a Set-Cookie field is read, how the cookie is stored, and with which requests.
 
-The draft's own steps decide: section 5.6 (Set-Cookie), 5.7 (what is stored), 5.1.1 (dates), 5.1.3 and 5.1.4 (domain and
-path match). Where it leaves a choice:
+It follows the steps of the draft: section 5.6 (Set-Cookie), 5.7 (what is stored), 5.1.1 (dates), 5.1.3 and 5.1.4
+(domain and path match). Where it leaves a choice:
 
-- A connection is secure over https, and over http to "localhost", 127.0.0.0/8 and ::1, as the note in 5.8.3 has it.
+- A connection is secure over https, and over http to "localhost", 127.0.0.0/8 and ::1, as the note in 5.8.3 allows.
 - Public suffixes are refused (`public_suffixes`); without the list that is a single label, and so a cookie may be set
   for "co.uk".
 - A Domain that ends in a dot is refused: by its text it would be no public suffix.
 - The path of a cookie is normalised as the path of a URL is, or "/%7Ea" would not match "/~a".
 
-Names and values are octets. As text they are UTF-8, and what is not becomes surrogates (PEP 383), so that what is sent
-back is what was received.
+Names and values are octets. As text they are UTF-8, and other octets become surrogates (PEP 383), so that the octets
+that are sent back are those that were received.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Cookie:
         host_only: only for exactly that host, not for names below it.
         secure: only over https, or to this machine.
         http_only: not for scripts: kept and saved, with no effect here.
-        same_site: "strict", "lax", "none", or None when the server said nothing.
+        same_site: "strict", "lax", "none", or None when the server did not set it.
         expires: seconds since 1970 in UTC; None for as long as the object lives.
     """
 
@@ -115,7 +115,7 @@ def _is_name(host: str) -> bool:
 
 @lru_cache(maxsize=512)
 def possible_domains(host: str) -> tuple[str, ...]:
-    """What the domain of a cookie for that host may be: the host, the names above it, and none."""
+    """The possible domains of a cookie for that host: the host, the names above it, and none."""
     found = [host]
     if _is_name(host):
         while "." in host[:-1]:  # a dot at the end is part of the last label here
@@ -179,7 +179,9 @@ def _parsed(field: bytes, moment: float) -> tuple[bytes, bytes, dict[str, str], 
 
 
 def _expiry(kind: str, text: str, moment: float) -> float | None:
-    """When Max-Age or Expires says that a cookie expires; None of another attribute, or of a value to be ignored."""
+    """The time at which a cookie expires by Max-Age or Expires; None of another attribute, or of a value to be
+    ignored.
+    """
     if kind == "expires":
         expires = parse_date(text)
         return None if expires is None else min(expires, moment + _LONGEST)
@@ -196,7 +198,7 @@ _MAX_AGE = re.compile(r"[0-9]+|-[0-9]*")
 def received(field: bytes, url: URL, moment: float) -> Cookie | None:
     """The cookie that a Set-Cookie field of a response means; None if it is to be ignored.
 
-    What depends on other cookies (section 5.7) is for the store.
+    Rules that depend on other cookies (section 5.7) are in the store.
     """
     parsed = _parsed(field, moment)
     if parsed is None:
@@ -219,8 +221,10 @@ def received(field: bytes, url: URL, moment: float) -> Cookie | None:
         _SAME_SITE.get(attributes.get("samesite", "").lower()),
         expires,
     )
+    # RFC 6265bis, section 5.7: a secure cookie is set over a secure connection only.
     if secure and not is_trusted(url):
         return None
+    # The same section: None only with Secure.
     if cookie.same_site == "none" and not secure:
         return None
     return cookie if _keeps_its_prefix(cookie, "path" in attributes) else None
@@ -233,6 +237,7 @@ def _scope(domain: str, host: str) -> tuple[str, bool] | None:
         return host, True
     if not domain.isascii() or domain.endswith(".") or not domain_matches(host, domain):
         return None
+    # Else one site under a public suffix, such as co.uk, could set cookies for all others there.
     if _is_name(domain) and is_public_suffix(domain):
         return (host, True) if domain == host else None
     return domain, False
@@ -241,6 +246,7 @@ def _scope(domain: str, host: str) -> tuple[str, bool] | None:
 def _keeps_its_prefix(cookie: Cookie, path_given: bool) -> bool:
     """Section 5.7."""
     name = cookie.name.lower()
+    # Without a name it is sent as its value alone, which would look like a cookie of such a name.
     if not name:
         return not cookie.value.lower().startswith(("__secure-", "__host-"))
     if name.startswith("__secure-"):
@@ -283,7 +289,7 @@ def _days_until(year: int, month: int) -> int:
     return days + sum([_days_of(year, each) for each in range(1, month)])
 
 
-# What a caller sets.
+# Cookies that a caller sets.
 
 
 def checked(cookie: Cookie) -> Cookie:
@@ -304,7 +310,7 @@ def checked(cookie: Cookie) -> Cookie:
     if not path.startswith("/"):
         raise LocalProtocolError(f"a cookie's path is {show(path)}: expected one that begins with /")
     if cookie.same_site not in (None, "strict", "lax", "none"):
-        raise LocalProtocolError("a cookie's same_site is another value: expected 'strict', 'lax', 'none' or None")
+        raise LocalProtocolError("a cookie's same_site is unknown: expected 'strict', 'lax', 'none' or None")
     domain = canonical_domain(cookie.domain)
     if cookie.expires is not None and not isinstance(cookie.expires, (int, float)):
         raise TypeError(f"a cookie's expires is of type {type(cookie.expires).__name__}: expected seconds or None")

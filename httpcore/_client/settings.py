@@ -1,4 +1,4 @@
-"""What a client is made with: the arguments checked, the defaults, and what the environment says."""
+"""The settings of a client: the arguments checked, the defaults, and those of the environment."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def settings_of(
     else:
         given = _network(ssl, config, pool_limits, proxy, trust_env, trace)
         if config is not None and config.total_timeout is None:
-            config = None  # the transport has it
+            config = None  # the transport has the setting
     if mounts is not None:
         given = Mounts(mounts, given)
         config = None if timeout is UNSET else TimeoutConfig.of(timeout)
@@ -104,7 +104,7 @@ def settings_of(
 
 
 def check_unknown(arguments: Iterable[str]) -> None:
-    """Refuse a keyword argument that a client does not have, and name the one that does what it asks for.
+    """Refuse a keyword argument that a client does not have, and name the argument with that meaning.
 
     Raises:
         TypeError: there is one.
@@ -137,7 +137,7 @@ def _check_alone(**others: object) -> None:
     beside = [name for name, value in others.items() if value is not None]
     if beside:
         raise ValueError(
-            f"{' and '.join(beside)} would mean nothing to the transport that is given: expected it in "
+            f"{' and '.join(beside)} cannot be combined with transport: expected the setting in "
             "HTTPTransport(...), or no transport"
         )
 

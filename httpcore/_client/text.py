@@ -1,15 +1,15 @@
 """Text of received bytes: its character encoding, and how it is read piece by piece, by lines and as JSON lines.
 
-The encoding of a whole text is the first of these that there is: the charset of Content-Type, a byte order mark, strict
-UTF-8, what charset-normalizer or chardet finds (if one is installed: the extra `charset`), UTF-8 with replacement
-characters. A default of the caller's stands in the place of all behind the mark. A charset that Python does not know,
-or that is no encoding of text on the web (`unicode_escape`, `idna`, `utf-7`, `base64` ...), counts as absent.
+The encoding of a whole text is the first of these that is present: the charset of Content-Type, a byte order mark,
+strict UTF-8, the guess of charset-normalizer or chardet (if one is installed: the extra `charset`), UTF-8 with
+replacement characters. A default of the caller replaces all after the mark. A charset that Python does
+not know, or that is no encoding of text on the web (`unicode_escape`, `idna`, `utf-7`, `base64` ...), counts as absent.
 
 The encoding of a text that is read piece by piece is not detected: that would make it depend on the cuts. Without
 charset and mark it is the caller's default, else UTF-8 with replacement characters.
 
 Lines end with LF, CRLF or CR and nothing else: `str.splitlines` cuts at form feeds and U+2028 too, which are content in
-JSON and in logs. A line is given as soon as its end is there: after a CR nothing waits for an LF.
+JSON and in logs. A line is yielded as soon as its end is received: after a CR it does not wait for an LF.
 """
 
 from __future__ import annotations
@@ -75,22 +75,22 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 def _marked(content: bytes, family: str = "utf-") -> str | None:
-    """The encoding, one of a family, that a byte order mark says."""
+    """The encoding, one of a family, that a byte order mark indicates."""
     return next((name for mark, name in _MARKS if content.startswith(mark) and name.startswith(family)), None)
 
 
 _FAMILIES: Final = ("utf-16", "utf-32")
-"""Names that leave the order of bytes to a mark. Without one they are little-endian, as in browsers."""
+"""Names of encodings whose byte order a mark decides. Without one they are little-endian, as in browsers."""
 
 
 def decode_text(
     content: bytes, content_type: str | None = None, default_encoding: DefaultEncoding = None
 ) -> tuple[str, str]:
-    """A whole text, and the name of its encoding. What an encoding cannot decode becomes U+FFFD.
+    """A whole text, and the name of its encoding. Octets that cannot be decoded become U+FFFD.
 
     Arguments:
-        default_encoding: where neither Content-Type nor a mark says it: a name, or a function that is given the content
-            and returns a name, or None for what is done without it.
+        default_encoding: where neither Content-Type nor a mark gives one: a name, or a function that is called with the
+            content and returns a name, or None to detect it as usual.
 
     Raises:
         LocalProtocolError: `default_encoding` is not an encoding that is known.
@@ -120,7 +120,7 @@ def _default(label: str | None) -> str | None:
 
 
 def _detected(content: bytes) -> str | None:
-    """What a library makes of it, if one is installed."""
+    """The guess of a library, if one is installed."""
     for module, detect in (("charset_normalizer", "detect"), ("chardet", "detect")):
         try:
             library = __import__(module)  # optional, and only for what is not UTF-8
@@ -155,7 +155,7 @@ class TextDecoder:
         return self._text(data, final=False)
 
     def flush(self) -> str:
-        """The rest; what is incomplete becomes U+FFFD."""
+        """The rest; an incomplete character becomes U+FFFD."""
         return self._text(b"", final=True)
 
     def _text(self, data: bytes, *, final: bool) -> str:
@@ -187,7 +187,7 @@ class LineSplitter:
         self._after_cr = False
 
     def feed(self, text: str) -> list[str]:
-        """The lines whose end has come."""
+        """The lines whose end has been received."""
         if self._after_cr and text:
             text, self._after_cr = text.removeprefix("\n"), False
         if not text:
@@ -224,7 +224,7 @@ class JSONLines:
         """The values whose lines are complete.
 
         Raises:
-            DecodingError: a line is no JSON text, or not UTF-8.
+            DecodingError: a line is not a JSON text, or not UTF-8.
         """
         return self._values(self._lines.feed(self._text(data)))
 
@@ -238,7 +238,7 @@ class JSONLines:
             return self._decoder.decode(data, final)
         except UnicodeDecodeError:
             number = self._number + 1
-        raise DecodingError(f"line {number} or one behind it is not UTF-8, which JSON lines must be")
+        raise DecodingError(f"line {number} or a later one is not UTF-8: expected JSON lines in UTF-8")
 
     def _values(self, lines: list[str]) -> list[object]:
         values: list[object] = []
@@ -253,7 +253,7 @@ class JSONLines:
                 why = f"{error.msg} at column {error.colno}"
             except RecursionError:
                 why = "nested too deeply"
-            except ValueError:  # what Python converts in quadratic time, it converts up to a limit
+            except ValueError:  # Python limits the length of numbers, since it converts them in quadratic time
                 why = "a number has too many digits"
-            raise DecodingError(f"line {self._number} is no JSON text: {why}")
+            raise DecodingError(f"line {self._number} is not a JSON text: {why}")
         return values

@@ -38,7 +38,7 @@ _NOT_IN_USERINFO = re.compile(rb"[^A-Za-z0-9\-._~!$&'()*+,;=]")
 
 
 class _Unset:
-    """In the place of an argument that was not given, where None means something."""
+    """The default of an argument for which None is a meaningful value."""
 
 
 _UNSET: Final = _Unset()
@@ -50,12 +50,12 @@ class URL:
 
     Arguments:
         url: text (bytes must be ASCII), or a URL.
-        allow_relative: take what has no scheme too, for `resolve_with`. Default False: that is an error.
+        allow_relative: accept a reference without a scheme too, for `resolve_with`. Default False: that is an error.
         query_params: are appended to the query. Default None: none.
 
     Raises:
-        InvalidURL: no URL, or one that two readers could take differently: with a backslash, a space before the path.
-        UnsupportedProtocol: the scheme is neither http nor https.
+        InvalidURL: no URL, or one that two readers could interpret differently: with a backslash, a space before the
+        path. UnsupportedProtocol: the scheme is neither http nor https.
 
     `str(url)` is the whole text, user name and password included. `repr(url)` and `redacted` show neither.
     """
@@ -85,7 +85,7 @@ class URL:
         return _relative(text) if allow_relative and not _SCHEME.match(text) else _absolute(text)
 
     def __init_subclass__(cls) -> None:
-        raise TypeError("URL cannot be subclassed: expected a function over it")
+        raise TypeError("URL cannot be subclassed: write a function that accepts a URL")
 
     @property
     def scheme(self) -> str:
@@ -130,7 +130,7 @@ class URL:
 
     @property
     def query(self) -> str:
-        """What follows the "?", percent-encoded."""
+        """The part after the "?", percent-encoded."""
         return self._query or ""
 
     @property
@@ -146,7 +146,7 @@ class URL:
 
     @property
     def fragment(self) -> str:
-        """What follows the "#", percent-encoded. It is never sent."""
+        """The part after the "#", percent-encoded. It is never sent."""
         return self._fragment or ""
 
     @property
@@ -161,7 +161,7 @@ class URL:
 
     @property
     def is_relative_url(self) -> bool:
-        """Whether it has to be resolved against another first."""
+        """Whether the URL must be resolved against another one before use."""
         return not self._scheme
 
     @property
@@ -175,7 +175,7 @@ class URL:
 
     @property
     def request_url(self) -> str:
-        """The text without user info and fragment: what a transport is given."""
+        """The text without user info and fragment, as a transport receives it."""
         return self._request_url
 
     @property
@@ -214,7 +214,7 @@ class URL:
             path: percent-encoded, without "?" and "#".
             query: percent-encoded, without "#"; None for none. Not beside `query_params`.
             fragment: percent-encoded; None for none.
-            username, password: as they are; they are percent-encoded here. None for none.
+            username, password: unencoded; they are percent-encoded here. None for none.
             host: a name or an IP address; IPv6 with or without brackets.
             port: None for the scheme's default.
             query_params: replace the query; None for none.
@@ -344,7 +344,7 @@ _remembered = lru_cache(maxsize=1024)(_absolute)
 
 
 def _relative(text: str) -> URL:
-    """A relative reference (RFC 3986, section 4.2). Its dot segments stay, since they mean something to the base."""
+    """A relative reference (RFC 3986, section 4.2). Its dot segments stay, since they refer to the base."""
     if FORBIDDEN.search(text):
         refuse(text, "expected no control character and no backslash")
     parts = _REFERENCE.fullmatch(text)
@@ -412,7 +412,7 @@ def _without_dot_segments(path: str) -> str:
 
 
 def _userinfo_text(user: bytes, password: bytes) -> str:
-    """User info as it stands before the host, with its "@"; empty when there is none."""
+    """User info as it is written before the host, with its "@"; empty when there is none."""
     if not user and not password:
         return ""
     name, secret = (_NOT_IN_USERINFO.sub(_percent_encoded, part).decode("ascii") for part in (user, password))

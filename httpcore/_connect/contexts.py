@@ -31,7 +31,7 @@ from .._values import dataclass
 
 __all__ = ["alpn_of", "context_at_hand", "context_for", "ssl_context"]
 
-_KEPT: Final = 32
+_KEPT: Final = 32  # a context holds the parsed certificates; a program has a few configs
 _VERSIONS: Final[dict[object, ssl.TLSVersion]] = {
     "TLSv1.2": ssl.TLSVersion.TLSv1_2,
     "TLSv1.3": ssl.TLSVersion.TLSv1_3,
@@ -42,7 +42,7 @@ _PLAIN: Final = (".pem", ".crt", ".cer")
 
 @dataclass(frozen=True, slots=True)
 class _Environment:
-    """What the environment said that a context depends on; an empty variable is as good as none."""
+    """The environment variables that a context depends on; an empty variable is as good as none."""
 
     cert_file: str = ""
     cert_dir: str = ""
@@ -77,6 +77,7 @@ def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
     """
     environment = _environment(config)
     place = _place((_plain(config), alpn, environment))
+    # The place's own lock, not `_lock`: a caller that asks for another context must not wait 20 ms for this one.
     with place.making, OPENSSL:
         if place.context is None:
             place.context = _make(config, alpn, environment)
@@ -117,7 +118,7 @@ def alpn_of(context: ssl.SSLContext) -> tuple[str, ...]:
 
 
 def _plain(config: SSLConfig) -> SSLConfig:
-    """What of the config its context depends on: not the host that it is used for, nor what `alpn` says already."""
+    """The config without the parts that its context does not depend on: the host, the pins, and the protocols."""
     if config.server_hostname is None and config.alpn is None and not config.fingerprints:
         return config
     return changed(config, server_hostname=None, alpn=None, fingerprints=())
@@ -174,6 +175,7 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
     elif not by_system:
         _trust(context, config.verify, environment)
     _narrow(context, config)
+    # After the ciphers: OpenSSL checks a certificate against the security level that they may set.
     if config.cert is not None:
         _identify(context, config.cert)
         # A server may ask for it only when it knows what is requested (RFC 8446, section 4.6.2), and only of a client
@@ -184,6 +186,7 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
     if alpn:
         context.set_alpn_protocols(list(alpn))
     with _lock:
+        # Remembered beside it: `ssl` has no way to ask a context which protocols it offers.
         _offers[context] = alpn
     return context
 
@@ -192,6 +195,7 @@ def _bare(context: ssl.SSLContext) -> ssl.SSLContext:
     """Every default, and no certificates yet. A client's context checks certificate and host name."""
     if context.minimum_version < ssl.TLSVersion.TLSv1_2:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # No compression: the length of compressed records gives secrets away (CRIME; RFC 9113, section 9.2.1, forbids it).
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.hostname_checks_common_name = False
     if sys.version_info >= (3, 13):  # as `ssl.create_default_context` does from there on
@@ -244,7 +248,7 @@ def _trust_environment(context: ssl.SSLContext, environment: _Environment) -> No
     usable = [_trust_directory(context, "SSL_CERT_DIR", path) for path in found]
     if not environment.cert_file and not any(usable):
         raise LocalProtocolError(
-            f"SSL_CERT_DIR is {show(environment.cert_dir)}: no directory with certificate files is there"
+            f"SSL_CERT_DIR is {show(environment.cert_dir)}: expected a directory with certificate files, found none"
         )
 
 
@@ -348,7 +352,7 @@ def _parts(cert: CertFile) -> tuple[str, str | None, str | bytes | None]:
 
 
 def _check_readable(path: str) -> None:
-    """OpenSSL does not tell which of two files is not there."""
+    """OpenSSL's error does not name which of two files is missing."""
     try:
         open(path, "rb").close()
     except (OSError, ValueError) as error:

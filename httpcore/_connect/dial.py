@@ -65,7 +65,7 @@ class Connector:
         """One attempt to connect to the route's origin, or to the proxy that forwards to it; `run` makes it.
 
         Arguments:
-            reached: hears of each stream as it comes to be, so that others can close it.
+            reached: is called with each stream as it comes to be, so that others can close it.
             spent: seconds of the connect timeout that are gone already.
             steps: is called at each step. Default: one that calls the trace, if there is one, and is not kept.
         """
@@ -110,6 +110,7 @@ class Dial:
         try:
             return await self._walk()
         except BaseException as error:
+            # The outermost layer closes those below; each was kept before the next one was awaited.
             if self._stream is not None:
                 self._stream.close()
             if isinstance(error, ConnectTimeout):
@@ -123,9 +124,11 @@ class Dial:
         steps = self._steps
         # Kept on the line of the wait itself: a Ctrl-C before the next line finds what to close.
         stream = self._stream = await self._socket()
+        # From now on `close(abort=True)` can end what waits on it.
         self._reached(stream)
         steps.connected(stream.info().peer)
         if proxy is not None and proxy.kind.over_tls:
+            # HTTP/1.1 alone with a proxy: CONNECT and absolute-form are spoken as HTTP/1.1 messages here.
             hop = Hop(("proxy", proxy), proxy.ssl, proxy.host, ("http/1.1",), of_proxy)
             stream = self._stream = await _naming(proxy, self._secured(stream, hop, is_proxy=True))
             self._reached(stream)
@@ -143,6 +146,7 @@ class Dial:
         """How long the next wait may take. Raises ConnectTimeout when nothing is left."""
         if self._ends is None:
             return self._deadline.within(None)
+        # One timeout for all steps: each wait gets what the earlier ones have left of it.
         rest = self._ends - self._backend.now()
         if rest <= 0:
             raise ConnectTimeout("connecting took too long", phase="connect", limit=self._limit)
@@ -174,15 +178,17 @@ class Dial:
         host, port, converse = await self._destination(proxy), self._route.port, proxy.kind.converse
         try:
             if converse is None:
+                # No limit of one wait, only of all together: a proxy that drips its answer must not outlast the connect
+                # timeout.
                 deadline = Deadline(TimeoutConfig(None, total_timeout=self._left()), self._backend.now)
                 rules = self._connector.network.rules
                 await open_tunnel(stream, self._backend, host_port(host, port), proxy.fields, deadline, rules)
             else:
                 await self._hold(converse(host, port, proxy.auth), stream)
         except Timeout as error:
-            raise ConnectTimeout(f"the proxy {proxy} did not answer in time", phase="ask the proxy") from error
+            raise ConnectTimeout(f"the proxy {proxy} did not respond in time", phase="ask the proxy") from error
         except (NetworkError, RemoteProtocolError, LimitExceeded) as error:
-            message = f"the proxy {proxy} made no tunnel: {error.message}"
+            message = f"the proxy {proxy} failed to open a tunnel: {error.message}"
             raise ProxyError(message, phase="ask the proxy", peer=error.peer) from error
         except ProxyError as error:
             error.message = f"{error.message}; the proxy is {proxy}"
@@ -190,23 +196,27 @@ class Dial:
             raise
 
     async def _destination(self, proxy: Proxy) -> str:
-        """What the proxy is told: the name, which it resolves; or an address, where it does not, or where a policy must
-        see what is connected to. Of several an IPv4 one, since it has one try, and not every proxy has IPv6.
+        """The host that the proxy gets: the name, which it resolves; or an address, where it does not, or where a
+        policy must check the address. Of several an IPv4 one, since it has one try, and not every proxy has IPv6.
         """
         kind, network, host = proxy.kind, self._connector.network, self._route.host
         if network.policy is None and kind.resolves and not (kind.ipv4_only and ":" in host):
             return host
         port = self._route.port
         addresses = await addresses_of(self._backend, network, host, port, self._left, self._steps)
+        # A proxy gets one address and no second try, so the family that every proxy has comes first.
         for address in addresses:
             if ":" not in address:
                 return address
         if kind.ipv4_only:
-            raise ConnectError(f"{host} has no IPv4 address, and {proxy} can connect to no other", phase="resolve")
+            raise ConnectError(
+                f"{host} has no IPv4 address, and {proxy} connects to IPv4 addresses only", phase="resolve"
+            )
         return addresses[0]
 
     async def _hold(self, conversation: Conversation, stream: Stream) -> None:
         """Send and receive what the conversation wants."""
+        # The conversation decides, and this only moves bytes: so SOCKS is tested without I/O.
         step = next(conversation)
         try:
             while True:
@@ -221,6 +231,7 @@ class Dial:
     async def _send(self, stream: Stream, data: bytes) -> None:
         view = memoryview(data)
         while view:
+            # As duplex: SOCKS answers one message at a time, so input here cannot be a reason to stop writing.
             view = view[await stream.write_some(view, self._left(), duplex=True) :]
         while stream.owes:
             await stream.flush(self._left(), duplex=True)
@@ -228,6 +239,7 @@ class Dial:
     async def _exactly(self, stream: Stream, size: int) -> bytes:
         data = b""
         while len(data) < size:
+            # Never more than is wanted: what follows the answer is the origin's.
             piece = await stream.read(size - len(data), self._left())
             if not piece:
                 raise ProxyError("the proxy closed the connection in the middle of its answer")

@@ -6,7 +6,7 @@ There is no standard for these variables. What is done here is what curl and Go 
   scheme. An empty variable is as one that is not set.
 - `HTTP_PROXY` in capitals is not read where `REQUEST_METHOD` is set: in a CGI program a client can set it, with a
   header `Proxy` (https://httpoxy.org).
-- A proxy without a scheme is an http one. `socks://` is SOCKS5 with names resolved by the proxy, which is what those
+- A proxy without a scheme is an http one. `socks://` is SOCKS5 with names resolved by the proxy, as those
   who write it mean (desktops do); curl takes it for SOCKS4.
 - `localhost`, names under it (RFC 6761), 127.0.0.0/8 and ::1 are never reached through a proxy, whose own they would be
   there (Go; curl asks the proxy).
@@ -124,6 +124,7 @@ class EnvironmentProxies:
 
     def _has_address(self, address: tuple[int, int, str], port: int) -> bool:
         version, number, zone = address
+        # Whatever the list says: behind a proxy this would be the proxy's own loopback.
         loopback = number >> 24 == 127 if version == 4 else number == 1
         return loopback or any(each.has(version, number, zone, port) for each in self._networks)
 
@@ -175,6 +176,7 @@ def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
     """The variable that counts, as it is spelled, and its value; empty if there is none."""
     for spelled in (name, name.upper()):
         value = environ.get(spelled, "").strip()
+        # httpoxy: a CGI client sets `HTTP_PROXY` by sending a header `Proxy`.
         if value and not (name == "http_proxy" and _is_from_a_client(environ, spelled)):
             return spelled, value
     return name, ""
@@ -188,7 +190,7 @@ def _is_from_a_client(environ: Mapping[str, str], spelled: str) -> bool:
 
 
 def _rule(entry: str) -> Literal[True] | _Networks | _Names | None:
-    """What an entry stands for: True is everything, None nothing."""
+    """The rule of an entry: True is everything, None nothing."""
     if entry == "*":
         return True
     prefixed = _PREFIXED.fullmatch(entry)
@@ -240,6 +242,7 @@ def _address(host: str) -> tuple[int, int, str] | None:
     parsed = read_address(host)
     if parsed is None:
         return None
+    # An IPv4-mapped address is the IPv4 address, as in a policy.
     if parsed.version == 6 and int(parsed) >> 32 == 0xFFFF:
         return 4, int(parsed) & 0xFFFF_FFFF, ""
     return parsed.version, int(parsed), without_zone(host)[1]

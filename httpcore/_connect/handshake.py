@@ -31,7 +31,7 @@ __all__ = ["Hop", "secure"]
 
 
 class Hop(NamedTuple):
-    """What is spoken to under TLS: the origin, or a proxy.
+    """One peer of a TLS handshake: the origin, or a proxy.
 
     Attributes:
         place: what tells this hop from all others: sessions are shared between equal ones.
@@ -65,9 +65,12 @@ async def secure(
     context, name = await _context(backend, tls, offers), hop.host
     if isinstance(tls, SSLConfig) and tls.server_hostname is not None:
         name = tls.server_hostname
+    # After the wait for the context: the pool has grouped connections by what it demanded when the request began, so
+    # one that is stricter, or laxer, now must not join them.
     if demands_of(tls) != hop.demands:
         message = "the SSLContext was changed while a connection was made with it; expected it to stay as it was when"
         raise LocalProtocolError(f"{message} the request began", peer=stream.info().peer)
+    # All that decides whether a session may be resumed, since OpenSSL compares none of it: see the head of this file.
     key = (hop.place, tls, hop.demands, context, name, offers)
     secured = await start_tls(
         stream,
@@ -78,10 +81,12 @@ async def secure(
         session=None if sessions is None else sessions.take(key),
         keep=None if sessions is None else partial(sessions.keep, key),
     )
+    # After the handshake and before a byte of the request: only then the certificate is known.
     if isinstance(tls, SSLConfig) and tls.fingerprints:
         _check_pinned(secured, tls.fingerprints, name)
     agreed = secured.info().tls
     chosen = None if agreed is None else agreed.alpn
+    # HTTP/2 by prior knowledge, too, where no protocol was agreed on: RFC 9113, section 9.2.3 holds for it as well.
     if chosen == "h2" or (chosen is None and "http/1.1" not in offers):
         secured.forbid_requests()
     return secured
@@ -91,16 +96,19 @@ async def _context(backend: Backend, tls: SSLConfig | ssl.SSLContext, offers: tu
     if not isinstance(tls, SSLConfig):
         return tls
     alpn = _alpn(tls, offers)
+    # A thread only where the context has to be made, which takes some 20 ms: see `contexts`.
     context = context_at_hand(tls, alpn)
     return await backend.run_blocking(partial(context_for, tls, alpn)) if context is None else context
 
 
 def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
-    """What is offered: the config's own words, except for what is not to be spoken on this connection."""
+    """The protocols to offer: those of the config, without those that are not to be spoken on this connection."""
     if not tls.alpn:
         return offers if tls.alpn is None else ()
     if not any(name in offers for name in tls.alpn):
-        raise LocalProtocolError(f"SSLConfig.alpn is {tls.alpn!r}, but {' or '.join(offers)} is to be spoken here")
+        raise LocalProtocolError(
+            f"SSLConfig.alpn is {tls.alpn!r}: expected {' or '.join(offers)} in it for this request"
+        )
     return tuple(name for name in tls.alpn if name in offers or name not in ("h2", "http/1.1"))
 
 

@@ -26,8 +26,8 @@ __all__ = ["MOST_ADDRESSES", "Network", "addresses_of", "reach"]
 
 Left = Callable[[], float | None]
 
-# A name may have a thousand addresses. 16 are begun within the default 5 seconds, a quarter of a second apart. And a
-# caller should hear of 16 failures at most.
+# A name may have a thousand addresses. 16 are begun within the default 5 seconds, a quarter of a second apart. And the
+# error names each that failed: 16 can be read.
 MOST_ADDRESSES = 16
 
 
@@ -43,7 +43,7 @@ class Network:
 
     Arguments:
         resolver: the DNS resolver. Default None: the operating system.
-        resolve: addresses that need no asking, as with curl's `--resolve`: from a host (a name, or an IP address) to an
+        resolve: addresses that need no lookup, as with curl's `--resolve`: from a host (a name, or an IP address) to an
             IP address or a sequence of them. URL, `Host`, TLS and the pool still see the name.
         policy: which addresses may be connected to. Default None: all.
         local_address: an IP address of this machine to connect from. Hosts are then reached by that family only.
@@ -64,6 +64,7 @@ class Network:
     known: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        # Checked and copied: the value is hashed and shared, and the caller's mapping may change.
         object.__setattr__(self, "known", MappingProxyType(_known(self.resolve)))
         object.__setattr__(self, "socket_options", _options(self.socket_options))
         if self.local_address is not None:
@@ -136,12 +137,13 @@ async def reach(
         left: seconds that are left; asked before each wait.
 
     Raises:
-        ConnectError: the name does not resolve, or no address could be connected to; each that was tried is told.
+        ConnectError: the name does not resolve, or no address could be connected to; each that was tried is named.
         ConnectTimeout: not in time.
         PolicyError: every address is denied. A denied one among others is left out.
         LocalProtocolError: the resolver's answer is none.
     """
     addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, steps)
+    # Checked here, and the same text is connected to below: nothing resolves the name again in between.
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
     local = network.local_address
@@ -153,6 +155,7 @@ async def reach(
     return await backend.connect_tcp(
         addresses,
         port,
+        # Asked only now: the lookup has used up some of it.
         left(),
         target=host_port(host, port),
         local_address=local,
@@ -171,8 +174,9 @@ async def addresses_of(
 
 
 def _known_addresses(network: Network, host: str) -> Sequence[str]:
-    """Those that need no asking."""
+    """Those that need no lookup."""
     if network.known:
+        # Also for a host that is an address: as with `--resolve`, it may be sent elsewhere.
         known = network.known.get(host.removesuffix("."))
         if known is not None:
             return known
@@ -207,18 +211,18 @@ def _system(backend: Backend, left: Left) -> System:
 
 def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-        raise LocalProtocolError(f"{_named(resolver)} answered {answer!r} for {host}: expected a sequence of text")
+        raise LocalProtocolError(f"{_named(resolver)} returned {answer!r} for {host}: expected a sequence of text")
     addresses = []
     for each in answer:
         address = canonical(each)
         if address is None:
             given = show(each) if isinstance(each, (str, bytes)) else repr(each)
             raise LocalProtocolError(
-                f"{_named(resolver)} answered {given} for {host}: expected IP addresses as text", phase="resolve"
+                f"{_named(resolver)} returned {given} for {host}: expected IP addresses as text", phase="resolve"
             )
         addresses.append(address)
     if not addresses:
-        raise ConnectError(f"{_named(resolver)} knows no address of {show(host)}", phase="resolve")
+        raise ConnectError(f"{_named(resolver)} returned no address for {show(host)}", phase="resolve")
     return addresses
 
 
@@ -236,6 +240,7 @@ def _allowed(policy: NetworkPolicy, addresses: Sequence[str], host: str, port: i
             denial = denial or error
         else:
             allowed.append(address)
+    # One denied address among others is left out: the rest may still be reached. The first denial is the one raised.
     if denial is not None and not allowed:
         if denial.address != host:
             denial.message = f"{host}: {denial.message}"
@@ -261,6 +266,7 @@ def _in_order(addresses: Sequence[str]) -> Sequence[str]:
     unique = list(dict.fromkeys(addresses))
     first = [address for address in unique if (":" in address) == (":" in unique[0])]
     second = [address for address in unique if (":" in address) != (":" in unique[0])]
+    # By turns: a family that is broken altogether then costs one delay and not one for each of its addresses.
     both = min(len(first), len(second))
     turns = [address for pair in zip(first, second, strict=False) for address in pair]
     return [*turns, *first[both:], *second[both:]][:MOST_ADDRESSES]

@@ -180,7 +180,10 @@ class NetworkPolicy:
         if found is None:
             return "it is no IP address"
         point, inside = found
+        # `::ffff:10.0.0.1` connects the same socket as 10.0.0.1, so `allow` sees the IPv4 address. Other embeddings
+        # stay as they are: what allows an IPv4 address does not allow a translator's address of it.
         canonical = inside[0] if _mapped().has(point) else point
+        # Before `allow`, and with every address inside: nothing outranks a denial.
         for each in self._deny:
             if each.has(point):
                 return f"deny {each.text}"
@@ -251,7 +254,7 @@ def _not_public(point: _Point) -> str | None:
 
 @cache
 def _special() -> dict[int, list[tuple[_Range, str]]]:
-    """What is not public, by IP version, each with its name."""
+    """The networks that are not public, by IP version, each with its name."""
     ranges = [(_range(network), name) for network, name in _NOT_PUBLIC]
     return {version: [each for each in ranges if each[0].version == version] for version in (4, 6)}
 
@@ -283,7 +286,7 @@ def _ranges(name: str, networks: object) -> tuple[_Range, ...]:
     found = set()
     for network in networks:
         if isinstance(network, (int, bytes)) or not network:
-            raise TypeError(f"{name} has {network!r}: networks are given as text, such as '10.0.0.0/8'")
+            raise TypeError(f"{name} has {network!r}: expected networks as text, such as '10.0.0.0/8'")
         try:
             found.add(_as_numbers(ipaddress.ip_network(_without_zone(str(network)))))
         except ValueError:

@@ -40,15 +40,15 @@ _OURS: Final = {
 
 
 class Kind(NamedTuple):
-    """What proxies of one scheme have in common.
+    """The properties of all proxies of one scheme.
 
     Attributes:
         port: where the URL names none.
         check_auth: raises ValueError for a user name and password that cannot be sent.
-        converse: what is said so that the proxy connects to a host and port; None: HTTP, which tunnels by CONNECT and
-            can forward requests.
-        over_tls: it is spoken to under TLS.
-        resolves: it may be told names; else it is told addresses that were resolved here.
+        converse: makes the conversation by which the proxy connects to a host and port; None: HTTP, which tunnels by
+            CONNECT and can forward requests.
+        over_tls: the connection to it is under TLS.
+        resolves: it may get names; else it gets addresses that were resolved here.
         ipv4_only: of these only IPv4 ones.
     """
 
@@ -62,21 +62,23 @@ class Kind(NamedTuple):
 
 def _check_basic(user: bytes, password: bytes) -> None:
     if b":" in user:
-        raise ValueError("the proxy's user name has a colon, which the Basic scheme cannot carry (RFC 7617)")
+        raise ValueError(
+            "the proxy's user name has a colon: expected none, since the Basic scheme cannot carry it (RFC 7617)"
+        )
     if any(byte < 32 or byte == 127 for byte in user + password):
-        raise ValueError("the proxy's user name or password has a control character (RFC 7617 allows none)")
+        raise ValueError("the proxy's user name or password has a control character: expected none (RFC 7617)")
 
 
 def _check_socks4(user: bytes, password: bytes) -> None:
     if password:
-        raise ValueError("SOCKS4 knows no passwords: expected a user name alone")
+        raise ValueError("SOCKS4 has no passwords: expected a user name alone")
     if b"\0" in user:
-        raise ValueError("the proxy's user name has a zero byte, which ends it in SOCKS4")
+        raise ValueError("the proxy's user name has a zero byte: expected none with SOCKS4")
 
 
 def _check_socks5(user: bytes, password: bytes) -> None:
     if not (0 < len(user) < 256 and 0 < len(password) < 256):
-        raise ValueError("the proxy's user name and password must have 1 to 255 bytes each (RFC 1929)")
+        raise ValueError("the proxy's user name and password: expected 1 to 255 bytes each (RFC 1929)")
 
 
 def _converse_socks4(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversation:
@@ -170,7 +172,7 @@ class Proxy:
 
     @property
     def kind(self) -> Kind:
-        """What it has in common with others of its scheme."""
+        """The properties that it shares with others of its scheme."""
         return KINDS[self.scheme]
 
     @property
@@ -180,7 +182,7 @@ class Proxy:
 
     @property
     def fields(self) -> Headers:
-        """What goes to an HTTP proxy with each request."""
+        """The fields that an HTTP proxy gets with each request."""
         if self.auth is None:
             return list(self.headers)
         return [*self.headers, (b"Proxy-Authorization", b"Basic " + b64encode(b":".join(self.auth)))]
@@ -247,17 +249,18 @@ def _octets(text: object) -> bytes:
         return exact_str(text).encode()
     except UnicodeEncodeError:
         pass  # it would show the password, in its `object` and its repr
-    raise ValueError("auth has a str with a lone surrogate: expected what UTF-8 can encode")
+    raise ValueError("auth has a str with a lone surrogate: expected text that UTF-8 can encode")
 
 
 def _fields(kind: Kind, headers: HeaderTypes, auth: object) -> tuple[tuple[bytes, bytes], ...]:
     pairs = tuple(header_pairs(headers))
     if pairs and kind.converse is not None:
-        raise ValueError("headers are given, but only an HTTP proxy has a use for them")
+        raise ValueError("headers are given: expected them only with an HTTP proxy")
     for name, _ in pairs:
         lower = name.lower()
+        # A second Host or framing field may be read in two ways (RFC 9112, sections 3.2 and 6.3), in each request.
         if lower in _OURS:
-            raise ValueError(f"headers has {name.decode()}, which is not for the caller to say here")
+            raise ValueError(f"headers has {name.decode()}: expected other fields, since the library sets this one")
         if lower == b"proxy-authorization" and auth is not None:
             raise ValueError("headers has Proxy-Authorization, and there is a user name too: expected one of them")
     return pairs

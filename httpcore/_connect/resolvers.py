@@ -91,6 +91,7 @@ class CachingResolver:
         return addresses
 
     def _keep(self, host: str, addresses: tuple[str, ...]) -> None:
+        # Taken out and put in again: the order of a dict is that of insertion, and the oldest is dropped first.
         self._known.pop(host, None)
         if not addresses or not self._ttl:
             return

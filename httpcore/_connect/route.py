@@ -23,7 +23,7 @@ __all__ = ["Route", "route_to"]
 
 
 class Route(NamedTuple):
-    """Where to, and how. `_dial` walks it: to the proxy or the origin, TLS with the proxy, the tunnel, TLS with the
+    """Where to, and how. `Dial` walks it: to the proxy or the origin, TLS with the proxy, the tunnel, TLS with the
     origin; each if there is such a thing.
 
     Attributes:
@@ -77,5 +77,6 @@ def route_to(
         route = Route(url.scheme, url.host, url.port, with_origin, offers, proxy, False, uds)
         if proxy is None and (with_origin is None or isinstance(with_origin, SSLConfig)):
             return route  # as nearly always
+    # A context is mutable, and a key must not change: what it demands now is copied into the route.
     demands = (demands_of(route.tls), () if proxy is None else demands_of(proxy.ssl))
     return route._replace(demands=demands) if any(demands) else route

@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from .tls import Resumable
 
 
+# Of one pool, and of one hop. A ticket that is used up is not kept, so a burst of connections wants one each.
 _KEPT: Final = 256
-
-
 _KEPT_OF_ONE: Final = 128
 
 
 class Sessions:
-    """What connections left behind from which others may resume. Any thread may call.
+    """The sources of TLS sessions that later connections may resume, by hop. Any thread may call.
 
     The newest 128 of each hop, 256 of one pool: beyond that the oldest of the hop that was longest without any goes.
     """
@@ -34,6 +33,7 @@ class Sessions:
 
     def keep(self, key: Hashable, resumable: Resumable) -> None:
         """For the next connection to what `key` names, all of it."""
+        # To lose one costs a full handshake and nothing else; to wait here would be for ever.
         if self._lock._is_owned():  # a finaliser or a signal handler has interrupted a step of this thread
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""SOCKS as bytes: what is said to a proxy so that it connects to a host for us. No I/O.
+"""SOCKS as bytes: the messages by which a proxy connects to a host for us. No I/O.
 
 A conversation is a generator. It yields bytes, which are to be sent, or a number, which asks for exactly so many bytes
 of the answer; it returns when the proxy has connected. Nothing is read beyond the answer, so what follows belongs to
@@ -48,11 +48,13 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
         ProxyError: the proxy refused, or said what the protocol does not know.
         LocalProtocolError: the name, the user name or the password does not fit into the message.
     """
+    # Before the first byte: a host that does not fit is an error of the caller, and no half conversation.
     destination = _address_5(host) + port.to_bytes(2, "big")
     methods = bytes([_NO_PASSWORD, _PASSWORD]) if auth is not None else bytes([_NO_PASSWORD])
     yield b"\x05%c%b" % (len(methods), methods)
     version, method = yield 2
     _check("version", version, 5)
+    # Only where it was offered: a proxy that chooses it otherwise breaks the protocol, see below.
     if method == _PASSWORD and auth is not None:
         yield _password(auth)
         _, status = yield 2  # the version of this part is 1, but some proxies say 5
@@ -60,14 +62,15 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
             raise ProxyError(f"the proxy refused the user name and password (status {status})")
     elif method == _NOTHING:
         wanted = "neither no password nor this one" if auth is not None else "no connection without a password"
-        raise ProxyError(f"the proxy allows {wanted}: it takes none of the methods offered")
+        raise ProxyError(f"the proxy allows {wanted}: it accepts none of the methods offered")
     elif method != _NO_PASSWORD:
         raise ProxyError(f"the proxy chose method {method}, which was not offered")
     yield b"\x05\x01\x00" + destination
     version, reply, _, kind = yield 4
     _check("version", version, 5)
     if reply:
-        raise ProxyError(f"the proxy did not connect: {_REPLIES_5.get(reply, 'it does not say why')} (reply {reply})")
+        raise ProxyError(f"the proxy did not connect: {_REPLIES_5.get(reply, 'no reason given')} (reply {reply})")
+    # Read all the same, byte for byte: what follows it belongs to the origin.
     yield from _skip_bound(kind)
 
 
@@ -76,26 +79,28 @@ def _skip_bound(kind: int) -> Conversation:
     if kind == 3:
         (size,) = yield 1
     elif kind in (1, 4):
+        # 4 bytes for IPv4 (1), 16 for IPv6 (4): RFC 1928, section 5. The port behind them is 2 more.
         size = 4 * kind
     else:
-        raise ProxyError(f"the proxy sent an address of type {kind}: 1, 3 and 4 are known")
+        raise ProxyError(f"the proxy sent an address of type {kind}: expected 1, 3 or 4")
     yield size + 2
 
 
 def _address_5(host: str) -> bytes:
+    # An address as one, so that the proxy resolves nothing: under a policy it was checked here.
     address = read_address(host)
     if address is not None:
         return bytes([1 if address.version == 4 else 4]) + address.packed
     name = host.encode("ascii")
     if not 0 < len(name) < 256:
-        raise LocalProtocolError(f"the host {show(host)} has {len(name)} characters: 1 to 255 fit into SOCKS5")
+        raise LocalProtocolError(f"the host {show(host)} has {len(name)} characters: expected 1 to 255 for SOCKS5")
     return b"\x03%c%b" % (len(name), name)
 
 
 def _password(auth: tuple[bytes, bytes]) -> bytes:
     for part, name in zip(auth, ("user name", "password"), strict=True):
         if not 0 < len(part) < 256:
-            raise LocalProtocolError(f"the proxy's {name} has {len(part)} bytes: 1 to 255 fit into SOCKS5")
+            raise LocalProtocolError(f"the proxy's {name} has {len(part)} bytes: expected 1 to 255 for SOCKS5")
     user, password = auth
     return b"\x01%c%b%c%b" % (len(user), user, len(password), password)
 
@@ -109,18 +114,19 @@ def socks4(host: str, port: int, user: bytes) -> Conversation:
     """
     address = read_address(host)
     if address is not None and address.version == 6:
-        raise LocalProtocolError(f"the host is {host}: SOCKS4 knows IPv4 addresses only")
+        raise LocalProtocolError(f"the host is {host}: expected an IPv4 address or a name for SOCKS4")
     if b"\0" in user:
-        raise LocalProtocolError("the proxy's user name has a zero byte, which ends it in SOCKS4")
+        raise LocalProtocolError("the proxy's user name has a zero byte: expected none with SOCKS4")
+    # SOCKS4a: an address 0.0.0.x that leads nowhere says that a name follows.
     packed, name = (b"\0\0\0\1", host.encode("ascii") + b"\0") if address is None else (address.packed, b"")
     yield b"\x04\x01%b%b%b\0%b" % (port.to_bytes(2, "big"), packed, user, name)
     version, reply, *_ = yield 8
     _check("version", version, 0)
     if reply != 90:
-        raise ProxyError(f"the proxy did not connect: {_REPLIES_4.get(reply, 'it does not say why')} (reply {reply})")
+        raise ProxyError(f"the proxy did not connect: {_REPLIES_4.get(reply, 'no reason given')} (reply {reply})")
 
 
 def _check(what: str, seen: int, right: int) -> None:
     if seen != right:
         text = " (is it an HTTP proxy?)" if seen == ord("H") else ""
-        raise ProxyError(f"the proxy answered with {what} {seen} where SOCKS has {right}{text}")
+        raise ProxyError(f"the proxy answered with {what} {seen}: expected {right}{text}")

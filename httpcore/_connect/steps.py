@@ -109,7 +109,7 @@ class Steps:
 
     def _begin(self, step: Step) -> float:
         at = self._now()
-        # A second name is looked up where a proxy's name was, and the proxy is told an address: the first one counts.
+        # A second name is looked up where a proxy's name was, and the proxy gets an address: the first one counts.
         self._began.setdefault(step, at)
         return at
 

@@ -56,13 +56,13 @@ _RECORD: Final = 16384
 """The most plaintext that one record holds (RFC 8446, section 5.1)."""
 
 _ENCRYPTED: Final = 16 * _RECORD
-"""What is encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as by 8, and that 1.15
-times as much as by 16. The price: a TLS connection that uploads keeps the ciphertext of this much."""
+"""Bytes that are encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as by 8,
+and by 8 1.15 times as much as by 16. The price: a TLS connection that uploads keeps the ciphertext of this much."""
 
 _CIPHERTEXT: Final = 131072 - _RECORD - 1024
-"""What is read at once. With the part of a record that OpenSSL may hold already it decrypts to at most 128 KiB. Where
-malloc maps larger ones anew (see `descriptor`) they nearly doubled the cost of a download; elsewhere they gain nothing.
-"""
+"""Ciphertext that is read at once, in bytes. With the part of a record that OpenSSL may hold already it decrypts to at
+most 128 KiB. Where malloc maps larger buffers anew (see `_backends/sockets`) these nearly doubled the cost of a
+download; elsewhere they gain nothing."""
 
 _STEP: Final = 2 * _RECORD
 """The ciphertext that OpenSSL gets at once where the peer may ask for a certificate. In steps of one record a download
@@ -200,6 +200,9 @@ class TLSStream:
         self._info = inner.info()
         self._server_name = None if server_name is None else _checked_name(server_name)
         self._now = now
+        # Guards the session, both buffers, and the outbox while `_writing` is not set. `_plain`, `_over` and `_fault`
+        # belong to the reader, or to a writer that listens: of these there is one at a time. `_listening` and
+        # `_writing` belong to the writer.
         self._lock = RLock()  # entered twice by a finaliser or a signal handler, between two calls of OpenSSL
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -232,6 +235,7 @@ class TLSStream:
                 raise ValueError("the context checks host names")
             with OPENSSL:  # the first time `ssl` imports the codec by which it encodes host names
                 session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
+            # Before the handshake: the ClientHello offers the session (RFC 8446, section 4.6.1).
             if resumed is not None:
                 session.session = resumed
             return session
@@ -271,18 +275,22 @@ class TLSStream:
             try:
                 raw = await self._inner.read(_CIPHERTEXT, _LOOK if looks else left)
             except ReadTimeout as error:
+                # Not the end of the caller's time, only of this look: the server may wait for that answer before it
+                # sends data.
                 if looks:
                     self._answer()
                     left = self._left(deadline)
                     continue
                 if left == timeout:
                     raise
-                message = "not one whole TLS record with data came in time, only parts or session tickets"
+                message = "not one whole TLS record with data was received in time, only parts or session tickets"
                 raise ReadTimeout(message, limit=timeout, peer=self._info.peer) from error
             if not raw:
+                # Data has been decrypted before this, so close_notify would have been seen (RFC 8446, section 6.1).
                 self.truncated = True
                 return False
             self._feed(raw)
+            # Part of a record, or one without data: the clock is read only for another wait.
             if not self._plain:
                 left = self._left(deadline)
         return True
@@ -342,7 +350,7 @@ class TLSStream:
         return bool(self._plain) or (self._over and not self._reported)
 
     def _tell_the_end(self) -> bytes:
-        """What a read answers when no more data comes."""
+        """The result of a read when no more data comes."""
         self._reported = True
         if self._fault is not None:
             message = f"TLS failed while reading: {_reason(self._fault)}"
@@ -350,7 +358,7 @@ class TLSStream:
         return b""
 
     def _has_news(self) -> bool:
-        """Decrypt what waits below, and tell whether it is for the caller."""
+        """Decrypt the input that waits below, and return whether any of it is for the caller."""
         if self._input_waits:
             return True
         try:
@@ -362,7 +370,7 @@ class TLSStream:
         return raw == b"" or self._input_waits
 
     def _feed(self, raw: bytes) -> None:
-        """Decrypt what came, all of it. Never raises: what is wrong is kept in `_fault`, behind the data before it."""
+        """Decrypt received bytes, all of them. Never raises: an error is kept in `_fault` behind the data before it."""
         if self._over:
             return  # what comes behind close_notify is ignored (RFC 8446, section 6.1)
         with self._lock:
@@ -373,6 +381,7 @@ class TLSStream:
                 self._incoming.write(raw)
                 pieces = self._decrypt()
             made = self._outgoing.pending - pending
+            # Under the same lock as the step that made it: a writer in another thread must not send it first.
             if made and self._no_requests:
                 self._check_answers(pending)
         if made:
@@ -380,6 +389,7 @@ class TLSStream:
             self._answer()
         if pieces:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            # Decrypted at once and kept: OpenSSL holds records back, which a look at the socket below would not find.
             self._plain = self._plain + data if self._plain else data
             self._barren = 0
             if self._keep is not None:
@@ -397,15 +407,16 @@ class TLSStream:
         self._no_requests = self._session.version() == "TLSv1.3"  # TLS 1.2 has none after the handshake
 
     def _check_answers(self, pending: int) -> None:
-        """Under the lock. If OpenSSL has answered a CertificateRequest, what it made does not leave. Nothing can after
-        it, since records are numbered: so there will be no GOAWAY, either.
+        """Under the lock. If OpenSSL has answered a CertificateRequest, the ciphertext that it made does not leave.
+        Nothing can after it, since records are numbered: so there will be no GOAWAY, either.
 
         Arguments:
-            owed: bytes that were there before.
+            pending: bytes of ciphertext that were there before.
         """
         data = self._outgoing.read()
         at = pending
         while self._fault is None and at < len(data):
+            # The length of a record: two bytes behind its type and version (RFC 8446, section 5.1).
             size = int.from_bytes(data[at + 3 : at + 5], "big")
             if size > _KEY_UPDATE:
                 why = "it asked for a client certificate after the handshake, which HTTP/2 forbids (RFC 9113, 9.2.3)"
@@ -454,6 +465,7 @@ class TLSStream:
     def _break(self, fault: ssl.SSLError) -> None:
         self._fault = fault
         self._over = True
+        # RFC 5246, section 7.2.2: after a fatal alert the session is not resumed.
         self._resumable.forget()
 
     def _pop(self, max_bytes: int) -> bytes:
@@ -476,12 +488,12 @@ class TLSStream:
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        """Send what is owed, then encrypt up to 256 KiB of `data` and return how many; they leave with the next call.
+        """Send pending ciphertext, then encrypt up to 256 KiB of `data`; return how many. They leave at the next call.
 
         Returns 0, having taken nothing, when data, the end or a fault waits to be read (never with `duplex`).
 
         Raises:
-            WriteTimeout: what was owed did not leave in time.
+            WriteTimeout: the pending ciphertext did not leave in time.
             WriteError: the connection or the TLS session broke, or this side was ended or closed.
         """
         if self._closed or self._ended:
@@ -489,28 +501,31 @@ class TLSStream:
             raise WriteError(f"this TLS stream is {what}", peer=self._info.peer)
         if not duplex and self._input_waits:
             return 0
+        # First the old ciphertext: were new data encrypted before it has left, a cancellation here would leave the
+        # caller not knowing whether its data was taken.
         if self.owes and not await self._send(timeout, duplex):
             return 0
         return self._encrypt(data)
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
-        """Encrypt what there is room for, up to 256 KiB, and hand it over; what does not leave at once is owed."""
+        """Encrypt what there is room for, up to 256 KiB, and hand it over; the bytes that do not leave are pending."""
         if self._closed or self._ended or not self._write_pending():
             return 0
         try:
             count = self._encrypt(data)
         except WriteError:
             return 0
+        # What does not leave now is sent by the next call: its data counts as taken either way.
         self._write_pending()
         return count
 
     def _write_pending(self) -> bool:
-        """Hand over what is owed, as far as there is room now."""
+        """Hand over the pending ciphertext, as far as there is room now."""
         with self._lock:
             return self._write_outbox()
 
     def _answer(self) -> None:
-        """As `_write_pending`, for a reader. A writer that is at work has what is owed to itself, and sends it."""
+        """As `_write_pending`, for a reader. A writer that is at work owns the pending ciphertext, and sends it."""
         with self._lock:
             if not (self._writing or self._closed):
                 self._is_stuck = not self._write_outbox()
@@ -526,7 +541,7 @@ class TLSStream:
         return not self._inner.owes
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
-        """Send what is owed. False when data, the end or a fault waits to be read first (never with `duplex`).
+        """Send pending ciphertext. False when data, the end or a fault waits to be read first (never with `duplex`).
 
         Raises as `write_some` does. What a cancelled flush leaves is sent by the next one.
         """
@@ -540,6 +555,8 @@ class TLSStream:
         Raises as `write_some` does. When it was cancelled, call it again.
         """
         if not self._ended:
+            # Before the record is made: one that is encrypted after close_notify would be ignored (RFC 8446, section
+            # 6.1).
             self._ended = True
             try:
                 # Everything that came is decrypted already, so this finds no data that it could stumble over.
@@ -556,6 +573,7 @@ class TLSStream:
             return 0
         try:
             with self._lock:
+                # All of it in one step: OpenSSL cuts it into records itself, and a memory buffer always has room.
                 return self._session.write(data)
         except ssl.SSLWantReadError as error:
             message = "TLS failed while writing: the peer wants to negotiate again, which is not supported"
@@ -595,6 +613,7 @@ class TLSStream:
                     break  # as nearly always; then the clock is not read
             else:
                 self._outbox = memoryview(self._outbox)[sent:]
+            # Bytes have moved: the next wait for room has the whole timeout again, as over TCP alone.
             if sent:
                 left, deadline = timeout, None if timeout is None else self._now() + timeout
                 continue
@@ -647,9 +666,9 @@ class TLSStream:
         self._inner.wake()
 
     def close(self) -> None:
-        """Let go of the connection, now. No close_notify: it could not be sent without waiting, and a message that
+        """Release the connection, now. No close_notify: it could not be sent without waiting, and a message that
         is complete does not need it. A caller that may wait awaits `end` first, which sends close_notify."""
-        self._closed = True
+        self._closed = True  # first: a call that the next line ends finds out why
         self._inner.close()
 
     def abandon(self) -> None:
@@ -663,7 +682,7 @@ class TLSStream:
 
 
 class _Handshake:
-    """The beginning of a stream: what is exchanged before it carries data, and what is known then."""
+    """The handshake of a stream: it runs before the stream carries data, and sets what is known then."""
 
     __slots__ = ("_stream",)
 
@@ -679,6 +698,7 @@ class _Handshake:
                 raw = await stream._inner.read(PIECE, stream._left(deadline))
                 if not raw:
                     raise self._failure(closed_early(received))
+                # For the message alone: whether an answer that is not TLS looks like plain text.
                 received += raw[: max(0, 200 - len(received))]
                 with stream._lock:
                     stream._incoming.write(raw)
@@ -688,7 +708,7 @@ class _Handshake:
         except TLSError:
             raise
         except NetworkError as error:
-            # A peer that refuses may have said why before a write to it failed.
+            # A peer that refuses may have sent the reason before a write to it failed.
             cause = stream._read_fault_after_write_error()
             failure = self._failure(f"the connection broke: {error.message}" if cause is None else _reason(cause))
             failure.errno = error.errno
@@ -696,7 +716,7 @@ class _Handshake:
         self._agreed()
 
     async def _step(self, deadline: float | None, received: bytes) -> bool:
-        """As far as what came allows, and what is then to be said; True when hands are shaken."""
+        """One step of the handshake with the received bytes, and the sending of its answer; True when it is done."""
         stream = self._stream
         done = True
         try:
@@ -707,6 +727,7 @@ class _Handshake:
         except ssl.SSLError as error:
             await self._say_why(deadline)
             raise self._failure(explain(error, received, stream._session, stream._server_name)) from error
+        # Also when it is done: the client's Finished is the last flight of a TLS 1.3 handshake.
         await stream._send(stream._left(deadline), True)
         return done
 
@@ -754,6 +775,3 @@ def _checked_name(server_name: str) -> str:
     elif server_name.endswith("."):
         server_name = server_name[:-1]
     return server_name
-
-
-# What went wrong, in plain words.

@@ -35,6 +35,7 @@ _HINTS: Final = {
 def explain(error: ssl.SSLError, received: bytes, session: ssl.SSLObject, server_name: str | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _rejected(error, session, server_name)
+    # OpenSSL says "wrong version number" to plain text, which sends its reader looking for the wrong thing.
     if received and not _is_tls(received):
         return _plain_text(received)
     return _reason(error)
@@ -54,7 +55,7 @@ def _rejected(error: ssl.SSLCertVerificationError, session: ssl.SSLObject, serve
 
 
 def _names(session: ssl.SSLObject) -> str:
-    """For whom the certificate is. `ssl` tells it only after a good handshake, except by this private way."""
+    """The hosts that the certificate names. `ssl` shows them only after a good handshake, but for this private call."""
     try:
         inside: Any = session
         found = inside._sslobj.get_unverified_chain()[0].get_info()["subjectAltName"]

@@ -34,17 +34,21 @@ async def open_tunnel(
     head = await exchange.run()
     if not exchange.switched:
         raise _refusal(head)
+    # The origin has not been sent anything yet, and neither a TLS nor an HTTP server speaks first. To take these bytes
+    # for the origin's would let a proxy answer in its place.
     if exchange.surplus:
         raise ProxyError(
-            f"the proxy sent {show(exchange.surplus)} behind its answer to CONNECT, before the origin was asked"
+            f"the proxy sent {show(exchange.surplus)} after its response to CONNECT, before the first request to the "
+            "origin"
         )
 
 
 def _ignore(interim: Head) -> None:
-    """What a proxy says in 1xx is not about the request."""
+    """Drop it: an interim response of a proxy is not about the request."""
 
 
 def _refusal(head: Head) -> ProxyError:
+    # The body is not read: it is the proxy's own page, and may have no end.
     return ProxyError(
         f"the proxy refused the tunnel: {head.status} {show(head.reason)}",
         status_code=head.status,

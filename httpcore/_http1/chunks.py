@@ -25,6 +25,7 @@ EXTENSION_BYTES: Final = 65536
 """Chunk extensions of one message, beyond as many bytes as its body has had so far."""
 
 
+# Possessive (`*+`) throughout: a line of hostile extensions is matched or refused in linear time.
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\' + TEXT + rb')*+"'
 
 
@@ -55,7 +56,7 @@ class Chunks:
     Attributes:
         length: bytes of the body so far.
         trailers: None until the body is complete; names are lower-cased.
-        surplus: then, what came behind the message.
+        surplus: then, the bytes behind the message.
         lenient: what was unusual.
     """
 
@@ -172,6 +173,7 @@ class Chunks:
             raise LimitExceeded(f"a chunk's line is longer than {CHUNK_LINE_BYTES} bytes", limit=CHUNK_LINE_BYTES)
         if extensions:
             self._extensions += extensions
+            # In proportion to the body: each of many chunks may have some, but there is no end of them without data.
             if self._extensions > self.length + EXTENSION_BYTES:
                 text = f"{self._extensions} bytes of chunk extensions in a body of {self.length} bytes so far"
                 raise LimitExceeded(
@@ -185,6 +187,7 @@ class Chunks:
             lead = b"\n"
         if not rest.startswith(lead[: len(rest)]):
             raise RemoteProtocolError(f"a chunk's data is not followed by CRLF but by {show(rest)}")
+        # A whole line that no pattern has matched is wrong; the beginning of one may still become right.
         newline = rest.find(b"\n", len(lead))
         self._check_line(newline + 1 or len(rest), 0)
         if newline >= 0:
@@ -198,6 +201,7 @@ class Chunks:
             if got is None:
                 return
             raw, self.surplus = got
+            # This section has been refused before, in an earlier piece: only the looser reader may see it again.
             if section.fault is not None:
                 raise RemoteProtocolError(section.fault)
             fields, _ = read_fields("trailer", raw, raw.split(b"\r\n"), self._rules.field_count)
@@ -212,7 +216,10 @@ class Chunks:
         # Behind the body they come too late to frame it, and a reader that merged them would differ (RFC 9110, 6.5.1).
         for name, _ in trailers:
             if name == b"content-length" or name == b"transfer-encoding":
-                raise RemoteProtocolError(f"the peer sent {show(name)} as a trailer, which may not speak of framing")
+                raise RemoteProtocolError(
+                    f"the peer sent {show(name)} as a trailer: expected it in the head only, since it describes the "
+                    "framing"
+                )
         self.trailers = trailers
 
     def _lenient_trailers(self, data: bytes, error: RemoteProtocolError) -> Headers | None:

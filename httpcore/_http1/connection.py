@@ -18,7 +18,7 @@ class HTTP11Connection:
 
     Attributes:
         engine: library and version of what reads the responses.
-        is_quiet: tells, between exchanges, that nothing has arrived and the peer has not left. Anything else is not
+        is_quiet: whether, between exchanges, nothing has arrived and the peer has not left. Anything else is not
             ours to interpret. It takes nothing, so it may be asked again.
         rules: what is accepted of the peer.
         totals: where what it sends and receives is counted, with what others do.
@@ -27,7 +27,7 @@ class HTTP11Connection:
 
     protocol: Final = "HTTP/1.1"
 
-    # What only a connection that many exchanges share has to tell.
+    # These vary only for a connection that many exchanges share.
     is_shared = False
     is_open = False
     needs_check = False
@@ -53,6 +53,7 @@ class HTTP11Connection:
         self.totals = Totals() if totals is None else totals
         self.was_used = False
         self._has_spoken = False
+        # Asked once, here: whether a stream has it does not change, and each request would pay for the question.
         look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)
         self.is_quiet = self._is_quiet_to_take if look is None else look
 

@@ -98,7 +98,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         ),
         (
             "a coding in HTTP/1.0",
-            r"the peer sent Transfer-Encoding '.*' in an HTTP/1.0 response",
+            r"the peer sent Transfer-Encoding '.*' in an HTTP/1.0 response: expected none",
             "RFC 9112, 6.1: its framing is faulty",
         ),
         (

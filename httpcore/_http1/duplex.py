@@ -37,7 +37,7 @@ class _Input(Enum):
 
     FREE = "neither"
     RECEIVER = "a task or thread that receives, or waits to"
-    SENDER = "the sender, for a moment"
+    SENDER = "the sender, or what closes, for a moment"
 
 
 # The lookup of an Enum's member costs more than the comparison.
@@ -70,9 +70,13 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         return _DuplexStream(self, release)
 
     def drain(self) -> None:
+        # As for a sender: a receiver in another thread must not parse bytes between the two calls here.
+        if self._input is not _FREE:
+            return
         thrown = 0
         try:
-            while self._input is _FREE and not self.ended and thrown <= DRAIN:
+            self._input = _SENDER
+            while not self.ended and thrown <= DRAIN:
                 data = self._stream.take()
                 if not data:
                     return
@@ -80,8 +84,11 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 self._feed(data)
         except HTTPCoreError:
             return  # no reader wants this response any more; `clean` stays False
+        finally:
+            self._input = _FREE
 
     def give_up(self) -> bool:
+        # A request that was not sent whole cannot be followed by another one, so there is nothing to save.
         if self._complete:
             self.drain()
         return self.clean
@@ -149,10 +156,12 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         Raises:
             WriteError: the request has ended, or the server wants no more of it.
         """
+        # Before a byte is framed: a chunk that is refused halfway would leave the peer waiting for its rest.
         self._check_going_on()
         for buffer in self._framed(data):
             await self._put(buffer)
         await self._push()
+        # With a Content-Length the last byte ends the request: no call of `end` is needed.
         self._complete = not self.request.chunked and self._given == self.request.content_length
         if self._complete:
             self._note_sent()
@@ -161,7 +170,10 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         """End the request. Nothing is sent where the server has answered with an error: it wants no more."""
         pairs = trailer_pairs(trailers)
         if pairs and not self.request.chunked:
-            raise LocalProtocolError("trailers cannot be sent with a Content-Length: they need the chunked coding")
+            raise LocalProtocolError(
+                "trailers: expected none with a Content-Length, since they need the chunked coding"
+            )
+        # RFC 9112, section 9.5: a server that has answered with an error may not read on.
         if self._complete or (self.head is not None and self.head.status >= 400):
             return
         if self._cut_short:
@@ -191,7 +203,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             raise self._refusal("the server has answered, and wants no more of it")
 
     def _refusal(self, why: str) -> WriteError:
-        return WriteError(f"this request takes no more: {why}", peer=self._stream.info().peer)
+        return WriteError(f"no more of this request can be sent: {why}", peer=self._stream.info().peer)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> None:
         """Hand all of `data` to the stream, and take what comes meanwhile if no receiver does."""
@@ -215,7 +227,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         return self._input is _RECEIVER or self.held > EARLY
 
     def _take_input_beside(self) -> None:
-        """Take what came while we were writing, unless a receiver does.
+        """Take the input that arrived while we were writing, unless a receiver does.
 
         Raises:
             WriteError: there is no point in writing on.
@@ -298,6 +310,7 @@ class _DuplexStream(RawStream):
         exchange = self._exchange
         if not self._closed and not exchange.give_up():
             exchange.close()
+        # Before the release: after it the connection may be another request's.
         self._closed = True
         self._release()
         return CLOSED

@@ -1,7 +1,7 @@
 """The engines of HTTP/1.1, by the names that users give them: what reads a response.
 
 An engine is an exchange whose `read_head` is its own. What reads with another library is imported when it is asked
-for. `shadow` is the native one with h11 beside it, and tells where the two differ.
+for. `shadow` is the native one with h11 beside it, and reports where the two differ.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class HTTP11Exchange(H1Response):
 
     Attributes:
         sent: bytes of the request that were handed to the stream, and of a raw stream behind it.
-        bytes_received: all that came for it: heads, framing, body, and what came by a raw stream behind it.
+        bytes_received: all that came for it: heads, framing, body, and the bytes of a raw stream behind it.
         sent_at: when all of the request was handed to the system; None where it was not.
         first_at: when the first bytes of a response came; None also where the whole head came with them, after which
             the owner looks at the clock.
@@ -69,7 +69,7 @@ class HTTP11Exchange(H1Response):
     sent_at: float | None = None
     first_at: float | None = None
     _complete = False
-    _unreported: Progress | None = None  # is to be told that the head has left
+    _unreported: Progress | None = None  # the tracer, until it has recorded that the head has left
     _interims_seen = 0  # how many `on_interim` was called with
     _reading = False  # a task or thread is in `next` or `drain`
     _incoming: Pace | None = None  # of the response's body, once it was waited for under a `min_rate`
@@ -119,7 +119,7 @@ class HTTP11Exchange(H1Response):
 
     @property
     def phase(self) -> str:
-        """What `run` is doing, for an error message."""
+        """The step that `run` is in, for an error message."""
         return "read the response head" if self._complete else "write the request"
 
     async def run(self) -> Head:
@@ -131,6 +131,7 @@ class HTTP11Exchange(H1Response):
             if not self._read_response_after_write_error():
                 raise
         deadline = self.deadline
+        # Not where an early answer has ended the upload: then the request was never sent whole.
         if self._complete:
             self.sent_at = at = deadline.now()
             if deadline.tracer is not None:
@@ -150,8 +151,13 @@ class HTTP11Exchange(H1Response):
             while not self.parts:
                 if self.ended:
                     return b""
-                await (self._read() if self._timeouts.min_rate is None else self._read_in_pace())
+                if self._timeouts.min_rate is None:  # `_read`, without its frame: most streams wait here
+                    self._feed(await self._stream.read(PIECE, self.deadline.within(self._timeouts.read_timeout)))
+                else:
+                    await self._read_in_pace()
             part = self.parts.popleft()
+            if not self.parts:
+                self.parts = None  # an empty deque takes 760 bytes, and the next piece may be a minute away
             self.held -= len(part)
             return part
         finally:
@@ -159,6 +165,7 @@ class HTTP11Exchange(H1Response):
 
     def buffered_body(self) -> bytes | None:
         """The rest of the body if it has all arrived, else None."""
+        # A part of it would be of no use: the caller could not tell where the rest begins.
         if not self.ended:
             return None
         parts = self.parts
@@ -170,12 +177,14 @@ class HTTP11Exchange(H1Response):
 
     def drain(self) -> None:
         """Throw away what is here already, as long as it is little and no task waits for it; never wait."""
+        # Another task reads: two would mix up the order of the bytes.
         if self._reading:
             return
         thrown = 0
         try:
             self._reading = True
             while not self.ended and thrown <= DRAIN:
+                # Never waits: what has not arrived yet costs a new connection, and not the caller's time.
                 data = self._stream.take()
                 if not data:
                     return
@@ -235,10 +244,12 @@ class HTTP11Exchange(H1Response):
     async def _send_with(self, reader: BodyReader) -> bool:
         """Send the head and what `reader` gives. False when an early answer ended it."""
         request = self.request
+        # The head alone first: a server may answer it, with 413 or 401, before a byte of the body has been produced.
         if not await self._write(request.head):
             return False
         self._unreported = self.deadline.tracer
         self._tell_head()
+        # Flushed before the wait: a server cannot answer an expectation that TLS still holds back.
         if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
             return False
         self._begin_body()
@@ -257,15 +268,16 @@ class HTTP11Exchange(H1Response):
         given = 0
         while (piece := await reader.next()) is not None:
             given += len(piece)
+            # Before the piece is written: one byte more than declared would be the beginning of the next request.
             if given > declared:
                 raise LocalProtocolError(
-                    f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
+                    f"the body is longer than its Content-Length: expected {declared:,} bytes, got {given:,} or more"
                 )
             if not await self._write(piece):
                 return False
         if given < declared:
             raise LocalProtocolError(
-                f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
+                f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {given:,}"
             )
         return True
 
@@ -292,6 +304,7 @@ class HTTP11Exchange(H1Response):
 
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
         """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
+        # Deaf from `EARLY` on: a response that goes on is held up to that, then TCP makes the server wait.
         count = await self._write_some(data, duplex=self.held > EARLY)
         return count == len(data) or await self._write_on(data, count)
 
@@ -316,7 +329,7 @@ class HTTP11Exchange(H1Response):
             pace.count(count)
         self.count_sent(count)
         if count and self._unreported is not None:
-            self._unreported.head_sent()  # what was owed leaves before more is taken
+            self._unreported.head_sent()  # the pending bytes leave before more are taken
             self._unreported = None
         return count
 
@@ -336,7 +349,7 @@ class HTTP11Exchange(H1Response):
         return await pace.keep(lambda most: self._stream.flush(most, duplex=duplex), limit)
 
     def _take_input(self) -> bool:
-        """Take what came while we were writing. False when there is no point in writing on.
+        """Take the input that arrived while we were writing. False when there is no point in writing on.
 
         Raises:
             ReadError: the connection broke. Only an end that is clean may complete a response.
@@ -346,6 +359,7 @@ class HTTP11Exchange(H1Response):
             self._feed(data)
             if self.first_at is None and self.started:  # the head may be there, and its owner is still kept waiting
                 self.first_at = self.deadline.now()
+        # RFC 9112, section 9.5: a server that answers with an error does not want the rest; a 2xx that goes on may.
         return not (self.ended or (self.head is not None and self.head.status >= 400))
 
     async def _wait_for_continue(self) -> bool:
@@ -355,9 +369,11 @@ class HTTP11Exchange(H1Response):
             left = ends - self.deadline.now()
             try:
                 before = len(self.interim)
+                # RFC 9110, section 10.1.1: a client should not wait for ever, since old servers know no expectation.
                 if left <= 0:
                     return True
                 await self._read(left)
+                # Another 1xx (103 Early Hints) says nothing about the body.
                 if any(head.status == 100 for head in self.interim[before:]):
                     return True
             except ReadTimeout:
@@ -369,6 +385,7 @@ class HTTP11Exchange(H1Response):
         """After a failed write: whether the final response came before the connection broke (a 413, then RST)."""
         try:
             while self.head is None:
+                # Only what is here: the connection has broken, and a wait could not bring more.
                 data = self._stream.take()
                 if not data:
                     return False
@@ -409,6 +426,7 @@ class HTTP11Exchange(H1Response):
         self.receive(data)
         if self.head is None and self.first_at is None and size:
             self.first_at = self.deadline.now()
+        # Only now: `on_interim` is code of the caller's, and must not find the parser in the middle of a step.
         if self._interims is not None:  # once each, also where one read brings several
             interims = self._interims[self._interims_seen :]
             self._interims_seen += len(interims)
@@ -435,6 +453,7 @@ class HTTP11RawStream(RawStream):
             raise busy("receiving from", self._stream)
         try:
             self._receiving = True
+            # First: they came with the head, before anything that the stream still has.
             if self._behind:
                 data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
                 return data
@@ -463,7 +482,7 @@ class HTTP11RawStream(RawStream):
 
     async def end(self, trailers: TrailerTypes = None) -> None:
         if trailer_pairs(trailers):
-            raise LocalProtocolError("trailers cannot be sent here: over HTTP/1.1 this is a stream of bytes alone")
+            raise LocalProtocolError("trailers: expected none, since this raw stream of HTTP/1.1 carries bytes only")
         if self._sending:
             raise busy("sending on", self._stream)
         try:
@@ -475,5 +494,6 @@ class HTTP11RawStream(RawStream):
     def close(self) -> Awaitable[None]:
         self._behind = b""
         self._stream.close()
+        # After the stream is closed: the pool must not lend it in between.
         self._release()
         return CLOSED

@@ -64,6 +64,7 @@ def read_head(raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT)
     """
     asked = raw, method, upgrade
     found = _heads.get(asked)
+    # A head in memory is immutable and was checked; only the limit of this pool's fields is asked again.
     if found is not None and len(found[0].headers) <= most:
         return found
     lines = raw.split(b"\r\n")
@@ -94,7 +95,7 @@ HEAD_IN_MEMORY: Final = 1024
 
 
 def _meaning(status: Status, marked: Marked, method: bytes, upgrade: bool) -> Meaning:
-    """What follows the head."""
+    """The framing behind the head."""
     code, _, version = status
     old = version == b"1.0"
     lengths = [value for name, value in marked if name == b"content-length"]
@@ -131,7 +132,7 @@ _PRIVATE: Final = re.compile(rb"auth|cookie|token|secret|session|passw|credentia
 
 
 class _Name:
-    """What is known of a field's name.
+    """A field's name and the lines with it that are remembered.
 
     Attributes:
         rare: a line is remembered when `learned`, the count of new lines, has none of these bits.
@@ -198,6 +199,7 @@ def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
         if fields[at] is None:
             sent, colon, value = line.partition(b":")
             name = _names[sent]
+            # One test for all forbidden bytes of the line, name and value: `SHOWN` maps each of them to 0.
             if name is None or not colon or 0 in line.translate(SHOWN):
                 return False
             value = value.strip(b" \t")
@@ -212,10 +214,13 @@ def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
 def framing_of(status: int, method: bytes, upgrade: bool, length: int | None, chunked: bool) -> tuple[Framing, int]:
     if status == 101:
         if not upgrade:
-            raise RemoteProtocolError("the peer switched protocols (101), which the request did not ask for")
+            raise RemoteProtocolError(
+                "the peer switched protocols (101): expected another status, since the request has no Upgrade"
+            )
         return SWITCHED, 0
     if status < 200:
         return INTERIM, 0
+    # A well-formed framing field means nothing here: case 2 of RFC 9112, section 6.3.
     if method == b"CONNECT" and status < 300:
         return SWITCHED, 0
     if method == b"HEAD" or status == 204 or status == 304:
@@ -227,14 +232,18 @@ def framing_of(status: int, method: bytes, upgrade: bool, length: int | None, ch
 
 def is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
     coding = b", ".join(codings)
+    # The classic of response splitting: two readers that prefer different fields see two different messages.
     if lengths:
         raise RemoteProtocolError(
-            f"the peer sent Content-Length {show(lengths[0])} and Transfer-Encoding {show(coding)}"
+            f"the peer sent Content-Length {show(lengths[0])} and Transfer-Encoding {show(coding)}: expected one of "
+            "them"
         )
     if old:
-        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)} in an HTTP/1.0 response")
+        raise RemoteProtocolError(
+            f"the peer sent Transfer-Encoding {show(coding)} in an HTTP/1.0 response: expected none"
+        )
     if coding.lower() != b"chunked":
-        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)}: expected one 'chunked'")
+        raise RemoteProtocolError(f"the peer sent Transfer-Encoding {show(coding)}: expected 'chunked', once")
     return True
 
 
@@ -245,6 +254,7 @@ def is_persistent(options: list[bytes], old: bool) -> bool:
         return True
     text = b",".join(options).lower()
     words = {word.strip(b" \t") for word in text.split(b",")}
+    # RFC 9112, section 9.3: `close` outranks everything; HTTP/1.0 goes on only where it says so.
     return b"close" not in words and (not old or b"keep-alive" in words)
 
 

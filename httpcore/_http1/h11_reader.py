@@ -8,7 +8,7 @@ Three parts, each with one job:
 - The bytes of a body are counted by the native code. Through h11 a download costs six times as much.
 
 One `h11.Connection` serves one exchange. What was really sent is ours (h11 cannot send while it receives an early
-response), so it is told of a request that has the same meaning for the response: its method, and whether it offers an
+response), so it gets a request that has the same meaning for the response: its method, and whether it offers an
 upgrade or asks to close. Such requests are few, so they are kept.
 """
 
@@ -31,7 +31,7 @@ __all__ = ["NAME", "H11DuplexExchange", "H11Exchange", "H11Reader", "H11Response
 NAME: Final = "h11 " + h11.PRODUCT_ID.rpartition("/")[2]
 
 _MOST: Final = 1 << 30
-"""What h11 may buffer. It gets whole heads only, whose length has been checked."""
+"""Bytes that h11 may buffer. It gets whole heads only, whose length has been checked."""
 
 _END: Final = h11.EndOfMessage()
 REQUESTS: Final[Bounded[tuple[bytes, bool, bool], h11.Request]] = Bounded()
@@ -57,7 +57,7 @@ class H11Reader(H1Response):
                 return head_of(event), SWITCHED if switches else INTERIM, 0, False
             if isinstance(event, h11.Response):
                 framing, length = _framing(connection, event)
-                # Our side is told at once that it must close; theirs only behind the body.
+                # h11 closes our side at once; theirs only behind the body.
                 return head_of(event), framing, length, connection.our_state is not h11.MUST_CLOSE
         except h11.RemoteProtocolError as error:
             raise RemoteProtocolError(f"h11 refuses the head that begins with {show(raw[:64])}: {error}") from None
@@ -87,7 +87,7 @@ def head_of(event: h11.Response | h11.InformationalResponse) -> Head:
 
 
 def _framing(connection: h11.Connection, event: h11.Response) -> tuple[Framing, int]:
-    """What h11 waits for now (RFC 9112, 6.3)."""
+    """The part of the message that h11 waits for now (RFC 9112, 6.3)."""
     if connection.their_state is h11.SWITCHED_PROTOCOL:  # a 2xx to CONNECT
         return SWITCHED, 0
     if isinstance(connection.next_event(), h11.EndOfMessage):

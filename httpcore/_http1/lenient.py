@@ -49,11 +49,13 @@ def read_lenient_head(raw: bytes, method: bytes, upgrade: bool, most: int) -> Le
     tunnel = method == b"CONNECT" and 200 <= status[0] < 300
     if not tunnel:
         fields = _with_one_length(fields, unusual)
+        # h11 refuses VT and FF in a value, so it has no opinion about such a head.
         if not _IN_H11_NO_VALUES.intersection(raw):
             _ask_h11(raw, method, status, fields)
     framing, length = _framing(status, fields, method, upgrade, unusual)
+    # What the strict reader has refused and this one finds usual was refused for a reason that has no name here.
     if not unusual:
-        raise RemoteProtocolError("the head has nothing unusual that is accepted")
+        raise RemoteProtocolError("the head has no deviation that is accepted")
     lowered = [(name.lower(), value) for name, value in fields]
     options = [value for name, value in lowered if name == b"connection"]
     head = Head(*status, lowered, fields, None, tuple(unusual))
@@ -78,6 +80,7 @@ def _lines(raw: bytes, unusual: dict[Leniency, None]) -> list[bytes]:
     """The lines of a section without their ends, up to the empty line and without that."""
     lines = raw.split(b"\n")[:-1]  # it ends in LF
     plain = [line.removesuffix(b"\r") for line in lines]
+    # A CR that is no line end: some readers take it for one, others for a blank.
     if b"\r" in b"".join(plain):
         raise RemoteProtocolError("a line has a CR in it")
     if not all(line.endswith(b"\r") for line in lines):
@@ -94,7 +97,9 @@ def _fields(what: str, lines: list[bytes], unusual: dict[Leniency, None], most: 
             raise RemoteProtocolError(f"not a {what} field: {show(parts[0])}")
         if len(parts) > 1:
             if name.lower() in _FRAMING:
-                raise RemoteProtocolError(f"the field {show(name)} is folded, which may not speak of framing")
+                raise RemoteProtocolError(
+                    f"the field {show(name)} is folded: expected it on one line, since it describes the framing"
+                )
             unusual["folded-field"] = None
         if forbidden_bytes(value):
             unusual["control-character"] = None
@@ -111,7 +116,7 @@ def _unfolded(lines: list[bytes]) -> list[list[bytes]]:
         elif found:
             found[-1].append(line.lstrip(b" \t"))
         else:
-            raise RemoteProtocolError(f"a line that goes on with no field: {show(line)}")
+            raise RemoteProtocolError(f"a continuation line without a field before it: {show(line)}")
     return found
 
 
@@ -141,7 +146,7 @@ def _with_one_length(fields: Headers, unusual: dict[Leniency, None]) -> Headers:
 def _framing(
     status: Status, fields: Headers, method: bytes, upgrade: bool, unusual: dict[Leniency, None]
 ) -> tuple[Framing, int]:
-    """What follows the head, as `grammar` has it; in HTTP/1.0 too a body may be chunked."""
+    """The framing behind the head, as `grammar` has it; in HTTP/1.0 too a body may be chunked."""
     code, _, version = status
     lengths = [value for name, value in fields if name.lower() == b"content-length"]
     codings = [value for name, value in fields if name.lower() == b"transfer-encoding"]
@@ -152,6 +157,7 @@ def _framing(
         except RemoteProtocolError:
             unusual["connect-framing"] = None
         return framing_of(code, method, upgrade, None, False)
+    # As for HTTP/1.1, which refuses Content-Length beside it: in HTTP/1.0 that is no safer.
     chunked = is_chunked(codings, lengths, False) if codings else False
     if chunked and version == b"1.0":
         unusual["chunked-in-http10"] = None
@@ -168,7 +174,7 @@ def _ask_h11(raw: bytes, method: bytes, status: Status, fields: Headers) -> None
     event = _read_by_h11(raw, method, status[0])
     theirs = (event.status_code, bytes(event.reason), bytes(event.http_version))
     if theirs != status or list(map(_compared, event.headers.raw_items())) != list(map(_compared, fields)):
-        raise RemoteProtocolError("h11 reads another head in these bytes")
+        raise RemoteProtocolError("h11 reads a different head from these bytes")
 
 
 def _read_by_h11(raw: bytes, method: bytes, code: int) -> h11.Response | h11.InformationalResponse:
@@ -184,7 +190,7 @@ def _read_by_h11(raw: bytes, method: bytes, code: int) -> h11.Response | h11.Inf
         raise RemoteProtocolError(f"h11: {error}") from error
     if isinstance(event, (h11.Response, h11.InformationalResponse)):
         return event  # type: ignore[no-any-return]  # of a module that is known by its name alone
-    raise RemoteProtocolError("h11 reads no whole head in these bytes")
+    raise RemoteProtocolError("h11 reads no complete head from these bytes")
 
 
 def _compared(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

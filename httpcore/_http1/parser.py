@@ -116,7 +116,7 @@ class H1Response:
             elif phase is DONE:
                 self._take_surplus(data)
             elif phase is BROKEN:
-                raise RemoteProtocolError("nothing can be read from this connection after the error before")
+                raise RemoteProtocolError("this connection cannot be read any more after an earlier error")
             else:
                 self._take_body(data)
         except HTTPCoreError:
@@ -126,6 +126,7 @@ class H1Response:
             raise
 
     def _take_heads(self, data: bytes) -> None:
+        # From the first byte on the request must not be sent again: the server has begun to answer it.
         self.started = True
         method, upgrade, close = self._asked
         rules = self._rules
@@ -168,6 +169,7 @@ class H1Response:
                 self._phase = DONE
                 return
             try:
+                # Also without data: a length of 0 ends the message at once.
                 self._take_body(data)
             except HTTPCoreError as error:  # the same as if the body had come after its head
                 error.add(phase="read the response body", status_code=head.status)
@@ -194,6 +196,8 @@ class H1Response:
             got = section.feed(data)
             if got is None:
                 return None
+            # Never persistent, whatever it says (the `False` below): two readers may disagree where such a message
+            # ends.
             head = read_lenient_head(got[0], self._asked[0], self._asked[1], rules.field_count)
         except RemoteProtocolError:
             raise error from None  # what is wrong by the rules says more than by which leniency it is not excused
@@ -201,6 +205,7 @@ class H1Response:
         return *got, (*head[:3], False)
 
     def _take_interim(self, head: Head, size: int) -> None:
+        # Bytes and not heads are counted: many small ones and a few large ones cost the same.
         self._interim_room -= size
         if self._interim_room < 0:
             raise LimitExceeded(f"the interim responses are longer than {INTERIM_BYTES} bytes", limit=INTERIM_BYTES)
@@ -219,6 +224,7 @@ class H1Response:
         phase = self._phase
         if phase is LENGTH:
             left = self._left
+            # What is behind the message belongs to no request of ours: it is kept apart and never parsed.
             if len(data) > left:
                 self._keep(data[:left])
                 self._finish(data[left:])
@@ -243,6 +249,7 @@ class H1Response:
             self._keep(data)
 
     def _keep(self, body: bytes) -> None:
+        # Most bodies come in one piece: then no deque was made before.
         if self.parts:
             self.parts.append(body)
         elif body:
@@ -263,6 +270,7 @@ class H1Response:
         self.reusable = False
 
     def _take_end(self) -> None:
+        # Whatever was complete: a connection that the peer has ended carries nothing more.
         self.reusable = False
         phase = self._phase
         if phase is UNTIL_CLOSE:  # RFC 9112, 6.3, case 8: the only body that the end of the stream completes
@@ -282,7 +290,7 @@ class H1Response:
 
     @property
     def unfinished(self) -> str:
-        """What is missing, for an error message: "the response head", "1,024 bytes of the body"..."""
+        """The missing part, for an error message: "the response head", "1,024 bytes of the body"..."""
         phase = self._phase
         if phase is HEAD:
             return self._unfinished_head()

@@ -44,10 +44,14 @@ class Section:
         held = self._held
         seen = len(held)
         held += data
+        # Three bytes back: the empty line may be cut between two pieces. Only new bytes are searched, so the time is
+        # linear.
         end = held.find(b"\r\n\r\n", max(0, seen - 3))
         if end < 0:
             self._check_size(len(held))
             self._check_start()
+            # Found at once, not at the limit: a peer that ends its lines in LF alone would otherwise be waited for in
+            # vain.
             if _LONE_LF.search(held, seen):
                 raise RemoteProtocolError(f"a line of the {self._what} ends in LF without CR: {show(bytes(held))}")
             return None

@@ -76,7 +76,7 @@ class Shadow:
 
 
 class ShadowResponse(H1Response):
-    """`H1Response` with a shadow. `report` is told of each difference that no table explains."""
+    """`H1Response` with a shadow. `report` is called with each difference that no table explains."""
 
     report: Report
     _shadow: Shadow | None = None

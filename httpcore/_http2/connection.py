@@ -64,6 +64,7 @@ class HTTP2Connection:
         self._uploads = self._core.uploads
         self._pump = Pump(self._core)
         self.dropped: deque[Inbox] = self._core.dropped
+        # The preface and our SETTINGS are queued before any request can be (RFC 9113, section 3.4).
         engine.start()
 
     # What the pool asks.
@@ -119,7 +120,7 @@ class HTTP2Connection:
         self._core.on_input()
 
     async def greet(self, deadline: Deadline) -> None:
-        """Wait a moment until the peer has said, in its SETTINGS, how many streams it allows.
+        """Wait a moment for the peer's SETTINGS, which have the number of streams that it allows.
 
         Servers send them at once, many together with the end of the TLS handshake. A client that opens more streams
         than are allowed, because it did not wait, has them refused, and some servers end the connection.
@@ -155,6 +156,7 @@ class HTTP2Connection:
         interrupted; or that of a thread whose finaliser waits for the pool's lock, which the caller holds.
         """
         core = self._core
+        # Without the lock, on purpose: a step is under way, and only closing the socket is safe beside it.
         if core.dirty or core.is_inside():
             # The lock may be held by a thread that waits for one that our caller holds: to take it could deadlock.
             core.closed = True
@@ -164,6 +166,7 @@ class HTTP2Connection:
             if not core.closed:
                 core.closed = True
                 if core.failure is None:
+                    # Offered to the socket once: `close` never waits for room.
                     self._engine.goaway(Code.NO_ERROR)
                     self._outbox.write_nowait()
                 core.fail(ReadError("the connection was closed on this side", peer=self.stream.info().peer))
@@ -242,7 +245,7 @@ class HTTP2Connection:
         if core.away is not None:
             raise core.went_away()
         if self._uploads.stalled:
-            why = "takes no more: its peer stopped an upload"
+            why = "accepts no more requests: its peer stopped an upload"
         else:
             why = "has no more stream ids" if core.spent else f"takes {engine.max_streams} requests at once"
         raise RemoteProtocolError(f"this HTTP/2 connection {why}", peer=self.stream.info().peer)
@@ -252,10 +255,11 @@ class HTTP2Connection:
         outbox = self._outbox
         with self._core.lock:
             outbox.marks.append((outbox.written + outbox.size(), tell))
+        # Now, if all of it has been written already, and not under the lock: a trace is code of the caller's.
         outbox.tell_marks()
 
     def put(self, inbox: Inbox, data: memoryview) -> int | None:
-        """Queue as much of `data` as may be sent now; tell how many bytes. None: no more of it is wanted."""
+        """Queue as much of `data` as may be sent now; return how many bytes. None: no more of it is wanted."""
         with self._core.lock, self._core:
             if inbox.stopped or self._core.broken is not None:
                 return None
@@ -277,6 +281,7 @@ class HTTP2Connection:
         """Bytes of the body, `b""` at its end, None when there are none yet; raises what ended it otherwise."""
         core = self._core
         with core.lock:
+            # The parts before the error: what had come before a reset is still the caller's.
             if not inbox.parts:
                 if inbox.error is not None:
                     raise inbox.failure()
@@ -320,7 +325,7 @@ class HTTP2Connection:
         await self._pump.push(inbox, deadline, most)
 
     async def room(self, inbox: Inbox, timeout: float | None, limit: float | None) -> bool:
-        """Wait until `put` has something to say. False when `timeout` seconds passed first; `limit` would be the
+        """Wait until `put` returns something but 0. False when `timeout` seconds passed first; `limit` would be the
         most."""
         return await self._pump.room(inbox, lambda: self._has_room(inbox), timeout, limit)
 

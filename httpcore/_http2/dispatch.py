@@ -137,6 +137,7 @@ class Dispatch:
 
     def __enter__(self) -> None:
         """Begin a step, inside the lock: what it does to the engine and the inboxes is done whole, or is the end."""
+        # A step before this was interrupted: what the engine counts and what the peer knows may differ by now.
         if self.dirty:
             self.fail(self._in_use())
         self.dirty = True  # before the first change, and reset after the last: Ctrl-C between them leaves the mark
@@ -149,7 +150,9 @@ class Dispatch:
         self.dirty = False
 
     def _in_use(self) -> ReadError:
-        return ReadError("the connection was in use when Ctrl-C or a fault came", peer=self.stream.info().peer)
+        return ReadError(
+            "Ctrl-C or an internal error interrupted a step of this connection", peer=self.stream.info().peer
+        )
 
     def interrupted(self) -> None:
         """Ctrl-C came while bytes were on their way: whether they were taken is unknown."""
@@ -164,6 +167,7 @@ class Dispatch:
         """Call `on_change` and marks. Never under the lock: the callback takes the pool's lock, and the pool closes
         connections, which takes ours, while it holds its own: the other order would deadlock."""
         if self.changed:
+            # First: a change that comes while the callback runs is called again.
             self.changed = False
             if self.on_change is not None:
                 self.on_change()
@@ -184,6 +188,7 @@ class Dispatch:
         if election.writer is None and not outbox.over:
             outbox.write_nowait()
             self.uploads.wake_next()  # there may be room for the next upload now
+        # Also where nothing could be written: a task that waits gets the role, and waits for room.
         election.pass_on(unsent=outbox.is_unsent())
 
     def credit(self, inbox: Inbox, size: int) -> None:
@@ -200,7 +205,7 @@ class Dispatch:
         self.send_now()
 
     def _drop(self, inbox: Inbox) -> None:
-        if inbox.is_open:  # the peer is told, and its late frames are expected and credited (RFC 9113, 5.4.2)
+        if inbox.is_open:  # the peer gets a reset; its late frames are expected and credited (RFC 9113, 5.4.2)
             self.engine.reset(inbox, Code.CANCEL)
             if self.liveness.needs_ping(self.now()):
                 self.engine.ping(b"httpcore")
@@ -221,6 +226,7 @@ class Dispatch:
             return
         if liveness.is_unanswered:
             peer = self.stream.info().peer
+            # A PING was sent an interval ago and nothing has come since, neither its answer nor anything else.
             self.fail(ReadError(f"the server did not answer a PING for {liveness.interval:g} seconds", peer=peer))
         else:
             liveness.pinged = now
@@ -281,7 +287,7 @@ class Dispatch:
         self._behind = True
 
     def receive(self, data: bytes | None) -> None:
-        """Deal with what came: with about `FRAMES` frames of it. None: with what the engine has left unread."""
+        """Process received bytes, about `FRAMES` frames of them. None: those that the engine has left unread."""
         if self.failure is not None:
             return
         if data is None:
@@ -295,9 +301,10 @@ class Dispatch:
         self.liveness.on_received(now)
         self.engine.receive(data, self, now, FRAMES)
 
-    # What the engine tells: see `streams.Listener`. Its streams are our inboxes.
+    # Called by the engine: see `streams.Listener`. Its streams are our inboxes.
 
     def on_settings(self) -> None:
+        # The limit of streams may have changed: the pool asks for `capacity` again.
         self.changed = True
         for inbox in self.settling:
             inbox.wake()
@@ -315,6 +322,7 @@ class Dispatch:
 
     def on_reset(self, stream: Stream, code: int) -> None:
         assert isinstance(stream, Inbox)
+        # The peer has seen the request: the rule for dead reused connections (`resend`) does not apply any more.
         stream.started = True
         # REFUSED_STREAM says that the request was not processed: it may be sent again, whatever its method (8.7).
         stream.fail(StreamReset(code, peer=self.stream.info().peer), refused=code == Code.REFUSED_STREAM)

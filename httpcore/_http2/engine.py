@@ -115,7 +115,7 @@ class H2Engine(Sender):
 
         Arguments:
             data: any bytes, cut anywhere.
-            listener: is told what becomes of the connection. What comes on a stream the stream itself is told.
+            listener: is called for what concerns the connection. For the frames of a stream the stream is called.
             now: seconds of any clock that does not go back. With it, a few frames a second that deliver nothing are
                 allowed for ever (see `flood_budget`); without, a quiet connection kept up by the peer's PING alone
                 ends after 32,768 of them.
@@ -157,6 +157,7 @@ class H2Engine(Sender):
 
     def _check_opened(self, kind: int, stream: int) -> None:
         """The frame is for a stream that we have opened, now or before (5.1)."""
+        # Even ids are the server's, and it has none: push is off (8.4).
         if not stream & 1 or stream >= self._next:
             raise fault(
                 Code.PROTOCOL_ERROR, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which has not been opened"
@@ -171,6 +172,7 @@ class H2Engine(Sender):
         room = self._given_up.room_of(kind, stream)
         if not credit:
             return
+        # So old that its window is forgotten: its DATA is charged whole, since nothing else bounds it.
         if room is None:
             self._charge(other_cost(credit))
             return
@@ -180,6 +182,8 @@ class H2Engine(Sender):
     def _malformed(self, state: Stream, code: Code, error: HTTPCoreError, listener: Listener) -> None:
         self._give_up(state, code)
         listener.on_malformed(state, error)
+        # The RST_STREAM, 9 and 4 bytes: it counts as an answer, or a peer that does not read could fill our memory with
+        # them.
         self._out.count_answer(13)
 
     def _wrong(self, state: Stream, code: Code, message: str, listener: Listener) -> None:
@@ -214,6 +218,7 @@ class H2Engine(Sender):
             self._wrong(state, *state.data_refusal(), listener)
             self._return_credit(None, credit)
             return
+        # The last frame may be tiny: a body has one, and a request of ours has refilled the budget.
         if size < frames * TINY and not flags & END_STREAM:
             self._charge(data_cost(size, frames))
         state.left -= size
@@ -225,6 +230,7 @@ class H2Engine(Sender):
             self._end(state, None, listener)
 
     def _end(self, state: Stream, trailers: Headers | None, listener: Listener) -> None:
+        # RFC 9113, section 8.1.1: a body of another length than declared makes the message malformed.
         if state.left and (message := state.shortage()):
             self._wrong(state, Code.PROTOCOL_ERROR, message, listener)
             return
@@ -308,7 +314,7 @@ class H2Engine(Sender):
 
     def _on_trailers(self, state: Stream, ends: int, fields: Fields, listener: Listener) -> None:
         if state.tunnel:
-            raise RemoteProtocolError("the peer sent HEADERS within a tunnel")
+            raise RemoteProtocolError("the peer sent HEADERS in a tunnel: expected only DATA")
         if not ends:
             raise RemoteProtocolError("the peer sent a second head, or trailers that do not end the stream")
         checked, _, _, lenient = self._checked(fields, trailers=True)
@@ -345,6 +351,7 @@ class H2Engine(Sender):
         self._charge(FRAME)
         state = self._streams.get(stream)
         if state is not None:
+            # Removed before the listener is called, which may open another stream in its place.
             self._took_reset(state)
             listener.on_reset(state, uint32.unpack(payload)[0])
 
@@ -365,6 +372,7 @@ class H2Engine(Sender):
             self._set(setting, value)
         self._write_settings_answer()
         listener.on_settings()
+        # A window that was lowered lets no upload go on.
         if self._initial > before:
             self._charge(raise_cost(sum([not state.sent_all for state in self._streams.values()])))
             listener.on_window()
@@ -381,6 +389,7 @@ class H2Engine(Sender):
         self._took_setting(setting, value)
 
     def _on_push_promise(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
+        # A connection error, since the promised stream would have to be tracked to be refused (8.4).
         raise fault(Code.PROTOCOL_ERROR, "the peer sent PUSH_PROMISE, though SETTINGS_ENABLE_PUSH is 0")
 
     def _on_ping(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
@@ -400,6 +409,7 @@ class H2Engine(Sender):
             )
         self._charge(goaway_cost(len(payload), len(self._streams)))  # each open stream is looked at
         last, code = two_uint32.unpack_from(payload)
+        # The first bit is reserved, and a later GOAWAY may only lower the number (6.8).
         gone = self._took_goaway(last & LAST_ID)
         listener.on_away(self._last, code, payload[8:], gone)
 
@@ -415,6 +425,7 @@ class H2Engine(Sender):
                 self._open_window(state, increment, listener)
             return
         waiting = self.connection_window <= 0
+        # Charged before it is checked, so that frames that are wrong are not free.
         self._charge(window_cost(len(self._streams) if waiting else 0))
         if not increment:
             raise fault(Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0 for the connection")
@@ -457,6 +468,6 @@ def _decode(decoder: FieldDecoder, block: bytes, most: int) -> FieldBlock:
     try:
         return decoder.decode(block)
     except LimitExceeded:
-        raise too_much("the peer sends a head of too many bytes when decompressed", most) from None
+        raise too_much("the peer sent a head that is too large when decompressed", most) from None
     except RemoteProtocolError as error:
         raise fault(Code.COMPRESSION_ERROR, str(error)) from None

@@ -60,6 +60,7 @@ class HTTP2Exchange:
         self._paces: tuple[Pace, Pace] | None = None
         if deadline.config.min_rate is not None and request.method != b"CONNECT":
             self._paces = Pace(deadline, ReadTooSlow), Pace(deadline, WriteTooSlow)
+        # Last but for its marks: `__del__` after a Ctrl-C before this finds nothing to drop.
         self._inbox = inbox = connection.inbox()
         if duplex:
             inbox.two_way = True
@@ -70,7 +71,7 @@ class HTTP2Exchange:
 
     @property
     def stream(self) -> Stream:
-        """What the connection is over."""
+        """The stream below the connection."""
         return self._connection.stream
 
     @property
@@ -96,6 +97,8 @@ class HTTP2Exchange:
     @property
     def sent(self) -> int:
         """0 while nothing of the request was handed to the stream."""
+        # Measured at the stream, not by what was queued: a request whose first byte was never written may be sent
+        # again.
         inbox = self._inbox
         return max(0, self._connection.written - inbox.begins) if inbox.number else 0
 
@@ -127,7 +130,7 @@ class HTTP2Exchange:
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
-        """What was unusual about the interim heads and the trailers; what was about the head is in it."""
+        """The names of what was unusual about the interim heads and the trailers; the head has its own."""
         return self._inbox.lenient
 
     @property
@@ -162,12 +165,13 @@ class HTTP2Exchange:
 
     @property
     def phase(self) -> str:
-        """What `run` is doing, for an error message."""
+        """The step that `run` is in, for an error message."""
         return "read the response head" if self._sent else "write the request"
 
     async def run(self) -> Head:
         """Send the request and wait for the head of its final response."""
         inbox = self._inbox
+        # Extended CONNECT needs the peer's SETTINGS_ENABLE_CONNECT_PROTOCOL first (RFC 8441, section 3).
         if self.request.protocol is not None:
             await self._connection.settle(inbox, self.deadline)
         await self._send()
@@ -176,6 +180,8 @@ class HTTP2Exchange:
             self._mark(self.deadline.tracer)
         while True:
             self._tell_interims()
+            # The head before the error: a response that was complete before a reset is the response (RFC 9113, section
+            # 8.1).
             if inbox.head is not None:
                 return inbox.head
             if inbox.error is not None:
@@ -257,18 +263,21 @@ class HTTP2Exchange:
         given = 0
         while (piece := await reader.next()) is not None:
             given += len(piece)
+            # Checked before the piece is sent: a body longer than its Content-Length is malformed (RFC 9113, section
+            # 8.1.1).
             if declared is not None and given > declared:
                 raise LocalProtocolError(
-                    f"the body is longer than its Content-Length: {given:,} bytes or more, {declared:,} declared"
+                    f"the body is longer than its Content-Length: expected {declared:,} bytes, got {given:,} or more"
                 )
             if not await self._put(piece):
                 return True
+            # Between two pieces: a 103 should reach the caller while the upload goes on.
             self._tell_interims()
             if may_be_left and await self._is_answered():
                 return False
         if declared is not None and given < declared:
             raise LocalProtocolError(
-                f"the body is shorter than its Content-Length: {given:,} bytes, {declared:,} declared"
+                f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {given:,}"
             )
         if not inbox.two_way or may_be_left:
             await self.finish(request.final_trailers() if request.trailers is not None else [])
@@ -288,9 +297,11 @@ class HTTP2Exchange:
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
         """Send all of `data`. False when no more of it is wanted."""
         connection, inbox = self._connection, self._inbox
+        # As bytes: a memoryview of another format counts elements.
         view = memoryview(data).cast("B")
         while view:
             count = connection.put(inbox, view)
+            # Not an error: an early response ends the upload, and is what the caller gets.
             if count is None:
                 return False
             view = view[count:]
@@ -317,7 +328,7 @@ class HTTP2Exchange:
         timeout = self.deadline.within(limit if most is None else most)
         if not await connection.room(inbox, timeout, limit):
             raise WriteTimeout(
-                f"the peer took no more of the body for {timeout:g} seconds",
+                f"the peer accepted no more of the body for {timeout:g} seconds",
                 peer=connection.stream.info().peer,
                 limit=limit,
             )
@@ -337,7 +348,7 @@ class HTTP2Exchange:
         if inbox.error is not None:
             raise inbox.failure()
         why = "it was ended" if inbox.sent_all else "the peer wants no more of it"
-        raise WriteError(f"this side of the stream takes no more: {why}", peer=self._connection.stream.info().peer)
+        raise WriteError(f"no more can be sent on this stream: {why}", peer=self._connection.stream.info().peer)
 
     # Receiving.
 
@@ -357,11 +368,12 @@ class HTTP2Exchange:
         deadline = self.deadline
         limit = deadline.config.read_timeout
         timeout = limit if most is None else most
+        # Asked only where there is a total timeout: nearly no request pays for it.
         if deadline.ends is not None:
             timeout = deadline.within(timeout)
         if not await self._connection.attend(self._inbox, ready, timeout):
             raise ReadTimeout(
-                f"nothing came on this stream for {timeout:g} seconds",
+                f"no bytes were received on this stream for {timeout:g} seconds",
                 peer=self._connection.stream.info().peer,
                 limit=limit,
             )
@@ -377,7 +389,7 @@ class HTTP2Exchange:
 
 
 def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
-    """What was queued has left; of an exchange that has failed meanwhile nothing is told."""
+    """The queued bytes have left; for an exchange that has failed meanwhile nothing is recorded."""
     if inbox.error is None:
         left()
 

@@ -78,6 +78,7 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
         if host == request.target:  # what a CONNECT was given when its user gave none
             host = b""
     authority = host or request.url.host_header
+    # HTTP/2 has no absolute-form: its parts go into `:scheme`, `:authority` and `:path` (RFC 9113, section 8.3.1).
     if path[:1] != b"/" and (absolute := _ABSOLUTE_FORM.fullmatch(path)):
         scheme, authority, path = absolute[1].lower(), absolute[2], absolute[3]
         if path[:1] != b"/":
@@ -120,6 +121,7 @@ def _regular_fields(headers: Headers) -> tuple[bytes, Headers]:
         return values[0], list(zip(lowers[1:], values[1:], strict=True))
     fields = [(lower, value) for lower, value in zip(lowers, values, strict=True) if lower]
     hosts = [value for name, value in headers if name.lower() == b"host"]
+    # After the lower-casing, and before TE: what `Connection` lists is left out even where it would be allowed.
     if nominated := _nominated(headers):
         fields = [pair for pair in fields if pair[0] not in nominated]
     if _takes_trailers(headers):
@@ -219,7 +221,9 @@ def check_fields(
     if not lengths:
         return marked, None
     if trailers:
-        raise RemoteProtocolError("the peer sent 'content-length' as a trailer, which may not speak of framing")
+        raise RemoteProtocolError(
+            "the peer sent 'content-length' as a trailer: expected it in the head only, since it describes the framing"
+        )
     return marked, received_length(lengths)
 
 
@@ -250,7 +254,9 @@ def _received_name(name: bytes) -> bool:
     if not is_token(name) or name != name.lower():
         raise RemoteProtocolError(f"the peer sent a field named {show(name)}: expected a token in lower case")
     if name in _CONNECTION_FIELDS:
-        raise RemoteProtocolError(f"the peer sent {show(name)}, which HTTP/2 has not: it speaks of the connection")
+        raise RemoteProtocolError(
+            f"the peer sent {show(name)}: expected no field of the connection (RFC 9113, section 8.2.2)"
+        )
     return name in MARKED
 
 

@@ -40,14 +40,15 @@ class Fragments:
         self.data += payload
         self._count += 1
         most = max(CONTINUATION_COUNT, self._limit // 4096)
+        # The "CONTINUATION flood" of 2024 (VU#421644): without a bound each frame costs memory, or CPU time.
         if self._count > most:
-            raise too_much("the peer sends CONTINUATION frames without end", most)
+            raise too_much("the peer sent too many CONTINUATION frames", most)
         if len(self.data) > self._limit:
-            raise too_much("the peer sends a header block of too many bytes", self._limit)
+            raise too_much("the peer sent a header block that is too large", self._limit)
 
 
 class FrameHandler(Protocol):
-    """What the reader of frames asks of an engine.
+    """The methods of an engine that the reader of frames calls.
 
     Attributes:
         settings_seen: the first frame has come.
@@ -96,6 +97,7 @@ class FrameReader:
         """
         held = self._held
         if held:
+            # A large frame that comes in many small reads is copied once, when it is whole: linear time.
             if len(held) + len(data) < self._need:
                 held += data
                 return False

@@ -1,4 +1,4 @@
-"""What waits to be sent on one HTTP/2 connection, as frames (RFC 9113, section 4.1). No I/O."""
+"""The outbound frames of one HTTP/2 connection (RFC 9113, section 4.1). No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .frames import CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame_header
 __all__ = ["ANSWER_BYTES", "FrameWriter"]
 
 ANSWER_BYTES: Final = 65536
-"""What answers the peer (PING, SETTINGS, resets) and waits to be sent."""
+"""Bytes of answers to the peer (PING, SETTINGS, resets) that may wait to be sent."""
 
 
 class FrameWriter:
@@ -38,6 +38,7 @@ class FrameWriter:
     def send_block(self, stream: int, block: bytes, limit: int, *, end: bool) -> None:
         """A header block (4.3), in frames of at most `limit` bytes."""
         kind, flags = HEADERS, END_STREAM if end else 0
+        # Nothing may be written between these frames (4.3): the whole block is queued in one call.
         while len(block) > limit:
             self.send(kind, flags, stream, block[:limit])
             block = block[limit:]
@@ -57,7 +58,9 @@ class FrameWriter:
         """
         self._answers += size
         if self._answers > ANSWER_BYTES:
-            raise too_much("the peer makes us answer and reads none of it: more than 64 KiB wait", ANSWER_BYTES)
+            raise too_much(
+                "the peer does not read our replies to its frames: more than 64 KiB are waiting", ANSWER_BYTES
+            )
 
     def take(self) -> bytes:
         """All that waits."""

@@ -102,7 +102,7 @@ class ReferenceEngine(H2Engine):
         try:
             say()
         except ProtocolError as error:
-            raise LocalProtocolError(f"h2 does not send this: {error}") from None
+            raise LocalProtocolError(f"h2 refuses to send this: {error}") from None
         self._out.put(self._h2.data_to_send())
 
     # What is shown to h2.

@@ -187,7 +187,7 @@ class FieldDecoder:
         else on every connection. Or what is no field."""
         first = block[at]
         if first < INDEXED:
-            raise ValueError("the table is resized behind the first field")
+            raise ValueError("the table is resized after the first field")
         if first == INDEXED:
             raise ValueError("there is no index 0")
         index, at = first & 0x7F, at + 1
@@ -199,6 +199,7 @@ class FieldDecoder:
         """An entry of either table (2.3.3)."""
         if index <= STATIC_COUNT:
             return _STATIC[index - 1]
+        # The index counts what was added since, which is only noted so far.
         self._settle()
         if index - STATIC_COUNT > len(self._entries):
             raise ValueError(f"there is no index {index}: the tables have {STATIC_COUNT + len(self._entries)}")
@@ -217,6 +218,7 @@ class FieldDecoder:
             name = _STATIC[index - 1][0][0] if index <= STATIC_COUNT else self._find(index)[0][0]
         elif (size := block[at] & 0x7F) < 0x7F:
             stop = at + 1 + size
+            # One that is cut short is found below: there is no octet behind it, which is an IndexError.
             name = block[at + 1 : stop]
             if block[at] & 0x80:
                 name = names[name]

@@ -98,6 +98,8 @@ class FieldEncoder:
 
     def resize(self, limit: int) -> None:
         """The peer's table takes that many bytes (SETTINGS_HEADER_TABLE_SIZE)."""
+        # A larger table would be searched and kept for fields that do not repeat; the peer need not be told before the
+        # next block, which begins with the new size.
         limit = min(limit, TABLE_BYTES)
         if limit == self._limit:
             return
@@ -161,6 +163,7 @@ class FieldEncoder:
         start, plain = _known_starts[name]
         length = len(value)
         size = len(name) + length + ENTRY_BYTES
+        # A field may take a quarter of the table at most, or it would drive out those that are used again.
         if start and size * 4 <= self._limit and self._values.get(name, 0) < TIRED:
             self._add(pair, size)
         else:
@@ -171,6 +174,7 @@ class FieldEncoder:
         if len(self._values) >= NAME_COUNT:
             self._values.clear()
         self._values[pair[0]] = self._values.get(pair[0], 0) + 1
+        # RFC 7541, section 4.4: room is made before the new field is in, and the peer's decoder does the same.
         self._shrink(self._limit - size)
         self._table[pair] = self._added
         self._entries.append(pair)

@@ -1,4 +1,4 @@
-"""What header blocks were seen to say, remembered for all connections together (HPACK, RFC 7541). Pure.
+"""The fields of header blocks that were seen, remembered for all connections together (HPACK, RFC 7541). Pure.
 
 Most servers add what they say to the table and never refer to it: the same date, the same content type, spelled out and
 Huffman-coded in each response. So literals are remembered as they stand on the wire: they mean the same everywhere,
@@ -56,7 +56,7 @@ Entry = tuple[Pair, int]
 
 
 class FieldBlock:
-    """What one header block says. It may be shared by all connections: nothing in it is ever changed.
+    """The fields of one header block. It may be shared by all connections: nothing in it is ever changed.
 
     Attributes:
         fields: name and value of each.
@@ -101,6 +101,7 @@ blocks: Final[dict[bytes, FieldBlock]] = {}
 
 
 def keep_literal(wire: bytes, entry: Entry) -> None:
+    # All at once: to know the oldest would cost each look-up something.
     if len(literals) >= _LITERALS:
         literals.clear()
     literals[wire] = entry

@@ -7,7 +7,7 @@ from typing import Any, Final
 __all__ = ["ADDED", "ENTRY_BYTES", "INDEXED", "NEVER", "PLAIN", "RESIZED", "STATIC_COUNT", "STATIC_PAIRS", "unhuffman"]
 
 ENTRY_BYTES: Final = 32
-"""What a field counts in a table, or in a list, beyond its name and value (4.1)."""
+"""Bytes that a field counts in a table, or in a list, beyond its name and value (4.1)."""
 
 INDEXED: Final = 0x80  # how a field begins (6.1, 6.2), and the size of the table (6.3)
 ADDED: Final = 0x40
@@ -36,7 +36,7 @@ u"""
 
 
 def _codes() -> dict[int, bytes]:
-    """What each code stands for. A code is a number that begins with a 1 which is not part of it."""
+    """The symbol of each code. A code is a number that begins with a 1 which is not part of it."""
     lengths = [int(digit, 36) for digit in _LENGTHS.replace("\n", "")]
     known: dict[int, bytes] = {}
     code, length = 1, 0
@@ -89,7 +89,7 @@ _JOINED: Final = 4096  # pieces at once: `join` takes 80 bytes for each
 
 
 def unhuffman(data: bytes) -> bytes:
-    """What `data` stands for (5.2).
+    """The text that `data` stands for (5.2).
 
     Raises:
         ValueError: it has EOS, or ends in what is no padding.
@@ -98,14 +98,14 @@ def unhuffman(data: bytes) -> bytes:
     append = out.append
     meanings, following, code = _FIRST
     try:
-        for octet in data:  # the dearest loop of a response whose fields are new: so one call, and no attributes
+        for octet in data:  # the most costly loop of a response whose fields are new: so one call, and no attributes
             append(meanings[octet])
             meanings, following, code = following[octet]
     except TypeError:  # an octet came at a place where it never did before
         _learn_all(data)
         return unhuffman(data)
     if code not in _PADDINGS:
-        raise ValueError("a Huffman code is cut short, or padded with what is not EOS")
+        raise ValueError("a Huffman code is cut short, or padded with bits that are not those of EOS")
     if len(out) <= _JOINED:
         return b"".join(out)
     return b"".join([b"".join(out[at : at + _JOINED]) for at in range(0, len(out), _JOINED)])

@@ -74,12 +74,13 @@ class Inbox(Stream):
         self.bytes_received = 0  # read at once, which of the class would cost more
         self.parts: deque[bytes | bytearray | memoryview] = deque()
 
-    # What the engine tells.
+    # Called by the engine.
 
     def on_interim(self, head: Head) -> None:
         self.started = True
         if self.interim_at is None:
             self.interim_at = self._liveness.last_received
+        # A new list each time: the owner may look through the old one in another thread.
         self.interim = [*self.interim, head]
         self.wake()
 
@@ -167,6 +168,7 @@ class Inbox(Stream):
         """The error, to be raised. A copy: what was raised holds the frames that it passed, which hold this. In such a
         circle the caller's later attempts would wait for the collector as well, with the credit for what they hold."""
         assert self.error is not None
+        # The cause is not copied by `copy`: it belongs to the exception and not to its attributes.
         same = copy(self.error)
         same.__cause__ = self.error.__cause__
         return same

@@ -41,6 +41,7 @@ class Liveness:
         exchange waits for the answer."""
         if self.unconfirmed_since is not None or now < self.last_received + LIVENESS_TIMEOUT:
             return False
+        # One PING for all exchanges that are cancelled until bytes come: a burst of cancellations is no flood of PINGs.
         self.unconfirmed_since = now
         return True
 
@@ -57,6 +58,7 @@ class Liveness:
         each read of the connection asks this."""
         if self.interval is None:
             return None
+        # From the later of the two: an unanswered PING gives the peer one more interval, see `is_unanswered`.
         return max(0.0, max(self.last_received, self.pinged) + self.interval - now())
 
     def is_ping_due(self, now: float) -> bool:

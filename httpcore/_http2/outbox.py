@@ -26,9 +26,9 @@ class Outbox:
         writing: the wait whose call of the stream has `unsent`: no other may send. None: there is none.
         parting: only a GOAWAY is left to be sent, then the stream is closed.
         over: nothing can be sent any more.
-        leaving: what has a request queued that is not written whole, in order.
+        leaving: inboxes with a request that is queued whole and not yet written whole, in order.
         totals: where what is written is counted, with what others write.
-        marks: what is to be called when so many bytes are written, in order; only traced requests have any.
+        marks: functions to be called when so many bytes are written, in order; only traced requests have any.
     """
 
     __slots__ = (
@@ -70,6 +70,7 @@ class Outbox:
         # Never beside a call of the stream: that has the beginning of `unsent`, and ours would overtake the rest.
         while not self.writing and (data := self.unsent or self._engine.take()):
             count = self._stream.give(data)
+            # Before the look at `count`: what was taken has left `unsent`, or the next call would send it again.
             self.wrote(data, count)
             if not count:
                 break
@@ -79,13 +80,14 @@ class Outbox:
         self.totals.bytes_sent += count
         self.unsent = b"" if count == len(data) else memoryview(data)[count:] if count else data
         leaving = self.leaving
+        # TLS may still hold bytes that it took: only when it owes none, all that was written has left.
         if leaving and leaving[0].ends <= self.written and not self._stream.owes:
             at = self._now()
             while leaving and leaving[0].ends <= self.written:
                 leaving.popleft().sent_at = at
 
     def tell_marks(self) -> None:
-        """Call what waits for bytes that are written by now. Without the lock."""
+        """Call the marks whose bytes are written by now. Without the lock."""
         while self.marks and self.marks[0][0] <= self.written and not self._stream.owes:
             try:
                 _, tell = self.marks.popleft()

@@ -66,9 +66,11 @@ class Pump:
         try:
             while True:
                 event = None
+                # `ready` and the election in one step: news that come between the two would find no waiter to wake.
                 with core.lock:
                     if ready():
                         return True
+                    # After `ready`: what has come as the time ran out wins.
                     if tried and left is not None and left <= 0:
                         return False
                     if sends:
@@ -131,6 +133,7 @@ class Pump:
         limit = deadline.config.write_timeout
         try:
             with core.lock:
+                # Another task writes: it takes these bytes too, in order, so there is nothing to wait for.
                 if not outbox.is_unsent() or not self._election.elect_writer(waiter):
                     return
                 inbox.sender = waiter  # a reset of this stream, or its end, wakes us
@@ -205,6 +208,7 @@ class Pump:
             # The roles come last: another task that gets one uses the stream at once, and our call must be over.
             unsent = outbox.is_unsent()
             election.release(waiter, unsent=unsent)
+            # The last reader leaves input behind: without another one the loop goes on with it.
             if core.is_left:
                 core.go_on_later()
             if unsent and election.writer is None:  # no task waits that could go on with it
@@ -216,6 +220,7 @@ class Pump:
     async def _read(self, left: float | None) -> None:
         """Read once, for all."""
         core, engine = self._core, self._engine
+        # Before the read, where a cancellation loses nothing.
         if engine.unread or engine.frames_read - core.turn >= FRAMES:
             await self._yield_turn()
         quiet = core.liveness.until_ping(core.now)
@@ -272,9 +277,12 @@ class Pump:
         while True:
             with core.lock, core:
                 data = outbox.fill()
+                # Under the lock, and the role is released in the same step: another task may queue bytes right after
+                # it.
                 if not outbox.is_unsent():
                     election.writer = None
                     return True
+                # The peer may read nothing until it is read from: a writer without a reader beside it must listen.
                 reads = election.elect_reader(waiter)
                 outbox.writing = waiter  # no other may hand bytes to the stream now: they would overtake ours
             if ends is not None:  # a peer that takes a byte now and then must not prolong it
@@ -346,6 +354,7 @@ class Pump:
                     await stream.flush(left, duplex=True)
                 else:
                     break
+            # RFC 9112, section 9.6 has the same for HTTP/1.1 servers.
             if reads:  # closed with input unread, TCP would throw away what the peer has not received yet
                 self._throw_away()
         except HTTPCoreError:

@@ -46,7 +46,7 @@ from .streams import STREAM_WINDOW, GivenUp, Stream
 __all__ = ["CONNECTION_WINDOW", "Sender"]
 
 CONNECTION_WINDOW: Final = 1 << 24
-"""What the peer may send on all streams together, in bytes. It grows by as much when there are more streams than it has
+"""Bytes that the peer may send on all streams together. It grows by as much when there are more streams than it has
 room for, so that unread responses never stop one that is read."""
 
 SENT_FRAME: Final = 65536
@@ -109,6 +109,7 @@ class Sender:
         self._write_start(
             ((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, self._rules.head_bytes))
         )
+        # The connection's window has no setting: only WINDOW_UPDATE changes it (6.9.2).
         self._write_window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
 
     def request(self, stream: Stream, headers: Headers, *, end: bool, key: bytes = b"") -> None:
@@ -138,6 +139,7 @@ class Sender:
         stream.sent_all = end
         stream.room = STREAM_WINDOW
         self._streams[number] = stream
+        # Unread responses may fill all their windows: the connection's must have room beside them for one that is read.
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
         out = self._out
@@ -149,16 +151,18 @@ class Sender:
 
     def _refusal(self) -> str:
         if self.closed:
-            return "this HTTP/2 connection is over: it takes no more requests"
+            return "this HTTP/2 connection has ended: it accepts no more requests"
         if self._away:
-            return "the peer went away (GOAWAY): this HTTP/2 connection takes no more requests"
+            return "the peer went away (GOAWAY): this HTTP/2 connection accepts no more requests"
         if self._next > LAST_ID:
-            return "the stream ids of this HTTP/2 connection are used up: it takes no more requests"
+            return "the stream ids of this HTTP/2 connection are used up: it accepts no more requests"
         return f"{len(self._streams)} streams are open on this HTTP/2 connection: the peer allows {self.max_streams}"
 
     def _check_connect(self, headers: Headers) -> None:
         if not self.extended_connect and any(name == b":protocol" for name, _ in headers):
-            raise LocalProtocolError("the peer takes no :protocol: it has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL")
+            raise LocalProtocolError(
+                "the peer does not accept :protocol: it has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL"
+            )
 
     def data(self, stream: Stream, data: bytes | bytearray | memoryview, *, end: bool) -> None:
         """Send bytes of the body, at most `window(stream)`, in as many frames as needed.
@@ -249,7 +253,9 @@ class Sender:
 
     def _check_sending(self, stream: Stream) -> None:
         if stream.sent_all or not stream.is_open or self.closed:
-            raise LocalProtocolError(f"stream {stream.number} takes no more of the request: it has been ended or reset")
+            raise LocalProtocolError(
+                f"stream {stream.number} accepts no more of the request: it has been ended or reset"
+            )
 
     def _sent_all(self, stream: Stream) -> None:
         stream.sent_all = True
@@ -257,6 +263,7 @@ class Sender:
             self._remove(stream)
 
     def _remove(self, stream: Stream) -> None:
+        # A closed stream counts no more against the peer's limit (5.1.2).
         del self._streams[stream.number]
         stream.is_open = False
 
@@ -283,6 +290,7 @@ class Sender:
                 stream.uncredited = 0
 
     def _widen(self) -> None:
+        # A window beyond 2**31 - 1 is an error of ours (6.9.1).
         if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:
             self._goal += CONNECTION_WINDOW
             self._room += CONNECTION_WINDOW
@@ -294,6 +302,7 @@ class Sender:
         if setting == MAX_CONCURRENT_STREAMS:
             self.max_streams = min(value, LAST_ID)
         elif setting == INITIAL_WINDOW_SIZE:
+            # Of all open streams at once: `spare` is what each may send beyond it (6.9.2), so there is no loop here.
             self._initial = value
         elif setting == MAX_FRAME_SIZE:
             self.max_frame = min(value, SENT_FRAME)
@@ -312,6 +321,7 @@ class Sender:
     def _took_end(self, stream: Stream) -> None:
         """END_STREAM: the response is complete."""
         stream.ended = True
+        # Else it stays, half-closed (remote), until our side has ended (RFC 9113, section 5.1).
         if stream.sent_all:
             self._remove(stream)
 

@@ -1,6 +1,6 @@
 """The shadow of an HTTP/2 connection: h2 reads the same frames, and what it reads otherwise is reported.
 
-The native engine decides; h2 has no say. It is told of what we send, and gets each frame before the native rules do,
+The native engine decides; h2 only watches. It gets what we send, and gets each frame before the native rules do,
 so that both are in the same state. It follows until one of them refuses something, or the peer sends GOAWAY: h2 ends
 the connection there.
 """
@@ -32,7 +32,7 @@ from .streams import Listener, Stream
 __all__ = ["ShadowEngine"]
 
 Fact = tuple[str, object]
-"""What a frame said: "head", "interim head", "trailers", "content", "end" or "reset", and its value."""
+"""One fact of a frame: "head", "interim head", "trailers", "content", "end" or "reset", and its value."""
 
 _CONFIG: Final = H2Configuration(
     client_side=True, header_encoding=False, validate_outbound_headers=False, normalize_inbound_headers=False
@@ -45,7 +45,7 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def _facts(events: Sequence[object]) -> list[Fact]:
-    """What h2 says, without what it says of the connection."""
+    """The facts that h2 has read, without those of the connection."""
     found: list[Fact] = []
     for event in events:
         kind = _KINDS.get(type(event))
@@ -61,7 +61,7 @@ def _facts(events: Sequence[object]) -> list[Fact]:
 
 
 class ShadowEngine(H2Engine):
-    """`H2Engine` with a shadow. `report` is told of each difference that no table explains."""
+    """`H2Engine` with a shadow. `report` is called with each difference that no table explains."""
 
     name = f"{LIBRARY}, {NAME}"
 

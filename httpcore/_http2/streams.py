@@ -14,8 +14,8 @@ from .frames import FRAME_NAMES, fault
 __all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Listener", "Stream"]
 
 STREAM_WINDOW: Final = 1 << 20
-"""What the peer may send on one stream before its reader takes some: the most that an unread response holds, and, over
-the round-trip time, how fast one can come: 20 MB/s over 50 ms."""
+"""Bytes that the peer may send on one stream before its reader takes some: the most that an unread response holds, and,
+over the round-trip time, how fast one can come: 20 MB/s over 50 ms."""
 
 REMEMBERED_COUNT: Final = 4096
 """Streams that we reset, whose late frames are ignored (5.1). For older ones any late frame is taken to be in order."""
@@ -121,7 +121,7 @@ class Stream:
         return Code.PROTOCOL_ERROR, f"the body is longer than its Content-Length: {self.length:,} bytes were declared"
 
     def shortage(self) -> str | None:
-        """What is wrong if the response ends here."""
+        """The error, in words, if the response ends here; None if it may."""
         if self.length is None or not self.left:
             return None
         return (
@@ -131,7 +131,7 @@ class Stream:
 
 
 class Listener(Protocol):
-    """What the engine tells of the connection, and of streams that end in another way than they should. The calls come
+    """Called by the engine for the connection, and for streams that end in another way than they should. The calls come
     while `H2Engine.receive` runs; they do not raise, and may call the engine again, but not `receive`."""
 
     def on_settings(self) -> None:
@@ -186,7 +186,7 @@ class GivenUp:
             self._forgotten = max(self._forgotten, oldest)
 
     def room_of(self, kind: int, stream: int) -> int | None:
-        """What the peer may still send on a stream that is not open; None for one so old that it is unknown.
+        """The bytes that the peer may still send on a stream that is not open; None for one so old that it is unknown.
 
         Raises:
             Fault: the peer had ended it itself.

@@ -22,7 +22,8 @@ OUTBOX: Final = 131072
 
 
 class Uploads:
-    """
+    """The uploads that wait, in two queues.
+
     Attributes:
         for_room: those that have a window, but the outbox is full.
         for_window: those that have none.
@@ -36,9 +37,8 @@ class Uploads:
         self._engine = engine
         self._outbox = outbox
         self._election = election
-        self._tries = (
-            0  # how many of `for_window` look again: each once for a WINDOW_UPDATE, or they would go in circles
-        )
+        # How many of `for_window` look again: each once for a WINDOW_UPDATE, or they would go in circles.
+        self._tries = 0
         self.for_room: OrderedDict[Waiter, Inbox] = OrderedDict()
         self.for_window: OrderedDict[Waiter, Inbox] = OrderedDict()
         self.openings = 0
@@ -48,6 +48,8 @@ class Uploads:
         """Queue as much of `data` as may be sent now; returns how many bytes."""
         size = 0
         if self._outbox.size() < OUTBOX:
+            # Counted against both windows by the engine (RFC 9113, section 6.9.1); what is queued here has left them
+            # already.
             size = min(len(data), self._engine.window(inbox), OUTBOX)
             if size:
                 self._engine.data(inbox, data[:size], end=False)
@@ -91,6 +93,7 @@ class Uploads:
         self.openings += 1
         if inbox.sender is not None:
             self.for_window.pop(inbox.sender, None)
+            # This one alone: the window of a stream is no news for the others.
             self._election.wake(inbox.sender)
 
     def is_stuck(self, openings: int, *, timed_out: bool) -> bool:

@@ -10,7 +10,7 @@
 - A `ReplayableBody` has a factory that is called anew for each sending.
 
 Closing. Clean-up in this library is plain calls, so `close` waits for nothing: it closes a generator that is under way
-and lets go of all else. An async generator's own clean-up may wait, and left to the garbage collector it runs in
+and drops all else. An async generator's own clean-up may wait, and left to the garbage collector it runs in
 another task (PEP 789), under trio with a warning. So there is `aclose`: the task that sends awaits it last of all, in
 the task that iterated, when the connection has been closed or released. A generator that was never asked for an item
 has nothing to clean up and is left alone: the next attempt sends it.
@@ -52,7 +52,7 @@ _ASYNC_GENERATOR: Final = 0x200
 
 
 class BinaryFile(Protocol):
-    """What a file must have; `seekable`, `tell` and `seek` are used where they are there."""
+    """A file to be sent; `seekable`, `tell` and `seek` are used where they are there."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -112,7 +112,7 @@ class BodyReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go, whatever the state. An error in the user's own clean-up becomes a `RuntimeWarning`."""
+        """End this sending, whatever its state. An error in the user's own clean-up becomes a `RuntimeWarning`."""
         ...
 
     async def aclose(self) -> None:
@@ -121,7 +121,7 @@ class BodyReader(Protocol):
 
 
 class BodySource(Protocol):
-    """What a body that is not in memory is read from."""
+    """The source of a body that is not in memory."""
 
     @property
     def replayable(self) -> bool:
@@ -216,6 +216,7 @@ def _shaped(value: Any) -> Body:
         return Body(None, None, _Pieces(_unused(value), call=False))
     if hasattr(value, "read"):
         return _file(value)
+    # A mapping is iterable, and would send its keys: a form was meant, which this layer does not know.
     if isinstance(value, Mapping):
         raise LocalProtocolError(f"body is of type {type(value).__name__}: {_ALLOWED}")
     if hasattr(value, "__iter__"):
@@ -230,7 +231,7 @@ def _encoded(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         at = error.start
-    raise LocalProtocolError(f"body is a str with a lone surrogate at index {at}: expected what UTF-8 can encode")
+    raise LocalProtocolError(f"body is a str with a lone surrogate at index {at}: expected text that UTF-8 can encode")
 
 
 def _unused(value: Any) -> Any:
@@ -243,13 +244,13 @@ def _unused(value: Any) -> Any:
 
 
 def _bytes(piece: object) -> bytes:
-    """What the user's iterator or file gave, checked."""
+    """A piece that the user's iterator or file gave, checked."""
     if isinstance(piece, (bytes, bytearray, memoryview)):
         return exact_bytes(piece)  # its length is sent in front of a chunk
     if isinstance(piece, CoroutineType):
         piece.close()  # else Python warns that it was never awaited, which would hide the message below
     raise LocalProtocolError(
-        f"body gave a piece of type {type(piece).__name__}: expected bytes, bytearray or memoryview"
+        f"body yielded a piece of type {type(piece).__name__}: expected bytes, bytearray or memoryview"
     )
 
 
@@ -310,7 +311,9 @@ class _File:
 
     def open(self, run_blocking: RunBlocking) -> BodyReader:
         if not self.replayable:
-            raise LocalProtocolError("body is a file that cannot seek and was read: it cannot be sent again")
+            raise LocalProtocolError(
+                "body is a file that was read and cannot seek: it cannot be sent again; a ReplayableBody can"
+            )
         return _FileReader(self, run_blocking)
 
 
@@ -338,6 +341,7 @@ class _FileReader:
         return data or None
 
     def _read(self) -> object:
+        # With the first read, not when the request was made: another sending may have moved the file since.
         if self._began is not None:
             self._source.file.seek(self._began)
             self._began = None
@@ -373,9 +377,10 @@ class _Pieces:
     def open(self, run_blocking: RunBlocking) -> BodyReader:
         if not self.replayable:
             raise LocalProtocolError(
-                "body is an iterator whose items have been asked for: it cannot be sent again; a ReplayableBody can"
+                "body is an iterator that was already read from: it cannot be sent again; a ReplayableBody can"
             )
         made = self._given() if self._call else self._given
+        # A callable is called once: what it made is kept, for a resend before its first item was asked for.
         if self._call and not self._again:
             self._given, self._call = made, False
         self.is_async = hasattr(made, "__aiter__")
@@ -393,7 +398,7 @@ class _Pieces:
         """The first item is about to be asked for."""
         self._asked = True
         if not self._again:
-            self._given = None  # the reader's from now on: what it lets go of is gone
+            self._given = None  # the reader's from now on: what it drops is gone
 
 
 def _refuse_made(made: object) -> None:
@@ -417,6 +422,7 @@ class _SyncReader:
     async def next(self) -> bytes | None:
         if not self._begun:
             self._begun = True
+            # Before the first item is asked for: from here on it cannot be sent again, whatever the iterator raises.
             self._source.begin()
         for piece in self._iterator:
             data = piece if type(piece) is bytes else _bytes(piece)
@@ -468,6 +474,7 @@ class _AsyncReader:
     async def aclose(self) -> None:
         self._closed = True
         iterator = self._iterator
+        # One that was never asked for an item has nothing to clean up, and the next attempt may send it.
         if self._begun and isinstance(iterator, AsyncGeneratorType) and not iterator.ag_running:
             await iterator.aclose()
 

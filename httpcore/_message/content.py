@@ -78,6 +78,8 @@ class Content:
         while True:
             decoder = self._decoder
             if decoder is not None and (piece := decoder.step()) != b"":
+                # Not before the first piece: most bodies have one, and a turn of the loop for each would cost more than
+                # to decode it.
                 if self._worked:
                     await source.turn()
                 self._worked = True
@@ -136,7 +138,8 @@ def check_size(size: int, max_body: MaxBody, what: str = "is") -> None:
     """Raise LimitExceeded when that many bytes are more than a `max_body` that was given."""
     if isinstance(max_body, int) and size > max_body:
         raise LimitExceeded(
-            f"the body {what} {size:,} bytes, more than max_body={max_body} allows: stream() gives it in pieces",
+            f"the body {what} {size:,} bytes, more than max_body={max_body} allows: raise max_body, or read the body "
+            "in pieces with stream()",
             limit=max_body,
         )
 
@@ -150,6 +153,7 @@ class _Keeper:
         self, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, declared: int | None, note: Note
     ) -> None:
         if declared is not None and max_body is not UNSET:
+            # Before anything is read: a body that says that it is too long costs nothing.
             check_size(declared, max_body, "was declared to be")
         self._headers = headers
         self._note = note
@@ -178,12 +182,14 @@ class _Keeper:
 
     @property
     def is_coded(self) -> bool:
-        """What was received is decoded."""
+        """The received bytes have a content coding."""
         return self._decoder is not None
 
     def step(self) -> bool:
         """Decode one piece, or a part of one. False when there is nothing to do before more is received."""
         decoder = self._decoder
+        # It rests at the bound, and raises only when no further input could lift it: so the outcome does not depend on
+        # how the body arrives.
         if decoder is None or (decoder.decoded > KEPT_AT_LEAST and not self._may_go_on()):
             return False
         piece = decoder.step()
@@ -194,7 +200,7 @@ class _Keeper:
         return piece != b""
 
     def _may_go_on(self) -> bool:
-        """Whether what was received so far allows more content.
+        """Whether the bytes that were received so far allow more content.
 
         Raises:
             LimitExceeded: there is more than can be allowed by what may still come.
@@ -210,7 +216,7 @@ class _Keeper:
             if kept > most:
                 raise LimitExceeded(
                     f"a body of {size:,} bytes decodes to more than {most:,}, which is the most without max_body: "
-                    "max_body allows more, None any, and stream() gives it in pieces",
+                    "set max_body (None for no limit), or read the body in pieces with stream()",
                     limit=most,
                 )
         return False

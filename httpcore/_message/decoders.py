@@ -479,7 +479,7 @@ class _Budget:
         if self._passed > allowed:
             raise DecodingError(
                 f"a chain of codings costs too much: {self._received} bytes received became {self._passed} bytes "
-                f"between the codings and {self.content} bytes of content; raw() gives the body as sent"
+                f"between the codings and {self.content} bytes of content; raw() returns the body as sent"
             )
 
     def open_window(self, stage: _Stage, size: int) -> None:
@@ -493,7 +493,7 @@ class _Budget:
         if total > MAX_WINDOWS:
             raise DecodingError(
                 f"the windows of a chain of codings take {total} bytes: at most {MAX_WINDOWS} are used together; "
-                "raw() gives the body as sent"
+                "raw() returns the body as sent"
             )
 
 
@@ -543,6 +543,7 @@ class _Stage:
                     continue
                 unpacker = self._unpacker = self._next_member()
             piece = self._unpack(unpacker, data)
+            # Looked at before the piece is returned: the surplus behind this member must be there for the next call.
             if unpacker.eof:
                 self._surplus = unpacker.unused_data
                 self._unpacker = None
@@ -574,6 +575,7 @@ class _Stage:
             data += more
         if data.startswith(magic) or not note("text-behind-gzip"):
             return data
+        # Said once: all that follows is passed over, to its end, or it would be taken for the start of a member again.
         self._over = True
         while self._source.take():
             pass
@@ -600,6 +602,7 @@ class _Stage:
     def _next_member(self) -> _Unpacker:
         if self._members and not self.coding.many:
             raise DecodingError(self._damage("bytes follow its end"))
+        # By what was decoded so far: a member of 20 bytes costs as much to begin as one of a megabyte.
         if self._members >= MAX_MEMBERS + self.decoded // BYTES_PER_FURTHER_MEMBER:
             raise DecodingError(
                 self._damage(f"it has more than {self._members} members: too many for so little content")
@@ -619,7 +622,7 @@ class _Stage:
 
 
 class _Inbox:
-    """What was fed and not yet taken, in slices of at most 16 KiB, as long as it is this decoder's turn."""
+    """The bytes that were fed and not yet taken, in slices of at most 16 KiB, as long as it is this decoder's turn."""
 
     __slots__ = ("_rest", "_turn", "_waiting")
 
@@ -652,7 +655,7 @@ class _Inbox:
 
 
 class _Joint:
-    """What a stage of a chain pulls from: gives blocks, and has each counted when its first byte is read."""
+    """The source of a stage of a chain: gives blocks, and has each counted when its first byte is read."""
 
     __slots__ = ("_count", "_offset", "_rest", "_source", "_turn")
 
@@ -737,6 +740,7 @@ class Decoder:
         if not self._stages:
             self._check_open()
         turn, budget = self._turn, self._budget
+        # Each call has its own allowance: what a turn has left over must not add up.
         turn.begin()
         try:
             piece = self._stages[-1].take()
@@ -746,6 +750,7 @@ class Decoder:
             if self._max_decoded is not None and self.decoded > self._max_decoded:
                 raise _too_much(self._max_decoded)
         except BaseException:
+            # Also after Ctrl-C and MemoryError: the library's state is not known then.
             self.close()
             raise
         return piece or (None if turn.over else b"")
@@ -758,6 +763,7 @@ class Decoder:
         """
         self._check_open()
         stages = self._stages
+        # Before the checks, which raise: a finished decoder is closed either way.
         self.close()
         for stage in stages:
             stage.end()
@@ -766,7 +772,7 @@ class Decoder:
                 raise DecodingError(f"the {name} body was cut short: it ended after {self.decoded} decoded bytes")
 
     def close(self) -> None:
-        """Let go of everything, at once. May be called at any time and again."""
+        """Release everything, at once. May be called at any time and again."""
         self._stages = ()
         self._budget = None
         self._inbox.clear()
@@ -805,7 +811,7 @@ def decoder_for(
     if unknown and (note is None or not note("unknown-coding")):
         known = ", ".join(_MAKERS)
         raise DecodingError(
-            f"the content coding {show(unknown[0])} is not known: {known} are; raw() gives the body as sent"
+            f"the content coding {show(unknown[0])} is not known: {known} are; raw() returns the body as sent"
         )
     return Decoder(codings, max_decoded, note) if codings else None
 
@@ -827,6 +833,7 @@ def _codings(value: bytes) -> tuple[tuple[_Coding, ...], tuple[bytes, ...]]:
         raise DecodingError(f"the body has {len(names)} content codings: at most {MAX_CODINGS} are decoded")
     # The list is in the order of applying (RFC 9110 section 8.4), so the last is decoded first.
     unknown = tuple([name for name in names if name.decode("latin-1") not in _REGISTERED])
+    # Unknown names are left out here and reported by `decoder_for`, which knows whether that is an error.
     codings = tuple([_known(name) for name in reversed(names) if name not in unknown])
     for coding in codings:
         if coding.one_per_chain and codings.count(coding) > 1:
@@ -842,12 +849,14 @@ def _known(token: bytes) -> _Coding:
     name = _ALIASES.get(name, name)
     if name not in _MAKERS:
         known = ", ".join(_MAKERS)
-        raise DecodingError(f"the content coding {show(token)} is not known: {known} are; raw() gives the body as sent")
+        raise DecodingError(
+            f"the content coding {show(token)} is not known: {known} are; raw() returns the body as sent"
+        )
     coding = _coding(name)
     if coding is None:
         extra = _EXTRAS[name]
         raise DecodingError(
             f"the content coding {name!r} needs a library that is missing: "
-            f"install the extra [{extra}], as in pip install '.[{extra}]'; raw() gives the body as sent"
+            f"install the extra [{extra}], as in pip install '.[{extra}]'; raw() returns the body as sent"
         )
     return coding

@@ -88,7 +88,7 @@ class Bounded(dict[K, V]):
 
 
 class Remembered(Bounded[bytes, V]):
-    """What `learn` made of a key, for the keys that were asked for lately: `remembered[key]`.
+    """The results of `learn` for the keys that were asked for lately: `remembered[key]`.
 
     What peers and callers send decides what is asked for, so both the length of a key and the number of keys have a
     bound. An exception of `learn` is the answer for that key, and is not remembered. At worst, of two threads both

@@ -9,7 +9,7 @@ from .. import __version__
 from .rules import Leniency
 
 LIBRARY: Final = f"httpcore {__version__}"
-"""What reads both protocols, for `ResponseInfo.engine`."""
+"""The name of the native engines, for `ResponseInfo.engine`."""
 
 MARKED: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"content-encoding"))
 """The fields that say how long a body is and how it is coded, and how long its connection lives."""

@@ -81,7 +81,7 @@ class RawStream(Protocol):
 
 
 class _Closed:
-    """What `close` returns: awaiting it does nothing."""
+    """The result of `close`: awaiting it does nothing."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield from ()

@@ -227,6 +227,7 @@ class Request:
         host = b""
         if b"host" not in marked:
             value = url.host_header if method != b"CONNECT" or self.protocol is not None else self.target
+            # First, as RFC 9110, section 7.2, recommends.
             self.headers.insert(0, (b"Host", value))
             host = b"Host: %b\r\n" % value
         framing = b""
@@ -278,6 +279,7 @@ class Request:
         self.upgrade = b"upgrade" in marked
         goes_on = duplex and self.may_go_on
         lengths, codings = marked.get(b"content-length"), marked.get(b"transfer-encoding")
+        # What follows the beginning is not known yet, so neither is its length.
         if goes_on and not (lengths or codings):
             self.content_length, self.chunked = None, True
         else:
@@ -286,6 +288,7 @@ class Request:
             )
         options = b",".join(marked.get(b"connection", ())).lower().split(b",")
         self.close = any(option.strip(b" \t") == b"close" for option in options)
+        # RFC 9110, section 10.1.1: no expectation without a body.
         self.expects_continue = (self.chunked or bool(self.content_length)) and any(
             value.lower() == b"100-continue" for value in marked.get(b"expect", ())
         )
@@ -313,6 +316,7 @@ class Request:
         elif target.startswith(b"/"):
             other.target = b"http://%b%b" % (self.url.host_header, target)
         other.headers = [*self.headers, *fields]
+        # Cut out of the head that was checked, and not made anew from the fields: so it is what was checked.
         rest = self.head[len(self.method) + len(target) + 1 : -2]
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         other.head = b"%b %b%b%b\r\n" % (self.method, other.target, rest, lines)
@@ -328,8 +332,12 @@ class Request:
         added = []
         for name, value in header_pairs(fields):
             lower = name.lower()
+            # The route and the framing follow from these, and both are decided by now.
             if lower in _SETTLED:
-                raise LocalProtocolError(f"the trace adds the field {show(name)}: expected none that is settled by now")
+                raise LocalProtocolError(
+                    f"the trace adds the field {show(name)}: expected none that routes, frames or authenticates the "
+                    "request"
+                )
             if lower not in names:
                 added.append((name, value))
         other = copy(self)
@@ -348,6 +356,7 @@ class Request:
         other = copy(self)
         other.expects_continue = False
         other.headers = [field for field in self.headers if field[0].lower() != b"expect"]
+        # The request line stays: it may be in absolute-form, for a proxy.
         start = self.head.partition(b"\r\n")[0]
         other.head = b"%b\r\n%b\r\n" % (start, b"".join([b"%b: %b\r\n" % field for field in other.headers]))
         return other
@@ -470,9 +479,7 @@ def _check_host(hosts: list[bytes]) -> None:
     if len(hosts) > 1:
         raise LocalProtocolError(f"headers has Host {len(hosts)} times: expected once")
     if not _HOST.fullmatch(hosts[0]):
-        raise LocalProtocolError(
-            "headers has a Host whose value is not a host, or a host and port: expected one of these"
-        )
+        raise LocalProtocolError("headers has an invalid Host: expected a host, or a host and port")
 
 
 def _framing(
@@ -488,13 +495,12 @@ def _framing(
         if lengths or codings or not body.is_empty or trailers is not None:
             raise LocalProtocolError(f"method is {method.decode()}: expected no body, framing headers or trailers")
         return None, False
+    # RFC 9112, section 6.1: a message with both may be an attempt at smuggling, so none is sent.
     if lengths and codings:
         raise LocalProtocolError("headers has both Content-Length and Transfer-Encoding: expected one of them")
     if codings:
         if codings != [b"chunked"]:
-            raise LocalProtocolError(
-                "headers has a Transfer-Encoding that is not exactly chunked, once: expected nothing else"
-            )
+            raise LocalProtocolError("headers has an unsupported Transfer-Encoding: expected chunked, once")
         return None, True
     if lengths:
         return _declared(lengths, body, trailers, goes_on), False
@@ -505,7 +511,10 @@ def _framing(
 
 def _declared(lengths: list[bytes], body: Body, trailers: object, goes_on: bool) -> int:
     if trailers is not None:
-        raise LocalProtocolError("headers has Content-Length and there are trailers: they need the chunked coding")
+        raise LocalProtocolError(
+            "headers has Content-Length and there are trailers: expected one of them, since trailers need the "
+            "chunked coding"
+        )
     if len(lengths) > 1:
         raise LocalProtocolError(f"headers has Content-Length {len(lengths)} times: expected once")
     if not _DIGITS.fullmatch(lengths[0]):
@@ -526,7 +535,7 @@ def _trailer_fields(trailers: HeaderTypes) -> Headers:
     pairs = _fields(trailers, "trailers")[0] if trailers else []
     for index, (name, _) in enumerate(pairs):
         if name.lower() in _NOT_IN_TRAILERS:
-            raise LocalProtocolError(f"trailers[{index}] is {show(name)}: expected it in headers alone")
+            raise LocalProtocolError(f"trailers[{index}] is {show(name)}: expected it in headers only")
     return pairs
 
 
@@ -577,6 +586,7 @@ def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[b
             lines.append(start + value)
     except (TypeError, ValueError):
         return None
+    # All values in one pass, with no separator: no allowed byte can hide a forbidden one.
     if has_forbidden(b"".join(lines)):
         return None
     lines.append(b"")

@@ -316,7 +316,7 @@ class Response(HeaderLookup):
             RemoteProtocolError: the body was cut short or breaks the grammar.
             DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
             LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
-                more than 64 MiB and 32 times the bytes received. `stream()` gives it in pieces.
+                more than 64 MiB and 32 times the bytes received. `stream()` returns it in pieces.
             StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another task or thread is reading it,
                 or closes it meanwhile.
         """
@@ -332,6 +332,7 @@ class Response(HeaderLookup):
             if whole is None or (whole and is_coded(self._marked)):
                 whole = await collected(source, self._marked, limit, whole)
                 self._check_open()
+                # The body is here: the connection is free, whether or not the caller closes the response.
                 source.close()
             elif limit is not UNSET:
                 check_size(len(whole), limit)
@@ -408,12 +409,14 @@ class Response(HeaderLookup):
         return source.again() if isinstance(source, _Given) and source.buffered_body() is not None else None
 
     def _close(self) -> None:
+        # The state first: a reader that the next line wakes finds out that it was closed.
         if not self.is_closed:
             self._state = _BodyState.CLOSED
         self._source.close()
 
     def _fail(self, error: BaseException) -> None:
         """Reading the body ended with `error`: close. Raises ResponseClosed if another task closed it before."""
+        # Looked at before `_close` below changes it.
         is_closed = self._state is _BodyState.CLOSED
         self._with_request_context(error)
         if is_closed and isinstance(error, HTTPCoreError) and not isinstance(error, ResponseClosed):
@@ -480,6 +483,7 @@ class BodyStream:
             if not piece:
                 self._response._check_open()
         except BaseException as error:
+            # Also for an error: the next call ends, and does not read on behind the damage.
             self._done = True
             self._response._fail(error)
             raise

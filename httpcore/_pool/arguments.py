@@ -46,7 +46,7 @@ def checked_flag(name: str, value: object) -> bool:
 def checked_protocols(http1: object, http2: object) -> tuple[str, ...]:
     one, two = checked_flag("http1", http1), checked_flag("http2", http2)
     if not (one or two):
-        raise ValueError("http1 and http2 are both False: at least one is to be spoken")
+        raise ValueError("http1 and http2 are both False: expected True for one of them, or both")
     return (("h2",) if two else ()) + (("http/1.1",) if one else ())
 
 
@@ -54,7 +54,7 @@ def checked_trace(trace: object) -> Trace | None:
     """It is called from plain code too, so that an async function would make coroutines that nothing awaits."""
     if trace is None:
         return None
-    expected = "expected a plain callable that takes a TraceEvent, or None"
+    expected = "expected a plain callable that accepts a TraceEvent, or None"
     if not callable(trace):
         raise TypeError(f"trace is of type {type(trace).__name__}: {expected}")
     if _is_async(trace):

@@ -28,7 +28,7 @@ class Attempts:
 
     Arguments:
         retry_stale: as for the pool.
-        are_last: their failure is the request's, and the listener is told. Else a retry policy has its say first.
+        are_last: their failure is the request's, and its trace is called. Else a retry policy decides first.
     """
 
     __slots__ = ("_are_last", "_leases", "_retry_stale")
@@ -45,9 +45,12 @@ class Attempts:
         resends = returns = 0
         try:
             while True:
+                # Made before anything is acquired: it is the ticket, and its death releases what it got, wherever
+                # Ctrl-C comes.
                 delivery = Delivery(call, leases)
                 connection: HTTPConnection | None = None
                 exchange: Exchange | None = None
+                # Until `begin`: a retry policy repeats any method as long as no connection was there for the request.
                 call.is_connected = False
                 try:
                     connection = leases.acquire(delivery, call, avoid) or await leases.obtain(delivery, call, avoid)
@@ -62,12 +65,15 @@ class Attempts:
                     delivery.arrive(head)
                     return delivery
                 except BaseException as error:
+                    # Before the release, which takes the ticket out of the ledger: a pool that drains must see the call
+                    # in one of them.
                     leases.draining.keep(call)
                     slot = delivery.slot
                     if may_have_acted(exchange):  # before it is given up, which also refuses what has not left
                         call.may_have_acted = True
                     reusable = exchange is not None and exchange.give_up()
                     leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
+                    # Only now, with the connection released: another attempt may need its place.
                     where = None
                     if exchange is not None and not delivery.closed:
                         stale = delivery.was_reused and self._retry_stale
@@ -81,6 +87,8 @@ class Attempts:
                         raise described from error
                     avoid = connection if where is Again.FRESH else None
                     self._prepare(call, where, slot)
+                    # It had found the connection full and nothing was sent: no resend, so the count of those is not
+                    # touched.
                     if where is Again.BACK:
                         returns += 1
                         call.steps = None
@@ -108,7 +116,7 @@ class Attempts:
         return described
 
     def _after(self, call: Call, delivery: Delivery, exchange: Exchange, head: Head, resends: int) -> Again | None:
-        """Whether the request goes out again for an answer that may not be about it: then this one is let go of."""
+        """Whether the request goes out again for an answer that may not be about it: then this answer is discarded."""
         stale = delivery.was_reused and self._retry_stale and exchange.closes
         where = again_after(call.request, head, stale=stale, resends=resends, duplex=call.duplex)
         if where is not None:
@@ -117,6 +125,7 @@ class Attempts:
             exchange.drain()
             clean = exchange.clean
             self._leases.release(delivery, reusable=clean, reason=None if clean else CloseReason.NOT_REUSABLE)
+            # RFC 9110, section 10.1.1: after 417 the same request without the expectation.
             if where is Again.PLAIN:
                 call.request = call.request.without_expect()
             self._leases.totals.resends += 1
@@ -125,6 +134,7 @@ class Attempts:
 
     def _prepare(self, call: Call, where: Again, slot: Slot | None) -> None:
         """For another attempt after one on that slot."""
+        # Another route is another key: these connections are kept apart from those of HTTP/2.
         if where is Again.HTTP11:
             call.route = call.route._replace(offers=_HTTP11)
         elif slot is not None:

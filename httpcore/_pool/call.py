@@ -1,4 +1,4 @@
-"""One call of `request`: what was asked, in which runtime, by when, and which listener hears of it."""
+"""One call of `request`: the request, its route, its runtime, its deadline, and the trace that records it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _numbers = count(1)
 
 
 class Call(Deadline):
-    """What was asked, and by when: it is the deadline of all its waits.
+    """A request with its route and its timeouts: it is the deadline of all its waits.
 
     Attributes:
         request, route, backend, duplex: as given.
-        tracer: tells the trace, if there is one.
+        tracer: makes the records, if there is a trace.
         tag: what the caller calls it.
         continues: an attempt before this one has ended.
         may_have_acted: an attempt before reached a peer that did not refuse it.
@@ -97,17 +97,18 @@ class Call(Deadline):
         return self._number
 
     def trace(self, trace: Trace) -> Tracer:
-        """From here on the trace is told what happens to the request; first that it has begun."""
+        """From here on the trace gets a record of each thing that happens to the request; first that it has begun."""
         self.tracer = tracer = Tracer(trace, self.number, self.tag, self.backend)
         tracer.started(self.request, self.began)
         return tracer
 
     def trace_connect(self, trace: Trace) -> None:
-        """From here on the trace is told of a connection that no request has asked for: its number is 0."""
+        """From here on the trace gets records of a connection that no request has asked for: its number is 0."""
         self.tracer = Tracer(trace, 0, None, self.backend)
 
     def connect_limit(self) -> float | None:
         limit = self.config.connect_timeout
+        # One timeout for both: time spent waiting for another request's dial is not given a second time.
         return None if limit is None else max(0.0, limit - self.followed)
 
     def interim(self, head: Head) -> None:
@@ -160,6 +161,7 @@ class Call(Deadline):
         """
         if not isinstance(error, HTTPCoreError):
             return error
+        # Before facts are added: it may become another error, a `TotalTimeout`.
         if isinstance(error, Timeout):
             error = self.as_total_timeout(error)
         peer = connection.info.peer or None if connection is not None else None

@@ -34,7 +34,7 @@ NOWHERE = StreamInfo(peer="", local="")
 
 
 class HTTPConnection:
-    """What a slot of the ledger stands for.
+    """One connection, from its dial to its close: what a slot of the ledger stands for.
 
     Attributes:
         engines: what reads and writes the protocol that the server chooses.
@@ -42,9 +42,9 @@ class HTTPConnection:
             is closed, all but the first are put into the pool's totals, and so are the streams that were opened on it.
         is_shared: it carries many exchanges at once.
         is_strict: unusual content is an error.
-        is_quiet: tells, once it is open, whether it is fit for another exchange: the peer has neither left nor said
+        is_quiet: returns, once it is open, whether it is fit for another exchange: the peer has neither left nor sent
             anything against it. Plain and cheap.
-        on_close: is called once when it is closed, where a trace was told that it was opened.
+        on_close: is called once when it is closed, where a trace has a record of its opening.
         tracer: of the request that uses it, where there is a trace and no other request can use it.
     """
 
@@ -87,6 +87,7 @@ class HTTPConnection:
         Raises as `Dial.run` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when
         `close` came first.
         """
+        # Before the dial: a `close` of the pool must find something to end from the first moment on.
         self._interrupt = interrupt = Interrupt()
         self._steps = steps = Steps(backend.now, deadline.tracer) if steps is None else steps
         interruptible = getattr(backend, "interruptible", None)
@@ -95,6 +96,7 @@ class HTTPConnection:
             stream = await (dial.run() if interruptible is None else interruptible(interrupt, dial.run))
             await self._greet(stream, connector, backend, deadline)
         except Exception as error:
+            # Whatever a closed stream made of it: the caller closed the pool, and gets the error that says so.
             if self._closed and not isinstance(error, PoolClosed):
                 raise interrupt.error() from error
             raise
@@ -102,11 +104,12 @@ class HTTPConnection:
             self._interrupt = self._steps = None
 
     async def _greet(self, stream: Stream, connector: Connector, backend: Backend, deadline: Deadline) -> None:
-        """Begin to speak what the two sides agreed on."""
+        """Begin the protocol that the two sides agreed on."""
         rules = connector.network.rules
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
             http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval, self._totals)
+            # Before `greet` waits: a `close` meanwhile must find the wire, not only the stream.
             self._speak(http2, partial(HTTP2Exchange, http2))
             await http2.greet(deadline)
         else:
@@ -121,10 +124,11 @@ class HTTPConnection:
         self.is_quiet = wire.is_quiet
 
     def _chosen(self, stream: Stream) -> str:
-        """What TLS agreed on. A server that has no ALPN speaks HTTP/1.1, or HTTP/2 where that alone is offered."""
+        """The protocol that TLS agreed on. Without ALPN it is HTTP/1.1, or HTTP/2 if that alone is offered."""
         offers = self.route.offers
         tls = stream.info().tls if self.route.tls is not None else None  # else it is the proxy's
         alpn = None if tls is None else tls.alpn
+        # RFC 9113, sections 3.2 and 3.3: HTTP/2 over TLS is agreed on by ALPN; without it only prior knowledge remains.
         if alpn is None:
             return "http/1.1" if "http/1.1" in offers else "h2"
         if alpn not in offers:
@@ -133,6 +137,7 @@ class HTTPConnection:
 
     def _reached(self, stream: Stream) -> None:
         self._stream = stream
+        # Kept first, looked at then; `close` does it in the other order, so one of them closes the stream.
         if self._closed:
             stream.close()
             raise Interrupt().error()
@@ -206,9 +211,11 @@ class HTTPConnection:
         self._closed = True  # with the next lines at once, see `Totals`
         self._totals.reuses += reuses
         self._totals.streams += streams
+        # Read once: the opening task sets it to None when it ends, in another thread perhaps.
         interrupt = self._interrupt
         if interrupt is not None:
             interrupt.set()
+        # Taken out first: two threads may close it, and its close is recorded once.
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()

@@ -1,4 +1,4 @@
-"""What the ledger has, counted from claims and slots alone: they hold in the middle of a step too."""
+"""The counts of the ledger, from claims and slots alone: they hold in the middle of a step too."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _ELSEWHERE: Final = "the response belongs to another event loop: read it where t
 class Delivery(Ticket):
     """One attempt of a call and then its response: what a `Response` reads from, and what releases the connection.
 
-    It is the ticket of its attempt: it is made, *then* the ledger is asked, and when it dies the ledger hears of it.
+    It is the ticket of its attempt: it is made, *then* the ledger is asked, and when it dies the ledger gets its claim.
     What an attempt leaves as it is for long stands here, and not in each of them.
 
     Attributes:
@@ -68,6 +68,8 @@ class Delivery(Ticket):
 
     def __init__(self, call: Call, leases: Leases) -> None:
         route = call.route
+        # The ledger of this moment, by a C function: the pool may have another one after a fork, which knows none of
+        # this.
         Ticket.__init__(self, route, "h2" in route.offers, leases.ledger.dropped.append)
         self._call = call
         self._leases = leases
@@ -79,6 +81,7 @@ class Delivery(Ticket):
         self._reused = connection.uses > 0
         call.is_connected = True
         request = call.request
+        # Before the exchange sends anything: a close from here on is recorded for this request.
         if call.tracer is not None and self.claim.slot is not None:
             call.tracer.using(connection.info.peer, self._reused, connection.protocol)
             follow(self._leases, self.claim.slot, connection, call.tracer)
@@ -92,12 +95,12 @@ class Delivery(Ticket):
 
     @property
     def call(self) -> Call:
-        """What it is an attempt of."""
+        """The call that it is an attempt of."""
         return self._call
 
     @property
     def phase(self) -> RequestPhase:
-        """What it is doing. Asked at any time, by any thread."""
+        """The step that it is in. Asked at any time, by any thread."""
         claim = self.claim
         slot, state = claim.slot, claim.state
         if state is TicketState.WAITING or slot is None:
@@ -114,7 +117,7 @@ class Delivery(Ticket):
 
     @property
     def peer(self) -> str | None:
-        """What it is connected to, or connects to since it is known."""
+        """The address that it is connected to, or connects to since that is known."""
         slot = self.claim.slot
         connection: HTTPConnection | None = None if slot is None else slot.connection  # type: ignore[assignment]
         return None if connection is None else connection.info.peer or None
@@ -125,7 +128,7 @@ class Delivery(Ticket):
         return self._reused
 
     def arrive(self, head: Head) -> None:
-        """The head is here: tell the listener, and release the connection if nothing more is to come."""
+        """The head is here: record it, and release the connection if nothing more is to come."""
         call, exchange = self._call, self.exchange
         self.head = head
         self._has_head = True
@@ -134,6 +137,7 @@ class Delivery(Ticket):
             return
         # All has come in one piece, as it mostly does. When it was released is read from the clock in any case: a
         # reading of its own, and the steps of `_end` and `release` that have nothing to do here, would cost 1 %.
+        # The body is here, so others may have the connection before the caller has seen a byte of it.
         reason = None if exchange.clean else CloseReason.NOT_REUSABLE
         expires = None if reason else self._expires()
         at = self._leases.release(self, reusable=reason is None, expires=expires, reason=reason)
@@ -154,11 +158,13 @@ class Delivery(Ticket):
             self._end(now)
 
     def source(self) -> Delivery | Handover:
-        """What the response reads from."""
+        """The source that the response reads from."""
         return Handover(self) if self.exchange.switched else self
 
     def release(self, reason: CloseReason | None, expires: float | None = None) -> None:
         """Release the connection, for others if there is no `reason` against it. Only the first call counts."""
+        # Also by `close`, by an error and by a finaliser: each comes here, and the first has decided whether it is
+        # reusable.
         if self.claim.state is _DONE or self._is_put_off:
             return
         if self._leases.release(self, reusable=reason is None, expires=expires, reason=reason) is None:
@@ -196,7 +202,7 @@ class Delivery(Ticket):
         )
 
     def timing(self, exchange: Exchange | None) -> RequestTiming:
-        """What is known by now. `exchange`: None where it has not begun."""
+        """The times that are known by now. `exchange`: None where it has not begun."""
         return timing_of(self._call, exchange, self._headed, self._completed)
 
     def made(self, size: int) -> None:
@@ -212,6 +218,7 @@ class Delivery(Ticket):
         return body
 
     async def next(self) -> bytes:
+        # Before the wait: afterwards a DONE claim may as well be this response's own end.
         taken_away = self.claim.state is _DONE and not self.claim.closed  # the body is not at its end
         if not (taken_away or self.claim.closed or self._call.backend.is_current()):
             raise LocalProtocolError(_ELSEWHERE, phase=_BODY)
@@ -270,6 +277,7 @@ class Delivery(Ticket):
         call = self._call
         try:
             await call.backend.sleep(0)
+            # After the turn: the total timeout may have run out while others had it.
             call.within(None)
         except BaseException as error:
             described = self._broken(error)
@@ -284,6 +292,7 @@ class Delivery(Ticket):
     def _broken(self, error: BaseException) -> BaseException:
         """Release the connection after an error in the body, which is returned with what this request knows of it."""
         if self.claim.state is not _DONE:
+            # Of HTTP/2 an exchange ends alone, so its error need not cost the others their connection.
             fine = self.exchange.give_up()
             self.release(None if fine else close_reason(error))
         described = self.with_request_context(as_closed(self, error), _BODY)
@@ -295,6 +304,7 @@ class Delivery(Ticket):
         """The rest of the body is not wanted. A raw stream has an owner of its own and stays."""
         exchange, tracer = self.exchange, self._call.tracer
         if self.claim.state is not _DONE and not exchange.switched:
+            # Before `_end` looks whether the connection is clean: a small rest that is here already makes it so.
             exchange.drain()
             self._end(None, CloseReason.CLOSED_EARLY)
         if tracer is not None and not exchange.switched:
@@ -319,6 +329,7 @@ class Delivery(Ticket):
             self.release(reason, None if reason else self._expires())
         elif not self.claim.closed:  # else the pool has taken the connection away, and the rest was here already
             return
+        # Not where it was given up: then there is no time of completion.
         if exchange.ended:
             self._completed = at = self._call.now() if at is None else at
         if tracer is not None and at is not None:
@@ -362,6 +373,8 @@ class Handover:
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        # One direction only: a delivery that knew its raw stream would be a circle, and a dropped one would hold its
+        # connection until the garbage collector came.
         self.connection: RawStream | None = _DescribedStream(delivery)
 
     @property
@@ -425,6 +438,7 @@ class _DescribedStream(RawStream):
         await self._explaining(self._raw.end(trailers), "end the raw stream")
 
     def close(self) -> Awaitable[None]:
+        # Which calls `_release_raw`: closing and releasing are one plain step.
         self._raw.close()
         return CLOSED
 
@@ -432,6 +446,7 @@ class _DescribedStream(RawStream):
         try:
             return await step
         except BaseException as error:
+            # One place for the three calls: an error of a raw stream has the same facts as one of a body.
             described = self._delivery.with_request_context(as_closed(self._delivery, error), phase)
             self._delivery.count(described)
             if described is error:

@@ -1,4 +1,4 @@
-"""What a pool that drains waits for: that no request is in flight, not even between two attempts."""
+"""The wait of a pool that drains: until no request is in flight, not even between two attempts."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class Draining:
         ends = None if timeout is None else backend.now() + timeout
         while True:
             event = backend.event()
+            # Registered first, looked at then: an end between the two sets the event.
             self.events.append(event)
             try:
                 if is_idle():

@@ -39,7 +39,7 @@ class Engines:
     """One for each protocol; they are loaded.
 
     Attributes:
-        reports: library and difference, of each that a shadow has found and no trace was told of.
+        reports: library and difference, of each that a shadow has found and no trace has recorded.
     """
 
     http1: http1.HTTP1Engine
@@ -76,6 +76,7 @@ def checked_engines(engines: Any) -> Engines:
         names = dict.fromkeys(TABLES, "native") | dict(engines)
     else:
         raise TypeError(f"{where} is of type {type(engines).__name__}: {_FORM}")
+    # Bounded, and appended to by any thread without a lock.
     reports: deque[tuple[str, str]] = deque(maxlen=MOST_REPORTS)
     loaded = {protocol: _find(where, protocol, name)(partial(_report, reports)) for protocol, name in names.items()}
     return Engines(loaded["http/1.1"], loaded["http/2"], reports)

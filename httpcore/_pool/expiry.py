@@ -36,6 +36,8 @@ class Early:
         notes = self.notes
         while notes and notes[0][0] <= now:
             when, _, slot = heappop(notes)
+            # A note is stale if its slot has been used since, or has another time by now: it is skipped, not searched
+            # for.
             if slot in idle and slot.expires == when:
                 return slot
         return None

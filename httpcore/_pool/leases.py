@@ -105,6 +105,7 @@ class Leases:
         self.unreported: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
+        # By the dict: Ctrl-C may have come in `__init__`, before these were set.
         # No request can be under way, since each holds this; so there is no thread to lock out.
         ledger = self.__dict__.get("ledger")
         for slot in ledger.slots() if ledger is not None else ():
@@ -131,12 +132,15 @@ class Leases:
                 ledger.acquire(ticket, now)
                 if ledger.todo:
                     self._perform()
+        # After the lock is released, and whatever happened: what a finaliser has put off meanwhile must not wait for
+        # the next request.
         finally:
             if self._deferred:
                 self._catch_up()
         claim = ticket.claim
         if claim.state is _HOLDING:
             connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
+            # Outside of the lock, since `is_quiet` may be a system call: the ticket holds the connection meanwhile.
             fits = avoid is None and (connection.uses == 0 or connection.is_quiet())
             if fits and not (connection.is_shared and connection.needs_check):
                 return connection
@@ -156,6 +160,7 @@ class Leases:
                 ):
                     call.connected = call.now()
                     return connection
+                # Dead before a byte was sent, so no attempt has failed: the ticket keeps its place before all others.
                 self.step(partial(self._redial, ticket))
             elif state is TicketState.DIALING:
                 await self._dial(ticket, call)
@@ -174,7 +179,8 @@ class Leases:
         return connection is not avoid or not self.ledger.has_room(ticket)  # better the same than none
 
     async def _wait(self, ticket: Ticket, call: Call) -> None:
-        """Until the ticket is more than WAITING. To wait for another's dial is to connect; all else is the pool's."""
+        """Until the ticket is more than WAITING. Waiting for another request's dial counts against `connect_timeout`,
+        any other wait against `pool_timeout`."""
         steps = call.begin_steps()
         began = call.now()
         steps.waiting(began)
@@ -183,9 +189,13 @@ class Leases:
         followed: bool | None = None
         since = 0.0
         while True:
+            # A new one each time, set as `wake` under the lock: a grant that comes before `event.wait` begins is not
+            # lost.
             event = call.backend.event()
             follows = self.step(partial(self._begin_to_wait, ticket, event.set))
             now = call.now()
+            # Waiting for another's dial uses up the connect timeout, any other wait the pool timeout; which it is may
+            # change.
             if follows is not followed:
                 if followed:
                     call.followed += now - since
@@ -204,6 +214,7 @@ class Leases:
 
     def _check_granted(self, ticket: Ticket, call: Call, follows: bool) -> None:
         """The timer fired. Raise, unless the ticket was granted in the same moment, or waits for something else now."""
+        # Asked under the lock: a grant and the timer may come together, and a granted connection wins over the timeout.
         if self.step(lambda: ticket.state is not TicketState.WAITING or self.ledger.follows(ticket) is not follows):
             return
         if follows:
@@ -225,7 +236,9 @@ class Leases:
         connection = HTTPConnection(call.route, self._ping_interval, self.engines, self.totals)
         slot = ticket.slot
         if slot is None:
-            return  # the pool was closed since we were told to dial
+            return  # the pool was closed since the ledger decided to dial
+        # Before the first wait: a `close` of the pool finds what it has to end. The state is looked at after that, in
+        # the other order than `close` has, so that one of the two sees the other.
         slot.connection = connection
         if slot.state is SlotState.GONE:
             return  # likewise; it may have been too early for it to see the connection
@@ -238,12 +251,15 @@ class Leases:
             await connection.open(self.connector, call.backend, call, call.followed, steps)
         except BaseException as error:
             self.totals.failed_dials += 1
+            # Ctrl-C and a cancellation are left to `release`, where the dial goes to the next waiter; a failure is not
+            # passed on, since each waiter then dials for itself.
             if isinstance(error, Exception):
                 connection.close()
                 self.step(lambda: self.ledger.failed(ticket, self.now()))
             if call.tracer is not None:
                 call.tracer.dial_failed(call.route, error)
             raise
+        # Before it is OPEN: news that comes in between would find no callback.
         connection.watch(_Watch(self, slot))
         self.step(
             lambda: self.ledger.opened(ticket, self.now(), capacity=connection.capacity, protocol=connection.protocol)
@@ -259,14 +275,16 @@ class Leases:
     def release(
         self, ticket: Ticket, *, reusable: bool, expires: float | None = None, reason: CloseReason | None = None
     ) -> float | None:
-        """The one way out for every ticket. Tells when it was released; None where it has to be put off until the step
-        of this thread has ended.
+        """Every ticket ends here. Returns when it was released; None where it has to be put off until the step of this
+        thread has ended.
 
         Arguments:
             reason: why the connection is not reusable.
         """
         if reason is not None and (slot := ticket.slot) is not None:
             slot.reason = slot.reason or reason
+        # A finaliser or a signal handler has interrupted a step of this thread: the ledger is in the middle of a
+        # change.
         if self.is_inside():
             # No lambda here nor in `acquire`: its variables would be cells, which cost more than all the rest of this.
             self._deferred.append(partial(self._release_later, ticket, reusable, expires))
@@ -305,6 +323,7 @@ class Leases:
     def _catch_up(self) -> None:
         """Do what was put off. An act is taken out when it is done, so that Ctrl-C loses none: twice is harmless."""
         deferred = self._deferred
+        # Looked at again after the lock: a finaliser may have added to it between the two.
         while deferred and not self.is_inside():
             with self.lock:
                 while deferred:
@@ -318,6 +337,8 @@ class Leases:
         """Under the lock: do what the ledger wants done. Each act is plain, quick, and harmless when it is repeated."""
         todo = self.ledger.todo
         while todo:
+            # Done first, taken out then: Ctrl-C between the two does it twice, which is harmless; the other order would
+            # lose it.
             todo[0].perform()
             todo.popleft()
         if self._drains and self.is_idle():
@@ -401,6 +422,7 @@ class Leases:
     def enter(self) -> Backend:
         """The runtime of a request that begins."""
         backend = self.backend
+        # A backend that was given stays: it knows its runtime, and is never asked.
         if backend is not None and (self._is_fixed or backend.is_current()):
             return backend
         return self._settle_in(current_backend())
@@ -410,7 +432,8 @@ class Leases:
         if self.backend is not None:
             if not self.backend.is_gone():
                 raise LocalProtocolError(
-                    f"this pool is in use in another {self.backend.name} event loop: a pool belongs to one loop"
+                    f"this pool is in use in another {self.backend.name} event loop: a pool belongs to one loop, so "
+                    "make one for each"
                 )
             self._leave()
         self.backend = backend
@@ -424,6 +447,8 @@ class Leases:
                 slot.reason = slot.reason or CloseReason.LOOP_CLOSED
                 slot.connection.close()
         self.tell()
+        # The connections first, then the marks: after this the ledger knows of none. Responses of the old loop still
+        # hold tickets of it, and may release them here later, which does nothing then.
         self.ledger.disband()
         self._begin_afresh()
         self.ledger.refuses_new = refuses_new
@@ -434,6 +459,7 @@ class Leases:
         """In the child: the connections are the parent's. Fresh locks, an empty pool."""
         for slot in self.ledger.slots():
             if slot.connection is not None:
+                # Not `close`, which shuts down a socket that is the parent's too, and over HTTP/2 sends a GOAWAY.
                 slot.connection.abandon()
         self.ledger.disband()
         self._begin_afresh()

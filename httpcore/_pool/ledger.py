@@ -134,6 +134,7 @@ class Ledger:
         if self.refuses_new and (self.closed or not ticket.continues):
             self._refuse(claim)
         else:
+            # In the dict before it has anything: after Ctrl-C a claim that is not in it could not be found again.
             self.claims[claim] = None
             origin = self._origins.get(claim.key) or self._origin_for(claim.key)
             if origin.ready:
@@ -168,6 +169,7 @@ class Ledger:
             slot.capacity = capacity
             slot.since = now
             self._next_expiry = min(self._next_expiry, self._aging.begin(slot, now))
+            # The slot before the claim, as at the head of the section on claims: HOLDING needs a slot that is open.
             slot.state = _DRAINING if slot.doomed else _OPEN
             claim.state = _HOLDING
             slot.used = 1
@@ -189,6 +191,7 @@ class Ledger:
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
             led = slot.origin.is_followed()
+            # All that wait now joined before this: they dial for themselves, so one failure is not the failure of all.
             slot.origin.failed_before = self._joins
             self._finish(claim)
             self._remove(slot)
@@ -280,7 +283,7 @@ class Ledger:
             slot.state = _GONE
 
     def stats(self) -> PoolStats:
-        """What there is after a step that releases what was dropped."""
+        """The counts after a step, which releases the tickets that were dropped."""
         self._begin(self._now)
         self._end()
         return self.snapshot()
@@ -364,6 +367,7 @@ class Ledger:
         state = claim.state
         slot = claim.slot
         if state is _HOLDING and slot is not None:
+            # It was retired while it was in use: whatever its exchange says, it goes.
             if slot.state is not _OPEN:
                 reusable = False
             elif not reusable or (expires is not None and expires <= now):
@@ -406,6 +410,7 @@ class Ledger:
         slot.state = _DRAINING
         slot.reason = slot.reason or CloseReason.STALE
         slot.used -= 1
+        # First, so that the room of the dead connection is there for the dial that replaces it.
         self._unoffer(slot)
         if self.closed:
             self._refuse(claim)
@@ -421,6 +426,7 @@ class Ledger:
     def _freed(self, slot: Slot, now: float) -> None:
         """An open, clean connection was released."""
         origin = slot.origin
+        # Fairness between origins: see the head of this file.
         if self._ring and slot.used < slot.capacity and self._ring.must_yield(origin):
             self._ring.yields()
             self._retire(slot, CloseReason.EVICTED)
@@ -445,6 +451,8 @@ class Ledger:
 
     def _expire(self, now: float) -> None:
         idle = self._idle
+        # Before the idle ones in order: these expire ahead of their turn, and the loop below stops at the first that
+        # does not.
         while (slot := self._early.pop(now, idle)) is not None:
             self._remove(slot, CloseReason.EXPIRED)
         while (oldest := next(iter(idle), None)) is not None and oldest.expires <= now:
@@ -482,6 +490,7 @@ class Ledger:
         origin = slot.origin
         dialing = slot.state is SlotState.DIALING
         slot.state = _GONE
+        # Before it leaves the dict: after Ctrl-C in between it is GONE and still known, and is closed.
         self.todo.append(slot)
         del self._slots[slot]
         self._idle.pop(slot, None)
@@ -506,6 +515,7 @@ class Ledger:
         """Room for the ring, if there is any."""
         while self._ring:
             origin = self._ring.head()
+            # The head waits on: to serve another behind it, which could reuse something, would starve it.
             if not self._make_room(origin):
                 break
             self._ring.turn(origin)
@@ -530,6 +540,7 @@ class Ledger:
             return True
         if not self._idle:
             return False
+        # Any origin's: an idle connection is worth less than a request that waits.
         self._remove(next(iter(self._idle)), CloseReason.EVICTED)
         return True
 
@@ -574,6 +585,8 @@ class Ledger:
         mend(self.claims, self._slots, self.todo, self._finish)
         derived = derive(self.claims, self._slots, self._origin_anew)
         origins = derived.origins
+        # The order of turns is kept, and so is how often the head was passed over: Ctrl-C must not cost an origin its
+        # turn.
         ring = [origins[origin.key] for origin in self._ring if origin.key in origins]
         self._origins, self._idle, self._dialing, self._waiting = derived
         self._early.begin_anew(self._idle)
@@ -618,7 +631,7 @@ class Ledger:
         return list(self._slots)
 
     def snapshot(self) -> PoolStats:
-        """What there is. No step, and it changes nothing: it looks at the truth alone, which holds in the middle of a
+        """The counts now. No step, and it changes nothing: it looks at the truth alone, which holds in the middle of a
         step too. So whatever may have interrupted one, or runs beside it, can ask. Looks once at each claim and slot.
         """
         return counted(list(self.claims), self.slots())

@@ -96,7 +96,7 @@ class ConnectionPool:
         local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
             every socket. Default none.
-        resolver: who finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. A name
+        resolver: finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. A name
             has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
         resolve: addresses that need no asking, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
         network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: asked of each resolved
@@ -452,7 +452,9 @@ class ConnectionPool:
         return f"<{type(self).__name__} {stats.open} open, {stats.leased} leased, {stats.waiting} waiting>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} holds live connections and cannot be pickled")
+        raise TypeError(
+            f"a {type(self).__name__} holds live connections and cannot be pickled: make one in each process"
+        )
 
 
 def _attempts(leases: Leases, retry_stale: bool, retries: int | RetryPolicy) -> Attempts | Retrying:

@@ -20,22 +20,24 @@ __all__ = ["Derived", "derive", "mend"]
 def mend(
     claims: dict[Claim, None], slots: dict[Slot, None], todo: deque[Slot | Claim], finish: Callable[[Claim], None]
 ) -> None:
-    """See that the state of each claim and slot agree with the other, and tell owners (again) that need not wait.
+    """See that the state of each claim and slot agree with the other, and wake (again) the owners that need not wait.
 
     Arguments:
-        strike: makes a claim DONE, and takes it out of `claims`.
+        finish: makes a claim DONE, and takes it out of `claims`.
     """
     for claim in list(claims):
         _mend_claim(claim, todo, finish)
     holders = Counter(claim.slot for claim in claims if claim.state is _HOLDING)
     dialed = {claim.slot for claim in claims if claim.state is _DIALING}
     for slot in list(slots):
+        # Counted from the claims: of the two, only their state is changed in a safe order.
         slot.used = holders[slot]
         ownerless = slot.state is SlotState.DIALING and slot not in dialed
         if ownerless or (slot.state is _DRAINING and not slot.used):
             slot.state = _GONE
         if slot.state is _GONE:
             slot.reason = slot.reason or CloseReason.INTERRUPTED
+            # In `todo` before it leaves the dict, as in the ledger: this may be interrupted too.
             todo.append(slot)
             del slots[slot]
 
@@ -45,6 +47,7 @@ def _mend_claim(claim: Claim, todo: deque[Slot | Claim], finish: Callable[[Claim
     if claim.state is _WAITING:
         claim.slot = None
     if claim() is None:  # dropped
+        # Its exchange ended nowhere: what is on the connection belongs to a request that is gone.
         if claim.state is _HOLDING and slot is not None and slot.state is _OPEN:
             slot.state = _DRAINING
         finish(claim)

@@ -155,6 +155,7 @@ def pause_after(
         if asked is not None:
             if asked > policy.max_retry_after:
                 return None
+            # Never shorter than the backoff: a `Retry-After: 0` from a server in trouble would be a storm.
             pause = max(pause, asked)
     return pause if left is None or pause < left else None
 
@@ -167,6 +168,7 @@ def _is_passing(policy: RetryPolicy, request: Request, error: BaseException) -> 
         if error.status_code is None:  # the connection to it broke; what it refuses by SOCKS it would refuse again
             return isinstance(error.__cause__, NetworkError)
         return error.status_code in policy.statuses
+    # A TLS failure is no accident of the moment: certificates and versions are the same a second later.
     return isinstance(error, (ConnectError, ConnectTimeout)) and not isinstance(error, TLSError)
 
 

@@ -42,7 +42,7 @@ class Retrying:
         self._draw = draw
 
     async def send(self, call: Call) -> Delivery:
-        """As `Attempts.send`, but what the policy does not put up with is asked for again, after a pause."""
+        """As `Attempts.send`, but the request is sent again, after a pause, for outcomes that the policy names."""
         try:
             return await self._send(call)
         finally:
@@ -54,9 +54,12 @@ class Retrying:
             reason: BaseException | str
             try:
                 if call.tracer is not None:
+                    # Anew for each attempt: an error is the end of the request only once the policy has declined it.
                     call.tracer.awaits_policy = True
                 delivery = await self._attempts.send(call)
             except BaseException as error:
+                # A failure behind the first byte is not the policy's: what the server did with the request is not
+                # known.
                 pause = None if call.is_connected else self._pause(call, error)
                 if pause is None:
                     call.failed(error)
@@ -69,12 +72,13 @@ class Retrying:
                         call.tracer.accepted()
                     return delivery
                 call.may_have_acted = True
+                # Before the response is discarded: see `Attempts.send`.
                 self._leases.draining.keep(call)
                 delivery.discard()
                 reason = f"status {delivery.head.status}"
             self._leases.totals.retries += 1
             call.retried(reason, pause)
-            await self._rest(call, pause)
+            await self._sleep_before_retry(call, pause)
 
     def _pause(self, call: Call, outcome: BaseException | Head) -> float | None:
         """How long to wait before the request is sent again; None if it is not. It is taken from the budget."""
@@ -90,6 +94,7 @@ class Retrying:
             left=None if call.ends is None else call.ends - call.now(),
             duplex=call.duplex,
         )
+        # Spent last: a retry that does not happen for another reason must not cost the budget.
         if pause is None or not self._leases.step(self._spend):
             return None
         call.pauses += 1
@@ -104,12 +109,13 @@ class Retrying:
         return not self._leases.ledger.closed and self._current_budget().spend()
 
     def _current_budget(self) -> Budget:
+        # A new ledger means another process, or another loop: their failures are not ours.
         if self._ledger is not self._leases.ledger:
             self._ledger = self._leases.ledger
             self._budget = Budget(self._policy)
         return self._budget
 
-    async def _rest(self, call: Call, seconds: float) -> None:
+    async def _sleep_before_retry(self, call: Call, seconds: float) -> None:
         """Wait, holding nothing, until it is time for another attempt. The pool's close ends it."""
         event = call.backend.event()
         pausing = self._leases.pausing
@@ -131,11 +137,12 @@ class Retrying:
 
 def draw() -> float:
     """A random number from 0 up to 1, to spread the pauses of those that failed together."""
+    # From the system, as all random numbers here (docs/security.md, A8).
     return int.from_bytes(os.urandom(4)) / 2**32
 
 
 def retrying(leases: Leases, retry_stale: bool, retries: int | RetryPolicy) -> Attempts | Retrying:
-    """What sends the requests of a pool with these retries.
+    """The object that sends the requests of a pool with these retries.
 
     Raises:
         TypeError, ValueError: `retries` is neither a count nor a policy.

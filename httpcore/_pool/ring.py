@@ -39,6 +39,7 @@ class Ring(OrderedDict[Origin, None]):
         if wants:
             self.setdefault(origin, None)
         elif origin in self:
+            # The count belongs to the head: the next one begins its own.
             if self.head() is origin:
                 self._passed = 0
             del self[origin]

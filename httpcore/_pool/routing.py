@@ -21,13 +21,13 @@ _HTTP11: Final = ("http/1.1",)
 
 
 class Routing:
-    """The ways out of one pool.
+    """The routes of the requests of one pool.
 
     Arguments:
         ssl: how https origins are checked, unless a request says it.
         protocols: what may be spoken, best first.
-        proxy: the way to all origins, or
-        choose: returns it for each.
+        proxy: through which all origins are reached, or
+        choose: returns the proxy for each.
         uds: the socket that is connected to instead.
         tunnels: proxies tunnel all requests.
     """
@@ -89,7 +89,7 @@ class Routing:
         return request, route
 
     def _offers(self, request: Request, tls: SSLConfig | ssl.SSLContext) -> tuple[str, ...]:
-        """What may be spoken for this request."""
+        """The protocols that may be spoken for this request, best first."""
         offers = self._protocols
         if len(offers) == 1:
             return offers

@@ -1,4 +1,4 @@
-"""What origins were found to speak, for those that were asked for lately."""
+"""The protocols that origins were found to speak, for those that were asked for lately."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Connection(Protocol):
 
 
 class TicketState(Enum):
-    """What a ticket has: nothing yet, a place in a queue, a dial, a connection, or nothing any more."""
+    """The state of a ticket: it has nothing yet, a place in a queue, a dial, a connection, or nothing any more."""
 
     NEW = "new"
     WAITING = "waiting"
@@ -101,7 +101,7 @@ class Slot:
         self.expires = 0.0  # until when it may be idle; means something only while it is idle
 
     def perform(self) -> None:
-        """What the pool is to do when it finds this in `todo`: close the connection."""
+        """Close the connection: what the pool does for a slot in `todo`."""
         if self.connection is not None:
             self.connection.close()
 
@@ -128,13 +128,13 @@ class Claim(weakref.ref["Ticket"]):
     __eq__ = object.__eq__
 
     def perform(self) -> None:
-        """What the pool is to do when it finds this in `todo`: wake its owner."""
+        """Wake the owner: what the pool does for a claim in `todo`."""
         if self.wake is not None:
             self.wake()
 
 
 class Ticket:
-    """What one request owns: a wait, a dial or a share of a connection. Made by `Ledger.ticket`.
+    """The hold of one request: a wait, a dial or a share of a connection. Made by `Ledger.ticket`.
 
     A ticket that dies without `release` is released all the same, as not reusable, at the next step. One that
     has released a connection has the claim `SPENT` in place of its own, which ends then without a callback: so

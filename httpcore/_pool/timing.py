@@ -14,7 +14,7 @@ __all__ = ["timing_of"]
 def timing_of(
     call: Call, exchange: Exchange | None, head: float | None = None, complete: float | None = None
 ) -> RequestTiming:
-    """What is known by now of the call's last attempt.
+    """The times that are known by now of the call's last attempt.
 
     Arguments:
         exchange: of that attempt, if it has come so far.

@@ -84,8 +84,8 @@ class _Both:
 
 
 def clock_offset(backend: Backend) -> float:
-    """What makes a reading of the runtime's clock one of `time.monotonic`, which all records have; or of a
-    simulation's own."""
+    """Added to a reading of the runtime's clock it gives one of `time.monotonic`, which all records have; or of a
+    simulation's own clock."""
     offset: float = getattr(backend, "clock_offset", 0.0)
     return offset
 
@@ -146,7 +146,7 @@ class Tracer:
         self.awaits_policy = self.awaits_reading = False
 
     def _tell(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> None:
-        if not self._ended:  # what leaves after a request was given up is not told: the last record is the last
+        if not self._ended:  # bytes of a cancelled request may still leave after its last record
             self._trace(self._made(kind, *facts, at=at, **more))
 
     def _made(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> TraceEvent:
@@ -217,6 +217,7 @@ class Tracer:
 
     def request_sent(self, at: float | None, *, complete: bool = True) -> None:
         if not self._request_sent:
+            # A small request leaves in one write: its head was sent then, too, and comes first in the records.
             self.head_sent(at)
             self._request_sent = True
             self._tell(RequestSent, self._peer, self._reused, at=at, complete=complete)
@@ -236,7 +237,7 @@ class Tracer:
         self._tell(ResponseUnusual, names)
 
     def differed(self, reports: deque[tuple[str, str]]) -> None:
-        """What the shadow of an engine read otherwise."""
+        """Record the differences that the shadow of an engine has found."""
         while reports:
             self._trace(self._made(EngineDifference, *reports.popleft()))
 
@@ -269,6 +270,7 @@ class Tracer:
         at: float | None = None,
         exception: BaseException | None = None,
     ) -> None:
+        # The first end counts: a response that is complete and then closed has ended once.
         if self._ended or self._last is not None:
             return
         record = self._made(kind, *facts, at=at, exception=exception)
@@ -288,6 +290,7 @@ class Tracer:
 
     def _tell_last(self) -> None:
         last = self._last
+        # Held back while a retry, or the decoding of the body, may still make it another end.
         if last is not None and not (self.awaits_policy or self.awaits_reading):
             self._last = None
             self._ended = True

@@ -64,7 +64,7 @@ class Wire(Protocol):
 
     @property
     def is_quiet(self) -> Callable[[], bool]:
-        """Tells whether it is fit for another exchange: the peer has neither left nor said anything against it."""
+        """Whether it is fit for another exchange: the peer has neither left nor sent anything against it."""
         ...
 
     def watch(self, callback: Callable[[], None]) -> None:
@@ -109,7 +109,7 @@ class Exchange(Protocol):
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
-        """What was unusual about the framing, the interim heads and the trailers; what was about the head is in it."""
+        """The names of what was unusual about the framing, the interim heads and the trailers; the head has its own."""
         ...
 
     @property
@@ -159,7 +159,7 @@ class Exchange(Protocol):
 
     @property
     def phase(self) -> str:
-        """What `run` is doing, for an error message."""
+        """The step that `run` is in, for an error message."""
         ...
 
     @property

@@ -94,6 +94,7 @@ class ASGITransport(Transport):
             response.extensions["connection"] = _ThroughConnection(thread, response.extensions["connection"])
         if not isinstance(response.stream, bytes):
             response.stream = _Through(thread, response.stream)  # type: ignore[arg-type]
+        # Leaving the exchange touches events of the loop's thread, so it is done there.
         response._close = partial(thread.call_soon, response._close or _nothing)
         return response
 
@@ -122,6 +123,7 @@ class ASGITransport(Transport):
         try:
             head = await cycle.response(timeouts)
         except BaseException as error:
+            # The app is told that its client has left, as a server would: only the transport's own close cancels it.
             cycle.leave()
             if self._raises or not isinstance(error, RemoteProtocolError):
                 raise
@@ -153,6 +155,8 @@ class ASGITransport(Transport):
 
     def _end_thread(self) -> None:
         with self._lock:
+            # Taken out under the lock, ended outside of it: a request that comes meanwhile starts another thread, and
+            # does not wait for this one's apps.
             thread, apps = self._thread, self._there
             self._thread = self._there = None
         if thread is not None and apps is not None:
@@ -181,7 +185,7 @@ class ASGITransport(Transport):
 
 
 class _Apps:
-    """What runs in one loop: the requests that the app serves, and its lifespan."""
+    """The tasks of one loop: the requests that the app serves, and its lifespan."""
 
     def __init__(self, app: ASGIApp, lifespan: str, shutdown_timeout: float) -> None:
         self._app = app
@@ -203,6 +207,7 @@ class _Apps:
 
     def start(self, cycle: Cycle, scope: Scope) -> None:
         if self._lifespan is not None:
+            # A shallow copy for each request, as the specification of ASGI's lifespan state has it.
             scope["state"] = dict(self._lifespan.state)
         self._cycles.add(cycle)
         cycle.task = spawn(partial(self._run, cycle, scope))
@@ -212,6 +217,7 @@ class _Apps:
             await cycle.run(self._app, scope)
         finally:
             self._cycles.discard(cycle)
+            # It failed behind its response, when no caller waits any more: `stop` raises it.
             if cycle.error is not None and cycle.ended and cycle.raises:
                 self._late.append(cycle)
 
@@ -229,6 +235,7 @@ class _Apps:
         """Wait for the apps, cancel what is left, end the lifespan; raise what an app raised after its response."""
         backend = current_backend()
         ends = backend.now() + self._shutdown_timeout
+        # First the news that the client has left, then time, then the cancellation.
         for cycle in list(self._cycles):
             cycle.leave()
         await self._ended(lambda: ends - backend.now())
@@ -315,6 +322,7 @@ class _ThreadedReader:
         self._backend = backend
 
     async def next(self) -> bytes | None:
+        # In a thread: the caller's iterator may block, and must not stop the app's loop.
         return await self._backend.run_blocking(self._next)
 
     def _next(self) -> bytes | None:

@@ -50,7 +50,7 @@ class Timeouts:
     async def wait(self, signal: Signal, phase: str) -> None:
         """For what the app sends."""
         if not await self._changed(signal, phase, self._read):
-            raise ReadTimeout("the app was silent for too long", phase=phase, limit=self._read)
+            raise ReadTimeout("the app sent nothing for too long", phase=phase, limit=self._read)
 
     async def wait_to_send(self, signal: Signal, phase: str) -> None:
         """For the app to receive."""
@@ -63,7 +63,7 @@ class Timeouts:
         if await signal.wait(left if is_total else limit):
             return True
         if is_total:
-            raise TotalTimeout("the app was not done in time", phase=phase, limit=self._total)
+            raise TotalTimeout("the app did not end in time", phase=phase, limit=self._total)
         return False
 
 
@@ -114,10 +114,13 @@ class Cycle:
             self.done = True
             self._app_ended()
             self.signal.notify()
+            # Last: the clean-up of the caller's own generator may wait, and all others know the end by now.
             await self._reader.aclose()
 
     async def _receive(self) -> Message:
         while not (self.left or self.ended):
+            # One reader of the body at a time: a second `receive` waits until the first has its piece. Behind the
+            # body's end it waits for the caller to leave, as ASGI has it.
             if self._all_received or self._reading:
                 await self.signal.wait()
                 continue
@@ -140,6 +143,7 @@ class Cycle:
             raise LocalProtocolError(f"the app sent a message of type {show(str(message.get('type')))}")
         act(self, message)
         self.signal.notify()
+        # After the act: the piece is the caller's already, and only the app waits.
         while self._held > HELD and not self.left:
             await self.signal.wait()
 
@@ -163,7 +167,9 @@ class Cycle:
 
     def _trailers(self, message: Message) -> None:
         if not self._body_ended or self.ended:
-            raise LocalProtocolError("the app sent http.response.trailers where none were announced")
+            raise LocalProtocolError(
+                'the app sent http.response.trailers: expected "trailers": True in its http.response.start'
+            )
         pairs = header_pairs([(bytes(name), bytes(value)) for name, value in message.get("headers", ())])
         self.trailers.extend([(name.lower(), value) for name, value in pairs])
         self.ended = not message.get("more_trailers", False)
@@ -211,12 +217,13 @@ class Cycle:
         return piece
 
     def _raise_late(self) -> None:
-        """Frameworks answer with 500 and then raise: by now they have, and the caller hears of it at once."""
+        """Frameworks answer with 500 and then raise: by now they have, and the caller gets the error at once."""
         if self.error is not None and self.ended and self.raises:
             error, self.error = self.error, None
             raise error
 
     def _raise_end(self, where: str, phase: str) -> None:
+        # Pieces that the app has sent before come first: this is asked only when none is left.
         if self.error is not None:
             error, self.error = self.error, None
             if self.raises:

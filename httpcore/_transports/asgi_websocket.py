@@ -113,7 +113,9 @@ class WebSocketCycle(Cycle):
         own = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
         for name, _ in own:
             if name.lower() in _OWN_FIELDS:
-                raise LocalProtocolError(f"the app accepted with the header {show(name)}, which is the server's")
+                raise LocalProtocolError(
+                    f"the app accepted with the header {show(name)}: expected no field of the handshake"
+                )
         self.head = Response(self._handshake.status_code, headers=[*fields, *own])
         self.accepted = True
 
@@ -165,7 +167,7 @@ class WebSocketCycle(Cycle):
             self._gone = (_ABNORMAL, "")
 
     def _app_ended(self) -> None:
-        """Close what the app has left open. What it raised is told to the caller first, where it is to be raised."""
+        """Close what the app has left open. Its error, where that is to be raised, is set for the caller first."""
         if self.accepted and not self.ended and (self.error is None or not self.raises):
             self._end(_NORMAL if self.error is None else _INTERNAL_ERROR)
 
@@ -304,7 +306,7 @@ class AppStream(RawStream):
 
     async def end(self, trailers: TrailerTypes = None) -> None:
         if trailer_pairs(trailers):
-            raise LocalProtocolError("trailers cannot be sent here: this is a stream of bytes alone")
+            raise LocalProtocolError("trailers: expected none, since this raw stream carries bytes only")
         if self._sending:
             raise ResponseBusy("another task or thread is sending on this raw stream")
         self._cycle.end()

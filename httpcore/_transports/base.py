@@ -160,7 +160,9 @@ class TransportRequest:
         if body is None or self._body_of is not self.stream:
             body, self._body_of = Body.of(self.stream), self.stream
             if self.is_sync and body.is_async:
-                raise LocalProtocolError("stream is asynchronous: request() expected a plain iterable of bytes")
+                raise LocalProtocolError(
+                    "stream is asynchronous: expected a plain iterable of bytes; arequest() accepts async ones"
+                )
             self._body = body
         return body
 
@@ -172,6 +174,7 @@ class TransportRequest:
         """Close what was opened, by plain calls; what also has to be waited for is returned."""
         opened, self._opened = self._opened, []
         waiting = []
+        # In reverse: what a middleware opened over another response may still use that one.
         for response in reversed(opened):
             if response._close is not None:
                 response._close()
@@ -236,6 +239,7 @@ class TransportResponse(HeaderLookup):
     async def aclose(self) -> None:
         """`close`, and wait for what has to be waited for, once."""
         self.close()
+        # Taken out before it is awaited: a cancelled one is not awaited twice.
         aclose, self._aclose = self._aclose, None
         if aclose is not None:
             await aclose()
@@ -377,7 +381,7 @@ _USED: Final = "an exchange is entered once: call request() or arequest() again 
 
 
 class AsyncExchange(AbstractAsyncContextManager[AsyncParts]):
-    """What `arequest` returns."""
+    """The result of `arequest`: one exchange, to be entered once."""
 
     __slots__ = ("_request", "_transport")
 
@@ -393,8 +397,10 @@ class AsyncExchange(AbstractAsyncContextManager[AsyncParts]):
         try:
             response = await transport.handle(request)
         except BaseException:
+            # The plain part first, in `release`: were the wait cancelled, no connection would be held by it.
             await _wait_for(request.release())
             raise
+        # Last, and so closed first: it is the outermost.
         request._opened.append(response)
         return response.status_code, response.headers, async_pieces(response.stream), response.extensions
 
@@ -407,7 +413,7 @@ class AsyncExchange(AbstractAsyncContextManager[AsyncParts]):
 
 
 class Exchange(AbstractContextManager[Parts]):
-    """What `request` returns."""
+    """The result of `request`: one exchange, to be entered once."""
 
     __slots__ = ("_request", "_served", "_transport")
 
@@ -422,6 +428,7 @@ class Exchange(AbstractContextManager[Parts]):
             raise LocalProtocolError(_USED)
         request = self._request
         try:
+            # Before the handler runs: an async body is refused here, and not in the middle of a request.
             if request.stream is not None:
                 request.body()
             response = drive(transport.handle(request), transport)

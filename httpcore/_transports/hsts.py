@@ -27,7 +27,7 @@ _MOST: Final = 100_000  # hosts that are remembered
 
 
 class Demand(NamedTuple):
-    """What a valid header asks for: seconds, 0 to forget; and whether for the names below, too."""
+    """The content of a valid header: seconds, 0 to forget; and whether for the names below, too."""
 
     max_age: int
     include_subdomains: bool
@@ -95,6 +95,7 @@ class HSTS(Middleware):
             request.url = secure_url(url)
             url = request.parsed_url()
         response = await self.send(request)
+        # RFC 6797, section 8.1: over plain http anyone on the path could set it, or take it away.
         if url.scheme == "https":
             self._notice(url, response.headers)
         return response
@@ -102,6 +103,7 @@ class HSTS(Middleware):
     def is_known(self, host: str) -> bool:
         """Whether requests for http URLs of that host are sent as https (section 8.2)."""
         whole = name = host.lower().removesuffix(".")
+        # RFC 6797, section 8.1.1: an address is no known host.
         if is_address(name):
             return False
         now = self._clock()
@@ -128,6 +130,7 @@ class HSTS(Middleware):
         if demand is None:
             return
         with self._lock:
+            # Taken out first, so that the order of the dict is that of the last notice; and `max-age=0` forgets.
             self._known.pop(name, None)
             if demand.max_age:
                 if len(self._known) >= _MOST:

@@ -55,6 +55,7 @@ class RateLimit(Middleware):
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         backend, origin = request.backend, request.parsed_url().origin
+        # The sync and the async entry share the limit, so they must share the clock.
         clock = _clock_of(backend)
         pause, mine = self._reserve(origin, clock(), _longest_wait(request))
         if pause > 0:
@@ -68,11 +69,15 @@ class RateLimit(Middleware):
     def _reserve(self, origin: str, now: float, longest: float | None) -> tuple[float, float]:
         """The pause before a request's turn, and what the origin's time then is."""
         with self._lock:
+            # GCRA: one number for an origin says all, and to wait in order needs no queue.
             begins = max(self._next.get(origin, now), now)
             pause = max(0.0, begins - self._ahead - now)
             if longest is not None and pause > longest:
                 raise PoolTimeout(
-                    f"the next turn of {origin} is {pause:.3f} seconds away", phase="wait for a turn", limit=longest
+                    f"the rate limit of {origin} lets this request begin in {pause:.3f} seconds, which is after the "
+                    "limit of the wait",
+                    phase="wait for a turn",
+                    limit=longest,
                 )
             mine = self._next[origin] = begins + self._interval
             if len(self._next) > _FORGET:
@@ -81,6 +86,7 @@ class RateLimit(Middleware):
 
     def _return(self, origin: str, mine: float) -> None:
         with self._lock:
+            # Only the last turn can be given up: later ones have been promised times that count on it.
             if self._next.get(origin) == mine:
                 self._next[origin] = mine - self._interval
 
@@ -146,15 +152,18 @@ class _Place:
                 return
             event = self._event = backend.event()
             gate.waiting.append(self)
+        # A place that came as the time ran out wins: it is this one's already.
         if not await event.wait(longest) and not self._is_in:
-            raise PoolTimeout("no place came free in time", phase="wait for a place", limit=longest)
+            raise PoolTimeout(
+                "no request ended in time to make room for this one", phase="wait for a place", limit=longest
+            )
 
     def release(self) -> None:
         """Leave the gate, from inside or from the queue: the next one gets the place."""
         gate = self._gate
         wake: Event | None = None
         with gate.lock:
-            if self in gate.waiting:
+            if not self._is_in and self in gate.waiting:  # a search, which those that are in need not pay for
                 gate.waiting.remove(self)
             if self._is_in:
                 self._is_in = False
@@ -164,6 +173,7 @@ class _Place:
                 else:
                     gate.free += 1
         if wake is not None:
+            # Not under the lock: in threads the woken one may run at once, and take it.
             wake.set()
 
 

@@ -127,7 +127,9 @@ class HTTPTransport(Transport):
         if not self._owned:
             entry, other, kind = ("request", "arequest", "SyncConnectionPool") if is_sync else (
                 "arequest", "request", "ConnectionPool")  # fmt: skip
-            raise LocalProtocolError(f"{entry}() expected a transport with a {kind}: this one's pool serves {other}()")
+            raise LocalProtocolError(
+                f"{entry}() expected a transport with a {kind}, got one whose pool serves {other}()"
+            )
         pool = self.__dict__.setdefault("_made", self._make())  # of two threads one wins
         self._async = cast("ConnectionPool", pool)
         if self._closed:

@@ -53,6 +53,7 @@ class Retries(Middleware):
         policy = self._policy
         if policy is None:
             return await self.send(request)
+        # Completed once, for the decisions alone: idempotent or not, replayable or not; sent is what was given.
         wire, backend = request.complete(), request.backend
         total = _Total(request, backend.now())
         retries = 0
@@ -69,6 +70,7 @@ class Retries(Middleware):
                 pause = self._pause(policy, request, wire, outcome, retries, total.left(backend.now()))
                 if pause is None:
                     return response
+                # Before the pause: a response that is not wanted must not hold a connection for seconds.
                 await response.aclose()
             retries += 1
             await backend.sleep(pause)
@@ -83,6 +85,7 @@ class Retries(Middleware):
         left: float | None,
     ) -> float | None:
         if not isinstance(outcome, Exception) and outcome[0] not in policy.statuses:
+            # A budget for all requests of this transport, in whatever thread.
             with self._lock:
                 self._budget.earn()
             return None

@@ -1,4 +1,4 @@
-"""What the two kinds of apps in this process need to know of a request: path, query, root; is a body expected."""
+"""Facts of a request for both kinds of apps in this process: path, query, root; whether a body is expected."""
 
 from __future__ import annotations
 

@@ -75,6 +75,7 @@ def _in_trio(trio: ModuleType, run: Run) -> Owned:
         with scope:
             await run()
 
+    # Not in the caller's nursery: a response may be closed in another task, or after the block in which it was made.
     trio.lowlevel.spawn_system_task(scoped, context=copy_context())
     return cast("Owned", scope)
 
@@ -101,6 +102,7 @@ class Signal:
         try:
             return await event.wait(timeout)
         finally:
+            # `notify` has taken out those that it woke; this is one that timed out, or was cancelled.
             if event in self._waiting:
                 self._waiting.remove(event)
 
@@ -119,6 +121,7 @@ class LoopThread:
         try:
             loop.run_forever()
             left = asyncio.all_tasks(loop)
+            # After `stop`: apps get their cancellation and may clean up, before the loop is closed under them.
             for task in left:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
@@ -132,7 +135,7 @@ class LoopThread:
             future = _asyncio().run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
-            raise LocalProtocolError("the transport was closed: its loop is gone") from None
+            raise LocalProtocolError("the transport was closed, and its event loop has ended") from None
         try:
             return cast(T, future.result())
         except BaseException:
@@ -149,5 +152,6 @@ class LoopThread:
     def close(self) -> None:
         """End the loop, and wait for the thread."""
         self.call_soon(self._loop.stop)
+        # A finaliser may run in the loop's own thread, which cannot wait for itself.
         if threading.current_thread() is not self._thread:
             self._thread.join()

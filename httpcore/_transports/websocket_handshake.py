@@ -27,7 +27,7 @@ class Handshake(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """What a server answers to a handshake without asking the app."""
+    """The answer of a server to a handshake that the app never sees."""
 
     status_code: int
     headers: Headers

@@ -133,6 +133,7 @@ def environ_of(wire: Request, facts: RequestExtensions) -> dict[str, Any]:
         key = name.decode("latin-1").upper().replace("-", "_")
         key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
         text = value.decode("latin-1")
+        # Repeated fields are joined by a comma; of Cookie, by a semicolon (RFC 9113, section 8.2.3).
         joint = "; " if key == "HTTP_COOKIE" else ","
         environ[key] = f"{environ[key]}{joint}{text}" if key in environ else text
     return environ
@@ -196,12 +197,13 @@ class _Run:
 
     async def step(self, act: Callable[[], T]) -> T:
         """Run `act` where it may block."""
+        # In one context for all steps, as if one thread ran the app: its context variables hold from step to step.
         return await self._backend.run_blocking(partial(self._context.run, self._stepped, act))
 
     def _stepped(self, act: Callable[[], T]) -> T:
         with self._lock:
             if self._closed:
-                raise LocalProtocolError("the exchange was left before the app was called")
+                raise LocalProtocolError("the exchange was closed before the app was called")
             self._running = True
         try:
             return act()
@@ -209,6 +211,7 @@ class _Run:
             with self._lock:
                 self._running = False
                 closed = self._closed
+            # `close` came while the app ran, which no thread can stop: what it has is released when it returns.
             if closed:
                 self._release()
 
@@ -216,13 +219,14 @@ class _Run:
         """Call the app, and go on until the first bytes that are not empty, since the head may change until then."""
         self._iterable = self._app(self._start_response)
         self._iterator = iter(self._iterable)
+        # PEP 3333: the head must not be sent before there is a body, since `start_response` may still be called again.
         while not any(self._written):
             piece = next(self._iterator, None)
             if piece is None:
                 break
             self._written.append(_checked_piece(piece))
         if not self.status:
-            raise LocalProtocolError("the app gave a body and did not call start_response()")
+            raise LocalProtocolError("the app returned a body without calling start_response()")
         self._sent = True
 
     def next(self) -> bytes:
@@ -241,6 +245,7 @@ class _Run:
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], object]:
         try:
+            # PEP 3333: once the head was sent, the app's own error is raised again.
             if exc_info and self._sent:
                 raise exc_info[1].with_traceback(exc_info[2])
             if self.status and not exc_info:
@@ -277,7 +282,7 @@ class _Run:
 def _checked_piece(piece: object) -> bytes:
     if isinstance(piece, (bytes, bytearray)):
         return bytes(piece)
-    raise LocalProtocolError(f"the app gave a piece of type {type(piece).__name__}: expected bytes")
+    raise LocalProtocolError(f"the app yielded a piece of type {type(piece).__name__}: expected bytes")
 
 
 def _head(status: str, headers: list[tuple[str, str]]) -> tuple[Response, str]:

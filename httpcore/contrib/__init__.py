@@ -1,1 +1,1 @@
-"""Other libraries' views of what happens: each module stands on one optional library, and nothing imports it."""
+"""Traces for other libraries: each module needs one optional library, and no other module imports it."""

@@ -1,10 +1,11 @@
-"""What was sent, by the semantic conventions of OpenTelemetry for HTTP clients: each sending of a request by itself.
+"""The sendings of requests, by the semantic conventions of OpenTelemetry for HTTP clients.
 
-A request that is sent again, for a retry or a redirect, is another sending, with a count of those before it. A trace
-tells of requests; here its records become sendings, for a listener that makes spans or metrics of them. No I/O.
+A request that is sent again, for a retry or a redirect, is another sending, with a count of those before it. The
+records of a trace describe requests; this module turns them into sendings, for a listener that makes spans or metrics.
+No I/O.
 
-What names a series of metrics has few values: methods, statuses and versions that are not known ones are `_OTHER`, and
-so are all servers beyond a number of them. So the servers that redirects lead to cannot make series without end.
+The labels of a series of metrics have few values: unknown methods, statuses and versions are `_OTHER`, and so are all
+servers beyond a given number. So redirects to ever new servers cannot make series without end.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Send:
         host, port: of the origin.
         resends: how often the call was sent before.
         began: when it began, on the clock of the trace.
-        peer: the address it was sent to, once it was.
-        status, version: of the response, once its head has come; 0 and "" before.
+        peer: the address of the connection, once it
+        is known. status, version: of the response, once its head has been received; 0 and "" before.
         context: a place for the listener.
     """
 
@@ -92,7 +93,7 @@ class Send:
 
 
 class Listener(Protocol):
-    """Gets each sending at its begin and end, in the task or thread that sends."""
+    """Receives each sending at its beginning and end, in the task or thread that sends."""
 
     def begin(self, send: Send) -> None: ...
     def end(self, send: Send, seconds: float, error: BaseException | None) -> None: ...
@@ -142,7 +143,7 @@ class Sends:
             send.status, send.version = record.status_code, record.version
 
     def _retried(self, record: RequestRetried) -> None:
-        """The next sending begins after the pause: with the next record, or when its fields are asked for."""
+        """The next sending begins after the pause: with the next record, or when its fields are requested."""
         send = self._sends.get(record.request)
         if send is not None:
             self._sends[record.request] = following = send.again()
@@ -168,7 +169,7 @@ _TAKES: Final[dict[type[TraceEvent], Callable[..., None]]] = {
 
 
 def error_type(send: Send, error: BaseException | None) -> str:
-    """What went wrong, by the conventions: the error's class, or a status of 400 or more; "" for nothing."""
+    """The value of error.type, by the conventions: the error's class, or a status of 400 or more; "" for nothing."""
     if error is not None:
         kind = type(error)
         return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -22,7 +22,7 @@ _SECRET: Final = re.compile(r"(?<=[?&])(AWSAccessKeyId|Signature|sig|X-Goog-Sign
 
 
 class _Kept(NamedTuple):
-    """What is kept of a sending while it lasts.
+    """The state of a running sending.
 
     Attributes:
         parent: the context of the call, which is that of its other sendings too.
@@ -41,14 +41,14 @@ class Telemetry:
 
     A span is a child of the one that is current where the request is made. It begins with the request, or with the
     retry or the redirect that sends it again (`http.request.resend_count`), and ends with the response's body. Its
-    context goes out in the request's head, by the propagator that is set (`traceparent`); a field of that name that the
-    request has stays. `url.full` has no user name, no password, and no signature of the usual stores.
+    context is sent in the head of the request, by the propagator that is set (`traceparent`); a field of that name in
+    the request is kept. `url.full` has no user name, no password, and no signature of the usual stores.
 
     Metrics: `http.client.request.duration`, a histogram in seconds, and `http.client.active_requests`.
 
     Arguments:
         tracer_provider, meter_provider: Default None: those that are set for the process.
-        most_servers: so many servers have series of their own in the metrics; further ones are `_OTHER` together.
+        most_servers: how many servers have series of their own in the metrics; all others are `_OTHER`.
             Default 100.
     """
 
@@ -77,7 +77,7 @@ class Telemetry:
         self._sends(record)
 
     def request_fields(self, number: int) -> list[tuple[bytes, bytes]]:
-        """What the request carries to the server, so that its spans are children of ours."""
+        """The fields that make the server's spans children of ours."""
         send = self._sends.current(number)
         if send is None:
             return []
@@ -108,7 +108,7 @@ class Telemetry:
         self._active.add(1, active, parent)
 
     def end(self, send: Send, seconds: float, error: BaseException | None) -> None:
-        """It is over."""
+        """A sending ends."""
         parent, span, active = cast("_Kept", send.context)
         if span.is_recording():
             self._finish(span, send, error)

@@ -18,7 +18,7 @@ _OF_RESPONSE: Final = (*_OF_REQUEST, "http.response.status_code", "network.proto
 
 
 class _Collectors(NamedTuple):
-    """What one registry has."""
+    """The metrics of one registry."""
 
     duration: Histogram
     active: Gauge
@@ -45,7 +45,7 @@ class Metrics:
     Arguments:
         registry: where the metrics are registered. All that are made for one registry count together. Default: that of
             the process.
-        most_servers: so many servers have series of their own; further ones are `_OTHER` together. Default 100.
+        most_servers: how many servers have series of their own; all others are `_OTHER`. Default 100.
 
     Raises:
         ValueError: the registry has a metric of that name already, from another library; or `most_servers` is below 0.
@@ -75,7 +75,7 @@ class Metrics:
             self._collectors.resends.labels(*values).inc()
 
     def end(self, send: Send, seconds: float, error: BaseException | None) -> None:
-        """It is over."""
+        """A sending ends."""
         context = send.context
         assert isinstance(context, list)  # from `begin`
         self._collectors.active.labels(*context).dec()

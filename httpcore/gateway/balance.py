@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from inspect import iscoroutinefunction
 from math import inf
 from math import log as _log
 from typing import Final
@@ -29,6 +31,7 @@ def round_robin(members: Sequence[Member], open_: Sequence[int], request: Forwar
         total += member.weight
         if member.current > members[best].current:
             best = index
+    # Smooth weighted round robin: weights 5, 1, 1 give A A B A C A A and not five in a row.
     members[best].current -= total
     return best
 
@@ -70,6 +73,7 @@ def _highest(members: Sequence[Member], open_: Sequence[int], key: bytes) -> int
 
     def score(index: int) -> float:
         digest = blake2b(key, digest_size=8, salt=b"%d" % index).digest()
+        # Weighted rendezvous hashing: -weight / ln(u) with u in (0, 1); the constants keep u off both ends.
         return members[index].weight / -_log((int.from_bytes(digest) + 1) / (2**64 + 2))
 
     return max(open_, key=score)
@@ -94,10 +98,14 @@ def by_header(name: bytes) -> Choice:
 
 def _called(chosen: Callable[[Forward, Sequence[int]], int]) -> Choice:
     def choice(members: Sequence[Member], open_: Sequence[int], request: Forward, draw: float) -> int:
-        index = chosen(request, open_)
-        if index not in open_:
-            raise ValueError(f"balance: expected one of the indexes {list(open_)}, got {index!r}")
-        return index
+        found = chosen(request, open_)
+        try:
+            number = operator.index(found)
+        except TypeError:
+            raise TypeError(f"balance: expected an index, got {type(found).__name__}") from None
+        if number not in open_:
+            raise ValueError(f"balance: expected one of the indexes {list(open_)}, got {number}")
+        return number
 
     return choice
 
@@ -122,6 +130,8 @@ def balance_of(given: Balance) -> Choice:
     Raises:
         TypeError, ValueError: there is no such choice.
     """
+    if iscoroutinefunction(given):
+        raise TypeError("balance: expected a name or a plain function, got an async one")
     if callable(given):
         return _called(given)
     if not isinstance(given, str):

@@ -54,6 +54,7 @@ def is_unprocessed(error: HTTPCoreError) -> bool:
 
 def is_the_upstreams(error: HTTPCoreError) -> bool:
     """Whether the failure speaks against the upstream, and not against the request or against us."""
+    # Not a `ReadTimeout` nor a full pool: a slow answer may be the request's own fault, and a full pool is ours.
     return isinstance(error, (NetworkError, RemoteProtocolError, ConnectTimeout, ProxyError))
 
 
@@ -62,6 +63,9 @@ def may_go_elsewhere(error: HTTPCoreError, method: str, replayable: bool) -> boo
 
     Any method may go elsewhere where the upstream cannot have acted on the request; where it may have, only what may be
     done twice. A time that ran out while it was thinking is not tried elsewhere: that would take as long again.
+
+    A 103 (Early Hints) that was passed on does not count as a beginning. It only foretells, on its own, what a response
+    may hold (RFC 8297, section 2), so that a client that has it can take the response of any upstream.
     """
     if not replayable:
         return False

@@ -178,6 +178,7 @@ class Fleet:
         actions: list[Action] = []
         for _ in range(self._wanted[generation] - living):
             self._numbers += 1
+            # Noted before it is started: an end that comes at once finds it.
             self._workers[self._numbers] = _Worker(generation, now + pause)
             actions.append(Start(self._numbers, generation, pause))
         return actions

@@ -82,6 +82,7 @@ def client_of(peer: str, noted: Noted, networks: Networks | None) -> str:
     """The client's address: the peer's, or behind trusted proxies the last in X-Forwarded-For that is none of them."""
     if networks is None or b"x-forwarded-for" not in noted or not networks[peer]:
         return peer
+    # From the right: each proxy appends the address that it saw, so what stands further left is a claim.
     for given in reversed(b",".join(noted[b"x-forwarded-for"]).split(b",")):
         address = given.strip().decode("latin-1")
         if _address(address) is None:

@@ -29,13 +29,14 @@ class Front:
         self._app = app
         self._ready = ready
         self.is_ending = False
+        self._change = self._dated  # bound once, and not for each request
         self._second = 0
         self._text = b""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Most requests cost no more than this: what is returned is the app's own coroutine."""
         if not self.is_ending and (self._ready is None or scope.get("path") != self._ready):
-            return self._app(scope, receive, with_head(send, self._dated) if scope["type"] == "http" else send)
+            return self._app(scope, receive, with_head(send, self._change) if scope["type"] == "http" else send)
         return self._serve(scope, receive, send)
 
     def _dated(self, headers: Headers) -> Headers:

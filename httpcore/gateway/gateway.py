@@ -10,19 +10,21 @@ from __future__ import annotations
 import logging
 import os
 from asyncio import CancelledError, get_running_loop
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from .._errors import HTTPCoreError, printable
 from .._message.body import BodyContent
 from .._message.raw import RawStream
 from .._message.response import Response
+from .._pool.pool import ConnectionPool
 from .._pool.retrying import draw
 from .balance import Balance, balance_of, is_random
 from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
 from .forwarding import WRITTEN, networks_of
 from .handshakes import asked
 from .health import available
+from .hints import EARLY_HINT, Hints
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, deny
 from .passing import BODILESS, Heads, hand_on, hand_on_both, only, send_trailers, talk
@@ -74,7 +76,8 @@ class Gateway:
         upstreams: URLs and `Upstream` values, at least one; or a single one.
         balance: which of them gets a request: "round_robin" (by weight), "least_outstanding", "random_two",
             "first" (the others are spares), "hash:client", "hash:header=NAME"; or a callable, which gets the planned
-            request and the indexes that are available, and returns one of these. Default "least_outstanding".
+            request and the indexes that are available, and returns one of these. Where it raises an error or returns
+            something else, that is a 500 and a line of the log. Default "least_outstanding".
         health: when an upstream is left out and comes back. Default: after 5 requests in a row that failed, for 10 s.
         retries: how many further upstreams are asked when one fails, where that is safe: it cannot have acted on the
             request, or may act on it twice, and the body is kept or not begun. At most a fifth of all requests.
@@ -99,7 +102,8 @@ class Gateway:
         on_response: called with the request and the head of its response, a `Returned`. It may return another one, a
             `Refusal` in place of the response, or None; or be an async function that does. It must leave
             Content-Length as it is. What it raises is a 502 and a line of the log. Called for the refusal of a
-            WebSocket, too, but not for an open one.
+            WebSocket, too, but not for an open one. With it no 103 (Early Hints) is passed on, of which it could not
+            decide in time.
         log: a logger: one line at INFO for each request, one at WARNING where an upstream failed. Default
             `logging.getLogger("httpcore.gateway")`.
 
@@ -214,10 +218,20 @@ class Gateway:
         has_body = request.has_body is not False
         watch = Watch(self._rounds(), receive, self._timeouts, has_body)
         turn = Turn(send, request, watch, Upload(receive, watch, limit) if has_body else None)
-        if request.takes_trailers and _TRAILERS in (scope.get("extensions") or ()):
-            turn.takes_trailers = True
-            turn.request = request._replace(headers=[*request.headers, (b"te", b"trailers")])
+        extensions = scope.get("extensions")
+        if extensions:
+            self._extend(turn, extensions)
         return turn
+
+    def _extend(self, turn: Turn, extensions: Mapping[str, object]) -> None:
+        """What the server in front can do beyond the plain messages of ASGI."""
+        if turn.request.takes_trailers and _TRAILERS in extensions:
+            turn.takes_trailers = True
+            turn.request = turn.request._replace(headers=[*turn.request.headers, (b"te", b"trailers")])
+        # Fields of a 103 would reach the client before `on_response` has decided what it may see.
+        if EARLY_HINT in extensions and self._on_response is None:
+            turn.hints = Hints(turn.send)
+            turn.send = turn.hints.send
 
     async def _run(self, turn: Turn) -> None:
         """A request or a WebSocket, from the queue to its end. A client that leaves ends it, in the queue too."""
@@ -304,7 +318,12 @@ class Gateway:
         tried: frozenset[int] = frozenset()
         self._budget.sent()
         while True:
-            index = self._choose(turn.request, tried)
+            try:
+                index = self._choose(turn.request, tried)
+            except Exception as error:  # a callable of the caller's, which may do anything
+                self._log.error("balance failed: %s", type(error).__name__, exc_info=error)
+                await turn.refuse(_HOOK_FAILED)
+                return
             if index is None:
                 await turn.refuse(_NONE_UP)
                 return
@@ -338,16 +357,16 @@ class Gateway:
     def _sent(self, turn: Turn, upstream: UpstreamState, body: BodyContent) -> Awaitable[Response]:
         request, upload = turn.request, turn.upload
         target = upstream.prefix + request.target if upstream.prefix and request.target[:1] == b"/" else request.target
-        if upload is None and self._keeps_plans and upstream.pool is not None:
+        if upload is None and turn.hints is None and self._keeps_plans and upstream.pool is not None:
             asked = planned(request, upstream.place, target)
             if asked is not None:
                 return upstream.pool._forward(asked, self._config)  # internal: all of it is checked
-        return upstream.sender.request(
-            *(request.method, upstream.url, request.headers, body, True),
-            target=target,
-            timeout=self._config,
-            duplex=upload is not None and upload.is_stream,
-        )
+        sender, duplex = upstream.sender, upload is not None and upload.is_stream
+        given = request.method, upstream.url, request.headers, body, True
+        # What a caller made in place of a pool need not know of traces.
+        if turn.hints is not None and isinstance(sender, ConnectionPool):
+            return sender.request(*given, target=target, timeout=self._config, duplex=duplex, trace=turn.hints)
+        return sender.request(*given, target=target, timeout=self._config, duplex=duplex)
 
     async def _receive(self, turn: Turn, response: Response) -> None:
         """Hand the response on. A body whose length is known and that is here, as it mostly is, is one message; and its
@@ -375,6 +394,7 @@ class Gateway:
                 begin["headers"], turn.trailers = without_trailers(headers)
                 begin["trailers"] = True
             await send(begin)
+            del begin, headers  # what a stream keeps, it keeps for hours
             if connection is not None:
                 await hand_on_both(turn, connection, left)
             else:

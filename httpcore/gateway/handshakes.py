@@ -93,8 +93,9 @@ def agreed(given: Headers, offer: Offer, without: frozenset[bytes], name: bytes)
         fields.setdefault(field, []).append(value)
     if b",".join(fields.get(b"upgrade", ())).strip().lower() != b"websocket":
         raise RemoteProtocolError("the upstream switched to another protocol than websocket")
+    # RFC 6455, section 4.1: it shows that the upstream speaks WebSocket, and is no cache that repeats a 101.
     if fields.get(b"sec-websocket-accept") != [offer.accept]:
-        raise RemoteProtocolError("the upstream's Sec-WebSocket-Accept does not answer the key")
+        raise RemoteProtocolError("the upstream's Sec-WebSocket-Accept does not match the key")
     if b"sec-websocket-extensions" in fields:
         raise RemoteProtocolError("the upstream chose an extension of WebSockets, and none was offered")
     chosen = [value.decode("latin-1") for value in fields.get(b"sec-websocket-protocol", ())]

@@ -34,6 +34,7 @@ async def hand_on(turn: Turn, pieces: AsyncIterator[bytes], left: int | None) ->
     watch, send = turn.watch, turn.send
     watch.waits()
     async for piece in pieces:
+        # The client's turn: its reading, however slow, is not the upstream's time.
         watch.rests()
         if left is not None:
             left -= len(piece)
@@ -65,6 +66,7 @@ async def hand_on_both(turn: Turn, connection: RawStream, left: int | None) -> N
     try:
         await hand_on(turn, _received(connection), left)
     finally:
+        # Before the connection is closed: the sender must not end with an error of our own making.
         cancel()
         connection.close()
 

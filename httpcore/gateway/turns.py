@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .handshakes import Offer
-from .messages import Headers, Refusal, Scope, Send, answer, deny
+from .hints import Hints
+from .messages import Refusal, Scope, Send, answer, deny
 from .plan import Forward
 from .upload import Upload
 from .upstreams import UpstreamState
@@ -25,6 +27,7 @@ class Turn:
         upload: the body that the client sends; None where the request has none.
         upstream: that was asked last.
         error: why it was cut off: the failure of an upstream, or as `Watch.reason` has it.
+        hints: what passes on each 103 of the upstream; None where that cannot be.
         status: that the client was answered with; 0 before that.
         takes_trailers: the client wants them, and the server can send them.
         trailers: those that were in the head of the response.
@@ -33,6 +36,7 @@ class Turn:
 
     __slots__ = (
         "error",
+        "hints",
         "is_whole",
         "request",
         "send",
@@ -51,10 +55,11 @@ class Turn:
         self.upload: Upload | None = upload
         self.status: int = 0
         self.takes_trailers: bool = False
-        self.trailers: Headers = []
+        self.trailers: Sequence[tuple[bytes, bytes]] = ()
         self.is_whole: bool = False
         self.upstream: UpstreamState | None = None
         self.error: object = None
+        self.hints: Hints | None = None
 
     def begins(self) -> None:
         """It leaves the queue: the upstream's time begins."""
@@ -75,6 +80,8 @@ class Turn:
         self.watch.close()
         if self.upload is not None:
             self.upload.close()
+        if self.hints is not None:
+            self.hints.close()
 
 
 class SocketTurn(Turn):

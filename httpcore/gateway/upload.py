@@ -98,9 +98,11 @@ class Upload:
         """
         if self._is_over:
             raise StopAsyncIteration
+        # From here on pieces are given away and not kept: no other upstream can be asked.
         self._begun = True
         message, self._first = self._first, None
         if message is None:
+            # Without a limit once the response is here: the pool need not look for it any more.
             message = await self._messages.next(None if self.is_answered else _LOOK)
         if message is None:
             return b""
@@ -120,6 +122,7 @@ class Upload:
         if message["type"] == "http.disconnect":
             raise ClientLeft
         data: bytes = message.get("body", b"")
+        # Counted before the piece is passed on, so that the upstream never gets more than the limit allows.
         self.size += len(data)
         if self._limit is not None and self.size > self._limit:
             raise BodyTooLarge

@@ -1,15 +1,17 @@
 """Ends a request whose client has left, or whose upstream takes too long. The one place that knows asyncio.
 
 Most requests are over before anything is to be watched, so that each costs an entry in a list: all requests of a loop
-share one timer (`Rounds`). What is still there after a round gets a task that waits for the client's leaving, and a
-timer of its own for the timeouts that it has. Each is enforced by cancelling the request's task, which the pool allows
-at every await.
+share one timer (`Rounds`). What is still there after a round gets a task that waits for the client's leaving, and for
+the timeouts that it has an entry in a heap, which has one timer, too: a stream may be idle for hours, and there may be
+10,000 of them. Each timeout is enforced by cancelling the request's task, which the pool allows at every await.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from heapq import heapify, heappop, heappush
+from itertools import count
 from math import inf
 from time import monotonic
 from typing import Any, Final
@@ -25,6 +27,8 @@ _TICK: Final = 0.001  # a timer of uvloop counts whole milliseconds
 
 _ROUND: Final = 0.009
 """Seconds of a round. A request is watched from the second one on, after 9 to 18 ms: leaving takes less than 20 ms."""
+_STALE: Final = 100
+"""Entries of a heap that may be stale whatever its size."""
 
 
 def now() -> float:
@@ -33,15 +37,24 @@ def now() -> float:
 
 
 class Rounds:
-    """Begins to watch the requests of one loop, by one timer that runs while there are any."""
+    """Begins to watch the requests of one loop, by one timer that runs while there are any, and looks at them again
+    when one of their times has come, by another. What either costs does not depend on how many are waiting.
+    """
 
-    __slots__ = ("_handle", "_new", "_seen", "loop")
+    __slots__ = ("_alarm", "_alarm_at", "_handle", "_new", "_numbers", "_seen", "_stale", "_times", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self._new: list[Watch] = []
         self._seen: list[Watch] = []
         self._handle: asyncio.TimerHandle | None = None
+        # A heap. An entry whose watch is due at another time, or closed, is stale: those are removed when they come to
+        # the top, or are more than half of all, so that no heap is searched for one.
+        self._times: list[tuple[float, int, Watch]] = []
+        self._numbers = count()  # what differs where times are the same
+        self._stale = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = inf
 
     def add(self, watch: Watch) -> None:
         """Watch it after the next round, unless it is closed by then."""
@@ -50,10 +63,43 @@ class Rounds:
             self._handle = self.loop.call_later(_ROUND, self._turn)
 
     def _turn(self) -> None:
+        # Two lists, so that each request is there for a whole round at least before it costs a task and a timer.
         seen, self._seen, self._new = self._seen, self._new, []
         self._handle = self.loop.call_later(_ROUND, self._turn) if self._seen else None
         for watch in seen:
             watch.look()
+
+    def look_at(self, due: float, watch: Watch) -> None:
+        """Look at it then, if it is due at that time."""
+        heappush(self._times, (due, next(self._numbers), watch))
+        if due < self._alarm_at:
+            self._set(due)
+
+    def forget(self) -> None:
+        """One of the entries became stale."""
+        self._stale += 1
+        if self._stale > _STALE and 2 * self._stale > len(self._times):
+            self._times = [entry for entry in self._times if entry[2].due == entry[0]]
+            heapify(self._times)
+            self._stale = 0
+
+    def _ring(self) -> None:
+        self._alarm_at = inf
+        present = self.loop.time()
+        while self._times and self._times[0][0] <= present:
+            due, _, watch = heappop(self._times)
+            if watch.due == due:
+                watch.look()
+            else:
+                self._stale -= 1
+        if self._times and self._times[0][0] < self._alarm_at:
+            self._set(self._times[0][0])
+
+    def _set(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self.loop.call_at(at, self._ring)
 
 
 class Watch:
@@ -61,15 +107,17 @@ class Watch:
 
     Attributes:
         reason: why the task was cancelled: "left", "first_byte", "idle" or "total"; None where it was not.
+        due: when `look` is to be called; infinite where it need not be.
     """
 
-    __slots__ = ("_body_is_over", "_due", "_ends", "_handle", "_is_closed", "_limit", "_looked", "_loop", "_name",
-                 "_reader", "_receive", "_since", "_task", "_timeouts", "reason")  # fmt: skip
+    __slots__ = ("_body_is_over", "_ends", "_is_closed", "_limit", "_looked", "_loop", "_name", "_reader", "_receive",
+                 "_rounds", "_since", "_task", "_timeouts", "due", "reason")  # fmt: skip
 
     def __init__(self, rounds: Rounds, receive: Receive, timeouts: Timeouts, has_body: bool) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
+        self._rounds = rounds
         self._loop = loop = rounds.loop
         self._receive = receive
         self._timeouts = timeouts
@@ -82,8 +130,7 @@ class Watch:
         self._ends = inf if timeouts.total is None else self._since + timeouts.total
         self._name = "first_byte"
         self._limit = None if has_body else timeouts.first_byte
-        self._handle: asyncio.TimerHandle | None = None
-        self._due = inf  # when the timer fires
+        self.due: float = inf
         rounds.add(self)
 
     def body_is_over(self) -> None:
@@ -122,9 +169,9 @@ class Watch:
 
     def close(self) -> None:
         """The request is over."""
+        # First: what is cancelled below may run once more, and must find that there is nothing to end.
         self._is_closed = True
-        if self._handle is not None:
-            self._handle.cancel()
+        self._set(inf)
         if self._reader is not None:
             self._reader.cancel()
 
@@ -132,10 +179,12 @@ class Watch:
         """Whether a cancellation that the task got was this one, which then counts no more."""
         if self.reason is None:
             return False
+        # More than one cancellation is pending where the server has cancelled the task, too: that one counts.
         return self._task.uncancel() == 0
 
     def look(self) -> None:
         """The request has been there for a round or two, or a time may have run out."""
+        self.due = inf
         if self._is_closed:
             return
         self._looked = True
@@ -155,21 +204,23 @@ class Watch:
         self._limit = limit
         self._since = self._loop.time()
         # A timer that fires too early costs less than to put it off for each piece.
-        if self._looked and not self._is_closed and limit is not None and self._since + limit < self._due:
+        if self._looked and not self._is_closed and limit is not None and self._since + limit < self.due:
             self._set(self._since + limit)
 
     def _set(self, due: float) -> None:
         """Look again then, and not before."""
-        if self._handle is not None:
-            self._handle.cancel()
-        self._due = due
-        self._handle = None if due == inf else self._loop.call_at(due, self.look)
+        if self.due != inf:
+            self._rounds.forget()
+        self.due = due
+        if due != inf:
+            self._rounds.look_at(due, self)
 
     def _read(self) -> None:
         if self._reader is None:
             self._reader = self._loop.create_task(self._wait())
 
     async def _wait(self) -> None:
+        # One task at a time may call `receive`: this begins only when the body has been read.
         while (await self._receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
             pass
         self.left()
@@ -179,8 +230,7 @@ class Watch:
         if not self._is_closed:
             self._is_closed = True
             self.reason = reason
-            if self._handle is not None:
-                self._handle.cancel()
+            self._set(inf)
             self._task.cancel()
 
 
@@ -306,6 +356,7 @@ class Gate:
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[place] = None
         try:
+            # As in `Messages`: a place that is given as the time runs out is still this one's.
             await asyncio.wait((place,), timeout=seconds)
         except BaseException:
             if place.done():  # it was given and is not taken
@@ -321,6 +372,7 @@ class Gate:
             place = next(iter(self._waiting))
             del self._waiting[place]
             if not place.done():
+                # Handed over and not freed: `under_way` stays, so no newcomer can take it in between.
                 place.set_result(None)
                 return
         self.under_way -= 1

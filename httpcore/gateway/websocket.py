@@ -88,6 +88,7 @@ class Socket:
 
     def close(self) -> None:
         """The request is over, however it ended."""
+        # The second task first: it must not write to a connection that the next lines close.
         self._stop()
         if self._timer is not None:
             self._timer()
@@ -140,6 +141,7 @@ class Socket:
         """A message, or a part of one. False where it is too long: both sides are then closed."""
         data: Any = event.data
         size = self._size + len(data)
+        # By what has arrived of it, in parts or at once: a message without end is stopped here.
         if size > self._settings.max_message:
             reason = f"expected at most {self._settings.max_message} bytes in a message"
             await self._close_client(_TOO_BIG, reason)
@@ -203,6 +205,7 @@ class Socket:
         try:
             await self._send(message)
         except Exception:  # whatever it is, see above
+            # The first task still reads: the upstream's answer to Close, or the timer, ends it.
             self._is_client_gone = True
             self._end_soon()
 
@@ -230,6 +233,7 @@ class Socket:
 
     async def _pass(self, message: Message) -> None:
         text = message.get("text")
+        # ASGI has both keys, one of them None; an empty text is a message.
         if text is not None:
             await self._put(events.TextMessage(data=text))
         else:

@@ -1,4 +1,4 @@
-r"""Tests for code that stands on httpcore: scripted peers, a virtual clock, faults, every await cancelled. No sockets.
+r"""Tests for code that uses httpcore: scripted peers, a virtual clock, faults, every await cancelled. No sockets.
 
     from httpcore.testing import ServerEnd, Simulation
 
@@ -13,7 +13,7 @@ r"""Tests for code that stands on httpcore: scripted peers, a virtual clock, fau
     simulation.listen("example.com", 80, serve)
     simulation.run(main())
 
-The guide is docs/guide/testing.md. `Simulation` is where to begin; `at_every_await` is the sweep.
+The guide is docs/guide/testing.md. Begin with `Simulation`; `at_every_await` is the sweep.
 """
 
 from __future__ import annotations

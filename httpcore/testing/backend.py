@@ -1,7 +1,8 @@
 """The library's backend over the simulated network, and the same for code that blocks.
 
-`SimulatedBackend` is what `ConnectionPool` awaits. `BlockingSimulatedBackend` is what `SyncConnectionPool` calls: its
-coroutines never suspend, because each of them runs the scheduler until the awaited thing has happened.
+`ConnectionPool` awaits the methods of `SimulatedBackend`. `SyncConnectionPool` calls those of
+`BlockingSimulatedBackend`: its coroutines never suspend, because each of them runs the scheduler until the awaited
+thing has happened.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class SimulatedStream:
         if self._closed:
             raise ReadError("the stream was closed on this side", peer=peer)
         if not ready():
-            raise ReadTimeout(f"no bytes came for {timeout} s", peer=peer, limit=timeout)
+            raise ReadTimeout(f"no bytes were received for {timeout} s", peer=peer, limit=timeout)
         return self._take(max_bytes)
 
     async def write_some(
@@ -99,7 +100,7 @@ class SimulatedStream:
         return len(piece)
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
-        self._check_writable()  # and nothing to wait for: what `write_some` took has left
+        self._check_writable()  # and nothing to wait for: the bytes that `write_some` accepted have been sent
         return True
 
     async def end(self, timeout: float | None) -> None:
@@ -195,7 +196,7 @@ class SimulatedEvent:
         self._flag = False
 
     def set(self) -> None:
-        """Raise the flag. Never waits."""
+        """Set the flag. Never waits."""
         self._flag = True
         self._changed.notify()
 
@@ -205,7 +206,7 @@ class SimulatedEvent:
 
 
 class SimulatedBackend:
-    """A `httpcore.Backend` over a scheduler and a network. `Simulation.backend` gives the one of a simulation.
+    """A `httpcore.Backend` over a scheduler and a network. `Simulation.backend` returns the one of a simulation.
 
     Arguments:
         watches: as for `Simulation`.
@@ -292,7 +293,7 @@ class _Drive(Protocol):
 
 
 class BlockingSimulatedBackend:
-    """A `httpcore.Backend` that never suspends, for one thread of plain code. `Simulation.blocking` gives it.
+    """A `httpcore.Backend` that never suspends, for one thread of plain code. `Simulation.blocking` returns it.
 
     Each call runs the tasks of the simulation, the scripted peers among them, until it can return.
     """

@@ -1,7 +1,7 @@
 """A simulated network: hosts that are served by scripts, connections that can be delayed, cut and reset, and names.
 
-Each direction of a connection is a pipe that knows what was sent, what is under way, what has arrived and what has
-been read. Nothing here knows HTTP, and nothing here is the client: `backend` has its side.
+Each direction of a connection is a pipe that records the bytes that were sent, are on their way, have arrived and
+have been read. This module contains neither HTTP nor the client's side, which is in `backend`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Network:
 
     Attributes:
         attempts: host or address, and port, of each connect that was begun, in order.
-        lookups: each name that the system was asked for, in order.
+        lookups: each name that was looked up in the system, in order.
         connections: every connection that was opened, in order.
     """
 
@@ -73,20 +73,21 @@ class Network:
         self._places[host, port] = _Place(handler, connect_delay, delay_there, delay_back, window)
 
     def refuse(self, host: str, port: int | None, *, connect_delay: float = 0.0) -> None:
-        """The host is there, and refuses connections. (A name that was never mentioned does not resolve.)"""
+        """The host exists, and refuses connections. (A name that was never set up does not resolve.)"""
         self._places[host, port] = _Place(None, connect_delay)
 
     def blackhole(self, host: str, port: int | None) -> None:
-        """From now on a connect gets no answer."""
+        """From now on a connect receives no reply."""
         self._places[host, port] = _Place(None, connect_delay=inf)
 
     def resolve(self, host: str, addresses: Sequence[str], *, delay: float = 0.0) -> None:
-        """From now on the name leads to these places, which `listen` and the like name; to none: it does not resolve.
+        """From now on the name resolves to these addresses, as used with `listen` and the other methods; none: it does
+        not resolve.
 
-        A name that was never given any is its own address.
+        A name without a call of this method is its own address.
 
         Arguments:
-            delay: seconds that the answer takes.
+            delay: seconds that the lookup takes.
         """
         self._names[host] = (list(addresses), delay)
 
@@ -101,10 +102,10 @@ class Network:
 
     @property
     def open_connections(self) -> list[Connection]:
-        """Those that the client has not closed."""
+        """The connections that the client has not closed."""
         return [connection for connection in self.connections if not connection.client_closed]
 
-    # The client's side: what a backend asks for.
+    # The client's side: the methods that a backend calls.
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
         """The addresses of a name, as `httpcore.Backend.look_up` promises."""
@@ -138,7 +139,7 @@ class Network:
         local: str | None,
         options: Sequence[SocketOption],
     ) -> Connection:
-        """Connect to the first of `hosts` that answers, as `httpcore.Backend.connect_tcp` promises."""
+        """Connect to the first of `hosts` that accepts, as `httpcore.Backend.connect_tcp` promises."""
         race = Race(target or _text(hosts[0], port), hosts, timeout, lambda: self._scheduler.now)
         under_way: list[_Attempt] = []
         try:
@@ -161,7 +162,7 @@ class Network:
         return connection
 
     def _won(self, race: Race[str], under_way: list[_Attempt], port: int | None) -> _Won | None:
-        """Look at the attempts that are under way, and begin those that are due."""
+        """Check the running attempts, and begin those that are due."""
         for attempt in list(under_way):
             place = attempt.outcome()
             if place is not None and place.handler is not None:
@@ -190,7 +191,7 @@ class Network:
 
 
 class _Attempt:
-    """A connect that is under way."""
+    """A running connect."""
 
     def __init__(self, network: Network, scheduler: Scheduler, host: str, port: int | None) -> None:
         self.host = host
@@ -216,7 +217,7 @@ class _Attempt:
 
 @dataclass(frozen=True)
 class _Won:
-    """The attempt that was answered first, and the place that answered it."""
+    """The attempt that succeeded first, and its place."""
 
     host: str
     port: int | None
@@ -227,7 +228,7 @@ class _Won:
 
 @dataclass(frozen=True)
 class _Place:
-    """How one host and port answers."""
+    """The behaviour of one host and port."""
 
     handler: Handler | None
     connect_delay: float = 0.0
@@ -255,7 +256,7 @@ def _text(host: str, port: int | None) -> str:
 
 
 class _Pipe:
-    """One direction of a connection: what was sent, what is under way, what has arrived."""
+    """One direction of a connection: the bytes that were sent, are on their way, and have arrived."""
 
     def __init__(self, scheduler: Scheduler, delay: float, window: int) -> None:
         self.log = bytearray()  # all that was sent
@@ -264,7 +265,7 @@ class _Pipe:
         self.finished = False  # the sender has sent its FIN
         self.ended = False  # the FIN has arrived
         self.broken = False  # an RST has arrived
-        self.end_seen = False  # the reader knows of the end
+        self.end_seen = False  # the reader has read the end
         self.refused = False  # the reader has closed: bytes that arrive are answered with an RST
         self.cut = False
         self.changed = Condition(scheduler)
@@ -279,7 +280,7 @@ class _Pipe:
         return self._window - self._unread
 
     def has_input(self) -> bool:
-        """Bytes, or an end that the reader does not know of."""
+        """Bytes, or an end that the reader has not read."""
         return bool(self.arrived) or (self.over() and not self.end_seen)
 
     def over(self) -> bool:
@@ -321,7 +322,7 @@ class _Pipe:
             self._arrive(land)
 
     def _arrive(self, land: Callable[[], None]) -> None:
-        if not self.cut:  # what is cut stays "under way" for ever, so the sender's window fills
+        if not self.cut:  # bytes of a cut connection stay on their way for ever, so the sender's window fills
             land()
             self.changed.notify()
 
@@ -349,10 +350,10 @@ class Connection:
     """One connection: a record for tests to look at, and a place to break it.
 
     Attributes:
-        host, port, local_address, socket_options: as they were asked for.
+        host, port, local_address, socket_options: as the client requested them.
         opened_at: seconds of the virtual clock.
         client_closed, server_closed: that side has closed it.
-        abandoned: the client let go of it in the child of a fork.
+        abandoned: the client abandoned it in the child of a fork.
         closed_by: the side that closed first: "client", "server" or None.
     """
 
@@ -396,11 +397,11 @@ class Connection:
         return self._back.read
 
     def cut(self) -> None:
-        """From now on nothing arrives, in either direction, and neither end is told."""
+        """From now on nothing arrives, in either direction, and neither end is notified."""
         self._there.cut = self._back.cut = True
 
     def reset(self, *, discard: bool = False) -> None:
-        """Break it for both ends, as a box in the middle does.
+        """Break the connection for both ends, as a router or firewall between them does.
 
         Arguments:
             discard: bytes that have arrived and are unread are lost.
@@ -474,7 +475,7 @@ class ServerEnd:
             start += size
 
     def end(self) -> None:
-        """FIN: no more bytes come; receiving goes on."""
+        """FIN: no more bytes are sent; receiving continues."""
         self._out.finish()
 
     def close(self) -> None:

@@ -1,11 +1,11 @@
 """A scheduler of coroutines with a virtual clock: no thread, no event loop, no real time.
 
 One task runs at a time, until it waits. When no task can run, the clock jumps to the next timer; when there is no timer
-either, that is a `Deadlock`, whose message says what each task waits for. A run is a function of its seed, so a
-schedule that fails can be played again.
+either, that is a `Deadlock`, whose message names the wait of each task. A run is a function of its seed, so a
+schedule that fails can be repeated.
 
-`Scheduler.wait_until` is the only place where a task suspends. Whatever is built on the scheduler (the network, events)
-waits through it, with a `Condition` that is notified when something has changed.
+`Scheduler.wait_until` is the only place where a task suspends. All code on the scheduler (the network, events) waits
+through it, with a `Condition` that is notified when something has changed.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ def running_scheduler() -> Scheduler | None:
 
 
 class Cancelled(BaseException):
-    """Thrown into a task by `Task.cancel`, at the await where it stands."""
+    """Thrown into a task by `Task.cancel`, at its current await."""
 
 
 class Deadlock(AssertionError):
-    """No task can run and no timer is left, or turns are taken without end. It says what each task waits for."""
+    """No task can run and no timer is left, or tasks run without end and without time passing. The message names the
+    wait of each task.
+    """
 
 
 @coroutine
@@ -57,8 +59,8 @@ class Task(Generic[T_co]):
         done: it returned or raised.
         cancelled: it ended with the `Cancelled` that `cancel` threw.
         suspensions: how often it has waited so far.
-        waiting_for: what it waits for now, or waited for last.
-        lingered: what it waited for after it was cancelled. Clean-up that never awaits leaves this empty.
+        waiting_for: a text that names its current or last
+        wait. lingered: its waits after it was cancelled. Clean-up that never awaits leaves this empty.
     """
 
     def __init__(self, scheduler: Scheduler, coro: Coroutine[object, None, T_co], name: str) -> None:
@@ -70,7 +72,7 @@ class Task(Generic[T_co]):
         self.lingered: list[str] = []
         self._scheduler = scheduler
         self._coro = coro
-        self._queued = False  # it stands in the queue of those that can run
+        self._queued = False  # it is in the queue of the tasks that can run
         self._cancel = False  # its next turn begins with Cancelled
         self._struck = False  # Cancelled was thrown into it
         self._seen = False  # the test looked at how it ended, so its failure is not reported a second time
@@ -80,14 +82,16 @@ class Task(Generic[T_co]):
         self._ended = Condition(scheduler)
 
     def cancel(self) -> bool:
-        """Throw `Cancelled` at the await where the task stands, when its turn comes; False when it is done already.
+        """Throw `Cancelled` at the current await of the task, at its next turn; False when it is done already.
 
-        What it waited for may happen before that turn; it is cancelled all the same. A task that ends otherwise than
-        with `Cancelled` after this has swallowed it, and `Scheduler.run` raises `AssertionError` for that.
+        The event that it waited for may happen before that turn; it is cancelled all the same. A task that ends
+        otherwise than with `Cancelled` after this has swallowed it, and `Scheduler.run` raises `AssertionError` for
+        that.
         """
         if self.done:
             return False
         self._cancel = True
+        # A task that cancels itself gets it at its next await, as in asyncio and trio.
         if self is not self._scheduler._running:
             self._scheduler._wake(self)
         return True
@@ -124,9 +128,9 @@ class Condition:
         self._waiting: dict[Task[object], Callable[[], bool]] = {}
 
     def notify(self) -> None:
-        """It has changed: each waiting task whose condition holds now gets a turn. Never waits."""
+        """Notify of a change: each waiting task whose condition holds now gets a turn. Never waits."""
         for task, ready in self._waiting.items():
-            # A task that runs and still stands here goes on already: a strike before its turn notified.
+            # A running task that is still registered here continues already: a strike before its turn notified.
             if task is not self._scheduler._running and ready():
                 self._scheduler._wake(task)
 
@@ -138,7 +142,7 @@ class Timer:
         self._call: Callable[[], object] | None = call
 
     def cancel(self) -> None:
-        """The call does not come. Harmless when it has come."""
+        """Cancel the call. Has no effect after the call."""
         self._call = None
 
 
@@ -211,9 +215,10 @@ class Scheduler:
         if self._running is not None:
             coro.close()
             raise RuntimeError(
-                f"a blocking call came inside the task {self._running.name}: expected it from plain code"
+                f"a blocking call was made inside the task {self._running.name}: expected it from plain code"
             )
         task = self.spawn(coro, name)
+        # Its error is raised here, and must not be reported again at the end of the session.
         task._seen = True
         with self._as_running():
             stuck = self._turns(task)
@@ -253,6 +258,7 @@ class Scheduler:
 
     def skip(self, seconds: float) -> None:
         """Let the clock jump, as if the machine had slept: every timer on the way is due at once."""
+        # The timers fire in the next turn, after the task that skips: as on a machine that wakes up.
         self.now += seconds
 
     # Waiting: the only place where a task suspends.
@@ -263,8 +269,8 @@ class Scheduler:
         """Wait until `ready()` holds. False when `timeout` seconds passed first.
 
         Arguments:
-            ready: asked at once, and again when one of `conditions` is notified.
-            what: the thing that is waited for, as a noun, for messages.
+            ready: called at once, and again when one of `conditions` is
+            notified. what: names the wait, as a noun, for messages.
             timeout: in seconds of the virtual clock; None waits for ever.
         """
         task = self._running
@@ -290,7 +296,7 @@ class Scheduler:
     def interruptible(self, interrupt: Interrupt) -> Iterator[None]:
         """For the block, `interrupt` ends the waits of the running task."""
         task = self._running
-        if task is None:  # which the first wait tells
+        if task is None:  # which the first wait reports
             yield
             return
         interrupted = Condition(self)
@@ -302,7 +308,7 @@ class Scheduler:
             task._interrupt = None
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
-        """Call `call` when the clock comes to `when`, from the scheduler and not from inside a task."""
+        """Call `call` when the clock reaches `when`, from the scheduler and not from inside a task."""
         timer = Timer(call)
         self._timed += 1
         heapq.heappush(self._timers, (when, self._timed, timer))
@@ -332,7 +338,7 @@ class Scheduler:
     @contextmanager
     def _session(self) -> Iterator[None]:
         if self._begun:
-            raise RuntimeError(f"this {type(self).__name__} has run already: make a new one for each run")
+            raise RuntimeError(f"this {type(self).__name__} has already run: make a new one for each run")
         self._begun = True
         try:
             yield
@@ -357,6 +363,7 @@ class Scheduler:
             if self._ready:
                 self._step(self._next())
             elif self._timers:
+                # No task can run, so nothing happens before the next timer: the clock jumps there.
                 self.now = self._timers[0][0]
             else:
                 return Deadlock(f"no task can run and no timer is left; {self._waits()}")
@@ -404,6 +411,7 @@ class Scheduler:
     def _suspended(self, task: Task[object], what: object) -> None:
         self._running = None
         if not isinstance(what, str):
+            # Another library's awaitable would wait for a loop that does not run here.
             task._coro.close()
             return task._finish(None, RuntimeError(f"{task.name} awaits {what!r}, which is not of this simulation"))
         task.suspensions += 1

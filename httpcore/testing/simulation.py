@@ -15,7 +15,7 @@ __all__ = ["Simulation", "running_backend"]
 
 
 class Simulation(Scheduler, Network):
-    """Tasks by a virtual clock, hosts served by scripts, and a backend that a pool takes. One simulation runs once.
+    """Tasks by a virtual clock, hosts served by scripts, and a backend for a pool. One simulation runs once.
 
     Inside `run` a `ConnectionPool` finds the simulation by itself, as it finds asyncio; outside pass `backend=`.
 
@@ -31,7 +31,7 @@ class Simulation(Scheduler, Network):
         seed, watches: as given.
         now: seconds of the virtual clock since the beginning.
         attempts: host or address, and port, of each connect that was begun, in order.
-        lookups: each name that the system was asked for, in order.
+        lookups: each name that was looked up in the system, in order.
         connections: every connection that was opened, in order.
 
     Raises:
@@ -68,7 +68,7 @@ class Simulation(Scheduler, Network):
 
     @contextmanager
     def blocking(self) -> Iterator[Backend]:
-        """Run plain code for the block, in place of `run`: gives what `SyncConnectionPool(backend=)` takes.
+        """Run plain code for the block, in place of `run`: returns the backend for `SyncConnectionPool(backend=)`.
 
             with simulation.blocking() as backend, httpcore.SyncConnectionPool(backend=backend) as http:
                 http.request("GET", "http://example.com/")

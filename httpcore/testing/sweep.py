@@ -1,7 +1,7 @@
-"""Every await of a piece of code, struck one by one: cancelled, timed out, its connections cut or reset.
+"""Inject a fault at every await of a piece of code: cancel it, let time pass, cut or reset its connections.
 
 A scenario is run once to count the moments of its victim, and then once for each moment, with the strike at that
-moment. So a clean-up that fails at one await out of fifty is found, and the note of the exception says at which.
+moment. So a clean-up that fails at one await out of fifty is found, and the note of the exception names that await.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from .simulation import Simulation
 __all__ = ["Scenario", "Strike", "at_every_await", "cancel", "cut_connections", "reset_connections", "skip_time"]
 
 Scenario = Callable[[Simulation], Coroutine[object, None, object]]
-"""What is run again and again: it awaits `simulation.victim(...)` once, then checks what must hold."""
+"""The code of each run: it awaits `simulation.victim(...)` once, then checks the outcome."""
 
 Strike = Callable[[Simulation, Task[object]], object]
-"""What happens at the moment: a function of the simulation and the victim."""
+"""The fault at the moment: a function of the simulation and the victim."""
 
 
 def cancel(simulation: Simulation, victim: Task[object]) -> None:
@@ -32,7 +32,7 @@ def reset_connections(simulation: Simulation, victim: Task[object]) -> None:
 
 
 def cut_connections(simulation: Simulation, victim: Task[object]) -> None:
-    """A strike: from now on nothing arrives on any open connection, and neither end is told."""
+    """A strike: from now on nothing arrives on any open connection, and neither end is notified."""
     for connection in simulation.open_connections:
         connection.cut()
 
@@ -55,9 +55,9 @@ def at_every_await(
 ) -> int:
     """Run `scenario` in a new simulation once for every moment of its victim, and strike at that moment.
 
-    The scenario awaits `simulation.victim(coro)` once and then checks what must hold. The moments are: before the
-    first turn, and for each await just after the victim begins to wait and just before it goes on (so that what it
-    waited for has already happened). With `times=2` the strike comes again at the same moment of the victim's next
+    The scenario awaits `simulation.victim(coro)` once and then checks the outcome. The moments are: before the
+    first turn, and for each await just after the victim begins to wait and just before it goes on (so that the
+    awaited event has already happened). With `times=2` the strike is repeated at the same moment of the victim's next
     await, if there is one: it was cancelled, and is cancelled again in its clean-up.
 
     Arguments:
@@ -71,8 +71,9 @@ def at_every_await(
 
     Raises:
         AssertionError: the scenario has no victim, or its runs differ.
-        Exception: whatever the scenario raises, with a note that says at which moment it came.
+        Exception: whatever the scenario raises, with a note that names the moment.
     """
+    # Counted first, without a strike: the moments of a run that is struck would end at the strike.
     counting = make()
     counting.run(scenario(counting))
     if not counting._moments:
@@ -98,4 +99,4 @@ def _strike_at(moment: int, times: int, simulation: Simulation, scenario: Scenar
         error.add_note(f"moment {moment} of the victim, {' and '.join(struck)}; seed {simulation.seed}")
         raise
     if not struck:
-        raise AssertionError(f"moment {moment} never came: two runs of the scenario differ")
+        raise AssertionError(f"moment {moment} was never reached: two runs of the scenario differ")

@@ -1,4 +1,4 @@
-"""What is particular to the runtime of asyncio, on its own loop and on uvloop: the loop, its timers, and its end.
+"""The details of asyncio, on its own loop and on uvloop: the loop, its timers, and its end.
 
 What every runtime promises is tested in `test_streams.py`.
 """
@@ -27,9 +27,10 @@ from places import black_hole
 
 from httpcore._backends import lookup as names
 
-# The bounds of what a stream keeps and of a turn are no promise to callers: the tests are about their effect.
+# The bounds of a stream's buffer and of a turn are no promise to callers: the tests are about their effect.
 from httpcore._backends.asyncio import _MOST_KEPT, _TURN, AsyncioBackend, AsyncioEvent, AsyncioStream
 from httpcore._backends.base import PIECE
+from httpcore._backends.sockets import Descriptor
 from httpcore._backends.workers import Threads
 from httpcore._errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 
@@ -49,7 +50,7 @@ def new_loop(request: pytest.FixtureRequest) -> NewLoop:
 
 @pytest.fixture
 def run(new_loop: NewLoop) -> Callable[[Main], Any]:
-    """Runs a body in a loop; whatever the loop's exception handler hears of fails the test."""
+    """Runs a body in a loop; each call of the loop's exception handler fails the test."""
 
     def run_body(main: Main) -> Any:
         received: list[Any] = []
@@ -90,15 +91,15 @@ class Pair:
 
     @property
     def sock(self) -> socket.socket:
-        # Input that has come and room that is left are facts of the system, which no method of a stream tells.
+        # Received input and free room are facts of the system, which no method of a stream returns.
         return self.stream._descriptor.sock
 
     def reset(self) -> None:
-        """The peer leaves with RST, and we wait until the system has heard it, not the loop."""
+        """The peer leaves with RST, and we wait until the system has received it, not the loop."""
         self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.peer.close()
         poll = select.poll()
-        poll.register(self.sock, 0)  # errors are always told
+        poll.register(self.sock, 0)  # errors are always reported
         assert poll.poll(LONG * 1000)
 
     def wait_until_here(self) -> None:
@@ -113,13 +114,13 @@ class Pair:
                 self.sock.send(bytes(PIECE))
                 refused = 0
             except BlockingIOError:
-                # What is under way may still find room at the peer and make some here. That `select` finds no room is
-                # not enough: it wants a third of the buffer, and a write one byte.
+                # Bytes that are on their way may still find room at the peer and make room here. That `select` finds no
+                # room is not enough: it wants a third of the buffer, and a write one byte.
                 select.select([], [self.sock], [], SHORT)
                 refused += not self._segments_under_way()
 
     def _segments_under_way(self) -> int:
-        """What the peer's system has not acknowledged: `tcpi_unacked`."""
+        """The bytes that the peer's system has not acknowledged: `tcpi_unacked`."""
         return int(struct.unpack_from("I", self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)[0])
 
 
@@ -185,7 +186,7 @@ def test_bytes_that_come_as_the_reader_is_cancelled_are_not_lost(run: Any, liste
                 await waiting(reader)
                 pair.peer.sendall(b"kept")
                 pair.wait_until_here()
-                # The loop hears of the bytes, and before the reader gets its turn it is cancelled.
+                # The loop receives the bytes, and before the reader gets its turn it is cancelled.
                 asyncio.get_running_loop().call_soon(reader.cancel)
                 with pytest.raises(asyncio.CancelledError):
                     await reader
@@ -245,7 +246,7 @@ def test_data_wins_over_a_timer_though_loop_did_not_report_it(listener: Any) -> 
             assert await writer == 1
 
     async def connect_deaf(listener: Any) -> Pair:
-        # The connection stands before the timer rings, and is no timeout either.
+        # The connection is made before the timer fires, so there is no timeout.
         host, port = listener.getsockname()
         return Pair(await AsyncioBackend.current().connect_tcp([host], port, SHORT), listener.accept()[0])
 
@@ -254,7 +255,7 @@ def test_data_wins_over_a_timer_though_loop_did_not_report_it(listener: Any) -> 
 
 
 def test_timeout_begins_with_the_wait_however_busy_the_loop_was(run: Any, listener: Any) -> None:
-    # uvloop's clock stands still while code runs, so a deadline taken from it would have passed already.
+    # uvloop's clock stops while code runs, so a deadline taken from it would have passed already.
     async def main() -> None:
         with await connect(listener) as pair:
             await asyncio.sleep(0)
@@ -299,7 +300,7 @@ def test_a_thousand_reads_and_writes_with_timeouts_set_one_timer(listener: Any) 
 
 
 class OwnClock(asyncio.SelectorEventLoop):
-    """A loop whose time is ours: `pass_time` moves it, and nothing else does."""
+    """A loop whose time the test sets: `pass_time` moves it, and nothing else does."""
 
     def __init__(self) -> None:
         self._now = 1000.0
@@ -315,7 +316,7 @@ class OwnClock(asyncio.SelectorEventLoop):
     def timers(self) -> list[asyncio.TimerHandle]:
         """Those that the loop holds, also those that were cancelled."""
         base: Any = self
-        timers: list[asyncio.TimerHandle] = base._scheduled  # asyncio tells them by no public name
+        timers: list[asyncio.TimerHandle] = base._scheduled  # asyncio has no public name for them
         return timers
 
 
@@ -443,7 +444,7 @@ def test_reader_and_writer_that_wait_at_once_have_their_own_time(listener: Any) 
 
 
 def bytes_kept(stream: AsyncioStream) -> int:
-    # What is kept for the next reads is bounded for the sake of memory, and nothing public tells how much it is.
+    # The buffer for the next reads is bounded to save memory, and no public name has its size.
     return sum(map(len, stream._pieces))
 
 
@@ -452,7 +453,7 @@ def test_memory_for_a_flooding_peer_is_bounded_without_loss(run: Any, listener: 
 
     async def main() -> None:
         with await connect(listener) as pair, thread(lambda: pair.peer.sendall(sent)):
-            # That the stream has stopped listening is what the peer is bounded by; it can be seen nowhere else.
+            # The peer is bounded because the stream has stopped listening; no public name shows that.
             while pair.stream._is_listening:
                 await turns(1)
             await turns(100)
@@ -479,7 +480,7 @@ def test_a_peer_that_sends_single_bytes_cannot_make_many_pieces(run: Any, listen
             for _ in range(2000):
                 pair.peer.send(b"x")
                 await asyncio.sleep(0)
-            # The number of pieces costs memory and nothing else, so nothing public tells it.
+            # The number of pieces costs memory and nothing else, so no public name has it.
             assert len(pair.stream._pieces) == 256
             got = b""
             while len(got) < 2000:
@@ -674,14 +675,14 @@ def test_a_reader_whose_bytes_another_took_waits_on(run: Any, listener: Any) -> 
             await turns(3)
             pair.peer.sendall(b"read")
             assert await reader == b"read"
-            # The callback itself is called: a loop tells late in its own time only.
-            pair.stream._on_input()  # as a loop does that tells of what is no longer there
+            # The callback itself is called: a loop calls it late only by chance.
+            pair.stream._on_input()  # as a loop does that reports an event too late
 
             reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
             await waiting(reader)
             pair.peer.sendall(b"taken")
             pair.wait_until_here()
-            # As above: a loop that tells before the input is taken.
+            # As above: a loop that reports before the input is read.
             pair.stream._on_input()
             assert pair.stream.take() == b"taken"
             await turns(3)
@@ -931,6 +932,40 @@ def test_another_thread_may_close_while_the_loop_runs(run: Any, listener: Any) -
     run(main)
 
 
+def test_a_closed_writer_leaves_no_registration_behind(
+    run: Any, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop reports the end to a writer before the thread that closes has asked the loop to forget the socket."""
+    shut_down = Descriptor.shut_down
+    writer_is_over = threading.Event()
+
+    def end_and_wait(descriptor: Descriptor) -> None:
+        shut_down(descriptor)
+        assert writer_is_over.wait(LONG)
+
+    async def main() -> None:
+        pair = await connect(listener)
+        pair.fill()
+        number = pair.sock.fileno()
+        writer = asyncio.ensure_future(pair.stream.write_some(b"x", LONG, duplex=True))
+        await waiting(writer)
+        monkeypatch.setattr(Descriptor, "shut_down", end_and_wait)
+        closing = threading.Thread(target=pair.stream.close)
+        closing.start()
+        with pytest.raises(WriteError, match="closed on this side"):
+            await writer
+        writer_is_over.set()
+        closing.join()
+        pair.peer.close()
+        await turns(3)
+        with await connect(listener) as other:
+            assert other.sock.fileno() == number
+            other.peer.sendall(b"for the next socket")
+            assert await other.stream.read(PIECE, LONG) == b"for the next socket"
+
+    run(main)
+
+
 @pytest.mark.parametrize("loop_is", ["stopped", "closed"])
 @pytest.mark.parametrize("how", ["close", "drop"])
 def test_a_stream_outlives_its_loop_and_goes_quietly(new_loop: NewLoop, listener: Any, loop_is: str, how: str) -> None:
@@ -956,7 +991,7 @@ def test_a_dropped_stream_frees_its_descriptor_without_a_warning(run: Any, liste
         pair = await connect(listener)
         pair.stream.watch(lambda: None)
         pair.peer.sendall(b"x")
-        assert await pair.stream.read(PIECE, LONG) == b"x"  # with a timer that still stands
+        assert await pair.stream.read(PIECE, LONG) == b"x"  # with a timer that is still set
         number, peer = pair.sock.fileno(), pair.peer
         del pair
         assert not is_open(number)
@@ -1147,7 +1182,7 @@ def test_a_name_resolved_after_the_loop_has_ended_is_harmless(
             super()._work()
             over.set()
 
-    # Threads of its own, which answer late and say when they are done.
+    # Threads of its own, which respond late and signal their end.
     monkeypatch.setattr(names, "_answer", slow)
     monkeypatch.setattr(names, "_lookups", Telling(8, "test"))
 
@@ -1199,7 +1234,7 @@ def test_a_full_unix_socket_is_tried_until_room_or_timeout(run: Any, tmp_path: A
 
     async def main() -> None:
         backend = AsyncioBackend.current()
-        # A queue of one takes two on Linux.
+        # A queue of one accepts two on Linux.
         streams = [await backend.connect_unix(path, LONG) for _ in range(2)]
         with pytest.raises(ConnectTimeout) as late:
             await backend.connect_unix(path, 3 * SHORT)

@@ -1,4 +1,4 @@
-"""What is special to the runtime of threads: no call suspends, any thread may close, Ctrl-C ends every wait."""
+"""The details of the runtime of threads: no call suspends, any thread may close, Ctrl-C ends every wait."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def in_thread(coroutine: Any) -> Callable[[], BaseException | None]:
 
 
 class Counted:
-    """A socket that says which calls were made on it."""
+    """A socket that records the calls on it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -86,13 +86,13 @@ def socket_of(stream: BlockingStream) -> socket.socket:
 
 
 def replace_poll(stream: BlockingStream, poll: Callable[[float | None], list[tuple[int, int]]]) -> None:
-    # In place of the system, which can be told neither to wake a thread for nothing nor to do it at a given moment.
+    # In place of the system, which cannot be made to wake a thread without reason or at a given moment.
     stream._input = poll
 
 
 def count_calls(stream: BlockingStream) -> list[str]:
     counted: Any = Counted(socket_of(stream))
-    # System calls are what is counted, so the socket and `poll` are replaced where the stream has them.
+    # System calls are counted, so the socket and `poll` of the stream are replaced.
     stream._descriptor.sock = counted
     # As above: `poll` for input, and for either.
     either, wait = stream._either, stream._input

@@ -1,4 +1,6 @@
-"""What is special to trio: cancellation loses nothing, other tasks get their turns, a run that is over is quiet."""
+"""The details of trio: cancellation loses nothing, other tasks get their turns, a run that has ended reports
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +133,7 @@ class Endless:
 @asynccontextmanager
 async def connected_to_an_endless_peer() -> AsyncIterator[TrioStream]:
     async with connected() as (stream, _):
-        # A socket whose output never ends cannot be had from the system: it is replaced for a moment.
+        # The system has no socket whose output never ends: the socket is replaced for a moment.
         sock = stream._descriptor.sock
         endless: Any = Endless()
         # As above.
@@ -156,7 +158,7 @@ def test_download_that_never_waits_lets_others_run_at_each_piece() -> None:
             while got < 8 * PIECE:
                 got += len(await stream.read(PIECE, LONG))
             done.set()
-        # 7 turns were given up; trio shuffles who is first in each.
+        # 7 turns were given up; trio shuffles the tasks of each.
         assert 6 <= len(turns) <= 8
 
     trio.run(main)
@@ -375,7 +377,7 @@ def test_a_silent_name_server_is_a_connect_timeout(
 
     trio.run(main)
     assert asked.wait(LONG)
-    # The answer comes when the run is over: no task gets it, and nothing is raised in the thread.
+    # The answer arrives after the end of the run: no task gets it, and nothing is raised in the thread.
     release.set()
 
 

@@ -1,5 +1,5 @@
-"""Finalisers of objects that were never finished: Ctrl-C may come at any line of a constructor, and what is then
-dropped must go without an error, which no code could catch.
+"""Finalisers of objects that were never finished: Ctrl-C may come at any line of a constructor, and the dropped
+object must be finalised without an error, which no code could catch.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def test_a_finaliser_copes_with_an_object_that_has_nothing(kind: type, unraisabl
 @pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
 def test_a_constructor_interrupted_at_any_line_leaves_no_error(kind: type, unraisable: list[str]) -> None:
     with MADE[kind]() as make:
-        make()  # what is made but once is there
+        make()  # objects that are made only once exist
         line = 1
         while interrupted(make, line):
             gc.collect(0)

@@ -76,7 +76,7 @@ def paced(addresses: str, timeout: float | None, events: str = "") -> tuple[str,
         ("abcd", 5.0, "", "a0 b250 c500 d750"),
         ("abc", None, "a100", "a0 b100 c350"),
         ("abc", None, "a1", "a0 b1 c251"),
-        ("abc", None, "a100 b100", "a0 b100 c350"),  # told together: the next is one, not two
+        ("abc", None, "a100 b100", "a0 b100 c350"),  # reported together: the next is one, not two
         ("abc", None, "a300", "a0 b250 c300"),
         ("abcd", None, "a300 b310", "a0 b250 c300 d310"),
         ("abc", None, "b260 a270", "a0 b250 c260"),
@@ -294,7 +294,7 @@ def test_a_network_that_is_cut_at_any_await_ends_in_time() -> None:
 
 
 def descriptors() -> set[str]:
-    """Sockets of this process, by what no other ever has: a server of the test before may close one meanwhile."""
+    """Sockets of this process, by their inode, which is unique: a server of an earlier test may close one meanwhile."""
     return {link for link in map(link_of, os.listdir("/proc/self/fd")) if link.startswith("socket:")}
 
 
@@ -331,7 +331,7 @@ needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1
 
 
 def backend_of(runtime: Runtime) -> Backend:
-    """To be asked inside the runtime."""
+    """To be called inside the runtime."""
     if runtime.name == "threads":
         from httpcore._backends.threads import BlockingBackend
 
@@ -517,7 +517,7 @@ def test_many_races_at_once_do_not_disturb_each_other(runtime: Runtime, server: 
 def test_a_connected_socket_has_nodelay_and_keepalive_by_default(runtime: Runtime, server: ScriptedServer) -> None:
     async def options(*given: tuple[int, int, int]) -> tuple[bool, bool, int]:
         stream: Any = await backend_of(runtime).connect_tcp(["127.0.0.1"], server.port, LONG, socket_options=given)
-        # Which socket has won is told by its own address; nothing public has the socket.
+        # The winning socket is recognised by its own address; nothing public has the socket.
         sock = stream._descriptor.sock
         found = (
             bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)),

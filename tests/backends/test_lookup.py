@@ -1,4 +1,4 @@
-"""How names become addresses: in few threads, which are not waited for, and with errors that say what was asked."""
+"""How names become addresses: in few threads, which are not waited for, and with errors that name the host."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def found(*hosts: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[Any]]:
-    """Sets what getaddrinfo returns, raises or does; gives the list of the names it is asked for."""
+    """Replaces getaddrinfo; returns the list of the names that are looked up."""
     asked: list[Any] = []
 
     def set_answer(given: Any) -> list[Any]:

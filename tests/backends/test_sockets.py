@@ -1,4 +1,4 @@
-"""What a connected socket does without waiting."""
+"""Calls of a connected socket that never wait."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_input_that_a_reset_cut_off_is_kept_but_has_no_clean_end(tcp_pair: Pair)
     theirs.sendall(b"half an ans")
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     theirs.close()
-    for _ in range(2):  # the system tells of the reset only once
+    for _ in range(2):  # the system reports the reset only once
         with pytest.raises(WriteError):
             send_until_it_fails(descriptor)
     assert descriptor.receive(100) == b"half an ans"

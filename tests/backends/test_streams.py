@@ -1,4 +1,4 @@
-"""What a stream promises in every runtime, against real sockets on loopback: one test body, run in each of them."""
+"""The promises of a stream in every runtime, against real sockets on loopback: one test body, run in each of them."""
 
 from __future__ import annotations
 
@@ -386,7 +386,7 @@ def test_early_answer_interrupts_an_upload_while_there_is_room(run: Any, listene
         with await connect(backend, listener) as peer:
             assert await peer.stream.write_some(bytes(PIECE), LONG)
             peer.sock.sendall(b"413")
-            # A loop hears its sockets only when the upload gives up its turn, which it does once in a piece.
+            # A loop polls its sockets only when the upload yields its turn, which it does once in a piece.
             counts = [await peer.stream.write_some(bytes(PIECE), LONG) for _ in range(3)]
             assert 0 in counts
             assert await peer.stream.read(PIECE, LONG) == b"413"
@@ -544,7 +544,7 @@ def test_child_of_a_fork_abandons_and_the_parent_is_unaffected(run: Any, listene
 
 
 def _end_the_child(stream: Any) -> None:
-    """Abandon, and say by the exit code whether a descriptor went."""
+    """Abandon, and exit with a code for whether a descriptor was closed."""
     try:
         before = len(os.listdir("/proc/self/fd"))
         stream.abandon()
@@ -872,7 +872,7 @@ def test_take_and_give_are_quiet_while_another_waits(run: Any, listener: Any) ->
 
 
 async def fill(backend: Any, stream: Any) -> None:
-    """Send until there is no room, and none comes of what the system moves on to the peer."""
+    """Send until there is no room, and the system makes none by moving bytes to the peer."""
     empty = 0
     while empty < 5:
         if stream.give(bytes(PIECE)):

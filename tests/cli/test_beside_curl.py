@@ -173,7 +173,7 @@ SAME_OUTCOMES = {
     "no such option": ["/hello", "--quux"],
 }
 STATUS_ALONE = {"broken chunks"}
-"""curl writes what came before the fault, we do not where both came at once."""
+"""curl writes the bytes before the fault; we do not, if both are received at once."""
 
 
 @pytest.mark.parametrize("name", SAME_OUTCOMES)

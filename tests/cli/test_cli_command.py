@@ -1,4 +1,4 @@
-"""The command: what it shows, what of a hostile server reaches a terminal, and how it ends."""
+"""The command: its output, the bytes of a hostile server that reach a terminal, and the exit status."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_verbose_shows_a_head_whose_connection_broke() -> None:
     assert ran.err.splitlines()[-1].startswith("httpcore: (18) ")
 
 
-# What a hostile server sends.
+# Bytes from a hostile server.
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
 FIELDS = b"HTTP/1.1 200 " + b"\xc2\x9b2J" + b"\r\nX-A: \xc2\x9b2J \xe2\x80\xae \xff\r\nContent-Length: 0\r\n\r\n"
@@ -353,7 +353,7 @@ def test_a_broken_pipe_ends_the_process_with_23() -> None:
     ],
 )
 def test_a_standard_stream_that_is_closed_is_no_socket(closed: int, status: int, out: bytes, err: bytes) -> None:
-    """Else the socket of the request gets its number, and the server what is written there."""
+    """Otherwise the socket of the request would get its number, and the server would receive the output."""
     seen: list[bytes] = []
 
     def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""Flows of authentication: what each sends, to whom, how often; and that no text shows a secret."""
+"""Authentication flows: their requests, to which origin, how often; and that no text shows a secret."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_url_whose_credentials_basic_cannot_carry_is_refused(url: str) -> None
         auth_of_url(URL(url))
 
 
-# Digest: who asks, how often, and what is remembered.
+# Digest: challenges, repeated requests, and remembered nonces.
 
 
 def asks(nonce: str = "n1", **more: str) -> ClientResponse:
@@ -224,7 +224,7 @@ def test_digest_answers_a_stale_nonce_with_the_next() -> None:
     auth = DigestAuth("u", "p")
     assert counts(sent_by(auth, asks(), asks("n2", stale="TRUE"), OK)) == ["-", "n1 1", "n2 1"]
     assert counts(sent_by(auth, asks("n3", stale="true"), OK)) == ["n2 2", "n3 1"]
-    # A server that has restarted knows no nonce, and may not say stale.
+    # A server that has restarted has no nonces, and may not send stale=true.
     assert counts(sent_by(auth, asks("n4"), OK)) == ["n3 2", "n4 1"]
     assert counts(sent_by(auth, asks("n5"), asks("n6"))) == ["n4 2", "n5 1"]
 
@@ -306,7 +306,7 @@ def test_digest_for_a_proxy_uses_the_proxys_fields() -> None:
 
 
 def proving(word: str, **changes: str) -> Callable[[Request], ClientResponse]:
-    """A server that proves, or seems to, that it knows the password."""
+    """A server that proves, rightly or not, that it has the password."""
 
     def serve(request: Request) -> ClientResponse:
         output = text_in(request.headers.get("authorization"))

@@ -95,7 +95,7 @@ def records() -> Iterator[list[str]]:
 
 
 def noted(error: BaseException | None) -> str:
-    """All that an error says, with its causes, and after a pickle."""
+    """All texts of an error, with its causes, and after a pickle."""
     texts = []
     while error is not None:
         texts += [str(error), repr(error), *getattr(error, "__notes__", ())]
@@ -131,7 +131,7 @@ def test_nothing_of_a_client_shows_a_secret(runtime: Runtime, case: str, fault: 
         runtime.run(main)
         gc.collect()
     everything = "\n".join([*shown, *records, *[str(each.message) for each in warned]])
-    allowed = {"file": f"file:///{CANARY}"}.get(fault, "\0")  # what the server said itself, and is no secret of ours
+    allowed = {"file": f"file:///{CANARY}"}.get(fault, "\0")  # sent by the server itself, and no secret of ours
     assert CANARY not in everything.replace(allowed, "")
     assert "dXNlcjpjYW5hcnkt" not in everything  # the same in base64
 

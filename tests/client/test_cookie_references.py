@@ -1,4 +1,4 @@
-"""Cookies beside tough-cookie and http.cookiejar: the same conversations, and a standard says why they differ."""
+"""Cookies beside tough-cookie and http.cookiejar: the same conversations, and a standard explains why they differ."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ CONVERSATIONS: dict[str, tuple[list[Step], list[str | None]]] = {
 }
 
 
-# What another implementation answers instead, and why it is not what we do. Sections are those of RFC 6265bis.
+# Results of another implementation, and why ours differ. Sections are those of RFC 6265bis.
 
 TOUGH_COOKIE: dict[str, tuple[list[str | None], str]] = {
     "neither": ([""], "5.7: a cookie with an empty name and an empty value is ignored"),
@@ -287,7 +287,7 @@ def test_no_difference_is_listed_that_is_not_played() -> None:
     assert TOUGH_COOKIE.keys() | COOKIEJAR.keys() <= CONVERSATIONS.keys()
 
 
-# Conversations by chance, of what none of the tables above says otherwise.
+# Random conversations, without the differences of the tables above.
 
 URLS = st.builds(
     "https://{}{}".format,
@@ -319,7 +319,7 @@ ATTRIBUTES = st.lists(
     ),
     max_size=3,
 )
-# Names of their own for cookies with a domain, which tough-cookie takes for the same as those without.
+# Names of their own for cookies with a domain, which tough-cookie treats like those without.
 PAIRS = st.sampled_from(["a=1", "a=2", "b=1", "b", "c = d e"]) | st.sampled_from(
     ["d=1; Domain=example.com", "e=2; Domain=www.example.com", "d=3; domain=.EXAMPLE.com", "e=4; Domain=com"]
 )

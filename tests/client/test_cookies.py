@@ -207,7 +207,7 @@ def test_cookies_are_copied_and_compared() -> None:
         hash(cookies)
 
 
-# What a request sends.
+# The cookies of a request.
 
 
 def test_extra_cookies_are_for_one_request_and_come_first() -> None:
@@ -424,14 +424,14 @@ def test_public_suffixes_are_those_of_the_library() -> None:
 
 
 def registrable(domain: str) -> str | None:
-    """What may be registered: the public suffix and one label more."""
+    """The registrable domain: the public suffix and one label more."""
     labels = domain.split(".")
     found = [".".join(labels[at:]) for at in range(len(labels))]
     return next((name for name in reversed(found) if not is_public_suffix(name)), None)
 
 
 def test_the_vectors_of_public_suffixes_hold() -> None:
-    """Those that publicsuffix.org has for all who read its list."""
+    """The test vectors of publicsuffix.org."""
     text = Path(publicsuffixlist.PSLFILE).with_name("test_psl.txt").read_text(encoding="utf-8")
     vectors = re.findall(r"^checkPublicSuffix\('([^']+)', (?:'([^']+)'|null)\);", text, re.MULTILINE)
     assert len(vectors) > 70

@@ -201,7 +201,7 @@ def check(seen: list[Seen], base: str, hops: int, case: str, target: Target) -> 
     assert len(later) >= (hops if case != "digest" or target.same else 1)
     if case == "jar":
         assert not carries(own[0])
-        for each in later:  # a jar knows hosts, and neither ports nor origins (RFC 6265bis, section 8.5)
+        for each in later:  # a jar has hosts, and neither ports nor origins (RFC 6265bis, section 8.5)
             host = (each.get("host") or "").rpartition(":")[0]
             assert carries(each) is (target.host or host == "a.test"), each
         return

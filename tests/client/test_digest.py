@@ -207,7 +207,7 @@ TARGET = "/a/b?c=d%20e"
 
 
 def check(served: str, sent: dict[str, str], username: str = USER, body: bytes = b"") -> None:
-    """What another client sent is what we would have, for its client nonce."""
+    """For another client's client nonce we send the same credentials."""
     challenge = challenge_of(served)
     algorithm = challenge.parameters.get("algorithm", "MD5")
     realm, nonce = (challenge.parameters[name].encode() for name in ("realm", "nonce"))
@@ -246,7 +246,7 @@ def test_curl_computes_the_same(case: str) -> None:
 
 @pytest.mark.parametrize(
     "case", sorted(SERVED.keys() - {"userhash", "lower case", "escapes"})
-)  # which it does not know
+)  # which the server does not have
 @pytest.mark.parametrize("username", [USER, "müller"])
 def test_httpx2_computes_the_same(case: str, username: str) -> None:
     served = SERVED[case].format(nonce="n0nce")

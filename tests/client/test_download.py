@@ -1,4 +1,4 @@
-"""Downloads: the file is whole or not there, and what was begun is gone on with only where that is sure to be right."""
+"""Downloads: the file is complete or absent, and a download continues only if the resource is surely unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ CONTENT = bytes(range(256)) * 400
 
 
 class Flaky:
-    """Sends `CONTENT`, or what a Range with the right If-Range asks for; each response ends after `cut` bytes."""
+    """Sends `CONTENT`, or the range that a request with the right If-Range selects; each response ends after `cut`
+    bytes.
+    """
 
     def __init__(self) -> None:
         self.content = CONTENT

@@ -1,4 +1,4 @@
-"""How a client drives flows of authentication: bodies, errors, ends; and what may be changed in a client."""
+"""How a client drives authentication flows: bodies, errors, ends; and the settings that may be changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Site = tuple[str, list[Seen]]
 
 
 class Token(httpcore.Auth):
-    """Asks another URL for a token, and reads what it says."""
+    """Requests a token from another URL, and reads the response."""
 
     needs_response_body = True
 
@@ -108,7 +108,7 @@ def test_a_flow_that_fails_releases_its_response(site: Site, runtime: Runtime) -
             for stream in (False, True):
                 with pytest.raises(ZeroDivisionError):
                     await http.get(url, auth=fails, stream=stream)
-            with pytest.raises(httpcore.LocalProtocolError, match="auth yields without end"):
+            with pytest.raises(httpcore.LocalProtocolError, match="auth yields too many requests"):
                 await http.get(url, auth=endless)
             assert (await http.get(url)).content == b"ok"
             assert {stats.leased for stats in transport.stats() if stats is not None} == {0}
@@ -220,5 +220,5 @@ def test_a_response_made_by_hand() -> None:
     made = httpcore.ClientResponse(200, request=request, headers=[("Set-Cookie", "a=b")])
     assert made.cookies["a"] == "b"
     assert made.request is request
-    with pytest.raises(TypeError, match="is for `async with`"):
+    with pytest.raises(TypeError, match="expected `async with`"):
         httpcore.AsyncClientResponse(200).__enter__()

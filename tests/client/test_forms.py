@@ -1,4 +1,4 @@
-"""Every shape of `content`, `data`, `files` and `json`: what is sent, and which combinations are refused."""
+"""Every form of `content`, `data`, `files` and `json`: the bytes sent, and the combinations that are refused."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_a_form_of_another_shape_is_refused_without_its_values(case: str) -> None:
     with pytest.raises(
-        LocalProtocolError, match=r"^data(\[0\])?.*(: expected|expected what UTF-8|: give it as)"
+        LocalProtocolError, match=r"^data(\[0\])?.*(: expected|expected text that UTF-8|: give it as)"
     ) as raised:
         encode_content(data=WRONG[case])  # type: ignore[arg-type]
     assert "secret-value" not in str(raised.value)
@@ -233,7 +233,7 @@ def test_an_async_body_is_refused_in_threads_and_not_used_up() -> None:
     assert encoded.replayable
 
 
-# What it costs where it is not used.
+# Its cost where it is not used.
 
 
 @pytest.mark.parametrize("arguments", ["", "b'x'", "'x'"])

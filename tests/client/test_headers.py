@@ -1,4 +1,4 @@
-"""Headers as a case-insensitive multi-dict: what is kept, joined, found and refused, and what is not shown."""
+"""Headers as a case-insensitive multi-dict: kept, joined, found, refused and hidden values."""
 
 from __future__ import annotations
 

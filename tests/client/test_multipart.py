@@ -28,7 +28,7 @@ OCTETS = "application/octet-stream"
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run to the end what must not suspend."""
+    """Run a coroutine that must not suspend to its end."""
     try:
         coroutine.send(None)
     except StopIteration as ended:
@@ -123,7 +123,7 @@ def test_a_hostile_file_name_stays_one_file_name(read: Reader, name: str) -> Non
     assert (part.name, part.kind, part.content) == ("file", "text/plain", b"content")
     assert part.filename is not None
     seen = part.filename.replace('"', "%22")
-    if read is READERS["django"]:  # it takes out what is not printable
+    if read is READERS["django"]:  # it removes unprintable characters
         assert seen == "".join([c for c in escaped(HOSTILE[name][0]) if c.isprintable()])
     else:
         assert seen == escaped(HOSTILE[name][0])
@@ -295,7 +295,7 @@ REPLAYABLE = {
 def test_a_form_can_be_sent_again_if_each_part_can(case: str) -> None:
     content, again = REPLAYABLE[case]
     encoded = encode_content(data={"a": "b"}, files={"f": ("f", content), "g": b"y"})
-    assert encoded.replayable  # nothing has been asked for
+    assert encoded.replayable  # nothing has been read
     reader = encoded.body.start(at_once)
     while drive(reader.next()) is not None:
         pass

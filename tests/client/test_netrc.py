@@ -60,7 +60,7 @@ FILES: dict[str, str] = {
 }
 
 
-# Python 3.11 takes a comment's second word for a keyword, and a backslash outside of quotes for an escape, unlike curl.
+# Python 3.11 reads a comment's second word as a keyword, and a backslash outside of quotes for an escape, unlike curl.
 STANDARD = sorted(set(FILES) - {"a comment without a space", "a backslash"})
 
 

@@ -1,4 +1,4 @@
-"""The API reference that the client was asked for, as a table: name by name, argument by argument, in their order."""
+"""The API reference that the client implements, as a table: name by name, argument by argument, in their order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpcore
 
 ADDED = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
 
-# Class, method, positional arguments in their order. What was called Response is ClientResponse here.
+# Class, method, positional arguments in their order. The reference's Response is ClientResponse here.
 CALLS: dict[str, dict[str, list[str]]] = {
     "Client": {
         "__init__": ["ssl", "timeout", "pool_limits", "max_redirects", "dispatch"],

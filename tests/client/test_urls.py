@@ -1,4 +1,4 @@
-"""URLs, origins and query parameters: parts, normalisation (RFC 3986), references, and what is refused."""
+"""URLs, origins and query parameters: parts, normalisation (RFC 3986), references, and refused texts."""
 
 from __future__ import annotations
 
@@ -570,7 +570,7 @@ SAME = [
     *("http://r3---sn.example/", "http://1a/", "http://a1.b2/", "http://h:65535/", "http://h:1/", "https://h:80/x"),
 ]
 
-# A text, what ada makes of it, and why we differ. None: refused by us.
+# A text, ada's reading of it, and why we differ. None: refused by us.
 DIFFERENT = [
     ("http://h/%7e", "http://h/~", "RFC 3986, 6.2.2.2: encoded unreserved characters are decoded"),
     ("http://h/%41?%42", "http://h/A?B", "RFC 3986, 6.2.2.2"),

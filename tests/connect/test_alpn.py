@@ -1,4 +1,4 @@
-"""What is spoken is what TLS agreed on, however a server chooses; and a context of the caller's stays as it was."""
+"""The protocol is the one that TLS agreed on, however a server chooses; and a context of the caller is not modified."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_http_2_where_http_1_1_is_spoken_is_an_error(
 
 
 def facts(context: ssl.SSLContext) -> dict[str, Any]:
-    """All that Python tells of a context."""
+    """All settings of a context that Python can read."""
     names = {name for name in dir(type(context)) if isinstance(getattr(type(context), name), property)}
     names |= {"check_hostname", "options", "verify_flags", "verify_mode", "keylog_filename", "post_handshake_auth"}
     names |= {"minimum_version", "maximum_version", "hostname_checks_common_name", "sni_callback", "num_tickets"}
@@ -152,7 +152,7 @@ def facts(context: ssl.SSLContext) -> dict[str, Any]:
 
 
 class Watched(ssl.SSLContext):
-    """Notes whatever is called or set on it that could change it, also what it would not tell."""
+    """Records each call and assignment that could change it, also those that cannot be read back."""
 
     done: list[str]
 

@@ -1,4 +1,4 @@
-"""What `info.tls` says of the peer's certificate, beside what `cryptography` reads in the same bytes."""
+"""The peer's certificate in `info.tls`, compared with `cryptography`'s reading of the same bytes."""
 
 from __future__ import annotations
 

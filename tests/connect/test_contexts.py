@@ -1,4 +1,4 @@
-"""Which context a config stands for: its defaults, what it trusts, that it is made once, and what errors name."""
+"""The context of a config: its defaults and authorities, that it is made once, and its errors."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_defaults_are_pythons_and_stricter_in_three_things() -> None:
 def test_tls_1_2_is_the_least_though_python_may_allow_less(least: ssl.TLSVersion) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = least
-    # No context of this Python has such a minimum, so the rule itself is asked.
+    # No context of this Python has such a minimum, so the rule itself is called.
     assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_2
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_3  # as above
@@ -177,7 +177,7 @@ def test_versions_and_ciphers_of_config_are_those_of_its_context() -> None:
 
 def test_a_maximum_below_what_openssl_asks_for_wins() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3  # as its configuration file may say
+    context.minimum_version = ssl.TLSVersion.TLSv1_3  # as its configuration file may set
     _contexts._narrow(context, SSLConfig(maximum_version="TLSv1.2"))  # no context of ours begins so here
     assert versions(context) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
 
@@ -290,7 +290,7 @@ def test_child_of_a_fork_does_not_wait_for_a_lock_of_its_parent() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
-# What is trusted.
+# Trusted authorities.
 
 
 def test_a_file_replaces_certifi(bundle: Path) -> None:
@@ -344,7 +344,8 @@ def test_directories_of_the_environment_may_be_missing(
     monkeypatch.setenv("SSL_CERT_DIR", os.pathsep.join([str(tmp_path / "none"), str(bundle.parent)]))
     assert accepts(ssl_context())
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
-    assert f"SSL_CERT_DIR is '{tmp_path}/none': no directory" in refusal(SSLConfig())
+    expected = f"SSL_CERT_DIR is '{tmp_path}/none': expected a directory with certificate files, found none"
+    assert expected in refusal(SSLConfig())
 
 
 def test_the_system_s_certificates_can_be_asked_for(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,7 +419,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def within(directory: Path, *cert: str | None) -> CertFile:
-    """The same `cert`, with paths instead of names; what is no name of a file (a password) stays."""
+    """The same `cert`, with paths instead of names; other texts (a password) stay."""
     paths = [str(directory / part) if part is not None and part.endswith(".pem") else part for part in cert]
     return paths[0] if len(paths) == 1 else tuple(paths)  # type: ignore[return-value]
 
@@ -436,7 +437,7 @@ def within(directory: Path, *cert: str | None) -> CertFile:
 def test_a_client_certificate_is_shown_to_a_server_that_asks(files: Path, cert: tuple[str, ...]) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.verify_mode = ssl.CERT_REQUIRED
-    server.maximum_version = ssl.TLSVersion.TLSv1_2  # there the client hears of a refusal within the handshake
+    server.maximum_version = ssl.TLSVersion.TLSv1_2  # there the client receives a refusal within the handshake
     AUTHORITY.configure_trust(server)
     assert accepts(ssl_context(SSLConfig(cert=within(files, *cert), verify=False)), server=server)
     assert not accepts(ssl_context(SSLConfig(verify=False)), server=server)

@@ -1,4 +1,4 @@
-"""What the environment says about proxies, and that curl reads it the same way, or how it differs."""
+"""The proxies of the environment, and that curl reads them in the same way, or how it differs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def is_direct(no_proxy: str, url: str) -> bool:
 DIRECT, PROXIED = True, False
 
 SAME = ""
-"""curl does the same; else the cell says why it does not."""
+"""curl does the same; otherwise the cell gives the reason."""
 
 AS_DOCUMENTED = "what curl's manual says, and its version 7.88 does not do: it compares IPv6 as text"
 LIKE_GO = "Go's rule; curl has another or none"
@@ -169,7 +169,7 @@ TABLE: list[tuple[str, str, bool, str]] = [
     ("", "http://notlocalhost", PROXIED, SAME),
     ("", "http://128.0.0.1", PROXIED, SAME),
     ("", "http://[::2]", PROXIED, SAME),
-    # What is no entry.
+    # Texts that are no entry.
     ("http://example.com", "http://example.com", PROXIED, SAME),
     ("user@example.com", "http://example.com", PROXIED, SAME),
     ("example.com/", "http://example.com", PROXIED, SAME),
@@ -227,7 +227,7 @@ def quoted(text: str) -> str:
 
 
 def verdicts_of_curl(curl: str) -> list[bool]:
-    """Which rows of the table curl takes for direct: one process for all, each with its own options."""
+    """The rows of the table that curl reads as direct: one process for all, each with its own options."""
     with both() as port:
         blocks = [
             "\n".join(

@@ -1,4 +1,4 @@
-"""A client certificate that the server asks for after the handshake, when it knows what is requested (RFC 8446, 4.6.2).
+"""A client certificate that the server requests after the handshake, when it has read the request (RFC 8446, 4.6.2).
 
 Apache does so for single directories. The server waits for the answer before it answers the request, so what OpenSSL
 makes while reading has to leave although nothing more is written.
@@ -52,7 +52,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def asking_context(*alpn: str) -> ssl.SSLContext:
-    """A server's that asks for a certificate when it is told to, and not before."""
+    """A server's stream that requests a certificate when the test calls for it, and not before."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     CERTIFICATE.configure_cert(context)
     AUTHORITY.configure_trust(context)
@@ -85,7 +85,7 @@ class Asking(ScriptedProxy):
 
     Attributes:
         shown: the certificates.
-        refused: what the server could not ask, in OpenSSL's words.
+        refused: OpenSSL's errors when the server could not request one.
     """
 
     def __init__(self, steps: tuple[str, ...] = CASES[0]) -> None:
@@ -280,8 +280,8 @@ def test_an_answer_joins_what_a_writer_sends_in_order(seed: int, files: Files) -
 
 
 def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
-    """It writes at least 60 pieces, and on until the server has asked for the fourth time: an answer comes behind all
-    that is under way, so how many pieces that takes depends on the machine."""
+    """It writes at least 60 pieces, and on until the server's fourth request for a certificate: the reply is sent
+    after all bytes that are on their way, so how many pieces that takes depends on the machine."""
     piece, last = bytes(100_000), b"."
     sent: list[int] = []
     received: list[int] = []

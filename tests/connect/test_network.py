@@ -1,4 +1,4 @@
-"""From a host name to the addresses that are tried: who is asked, what is allowed, in which order."""
+"""From a host name to the addresses that are tried: resolvers, allowed addresses, and their order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def hold(peer: ServerEnd) -> None:
 
 
 class Answering:
-    """A resolver that gives one answer after the other, the last for ever, and notes what it was asked for."""
+    """A resolver that returns one answer after the other, the last for ever, and records the names."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
@@ -68,7 +68,7 @@ def tried(runtime: MemoryRuntime) -> list[str]:
     return [host for host, _ in runtime.attempts]
 
 
-# Who is asked.
+# The resolver that is called.
 
 
 def test_a_name_is_resolved_by_the_system_and_connected_to() -> None:
@@ -136,7 +136,7 @@ def test_other_names_are_asked_for_as_ever() -> None:
     assert runtime.lookups == ["b.test"]
 
 
-# What a resolver may answer.
+# Return values of resolvers.
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,13 @@ def test_other_names_are_asked_for_as_ever() -> None:
 )
 def test_an_invalid_address_is_an_error_that_names_the_resolver(answer: Any, seen: str) -> None:
     runtime = MemoryRuntime()
-    with pytest.raises(LocalProtocolError, match=rf"the resolver Answering answered {seen} for a\.test"):
+    with pytest.raises(LocalProtocolError, match=rf"the resolver Answering returned {seen} for a\.test"):
         reaching("a.test", Network(Answering(answer)), runtime=runtime)
     assert runtime.attempts == []
 
 
 def test_an_empty_answer_names_the_resolver_and_the_host() -> None:
-    with pytest.raises(ConnectError, match=r"the resolver Answering knows no address of 'a\.test'"):
+    with pytest.raises(ConnectError, match=r"the resolver Answering returned no address for 'a\.test'"):
         reaching("a.test", Network(Answering([])))
 
 
@@ -243,7 +243,7 @@ def test_dead_name_server_costs_the_connect_timeout_and_no_more(
         gate.set()
 
 
-# What is allowed.
+# Allowed addresses.
 
 PUBLIC = NetworkPolicy.public_only(allow=["192.0.2.1", "2001:db8::1"])
 
@@ -528,7 +528,7 @@ class Clock:
 
 
 def answers_of(resolver: CachingResolver, host: str, system: Any = None) -> Sequence[str]:
-    """What it says, asked where nothing suspends."""
+    """The resolver's answer, called where nothing suspends."""
 
     async def never_called(host: str) -> Sequence[str]:
         raise AssertionError(f"the system was asked for {host}")
@@ -634,7 +634,7 @@ def test_threads_share_a_cache() -> None:
     for thread in threads:
         thread.join(LONG)
     assert failures == []
-    # `repr` tells the number too, but only of names that have not expired.
+    # `repr` shows the number too, but only of names that have not expired.
     assert len(resolver._known) <= 10
 
 

@@ -34,7 +34,7 @@ def ends(network: str) -> list[str]:
 
 
 # IANA's registries of special-purpose addresses, IPv4 and IPv6, as they were in 2025; the multicast blocks, which have
-# registries of their own; and what was taken back by an RFC.
+# registries of their own; and ranges that an RFC has withdrawn.
 
 NOT_REACHABLE = [
     "0.0.0.0/8",
@@ -368,7 +368,7 @@ def test_only_named_ports_are_allowed_wherever_they_are() -> None:
     assert not permits(NetworkPolicy.public_only(allow=("10.0.0.1",), ports=(443,)), "10.0.0.1", 22)
 
 
-# What an address may look like.
+# Forms of addresses.
 
 
 @pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%1", "fe80::1%", "fe80::1%25eth0", "fe80::1%8.8.8.8"])
@@ -500,10 +500,10 @@ def test_a_policy_shows_its_rules_and_cannot_be_changed() -> None:
         ("10.0.0.0/8", TypeError, "expected a sequence of networks"),
         (None, TypeError, "expected a sequence of networks"),
         (5, TypeError, "expected a sequence of networks"),
-        ((5,), TypeError, "networks are given as text"),
-        ((b"\x0a\0\0\0",), TypeError, "networks are given as text"),
-        ((None,), TypeError, "networks are given as text"),
-        (("",), TypeError, "networks are given as text"),
+        ((5,), TypeError, "expected networks as text"),
+        ((b"\x0a\0\0\0",), TypeError, "expected networks as text"),
+        ((None,), TypeError, "expected networks as text"),
+        (("",), TypeError, "expected networks as text"),
         (("10.0.0.1/8",), ValueError, "is '10.0.0.0/8' meant"),
         (("fd00::1/8",), ValueError, "is 'fd00::/8' meant"),
         (("10.0.0.0/33",), ValueError, "expected an IP address without a zone, or a network"),

@@ -1,4 +1,4 @@
-"""A proxy as a value: what is allowed, what is kept, what is shown, and what a route makes of it."""
+"""A proxy as a value: allowed and kept values, its texts, and its routes."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_proxies_are_values() -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Proxy)])
 def test_a_proxy_does_not_change(name: str) -> None:
-    """Connections are pooled under it: with other credentials it would go on as who it was."""
+    """It is part of the key of connections: with other credentials a connection would keep the old identity."""
     proxy = Proxy("http://proxy", auth=("user", CANARY))
     with pytest.raises(FrozenInstanceError):
         setattr(proxy, name, None)
@@ -220,7 +220,7 @@ def test_a_tunnelled_connection_is_for_one_origin(
     assert route.tls == (TLS if url.startswith("https") else None)
 
 
-# What a proxy is sent.
+# Bytes that a proxy receives.
 
 
 @pytest.mark.parametrize(

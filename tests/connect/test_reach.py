@@ -1,4 +1,4 @@
-"""What a request reaches: the host that its URL shows, by addresses that were checked, and nothing else."""
+"""A request reaches the host that its URL shows, by addresses that were checked, and nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ System = Callable[[str], Awaitable[Sequence[str]]]
 
 
 class Telling:
-    """A resolver that answers what it is told, the last answer again and again, and knows what it was asked."""
+    """A resolver that returns the given answers, the last one again and again, and records the names."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -38,7 +38,7 @@ class Telling:
 
 
 class Noting:
-    """Chooses no proxy, and knows for which origins it was asked."""
+    """Chooses no proxy, and records the origins that it was called for."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int]] = []
@@ -49,7 +49,7 @@ class Noting:
 
 
 # E1. The host that is shown, looked up, named in `Host`, under TLS and to the chooser of a proxy: one text.
-# Port 81 stands for that of the server.
+# Port 81 is replaced by that of the server.
 
 TRICKS: list[tuple[str, str | None]] = [
     ("http://example.com:81/", "example.com"),
@@ -151,7 +151,7 @@ def both_families() -> socket.socket:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server's certificate and key. It is not checked here: what is asked for is what counts."""
+    """A server's certificate and key. It is not checked here: only the requested address matters."""
     path = tmp_path_factory.mktemp("reach") / "server.pem"
     trustme.CA().issue_cert("example.com").private_key_and_cert_chain_pem.write_to_path(str(path))
     return path
@@ -210,7 +210,7 @@ def same(host: str) -> object:
 
 
 def by_ada(text: str) -> tuple[object, int, str] | None:
-    """Host, port and scheme as ada takes them, or None if it takes them for nothing."""
+    """Host, port and scheme as ada reads them, or None if it refuses the text."""
     try:
         url = can_ada.parse(text)
     except ValueError:
@@ -277,7 +277,7 @@ def test_a_url_accepted_by_us_and_browsers_is_one_host_and_port(scheme: str, res
     assert ours is None or theirs is None or ours == theirs
 
 
-# E4. What was checked is what is connected to.
+# E4. The checked address is the one that is connected to.
 
 ONLY_HERE = NetworkPolicy(allow=("127.0.0.1",))
 """In these tests 127.0.0.2 is a forbidden address, though a server listens there."""
@@ -462,7 +462,7 @@ def test_of_a_thousand_addresses_sixteen_are_tried(runtime: Runtime) -> None:
     runtime.run(body)
 
 
-# E5. What is remembered of names is bounded.
+# E5. The memory of names is bounded.
 
 
 @each_runtime

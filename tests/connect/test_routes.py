@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
     @property
     def steps(self) -> list[str]:
-        """What the other side goes through."""
+        """The servers on the other side."""
         forwards = self.scheme == "http" and self.protocol == "HTTP/1.1"  # HTTP/2 needs a tunnel
         steps = [TLS_PROXY] if self.kind == "https" else []
         if self.kind == "tunnel" or (self.kind in ("http", "https") and not forwards):
@@ -83,7 +83,9 @@ each_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 class Hops(NamedTuple):
-    """How the two hops identify themselves (the origin by what it speaks), and what trusts each of them alone."""
+    """How the two hops identify themselves (the origin by its protocol), and the configs that trust only one of
+    them.
+    """
 
     proxy: ssl.SSLContext
     origin: dict[str, ssl.SSLContext]
@@ -107,8 +109,8 @@ def hops(tmp_path_factory: pytest.TempPathFactory) -> Hops:
 
 
 class Scene(NamedTuple):
-    """The other side of a way, and what a pool and a request need to go that way. `label` is the proxy, as errors name
-    it, or the origin.
+    """The servers of a route, and the arguments of a pool and a request that use it. `label` is the proxy, as errors
+    name it, or the origin.
     """
 
     server: ScriptedProxy
@@ -213,7 +215,9 @@ def check_received(case: Case, here: Scene) -> None:
 
 
 def at_each_step(kind: str | None = None, scheme: str | None = None) -> list[tuple[Case, str]]:
-    """All ways and their steps, or those of one kind and scheme. HTTP/2 differs where it speaks or needs a tunnel."""
+    """All ways and their steps, or those of one kind and scheme. HTTP/2 differs where the proxy uses it or a tunnel is
+    needed.
+    """
     cases = [case for case in CASES if kind in (None, case.kind) and scheme in (None, case.scheme)]
     return [(w, step) for w in cases for step in w.steps if w.protocol == "HTTP/1.1" or step in (CONNECT, EXCHANGE)]
 
@@ -237,7 +241,7 @@ def wanted(case: Case, step: str, stray: str) -> type[Exception] | tuple[type[Ex
 
 
 def complaint(error: BaseException, kinds: Any, here: Scene, step: str) -> str | None:
-    """What is wrong with the error, if something is."""
+    """The mistakes in the error, if there are any."""
     if not isinstance(error, kinds):
         return f"{type(error).__name__}: {error}"
     if here.label not in str(error) and step != EXCHANGE:
@@ -277,7 +281,7 @@ def test_a_failed_hop_is_one_error_that_names_it(
 
 @each_runtime
 def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: Hops) -> None:
-    """All at once, since it takes the time."""
+    """All at once, to save time."""
     complaints: dict[str, str | None] = {}
     limits = httpcore.TimeoutConfig(5, connect_timeout=2.0, read_timeout=1.9)  # long enough to get there when all do
     cells = at_each_step()
@@ -315,7 +319,7 @@ def test_cancelled_at_any_hop_leaves_no_socket_and_working_pool(runtime: Runtime
             pool = runtime.pool(timeout=httpcore.TimeoutConfig(20), **here.settings)
             try:
                 await struck(runtime, pool, lambda: here.hello(pool), lambda: here.server.silent == 1)
-                stats = pool.stats()  # over HTTP/2, too: a connection whose peer has not said a word yet is not kept
+                stats = pool.stats()  # over HTTP/2, too: a connection whose peer has not sent a byte yet is not kept
                 assert (stats.connections, stats.leased, stats.waiting) == (0, 0, 0)
                 await gone(runtime, here.server)
                 if not threads:
@@ -392,7 +396,7 @@ def test_first_hop_that_refuses_is_a_connect_error_that_names_it(
 
 @contextmanager
 def full() -> Iterator[int]:
-    """A port whose queue is full: who connects hears nothing."""
+    """A port whose queue is full: a connect receives no reply."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(2):

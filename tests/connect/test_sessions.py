@@ -1,5 +1,5 @@
-"""TLS sessions: a connection resumes what one before it left, once, and only what was agreed with the same server under
-the same name and settings.
+"""TLS sessions: a connection resumes the session of an earlier one, once, and only of the same server under the same
+name and settings.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def test_resumed_handshake_has_no_certificate_and_the_same_facts(trusting: SSLCo
     assert second.certificate == ssl.PEM_cert_to_DER_cert(PEM.decode())
 
 
-# What is not resumed.
+# Sessions that are not resumed.
 
 
 def differing(folder: Path) -> dict[str, SSLConfig]:
@@ -258,7 +258,7 @@ def test_a_users_context_is_resumed_and_another_class_is_not(folder: Path) -> No
 def test_after_a_fork_there_are_no_sessions(trusting: SSLConfig) -> None:
     with origin() as server, httpcore.SyncConnectionPool(trusting) as http:
         http.request("GET", server.url)
-        # What a fork runs in the child, run here: a child's pool could not be looked into.
+        # The code that a fork runs in the child, run here: a child's pool cannot be inspected.
         pool = http._pool
         assert len(pool._leases.connector.sessions._kept) == 1  # a session that is never used shows nowhere
         pool._leases.after_fork()  # as in the child
@@ -269,7 +269,7 @@ def test_after_a_fork_there_are_no_sessions(trusting: SSLConfig) -> None:
 
 
 class Left:
-    """Stands for what a connection left behind."""
+    """A stand-in for the session of a connection."""
 
     def __init__(self, session: object) -> None:
         self._session = session
@@ -350,7 +350,7 @@ def test_a_connection_that_broke_leaves_nothing() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"data")
         await read_exactly(stream, 4)
-        # The session is asked for before the stream is closed, to see that it is the fault that ends it.
+        # The session is read before the stream is closed, to see that it is the fault that ends it.
         assert stream._resumable.session() is not None
         await peer.below.send(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that was never encrypted
         with pytest.raises(httpcore.ReadError):
@@ -395,7 +395,7 @@ def test_a_session_of_another_context_is_refused_before_any_byte() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"data")
         await read_exactly(stream, 4)
-        # What is left behind is used after the stream has gone.
+        # The session is used after the stream has gone.
         kept.append(stream._resumable)
 
     joined(body)

@@ -1,4 +1,4 @@
-"""What is said to a SOCKS proxy, byte by byte; nothing is connected."""
+"""The bytes sent to a SOCKS proxy; nothing is connected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ GRANTED_5 = b"\x05\0\0" + BOUND_4
 
 
 def hold(conversation: Conversation, answers: bytes) -> tuple[bytes, bytes]:
-    """What was sent, and what of the answers was left. A proxy that answers no more ends it with an AssertionError."""
+    """The sent bytes, and the unread rest of the answers. A proxy that answers no more ends it with an
+    AssertionError.
+    """
     sent = b""
     step = next(conversation)
     try:
@@ -64,7 +66,7 @@ def test_what_follows_the_answer_is_left_alone(bound: bytes) -> None:
 @pytest.mark.parametrize(
     ("answers", "seen"),
     [
-        (b"\x04\0", "version 4 where SOCKS has 5"),
+        (b"\x04\0", "version 4: expected 5"),
         (b"HT", "is it an HTTP proxy?"),
         (b"\x05\xff", "allows no connection without a password"),
         (b"\x05\x02", "method 2, which was not offered"),
@@ -73,7 +75,7 @@ def test_what_follows_the_answer_is_left_alone(bound: bytes) -> None:
         (b"\x05\0\x05\x01\0\1", "general failure (reply 1)"),
         (b"\x05\0\x05\x02\0\1", "its rules do not allow"),
         (b"\x05\0\x05\x05\0\1", "the host refused the connection (reply 5)"),
-        (b"\x05\0\x05\x63\0\1", "it does not say why (reply 99)"),
+        (b"\x05\0\x05\x63\0\1", "no reason given (reply 99)"),
         (b"\x05\0\x05\0\0\x02", "address of type 2"),
     ],
 )
@@ -123,7 +125,7 @@ def test_socks4_gives_an_address_and_4a_a_name(host: str, sent: bytes) -> None:
     [
         (b"\0\x5b" + bytes(6), "rejected or failed (reply 91)"),
         (b"\0\x5d" + bytes(6), "identd and the user name do not agree"),
-        (b"\x05\x5a" + bytes(6), "version 5 where SOCKS has 0"),
+        (b"\x05\x5a" + bytes(6), "version 5: expected 0"),
         (b"HTTP/1.1", "is it an HTTP proxy?"),
     ],
 )

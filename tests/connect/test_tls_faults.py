@@ -1,8 +1,9 @@
-"""How a TLS connection may end, and what a response is then: three ends that are told apart, and alerts that are named.
+"""The ends of a TLS connection, and the response in each case: three ends that are distinguished, and alerts that are
+named.
 
 A clean end (close_notify) may complete a body that only the end delimits. An end without it may have been made by an
-attacker, and so may a record that does not decrypt: after either no body is complete. An alert says why the peer
-leaves.
+attacker, and so may a record that does not decrypt: after either no body is complete. An alert has the reason
+why the peer leaves.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
     return httpcore.SSLConfig(verify=str(path), trust_env=False)
 
 
-# What a server does.
+# Acts of a server.
 
 
 def commit(visit: Visit, fault: str, variant: str) -> None:
@@ -138,7 +139,7 @@ def server(fault: str, place: str, framing: str, variant: str) -> ScriptedProxy:
     return ScriptedProxy(steps, acts, proxy=SERVER, origin=SERVER_2 if variant == "HTTP/2" else SERVER)
 
 
-# What the client makes of it.
+# The client's results.
 
 
 async def ask(runtime: Runtime, port: int, place: str, variant: str, trusting: httpcore.SSLConfig) -> Any:
@@ -197,8 +198,8 @@ def test_only_a_clean_end_completes_a_body(
 
 
 class Demanding(ScriptedServer):
-    """A TLS 1.3 server that requires a client certificate, and leaves as soon as it has seen that there is none: what
-    the client goes on sending is answered with RST. Python's server itself: alert, then close.
+    """A TLS 1.3 server that requires a client certificate, and leaves as soon as it has seen that there is none:
+    further bytes of the client are answered with RST. Python's server itself: alert, then close.
     """
 
     def __init__(self, *alpn: str) -> None:

@@ -1,4 +1,6 @@
-"""What `SSLConfig` says of one server: another name, other protocols, one certificate and no other; in each runtime."""
+"""Settings of `SSLConfig` for one server: another name, other protocols, one certificate and no other; in each
+runtime.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,7 @@ def test_the_offered_protocols_can_be_chosen(
         settings = config(authority, server_hostname="a.test", alpn=alpn)
         with Origin(server_context(CERTIFICATE, "h2", "http/1.1"), close=True) as server:
             async with runtime.pool(settings, **options) as pool:
-                if chosen == "h2":  # which this server chooses, but does not speak
+                if chosen == "h2":  # which this server chooses, but does not support
                     with pytest.raises(httpcore.RemoteProtocolError, match="does not speak HTTP/2"):
                         await pool.request("GET", server.url)
                 else:

@@ -1,4 +1,4 @@
-"""TLS over any stream: what is checked, what leaves when, what a cancelled call leaves behind, what errors say."""
+"""TLS over any stream: checks, the time of sending, the state after a cancelled call, and error texts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SERVER = server_context()
 
 
 class TLSPeer:
-    """The server's side: plain bytes above, records below. Itself an end, so that one can stand on another."""
+    """The server's side: plain bytes above, records below. Itself an end, so that one can be layered on another."""
 
     def __init__(self, below: ServerEnd | TLSPeer, context: ssl.SSLContext = SERVER) -> None:
         self.below = below
@@ -179,7 +179,7 @@ def handshake_error(
             await connect(runtime, client, name)
         assert runtime.connections[0].client_closed
         caught.value.add(elapsed=runtime.now)
-        await runtime.sleep(0)  # the server hears of it
+        await runtime.sleep(0)  # the server is notified
         return caught.value
 
     error = runtime.run(main())
@@ -214,7 +214,7 @@ async def read_exactly(stream: Stream, size: int, timeout: float | None = 5.0) -
     return data
 
 
-# The handshake: whom we trust.
+# The handshake: trusted servers.
 
 
 @pytest.mark.parametrize(
@@ -483,7 +483,7 @@ def test_whole_records_come_in_one_piece() -> None:
 
 
 def test_data_right_behind_the_handshake_is_there() -> None:
-    """In TLS 1.2 the server speaks last, so that its first data can come with the end of its handshake."""
+    """In TLS 1.2 the server sends the last message, so that its first data can come with the end of its handshake."""
     runtime = Runtime()
 
     async def serve(end: ServerEnd) -> None:
@@ -553,10 +553,10 @@ def test_a_writer_sees_an_early_answer() -> None:
         taken = 0
         while step := await stream.write_some(MUCH, 5.0):
             taken += step
-        assert taken <= _ENCRYPTED  # only what was encrypted before the flag was looked at
+        assert taken <= _ENCRYPTED  # only bytes that were encrypted before the flag was checked
         assert not await stream.flush(5.0)
         assert stream.take() == b"413"
-        assert await stream.flush(5.0)  # read, so it does not stand in the way
+        assert await stream.flush(5.0)  # read, so it does not block
 
     joined(body)
 
@@ -636,17 +636,17 @@ def test_tickets_without_end_are_the_end() -> None:
 
 
 def test_what_the_peer_makes_us_owe_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each KeyUpdate asks for an answer, for which there is no room here; `ssl` has no way to send one, so a write
-    that was not flushed stands for the answers."""
+    """Each KeyUpdate requires a reply, for which there is no room here; `ssl` has no way to send one, so a write
+    that was not flushed takes the place of the replies."""
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         while stream.give(b"x" * 10_000):
             pass
-        # More than a caller can write: what the peer's own records may make OpenSSL hold.
+        # More than a caller can write: bytes that the peer's own records make OpenSSL hold.
         stream._encrypt(b"x" * 10_000)
         await peer.send(b"fine")
         assert await stream.read(10, 5.0) == b"fine"
-        # A smaller bound, so that the test takes no seconds.
+        # A smaller bound, so that the test is fast.
         monkeypatch.setattr(tls, "_MOST_PENDING", 9_999)
         await peer.send(b"too much")
         assert await stream.read(10, 5.0) == b"too much"
@@ -1037,7 +1037,7 @@ def test_a_cancelled_half_close_is_finished_by_the_next() -> None:
             peer = TLSPeer(end)
             await peer.shake_hands()
             received.append(await peer.recv_all())
-            assert not end.eof  # it was close_notify that told, not the FIN
+            assert not end.eof  # close_notify was the signal, not the FIN
 
         runtime.listen(NAME, 443, serve)
         stream = await connect(runtime)
@@ -1141,7 +1141,7 @@ class Guarded:
 
     def __getattr__(self, name: str) -> Any:
         if name != "pending":  # a count, which `owes` may read at any time
-            # An RLock tells its owner by no public name.
+            # An RLock has no public name for its owner.
             assert self.lock._is_owned(), f"{name} without the lock"
             self.calls.add(name)
         return getattr(self.used, name)
@@ -1316,7 +1316,7 @@ def test_without_room_give_keeps_its_bytes_and_takes_no_more() -> None:
     joined(body, runtime, window=30_000)
 
 
-# The watcher, and who waits meanwhile.
+# The watcher, and tasks that wait meanwhile.
 
 
 def test_a_watcher_takes_no_input_of_a_listening_writer() -> None:

@@ -1,4 +1,4 @@
-"""Servers that are not good enough: each serves a client that asks for less, and none of them serves us."""
+"""Servers with weak TLS: each serves a client with weaker settings, and none of them serves us."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def small_group(context: ssl.SSLContext, files: Files) -> None:
 
 
 WEAK = {
-    # What is weak about it, and what the error says.
+    # The weakness, and the text of the error.
     "TLS 1.0": (version(ssl.TLSVersion.TLSv1), "protocol version"),
     "TLS 1.1": (version(ssl.TLSVersion.TLSv1_1), "protocol version"),
     "no encryption": (ciphers("eNULL"), "handshake failure"),
@@ -114,7 +114,7 @@ def server_of(kind: str, files: Files) -> ScriptedServer:
     if kind in WEAK:
         context.load_cert_chain(files / "good.pem")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python knows that these are weak
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python warns that these are weak
             WEAK[kind][0](context, files)
     else:
         context.set_ciphers("ALL:@SECLEVEL=0")
@@ -128,7 +128,7 @@ def hello(peer: Peer) -> None:
 
 
 def lenient() -> ssl.SSLContext:
-    """What a caller would have to ask for."""
+    """The settings that a caller would have to choose."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

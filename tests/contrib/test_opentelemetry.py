@@ -1,4 +1,6 @@
-"""Spans and metrics as OpenTelemetry's own SDK keeps them, by the names of its conventions; and what a server sees."""
+"""Spans and metrics as OpenTelemetry's own SDK keeps them, by the names of its conventions; and the fields that a
+server receives.
+"""
 
 from __future__ import annotations
 

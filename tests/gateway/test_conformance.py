@@ -13,7 +13,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "gateway.md"
 
 pytestmark = pytest.mark.servers
 
-# What a server does before the gateway is asked, or does not tell it.
+# Acts of a server before it calls the gateway, or without notifying it.
 THE_SERVERS: dict[str, dict[str, str]] = {
     "uvicorn-httptools": {
         "an_absolute_target_names_the_host": "tells the path of it alone",
@@ -29,6 +29,7 @@ THE_SERVERS: dict[str, dict[str, str]] = {
     "granian": {
         "an_absolute_target_names_the_host": "tells the path of it alone",
         "a_malformed_chunk_is_not_passed_as_whole": "tells it as a client that left, and answers 500",
+        "early_hints_come_before_the_response": "has no way to send a 103",
     },
 }
 

@@ -1,4 +1,4 @@
-"""What stands around the gateway: readiness, the end, dates, request ids. ASGI messages in, ASGI messages out."""
+"""The parts around the gateway: readiness, the end, dates, request ids. ASGI messages in, ASGI messages out."""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 from asgi_front import Client, Pairs, Peer, Script, Server, gateway, http, in_loop, until, websocket_scope
 from servers import free_port
 
-from httpcore.gateway import Gateway, Health, Limits, Refusal, Returned, Router, Timeouts, Upstream
+from httpcore.gateway import Forward, Gateway, Health, Limits, Refusal, Returned, Router, Timeouts, Upstream
 from httpcore.gateway.messages import Message, Scope, answer
 from httpcore.gateway.watch import Gate
 
@@ -243,7 +243,7 @@ async def test_a_response_passes_while_the_client_sends() -> None:
 
 @in_loop
 async def test_an_upstream_that_wants_no_more_answers_early() -> None:
-    """What the client still sends is not read: the response ends the request."""
+    """Further bytes of the client are not read: the response ends the request."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -319,6 +319,32 @@ async def test_requests_beyond_the_limits_wait_or_are_503() -> None:
             assert client.status == 200
         assert app.stats().responses == (0, 2, 0, 0, 1, 1)
         assert len(servers[0].heads) == 2
+
+
+@in_loop
+async def test_a_websocket_that_leaves_the_queue_frees_it_at_once() -> None:
+    """In three turns of the loop: its leaving is read, ends its wait, and ends its request."""
+    async with gateway(silent, limits=Limits(concurrent=1, queue=1, queue_wait=5)) as (app, servers):
+        clients = [asked(app)]
+        await until(lambda: servers[0].heads)
+        clients.append(Client(app, websocket_scope()))
+        await until(lambda: app.stats().waiting)
+        for _ in range(3):
+            refused = asked(app)
+            await refused.end()
+            assert refused.status == 503
+            clients[1].say("websocket.disconnect", code=1006)
+            for _ in range(4):
+                await asyncio.sleep(0)
+            assert (app.stats().waiting, clients[1].task.done()) == (0, True)
+            clients[1] = Client(app, websocket_scope())
+            await asyncio.sleep(0)
+            assert app.stats().waiting == 1  # the next has its place in the queue
+        assert len(servers[0].heads) == 1
+        clients[1].say("websocket.disconnect")
+        await clients[1].end()
+        clients[0].say("http.disconnect")
+        await clients[0].end()
 
 
 @pytest.mark.parametrize(
@@ -431,6 +457,50 @@ async def test_a_failure_goes_to_another_upstream_where_it_may(
         stats = app.stats()
         assert (stats.retries, stats.upstreams[0].failures, stats.upstreams[1].failures) == (retries, 1, 0)
         assert stats.upstreams[1].requests == retries
+
+
+def raises(*_: object) -> int:
+    raise KeyError("secret")
+
+
+class NoNumber:
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("it cannot be compared")
+
+    __hash__ = object.__hash__
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket", "another upstream"])
+@pytest.mark.parametrize(
+    ("choose", "error"),
+    [
+        (raises, "KeyError"),
+        *[(lambda *_, found=found: found, "TypeError") for found in (None, "0", 0.0, [0], NoNumber())],
+        *[(lambda *_, found=found: found, "ValueError") for found in (3, -1, 10**30)],
+        (lambda *_: 0, "ValueError"),  # again the one that has failed
+    ],
+)
+@in_loop
+async def test_a_balance_that_fails_is_a_500_and_loses_nothing(
+    choose: Any, error: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the first choice, or when another upstream is to be asked. The next request is served."""
+    is_good = False
+
+    def balance(request: Forward, available: Sequence[int]) -> int:
+        found: int = available[-1] if is_good else choose(request, available)
+        return 0 if kind == "another upstream" and len(available) == 3 and not is_good else found
+
+    async with gateway(*[answers(OK)] * 2, before=[dead()], balance=balance) as (app, _):
+        client = Client(app, websocket_scope()) if kind == "websocket" else asked(app)
+        await client.end()
+        assert (client.status, client.body, client.is_whole) == (500, b"the gateway failed\n", True)
+        (line,) = [record.message for record in caplog.records if record.message.startswith("balance failed")]
+        assert line == f"balance failed: {error}"
+        is_good = True
+        client = asked(app)
+        await client.end()
+        assert (client.status, app.stats().responses) == (200, (0, 1, 0, 0, 1, 0))
 
 
 @in_loop
@@ -636,7 +706,7 @@ def test_an_argument_that_is_not_allowed_is_named(name: str, value: str) -> None
 async def test_a_router_serves_the_app_of_the_longest_prefix() -> None:
     def answers_as(word: str) -> Any:
         async def app(scope: Scope, receive: Any, send: Any) -> None:
-            assert scope["type"] == "http"  # of a lifespan it knows nothing, which it says by failing
+            assert scope["type"] == "http"  # it does not support lifespan, and shows this by failing
             await answer(send, Refusal(200, word))
 
         return app
@@ -662,7 +732,7 @@ async def test_a_router_serves_the_app_of_the_longest_prefix() -> None:
 @pytest.mark.parametrize("fails", [False, True])
 @in_loop
 async def test_a_router_starts_and_ends_all_its_apps(fails: bool) -> None:
-    """The first that fails to start decides. One that knows of no lifespan is left out."""
+    """The first that fails to start decides. An app without lifespan support is left out."""
     seen: list[str] = []
 
     async def lives(scope: Scope, receive: Any, send: Any) -> None:

@@ -1,6 +1,6 @@
 """Clients that leave, and gRPC, over servers in front.
 
-A time is the best of three, and its test says so: another process may have the CPU when a client leaves.
+A time is the best of three, which its test documents: another process may have the CPU when a client leaves.
 """
 
 from __future__ import annotations

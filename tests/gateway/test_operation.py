@@ -1,4 +1,4 @@
-"""The supervisor and its workers: reloads and ends under load, workers that die, what is counted over all of them."""
+"""The supervisor and its workers: reloads and ends under load, workers that die, counts over all of them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Load:
                 self._use(client, request)
 
     def _use(self, client: socket.socket, request: bytes) -> None:
-        """One connection, until the gateway says that it closes it."""
+        """One connection, until the gateway announces that it closes it."""
         received = b""
         while not self.stop.is_set() and b"connection: close" not in received:
             received = b""
@@ -108,7 +108,7 @@ class Running:
 
 
 def supervised(table: dict[str, Any], read: Callable[[], Any], scenario: Callable[[Running], None]) -> int:
-    """Run a supervisor, here because it takes signals, and beside it the scenario; then SIGTERM. Its exit status."""
+    """Run a supervisor, here because it handles signals, and beside it the scenario; then SIGTERM. Its exit status."""
     listener, metrics = listening("127.0.0.1", 0, 100), listening("127.0.0.1", 0, 100)
     supervisor = Supervisor(table, read, listener, metrics)
     running = Running(listener.getsockname()[1], metrics.getsockname()[1], supervisor.pids)
@@ -185,7 +185,7 @@ def test_a_dead_worker_is_replaced_and_a_bad_reload_not_done(caplog: pytest.LogC
 
 
 def test_a_start_that_cannot_be_is_an_exit_status(capfd: pytest.CaptureFixture[str]) -> None:
-    """What the check cannot know: here the worker is told to run what is none."""
+    """A fault that the check cannot find: the worker is to run an object that is no gateway."""
     listener = listening("127.0.0.1", 0, 100)
     supervisor = Supervisor({"upstreams": ["http://a"]}, dict, listener, None)
     supervisor.tables[0] = {}

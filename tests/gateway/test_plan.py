@@ -1,4 +1,6 @@
-"""The head policy as tables: a request as a server tells it, and what goes on or is answered (RFC 9110, 9112, 9113)."""
+"""The head policy as tables: a request as a server passes it, and the request that is forwarded or the response (RFC
+9110, 9112, 9113).
+"""
 
 from __future__ import annotations
 
@@ -226,7 +228,7 @@ def test_a_length_that_is_none_is_a_400(value: bytes) -> None:
     assert refused(HOST, (b"content-length", value)) == 400
 
 
-# What concerns one hop, and what a client may not say.
+# Fields of one hop, and fields that a client may not send.
 
 HOP = [b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
        b"trailer", b"upgrade", b"http2-settings"]  # fmt: skip

@@ -34,7 +34,7 @@ def test_every_argument_of_a_gateway_has_a_name_in_the_file() -> None:
 
 
 def reference() -> list[str]:
-    """A row for each name in a settings file: its flag, its default, and what its class says of it."""
+    """A row for each name in a settings file: its flag, its default, and its documentation in its class."""
     found = []
     for table, (make, names) in {"": (Gateway, GATEWAY), **TABLES}.items():
         defaults = {name: each.default for name, each in inspect.signature(make).parameters.items()}

@@ -1,4 +1,4 @@
-"""Who gets a request, who is left out and what a failure means: pure steps, played without a server or a clock."""
+"""The choice of an upstream, its exclusion and the effect of failures: pure steps, without a server or a clock."""
 
 from __future__ import annotations
 
@@ -109,6 +109,8 @@ def test_a_callable_chooses_among_the_available_upstreams() -> None:
     assert choose(members(1, 1, 1), [0, 1], request(), 0) == 1
     with pytest.raises(ValueError, match=r"expected one of the indexes \[0\], got 7"):
         balance_of(lambda request, open_: 7)(members(1), [0], request(), 0)
+    with pytest.raises(TypeError, match="expected an index, got str"):
+        balance_of(lambda request, open_: cast(Any, "0"))(members(1), [0], request(), 0)
 
 
 @given(st.sampled_from(["round_robin", "least_outstanding", "random_two", "first", "hash:client"]), st.data())
@@ -219,12 +221,20 @@ def test_a_fifth_of_the_requests_may_be_sent_again() -> None:
 # Values.
 
 
+async def found_later(*_: object) -> int:
+    return 0
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
         (lambda: Gateway([]), "upstreams: expected at least one, got none"),
         (lambda: Gateway([cast(Any, 1)]), "upstreams: expected URLs and Upstream values, got int"),
         (lambda: Gateway("http://a", balance="best"), "balance: expected one of round_robin"),
+        (
+            lambda: Gateway("http://a", balance=cast(Any, found_later)),
+            "expected a name or a plain function, got an async one",
+        ),
         (lambda: Gateway("http://a", host="mine"), 'host: expected "rewrite" or "keep", got \'mine\''),
         (lambda: Gateway("http://a", forwarded=["via"]), "forwarded: expected some of"),
         (lambda: Gateway("http://a", forwarded="x-real-ip"), "forwarded: expected some of"),

@@ -41,7 +41,7 @@ def saying(word: bytes) -> ScriptedServer:
 
 
 def rows(port: int) -> dict[str, int]:
-    """What the gateway has counted."""
+    """The gateway's counts."""
     text = exchange(port, get("/-/stats")).decode()
     lines = [line.strip() for line in text.splitlines() if line.startswith("httpcore_gateway_")]
     return {name.removeprefix("httpcore_gateway_"): int(value) for name, value in (row.rsplit(" ", 1) for row in lines)}
@@ -113,7 +113,7 @@ def test_a_body_that_was_begun_is_not_sent_again() -> None:
 
 
 def test_one_of_two_upstreams_killed_under_load_fails_no_get() -> None:
-    """And takes part again when the checks have found it, within `rise` intervals and a second."""
+    """It is used again when the checks have found it, within `rise` intervals and a second."""
     port_of_two = free_port()
     command = [sys.executable, "-m", "uvicorn", "apps:hello", "--app-dir", "tests/support", "--log-level", "critical"]
     command += ["--port", str(port_of_two), "--lifespan", "off"]
@@ -155,7 +155,7 @@ def test_one_of_two_upstreams_killed_under_load_fails_no_get() -> None:
 
 
 def test_an_upstream_killed_under_load_gets_no_post_twice() -> None:
-    """Nor does the other one. What was not handed over goes to the other, so that few fail."""
+    """Nor does the other one. Requests that were not handed over go to the other, so that few fail."""
     done: list[str] = []
 
     def script(peer: Peer) -> None:

@@ -11,9 +11,11 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import browser
 from gateway_servers import exchange, get, serving
 from servers import Peer, ScriptedServer, uvicorn
 from websocket_client import MAGIC, frame
@@ -33,7 +35,7 @@ FRONTS = {
     "granian": ("--ws",),
 }
 NOTED: dict[str, list[Any]] = {"hypercorn": [1005, ""], "granian": [4321, ""]}
-"""What these servers tell the app of a client that closes with 4321 and a reason; the others tell it all."""
+"""The code and reason that these servers pass to the app when a client closes with 4321; the others pass both."""
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,22 @@ def test_the_client_gets_the_fields_of_the_acceptance(front: int) -> None:
         assert client.response.headers["via"] == "1.1 gw"
 
 
+def test_a_browsers_websocket_passes(front: int, upstream: int, tmp_path: Path) -> None:
+    """Page, sockets and report come through the gateway; the report is asked for at the upstream."""
+    seen(upstream, 0)  # those of other tests
+    with browser(f"http://127.0.0.1:{front}/page", tmp_path):
+        response = exchange(upstream, get("/report"), timeout=30)
+    assert json.loads(response.rpartition(b"\r\n\r\n")[2]) == {
+        "protocol": "two",  # the upstream's choice
+        "messages": ["grüße", [100_000, True]],
+        "closed": [4001, "bye", True],
+        "shut": [4321, "enough", True],
+        "refused": [1006, "", False],
+    }
+    assert seen(upstream) == [[4321, "enough"]]
+    assert is_settled(front)
+
+
 # The end.
 
 
@@ -193,10 +211,10 @@ class Script:
     """An upstream whose behaviour is set by each test.
 
     Attributes:
-        run: what a connection does.
-        left: when the leaving of the client reached it, by `time.monotonic`: as Close, or as the end.
+        run: the script of a
+        connection. left: when the leaving of the client reached it, by `time.monotonic`: as Close, or as the end.
         frames: those of the gateway, as opcode and data.
-        is_over: its connection has ended.
+        is_over: whether its connection has ended.
     """
 
     def __init__(self) -> None:
@@ -373,7 +391,7 @@ def test_an_upstream_that_does_not_answer_close_is_left(scripted: tuple[Script, 
 
 
 def plain(port: int) -> socket.socket:
-    """A handshake of a client that says what it likes afterwards."""
+    """A handshake of a client that sends arbitrary bytes afterwards."""
     client = socket.create_connection(("127.0.0.1", port), 10)
     client.sendall(
         b"GET / HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

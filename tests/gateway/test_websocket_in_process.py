@@ -228,7 +228,7 @@ async def test_a_client_that_is_lost_is_a_lost_connection(phase: str) -> None:
 
 @in_loop
 async def test_a_server_that_fails_to_send_has_lost_its_client() -> None:
-    """Servers may raise before they tell the app of its leaving."""
+    """Servers may raise before they notify the app that the client has left."""
 
     async def floods(peer: Peer) -> None:
         while True:

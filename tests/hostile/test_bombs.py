@@ -1,4 +1,4 @@
-"""A few bytes that stand for gigabytes, or for hours of work: what they cost, by a real socket, in each runtime."""
+"""A few bytes that decode to gigabytes, or cause hours of work: their cost, over a real socket, in each runtime."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ each_case = pytest.mark.parametrize("variant", ["read", "stream"])
 
 @cache
 def gigabytes(count: int = 8) -> bytes:
-    """gzip in brotli: some hundred bytes that stand for gigabytes of zeros, but for the checksum."""
+    """gzip in brotli: some hundred bytes that decode to gigabytes of zeros, with a wrong checksum."""
     coder, zeros = zlib.compressobj(9, wbits=31), bytes(16 * MIB)
     first, block = (coder.compress(zeros) + coder.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     body: bytes = brotli.compress(first + block * (64 * count - 1) + coder.flush(), quality=9, lgwin=24)
@@ -87,7 +87,7 @@ def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: 
     async def body() -> float:
         with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
             async with trial(runtime, server) as pool:
-                await pool.request("GET", server.url, stream=True)  # what is loaded once is loaded
+                await pool.request("GET", server.url, stream=True)  # modules that are loaded once are loaded
                 costs = []
                 for _ in range(3):
                     began = time.thread_time()
@@ -202,7 +202,7 @@ def test_read_of_gigabytes_takes_little_more_than_64_mib(runtime: Runtime) -> No
                 with pytest.raises(httpcore.LimitExceeded, match=r"more than 67,108,864.* max_body") as caught:
                     await pool.request("GET", server.url)
                 assert caught.value.limit == 64 * MIB
-                assert memory("VmHWM") - before < 112 * MIB  # with the window of 16 MiB, and what a buffer grows ahead
+                assert memory("VmHWM") - before < 112 * MIB  # with the window of 16 MiB, and the growth of a buffer
 
     runtime.run(body)
 
@@ -234,7 +234,7 @@ def test_the_windows_of_a_chain_take_no_more_than_32_mib(runtime: Runtime, windo
 
 
 def stalling(raw: bytes, done: Event) -> Callable[[Peer], None]:
-    """Sends this much and no more, until the test is over."""
+    """Sends this much and no more, until the end of the test."""
 
     def act(peer: Peer) -> None:
         peer.send(raw)
@@ -302,7 +302,7 @@ def test_request_without_max_body_has_pools_and_none_is_no_limit(runtime: Runtim
 
 @each_runtime
 def test_max_body_is_about_bodies_that_come(runtime: Runtime) -> None:
-    """Content-Length in the answer to HEAD, and in 304, speaks of another body."""
+    """Content-Length in the answer to HEAD, and in 304, describes another body."""
     heads = iter([b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 304 Not Modified\r\n"])
 
     async def body() -> None:

@@ -1,4 +1,4 @@
-"""Each error of a request says in which phase it came, of which request, from which peer, when, and of which status."""
+"""Each error of a request has its phase, request, peer, time and status."""
 
 from __future__ import annotations
 

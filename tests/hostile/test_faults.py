@@ -1,7 +1,7 @@
 """What goes wrong on the way: connections that close, break, hang or refuse, bodies that fail, limits of the system.
 
 The rows are those of the catalogue of faults in docs/security.md. After each, the pool is healthy (see `trials`), and
-the server's log says that nothing was sent twice that may not be.
+the server's log shows that no request was wrongly sent twice.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LARGE = 16 * MIB
 
 
 def pieces(runtime: Runtime, *given: Any, then: BaseException | None = None) -> Any:
-    """A generator of a request's body in the shape that `runtime` takes; at its end it raises `then`."""
+    """A generator of a request's body in the form that `runtime` accepts; at its end it raises `then`."""
 
     def plain() -> Iterator[bytes]:
         yield from given
@@ -345,7 +345,7 @@ def test_an_early_200_that_goes_on_does_not_stop_the_upload(runtime: Runtime) ->
 
 @each_runtime
 def test_early_endless_200_is_held_so_far_and_upload_times_out(runtime: Runtime) -> None:
-    """What a peer makes us keep is bounded, and a peer that reads only what we have read is no hang."""
+    """The bytes that a peer makes us keep are bounded, and a peer that reads only what we have read is no hang."""
     sent = 0
 
     def act(peer: Peer) -> None:
@@ -362,7 +362,7 @@ def test_early_endless_200_is_held_so_far_and_upload_times_out(runtime: Runtime)
             async with trial(runtime, server) as pool:
                 with pytest.raises(httpcore.WriteTimeout):
                     await pool.request("POST", server.url, body=bytes(LARGE), timeout=timeout)
-            assert sent < 8 * MIB  # what was held and what the kernel's buffers take
+            assert sent < 8 * MIB  # the held bytes and those in the kernel's buffers
 
     runtime.run(body)
 
@@ -410,7 +410,7 @@ def test_a_final_answer_instead_of_100_keeps_the_body_back(runtime: Runtime, sta
             async with trial(runtime, server) as pool:
                 response = await pool.request("POST", server.url, EXPECT, b"body")
                 assert (response.status_code, response.body) == (status, b"final")
-                assert pool.stats().connections == 0  # the server may still take what comes next for the body
+                assert pool.stats().connections == 0  # the server may still read the next bytes as the body
                 await eventually(runtime, lambda: rest == [b""], "not a byte of the body came")
 
     runtime.run(body)
@@ -497,7 +497,7 @@ def test_keep_alive_timeout_2_ends_idle_life_a_second_earlier(pause: float, reus
     runtime.run(main())
 
 
-# No connection, or none that speaks TLS as it should: rows 10, 12, 13 and 33.
+# No connection, or none with correct TLS: rows 10, 12, 13 and 33.
 
 AUTHORITY = trustme.CA()
 STRANGER = trustme.CA()
@@ -554,7 +554,7 @@ def test_a_wrong_certificate_is_a_tls_error_before_any_request(
                     assert isinstance(caught.value, httpcore.ConnectError)
                 await check_quiet(runtime, pool, good)
                 await eventually(runtime, lambda: client_sockets(bad.port) == 0, "no socket to the bad server is left")
-            assert (bad.lines, bad.connections) == ([], 2)  # nothing was said, and nothing tried again
+            assert (bad.lines, bad.connections) == ([], 2)  # nothing was sent, and nothing tried again
 
     runtime.run(body)
 
@@ -862,7 +862,7 @@ def test_a_peer_that_never_reads_is_a_write_timeout(runtime: Runtime) -> None:
                         timeout=timeout,
                     )
                 checked(caught.value, server, "POST")
-                assert taken * 65536 < 32 * MIB  # what the kernel's buffers took, and one piece
+                assert taken * 65536 < 32 * MIB  # the size of the kernel's buffers, and one piece
                 stop.set()
 
     runtime.run(body)
@@ -900,7 +900,7 @@ def test_data_that_came_beside_a_busy_loop_is_no_timeout(runtime: Runtime) -> No
 
 
 class Recording(ScriptedServer):
-    """Keeps what came on its first connection until the client left; later ones are served."""
+    """Records the bytes of its first connection until the client leaves; later connections are served."""
 
     def __init__(self) -> None:
         self.came: list[bytes] = []

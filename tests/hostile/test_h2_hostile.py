@@ -1,7 +1,7 @@
 """HTTP/2 peers that flood, lie, stall or never stop, over real sockets in every runtime: each is left, in flat memory.
 
-What a frame may be is the table of `test_h2_engine`; here is what becomes of the request, the pool and the peer. Where
-time matters the memory runtime has the test, here or in `test_http2`.
+The table of `test_h2_engine` has the valid frames; this file tests the effect on the request, the pool and the peer.
+Where time matters the memory runtime has the test, here or in `test_http2`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Talk:
 
     Attributes:
         left: streams that the client has reset, with the codes; and 0 when it went away.
-        room: what may be sent on each stream, and on 0 for the connection, as the client granted it.
+        room: the bytes that may be sent on each stream, and on 0 for the connection, as the client granted them.
     """
 
     def __init__(self, peer: Peer) -> None:
@@ -93,7 +93,7 @@ class Talk:
         self.peer.send(frames)
 
     def frames(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """What the client sends, until it leaves: kind, flags, stream, payload."""
+        """The frames of the client, until it leaves: kind, flags, stream, payload."""
         while len(header := self.peer.exactly(9)) == 9:
             payload = self.peer.exactly(int.from_bytes(header[:3], "big"))
             kind, flags, stream = header[3], header[4], int.from_bytes(header[5:], "big")
@@ -187,13 +187,13 @@ def bounded(memory: int, seconds: float = 2.0) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Flood:
-    """What it begins with and what it repeats, for a stream; the limit that is exceeded."""
+    """The first and the repeated frames, for a stream; the limit that is exceeded."""
 
     start: Callable[[int], bytes]
     again: Callable[[int], bytes]
     limit: int
     times: int | None = None  # when that stream alone is reset: how often it does so
-    answers: int = 0  # frames that answer what is repeated; they are read
+    answers: int = 0  # frames that reply to the repeated ones; they are read
 
 
 PIECE = 4096  # bytes that are sent at once, of small frames
@@ -676,7 +676,7 @@ def test_a_peer_that_falls_silent_is_asked_and_left(runtime: Runtime) -> None:
 def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As above, and no `ping_interval` is set; the task that gives up asks nevertheless."""
+    """As above, and no `ping_interval` is set; the task that gives up sends a PING nevertheless."""
     monkeypatch.setattr(liveness, "LIVENESS_TIMEOUT", 0.2)
     silent = threading.Event()
 
@@ -720,7 +720,7 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(runtime: Runtime) -> None:
 
 
 def without_end(talk: Talk, piece: bytes) -> None:
-    """Send until the client leaves; what it sends is thrown away."""
+    """Send until the client leaves; its bytes are discarded."""
     threading.Thread(target=talk.receive_the_rest, daemon=True).start()
     while True:
         talk.send(piece)
@@ -858,7 +858,7 @@ def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
         await peer.end.scheduler.sleep(1)
         while sum(len(event.data) for event in peer.seen if isinstance(event, h2.events.DataReceived)) < 65535:
             await peer.more()
-        for increment in (65535, 1, 34464):  # back to nothing, then what is left
+        for increment in (65535, 1, 34464):  # back to nothing, then the rest
             peer.h2.increment_flow_control_window(increment, stream)
             peer.h2.increment_flow_control_window(increment)
             await peer.flush()
@@ -913,14 +913,14 @@ def test_after_hundreds_of_random_cancellations_window_is_whole(seed: int) -> No
         assert pool.stats().leased == 0
         assert pool.stats().connections == len(runtime.open_connections) == 1
         check_credit(pool)
-        assert len(server.peers) < 10  # who dials may be the one who is cancelled
+        assert len(server.peers) < 10  # the task that dials may be the one that is cancelled
         assert sum(len(peer.end.connection.replied) for peer in server.peers) > MIB
 
     runtime = Memory(seed, shuffle=True, checkpoints=seed % 2 == 0, watches=seed < 2)
     play(main, serve, runtime=runtime, place={"delay_there": 0.01, "delay_back": 0.01, "window": 1 << 20})
 
 
-# What we send: rows A1 and A10. h2 refuses what breaks a rule of RFC 9113, and keeps the bytes.
+# Bytes that we send: rows A1 and A10. h2 refuses what breaks a rule of RFC 9113, and keeps the bytes.
 
 WHERE: dict[str, Callable[[bytes], dict[str, Any]]] = {
     "method": lambda value: {"method": value},
@@ -978,7 +978,7 @@ def test_each_byte_in_each_field_is_one_h2_request_or_an_error(where: str) -> No
 
 
 def check_head(given: dict[str, Any], pairs: list[tuple[bytes, bytes]]) -> None:
-    """The request is what was asked for, and nothing else."""
+    """The request is the caller's, and nothing else."""
     named = {name.lower(): value for name, value in given.get("headers", [])}
     meant = {
         b":method": given["method"],
@@ -1021,7 +1021,7 @@ def test_what_speaks_of_one_connection_never_leaves_over_http2() -> None:
     play(main, echo)
 
 
-# What is unusual and handed on: a value with a blank at an end.
+# Unusual but passed on: a value with a blank at an end.
 
 BLANKS: dict[str, tuple[bytes, bytes]] = {  # the value as sent, and as it is handed on
     "a blank before": (b" b", b"b"),

@@ -1,4 +1,6 @@
-"""Proxies that are curious, careless or hostile: who hears which secret, what opens a tunnel, and what never does."""
+"""Proxies that are curious, careless or hostile: which peer receives which secret, which response opens a tunnel, and
+which never does.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,9 @@ from servers import ok
 import httpcore
 
 USER, SECRET, KEY = "proxy-user", "proxy-secret", "proxy-key"
-"""What the proxy may know."""
+"""Facts that the proxy may learn."""
 TOKEN, NAME, WORD = "origin-token", "url-user", "url-word"
-"""What the origin may know, and what no peer may: the user info of a URL."""
+"""Facts that the origin may learn, and one that no peer may: the user info of a URL."""
 BASIC = b64encode(f"{USER}:{SECRET}".encode())
 OF_THE_PROXY = (USER.encode(), SECRET.encode(), BASIC, KEY.encode())
 OF_NO_PROXY = (NAME.encode(), WORD.encode(), b64encode(f"{NAME}:{WORD}".encode()))
@@ -47,7 +49,7 @@ AT_THE_PROXY = (CONNECT, GREETING, PASSWORD, SOCKS5, SOCKS4)
 
 
 class Keys(NamedTuple):
-    """Certificates of the two hops and of the clients that each of them knows; all by different authorities."""
+    """Certificates of the two hops and of the clients that each of them accepts; all by different authorities."""
 
     proxy: ssl.SSLContext
     origin: ssl.SSLContext
@@ -99,7 +101,7 @@ def secretive(scheme: str, port: int, keys: Keys, *, in_url: bool = False) -> ht
         more["headers"] = [("X-Proxy-Key", KEY)]
     if scheme == "https":
         more["ssl"] = httpcore.SSLConfig(verify=keys.trusting_proxy)
-    secret = "" if scheme == "socks4a" else SECRET  # it knows no passwords
+    secret = "" if scheme == "socks4a" else SECRET  # it has no passwords
     if in_url:
         return httpcore.Proxy(f"{scheme}://{USER}:{secret}@127.0.0.1:{port}", **more)
     return httpcore.Proxy(f"{scheme}://127.0.0.1:{port}", auth=(USER, secret), **more)
@@ -334,7 +336,7 @@ def test_each_hop_gets_its_name_and_shows_its_certificate(runtime: Runtime, keys
 @each_runtime
 @pytest.mark.parametrize("wrong", ["proxy", "origin"])
 def test_wrong_certificate_at_one_hop_is_not_excused_by_other(runtime: Runtime, wrong: str, keys: Keys) -> None:
-    """Neither by what the other trusts, nor by its trusting all."""
+    """Neither with the other's authorities, nor if the other trusts all."""
 
     async def body() -> None:
         for other in ({}, {"verify": False}):
@@ -353,7 +355,7 @@ def test_wrong_certificate_at_one_hop_is_not_excused_by_other(runtime: Runtime, 
     runtime.run(body)
 
 
-# What comes behind the answer to CONNECT (row D4).
+# Bytes after the response to CONNECT (row D4).
 
 
 def saying(answer: bytes) -> Act:
@@ -407,7 +409,7 @@ def test_what_comes_behind_the_answer_of_socks_is_no_part_of_tls(runtime: Runtim
     runtime.run(body)
 
 
-# What answers to CONNECT may be (row D5).
+# Responses to CONNECT (row D5).
 
 REFUSED = {
     "302": (b"HTTP/1.1 302 Found\r\nLocation: https://evil.test/\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", 302),
@@ -450,7 +452,7 @@ def test_a_proxys_answer_instead_of_a_tunnel_is_a_proxy_error(runtime: Runtime, 
                 assert "https://origin.test" in str(error)
                 stats = pool.stats()
                 assert (stats.connections, stats.leased) == (0, 0)
-                assert server.connections == 1  # it was asked once: a 407 is not answered with the same again
+                assert server.connections == 1  # one request: after a 407 the same credentials are not sent again
                 assert (await pool.request("GET", "https://origin.test/")).body == BODY
 
     runtime.run(body)
@@ -507,7 +509,7 @@ DRIPS: dict[str, tuple[str, str, list[str], bytes]] = {
 
 @each_runtime
 def test_a_hop_that_drips_ends_in_time(runtime: Runtime, keys: Keys) -> None:
-    """All at once, since it takes the time."""
+    """All at once, to save time."""
 
     async def one(which: str, total: bool) -> None:
         scheme, step, steps, answer = DRIPS[which]
@@ -573,7 +575,7 @@ def test_a_name_too_long_for_socks_is_refused_before_any_byte(runtime: Runtime, 
     runtime.run(body)
 
 
-# Which address a proxy is told, where names are resolved here: it has one try.
+# The address that a proxy receives, where names are resolved here: there is one try.
 
 NOTED = {
     "socks5": ("socks5", ["::1", "127.0.0.1", "127.0.0.2"], b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50"),
@@ -589,7 +591,7 @@ NOTED = {
 def test_of_several_addresses_a_proxy_gets_the_first_of_ipv4(runtime: Runtime, which: str, keys: Keys) -> None:
     scheme, addresses, noted = NOTED[which]
     steps = {"http": [CONNECT], "socks5": [GREETING, SOCKS5], "socks4": [SOCKS4]}[scheme]
-    policy = httpcore.NetworkPolicy() if scheme == "http" else None  # an HTTP proxy is told addresses only under one
+    policy = httpcore.NetworkPolicy() if scheme == "http" else None  # an HTTP proxy receives addresses only under one
 
     async def body() -> None:
         with scripted([*steps, EXCHANGE], keys) as server:
@@ -709,7 +711,7 @@ def test_tunnel_that_dies_after_200_is_error_and_not_tried_again(runtime: Runtim
 
 
 def answers_head(answer: bytes, *, reset: bool = False, after: int = 0) -> Act:
-    """Hear a head and `after` bytes of a body, say this, leave."""
+    """Read a head and `after` bytes of a body, send this, leave."""
 
     def act(visit: Visit) -> None:
         visit.receive(visit.head())
@@ -757,7 +759,7 @@ THROUGH = {
 async def seen(
     runtime: Runtime, keys: Keys, variant: str | None, scheme: str, fault: str, later: bool
 ) -> tuple[Any, ...]:
-    """What became of the request, how many connections they took, and what the pool has left of them."""
+    """The outcome of the request, the number of connections, and the connections that the pool has kept."""
     proxied, origin, steps = "", scheme, [TLS_ORIGIN, EXCHANGE] if scheme == "https" else [EXCHANGE]
     if variant is not None:
         proxied, origin, steps = SECRETIVE[variant]

@@ -35,7 +35,7 @@ def sending(*pieces: bytes) -> Callable[[Peer], None]:
     return act
 
 
-# What is not HTTP/1.1, or not only one thing: section 1 B of the catalogue, rows 1 to 5, 8 and 16.
+# Bytes that are not HTTP/1.1, or ambiguous: section 1 B of the catalogue, rows 1 to 5, 8 and 16.
 
 LENGTHS = {
     "plus": b"+2",
@@ -77,7 +77,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     **{
         f"B2 Transfer-Encoding: {name}": (
             OK + b"Transfer-Encoding: " + value + b"\r\n\r\n2\r\nab\r\n0\r\n\r\n",
-            "expected one 'chunked'",
+            "expected 'chunked', once",
         )
         for name, value in CODINGS.items()
     },
@@ -87,7 +87,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     ),
     "B2 Transfer-Encoding in HTTP/1.0": (
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "in an HTTP/1.0 response",
+        "in an HTTP/1.0 response: expected none",
     ),
     "B3 a chunk line that ends in LF": (CHUNKED + b"2\nab\r\n0\r\n\r\n", "not a chunk's size"),
     "B3 bytes behind a chunk's data": (CHUNKED + b"2\r\nabX\r\n0\r\n\r\n", "not followed by CRLF"),
@@ -155,7 +155,7 @@ def test_broken_grammar_is_a_remote_protocol_error_quoted_safely(runtime: Runtim
                 assert words in text
                 assert caught.value.phase in ("read the response head", "read the response body")
                 assert str(pickle.loads(pickle.dumps(caught.value))) == text
-            assert server.bad_lines == ["GET /"]  # the server may have acted on it: it is not asked again
+            assert server.bad_lines == ["GET /"]  # the server may have acted on it: it is not sent again
 
     runtime.run(body)
 
@@ -222,7 +222,7 @@ def test_response_cut_at_any_byte_is_error_and_no_shorter_body(runtime: Runtime,
                         await pool.request("GET", server.url)
                     assert pool.stats().connections == 0, cut
                 assert (await pool.request("GET", f"{server.url}/clean")).body == b"clean"
-            assert len(server.bad_lines) == len(whole)  # nothing was asked twice
+            assert len(server.bad_lines) == len(whole)  # nothing was sent twice
 
     runtime.run(body)
 
@@ -235,7 +235,7 @@ def test_an_error_of_a_cut_body_says_how_much_came(runtime: Runtime) -> None:
             async with trial(runtime, server) as pool:
                 async with await pool.request("GET", server.url, stream=True) as response:
                     pieces = response.raw()
-                    assert await pieces.__anext__() == b"x" * 400  # what came is handed over before the error
+                    assert await pieces.__anext__() == b"x" * 400  # received bytes are passed on before the error
                     with pytest.raises(httpcore.RemoteProtocolError) as caught:
                         await pieces.__anext__()
                 assert "600 bytes of the body, 400 of 1,000 came" in checked(caught.value, server)
@@ -261,7 +261,7 @@ def test_body_until_the_end_is_complete_when_peer_half_closes(runtime: Runtime) 
 
 # Senders without end: B6 and B7.
 
-ENDLESS: dict[str, tuple[bytes, bytes, int]] = {  # what it begins with, what it repeats, the limit that is exceeded
+ENDLESS: dict[str, tuple[bytes, bytes, int]] = {  # its first bytes, the repeated ones, the limit that is exceeded
     "the status line": (b"HTTP/1.1 200 ", b"a" * 4096, 262144),
     "a header's name": (OK, b"a" * 4096, 262144),
     "a header's value": (OK + b"A: ", b"a" * 4096, 262144),
@@ -490,7 +490,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 def deflated(wbits: int) -> bytes:
-    """A gibibyte of zeros, but for the checksum: a block between two full flushes may be repeated."""
+    """A gibibyte of zeros, with a wrong checksum: a block between two full flushes may be repeated."""
     coder = zlib.compressobj(9, wbits=wbits)
     zeros = bytes(16 * MIB)
     first, block = (coder.compress(zeros) + coder.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
@@ -505,7 +505,7 @@ def fed(coder: Any, feed: str, end: str) -> bytes:
 
 
 def memory(what: str) -> int:
-    """Of this process, in bytes: VmRSS is what it uses now, VmHWM the most that it has used."""
+    """Of this process, in bytes: VmRSS is the memory in use, VmHWM the most that was in use."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
 
@@ -530,7 +530,7 @@ def test_a_gigabyte_behind_a_megabyte_is_refused_by_read(runtime: Runtime, bomb:
             async with trial(runtime, server) as pool:
                 with pytest.raises(httpcore.LimitExceeded) as caught:
                     await pool.request("GET", server.url)
-                assert "stream() gives it in pieces" in str(caught.value)
+                assert "in pieces with stream()" in str(caught.value)
                 received = int(bomb.split(b"\r\n")[1].split()[1])
                 assert caught.value.limit == max(64 * MIB, 32 * received)
 
@@ -548,7 +548,7 @@ def test_a_gigabyte_bomb_comes_by_stream_in_flat_memory(runtime: Runtime, bomb: 
                     async for piece in response.stream():
                         assert len(piece) <= 65536
                         size += len(piece)
-                        if size > 100 * MIB:  # the whole gigabyte would say no more, and take seconds
+                        if size > 100 * MIB:  # the whole gigabyte would show no more, and take seconds
                             break
                 assert memory("VmHWM") - before < 16 * MIB
 
@@ -573,7 +573,7 @@ def test_an_unwanted_endless_body_is_neither_decoded_nor_drained(runtime: Runtim
                 response = await pool.request("GET", server.url, stream=True)
                 await response.close()
                 assert pool.stats().connections == 0
-            assert sent < 8 * MIB  # what the kernel's buffers hold
+            assert sent < 8 * MIB  # the size of the kernel's buffers
 
     runtime.run(body)
 

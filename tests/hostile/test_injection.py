@@ -1,7 +1,7 @@
-"""What reaches the wire, whatever is asked for: exactly the request that was meant, or an error before any byte.
+"""For any arguments, exactly the intended request is sent, or an error is raised before any byte.
 
-Every byte value is tried at the start, in the middle and at the end of each field that reaches the wire, and what comes
-is read by a strict parser of its own: rows A1, A2, A3, A5 and A11 of docs/security.md.
+Every byte value is tried at the start, in the middle and at the end of each field that reaches the wire, and the
+received bytes are read by a strict parser of its own: rows A1, A2, A3, A5 and A11 of docs/security.md.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def test_each_byte_in_each_field_is_one_request_or_an_error(runtime: Runtime, fi
         async with trial(runtime, server) as pool:
             for value in spoiled(FIELDS[field]):
                 if field == "user info" and re.search(b"[/?#]", value):
-                    continue  # these end the authority, so what they make is another URL
+                    continue  # these end the authority, so they make another URL
                 given = asked(server.url, field, value)
                 before = len(server.requests)
                 refusal = await refused(pool, given)
@@ -237,7 +237,7 @@ def test_a_url_that_is_none_is_refused_before_anything_is_opened(runtime: Runtim
         runtime.run(body)
 
 
-# Values of subclasses, which say one thing to a check and another to the wire: row A11.
+# Values of subclasses, which show one value to a check and another to the wire: row A11.
 
 KEPT = {
     "__class__",
@@ -315,7 +315,9 @@ def test_a_value_is_sent_as_it_was_checked_whatever_it_says(runtime: Runtime, fi
             for smuggled in SMUGGLED:
                 bad = asked(server.url, field, FIELDS[field] + smuggled)
                 forms = (texts(good), texts(bad)) if as_text else (good, bad)
-                assert await refused(pool, lying(*forms)) is None  # what is in memory is right, and is what is sent
+                assert (
+                    await refused(pool, lying(*forms)) is None
+                )  # the value in memory is right, and is the one that is sent
                 refusals.append(await refused(pool, lying(*reversed(forms))))
 
     with Strict() as server:

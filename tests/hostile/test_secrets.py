@@ -22,7 +22,7 @@ from httpcore._message.url import URL
 SECRET = "hunter2"
 ADVICE = "percent-encode the password or pass Proxy(url, auth=(user, password))"
 
-# How a URL with a password goes wrong. Each has SECRET in what was meant as the password.
+# How a URL with a password goes wrong. Each has SECRET in its intended password.
 MISTAKES: dict[str, str | bytes] = {
     "an @ and a slash": "http://user:p@ss/hunter2@host",
     "an @ and a slash, with a path": "http://user:p@ss/hunter2@host/path",
@@ -67,7 +67,7 @@ each_mistake = pytest.mark.parametrize("url", MISTAKES.values(), ids=MISTAKES)
 
 
 def all_texts(error: BaseException) -> Iterator[str]:
-    """What a log may have of an error: it and those behind it, with what they hold."""
+    """All that a log may show of an error: it and its causes, with their attributes."""
     yield "".join(traceback.format_exception_only(error))
     seen: set[int] = set()
     behind: list[BaseException | None] = [error]
@@ -80,7 +80,7 @@ def all_texts(error: BaseException) -> Iterator[str]:
 
 
 def texts_of(make: Callable[[], Any]) -> str:
-    """Every text of what is made, or of the error instead."""
+    """Every text of the made object, or of the error instead."""
     try:
         made = make()
     except Exception as error:
@@ -89,7 +89,7 @@ def texts_of(make: Callable[[], Any]) -> str:
 
 
 def parse(url: str | bytes) -> tuple[URL | None, str]:
-    """What the URL says, or the texts of the error."""
+    """The texts of the URL, or of the error."""
     try:
         return URL.parse(url), ""
     except httpcore.HTTPCoreError as error:
@@ -132,7 +132,7 @@ def test_a_requests_url_never_shows_its_credentials(url: str | bytes) -> None:
     assert not re.search("h.?u.?n.?t.?e.?r.?2", text)
     if parsed is None:
         return
-    # By RFC 3986 it is right: the host has ended, and what was meant as the password is in the path.
+    # By RFC 3986 it is right: the host has ended, and the intended password is in the path.
     if parsed.userinfo is not None:
         assert SECRET not in f"{parsed!r} {parsed.redacted} {Request.of('GET', parsed)!r}"
 
@@ -164,7 +164,7 @@ def test_no_password_however_odd_is_shown_of_a_request(start: str, password: str
     assert SECRET not in text
     if parsed is None:
         return
-    assume(parsed.userinfo is not None and SECRET not in parsed.host)  # else the RFC knows of no password there
+    assume(parsed.userinfo is not None and SECRET not in parsed.host)  # otherwise the RFC has no password there
     assert SECRET not in f"{parsed!r} {parsed.redacted} {Request.of('GET', parsed)!r}"
 
 

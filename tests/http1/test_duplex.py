@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ from servers import Peer, ScriptedServer
 from trials import HostileServer, trial
 
 import httpcore
+from httpcore._deadline import Deadline
+from httpcore._http1.connection import HTTP11Connection
+from httpcore._http1.duplex import HTTP11DuplexExchange
+from httpcore._message.request import Request
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 MIB = 1 << 20
@@ -142,7 +146,7 @@ def test_trailers_end_a_duplex_request(runtime: Runtime) -> None:
 
 @each_runtime
 def test_a_body_is_asked_for_until_the_head_and_no_further(runtime: Runtime) -> None:
-    """The rest of the iterator is the caller's, who goes on with it."""
+    """The caller goes on with the rest of the iterator."""
 
     def act(peer: Peer) -> bool:
         assert chunk_of(peer) == b"1"
@@ -440,7 +444,7 @@ def test_a_body_that_fails_in_a_duplex_request_closes_it(runtime: Runtime) -> No
 def test_the_end_of_a_duplex_request_leaves_over_http2(
     runtime: Runtime, kind: str, hypercorn: Ports, place: Path
 ) -> None:
-    """Over TLS too, where what was written may wait in the TLS stream: nothing is sent behind it that would push it."""
+    """Over TLS too, where written bytes may wait in the TLS stream, since no later write follows them."""
 
     async def body() -> None:
         named: dict[str, Any] = {"ssl": httpcore.SSLConfig(verify=str(place / "ca.pem")), "http1": False}
@@ -466,3 +470,62 @@ def test_the_end_of_a_duplex_request_leaves_over_http2(
             await pool.close()
 
     runtime.run(body)
+
+
+class TakenInTwo:
+    """A stream whose answer comes in two pieces: `take` has the first and waits with it for a reader of the second."""
+
+    owes = truncated = can_wake = False
+
+    def __init__(self) -> None:
+        self.pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"ab", b"cd"]
+        self.waits = False
+        self.is_taking = threading.Event()
+        self.is_read = threading.Event()
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        piece = self.pieces.pop(0)
+        if self.waits:
+            self.is_read.set()
+        return piece
+
+    def take(self) -> bytes | None:
+        if not self.waits or not self.pieces:
+            return None
+        piece = self.pieces.pop(0)
+        if not self.is_taking.is_set():
+            self.is_taking.set()
+            self.is_read.wait(0.1)
+        return piece
+
+    async def write_some(self, data: Any, timeout: float | None, *, duplex: bool = False) -> int:
+        return len(data)
+
+    async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+def finished(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    with pytest.raises(StopIteration) as end:
+        coroutine.send(None)
+    return end.value.value
+
+
+def test_closing_takes_no_input_beside_a_receiver() -> None:
+    stream, backend = TakenInTwo(), httpcore.threads_backend()
+    request = Request.of("POST", "http://a.test/", headers={"Content-Length": "2"}, body=b"xx", duplex=True)
+    deadline = Deadline(httpcore.TimeoutConfig(), backend.now)
+    given: Any = stream
+    connection = HTTP11Connection(given, backend)
+    exchange = HTTP11DuplexExchange(connection, request, deadline, lambda head: None)
+    finished(exchange.run())
+    finished(exchange.finish(None))
+    stream.waits = True
+    closing = threading.Thread(target=exchange.drain)
+    closing.start()
+    assert stream.is_taking.wait(5)
+    assert finished(exchange.recv(10)) == b"ab"
+    closing.join()

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by h11: the reference engine, the shadow, and the table of what they read otherwise, row by row."""
+"""HTTP/1.1 by h11: the reference engine, the shadow, and the table of their differences, row by row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Outcome = tuple[object, ...]
 
 
 def outcome(kind: type[H1Response], pieces: list[bytes], asked: Asked) -> Outcome:
-    """All that a reader says of a stream that ends behind these pieces."""
+    """All results of a reader for a stream that ends after these pieces."""
     response = kind(asked.method, upgrade=asked.upgrade, close=asked.close)
     error = ""
     try:
@@ -49,7 +49,7 @@ def lowered(name: bytes, value: bytes) -> tuple[bytes, bytes]:
 
 
 def same(native: Outcome, reference: Outcome) -> bool:
-    """But for the reuse of a connection of HTTP/1.0."""
+    """All except the reuse of a connection of HTTP/1.0."""
     heads: list[Outcome] = native[0]  # type: ignore[assignment]  # the first of the five
     is_old = bool(heads) and heads[-1][2] == b"1.0"
     return native[:3] == reference[:3] and native[4] == reference[4] and (is_old or native[3] == reference[3])
@@ -156,7 +156,7 @@ def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
     assert of_h11 == {pattern.pattern for name, (pattern, _) in differences.LAXER.items() if "limit" not in name}
 
 
-# What the engine does with h11.
+# The engine over h11.
 
 
 @pytest.mark.parametrize("asked", [GET, HEAD, CONNECT, UPGRADE, Asked(close=True), Asked(b"M-SEARCH")])
@@ -192,7 +192,7 @@ def test_the_grammar_names_the_fault_of_a_head() -> None:
         H11Response(b"GET").receive(b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n")
 
 
-# The shadow: what it must see.
+# The shadow: faults that it must find.
 
 
 class Noted(ShadowResponse):

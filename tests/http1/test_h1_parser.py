@@ -1,4 +1,4 @@
-"""What the HTTP/1.x response parser accepts, refuses and limits, however the bytes are cut into pieces."""
+"""The HTTP/1.x response parser: accepted, refused and limited bytes, however they are cut into pieces."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Part = Head | bytes | End
 
 
 class Parser:
-    """Reads one response, and tells what each piece of its bytes has completed, in order."""
+    """Reads one response, and returns the parts that each piece of its bytes completes, in order."""
 
     def __init__(self, response: H1Response) -> None:
         self.response = response
@@ -816,7 +816,7 @@ def test_body_bytes_of_one_piece_come_as_one_object() -> None:
     parser = GET.parser()
     parser.receive(with_head(b"Content-Length: 999999999999"))
     piece = b"x" * 65536
-    assert parser.receive(piece)[0] is piece  # no copy, and nothing is reserved for what has not come
+    assert parser.receive(piece)[0] is piece  # no copy, and nothing is reserved for bytes that have not been received
 
 
 # Errors.
@@ -945,7 +945,7 @@ def test_names_and_status_lines_are_remembered_within_bounds() -> None:
         parts, _ = play([line + b"\r\n" + b"\r\n".join([field, long]) + b"\r\nContent-Length: 0\r\n\r\n"])
         assert isinstance(parts[0], Head)
         assert (parts[0].reason, parts[0].headers[0]) == (b"number %d" % number, (b"x-number-%d" % number, b"1"))
-    # What is remembered between responses costs memory and time, and changes no result.
+    # Memories between responses cost memory and time, and change no result.
     for kept in (grammar._names, grammar.statuses):
         assert len(kept) <= Remembered.MOST
         assert max(map(len, kept)) <= Remembered.LONGEST
@@ -959,7 +959,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
             assert isinstance(parts[0], Head)
             assert parts[0].raw_headers[0] == (b"X-Always", b"%d" % number)
             assert len(parts[0].raw_headers) == 4
-    # The memory itself: nothing public tells what is kept in it.
+    # The memory itself: no public name shows its content.
     kept = grammar._lines
     assert len(kept) <= Remembered.MOST
     for number in range(100):
@@ -974,7 +974,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
 def test_lines_that_may_hold_credentials_are_not_remembered(name: bytes) -> None:
     for _ in range(2):
         play([with_head(name + b": not-to-be-kept", b"Content-Length: 0")])
-    # The memory itself: nothing public tells what is kept in it.
+    # The memory itself: no public name shows its content.
     assert not any(b"not-to-be-kept" in line for line in grammar._lines)
 
 
@@ -992,11 +992,11 @@ def test_heads_are_remembered_when_all_their_lines_are() -> None:
     for _ in range(3):
         for raw in (common, private):
             assert play([raw])[0][0].raw_headers[0] == (b"X-Common", b"1")  # type: ignore[union-attr]
-    # The memory itself: nothing public tells what is kept in it.
+    # The memory itself: no public name shows its content.
     kept = [raw for raw, _, _ in grammar._heads]
     assert common in kept
     assert not any(b"not-to-be-kept" in raw for raw in kept)
-    # The memory itself: nothing public tells what is kept in it.
+    # The memory itself: no public name shows its content.
     assert len(grammar._heads) <= Remembered.MOST
 
 
@@ -1008,7 +1008,7 @@ def test_a_remembered_head_means_what_its_request_makes_of_it() -> None:
         assert grammar.read_head(raw, b"CONNECT", False)[1:3] == (grammar.Framing.SWITCHED, 0)
         raw_101 = with_head(b"X-Common: 1", status=b"HTTP/1.1 101 x")
         assert grammar.read_head(raw_101, b"GET", True)[1] == grammar.Framing.SWITCHED
-        with pytest.raises(RemoteProtocolError, match="did not ask for"):
+        with pytest.raises(RemoteProtocolError, match="expected another status, since the request has no Upgrade"):
             grammar.read_head(raw_101, b"GET", False)
 
 

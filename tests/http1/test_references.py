@@ -1,7 +1,8 @@
-"""What h11 and llhttp (httptools) make of the same bytes: what we accept they read alike, what all refuse we refuse.
+"""h11 and llhttp (httptools) on the same bytes: they read alike what we accept, and we refuse what all refuse.
 
-Neither has a say in what httpcore accepts. Where one of them is laxer or stricter than we are, a table says so, and
-why; anything else would be two readers who see two messages in the same bytes, which is how responses are smuggled.
+Neither decides which bytes httpcore accepts. Where one of them is laxer or stricter than we are, a table has the
+difference and its reason; anything else would be two readers who see two messages in the same bytes, which is how
+responses are smuggled.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from httpcore._message.head import Head
 
 Fields = list[tuple[bytes, bytes]]
 EACH = 1500
-"""Messages for each rate of mistakes, the same in each run: what is new is looked for with another number."""
+"""Messages for each rate of mistakes, the same in each run: use another number to look for new ones."""
 
 
 @dataclass
 class Reading:
-    """What a reader makes of a stream that ends behind the bytes.
+    """The result of a reader for a stream that ends after the bytes.
 
     Attributes:
         heads: status, reason, version and fields (names as sent) of each.
@@ -148,7 +149,7 @@ class Listener:
         self.in_body = True
         status, version = self.parser.get_status_code(), self.parser.get_http_version().encode()
         self.reading.heads.append((status, self.reason, version, self.fields))
-        # It cannot be told of the request, so it would wait for a body.
+        # It cannot be given the request, so it would wait for a body.
         tunnel = self.asked.method == b"CONNECT" and 200 <= status < 300
         self.complete = tunnel or status == 101 or (self.asked.method == b"HEAD" and status >= 200)
 
@@ -186,7 +187,9 @@ REFERENCES: dict[str, Callable[[bytes, Asked], Verdict]] = {"h11": of_h11, "llht
 
 
 def differs(our: Reading, verdict: Verdict) -> str:
-    """In what the verdict of a reference is not ours: "refused", the name of an attribute, or "" for nothing."""
+    """The part in which a reference's result differs from ours: "refused", the name of an attribute, or "" for
+    nothing.
+    """
     if isinstance(verdict, Refusal):
         return "refused"
     if shown(our.heads) != shown(verdict.heads):
@@ -296,7 +299,7 @@ class Maker:
         return [raw[start:end] for start, end in itertools.pairwise(cuts)]
 
 
-# Where they are laxer: our reason against it, who takes it all the same, where the rule stands, an example.
+# Where they are laxer: our reason against it, the reference that accepts it, the rule, an example.
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 Laxer = tuple[str, set[str], str, bytes]
@@ -368,13 +371,13 @@ LAXER: dict[str, Laxer] = {
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ),
     "another coding": (
-        r"the peer sent Transfer-Encoding '.*': expected one 'chunked'",
+        r"the peer sent Transfer-Encoding '.*': expected 'chunked', once",
         {"llhttp"},
         "RFC 9112 6.1 and 7: we have asked for none but chunked",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\nab",
     ),
     "a coding in HTTP/1.0": (
-        r"the peer sent Transfer-Encoding '.*' in an HTTP/1.0 response",
+        r"the peer sent Transfer-Encoding '.*' in an HTTP/1.0 response: expected none",
         {"h11", "llhttp"},
         "RFC 9112 6.1: its framing is faulty",
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -405,7 +408,7 @@ LAXER: dict[str, Laxer] = {
     ),
 }
 
-# What we take, and they take for something else: who, how it differs, when (in the bytes), why, an example.
+# Bytes that we accept, and they read differently: which reference, how, when (in the bytes), why, an example.
 Apart = tuple[str, str, bytes, str, bytes]
 APART: dict[str, Apart] = {
     "no connection of HTTP/1.0 is kept": (
@@ -505,7 +508,7 @@ def check(raw: bytes, asked: Asked) -> bool:
             how = differs(our, verdict)
             assert not how or apart(name, how, raw), (name, how, raw, asked, our, verdict)
         elif isinstance(verdict, Reading):
-            # httptools cannot be told that the stream ends: what is cut in the middle just stands there.
+            # httptools cannot be notified of the end of the stream: a cut message stays incomplete.
             cut = name == "llhttp" and verdict.end is None and our.why.startswith("the peer ended the connection")
             assert cut or laxer(name, our.why), (name, raw, asked, our, verdict)
     return isinstance(our, Reading)

@@ -40,7 +40,7 @@ def text(value: bytes, *, huffman: bool = False) -> bytes:
 
 
 def answer(decoder: FieldDecoder | hpack.Decoder, block: bytes) -> Fields | str:
-    """What is in the block, or who refuses it and how."""
+    """The fields of the block, or the decoder that refuses it and its error."""
     try:
         if isinstance(decoder, FieldDecoder):
             return list(decoder.decode(block).fields)
@@ -62,14 +62,14 @@ def updates(block: bytes) -> int:
 
 
 def verdict(reference: hpack.Decoder, block: bytes) -> Fields | str:
-    """What hpack makes of it, but for what it takes and RFC 7541 (4.2) does not know: more than two updates."""
+    """hpack's result, except for more than two updates, which it accepts and RFC 7541 (4.2) forbids."""
     found = answer(reference, block)
     return "wrong" if updates(block) > 2 else found
 
 
 def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
-    """What we make of the blocks of one connection, up to the first that is refused; hpack makes the same of them,
-    but for the difference that `verdict` states."""
+    """Our results for the blocks of one connection, up to the first that is refused; hpack's are the same, except
+    for the difference that `verdict` states."""
     ours, reference = FieldDecoder(most), hpack.Decoder(most)
     answers: list[Fields | str] = []
     for block in blocks:
@@ -93,7 +93,7 @@ def forget() -> None:
     hpack_memory.runs.clear()
 
 
-# What both ends know.
+# The state that both ends share.
 
 
 def test_the_static_table_is_the_standards() -> None:
@@ -163,7 +163,7 @@ def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("times", [3, 60_000])
 @pytest.mark.parametrize("update", [b"\x20", b"\x3f\xe1\x1f"], ids=["to 0", "to 4096"])
 def test_a_block_has_two_table_updates_at_most(update: bytes, times: int) -> None:
-    """RFC 7541, 4.2. hpack takes any number."""
+    """RFC 7541, 4.2. hpack accepts any number."""
     assert [*FieldDecoder(MOST).decode(update * 2 + b"\x88").fields] == [(b":status", b"200")]
     for more in (b"", b"\x88"):
         with pytest.raises(httpcore.RemoteProtocolError, match="resized more than 2 times in one block"):
@@ -225,7 +225,7 @@ WRONG: dict[str, tuple[list[bytes], str]] = {
     "an index beyond the entries": ([b"\x41\x01a\xbf"], "no index 63: the tables have 62"),
     "an entry that was driven out": ([b"\x41\x01a", b"\x20\xbe"], "no index 62"),
     "a name beyond both tables": ([b"\x7e\x01a"], "no index 62"),
-    "resized behind a field": ([b"\x88\x20"], "resized behind the first field"),
+    "resized after a field": ([b"\x88\x20"], "resized after the first field"),
     "resized to more than was offered": ([b"\x3f\xe2\x1f"], "resized to 4,097 bytes: at most 4,096 were offered"),
     "an integer without end": ([b"\xff" + b"\x80" * 10], "an integer has more than 5 octets"),
     "a length without end": ([b"\x00\x7f" + b"\x80" * 10], "an integer has more than 5 octets"),
@@ -277,7 +277,7 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
     decoder = FieldDecoder(MOST)
     decoder.decode(b"\x40" + text(b"n") + text(b"v" * (TABLE_BYTES - 33 - 33)))
     decoder.decode(b"\x40" + text(b"m") + text(b""))
-    # What the table holds shows only when an entry is used, which would change it.
+    # The content of the table shows only when an entry is used, which would change it.
     decoder._settle()
     assert [pair[0] for pair, _ in decoder._entries] == [b"m", b"n"]
     assert decoder._size == TABLE_BYTES
@@ -287,11 +287,11 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
     assert [pair[0] for pair, _ in decoder._entries] == [b"", b"m"]
 
 
-# What is remembered.
+# Memories.
 
 
 def test_literals_are_shared_by_connections_but_for_secrets() -> None:
-    # What is remembered between fields costs memory and time, and changes no result.
+    # Memories between fields cost memory and time, and change no result.
     hpack_memory.literals.clear()
     added = b"\x41" + text(b"known", huffman=True)
     named = b"\x00" + text(b"name") + text(b"known")
@@ -331,7 +331,7 @@ def test_no_literal_or_block_with_a_credential_is_remembered(name: bytes) -> Non
     forget()
     block = b"\x88\x00" + text(name) + text(b"secret")
     assert both([block, block]) == [[(b":status", b"200"), (name, b"secret")]] * 2
-    # What is remembered for others must not have it; no answer shows that.
+    # The memory for other connections must not have it; no result shows that.
     assert not hpack_memory.literals
     assert not hpack_memory.blocks
     assert not hpack_memory.runs
@@ -385,7 +385,7 @@ SHOWN: Fields = [
 
 class Server:
     """Writes the blocks of one connection at random: many that it has written before, on any connection, and between
-    them such as refer to the table, resize it, or are wrong. It need not know what is in the table."""
+    them such as refer to the table, resize it, or are wrong. It does not need the content of the table."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -426,7 +426,7 @@ class Server:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
-    """On many connections at once, which share what is remembered; a connection ends with its first wrong block."""
+    """On many connections at once, which share a memory; a connection ends with its first wrong block."""
     chance = random.Random(seed)
     server = Server(chance)
     forget()

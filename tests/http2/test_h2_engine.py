@@ -131,7 +131,7 @@ def opened() -> EventEngine:
 
 @dataclass
 class Events:
-    """What came of a script: the events, with the pieces of a body joined, and what was sent."""
+    """The results of a script: the events, with the pieces of a body joined, and the sent bytes."""
 
     log: list[object] = field(default_factory=list)
     bodies: dict[int, bytes] = field(default_factory=dict)
@@ -722,7 +722,7 @@ def test_how_bytes_are_cut_changes_nothing(case: Case) -> None:
 
 
 def verdict(case: Case) -> str:
-    """What h2's client says to the same script: "refused", "reset" or "fine"."""
+    """The result of h2's client for the same script: "refused", "reset" or "fine"."""
     reference = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
     kinds = h2.settings.SettingCodes
     ours = {kinds.INITIAL_WINDOW_SIZE: MIB, kinds.MAX_HEADER_LIST_SIZE: 65536}
@@ -747,7 +747,7 @@ def verdict(case: Case) -> str:
     return "fine"
 
 
-# Where h2 refuses what the table takes, and why it is right to take it.
+# Frames that h2 refuses and the table accepts, and why accepting is right.
 STRICTER_IN_H2 = {
     "5.1 empty DATA behind the end while we still send": "it says nothing",
     "5.1 late WINDOW_UPDATE for a stream we reset": "by 0 or not, it concerns no stream any more",
@@ -818,7 +818,7 @@ def forget(engine: EventEngine) -> None:
 DEEP = b"\x40\x01a\x01b" * 100 + b"\xff\x20" * 1500
 PIECE = 32768  # bytes at once: more PING would be more answers than may wait
 
-# What a peer repeats without end, and how the engine stands before. None of it delivers anything.
+# Frames that a peer repeats without end, and the state of the engine before. None of it delivers anything.
 FLOODS: dict[str, tuple[Callable[[EventEngine], None], bytes]] = {
     "PING": (live, frame(PING, payload=bytes(8))),
     "PONG": (live, frame(PING, ACK, payload=bytes(8))),
@@ -1019,7 +1019,7 @@ def test_a_peer_that_reads_no_answers_is_left(ask: bytes) -> None:
                 error = event.error
         assert engine.pending < ANSWER_BYTES + 100
     assert isinstance(error, LimitExceeded)
-    assert "reads none" in str(error)
+    assert "does not read our replies" in str(error)
 
 
 def test_resets_that_the_peer_provokes_are_answers_too() -> None:

@@ -1,4 +1,4 @@
-"""Header fields of HTTP/2: what a request is sent as, whatever it was given as for HTTP/1.1."""
+"""Header fields of HTTP/2: the fields of a request, however they were given for HTTP/1.1."""
 
 from __future__ import annotations
 

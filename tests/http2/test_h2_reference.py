@@ -1,4 +1,4 @@
-"""HTTP/2 by h2: the reference engine, the shadow, and the table of what they read otherwise, row by row."""
+"""HTTP/2 by h2: the reference engine, the shadow, and the table of their differences, row by row."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ watched = partial(ShadowEngine, alarm)
 
 
 def outcome(case: Case, kind: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Events, EventEngine]:
-    """What an engine says of a script."""
+    """The results of an engine for a script."""
     monkeypatch.setattr("h2_events.make_engine", kind)
     engine = case.start()
     return feed(engine, case.script, len(case.script)), engine
@@ -72,7 +72,7 @@ def test_the_shadow_finds_nothing_in_the_table(case: Case, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("kind", [1, 5, 9], ids=["HEADERS", "PUSH_PROMISE", "CONTINUATION"])
 def test_the_shadow_waits_for_the_end_of_a_header_block(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """h2 says nothing of a part, the native rules may refuse it at once."""
+    """h2 reports nothing of an incomplete frame, the native rules may refuse it at once."""
     monkeypatch.setattr("h2_events.make_engine", watched)
     promise = struct.pack(">L", 2) if kind == 5 else b""
     part = promise + b"\x00\x07:status\x03200"
@@ -85,7 +85,7 @@ PIECES = [case.script for case in CASES if len(case.script) < 300 and case.start
 
 
 def right(rand: random.Random) -> bytes:
-    """Responses to what `opened` has asked for, as a server may send them."""
+    """Responses to the requests of `opened`, as a server may send them."""
     streams = (GOT, SIBLING, POSTED, HEADED, CONNECTED)
     made = Scripts(rand)
     return made.script(
@@ -257,7 +257,7 @@ def test_words_of_h2_excuse_only_what_the_row_is_for(refusal: str, frame: bytes,
     assert differences.excuses(refusal, frame[3], frame[9:]) == may_differ
 
 
-# What the reference engine does with h2.
+# The reference engine over h2.
 
 
 def test_the_preface_and_settings_are_those_of_h2() -> None:
@@ -277,7 +277,7 @@ def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.Mon
     number = engine.request(POST, end=False)
     # A fault of ours, which h2 finds: the window is larger here than there.
     monkeypatch.setattr(ReferenceEngine, "window", lambda self, stream: 1 << 20)
-    with pytest.raises(HTTPCoreError, match="h2 does not send this") as caught:
+    with pytest.raises(HTTPCoreError, match="h2 refuses to send this") as caught:
         engine.data(number, bytes(100_000), end=True)
     assert caught.value.__suppress_context__
 

@@ -37,12 +37,12 @@ async def together(runtime: Runtime, *coros: Any) -> list[Any]:
 
 
 async def settled(server: Server) -> None:
-    """Let the peers read what was sent."""
+    """Let the peers read the sent bytes."""
     await server.peers[0].end.scheduler.sleep(0.001)
 
 
 def windows_are_whole(peer: H2Peer) -> bool:
-    """The peer may send as much as at the beginning, but for what is credited half a window at a time."""
+    """The peer may send as much as at the beginning, except for credit that is returned half a window at a time."""
     return bool(peer.h2.outbound_flow_control_window >= (1 << 24) // 2)
 
 
@@ -636,7 +636,7 @@ def test_a_refused_stream_is_sent_again_whatever_the_method() -> None:
 
 
 def test_a_failed_attempt_keeps_nothing_of_the_next_alive() -> None:
-    """What its error held would wait for the collector: here an unread response, and its credit."""
+    """Objects of its error would wait for the collector: here an unread response, and its credit."""
 
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
@@ -1274,9 +1274,9 @@ def test_a_reader_takes_over_when_the_writer_has_ended(make: Callable[[], Runtim
         first = await peer.whole()
         upload = await peer.request()
         await runtime.sleep(1)
-        await peer.answer(first, b"first")  # who read for all leaves: the last one is next
+        await peer.answer(first, b"first")  # the reader leaves: the last one is next
         await runtime.sleep(1)
-        await peer.answer(upload, b"enough", 413)  # and now who wrote for all does
+        await peer.answer(upload, b"enough", 413)  # and now the writer does
         await peer.answer(await peer.whole(), b"last")
         await peer.linger()
 
@@ -1847,7 +1847,7 @@ def check_is_clean(runtime: Runtime, pool: Pool, server: Server) -> None:
     assert stats.connections == len(runtime.open_connections)
     for peer in server.peers:
         connection = peer.end.connection
-        # A cut is told to neither end, so nothing public tells it.
+        # Neither end is notified of a cut, so no public name shows it.
         if not connection.client_closed and not connection._there.cut:
             assert [number for number, stream in peer.h2.streams.items() if not stream.closed] == []
 

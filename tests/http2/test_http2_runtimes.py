@@ -153,7 +153,7 @@ class Faulty:
     """Breaks the rules with a PUSH_PROMISE, and reads on until the client leaves.
 
     Attributes:
-        reasons: what its clients' GOAWAY frames said.
+        reasons: the reasons in its clients' GOAWAY frames.
         gone: how many clients have left.
     """
 

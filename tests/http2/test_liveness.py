@@ -1,4 +1,4 @@
-"""When an HTTP/2 peer is asked whether it is there: rules of time alone, with numbers for a clock."""
+"""When an HTTP/2 peer is sent a liveness PING: rules of time alone, with numbers for a clock."""
 
 from __future__ import annotations
 

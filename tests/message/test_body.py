@@ -1,4 +1,4 @@
-"""Every shape of body: what is known of it, what comes out, how often, and how it is let go of."""
+"""Every kind of body: its known facts, its bytes, how often it can be read, and how it is released."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run to the end what must not suspend."""
+    """Run a coroutine that must not suspend to its end."""
     try:
         coroutine.send(None)
     except StopIteration as ended:

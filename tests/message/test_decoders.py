@@ -1,4 +1,4 @@
-"""Content decoding: what a hostile, broken or merely odd body may do, and what is given for it."""
+"""Content decoding: hostile, broken or merely unusual bodies, and the results for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from httpcore._errors import DecodingError, LimitExceeded
 from httpcore._message import decoders as _decoders
 
-# One coding by itself, in its smallest steps: what is public is a chain of them.
+# One coding by itself, in its smallest steps: the public decoder is a chain of them.
 from httpcore._message.decoders import Decoder, _Coding, _coding, _Unpacker, decoder_for, supported_codings
 
 if sys.version_info >= (3, 14):
@@ -76,7 +76,7 @@ def decoded(body: bytes, *values: str, step: int = 65_536) -> bytes:
     return b"".join(out)
 
 
-# What is asked for.
+# Requested codings.
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_any_chain_in_any_pieces_gives_the_content(content: bytes, repeats: int,
     assert decoded(body, *codings, step=step) == content * repeats
 
 
-# What is wrong with a body.
+# Faults of a body.
 
 
 @EACH
@@ -284,7 +284,9 @@ def test_zstd_frames_to_skip_are_skipped() -> None:
 
 
 def bomb(coding: str) -> bytes:
-    """A few hundred KB at most that stand for 128 MiB; what grows with the content would show long before the end."""
+    """A few hundred KB at most that decode to 128 MiB; memory that grows with the content would show long before the
+    end.
+    """
     zeros = bytes(16 * MIB)
     if coding == "br":
         compressor = brotli.Compressor(quality=1)
@@ -501,7 +503,7 @@ def br_window(log: int) -> bytes:
 def test_the_window_of_brotli_is_read_from_its_first_byte(log: int) -> None:
     codes = {10: 0x21, 11: 0x31, 12: 0x41, 13: 0x51, 14: 0x61, 15: 0x71, 16: 0, 17: 1}  # RFC 7932 section 9.1
     first = codes.get(log, (log - 17) << 1 | 1)
-    # The window decides about memory before a byte is decoded, so a body that fits tells nothing of it.
+    # The window decides about memory before a byte is decoded, so a body that fits does not test it.
     assert _decoders._brotli_window(bytes([first])) == 1 << log
     assert _decoders._brotli_window(br_window(log)) == 1 << log
 
@@ -723,7 +725,7 @@ def test_time_is_linear_because_each_byte_reaches_library_once(coding: str, step
 
 
 class Fake:
-    """An unpacker that gives back what it gets, and notes it. `fault` is raised, or tells it to stand still."""
+    """An unpacker that returns its input, and records it. `fault` is raised, or makes it stop."""
 
     eof = False
     unused_data = b""
@@ -780,7 +782,7 @@ def test_after_any_error_the_decompressor_is_never_used_again(fault: BaseExcepti
 
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object], None]]:
-    # What is found out about the installed codings is remembered for the process: each test begins without.
+    # The facts about the installed codings are remembered for the process: each test begins without.
     forget = (_coding.cache_clear, _decoders._codings.cache_clear)
     for each in forget:
         each()

@@ -1,4 +1,4 @@
-"""What goes on the wire for what the user gave, what is refused, and what the exchange is told."""
+"""The bytes on the wire for the caller's arguments, the refused arguments, and the facts for the exchange."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check(request: Request) -> None:
     assert read_head(request.head) == (request.method, request.target, request.headers)
 
 
-# Row A1: whatever byte, wherever it stands, one request with the same fields, or an error.
+# Row A1: whatever byte, in whatever position, one request with the same fields, or an error.
 
 PLACES: list[Callable[[bytes], bytes]] = [
     lambda byte: byte + b"ab",
@@ -164,7 +164,7 @@ def test_good_headers_are_sent_as_given_in_every_shape(headers: list[tuple[str, 
         assert request.headers == [(b"Host", b"example.com"), *wanted]
 
 
-# What is sent.
+# Sent bytes.
 
 
 def test_a_plain_get_says_nothing_but_the_host() -> None:
@@ -586,7 +586,7 @@ def test_names_that_are_remembered_stay_few() -> None:
     from httpcore._message import request as _request
 
     Request.of("GET", URL_, [(f"x-{number}", "v") for number in range(5_000)])
-    # What is remembered between requests costs memory and changes no result.
+    # Memories between requests cost memory and change no result.
     assert len(_request._names) <= 1024
 
 
@@ -619,7 +619,7 @@ def test_what_may_be_a_secret_is_in_no_memory() -> None:
         Request.of("GET", "http://user:not-to-be-kept@a.test/")
         Request.of("GET", "http://a.test/", {"authorization": "not-to-be-kept"})
         Request.of("GET", "http://a.test/" + "x" * 600)
-    # The memories themselves: nothing public tells what is kept in them.
+    # The memories themselves: no public name shows their content.
     assert not any("not-to-be-kept" in url or len(url) > 512 for _, url, *_ in _request._plain)
     assert not any("not-to-be-kept" in start for start in _url._places)
 
@@ -628,7 +628,7 @@ def test_remembered_requests_have_a_bound() -> None:
     for number in range(3000):
         Request.of("GET", f"http://a.test/{number}")
         Request.of("GET", f"http://{number}.test/x")
-    # The memories themselves: nothing public tells what is kept in them.
+    # The memories themselves: no public name shows their content.
     assert len(_request._plain) <= 1024
     assert len(_url._places) <= 1024
 

@@ -1,4 +1,4 @@
-"""Response: what may be done in which state, decoding, closing, and responses made by hand."""
+"""Response: the calls that each state allows, decoding, closing, and responses made by hand."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def joined(pieces: AsyncIterator[bytes]) -> bytes:
     return b"".join([piece async for piece in pieces])
 
 
-# States: what was done before, and what each use then gives.
+# States: earlier calls, and the result of each call after them.
 
 
 async def nothing(response: Response) -> None: ...
@@ -288,7 +288,7 @@ def test_an_iterator_of_a_closed_response_raises() -> None:
 @pytest.mark.parametrize("case", ["read", "stream", "raw"])
 @pytest.mark.parametrize("then", [None, httpcore.ReadError("closed on this side", phase="read the response body")])
 def test_a_response_closed_while_it_is_read_ends_in_an_error(case: str, then: httpcore.ReadError | None) -> None:
-    """Whatever its source then says: that it broke, or that it ended, when it has thrown away what had come."""
+    """Whether its source then reports an error or its end, after it has discarded received bytes."""
 
     class Closed(Wire):
         async def next(self) -> bytes:
@@ -429,7 +429,7 @@ def test_read_refuses_an_excessive_ratio_and_stream_does_not() -> None:
 
     async def main() -> None:
         wire = Wire(bomb)
-        with pytest.raises(httpcore.LimitExceeded, match=r"max_body.*stream\(\) gives it in pieces") as caught:
+        with pytest.raises(httpcore.LimitExceeded, match=r"max_body.*in pieces with stream\(\)") as caught:
             await received(wire, GZIP).read()
         assert caught.value.limit == KEPT_AT_LEAST
         assert wire.closed
@@ -443,7 +443,9 @@ def test_read_refuses_an_excessive_ratio_and_stream_does_not() -> None:
 @pytest.mark.parametrize("declared", [True, False])
 @pytest.mark.parametrize("share", [0, 1, 100])
 def test_what_read_accepts_does_not_depend_on_how_it_arrives(declared: bool, share: int) -> None:
-    """First what grows a thousandfold, then `share` times as much as the rule asks for of what does not grow at all."""
+    """First content that grows a thousandfold, then `share` times as much as the rule needs of content that does not
+    grow.
+    """
     size = KEPT_AT_LEAST + 1_000_000
     first = gzip.compress(bytes(size))
     rest = gzip.compress(bytes(share * (size // KEPT_PER_BYTE) // 100 * 101 // 100), 0) if share else b""

@@ -131,7 +131,7 @@ def test_one_function_serves_an_event_loop_and_threads() -> None:
 
 
 async def run_example(thing: object, url: str, **names: Any) -> dict[str, Any]:
-    """Run the code in a docstring, which is what its indented lines are up to the sections."""
+    """Run the code in a docstring, which is its indented lines up to the sections."""
     text = re.split(r"(?m)^(?:Returns|Raises):", inspect.getdoc(thing) or "")[0]
     code = "\n".join([line[4:] for line in text.splitlines() if line.startswith("    ")])
     names |= {"httpcore": httpcore, "TypeVar": TypeVar}

@@ -1,5 +1,6 @@
 """Two tasks or threads that use one body, or one direction of a raw stream: the second is refused with an error that
-says so, the first is not disturbed, and `close()` ends what waits. On every runtime, over every kind of connection.
+states this, the first is not disturbed, and `close()` ends waiting calls. On every runtime, over every kind of
+connection.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from trials import PROMPT, check_quiet
 import httpcore
 
 WAIT = 0.1
-"""Seconds after which what was begun in another task or thread waits for the peer."""
+"""Seconds after which a call in another task or thread waits for the peer."""
 
 MUCH = bytes(64 * 1024 * 1024)
 """More bytes than all buffers between us and a peer that does not read."""
@@ -49,7 +50,7 @@ class Case(NamedTuple):
 
     Attributes:
         version: of HTTP, the first digit.
-        steps: what comes before the exchange.
+        steps: the steps before the exchange.
         proxy: the scheme of a proxy.
         wide: the peer's HTTP/2 windows are as large as can be, so that only the socket stops a writer.
     """
@@ -182,7 +183,7 @@ def origin(case: Case, authority: trustme.CA, trusted: str) -> Iterator[Origin]:
 
 
 async def outcome(call: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """What it returns or raises, in a list, since `gather` raises the errors that it gets; and it may not take long."""
+    """Its result or error, in a list, since `gather` raises the errors that it gets; and it may not take long."""
     began = time.monotonic()
     try:
         return [await call()]
@@ -221,7 +222,7 @@ def play(runtime: Runtime, origin: Origin, body: Callable[[Any], Awaitable[None]
     runtime.run(main)
 
 
-# How two may come to read one body: what the first does, and what the second; each with the response and one iterator.
+# How two tasks may read one body: the call of the first, and of the second; each with the response and one iterator.
 
 Use = Callable[[Any, Any], Awaitable[Any]]
 

@@ -1,4 +1,4 @@
-"""What a URL is taken to say, and what is refused because two readers could take it differently."""
+"""The parts of a URL, and texts that are refused because two readers could interpret them differently."""
 
 from __future__ import annotations
 
@@ -377,7 +377,7 @@ A_LABELS = {
     "xn--n3h": True,  # a snowman
     "xn--e1afmkfd": True,  # Cyrillic
     "xn--a": False,  # U+0080, a control character
-    "xn--a-ecp": False,  # not what its decoding encodes to
+    "xn--a-ecp": False,  # not equal to the encoding of its decoding
     "xn--abc": False,
     "xn--tda": True,  # u with diaeresis
     "xn--wca": False,  # its capital letter
@@ -467,7 +467,7 @@ def test_an_ascii_url_imports_neither_idna_nor_ipaddress() -> None:
     ["http://a.test", "HTTP://A.test:80", "https://[::1]:8443", "http://a.test.", "http://\u00e4.test", "http://"],
 )
 def test_a_known_place_changes_no_url(start: str, rest: str) -> None:
-    """What stands behind a place that is known is read as where it is not."""
+    """The part after a known place is read as it is after an unknown one."""
 
     def read(parse: Callable[[str], URL]) -> URL | str:
         try:

@@ -1,4 +1,4 @@
-"""The public face, in every runtime against scripted peers: what is sent and received, and a pool's `repr`."""
+"""The public face, in every runtime against scripted peers: sent and received bytes, and a pool's `repr`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Recorder(ScriptedServer):
         return self
 
 
-# What is sent.
+# Sent bytes.
 
 
 @each_runtime
@@ -293,7 +293,7 @@ def test_client_certificate_is_shown_and_keeps_connections_apart(runtime: Runtim
         run(runtime, body)
 
 
-# What a pool says of itself.
+# The texts of a pool.
 
 
 @each_runtime

@@ -1,4 +1,4 @@
-"""`connect(url)`: a connection that waits for the first request, what it tells, and that it leaves nothing behind."""
+"""`connect(url)`: a connection that waits for the first request, its facts, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_time_that_a_server_keeps_a_connection_is_not_prolonged(runtime: Runtime
             async with runtime.pool(limits=httpcore.PoolLimits(keepalive_expiry=None)) as pool:
                 await pool.request("GET", server.url)
                 face = getattr(pool, "sync", pool)
-                # When a connection expires nothing public tells.
+                # No public name has the time when a connection expires.
                 slot = getattr(face, "_pool", face)._leases.ledger.slots()[0]
                 before = slot.expires
                 await runtime.sleep(0.01)

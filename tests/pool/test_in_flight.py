@@ -1,4 +1,4 @@
-"""What is in flight: `requests()` says what each request does, `close(abort=True)` ends it, `drain()` waits for it.
+"""Requests in flight: `requests()` has the phase of each request, `close(abort=True)` ends it, `drain()` waits for it.
 
 Each place where a request may hang is a row of PLACES, which runs on every runtime over real sockets.
 """
@@ -63,7 +63,7 @@ class Place(NamedTuple):
     """Where a request hangs.
 
     Attributes:
-        phase: as `requests()` tells it.
+        phase: as `requests()` returns it.
         script: of the server.
         pool, request: more arguments of each.
         at_once: how many requests hang there.
@@ -174,7 +174,7 @@ def test_abort_ends_a_request_that_hangs(runtime: Runtime, name: str, tmp_path: 
         async def abort() -> None:
             await eventually(runtime, lambda: place.phase in [one.phase for one in pool.requests()], "it hangs")
             await eventually(runtime, lambda: len(pool.requests()) == place.at_once, "all hang")
-            if place.phase is RequestPhase.PAUSE:  # which is told from the failed attempt on
+            if place.phase is RequestPhase.PAUSE:  # which is known from the failed attempt on
                 await eventually(runtime, lambda: httpcore.RequestRetried in map(type, records), "it pauses")
             if place.phase in SENDING:  # the phase begins before the first bytes leave
                 await eventually(runtime, lambda: pool.stats().totals.bytes_sent > 0, "something was sent")

@@ -36,7 +36,7 @@ class Connection:
 
 
 class Pool:
-    """What the pool does around a ledger, with a clock that stands still."""
+    """The pool's code around a ledger, with a clock that does not move."""
 
     def __init__(self, most: int | None = 100, per_origin: int | None = None, **limits: Any) -> None:
         self.ledger = Ledger(PoolLimits(most, per_origin, **limits))
@@ -364,7 +364,7 @@ def test_closed_connections_leave_no_note_of_their_age() -> None:
     pool = Pool(max_connection_lifetime=1e6)
     for _ in range(100):
         pool.release(pool.open("a"), reusable=False)
-    # What is kept costs memory, and changes no decision.
+    # Kept objects cost memory, and change no decision.
     assert pool.ledger._aging.next(-1.0) == -1.0
 
 
@@ -392,7 +392,7 @@ def test_a_waiter_cancelled_after_its_grant_passes_it_on() -> None:
     pool = Pool(1)
     holder, first, second = pool.open("a"), pool.acquire("a"), pool.acquire("a")
     pool.ledger.release(holder, 0.0, reusable=True)
-    assert first.state is HOLDING  # and has not been told yet
+    assert first.state is HOLDING  # and has not been notified yet
     pool.release(first)
     assert second.state is HOLDING
 
@@ -461,7 +461,7 @@ def test_a_slot_freed_as_one_acquires_is_for_those_that_wait() -> None:
 
 @pytest.mark.parametrize("capacity", [1, 3])
 def test_a_waiter_gets_room_whatever_two_busy_origins_do(capacity: int) -> None:
-    """A ring whose head is always served from its own connections would starve who stands behind it."""
+    """A ring whose head is always served from its own connections would starve those behind it."""
     pool = Pool(2)
     tickets = {
         key: [pool.open(key, capacity=capacity, protocol="HTTP/2" if capacity > 1 else "HTTP/1.1")] for key in "ab"
@@ -630,7 +630,7 @@ def test_cancelled_dial_stays_with_its_origin_while_that_is_fair() -> None:
 def test_the_protocol_of_a_forgotten_origin_is_remembered() -> None:
     pool = Pool()
     pool.release(pool.open("a", capacity=9, protocol="HTTP/2"), pool.open("b"), reusable=False)
-    # What the ledger forgot shows nowhere else, and it may not grow with all origins that ever were.
+    # No public name shows the ledger's forgotten origins, and it must not grow with all origins that were ever used.
     assert pool.ledger._origins == {}
     tickets = [pool.acquire(key, may_share=True) for key in "aabb"]
     assert states(*tickets) == [DIALING, WAITING, DIALING, DIALING]
@@ -640,9 +640,9 @@ def test_of_the_thousand_origins_remembered_least_recent_goes() -> None:
     pool = Pool()
     for number in range(REMEMBERED):
         pool.release(pool.open(number), reusable=False)
-    pool.release(pool.acquire(0))  # asked for again
+    pool.release(pool.acquire(0))  # requested again
     pool.release(pool.open("one more"), reusable=False)
-    # As above, of what origins speak: to ask with a ticket would remember it again.
+    # As above, for the protocols of origins: a request with a ticket would remember them again.
     assert len(pool.ledger._spoken) == REMEMBERED
     assert 0 in pool.ledger._spoken
     assert 1 not in pool.ledger._spoken
@@ -929,7 +929,7 @@ class Runtime:
         self.may_share = {key: self.streams[key] > 1 or choose([True, False]) for key in keys}
         self.crowd = choose([4, 12, 25])
         self.requests: list[Request] = []
-        self.acting: Request | None = None  # whose step it is
+        self.acting: Request | None = None  # the ticket whose step it is
         self.queues: dict[str, list[Request]] = {key: [] for key in keys}
         self.alive: dict[Slot, None] = {}
         self.closes: Counter[Slot] = Counter()
@@ -1060,7 +1060,9 @@ class Runtime:
     # The books.
 
     def settle(self) -> None:
-        """Do what the ledger says, and see which was served: always the first of a queue, and it is notified."""
+        """Carry out the ledger's decision, and see which ticket was served: always the first of a queue, and it is
+        notified.
+        """
         while self.ledger.todo:
             item = self.ledger.todo[0]
             item.perform()
@@ -1148,7 +1150,7 @@ class Runtime:
         assert (stats.busy, stats.leased, stats.waiting) == (busy, users.total(), waiting)
         for field in ("connections", "idle", "busy", "dialing", "leased", "waiting"):
             assert getattr(stats, field) == sum(getattr(origin, field) for origin in stats.origins.values())
-        # Both must tell of the same origins.
+        # Both must have the same origins.
         assert set(stats.origins) == {str(key) for key in self.ledger._origins}
         assert self.ledger.crowd() == (busy, len(dialed), waiting)
 
@@ -1300,7 +1302,7 @@ def test_ctrl_c_at_each_bytecode_of_close_leaves_no_waiter(seed: int) -> None:
 
 
 def bytecodes(step: Callable[[], object]) -> int:
-    """How many of the ledger's bytecodes it takes."""
+    """How many of the ledger's bytecodes it executes."""
     never = Interrupt(10**9)
     with never:
         step()

@@ -81,7 +81,7 @@ def test_a_pool_that_is_dropped_closes_its_connections(runtime: Runtime, server:
         assert open_to(server) == 1
         del http
         gc.collect()
-        await runtime.sleep(0.01)  # uvloop lets go of a descriptor at its next turn
+        await runtime.sleep(0.01)  # uvloop releases a descriptor at its next turn
         assert open_to(server) == 0
 
     runtime.run(main)

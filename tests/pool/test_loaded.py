@@ -166,7 +166,7 @@ def test_a_request_imports_only_few_libraries_behind_the_gate(runtime: str, plac
     imported = done.stdout.split()
     assert "gated:idna.uts46data" in imported  # trio has imported the rest of it
     assert [name for name in imported if not name.startswith("gated:")] == []
-    own = {"idna", "bisect", "_bisect", "unicodedata", "re", "typing"}  # and what it imports itself
+    own = {"idna", "bisect", "_bisect", "unicodedata", "re", "typing"}  # and its own imports
     own |= {"encodings", "stringprep"}  # codecs of host names
     own |= {"brotli", "_brotli", "brotlicffi", "backports", "compression", "_zstd"}
     own |= {"pkgutil"}  # by which backports is a namespace

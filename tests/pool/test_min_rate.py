@@ -30,7 +30,8 @@ def steady(seconds: float, size: int, times: int) -> Pieces:
     return [(seconds, size)] * times
 
 
-# What comes, the timeouts, and how it ends: which error, after how many seconds, with how many bytes; or the bytes.
+# The received bytes, the timeouts, and the outcome: which error, after how many seconds, with how many bytes; or the
+# bytes.
 CASES: list[tuple[Pieces, TimeoutConfig, tuple[str, float, int] | int]] = [
     # Each piece takes a second and refills a hundredth: a tenth of a second is left after ten.
     (steady(1, 1, 99), LATE, ("ReadTooSlow", 10.1, 10)),
@@ -168,11 +169,11 @@ def test_a_caller_that_reads_slowly_is_not_blamed() -> None:
     runtime.run(plain())
 
 
-# Uploads. The buffers are small, so that what is sent is what the peer takes.
+# Uploads. The buffers are small, so that only bytes that the peer reads are sent.
 
 
 def taking(seconds: float, size: int) -> Callable[[ServerEnd], Awaitable[None]]:
-    """A server that takes so many bytes each so many seconds."""
+    """A server that reads a number of bytes every few seconds."""
 
     async def serve(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
@@ -238,7 +239,7 @@ def test_an_upload_whose_iterator_is_slow_is_not_blamed() -> None:
 
 
 def test_a_large_buffer_that_empties_in_time_is_not_blamed() -> None:
-    """What was taken at once may leave at the rate, though that takes longer than the window."""
+    """Bytes that were accepted at once may leave at the rate, though that takes longer than the window."""
 
     async def serve(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")

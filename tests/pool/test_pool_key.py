@@ -1,5 +1,5 @@
-"""Who may share a connection. Everything that a request or a pool can be told is listed here as one of three things;
-what keeps connections apart is changed alone, and what does not is too. An argument that is not listed fails a test.
+"""Who may share a connection. Every argument of a request or a pool is listed here as one of three kinds; each is
+changed alone, those that keep connections apart and those that do not. An argument that is not listed fails a test.
 
 The peer is one that any client can talk to: proxies of all kinds and any number of origins, HTTP/1.1 and HTTP/2, with
 TLS and without, on the same two ports. Nothing but the pool keeps requests apart.
@@ -29,7 +29,7 @@ from servers import Peer, ScriptedServer
 
 import httpcore
 
-# The table of what a configuration demands, so that a new field cannot be left out here.
+# The table of a configuration's demands, so that a new field cannot be left out here.
 from httpcore._config import _DEMANDS, demands_of
 from httpcore._connect.dial import Connector
 from httpcore._connect.route import Route
@@ -40,7 +40,7 @@ from httpcore._pool.connection import HTTPConnection
 
 
 class Rewound:
-    """A socket that gives once more what was read of it."""
+    """A socket that returns bytes once more that were read from it."""
 
     def __init__(self, sock: Any, data: bytes) -> None:
         self._socket = sock
@@ -64,7 +64,7 @@ class AnyPeer(ScriptedServer):
         super().__init__(self._talk)
 
     def note(self, step: str, data: bytes) -> None:
-        """What was sent here is not looked at."""
+        """Sent bytes are not checked."""
 
     def _talk(self, peer: Peer) -> None:
         visit = Visit(self, peer.socket, peer.number)  # type: ignore[arg-type]  # it has what is needed of a proxy
@@ -140,7 +140,7 @@ def place(certificates: Certificates) -> Iterator[Place]:
         yield Place(one, two, certificates.folder, certificates.pin)
 
 
-# What a request is, and what is changed about it.
+# A request, and the change of it.
 
 
 class Asked(NamedTuple):
@@ -177,7 +177,7 @@ def config(place: Place, settings: Mapping[str, Any] | None) -> Any:
 
 
 class Prepared(NamedTuple):
-    """An `Asked` at a place. What it is made of is made once, as a user would."""
+    """An `Asked` at a place. Its parts are made once, as a user would."""
 
     url: str
     ssl: Any
@@ -297,7 +297,7 @@ TLS: dict[str, tuple[str, tuple[Any, Any]]] = {
     "maximum_version": ("the most that was offered", (None, "TLSv1.3")),
     "ciphers": ("which ciphers were good enough", (None, "ECDHE+AESGCM")),
 }
-"""Of an `SSLConfig`: what a connection has proved, and to whom."""
+"""Of an `SSLConfig`: the identity that a connection has proved, and to which peer."""
 MORE_TLS: dict[str, tuple[tuple[Any, Any], ...]] = {
     "cert": ((None, "{folder}/me.pem"),),
     "verify": (("{folder}/ca.pem", False),),
@@ -672,7 +672,7 @@ def test_a_context_that_begins_to_check_shares_nothing_unchecked(runtime: Runtim
 
 @each_runtime
 def test_a_context_that_changes_during_the_dial_is_an_error(runtime: Runtime, place: Place) -> None:
-    """What is connected with less than was demanded must not be shared by those who demand it."""
+    """A connection with weaker checks must not be shared by requests that demand stronger ones."""
     context = unchecked(place)
     context.verify_mode = ssl.CERT_REQUIRED
 

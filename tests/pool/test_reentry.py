@@ -99,7 +99,7 @@ def request_or_refusal(pool: httpcore.SyncConnectionPool, url: str) -> None:
     except httpcore.LocalProtocolError as error:
         refusal = error.message
     except (httpcore.PoolClosed, httpcore.Timeout):
-        pass  # HTTP/2: the one who reads for all is the one who was interrupted
+        pass  # HTTP/2: the task that reads for all is the interrupted one
     assert not refusal or "interrupted a step" in refusal
 
 

@@ -33,7 +33,7 @@ GONE = httpcore.ReadError("gone")
         ("PUT", b"x", SOMETHING, GONE, True),
         ("QUERY", b"x", SOMETHING, GONE, True),
         ("query", b"x", SOMETHING, GONE, False),
-        ("PUT", iter([b"x"]), NOTHING, GONE, True),  # not asked for an item yet
+        ("PUT", iter([b"x"]), NOTHING, GONE, True),  # not read from yet
         ("GET", b"", ANSWERED, GONE, False),
         ("GET", b"", NOTHING, httpcore.ReadTimeout(), False),  # it may still be at work
         ("GET", b"", NOTHING, httpcore.LocalProtocolError(), False),

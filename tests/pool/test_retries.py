@@ -1,4 +1,4 @@
-"""Retries of the pool: when, how often, what is held meanwhile, and what a misfortune in a pause leaves behind."""
+"""Retries of the pool: when, how often, resources during a pause, and the state after a fault in a pause."""
 
 from __future__ import annotations
 
@@ -365,7 +365,7 @@ def test_successes_earn_retries() -> None:
     play(main)
 
 
-# What is held in a pause: nothing.
+# Nothing is held in a pause.
 
 
 def test_a_paused_request_holds_no_place_in_the_pool() -> None:

@@ -1,4 +1,6 @@
-"""One rule for settings: what a request leaves out is the pool's, None is no limit; and settings can be read."""
+"""One rule for settings: a setting that a request leaves out is the pool's, None is no limit; and settings can be
+read.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ async def slow(peer: ServerEnd) -> None:
     await peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
-# What a pool has, what a request says, and the timeout that ends it: kind and seconds; None for an answer.
+# The settings of a pool and of a request, and the timeout that ends it: kind and seconds; None for an answer.
 CASES: list[tuple[Any, Any, tuple[str, float] | None]] = [
     (LEFT_OUT, LEFT_OUT, ("ReadTimeout", 5)),
     (LEFT_OUT, TimeoutConfig(), ("ReadTimeout", 5)),

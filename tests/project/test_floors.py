@@ -110,7 +110,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"fleet", "messages", "settings", "stats"},
             {"forwarding", "front", "targets", "health", "watch", "lifespans", "failover"},
             {"plan", "request_ids", "router"},
-            {"balance", "hooks", "upload", "upstreams", "handshakes"},
+            {"balance", "hints", "hooks", "upload", "upstreams", "handshakes"},
             {"websocket"},
             {"turns"},
             {"passing"},
@@ -235,7 +235,7 @@ SSL_TYPES = {
     "gateway/settings",
     "_transports/network",
 }
-# Reference implementations for the tests; none has a say in what is accepted.
+# Reference implementations for the tests; none decides which bytes are accepted.
 REFERENCES = {"httptools", "hpack", "hyperframe", "ngh2"}
 
 HEAVY = (
@@ -276,7 +276,7 @@ def parsed(module: str) -> ast.Module:
 
 
 def imports(module: str, tree: ast.AST) -> Iterator[str]:
-    """Dotted names of everything imported in `tree`, wherever it stands; "httpcore." is in front of our own."""
+    """Dotted names of everything imported in `tree`, at any place; "httpcore." is in front of our own."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -361,7 +361,7 @@ def test_imports_only_go_down(module: str) -> None:
 
 @pytest.mark.parametrize("folder", sorted(PACKAGES - {"_backends", "gateway", "testing"}))
 def test_the_file_of_a_package_is_one_sentence(folder: str) -> None:
-    """A package says what it is about and re-exports nothing, so that each import names the file it depends on."""
+    """A package states its subject and re-exports nothing, so that each import names the file it depends on."""
     tree = parsed(folder)
     assert [type(node) for node in tree.body] == [ast.Expr]
     assert (ast.get_docstring(tree) or "").count("\n") == 0
@@ -465,7 +465,7 @@ def test_a_name_of_another_library_is_answered_with_ours(name: str) -> None:
     assert not hasattr(httpcore, name)
 
 
-# The test itself: what it must see.
+# The test itself: faults that it must find.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""An import inside a function has its reason in a comment: what is imported where it runs is easily overlooked."""
+"""An import inside a function has its reason in a comment: such an import is easily overlooked."""
 
 from __future__ import annotations
 

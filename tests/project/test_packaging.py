@@ -1,4 +1,4 @@
-"""What is given to the package index: a wheel with the types, and a source distribution whose tests can be run."""
+"""The files for the package index: a wheel with the types, and a source distribution whose tests can be run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BUILD = "import sys; from setuptools import build_meta as backend; backend.build
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As the checkout, without what was made in it."""
+    """A copy of the checkout, without generated files."""
     folder = tmp_path_factory.mktemp("packaging") / "clone"
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT, "*.egg-info", "htmlcov"))
     return folder

@@ -1,7 +1,8 @@
 """A test reaches into another object's private names only where a comment says why.
 
-Such a test breaks with every refactoring, so public means come first: what is on the wire, `stats()`, a trace. What is
-left is bounded memory, the moment of a race, a plain function below a coroutine; the comment says which.
+Such a test breaks with every refactoring, so public means come first: bytes on the wire, `stats()`, a trace. The
+remaining cases are bounded memory, the moment of a race, a plain function below a coroutine; the comment names the
+case.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def test_private_names_of_others_have_a_comment(file: str) -> None:
     assert unexplained((TESTS / file).read_text(encoding="utf-8")) == []
 
 
-# The test itself: what it must see.
+# The test itself: faults that it must find.
 
 
 @pytest.mark.parametrize(

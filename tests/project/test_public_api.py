@@ -1,8 +1,8 @@
 """No public name, signature or error of an earlier version disappears: `public_api.json` lists those of 2.0.0.
 
-What is new need not be listed; what is listed must go on working: each parameter with its name, its kind, its place and
+New names need not be listed; listed names must continue to work: each parameter with its name, its kind, its place and
 its default, each class with its bases, each attribute. To list what has been added since: `python
-tests/project/test_public_api.py`, which adds and never takes away.
+tests/project/test_public_api.py`, which adds and never removes names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def described() -> Described:
 def describe(thing: object) -> Described:
     if inspect.isclass(thing):
         bases = [base.__name__ for base in thing.__mro__[1:] if base.__name__ not in ("object", "Generic", "Protocol")]
-        # An enumeration is called with a value; what else it takes is another thing in each Python.
+        # An enumeration is called with a value; its other arguments differ between Python versions.
         call = None if issubclass(thing, enum.Enum) else parameters(thing)
         return {"bases": bases, "call": call, "members": members(thing)}
     return {"call": parameters(thing)} if inspect.isfunction(thing) else {}
@@ -62,7 +62,7 @@ def parameters(thing: Any) -> list[list[str | bool]] | None:
 
 
 def differences(old: Described, new: Described, where: str = "") -> list[str]:
-    """What of the old does not work any more."""
+    """The listed names that do not work any more."""
     found = []
     for name, was in old.items():
         place = f"{where}.{name}".strip(".")

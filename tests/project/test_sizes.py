@@ -22,7 +22,9 @@ INNER_IMPORTS = 15
 ABOVE_THE_CORE = tuple(
     f"httpcore.{name}" for name in ("_transports", "_client", "_cli", "contrib", "gateway", "__main__")
 )
-"""Layers that are loaded in part, with many optional libraries; test_inner_imports asks each import for its reason."""
+"""Layers that are loaded in part, with many optional libraries; test_inner_imports requires the reason of each
+import.
+"""
 
 TABLES_OF_ENGINES = ("httpcore._http1.engines", "httpcore._http2.engines")
 """An engine that is not the native one is loaded, with its library, when a pool chooses it."""

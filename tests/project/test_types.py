@@ -109,7 +109,7 @@ def environment() -> dict[str, str]:
 
 
 def pyright(*arguments: str) -> Any:
-    """What pyright says, as values of JSON."""
+    """The output of pyright, as values of JSON."""
     done = subprocess.run(
         [sys.executable, "-m", "pyright", "--outputjson", *arguments],
         capture_output=True,
@@ -190,7 +190,7 @@ def annotated() -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def test_no_public_signature_has_any() -> None:
-    """But for what JSON holds, which the caller knows."""
+    """Except for the content of JSON, whose type only the caller knows."""
     found = [name for name, notes in annotated() if re.search(r"\bAny\b", str(notes))]
     assert [name for name in found if not name.endswith((".json", ".iter_json"))] == []
 

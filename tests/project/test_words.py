@@ -1,6 +1,6 @@
 """The words of names: none of a private language where HTTP has one of its own, and test names that fit on a line.
 
-A newcomer who knows the RFCs and asyncio shall understand each name. So there is a closed list of words that names do
+A newcomer who knows the RFCs and asyncio must understand each name. So there is a closed list of words that names do
 not have, each with the word in its place, and a closed list of names that have one all the same, each with the reason.
 """
 
@@ -100,7 +100,7 @@ FILES = sorted(
 
 
 def names(tree: ast.Module) -> Iterator[str]:
-    """What a module defines: functions, classes, parameters, attributes, variables."""
+    """The names that a module defines: functions, classes, parameters, attributes, variables."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name

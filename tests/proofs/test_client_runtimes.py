@@ -26,7 +26,7 @@ ASYNCIO, TRIO, THREADS = (
 
 
 class Server(ScriptedServer):
-    """Redirects from /away, asks for Digest under /digest. After `budget` bytes it ends the connection in `case`."""
+    """Redirects from /away, requires Digest under /digest. After `budget` bytes it ends the connection in `case`."""
 
     def __init__(self) -> None:
         self.budget: int | None = None

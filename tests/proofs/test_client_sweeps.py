@@ -1,4 +1,5 @@
-"""The proof for the client: a call with redirects, Digest or a body is struck at every await; what is below is whole.
+"""The proof for the client: a call with redirects, Digest or a body is struck at every await; the transport stays
+intact.
 
 The client runs over a simulated network; a strike is a cancellation, a clock that jumps past every timeout, or a reset
 or a cut of every connection. The face of threads is struck by errors at each wait, as nothing can cancel a thread.
@@ -24,7 +25,7 @@ CHALLENGE = b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", algorit
 
 
 async def serve(peer: ServerEnd) -> None:
-    """Redirects from /away (with a body in pieces), asks for Digest under /digest, answers all else with 60 bytes."""
+    """Redirects from /away (with a body in pieces), requires Digest under /digest, answers all else with 60 bytes."""
     while head := await peer.recv_until(b"\r\n\r\n"):
         path = head.split(b" ")[1]
         if b"chunked" in head:
@@ -39,7 +40,7 @@ async def serve(peer: ServerEnd) -> None:
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n" + b"x" * 60, piece=30, delay=0.01)
 
 
-# What the victim does.
+# The victims.
 
 Client = httpcore.AsyncClient
 
@@ -113,7 +114,7 @@ def test_the_pool_is_whole_wherever_a_call_is_struck(
             with suppress(httpcore.HTTPCoreError, Cancelled):
                 await runtime.victim(what(client))
             check(runtime, pool)
-            if strike != "cut":  # what was cut stays so
+            if strike != "cut":  # a cut body stays cut
                 await what(client)
                 check(runtime, pool)
             await client.close()

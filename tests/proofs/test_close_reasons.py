@@ -22,7 +22,7 @@ URL = "http://a.test"
 
 
 async def serve(peer: ServerEnd) -> None:
-    """Answers one request, and leaves a second later; to /never it says nothing."""
+    """Answers one request, and leaves a second later; to /never it sends nothing."""
     head = await peer.recv_until(b"\r\n\r\n")
     if b"/never" in head:
         await peer.scheduler.sleep(1000)

@@ -1,4 +1,4 @@
-"""Ctrl-C at every line of our code that a request passes: what is promised for a cancellation holds for it too.
+"""Ctrl-C at every line of our code that a request passes: the promises for a cancellation hold for it too.
 
 Left out: a line with `with`, since tracing comes to it a second time between the end of the block and the release of
 the lock, where CPython looks for no signals; the streams, whose marks are set by single C calls and which are tested

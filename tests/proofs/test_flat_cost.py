@@ -1,4 +1,4 @@
-"""What a request costs grows neither with how many others wait nor with how many connections are idle.
+"""The cost of a request grows neither with the number of waiting requests nor with that of idle connections.
 
 Counted in lines of Python that the thread executes: unlike seconds they are the same on a busy machine. Where requests
 go through a network they are httpcore's own lines only: how many of them a turn of the event loop serves is chance, and
@@ -56,7 +56,7 @@ class Lines:
 
 
 async def lines_in_a_crowd(runtime: Runtime, url: str, size: int) -> tuple[float, float]:
-    """With `size` requests that wait: the lines of one more that asks and gives up, and of one that is served."""
+    """With `size` requests that wait: the lines of one more that waits and gives up, and of one that is served."""
     asking, serving = Lines(below=""), Lines()
     done = 0
     async with runtime.pool(limits=httpcore.PoolLimits(max_connections=10), timeout=60) as http:

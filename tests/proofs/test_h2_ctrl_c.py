@@ -1,7 +1,7 @@
 """Ctrl-C at every line of the HTTP/2 modules, in the deterministic runtime: the other tasks go on at once.
 
 A real Ctrl-C comes between two instructions of one thread. Here it comes at a line of the victim, while the others
-stand at their awaits; the schedules are many, and the clock shows whether a request waited for
+are at their awaits; the schedules are many, and the clock shows whether a request waited for
 an event that never comes.
 """
 
@@ -47,7 +47,7 @@ class Striking:
         code = frame.f_code
         if code.co_filename not in MODULES or code.co_name == "__del__":
             return None
-        # Ctrl-C strikes only while the victim runs, which no public name tells in the middle of a line.
+        # Ctrl-C strikes only while the victim runs, which no public name shows in the middle of a line.
         if event == "line" and not self.where and self.runtime._running is self.runtime._victim:
             text = getline(code.co_filename, frame.f_lineno).strip()
             if not text.startswith(("with ", "try:")):
@@ -66,7 +66,7 @@ async def interrupted(act: Any) -> None:
 
 
 def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
-    """Run the scenario, interrupted at that line; tells where that was, "" if the victim came to its end first."""
+    """Run the scenario, interrupted at that line; returns the place, "" if the victim ended first."""
     striking = Striking(runtime, line)
 
     async def scene() -> None:
@@ -84,7 +84,7 @@ def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
         assert runtime.now - began < SOON
         if pool.stats().leased:
             gc.collect()  # an error and the frames that it came through hold each other
-        # A connection that it ended says so to the task that comes next; so it is made to look now.
+        # A connection that it ended reports this to the next task; so a task is made to look now.
         for slot in pool._leases.ledger.slots():
             connection: Any = slot.connection
             connection._wire.listen()  # as above

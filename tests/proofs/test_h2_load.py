@@ -72,7 +72,7 @@ class Worker:
 
 @each_runtime
 def test_a_hundred_share_one_connection_for_20_000_requests(runtime: Runtime, url: str) -> None:
-    """Of every kind, in a random order: every body is right, and of what was given up nothing is left."""
+    """Of every kind, in a random order: every body is right, and nothing is left of cancelled requests."""
 
     async def main() -> None:
         limits = httpcore.PoolLimits(max_connections=1)

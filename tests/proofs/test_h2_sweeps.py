@@ -1,6 +1,7 @@
-"""The proof for HTTP/2: every scenario is struck at every await, by every misfortune, and what must hold is checked.
+"""The proof for HTTP/2: every scenario is struck at every await, by every misfortune, and the state afterwards is
+checked.
 
-As `test_sweeps`, in the deterministic runtime. The peer is spoken by the h2 library, which raises when we break a rule,
+As `test_sweeps`, in the deterministic runtime. The peer uses the h2 library, which raises when we break a rule,
 and keeps a log of the requests that it acted on. The windows are made small, so that credit flows in every scenario.
 """
 
@@ -52,7 +53,7 @@ class Host:
     trailers; some paths have a life of their own.
 
     Attributes:
-        acted: how often it acted on a request, by method and path; not on what it refused.
+        acted: how often it acted on a request, by method and path; not on refused ones.
     """
 
     def __init__(self, settings: dict[str, int]) -> None:
@@ -68,7 +69,7 @@ class Host:
             await Visit(self, peer).run()
 
     def first(self, path: str) -> bool:
-        """Whether this was not asked for before."""
+        """Whether this was not requested before."""
         new = path not in self._seen
         self._seen.add(path)
         return new
@@ -170,7 +171,7 @@ class Visit:
             await self.peer.data(stream, bytes(size), end=size == left)
 
 
-# What the victim does, and the others.
+# The victim, and the other tasks.
 
 
 def url(path: str, host: str = "a.test") -> str:
@@ -279,7 +280,7 @@ async def lower_the_limit(pool: Pool) -> None:
     await fetch(pool, "/lower")
 
 
-# What came before.
+# Earlier requests.
 
 
 async def nothing(pool: Pool) -> None:
@@ -318,7 +319,7 @@ def other(path: str, host: str = "a.test", method: str = "GET") -> Callable[[Poo
 
 @dataclass(frozen=True)
 class Scenario:
-    """A pool, what came before, who else wants something, what the victim does, and what the server says first."""
+    """A pool, earlier requests, other tasks, the victim, and the first frames of the server."""
 
     victim: Callable[[Pool], Coroutine[Any, Any, None]]
     before: Callable[[Pool], Awaitable[None]] = nothing
@@ -359,7 +360,7 @@ SCENARIOS = {
 }
 
 
-# What must hold.
+# The checks afterwards.
 
 ENDS: dict[str, tuple[type[BaseException], ...]] = {
     "cancelled": (Cancelled,),
@@ -367,7 +368,7 @@ ENDS: dict[str, tuple[type[BaseException], ...]] = {
     "reset": (httpcore.NetworkError, httpcore.RemoteProtocolError),
     "cut": (httpcore.Timeout, httpcore.ReadError),  # or an unanswered PING
 }
-"""What a request may end with, if not with its answer."""
+"""The errors that a request may end with."""
 
 
 def check_wires(pool: Pool) -> None:
@@ -399,7 +400,7 @@ def check_hosts(hosts: dict[str, Host]) -> None:
                 assert count == 1, what
         for peer in host.peers:
             connection = peer.end.connection
-            # A cut is told to neither end, so nothing public tells it.
+            # Neither end is notified of a cut, so no public name shows it.
             if not connection.client_closed and not connection._there.cut:
                 assert [number for number, stream in peer.h2.streams.items() if not stream.closed] == []
 

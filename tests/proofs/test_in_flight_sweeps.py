@@ -1,6 +1,6 @@
 """The proof of `requests`, `close(abort=True)` and `drain`: at every await of every scenario.
 
-The scenarios are those of `test_sweeps` and `test_h2_sweeps`; what is in flight is told by the records of a trace.
+The scenarios are those of `test_sweeps` and `test_h2_sweeps`; the records of a trace show which requests are in flight.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Scene:
         self.struck_at = -1.0
 
     def check_requests(self) -> None:
-        """Listed is what has begun and not ended; a body that is here but not decoded yet holds nothing."""
+        """Requests that have begun and not ended are listed; a body that is received but not decoded holds nothing."""
         begun = {record.request: record for record in self.records.events if isinstance(record, RequestStarted)}
         ended = {record.request for record in self.records.events if isinstance(record, RequestEnded)}
         answered = {record.request for record in self.records.events if isinstance(record, ResponseStarted)}
@@ -105,7 +105,7 @@ def test_abort_at_every_await_over_http2(name: str) -> None:
 
 @pytest.mark.parametrize("name", over_http11.SCENARIOS)
 def test_drain_at_every_await(name: str) -> None:
-    """What has begun ends well, what has not is refused, and the drain ends when the last has ended."""
+    """Requests that have begun succeed, others are refused, and the drain ends with the last of them."""
     scenario, scene = over_http11.SCENARIOS[name], Scene()
     drains: list[Task[bool]] = []
     ends: list[bool] = []

@@ -1,4 +1,5 @@
-"""The proof: every scenario is struck at every await, by every misfortune, and what must hold is checked each time.
+"""The proof: every scenario is struck at every await, by every misfortune, and the state afterwards is checked each
+time.
 
 All in the deterministic runtime: a scripted network, a virtual clock, no sockets. A strike is a cancellation, a clock
 that jumps past every timeout, a reset or a cut of every connection, or the pool's close; it comes once, or a second
@@ -107,7 +108,7 @@ async def nothing(pool: Pool) -> None:
     pass
 
 
-# What the victim does.
+# The victims.
 
 
 async def get(pool: Pool) -> None:
@@ -215,7 +216,7 @@ async def leave_a_stale_connection(pool: Pool) -> None:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A pool, what came before, who else wants something, and what the victim does."""
+    """A pool, earlier requests, other tasks, and the victim."""
 
     victim: Callable[[Pool], Coroutine[Any, Any, None]]
     before: Callable[[Pool], Awaitable[None]] = nothing

@@ -1,8 +1,8 @@
-"""The proof of traces: at every await of every scenario, the records say what really happened on the simulated wire.
+"""The proof of traces: at every await of every scenario, the records agree with the simulated wire.
 
-The scenarios and the strikes are those of `test_sweeps` and `test_h2_sweeps`. Checked is also `error.safe_to_retry`:
-against what was sent over HTTP/1.1, and against what the server acted on over HTTP/2; the timing of each response and
-error, record by record; and before and after each strike `stats().totals`: against records and wire.
+The scenarios and the strikes are those of `test_sweeps` and `test_h2_sweeps`. `error.safe_to_retry` is checked too:
+against the sent bytes over HTTP/1.1, and against the server's log of requests over HTTP/2; the timing of each response
+and error, record by record; and before and after each strike `stats().totals`: against records and wire.
 """
 
 from __future__ import annotations

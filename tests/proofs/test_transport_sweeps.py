@@ -42,7 +42,7 @@ async def serve(peer: ServerEnd) -> None:
 
 
 class Waiting(httpcore.Middleware):
-    """Waits before and after what is below it."""
+    """Waits before and after the transport below it."""
 
     async def handle(self, request: httpcore.TransportRequest) -> httpcore.TransportResponse:
         await request.backend.sleep(0.01)
@@ -75,7 +75,7 @@ def foreign(pool: Pool) -> httpcore.Transport:
     return Waiting(Own(network(pool)))
 
 
-# What the victim does with its exchange.
+# The victim's use of its exchange.
 
 
 async def read(transport: httpcore.Transport) -> None:
@@ -145,7 +145,7 @@ def test_the_pool_is_whole_wherever_the_exchange_is_struck(
             with suppress(httpcore.HTTPCoreError, Cancelled):
                 await runtime.victim(what(transport))
             check(runtime, pool)
-            if strike != "cut":  # what was cut stays so
+            if strike != "cut":  # a cut body stays cut
                 with suppress(httpcore.RemoteProtocolError):  # the body that is cut on purpose
                     await read(transport)
                 check(runtime, pool)
@@ -219,7 +219,7 @@ def test_no_app_is_left_running_wherever_its_caller_is_struck(
         below: httpcore.Transport = Timed(transport)
         with suppress(httpcore.HTTPCoreError, Cancelled):
             await runtime.victim(what(below))
-        await runtime.sleep(0.01)  # the app hears of it in a turn of its own
+        await runtime.sleep(0.01)  # the app is notified in a turn of its own
         assert ended == begun
         await read(below)
         await transport.aclose()

@@ -1,4 +1,4 @@
-"""The examples do what they say: the gateway in front of a real upstream, the demo as a whole."""
+"""The examples work: the gateway in front of a real upstream, the demo as a whole."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 class Upstream(NamedTuple):
-    """What the gateway forwards to."""
+    """The upstream of the gateway."""
 
     url: str
     version: bytes
@@ -73,7 +73,7 @@ def gateway_process(url: str) -> psutil.Process:
 
 
 def connections(url: str, upstream: Upstream) -> set[int]:
-    """The ports of those that the gateway has to its upstream, as the system knows them."""
+    """The ports of the gateway's connections to its upstream, from the system."""
     return {
         found.laddr.port
         for found in gateway_process(url).net_connections("tcp")
@@ -237,7 +237,7 @@ def test_a_client_of_the_gateway_that_leaves_harms_no_other(
 def test_response_with_trailers_passes_the_gateway_without_them(
     hypercorn: Ports, place: Path, http: httpcore.SyncConnectionPool
 ) -> None:
-    """ASGI servers have no common way to send them; what came before is whole."""
+    """ASGI servers have no common way to send them; the body before them is complete."""
     with gateway(f"https://localhost:{hypercorn.secure}", UPSTREAM_CA=str(place / "ca.pem")) as url:
         response = http.request("GET", url + "/trailers")
         assert (response.body, response.trailers) == (b"Hello, world", [])

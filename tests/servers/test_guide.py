@@ -23,7 +23,7 @@ PAGES = sorted(set(GUIDE.glob("*.md")) - {INDEX})
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 GIVEN = ("url", "app_url", "secure_url", "authority", "client_certificate", "proxy_url", "guarded_proxy_url")
-"""What a page may use without defining it: str, each the fixture of that name."""
+"""The names that a page may use without defining them: str, each the fixture of that name."""
 
 
 @pytest.fixture(scope="module")

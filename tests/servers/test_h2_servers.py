@@ -24,7 +24,7 @@ KNOWS = {"http1": False}
 
 
 class Real(NamedTuple):
-    """A server, and how to speak to it."""
+    """A server, and the settings to connect to it."""
 
     name: str
     url: str
@@ -46,7 +46,7 @@ def real(request: pytest.FixtureRequest, trusting_real: httpcore.SSLConfig) -> R
 
 @pytest.fixture(scope="module", params=["nginx", "nghttpd", "hypercorn"])
 def secure(request: pytest.FixtureRequest, trusting_real: httpcore.SSLConfig) -> Real:
-    """Over TLS alone, for what takes long."""
+    """Over TLS alone, for slow tests."""
     ports: Ports = request.getfixturevalue(request.param)
     return Real(request.param, f"https://localhost:{ports.secure}", ports.secure, {"ssl": trusting_real})
 
@@ -259,7 +259,7 @@ def test_one_that_times_out_harms_no_other(runtime: Runtime, hypercorn: Ports) -
 
 @each_runtime
 def test_an_upload_that_is_refused_stops_and_tells_why(runtime: Runtime, nginx: Ports) -> None:
-    """nginx says 413 at the head already, or after the first megabyte."""
+    """nginx sends 413 at the head already, or after the first megabyte."""
     url = f"http://127.0.0.1:{nginx.plain}"
     given = 0
 

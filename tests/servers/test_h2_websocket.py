@@ -153,7 +153,7 @@ def test_text_and_bytes_come_back(runtime: Runtime, case: Case) -> None:
 
 @each_runtime
 def test_megabytes_go_in_both_directions_at_once(runtime: Runtime, case: Case) -> None:
-    """Five are sent whatever has come back: only one who receives meanwhile keeps both sides going."""
+    """Five are sent before any is received: only a client that receives meanwhile keeps both sides going."""
 
     async def body(http: Any) -> None:
         web = await opened(http, case)
@@ -364,7 +364,7 @@ def test_a_side_that_has_ended_still_receives(runtime: Runtime, second: Case) ->
 
 @each_runtime
 def test_one_that_is_left_in_the_middle_harms_no_other(runtime: Runtime, second: Case) -> None:
-    """Some stop listening to what they have asked for and close, some are closed while they wait, some time out."""
+    """Some stop reading their replies and close, some are closed while they wait, some time out."""
 
     async def body(http: Any) -> None:
         await http.request("GET", second.url + "/hello")

@@ -97,7 +97,9 @@ def test_squid_requires_authentication(
                     assert (response.status_code, response.body) == (200, b"Hello, world")
         for auth in (None, (USER, "guess")):
             async with runtime.pool(insecure, proxy=httpcore.Proxy(guarded, auth=auth)) as pool:
-                if scheme == "http":  # a message among messages: the proxy's own cannot be told from the origin's
+                if (
+                    scheme == "http"
+                ):  # a message among messages: the proxy's own cannot be distinguished from the origin's
                     response = await pool.request("GET", url)
                     assert (response.status_code, fields(response)[b"proxy-authenticate"]) == (407, challenge)
                     continue
@@ -270,7 +272,7 @@ def test_a_socks_proxy_says_in_words_why_it_does_not_connect(
     runtime.run(body)
 
 
-# What the environment says, and what a policy allows.
+# Proxies of the environment, and policies.
 
 
 @each_runtime
@@ -283,7 +285,7 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
     nginx: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """http by squid, which knows the origin's name; all else by SOCKS; and some of it by neither."""
+    """http by squid, which resolves the origin's name; all else by SOCKS; and some of it by neither."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -305,7 +307,7 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
                 direct = await pool.request("GET", url)
                 assert (direct.body, b"via" in fields(direct)) == (b"Hello, world", False)
                 assert direct.info.peer == f"127.0.0.1:{origin}"
-            with pytest.raises(httpcore.ConnectError):  # NO_PROXY has it, and only squid knows it
+            with pytest.raises(httpcore.ConnectError):  # NO_PROXY has it, and only squid resolves it
                 await pool.request("GET", f"http://{ORIGIN}:1/")
             assert pool.stats().connections == 4
 
@@ -322,7 +324,7 @@ def test_under_policy_real_proxy_leads_only_to_allowed_addresses(
     dante: proxies.Ports,
     origin: int,
 ) -> None:
-    """The proxy would connect to anything, and knows names that are unknown here."""
+    """The proxy would connect to anything, and resolves names that are unknown here."""
     urls = {
         "squid": f"http://{NAME}@127.0.0.1:{squid.guarded}",
         "microsocks": f"socks5h://{NAME}@127.0.0.1:{microsocks.guarded}",

@@ -1,4 +1,4 @@
-"""`SSLConfig(minimum_version=, maximum_version=, ciphers=)` with servers that speak one version of TLS, or both."""
+"""`SSLConfig(minimum_version=, maximum_version=, ciphers=)` with servers that support one version of TLS, or both."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What servers in use send and the RFCs do not: read as curl and urllib3 read it, and named in `info.lenient`; the
-connection carries nothing more behind it. What two readers could take differently is refused by us in any mode.
+connection carries nothing more behind it. Bytes that two readers could interpret differently are refused in any mode.
 
-curl and urllib3 read the same bytes from the same kind of server, so that a row says what other clients make of it.
+curl and urllib3 read the same bytes from the same kind of server, so that a row has the results of other clients.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Row:
     """One response.
 
     Attributes:
-        lenient: what we say of it.
+        lenient: our names of its deviations.
         curl, urllib3: whether these read the same body.
         reused: whether our connection is used again.
         fields: some that must come out so.
@@ -528,7 +528,7 @@ def test_417_is_handed_on_where_the_body_cannot_be_sent_again(runtime: Runtime) 
         with ScriptedServer(held_back) as server, ScriptedServer(taken) as other:
             pool = runtime.pool()
             try:
-                response = await pool.request("POST", server.url, headers, iter([b"body"]))  # no item was asked for
+                response = await pool.request("POST", server.url, headers, iter([b"body"]))  # no item was read
                 assert (response.status_code, held_back.bodies) == (200, [b"body"])
                 response = await pool.request("POST", other.url, headers, iter([b"body"]))
                 assert (response.status_code, len(taken.heads), taken.bodies) == (417, 1, [b"body"])

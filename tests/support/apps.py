@@ -13,7 +13,7 @@ PATTERN = bytes(range(251)) * 400
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
-    """Says hello, whatever is asked: for the pages of documentation."""
+    """Responds to every request with hello: for the pages of documentation."""
     while scope["type"] == "http" and (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
@@ -21,11 +21,11 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """/echo gives the body back; /digest its length and SHA-256; /bytes?n=N gives N bytes; /gzip compressed text;
+    """/echo returns the body; /digest its length and SHA-256; /bytes?n=N gives N bytes; /gzip compressed text;
     /status?n=N that status; /slow answers after a second; /size-N as in `real_servers`; /trailers ends with one, and
     /hints begins with 103, where the server can; /version names the protocol, /field?name=N gives a field of the
-    request; anything else says hello and names the request. A WebSocket to /refused is refused; any other gets back
-    what it sends, until it closes, or says "bye".
+    request; any other path returns hello and the request. A WebSocket to /refused is refused; any other receives
+    its own messages, until it closes, or sends "bye".
     """
     if scope["type"] == "lifespan":
         while True:

@@ -1,4 +1,4 @@
-"""What stands around an ASGI app, in the test's own process and loop: the server in front and scripted upstreams."""
+"""The parts around an ASGI app, in the test's own process and loop: the server in front and scripted upstreams."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for what has no event of its own: figures of a gateway, or that an upstream has seen its end."""
+    """Wait for a state that has no event of its own: figures of a gateway, or that an upstream has seen its end."""
     while not condition():  # noqa: ASYNC110 - see above
         await asyncio.sleep(0.001)
 
@@ -53,18 +53,20 @@ def websocket_scope(*fields: tuple[bytes, bytes], can_deny: bool = True, **more:
 
 
 class Client:
-    """One request as an ASGI server carries it out: what the client sends, and the messages that the app answers with,
+    """One request as an ASGI server carries it out: the client's bytes, and the app's messages,
     which must come in the order of ASGI.
 
     Attributes:
-        sent: the messages of the app.
-        reads: whether the client takes what the app sends; `send` waits while it does not.
+        sent: the messages of the app, without `hints`.
+        hints: the links of each 103, which must come before the response.
+        reads: whether the client reads the app's bytes; `send` waits while it does not.
         fails: `send` raises, as servers may where the client has left.
         task: that of the app.
     """
 
     def __init__(self, app: Any, scope: Scope, *messages: Message) -> None:
         self.sent: list[Message] = []
+        self.hints: list[list[bytes]] = []
         self.reads = asyncio.Event()
         self.reads.set()
         self.fails = False
@@ -83,6 +85,12 @@ class Client:
             raise OSError("the client has left")
         kind = message["type"]
         assert not self._is_over, f"{kind} after the end"
+        if kind == "http.response.early_hint":
+            await asyncio.sleep(0)  # a server may wait here, and what is sent meanwhile overtake it
+            assert not self.sent, "a 103 after the response has begun"
+            self.hints.append(message["links"])
+            self._unread.put_nowait(message)
+            return
         assert kind.startswith("lifespan.") or kind == "websocket.close" or bool(self.sent) != kind.endswith(BEGINS), (
             kind
         )
@@ -231,8 +239,8 @@ async def gateway(*scripts: Script, **options: Any) -> AsyncIterator[tuple[Gatew
     before = asyncio.all_tasks()
     servers = [Server(script) for script in scripts]
     urls = [await server.begin() for server in servers]
-    prefix = options.pop("prefix", "")
-    upstreams = [*options.pop("before", ()), *[Upstream(url + prefix) for url in urls]]
+    prefix, http2 = options.pop("prefix", ""), options.pop("http2", None)
+    upstreams = [*options.pop("before", ()), *[Upstream(url + prefix, http2=http2) for url in urls]]
     made = Gateway(upstreams, name="gw", **options)
     try:
         yield made, servers

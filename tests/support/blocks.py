@@ -1,4 +1,4 @@
-"""Runs the python blocks of a page of documentation, in order and in one namespace, so that what is printed works."""
+"""Runs the python blocks of a page of documentation, in order and in one namespace, so that the printed code works."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def awaits(block: str) -> bool:
 
 def run_blocks(page: Path, **names: Any) -> None:
     """Run them all, each that awaits in an asyncio loop of its own. A failure shows page, block and line."""
-    names["__name__"] = page.stem  # the `__module__` of what is defined there
+    names["__name__"] = page.stem  # the `__module__` of the objects defined there
     for number, block in enumerate(blocks_of(page), 1):
         code = compile(block, f"{page.name}, block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if awaits(block):

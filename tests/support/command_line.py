@@ -17,7 +17,7 @@ from httpcore._cli.output import Console
 
 
 class Ran(NamedTuple):
-    """What a run came to."""
+    """The result of a run."""
 
     status: int
     out: bytes
@@ -66,7 +66,7 @@ class Screen:
             pass
 
     def text(self) -> str:
-        """What was written; the terminal has made CRLF of each LF."""
+        """The output; the terminal has made CRLF of each LF."""
         self.terminal.close()
         self._reader.join(10)
         os.close(self._ours)

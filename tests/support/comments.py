@@ -1,4 +1,4 @@
-"""Which lines of a source text have a comment that says something."""
+"""Which lines of a source text have a comment for readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def commented_lines(text: str) -> set[int]:
 
 
 def is_for_readers(comment: str) -> bool:
-    """Also behind what is for tools: `# noqa: F401 - to be loaded`, `# type: ignore[misc]  # that is the test`."""
+    """Also after a part for tools: `# noqa: F401 - to be loaded`, `# type: ignore[misc]  # that is the test`."""
     words = comment.removeprefix("#").strip()
     if words.startswith(("noqa", "type: ignore")):
         return " - " in words or " # " in words

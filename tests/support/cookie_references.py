@@ -1,4 +1,4 @@
-"""Other implementations of cookies, to be asked the same: http.cookiejar of the standard library, and tough-cookie."""
+"""Other implementations of cookies, for the same tests: http.cookiejar of the standard library, and tough-cookie."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from real_servers import program
 FOLDER = Path(__file__).with_name("tough_cookie")
 
 Step = tuple[str, str | None]
-"""A URL, and what its response sets; or None: what is sent there?"""
+"""A URL, and the cookies that its response sets; None: a request to it, whose cookies are compared."""
 
 
 class ToughCookie:
@@ -37,7 +37,7 @@ class ToughCookie:
 
 @contextmanager
 def tough_cookie() -> Iterator[ToughCookie]:
-    """Without Node or the package the test is left out, but for CI, where that is a failure."""
+    """Without Node or the package the test is skipped, except on CI, where that is a failure."""
     node = program("node")
     if not (FOLDER / "node_modules" / "tough-cookie").exists():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no tough-cookie here: run scripts/install")

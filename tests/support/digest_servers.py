@@ -18,7 +18,7 @@ from servers import free_port, process
 
 REALM = "cave"
 PEOPLE = {"Aladdin": "open sesame:%", "müller": "pässwörd €", 'k"e\\y': "x"}
-"""Who is let in, where a file can say it."""
+"""The users and passwords, in files."""
 
 
 def hashed(name: str, text: str) -> str:
@@ -26,7 +26,7 @@ def hashed(name: str, text: str) -> str:
 
 
 def documents(folder: Path, *names: str) -> Path:
-    """A folder for each name, with a `hello` in it; and one for those who ask for nothing."""
+    """A folder for each name, with a `hello` in it; and one without authentication."""
     root = folder / "documents"
     for name in names:
         (root / name).mkdir(parents=True)
@@ -118,7 +118,7 @@ HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 @contextmanager
 def lighttpd() -> Iterator[str]:
     """lighttpd: /MD5/hello, /SHA-256/hello, /SHA-512-256/hello; /hashed-MD5/hello and so on, where user names are
-    hashed; /all/hello with three challenges, of which it knows a password for SHA-256 alone. Gives its URL.
+    hashed; /all/hello with three challenges, of which it has a password for SHA-256 alone. Gives its URL.
     """
     found, port = program("lighttpd"), free_port()
     with public_folder() as folder:
@@ -173,7 +173,7 @@ coredump_dir none
 
 @contextmanager
 def squid() -> Iterator[str]:
-    """squid, which asks for Digest authentication; a nonce is good for five requests. Gives its URL."""
+    """squid, which requires Digest authentication; a nonce is good for five requests. Gives its URL."""
     found, port = program("squid"), free_port()
     checkers = ("/usr/lib/squid/digest_file_auth", "/usr/lib64/squid/digest_file_auth", "digest_file_auth")
     checker = next(filter(None, map(shutil.which, checkers)), "")

@@ -1,4 +1,4 @@
-"""The engines that HTTPCORE_ENGINES names, for tests that stand below the pool."""
+"""The engines that HTTPCORE_ENGINES names, for tests below the pool."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def chosen_reader() -> type[H1Response]:
     return READERS[chosen("http/1.1")]
 
 
-# Tests that fail with the reference engine, and the row of `docs/reference/engines.md` that says why. They must fail: a
-# row that is no longer true is seen here too.
+# Tests that fail with the reference engine, and the row of `docs/reference/engines.md` with the reason. They must fail:
+# a row that is no longer true is seen here too.
 EXPECTED_FAILURES: Final = {
     "http/1.1": {
         "test_the_same_parts_come_however_the_bytes_are_cut[HTTP/1.0 that keeps alive]": "no connection of HTTP/1.0",

@@ -1,8 +1,8 @@
 """gRPC's own server, with bytes for messages. `python -m tests.support.grpc_server PLAIN_PORT SECURE_PORT server.pem`.
 
-All is under `/test.Words/`. Unary and Chat give back what they get, Count(b"n size") n messages of that size, Join all
-it got as one, Fail a status and no message, FailLate one after two messages. Hang says nothing until its caller has
-left, and Left tells how often that was.
+All is under `/test.Words/`. Unary and Chat return their input, Count(b"n size") n messages of that size, Join all
+it got as one, Fail a status and no message, FailLate one after two messages. Hang sends nothing until its caller
+has left, and Left returns how often that was.
 """
 
 from __future__ import annotations

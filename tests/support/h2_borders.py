@@ -1,4 +1,4 @@
-"""HTTP/2 frames of every kind with border values, right and wrong: what a server may get wrong by one, or say twice."""
+"""HTTP/2 frames of every kind with border values, right and wrong: values that are wrong by one, or repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server's side of one HTTP/2 connection, spoken by h2, for scripted servers."""
+"""A server's side of one HTTP/2 connection, over the h2 library, for scripted servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP/2 engine as bytes in, events out: what it tells its streams and its listener becomes a list."""
+"""The HTTP/2 engine as bytes in, events out: the calls to its streams and its listener become a list."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ make_engine: Callable[[ReadRules], H2Engine] = chosen_engine
 
 
 class TellingStream(Stream):
-    """Adds what comes to the list of its engine."""
+    """Adds events to the list of its engine."""
 
     def __init__(self, owner: EventEngine) -> None:
         self._owner = owner
@@ -123,7 +123,9 @@ class TellingStream(Stream):
 
 
 class EventEngine:
-    """An engine whose streams are known by their numbers, and its listener. What is not here is the engine's own."""
+    """An engine whose streams are known by their numbers, and its listener. All other attributes are the engine's
+    own.
+    """
 
     def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
         self.inner = make_engine(rules)
@@ -133,7 +135,7 @@ class EventEngine:
         return getattr(self.inner, name)
 
     def _stream(self, number: int) -> Stream:
-        # No other place knows which streams are open; one that is kept here would count as memory of the engine.
+        # No other place has the open streams; one that is kept here would count as memory of the engine.
         found = self.inner._streams.get(number)
         if found is None:
             found = TellingStream(self)

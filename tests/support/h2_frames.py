@@ -68,7 +68,7 @@ def data(stream: int, payload: bytes, *, end: bool = False, pad: int | None = No
 
 
 def literal(name: bytes, value: bytes) -> bytes:
-    """One field, uncompressed and not indexed: any bytes can be said with it."""
+    """One field, uncompressed and not indexed: it can carry any bytes."""
     assert len(name) < 127
     assert len(value) < 127
     return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
@@ -122,7 +122,7 @@ CPU_LIMIT = 1.0 if chosen("http/2") == "native" else 3.0
 
 
 class Took:
-    """What a flood takes of us, from here on, or from `begin` on. CPU time is that of the thread that begins."""
+    """The cost of a flood for us, from here on, or from `begin` on. CPU time is that of the thread that begins."""
 
     def __init__(self) -> None:
         self.begin()

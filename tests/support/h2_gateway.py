@@ -1,4 +1,4 @@
-"""The gateway of the examples, told that its upstream speaks HTTP/2: `uvicorn tests.support.h2_gateway:app`."""
+"""The gateway of the examples, configured for an HTTP/2 upstream: `uvicorn tests.support.h2_gateway:app`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's side of an HTTP/2 connection in the memory runtime, spoken by the h2 library, for scripts to drive."""
+"""The server's side of an HTTP/2 connection in the memory runtime, over the h2 library, for scripts to drive."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class H2Peer:
             await self.end.send(data)
 
     async def next(self, kind: type[Event], stream: int | None = None) -> Event:
-        """The next event of this kind (and stream) that was not asked for yet; others are passed over."""
+        """The next event of this kind (and stream) that was not returned yet; others are passed over."""
         while True:
             while self._fresh:
                 event = self._fresh.popleft()
@@ -106,7 +106,7 @@ class H2Peer:
         return text_fields(head.headers)
 
     def body(self, stream: int) -> bytes:
-        """What has come of the request's body."""
+        """The received part of the request's body."""
         return b"".join(e.data for e in self.seen if isinstance(e, h2.events.DataReceived) and e.stream_id == stream)
 
     def resets(self) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""An HTTP/2 server made of h2, in a process of its own, that can tell what it thinks of its connections.
+"""An HTTP/2 server made of h2, in a process of its own, that can report the state of its connections.
 `python -m tests.support.h2_server PORT`.
 
     /size/N/...     N bytes, made of the path, over and over: no two requests need get the same
@@ -39,7 +39,7 @@ class Server(asyncio.Protocol):
         )
         self.paths: dict[int, bytes] = {}
         self.bodies: dict[int, bytearray] = {}
-        self.left: dict[int, bytes] = {}  # what is still to be sent
+        self.left: dict[int, bytes] = {}  # bytes that are still to be sent
         self.h2.local_settings.max_concurrent_streams = 1000
         self.h2.initiate_connection()
         self.h2.increment_flow_control_window(WINDOW)
@@ -55,7 +55,7 @@ class Server(asyncio.Protocol):
                 try:
                     self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 except h2.exceptions.StreamClosedError:
-                    pass  # reset by what came with it
+                    pass  # reset by a frame that was received with it
             elif isinstance(event, h2.events.StreamEnded):
                 self.answer(event.stream_id)
             elif isinstance(event, h2.events.StreamReset):
@@ -78,7 +78,7 @@ class Server(asyncio.Protocol):
             try:
                 self.h2.send_headers(stream, [(b":status", b"200")])
             except h2.exceptions.ProtocolError:
-                return  # reset by what came with it
+                return  # reset by a frame that was received with it
             self.left[stream] = body
             self.pump(stream)
 

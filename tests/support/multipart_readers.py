@@ -1,4 +1,6 @@
-"""Four servers' readers of multipart/form-data, each as a function from a body to what an application is given."""
+"""Four servers' readers of multipart/form-data, each as a function from a body to the values that an application
+receives.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A small library written for the original API of httpcore, as such libraries are: it knows nothing that came later."""
+"""A small library written for the original API of httpcore, as such libraries are: it uses nothing that was added
+later.
+"""
 
 from __future__ import annotations
 

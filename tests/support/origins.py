@@ -1,6 +1,6 @@
 """Origins for tests of redirects and credentials: HTTP/1.1 and HTTP/2 (by h2) in one, which note all they got.
 
-The first bytes of a connection tell which protocol it speaks. What is answered is the test's to say.
+The first bytes of a connection show its protocol. The test defines the response.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 
 class Origin(ScriptedServer):
-    """A server that answers each request with what `answer` says, and notes it in `log`."""
+    """A server that answers each request with the result of `answer`, and records it in `log`."""
 
     def __init__(
         self, name: str, log: list[Seen], answer: Callable[[Seen], Answer], context: ssl.SSLContext | None = None

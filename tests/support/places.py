@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def at(listening: socket.socket) -> tuple[list[str], int]:
-    """Where it is, as `connect_tcp` wants to know it."""
+    """Its address, as an argument of `connect_tcp`."""
     host, port = listening.getsockname()[:2]
     return [host], port
 

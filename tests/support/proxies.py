@@ -19,7 +19,7 @@ from servers import free_port, process
 USER, PASSWORD = "Aladdin", "open sesame:%"
 """Whom the guarded ports let through. Signs that a URL must escape are part of it."""
 TAME_PASSWORD = "open-sesame"
-"""The same, for tinyproxy, which knows letters and digits."""
+"""The same, for tinyproxy, which accepts letters and digits."""
 ODD = {
     USER: PASSWORD,
     "müller": "pässwörd €",
@@ -31,7 +31,7 @@ ODD = {
 crypt(3) it takes eight characters and refuses longer passwords.
 """
 ORIGIN = "origin.test"
-"""Squid's name for this machine, which only squid knows."""
+"""Squid's name for this machine, which only squid resolves."""
 
 
 class Ports(NamedTuple):
@@ -100,7 +100,7 @@ def squid(pem: Path) -> Iterator[Ports]:
 
 @contextmanager
 def tinyproxy(folder: Path) -> Iterator[Ports]:
-    """Forwards and tunnels; one process a port. It says what it is in a Via field."""
+    """Forwards and tunnels; one process a port. It names itself in a Via field."""
     ports = Ports(free_port(), free_port())
     with ExitStack() as stack:
         for port, more in ((ports.open, ""), (ports.guarded, f"BasicAuth {USER} {TAME_PASSWORD}\n")):

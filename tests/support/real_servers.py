@@ -1,6 +1,6 @@
 """Servers that people run, as processes of their own, speaking HTTP/2: nginx, nghttpd and hypercorn.
 
-All of them know `/hello`, and `/size-N` for each of `SIZES`.
+All of them serve `/hello`, and `/size-N` for each of `SIZES`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SIZES = (0, 1, 100, 16_384, 16_385, 65_536, 200_000, 100_000_000)
 
 
 def program(name: str) -> str:
-    """Where a server of Debian is; without it the test is left out, but for CI, where that is a failure."""
+    """Where a server of Debian is; without it the test is skipped, except on CI, where that is a failure."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no {name} here: run scripts/install")
@@ -86,7 +86,7 @@ http {{
 
 @contextmanager
 def nginx(folder: Path, pem: Path, app: int) -> Iterator[Ports]:
-    """nginx with HTTP/2 everywhere: files, `/trailers`, and all else handed on to the `app` on that port. What comes to
+    """nginx with HTTP/2 everywhere: files, `/trailers`, and all else handed on to the `app` on that port. Requests to
     `/small` may have a megabyte. On the third port a connection is good for 50 requests.
     """
     place = folder / "nginx"
@@ -116,7 +116,7 @@ http {{
 
 @contextmanager
 def nginx_of_one_version(folder: Path, pem: Path, protocols: str, ciphers: str = "DEFAULT") -> Iterator[int]:
-    """nginx that speaks only these versions of TLS, and answers with the version and cipher that were agreed on."""
+    """nginx that supports only these versions of TLS, and answers with the version and cipher that were agreed on."""
     place = folder / f"nginx-{protocols}"
     place.mkdir()
     port = free_port()
@@ -144,7 +144,7 @@ http {{
 
 @contextmanager
 def nginx_that_asks(folder: Path, pem: Path, authority: Path) -> Iterator[int]:
-    """nginx that asks for a certificate of the authority, and answers with its subject, or nothing where none is sent.
+    """nginx that requests a certificate of the authority, and answers with its subject, or nothing where none is sent.
     It answers 400 to a request under a certificate that it does not accept.
     """
     place = folder / "nginx-that-asks"
@@ -159,7 +159,7 @@ def nginx_that_asks(folder: Path, pem: Path, authority: Path) -> Iterator[int]:
 
 @contextmanager
 def nghttpd(folder: Path, pem: Path) -> Iterator[Ports]:
-    """nghttpd, plain and over TLS: files with the trailer `x-word: fine`; what is posted comes back."""
+    """nghttpd, plain and over TLS: files with the trailer `x-word: fine`; posted bodies are returned."""
     plain, secure = free_port(), free_port()
     options = ["--address=127.0.0.1", f"--htdocs={folder / 'documents'}", "--max-concurrent-streams=1000"]
     command = [program("nghttpd"), *options, "--echo-upload", "--trailer=x-word: fine"]

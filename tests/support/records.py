@@ -73,7 +73,7 @@ def check_span(span: httpcore.TimeSpan | None, start: float | None, end: float |
 
 
 def is_same(one: float, other: float | None) -> bool:
-    """But for what a float cannot hold: a record has the whole clock, a timing what has passed of it."""
+    """Except for rounding of floats: a record has the whole clock, a timing a difference of it."""
     return other is not None and abs(one - other) < 1e-8
 
 
@@ -114,7 +114,7 @@ class Records:
             assert (path in recorded) is self.was_sent(path.decode()), path
 
     def check_totals(self, pool: httpcore.ConnectionPool) -> None:
-        """What the pool has counted is what was recorded, and its bytes are those that the network saw."""
+        """The pool's counts agree with the records, and its bytes with those of the network."""
         totals = pool.stats().totals
         kinds = Counter(type(event) for event in self.events)
         assert totals.requests == kinds[RequestStarted]
@@ -137,7 +137,7 @@ class Records:
         return [event for event in self.events if event.request == number]
 
     def check_open(self, pool: httpcore.ConnectionPool) -> None:
-        """Connections opened less those closed are what the pool has."""
+        """Connections opened less those closed are those of the pool."""
         stats = pool.stats()
         kinds = Counter(type(event) for event in self.events)
         assert kinds[ConnectionOpened] - kinds[ConnectionClosed] == stats.open

@@ -1,8 +1,8 @@
 """A proxy and the origin behind it, played by one scripted peer over real sockets: every hop of a way, byte for byte.
 
-A way is a list of steps. For each connection the peer takes one after the other and notes what it hears, in the clear,
-under the step's name. `acts` replace single steps: so that a proxy refuses, resets, talks nonsense or falls silent just
-there.
+A way is a list of steps. For each connection the peer takes one after the other and records the received bytes,
+unencrypted, under the step's name. `acts` replace single steps: so that a proxy refuses, resets, talks nonsense or
+falls silent just there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SOCKS4 = "SOCKS4 request"
 TLS_ORIGIN = "TLS with the origin"
 EXCHANGE = "exchange"
 CERTIFICATE = "certificate"
-"""No step: what a client showed at either TLS."""
+"""No step: the certificates of a client at either TLS."""
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 BODY = b"Hello, world"
@@ -42,7 +42,7 @@ class Secured:
     """The server's side of TLS over anything that has `recv` and `sendall`, be it another of these.
 
     Attributes:
-        under: what it stands on.
+        under: the stream below it.
         incoming, outgoing: the encrypted bytes on their way to and from OpenSSL.
     """
 
@@ -95,7 +95,7 @@ class Visit(Peer):
         return data
 
     def something(self) -> None:
-        """Wait until the client has said something."""
+        """Wait until the client has sent something."""
         if not self.held:
             self.held = self.socket.recv(65536)
 
@@ -130,8 +130,8 @@ class ScriptedProxy(ScriptedServer):
         path: of a unix socket to listen on instead.
 
     Attributes:
-        heard: what came at each step, in order, as (step, bytes); of TLS the server name that was asked for.
-        raw: all bytes of all connections, as they came.
+        heard: the received bytes of each step, in order, as (step, bytes); of TLS the requested server name.
+        raw: all bytes of all connections, as received.
         silent: how many connections have fallen silent.
     """
 
@@ -166,7 +166,7 @@ class ScriptedProxy(ScriptedServer):
             self.received.append((step, data))
 
     def seen(self, step: str) -> list[bytes]:
-        """What came at that step, connection by connection."""
+        """The received bytes of that step, connection by connection."""
         with self.noting:
             return [data for at, data in self.received if at == step]
 
@@ -190,7 +190,7 @@ class ScriptedProxy(ScriptedServer):
 
 
 class _Tap:
-    """A socket that keeps what comes."""
+    """A socket that keeps the received bytes."""
 
     def __init__(self, sock: socket.socket, kept: bytearray) -> None:
         self._socket = sock
@@ -206,7 +206,7 @@ class _Tap:
 
 
 def server_context(certificate: trustme.LeafCert, *offers: str, clients: trustme.CA | None = None) -> ssl.SSLContext:
-    """For one hop; it knows the name that a client asks for. With `clients` it asks for their certificates."""
+    """For one hop; it records the name that a client requests. With `clients` it requests their certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     context.set_alpn_protocols(list(offers))
@@ -217,7 +217,7 @@ def server_context(certificate: trustme.LeafCert, *offers: str, clients: trustme
     return context
 
 
-# What a peer that is in order does at each step.
+# The steps of a correct peer.
 
 
 def connect(visit: Visit) -> Literal[True]:
@@ -257,7 +257,7 @@ def socks4(visit: Visit) -> None:
 
 
 def exchange(visit: Visit) -> None:
-    """An origin that says hello to each request until the client leaves, over whatever the client speaks."""
+    """An origin that responds hello to each request until the client leaves, over the client's protocol."""
     visit.something()
     if visit.held.startswith(b"PRI"):
         _exchange_2(visit)
@@ -292,7 +292,7 @@ USUAL: dict[str, Act] = {
 }
 
 
-# Acts: what may go wrong, at any step.
+# Acts: faults at any step.
 
 
 def reset(visit: Visit) -> None:

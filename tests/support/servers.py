@@ -22,10 +22,10 @@ HERE = Path(__file__).resolve().parent
 
 
 class Peer:
-    """The server's end of one connection, for a script to speak on.
+    """The server's end of one connection, for a script to use.
 
     Attributes:
-        held: what was received and not asked for yet.
+        held: bytes that were received and not read yet.
     """
 
     def __init__(self, sock: socket.socket, number: int) -> None:
@@ -68,7 +68,7 @@ class Peer:
         self.socket.sendall(data)
 
     def send_and_stay(self, data: bytes) -> Literal[True]:
-        """Send; what it returns tells a `HostileServer` to keep the connection."""
+        """Send; its result makes a `HostileServer` keep the connection."""
         self.send(data)
         return True
 
@@ -85,8 +85,8 @@ class ScriptedServer:
     """Runs `script(peer)` in a thread for each connection; closes it when the script returns.
 
     Attributes:
-        listener, context: what it was made with, or made itself; the context may be replaced between connections.
-        connections: how many were accepted so far.
+        listener, context: the given ones, or those that it made itself; the context may be replaced between
+        connections. connections: how many were accepted so far.
         heads: every request head that scripts have read with `Peer.head` is up to them to note.
     """
 
@@ -130,7 +130,7 @@ class ScriptedServer:
                 sock = self.context.wrap_socket(sock, server_side=True)
             self._script(Peer(sock, number))
         except (OSError, ValueError):
-            pass  # the client left, or a certificate was refused: what the test is about is seen by the client
+            pass  # the client left, or a certificate was refused: the test checks the client's side
         except BaseException as error:
             self.failures.append(error)
         finally:

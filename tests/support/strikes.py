@@ -1,4 +1,4 @@
-"""What strikes a request in the sweeps, and what must hold afterwards. All in the deterministic runtime.
+"""The strikes of the sweeps, and the checks afterwards. All in the deterministic runtime.
 
 A strike is a cancellation, a clock that jumps past every timeout, or a reset or a cut of every connection.
 """
@@ -52,7 +52,7 @@ ACTS = {"cancelled": cancel, "timed out": let_time_pass, "reset": reset, "cut": 
 
 
 def check(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
-    """No request holds a connection, dials or waits, and the pool counts what is open."""
+    """No request holds a connection, dials or waits, and the pool counts all open connections."""
     stats = pool.stats()
     assert (stats.leased, stats.waiting, stats.dialing, stats.busy) == (0, 0, 0, 0), stats
     assert stats.connections == stats.idle

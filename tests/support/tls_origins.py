@@ -1,4 +1,4 @@
-"""Origins that speak TLS and note what each client showed; and certificates, also such as no authority issues."""
+"""TLS origins that record the certificate of each client; and certificates, also such as no authority issues."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Origin(ScriptedServer):
 
 
 class Authority:
-    """Issues whatever it is asked for: of trustme's certificates none is wrong."""
+    """Issues any certificate: trustme issues only correct ones."""
 
     def __init__(self, common_name: str = "An authority") -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())

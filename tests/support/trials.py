@@ -1,4 +1,4 @@
-"""A pool against a peer that misbehaves, and what must hold when it is over.
+"""A pool against a peer that misbehaves, and the checks afterwards.
 
 `HostileServer` does something bad to every request but those for /clean. `trial` gives a pool, and when its block ends
 it checks what every fault must leave behind: no request holds a connection or waits, no socket is open that the pool
@@ -117,7 +117,7 @@ def descriptors() -> int:
 
 @pytest.fixture(scope="session")
 def every_runtime_has_run() -> None:
-    """What a loop opens once for the whole process (uvloop does) is not a leak."""
+    """A descriptor that a loop opens once for the whole process (uvloop does) is not a leak."""
 
     async def body() -> None: ...
 
@@ -137,7 +137,7 @@ def nothing_is_left_open(every_runtime_has_run: None) -> Iterator[None]:
 
 
 def checked(error: httpcore.HTTPCoreError, server: ScriptedServer, method: str = "GET") -> str:
-    """The error knows its request and peer, and its text is safe to print. Returns the text."""
+    """The error has its request and peer, and its text is safe to print. Returns the text."""
     assert error.method == method
     assert error.url is not None
     assert error.url.startswith(server.url)

@@ -34,7 +34,7 @@ def accept(key: bytes) -> bytes:
 
 
 def frame(opcode: int, data: bytes = b"", *, last: bool = True) -> bytes:
-    """A frame of a server, made by hand: what is wrong in it is up to the caller."""
+    """A frame of a server, made by hand: the caller chooses its faults."""
     size = len(data)
     length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2) if size < 65536 else b"\x7f" + size.to_bytes(8)
     return bytes([opcode | 128 * last]) + length + data

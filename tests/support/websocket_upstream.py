@@ -7,7 +7,7 @@ import json
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -37,7 +37,7 @@ async def echo(socket: WebSocket) -> None:
 
 
 async def fields(socket: WebSocket) -> None:
-    """Sends what it was asked with, and closes."""
+    """Sends the request that opened it, and closes."""
     await socket.accept()
     path = socket.scope["raw_path"].decode() + "?" + socket.scope["query_string"].decode()
     pairs = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in socket.scope["headers"]]
@@ -62,7 +62,7 @@ async def refuse_at_once(socket: WebSocket) -> None:
 
 
 async def seen(request: Request) -> Response:
-    """How the sockets of `echo` were closed, when there are as many as `?count=` says."""
+    """How the sockets of `echo` were closed, when there are as many as `?count=` requires."""
     for _ in range(200):
         if len(closes) >= int(request.query_params["count"]):
             break
@@ -70,6 +70,64 @@ async def seen(request: Request) -> Response:
     found = [*closes]
     closes.clear()
     return JSONResponse(found)
+
+
+PAGE = """<!doctype html><title>WebSocket</title><script>
+const report = {messages: []};
+const place = path => `ws://${location.host}${path}`;
+const told = event => [event.code, event.reason, event.wasClean];
+const data = new Uint8Array(100_000).map((_, index) => index * 7 % 251);
+
+function shut() {  // the browser closes
+    const socket = new WebSocket(place("/echo"));
+    socket.onopen = () => socket.close(4321, "enough");
+    socket.onclose = event => {
+        report.shut = told(event);
+        refused();
+    };
+}
+
+function refused() {  // what the upstream denies is no WebSocket, and a browser tells no more
+    const socket = new WebSocket(place("/refuse"));
+    socket.onclose = event => {
+        report.refused = told(event);
+        fetch("/report", {method: "POST", body: JSON.stringify(report)});
+    };
+}
+
+const socket = new WebSocket(place("/echo"), ["one", "two"]);
+socket.binaryType = "arraybuffer";
+socket.onopen = () => {
+    report.protocol = socket.protocol;
+    socket.send("grüße");
+    socket.send(data);
+    socket.send("close 4001 bye");
+};
+socket.onmessage = event => {
+    const bytes = new Uint8Array(event.data);
+    const isText = typeof event.data === "string";
+    report.messages.push(isText ? event.data : [bytes.length, bytes.every((byte, index) => byte === data[index])]);
+};
+socket.onclose = event => {
+    report.closed = told(event);
+    shut();
+};
+</script>"""
+"""Opens WebSockets, one after the other, and reports what it has seen of them."""
+
+reports: asyncio.Queue[object] = asyncio.Queue()
+
+
+async def page(request: Request) -> Response:
+    return HTMLResponse(PAGE)
+
+
+async def report(request: Request) -> Response:
+    """What the page has seen; POST is the page's own."""
+    if request.method == "GET":
+        return JSONResponse(await reports.get())
+    reports.put_nowait(await request.json())
+    return Response(status_code=204)
 
 
 app = Starlette(
@@ -80,5 +138,7 @@ app = Starlette(
         WebSocketRoute("/refuse", refuse),
         WebSocketRoute("/shut", refuse_at_once),
         Route("/seen", seen),
+        Route("/page", page),
+        Route("/report", report, methods=["GET", "POST"]),
     ]
 )

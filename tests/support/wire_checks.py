@@ -1,6 +1,6 @@
-"""What a gateway must do on the wire, as checks with raw sockets on both sides (RFC 9110, 9112).
+"""The duties of a gateway on the wire, as checks with raw sockets on both sides (RFC 9110, 9112).
 
-A check is a function that asks a `Wire` and asserts. Which server is in front is not known to it.
+A check is a function that uses a `Wire` and asserts. Which server is in front is not known to it.
 """
 
 from __future__ import annotations
@@ -8,13 +8,20 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from gateway_servers import exchange, get, status_of
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    InformationalResponseReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+)
 from servers import Peer, ScriptedServer, ok
 
 Check = Callable[["Wire"], None]
@@ -39,6 +46,7 @@ class Wire:
     Attributes:
         requests: as raw bytes, with their bodies.
         left: set when a client of the upstream has left while it waited.
+        hints: the fields of each 103 that came over HTTP/2; `hinted` is set with the first.
     """
 
     def __init__(self) -> None:
@@ -46,16 +54,20 @@ class Wire:
         self.requests: list[bytes] = []
         self.left = threading.Event()
         self.began = threading.Event()
+        self.hints: list[Pairs] = []
+        self.hinted = threading.Event()
         self.upstream = ScriptedServer(self._serve)
 
     def ask(self, request: bytes) -> bytes:
-        """Send it; everything that comes back. `requests` has what the upstream got for it."""
+        """Send it; everything that comes back. `requests` has the requests that the upstream received for it."""
         self.requests.clear()
         return exchange(self.port, request)
 
     def ask_h2(self, *fields: tuple[str, str], body: bytes | None = None) -> tuple[Pairs, bytes]:
         """One request over HTTP/2, by the package h2; the response's fields, none where the stream was reset."""
         self.requests.clear()
+        self.hints.clear()
+        self.hinted.clear()
         pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "gw.test"), (":path", "/")]
         given = dict(fields)
         own = [(name, given.get(name, value)) for name, value in pseudo]
@@ -70,12 +82,32 @@ class Wire:
             client.sendall(connection.data_to_send())
             client.settimeout(1)
             try:
-                return _h2_response(client, connection)
+                return self._h2_response(client, connection)
             except TimeoutError:
                 raise AssertionError("neither an answer nor a reset in a second") from None
 
+    def _h2_response(self, client: socket.socket, connection: H2Connection) -> tuple[Pairs, bytes]:
+        found: Pairs = []
+        body = b""
+        while data := client.recv(65536):
+            for event in connection.receive_data(data):
+                if isinstance(event, InformationalResponseReceived):
+                    self.hints.append(_decoded(event.headers))
+                    self.hinted.set()
+                elif isinstance(event, ResponseReceived):
+                    found = _decoded(event.headers)
+                elif isinstance(event, DataReceived):
+                    body += event.data
+                    connection.acknowledge_received_data(event.flow_controlled_length, 1)
+                elif isinstance(event, StreamEnded):
+                    return found, body
+                elif isinstance(event, StreamReset | ConnectionTerminated):
+                    return [], b""
+            client.sendall(connection.data_to_send())
+        return [], b""
+
     def head(self) -> str:
-        """The one request that came to the upstream: its head, in lower case but for the request line."""
+        """The one request that the upstream received: its head, in lower case except for the request line."""
         assert len(self.requests) == 1, self.requests
         line, _, fields = self.requests[0].partition(b"\r\n\r\n")[0].decode("latin-1").partition("\r\n")
         return f"{line}\r\n{fields.lower()}"
@@ -108,6 +140,10 @@ class Wire:
                 peer.send(b"HTTP/1.1 401 No\r\nContent-Length: 5\r\nConnection: close\r\n\r\nearly")
                 peer.rest()
                 return
+            if path == "/hinted":  # the response begins when the client has the hints, or late
+                peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\nX-A: 1\r\n\r\n")
+                peer.send(ok(b"in time" if self.hinted.wait(0.5) else b"late"))
+                continue
             if b"expect: 100-continue" in lower:
                 peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             if b"content-length: " in lower:
@@ -142,22 +178,8 @@ LARGE = bytes(range(256)) * 4096
 Pairs = list[tuple[str, str]]
 
 
-def _h2_response(client: socket.socket, connection: H2Connection) -> tuple[Pairs, bytes]:
-    found: Pairs = []
-    body = b""
-    while data := client.recv(65536):
-        for event in connection.receive_data(data):
-            if isinstance(event, ResponseReceived):
-                found = [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
-            elif isinstance(event, DataReceived):
-                body += event.data
-                connection.acknowledge_received_data(event.flow_controlled_length, 1)
-            elif isinstance(event, StreamEnded):
-                return found, body
-            elif isinstance(event, StreamReset | ConnectionTerminated):
-                return [], b""
-        client.sendall(connection.data_to_send())
-    return [], b""
+def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> Pairs:
+    return [(name.decode(), value.decode("latin-1")) for name, value in headers]
 
 
 ANSWERS = {
@@ -266,7 +288,7 @@ def trace_is_refused(wire: Wire) -> None:
 
 @check
 def an_absolute_target_reaches_no_other_host(wire: Wire) -> None:
-    """Its authority is the host where the server tells it."""
+    """Its authority is the host if the server passes it on."""
     wire.ask(get("http://other.test/abs?q=1"))
     assert wire.head().startswith("GET /abs?q=1 HTTP/1.1\r\n")
     assert wire.fields("host") == [wire.upstream.url.partition("://")[2]]
@@ -606,7 +628,7 @@ def forwarded_is_begun_where_there_is_none(wire: Wire) -> None:
     assert wire.fields("x-real-ip") == ["127.0.0.1"]
 
 
-# Fields of requests, by what the upstream must not be told.
+# Fields of requests that the upstream must not receive.
 
 
 @check
@@ -986,10 +1008,21 @@ def fields_for_one_hop_are_no_fields_of_http_2(wire: Wire) -> None:
 
 @check_h2
 def a_length_over_http_2_that_is_wrong_smuggles_nothing(wire: Wire) -> None:
-    """Where the server lets it pass, the upstream gets as many bytes as its head says, or an end that is cut."""
+    """Where the server lets it pass, the upstream receives as many bytes as its head declares, or an end that is
+    cut.
+    """
     wire.ask_h2((":method", "POST"), ("content-length", "2"), body=b"hello")
     time.sleep(0.05)
     assert all(request.endswith((b"\r\n\r\n", b"\r\n\r\nhe")) for request in wire.requests)
+
+
+@check_h2
+def early_hints_come_before_the_response(wire: Wire) -> None:
+    found, body = wire.ask_h2((":path", "/hinted"))
+    assert (found[0], body) == ((":status", "200"), b"in time")
+    (fields,) = wire.hints
+    mine = [pair for pair in fields if pair[0] not in ("date", "server")]  # which hypercorn adds
+    assert mine == [(":status", "103"), ("link", "</a>"), ("link", "</b>")]
 
 
 @check_h2

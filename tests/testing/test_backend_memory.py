@@ -111,7 +111,7 @@ def test_a_deadlock_names_each_task_and_its_wait() -> None:
 
 
 def test_turns_without_end_are_a_deadlock_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A smaller bound, so that the test takes no minutes.
+    # A smaller bound, so that the test is fast.
     monkeypatch.setattr(scheduler, "_TURNS", 1000)
     runtime = Runtime()
 
@@ -1035,7 +1035,7 @@ def test_a_reset_takes_its_time_too() -> None:
 def test_nothing_arrives_after_a_reset() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         peer.connection.reset()
-        await peer.send(b"x")  # the server has not heard of it yet
+        await peer.send(b"x")  # the server has not received it yet
         peer.end()
         with pytest.raises(ReadError):
             await stream.read(10, 5.0)
@@ -1066,7 +1066,7 @@ def test_a_server_that_waits_for_room_gets_the_reset() -> None:
         await peer.scheduler.sleep(1.0)
         assert not sender.done
         stream.close()
-        await sender.wait()  # closing made room, and what came then was answered with RST
+        await sender.wait()  # closing made room, and later bytes were answered with RST
         with pytest.raises(PeerGone):
             await peer.send(b"more")
         assert sender.error is None or isinstance(sender.error, PeerGone)
@@ -1082,7 +1082,7 @@ def test_a_server_that_waits_for_room_gets_the_reset() -> None:
         sender = peer.scheduler.spawn(peer.send(b"x" * 2 * PIECE))
         await peer.scheduler.sleep(0.5)
         stream.close()
-        await sender.wait()  # what was under way came to a closed socket
+        await sender.wait()  # bytes on their way reached a closed socket
         assert isinstance(sender.error, PeerGone)
         assert peer.scheduler.now == 2.0
 
@@ -1108,7 +1108,7 @@ def test_server_that_reads_too_much_learns_that_the_client_left() -> None:
 
 
 def fetching(checkpoints: bool, fetched: list[bytes]) -> Callable[[Runtime], Coroutine[Any, Any, None]]:
-    """A client that asks and reads three pieces, from a server that answers slowly."""
+    """A client that sends a request and reads three pieces, from a server that answers slowly."""
 
     async def serve(peer: ServerEnd) -> None:
         await peer.recv_until(b"\n")
@@ -1198,7 +1198,7 @@ def test_a_leak_is_found_and_the_note_says_at_which_moment() -> None:
 
 
 def test_a_grant_that_arrives_with_the_cancellation_is_tried() -> None:
-    """The moment just before the victim goes on: what it waited for has happened already."""
+    """The moment just before the victim goes on: the awaited event has happened already."""
     granted_and_cancelled: list[bool] = []
 
     async def scenario(runtime: Runtime) -> None:

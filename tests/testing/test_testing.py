@@ -504,7 +504,7 @@ def test_a_strike_gets_the_simulation_and_the_victim() -> None:
     assert "bytes from example.com:80" in " ".join(seen)
 
 
-# What a pool costs and keeps.
+# The cost of a pool, and the memory that it keeps.
 
 
 @pytest.fixture

@@ -435,7 +435,7 @@ def test_an_app_that_breaks_the_protocol_gets_the_reason(runtime: Runtime, messa
         try:
             with pytest.raises(httpcore.HTTPCoreError, match=words or "after its end"):  # noqa: PT012
                 await fetch(runtime, transport, "GET", URL)
-                await transport.aclose()  # what is sent after the end is raised here
+                await transport.aclose()  # an error after the end is raised here
         finally:
             transport.close()
 

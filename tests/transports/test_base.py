@@ -1,4 +1,4 @@
-"""The interface: two entries over one handler, context managers, what is released and when."""
+"""The interface: two entries over one handler, context managers, releases and their moments."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_an_object_that_is_no_transport_is_refused(transport: Any) -> None:
             httpcore.HTTPSOnly(transport)
 
 
-# What is taken, and what is added.
+# Accepted arguments, and added fields.
 
 TAKEN: list[tuple[Any, Any, Any]] = [
     ("GET", URL, None),

@@ -1,4 +1,4 @@
-"""HSTS, by the letter of RFC 6797: what a header means, whom it is for, how long, and what becomes of a URL."""
+"""HSTS, by RFC 6797: the meaning of a header, its hosts, its lifetime, and the resulting URLs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ VALUES: list[tuple[str, tuple[int, bool] | None]] = [
 
 
 class Site:
-    """Answers every request, for https with the header that is set, and notes what came."""
+    """Answers every request, for https with the header that is set, and records the requests."""
 
     def __init__(self) -> None:
         self.header: Any = None
@@ -93,7 +93,7 @@ def test_what_a_header_asks_for(runtime: Runtime, value: str, demand: tuple[int,
     runtime.run(body)
 
 
-# Section 8.3: what becomes of a URL of a known host.
+# Section 8.3: the resulting URL for a known host.
 @each_runtime
 @pytest.mark.parametrize(
     ("url", "sent"),

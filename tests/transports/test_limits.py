@@ -20,7 +20,7 @@ SURE = RetryPolicy(backoff=1, jitter=0)
 
 
 def noting(simulation: Simulation, *statuses: Any) -> tuple[httpcore.MockTransport, list[float]]:
-    """Answers with these statuses, headers or errors, then with 200; and when it was asked."""
+    """Answers with these statuses, headers or errors, then with 200; and records the times of the requests."""
     left, times = list(statuses), []
 
     async def handler(method: str, url: str, headers: Any, stream: Any, extensions: Any) -> Any:
@@ -314,7 +314,7 @@ def test_the_wait_for_a_place_has_the_pool_timeout(runtime: Runtime) -> None:
     async def body() -> None:
         transport = httpcore.ConcurrencyLimit(1, httpcore.MockTransport(lambda *_: httpcore.Response(204)))
         async with opened(runtime, transport, "GET", URL):
-            with pytest.raises(httpcore.PoolTimeout, match="no place came free"):
+            with pytest.raises(httpcore.PoolTimeout, match="no request ended in time"):
                 await fetch(runtime, transport, "GET", URL, extensions={"timeout": 0.01})
         assert (await fetch(runtime, transport, "GET", URL)).status_code == 204
 

@@ -1,4 +1,4 @@
-"""Mounts and the two that keep requests on https; httpx2 is the reference for the patterns that it knows too."""
+"""Mounts and the two that keep requests on https; httpx2 is the reference for the patterns that it supports too."""
 
 from __future__ import annotations
 

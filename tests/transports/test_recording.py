@@ -19,7 +19,7 @@ CODED = gzip.compress(bytes(range(256)) * 400, mtime=0)
 
 
 def serve(peer: Peer) -> None:
-    """Counts its answers, so that a replay is told from a new one."""
+    """Counts its answers, so that a replay can be distinguished from a new one."""
     number = 0
     while head := peer.head():
         number += 1

@@ -306,7 +306,7 @@ def injecting(environ: Any, start_response: Any) -> Any:
 @pytest.mark.parametrize(
     ("app", "words"),
     [
-        (silent, r"did not call start_response"),
+        (silent, r"without calling start_response"),
         (twice, r"called start_response\(\) twice"),
         (numbered, "status is 'fine': expected"),
         (textual, "a piece of type str: expected bytes"),
