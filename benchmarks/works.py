@@ -216,6 +216,13 @@ WORKS = [
     gateway("gateway, uvloop", "uvloop", False),
     gateway_bulk("down"),
     gateway_bulk("up"),
+    Work(
+        "gateway, echo of 1 KB over WebSockets, uvloop",
+        ("httpcore async", "bare uvicorn"),
+        CPU,
+        "loading.py",
+        ("uvloop", "{plain}", "3", "16", "echo"),
+    ),
     Work("import", ALL_FIRST, FRESH, "fresh.py", ("import", "{plain}/hello")),
     Work("import and a pool", ALL_FIRST, FRESH, "fresh.py", ("pool", "{plain}/hello"), pictured=True),
     Work("import and one GET", ALL_FIRST, FRESH, "fresh.py", ("get", "{plain}/hello"), pictured=True),
