@@ -21,7 +21,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from .._backends.base import PIECE, Backend
 from .._errors import LocalProtocolError, ReadError, ResponseBusy, WriteError, show
 from .._message.body import Body
-from .._message.raw import CLOSED, RawStream
+from .._message.raw import CLOSED, HeldStream, RawStream
 from .._message.request import TrailerTypes, trailer_pairs
 from .._message.response import Response
 from .asgi_cycle import HELD, ClientLeft, Cycle, Message, Scope, Timeouts
@@ -271,7 +271,7 @@ def _always(status_code: int) -> bool:
     return True
 
 
-class AppStream(RawStream):
+class AppStream(HeldStream):
     """See `RawStream`: the caller's side of a WebSocket to an app in this process."""
 
     def __init__(self, cycle: WebSocketCycle, timeouts: Timeouts) -> None:
@@ -314,6 +314,7 @@ class AppStream(RawStream):
     def close(self) -> Awaitable[None]:
         self._rest = b""
         self._cycle.leave()
+        self.closed()
         return CLOSED
 
     def _check(self, kind: type[ReadError] | type[WriteError]) -> None:

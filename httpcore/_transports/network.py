@@ -13,7 +13,7 @@ from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
 from .._message.fields import Headers
-from .._message.raw import CLOSED, RawStream
+from .._message.raw import CLOSED, HeldStream, RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Response, Source
 from .._message.rules import noted
@@ -291,7 +291,7 @@ class _Pieces:
         )
 
 
-class _Connection(RawStream):
+class _Connection(HeldStream):
     """The raw stream; at its end the trailers are put where the extensions have them."""
 
     __slots__ = ("_raw", "_source", "_trailers")
@@ -315,6 +315,7 @@ class _Connection(RawStream):
 
     def close(self) -> Awaitable[None]:
         self._raw.close()
+        self.closed()
         return CLOSED
 
 
