@@ -72,7 +72,7 @@ class Exit(IntEnum):
 
 MEANINGS: Final = {
     Exit.OK: "the response was received to its end",
-    Exit.PROTOCOL: "the scheme, or what the server speaks, is not supported",
+    Exit.PROTOCOL: "the scheme, or the protocol of the server, is not supported",
     Exit.USAGE: "the command line is wrong",
     Exit.URL: "the URL cannot be requested",
     Exit.RESOLVE_PROXY: "the name of the proxy does not resolve",
@@ -86,7 +86,7 @@ MEANINGS: Final = {
     Exit.READ_FILE: "a file to be sent cannot be read",
     Exit.TIMEOUT: "it took too long",
     Exit.TLS: "the TLS handshake failed",
-    Exit.REDIRECTS: "a redirect leads nowhere, in a circle, or there are too many",
+    Exit.REDIRECTS: "a redirect has no usable Location, there is a loop, or there are too many",
     Exit.EMPTY: "the server closed the connection without an answer",
     Exit.SEND: "the connection broke while the request was sent",
     Exit.RECEIVE: "the connection broke, or the framing of the body, while the response was received",
