@@ -232,7 +232,7 @@ class TLSStream:
         try:
             if self._server_name is None and context.check_hostname:
                 # `wrap_socket` refuses this; `wrap_bio` does not, and accepts a certificate for any host.
-                raise ValueError("the context checks host names")
+                raise ValueError("the context checks host names: expected a server name, got none")
             with OPENSSL:  # the first time `ssl` imports the codec by which it encodes host names
                 session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
             # Before the handshake: the ClientHello offers the session (RFC 8446, section 4.6.1).
