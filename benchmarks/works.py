@@ -66,6 +66,11 @@ def gateway(name: str, loop: str, pictured: bool) -> Work:
     return Work(name, clients, CPU, "loading.py", (loop, "{plain}", "3", "64"), pictured=pictured)
 
 
+def streams(count: str, clients: tuple[str, ...], protocol: str = "") -> Work:
+    name = f"{int(count):,} idle event streams" + (", HTTP/2" if protocol else "")
+    return Work(name, clients, MEMORY, "streams.py", ("uvloop", count, protocol))
+
+
 def gateway_bulk(job: str) -> Work:
     clients = ("httpcore async", "aiohttp", *FRONTS)
     name = f"gateway, 50 MB {job}, uvloop"
@@ -216,6 +221,9 @@ WORKS = [
     gateway("gateway, uvloop", "uvloop", False),
     gateway_bulk("down"),
     gateway_bulk("up"),
+    streams("1000", ("httpcore async",)),
+    streams("10000", ("httpcore async", "bare uvicorn", "nginx", "Caddy")),  # aiohttp's 1,000 connections are its limit
+    streams("10000", ("httpcore async",), "h2"),
     Work("import", ALL_FIRST, FRESH, "fresh.py", ("import", "{plain}/hello")),
     Work("import and a pool", ALL_FIRST, FRESH, "fresh.py", ("pool", "{plain}/hello"), pictured=True),
     Work("import and one GET", ALL_FIRST, FRESH, "fresh.py", ("get", "{plain}/hello"), pictured=True),
@@ -231,6 +239,7 @@ PAIRS = [
     ("asyncio GET, 10,000 on 100", "asyncio GET, 1,000 on 100"),
     ("asyncio GET, 10,000 on 100", "asyncio GET, 100 at once"),
     ("HTTP/2 GET, 3,000 at once", "HTTP/2 GET, 100 at once"),
+    ("10,000 idle event streams", "1,000 idle event streams"),
 ]
 """Work that must cost about the same: nothing scans."""
 

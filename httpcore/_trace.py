@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ._public import public
 from ._values import dataclass, field
@@ -52,7 +52,8 @@ __all__ = [
     "TraceEvent",
     "TunnelOpened",
     "TunnelStarted",
-    "earlier_sends",
+    "Earlier",
+    "earlier",
 ]
 
 
@@ -391,10 +392,24 @@ request is about to be sent on a connection. It returns further header fields fo
 that the request has is left out.
 """
 
-earlier_sends: ContextVar[int] = ContextVar("httpcore.earlier_sends", default=0)
-"""How often the call that a request is part of has been sent before: more than 0 after a redirect or a refusal that a
-client answers. A trace may ask for it when the request starts.
-"""
+
+class Earlier(NamedTuple):
+    """What was before a request in the call of a client that it is part of: more than nothing after a redirect, and
+    after a refusal that authentication answers.
+
+    Attributes:
+        sends: how often the call was sent before, with all attempts.
+        requests: how many requests those were.
+        first: the number of the first of them; None where none of them went over the network.
+    """
+
+    sends: int = 0
+    requests: int = 0
+    first: int | None = None
+
+
+earlier: ContextVar[Earlier] = ContextVar("httpcore.earlier", default=Earlier())  # noqa: B039 - a frozen value
+"""A trace or a log may ask for it when a request starts."""
 
 
 class Progress(Protocol):

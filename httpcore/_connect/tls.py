@@ -56,8 +56,8 @@ _RECORD: Final = 16384
 """The most plaintext that one record holds (RFC 8446, section 5.1)."""
 
 _ENCRYPTED: Final = 16 * _RECORD
-"""Bytes that are encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as by 8,
-and by 8 1.15 times as much as by 16. The price: a TLS connection that uploads keeps the ciphertext of this much."""
+"""Bytes that are encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as one by 8
+records, and that 1.15 times as much as one by 16. The price: a TLS connection that uploads keeps as much ciphertext."""
 
 _CIPHERTEXT: Final = 131072 - _RECORD - 1024
 """Ciphertext that is read at once, in bytes. With the part of a record that OpenSSL may hold already it decrypts to at

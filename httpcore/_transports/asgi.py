@@ -14,7 +14,7 @@ from .._backends.base import PIECE, Backend
 from .._errors import LocalProtocolError, PoolClosed, RemoteProtocolError
 from .._message.body import BodyReader
 from .._message.fields import Headers
-from .._message.raw import CLOSED, RawStream
+from .._message.raw import CLOSED, HeldStream, RawStream
 from .._message.request import Request, TrailerTypes
 from .._message.response import Response
 from .._public import public
@@ -353,7 +353,7 @@ class _Through:
         return piece
 
 
-class _ThroughConnection(RawStream):
+class _ThroughConnection(HeldStream):
     """A raw stream that is used in the loop thread: its calls block, and never suspend."""
 
     def __init__(self, thread: LoopThread, raw: RawStream) -> None:
@@ -371,6 +371,7 @@ class _ThroughConnection(RawStream):
 
     def close(self) -> Awaitable[None]:
         self._thread.call_soon(self._raw.close)
+        self.closed()
         return CLOSED
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "blocking",
     "drive",
 ]
 
@@ -437,10 +438,8 @@ class Exchange(AbstractContextManager[Parts]):
             raise
         request._opened.append(response)
         extensions = response.extensions
-        if has_connection(extensions) and not isinstance(extensions["connection"], SyncRawStream):
-            extensions = cast(
-                "ResponseExtensions", {**extensions, "connection": SyncRawStream(extensions["connection"])}
-            )
+        if has_connection(extensions):
+            extensions = blocking(extensions)
         plain = sync_pieces(response.stream, transport)
         return response.status_code, response.headers, plain, cast("SyncResponseExtensions", extensions)
 
@@ -450,6 +449,14 @@ class Exchange(AbstractContextManager[Parts]):
         waiting = self._request.release()
         if waiting:
             drive(_wait_for(waiting), self._served)
+
+
+def blocking(extensions: ResponseExtensions) -> ResponseExtensions:
+    """The same with a raw stream whose calls block, for the caller of a sync entry."""
+    connection: object = extensions["connection"]
+    if isinstance(connection, SyncRawStream):  # of a transport with entries of its own
+        return extensions
+    return cast("ResponseExtensions", {**extensions, "connection": SyncRawStream(extensions["connection"])})
 
 
 async def _wait_for(responses: list[TransportResponse]) -> None:

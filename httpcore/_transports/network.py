@@ -13,7 +13,7 @@ from .._connect.proxy import Proxy, ProxyChooser
 from .._connect.resolvers import Resolver
 from .._errors import LimitExceeded, LocalProtocolError
 from .._message.fields import Headers
-from .._message.raw import CLOSED, RawStream
+from .._message.raw import CLOSED, HeldStream, RawStream
 from .._message.request import TrailerTypes
 from .._message.response import Response, Source
 from .._message.rules import noted
@@ -132,6 +132,7 @@ class HTTPTransport(Transport):
             )
         pool = self.__dict__.setdefault("_made", self._make())  # of two threads one wins
         self._async = cast("ConnectionPool", pool)
+        # Closed before it was made: requests then end with PoolClosed, as for a pool that was there.
         if self._closed:
             self._async._close()
         return self._async
@@ -270,6 +271,7 @@ class _Pieces:
                 self._trailers.extend(self._response.trailers)
             self._refresh()
             raise
+        # As sent, before any decoding: what is made of it is bounded by what reads it.
         if self._left is not None:
             self._left -= len(piece)
             if self._left < 0:
@@ -291,7 +293,7 @@ class _Pieces:
         )
 
 
-class _Connection(RawStream):
+class _Connection(HeldStream):
     """The raw stream; at its end the trailers are put where the extensions have them."""
 
     __slots__ = ("_raw", "_source", "_trailers")
@@ -315,6 +317,7 @@ class _Connection(RawStream):
 
     def close(self) -> Awaitable[None]:
         self._raw.close()
+        self.closed()
         return CLOSED
 
 

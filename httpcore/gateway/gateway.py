@@ -238,8 +238,7 @@ class Gateway:
         has_place = self._gate.enter()
         try:
             if not has_place:
-                turn.watch.rests()  # no upstream is to blame for the time in the queue
-                has_place = await self._gate.wait(self._limits.queue_wait)
+                has_place = await self._queued(turn)
                 if not has_place:
                     await turn.refuse(_FULL)
                     return
@@ -253,6 +252,17 @@ class Gateway:
                 self._gate.leave()
             turn.close()
             self._count(turn)
+
+    async def _queued(self, turn: Turn) -> bool:
+        """Wait for a place. Whether there was one in time."""
+        seconds = self._limits.queue_wait
+        turn.watch.rests()  # no upstream is to blame for the time in the queue
+        cancel = None if turn.upload is None else start(turn.upload.look_ahead(turn.request, seconds))
+        try:
+            return await self._gate.wait(seconds)
+        finally:
+            if cancel is not None:
+                cancel()
 
     async def _asked(self, turn: Turn) -> bool:
         """Call `on_request`: whether the request goes on."""

@@ -114,7 +114,10 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     if method == "CONNECT" or (method == "TRACE" and not trust.traces):
         return _NOT_ALLOWED
     version: str = scope["http_version"]
+    # One pass over the fields: what no rule is about goes on as it is.
     headers, noted = _sorted(scope["headers"])
+    # First, since a field that Connection names is for this hop, whatever rule it has otherwise (RFC 9110, section
+    # 7.6.1).
     if b"connection" in noted:
         _remove_named(headers, noted)
     target = target_of(scope)
@@ -223,6 +226,7 @@ def _made(
     trust: Trust,
     claims: Noted | None,
 ) -> Headers:
+    # RFC 9110, section 7.6.3: a gateway must add itself, and by this a loop is found.
     via = b"via", _via(before, version, trust.name)
     return [via, *written(peer.encode("latin-1", "replace"), host, SCHEMES.get(scheme, b"http"), trust.written, claims)]
 
@@ -293,6 +297,7 @@ def _host(version: str, noted: Noted, authority: bytes | None) -> bytes | Refusa
     values = noted.get(b"host", ())
     if version != "1.1" and not any(values):  # granian gives an empty one
         return authority
+    # RFC 9112, section 3.2: 400 for none, several, or one that is no host.
     if len(values) != 1 or not hosts[values[0]]:
         return _BAD_HOST
     return values[0] if authority is None else authority
@@ -306,6 +311,7 @@ def _framing(version: str, noted: Noted) -> tuple[bool | None, int | None] | Ref
         # HTTP/1.0 has no transfer codings, HTTP/2 forbids the field (RFC 9112, section 6.1; RFC 9113, section 8.2.2).
         return (True, None) if version == "1.1" else _BAD_FRAMING
     if b"content-length" in noted:
+        # Equal ones that are repeated are one (RFC 9110, section 8.6); differing ones are an attempt at smuggling.
         values = {value.strip(b" \t") for value in b",".join(noted[b"content-length"]).split(b",")}
         value = values.pop()
         if values or not _NUMBER.fullmatch(value):

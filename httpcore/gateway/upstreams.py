@@ -34,7 +34,7 @@ class UpstreamState:
         self.prefix: bytes = upstream.prefix
         self.place: URL = URL.parse(self.url)
         self.sender: Sender = upstream.sender()
-        self.pool = self.sender if type(self.sender) is ConnectionPool else None
+        self.pool: ConnectionPool | None = self.sender if type(self.sender) is ConnectionPool else None
         self.member: Member = Member(upstream.weight, health)
         self.requests: int = 0
         self.failures: int = 0

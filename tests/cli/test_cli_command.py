@@ -249,6 +249,41 @@ def test_a_password_that_is_not_typed_is_an_error_of_usage(monkeypatch: pytest.M
     assert ran.err == "httpcore: (2) -u: expected USER:PASSWORD or a typed password, got the end of the input\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a session without a terminal is one of POSIX")
+@pytest.mark.parametrize("stdin", ["</dev/null", "<&-", "</dev/zero"])
+def test_without_a_terminal_a_password_is_not_asked_for(stdin: str) -> None:
+    command = f'exec "$0" -W error -m httpcore -u "me:" -u me http://127.0.0.1:9/ {stdin}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable], capture_output=True, cwd=PROJECT, start_new_session=True, timeout=30
+    )
+    assert done.returncode == Exit.USAGE
+    expected = "-u: expected a password: give USER:PASSWORD, or run in a terminal"
+    assert done.stderr.decode() == f"httpcore: (2) {expected}\n"
+    assert done.stdout == b""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are of POSIX")
+def test_a_password_is_typed_on_the_terminal_beside_stdin(tmp_path: Path) -> None:
+    """stdin is the body; the terminal is asked, and does not show what is typed."""
+    ours, theirs = os.openpty()
+    take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    command = 'exec "$0" -m httpcore -vv -u me -d @- "$1" </dev/null 2>"$2" >/dev/null'
+    with ScriptedServer(answering(ok())) as server:
+        words = ["/bin/sh", "-c", command, sys.executable, server.url, str(tmp_path / "err")]
+        process = subprocess.Popen(
+            [sys.executable, "-c", take, *words], stdin=theirs, cwd=PROJECT, start_new_session=True
+        )
+        shown = b""
+        while b"Password of me: " not in shown:
+            shown += os.read(ours, 1000)
+        os.write(ours, b"sesame\n")
+        assert process.wait(30) == 0
+    os.close(theirs)
+    os.close(ours)
+    assert b"sesame" not in shown
+    assert "> Authorization: Basic bWU6c2VzYW1l" in (tmp_path / "err").read_text()
+
+
 # The bar of progress.
 
 

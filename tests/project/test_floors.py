@@ -153,6 +153,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
             {"response"},
             {"auth"},
             {"options"},
+            {"in_flight"},
             {"session"},
             {"download", "settings"},
             {"client"},
