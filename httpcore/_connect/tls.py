@@ -627,8 +627,8 @@ class TLSStream:
         return True
 
     def _read_fault_after_write_error(self) -> ssl.SSLError | None:
-        """A write failed below: decrypt the bytes received before. Returns the alert in it, or what else is wrong with
-        it.
+        """A write failed below: decrypt the bytes received before. Returns the alert in it, or another description of
+        the fault.
 
         Data in it is kept for `take` and `read`; more than a piece is not needed to detect an early answer.
         """
