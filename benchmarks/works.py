@@ -224,6 +224,13 @@ WORKS = [
     streams("1000", ("httpcore async",)),
     streams("10000", ("httpcore async", "bare uvicorn", "nginx", "Caddy")),  # aiohttp's 1,000 connections are its limit
     streams("10000", ("httpcore async",), "h2"),
+    Work(
+        "gateway, echo of 1 KB over WebSockets, uvloop",
+        ("httpcore async", "bare uvicorn"),
+        CPU,
+        "loading.py",
+        ("uvloop", "{plain}", "3", "16", "echo"),
+    ),
     Work("import", ALL_FIRST, FRESH, "fresh.py", ("import", "{plain}/hello")),
     Work("import and a pool", ALL_FIRST, FRESH, "fresh.py", ("pool", "{plain}/hello"), pictured=True),
     Work("import and one GET", ALL_FIRST, FRESH, "fresh.py", ("get", "{plain}/hello"), pictured=True),

@@ -120,17 +120,23 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     # 7.6.1).
     if b"connection" in noted:
         _remove_named(headers, noted)
-    target = target_of(scope)
-    if isinstance(target, Refusal):
-        return target
-    path, authority = target
+    path: bytes | None = scope.get("raw_path")
+    authority: bytes | None = None
+    if not path or path[:1] != b"/":  # mostly it is in origin-form
+        target = target_of(scope)
+        if isinstance(target, Refusal):
+            return target
+        path, authority = target
     host = _host(version, noted, authority)
     if isinstance(host, Refusal):
         return host
-    framing = _framing(version, noted)
-    if isinstance(framing, Refusal):
-        return framing
-    has_body, length = framing
+    has_body: bool | None = False if version[:1] == "1" else None
+    length: int | None = None
+    if b"content-length" in noted or b"transfer-encoding" in noted:
+        framing = _framing(version, noted)
+        if isinstance(framing, Refusal):
+            return framing
+        has_body, length = framing
     if trust.is_confined and leaves(path):
         return _OUTSIDE
     if len(noted) > 1 or b"host" not in noted:
@@ -144,17 +150,18 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     added, headers.checked = _added(peer, scope["scheme"], version, host, noted, trust)
     headers += added
     query = scope["query_string"]
-    return Forward(
+    facts = (
         method,
         path + b"?" + query if query else path,
         headers,
         host,
-        client_of(peer, noted, trust.proxies),
+        client_of(peer, noted, trust.proxies) if b"x-forwarded-for" in noted else peer,
         has_body,
         length,
         bool(has_body) and any(name == b"expect" for name, _ in headers),
         b"te" in noted and b"trailers" in _members(noted[b"te"]),
     )
+    return tuple.__new__(Forward, facts)  # `Forward(...)` is a call more
 
 
 def planned(request: Forward, place: URL, target: bytes) -> Request | None:
@@ -303,21 +310,19 @@ def _host(version: str, noted: Noted, authority: bytes | None) -> bytes | Refusa
     return values[0] if authority is None else authority
 
 
-def _framing(version: str, noted: Noted) -> tuple[bool | None, int | None] | Refusal:
-    """Whether there is a body, and its length where that was said (RFC 9112, section 6)."""
+def _framing(version: str, noted: Noted) -> tuple[bool, int | None] | Refusal:
+    """That there is a body, and its length where that was said (RFC 9112, section 6)."""
     if b"transfer-encoding" in noted:
         if b",".join(noted[b"transfer-encoding"]).strip(b" \t").lower() != b"chunked":
             return _BAD_CODING
         # HTTP/1.0 has no transfer codings, HTTP/2 forbids the field (RFC 9112, section 6.1; RFC 9113, section 8.2.2).
         return (True, None) if version == "1.1" else _BAD_FRAMING
-    if b"content-length" in noted:
-        # Equal ones that are repeated are one (RFC 9110, section 8.6); differing ones are an attempt at smuggling.
-        values = {value.strip(b" \t") for value in b",".join(noted[b"content-length"]).split(b",")}
-        value = values.pop()
-        if values or not _NUMBER.fullmatch(value):
-            return _BAD_FRAMING
-        return True, int(value)
-    return (False if version.startswith("1") else None), None
+    # Equal ones that are repeated are one (RFC 9110, section 8.6); differing ones are an attempt at smuggling.
+    values = {value.strip(b" \t") for value in b",".join(noted[b"content-length"]).split(b",")}
+    value = values.pop()
+    if values or not _NUMBER.fullmatch(value):
+        return _BAD_FRAMING
+    return True, int(value)
 
 
 def _counted(method: str, values: list[bytes]) -> Headers | Refusal:
