@@ -101,7 +101,7 @@ class Upstream:
             yield port
 
     def left(self, port: int, request: bytes, nap: float) -> tuple[float, float]:
-        """One client that leaves: ms until the app was told, and until the upstream saw it."""
+        """One client that leaves: ms until the app was notified, and until the upstream saw it."""
         with socket.create_connection(("127.0.0.1", port), 10) as client:
             client.sendall(request)
             connection, _ = self.listener.accept()
@@ -130,7 +130,7 @@ def shown(values: list[float]) -> str:
 def main(tries: str = "50", word: str = "") -> None:
     upstream = Upstream()
     first()
-    print("| server | phase | until the app is told | from there | together |\n|---|---|---:|---:|---:|")
+    print("| server | phase | until the app is notified | from there | together |\n|---|---|---:|---:|---:|")
     for server in [name for name in SERVERS if word in name]:
         with upstream.behind(server) as port:
             for phase, request in PHASES.items():

@@ -1,4 +1,4 @@
-"""An upstream of event streams that says nothing unless it is told to: `streaming.py PORT [h2]`.
+"""An upstream of event streams that sends nothing without a command: `streaming.py PORT [h2]`.
 
 Each request is answered with a head and one event at once, and is never ended. Each line on standard input, `RATE
 COUNT`, has it send COUNT events, RATE in a second, on streams that it draws; "done" on standard output is the answer.

@@ -371,8 +371,7 @@ class SSLConfig:
         cert: a client certificate: one PEM file with certificate and key, `(certificate, key)`, or
             `(certificate, key, password)`; paths. Default None.
         verify: True trusts certifi's bundle, or the files of `SSL_CERT_FILE` and `SSL_CERT_DIR` when they are set; a
-        path
-            of a PEM file or of a directory of them trusts that instead; "system" the authorities of the operating
+            path of a PEM file or of a directory of them trusts that instead; "system" the authorities of the operating
             system (on macOS and Windows that needs the package truststore); False accepts any certificate.
         trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are followed. Default True.
         server_hostname: the name that is sent (SNI) and that the certificate must be for, in place of the URL's host;

@@ -33,7 +33,7 @@ class Gate:
     def __enter__(self) -> None:
         self._inside.append(get_ident())
         # Entered first, looked at then, and the fork does both in the other order: so one of them sees the other. This
-        # one steps back, since a fork that waits for each newcomer would never come to its turn.
+        # thread waits, since a fork that waited for each newcomer would never run.
         while self._forking and time.monotonic() < self._forking + _LONGEST:
             self._inside.remove(get_ident())
             time.sleep(_LOOK)

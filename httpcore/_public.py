@@ -20,7 +20,7 @@ def public(thing: T) -> T:
 
 def resolvable(cls: type[T]) -> type[T]:
     """Have the annotations of a class looked up in the module that defines it, and not in `httpcore`, which lacks their
-    names: `typing.get_type_hints`, and what stands on it, asks the module that a class names. Below `public`.
+    names: `typing.get_type_hints`, and code that uses it, looks in the module that a class names. Below `public`.
     """
     texts = {name: str(getattr(note, "__forward_arg__", note)) for name, note in cls.__annotations__.items()}
     cls.__annotations__ = {name: ForwardRef(text, module=cls.__module__) for name, text in texts.items()}

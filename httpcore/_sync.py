@@ -98,10 +98,9 @@ class SyncConnectionPool:
         limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive. A thread that finds none free waits
             up to `pool_timeout`.
         http1, http2: the protocols that may be used. Both (the default): whatever the server chooses by ALPN, and
-        HTTP/1.1 over
-            plain http. `http1=False` is prior knowledge: HTTP/2 it is, over plain http too. An `SSLContext` means
-            HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it. Over HTTP/2 many threads use one
-            connection at the same time.
+            HTTP/1.1 over plain http. `http1=False` is prior knowledge: HTTP/2 it is, over plain http too. An
+            `SSLContext` means HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it. Over HTTP/2
+            many threads use one connection at the same time.
         proxy: the way to all origins: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
             `proxies_from_environment()`. Default None: none, also if the environment has one.
@@ -134,10 +133,9 @@ class SyncConnectionPool:
             simulation (`httpcore.testing.Simulation.blocking`), a wrapper around `threads_backend()`, or one of your
             own. A call that suspends ends with `RuntimeError`. Default None: `threads_backend()`, sockets.
         engines: the readers and writers of the protocols: "native", this library; "reference", h11 and h2 under the
-        same
-            rules; "shadow", native with the reference beside it, whose differences are traced; or one for each, e.g.
-            `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: the
-            value of the environment variable HTTPCORE_ENGINES, else native.
+            same rules; "shadow", native with the reference beside it, whose differences are traced; or one for each,
+            e.g. `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: the value
+            of the environment variable HTTPCORE_ENGINES, else native.
 
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
 
@@ -226,8 +224,8 @@ class SyncConnectionPool:
                 read to its end or closed.
             ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the pool's. Default None: the pool's.
             timeout: a `TimeoutConfig`, whose missing fields have the pool's values; or seconds for each kind of wait,
-            which
-                leaves the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the pool's.
+                which leaves the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the
+                pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
             max_body: the most bytes of the response's body that are kept, as received and as decoded; more is
@@ -257,7 +255,7 @@ class SyncConnectionPool:
             PolicyError: the network policy allows none of the host's addresses.
             PoolClosed: the pool is closed.
             Exception: whatever the body's iterator, `trailers`, a resolver, the chooser of the proxy, or `trace`
-            raises.
+                raises.
         """
         sent: Any = body if type(body) is bytes else _plain_body(body)  # so that a body is taken apart once
         response = _new(SyncResponse)

@@ -772,7 +772,7 @@ class AsyncioBackend:
             for number in numbers:
                 self._loop.add_writer(number, _settle, future, True)
             in_time = await self._in_time(future, seconds)
-            # Of several the future does not show which one it was: the caller then checks each.
+            # With several sockets the future does not show which one was ready: the caller then checks each.
             return sockets if in_time and len(sockets) == 1 else ()
         finally:
             for number in numbers:

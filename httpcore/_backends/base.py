@@ -341,8 +341,8 @@ class Backend(Protocol):
 
         Raises:
             ConnectTimeout: none answered within `timeout`.
-            ConnectError: every address failed.
-            In both cases the message names each that was tried with its error, and `errno` is the last one's.
+            ConnectError: every address failed. In both cases the message names each that was tried with its error, and
+                `errno` is the last one's.
         """
         ...
 

@@ -128,7 +128,7 @@ def _field(name: bytes, value: bytes, secrets: bool) -> str:
 
 
 def certificate_lines(info: ResponseInfo) -> list[str]:
-    """Whose certificate the server showed."""
+    """The subject of the server's certificate."""
     try:
         certificate = None if info.tls is None else info.tls.peer_certificate
     except RemoteProtocolError as error:

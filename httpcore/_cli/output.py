@@ -1,4 +1,6 @@
-"""Where the response goes: a file, a descriptor, or a terminal, which receives only text and no control characters."""
+"""The destination of the response: a file, a descriptor, or a terminal, which receives only text and no control
+characters.
+"""
 
 from __future__ import annotations
 

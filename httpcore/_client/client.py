@@ -288,9 +288,8 @@ class Client(_Face[ClientResponse]):
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
             timeout: as for the client, for this request; a field that is left out has the client's value. None: no
-            limit. options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
-            `cookies=`,
-                `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
+                limit. options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
+                `cookies=`, `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
                 `query_params`, and `follow_redirects=` of `allow_redirects`.
 
         Raises:
@@ -516,8 +515,7 @@ class Client(_Face[ClientResponse]):
 
         Raises:
             HTTPStatusError: the status is 400 or more.
-            OSError: the file cannot be written.
-            All that `request` raises.
+            OSError: the file cannot be written. All that `request` raises.
         """
         progress = options.pop("on_progress", None)
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)
@@ -600,9 +598,8 @@ class AsyncClient(_Face[AsyncClientResponse]):
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
             timeout: as for the client, for this request; a field that is left out has the client's value. None: no
-            limit. options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
-            `cookies=`,
-                `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
+                limit. options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
+                `cookies=`, `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
                 `query_params`, and `follow_redirects=` of `allow_redirects`.
 
         Raises:
@@ -828,8 +825,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
 
         Raises:
             HTTPStatusError: the status is 400 or more.
-            OSError: the file cannot be written.
-            All that `request` raises.
+            OSError: the file cannot be written. All that `request` raises.
         """
         progress = options.pop("on_progress", None)
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)

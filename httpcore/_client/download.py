@@ -266,7 +266,7 @@ def _is_whole(response: Readable, kept: _Kept) -> bool:
 
 
 def _start(response: Readable, kept: _Kept | None) -> int:
-    """Where the body belongs in the file.
+    """The position of the body in the file.
 
     Raises:
         RemoteProtocolError: it is a part that was not requested.

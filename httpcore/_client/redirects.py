@@ -90,7 +90,7 @@ def location_of(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes | 
 
 
 def redirect_for(method: str, url: URL, status: int, location: bytes) -> Redirect:
-    """Where a redirect leads.
+    """The target of a redirect.
 
     Raises:
         RedirectError: the Location is no URL that can be requested.

@@ -55,7 +55,7 @@ class URL:
 
     Raises:
         InvalidURL: no URL, or one that two readers could interpret differently: with a backslash, a space before the
-        path. UnsupportedProtocol: the scheme is neither http nor https.
+            path. UnsupportedProtocol: the scheme is neither http nor https.
 
     `str(url)` is the whole text, user name and password included. `repr(url)` and `redacted` show neither.
     """

@@ -1,4 +1,4 @@
-"""Which `ssl.SSLContext` an `SSLConfig` stands for: made when first asked for, kept, and never changed after that.
+"""The `ssl.SSLContext` of an `SSLConfig`: made at its first use, kept, and never changed after that.
 
 A context takes some 20 ms to make, nearly all of it for reading certifi's bundle, so it is made off the event loop and
 kept by all that it depends on: the config, the protocols offered, and what the environment said. Threads that ask for

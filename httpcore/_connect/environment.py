@@ -1,4 +1,4 @@
-"""Which proxy the environment variables name for an origin, read once and when asked to. No I/O.
+"""The proxy that the environment variables name for an origin, read once and only on request. No I/O.
 
 There is no standard for these variables. What is done here is what curl and Go do, and where they differ:
 
@@ -80,7 +80,7 @@ class _Names(NamedTuple):
 @resolvable
 @dataclass(frozen=True, slots=True)
 class EnvironmentProxies:
-    """Which proxy leads to which origin. Made by `proxies_from_environment`; hashable, compared by value.
+    """The proxy for each origin. Made by `proxies_from_environment`; hashable, compared by value.
 
     Attributes:
         http, https: the proxy for origins of that scheme, or None.

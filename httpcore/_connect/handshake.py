@@ -38,9 +38,8 @@ class Hop(NamedTuple):
         place: what tells this hop from all others: sessions are shared between equal ones.
         tls: how it is checked.
         host: the host that we mean to talk to, as in the URL.
-        offers: the possible protocols, best
-        first. demands: the context's demands, which it must still have, since other requests that share the connection
-        rely on it.
+        offers: the possible protocols, best first. demands: the context's demands, which it must still have, since
+            other requests that share the connection rely on it.
     """
 
     place: Hashable

@@ -109,7 +109,7 @@ class _Range(NamedTuple):
 @resolvable
 @dataclass(frozen=True, slots=True, init=False)
 class NetworkPolicy:
-    """Which addresses and ports a pool may connect to. Hashable; policies with the same rules are equal.
+    """The addresses and ports that a pool may connect to. Hashable; policies with the same rules are equal.
 
     Arguments:
         allow: networks that may be reached, as text: "10.0.0.0/8", "2001:db8::/32", or one address. When there are any,
@@ -164,7 +164,7 @@ class NetworkPolicy:
 
         Arguments:
             address: an IPv4 or IPv6 address as text, a zone identifier behind "%" allowed. A text that is no address is
-            denied.
+                denied.
 
         Raises:
             PolicyError: it may not; the error has `address`, `port` and `rule`.

@@ -24,8 +24,8 @@ class Resolver(Protocol):
 
         Arguments:
             host: a name in lower-case ASCII, never an IP address.
-            system: asks the operating system in whatever runtime this is: `await system(host)`. It keeps the connect
-                timeout; what else a resolver waits for it has to bound itself. In threads (`SyncConnectionPool`)
+            system: asks the operating system in whatever runtime this is: `await system(host)`. The connect timeout
+                applies to it; a resolver must bound its other waits itself. In threads (`SyncConnectionPool`)
                 nothing may suspend: such a resolver blocks, or awaits `system` alone.
 
         Raises:

@@ -23,8 +23,8 @@ __all__ = ["Route", "route_to"]
 
 
 class Route(NamedTuple):
-    """Where to, and how. `Dial` walks it: to the proxy or the origin, TLS with the proxy, the tunnel, TLS with the
-    origin; each if there is such a thing.
+    """The destination of a connection, and its path. `Dial` walks it: to the proxy or the origin, TLS with the proxy,
+    the tunnel, TLS with the origin; each if there is such a thing.
 
     Attributes:
         scheme, host, port: of the origin; of the proxy, if that `forwards`.

@@ -33,7 +33,7 @@ class Sessions:
 
     def keep(self, key: Hashable, resumable: Resumable) -> None:
         """For the next connection to what `key` names, all of it."""
-        # To lose one costs a full handshake and nothing else; to wait here would be for ever.
+        # Losing a session costs only a full handshake; a wait here would never end.
         if self._lock._is_owned():  # a finaliser or a signal handler has interrupted a step of this thread
             return
         with self._lock:

@@ -232,7 +232,7 @@ class TLSStream:
         try:
             if self._server_name is None and context.check_hostname:
                 # `wrap_socket` refuses this; `wrap_bio` does not, and accepts a certificate for any host.
-                raise ValueError("the context checks host names")
+                raise ValueError("the context checks host names: expected a server name, got none")
             with OPENSSL:  # the first time `ssl` imports the codec by which it encodes host names
                 session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
             # Before the handshake: the ClientHello offers the session (RFC 8446, section 4.6.1).
@@ -627,8 +627,8 @@ class TLSStream:
         return True
 
     def _read_fault_after_write_error(self) -> ssl.SSLError | None:
-        """A write failed below: decrypt the bytes received before. Returns the alert in it, or what else is wrong with
-        it.
+        """A write failed below: decrypt the bytes received before. Returns the alert in it, or another description of
+        the fault.
 
         Data in it is kept for `take` and `read`; more than a piece is not needed to detect an early answer.
         """

@@ -18,9 +18,9 @@ class HTTP11Connection:
 
     Attributes:
         engine: library and version of the reader of responses.
-        is_quiet: whether, between exchanges, nothing has arrived and the peer has not left. Anything else is not
-            ours to interpret. It reads nothing, so it may be called
-        again. rules: the accepted deviations of the peer. totals: the pool's counts of sent and received bytes.
+        is_quiet: whether, between exchanges, nothing has arrived and the peer has not left. Anything else is not ours
+            to interpret. It reads nothing, so it may be called again. rules: the accepted deviations of the peer.
+            totals: the pool's counts of sent and received bytes.
         was_used: it has carried an exchange, so that `is_quiet` has been asked before this one.
     """
 

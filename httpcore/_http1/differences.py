@@ -1,4 +1,4 @@
-"""Where h11 reads an HTTP/1.1 response otherwise than our grammar does, each with its reason: a closed table.
+"""The differences between h11 and our grammar for HTTP/1.1 responses, each with its reason: a closed table.
 
 The shadow engine reports any difference that is not here. `docs/reference/engines.md` shows the table, and
 `tests/http1/test_h11_engine.py` has an example for each row, so that a row which is no longer true fails a test.

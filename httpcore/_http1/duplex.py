@@ -33,7 +33,7 @@ __all__ = ["HTTP11DuplexExchange", "begin_exchange"]
 
 
 class _Input(Enum):
-    """Which side reads the input."""
+    """The side that reads the input."""
 
     FREE = "neither"
     RECEIVER = "a task or thread that receives, or waits to"

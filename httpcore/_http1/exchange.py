@@ -196,7 +196,7 @@ class HTTP11Exchange(H1Response):
             self._reading = False
 
     def give_up(self) -> bool:
-        """End it here, whatever its state. Tells whether the connection may carry others all the same."""
+        """End it here, whatever its state. Returns whether the connection may carry others all the same."""
         return False
 
     def raw(self, release: Callable[[], None]) -> RawStream:

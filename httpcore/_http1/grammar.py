@@ -46,7 +46,7 @@ STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + TEXT +
 
 
 class Framing(Enum):
-    """Where a head leaves us."""
+    """The state after a head."""
 
     INTERIM = "before the next head"
     LENGTH = "in a body of known length"

@@ -1,4 +1,4 @@
-"""Where h2 reads the frames of a server otherwise than our rules do, each with its reason: a closed table.
+"""The differences between h2 and our rules for the frames of a server, each with its reason: a closed table.
 
 The shadow engine reports any difference that is not here. `docs/reference/engines.md` shows the table, and
 `tests/http2/test_h2_reference.py` has an example for each row, so that a row which is no longer true fails a test.

@@ -19,7 +19,7 @@ __all__ = ["TABLE_BYTES", "FieldEncoder"]
 TABLE_BYTES: Final = 4096
 """Of the dynamic table at most, however much the peer offers."""
 
-# Kept out of every table, on the way too (7.1.3).
+# Fields that no table may keep, in an intermediary either (7.1.3).
 _SECRET: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 # Hardly ever the same twice.
 _FLEETING: Final = frozenset((b":path", b"content-length", b"if-modified-since", b"if-none-match", b"range"))

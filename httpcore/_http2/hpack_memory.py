@@ -62,8 +62,7 @@ class FieldBlock:
         fields: name and value of each.
         size: of all fields, with 32 bytes for each (RFC 9113, 6.5.2).
         added: the entries that the block adds to the table. head: the engine's reading of it as the head of a response,
-        so that it is checked once, and the value of
-            Content-Length; None before.
+            so that it is checked once, and the value of Content-Length; None before.
     """
 
     __slots__ = ("added", "fields", "head", "size")

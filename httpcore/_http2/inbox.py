@@ -42,8 +42,8 @@ class Inbox(Stream):
         head, interim, parts, held: of the response. `held` counts the bytes in `parts`.
         received: bytes of the body that were received, in all.
         started: a part of the response was received, so that the request must not be sent again by itself.
-        error: the reason why it ended without a
-        complete response. refused: the peer has reported that it did not process the request.
+        error: the reason why it ended without a complete response. refused: the peer has reported that it did not
+            process the request.
         crowded: if it was refused, then because there were too many: the same connection may take it later.
         stopped: nothing more of the request is wanted.
         receiver, sender: the waits for news of it.

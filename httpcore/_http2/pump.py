@@ -268,8 +268,7 @@ class Pump:
 
         Arguments:
             left: seconds to wait for room, again after each progress.
-            ends: the end of all waits; None: never. ready:
-            the condition that the caller waits for.
+            ends: the end of all waits; None: never. ready: the condition that the caller waits for.
         """
         core, outbox, election = self._core, self._outbox, self._election
         if self._engine.unread or self._engine.frames_read - core.turn >= FRAMES:

@@ -59,10 +59,9 @@ class Sender:
     Attributes:
         max_streams: how many streams the peer allows at once: 100 until its SETTINGS came, at most 2**31 - 1.
         max_frame: the largest DATA frame that we send, in bytes.
-        settings_seen: the peer's first SETTINGS were
-        received. extended_connect: the peer accepts `:protocol` (RFC 8441). closed: nothing may be sent any more,
-        except the bytes that `take` returns. connection_window: how many bytes may be sent on all streams together; it
-        may be below 0.
+        settings_seen: the peer's first SETTINGS were received. extended_connect: the peer accepts `:protocol` (RFC
+            8441). closed: nothing may be sent any more, except the bytes that `take` returns. connection_window: how
+            many bytes may be sent on all streams together; it may be below 0.
     """
 
     def __init__(self, rules: ReadRules) -> None:

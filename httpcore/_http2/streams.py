@@ -30,7 +30,7 @@ class Stream:
     Attributes:
         number: of the stream; 0 before there is one.
         is_open: the engine knows it: `request` was called, and neither the end of both messages nor a reset has been
-        received. connect, content: the request is a CONNECT; its response may have a body.
+            received. connect, content: the request is a CONNECT; its response may have a body.
         sent_all: our END_STREAM is out.
         ended: theirs is in: the response is complete.
         trailers: of the response, once it has ended.

@@ -30,7 +30,7 @@ MaxBody = int | None | Unset
 
 
 class ContentSource(Protocol):
-    """Where a body comes from."""
+    """The source of a body."""
 
     @property
     def length(self) -> int | None:

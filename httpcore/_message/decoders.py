@@ -84,7 +84,7 @@ Note = Callable[[Leniency], bool]
 
 
 class _Source(Protocol):
-    """Where a stage gets its input: what was fed, or the stage before."""
+    """The source of a stage: the fed bytes, or the stage before."""
 
     def take(self) -> bytes:
         """The next piece, b"" when there is none yet."""

@@ -80,7 +80,7 @@ class RawStream(Protocol):
 
 
 class HeldStream(RawStream):
-    """One whose close is told to what has handed it on.
+    """A raw stream whose close is reported to its owner.
 
     Attributes:
         on_close: called by `close`, each time, when it is closed. Plain and quick.

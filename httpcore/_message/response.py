@@ -66,7 +66,7 @@ class ResponseInfo(NamedTuple):
         attempts: 1, or more when the request was sent again: because its connection had died in the pool or the server
             had refused it unprocessed, or by `retries`.
         connected_after: when the request had a connection. head_after: when the head of the final response was
-        received. request_number: the number of the request in this process, as in its trace and on its errors.
+            received. request_number: the number of the request in this process, as in its trace and on its errors.
         timing: when each step was, see `RequestTiming`. It is a snapshot: read it after the body.
         bytes_sent, bytes_received: on the wire, of the attempt that was answered, so far: heads, interim ones too,
             framing and body as sent, and the bytes of a raw stream; without TLS. Over HTTP/2: of the HEADERS,
@@ -102,7 +102,7 @@ class ResponseInfo(NamedTuple):
 
 
 class Source(ContentSource, Protocol):
-    """Where a body comes from: a connection, or a value given by hand."""
+    """The source of a body: a connection, or a value given by hand."""
 
     @property
     def informational(self) -> list[Informational]: ...
@@ -115,7 +115,7 @@ class Source(ContentSource, Protocol):
     @property
     def is_strict(self) -> bool: ...
     def buffered_body(self) -> bytes | None:
-        """The whole rest of the body, if none of it has to be waited for."""
+        """The whole rest of the body, if it is available without waiting."""
         ...
 
     def add_request_context(self, error: HTTPCoreError) -> None:
@@ -389,7 +389,7 @@ class Response(HeaderLookup):
         await self.close()
 
     def _buffered_body(self) -> bytes | None:
-        """The whole body as `raw()` gives it, if none of it has to be waited for: it is then read. None otherwise, and
+        """The whole body as `raw()` gives it, if it is available without waiting: it is then read. None otherwise, and
         where `max_body` has to be looked at.
         """
         if self._state is not _UNREAD or self._max_body is not UNSET:

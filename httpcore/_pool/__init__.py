@@ -1,1 +1,1 @@
-"""Which request gets which connection, and one request from call to response."""
+"""The assignment of connections to requests, and one request from call to response."""

@@ -154,7 +154,7 @@ class HTTPConnection:
 
     @property
     def step(self) -> RequestPhase:
-        """Which step of opening it has begun last."""
+        """The last step of opening that has begun."""
         steps = self._steps
         return RequestPhase.CONNECT if steps is None else steps.phase
 

@@ -50,8 +50,7 @@ class Delivery(Ticket):
 
     Attributes:
         holds: the connection, once there is one.
-        exchange: the exchange on it. head: of the
-        response, once it has been received.
+        exchange: the exchange on it. head: of the response, once it has been received.
     """
 
     holds: HTTPConnection

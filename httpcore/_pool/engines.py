@@ -1,4 +1,4 @@
-"""Which engine reads and writes each protocol: the argument `engines` of a pool, and `HTTPCORE_ENGINES`.
+"""The engine that reads and writes each protocol: the argument `engines` of a pool, and `HTTPCORE_ENGINES`.
 
 The tables themselves are beside the engines, one for each protocol: `_http1/engines` and `_http2/engines`.
 """

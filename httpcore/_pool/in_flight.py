@@ -1,4 +1,4 @@
-"""Which requests are in flight, and the wait until none is: the tickets of the ledger, and the calls that pause
+"""The requests in flight, and the wait for their end: the tickets of the ledger, and the calls that pause
 between two attempts.
 """
 

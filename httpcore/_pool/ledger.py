@@ -1,4 +1,4 @@
-"""Which request gets which connection. No I/O, no clock, no lock, no await.
+"""The assignment of connections to requests. No I/O, no clock, no lock, no await.
 
 The pool holds its lock, reads its clock, calls one step, and then carries out `todo`. A request has one `Ticket`: it
 waits, dials or holds, and `release` ends each of these. Every step costs the same with ten connections, waiters and
@@ -55,7 +55,7 @@ __all__ = ["Ledger"]
 
 
 class Ledger:
-    """Which ticket waits, dials or holds. Every step is made under the pool's lock, with the time read under it.
+    """The tickets that wait, dial or hold. Every step is made under the pool's lock, with the time read under it.
 
     Arguments:
         limits: how many connections there may be.

@@ -50,7 +50,7 @@ def may_resend(request: Request, error: BaseException, attempt: Attempt) -> bool
 
 
 class Again(Enum):
-    """Where a request is sent again."""
+    """The route on which a request is sent again."""
 
     FRESH = "on another connection"
     ANYWHERE = "on any connection"
@@ -71,7 +71,7 @@ class MultiplexedAttempt(Attempt, Protocol):
 def again(
     request: Request, error: BaseException, attempt: MultiplexedAttempt, *, reused: bool, resends: int, returns: int
 ) -> Again | None:
-    """Where to send a request again whose attempt failed; None if nowhere.
+    """The route on which to send a request again whose attempt failed; None if it is not sent again.
 
     The peer has not acted on a request that it refused (REFUSED_STREAM, or a stream above the last one of GOAWAY;
     RFC 9113, 8.7), so that any method may be sent again. HTTP_1_1_REQUIRED names the protocol. For the rest see

@@ -53,8 +53,7 @@ class RetryPolicy:
             is never shorter than the backoff. Default 60.0.
         budget: how many retries all requests of the pool have in reserve; None is no limit. Default 100.
         budget_refill: the part of a retry that each success adds to it. Default 0.1: when a server fails for long, the
-        reserve goes
-            and then at most one request in eleven is a retry.
+            reserve goes and then at most one request in eleven is a retry.
 
     Raises:
         TypeError, ValueError: a value has another type, or is out of range.

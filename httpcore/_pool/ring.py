@@ -1,4 +1,4 @@
-"""Whose turn it is between origins. See `ledger` for why this is fair."""
+"""The order of turns between origins. See `ledger` for why this is fair."""
 
 from __future__ import annotations
 

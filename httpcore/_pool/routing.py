@@ -1,4 +1,4 @@
-"""Where the requests of one pool go: the route of each, and the request as that place gets it."""
+"""The routes of one pool's requests, and each request as its route needs it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Routing:
     """The routes of the requests of one pool.
 
     Arguments:
-        ssl: the TLS settings for https origins, unless a request has
-        its own. protocols: those that may be used, best first.
+        ssl: the TLS settings for https origins, unless a request has its own. protocols: those that may be used, best
+            first.
         proxy: through which all origins are reached, or
         choose: returns the proxy for each.
         uds: the socket that is connected to instead.
@@ -57,7 +57,7 @@ class Routing:
             self._known = Bounded()
 
     def of(self, request: Request, ssl: SSLConfig | ssl.SSLContext | None) -> tuple[Request, Route]:
-        """Where the request goes, and the request as that place gets it. `ssl` is the request's own."""
+        """The route of the request, and the request as the route needs it. `ssl` is the request's own."""
         known = self._known
         if known is None or ssl is not None or request.upgrade:
             return self._decided(request, self._ssl if ssl is None else ssl)

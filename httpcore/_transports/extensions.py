@@ -31,12 +31,11 @@ class RequestExtensions(TypedDict, total=False):
         max_body: the most bytes of the response's body; more is `LimitExceeded`.
         duplex: leave the request open: `connection` in the response sends the rest.
         trailers: pairs, or a callable that gives them when the body has been sent.
-        trace: called with a `TraceEvent` for each step. tag: any
-        value, which appears in the records of the request.
+        trace: called with a `TraceEvent` for each step. tag: any value, which appears in the records of the request.
         sni_hostname: the name for SNI and the certificate, in place of the URL's host. Not beside an `SSLContext`.
         target: the request target, in place of the URL's path and query.
         http_version: the version that a server which drives a transport received: "1.0", "1.1" or "2". For apps in this
-        process. client_addr: host and port of the client that such a server talks to. For apps in this process.
+            process. client_addr: host and port of the client that such a server talks to. For apps in this process.
         mount_path: the part of the path that is the app's root, e.g. "/api". For apps in this process.
     """
 
@@ -83,7 +82,7 @@ class ResponseExtensions(_ResponseFacts, total=False):
         stream_id: the identifier of the HTTP/2 stream; absent over HTTP/1.1.
         strict: True where the transport reads strictly: unusual content is an error for its decoder. Else absent.
         template, context: the template that an app in this process rendered, and its values; a list of them if there
-        was more than one template. debug: the whole content of such an app's `http.response.debug`.
+            was more than one template. debug: the whole content of such an app's `http.response.debug`.
     """
 
     connection: RawStream

@@ -50,8 +50,8 @@ class Send:
         host, port: of the origin.
         resends: how often the call was sent before.
         began: when it began, on the clock of the trace.
-        peer: the address of the connection, once it
-        is known. status, version: of the response, once its head has been received; 0 and "" before.
+        peer: the address of the connection, once it is known. status, version: of the response, once its head has been
+            received; 0 and "" before.
         context: a place for the listener.
     """
 

@@ -1,4 +1,4 @@
-"""Which upstream a request goes to: a step on the members and one random number, without I/O."""
+"""The choice of a request's upstream: a step on the members and one random number, without I/O."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a request that failed means: the answer to the client, and whether another upstream may be asked.
 
-Values in, values out, but for `Budget`, which counts.
+Values in, values out, except `Budget`, which counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which worker processes there are to be: steps on what has happened and when, which say what to do. Without I/O.
+"""The worker processes that must exist: steps on events and their times, which return actions. Without I/O.
 
 Workers belong to a generation: those of the start, those of the first reload, and so on. A new generation takes over
 when all of its workers are ready; only then are the old ones drained, so that the port is always served. Where one of

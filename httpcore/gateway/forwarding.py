@@ -1,6 +1,6 @@
 """The address of the client for the next hop: X-Forwarded-*, X-Real-IP and Forwarded (RFC 7239). Values in, values out.
 
-What a client says of these is believed only where it is a trusted proxy itself. From any other it is removed, also
+A client's own values of these are used only if it is a trusted proxy. From any other it is removed, also
 under names that differ in `_` alone, since CGI and WSGI cannot tell these apart.
 """
 

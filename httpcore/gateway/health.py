@@ -1,4 +1,4 @@
-"""Which upstreams take part: steps on what was seen and when, without I/O and without a clock of its own."""
+"""The upstreams that are in use: steps on results and their times, without I/O and without a clock of its own."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ class Task(Generic[T_co]):
         done: it returned or raised.
         cancelled: it ended with the `Cancelled` that `cancel` threw.
         suspensions: how often it has waited so far.
-        waiting_for: a text that names its current or last
-        wait. lingered: its waits after it was cancelled. Clean-up that never awaits leaves this empty.
+        waiting_for: a text that names its current or last wait. lingered: its waits after it was cancelled. Clean-up
+            that never awaits leaves this empty.
     """
 
     def __init__(self, scheduler: Scheduler, coro: Coroutine[object, None, T_co], name: str) -> None:
@@ -269,8 +269,8 @@ class Scheduler:
         """Wait until `ready()` holds. False when `timeout` seconds passed first.
 
         Arguments:
-            ready: called at once, and again when one of `conditions` is
-            notified. what: names the wait, as a noun, for messages.
+            ready: called at once, and again when one of `conditions` is notified. what: names the wait, as a noun, for
+                messages.
             timeout: in seconds of the virtual clock; None waits for ever.
         """
         task = self._running

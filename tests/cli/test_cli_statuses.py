@@ -1,4 +1,4 @@
-"""Which status an error has, and which line a record; and the command over HTTP/2, a tunnel and an Upgrade."""
+"""The status of each error, and the line of each record; and the command over HTTP/2, a tunnel and an Upgrade."""
 
 from __future__ import annotations
 

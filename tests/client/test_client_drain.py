@@ -262,7 +262,7 @@ def test_others_of_a_shared_pool_are_left_alone(runtime: Runtime, server: Script
 
 
 class Slow(httpcore.Transport):
-    """Answers when it is told to."""
+    """Responds when the test allows it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -313,7 +313,7 @@ async def slow_app(scope: Any, receive: Any, send: Any) -> None:
 
 
 class App(httpcore.ASGITransport):
-    """An app that answers when it is told to."""
+    """An app that responds when the test allows it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.has_begun = self.may_end = False

@@ -1,4 +1,4 @@
-"""Which encoding a text is in, and that a text, its lines and its JSON values do not depend on how it is cut."""
+"""The encoding of a text, and that a text, its lines and its JSON values do not depend on how it is cut."""
 
 from __future__ import annotations
 

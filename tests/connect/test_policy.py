@@ -1,4 +1,4 @@
-"""Which addresses may be reached, under whatever name they come."""
+"""The addresses that may be reached, under any name."""
 
 from __future__ import annotations
 

@@ -279,7 +279,7 @@ class Left:
 
 
 def test_the_newest_is_taken_first_and_each_once() -> None:
-    sessions: Any = Sessions()  # of numbers here: it looks into none
+    sessions: Any = Sessions()  # numbers in place of sessions: they are not inspected
     for number in range(3):
         sessions.keep("a", Left(number))
     sessions.keep("b", Left("b"))

@@ -1,4 +1,4 @@
-"""Which certificate is for which host: 40 certificates, each shown to every host.
+"""The hosts of each certificate: 40 certificates, each shown to every host.
 
 No sockets: the real stream between two memory buffers, the real context, the host as a URL makes it.
 """

@@ -1,4 +1,4 @@
-"""Which worker processes there are: events and times in, actions out."""
+"""The worker processes: events and times in, actions out."""
 
 from __future__ import annotations
 

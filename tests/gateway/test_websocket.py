@@ -211,8 +211,8 @@ class Script:
     """An upstream whose behaviour is set by each test.
 
     Attributes:
-        run: the script of a
-        connection. left: when the leaving of the client reached it, by `time.monotonic`: as Close, or as the end.
+        run: the script of a connection. left: when the leaving of the client reached it, by `time.monotonic`: as Close,
+            or as the end.
         frames: those of the gateway, as opcode and data.
         is_over: whether its connection has ended.
     """

@@ -60,7 +60,7 @@ def http2(peer: Peer) -> None:
 
 
 class Place(NamedTuple):
-    """Where a request hangs.
+    """The steps in which a request may hang.
 
     Attributes:
         phase: as `requests()` returns it.

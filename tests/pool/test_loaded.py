@@ -253,7 +253,7 @@ assert gated == []
 
 @pytest.fixture(scope="module")
 def odd() -> Iterator[str]:
-    """Where /odd is answered by lines that end in LF."""
+    """A server whose response to /odd has lines that end in LF."""
 
     def speak(peer: Peer) -> None:
         while head := peer.head():

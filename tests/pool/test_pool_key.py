@@ -98,7 +98,7 @@ class AnyPeer(ScriptedServer):
 
 
 class Place(NamedTuple):
-    """Where the peers are, and files and pins of theirs."""
+    """The addresses of the peers, their files and pins."""
 
     one: AnyPeer
     two: AnyPeer

@@ -28,7 +28,7 @@ IMPATIENT = httpcore.TimeoutConfig(30, read_timeout=0.05)
 
 
 class Case(NamedTuple):
-    """Where a WebSocket leads, and over what."""
+    """The server of a WebSocket, and its transport."""
 
     url: str
     protocol: str

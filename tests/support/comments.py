@@ -1,4 +1,4 @@
-"""Which lines of a source text have a comment for readers."""
+"""The lines of a source text that have a comment for readers."""
 
 from __future__ import annotations
 

@@ -26,16 +26,16 @@ class Ports(NamedTuple):
 
 
 def patterned(size: int) -> bytes:
-    """The body of `/size-N`, for small ones."""
+    """The body of `/size-N`, for small N."""
     return (PATTERN * (size // len(PATTERN) + 1))[:size]
 
 
 SIZES = (0, 1, 100, 16_384, 16_385, 65_536, 200_000, 100_000_000)
-"""Which N there are where files are served."""
+"""The values of N of served files."""
 
 
 def program(name: str) -> str:
-    """Where a server of Debian is; without it the test is skipped, except on CI, where that is a failure."""
+    """The path of a server of Debian; without it the test is skipped, except on CI, where that is a failure."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no {name} here: run scripts/install")

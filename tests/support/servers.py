@@ -86,7 +86,7 @@ class ScriptedServer:
 
     Attributes:
         listener, context: the given ones, or those that it made itself; the context may be replaced between
-        connections. connections: how many were accepted so far.
+            connections. connections: how many were accepted so far.
         heads: every request head that scripts have read with `Peer.head` is up to them to note.
     """
 

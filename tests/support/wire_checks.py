@@ -1,6 +1,6 @@
 """The duties of a gateway on the wire, as checks with raw sockets on both sides (RFC 9110, 9112).
 
-A check is a function that uses a `Wire` and asserts. Which server is in front is not known to it.
+A check is a function that uses a `Wire` and asserts. It does not depend on the server in front.
 """
 
 from __future__ import annotations

@@ -214,7 +214,7 @@ def test_a_runtime_runs_once_and_is_current_only_meanwhile() -> None:
     assert backend.name == "simulation"
     assert backend.is_gone()
     assert not backend.is_current()
-    with pytest.raises(RuntimeError, match="has run already"):
+    with pytest.raises(RuntimeError, match="has already run"):
         runtime.run(main())
 
 

@@ -387,12 +387,12 @@ def test_a_simulation_runs_once_with_either_method() -> None:
     simulation = serving()
     with simulation.blocking():
         pass
-    with pytest.raises(RuntimeError, match="this Simulation has run already"), simulation.blocking():
+    with pytest.raises(RuntimeError, match="this Simulation has already run"), simulation.blocking():
         pass
 
     async def main() -> None: ...
 
-    with pytest.raises(RuntimeError, match="this Simulation has run already"):
+    with pytest.raises(RuntimeError, match="this Simulation has already run"):
         simulation.run(main())
 
 
