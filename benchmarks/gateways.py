@@ -109,7 +109,13 @@ class OnAiohttp:
 
 
 async def alone(scope: Scope, receive: Receive, send: Send) -> None:
-    """The floor: what uvicorn and this process cost without an upstream."""
+    """The floor: what uvicorn and this process cost without an upstream. It is the upstream of the WebSockets."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "bytes": message["bytes"]})
+        return
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"Hello, world!"})

@@ -9,7 +9,7 @@ from works import Measure
 
 
 class Found(NamedTuple):
-    """Medians of all that its processes told, and the medians of the ratios within a round: to ours, to the floor."""
+    """Medians of all results of its processes, and the medians of the ratios within a round: to ours, to the floor."""
 
     values: Mapping[str, Any]
     of_ours: float | None

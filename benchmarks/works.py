@@ -9,7 +9,7 @@ PATHS = {"get": "/hello", "vary": "/varied/", "post": "/drain", "down": "/200m",
 
 class Measure(NamedTuple):
     """A figure of a cell, and how it is written. The first of a work is compared; less is better. What is under `least`
-    cannot be told from nothing: it is written so, and nothing is compared with it."""
+    cannot be distinguished from nothing: it is written so, and nothing is compared with it."""
 
     key: str
     unit: str
@@ -224,6 +224,13 @@ WORKS = [
     streams("1000", ("httpcore async",)),
     streams("10000", ("httpcore async", "bare uvicorn", "nginx", "Caddy")),  # aiohttp's 1,000 connections are its limit
     streams("10000", ("httpcore async",), "h2"),
+    Work(
+        "gateway, echo of 1 KB over WebSockets, uvloop",
+        ("httpcore async", "bare uvicorn"),
+        CPU,
+        "loading.py",
+        ("uvloop", "{plain}", "3", "16", "echo"),
+    ),
     Work("import", ALL_FIRST, FRESH, "fresh.py", ("import", "{plain}/hello")),
     Work("import and a pool", ALL_FIRST, FRESH, "fresh.py", ("pool", "{plain}/hello"), pictured=True),
     Work("import and one GET", ALL_FIRST, FRESH, "fresh.py", ("get", "{plain}/hello"), pictured=True),

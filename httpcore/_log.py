@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from warnings import warn
 
 from ._log_lines import DEBUG, INFO, RequestLines
-from ._trace import Trace, TraceEvent
+from ._trace import Trace, TraceEvent, earlier
 
 if TYPE_CHECKING:
     import logging
@@ -42,7 +42,7 @@ _logger: logging.Logger | None = None
 
 def _listener(logger: logging.Logger) -> Trace:
     names = frozenset(name.strip().lower() for name in os.environ.get(HEADERS, "").split(",") if name.strip())
-    lines = RequestLines(names, debug=logger.isEnabledFor(DEBUG)).lines
+    lines = RequestLines(names, debug=logger.isEnabledFor(DEBUG), earlier=earlier.get()).lines
 
     def listen(event: TraceEvent) -> None:
         for level, text, facts in lines(event):
@@ -55,7 +55,7 @@ _in_force = ""  # the value of HTTPCORE_LOG that was read last
 
 
 def log_by_environment(value: str) -> None:
-    """Log to stderr, as HTTPCORE_LOG says. Harmless when it is called again."""
+    """Log to stderr, as HTTPCORE_LOG selects. Harmless when it is called again."""
     global _in_force
     if value == _in_force:
         return

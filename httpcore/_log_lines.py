@@ -13,6 +13,7 @@ from ._errors import HTTPCoreError
 from ._trace import (
     ConnectStarted,
     DialStarted,
+    Earlier,
     HeadSent,
     RequestCancelled,
     RequestClosed,
@@ -41,6 +42,7 @@ _OUTCOMES: Final[Mapping[type[RequestEnded], str]] = {
     RequestFailed: "failed",
     RequestCancelled: "cancelled",
 }
+_FIRST: Final = Earlier()
 _LEFT_OUT: Final = frozenset(("at", "request", "tag", "exception", "headers"))
 
 
@@ -58,11 +60,15 @@ class RequestLines:
     Arguments:
         headers: names of response fields, in lower case, whose values may be in a line.
         debug: there is a line for each record, and not for the last alone.
+        earlier: what was before this request in its call.
     """
 
-    def __init__(self, headers: frozenset[str] = frozenset(), *, debug: bool = False) -> None:
+    def __init__(
+        self, headers: frozenset[str] = frozenset(), *, debug: bool = False, earlier: Earlier = _FIRST
+    ) -> None:
         self._headers = headers
         self._debug = debug
+        self._place = _place(earlier)
         self._at: dict[type[TraceEvent], float] = {}
         self._facts: dict[str, object] = {}
 
@@ -97,6 +103,8 @@ class RequestLines:
 
     def _step(self, event: TraceEvent) -> Line:
         facts: dict[str, object] = {"event": type(event).__name__, "request": event.request}
+        if isinstance(event, RequestStarted):
+            facts |= self._place
         if event.tag is not None:
             facts["tag"] = _tag(event.tag)
         exception = getattr(event, "exception", None)
@@ -111,7 +119,7 @@ class RequestLines:
 
     def _end(self, event: RequestEnded) -> Line:
         facts = self._facts
-        facts |= {"event": "request", "request": event.request, "outcome": _OUTCOMES[type(event)]}
+        facts |= {"event": "request", "request": event.request, **self._place, "outcome": _OUTCOMES[type(event)]}
         if event.tag is not None:
             facts["tag"] = _tag(event.tag)
         if not isinstance(event, RequestFailed):
@@ -139,6 +147,14 @@ class RequestLines:
         return {
             name: round(max(0.0, to - since), 6) for name, to, since in marks if to is not None and since is not None
         }
+
+
+def _place(earlier: Earlier) -> dict[str, object]:
+    """Which request of its call it is, where it is not the first, and which was the first."""
+    if not earlier.requests:
+        return {}
+    first = {} if earlier.first is None else {"first": earlier.first}
+    return {"hop": earlier.requests + 1, **first}
 
 
 def _shown(name: str, value: str) -> str:

@@ -8,10 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clients import client
+from origins import Answer, Origin, Seen
 from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, free_port, ok
 
@@ -19,6 +22,7 @@ import httpcore
 from httpcore import HeadSent, RequestSent, RequestStarted, ResponseComplete, ResponseStarted, TraceEvent
 from httpcore._log import log_by_environment
 from httpcore._log_lines import RequestLines
+from httpcore._trace import Earlier
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "reference" / "log.md").read_text(encoding="utf-8")
 LINES = dict(re.findall(r"^\| ([a-z][^|]+) \| `(\w+ http.+)` \|$", PAGE, re.MULTILINE))
@@ -41,6 +45,7 @@ SECRET = ValueError("hunter2")
 RECORDS: dict[str, list[TraceEvent]] = {
     "complete": [STARTED, *answered(), COMPLETE],
     "complete, over a new connection": [STARTED, *answered(reused=False), COMPLETE],
+    "the second of a call": [STARTED, *answered(), COMPLETE],
     "closed early, with a tag": [STARTED, *answered(), httpcore.RequestClosed(3.0, 7, 3, tag="a b")],
     "sent again": [STARTED, httpcore.RequestRetried(0.1, 7, "status 503", 2, 0.0), *answered(), COMPLETE],
     "failed": [STARTED, httpcore.RequestFailed(3.0, 7, "ConnectTimeout: too slow", exception=SLOW)],
@@ -49,6 +54,9 @@ RECORDS: dict[str, list[TraceEvent]] = {
         httpcore.RequestFailed(3.0, 7, "ValueError: hunter2", exception=SECRET),
     ],
 }
+
+
+EARLIER = {"the second of a call": Earlier(3, 1, 6)}
 
 
 def lines_of(records: list[TraceEvent], lines: RequestLines) -> list[str]:
@@ -61,12 +69,12 @@ def test_the_page_has_each_line() -> None:
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_each_request_gives_the_line_of_the_page(name: str) -> None:
-    assert lines_of(RECORDS[name], RequestLines()) == [LINES[name]]
+    assert lines_of(RECORDS[name], RequestLines(earlier=EARLIER.get(name, Earlier()))) == [LINES[name]]
 
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_debug_gives_a_line_for_each_record_too(name: str) -> None:
-    lines = lines_of(RECORDS[name], RequestLines(debug=True))
+    lines = lines_of(RECORDS[name], RequestLines(debug=True, earlier=EARLIER.get(name, Earlier())))
     assert lines[-1] == LINES[name]
     assert [line.split(" ")[0] for line in lines[:-1]] == [type(record).__name__ for record in RECORDS[name]]
     assert "hunter2" not in "".join(lines)
@@ -98,7 +106,7 @@ def test_a_named_field_never_shows_a_secret(name: str, debug: bool) -> None:
 
 
 @pytest.mark.parametrize("tag", ["two\nlines", b"\n", "\x1b[31m", 7, None])
-def test_a_line_stays_one_line_whatever_the_tag_is(tag: object) -> None:
+def test_a_line_stays_one_line_with_any_tag(tag: object) -> None:
     records = [RequestStarted(0.0, 7, "GET", "http://a.test/", tag=tag), ResponseComplete(3.0, 7, 5, tag=tag)]
     for line in lines_of(records, RequestLines(debug=True)):
         assert line.isprintable()
@@ -152,6 +160,52 @@ def test_each_request_has_one_line(
     ]
     assert "hunter2" not in caplog.text
     assert not any(record.exc_info for record in caplog.records)
+
+
+@each_runtime
+def test_lines_of_one_call_are_joined_by_its_first(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where another task's calls come in between, and where a hop is sent again."""
+    caplog.set_level(logging.DEBUG, "httpcore")
+
+    async def main() -> None:
+        async with client(runtime) as http:
+
+            async def call(tag: str) -> None:
+                await http.get(origin.url, tag=tag, auth=httpcore.DigestAuth("me", "hunter2"))
+
+            await runtime.gather(*[partial(call, tag) for tag in "ab"])
+            await call("alone")
+
+    def answer(seen: Seen) -> Answer:
+        if seen.target == "/":
+            return Answer(302, [("Location", "/asks")])
+        if not seen.has("authorization"):
+            return Answer(401, [("WWW-Authenticate", 'Digest realm="a", nonce="b", qop="auth"')])
+        return Answer(302, [("Location", "/there")]) if seen.target == "/asks" else Answer()
+
+    with Origin("site", [], answer) as origin:
+        runtime.run(main)
+    ended = [record.httpcore for record in caplog.records if record.levelno == logging.INFO]  # type: ignore[attr-defined]
+    begun = [record.httpcore for record in caplog.records if record.getMessage().startswith("RequestStarted")]  # type: ignore[attr-defined]
+    for facts in (ended, begun):
+        firsts = {one["request"]: one["tag"] for one in facts if "first" not in one}
+        assert sorted(firsts.values()) == ["a", "alone", "b"]
+        for first, tag in firsts.items():
+            later = [one for one in facts if one.get("first") == first]
+            assert [one["hop"] for one in later] == list(range(2, len(later) + 2))
+            assert {one["tag"] for one in later} == {tag}
+            assert len(later) == 3
+    assert "hunter2" not in caplog.text
+
+
+def test_a_first_hop_that_is_no_request_has_no_number(server: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "httpcore")
+    moved = httpcore.MockTransport(lambda *asked: (302, [(b"location", server.url.encode())], b"", {}))
+    transport = httpcore.Mounts({"all://a.test": moved}, httpcore.HTTPTransport())
+    with httpcore.Client(transport=transport, trust_env=False) as http:
+        assert http.get("http://a.test/").status_code == 200
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert " hop=2 outcome=complete" in line
 
 
 PROGRAM = """

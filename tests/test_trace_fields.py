@@ -9,7 +9,7 @@ from runtimes import Runtime, each_runtime
 from servers import Noting, ScriptedServer, answering, ok
 
 import httpcore
-from httpcore._trace import earlier_sends
+from httpcore._trace import Earlier, earlier
 
 BUSY = b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
 MOVED = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
@@ -30,7 +30,7 @@ class Adding:
     def __call__(self, record: httpcore.TraceEvent) -> None:
         self.records.append(record)
         if isinstance(record, httpcore.RequestStarted):
-            self.earlier.append(earlier_sends.get())
+            self.earlier.append(earlier.get().sends)
 
     def request_fields(self, number: int) -> list[tuple[bytes, bytes]]:
         self.asked.append(number)
@@ -98,7 +98,7 @@ def test_a_field_that_frames_or_breaks_the_head_is_refused(field: tuple[bytes, b
 
 
 @pytest.mark.parametrize(
-    ("answers", "settings", "earlier"),
+    ("answers", "settings", "sends"),
     [
         ([ok()], {}, [0]),
         ([MOVED, MOVED.replace(b"there", b"again"), ok()], {}, [0, 1, 2]),
@@ -106,15 +106,15 @@ def test_a_field_that_frames_or_breaks_the_head_is_refused(field: tuple[bytes, b
         ([BUSY, MOVED, BUSY, BUSY, ok()], {"retries": EAGER}, [0, 2]),
     ],
 )
-def test_a_client_says_how_often_a_call_was_sent_before(
-    answers: list[bytes], settings: dict[str, Any], earlier: list[int]
+def test_a_client_reports_how_often_a_call_was_sent(
+    answers: list[bytes], settings: dict[str, Any], sends: list[int]
 ) -> None:
     script, trace = Noting(*answers), Adding()
     transport = httpcore.HTTPTransport(trace=trace, retries=settings.pop("retries", 0))
     with ScriptedServer(script) as server, httpcore.Client(transport=transport, **settings) as client:
         client.get(server.url)
-    assert trace.earlier == earlier
-    assert earlier_sends.get() == 0
+    assert trace.earlier == sends
+    assert earlier.get() == Earlier()
 
 
 def test_following_by_hand_goes_on_counting() -> None:

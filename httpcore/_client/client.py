@@ -197,7 +197,8 @@ class _Face(Generic[R]):
         )
 
     def __repr__(self) -> str:
-        state = "closed" if self._session.is_closed else "open"
+        session = self._session
+        state = "closed" if session.is_closed else "draining" if session.in_flight.refusal else "open"
         return f"<{type(self).__name__} {state}, over {type(self._session.transport).__name__}>"
 
     def __reduce__(self) -> NoReturn:
@@ -531,6 +532,25 @@ class Client(_Face[ClientResponse]):
         """
         drive(self._session.close(abort), self)
 
+    def drain(self, timeout: float | None = None) -> bool:
+        """Take no new calls, which end with PoolClosed, and block until those of the other threads have ended, with
+        their redirects, authentication, retries and downloads: until their bodies were received, or their responses and
+        raw streams closed. Nothing is closed by this: `close()` comes after it, with `abort=True` if need be.
+
+        Only what this client does is waited for, and a pool or a transport that others use too goes on for them. What a
+        hook or `response.next()` begins is a new call.
+
+        Arguments:
+            timeout: seconds to wait; 0 looks once. Default None: no limit.
+
+        Returns:
+            Whether all have ended. False: some are in flight still; `requests()` says which.
+
+        Raises:
+            TypeError, ValueError: `timeout` is no number of seconds.
+        """
+        return drive(self._session.drain(timeout), self)
+
     def __enter__(self) -> Self:
         return self
 
@@ -823,6 +843,25 @@ class AsyncClient(_Face[AsyncClientResponse]):
             abort: running exchanges end at once with PoolClosed; see `ConnectionPool.close`. Default False.
         """
         await self._session.close(abort)
+
+    async def drain(self, timeout: float | None = None) -> bool:
+        """Take no new calls, which end with PoolClosed, and wait until those in flight have ended, with their
+        redirects, authentication, retries and downloads: until their bodies were received, or their responses and raw
+        streams closed. Nothing is closed by this: `close()` comes after it, with `abort=True` if need be.
+
+        Only what this client does is waited for, and a pool or a transport that others use too goes on for them. What a
+        hook or `response.next()` begins is a new call.
+
+        Arguments:
+            timeout: seconds to wait; 0 looks once. Default None: no limit.
+
+        Returns:
+            Whether all have ended. False: some are in flight still; `requests()` says which.
+
+        Raises:
+            TypeError, ValueError: `timeout` is no number of seconds.
+        """
+        return await self._session.drain(timeout)
 
     async def aclose(self) -> None:
         """The same as `close`."""

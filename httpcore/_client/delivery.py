@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from .._backends.base import PIECE
 from .._errors import HTTPCoreError
-from .._message.raw import RawStream
+from .._message.raw import HeldStream, RawStream
 from .._message.response import Informational, ResponseInfo
 from .._message.rules import Leniency, noted
 from .._public import public, resolvable
@@ -57,8 +57,10 @@ class Delivery:
     """
 
     __slots__ = (
+        "__weakref__",
         "_is_over",
         "_iterator",
+        "_on_close",
         "_progress",
         "_rest",
         "_waiting",
@@ -90,6 +92,7 @@ class Delivery:
         self._is_over = False
         self._progress = progress
         self._waiting: list[TransportResponse] = []
+        self._on_close: Callable[[], object] | None = None
         stream = answer.stream
         self.whole: bytes | None = (
             stream if isinstance(stream, bytes) and not has_connection(answer.extensions) else None
@@ -191,11 +194,23 @@ class Delivery:
     def add_request_context(self, error: HTTPCoreError) -> None:
         error.add(phase="read the response body", method=self.request.method, url=self.request.url.redacted)
 
+    def on_close(self, function: Callable[[], object]) -> None:
+        """Have a plain function called when the exchange is released: perhaps twice."""
+        self._on_close = function
+        if has_connection(self.answer.extensions):
+            connection = self.answer.extensions["connection"]
+            if isinstance(connection, HeldStream):  # else it is a transport's own, of whose close nothing is heard
+                connection.on_close = function
+
     def close(self) -> None:
         """Release the resources of the exchange at once. May be called repeatedly."""
         self._is_over = True
-        # The plain part is done by `release`; what waits is kept for `aclose`, also when this is called several times.
-        self._waiting += self._wire.release()
+        try:
+            # The plain part is done by `release`; what waits is kept for `aclose`, also when this is called again.
+            self._waiting += self._wire.release()
+        finally:
+            if self._on_close is not None:
+                self._on_close()
 
     async def aclose(self) -> None:
         """`close` at the end of the body, and wait for the transport's clean-up, once."""

@@ -54,6 +54,22 @@ async def download(
 ) -> R:
     """Send the request, and write the body of its response into a file. Returns the response."""
     target = _Target(os.fspath(path), str(request.url.request_url))
+    mark = session.in_flight.begin(target)
+    call.has_begun = True  # so each sending is let through, until the file is complete
+    try:
+        return await _download(session, request, call, target, resume, progress)
+    finally:
+        session.in_flight.end(mark)
+
+
+async def _download(
+    session: Session[R],
+    request: Request,
+    call: Call,
+    target: _Target,
+    resume: bool,
+    progress: ProgressCallback | None,
+) -> R:
     backend: Backend = session._backend()
     kept = await backend.run_blocking(target.kept) if resume else None
     if not request.has(b"accept-encoding") or session.headers.get("Accept-Encoding") in request.headers.get_list(

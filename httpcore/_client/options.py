@@ -8,8 +8,9 @@ from copy import copy
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from .._config import UNSET, TimeoutConfig, Unset, checked_size
+from .._message.response import ResponseInfo
 from .._public import public, resolvable
-from .._trace import Trace
+from .._trace import Earlier, Trace
 from .._transports.extensions import RequestExtensions
 from .auth import Auth, AuthTypes, auth_of
 from .cookies import Cookies, CookieTypes
@@ -85,6 +86,18 @@ OPTIONS: Final = frozenset(RequestOptions.__annotations__)
 OF_SEND: Final = frozenset(SendOptions.__annotations__)
 
 
+# Keywords that users of other clients try, and of our own pools, with the argument that has their meaning.
+_OTHER_NAMES: Final = {
+    "body": "content=...",
+    "cert": "ssl=SSLConfig(cert=...)",
+    "proxies": "Client(proxy=...) or Client(mounts={...})",
+    "proxy": "Client(proxy=...)",
+    "retries": "Client(transport=HTTPTransport(retries=...))",
+    "trust_env": "Client(trust_env=...)",
+    "verify": "ssl=SSLConfig(verify=...)",
+}
+
+
 def check_options(options: Iterable[str], known: frozenset[str]) -> None:
     """Refuse an unknown keyword.
 
@@ -93,6 +106,8 @@ def check_options(options: Iterable[str], known: frozenset[str]) -> None:
     """
     for name in options:
         if name not in known:
+            if name in _OTHER_NAMES:
+                raise TypeError(f"unexpected keyword argument {name!r} of a request: expected {_OTHER_NAMES[name]}")
             raise TypeError(f"unexpected keyword argument {name!r}: expected one of {', '.join(sorted(known))}")
 
 
@@ -136,7 +151,8 @@ class Call:
         timeout: None for the transport's own.
         ends: when the total timeout expires, on the clock of the backend; None before the first hop, or without one.
         chain: the redirects so far; None before the first.
-        sends: how often it was sent before, with all attempts; counted where a response leads to another request.
+        earlier: what was sent before; counted where an answer leads to another request.
+        has_begun: it is in flight already, and a client that drains lets its sendings through.
     """
 
     # Defaults of the class: most calls set none of these.
@@ -146,7 +162,8 @@ class Call:
     extensions: RequestExtensions | None = None
     progress: ProgressCallback | None = None
     chain: Chain | None = None
-    sends = 0
+    has_begun = False
+    earlier = Earlier()
 
     def __init__(self, stream: bool, follow: bool, timeout: TimeoutConfig | None, max_body: int | Unset | None) -> None:
         self.stream = stream
@@ -159,7 +176,14 @@ class Call:
         other = copy(self)
         other.chain = None if self.chain is None else self.chain.copy()
         other.ends = None
+        other.has_begun = False
         return other
+
+    def answered(self, info: ResponseInfo) -> None:
+        """The response of this `info` leads to another request."""
+        before = self.earlier
+        first = info.request_number if before.first is None else before.first
+        self.earlier = Earlier(before.sends + info.attempts, before.requests + 1, first)
 
     def take(
         self,

@@ -18,18 +18,19 @@ from warnings import warn
 
 from .._backends import current_backend, threads_backend
 from .._backends.base import Backend
-from .._config import UNSET, TimeoutConfig, Unset
-from .._errors import HTTPCoreError, LocalProtocolError, PoolClosed, TotalTimeout
+from .._config import UNSET, TimeoutConfig, Unset, checked_seconds
+from .._errors import HTTPCoreError, LocalProtocolError, TotalTimeout
 from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import SharedFields
-from .._trace import earlier_sends
-from .._transports.base import Transport, TransportRequest, TransportResponse
+from .._trace import Earlier, earlier
+from .._transports.base import Transport, TransportRequest, TransportResponse, blocking
 from .._transports.extensions import RequestExtensions, has_connection
 from .auth import Auth, NetrcAuth, auth_of_url
 from .cookies import Cookies
 from .delivery import Delivery
 from .headers import Headers
+from .in_flight import CallsInFlight, refused
 from .netrc import netrc_path
 from .options import OPTIONS, Call, Hook, check_options
 from .progress import counted
@@ -85,6 +86,7 @@ class Session(Generic[R]):
     Attributes:
         is_sync: its coroutines are driven in one step.
         runtime: the only one that it may be used in, by name; "" for any.
+        in_flight: the calls and responses that have not ended.
         others: as in `Settings`; they may be changed between calls.
     """
 
@@ -94,6 +96,7 @@ class Session(Generic[R]):
         self.runtime = runtime
         self.is_closed = False
         self.was_used = False
+        self.in_flight = CallsInFlight()
         self.netrc: NetrcAuth | None = NetrcAuth() if settings.trust_env else None
         self._netrc_is_read = False
         self._shared: tuple[Pairs | None, Pairs | SharedFields] = None, []
@@ -179,24 +182,31 @@ class Session(Generic[R]):
 
     async def send(self, request: Request, call: Call) -> R:
         """Send the request, and those that follow from it, until the caller's response is available."""
-        if self.is_closed:
-            raise PoolClosed("the client is closed: make a new client for further requests")
-        if self.runtime and current_backend().name != self.runtime:
-            raise LocalProtocolError(f"this client runs on {self.runtime} only, and another runtime is running")
-        self.was_used = True
-        if self.netrc is not None and not self._netrc_is_read:
-            await self._read_netrc(self.netrc)
+        in_flight = self.in_flight
+        calls = in_flight.calls
         try:
+            calls.add(call)  # then the look at `refusal`: see `CallsInFlight.begin`
+            if in_flight.refusal and (self.is_closed or not call.has_begun):
+                raise refused(in_flight.refusal)
+            if self.runtime and current_backend().name != self.runtime:
+                raise LocalProtocolError(f"this client runs on {self.runtime} only, and another runtime is running")
+            self.was_used = True
+            if self.netrc is not None and not self._netrc_is_read:
+                await self._read_netrc(self.netrc)
             response = await self._answer(request, call)
             if call.follow and response.status_code in STATUSES:
                 response = await self._follow_all(response, call)
+            if not call.stream and response._content is None:
+                await self._read(response)
+            return response
         except TotalTimeout as error:
             if call.timeout is not None and call.timeout.total_timeout is not None:
                 error.limit = call.timeout.total_timeout  # not what a hop had left of it
             raise
-        if not call.stream and response._content is None:
-            await self._read(response)
-        return response
+        finally:
+            calls.discard(call)
+            if in_flight.refusal:
+                in_flight.end_call(call)
 
     async def _read(self, response: R) -> None:
         if not has_connection(response.extensions):  # else the body is a raw stream, which has its own owner
@@ -277,7 +287,7 @@ class Session(Generic[R]):
                     raise
                 # Before the next request: the refusal's connection can then carry it.
                 await _drain(response)
-                call.sends += response.info.attempts
+                call.answered(response.info)
                 refused.append(response)
                 if len(refused) > _AUTH_ROUNDS:
                     raise LocalProtocolError(
@@ -301,22 +311,16 @@ class Session(Generic[R]):
     async def _exchange(self, request: Request, call: Call) -> R:
         hooks = self.hooks
         if hooks["request"]:
-            await self._run(hooks["request"], request)
+            await _run(hooks["request"], request)
         response = await self._sent(request, call)
         if hooks["response"]:
             try:
-                await self._run(hooks["response"], response)
+                await _run(hooks["response"], response)
             except BaseException:
                 # The caller never gets this response, so nothing else would close it.
                 await response._close()
                 raise
         return response
-
-    async def _run(self, hooks: list[Hook], what: object) -> None:
-        for hook in list(hooks):
-            result = hook(what)
-            if hasattr(result, "__await__"):  # as `inspect.isawaitable`; to import `inspect` takes 10 ms
-                await result
 
     async def _sent(self, request: Request, call: Call) -> R:
         body: Body = request.body
@@ -332,19 +336,16 @@ class Session(Generic[R]):
         # Not before: hooks and the making of a body are no part of the time that the server took.
         began = perf_counter()
         try:
-            answer = await (self.transport.handle(wire) if not call.sends else self._sent_again(wire, call.sends))
+            answer = await (
+                self.transport.handle(wire)
+                if not call.earlier.requests
+                else _sent_again(self.transport, wire, call.earlier)
+            )
         except BaseException:
             for response in wire.release():
                 await response.aclose()
             raise
         return self._received(request, wire, answer, perf_counter() - began, call)
-
-    async def _sent_again(self, wire: TransportRequest, sends: int) -> TransportResponse:
-        token = earlier_sends.set(sends)
-        try:
-            return await self.transport.handle(wire)
-        finally:
-            earlier_sends.reset(token)
 
     def _received(
         self, request: Request, wire: TransportRequest, answer: TransportResponse, elapsed: float, call: Call
@@ -371,6 +372,9 @@ class Session(Generic[R]):
         else:
             wire.opened(answer)
             delivery = Delivery(request, wire, answer, elapsed, call.progress)
+            self.in_flight.hold(delivery)
+            if self.is_sync and has_connection(answer.extensions):
+                answer.extensions = blocking(answer.extensions)
             response = self._response.received(delivery, self.default_encoding, call.max_body)
         if answer.status_code in STATUSES:
             response._follows = cast("Any", _Next(self, call))
@@ -406,7 +410,7 @@ class Session(Generic[R]):
             await response._close()
             raise
         await _drain(response)
-        call.sends += response.info.attempts
+        call.answered(response.info)
         answer = await self._answer(following, call)
         answer.history = [*response.history, response, *answer.history]
         return answer
@@ -428,9 +432,14 @@ class Session(Generic[R]):
 
     # The end.
 
+    async def drain(self, timeout: float | None) -> bool:
+        """Refuse new calls, and wait until none is in flight; whether that came within `timeout` seconds."""
+        return await self.in_flight.drain(self._backend(), checked_seconds("timeout", timeout))
+
     async def close(self, abort: bool = False) -> None:
         """Close the connections of the client, and its transport; with `abort` also its running exchanges."""
         self.is_closed = True
+        self.in_flight.refusal = "the client is closed: expected requests before close()"
         if abort:
             self.transport.abort()
         if self.is_sync:
@@ -453,14 +462,33 @@ class _Next(Generic[R]):
 
     async def __call__(self, response: Readable) -> R:
         call, session = self._call.again(), self._session
-        following = await session._next(cast("R", response), call)
-        if following is None:
-            raise LocalProtocolError(
-                "next(): expected a redirect (is_redirect is True), got a response without a Location"
-            )
-        if not call.stream and following._content is None:
-            await session._read(following)
-        return following
+        mark = session.in_flight.begin(call)
+        try:
+            following = await session._next(cast("R", response), call)
+            if following is None:
+                raise LocalProtocolError(
+                    "next(): expected a redirect (is_redirect is True), got a response without a Location"
+                )
+            if not call.stream and following._content is None:
+                await session._read(following)
+            return following
+        finally:
+            session.in_flight.end(mark)
+
+
+async def _sent_again(transport: Transport, wire: TransportRequest, before: Earlier) -> TransportResponse:
+    token = earlier.set(before)
+    try:
+        return await transport.handle(wire)
+    finally:
+        earlier.reset(token)
+
+
+async def _run(hooks: list[Hook], what: object) -> None:
+    for hook in list(hooks):
+        result = hook(what)
+        if hasattr(result, "__await__"):  # as `inspect.isawaitable`; to import `inspect` takes 10 ms
+            await result
 
 
 def _timed(call: Call, config: TimeoutConfig, backend: Backend) -> RequestExtensions:

@@ -10,7 +10,7 @@ time by `lenient`, unless the pool is strict; the connection then carries nothin
 - One Content-Length of 1 to 19 digits, or one Transfer-Encoding that is `chunked` and nothing else, or neither; never
   both, and no Transfer-Encoding in HTTP/1.0 (6.1, 6.3). This holds for responses without a body too, and for the 2xx to
   CONNECT, where a *well-formed* field is ignored.
-- Trailers that speak of framing, Content-Length and Transfer-Encoding, are refused (RFC 9110, 6.5.1).
+- Trailers that affect the framing, Content-Length and Transfer-Encoding, are refused (RFC 9110, 6.5.1).
 - A chunk size has 1 to 16 hex digits with no white space behind it; extensions follow 7.1.1 and are dropped.
 - 101 is refused unless an upgrade was asked for (RFC 9110, 15.2.2).
 
@@ -28,7 +28,16 @@ from enum import Enum
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError, show
-from .._message.fields import FIELD_COUNT, SHOWN, Bounded, Remembered, forbidden_bytes, is_token, received_length
+from .._message.fields import (
+    FIELD_COUNT,
+    SHOWN,
+    Bounded,
+    Remembered,
+    forbidden_bytes,
+    is_token,
+    may_be_private,
+    received_length,
+)
 from .._message.head import MARKED, Head
 
 TEXT = rb"[\t\x20-\x7e\x80-\xff]"
@@ -127,9 +136,6 @@ out only its own kind. When so many have come, one new line in eight is: of a Da
 LINE_BYTES: Final = 128
 """A longer line is not remembered."""
 
-_PRIVATE: Final = re.compile(rb"auth|cookie|token|secret|session|passw|credential|signature|key|csrf|xsrf|jwt|location")
-"""Names of fields whose values may be credentials, which are in no memory."""
-
 
 class _Name:
     """A field's name and the lines with it that are remembered.
@@ -144,7 +150,7 @@ class _Name:
     def __init__(self, lower: bytes) -> None:
         self.lower = lower
         self.is_marked = lower in MARKED
-        self.rare = -1 if _PRIVATE.search(lower) is not None else 0
+        self.rare = -1 if may_be_private(lower) is not None else 0
         self.learned = 0
         self.lines = [b""] * LINES_OF_A_NAME
         self.place = 0

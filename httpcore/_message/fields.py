@@ -30,6 +30,7 @@ __all__ = [
     "has_forbidden",
     "is_token",
     "is_value",
+    "may_be_private",
     "received_length",
 ]
 
@@ -52,6 +53,11 @@ TOKEN: Final = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
 is_token: Final = re.compile(TOKEN).fullmatch
 is_value: Final = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?").fullmatch
 """A value without white space at its ends."""
+
+may_be_private: Final = re.compile(
+    rb"auth|cookie|token|secret|session|passw|credential|signature|key|csrf|xsrf|jwt|location"
+).search
+"""Finds names, in lower case, of fields whose values may be credentials, which are in no memory."""
 
 _IN_VALUES: Final = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
 

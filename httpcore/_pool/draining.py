@@ -1,4 +1,4 @@
-"""The wait of a pool that drains: until no request is in flight, not even between two attempts."""
+"""The wait of a pool or client that drains: until no request is in flight, not even between two attempts."""
 
 from __future__ import annotations
 
@@ -7,38 +7,26 @@ from collections.abc import Callable
 from .._backends.base import Backend, Event
 from .call import Call
 
-__all__ = ["Draining"]
+__all__ = ["Draining", "IdleWaiters"]
 
 # Seconds between two looks: a response that was dropped and collected is noticed at the next look alone.
 _LOOK = 0.25
 
 
-class Draining:
-    """The calls between two attempts, which the ledger does not know, and the tasks that wait for the end of all.
+class IdleWaiters:
+    """The tasks or threads that wait until nothing is in flight.
 
     Attributes:
-        between: calls whose attempt has failed, until the next one has a connection or the last error is raised.
-        events: one for each task that waits.
+        events: one for each that waits.
     """
 
-    __slots__ = ("between", "events")
+    __slots__ = ("events",)
 
     def __init__(self) -> None:
-        self.between: set[Call] = set()
         self.events: list[Event] = []
 
-    def keep(self, call: Call) -> None:
-        """An attempt of the call has ended, and there may be another: until `forget` it is in flight all the same."""
-        call.continues = True
-        self.between.add(call)
-
-    def forget(self, call: Call) -> None:
-        """The call has a connection again, or has failed for good."""
-        self.between.discard(call)
-        self.tell()
-
     def tell(self) -> None:
-        """No request may be in flight now: those that wait look for themselves. Plain and quick."""
+        """Nothing may be in flight now: those that wait look for themselves. Plain and quick."""
         for event in list(self.events):
             event.set()
 
@@ -58,3 +46,27 @@ class Draining:
                 await event.wait(min(left, _LOOK))
             finally:
                 self.events.remove(event)
+
+
+class Draining(IdleWaiters):
+    """What the pool's ledger does not know: the calls between two attempts; and what waits for the end of all.
+
+    Attributes:
+        between: calls whose attempt has failed, until the next one has a connection or the last error is raised.
+    """
+
+    __slots__ = ("between",)
+
+    def __init__(self) -> None:
+        IdleWaiters.__init__(self)
+        self.between: set[Call] = set()
+
+    def keep(self, call: Call) -> None:
+        """An attempt of the call has ended, and there may be another: until `forget` it is in flight all the same."""
+        call.continues = True
+        self.between.add(call)
+
+    def forget(self, call: Call) -> None:
+        """The call has a connection again, or has failed for good."""
+        self.between.discard(call)
+        self.tell()

@@ -22,7 +22,7 @@ from .._trace import (
     RequestStarted,
     ResponseStarted,
     TraceEvent,
-    earlier_sends,
+    earlier,
 )
 
 __all__ = ["BUCKETS", "OTHER", "Labels", "Listener", "Send", "Sends", "error_type", "known_method"]
@@ -128,7 +128,7 @@ class Sends:
         self._listener.begin(send)
 
     def _started(self, record: RequestStarted) -> None:
-        send = Send(record.request, record.method, record.url, earlier_sends.get())
+        send = Send(record.request, record.method, record.url, earlier.get().sends)
         self._begin(send, record.at)
         self._sends[record.request] = send
 

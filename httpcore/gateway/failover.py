@@ -87,7 +87,8 @@ class Budget:
 
     def sent(self) -> None:
         """A request was sent for the first time."""
-        self._left = min(self.MOST, self._left + self.SHARE)
+        if self._left < self.MOST:
+            self._left = min(self.MOST, self._left + self.SHARE)
 
     def spend(self) -> bool:
         """Take one; False where there is none left."""

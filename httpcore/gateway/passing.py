@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from .._errors import HTTPCoreError
+from .._message.fields import Remembered, may_be_private
 from .._message.raw import RawStream
 from .._message.response import Response
 from .handshakes import agreed
@@ -132,7 +133,8 @@ async def _denied(turn: SocketTurn, response: Response, head: Returned, changed:
 
 
 class Heads:
-    """What becomes of the heads of responses. The last one is kept, since the next is mostly the same.
+    """What becomes of the heads of responses. The last one is kept, since the next is mostly the same; none with a
+    field that may be a credential is.
 
     Attributes:
         without: fields that the server adds.
@@ -149,8 +151,12 @@ class Heads:
         if known != given or spoken != protocol:
             headers = returned(given, self.without, protocol[5:], self._name)
             length = _body_length(headers)
-            self._last = given, protocol, headers, length
+            if not any(_private[name] for name, _ in given):
+                self._last = given, protocol, headers, length
         return headers[:], length
+
+
+_private: Final = Remembered(lambda name: may_be_private(name) is not None)
 
 
 def _body_length(headers: Headers) -> int | None:

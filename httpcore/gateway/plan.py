@@ -31,7 +31,7 @@ _ONE_HOP: Final = frozenset(
 )
 _NOTED: Final = _ONE_HOP | CLAIMS | frozenset((b"host", b"content-length", b"cookie", b"via", b"max-forwards"))
 _NO_OPTION: Final = frozenset((b"close", b"keep-alive", b""))
-# A peer that names these in Connection would change how the message is read, or what the next hop is told.
+# A peer that names these in Connection would change how the message is read, or the fields that the next hop receives.
 _NEVER_NAMED: Final = frozenset((b"content-length", b"host", b"via"))
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 _NO_TRAILER: Final = frozenset(b"content-encoding content-length content-type date server set-cookie via".split())
@@ -42,7 +42,7 @@ _NOT_ALLOWED: Final = Refusal(405, "this gateway forwards neither CONNECT nor TR
 _LOOP: Final = Refusal(508, "the request has passed this gateway before")
 _BAD_HOST: Final = Refusal(400, "expected one Host field with a host name")
 _BAD_CODING: Final = Refusal(501, "expected no transfer coding but chunked")
-_BAD_FRAMING: Final = Refusal(400, "the length of the body is not told in a way that all agree on")
+_BAD_FRAMING: Final = Refusal(400, "the length of the body is ambiguous")
 _BAD_FORWARDS: Final = Refusal(400, "expected a number in Max-Forwards")
 _OUTSIDE: Final = Refusal(400, "the path leads out of what this gateway forwards")
 _OPTIONS: Final = Refusal(200, "", (ALLOW,))
@@ -114,20 +114,29 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     if method == "CONNECT" or (method == "TRACE" and not trust.traces):
         return _NOT_ALLOWED
     version: str = scope["http_version"]
+    # One pass over the fields: what no rule is about goes on as it is.
     headers, noted = _sorted(scope["headers"])
+    # First, since a field that Connection names is for this hop, whatever rule it has otherwise (RFC 9110, section
+    # 7.6.1).
     if b"connection" in noted:
         _remove_named(headers, noted)
-    target = target_of(scope)
-    if isinstance(target, Refusal):
-        return target
-    path, authority = target
+    path: bytes | None = scope.get("raw_path")
+    authority: bytes | None = None
+    if not path or path[:1] != b"/":  # mostly it is in origin-form
+        target = target_of(scope)
+        if isinstance(target, Refusal):
+            return target
+        path, authority = target
     host = _host(version, noted, authority)
     if isinstance(host, Refusal):
         return host
-    framing = _framing(version, noted)
-    if isinstance(framing, Refusal):
-        return framing
-    has_body, length = framing
+    has_body: bool | None = False if version[:1] == "1" else None
+    length: int | None = None
+    if b"content-length" in noted or b"transfer-encoding" in noted:
+        framing = _framing(version, noted)
+        if isinstance(framing, Refusal):
+            return framing
+        has_body, length = framing
     if trust.is_confined and leaves(path):
         return _OUTSIDE
     if len(noted) > 1 or b"host" not in noted:
@@ -141,17 +150,18 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     added, headers.checked = _added(peer, scope["scheme"], version, host, noted, trust)
     headers += added
     query = scope["query_string"]
-    return Forward(
+    facts = (
         method,
         path + b"?" + query if query else path,
         headers,
         host,
-        client_of(peer, noted, trust.proxies),
+        client_of(peer, noted, trust.proxies) if b"x-forwarded-for" in noted else peer,
         has_body,
         length,
         bool(has_body) and any(name == b"expect" for name, _ in headers),
         b"te" in noted and b"trailers" in _members(noted[b"te"]),
     )
+    return tuple.__new__(Forward, facts)  # `Forward(...)` is a call more
 
 
 def planned(request: Forward, place: URL, target: bytes) -> Request | None:
@@ -223,6 +233,7 @@ def _made(
     trust: Trust,
     claims: Noted | None,
 ) -> Headers:
+    # RFC 9110, section 7.6.3: a gateway must add itself, and by this a loop is found.
     via = b"via", _via(before, version, trust.name)
     return [via, *written(peer.encode("latin-1", "replace"), host, SCHEMES.get(scheme, b"http"), trust.written, claims)]
 
@@ -293,25 +304,25 @@ def _host(version: str, noted: Noted, authority: bytes | None) -> bytes | Refusa
     values = noted.get(b"host", ())
     if version != "1.1" and not any(values):  # granian gives an empty one
         return authority
+    # RFC 9112, section 3.2: 400 for none, several, or one that is no host.
     if len(values) != 1 or not hosts[values[0]]:
         return _BAD_HOST
     return values[0] if authority is None else authority
 
 
-def _framing(version: str, noted: Noted) -> tuple[bool | None, int | None] | Refusal:
-    """Whether there is a body, and its length where that was said (RFC 9112, section 6)."""
+def _framing(version: str, noted: Noted) -> tuple[bool, int | None] | Refusal:
+    """That there is a body, and its length where that was said (RFC 9112, section 6)."""
     if b"transfer-encoding" in noted:
         if b",".join(noted[b"transfer-encoding"]).strip(b" \t").lower() != b"chunked":
             return _BAD_CODING
         # HTTP/1.0 has no transfer codings, HTTP/2 forbids the field (RFC 9112, section 6.1; RFC 9113, section 8.2.2).
         return (True, None) if version == "1.1" else _BAD_FRAMING
-    if b"content-length" in noted:
-        values = {value.strip(b" \t") for value in b",".join(noted[b"content-length"]).split(b",")}
-        value = values.pop()
-        if values or not _NUMBER.fullmatch(value):
-            return _BAD_FRAMING
-        return True, int(value)
-    return (False if version.startswith("1") else None), None
+    # Equal ones that are repeated are one (RFC 9110, section 8.6); differing ones are an attempt at smuggling.
+    values = {value.strip(b" \t") for value in b",".join(noted[b"content-length"]).split(b",")}
+    value = values.pop()
+    if values or not _NUMBER.fullmatch(value):
+        return _BAD_FRAMING
+    return True, int(value)
 
 
 def _counted(method: str, values: list[bytes]) -> Headers | Refusal:

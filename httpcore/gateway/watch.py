@@ -23,6 +23,8 @@ __all__ = ["Gate", "Lock", "Messages", "Rounds", "Watch", "later", "now", "pause
 
 Lock = asyncio.Lock
 
+_TICK: Final = 0.001  # a timer of uvloop counts whole milliseconds
+
 _ROUND: Final = 0.008
 """Seconds of a round, of which asyncio makes a millisecond more. A request is watched from the second one on, after 8
 to 18 ms: leaving takes less than 20 ms.
@@ -145,6 +147,14 @@ class Watch:
         if self._looked:
             self._read()
 
+    def body_is_here(self) -> None:
+        """The client's body has been read while the request waits in the queue: its leaving is waited for, and no
+        upstream's time runs yet.
+        """
+        self._body_is_over = True
+        if self._looked:
+            self._read()
+
     def admitted(self) -> None:
         """The request has left the queue, where `rests` kept the upstream's time from running: now it begins."""
         if self._body_is_over:
@@ -235,32 +245,95 @@ class Watch:
 
 
 class Messages:
-    """The messages of an ASGI server, for one of which may be waited in steps."""
+    """The messages of an ASGI server, for one of which may be waited in steps.
 
-    __slots__ = ("_coming", "_receive")
+    A wait that ends before its message has to leave `receive` alone: not all servers bear that it is cancelled. So once
+    that may happen one task reads them all, each when it is asked for, which costs less than a task for each. All waits
+    have one timer, which is set again when it fires too early.
+    """
+
+    __slots__ = ("_due", "_loop", "_next", "_reader", "_receive", "_room", "_timer", "_waiter")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._coming: asyncio.Future[Message] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._next: Message | BaseException | None = None  # was read, and is not taken yet
+        self._room: asyncio.Future[None] | None = None  # until the next one is asked for the reader rests
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = inf
 
     async def next(self, seconds: float | None = None) -> Message | None:
         """The next one; None where `seconds` have passed without it, and it is still waited for."""
-        if self._coming is None:
+        if self._reader is None:
             if seconds is None:
                 return await self._receive()
-            self._coming = asyncio.ensure_future(self._receive())
-        # `wait` and not `wait_for`: a timeout must not cancel the `receive`, or its message would be lost.
-        done, _ = await asyncio.wait((self._coming,), timeout=seconds)
-        if not done:
-            return None
-        coming, self._coming = self._coming, None
-        return coming.result()
+            self._loop = loop = asyncio.get_running_loop()
+            self._reader = loop.create_task(self._read(loop))
+        elif self._next is None:
+            if self._reader.done():  # the body is over, and is asked for all the same
+                return await self._receive()
+            if self._room is not None:
+                self._room.set_result(None)
+                self._room = None
+        if self._next is None:
+            await self._wait(seconds)
+        found, self._next = self._next, None
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Until there is one, or the time has passed."""
+        assert self._loop is not None
+        self._waiter = self._loop.create_future()
+        self._due = inf if seconds is None else self._loop.time() + seconds
+        if self._timer is None and seconds is not None:
+            self._timer = self._loop.call_later(seconds, self._tick)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _tick(self) -> None:
+        assert self._loop is not None
+        self._timer = None
+        if self._waiter is None or self._due is inf:
+            return
+        if self._due <= self._loop.time() + _TICK:
+            self._wake()
+        else:
+            self._timer = self._loop.call_at(self._due, self._tick)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One message after the other, up to the last one of a body."""
+        try:
+            is_last = False
+            while not is_last:
+                self._next = message = await self._receive()
+                is_last = not message.get("more_body")
+                self._wake()
+                if not is_last:
+                    self._room = room = loop.create_future()
+                    await room
+        except BaseException as error:
+            self._next = error
+            self._wake()
+            if not isinstance(error, Exception):
+                raise
 
     def close(self) -> None:
         """None is waited for any more."""
-        if self._coming is not None:
-            self._coming.cancel()
-            self._coming = None
+        if self._reader is not None:
+            self._reader.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Gate:

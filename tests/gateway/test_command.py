@@ -56,7 +56,7 @@ def test_a_worker_may_open_all_descriptors_that_it_can_get() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_sigterm_lets_requests_end_and_takes_no_more() -> None:
+def test_sigterm_lets_requests_end_and_accepts_no_more() -> None:
     go, began = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -98,7 +98,7 @@ def test_sigterm_lets_requests_end_and_takes_no_more() -> None:
         (["--check"], 2, "URL"),
     ],
 )
-def test_check_says_whether_the_arguments_are_right(arguments: list[str], status: int, seen: str) -> None:
+def test_check_reports_whether_the_arguments_are_right(arguments: list[str], status: int, seen: str) -> None:
     done = run(*arguments)
     assert done.returncode == status
     assert seen in done.stdout + done.stderr

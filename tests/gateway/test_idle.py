@@ -222,7 +222,7 @@ def test_a_time_that_was_replaced_is_looked_at_no_more(clock: Clock, rounds: Rou
     assert (sooner.seen, never.seen, clock.calls) == ([2], [], [])
 
 
-def test_a_request_that_is_over_is_not_kept_until_its_time(clock: Clock, rounds: Rounds) -> None:
+def test_an_idle_stream_that_is_over_is_not_kept(clock: Clock, rounds: Rounds) -> None:
     """Else 1,000 requests in a second with a limit of a minute would keep 60,000 that are over."""
     stay = [Due(rounds, 60) for _ in range(50)]
     kept = []

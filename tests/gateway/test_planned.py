@@ -9,7 +9,8 @@ import pytest
 from httpcore._message.request import Request
 from httpcore._message.url import URL
 from httpcore.gateway.forwarding import networks_of
-from httpcore.gateway.plan import Forward, Trust, plan, planned
+from httpcore.gateway.passing import Heads
+from httpcore.gateway.plan import Forward, Trust, _usual, plan, planned
 
 PLACE = URL.parse("http://upstream.test:8000/")
 HOST = (b"host", b"gw.test")
@@ -66,7 +67,7 @@ def test_a_planned_request_is_the_one_that_a_check_gives(
         [(b"x-forwarded-for", b"192.0.2.1")],
     ],
 )
-def test_what_is_unusual_is_left_to_the_exact_check(fields: list[tuple[bytes, bytes]]) -> None:
+def test_unusual_fields_are_left_to_the_exact_check(fields: list[tuple[bytes, bytes]]) -> None:
     request = forwarded(*fields)
     assert planned(request, PLACE, request.target) is None
 
@@ -90,3 +91,31 @@ def test_an_address_that_is_no_field_value_is_left_to_the_check() -> None:
 def test_fields_that_were_replaced_are_left_to_the_check() -> None:
     request = forwarded()
     assert planned(request._replace(headers=[*request.headers]), PLACE, request.target) is None
+
+
+def test_the_last_head_gives_each_response_a_list_of_its_own() -> None:
+    heads = Heads(frozenset((b"date",)), b"gw")
+    given = [(b"date", b"now"), (b"content-length", b"5"), (b"connection", b"close")]
+    first, length = heads.passed(given, "HTTP/1.1")
+    assert (first, length) == ([(b"content-length", b"5"), (b"via", b"1.1 gw")], 5)
+    first.append((b"x-a", b"1"))
+    assert heads.passed([*given], "HTTP/1.1") == ([(b"content-length", b"5"), (b"via", b"1.1 gw")], 5)
+    assert heads.passed(given, "HTTP/2")[0][-1] == (b"via", b"2 gw")
+    assert heads.passed(given[:1], "HTTP/2") == ([(b"via", b"2 gw")], None)
+
+
+def test_no_head_with_what_may_be_a_secret_is_kept() -> None:
+    heads = Heads(frozenset(), b"gw")
+    given = [(b"set-cookie", b"not-to-be-kept")]
+    assert heads.passed(given, "HTTP/1.1")[0][0] == given[0]
+    # The memory itself: no public name shows its content.
+    assert heads._last[0] == []
+
+
+def test_where_requests_come_from_is_remembered_within_bounds() -> None:
+    for number in range(1100):
+        forwarded(client=(f"192.0.2.{number}", 1))
+    forwarded(headers=[(b"host", b"h" * 100)])
+    # The memory itself: no public name shows its content.
+    assert len(_usual) <= 1024
+    assert not any(len(host or b"") > 64 for *_, host in _usual)

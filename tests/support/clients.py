@@ -31,8 +31,11 @@ class ClientFace:
     def stream(self, *arguments: Any, **named: Any) -> StreamFace:
         return StreamFace(self.sync.stream(*arguments, **named))
 
-    async def close(self) -> None:
-        self.sync.close()
+    async def close(self, *, abort: bool = False) -> None:
+        self.sync.close(abort=abort)
+
+    async def drain(self, timeout: float | None = None) -> bool:
+        return self.sync.drain(timeout)
 
     async def __aenter__(self) -> ClientFace:
         return self
