@@ -26,6 +26,9 @@ JOINED: Final = 2048
 """Parts of a body smaller than this are joined to those before: a drip of bytes would cost a hundred times as much."""
 
 
+_NO_PARTS: Final[deque[bytes | bytearray | memoryview]] = deque(maxlen=0)
+
+
 class Inbox(Stream):
     """One exchange, as its connection sees it.
 
@@ -67,12 +70,14 @@ class Inbox(Stream):
     stopped = False
     receiver: Waiter | None = None
     sender: Waiter | None = None
+    # Shared by all that have none, and never added to: an empty deque of its own takes 760 bytes, and the next part of
+    # an event stream may be a minute away.
+    parts: deque[bytes | bytearray | memoryview] = _NO_PARTS
 
     def __init__(self, election: Election, liveness: Liveness) -> None:
         self._election = election
         self._liveness = liveness
         self.bytes_received = 0  # read at once, which of the class would cost more
-        self.parts: deque[bytes | bytearray | memoryview] = deque()
 
     # Called by the engine.
 
@@ -121,7 +126,9 @@ class Inbox(Stream):
         size = len(data)
         self.held += size
         self.received += size
-        if size < JOINED and parts and len(parts[-1]) < JOINED:
+        if not parts:
+            self.parts = deque((data,))
+        elif size < JOINED and len(parts[-1]) < JOINED:
             last = parts[-1]
             if not isinstance(last, bytearray):
                 last = parts[-1] = bytearray(last)
@@ -144,13 +151,15 @@ class Inbox(Stream):
             view = memoryview(first)  # a reader of single bytes must not copy the rest each time
             parts.appendleft(view[most:])
             first, size = view[:most], most
+        if not parts:
+            self.parts = _NO_PARTS
         self.held -= size
         return bytes(first)
 
     def take_all(self) -> bytes:
         parts = self.parts
         body = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
-        parts.clear()
+        self.parts = _NO_PARTS
         self.held = 0
         return body
 
